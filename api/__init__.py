@@ -1,0 +1,49 @@
+"""The front: validates requests, enqueues jobs, reads states. A view is ten lines or fewer.
+
+Built by ``api.wsgi`` for gunicorn and by the tests.
+"""
+
+from flask import Flask
+from flask_cors import CORS
+
+from api import docs, errors, home, jobs, metrics, pictures, sites, studio, weights
+from api.requests import watch_requests
+from api.routing import JobIdConverter
+from api.surface import Surface
+from ops.version import VERSION
+from stores import Stores
+
+LARGEST_BODY_BYTES = 1024 * 1024
+
+
+def create_app(stores: Stores) -> Flask:
+    """The application on top of ``stores``."""
+    app = Flask(__name__)
+    app.config.update(
+        MAX_CONTENT_LENGTH=LARGEST_BODY_BYTES,
+        API_TITLE="Darkroom",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS=docs.SPEC_OPTIONS,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters["job_id"] = JobIdConverter
+    app.extensions["stores"] = stores
+    if stores.settings.cors_origins:
+        CORS(
+            app,
+            origins=list(stores.settings.cors_origins),
+            allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+        )
+    errors.register(app)
+    watch_requests(app)
+    surface = app.extensions["openapi"] = Surface(app)
+    for part in (weights, pictures, jobs, sites, metrics):
+        surface.register_blueprint(part.blueprint)
+    for page in (home, docs, studio):
+        app.register_blueprint(page.blueprint)
+    return app

@@ -1,0 +1,98 @@
+"""Owns the turning of errors into HTTP, once, in the shape that each surface's clients know."""
+
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from schemas.errors import Gone, Invalid, LimitReached, NotFound, ServiceError, Unavailable
+from schemas.fields import sentences
+
+NATIVE_PREFIX = "/api/"
+UNPROCESSABLE = 422
+
+Answer = Response
+log = structlog.get_logger(__name__)
+
+CODES = {
+    400: "invalid",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+def register(app: Flask) -> None:
+    """Catch everything."""
+    app.register_error_handler(ServiceError, answer)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Exception, _answer_fault)
+
+
+def answer(error: ServiceError) -> Response:
+    """An error of ours."""
+    if isinstance(error, Unavailable):
+        log.warning("unavailable", error=error.message)
+    response = jsonify(_native(error) if _is_native() else _weights(error))
+    response.status_code = error.status
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """An error of Flask, Werkzeug or webargs."""
+    if error.code == UNPROCESSABLE and hasattr(error, "data"):
+        messages = error.data["messages"].get("json") or error.data["messages"].get("query") or error.data["messages"]
+        return answer(Invalid(problems=list(sentences(messages))))
+    plain = _Plain(error)
+    response = answer(plain)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _answer_fault(error: Exception) -> Response:
+    log.error("request.fault", path=request.path, exc_info=error)
+    return answer(ServiceError())
+
+
+class _Plain(ServiceError):
+    """An HTTP error that has no other meaning here."""
+
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(error.description or error.name)
+        self.code = CODES.get(error.code or 500, "http_error")  # type: ignore[misc] # this instance's own
+        self.status = error.code or 500  # type: ignore[misc] # this instance's own
+        self.hint = "See /docs for what may be asked, and how."  # type: ignore[misc] # this instance's own
+
+
+def _is_native() -> bool:
+    return request.path.startswith(NATIVE_PREFIX)
+
+
+def _native(error: ServiceError) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+    if isinstance(error, Invalid):
+        about["details"] = error.problems
+    elif error.details:
+        about["details"] = error.details
+    return {"error": about, "requestId": g.get("request_id")}
+
+
+def _weights(error: ServiceError) -> dict[str, Any]:
+    if isinstance(error, Invalid):
+        return {"error": "Validation error", "details": error.problems}
+    if isinstance(error, NotFound | Gone) and request.endpoint == "weights.status":
+        return {"status": "NOT_FOUND", "error": error.message}
+    if isinstance(error, LimitReached):
+        return {"error": error.message, "retryAfter": error.retry_after_s}
+    return {"error": error.message}

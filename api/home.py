@@ -1,0 +1,16 @@
+"""Owns the answer at the root: what this is and where to go from here."""
+
+from flask import Blueprint, Response, jsonify
+
+from api.context import stores
+from ops.version import VERSION
+
+blueprint = Blueprint("home", __name__)
+
+
+@blueprint.route("/")
+def home() -> Response:
+    """The way in."""
+    url = stores().settings.public_url
+    links = {name: f"{url}/{name}" for name in ("docs", "openapi.json", "studio", "health")}
+    return jsonify({"name": "Darkroom", "version": VERSION, "links": links})

@@ -1,0 +1,40 @@
+"""Owns the questions that the API asks of a site while a client waits. Used by the Weights surface."""
+
+from typing import Any
+
+from api.context import stores
+from schemas.errors import Unavailable
+from schemas.messages import READ_QUOTA, SEARCH_LORAS
+from schemas.sites import Recipe
+
+SEARCH_FRESH_S = 300
+SEARCH_PATIENCE_S = 5.0
+QUOTA_FRESH_S = 60
+QUOTA_PATIENCE_S = 2.0
+RETRY_AFTER_S = 5
+
+
+def search_loras(recipe: Recipe, words: str) -> tuple[list[dict[str, Any]], bool]:
+    """What the site's catalogue has for ``words``, and whether the site itself has just said so.
+
+    Raises:
+        Unavailable: the site does not answer and nothing is known from before.
+    """
+    if recipe.loras is None:
+        return [], True
+    found, fresh = stores().lookups.ask(
+        SEARCH_LORAS, recipe.name, words, fresh_s=SEARCH_FRESH_S, patience_s=SEARCH_PATIENCE_S
+    )
+    if found is None:
+        raise Unavailable(f"The site {recipe.name!r} did not answer in time.", retry_after_s=RETRY_AFTER_S)
+    return found, fresh
+
+
+def site_quota(recipe: Recipe) -> dict[str, Any] | None:
+    """The quota that the site itself shows; None if it shows none or does not answer in time."""
+    if recipe.quota is None:
+        return None
+    shown, _fresh = stores().lookups.ask(
+        READ_QUOTA, recipe.name, "", fresh_s=QUOTA_FRESH_S, patience_s=QUOTA_PATIENCE_S
+    )
+    return {"name": recipe.name, **shown} if shown else None

@@ -1,0 +1,55 @@
+"""Owns the long-poll: an answer as soon as a job changes. Used by both status routes."""
+
+import time
+
+from flask import request
+
+from api.context import stores
+from schemas.errors import Invalid
+from schemas.jobs import Job
+
+LONGEST_WAIT_S = 60.0
+UNKNOWN = -1.0
+# Should a word of a change be lost on its way, the next look is not far.
+LOOK_AGAIN_S = 5.0
+
+
+def read_job(job_id: str) -> tuple[Job, int | None]:
+    """The job and its position; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
+
+    Raises:
+        Invalid: one of the two is not a number.
+        NotFound, Gone: as ``Jobs.get`` does.
+    """
+    wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S)
+    if wait_s <= 0:
+        return stores().jobs.get_with_position(job_id)
+    return _await_change(job_id, wait_s)
+
+
+def _await_change(job_id: str, wait_s: float) -> tuple[Job, int | None]:
+    deadline = time.monotonic() + wait_s
+    since = _number("since", UNKNOWN)
+    with stores().changes.watch(job_id) as changed:
+        while True:
+            changed.clear()
+            job, position = stores().jobs.get_with_position(job_id)
+            if since == UNKNOWN:
+                since = job.seq
+            left_s = deadline - time.monotonic()
+            if job.seq > since or job.state.final or left_s <= 0:
+                return job, position
+            changed.wait(min(left_s, LOOK_AGAIN_S))
+
+
+def _number(name: str, default: float) -> float:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise Invalid(problems=[f"{name}: {text[:40]!r} is not a number."]) from error
+    if not 0 <= number < float("inf"):
+        raise Invalid(problems=[f"{name}: must be 0 or more."])
+    return number

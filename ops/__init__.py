@@ -1,0 +1,1 @@
+"""The plumbing (settings, clock, logging, connections) and the switches (command line, supervisor, benches)."""

@@ -1,0 +1,1 @@
+"""Owns the benches: each measures Darkroom and a baseline in one run. Called through ``ops.cli``."""

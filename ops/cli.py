@@ -1,0 +1,53 @@
+"""Owns the command line: which commands there are and where each is found; a command is loaded only when it is called.
+
+Run by ``ops.__main__``.
+"""
+
+import importlib
+
+import click
+
+from ops.version import VERSION
+
+COMMANDS = {
+    "up": ("ops.up:up", "Run everything on this machine until Ctrl-C."),
+    "generate": ("ops.generate:generate", "Paint one picture from a prompt and write it to a file."),
+    "doctor": ("ops.doctor:doctor", "Look whether this machine has what Darkroom needs."),
+    "keys": ("ops.keys:keys", "Make, list and revoke API keys for others."),
+    "bench": ("ops.bench:bench", "Measure Darkroom and a baseline side by side."),
+    "check": ("ops.checks:check", "Lint, types, imports, unit and contract tests: about a minute."),
+    "test": ("ops.checks:test", "Lint, types, imports and all tests."),
+    "lock": ("ops.checks:lock", "Write the lock files anew from pyproject.toml."),
+    "migrate": ("ops.processes:migrate", "Bring the database's tables up to date."),
+    "web": ("ops.processes:web", "Run the HTTP front in the foreground."),
+    "worker": ("ops.processes:worker", "Run a worker with a browser in the foreground."),
+    "courier": ("ops.processes:courier", "Run a courier in the foreground."),
+    "clock": ("ops.processes:clock", "Run the clock in the foreground."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name; ``--help`` needs none of them."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """All names, the most used first."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """The command, loaded now."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in ``--help``, from the table and not from the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(VERSION, prog_name="darkroom")
+def main() -> None:
+    """Darkroom turns image-generation web pages into a dependable API."""

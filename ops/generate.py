@@ -1,0 +1,207 @@
+"""Owns the command ``generate``: one picture from a prompt, by a running Darkroom or by one started for it.
+
+Called through ``ops.cli``; talks to the API as any other client does.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ops.running import read_note
+from ops.settings import Settings, SettingsError, load_settings
+from stores.keys import KEY_FILE, owner_key
+
+WAIT_S = 20
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 12
+POLL_INTERVAL_S = 0.1
+LONGEST_NAME = 60
+BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A Darkroom and the key for it."""
+
+    url: str
+    key: str
+
+
+@click.command()
+@click.argument("prompt")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write. Default: PROMPT.png."
+)
+@click.option("--lora", help="A LoRA (or style) of the site, by name.")
+@click.option("--site", help="The site to use; the default one when left out.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A further input of the site, such as seed=7."
+)
+@click.option("--url", envvar="DARKROOM_URL", help="Use the Darkroom at this address.")
+@click.option("--key", envvar="DARKROOM_KEY", help="The key for it.")
+@click.option("--open", "show", is_flag=True, help="Show the picture when it is done.")
+def generate(prompt: str, output: Path | None, url: str | None, key: str | None, show: bool, **fields: Any) -> None:
+    """Paint one picture from PROMPT and write it to a file."""
+    body = {"prompt": prompt} | _fields(**fields)
+    path = output or Path(f"{_slug(prompt)}.png")
+    if not path.parent.is_dir():
+        raise click.UsageError(f"There is no folder {str(path.parent)!r} to write to.")
+    try:
+        with _target(url, key) as target, _client(target) as client:
+            job = _watch(client, _submit(client, body))
+            if job["status"] == "FAILED":
+                raise click.ClickException(f"{job['error']['message']} ({job['error']['code']}) {job['error']['hint']}")
+            _write(path, _fetch(client, job, path))
+    except httpx.HTTPError as error:
+        raise click.ClickException(f"Darkroom does not answer: {error}") from error
+    click.echo(str(path))
+    if show:
+        click.launch(str(path))
+
+
+def _fields(lora: str | None, site: str | None, inputs: tuple[str, ...]) -> dict[str, Any]:
+    pairs = [one.partition("=") for one in inputs]
+    if bad := [name for name, sign, _ in pairs if not sign]:
+        raise click.UsageError(f"--input {bad[0]}: write NAME=VALUE.")
+    given = {"lora": lora, "site": site, "inputs": {name: value for name, _, value in pairs}}
+    return {name: value for name, value in given.items() if value}
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:LONGEST_NAME] or "picture"
+
+
+@contextlib.contextmanager
+def _target(url: str | None, key: str | None) -> Iterator[Target]:
+    """The Darkroom that the options name, the one that runs here, or one of our own for the time being."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    if url:
+        yield Target(url.rstrip("/"), key or _own_key(settings))
+    elif note := read_note(settings.data_dir):
+        yield Target(note.url, key or _own_key(settings))
+    else:
+        with _started(settings) as started:
+            yield Target(started, owner_key(settings.data_dir, settings.api_key))
+
+
+def _own_key(settings: Settings) -> str:
+    if settings.api_key or (settings.data_dir / KEY_FILE).exists():
+        return owner_key(settings.data_dir, settings.api_key)
+    raise click.UsageError("Say with --key which key to use.")
+
+
+@contextlib.contextmanager
+def _started(settings: Settings) -> Iterator[str]:
+    click.echo("Starting Darkroom for this one picture.", err=True)
+    command = [sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(settings.data_dir)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            yield _address(process, settings.data_dir, log)
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_S)
+
+
+def _address(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        note = read_note(data_dir)
+        if note and note.pid == process.pid:
+            return note.url
+        time.sleep(POLL_INTERVAL_S)
+    log.seek(0)
+    last = log.read().decode(errors="replace").strip().splitlines()[-1:]
+    raise click.ClickException(last[0] if last else "Darkroom did not start.")
+
+
+def _client(target: Target) -> httpx.Client:
+    local = re.match(r"https?://(127\.|localhost|\[::1\])", target.url) is not None
+    headers = {"Authorization": f"Bearer {target.key}"}
+    return httpx.Client(base_url=target.url, headers=headers, timeout=WAIT_S + 10, trust_env=not local)
+
+
+def _submit(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    return _json(client.post("/api/v1/jobs", json=body))
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    """The body, or the error's own words and an exit code that says whose fault it is."""
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError as error:
+        raise click.ClickException(
+            f"{answer.url} does not answer as a Darkroom does (status {answer.status_code})."
+        ) from error
+    if answer.is_error:
+        about = body.get("error", {})
+        words = about.get("message", str(about)) if isinstance(about, dict) else str(about)
+        details = about.get("details", []) if isinstance(about, dict) else []
+        raise click.ClickException(" ".join([words, *(one for one in details if isinstance(one, str))]))
+    return body
+
+
+def _watch(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    columns = (
+        TextColumn("{task.fields[state]:9}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=100, state=job["status"], detail="")
+        try:
+            while job["status"] not in ("COMPLETED", "FAILED"):
+                _show(progress, bar, job)
+                job = _json(client.get(f"/api/v1/jobs/{job['id']}", params={"wait": WAIT_S, "since": job["seq"]}))
+        except KeyboardInterrupt:
+            client.delete(f"/api/v1/jobs/{job['id']}")
+            raise
+        _show(progress, bar, job)
+    return job
+
+
+def _show(progress: Progress, bar: TaskID, job: dict[str, Any]) -> None:
+    so_far = job["progress"] or {}
+    detail = f"step {so_far['step']}/{so_far['steps']}" if so_far.get("steps") else ""
+    if job["position"]:
+        detail = f"position {job['position']} in the queue"
+    done = 100 if job["status"] == "COMPLETED" else so_far.get("percentage", 0)
+    progress.update(bar, completed=done, state=job["status"], detail=detail)
+
+
+def _fetch(client: httpx.Client, job: dict[str, Any], path: Path) -> bytes:
+    """The original bytes, or a conversion if the file's name asks for another format."""
+    form = BY_SUFFIX.get(path.suffix.lower())
+    same = form is None or job["result"]["type"] == f"image/{'jpeg' if form == 'jpg' else form}"
+    answer = client.get(f"/api/v1/jobs/{job['id']}/result" if same else f"/{job['id']}.{form}")
+    if answer.is_error:
+        _json(answer)
+    return answer.content
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}.") from error

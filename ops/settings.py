@@ -1,0 +1,155 @@
+"""Owns the settings: read once from the environment, checked, frozen.
+
+Called by every entry point; the values travel from there as one ``Settings``.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from environs import Env, EnvError, validate
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED_RECIPES = ROOT / "workers" / "sites"
+UNLIMITED = -1
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message is one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of every process; ``docs/operations.md`` says what each means and which variable sets it."""
+
+    host: str
+    port: int
+    public_url: str
+    data_dir: Path
+    api_key: str | None = field(repr=False)
+    redis_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    site: str
+    recipes_dir: Path | None
+    worker_concurrency: int
+    max_queue_size: int
+    result_ttl_s: int
+    job_deadline_s: int
+    max_wait_s: int
+    drain_grace_s: int
+    browser: str | None
+    browser_max_contexts: int
+    browser_max_age_s: int
+    browser_max_memory_mb: int
+    web_concurrency: int
+    cors_origins: tuple[str, ...]
+    limit_queued_images: int
+    limit_daily_images: int
+    log_level: str
+    log_format: str
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SettingsError: one of them is wrong; the message names it.
+    """
+    try:
+        return _read(Env())
+    except EnvError as error:
+        raise SettingsError(" ".join(str(error).split())) from error
+
+
+def _read(env: Env) -> Settings:
+    host = env.str("HOST", "127.0.0.1")
+    port = env.int("PORT", 3000, validate=validate.Range(min=1, max=65535))
+    data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
+    redis_url = env.str("REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
+    return Settings(
+        host=host,
+        port=port,
+        public_url=_public_url(env, host, port),
+        data_dir=data_dir,
+        api_key=_api_key(env),
+        redis_url=redis_url,
+        broker_url=env.str("BROKER_URL", second_database(redis_url)),
+        database_url=_database_url(env, data_dir),
+        site=env.str("SITE", "studio"),
+        recipes_dir=_folder(env, "RECIPES_DIR"),
+        worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
+        max_queue_size=_positive(env, "MAX_QUEUE_SIZE", 1000),
+        result_ttl_s=_positive(env, "RESULT_TTL_S", 600),
+        job_deadline_s=_positive(env, "JOB_DEADLINE_S", 300),
+        max_wait_s=_positive(env, "MAX_WAIT_S", 3600),
+        drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
+        browser=env.str("BROWSER", "") or None,
+        browser_max_contexts=_positive(env, "BROWSER_MAX_CONTEXTS", 100),
+        browser_max_age_s=_positive(env, "BROWSER_MAX_AGE_S", 3600),
+        browser_max_memory_mb=_positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
+        web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
+        cors_origins=tuple(origin.strip() for origin in env.str("CORS_ORIGINS", "").split(",") if origin.strip()),
+        limit_queued_images=_limit(env, "LIMIT_QUEUED_IMAGES", 1000),
+        limit_daily_images=_limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
+        log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
+        log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
+    )
+
+
+def _positive(env: Env, name: str, default: int) -> int:
+    return env.int(name, default, validate=validate.Range(min=1))
+
+
+def _limit(env: Env, name: str, default: int) -> int:
+    """A limit: a number, or ``unlimited``."""
+    if env.str(name, str(default)) in ("unlimited", str(UNLIMITED)):
+        return UNLIMITED
+    return env.int(name, default, validate=validate.Range(min=0))
+
+
+def _public_url(env: Env, host: str, port: int) -> str:
+    url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{_reachable(host)}:{port}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// address.")
+    return url.rstrip("/")
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
+
+
+def _api_key(env: Env) -> str | None:
+    key = env.str("API_KEY", "") or None
+    if key is not None and len(key) < 16:
+        raise SettingsError("API_KEY: shorter than 16 characters; take a random one, or leave it out and one is made.")
+    return key
+
+
+def _database_url(env: Env, data_dir: Path) -> str:
+    url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'darkroom.sqlite3'}")
+    for alias in ("postgres://", "postgresql://"):
+        if url.startswith(alias):
+            return "postgresql+psycopg://" + url.removeprefix(alias)
+    return url
+
+
+def _folder(env: Env, name: str) -> Path | None:
+    text = env.str(name, "")
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_dir():
+        raise SettingsError(f"{name}: {text!r} is not a folder.")
+    return path
+
+
+def second_database(redis_url: str) -> str:
+    """The same server's next database, for the queue: dead workers' clean-up scans all keys of its database."""
+    parts = urlsplit(redis_url)
+    if parts.scheme == "unix":
+        return redis_url.replace("db=0", "db=1") if "db=0" in redis_url else f"{redis_url}?db=1"
+    number = int(parts.path.strip("/") or 0) + 1
+    return parts._replace(path=f"/{number}").geturl()

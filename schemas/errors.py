@@ -1,0 +1,196 @@
+"""Owns the one tree of errors, with the stable codes that clients and logs see.
+
+Raised by stores, workers and api; turned into HTTP in ``api.errors`` and into a job's end in ``workers.runner``.
+"""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Something went wrong inside Darkroom; the log has the details."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    hint: ClassVar[str] = "Look at the log of the process that answered, under this request's id."
+
+    def __init__(self, message: str | None = None, *, retry_after_s: int | None = None, **details: Any) -> None:
+        """``message`` is a sentence for people; ``details`` are JSON values for programs."""
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.retry_after_s = retry_after_s
+        self.details = details
+        super().__init__(self.message)
+
+
+class Invalid(ServiceError):
+    """The request is not valid."""
+
+    code = "invalid"
+    status = 400
+    hint = "Correct the fields named in the details."
+
+    def __init__(self, message: str | None = None, *, problems: list[str] | None = None, **details: Any) -> None:
+        """``problems`` holds one sentence for each thing that is wrong."""
+        super().__init__(message, **details)
+        self.problems = problems or [self.message]
+
+
+class Unauthorized(ServiceError):
+    """Invalid or missing API key."""
+
+    code = "unauthorized"
+    status = 401
+    hint = "Send the key as 'x-api-key: KEY' or 'Authorization: Bearer KEY'."
+
+
+class PaymentRequired(ServiceError):
+    """This key has no plan that includes the request."""
+
+    code = "payment_required"
+    status = 402
+    hint = "Give the key a plan."
+
+
+class Forbidden(ServiceError):
+    """This key may not do that."""
+
+    code = "forbidden"
+    status = 403
+    hint = "Use a key with the scope that the message names."
+
+
+class NotFound(ServiceError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status = 404
+    hint = "Check the address and the id."
+
+
+class Conflict(ServiceError):
+    """The thing is in a state that does not allow this."""
+
+    code = "conflict"
+    status = 409
+    hint = "Read the present state first."
+
+
+class Gone(ServiceError):
+    """This was here and has expired."""
+
+    code = "expired"
+    status = 410
+    hint = "Fetch pictures before 'expiresAt', or raise RESULT_TTL_S."
+
+
+class LimitReached(ServiceError):
+    """A limit was reached."""
+
+    code = "limit_reached"
+    status = 429
+    retryable = True
+    hint = "Wait for the number of seconds in Retry-After."
+
+
+class Unavailable(ServiceError):
+    """A part that Darkroom needs does not answer."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+    hint = "Ask /health with a key which part is down."
+
+
+class SiteUnavailable(ServiceError):
+    """The site did not answer."""
+
+    code = "site_unavailable"
+    status = 502
+    retryable = True
+    hint = "Open the site in a browser of your own; Darkroom tries again by itself."
+
+
+class SiteRefused(ServiceError):
+    """The site refused this prompt."""
+
+    code = "site_refused"
+    status = 422
+    hint = "The words are the site's own: change the prompt accordingly."
+
+
+class SiteChanged(ServiceError):
+    """The page is not as its recipe describes it."""
+
+    code = "site_changed"
+    status = 502
+    hint = "Compare the recipe's selectors with the page; the job's failure bundle shows both."
+
+
+class NeedsHuman(ServiceError):
+    """The site asks for a person: a login or a CAPTCHA."""
+
+    code = "needs_human"
+    status = 502
+    hint = "Sign in to the site yourself; Darkroom does not solve CAPTCHAs."
+
+
+class LoraNotFound(ServiceError):
+    """The site has no LoRA of that name."""
+
+    code = "lora_not_found"
+    status = 404
+    hint = "Take one of the names suggested, or look it up with /search-loras."
+
+
+class BrowserLost(ServiceError):
+    """The browser or its page died during the attempt."""
+
+    code = "browser_lost"
+    status = 502
+    retryable = True
+    hint = "Darkroom tries again by itself; if it repeats, look at the worker's memory."
+
+
+class DeadlineExceeded(ServiceError):
+    """The attempt took longer than it may."""
+
+    code = "deadline_exceeded"
+    status = 504
+    hint = "Ask for a smaller picture or fewer steps, or raise JOB_DEADLINE_S."
+
+
+class Cancelled(ServiceError):
+    """The job was cancelled."""
+
+    code = "cancelled"
+    status = 409
+    hint = "Submit it again if that was not meant."
+
+
+class WorkerLost(ServiceError):
+    """The workers that took this job died, time after time."""
+
+    code = "worker_lost"
+    status = 500
+    hint = "Look at the workers' logs and memory before submitting it again."
+
+
+class WaitedTooLong(ServiceError):
+    """The job waited longer in the queue than it may."""
+
+    code = "expired"
+    status = 504
+    hint = "Start more workers, or raise MAX_WAIT_S."
+
+
+class LeaseLost(ServiceError):
+    """Another attempt holds this job now; this one may not write."""
+
+    code = "lease_lost"
+    status = 409
+    hint = "Nothing to do: the other attempt ends the job."
+
+
+def every_error() -> list[type[ServiceError]]:
+    """All the classes of the tree, in the order in which they are written."""
+    return [ServiceError, *ServiceError.__subclasses__()]

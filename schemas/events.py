@@ -1,0 +1,35 @@
+"""Owns the one shape of a job's events: a numbered line in the job's log.
+
+Written by the Lua scripts of ``stores.jobs``; read by ``stores.events`` for every way of watching a job.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    """What can happen to a job, as clients see it."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    PENDING = "pending"
+    PROGRESS = "in_progress"
+    PREVIEW = "preview"
+    RETRIED = "retried"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's log.
+
+    ``seq`` counts from 1 without gaps, ``time_ms`` is Unix time in milliseconds, ``data`` depends on the type.
+    """
+
+    job_id: str
+    seq: int
+    type: EventType
+    time_ms: int
+    data: dict[str, Any]

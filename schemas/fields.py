@@ -1,0 +1,75 @@
+"""Owns the field types and checks that more than one schema uses, and how their errors are told.
+
+Used by ``schemas.jobs`` and ``schemas.sites``, and by ``api.errors`` to turn a failed validation into sentences.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+LONGEST_PROMPT = 4000
+LONGEST_LORA_NAME = 200
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CAMEL = re.compile(r"(?<!^)(?=[A-Z])")
+SHOWN_VALUE = 60
+
+
+class Text(fields.String):
+    """A string without control characters, stripped of white space around it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        if CONTROL_CHARACTERS.search(text):
+            raise ValidationError("Contains control characters.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValidationError("Contains half of a surrogate pair: not valid Unicode.") from error
+        return text
+
+
+def camel(name: str) -> str:
+    """``negative_prompt`` as it is written on the wire: ``negativePrompt``."""
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def snake(name: str) -> str:
+    """``negativePrompt`` as it is written in a recipe: ``negative_prompt``."""
+    return _CAMEL.sub("_", name).lower()
+
+
+def sentences(messages: Any, source: Any = None, path: str = "") -> Iterator[str]:
+    """Marshmallow's nested messages as one sentence each: where, what is wrong, and the value that was given."""
+    if isinstance(messages, Mapping):
+        for key, inner in messages.items():
+            yield from sentences(inner, _child(source, key), _join(path, key))
+    elif isinstance(messages, list):
+        shown = f" (given: {_short(source)})" if isinstance(source, str | int | float | bool) else ""
+        for message in messages:
+            yield f"{path}: {message}{shown}" if path else str(message)
+    else:
+        yield f"{path}: {messages}"
+
+
+def _child(source: Any, key: Any) -> Any:
+    if isinstance(source, Mapping):
+        return source.get(key)
+    if isinstance(source, list) and isinstance(key, int) and key < len(source):
+        return source[key]
+    return None
+
+
+def _join(path: str, key: Any) -> str:
+    if key == "_schema":
+        return path
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else str(key)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…"

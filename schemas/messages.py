@@ -1,0 +1,22 @@
+"""Owns the names of queues and actors, the only thing that the API and the workers share about messages.
+
+Used by ``stores.queue`` to build messages and by ``workers.actors`` to declare actors; a test compares the two.
+"""
+
+GENERATE_QUEUE = "generate"
+BROWSE_QUEUE = "browse"
+MEDIA_QUEUE = "media"
+
+GENERATE = "generate"
+SEARCH_LORAS = "search_loras"
+READ_QUOTA = "read_quota"
+CONVERT = "convert"
+
+QUEUE_OF_ACTOR = {
+    GENERATE: GENERATE_QUEUE,
+    SEARCH_LORAS: BROWSE_QUEUE,
+    READ_QUOTA: BROWSE_QUEUE,
+    CONVERT: MEDIA_QUEUE,
+}
+WORKER_QUEUES = frozenset({GENERATE_QUEUE, BROWSE_QUEUE})
+COURIER_QUEUES = frozenset({MEDIA_QUEUE})

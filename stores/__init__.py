@@ -1,0 +1,71 @@
+"""The state: the only code that talks to Redis, to SQL or to the media store. Wired here, and nowhere else.
+
+Opened once by every process; used by ``api`` and ``workers``.
+"""
+
+from dataclasses import dataclass
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from ops.broker import DoorbellBroker
+from ops.clock import Clock, SystemClock
+from ops.database import open_database
+from ops.redis import connect
+from ops.settings import Settings
+from stores.events import Changes
+from stores.fleet import Fleet
+from stores.jobs import Jobs
+from stores.keys import Keys, owner_key
+from stores.lookups import Lookups
+from stores.queue import Queue
+from stores.quotas import Quotas
+from stores.recipes import Recipes
+from stores.results import Results
+from stores.scripts import Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that is kept, by what it is."""
+
+    settings: Settings
+    clock: Clock
+    redis: Redis
+    engine: Engine
+    jobs: Jobs
+    results: Results
+    changes: Changes
+    queue: Queue
+    lookups: Lookups
+    fleet: Fleet
+    quotas: Quotas
+    keys: Keys
+    recipes: Recipes
+
+
+def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clock: Clock | None = None) -> Stores:
+    """The stores that the settings describe; connections are made when first used.
+
+    Raises:
+        SettingsError: a recipe is not valid.
+    """
+    clock = clock or SystemClock()
+    client = connect(settings.redis_url)
+    queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[]))
+    engine = open_database(settings.database_url)
+    return Stores(
+        settings=settings,
+        clock=clock,
+        redis=client,
+        engine=engine,
+        jobs=Jobs(client, Scripts(client), clock, settings),
+        results=Results(client),
+        changes=Changes(client),
+        queue=queue,
+        lookups=Lookups(client, queue, clock),
+        fleet=Fleet(client, clock),
+        quotas=Quotas(client, clock, settings),
+        keys=Keys(engine, clock, owner_key(settings.data_dir, settings.api_key)),
+        recipes=Recipes(settings.site, settings.recipes_dir),
+    )

@@ -1,0 +1,133 @@
+"""Owns API keys: the owner's, in a file that only the owner can read, and those of others, as hashes in SQL.
+
+Called by ``api.auth`` for every request, and by the commands that make and revoke keys.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ops.clock import Clock
+from schemas.errors import NotFound, Unavailable
+from schemas.keys import OWNER, Caller
+from stores import tables
+
+KEY_FILE = "api-key.json"
+PREFIX = "dr"
+REMEMBERED_S = 1.0
+MOST_REMEMBERED = 10_000
+
+
+class Keys:
+    """Who a key belongs to."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, owner_key: str, tick: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``tick`` counts seconds, for how long an answer of the database is believed."""
+        self._engine = engine
+        self._clock = clock
+        self._owner_hash = _hash(owner_key)
+        self._tick = tick
+        self._remembered: dict[str, tuple[float, Caller | None]] = {}
+
+    def caller(self, key: str) -> Caller | None:
+        """Whose key this is; None if it is nobody's (any more).
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        hashed = _hash(key)
+        if hmac.compare_digest(hashed, self._owner_hash):
+            return Caller(OWNER, OWNER)
+        known = self._remembered.get(hashed)
+        if known and known[0] > self._tick():
+            return known[1]
+        caller = self._look_up(key, hashed)
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[hashed] = (self._tick() + REMEMBERED_S, caller)
+        return caller
+
+    def _look_up(self, key: str, hashed: str) -> Caller | None:
+        prefix, _, rest = key.partition("_")
+        key_id = rest.partition("_")[0]
+        if prefix != PREFIX or not key_id.isalnum():
+            return None
+        query = select(tables.keys).where(tables.keys.c.id == key_id, tables.keys.c.revoked_at.is_(None))
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(query).one_or_none()
+        except SQLAlchemyError as error:
+            raise Unavailable("The database does not answer.", retry_after_s=2) from error
+        if row is None or not hmac.compare_digest(hashed, row.secret_hash):
+            return None
+        return Caller(row.id, row.name)
+
+    def create(self, name: str) -> str:
+        """A new key for somebody else; it is shown this once and kept as a hash only."""
+        key_id = secrets.token_hex(6)
+        key = f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
+        row = {"id": key_id, "name": name, "secret_hash": _hash(key), "created_at": self._clock.now_ms()}
+        with self._engine.begin() as connection:
+            connection.execute(insert(tables.keys).values(row))
+        return key
+
+    def listing(self) -> list[tuple[str, str]]:
+        """Id and name of each valid key, the oldest first."""
+        valid = tables.keys.c.revoked_at.is_(None)
+        query = select(tables.keys.c.id, tables.keys.c.name).where(valid).order_by(tables.keys.c.created_at)
+        with self._engine.connect() as connection:
+            return [(row.id, row.name) for row in connection.execute(query)]
+
+    def revoke(self, key_id: str) -> None:
+        """End a key; every process believes it within a second.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        change = update(tables.keys).where(tables.keys.c.id == key_id).values(revoked_at=self._clock.now_ms())
+        with self._engine.begin() as connection:
+            if connection.execute(change).rowcount == 0:
+                raise NotFound(f"There is no key {key_id!r}.")
+
+
+def owner_key(data_dir: Path, configured: str | None) -> str:
+    """The owner's key: the one configured, else the one in the key file, which is made on the first call."""
+    if configured:
+        return configured
+    path = data_dir / KEY_FILE
+    try:
+        return str(json.loads(path.read_text())["key"])
+    except FileNotFoundError:
+        return _make_key_file(path)
+
+
+def _make_key_file(path: Path) -> str:
+    key = secrets.token_hex(32)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"key": key}, file)
+    try:
+        # A link fails where the file exists: of two processes that start together one makes the key, both use it.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return str(json.loads(path.read_text())["key"])
+    finally:
+        draft.unlink()
+    return key
+
+
+def _hash(key: str) -> str:
+    # Keys are 256 random bits, so a plain hash cannot be searched backwards.
+    return hashlib.sha256(key.encode()).hexdigest()

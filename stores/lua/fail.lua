@@ -1,0 +1,10 @@
+-- End a job as FAILED: by the attempt that holds it, or, with attempt '', while it still waits.
+-- ARGV: id, now, attempt, TTL, code, message, failure bundle or ''
+-- Returns 1, or 0 if it may not.
+local id, now, attempt, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local state = get(id, 'state')
+if attempt == '' and state ~= 'QUEUED' then return 0 end
+if attempt ~= '' and not holds(id, attempt) then return 0 end
+if ARGV[7] ~= '' then redis.call('SET', key(id, 'failure'), ARGV[7]) end
+fail(id, now, ttl, ARGV[5], ARGV[6])
+return 1

@@ -1,0 +1,1 @@
+"""The hands: Dramatiq actors, and the browsers that they drive."""

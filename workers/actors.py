@@ -1,0 +1,36 @@
+"""Owns the receivers of messages, one a name of ``schemas.messages``, without any logic of their own.
+
+Declared by ``workers.boot`` on the broker of the process.
+"""
+
+from dramatiq import Broker, actor
+
+from schemas.messages import CONVERT, GENERATE, QUEUE_OF_ACTOR, READ_QUOTA, SEARCH_LORAS
+from stores import Stores
+from workers import media
+from workers.lookups import Lookups
+from workers.runner import Runner
+
+
+def declare_worker_actors(broker: Broker, runner: Runner, lookups: Lookups) -> None:
+    """The actors of a process with a browser."""
+
+    @actor(broker=broker, actor_name=GENERATE, queue_name=QUEUE_OF_ACTOR[GENERATE])
+    async def generate(job_id: str) -> None:
+        await runner.run(job_id)
+
+    @actor(broker=broker, actor_name=SEARCH_LORAS, queue_name=QUEUE_OF_ACTOR[SEARCH_LORAS])
+    async def search_loras(site: str, words: str) -> None:
+        await lookups.search_loras(site, words)
+
+    @actor(broker=broker, actor_name=READ_QUOTA, queue_name=QUEUE_OF_ACTOR[READ_QUOTA])
+    async def read_quota(site: str, words: str) -> None:
+        await lookups.read_quota(site, words)
+
+
+def declare_courier_actors(broker: Broker, stores: Stores) -> None:
+    """The actors of a process without a browser."""
+
+    @actor(broker=broker, actor_name=CONVERT, queue_name=QUEUE_OF_ACTOR[CONVERT])
+    def convert(job_id: str, form: str) -> None:
+        media.convert(stores, job_id, form)

@@ -1,0 +1,220 @@
+"""Owns the start and the orderly end of the processes behind the queue: worker, courier and clock.
+
+Run as ``python -m workers.boot ROLE``; nothing imports it.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import structlog
+from dramatiq import Broker, Worker
+from dramatiq.asyncio import EventLoopThread, get_event_loop_thread
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
+
+from ops.broker import DoorbellBroker, Heart
+from ops.browser import NoBrowserError, find_browser, sandbox_works
+from ops.logging import configure_logging
+from ops.settings import Settings, SettingsError, load_settings
+from ops.version import VERSION
+from schemas.errors import BrowserLost
+from schemas.messages import COURIER_QUEUES, WORKER_QUEUES
+from stores import Stores, open_stores
+from stores.events import CANCELS, Channel
+from workers.actors import declare_courier_actors, declare_worker_actors
+from workers.browsers import BrowserPool, BrowserRules
+from workers.lookups import Lookups
+from workers.presence import Presence, worker_id
+from workers.runner import Runner
+from workers.sweeper import Sweeper
+
+LOOKUP_SLOTS = 2
+COURIER_THREADS = 8
+SHUTDOWN_MARGIN_S = 8
+START_TIMEOUT_S = 60
+SETTINGS_EXIT_CODE = 2
+BYTES_PER_MB = 1024 * 1024
+USER_AGENT = f"Darkroom/{VERSION} (automated)"
+
+log = structlog.get_logger(__name__)
+
+
+class BrowserHost(Middleware):
+    """Starts a worker's browser once its event loop runs, and closes it before the loop ends."""
+
+    def __init__(self, stores: Stores, browsers: BrowserPool, runner: Runner, presence: Presence, worker: str) -> None:
+        """To be added to the broker after Dramatiq's AsyncIO."""
+        self._stores = stores
+        self._browsers = browsers
+        self._runner = runner
+        self._presence = presence
+        self._worker = worker
+        self._cancels = Channel(stores.redis, CANCELS, self._cancel, missed=self._renew_all)
+        self._duties: list[asyncio.Task[None]] = []
+
+    def before_worker_boot(self, _broker: Broker, _worker: Worker) -> None:
+        """The browser first: a worker takes no job before it could do one."""
+        try:
+            _on_loop(self._start())
+        except BrowserLost as error:
+            # Dramatiq would go on without a browser; the supervisor starts the process again, with back-off.
+            log.critical("browser.not_started", error=error.message)
+            os._exit(1)
+        self._cancels.start()
+
+    def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
+        """Nothing is in hand any more."""
+        self._cancels.stop()
+        _on_loop(self._stop())
+        self._stores.fleet.leave(self._worker)
+
+    async def _start(self) -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="store"))
+        await self._browsers.start()
+        self._duties = [
+            asyncio.create_task(duty) for duty in (self._presence.beat_for_ever(), self._runner.renew_for_ever())
+        ]
+
+    async def _stop(self) -> None:
+        for duty in self._duties:
+            duty.cancel()
+        await self._browsers.stop()
+
+    def _cancel(self, job_id: str) -> None:
+        _loop_thread().loop.call_soon_threadsafe(self._runner.cancel, job_id)
+
+    def _renew_all(self) -> None:
+        # What was cancelled while nobody listened is found by asking for every lease.
+        asyncio.run_coroutine_threadsafe(self._runner.renew_all(), _loop_thread().loop)
+
+
+def run_worker(settings: Settings) -> None:
+    """Take jobs until told to stop."""
+    middleware: list[Middleware] = [AsyncIO(), CurrentMessage()]
+    broker = DoorbellBroker(settings.broker_url, middleware)
+    stores = open_stores(settings, broker=broker)
+    name = worker_id()
+    browsers = BrowserPool(_browser_rules(settings))
+    runner = Runner(stores, browsers, name)
+    presence = Presence(stores, browsers, runner, name, settings.worker_concurrency)
+    broker.add_middleware(BrowserHost(stores, browsers, runner, presence, name))
+    declare_worker_actors(broker, runner, Lookups(stores, browsers))
+
+    def drain() -> None:
+        # Long drains end here: what still runs then goes back to the queue.
+        _loop_thread().loop.call_soon_threadsafe(runner.release_all)
+
+    worker = Worker(broker, worker_threads=settings.worker_concurrency + LOOKUP_SLOTS)
+    worker.queue_prefetch = settings.worker_concurrency
+    _serve(broker, worker, WORKER_QUEUES, grace_s=settings.drain_grace_s, last_resort=drain)
+
+
+def run_courier(settings: Settings) -> None:
+    """Do what needs no browser until told to stop."""
+    broker = DoorbellBroker(settings.broker_url, [])
+    stores = open_stores(settings, broker=broker)
+    declare_courier_actors(broker, stores)
+    worker = Worker(broker, worker_threads=COURIER_THREADS)
+    _serve(broker, worker, COURIER_QUEUES, grace_s=settings.drain_grace_s, last_resort=_nothing)
+
+
+def run_clock(settings: Settings) -> None:
+    """Sweep until told to stop."""
+    stopped = _stopped_by_signal()
+    Sweeper(open_stores(settings)).run(stopped)
+
+
+def _serve(broker: DoorbellBroker, worker: Worker, queues: frozenset[str], *, grace_s: int, last_resort: Any) -> None:
+    stopped = _stopped_by_signal()
+    heart = Heart(broker, queues)
+    worker.start()
+    heart.start()
+    log.info("process.ready")
+    stopped.wait()
+    log.info("process.draining", grace_s=grace_s)
+    alarm = threading.Timer(grace_s, last_resort)
+    alarm.daemon = True
+    alarm.start()
+    worker.stop(timeout=(grace_s + SHUTDOWN_MARGIN_S) * 1000)
+    alarm.cancel()
+    heart.stop()
+    log.info("process.stopped")
+
+
+def _browser_rules(settings: Settings) -> BrowserRules:
+    browser = find_browser(settings.browser)
+    if browser is None:
+        raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
+    _use_own_scratch_folder(settings.data_dir)
+    sandbox = sandbox_works()
+    log.info("browser.found", path=str(browser.path), origin=browser.origin, sandbox=sandbox)
+    return BrowserRules(
+        path=browser.path,
+        sandbox=sandbox,
+        slots=settings.worker_concurrency + LOOKUP_SLOTS,
+        max_contexts=settings.browser_max_contexts,
+        max_age_s=settings.browser_max_age_s,
+        max_memory_bytes=settings.browser_max_memory_mb * BYTES_PER_MB,
+        drain_s=settings.job_deadline_s,
+        agent=USER_AGENT,
+    )
+
+
+def _use_own_scratch_folder(data_dir: Path) -> None:
+    """Browsers that are killed leave their profiles behind: keep them in one place and sweep those of the dead."""
+    scratch = data_dir / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    for folder in scratch.iterdir():
+        if not (folder.name.isdigit() and Path(f"/proc/{folder.name}").exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+    own = scratch / str(os.getpid())
+    own.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(own)
+
+
+def _stopped_by_signal() -> threading.Event:
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _loop_thread() -> EventLoopThread:
+    thread = get_event_loop_thread()
+    if thread is None:
+        raise RuntimeError("the event loop has not been started")
+    return thread
+
+
+def _on_loop(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run_coroutine_threadsafe(work, _loop_thread().loop).result(START_TIMEOUT_S)
+
+
+def _nothing() -> None:
+    """A courier's work cannot be given back half done; its messages go to another when it dies."""
+
+
+ROLES = {"worker": run_worker, "courier": run_courier, "clock": run_clock}
+
+
+def main(role: str) -> int:
+    """Run one of the roles; the exit code is 2 where a setting or the browser is at fault."""
+    try:
+        settings = load_settings()
+        configure_logging(role, level=settings.log_level, style=settings.log_format)
+        ROLES[role](settings)
+    except (SettingsError, NoBrowserError) as error:
+        sys.stderr.write(f"darkroom {role}: {error}\n")
+        return SETTINGS_EXIT_CODE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,86 @@
+"""Owns the answering of questions about a site (its LoRAs, its quota) by looking at its page.
+
+Called by ``workers.actors``; the API waits for the answers in ``stores.lookups``.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import structlog
+
+from schemas.errors import BrowserLost, ServiceError, SiteUnavailable
+from schemas.messages import READ_QUOTA, SEARCH_LORAS
+from schemas.sites import Recipe
+from stores import Stores
+from workers.browsers import BrowserPool
+from workers.sites.driver import Driver
+
+LOOKUP_DEADLINE_S = 30.0
+Question = Callable[[Driver], Awaitable[Any]]
+
+log = structlog.get_logger(__name__)
+
+
+class Lookups:
+    """Answers by one worker's browser."""
+
+    def __init__(self, stores: Stores, browsers: BrowserPool) -> None:
+        """Nothing is opened yet."""
+        self._stores = stores
+        self._browsers = browsers
+
+    async def search_loras(self, site: str, words: str) -> None:
+        """Look ``words`` up in the site's catalogue."""
+        recipe = self._stores.recipes.get(site)
+
+        async def search(driver: Driver) -> list[dict[str, Any]]:
+            return [_with_public_image(lora, recipe, self._stores) for lora in await driver.search_loras(words)]
+
+        await self._answer(SEARCH_LORAS, recipe, words, search)
+
+    async def read_quota(self, site: str, words: str) -> None:
+        """Read the quota that the site shows."""
+        await self._answer(READ_QUOTA, self._stores.recipes.get(site), words, lambda driver: driver.read_quota())
+
+    async def _answer(self, actor: str, recipe: Recipe, words: str, question: Question) -> None:
+        lookups = self._stores.lookups
+        try:
+            value = await self._look(recipe, question)
+        except ServiceError as error:
+            log.warning("lookup.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
+            await asyncio.to_thread(lookups.give_up, actor, recipe.name, words)
+        else:
+            await asyncio.to_thread(lookups.answer, actor, recipe.name, words, value)
+
+    async def _look(self, recipe: Recipe, question: Question) -> Any:
+        looking = asyncio.current_task()
+        lost = False
+
+        def interrupt() -> None:
+            nonlocal lost
+            lost = True
+            if looking:
+                looking.cancel()
+
+        try:
+            async with asyncio.timeout(LOOKUP_DEADLINE_S), self._browsers.lease(interrupt) as context:
+                driver = Driver(context, recipe)
+                await driver.open()
+                return await question(driver)
+        except TimeoutError as error:
+            raise SiteUnavailable(f"{recipe.name} did not answer within {LOOKUP_DEADLINE_S:g} s.") from error
+        except asyncio.CancelledError:
+            if lost and looking:
+                looking.uncancel()
+                raise BrowserLost from None
+            raise
+
+
+def _with_public_image(lora: dict[str, Any], recipe: Recipe, stores: Stores) -> dict[str, Any]:
+    """A bundled page's own address means nothing to a client: its files are also served by the API."""
+    image = lora["image"]
+    if image and recipe.bundle and image.startswith(recipe.url):
+        image = urljoin(f"{stores.settings.public_url}/{recipe.bundle}/", image.removeprefix(recipe.url))
+    return lora | {"image": image}

@@ -1,0 +1,1 @@
+"""Recipes, one TOML file a site, and the driver that runs any of them."""

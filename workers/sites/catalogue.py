@@ -1,0 +1,110 @@
+"""Owns a site's catalogue of LoRAs: search it, read it, add one to the page's settings.
+
+Used by ``workers.sites.driver`` for its ``addLora`` step and by ``workers.lookups`` for searches.
+"""
+
+import difflib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from playwright.async_api import Locator, Page
+
+from schemas.errors import LoraNotFound, SiteChanged
+from schemas.sites import Loras, Selectors, Step
+from workers.sites.selectors import find, locate, present
+
+SUGGESTIONS = 3
+MOST_READ = 200
+FIND_TIMEOUT_MS = 10_000
+Play = Callable[[Step], Awaitable[None]]
+
+READ_ITEM = """(item, selectors) => {
+  const all = (alternatives) => {
+    for (const chain of alternatives) {
+      const found = item.querySelectorAll(chain[chain.length - 1]);
+      if (found.length) return [...found];
+    }
+    return [];
+  };
+  const text = (alternatives) => all(alternatives).map((element) => element.textContent.trim());
+  return {
+    name: text(selectors.name)[0] || "",
+    image: (all(selectors.image)[0] || {}).src || null,
+    tags: text(selectors.tags),
+    description: text(selectors.description)[0] || "",
+  };
+}"""
+
+
+class Catalogue:
+    """The catalogue of the site on a page; ``play`` runs one of the recipe's steps."""
+
+    def __init__(self, page: Page, recipe: Loras, play: Play) -> None:
+        """Nothing is opened yet."""
+        self._page = page
+        self._recipe = recipe
+        self._play = play
+
+    async def search(self, words: str) -> list[dict[str, Any]]:
+        """What the site finds for ``words``: ``name``, ``image`` (an address or None), ``tags``, ``description``."""
+        await self._open()
+        await self._type(words)
+        return await self._read()
+
+    async def add(self, name: str) -> None:
+        """Add the LoRA of that name (case does not matter).
+
+        Raises:
+            LoraNotFound: the site has none; the message suggests the nearest names.
+        """
+        await self._open()
+        await self._type(name)
+        for item in await self._items():
+            read = await self._read_item(item)
+            if read["name"].casefold() == name.casefold():
+                button = await find(item, self._recipe.add, timeout_ms=FIND_TIMEOUT_MS)
+                await button.locator.click(timeout=FIND_TIMEOUT_MS)
+                for step in self._recipe.close:
+                    await self._play(step)
+                return
+        raise await self._not_found(name)
+
+    async def _not_found(self, name: str) -> LoraNotFound:
+        await self._type("")
+        known = [item["name"] for item in await self._read()]
+        folded = {one.casefold(): one for one in known}
+        near = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, SUGGESTIONS, cutoff=0)]
+        return LoraNotFound(f"There is no LoRA {name!r}. Nearest: {', '.join(near) or 'none'}.", suggestions=near)
+
+    async def _open(self) -> None:
+        for step in self._recipe.open:
+            await self._play(step)
+        await find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
+
+    async def _type(self, words: str) -> None:
+        query = await find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
+        await query.locator.fill(words, timeout=FIND_TIMEOUT_MS)
+        if self._recipe.settle_ms:
+            await self._page.wait_for_timeout(self._recipe.settle_ms)
+
+    async def _items(self) -> list[Locator]:
+        match = await present(self._page, self._recipe.item)
+        if match is None:
+            return []
+        chain = next(one for one in self._recipe.item if " > ".join(one) == match.selector)
+        return (await locate(self._page, chain).all())[:MOST_READ]
+
+    async def _read(self) -> list[dict[str, Any]]:
+        return [await self._read_item(item) for item in await self._items()]
+
+    async def _read_item(self, item: Locator) -> dict[str, Any]:
+        wanted: dict[str, Selectors] = {
+            "name": self._recipe.name,
+            "image": self._recipe.image,
+            "tags": self._recipe.tags,
+            "description": self._recipe.description,
+        }
+        read: dict[str, Any] = await item.evaluate(READ_ITEM, wanted, timeout=FIND_TIMEOUT_MS)
+        if not read["name"]:
+            raise SiteChanged("An entry of the site's catalogue has no name.")
+        return read
