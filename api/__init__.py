@@ -18,7 +18,7 @@ LARGEST_BODY_BYTES = 1024 * 1024
 
 def create_app(stores: Stores) -> Flask:
     """The application on top of ``stores``."""
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=LARGEST_BODY_BYTES,
         API_TITLE="Darkroom",

@@ -34,7 +34,11 @@ def site_quota(recipe: Recipe) -> dict[str, Any] | None:
     """The quota that the site itself shows; None if it shows none or does not answer in time."""
     if recipe.quota is None:
         return None
-    shown, _fresh = stores().lookups.ask(
-        READ_QUOTA, recipe.name, "", fresh_s=QUOTA_FRESH_S, patience_s=QUOTA_PATIENCE_S
-    )
+    patience_s = _patience(QUOTA_PATIENCE_S)
+    shown, _fresh = stores().lookups.ask(READ_QUOTA, recipe.name, "", fresh_s=QUOTA_FRESH_S, patience_s=patience_s)
     return {"name": recipe.name, **shown} if shown else None
+
+
+def _patience(seconds: float) -> float:
+    """No time at all where no worker could answer."""
+    return seconds if any(worker.ready for worker in stores().fleet.alive()) else 0.0

@@ -43,6 +43,13 @@ class Stores:
     keys: Keys
     recipes: Recipes
 
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.changes.stop()
+        self.redis.close()
+        self.queue.close()
+        self.engine.dispose()
+
 
 def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clock: Clock | None = None) -> Stores:
     """The stores that the settings describe; connections are made when first used.

@@ -89,6 +89,11 @@ class Changes:
                 if not self._waiting[job_id]:
                     del self._waiting[job_id]
 
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._started:
+            self._channel.stop()
+
     def _wake(self, message: str) -> None:
         job_id = message.partition(" ")[0]
         with self._lock:

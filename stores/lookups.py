@@ -32,6 +32,8 @@ class Lookups:
         answer, age_ms = self._cached(name)
         if answer is not None and age_ms < fresh_s * 1000:
             return answer, True
+        if patience_s <= 0:
+            return answer, False
         with redis_errors():
             first = self._redis.set(f"{name}:asked", b"", nx=True, ex=ASKED_ONCE_S)
             if first:

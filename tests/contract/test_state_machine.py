@@ -1,0 +1,105 @@
+"""No sequence of calls takes a job off the table of its states."""
+
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from ops.redis import connect
+from ops.settings import Settings
+from schemas.errors import BrowserLost, LeaseLost, ServiceError, SiteRefused, WaitedTooLong
+from schemas.jobs import Job, Picture, Progress, Submission
+from schemas.lifecycle import JobState, allowed
+from tests.conftest import FakeClock
+from tests.contract.conftest import Kept, kept_in
+
+PICTURE = Picture(b"x", "image/png", 1, 1)
+CALLS = (
+    "claim",
+    "accept",
+    "progress",
+    "preview",
+    "put",
+    "complete",
+    "fail",
+    "retry",
+    "release",
+    "renew",
+    "lapse",
+    "lapse_dead",
+    "cancel",
+    "expire",
+    "later",
+    "use_old_attempt",
+)
+
+
+class Life:
+    """One job, and somebody who calls whatever comes to mind."""
+
+    def __init__(self, kept: Kept, clock: FakeClock) -> None:
+        self.jobs = kept.jobs
+        self.redis = kept.redis
+        self.clock = clock
+        self.id = "a" * 32
+        self.redis.flushdb()
+        self.jobs.create(self.id, "owner", Submission("studio", "x"), "r")
+        self.attempts: list[Job] = [self.jobs.get(self.id)]
+        self.job = self.attempts[0]
+
+    def call(self, name: str) -> None:
+        """Make one call; being refused is fine."""
+        job = self.job
+        calls = {
+            "claim": self.claim,
+            "accept": lambda: self.jobs.accepted(job),
+            "progress": lambda: self.jobs.note_progress(job, Progress(1.0)),
+            "preview": lambda: self.jobs.note_preview(job, b"x"),
+            "put": lambda: self.jobs.put(job, PICTURE, b"x"),
+            "complete": lambda: self.jobs.complete(job, PICTURE),
+            "fail": lambda: self.jobs.fail(job, SiteRefused()),
+            "retry": lambda: self.jobs.retry(job, BrowserLost(), 1000),
+            "release": lambda: self.jobs.release(job, BrowserLost()),
+            "renew": lambda: self.jobs.renew(job),
+            "lapse": lambda: self.jobs.lapse(self.id),
+            "lapse_dead": lambda: self.jobs.lapse(self.id, "w"),
+            "cancel": lambda: self.jobs.cancel(self.id),
+            "expire": lambda: self.jobs.expire(self.id, WaitedTooLong()),
+            "later": lambda: self.clock.advance(20),
+            "use_old_attempt": self.use_old_attempt,
+        }
+        try:
+            calls[name]()
+        except LeaseLost as error:
+            assert isinstance(error, ServiceError)
+
+    def claim(self) -> None:
+        """Begin a new attempt, if there is one to be had."""
+        if claimed := self.jobs.claim(self.id, "w"):
+            self.attempts.append(claimed)
+            self.job = claimed
+
+    def use_old_attempt(self) -> None:
+        """From now on act as the first attempt that there was."""
+        self.job = self.attempts[0]
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+@given(calls=st.lists(st.sampled_from(CALLS), max_size=40))
+def test_no_sequence_of_calls_leaves_the_table(calls: list[str], settings: Settings, clock: FakeClock) -> None:
+    """Each call moves the job along one arrow or not at all; ends stay ends; each job ends once."""
+    client: Redis = connect(settings.redis_url)
+    life = Life(kept_in(client, clock, settings), clock)
+    state = JobState.QUEUED
+    for call in calls:
+        life.call(call)
+        now = life.jobs.get(life.id).state
+        assert now is state or allowed(state, now), f"{call}: {state} to {now}"
+        state = now
+
+    kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{life.id}}}:events")]
+    assert int(state.final) == sum(kind in (b"completed", b"failed") for kind in kinds)
+    assert int(not state.final) == client.zcard("dr:open")
+    client.close()

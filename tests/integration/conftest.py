@@ -1,0 +1,155 @@
+"""Owns the front of one test, and a whole Darkroom (worker, courier, clock, Redis) for those that need pictures."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from ops.database import migrate
+from ops.embedded import SOCKET_NAME, server_command
+from ops.redis import connect
+from ops.settings import ROOT, Settings, second_database
+from stores import Stores, open_stores
+from tests.conftest import KEY, _answers, eventually
+
+QUICK = {"width": 256, "height": 256, "steps": 4}
+
+
+@dataclass(frozen=True)
+class Front:
+    """The HTTP front, and the stores behind it."""
+
+    client: FlaskClient
+    stores: Stores
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        """A GET with the owner's key."""
+        return self.client.get(path, headers={"x-api-key": KEY, **kwargs.pop("headers", {})}, **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> Any:
+        """A POST with the owner's key."""
+        return self.client.post(path, headers={"x-api-key": KEY, **kwargs.pop("headers", {})}, **kwargs)
+
+    def delete(self, path: str) -> Any:
+        """A DELETE with the owner's key."""
+        return self.client.delete(path, headers={"x-api-key": KEY})
+
+    def submit(self, prompt: str = "a quiet lake at dawn", lora: str | None = None, **inputs: Any) -> str:
+        """The id of a new job, small enough to be quick."""
+        body = {"prompt": prompt, "inputs": QUICK | inputs} | ({"lora": lora} if lora else {})
+        answer = self.post("/api/v1/jobs", json=body)
+        assert 202 == answer.status_code, answer.get_data(as_text=True)
+        return str(answer.json["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as the native surface shows it."""
+        shown: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}").json
+        return shown
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job once it has ended."""
+        eventually(lambda: self.job(job_id)["status"] in ("COMPLETED", "FAILED"))
+        return self.job(job_id)
+
+
+def open_front(settings: Settings) -> Front:
+    """A front with its database ready."""
+    migrate(settings.database_url)
+    stores = open_stores(settings)
+    return Front(create_app(stores).test_client(), stores)
+
+
+def close_front(front: Front) -> None:
+    """Let go of what a front holds."""
+    front.stores.close()
+
+
+@pytest.fixture
+def front(settings: Settings) -> Iterator[Front]:
+    """A front without workers, on an empty Redis."""
+    front = open_front(settings)
+    yield front
+    close_front(front)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A whole Darkroom: a front, and processes that can be killed."""
+
+    front: Front
+    processes: dict[str, "subprocess.Popen[bytes]"]
+    environment: dict[str, str]
+
+    def start(self, role: str) -> None:
+        """Start a process behind the queue."""
+        command = [sys.executable, "-m", "workers.boot", role]
+        log = Path(self.environment["DATA_DIR"]) / f"{role}.log"
+        with log.open("ab") as out:
+            self.processes[role] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=out, stderr=out)
+
+    def log(self, role: str) -> str:
+        """What a process has written so far."""
+        return (Path(self.environment["DATA_DIR"]) / f"{role}.log").read_text()
+
+
+@contextmanager
+def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
+    """A whole Darkroom of its own in ``folder``, ready to take jobs; ``changes`` are settings."""
+    socket = folder / SOCKET_NAME
+    redis = subprocess.Popen(server_command(folder, socket))
+    url = f"unix://{socket}?db=0"
+    client = connect(url, retries=0)
+    eventually(lambda: _answers(client))
+    client.close()
+    places = {
+        "redis_url": url,
+        "broker_url": second_database(url),
+        "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
+    }
+    settings = replace(base, data_dir=folder, api_key=KEY, worker_concurrency=2, drain_grace_s=1, **places, **changes)
+    front = open_front(settings)
+    studio = Studio(front, {}, _environment(settings, changes))
+    try:
+        for role in ("worker", "courier", "clock"):
+            studio.start(role)
+        eventually(lambda: any(worker.ready for worker in front.stores.fleet.alive()))
+        yield studio
+    finally:
+        for process in studio.processes.values():
+            process.terminate()
+        for process in studio.processes.values():
+            process.wait(20)
+        close_front(front)
+        redis.kill()
+        redis.wait()
+
+
+def _environment(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
+    ours = {
+        "DATA_DIR": str(settings.data_dir),
+        "REDIS_URL": settings.redis_url,
+        "DATABASE_URL": settings.database_url,
+        "API_KEY": KEY,
+        "WORKER_CONCURRENCY": str(settings.worker_concurrency),
+        "DRAIN_GRACE_S": str(settings.drain_grace_s),
+        "LOG_LEVEL": "debug",
+        "LOG_FORMAT": "json",
+        **{name.upper(): str(value) for name, value in changes.items()},
+    }
+    return {**os.environ, **ours}
+
+
+@pytest.fixture(scope="session")
+def studio(base_settings: Settings) -> Iterator[Studio]:
+    """One whole Darkroom for all the tests that only use it."""
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder, running(base_settings, Path(folder)) as studio:
+        yield studio

@@ -1,0 +1,21 @@
+"""The actors that processes declare are the names that messages carry."""
+
+from typing import Any, cast
+
+from dramatiq.brokers.stub import StubBroker
+
+from schemas.messages import COURIER_QUEUES, QUEUE_OF_ACTOR, WORKER_QUEUES
+from workers.actors import declare_courier_actors, declare_worker_actors
+
+
+def test_declared_actors_are_the_named_ones() -> None:
+    """Each name has a receiver on its queue, and no receiver is without a name."""
+    broker = StubBroker(middleware=[])
+    nobody = cast(Any, None)
+    declare_worker_actors(broker, nobody, nobody)
+    worker_actors = set(broker.get_declared_actors())
+    declare_courier_actors(broker, nobody)
+
+    assert QUEUE_OF_ACTOR == {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()}
+    assert WORKER_QUEUES == {QUEUE_OF_ACTOR[name] for name in worker_actors}
+    assert COURIER_QUEUES == set(QUEUE_OF_ACTOR.values()) - WORKER_QUEUES
