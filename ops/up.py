@@ -28,6 +28,7 @@ from ops.running import AlreadyRunningError, Running, only_one, write_note
 from ops.settings import ROOT, Settings, SettingsError, load_settings
 from ops.supervisor import Program, Supervisor
 from stores.keys import KEY_FILE, owner_key
+from stores.recipes import Recipes
 
 REDIS_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 90.0
@@ -67,6 +68,7 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
         _check_data_folder(settings.data_dir)
         with only_one(settings.data_dir):
             _check_port(settings)
+            Recipes(settings.site, settings.recipes_dir)
             browser = find_or_install_browser(settings.browser, click.echo)
             _run(settings, str(browser.path), workers)
     except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
@@ -116,7 +118,7 @@ def _run(settings: Settings, browser: str, workers: int) -> None:
         with _signals_stop():
             if redis:
                 supervisor.start(redis)
-                _await_redis(supervisor, redis_url)
+            _await_redis(supervisor, redis_url)
             _migrate(supervisor, settings)
             for program in _programs(workers):
                 supervisor.start(program)
@@ -191,13 +193,13 @@ def _without_password(url: str) -> str:
 def _await_redis(supervisor: Supervisor, redis_url: str) -> None:
     client = connect(redis_url, retries=0)
     deadline = time.monotonic() + REDIS_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if "redis" in supervisor.exit_codes():
-            break
+    while time.monotonic() < deadline and "redis" not in supervisor.exit_codes():
         with contextlib.suppress(RedisError):
             if client.ping():
                 return
         time.sleep(POLL_INTERVAL_S)
+    if "REDIS_URL" in os.environ:
+        raise CannotStartError("REDIS_URL: the server it names does not answer.")
     raise CannotStartError("The embedded Redis server did not start; redis.log in the data folder says why.")
 
 

@@ -11,7 +11,7 @@ def test_a_worker_lives_while_its_heart_beats(kept: Kept, clock: FakeClock) -> N
     """What it says of itself is told; without beats it is dead."""
     kept.fleet.beat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
-    assert [STATUS] == kept.fleet.alive()
+    assert kept.fleet.alive() == [STATUS]
     assert not kept.fleet.is_dead("w1")
 
     clock.advance(2)

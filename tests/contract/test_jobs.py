@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ops.settings import Settings
 from schemas.errors import BrowserLost, Gone, LeaseLost, LimitReached, NotFound, SiteRefused
 from schemas.jobs import Job, Picture, Progress, Submission
 from schemas.lifecycle import JobState
@@ -34,7 +35,7 @@ def completed(kept: Kept, submission: Submission, picture: Picture) -> Job:
 
 def test_a_created_job_can_be_read(kept: Kept, submission: Submission, clock: FakeClock) -> None:
     """Everything that was submitted is there, and the job waits first in line."""
-    assert 1 == kept.jobs.create(ID, OWNER, submission, "r1")
+    assert kept.jobs.create(ID, OWNER, submission, "r1") == 1
 
     job, position = kept.jobs.get_with_position(ID)
 
@@ -55,9 +56,9 @@ def test_positions_count_those_who_wait_before(kept: Kept, submission: Submissio
         kept.jobs.create(ident, OWNER, submission, "r1")
         clock.advance(1)
 
-    assert [1, 2, 3] == [kept.jobs.get_with_position(ident)[1] for ident in (ID, OTHER, "c" * 32)]
+    assert [kept.jobs.get_with_position(ident)[1] for ident in (ID, OTHER, "c" * 32)] == [1, 2, 3]
     kept.jobs.claim(ID, "w1")
-    assert [None, 1, 2] == [kept.jobs.get_with_position(ident)[1] for ident in (ID, OTHER, "c" * 32)]
+    assert [kept.jobs.get_with_position(ident)[1] for ident in (ID, OTHER, "c" * 32)] == [None, 1, 2]
 
 
 def test_an_unknown_id_was_never_here(kept: Kept) -> None:
@@ -66,7 +67,9 @@ def test_an_unknown_id_was_never_here(kept: Kept) -> None:
         kept.jobs.get(ID)
 
 
-def test_a_full_queue_takes_nothing_more(kept: Kept, submission: Submission, settings, clock) -> None:
+def test_a_full_queue_takes_nothing_more(
+    kept: Kept, submission: Submission, settings: Settings, clock: FakeClock
+) -> None:
     """The refusal says when to come back, and leaves no trace of the job."""
     small = kept_in(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(ID, OWNER, submission, "r1")
@@ -79,7 +82,7 @@ def test_a_full_queue_takes_nothing_more(kept: Kept, submission: Submission, set
         small.get(OTHER)
 
 
-def test_each_owner_has_limits(kept: Kept, submission: Submission, settings, clock) -> None:
+def test_each_owner_has_limits(kept: Kept, submission: Submission, settings: Settings, clock: FakeClock) -> None:
     """Another owner is not held up by the first one's limits, and the daily one ends at midnight."""
     limited = kept_in(kept.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2)).jobs
     limited.create(ID, OWNER, submission, "r1")
@@ -105,12 +108,12 @@ def test_each_owner_has_limits(kept: Kept, submission: Submission, settings, clo
 def test_a_failed_job_uses_up_no_quota(kept: Kept, submission: Submission) -> None:
     """Only pictures count."""
     job = accepted(kept, submission)
-    assert 1 == kept.quotas.read(OWNER)["usage"]["DAILY_IMAGE_CREATIONS"]
+    assert kept.quotas.read(OWNER)["usage"]["DAILY_IMAGE_CREATIONS"] == 1
 
     kept.jobs.fail(job, SiteRefused("no"))
 
     usage = kept.quotas.read(OWNER)["usage"]
-    assert (0, 0) == (usage["DAILY_IMAGE_CREATIONS"], usage["QUEUED_IMAGE_JOBS"])
+    assert (usage["DAILY_IMAGE_CREATIONS"], usage["QUEUED_IMAGE_JOBS"]) == (0, 0)
 
 
 def test_a_whole_life_in_order(kept: Kept, submission: Submission, picture: Picture, clock: FakeClock) -> None:
@@ -128,8 +131,13 @@ def test_a_whole_life_in_order(kept: Kept, submission: Submission, picture: Pict
     assert sorted({one.seq for one in seen}) == [one.seq for one in seen]
     assert sorted({one.last_modified for one in seen}) == [one.last_modified for one in seen]
     log = kept.redis.xrange(f"dr:{{{ID}}}:events")
-    assert [b"queued", b"starting", b"pending", b"in_progress", b"preview", b"completed"] == [
-        entry[b"type"] for _, entry in log
+    assert [entry[b"type"] for _, entry in log] == [
+        b"queued",
+        b"starting",
+        b"pending",
+        b"in_progress",
+        b"preview",
+        b"completed",
     ]
     end = seen[-1]
     assert (JobState.COMPLETED, "image/png", len(picture.data), 512, 384) == (
@@ -153,7 +161,9 @@ def test_a_job_is_claimed_once(kept: Kept, submission: Submission) -> None:
     assert kept.jobs.claim("f" * 32, "w2") is None
 
 
-def test_only_the_present_attempt_may_write(kept: Kept, submission: Submission, picture: Picture, clock) -> None:
+def test_only_the_present_attempt_may_write(
+    kept: Kept, submission: Submission, picture: Picture, clock: FakeClock
+) -> None:
     """An attempt that lost its job changes nothing any more, whatever it tries."""
     old = accepted(kept, submission)
     clock.advance(LEASE_MS / 1000 + 1)
@@ -209,7 +219,7 @@ def test_a_dead_workers_job_is_taken_back_at_once(kept: Kept, submission: Submis
     assert not kept.jobs.lapse(ID, "w2")
     assert kept.jobs.lapse(ID, "w1")
     assert JobState.QUEUED is kept.jobs.get(ID).state
-    assert [ID] == kept.jobs.due()
+    assert kept.jobs.due() == [ID]
 
 
 def test_a_fourth_delivery_is_the_last(kept: Kept, submission: Submission, clock: FakeClock) -> None:
@@ -222,7 +232,7 @@ def test_a_fourth_delivery_is_the_last(kept: Kept, submission: Submission, clock
     assert kept.jobs.claim(ID, "w1") is None
     error = kept.jobs.get(ID).error
     assert error is not None
-    assert "worker_lost" == error.code
+    assert error.code == "worker_lost"
 
 
 def test_a_released_job_has_not_been_delivered(kept: Kept, submission: Submission) -> None:
@@ -244,16 +254,16 @@ def test_a_retry_waits_and_shows_nothing_old(kept: Kept, submission: Submission,
     kept.jobs.retry(job, BrowserLost(), 2_000, {"url": "https://example.org"})
 
     waiting = kept.jobs.get(ID)
-    assert (JobState.QUEUED, 0, None) == (waiting.state, waiting.preview_version, waiting.progress)
+    assert (waiting.state, waiting.preview_version, waiting.progress) == (JobState.QUEUED, 0, None)
     assert kept.results.preview(ID) is None
-    assert {"url": "https://example.org"} == kept.jobs.failure(ID)
+    assert kept.jobs.failure(ID) == {"url": "https://example.org"}
     assert kept.jobs.claim(ID, "w1") is None
     assert not kept.jobs.due()
     clock.advance(2)
-    assert [ID] == kept.jobs.due()
+    assert kept.jobs.due() == [ID]
     again = kept.jobs.claim(ID, "w1")
     assert again is not None
-    assert 2 == again.attempt
+    assert again.attempt == 2
 
 
 def test_an_early_message_leaves_the_job_to_the_clock(kept: Kept, submission: Submission, clock: FakeClock) -> None:
@@ -264,34 +274,34 @@ def test_an_early_message_leaves_the_job_to_the_clock(kept: Kept, submission: Su
 
     assert not kept.jobs.due()
     clock.advance(OUTBOX_GRACE_MS / 1000)
-    assert [ID] == kept.jobs.due()
+    assert kept.jobs.due() == [ID]
 
 
 def test_cancelling_while_it_waits_ends_it_at_once(kept: Kept, submission: Submission) -> None:
     """The worker never gets it, and a second time changes nothing."""
     kept.jobs.create(ID, OWNER, submission, "r1")
 
-    assert "cancelled" == kept.jobs.cancel(ID)
+    assert kept.jobs.cancel(ID) == "cancelled"
     ended = kept.jobs.get(ID)
     assert ended.error
-    assert "cancelled" == ended.error.code
+    assert ended.error.code == "cancelled"
     assert kept.jobs.claim(ID, "w1") is None
-    assert "ended" == kept.jobs.cancel(ID)
+    assert kept.jobs.cancel(ID) == "ended"
     assert ended == kept.jobs.get(ID)
-    assert "gone" == kept.jobs.cancel(OTHER)
+    assert kept.jobs.cancel(OTHER) == "gone"
 
 
 def test_cancelling_while_it_runs_is_a_request(kept: Kept, submission: Submission) -> None:
     """The worker learns of it with its next renewal at the latest, and a retry becomes the end."""
     job = accepted(kept, submission)
 
-    assert "requested" == kept.jobs.cancel(ID)
+    assert kept.jobs.cancel(ID) == "requested"
     assert JobState.PENDING is kept.jobs.get(ID).state
     assert kept.jobs.renew(job)
     kept.jobs.retry(job, BrowserLost(), 0)
     error = kept.jobs.get(ID).error
     assert error is not None
-    assert "cancelled" == error.code
+    assert error.code == "cancelled"
 
 
 def test_an_expired_job_is_gone_and_not_unknown(kept: Kept, submission: Submission, picture: Picture) -> None:
@@ -320,7 +330,7 @@ def test_a_listing_is_ones_own_newest_first(kept: Kept, submission: Submission, 
         if cursor is None:
             break
 
-    assert [3, 3, 1] == [len(page) for page in pages]
+    assert [len(page) for page in pages] == [3, 3, 1]
     assert ids[::-1] == [ident for page in pages for ident in page]
 
 
@@ -330,7 +340,7 @@ def test_a_listing_leaves_out_what_has_expired(kept: Kept, submission: Submissio
     kept.jobs.create(OTHER, OWNER, submission, "r1")
     kept.redis.delete(f"dr:{{{OTHER}}}:job")
 
-    assert [ID] == [job.id for job in kept.jobs.page(OWNER, None, 10)[0]]
+    assert [job.id for job in kept.jobs.page(OWNER, None, 10)[0]] == [ID]
 
 
 def test_a_failure_keeps_its_reason_and_no_picture(kept: Kept, submission: Submission, picture: Picture) -> None:
@@ -342,8 +352,8 @@ def test_a_failure_keeps_its_reason_and_no_picture(kept: Kept, submission: Submi
 
     failed = kept.jobs.get(ID)
     assert failed.error
-    assert ("site_refused", "Not that.", False) == (failed.error.code, failed.error.message, failed.error.retryable)
-    assert [None, None] == [kept.results.original(ID), kept.results.preview(ID)]
-    assert {"console": []} == kept.jobs.failure(ID)
+    assert (failed.error.code, failed.error.message, failed.error.retryable) == ("site_refused", "Not that.", False)
+    assert [kept.results.original(ID), kept.results.preview(ID)] == [None, None]
+    assert kept.jobs.failure(ID) == {"console": []}
     assert not kept.redis.zcard("dr:open")
     assert not kept.redis.zcard("dr:leases")

@@ -48,6 +48,7 @@ class Ticks:
         self.now = 0.0
 
     def __call__(self) -> float:
+        """The seconds so far."""
         return self.now
 
 
@@ -111,7 +112,7 @@ def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
 
     caller = keys.caller(KEY)
     assert caller
-    assert OWNER == caller.id
+    assert caller.id == OWNER
     with pytest.raises(Unavailable):
         keys.caller("dr_000000000000_" + "0" * 64)
 
@@ -122,7 +123,7 @@ def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> Non
     file = tmp_path / "data" / "api-key.json"
 
     assert key == owner_key(tmp_path / "data", None)
-    assert 64 == len(bytes.fromhex(key)) * 2
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert len(bytes.fromhex(key)) * 2 == 64
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [file] == list((tmp_path / "data").iterdir())
-    assert "configured" == owner_key(tmp_path / "data", "configured")
+    assert owner_key(tmp_path / "data", "configured") == "configured"

@@ -14,7 +14,7 @@ def test_a_conversion_lives_as_long_as_its_original(kept: Kept, submission: Subm
 
     kept.results.keep_converted(ID, "webp", b"webp bytes")
 
-    assert b"webp bytes" == kept.results.converted(ID, "webp")
+    assert kept.results.converted(ID, "webp") == b"webp bytes"
     assert 0 < kept.redis.ttl(f"dr:{{{ID}}}:image.webp") <= 600
 
 
@@ -39,4 +39,4 @@ def test_all_who_wait_for_a_conversion_are_woken(kept: Kept, submission: Submiss
     for thread in waiting:
         thread.join()
 
-    assert [b"webp bytes"] * 3 == got
+    assert got == [b"webp bytes"] * 3

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from ops.embedded import SOCKET_NAME, server_command
 from ops.redis import connect
 from ops.settings import ROOT, Settings, second_database
 from stores import Stores, open_stores
-from tests.conftest import KEY, _answers, eventually
+from tests.conftest import DEADLINE_S, KEY, _answers, eventually
 
 QUICK = {"width": 256, "height": 256, "steps": 4}
 
@@ -47,7 +48,7 @@ class Front:
         """The id of a new job, small enough to be quick."""
         body = {"prompt": prompt, "inputs": QUICK | inputs} | ({"lora": lora} if lora else {})
         answer = self.post("/api/v1/jobs", json=body)
-        assert 202 == answer.status_code, answer.get_data(as_text=True)
+        assert answer.status_code == 202, answer.get_data(as_text=True)
         return str(answer.json["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -57,8 +58,12 @@ class Front:
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """The job once it has ended."""
-        eventually(lambda: self.job(job_id)["status"] in ("COMPLETED", "FAILED"))
-        return self.job(job_id)
+        deadline = time.monotonic() + DEADLINE_S
+        job = self.job(job_id)
+        while job["status"] not in ("COMPLETED", "FAILED"):
+            assert time.monotonic() < deadline, f"{job} has not ended within {DEADLINE_S:g} s"
+            job = self.get(f"/api/v1/jobs/{job_id}", query_string={"wait": 5, "since": job["seq"]}).json
+        return job
 
 
 def open_front(settings: Settings) -> Front:

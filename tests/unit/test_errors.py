@@ -20,4 +20,4 @@ def test_codes_do_not_repeat_by_accident() -> None:
     """Only 'expired' is said of two things: a picture that is gone and a job that waited too long."""
     codes = [error.code for error in every_error()]
 
-    assert ["expired"] == sorted({code for code in codes if codes.count(code) > 1})
+    assert sorted({code for code in codes if codes.count(code) > 1}) == ["expired"]

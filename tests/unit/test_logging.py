@@ -16,8 +16,12 @@ def test_a_line_is_json_with_what_is_bound_and_without_secrets(capsys: pytest.Ca
 
     line = json.loads(capsys.readouterr().out)
 
-    assert ("something.happened", "worker", "j1", 2, "studio") == tuple(
-        line[name] for name in ("event", "process", "job_id", "attempt", "site")
+    assert tuple(line[name] for name in ("event", "process", "job_id", "attempt", "site")) == (
+        "something.happened",
+        "worker",
+        "j1",
+        2,
+        "studio",
     )
     assert "hunter2" not in json.dumps(line)
 

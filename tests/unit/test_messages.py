@@ -16,6 +16,6 @@ def test_declared_actors_are_the_named_ones() -> None:
     worker_actors = set(broker.get_declared_actors())
     declare_courier_actors(broker, nobody)
 
-    assert QUEUE_OF_ACTOR == {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()}
-    assert WORKER_QUEUES == {QUEUE_OF_ACTOR[name] for name in worker_actors}
-    assert COURIER_QUEUES == set(QUEUE_OF_ACTOR.values()) - WORKER_QUEUES
+    assert {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()} == QUEUE_OF_ACTOR
+    assert {QUEUE_OF_ACTOR[name] for name in worker_actors} == WORKER_QUEUES
+    assert set(QUEUE_OF_ACTOR.values()) - WORKER_QUEUES == COURIER_QUEUES

@@ -55,6 +55,6 @@ def test_a_well_formed_message_passes() -> None:
     error = _checked({"run": 1, "kind": "error", "text": "x" * 10_000}, 1)
 
     assert preview is not None
-    assert b"jpeg" == preview.data
+    assert preview.data == b"jpeg"
     assert error is not None
-    assert LONGEST_TEXT == len(error.text)
+    assert len(error.text) == LONGEST_TEXT

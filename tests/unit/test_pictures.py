@@ -53,7 +53,7 @@ def test_transparency_becomes_white_in_jpeg() -> None:
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(out, "PNG")
 
     with Image.open(io.BytesIO(pictures.convert(out.getvalue(), "jpg"))) as image:
-        assert (255, 255, 255) == image.getpixel((4, 4))
+        assert image.getpixel((4, 4)) == (255, 255, 255)
 
 
 def test_previews_are_small_jpegs() -> None:

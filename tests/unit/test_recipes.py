@@ -58,13 +58,13 @@ def test_a_mistake_is_named_with_place_and_value(change: dict[str, Any], words: 
     """Each mistake gives one sentence that names the file, the key, the value or what is allowed."""
     said = problems(change)
 
-    assert 1 == len(said)
+    assert len(said) == 1
     assert not [word for word in words if word not in said[0]]
 
 
 def test_several_mistakes_are_told_together() -> None:
     """Nobody has to mend one mistake to see the next."""
-    assert 2 == len(problems({"limits/daily": None, "title": None}))
+    assert len(problems({"limits/daily": None, "title": None})) == 2
 
 
 def test_every_shipped_recipe_is_valid() -> None:
@@ -82,7 +82,7 @@ def test_a_recipe_of_the_users_own_wins(tmp_path: Path) -> None:
 
 def test_an_unknown_default_site_stops_the_boot() -> None:
     """SITE must name a recipe; the message lists what there is."""
-    with pytest.raises(SettingsError, match="SITE.*'nowhere'.*studio"):
+    with pytest.raises(SettingsError, match=r"SITE.*'nowhere'.*studio"):
         Recipes("nowhere")
 
 

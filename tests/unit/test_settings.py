@@ -58,9 +58,9 @@ def test_platforms_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None
 
     settings = load_settings()
 
-    assert "postgresql+psycopg://me@db/darkroom" == settings.database_url
-    assert "https://pictures.example.org" == settings.public_url
-    assert UNLIMITED == settings.limit_queued_images
+    assert settings.database_url == "postgresql+psycopg://me@db/darkroom"
+    assert settings.public_url == "https://pictures.example.org"
+    assert settings.limit_queued_images == UNLIMITED
 
 
 def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - what a platform sets
     monkeypatch.setenv("PORT", "8080")
 
-    assert "http://127.0.0.1:8080" == load_settings().public_url
+    assert load_settings().public_url == "http://127.0.0.1:8080"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""``./darkroom generate`` and the other commands, as their user runs them."""
+
+import io
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stores.keys import owner_key
+from tests.acceptance.conftest import SCRIPT, environment, going_up
+
+QUICK = ("--input", "width=256", "--input", "height=256", "--input", "steps=4")
+
+
+def run(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """A command of Darkroom, from a folder."""
+    command = [str(SCRIPT), *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def test_one_picture_without_anything_running(folder: Path) -> None:
+    """It starts a Darkroom just for this, writes the file, and leaves nothing running."""
+    done = run(
+        folder,
+        "generate",
+        "a lighthouse at dusk, oil painting",
+        "-o",
+        "lighthouse.png",
+        "--lora",
+        "Oil Impasto",
+        *QUICK,
+    )
+
+    assert (0, "lighthouse.png") == (done.returncode, done.stdout.strip()), done.stderr
+    with Image.open(folder / "lighthouse.png") as image:
+        assert ("PNG", (256, 256)) == (image.format, image.size)
+    assert not (folder / ".darkroom" / "running.json").exists()
+
+
+def test_a_running_darkroom_is_used(folder: Path) -> None:
+    """By its note in the data folder, or by --url and --key; other formats by the file's name."""
+    with going_up(folder) as up:
+        data = str(folder / "data")
+        key = owner_key(folder / "data", None)
+        by_note = run(folder, "generate", "a quiet lake at dawn", *QUICK, DATA_DIR=data)
+        by_url = run(
+            folder, "generate", "a quiet lake at dawn", "-o", "lake.jpg", "--url", up.url, "--key", key, *QUICK
+        )
+        failed = run(folder, "generate", "gore in a meadow", *QUICK, DATA_DIR=data)
+        refused = run(folder, "generate", "a lake", "--input", "colour=red", DATA_DIR=data)
+        unknown = run(folder, "generate", "a lake", "--url", up.url, "--key", "wrong-key", DATA_DIR=data)
+
+    assert (0, "a-quiet-lake-at-dawn.png") == (by_note.returncode, by_note.stdout.strip()), by_note.stderr
+    assert 0 == by_url.returncode, by_url.stderr
+    with Image.open(io.BytesIO((folder / "lake.jpg").read_bytes())) as image:
+        assert "JPEG" == image.format
+    assert (1, True) == (failed.returncode, '"gore"' in failed.stderr)
+    assert (1, True) == (refused.returncode, "studio accepts negativePrompt" in refused.stderr)
+    assert (1, True) == (unknown.returncode, "API key" in unknown.stderr)
+    assert not list(folder.glob("*gore*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("generate", "a lake", "-o", "no/such/folder.png"), 2, "no/such"),
+        (("generate", "a lake", "--input", "seed"), 2, "NAME=VALUE"),
+        (("generate", "a lake", "--url", "http://127.0.0.1:9", "--key", "x"), 1, "does not answer"),
+        (("generate", "a lake", "--url", "http://127.0.0.1:9"), 2, "--key"),
+        (("generate",), 2, "PROMPT"),
+        (("paint",), 2, "paint"),
+    ],
+)
+def test_a_slip_is_explained(folder: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    """Without a traceback, and without starting anything."""
+    done = run(folder, *arguments)
+
+    assert (code, True) == (done.returncode, words in done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_names_every_part(folder: Path) -> None:
+    """Versions, browser and launch, sandbox, Redis, SQL, disk, fonts; with a broken part the exit code is 1."""
+    well = run(folder, "doctor")
+    ill = run(folder, "doctor", BROWSER="/no/such/browser")
+
+    assert 0 == well.returncode, well.stdout
+    for part in ("darkroom", "playwright", "browser launch", "sandbox", "redis", "sql", "disk", "fonts"):
+        assert part in well.stdout
+    assert 1 == ill.returncode
+    assert "BROWSER" in ill.stdout
+
+
+def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
+    """A made key works at once; a revoked one no more."""
+    with going_up(folder) as up, up.client() as client:
+        data = str(folder / "data")
+        key = run(folder, "keys", "create", "bob", DATA_DIR=data).stdout.strip()
+        client.headers["x-api-key"] = key
+        assert 200 == client.get("/quota").status_code
+        ident = run(folder, "keys", "list", DATA_DIR=data).stdout.split()[0]
+        assert 0 == run(folder, "keys", "revoke", ident, DATA_DIR=data).returncode
+
+    assert key.split("_")[1] == ident
+    assert 1 == run(folder, "keys", "revoke", "nope", DATA_DIR=data).returncode

@@ -1,0 +1,212 @@
+"""``./darkroom up``, as its user runs it."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, ended, environment, free_port, going_up, submit
+from tests.conftest import eventually
+
+QUICK = {"width": 256, "height": 256, "steps": 4}
+SLOW = {"width": 768, "height": 768, "steps": 40}
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them runs any more."""
+    return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_three_at_once_and_nothing_left(folder: Path) -> None:
+    """From an empty folder to three pictures; SIGTERM ends everything within ten seconds."""
+    with going_up(folder) as up:
+        with up.client() as client:
+            ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(3)]
+            assert ["COMPLETED"] * 3 == [ended(client, ident)["status"] for ident in ids]
+            assert 3 == len({client.get(f"/{ident}.png").content for ident in ids})
+            assert "OK" == client.get("/health").json()["status"]
+        file = folder / "data" / "api-key.json"
+        assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+        assert str(file) in up.output
+        processes = up.descendants()
+        assert 8 <= len(processes)
+
+        up.process.send_signal(signal.SIGTERM)
+        assert 0 == up.process.wait(STOP_TIMEOUT_S)
+        assert gone(processes)
+        assert not (folder / "data" / "running.json").exists()
+
+
+def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
+    """Pasted into a shell it answers with the id of a job."""
+    with going_up(folder) as up:
+        line = next(line for line in up.output.splitlines() if line.strip().startswith("curl"))
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, env=environment())
+
+        assert '"success":true' in done.stdout
+
+
+def test_a_killed_worker_loses_no_job(folder: Path) -> None:
+    """kill -9 in mid-job: the worker is started again, the log says so, and the job completes."""
+    with going_up(folder) as up, up.client() as client:
+        ident = submit(client, "a castle above the sea", **SLOW)
+        eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
+        up.of_role("worker").send_signal(signal.SIGKILL)
+
+        job = ended(client, ident)
+        assert ("COMPLETED", 2) == (job["status"], job["attempt"])
+        for event in ("process.died", "process.started_again", "job.lapsed"):
+            assert event in up.output
+
+
+def test_a_killed_browser_loses_no_job(folder: Path) -> None:
+    """The attempt ends as browser_lost and is tried again."""
+    with going_up(folder) as up, up.client() as client:
+        ident = submit(client, "a castle above the sea", **SLOW)
+        eventually(lambda: client.get(f"/status/{ident}").json()["progress"])
+        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in one.cmdline())]
+        for process in browser:
+            process.kill()
+
+        job = ended(client, ident)
+        assert ("COMPLETED", 2) == (job["status"], job["attempt"])
+        assert "browser_lost" in up.output
+
+
+def test_a_killed_redis_forgets_nothing(folder: Path) -> None:
+    """Accepted jobs are still there after SIGKILL, and everybody reconnects."""
+    with going_up(folder) as up, up.client() as client:
+        done = submit(client, "a village in the snow", **QUICK)
+        ended(client, done)
+        picture = client.get(f"/{done}").content
+        redis = next(one for one in up.descendants() if "valkey-server" in one.name())
+        redis.kill()
+
+        eventually(lambda: client.get("/health").status_code == 200, within_s=60)
+        assert picture == client.get(f"/{done}").content
+        assert "COMPLETED" == ended(client, submit(client, "a village in the snow", **QUICK))["status"]
+
+
+def test_sigkill_of_the_supervisor_leaves_no_process(folder: Path) -> None:
+    """The kernel tells the children, and these their own."""
+    with going_up(folder) as up:
+        processes = up.descendants()
+        up.process.kill()
+        up.process.wait()
+
+        eventually(lambda: gone(processes))
+
+
+def test_ctrl_c_ends_it_in_the_middle_of_a_job_and_the_job_goes_on_later(folder: Path) -> None:
+    """What was accepted is painted after the next start, from the same data folder."""
+    with going_up(folder) as up:
+        with up.client() as client:
+            ident = submit(client, "a castle above the sea", **SLOW)
+            eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
+        processes = up.descendants()
+        began = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        assert 0 == up.process.wait(30)
+        assert time.monotonic() - began < STOP_TIMEOUT_S
+        assert gone(processes)
+
+    with going_up(folder) as up, up.client() as client:
+        assert "COMPLETED" == ended(client, ident)["status"]
+
+
+def run_up(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """``./darkroom up`` where it cannot start."""
+    command = [str(SCRIPT), "up", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def assert_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
+    """Exit code 2 and one line with the words."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("darkroom")]
+    assert (2, 1) == (done.returncode, len(lines)), done
+    assert not [word for word in words if word not in lines[0]], lines[0]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
+    """And nothing is left running."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run_up(folder, "--port", port, "--data", str(folder / "data"))
+
+    assert_one_clear_line(done, port, "taken", "--port")
+    assert not (folder / "data" / "redis.sock").exists()
+
+
+def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None:
+    """It names where the first one is."""
+    with going_up(folder) as up:
+        done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "data"))
+
+        assert_one_clear_line(done, "already runs", up.url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKER_CONCURRENCY", "many", ["WORKER_CONCURRENCY"]),
+        ("SITE", "nowhere", ["SITE", "nowhere", "studio"]),
+        ("BROWSER", "/no/such/browser", ["BROWSER", "/no/such/browser"]),
+        ("DATABASE_URL", "postgresql://127.0.0.1:9/none", ["database"]),
+        ("REDIS_URL", "redis://127.0.0.1:9/0", ["REDIS_URL", "does not answer"]),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(folder: Path, name: str, value: str, words: list[str]) -> None:
+    """The line names the setting."""
+    done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "data"), **{name: value})
+
+    assert_one_clear_line(done, *words)
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(folder: Path) -> None:
+    """Also for root, for whom only a file in the way forbids it."""
+    (folder / "file").write_text("in the way")
+
+    done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "file" / "data"))
+    assert_one_clear_line(done, str(folder / "file" / "data"), "cannot be written")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_one_clear_line(folder: Path) -> None:
+    """The message names the folder."""
+    (folder / "locked").mkdir(mode=0o500)
+
+    assert_one_clear_line(run_up(folder, "--data", str(folder / "locked" / "data")), "cannot be written")
+
+
+def test_a_long_data_path_works(folder: Path) -> None:
+    """Sockets have short names; users need not know."""
+    deep = folder / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    with going_up(deep) as up, up.client() as client:
+        assert "OK" == client.get("/health").json()["status"]
+
+
+def test_two_workers_share_the_work(folder: Path) -> None:
+    """--workers 2 starts two browsers; both are ready."""
+    with going_up(folder, "--workers", "2", WORKER_CONCURRENCY="1") as up, up.client() as client:
+        eventually(lambda: client.get("/health").json()["workers"]["ready"] == 2)
+        ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(4)]
+        assert ["COMPLETED"] * 4 == [ended(client, ident)["status"] for ident in ids]
+
+
+def test_up_is_documented_by_its_help() -> None:
+    """Every flag has its sentence."""
+    text = subprocess.run([str(SCRIPT), "up", "--help"], capture_output=True, text=True, check=True).stdout
+
+    assert all(flag in text for flag in ("--port", "--data", "--workers"))
