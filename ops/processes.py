@@ -30,6 +30,11 @@ def web() -> None:
     settings = _settings()
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))
+    os.execv(sys.executable, front_command(settings, "api.wsgi:app"))  # noqa: S606 - our own program, no shell
+
+
+def front_command(settings: Settings, application: str) -> list[str]:
+    """The command that serves a WSGI application as the front is served."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     options = {
         "bind": f"{host}:{settings.port}",
@@ -43,7 +48,7 @@ def web() -> None:
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn makes its own file there
     }
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    _become("-m", "gunicorn", *words, "--no-control-socket", "api.wsgi:app")
+    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", application]
 
 
 @click.command()

@@ -57,6 +57,10 @@ class Supervisor:
         """Start a program and keep it running from now on."""
         self._children.append(Child(program, self._spawn(program), time.monotonic()))
 
+    def pid(self, name: str) -> int:
+        """The process of a program now."""
+        return next(child.process.pid for child in self._children if child.program.name == name)
+
     def exit_codes(self) -> dict[str, int]:
         """The programs that have ended, with their exit codes (negative: the signal)."""
         ended = {child.program.name: child.process.poll() for child in self._children}

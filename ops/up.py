@@ -81,10 +81,11 @@ def _override(port: int | None, data: Path | None) -> None:
     if data is not None:
         os.environ["DATA_DIR"] = str(data.expanduser().absolute())
     if port is not None:
-        os.environ["PORT"] = str(port or _free_port())
+        os.environ["PORT"] = str(port or free_port())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

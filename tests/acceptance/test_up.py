@@ -53,7 +53,7 @@ def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
 
 
 def test_a_killed_worker_loses_no_job(folder: Path) -> None:
-    """kill -9 in mid-job: the worker is started again, the log says so, and the job completes."""
+    """After kill -9 in mid-job: the worker is started again, the log says so, and the job completes."""
     with going_up(folder) as up, up.client() as client:
         ident = submit(client, "a castle above the sea", **SLOW)
         eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")

@@ -1,0 +1,23 @@
+"""Owns the command ``bench``: which benches there are, and the running of one.
+
+Called through ``ops.cli``.
+"""
+
+import importlib
+import sys
+
+import click
+
+from ops.bench.report import show
+
+NAMES = ("pickup", "submit", "status", "pipeline", "previews", "density")
+
+
+@click.command()
+@click.argument("name", type=click.Choice([*NAMES, "all"]))
+def bench(name: str) -> None:
+    """Measure Darkroom and a baseline side by side; exit code 1 if a target is missed."""
+    met = True
+    for one in NAMES if name == "all" else (name,):
+        met &= show(one, importlib.import_module(f"ops.bench.{one}").measure())
+    sys.exit(0 if met else 1)

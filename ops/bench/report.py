@@ -1,0 +1,79 @@
+"""Owns what a bench tells: rows with figures, a target for some of them, a table for people and JSON for programs."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure, the baseline's of the same run, and what must be reached: ``most`` or ``least``, of figure or ratio."""
+
+    what: str
+    ours: float
+    unit: str
+    baseline: float | None = None
+    most: float | None = None
+    least: float | None = None
+    judge_ratio: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours as a part of the baseline."""
+        return self.ours / self.baseline if self.baseline else None
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached; true where there is none."""
+        figure = self.ratio if self.judge_ratio else self.ours
+        if figure is None:
+            return False
+        return (self.most is None or figure <= self.most) and (self.least is None or figure >= self.least)
+
+    @property
+    def target(self) -> str:
+        """The target in words."""
+        kind = " of baseline" if self.judge_ratio else f" {self.unit}"
+        if self.most is not None:
+            return f"≤ {self.most:g}{kind}"
+        return f"≥ {self.least:g}{kind}" if self.least is not None else ""
+
+
+def show(name: str, rows: Iterable[Row]) -> bool:
+    """Print the rows as a table and as JSON; whether every target is reached."""
+    rows = list(rows)
+    table = Table("", "Darkroom", "baseline", "ratio", "target", "", title=f"bench {name}")
+    for row in rows:
+        ratio = f"{row.ratio:.3g}" if row.ratio is not None else ""
+        verdict = ("met" if row.met else "MISSED") if row.target else ""
+        table.add_row(
+            row.what, _figure(row.ours, row.unit), _figure(row.baseline, row.unit), ratio, row.target, verdict
+        )
+    Console(width=120).print(table)
+    machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
+    click.echo(
+        json.dumps(
+            {
+                "bench": name,
+                "machine": machine,
+                "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows],
+            }
+        )
+    )
+    return all(row.met for row in rows if row.target)
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.4g} {unit}"
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which ``percent`` of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(percent / 100 * (len(ordered) - 1)))]

@@ -1,0 +1,106 @@
+"""Owns the baselines of the benches ``pipeline`` and ``density``: plain Playwright scripts that drive the studio page.
+
+Run by ``ops.bench`` as ``python -m workers.baseline pipeline|density …``; tells in JSON.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+
+from ops.browser import find_browser
+from ops.settings import load_settings
+from schemas.sites import Recipe
+from stores.bundles import bundle_folder
+from stores.recipes import Recipes
+from workers.sites.bundles import serve_bundle
+
+FETCH = """async (url) => {
+  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(text);
+}"""
+
+
+async def paint(context: BrowserContext, recipe: Recipe, prompt: str, steps: int) -> bytes:
+    """What anybody would write to get one picture out of the page."""
+    folder = bundle_folder(recipe)
+    if folder is None:
+        raise ValueError("the baselines drive a bundled page")
+    await serve_bundle(context, recipe.url, folder)
+    page = await context.new_page()
+    await page.goto(recipe.url)
+    await page.fill("#prompt", prompt)
+    await page.fill("#steps", str(steps))
+    await page.click("#generate")
+    await page.wait_for_selector("#studio[data-state=done]", timeout=300_000)
+    url = await page.get_attribute("#result", "src")
+    return base64.b64decode(await page.evaluate(FETCH, url))
+
+
+async def _launch(playwright: Playwright, path: Path) -> Browser:
+    return await playwright.chromium.launch(executable_path=path)
+
+
+async def _pipeline(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``N STEPS`` on stdin: N pictures at once, each in a context of one browser; prints the seconds."""
+    browser = await _launch(playwright, path)
+
+    async def one(number: int, steps: int) -> None:
+        context = await browser.new_context()
+        await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
+        await context.close()
+
+    _say({"ready": True})
+    async for words in _lines():
+        number, steps = (int(word) for word in words)
+        began = time.perf_counter()
+        await asyncio.gather(*(one(index, steps) for index in range(number)))
+        _say({"seconds": time.perf_counter() - began})
+    await browser.close()
+
+
+async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``N STEPS`` on stdin: N pictures at once, a browser for each; prints when all are done."""
+
+    async def one(number: int, steps: int) -> None:
+        browser = await _launch(playwright, path)
+        await paint(await browser.new_context(), recipe, f"a lighthouse at dusk, number {number}", steps)
+        await browser.close()
+
+    _say({"ready": True})
+    async for words in _lines():
+        number, steps = (int(word) for word in words)
+        await asyncio.gather(*(one(index, steps) for index in range(number)))
+        _say({"done": True})
+
+
+async def _lines() -> Any:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        yield line.split()
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+async def main(name: str) -> None:
+    """Run one of the baselines until stdin ends."""
+    settings = load_settings()
+    browser = find_browser(settings.browser)
+    if browser is None:
+        raise SystemExit("no browser")
+    async with async_playwright() as playwright:
+        work = {"pipeline": _pipeline, "density": _density}[name]
+        await work(playwright, browser.path, Recipes("studio").default)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
