@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, jsonify, request, url_for
+from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnsupportedMediaType
@@ -37,11 +37,11 @@ def check_media_type() -> None:
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.arguments(JobRequest)
+@blueprint.arguments(JobRequest())
 @blueprint.response(202, JobView)
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
-    job_id, position = submit(
+    job, position = submit(
         stores(),
         caller(),
         prompt=body["prompt"],
@@ -49,9 +49,9 @@ def create(body: dict[str, Any]) -> Response:
         lora=body.get("lora"),
         inputs=body.get("inputs", {}),
     )
-    response = jsonify(_show(stores().jobs.get(job_id), position))
+    response = jsonify(_show(job, position))
     response.status_code = 202
-    response.headers["Location"] = url_for("jobs.read", job_id=job_id)
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return response
 
 

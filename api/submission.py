@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 
 def submit(
     stores: Stores, caller: Caller, *, prompt: str, site: str | None, lora: str | None, inputs: Mapping[str, Any]
-) -> tuple[str, int]:
-    """Accept a job: its id and its position in the queue.
+) -> tuple[Job, int]:
+    """Accept a job: the job as it is now, and its position in the queue.
 
     The record comes first and the message second; should this process die in between, the clock sends the message.
 
@@ -31,14 +31,12 @@ def submit(
     """
     recipe = stores.recipes.get(site)
     submission = Submission(recipe.name, prompt, lora or None, recipe.check_inputs(inputs))
-    job_id = secrets.token_hex(16)
-    position = stores.jobs.create(job_id, caller.id, submission, g.request_id)
+    job, position = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id)
     try:
-        stores.queue.generate(job_id)
-        stores.jobs.enqueued(job_id)
+        stores.queue.generate(job.id)
     except Unavailable as error:
-        log.warning("submission.message_left_to_clock", job_id=job_id, error=error.message)
-    return job_id, position
+        log.warning("submission.message_left_to_clock", job_id=job.id, error=error.message)
+    return job, position
 
 
 def cancel(stores: Stores, job: Job) -> Job:

@@ -56,13 +56,13 @@ def generate_image() -> Response:
     fields = _fields()
     prompt, lora = _prompt(fields), _lora(fields)
     inputs = {name: value for name, value in fields.items() if name not in OWN_FIELDS}
-    job_id, position = submit(stores(), caller(), prompt=prompt, site=fields.get("site"), lora=lora, inputs=inputs)
+    job, position = submit(stores(), caller(), prompt=prompt, site=fields.get("site"), lora=lora, inputs=inputs)
     url = stores().settings.public_url
     answer = {
         "success": True,
-        "imageId": job_id,
-        "imageUrl": f"{url}/{job_id}.jpg",
-        "statusUrl": f"{url}/status/{job_id}",
+        "imageId": job.id,
+        "imageUrl": f"{url}/{job.id}.jpg",
+        "statusUrl": f"{url}/status/{job.id}",
     }
     return jsonify(answer | {"position": position})
 

@@ -2,16 +2,21 @@
 
 Made by ``stores.queue`` for senders and by ``workers.boot`` for receivers.
 
-A stock consumer sleeps up to a second between looks at an empty queue. Here ``enqueue`` also pushes a token to the
-list ``bell:QUEUE`` and an idle consumer blocks on that list, so it wakes within milliseconds and asks next to nothing
-of Redis while idle. A lost token only costs the seconds until the next look; a spare one costs one empty look.
+A stock consumer sleeps up to a second between looks at an empty queue. Here whatever puts a message on a queue also
+pushes a token to the list ``bell:QUEUE``, in the same step, and an idle consumer blocks on that list: it wakes within
+milliseconds and asks next to nothing of Redis while idle. A lost token only costs the seconds until the next look; a
+spare one costs one empty look.
+
+A message's id is its key in Redis too, so that one can ask whether it is still there.
 """
 
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import dramatiq.brokers
 import redis
 import structlog
 from dramatiq import Message, MessageProxy
@@ -27,6 +32,16 @@ BELL_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
 BEAT_INTERVAL_S = 1.0
 
+# Put before Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
+RING = f"""
+if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
+    redis.call('rpush', 'bell:' .. ARGV[3], '')
+    redis.call('ltrim', 'bell:' .. ARGV[3], -{BELL_TOKENS}, -1)
+end
+""".encode()
+
+DISPATCH = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,6 +56,7 @@ class DoorbellBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,
         )
+        self.scripts["dispatch"] = self.client.register_script(RING + DISPATCH)
 
     @property
     def consumer_class(self) -> type["DoorbellConsumer"]:
@@ -62,17 +78,13 @@ class DoorbellBroker(RedisBroker):
         """
         if delay is not None:
             raise ValueError("messages are not delayed; a job's record holds its due time")
-        sent = super().enqueue(message)
-        self.ring(message.queue_name)
+        sent = message.copy(options={"redis_message_id": message.message_id})
+        self.do_enqueue(message.queue_name, message.message_id, sent.encode())
         return sent
 
-    def ring(self, queue_name: str) -> None:
-        """Wake one idle consumer of the queue."""
-        bell = _bell(queue_name)
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.rpush(bell, b"")
-            pipe.ltrim(bell, -BELL_TOKENS, -1)
-            pipe.execute()
+    def holds(self, queue_name: str, message_id: str) -> bool:
+        """Whether a message waits, or has been fetched and is not yet done with."""
+        return bool(self.client.hexists(f"{self.namespace}:{queue_name}.msgs", message_id))
 
     def wait_at_bell(self, queue_name: str) -> None:
         """Block until the bell rings, for ``BELL_WAIT_S`` seconds at the most."""
@@ -160,7 +172,6 @@ class DoorbellConsumer(Consumer):
         ids = [message.options["redis_message_id"] for message in messages]
         if ids:
             self.broker.do_requeue(self.queue_name, *ids)
-            self.broker.ring(self.queue_name)
 
 
 class Heart:

@@ -3,8 +3,13 @@
 Called by ``stores.open_stores`` and ``ops.broker``; nothing else opens a connection.
 """
 
-from redis import Redis
+import os
+from collections import deque
+from typing import Any
+
+from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import ConnectionInterface
 from redis.retry import Retry
 
 SOCKET_TIMEOUT_S = 6.0
@@ -16,10 +21,44 @@ def connect(url: str, *, retries: int = 3) -> Redis:
     ``retries`` is 0 where a command must not run twice because its answer was lost.
     """
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.5) if retries else NoBackoff()
-    return Redis.from_url(
+    pool_class = TrustingPool if retries else ConnectionPool
+    pool = pool_class.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=SOCKET_TIMEOUT_S,
-        health_check_interval=30,
         retry=Retry(backoff, retries),
     )
+    return Redis(connection_pool=pool)
+
+
+class TrustingPool(ConnectionPool):
+    """A pool that takes an idle connection to be alive, since a command that finds it dead is tried again.
+
+    redis-py's own asks the operating system before each command, which costs the front a quarter of its requests.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of redis-py's pool."""
+        super().__init__(**options)
+        self._idle: deque[ConnectionInterface] = deque()
+
+    def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
+        """A connection that nobody else uses."""
+        if self.pid != os.getpid():
+            self.pid = os.getpid()
+            self._idle.clear()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.make_connection()
+        connection.connect()
+        return connection
+
+    def release(self, connection: ConnectionInterface) -> None:
+        """Give a connection back."""
+        self._idle.append(connection)
+
+    def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT002 - redis-py's signature
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().disconnect()

@@ -192,5 +192,6 @@ class LeaseLost(ServiceError):
 
 
 def every_error() -> list[type[ServiceError]]:
-    """All the classes of the tree, in the order in which they are written."""
-    return [ServiceError, *ServiceError.__subclasses__()]
+    """All the classes of this module, in the order in which they are written."""
+    kinds = [kind for kind in ServiceError.__subclasses__() if kind.__module__ == __name__]
+    return [ServiceError, *kinds]

@@ -5,6 +5,7 @@ Built by ``schemas.recipes``; run by ``workers.sites.driver``; shown by ``api.si
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -117,7 +118,7 @@ class Consent:
     terms_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """A site, completely described. ``bundle`` names the folder of static files that are served for ``url``."""
 
@@ -134,6 +135,11 @@ class Recipe:
     loras: Loras | None = None
     quota: Quota | None = None
 
+    @cached_property
+    def inputs_schema(self) -> Schema:
+        """The checks of the declared inputs."""
+        return Schema.from_dict({name: _input_field(one) for name, one in self.inputs.items()})()
+
     def check_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` (names in either case, values as JSON or as words of a URL) with the recipe's names and types.
 
@@ -145,15 +151,11 @@ class Recipe:
             accepted = ", ".join(camel(name) for name in self.inputs) or "none"
             raise Invalid(problems=[f"{camel(name)}: {self.name} accepts {accepted}." for name in unknown])
         try:
-            checked: dict[str, Any] = _inputs_schema(self.inputs)().load(named)
+            checked: dict[str, Any] = self.inputs_schema.load(named)
         except ValidationError as error:
             messages = {camel(str(name)): what for name, what in error.normalized_messages().items()}
             raise Invalid(problems=list(sentences(messages, given))) from error
         return {name: value for name, value in checked.items() if value is not None}
-
-
-def _inputs_schema(inputs: Mapping[str, Input]) -> type[Schema]:
-    return Schema.from_dict({name: _input_field(one) for name, one in inputs.items()})
 
 
 def _input_field(one: Input) -> fields.Field[Any]:

@@ -12,12 +12,12 @@ from redis import Redis
 
 from ops.clock import Clock
 from ops.settings import Settings
-from schemas.errors import Conflict, Gone, LeaseLost, LimitReached, NotFound, ServiceError
+from schemas.errors import Gone, LeaseLost, LimitReached, NotFound, ServiceError
 from schemas.events import EventType
 from schemas.jobs import Job, Picture, Progress, Submission
 from schemas.lifecycle import JobState
 from schemas.paging import Cursor
-from stores.records import job_key, read_job, usage_key
+from stores.records import FIELDS, job_key, read_job, usage_key
 from stores.scripts import Scripts, redis_errors
 
 LEASE_MS = 30_000
@@ -41,8 +41,8 @@ class Jobs:
 
     # Submission
 
-    def create(self, job_id: str, owner: str, submission: Submission, request_id: str) -> int:
-        """Accept a job and return its position in the queue (1 is next).
+    def create(self, job_id: str, owner: str, submission: Submission, request_id: str) -> tuple[Job, int]:
+        """Accept a job: the job as it is now, and its position in the queue (1 is next).
 
         Raises:
             LimitReached: the queue, or this owner's share of it, is full.
@@ -61,9 +61,11 @@ class Jobs:
         answer = self._scripts.run(
             "create", job_id, owner, now, most, most_owned, usage_key(owner, now), most_daily, due, *flat
         )
-        if answer[0] != b"created":
+        # An id is drawn once: one that exists was created by this very call, whose first answer got lost.
+        if answer[0] not in (b"created", b"exists"):
             raise self._limit(answer[0].decode(), now)
-        return int(answer[1]) + 1
+        job = Job(job_id, owner, JobState.QUEUED, submission, request_id, now, now, seq=1)
+        return job, int(answer[1]) + 1
 
     def _limit(self, which: str, now_ms: int) -> ServiceError:
         if which == "full":
@@ -71,13 +73,11 @@ class Jobs:
         if which == "queued":
             text = "You have as many unfinished jobs as LIMIT_QUEUED_IMAGES allows."
             return LimitReached(text, retry_after_s=BUSY_RETRY_AFTER_S)
-        if which == "daily":
-            text = "You have made as many pictures today as LIMIT_DAILY_IMAGES allows."
-            return LimitReached(text, retry_after_s=DAY_S - now_ms // 1000 % DAY_S)
-        return Conflict("A job of that id exists.")
+        text = "You have made as many pictures today as LIMIT_DAILY_IMAGES allows."
+        return LimitReached(text, retry_after_s=DAY_S - now_ms // 1000 % DAY_S)
 
-    def enqueued(self, job_id: str) -> None:
-        """The job's message is in the queue: the clock need not send one."""
+    def has_message(self, job_id: str) -> None:
+        """The job's message is in the queue: the clock need not look after it."""
         with redis_errors():
             self._redis.zrem("dr:outbox", job_id)
 
@@ -98,16 +98,11 @@ class Jobs:
 
     def get_with_position(self, job_id: str) -> tuple[Job, int | None]:
         """The job and, while it waits, its position in the queue (1 is next); raises as ``get`` does."""
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(job_key(job_id, "job"))
-            pipe.zrank("dr:open", job_id)
-            pipe.zcard("dr:leases")
-            record, rank, running = pipe.execute()
-        if not record:
+        values = self._scripts.run("look", job_id)
+        if not values:
             raise self._absent(job_id)
-        job = read_job(job_id, record)
-        waits = job.state is JobState.QUEUED and rank is not None
-        return job, max(1, rank + 1 - running) if waits else None
+        before = values[len(FIELDS)]
+        return read_job(job_id, values), None if before is None else before + 1
 
     def _absent(self, job_id: str) -> ServiceError:
         with redis_errors():
@@ -136,9 +131,9 @@ class Jobs:
     def _present(self, ids: list[str]) -> list[Job]:
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             for ident in ids:
-                pipe.hgetall(job_key(ident, "job"))
+                pipe.hmget(job_key(ident, "job"), FIELDS)
             records = pipe.execute()
-        return [read_job(ident, record) for ident, record in zip(ids, records, strict=True) if record]
+        return [read_job(ident, values) for ident, values in zip(ids, records, strict=True) if values[0] is not None]
 
     def failure(self, job_id: str) -> dict[str, Any] | None:
         """What was kept of the job's last failed attempt."""
@@ -256,13 +251,10 @@ class Jobs:
         """End a job that still waits."""
         return bool(self._fail(job_id, "", error))
 
-    def resend_if_silent(self, job_id: str, silence_ms: int) -> bool:
-        """Ask the clock to send the job's message again, once in ``silence_ms``: a message may repeat, a claim not."""
+    def is_silent(self, job_id: str, silence_ms: int) -> bool:
+        """True once in ``silence_ms`` for each job, so that nobody sends a message for it again and again."""
         with redis_errors():
-            if not self._redis.set(job_key(job_id, "resent"), b"", nx=True, px=silence_ms):
-                return False
-            self._redis.zadd("dr:outbox", {job_id: self._clock.now_ms()})
-        return True
+            return bool(self._redis.set(job_key(job_id, "resent"), b"", nx=True, px=silence_ms))
 
     def forget(self, job_id: str) -> None:
         """Take an id without a record out of the lists of unfinished jobs."""

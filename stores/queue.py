@@ -3,6 +3,8 @@
 Called by ``api.submission``, by the API's lookups and by ``workers.sweeper``; the receivers are in ``workers.actors``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -23,7 +25,12 @@ class Queue:
 
     def generate(self, job_id: str) -> None:
         """Offer a job to the workers."""
-        self.send(GENERATE, job_id)
+        self._send(self._message(GENERATE, job_id).copy(message_id=job_id))
+
+    def offers(self, job_id: str) -> bool:
+        """Whether a message for the job waits, or is in the hands of a worker."""
+        with _queue_errors():
+            return self._broker.holds(GENERATE_QUEUE, job_id)
 
     def send(self, actor: str, *args: str) -> None:
         """Put a message for ``actor`` on its queue.
@@ -31,13 +38,15 @@ class Queue:
         Raises:
             Unavailable: Redis does not answer.
         """
-        message: Message[Any] = Message(
-            queue_name=QUEUE_OF_ACTOR[actor], actor_name=actor, args=args, kwargs={}, options={}
-        )
-        try:
+        self._send(self._message(actor, *args))
+
+    @staticmethod
+    def _message(actor: str, *args: str) -> Message[Any]:
+        return Message(QUEUE_OF_ACTOR[actor], actor, args, kwargs={}, options={})
+
+    def _send(self, message: Message[Any]) -> None:
+        with _queue_errors():
             self._broker.enqueue(message)
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
-            raise Unavailable("The queue does not answer.", retry_after_s=RETRY_AFTER_S) from error
 
     def close(self) -> None:
         """Let go of the broker's connections."""
@@ -45,7 +54,13 @@ class Queue:
 
     def depth(self) -> int:
         """How many messages for jobs wait in the queue."""
-        try:
+        with _queue_errors():
             return self._broker.waiting(GENERATE_QUEUE)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise Unavailable("The queue does not answer.", retry_after_s=RETRY_AFTER_S) from error
+
+
+@contextmanager
+def _queue_errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
+        raise Unavailable("The queue does not answer.", retry_after_s=RETRY_AFTER_S) from error

@@ -4,7 +4,7 @@ Used by the other modules of ``stores``; ``lua/prelude.lua`` lists every key the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from schemas.jobs import Job, JobError, Progress, Submission
@@ -21,9 +21,40 @@ def usage_key(owner: str, now_ms: int) -> str:
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
-def read_job(job_id: str, record: Mapping[bytes, bytes]) -> Job:
-    """The job whose hash this is."""
-    raw = {name.decode(): value.decode() for name, value in record.items()}
+# In the order in which ``lua/look.lua`` answers them; the state stands first.
+FIELDS = (
+    "state",
+    "owner",
+    "site",
+    "prompt",
+    "lora",
+    "inputs",
+    "requestId",
+    "startTime",
+    "lastModifiedDate",
+    "seq",
+    "attempt",
+    "deliveries",
+    "previewVersion",
+    "progress",
+    "errorCode",
+    "error",
+    "hint",
+    "retryable",
+    "resultType",
+    "resultSize",
+    "width",
+    "height",
+    "lossy",
+    "finishedAt",
+    "expiresAt",
+    "cancelRequestedAt",
+)
+
+
+def read_job(job_id: str, values: Sequence[bytes | None]) -> Job:
+    """The job whose FIELDS these are."""
+    raw = {name: value.decode() for name, value in zip(FIELDS, values, strict=False) if value is not None}
 
     def number(name: str) -> int | None:
         return int(raw[name]) if name in raw else None

@@ -14,6 +14,7 @@ from redis import Redis
 
 from schemas.errors import Unavailable, every_error
 from schemas.lifecycle import TRANSITIONS
+from stores.records import FIELDS
 
 FOLDER = Path(__file__).parent / "lua"
 RETRY_AFTER_S = 2
@@ -60,4 +61,5 @@ def _tables() -> str:
     rows = "".join(
         f"{source}={{{','.join(f'{target}=true' for target in targets)}}}," for source, targets in TRANSITIONS.items()
     )
-    return f"local ALLOWED = {{{rows}}}\nlocal ERRORS = [==[{json.dumps(errors)}]==]\n"
+    fields = ", ".join(f"'{name}'" for name in FIELDS)
+    return f"local FIELDS = {{{fields}}}\nlocal ALLOWED = {{{rows}}}\nlocal ERRORS = [==[{json.dumps(errors)}]==]\n"

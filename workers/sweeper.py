@@ -51,8 +51,16 @@ class Sweeper:
     def send_due(self) -> None:
         """Send the messages that are due: retries, lapsed jobs, jobs whose submission was cut short."""
         for job_id in self._jobs.due():
-            self._stores.queue.generate(job_id)
-            self._jobs.enqueued(job_id)
+            if not self._is_offered(job_id):
+                self._stores.queue.generate(job_id)
+            self._jobs.has_message(job_id)
+
+    def _is_offered(self, job_id: str) -> bool:
+        """Whether a job that nobody has taken yet has its message; one that was taken and given back needs another."""
+        try:
+            return self._jobs.get(job_id).attempt == 0 and self._stores.queue.offers(job_id)
+        except (NotFound, Gone):
+            return True
 
     def take_back(self) -> None:
         """Take jobs back from leases that are over and from workers that are dead."""
@@ -76,7 +84,8 @@ class Sweeper:
         if self._stores.queue.depth():
             return
         for job_id in self._jobs.accepted_before(self._clock.now_ms() - STRANDED_AFTER_MS):
-            if self._state(job_id) is JobState.QUEUED and self._jobs.resend_if_silent(job_id, STRANDED_AFTER_MS):
+            if self._state(job_id) is JobState.QUEUED and self._jobs.is_silent(job_id, STRANDED_AFTER_MS):
+                self._stores.queue.generate(job_id)
                 log.warning("job.resent", job_id=job_id)
 
     def trim(self) -> None:

@@ -47,7 +47,9 @@ def at_rate(url: str, make: Callable[[int], bytes], *, connections: int, request
 async def _run(url: str, make: Callable[[int], bytes], connections: int, requests: int, rate: float | None) -> Load:
     load = Load()
     numbers: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
-    clients = [asyncio.create_task(_client(url, make, numbers, load)) for _ in range(connections)]
+    clients = [
+        asyncio.create_task(_client(url, make, numbers, load, paced=rate is not None)) for _ in range(connections)
+    ]
     began = time.perf_counter()
     for number in range(requests):
         if rate:
@@ -61,7 +63,7 @@ async def _run(url: str, make: Callable[[int], bytes], connections: int, request
 
 
 async def _client(
-    url: str, make: Callable[[int], bytes], numbers: "asyncio.Queue[tuple[int, float]]", load: Load
+    url: str, make: Callable[[int], bytes], numbers: "asyncio.Queue[tuple[int, float]]", load: Load, *, paced: bool
 ) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
@@ -73,7 +75,7 @@ async def _client(
             status = await _answer(reader)
             load.statuses[status] = load.statuses.get(status, 0) + 1
             # Under a steady rate the wait for a free connection counts too.
-            load.latencies_s.append(time.perf_counter() - min(due, began))
+            load.latencies_s.append(time.perf_counter() - (due if paced else began))
             numbers.task_done()
     finally:
         writer.close()

@@ -1,11 +1,11 @@
 -- Accept a job: its record, its first event and its place in every list, or the limit that forbids it.
 -- ARGV: id, owner, now, most open jobs, most open of the owner, usage key, most that day, message due, field, value...
--- Returns {'created', waiting} | {'full', open} | {'queued', open} | {'daily', used} | {'exists'}
+-- Returns {'created', waiting} | {'full', open} | {'queued', open} | {'daily', used} | {'exists', open}
 local id, owner, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most, most_owned, usage, most_daily, due = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
-if redis.call('EXISTS', key(id, 'job')) == 1 then return {'exists'} end
 local open = redis.call('ZCARD', 'dr:open')
+if redis.call('EXISTS', key(id, 'job')) == 1 then return {'exists', open} end
 if open >= most then return {'full', open} end
 local owned = redis.call('ZCARD', 'dr:open:' .. owner)
 if most_owned >= 0 and owned >= most_owned then return {'queued', owned} end

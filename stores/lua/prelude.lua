@@ -1,5 +1,5 @@
--- Put before every script of this folder, after two tables that stores/scripts.py makes from Python's:
--- ALLOWED[from][to] from schemas/lifecycle.py, and ERRORS, JSON that holds [code].message, .hint and .retryable,
+-- Put before every script of this folder, after tables that stores/scripts.py makes from Python's:
+-- FIELDS, the hash's field names from stores/records.py, ALLOWED[from][to] from schemas/lifecycle.py, and ERRORS, JSON that holds [code].message, .hint and .retryable,
 -- from schemas/errors.py.
 --
 -- dr:{id}:job      hash   the job; the truth

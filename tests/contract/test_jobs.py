@@ -35,10 +35,11 @@ def completed(kept: Kept, submission: Submission, picture: Picture) -> Job:
 
 def test_a_created_job_can_be_read(kept: Kept, submission: Submission, clock: FakeClock) -> None:
     """Everything that was submitted is there, and the job waits first in line."""
-    assert kept.jobs.create(ID, OWNER, submission, "r1") == 1
+    created, first = kept.jobs.create(ID, OWNER, submission, "r1")
 
     job, position = kept.jobs.get_with_position(ID)
 
+    assert (created, first) == (job, position)
     assert (JobState.QUEUED, submission, OWNER, "r1", 1, 1) == (
         job.state,
         job.submission,
@@ -270,7 +271,7 @@ def test_an_early_message_leaves_the_job_to_the_clock(kept: Kept, submission: Su
     """A job without a message is due after a short grace, and not once its message is known to be there."""
     kept.jobs.create(ID, OWNER, submission, "r1")
     kept.jobs.create(OTHER, OWNER, submission, "r1")
-    kept.jobs.enqueued(OTHER)
+    kept.jobs.has_message(OTHER)
 
     assert not kept.jobs.due()
     clock.advance(OUTBOX_GRACE_MS / 1000)

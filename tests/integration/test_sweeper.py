@@ -39,7 +39,6 @@ def created(stores: Stores, submission: Submission, *, sent: bool = True) -> Non
     stores.jobs.create(ID, "owner", submission, "r")
     if sent:
         stores.queue.generate(ID)
-        stores.jobs.enqueued(ID)
 
 
 def claimed(stores: Stores) -> Job:
@@ -113,7 +112,7 @@ def test_a_stranded_message_is_sent_again(
 ) -> None:
     """A job that waits although the queue is empty gets a new message, once in a while."""
     created(stores, submission, sent=False)
-    stores.jobs.enqueued(ID)
+    stores.jobs.has_message(ID)
     sweeper.sweep()
     sweeper.send_due()
     assert stores.queue.depth() == 0
