@@ -12,7 +12,7 @@ from api.context import caller, stores
 from api.pictures import original_of
 from api.submission import cancel, submit
 from api.views import native_job, with_etag
-from api.watching import read_job
+from api.watching import WAIT_PARAMETERS, read_job
 from schemas.errors import Conflict, NotFound
 from schemas.jobs import Job, JobPage, JobRequest, JobView
 from schemas.lifecycle import JobState
@@ -62,26 +62,16 @@ def listing(query: dict[str, Any]) -> Response:
     """Your own jobs that are still kept, newest first."""
     cursor = Cursor.decode(query["cursor"]) if "cursor" in query else None
     jobs, following = stores().jobs.page(caller().id, cursor, query["limit"])
-    return jsonify({"jobs": [_show(job) for job in jobs], "nextCursor": following.encode() if following else None})
+    return jsonify(
+        {
+            "jobs": [_show(job, position) for job, position in jobs],
+            "nextCursor": following.encode() if following else None,
+        }
+    )
 
 
 @blueprint.route("/<job_id>")
-@blueprint.doc(
-    parameters=[
-        {
-            "in": "query",
-            "name": "wait",
-            "schema": {"type": "number", "maximum": 60},
-            "description": "Seconds to wait for a change.",
-        },
-        {
-            "in": "query",
-            "name": "since",
-            "schema": {"type": "integer"},
-            "description": "The `seq` that the caller has seen.",
-        },
-    ]
-)
+@blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, JobView)
 def read(job_id: str) -> Response:
     """A job of yours; `wait` and `since` answer as soon as it changes."""

@@ -10,6 +10,20 @@ from schemas.jobs import Job
 
 LONGEST_WAIT_S = 60.0
 UNKNOWN = -1.0
+WAIT_PARAMETERS = [
+    {
+        "in": "query",
+        "name": "wait",
+        "schema": {"type": "number", "maximum": LONGEST_WAIT_S},
+        "description": "Seconds to wait for a change.",
+    },
+    {
+        "in": "query",
+        "name": "since",
+        "schema": {"type": "integer"},
+        "description": "The `seq` that the caller has seen.",
+    },
+]
 # Should a word of a change be lost on its way, the next look is not far.
 LOOK_AGAIN_S = 5.0
 

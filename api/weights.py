@@ -11,7 +11,7 @@ from api.context import caller, stores
 from api.lookups import search_loras, site_quota
 from api.submission import submit
 from api.views import weights_status, with_etag
-from api.watching import read_job
+from api.watching import WAIT_PARAMETERS, read_job
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS, LONGEST_LORA_NAME, LONGEST_PROMPT
 from schemas.jobs import SHORTEST_WEIGHTS_PROMPT
@@ -68,22 +68,7 @@ def generate_image() -> Response:
 
 
 @blueprint.route("/status/<image_id>")
-@blueprint.doc(
-    parameters=[
-        {
-            "in": "query",
-            "name": "wait",
-            "schema": {"type": "number", "maximum": 60},
-            "description": "Seconds to wait for a change.",
-        },
-        {
-            "in": "query",
-            "name": "since",
-            "schema": {"type": "integer"},
-            "description": "The `seq` that the caller has seen.",
-        },
-    ]
-)
+@blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, description="The job's state, prompt, times, error and progress.")
 @blueprint.alt_response(404, description="An id never given out.")
 @blueprint.alt_response(410, description="The picture has expired.")

@@ -48,10 +48,13 @@ log = structlog.get_logger(__name__)
 class DoorbellBroker(RedisBroker):
     """Dramatiq's Redis broker without polling and without delay queues: a job's own record holds its due time."""
 
-    def __init__(self, url: str, middleware: list[Middleware]) -> None:
-        """``middleware`` replaces Dramatiq's defaults; retries and time limits belong to the job."""
+    def __init__(self, url: str, middleware: list[Middleware], *, retries: int = 0) -> None:
+        """``middleware`` replaces Dramatiq's defaults; retries and time limits belong to the job.
+
+        ``retries`` of a command whose answer was lost are for processes that only send: a fetch must not run twice.
+        """
         super().__init__(  # type: ignore[no-untyped-call] # Dramatiq leaves it untyped
-            client=connect(url, retries=0),
+            client=connect(url, retries=retries),
             middleware=middleware,
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,

@@ -24,6 +24,8 @@ from stores.recipes import Recipes
 from stores.results import Results
 from stores.scripts import Scripts
 
+SENDING_RETRIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:
@@ -59,7 +61,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     """
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
-    queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[]))
+    queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[], retries=SENDING_RETRIES))
     engine = open_database(settings.database_url)
     return Stores(
         settings=settings,

@@ -3,6 +3,7 @@
 Called by ``api.submission`` (create, cancel), ``workers.runner`` (claim to the end) and ``workers.sweeper`` (lapse).
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,6 +26,7 @@ MOST_DELIVERIES = 3
 OUTBOX_GRACE_MS = 3_000
 BUSY_RETRY_AFTER_S = 5
 DAY_S = 86_400
+Placed = tuple[Job, int | None]
 
 
 class Jobs:
@@ -96,7 +98,7 @@ class Jobs:
         """
         return self.get_with_position(job_id)[0]
 
-    def get_with_position(self, job_id: str) -> tuple[Job, int | None]:
+    def get_with_position(self, job_id: str) -> Placed:
         """The job and, while it waits, its position in the queue (1 is next); raises as ``get`` does."""
         values = self._scripts.run("look", job_id)
         if not values:
@@ -109,9 +111,9 @@ class Jobs:
             once_was = self._redis.exists(job_key(job_id, "gone"))
         return Gone("Image expired; it is no longer kept.") if once_was else NotFound("Image not found")
 
-    def page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[Job], Cursor | None]:
-        """The owner's jobs that are still kept, newest first, and where the next page begins."""
-        jobs: list[Job] = []
+    def page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[Placed], Cursor | None]:
+        """The owner's jobs that are still kept, newest first, with their positions; and where the next page begins."""
+        jobs: list[Placed] = []
         index = f"dr:jobs:{owner}"
         highest = "+inf" if cursor is None else str(cursor.time_ms)
         offset = 0
@@ -126,14 +128,14 @@ class Jobs:
             if len(found) < 2 * limit:
                 break
         kept = jobs[:limit]
-        return kept, Cursor(kept[-1].start_time, kept[-1].id) if len(jobs) > limit else None
+        return kept, Cursor(kept[-1][0].start_time, kept[-1][0].id) if len(jobs) > limit else None
 
-    def _present(self, ids: list[str]) -> list[Job]:
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for ident in ids:
-                pipe.hmget(job_key(ident, "job"), FIELDS)
-            records = pipe.execute()
-        return [read_job(ident, values) for ident, values in zip(ids, records, strict=True) if values[0] is not None]
+    def _present(self, ids: list[str]) -> list[Placed]:
+        found = []
+        for ident in ids:
+            with contextlib.suppress(NotFound, Gone):
+                found.append(self.get_with_position(ident))
+        return found
 
     def failure(self, job_id: str) -> dict[str, Any] | None:
         """What was kept of the job's last failed attempt."""

@@ -327,7 +327,7 @@ def test_a_listing_is_ones_own_newest_first(kept: Kept, submission: Submission, 
     pages, cursor = [], None
     while True:
         jobs, cursor = kept.jobs.page(OWNER, cursor, 3)
-        pages.append([job.id for job in jobs])
+        pages.append([job.id for job, _ in jobs])
         if cursor is None:
             break
 
@@ -341,7 +341,7 @@ def test_a_listing_leaves_out_what_has_expired(kept: Kept, submission: Submissio
     kept.jobs.create(OTHER, OWNER, submission, "r1")
     kept.redis.delete(f"dr:{{{OTHER}}}:job")
 
-    assert [job.id for job in kept.jobs.page(OWNER, None, 10)[0]] == [ID]
+    assert [job.id for job, _ in kept.jobs.page(OWNER, None, 10)[0]] == [ID]
 
 
 def test_a_failure_keeps_its_reason_and_no_picture(kept: Kept, submission: Submission, picture: Picture) -> None:

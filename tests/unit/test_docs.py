@@ -1,0 +1,103 @@
+"""What the documents say is what the code does."""
+
+import re
+import tomllib
+from dataclasses import fields
+
+import pytest
+
+from ops.cli import COMMANDS, LazyGroup, main
+from ops.settings import ROOT, Settings
+from schemas.errors import every_error
+from schemas.lifecycle import TRANSITIONS, JobState
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def section(text: str, title: str) -> str:
+    """The part of a document below a heading."""
+    return text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    """The table of settings has a row for each field."""
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", section(OPERATIONS, "Settings"), re.MULTILINE)
+
+    assert {field.name.upper() for field in fields(Settings)} == set(documented)
+    assert len(documented) == len(set(documented))
+
+
+def test_every_end_of_a_job_is_documented() -> None:
+    """The table of codes has what a job can end with, and says rightly what is tried again."""
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \|.*\| (yes|no) \|$", section(OPERATIONS, "Errors"), re.MULTILINE))
+    known = {error.code: error for error in every_error()}
+
+    assert {code: known[code].retryable for code in rows} == {code: said == "yes" for code, said in rows.items()}
+    ends = {code for code, error in known.items() if error.status in (502, 504) or code.endswith("_lost")}
+    assert ends - {"lease_lost"} <= set(rows)
+
+
+def test_the_diagram_is_the_table() -> None:
+    """Each arrow of the picture is in the table, and the other way round."""
+    text = (ROOT / "docs" / "lifecycle.md").read_text()
+    drawn = set(re.findall(r"^ +([A-Z]+) --> ([A-Z]+)$", text, re.MULTILINE))
+    starts = re.findall(r"\[\*\] --> ([A-Z]+)", text)
+    ends = set(re.findall(r"([A-Z]+) --> \[\*\]", text))
+
+    assert {(str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets} == drawn
+    assert starts == ["QUEUED"]
+    assert {str(state) for state in JobState if state.final} == ends
+
+
+def test_the_readme_keeps_its_order() -> None:
+    """What it is with a picture, the two commands, a first curl, the map of the code, how to grow."""
+    marks = ["![", "./darkroom up", "./darkroom test", "curl", "schemas/", "fleet"]
+    places = [README.index(mark) for mark in marks]
+
+    assert places == sorted(places)
+    for path in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_map_of_the_code_is_complete() -> None:
+    """Every folder and no other."""
+    mapped = set(re.findall(r"^([a-z]+)/ ", README, re.MULTILINE))
+    tracked = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
+
+    assert mapped == tracked - {"bench-results"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there(name: str) -> None:
+    """Each can be loaded and explains itself."""
+    assert isinstance(main, LazyGroup)
+    command = main.get_command(main.make_context("darkroom", [], resilient_parsing=True), name)
+    assert command
+    assert command.help
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+def test_the_lock_holds_names_versions_and_hashes_only(lock: str) -> None:
+    """No address of an index, and a hash for every package."""
+    text = (ROOT / lock).read_text()
+    packages = re.findall(r"^([a-z0-9-]+)==\S+", text, re.MULTILINE)
+
+    assert "://" not in text
+    assert "--index" not in text
+    assert len(packages) > 30
+    for block in re.split(r"\n(?=[a-z])", text.strip()):
+        assert "--hash=sha256:" in block, block[:60]
+
+
+def test_the_lock_belongs_to_the_project() -> None:
+    """Every dependency is locked, and the development lock contains the other one as it is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {re.split(r"[\[>=<]", name)[0] for name in project["project"]["dependencies"]}
+    runtime, development = (
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+
+    assert wanted <= set(runtime)
+    assert runtime.items() <= development.items()
