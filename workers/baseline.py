@@ -67,11 +67,19 @@ async def _pipeline(playwright: Playwright, path: Path, recipe: Recipe) -> None:
 
 
 async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
-    """For each ``N STEPS`` on stdin: N pictures at once, a browser for each; prints when all are done."""
+    """For each ``N STEPS`` on stdin: N pictures at once, a browser for each; prints when all are done.
+
+    With an address as a further argument that light page is driven and not the studio.
+    """
+    address = sys.argv[2] if len(sys.argv) > 2 else ""
 
     async def one(number: int, steps: int) -> None:
         browser = await _launch(playwright, path)
-        await paint(await browser.new_context(), recipe, f"a lighthouse at dusk, number {number}", steps)
+        context = await browser.new_context()
+        if address:
+            await _watch_clock(context, address)
+        else:
+            await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
         await browser.close()
 
     _say({"ready": True})
@@ -79,6 +87,14 @@ async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
         number, steps = (int(word) for word in words)
         await asyncio.gather(*(one(index, steps) for index in range(number)))
         _say({"done": True})
+
+
+async def _watch_clock(context: BrowserContext, address: str) -> None:
+    page = await context.new_page()
+    await page.goto(address)
+    await page.fill("#prompt", "what time is it")
+    await page.click("#go")
+    await page.wait_for_selector("#result", timeout=300_000)
 
 
 async def _lines() -> Any:

@@ -3,7 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+from ops.bench.clock_page import CLOCK, clock_page
 from ops.bench.report import Row
 from ops.bench.script import script
 from ops.bench.stack import Stack, stack, tree_memory_bytes, wait_until
@@ -11,30 +13,50 @@ from ops.bench.stack import Stack, stack, tree_memory_bytes, wait_until
 FEW, MANY = 1, 8
 STEPS = 60
 SAMPLES = 7
+SETTLING_S = 1.0
+ROLES = ("web", "worker", "clock")
 BYTES_PER_MB = 1024 * 1024
 
 
 def measure() -> Iterator[Row]:
-    """The memory of few and of many jobs at work; the difference belongs to the further ones."""
-    with stack("web", "worker", "clock", WORKER_CONCURRENCY=str(MANY)) as darkroom:
-        ours = {number: _working(darkroom, number) for number in (FEW, MANY)}
-    with script("density") as plain:
-        baseline = {}
+    """The memory of few and of many jobs at work; the difference belongs to the further ones.
+
+    On a light page that is Darkroom's and the browser's own; on the studio it is mostly what the page paints with.
+    """
+    with clock_page() as page, stack(*ROLES, RECIPES_DIR=page.recipes, WORKER_CONCURRENCY=str(MANY)) as darkroom:
+        light = _ours(darkroom, {"prompt": "what time is it", "site": CLOCK})
+        light_each = _theirs(page.url)
+        heavy = _ours(darkroom, {"prompt": "a lighthouse at dusk", "inputs": {"steps": STEPS}})
+    heavy_each = _theirs()
+    yield Row("light page, each further job", light, "MB", light_each, most=40)
+    yield Row("light page, times less", light_each / light, "x", 1.0, least=4)
+    yield Row("studio, each further job", heavy, "MB", heavy_each)
+    yield Row("studio, times less", heavy_each / heavy, "x", 1.0)
+
+
+def _ours(darkroom: Stack, body: dict[str, Any]) -> float:
+    """Megabytes of each further job in contexts of one browser."""
+    return _further({number: _working(darkroom, number, body) for number in (FEW, MANY)})
+
+
+def _theirs(*address: str) -> float:
+    """Megabytes of each further job with a browser of its own."""
+    with script("density", *address) as plain:
+        memory = {}
         for number in (FEW, MANY):
             plain.ask(number, STEPS)
-            time.sleep(number)
-            baseline[number] = _sample(lambda: tree_memory_bytes(plain.pid))
+            time.sleep(SETTLING_S * number)
+            memory[number] = _sample(lambda: tree_memory_bytes(plain.pid))
             plain.answer()
-    for number in (FEW, MANY):
-        yield Row(f"{number} at work", ours[number], "MB", baseline[number])
-    further = [(one[MANY] - one[FEW]) / (MANY - FEW) for one in (ours, baseline)]
-    yield Row("each further job", further[0], "MB", further[1], most=40)
-    yield Row("times less than a browser each", further[1] / further[0], "x", 1.0, least=4)
+    return _further(memory)
 
 
-def _working(darkroom: Stack, number: int) -> float:
+def _further(memory: dict[int, float]) -> float:
+    return (memory[MANY] - memory[FEW]) / (MANY - FEW)
+
+
+def _working(darkroom: Stack, number: int, body: dict[str, Any]) -> float:
     with darkroom.client() as client:
-        body = {"prompt": "a lighthouse at dusk", "inputs": {"steps": STEPS}}
         ids = [client.post("/api/v1/jobs", json=body).json()["id"] for _ in range(number)]
 
         def states() -> set[str]:

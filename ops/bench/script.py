@@ -42,9 +42,9 @@ class Script:
 
 
 @contextmanager
-def script(name: str) -> Iterator[Script]:
+def script(name: str, *arguments: str) -> Iterator[Script]:
     """The baseline of that name, ready."""
-    command = [sys.executable, "-m", "workers.baseline", name]
+    command = [sys.executable, "-m", "workers.baseline", name, *arguments]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
