@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, current_app, request
 
 from schemas.fields import camel
 from schemas.jobs import Job
@@ -58,13 +58,10 @@ def native_job(job: Job, position: int | None, public_url: str) -> dict[str, Any
 def with_etag(body: dict[str, Any], job: Job, position: int | None) -> Response:
     """``body`` as JSON, or 304 if the client has seen the job just like this."""
     etag = f"{job.seq}.{position or 0}"
-    if request.if_none_match.contains_weak(etag):
-        response = Response(status=304)
-    else:
-        response = jsonify(body)
-    response.set_etag(etag, weak=True)
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    headers = {"ETag": f'W/"{etag}"', "Cache-Control": "no-cache"}
+    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
+        return Response(status=304, headers=headers)
+    return Response(current_app.json.dumps(body), mimetype="application/json", headers=headers)
 
 
 def _progress(job: Job) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ def read_job(job_id: str) -> tuple[Job, int | None]:
         Invalid: one of the two is not a number.
         NotFound, Gone: as ``Jobs.get`` does.
     """
-    wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S)
+    wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S) if request.query_string else 0.0
     if wait_s <= 0:
         return stores().jobs.get_with_position(job_id)
     return _await_change(job_id, wait_s)

@@ -25,7 +25,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
-from ops.redis import connect
+from ops.redis import connect, run_script
 
 BELL_WAIT_S = 2.5
 BELL_TOKENS = 64
@@ -81,9 +81,9 @@ class DoorbellBroker(RedisBroker):
         """
         if delay is not None:
             raise ValueError("messages are not delayed; a job's record holds its due time")
-        sent = message.copy(options={"redis_message_id": message.message_id})
-        self.do_enqueue(message.queue_name, message.message_id, sent.encode())
-        return sent
+        message.options["redis_message_id"] = message.message_id
+        self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
+        return message
 
     def holds(self, queue_name: str, message_id: str) -> bool:
         """Whether a message waits, or has been fetched and is not yet done with."""
@@ -95,19 +95,12 @@ class DoorbellBroker(RedisBroker):
 
     def beat(self, queue_name: str) -> None:
         """Say that this process lives, and put back what dead processes had fetched from the queue."""
-        self.scripts["dispatch"](
-            keys=[self.namespace],
-            args=[
-                "heartbeat",
-                int(time.time() * 1000),
-                queue_name,
-                self.broker_id,
-                self.heartbeat_timeout,
-                self.dead_message_ttl,
-                1,
-                self._max_unpack_size(),  # type: ignore[no-untyped-call] # as above
-            ],
-        )
+        self._dispatch_script("heartbeat", queue_name, maintain=True)
+
+    def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes, maintain: bool = False) -> Any:
+        about = (command, int(time.time() * 1000), queue_name, self.broker_id)
+        limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
+        return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*about, *limits, *args))
 
     def waiting(self, queue_name: str) -> int:
         """How many messages nobody has fetched yet."""

@@ -5,11 +5,14 @@ Called by ``stores.open_stores`` and ``ops.broker``; nothing else opens a connec
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.commands.core import Script
 from redis.connection import ConnectionInterface
+from redis.exceptions import ConnectionError, NoScriptError, TimeoutError  # noqa: A004 - redis-py's own names
 from redis.retry import Retry
 
 SOCKET_TIMEOUT_S = 6.0
@@ -29,6 +32,27 @@ def connect(url: str, *, retries: int = 3) -> Redis:
         retry=Retry(backoff, retries),
     )
     return Redis(connection_pool=pool)
+
+
+def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
+    """What a script answers, without redis-py's bookkeeping around a command, which takes as long as the command.
+
+    Where that fails redis-py runs it, with the client's retries; so the script must bear being run twice.
+    """
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        return connection.read_response()
+    except (ConnectionError, TimeoutError, NoScriptError):
+        connection.disconnect()
+    except BaseException:
+        # Whatever cut this short, nobody must read what was meant for us.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+    return script(keys=keys, args=args)
 
 
 class TrustingPool(ConnectionPool):

@@ -25,7 +25,7 @@ class Queue:
 
     def generate(self, job_id: str) -> None:
         """Offer a job to the workers."""
-        self._send(self._message(GENERATE, job_id).copy(message_id=job_id))
+        self._send(Message(GENERATE_QUEUE, GENERATE, (job_id,), {}, {}, message_id=job_id))
 
     def offers(self, job_id: str) -> bool:
         """Whether a message for the job waits, or is in the hands of a worker."""
@@ -38,11 +38,7 @@ class Queue:
         Raises:
             Unavailable: Redis does not answer.
         """
-        self._send(self._message(actor, *args))
-
-    @staticmethod
-    def _message(actor: str, *args: str) -> Message[Any]:
-        return Message(QUEUE_OF_ACTOR[actor], actor, args, kwargs={}, options={})
+        self._send(Message(QUEUE_OF_ACTOR[actor], actor, args, {}, {}))
 
     def _send(self, message: Message[Any]) -> None:
         with _queue_errors():

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from redis import Redis
 
+from ops.redis import run_script
 from schemas.errors import Unavailable, every_error
 from schemas.lifecycle import TRANSITIONS
 from stores.records import FIELDS
@@ -26,6 +27,7 @@ class Scripts:
     def __init__(self, client: Redis) -> None:
         """Registers every script with ``client``; nothing is sent yet."""
         prelude = _tables() + (FOLDER / "prelude.lua").read_text()
+        self._client = client
         self._scripts = {
             path.stem: client.register_script(prelude + path.read_text())
             for path in FOLDER.glob("*.lua")
@@ -39,7 +41,7 @@ class Scripts:
             Unavailable: Redis does not answer, or has no memory left.
         """
         with redis_errors():
-            return self._scripts[name](keys=[], args=args)
+            return run_script(self._client, self._scripts[name], (), args)
 
 
 @contextmanager
