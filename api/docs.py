@@ -1,8 +1,10 @@
 """Owns the pages that explain the API: readable, made from the OpenAPI description, without any request elsewhere."""
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
+from markupsafe import Markup, escape
 
 from schemas.errors import every_error
 from schemas.pages import CONTENT_SECURITY_POLICY
@@ -31,6 +33,13 @@ def docs() -> Response:
     spec: dict[str, Any] = current_app.extensions["openapi"].spec.to_dict()
     page = render_template("docs.html", spec=spec, groups=_groups(spec), errors=every_error(), name_of=_name_of)
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+@blueprint.app_template_filter("code")
+def _code(text: str | None) -> Markup:
+    """``text`` as HTML, with what stands between backticks as code."""
+    # Escaped first: nothing of the text itself becomes HTML.
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text or ""))))  # noqa: S704
 
 
 def _groups(spec: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
