@@ -12,18 +12,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import structlog
 from playwright.async_api import Browser, BrowserContext, Error, Playwright, async_playwright
 
 from schemas.errors import BrowserLost
+from workers.processes import MARK, kill, memory_of
 
 LAUNCH_TIMEOUT_S = 30.0
 CONTEXT_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 5.0
 CANARY_TIMEOUT_S = 1.0
 INSPECTION_INTERVAL_S = 30.0
-MARK = "--darkroom-browser="
 VIEWPORT = {"width": 1280, "height": 900}
 
 log = structlog.get_logger(__name__)
@@ -188,7 +187,7 @@ class BrowserPool:
                 if living.open:
                     await living.idle.wait()
         if not await _bounded_close(living.browser):
-            await asyncio.to_thread(_kill, living.mark)
+            await asyncio.to_thread(kill, living.mark)
 
     async def _launch(self) -> Living:
         if self._playwright is None:
@@ -207,7 +206,7 @@ class BrowserPool:
                 )
                 agent = await _user_agent(browser)
         except (Error, TimeoutError) as error:
-            await asyncio.to_thread(_kill, mark)
+            await asyncio.to_thread(kill, mark)
             raise BrowserLost(f"The browser did not start: {str(error).partition(chr(10))[0]}") from error
         living = Living(browser, mark, f"{agent} {self._rules.agent}", self._tick())
         browser.on("disconnected", lambda _browser: self._on_disconnected(living))
@@ -299,28 +298,3 @@ async def _closed(context: BrowserContext) -> bool:
     except (Error, TimeoutError):
         return False
     return True
-
-
-def processes_of(mark: str) -> list[psutil.Process]:
-    """The browser started with ``mark`` and its descendants, among this process's own."""
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if mark in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
-                return [process, *process.children(recursive=True)]
-    return []
-
-
-def memory_of(mark: str) -> int:
-    """Bytes held by the browser started with ``mark``, shared pages counted in part."""
-    total = 0
-    for process in processes_of(mark):
-        with contextlib.suppress(psutil.Error):
-            memory = process.memory_full_info()
-            total += getattr(memory, "pss", 0) or memory.rss
-    return total
-
-
-def _kill(mark: str) -> None:
-    for process in processes_of(mark):
-        with contextlib.suppress(psutil.Error):
-            process.kill()

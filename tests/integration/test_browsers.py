@@ -14,7 +14,8 @@ from playwright.async_api import Error
 from ops.browser import find_browser
 from tests.conftest import DEADLINE_S, eventually
 from workers import browsers
-from workers.browsers import BrowserPool, BrowserRules, processes_of
+from workers.browsers import BrowserPool, BrowserRules
+from workers.processes import processes_of
 
 
 class Ticks:
