@@ -7,6 +7,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from api import docs, errors, home, jobs, metrics, pictures, sites, studio, weights
+from api.bodies import read_bodies_carefully
 from api.requests import watch_requests
 from api.routing import JobIdConverter
 from api.surface import Surface
@@ -28,7 +29,6 @@ def create_app(stores: Stores) -> Flask:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS=docs.SPEC_OPTIONS,
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["job_id"] = JobIdConverter
@@ -41,6 +41,7 @@ def create_app(stores: Stores) -> Flask:
         )
     errors.register(app)
     watch_requests(app)
+    read_bodies_carefully(app)
     surface = app.extensions["openapi"] = Surface(app)
     for part in (weights, pictures, jobs, sites, metrics):
         surface.register_blueprint(part.blueprint)

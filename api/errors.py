@@ -92,7 +92,7 @@ def _weights(error: ServiceError) -> dict[str, Any]:
     if isinstance(error, Invalid):
         return {"error": "Validation error", "details": error.problems}
     if isinstance(error, NotFound | Gone) and request.endpoint == "weights.status":
-        return {"status": "NOT_FOUND", "error": error.message}
+        return {"status": "NOT_FOUND", "error": error.message if isinstance(error, Gone) else "Image not found"}
     if isinstance(error, LimitReached):
         return {"error": error.message, "retryAfter": error.retry_after_s}
     return {"error": error.message}

@@ -115,7 +115,7 @@ def failure(job_id: str) -> Response:
 def _own(job_id: str) -> Job:
     job = stores().jobs.get(job_id)
     if job.owner != caller().id:
-        raise NotFound("Image not found")
+        raise NotFound("There is no job of that id.")
     return job
 
 

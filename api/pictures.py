@@ -1,6 +1,6 @@
 """Owns the pictures at the root: previews while a job runs, the picture in any format once it is done."""
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.context import stores
@@ -66,6 +66,7 @@ def _finished(job: Job, data: bytes | None, media_type: str, form: str) -> Respo
     response.headers["Cache-Control"] = f"private, max-age={left_s}, immutable"
     response.headers["Content-Disposition"] = "inline"
     response.set_etag(f"{job.id}-{form}")
+    response.make_conditional(request)
     return response
 
 

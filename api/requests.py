@@ -10,7 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.metrics import observe_request
 
-REQUEST_ID = re.compile(r"^[\w.-]{1,64}$")
+REQUEST_ID = re.compile(r"^[\w.-]{1,64}$", re.ASCII)
 # Clients ask for these many times a second; their figures are in the metrics.
 QUIET = frozenset({"weights.read_health", "weights.status", "pictures.picture", "metrics.metrics"})
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}

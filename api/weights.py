@@ -1,9 +1,11 @@
 """Owns the surface of the Weights API: the routes at the root that its existing clients call."""
 
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Response, jsonify, request
 from flask_smorest import Blueprint
+from werkzeug.exceptions import MethodNotAllowed
 
 from api import health
 from api.auth import require_key
@@ -88,6 +90,7 @@ def status(image_id: str) -> Response:
 @blueprint.response(200, description="`name`, `image`, `tags` and `description` of each LoRA found.")
 def search_loras_view() -> Response:
     """Search the site's LoRAs."""
+    _check_query()
     words = request.args.get("query", "").strip()
     if not words:
         raise Invalid(problems=["Query parameter is required."])
@@ -113,6 +116,10 @@ def quota() -> Response:
 
 def _fields() -> dict[str, Any]:
     """The fields of a submission, from wherever it carries them; a GET's body is never read."""
+    if request.method == "HEAD":
+        # Flask answers HEAD wherever it answers GET; asking about a submission must not make one.
+        raise MethodNotAllowed(["GET", "POST"])
+    _check_query()
     if request.method == "GET":
         return request.args.to_dict()
     if not request.is_json:
@@ -121,6 +128,14 @@ def _fields() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Invalid(problems=["The body must be a JSON object."])
     return request.args.to_dict() | body
+
+
+def _check_query() -> None:
+    """Werkzeug replaces what is not UTF-8; a prompt that its client did not write is not painted."""
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(problems=["The query is not valid UTF-8."]) from error
 
 
 def _prompt(fields: dict[str, Any]) -> str:

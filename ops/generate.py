@@ -57,6 +57,8 @@ def generate(prompt: str, output: Path | None, url: str | None, key: str | None,
     """Paint one picture from PROMPT and write it to a file."""
     body = {"prompt": prompt} | _fields(**fields)
     path = output or Path(f"{_slug(prompt)}.png")
+    if path.suffix and path.suffix.lower() not in BY_SUFFIX:
+        raise click.UsageError(f"-o {path}: pictures are written as {', '.join(BY_SUFFIX)}.")
     if not path.parent.is_dir():
         raise click.UsageError(f"There is no folder {str(path.parent)!r} to write to.")
     try:
@@ -115,6 +117,7 @@ def _started(settings: Settings) -> Iterator[str]:
         try:
             yield _address(process, settings.data_dir, log)
         finally:
+            click.echo("Stopping it again.", err=True)
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_TIMEOUT_S)

@@ -16,6 +16,8 @@ from ops.settings import Settings, SettingsError, load_settings
 GREENLETS_PER_PROCESS = 4000
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
+# The most that gunicorn takes: a prompt of 4,000 plain characters fits; others are sent by POST.
+LONGEST_REQUEST_LINE = 8190
 
 
 @click.command()
@@ -44,7 +46,9 @@ def front_command(settings: Settings, application: str) -> list[str]:
         "keep-alive": KEEP_ALIVE_S,
         "backlog": BACKLOG,
         "graceful-timeout": 5,
-        "log-level": "warning",
+        "limit-request-line": LONGEST_REQUEST_LINE,
+        "log-level": "error",
+        "logger-class": "api.gunicorn_logger.StructuredLogger",
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn makes its own file there
     }
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]

@@ -60,7 +60,8 @@ def load_settings() -> Settings:
     try:
         return _read(Env())
     except EnvError as error:
-        raise SettingsError(" ".join(str(error).split())) from error
+        plain = str(error).replace("['", "").replace("']", "")
+        raise SettingsError(" ".join(plain.split())) from error
 
 
 def _read(env: Env) -> Settings:

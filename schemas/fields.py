@@ -30,6 +30,15 @@ class Text(fields.String):
         return text
 
 
+class WholeNumber(fields.Integer):
+    """An integer, also as the words of a URL; a fraction is refused and not cut off."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid", input=value)
+        return int(super()._validated(value))
+
+
 def camel(name: str) -> str:
     """``negative_prompt`` as it is written on the wire: ``negativePrompt``."""
     head, *tail = name.split("_")

@@ -58,6 +58,11 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+def _is_number(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValidationError("Not a number.")
+
+
 class SelectorsField(fields.Field[Selectors]):
     """A list of alternatives, each a selector or a chain of selectors (frame or shadow host first)."""
 
@@ -157,8 +162,8 @@ class InputSchema(_Frozen):
 
     type = fields.String(required=True, validate=validate.OneOf(["string", "integer", "number", "boolean"]))
     label = fields.String()
-    minimum = fields.Float()
-    maximum = fields.Float()
+    minimum = fields.Raw(validate=_is_number)
+    maximum = fields.Raw(validate=_is_number)
     multiple_of = fields.Integer(validate=validate.Range(min=1))
     max_length = fields.Integer(validate=validate.Range(min=1))
     choices = fields.List(fields.String())

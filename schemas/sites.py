@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import Text, camel, sentences, snake
+from schemas.fields import Text, WholeNumber, camel, sentences, snake
 
 Selectors = tuple[tuple[str, ...], ...]
 
@@ -160,7 +160,7 @@ class Recipe:
 
 def _input_field(one: Input) -> fields.Field[Any]:
     if one.type in ("integer", "number"):
-        kind = fields.Integer if one.type == "integer" else fields.Float
+        kind = WholeNumber if one.type == "integer" else fields.Float
         return kind(allow_none=True, validate=[validate.Range(one.minimum, one.maximum), _multiple_of(one.multiple_of)])
     if one.type == "boolean":
         return fields.Boolean(allow_none=True)

@@ -30,8 +30,12 @@ def file_of(folder: Path, path: str) -> Path | None:
     name = unquote(path.partition("?")[0].partition("#")[0]) or "index.html"
     if "\0" in name:
         return None
-    file = (folder / name).resolve()
-    return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    try:
+        file = (folder / name).resolve()
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except OSError:
+        # Longer than any file's name may be.
+        return None
 
 
 def content_type(file: Path) -> str:

@@ -109,7 +109,7 @@ class Jobs:
     def _absent(self, job_id: str) -> ServiceError:
         with redis_errors():
             once_was = self._redis.exists(job_key(job_id, "gone"))
-        return Gone("Image expired; it is no longer kept.") if once_was else NotFound("Image not found")
+        return Gone("Image expired; it is no longer kept.") if once_was else NotFound("There is no job of that id.")
 
     def page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[Placed], Cursor | None]:
         """The owner's jobs that are still kept, newest first, with their positions; and where the next page begins."""

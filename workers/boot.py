@@ -4,6 +4,7 @@ Run as ``python -m workers.boot ROLE``; nothing imports it.
 """
 
 import asyncio
+import atexit
 import os
 import shutil
 import signal
@@ -128,7 +129,9 @@ def run_courier(settings: Settings) -> None:
 def run_clock(settings: Settings) -> None:
     """Sweep until told to stop."""
     stopped = _stopped_by_signal()
-    Sweeper(open_stores(settings)).run(stopped)
+    sweeper = Sweeper(open_stores(settings))
+    log.info("process.ready")
+    sweeper.run(stopped)
 
 
 def _serve(broker: DoorbellBroker, worker: Worker, queues: frozenset[str], *, grace_s: int, last_resort: Any) -> None:
@@ -154,7 +157,7 @@ def _browser_rules(settings: Settings) -> BrowserRules:
         raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
     _use_own_scratch_folder(settings.data_dir)
     sandbox = sandbox_works()
-    log.info("browser.found", path=str(browser.path), origin=browser.origin, sandbox=sandbox)
+    log.info("browser.found", path=str(browser.path), sandbox=sandbox)
     return BrowserRules(
         path=browser.path,
         sandbox=sandbox,
@@ -176,6 +179,7 @@ def _use_own_scratch_folder(data_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     own = scratch / str(os.getpid())
     own.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
     os.environ["TMPDIR"] = str(own)
 
 

@@ -140,7 +140,9 @@ class Runner:
         """Write down how an attempt that went wrong ends: given back, tried again, or failed."""
         attempt.over()
         job = attempt.job
-        log.warning("job.stopped", code=error.code, error=error.message)
+        log.warning("job.stopped", code=error.code)
+        # The page's own words may repeat the prompt.
+        log.debug("job.reason", error=error.message)
         try:
             if isinstance(error, LeaseLost):
                 return
@@ -204,7 +206,10 @@ class _Collecting:
         """Nothing has failed yet."""
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ServiceError) and not isinstance(error, BrowserLost | LeaseLost):
+        # Without a reason it is the deadline that ends the work, and a page that hangs is worth a look.
+        hangs = isinstance(error, asyncio.CancelledError) and self._attempt.reason is None
+        fails = isinstance(error, ServiceError) and not isinstance(error, BrowserLost | LeaseLost)
+        if hangs or fails:
             self._attempt.evidence = await self._site.evidence()
 
 

@@ -210,3 +210,28 @@ def test_up_is_documented_by_its_help() -> None:
     text = subprocess.run([str(SCRIPT), "up", "--help"], capture_output=True, text=True, check=True).stdout
 
     assert all(flag in text for flag in ("--port", "--data", "--workers"))
+
+
+def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path) -> None:
+    """Bad framing is a 400; a request that cannot be read leaves no prompt in the output, which is JSON throughout."""
+
+    def send(up_port: int, data: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", up_port), timeout=10) as connection:
+            connection.sendall(data)
+            return connection.recv(4096)
+
+    with going_up(folder) as up, up.client() as client:
+        key = client.headers["x-api-key"].encode()
+        head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nx-api-key: " + key
+        assert b" 400 " in send(up.port, head + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")
+        assert b" 400 " in send(up.port, b"GET /generateImage?prompt=lighthouse\xff HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.get("/generateImage", params={"prompt": "word " * 790}).status_code == 200
+        assert client.get("/generateImage", params={"prompt": "\u00fc" * 3000}).status_code == 414
+        output = up.output
+
+    assert (
+        "lighthouse"
+        not in output.split("Darkroom is ready")[0] + output.split("Try it:")[1].partition("\n\n")[2].partition("\n")[2]
+    )
+    assert not [line for line in output.splitlines() if line.startswith("[")]
+    assert not list((folder / "data" / "scratch").iterdir())

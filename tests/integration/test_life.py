@@ -248,6 +248,22 @@ def test_a_picture_expires_as_promised(base_settings: Settings) -> None:
         assert front.get("/api/v1/jobs").json["jobs"] == []
 
 
+def test_an_attempt_has_a_deadline(base_settings: Settings) -> None:
+    """A job that takes too long ends with the setting's name and what the page looked like; its slot is free again."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dr-") as folder,
+        running(base_settings, Path(folder), job_deadline_s=2) as studio,
+    ):
+        front = studio.front
+        ident = front.submit(**SLOW)
+        job = front.ended(ident)
+
+        assert (job["status"], job["error"]["code"], job["attempt"]) == ("FAILED", "deadline_exceeded", 1)
+        assert "2 s" in job["error"]["message"]
+        assert "studio" in front.get(f"/api/v1/jobs/{ident}/failure").json["dom"]
+        eventually(lambda: front.stores.fleet.alive()[0].contexts == 0)
+
+
 def test_waiting_clients_hear_of_every_state(front: Front) -> None:
     """Ten clients that wait on one job all see its end."""
     ident = front.submit()

@@ -1,0 +1,52 @@
+"""Owns the reading of request bodies: whatever a client sends, a body is read, or refused with what is wrong.
+
+Put into the application by ``create_app``.
+"""
+
+from typing import Any, NoReturn
+
+from flask import Flask, Request, request
+from flask.json.provider import DefaultJSONProvider
+from gunicorn.http.errors import ParseException
+
+from schemas.errors import Invalid
+
+
+class CarefulJson(DefaultJSONProvider):
+    """JSON as Flask reads it; text that Python cannot read for its depth is not valid either."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """The value that the text means."""
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+
+
+class CarefulRequest(Request):
+    """A request whose body, if it is no JSON, is the client's fault and told as such."""
+
+    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+        """Say what is wrong with the body."""
+        reason = str(e)[:100] if e else "it does not say that it is application/json"
+        raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {reason}."])
+
+
+def read_bodies_carefully(app: Flask) -> None:
+    """Read every body before a view does."""
+    app.json = CarefulJson(app)
+    app.json.sort_keys = False
+    app.request_class = CarefulRequest
+    app.before_request(_read_body)
+
+
+def _read_body() -> None:
+    if request.method in ("GET", "HEAD"):
+        # Some clients announce JSON on requests that have no body.
+        return
+    try:
+        request.get_data(cache=True, parse_form_data=not request.is_json)
+    except (OSError, ParseException) as error:
+        raise Invalid(problems=["The body ended too early or is badly framed."]) from error
+    if request.is_json and request.get_data():
+        request.get_json()
