@@ -48,7 +48,6 @@ def front_command(settings: Settings, application: str) -> list[str]:
         "graceful-timeout": 5,
         "limit-request-line": LONGEST_REQUEST_LINE,
         "log-level": "error",
-        "logger-class": "api.gunicorn_logger.StructuredLogger",
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn makes its own file there
     }
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
