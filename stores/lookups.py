@@ -7,6 +7,7 @@ import json
 from typing import Any, cast
 
 from redis import Redis
+from redis.client import Pipeline
 
 from ops.clock import Clock
 from stores.queue import Queue
@@ -34,37 +35,45 @@ class Lookups:
             return answer, True
         if patience_s <= 0:
             return answer, False
-        with redis_errors():
-            first = self._redis.set(f"{name}:asked", b"", nx=True, ex=ASKED_ONCE_S)
-            if first:
-                self._redis.delete(f"{name}:ready")
-        if first:
+        if self._is_first(name):
+            newer, age_ms = self._cached(name)
+            if newer is not None and age_ms < fresh_s * 1000:
+                # It was answered between our look and our turn to ask: others may still wait for the mark we wiped.
+                self._wake(name, asked_again_in_s=0)
+                return newer, True
             self._queue.send(actor, site, words)
-        with redis_errors():
-            ready = self._redis.blpop([f"{name}:ready"], timeout=patience_s)
-            if ready is not None:
-                self._redis.rpush(f"{name}:ready", b"")
+        with redis_errors(), self._redis.pipeline() as pipe:
+            if self._redis.blpop([f"{name}:ready"], timeout=patience_s) is not None:
+                # The mark is for everybody: each puts it back for the next.
+                _mark_ready(pipe, name)
+                pipe.execute()
         newer, age_ms = self._cached(name)
         return (newer, True) if newer is not None and age_ms < fresh_s * 1000 else (answer, False)
+
+    def _is_first(self, name: str) -> bool:
+        """Whether nobody has asked and waits yet; a mark of an earlier answer is wiped then."""
+        with redis_errors():
+            first = bool(self._redis.set(f"{name}:asked", b"", nx=True, ex=ASKED_ONCE_S))
+            if first:
+                self._redis.delete(f"{name}:ready")
+        return first
 
     def answer(self, actor: str, site: str, words: str, value: Any) -> None:
         """Keep an answer and wake everybody who waits for it."""
         name = _name(actor, site, words)
         kept = json.dumps({"at": self._clock.now_ms(), "value": value})
-        with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.set(name, kept, ex=KEPT_S)
-            pipe.delete(f"{name}:asked")
-            pipe.rpush(f"{name}:ready", b"")
-            pipe.expire(f"{name}:ready", FAILED_KEPT_S)
-            pipe.execute()
+        with redis_errors():
+            self._redis.set(name, kept, ex=KEPT_S)
+        self._wake(name, asked_again_in_s=0)
 
     def give_up(self, actor: str, site: str, words: str) -> None:
         """The site did not answer: wake who waits, so that they go on with what there is."""
-        name = _name(actor, site, words)
+        self._wake(_name(actor, site, words), asked_again_in_s=FAILED_KEPT_S)
+
+    def _wake(self, name: str, *, asked_again_in_s: int) -> None:
         with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.rpush(f"{name}:ready", b"")
-            pipe.expire(f"{name}:ready", FAILED_KEPT_S)
-            pipe.expire(f"{name}:asked", FAILED_KEPT_S)
+            _mark_ready(pipe, name)
+            pipe.expire(f"{name}:asked", asked_again_in_s)
             pipe.execute()
 
     def _cached(self, name: str) -> tuple[Any, int]:
@@ -74,6 +83,11 @@ class Lookups:
             return None, 0
         record = json.loads(kept)
         return record["value"], self._clock.now_ms() - record["at"]
+
+
+def _mark_ready(pipe: Pipeline, name: str) -> None:
+    pipe.rpush(f"{name}:ready", b"")
+    pipe.expire(f"{name}:ready", FAILED_KEPT_S)
 
 
 def _name(actor: str, site: str, words: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from stores.lookups import Lookups
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, eventually
 
 ASK: dict[str, Any] = {"fresh_s": 60, "patience_s": 5.0}
 
@@ -69,13 +69,12 @@ def test_an_empty_answer_is_an_answer(lookups: Lookups) -> None:
     assert lookups.ask("search", "studio", "xyzzy", **ASK) == ([], True)
 
 
-def test_nobody_waits_for_a_site_that_gave_up(lookups: Lookups) -> None:
+def test_nobody_waits_for_a_site_that_gave_up(lookups: Lookups, questions: Questions) -> None:
     """Its failure wakes who waits, long before their patience ends."""
     got: list[Any] = []
-    waiting = threading.Thread(
-        target=lambda: got.append(lookups.ask("search", "studio", "ink", fresh_s=60, patience_s=60))
-    )
+    waiting = threading.Thread(target=lambda: got.append(lookups.ask("search", "studio", "ink", **ASK)))
     waiting.start()
+    eventually(lambda: questions.sent)
     lookups.give_up("search", "studio", "ink")
     waiting.join(10)
 
