@@ -117,8 +117,7 @@ class Runner:
         recipe = self._stores.recipes.get(job.submission.site)
         async with self._browsers.lease(lambda: attempt.interrupt(BrowserLost())) as context:
             site = Driver(context, recipe)
-            with_evidence = _Collecting(attempt, site)
-            async with with_evidence:
+            async with _Collecting(attempt, site):
                 await site.open(job.submission)
                 await site.submit()
                 await _off_loop(self._stores.jobs.accepted, job)
