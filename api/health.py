@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth import identify
 from api.context import stores
+from api.sites import show_canary, show_circuit
 from ops.version import VERSION
 from schemas.errors import ServiceError, Unavailable
 from stores import Stores
@@ -107,4 +108,11 @@ def _workers(stores: Stores) -> dict[str, Any]:
 
 
 def _sites(stores: Stores) -> dict[str, Any]:
-    return {"default": stores.recipes.default.name, "names": [recipe.name for recipe in stores.recipes.all()]}
+    names = [recipe.name for recipe in stores.recipes.all()]
+    circuits = stores.circuits.read(names)
+    canaries = stores.canaries.read(names)
+    shown = {
+        name: {"circuit": show_circuit(circuit), "canary": show_canary(canaries[name])}
+        for name, circuit in circuits.items()
+    }
+    return {"default": stores.recipes.default.name, "sites": shown}

@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from api.auth import require_key
 from api.context import caller, stores
 from api.pictures import original_of
-from api.submission import cancel, submit
+from api.submission import Wanted, submit, tell_replay
 from api.views import native_job, with_etag
 from api.watching import WAIT_PARAMETERS, read_job
 from schemas.errors import Conflict, NotFound
@@ -32,7 +32,7 @@ class PageQuery(Schema):
 @blueprint.before_request
 def check_media_type() -> None:
     """Bodies are JSON."""
-    if request.method == "POST" and not request.is_json:
+    if request.method == "POST" and request.content_length and not request.is_json:
         raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
 
 
@@ -41,18 +41,12 @@ def check_media_type() -> None:
 @blueprint.response(202, JobView)
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
-    job, position = submit(
-        stores(),
-        caller(),
-        prompt=body["prompt"],
-        site=body.get("site"),
-        lora=body.get("lora"),
-        inputs=body.get("inputs", {}),
-    )
-    response = jsonify(_show(job, position))
+    wanted = Wanted(body["prompt"], body.get("site"), body.get("lora"), body.get("inputs", {}), body["priority"])
+    accepted = submit(stores(), caller(), wanted)
+    response = jsonify(native_job(stores(), accepted.job, accepted.outlook))
     response.status_code = 202
-    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return response
+    response.headers["Location"] = f"/api/v1/jobs/{accepted.job.id}"
+    return tell_replay(response, accepted)
 
 
 @blueprint.route("", methods=["GET"])
@@ -64,7 +58,7 @@ def listing(query: dict[str, Any]) -> Response:
     jobs, following = stores().jobs.page(caller().id, cursor, query["limit"])
     return jsonify(
         {
-            "jobs": [_show(job, position) for job, position in jobs],
+            "jobs": [native_job(stores(), job, outlook) for job, outlook in jobs],
             "nextCursor": following.encode() if following else None,
         }
     )
@@ -75,9 +69,15 @@ def listing(query: dict[str, Any]) -> Response:
 @blueprint.response(200, JobView)
 def read(job_id: str) -> Response:
     """A job of yours; `wait` and `since` answer as soon as it changes."""
-    _own(job_id)
-    job, position = read_job(job_id)
-    return with_etag(_show(job, position), job, position)
+    job, outlook = read_job(job_id, caller().id)
+    return with_etag(native_job(stores(), job, outlook), job, outlook)
+
+
+@blueprint.route("/cancel", methods=["POST"])
+@blueprint.response(200, description="`cancelled`: those that waited. `requested`: those that run; they end soon.")
+def cancel_all() -> Response:
+    """Cancel all your unfinished jobs."""
+    return jsonify(stores().jobs.cancel_all(caller().id))
 
 
 @blueprint.route("/<job_id>", methods=["DELETE"])
@@ -85,8 +85,10 @@ def read(job_id: str) -> Response:
 @blueprint.alt_response(202, schema=JobView, description="It runs; it ends within a second.")
 def delete(job_id: str) -> Response:
     """Cancel a job of yours."""
-    job = cancel(stores(), _own(job_id))
-    response = jsonify(_show(job))
+    _own(job_id)
+    stores().jobs.cancel(job_id)
+    job, outlook = stores().jobs.look(job_id)
+    response = jsonify(native_job(stores(), job, outlook))
     response.status_code = 200 if job.state.final else 202
     return response
 
@@ -95,11 +97,16 @@ def delete(job_id: str) -> Response:
 @blueprint.response(200, description="The original bytes.", content_type="image/*")
 @blueprint.alt_response(409, description="There is no picture (yet).")
 def result(job_id: str) -> Response:
-    """The finished picture, byte for byte."""
-    job = _own(job_id)
-    if job.state is not JobState.COMPLETED:
-        raise Conflict(job.error.message if job.error else f"The job is {job.state}: there is no picture yet.")
-    return original_of(job)
+    """The finished picture, byte for byte; the first one where there are several."""
+    return original_of(_completed(job_id))
+
+
+@blueprint.route("/<job_id>/results/<int(min=1):number>")
+@blueprint.response(200, description="The original bytes.", content_type="image/*")
+@blueprint.alt_response(409, description="There is no picture (yet).")
+def result_of_number(job_id: str, number: int) -> Response:
+    """The finished picture of that number, from 1, byte for byte."""
+    return original_of(_completed(job_id), number)
 
 
 @blueprint.route("/<job_id>/failure")
@@ -112,12 +119,25 @@ def failure(job_id: str) -> Response:
     return jsonify(bundle)
 
 
+@blueprint.route("/<job_id>/trace")
+@blueprint.response(200, description="A zip for `playwright show-trace`.", content_type="application/zip")
+def trace(job_id: str) -> Response:
+    """What Playwright recorded of the job's last failed attempt; a first attempt is not recorded."""
+    recorded = stores().results.trace(_own(job_id).id)
+    if recorded is None:
+        raise NotFound("No attempt of this job was recorded: only further ones that failed are, and none with a login.")
+    return Response(recorded, mimetype="application/zip")
+
+
+def _completed(job_id: str) -> Job:
+    job = _own(job_id)
+    if job.state is not JobState.COMPLETED:
+        raise Conflict(job.error.message if job.error else f"The job is {job.state}: there is no picture yet.")
+    return job
+
+
 def _own(job_id: str) -> Job:
     job = stores().jobs.get(job_id)
     if job.owner != caller().id:
         raise NotFound("There is no job of that id.")
     return job
-
-
-def _show(job: Job, position: int | None = None) -> dict[str, Any]:
-    return native_job(job, position, stores().settings.public_url)

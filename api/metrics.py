@@ -73,7 +73,18 @@ class _FleetCollector:
             ("run", "From a worker to the end.", measures.run),
         ):
             yield HistogramMetricFamily(f"darkroom_job_{name}_seconds", text, histogram.buckets, histogram.sum)
+        yield self._canaries()
         yield from self._browsers()
+
+    def _canaries(self) -> Metric:
+        canaries = GaugeMetricFamily(
+            "darkroom_canary_ok", "Whether the site's last canary got a picture.", labels=["site"]
+        )
+        names = [recipe.name for recipe in self._stores.recipes.all() if recipe.canary]
+        for site, outcome in self._stores.canaries.read(names).items():
+            if outcome:
+                canaries.add_metric([site], float(outcome.ok))
+        return canaries
 
     def _browsers(self) -> Iterator[Metric]:
         alive = self._stores.fleet.alive()

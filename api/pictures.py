@@ -30,6 +30,14 @@ def picture(job_id: str, form: str) -> Response:
     raise _nothing_yet(job)
 
 
+@blueprint.route("/<job_id:job_id>/<int(min=1):number>")
+@blueprint.doc(security=[{}])
+@blueprint.response(200, description="The original bytes of the job's picture of that number.", content_type="image/*")
+def one_of_several(job_id: str, number: int) -> Response:
+    """One of the pictures of a job that has several, from 1."""
+    return original_of(stores().jobs.get(job_id), number)
+
+
 @blueprint.route("/<job_id:job_id>")
 @blueprint.doc(security=[{}])
 @blueprint.response(200, description="The original bytes.", content_type="image/*")
@@ -38,16 +46,19 @@ def original(job_id: str) -> Response:
     return original_of(stores().jobs.get(job_id))
 
 
-def original_of(job: Job) -> Response:
+def original_of(job: Job, number: int = 1) -> Response:
     """The answer with the original bytes of a job's picture; raises as ``_nothing_yet`` says."""
     if job.state is not JobState.COMPLETED:
         raise _nothing_yet(job)
-    return _finished(job, stores().results.original(job.id), job.result_type or "", "original")
+    if number > len(job.results):
+        raise NotFound(f"The job has {len(job.results)} pictures; there is no number {number}.")
+    about = job.results[number - 1]
+    return _finished(job, stores().results.original(job.id, number), about.type, f"original-{number}")
 
 
 def _bytes_as(job: Job, form: str) -> bytes | None:
     results = stores().results
-    if form != "jpg" and job.result_type == PICTURE_FORMATS[form]:
+    if form != "jpg" and job.results[0].type == PICTURE_FORMATS[form]:
         return results.original(job.id)
     if kept := results.converted(job.id, form):
         return kept

@@ -13,7 +13,7 @@ from api.metrics import observe_request
 REQUEST_ID = re.compile(r"^[\w.-]{1,64}$", re.ASCII)
 # Clients ask for these many times a second; their figures are in the metrics.
 QUIET = frozenset({"weights.read_health", "weights.status", "pictures.picture", "metrics.metrics"})
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+HEADERS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 log = structlog.get_logger(__name__)
 
@@ -38,5 +38,7 @@ def _end(response: Response) -> Response:
     if endpoint not in QUIET:
         ms = round(seconds * 1000, 1)
         log.info("request", method=request.method, path=request.path, status=response.status_code, ms=ms)
-    response.headers.extend({**HEADERS, "X-Request-ID": g.request_id})
+    for name, value in HEADERS:
+        response.headers.add(name, value)
+    response.headers.add("X-Request-ID", g.request_id)
     return response

@@ -1,15 +1,20 @@
 """Owns the description of sites to clients: what each accepts."""
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response, jsonify
 from flask_smorest import Blueprint
 
 from api.auth import require_key
-from api.context import stores
-from schemas.errors import NotFound
+from api.context import caller, stores
+from api.lookups import site_choices
+from schemas.errors import Forbidden, NotFound
 from schemas.fields import camel
+from schemas.keys import OWNER
 from schemas.sites import Input, Recipe
+from stores.canaries import Outcome
+from stores.circuits import Circuit
 
 blueprint = Blueprint("sites", __name__, url_prefix="/api/v1/sites", description="Sites and what they accept.")
 blueprint.before_request(require_key)
@@ -20,26 +25,83 @@ blueprint.before_request(require_key)
 def listing() -> Response:
     """All sites."""
     recipes = stores().recipes
-    return jsonify({"default": recipes.default.name, "sites": [_show(recipe) for recipe in recipes.all()]})
+    circuits = stores().circuits.read([recipe.name for recipe in recipes.all()])
+    shown = [_show(recipe, circuits[recipe.name]) for recipe in recipes.all()]
+    return jsonify({"default": recipes.default.name, "sites": shown})
 
 
 @blueprint.route("/<name>")
 @blueprint.response(200, description="The site, with the type and range of each input.")
 def read(name: str) -> Response:
     """One site."""
+    return _answer(_find(name))
+
+
+@blueprint.route("/<name>/circuit/close", methods=["POST"])
+@blueprint.response(200, description="The site; its waiting jobs start again.")
+@blueprint.alt_response(403, description="Only the owner's key may.")
+def close_circuit(name: str) -> Response:
+    """Close a site's circuit by hand, once you have seen to what was wrong."""
+    if caller().id != OWNER:
+        raise Forbidden("Only the owner's key may close a circuit.")
+    recipe = _find(name)
+    stores().circuits.close(recipe.name)
+    return _answer(recipe)
+
+
+def _find(name: str) -> Recipe:
     for recipe in stores().recipes.all():
         if recipe.name == name:
-            return jsonify(_show(recipe))
+            return recipe
     raise NotFound(f"There is no site {name[:60]!r} here.")
 
 
-def _show(recipe: Recipe) -> dict[str, Any]:
+def _answer(recipe: Recipe) -> Response:
+    about = _show(recipe, stores().circuits.read([recipe.name])[recipe.name])
+    for name, choices in site_choices(recipe).items():
+        about["inputs"][camel(name)]["enum"] = choices
+    drift = [asdict(change) for change in stores().drift.report(recipe.name)]
+    outcome = stores().canaries.read([recipe.name])[recipe.name]
+    return jsonify(
+        about | {"drift": drift, "matched": stores().drift.read(recipe.name), "canary": show_canary(outcome)}
+    )
+
+
+def show_canary(outcome: Outcome | None) -> dict[str, Any] | None:
+    """How the last canary ended, as clients see it; None if there has been none."""
+    return asdict(outcome) if outcome else None
+
+
+def show_circuit(circuit: Circuit) -> dict[str, Any]:
+    """A circuit as clients see it: ``closed``, or ``open`` with when, why and what comes next."""
+    if not circuit.open:
+        return {"state": "closed", "failures": circuit.failures}
     return {
+        "state": "open",
+        "failures": circuit.failures,
+        "openedAt": circuit.opened_at,
+        "retryAt": circuit.retry_at,
+        "code": circuit.code,
+        "error": circuit.error,
+    }
+
+
+def _show(recipe: Recipe, circuit: Circuit) -> dict[str, Any]:
+    return {
+        "circuit": show_circuit(circuit),
         "name": recipe.name,
         "title": recipe.title,
         "description": recipe.description,
         "bundled": recipe.bundle is not None,
         "hasLoras": recipe.loras is not None,
+        "tested": {"with": recipe.tested.with_, "real": recipe.tested.real} if recipe.tested else None,
+        "consent": {
+            "ownership": recipe.consent.ownership,
+            "termsUrl": recipe.consent.terms_url,
+            "given": stores().consents.given(recipe),
+        },
+        "needsLogin": recipe.session.required,
+        "canaryEverySeconds": recipe.canary.every_s if recipe.canary else None,
         "inputs": {camel(name): _input(one) for name, one in recipe.inputs.items()},
         "limits": {
             "concurrency": recipe.limits.concurrency or None,

@@ -1,46 +1,71 @@
-"""Owns the one way in: from a checked request to an accepted job, and its cancellation.
+"""Owns the one way in: from a checked request to an accepted job.
 
 Called by every surface that takes jobs.
 """
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
-from flask import g
+from flask import Response, g, request
 
 from schemas.errors import Unavailable
+from schemas.idempotency import Idempotency
 from schemas.jobs import Job, Submission
 from schemas.keys import Caller
 from stores import Stores
+from stores.jobs import Accepted
 
 log = structlog.get_logger(__name__)
 
 
-def submit(
-    stores: Stores, caller: Caller, *, prompt: str, site: str | None, lora: str | None, inputs: Mapping[str, Any]
-) -> tuple[Job, int]:
-    """Accept a job: the job as it is now, and its position in the queue.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks for, as its surface has read it; ``inputs`` are not checked yet."""
 
-    The record comes first and the message second; should this process die in between, the clock sends the message.
+    prompt: str
+    site: str | None
+    lora: str | None
+    inputs: Mapping[str, Any]
+    priority: int = 0
+
+
+def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
+    """Accept a job, or find the one that the same request with the same Idempotency-Key has made before.
+
+    The record comes first and the ticket second; should this process die in between, the clock sends a ticket.
 
     Raises:
-        Invalid: there is no such site, or it does not accept one of the inputs.
+        Invalid: there is no such site, or it does not accept one of the inputs, or the key is no key.
         LimitReached: the queue is full.
+        IdempotencyMismatch: the key came with another request before.
+        Gone: the key's job has expired.
+        Forbidden: nobody has accepted the terms of a site that is not the user's own.
     """
-    recipe = stores.recipes.get(site)
-    submission = Submission(recipe.name, prompt, lora or None, recipe.check_inputs(inputs))
-    job, position = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id)
+    recipe = stores.recipes.get(wanted.site)
+    stores.consents.require(recipe)
+    recipe.check_lora(wanted.lora)
+    inputs = recipe.check_inputs(wanted.inputs)
+    submission = Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority)
+    key = request.headers.get("Idempotency-Key")
+    idempotency = None if key is None else Idempotency.of(key, asdict(wanted))
+    accepted = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id, idempotency)
+    if not accepted.replayed:
+        _offer_ticket(stores, accepted.job)
+    return accepted
+
+
+def _offer_ticket(stores: Stores, job: Job) -> None:
     try:
-        stores.queue.generate(job.id)
+        stores.tickets.offer()
     except Unavailable as error:
-        log.warning("submission.message_left_to_clock", job_id=job.id, error=error.message)
-    return job, position
+        log.warning("submission.ticket_left_to_clock", job_id=job.id, error=error.message)
 
 
-def cancel(stores: Stores, job: Job) -> Job:
-    """Ask for a job's end and return it as it is then: ended if it waited, on its way to it if it ran."""
-    if stores.jobs.cancel(job.id) == "ended":
-        return job
-    return stores.jobs.get(job.id)
+def tell_replay(response: Response, accepted: Accepted) -> Response:
+    """``response``, with the header that says so if no new job was made for it."""
+    if accepted.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response

@@ -5,11 +5,11 @@ from typing import Any
 from flask import Response, current_app, request
 
 from schemas.fields import camel
-from schemas.jobs import Job
-from schemas.lifecycle import JobState
+from schemas.jobs import Job, Outlook
+from stores import Stores
 
 
-def weights_status(job: Job, position: int | None, public_url: str) -> dict[str, Any]:
+def weights_status(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
     """A job as clients of the Weights API know it."""
     return {
         "status": job.state,
@@ -18,19 +18,25 @@ def weights_status(job: Job, position: int | None, public_url: str) -> dict[str,
         "lastModifiedDate": job.last_modified,
         "error": job.error.message if job.error else None,
         "errorCode": job.error.code if job.error else None,
+        "hint": job.error.hint if job.error else None,
+        "retryable": job.error.retryable if job.error else None,
         "loraName": job.submission.lora,
-        "position": position,
+        "position": outlook.position,
+        "etaSeconds": _eta_s(stores, job, outlook),
+        "waitingFor": _waiting_for(outlook),
         "progress": _progress(job),
-        "imageUrl": f"{public_url}/{job.id}.jpg",
+        "imageUrl": f"{stores.settings.public_url}/{job.id}.jpg",
         "expiresAt": job.expires_at,
         "attempt": job.attempt,
         "seq": job.seq,
     }
 
 
-def native_job(job: Job, position: int | None, public_url: str) -> dict[str, Any]:
+def native_job(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
     """A job as ``schemas.jobs.JobView`` describes it."""
     error = job.error
+    public_url = stores.settings.public_url
+    results = _results(job, public_url)
     return {
         "id": job.id,
         "status": job.state,
@@ -38,7 +44,10 @@ def native_job(job: Job, position: int | None, public_url: str) -> dict[str, Any
         "prompt": job.submission.prompt,
         "lora": job.submission.lora,
         "inputs": {camel(name): value for name, value in job.submission.inputs.items()},
-        "position": position,
+        "priority": job.submission.priority,
+        "position": outlook.position,
+        "etaSeconds": _eta_s(stores, job, outlook),
+        "waitingFor": _waiting_for(outlook),
         "progress": _progress(job),
         "attempt": job.attempt,
         "seq": job.seq,
@@ -49,19 +58,34 @@ def native_job(job: Job, position: int | None, public_url: str) -> dict[str, Any
         "cancelRequestedAt": job.cancel_requested_at,
         "error": error
         and {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable},
-        "result": _result(job, public_url),
+        "result": results[0] if results else None,
+        "results": results,
         "previewUrl": f"{public_url}/{job.id}.jpg" if job.preview_version and not job.state.final else None,
         "statusUrl": f"{public_url}/api/v1/jobs/{job.id}",
     }
 
 
-def with_etag(body: dict[str, Any], job: Job, position: int | None) -> Response:
+def with_etag(body: dict[str, Any], job: Job, outlook: Outlook) -> Response:
     """``body`` as JSON, or 304 if the client has seen the job just like this."""
-    etag = f"{job.seq}.{position or 0}"
+    etag = f"{job.seq}.{outlook.position or 0}.{outlook.circuit_retry_at or 0}"
     headers = {"ETag": f'W/"{etag}"', "Cache-Control": "no-cache"}
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
     return Response(current_app.json.dumps(body), mimetype="application/json", headers=headers)
+
+
+def _eta_s(stores: Stores, job: Job, outlook: Outlook) -> float | None:
+    if job.state.final:
+        return None
+    eta_s = outlook.eta_s(job, stores.recipes.limits(job.submission.site), stores.clock.now_ms())
+    return None if eta_s is None else round(eta_s, 1)
+
+
+def _waiting_for(outlook: Outlook) -> dict[str, Any] | None:
+    if outlook.position is None or outlook.circuit_retry_at is None:
+        return None
+    message = f"The site failed time after time, so its jobs wait: {outlook.circuit_error}"
+    return {"reason": "circuit_open", "message": message, "retryAt": outlook.circuit_retry_at}
 
 
 def _progress(job: Job) -> dict[str, Any] | None:
@@ -71,14 +95,16 @@ def _progress(job: Job) -> dict[str, Any] | None:
     return {"percentage": progress.percentage, "step": progress.step, "steps": progress.steps}
 
 
-def _result(job: Job, public_url: str) -> dict[str, Any] | None:
-    if job.state is not JobState.COMPLETED:
-        return None
-    return {
-        "url": f"{public_url}/api/v1/jobs/{job.id}/result",
-        "type": job.result_type,
-        "sizeBytes": job.result_size,
-        "width": job.width,
-        "height": job.height,
-        "lossy": job.lossy,
-    }
+def _results(job: Job, public_url: str) -> list[dict[str, Any]]:
+    url = f"{public_url}/api/v1/jobs/{job.id}/result"
+    return [
+        {
+            "url": url if number == 1 else f"{url}s/{number}",
+            "type": result.type,
+            "sizeBytes": result.size_bytes,
+            "width": result.width,
+            "height": result.height,
+            "lossy": result.lossy,
+        }
+        for number, result in enumerate(job.results, 1)
+    ]

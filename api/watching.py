@@ -5,8 +5,8 @@ import time
 from flask import request
 
 from api.context import stores
-from schemas.errors import Invalid
-from schemas.jobs import Job
+from schemas.errors import Invalid, NotFound
+from stores.jobs import Placed
 
 LONGEST_WAIT_S = 60.0
 UNKNOWN = -1.0
@@ -28,8 +28,10 @@ WAIT_PARAMETERS = [
 LOOK_AGAIN_S = 5.0
 
 
-def read_job(job_id: str) -> tuple[Job, int | None]:
-    """The job and its position; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
+def read_job(job_id: str, owner: str | None = None) -> Placed:
+    """The job and its outlook; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
+
+    With ``owner`` another owner's job is as good as none.
 
     Raises:
         Invalid: one of the two is not a number.
@@ -37,22 +39,29 @@ def read_job(job_id: str) -> tuple[Job, int | None]:
     """
     wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S) if request.query_string else 0.0
     if wait_s <= 0:
-        return stores().jobs.get_with_position(job_id)
-    return _await_change(job_id, wait_s)
+        return _look(job_id, owner)
+    return _await_change(job_id, owner, wait_s)
 
 
-def _await_change(job_id: str, wait_s: float) -> tuple[Job, int | None]:
+def _look(job_id: str, owner: str | None) -> Placed:
+    job, outlook = stores().jobs.look(job_id)
+    if owner is not None and job.owner != owner:
+        raise NotFound("There is no job of that id.")
+    return job, outlook
+
+
+def _await_change(job_id: str, owner: str | None, wait_s: float) -> Placed:
     deadline = time.monotonic() + wait_s
     since = _number("since", UNKNOWN)
     with stores().changes.watch(job_id) as changed:
         while True:
             changed.clear()
-            job, position = stores().jobs.get_with_position(job_id)
+            job, outlook = _look(job_id, owner)
             if since == UNKNOWN:
                 since = job.seq
             left_s = deadline - time.monotonic()
             if job.seq > since or job.state.final or left_s <= 0:
-                return job, position
+                return job, outlook
             changed.wait(min(left_s, LOOK_AGAIN_S))
 
 

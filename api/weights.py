@@ -5,20 +5,21 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Response, jsonify, request
 from flask_smorest import Blueprint
+from marshmallow import ValidationError
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import health
 from api.auth import require_key
 from api.context import caller, stores
 from api.lookups import search_loras, site_quota
-from api.submission import submit
+from api.submission import Wanted, submit, tell_replay
 from api.views import weights_status, with_etag
 from api.watching import WAIT_PARAMETERS, read_job
 from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS, LONGEST_LORA_NAME, LONGEST_PROMPT
-from schemas.jobs import SHORTEST_WEIGHTS_PROMPT
+from schemas.fields import CONTROL_CHARACTERS, LONGEST_LORA_NAME, LONGEST_PROMPT, is_unicode, sentences
+from schemas.jobs import HIGHEST_PRIORITY, LOWEST_PRIORITY, PRIORITY, SHORTEST_WEIGHTS_PROMPT
 
-OWN_FIELDS = frozenset({"prompt", "query", "loraName", "site"})
+OWN_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
 
 blueprint = Blueprint("weights", __name__, description="The Weights API, for its existing clients.")
 
@@ -50,6 +51,11 @@ def read_health() -> Response:
         },
         {"in": "query", "name": "loraName", "schema": {"type": "string"}},
         {"in": "query", "name": "site", "schema": {"type": "string"}},
+        {
+            "in": "query",
+            "name": "priority",
+            "schema": {"type": "integer", "minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY},
+        },
     ]
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
@@ -58,15 +64,16 @@ def generate_image() -> Response:
     fields = _fields()
     prompt, lora = _prompt(fields), _lora(fields)
     inputs = {name: value for name, value in fields.items() if name not in OWN_FIELDS}
-    job, position = submit(stores(), caller(), prompt=prompt, site=fields.get("site"), lora=lora, inputs=inputs)
-    url = stores().settings.public_url
+    wanted = Wanted(prompt, _site(fields), lora, inputs, _priority(fields))
+    accepted = submit(stores(), caller(), wanted)
+    job, url = accepted.job, stores().settings.public_url
     answer = {
         "success": True,
         "imageId": job.id,
         "imageUrl": f"{url}/{job.id}.jpg",
         "statusUrl": f"{url}/status/{job.id}",
     }
-    return jsonify(answer | {"position": position})
+    return tell_replay(jsonify(answer | {"position": accepted.outlook.position}), accepted)
 
 
 @blueprint.route("/status/<image_id>")
@@ -76,8 +83,8 @@ def generate_image() -> Response:
 @blueprint.alt_response(410, description="The picture has expired.")
 def status(image_id: str) -> Response:
     """How a job is; `wait` and `since` answer as soon as it changes."""
-    job, position = read_job(image_id)
-    return with_etag(weights_status(job, position, stores().settings.public_url), job, position)
+    job, outlook = read_job(image_id)
+    return with_etag(weights_status(stores(), job, outlook), job, outlook)
 
 
 @blueprint.route("/search-loras")
@@ -151,13 +158,32 @@ def _prompt(fields: dict[str, Any]) -> str:
         raise Invalid(problems=[f"Prompt is too long: at most {LONGEST_PROMPT} characters"])
     if CONTROL_CHARACTERS.search(prompt):
         raise Invalid(problems=["Prompt contains control characters"])
+    if not is_unicode(prompt):
+        raise Invalid(problems=["Prompt is not valid Unicode"])
     return prompt
 
 
 def _lora(fields: dict[str, Any]) -> str | None:
     lora = fields.get("loraName") or None
     if lora is not None and (
-        not isinstance(lora, str) or len(lora) > LONGEST_LORA_NAME or CONTROL_CHARACTERS.search(lora)
+        not isinstance(lora, str)
+        or len(lora) > LONGEST_LORA_NAME
+        or CONTROL_CHARACTERS.search(lora)
+        or not is_unicode(lora)
     ):
         raise Invalid(problems=[f"loraName: must be a string of at most {LONGEST_LORA_NAME} characters."])
     return lora
+
+
+def _site(fields: dict[str, Any]) -> str | None:
+    site = fields.get("site")
+    if site is not None and not (isinstance(site, str) and is_unicode(site)):
+        raise Invalid(problems=["site: must be the name of a site."])
+    return site
+
+
+def _priority(fields: dict[str, Any]) -> int:
+    try:
+        return int(PRIORITY.deserialize(fields.get("priority", 0)))
+    except ValidationError as error:
+        raise Invalid(problems=list(sentences({"priority": error.messages}, fields))) from error

@@ -85,10 +85,6 @@ class DoorbellBroker(RedisBroker):
         self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
         return message
 
-    def holds(self, queue_name: str, message_id: str) -> bool:
-        """Whether a message waits, or has been fetched and is not yet done with."""
-        return bool(self.client.hexists(f"{self.namespace}:{queue_name}.msgs", message_id))
-
     def wait_at_bell(self, queue_name: str) -> None:
         """Block until the bell rings, for ``BELL_WAIT_S`` seconds at the most."""
         self.client.blpop([_bell(queue_name)], timeout=BELL_WAIT_S)
@@ -104,7 +100,11 @@ class DoorbellBroker(RedisBroker):
 
     def waiting(self, queue_name: str) -> int:
         """How many messages nobody has fetched yet."""
-        return int(self.client.llen(f"{self.namespace}:{queue_name}"))
+        return int(self.client.llen(self.list_of(queue_name)))
+
+    def list_of(self, queue_name: str) -> str:
+        """The key of the messages that nobody has fetched yet."""
+        return f"{self.namespace}:{queue_name}"
 
 
 class DoorbellConsumer(Consumer):
@@ -166,8 +166,13 @@ class DoorbellConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Give back messages that were fetched and not begun."""
         ids = [message.options["redis_message_id"] for message in messages]
-        if ids:
+        if not ids:
+            return
+        try:
             self.broker.do_requeue(self.queue_name, *ids)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            # Those that live put them back once this process' heart has stopped.
+            log.warning("requeue.failed", error=str(error))
 
 
 class Heart:

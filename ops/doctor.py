@@ -78,6 +78,9 @@ def _versions(_settings: Settings) -> Iterator[Finding]:
 
 
 def _browser(settings: Settings) -> Iterator[Finding]:
+    if settings.browser_endpoint:
+        yield Finding("browser", "elsewhere, by BROWSER_ENDPOINT; /health says whether it answers")
+        return
     try:
         browser = find_browser(settings.browser)
     except NoBrowserError as error:

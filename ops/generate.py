@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ops.running import read_note
 from ops.settings import Settings, SettingsError, load_settings
-from stores.keys import KEY_FILE, owner_key
+from ops.target import WAIT_S, Target, find_target, read_answer
+from stores.keys import owner_key
 
-WAIT_S = 20
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 12
 POLL_INTERVAL_S = 0.1
 LONGEST_NAME = 60
 BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A Darkroom and the key for it."""
-
-    url: str
-    key: str
 
 
 @click.command()
@@ -62,14 +53,16 @@ def generate(prompt: str, output: Path | None, url: str | None, key: str | None,
     if not path.parent.is_dir():
         raise click.UsageError(f"There is no folder {str(path.parent)!r} to write to.")
     try:
-        with _target(url, key) as target, _client(target) as client:
+        with _target(url, key) as target, target.client() as client:
             job = _watch(client, _submit(client, body))
             if job["status"] == "FAILED":
                 raise click.ClickException(f"{job['error']['message']} ({job['error']['code']}) {job['error']['hint']}")
             _write(path, _fetch(client, job, path))
+            further = _write_further(client, job, path)
     except httpx.HTTPError as error:
         raise click.ClickException(f"Darkroom does not answer: {error}") from error
-    click.echo(str(path))
+    for written in (path, *further):
+        click.echo(str(written))
     if show:
         click.launch(str(path))
 
@@ -93,19 +86,11 @@ def _target(url: str | None, key: str | None) -> Iterator[Target]:
         settings = load_settings()
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    if url:
-        yield Target(url.rstrip("/"), key or _own_key(settings))
-    elif note := read_note(settings.data_dir):
-        yield Target(note.url, key or _own_key(settings))
+    if target := find_target(settings, url, key):
+        yield target
     else:
         with _started(settings) as started:
             yield Target(started, owner_key(settings.data_dir, settings.api_key))
-
-
-def _own_key(settings: Settings) -> str:
-    if settings.api_key or (settings.data_dir / KEY_FILE).exists():
-        return owner_key(settings.data_dir, settings.api_key)
-    raise click.UsageError("Say with --key which key to use.")
 
 
 @contextlib.contextmanager
@@ -135,30 +120,8 @@ def _address(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> st
     raise click.ClickException(last[0] if last else "Darkroom did not start.")
 
 
-def _client(target: Target) -> httpx.Client:
-    local = re.match(r"https?://(127\.|localhost|\[::1\])", target.url) is not None
-    headers = {"Authorization": f"Bearer {target.key}"}
-    return httpx.Client(base_url=target.url, headers=headers, timeout=WAIT_S + 10, trust_env=not local)
-
-
 def _submit(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
-    return _json(client.post("/api/v1/jobs", json=body))
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    """The body, or the error's own words and an exit code that says whose fault it is."""
-    try:
-        body: dict[str, Any] = answer.json()
-    except ValueError as error:
-        raise click.ClickException(
-            f"{answer.url} does not answer as a Darkroom does (status {answer.status_code})."
-        ) from error
-    if answer.is_error:
-        about = body.get("error", {})
-        words = about.get("message", str(about)) if isinstance(about, dict) else str(about)
-        details = about.get("details", []) if isinstance(about, dict) else []
-        raise click.ClickException(" ".join([words, *(one for one in details if isinstance(one, str))]))
-    return body
+    return read_answer(client.post("/api/v1/jobs", json=body))
 
 
 def _watch(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +136,7 @@ def _watch(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
         try:
             while job["status"] not in ("COMPLETED", "FAILED"):
                 _show(progress, bar, job)
-                job = _json(client.get(f"/api/v1/jobs/{job['id']}", params={"wait": WAIT_S, "since": job["seq"]}))
+                job = read_answer(client.get(f"/api/v1/jobs/{job['id']}", params={"wait": WAIT_S, "since": job["seq"]}))
         except KeyboardInterrupt:
             client.delete(f"/api/v1/jobs/{job['id']}")
             raise
@@ -196,8 +159,22 @@ def _fetch(client: httpx.Client, job: dict[str, Any], path: Path) -> bytes:
     same = form is None or job["result"]["type"] == f"image/{'jpeg' if form == 'jpg' else form}"
     answer = client.get(f"/api/v1/jobs/{job['id']}/result" if same else f"/{job['id']}.{form}")
     if answer.is_error:
-        _json(answer)
+        read_answer(answer)
     return answer.content
+
+
+def _write_further(client: httpx.Client, job: dict[str, Any], path: Path) -> list[Path]:
+    """The pictures after the first, as the site made them, beside it with their numbers."""
+    written = []
+    for number, result in enumerate(job["results"][1:], 2):
+        suffix = "." + result["type"].removeprefix("image/").replace("jpeg", "jpg")
+        one = path.with_name(f"{path.stem}-{number}{suffix}")
+        answer = client.get(f"/api/v1/jobs/{job['id']}/results/{number}")
+        if answer.is_error:
+            read_answer(answer)
+        _write(one, answer.content)
+        written.append(one)
+    return written
 
 
 def _write(path: Path, data: bytes) -> None:

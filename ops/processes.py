@@ -41,7 +41,7 @@ def front_command(settings: Settings, application: str) -> list[str]:
     options = {
         "bind": f"{host}:{settings.port}",
         "workers": settings.web_concurrency,
-        "worker-class": "gevent",
+        "worker-class": "ops.front.FrontWorker",
         "worker-connections": GREENLETS_PER_PROCESS,
         "keep-alive": KEEP_ALIVE_S,
         "backlog": BACKLOG,

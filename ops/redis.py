@@ -6,32 +6,72 @@ Called by ``stores.open_stores`` and ``ops.broker``; nothing else opens a connec
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.commands.core import Script
 from redis.connection import ConnectionInterface
-from redis.exceptions import ConnectionError, NoScriptError, TimeoutError  # noqa: A004 - redis-py's own names
+from redis.exceptions import ConnectionError, NoScriptError  # noqa: A004 - redis-py's own names
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from ops.settings import SENTINEL_SCHEMES
 
 SOCKET_TIMEOUT_S = 6.0
+SENTINEL_PORT = 26379
 
 
 def connect(url: str, *, retries: int = 3) -> Redis:
-    """A client for ``url`` (``redis://``, ``rediss://`` or ``unix://``) that answers bytes.
+    """A client for ``url``, one of ``ops.settings.REDIS_SCHEMES``, that answers bytes.
 
     ``retries`` is 0 where a command must not run twice because its answer was lost.
     """
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.5) if retries else NoBackoff()
+    options: dict[str, Any] = {
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        # Who has waited for an answer in vain does not wait once more: a server that hangs is told to the client.
+        "retry": Retry(backoff, retries, supported_errors=(ConnectionError,)),
+    }
+    if urlsplit(url).scheme in SENTINEL_SCHEMES:
+        return _connect_by_sentinel(url, options)
     pool_class = TrustingPool if retries else ConnectionPool
-    pool = pool_class.from_url(
-        url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(backoff, retries),
-    )
-    return Redis(connection_pool=pool)
+    return Redis(connection_pool=pool_class.from_url(url, **options))
+
+
+def _connect_by_sentinel(url: str, options: dict[str, Any]) -> Redis:
+    """A client of the master that the sentinels of ``url`` name, whichever it is now.
+
+    ``redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/SERVICE[/DB]``; user and password are the master's.
+    ``sentinel_password`` in the query is the sentinels' own; all else there is for the connection to the master.
+    """
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    query = dict(parse_qsl(parts.query))
+    own = {"password": query.pop("sentinel_password", None)}
+    tls = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+    secret = {"username": unquote(user) or None, "password": unquote(password) or None}
+    addresses = [_address(one) for one in hosts.split(",")]
+    sentinel = Sentinel(addresses, sentinel_kwargs={**options, **own, **tls}, **options, **secret, **tls)
+    return cast(Redis, sentinel.master_for(service, db=int(database or 0), **query))
+
+
+def disconnect(client: Redis) -> None:
+    """Close every connection of a client, those to its sentinels too."""
+    pool = client.connection_pool
+    pool.disconnect()
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            sentinel.close()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
+    return host.strip("[]"), int(port or SENTINEL_PORT)
 
 
 def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
@@ -44,7 +84,7 @@ def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequenc
     try:
         connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
         return connection.read_response()
-    except (ConnectionError, TimeoutError, NoScriptError):
+    except (ConnectionError, NoScriptError):
         connection.disconnect()
     except BaseException:
         # Whatever cut this short, nobody must read what was meant for us.

@@ -4,15 +4,23 @@ Called by every entry point; the values travel from there as one ``Settings``.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from environs import Env, EnvError, validate
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_RECIPES = ROOT / "workers" / "sites"
 UNLIMITED = -1
+ENDPOINT_SCHEMES = ("ws", "wss", "cdp+ws", "cdp+wss", "cdp+http", "cdp+https")
+CONTACT = re.compile(r"[\x21-\x7e]{3,200}")
+SESSION_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
 
 
 class SettingsError(Exception):
@@ -28,10 +36,12 @@ class Settings:
     public_url: str
     data_dir: Path
     api_key: str | None = field(repr=False)
+    session_key: str | None = field(repr=False)
     redis_url: str = field(repr=False)
     broker_url: str = field(repr=False)
     database_url: str = field(repr=False)
     site: str
+    site_urls: Mapping[str, str] = field(repr=False)
     recipes_dir: Path | None
     worker_concurrency: int
     max_queue_size: int
@@ -39,7 +49,9 @@ class Settings:
     job_deadline_s: int
     max_wait_s: int
     drain_grace_s: int
+    contact: str | None
     browser: str | None
+    browser_endpoint: str | None = field(repr=False)
     browser_max_contexts: int
     browser_max_age_s: int
     browser_max_memory_mb: int
@@ -68,17 +80,19 @@ def _read(env: Env) -> Settings:
     host = env.str("HOST", "127.0.0.1")
     port = env.int("PORT", 3000, validate=validate.Range(min=1, max=65535))
     data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
-    redis_url = env.str("REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
+    redis_url = _redis_url(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
     return Settings(
         host=host,
         port=port,
         public_url=_public_url(env, host, port),
         data_dir=data_dir,
         api_key=_api_key(env),
+        session_key=_session_key(env),
         redis_url=redis_url,
-        broker_url=env.str("BROKER_URL", second_database(redis_url)),
+        broker_url=_redis_url(env, "BROKER_URL", second_database(redis_url)),
         database_url=_database_url(env, data_dir),
         site=env.str("SITE", "studio"),
+        site_urls=_site_urls(),
         recipes_dir=_folder(env, "RECIPES_DIR"),
         worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
         max_queue_size=_positive(env, "MAX_QUEUE_SIZE", 1000),
@@ -86,7 +100,9 @@ def _read(env: Env) -> Settings:
         job_deadline_s=_positive(env, "JOB_DEADLINE_S", 300),
         max_wait_s=_positive(env, "MAX_WAIT_S", 3600),
         drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
+        contact=_contact(env),
         browser=env.str("BROWSER", "") or None,
+        browser_endpoint=_endpoint(env),
         browser_max_contexts=_positive(env, "BROWSER_MAX_CONTEXTS", 100),
         browser_max_age_s=_positive(env, "BROWSER_MAX_AGE_S", 3600),
         browser_max_memory_mb=_positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
@@ -112,8 +128,7 @@ def _limit(env: Env, name: str, default: int) -> int:
 
 def _public_url(env: Env, host: str, port: int) -> str:
     url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{_reachable(host)}:{port}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not _is_http(url):
         raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// address.")
     return url.rstrip("/")
 
@@ -122,10 +137,63 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
 
 
+def _site_urls() -> dict[str, str]:
+    """Where sites are, by name, from ``SITE_<NAME>_URL``; a name's ``-`` is written ``_``."""
+    urls = {}
+    for variable, url in os.environ.items():
+        if found := SITE_URL.fullmatch(variable):
+            if not _is_http(url):
+                raise SettingsError(f"{variable}: {url!r} is not an http:// or https:// address.")
+            urls[found[1].lower()] = url
+    return urls
+
+
+def _is_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _redis_url(env: Env, name: str, default: str) -> str:
+    url = env.str(name, default)
+    parts = urlsplit(url)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise SettingsError(f"{name}: must begin with one of {', '.join(f'{one}://' for one in REDIS_SCHEMES)}.")
+    if parts.scheme in SENTINEL_SCHEMES and not parts.path.strip("/"):
+        raise SettingsError(
+            f"{name}: behind Sentinel the path names the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
+        )
+    return url
+
+
 def _api_key(env: Env) -> str | None:
     key = env.str("API_KEY", "") or None
     if key is not None and len(key) < 16:
         raise SettingsError("API_KEY: shorter than 16 characters; take a random one, or leave it out and one is made.")
+    return key
+
+
+def _contact(env: Env) -> str | None:
+    contact = env.str("CONTACT", "") or None
+    if contact is not None and not CONTACT.fullmatch(contact):
+        raise SettingsError("CONTACT: must be an address that sites can write to: a mail address or a URL.")
+    return contact
+
+
+def _endpoint(env: Env) -> str | None:
+    url = env.str("BROWSER_ENDPOINT", "") or None
+    if url is not None and not (urlsplit(url).scheme in ENDPOINT_SCHEMES and urlsplit(url).netloc):
+        raise SettingsError(
+            f"BROWSER_ENDPOINT: must begin with one of {', '.join(f'{one}://' for one in ENDPOINT_SCHEMES)}."
+        )
+    return url
+
+
+def _session_key(env: Env) -> str | None:
+    key = env.str("SESSION_KEY", "") or None
+    if key is not None and not SESSION_KEY.fullmatch(key):
+        raise SettingsError(
+            "SESSION_KEY: must be 32 random bytes in URL-safe base64 (44 characters, the last one '=')."
+        )
     return key
 
 
@@ -152,5 +220,11 @@ def second_database(redis_url: str) -> str:
     parts = urlsplit(redis_url)
     if parts.scheme == "unix":
         return redis_url.replace("db=0", "db=1") if "db=0" in redis_url else f"{redis_url}?db=1"
-    number = int(parts.path.strip("/") or 0) + 1
-    return parts._replace(path=f"/{number}").geturl()
+    *service, number = parts.path.strip("/").split("/") if _has_database(parts) else [parts.path.strip("/"), "0"]
+    following = str(int(number or 0) + 1)
+    return parts._replace(path="/" + "/".join([*filter(None, service), following])).geturl()
+
+
+def _has_database(parts: SplitResult) -> bool:
+    """Behind Sentinel the path begins with the service's name."""
+    return parts.path.strip("/").count("/") == (1 if "sentinel" in parts.scheme else 0)

@@ -48,9 +48,10 @@ class Child:
 class Supervisor:
     """The children of this process; to be used from its main thread."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """``environment`` is that of every child."""
+    def __init__(self, environment: Mapping[str, str], *, longest_delay_s: float = LONGEST_DELAY_S) -> None:
+        """``environment`` is that of every child; one that keeps dying is started at least that often."""
         self.environment = dict(environment)
+        self._longest_delay_s = longest_delay_s
         self._children: list[Child] = []
 
     def start(self, program: Program) -> None:
@@ -83,7 +84,7 @@ class Supervisor:
 
     def _schedule(self, child: Child, code: int, now: float) -> None:
         healthy = now - child.started >= HEALTHY_AFTER_S
-        child.delay_s = FIRST_DELAY_S if healthy else min(child.delay_s * 2, LONGEST_DELAY_S)
+        child.delay_s = FIRST_DELAY_S if healthy else min(child.delay_s * 2, self._longest_delay_s)
         child.start_again_at = now + child.delay_s
         log.error("process.died", name=child.program.name, exit_code=code, again_in_s=child.delay_s)
 

@@ -18,10 +18,11 @@ from types import FrameType
 
 import click
 import httpx
-from redis import RedisError
+import structlog
+from redis import AuthenticationError, RedisError
 
 from ops.browser import NoBrowserError, find_or_install_browser
-from ops.embedded import server_command, socket_path
+from ops.embedded import server_command, socket_path, sync
 from ops.logging import configure_logging
 from ops.redis import connect
 from ops.running import AlreadyRunningError, Running, only_one, write_note
@@ -33,9 +34,11 @@ from stores.recipes import Recipes
 REDIS_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
+SYNC_INTERVAL_S = 1.0
 GRACE_S = 5
 SETTINGS_EXIT_CODE = 2
 ROLES = ("web", "worker", "courier", "clock")
+log = structlog.get_logger(__name__)
 EXAMPLE = "a lighthouse at dusk, oil painting"
 
 
@@ -68,12 +71,18 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
         _check_data_folder(settings.data_dir)
         with only_one(settings.data_dir):
             _check_port(settings)
-            Recipes(settings.site, settings.recipes_dir)
-            browser = find_or_install_browser(settings.browser, click.echo)
-            _run(settings, str(browser.path), workers)
+            Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls)
+            _run(settings, _browser(settings), workers)
     except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
         click.echo(f"darkroom: {error}", err=True)
         sys.exit(SETTINGS_EXIT_CODE)
+
+
+def _browser(settings: Settings) -> str | None:
+    """The browser's program; None where browsers are elsewhere."""
+    if settings.browser_endpoint:
+        return None
+    return str(find_or_install_browser(settings.browser, click.echo).path)
 
 
 def _override(port: int | None, data: Path | None) -> None:
@@ -112,7 +121,7 @@ def _check_port(settings: Settings) -> None:
             raise CannotStartError(f"Port {settings.port} on {settings.host} {reason}.") from error
 
 
-def _run(settings: Settings, browser: str, workers: int) -> None:
+def _run(settings: Settings, browser: str | None, workers: int) -> None:
     redis_url, redis = _redis(settings)
     supervisor = Supervisor(_environment(settings, redis_url, browser))
     try:
@@ -126,14 +135,25 @@ def _run(settings: Settings, browser: str, workers: int) -> None:
             _await_ready(supervisor, settings)
             write_note(settings.data_dir, Running(os.getpid(), settings.public_url, redis_url))
             _announce(settings)
-            while True:
-                supervisor.mend()
-                time.sleep(POLL_INTERVAL_S)
+            _look_after(supervisor, settings.data_dir)
     except StopRequested:
         click.echo("Stopping.")
     finally:
         _ignore_signals()
         supervisor.stop()
+
+
+def _look_after(supervisor: Supervisor, data_dir: Path) -> None:
+    """Mend what dies and bring the embedded server's file to the disk, until a signal comes."""
+    synced_at = 0.0
+    while True:
+        supervisor.mend()
+        if time.monotonic() - synced_at >= SYNC_INTERVAL_S:
+            # The server starts its file anew now and then; the next round finds the new one.
+            with contextlib.suppress(OSError):
+                sync(data_dir)
+            synced_at = time.monotonic()
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _redis(settings: Settings) -> tuple[str, Program | None]:
@@ -146,13 +166,13 @@ def _redis(settings: Settings) -> tuple[str, Program | None]:
     return f"unix://{path}?db=0", Program("redis", command, last=True, death_signal=signal.SIGTERM)
 
 
-def _environment(settings: Settings, redis_url: str, browser: str) -> dict[str, str]:
+def _environment(settings: Settings, redis_url: str, browser: str | None) -> dict[str, str]:
     ours = {
         "DATA_DIR": str(settings.data_dir),
         "REDIS_URL": redis_url,
         "HOST": settings.host,
         "PORT": str(settings.port),
-        "BROWSER": browser,
+        **({"BROWSER": browser} if browser else {}),
         "DRAIN_GRACE_S": str(min(settings.drain_grace_s, GRACE_S)),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
@@ -195,9 +215,13 @@ def _await_redis(supervisor: Supervisor, redis_url: str) -> None:
     client = connect(redis_url, retries=0)
     deadline = time.monotonic() + REDIS_TIMEOUT_S
     while time.monotonic() < deadline and "redis" not in supervisor.exit_codes():
-        with contextlib.suppress(RedisError):
+        try:
             if client.ping():
                 return
+        except AuthenticationError as error:
+            raise CannotStartError("REDIS_URL: the server refuses its user name or password.") from error
+        except RedisError:
+            log.debug("redis.not_yet")
         time.sleep(POLL_INTERVAL_S)
     if "REDIS_URL" in os.environ:
         raise CannotStartError("REDIS_URL: the server it names does not answer.")

@@ -12,11 +12,14 @@ class ServiceError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    # What an attempt that ends so says about its site: "works", "broken", "closed" (to us), or nothing.
+    verdict: ClassVar[str] = ""
     hint: ClassVar[str] = "Look at the log of the process that answered, under this request's id."
 
     def __init__(self, message: str | None = None, *, retry_after_s: int | None = None, **details: Any) -> None:
         """``message`` is a sentence for people; ``details`` are JSON values for programs."""
-        self.message = message or (type(self).__doc__ or "").strip()
+        # A page may cut a character in half; what cannot be encoded cannot be stored.
+        self.message = (message or (type(self).__doc__ or "").strip()).encode(errors="replace").decode()
         self.retry_after_s = retry_after_s
         self.details = details
         super().__init__(self.message)
@@ -75,6 +78,14 @@ class Conflict(ServiceError):
     hint = "Read the present state first."
 
 
+class IdempotencyMismatch(ServiceError):
+    """This Idempotency-Key came with another request before."""
+
+    code = "idempotency_mismatch"
+    status = 422
+    hint = "Send a new key with each new request, and the same key only with the very same one."
+
+
 class Gone(ServiceError):
     """This was here and has expired."""
 
@@ -106,6 +117,7 @@ class SiteUnavailable(ServiceError):
 
     code = "site_unavailable"
     status = 502
+    verdict = "broken"
     retryable = True
     hint = "Open the site in a browser of your own; Darkroom tries again by itself."
 
@@ -115,6 +127,7 @@ class SiteRefused(ServiceError):
 
     code = "site_refused"
     status = 422
+    verdict = "works"
     hint = "The words are the site's own: change the prompt accordingly."
 
 
@@ -123,6 +136,7 @@ class SiteChanged(ServiceError):
 
     code = "site_changed"
     status = 502
+    verdict = "broken"
     hint = "Compare the recipe's selectors with the page; the job's failure bundle shows both."
 
 
@@ -131,7 +145,8 @@ class NeedsHuman(ServiceError):
 
     code = "needs_human"
     status = 502
-    hint = "Sign in to the site yourself; Darkroom does not solve CAPTCHAs."
+    verdict = "closed"
+    hint = "Sign in with './darkroom sites login NAME', then close the circuit; Darkroom does not solve CAPTCHAs."
 
 
 class LoraNotFound(ServiceError):
@@ -139,7 +154,44 @@ class LoraNotFound(ServiceError):
 
     code = "lora_not_found"
     status = 404
+    verdict = "works"
     hint = "Take one of the names suggested, or look it up with /search-loras."
+
+
+class ChoiceNotFound(ServiceError):
+    """The page does not offer this choice."""
+
+    code = "choice_not_found"
+    status = 422
+    verdict = "works"
+    hint = "Take one of the choices that GET /api/v1/sites/NAME lists."
+
+
+class InputNotOffered(ServiceError):
+    """The page has no place for one of the job's inputs."""
+
+    code = "input_not_offered"
+    status = 422
+    verdict = "works"
+    hint = "Leave that input out, or correct the recipe if the page has a place for it."
+
+
+class SiteBusy(ServiceError):
+    """The site asks to be left alone for a while."""
+
+    code = "site_busy"
+    status = 503
+    retryable = True
+    hint = "Darkroom waits as long as the site asks for and tries again; raise the recipe's min_interval_s."
+
+
+class RobotsDisallowed(ServiceError):
+    """The robots.txt of the site's host does not allow automated visits."""
+
+    code = "robots_disallowed"
+    status = 403
+    verdict = "closed"
+    hint = "Do not automate this site; if it is yours, say ownership = 'own' in its recipe."
 
 
 class BrowserLost(ServiceError):

@@ -16,6 +16,15 @@ _CAMEL = re.compile(r"(?<!^)(?=[A-Z])")
 SHOWN_VALUE = 60
 
 
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` can be encoded: JSON may name half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Text(fields.String):
     """A string without control characters, stripped of white space around it."""
 
@@ -23,10 +32,8 @@ class Text(fields.String):
         text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
         if CONTROL_CHARACTERS.search(text):
             raise ValidationError("Contains control characters.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValidationError("Contains half of a surrogate pair: not valid Unicode.") from error
+        if not is_unicode(text):
+            raise ValidationError("Contains half of a surrogate pair: not valid Unicode.")
         return text
 
 

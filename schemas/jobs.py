@@ -3,15 +3,23 @@
 Made by ``stores.jobs`` from its hash; shown by every surface of the API.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import LONGEST_LORA_NAME, LONGEST_PROMPT, Text
+from schemas.fields import LONGEST_LORA_NAME, LONGEST_PROMPT, Text, WholeNumber
 from schemas.lifecycle import JobState
+from schemas.sites import Limits
 
 SHORTEST_WEIGHTS_PROMPT = 10
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 10
+PRIORITY = WholeNumber(
+    load_default=0,
+    validate=validate.Range(LOWEST_PRIORITY, HIGHEST_PRIORITY),
+    metadata={"description": "Before which of your own jobs it comes; the highest is taken first."},
+)
 ID_PATTERN = r"^[0-9a-f]{32}$"
 PICTURE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
@@ -20,13 +28,15 @@ PICTURE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"
 class Submission:
     """What a caller asks for, after validation.
 
-    ``inputs`` has the recipe's names (snake case) and values of the types the recipe declares.
+    ``inputs`` has the recipe's names (snake case) and values of the types the recipe declares; ``priority`` orders
+    the jobs of one caller, the highest first.
     """
 
     site: str
     prompt: str
     lora: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,17 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of a finished picture without its bytes."""
+
+    type: str
+    size_bytes: int
+    width: int
+    height: int
+    lossy: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobError:
     """Why a job failed: a stable code, a sentence, what to do, whether trying again may help."""
 
@@ -63,7 +84,9 @@ class JobError:
 class Job:
     """One job. Times are Unix milliseconds; ``seq`` is the number of its newest event.
 
-    ``attempt`` counts how often a worker has taken it, ``deliveries`` those since the last orderly retry.
+    ``queued_at`` is since when it may be claimed. ``attempt`` counts how often a worker has taken it, ``deliveries``
+    those that ended with the loss of the worker and the present one, ``retries`` those that ended in an error and were
+    tried again. ``claim`` is the token by which the attempt that holds it writes; it is nobody else's business.
     """
 
     id: str
@@ -74,19 +97,52 @@ class Job:
     start_time: int
     last_modified: int
     seq: int
+    queued_at: int = 0
     attempt: int = 0
+    claim: str = field(default="", repr=False)
     deliveries: int = 0
+    retries: int = 0
     preview_version: int = 0
     progress: Progress | None = None
     error: JobError | None = None
-    result_type: str | None = None
-    result_size: int | None = None
-    width: int | None = None
-    height: int | None = None
-    lossy: bool = False
+    results: tuple[Result, ...] = ()
+    started_at: int | None = None
     finished_at: int | None = None
     expires_at: int | None = None
     cancel_requested_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What an unfinished job has before it; an empty one belongs to a job that has ended.
+
+    ``position`` is 1 for the job that is claimed next and None for one that runs. ``run_ms`` is the site's mean run
+    time, ``running`` and ``slots`` say how many jobs run and could run. ``circuit_...`` are set while the site's
+    circuit is open.
+    """
+
+    position: int | None = None
+    run_ms: int | None = None
+    running: int = 0
+    slots: int = 0
+    circuit_error: str | None = None
+    circuit_retry_at: int | None = None
+
+    def eta_s(self, job: Job, limits: Limits, now_ms: int) -> float | None:
+        """Seconds until the job has its picture, as far as one can tell: None while nobody knows."""
+        if self.run_ms is None or job.state.final or self.circuit_retry_at is not None:
+            return None
+        if self.position is None:
+            return max(0.0, self.run_ms - (now_ms - (job.started_at or now_ms))) / 1000
+        slots = min(self.slots, limits.concurrency or self.slots)
+        if not slots:
+            return None
+        running = min(self.running, slots)
+        behind = max(0, self.position - (slots - running))
+        # Jobs that run now end one after another, the first of them half a turn from now; jobs that begin now together.
+        turns = max(0.0, behind - 0.5) / slots if running else math.ceil(behind / slots)
+        wait_ms = max(turns * self.run_ms, (self.position - 1) * limits.min_interval_s * 1000)
+        return (wait_ms + self.run_ms) / 1000
 
 
 class JobRequest(Schema):
@@ -107,6 +163,7 @@ class JobRequest(Schema):
         keys=fields.String(),
         metadata={"description": "Further inputs that the site declares; see GET /api/v1/sites/NAME."},
     )
+    priority = PRIORITY
 
 
 class ProgressView(Schema):
@@ -115,6 +172,14 @@ class ProgressView(Schema):
     percentage = fields.Float()
     step = fields.Integer(allow_none=True)
     steps = fields.Integer(allow_none=True)
+
+
+class WaitView(Schema):
+    """Why no worker takes it although one could."""
+
+    reason = fields.String(metadata={"description": "`circuit_open`: the site failed time after time."})
+    message = fields.String()
+    retryAt = fields.Integer(metadata={"description": "When the site is tried again, Unix milliseconds."})
 
 
 class ErrorView(Schema):
@@ -127,7 +192,7 @@ class ErrorView(Schema):
 
 
 class ResultView(Schema):
-    """The finished picture."""
+    """A finished picture."""
 
     url = fields.Url()
     type = fields.String(metadata={"description": "The original bytes' media type."})
@@ -147,6 +212,9 @@ class JobView(Schema):
     lora = fields.String(allow_none=True)
     inputs = fields.Dict()
     position = fields.Integer(allow_none=True, metadata={"description": "1 is next; null once a worker has it."})
+    etaSeconds = fields.Float(allow_none=True, metadata={"description": "Until its picture, as far as one can tell."})
+    waitingFor = fields.Nested(WaitView, allow_none=True)
+    priority = fields.Integer()
     progress = fields.Nested(ProgressView, allow_none=True)
     attempt = fields.Integer()
     seq = fields.Integer(metadata={"description": "Grows with every visible change."})
@@ -156,7 +224,8 @@ class JobView(Schema):
     expiresAt = fields.Integer(allow_none=True)
     cancelRequestedAt = fields.Integer(allow_none=True)
     error = fields.Nested(ErrorView, allow_none=True)
-    result = fields.Nested(ResultView, allow_none=True)
+    result = fields.Nested(ResultView, allow_none=True, metadata={"description": "The first of `results`."})
+    results = fields.List(fields.Nested(ResultView))
     previewUrl = fields.Url(allow_none=True)
     statusUrl = fields.Url()
 

@@ -1,47 +1,36 @@
-"""Owns the checks that a recipe file must pass, and the building of a ``Recipe`` from it.
+"""Owns the checks that a recipe file must pass as a whole, and the building of a ``Recipe`` from it.
 
 Called by ``stores.recipes`` with the content of each TOML file.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
+from schemas.documents import PLACEHOLDER
 from schemas.errors import Invalid
 from schemas.fields import sentences
-from schemas.sites import (
-    Consent,
-    Input,
-    Limits,
-    Loras,
-    Observe,
-    Quota,
-    Recipe,
-    Selectors,
-    Step,
-    Watch,
+from schemas.recipe_parts import (
+    NAME,
+    CanarySchema,
+    CaptureSchema,
+    ConsentSchema,
+    DocumentSchema,
+    InputSchema,
+    LimitsSchema,
+    LorasSchema,
+    ObserveSchema,
+    QuotaSchema,
+    SessionSchema,
+    TestedSchema,
 )
+from schemas.recipe_steps import Frozen, StepSchema
+from schemas.sites import Recipe, Step
 
-STEP_NEEDS: dict[str, tuple[str, ...]] = {
-    "navigate": ("url",),
-    "setViewport": ("width", "height"),
-    "click": ("selectors",),
-    "doubleClick": ("selectors",),
-    "hover": ("selectors",),
-    "change": ("selectors", "value"),
-    "keyDown": ("key",),
-    "keyUp": ("key",),
-    "scroll": (),
-    "waitForElement": ("selectors",),
-    "customStep": ("name",),
-}
-CUSTOM_STEPS = ("addLora",)
-SOURCES = ("src", "background-image", "canvas", "poster")
-LONGEST_STEP_TIMEOUT_MS = 120_000
-PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
 BUILT_IN_PLACEHOLDERS = frozenset({"prompt", "lora", "url"})
+HOST = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
+INPUT_NAME = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
 
 
 def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
@@ -55,190 +44,43 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         problems = [f"{name}.toml: {sentence}" for sentence in sentences(error.normalized_messages(), raw)]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
+    _check_canary(recipe)
     return recipe
 
 
-def _is_number(value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValidationError("Not a number.")
+def _check_canary(recipe: Recipe) -> None:
+    try:
+        recipe.check_inputs(recipe.canary.inputs if recipe.canary else {})
+    except Invalid as error:
+        problems = [f"{recipe.name}.toml: canary.inputs: {problem}" for problem in error.problems]
+        raise Invalid(f"The recipe {recipe.name!r} is not valid.", problems=problems) from error
 
 
-class SelectorsField(fields.Field[Selectors]):
-    """A list of alternatives, each a selector or a chain of selectors (frame or shadow host first)."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Selectors:
-        alternatives = [value] if isinstance(value, str) else value
-        if not isinstance(alternatives, list) or not alternatives:
-            raise ValidationError("Must be a list of selectors, at least one.")
-        return tuple(self._chain(one) for one in alternatives)
-
-    @staticmethod
-    def _chain(one: Any) -> tuple[str, ...]:
-        chain = [one] if isinstance(one, str) else one
-        if not isinstance(chain, list) or not chain or not all(isinstance(part, str) and part for part in chain):
-            raise ValidationError("Each alternative is a selector or a list of selectors.")
-        return tuple(chain)
-
-
-class _Frozen(Schema):
-    """A schema that refuses unknown keys and builds the dataclass named by ``builds``."""
-
-    builds: ClassVar[type]
-
-    class Meta:
-        """Nothing is ignored in silence."""
-
-        unknown = RAISE
-
-    @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> Any:
-        """The frozen dataclass, with tuples for lists."""
-        return self.builds(**{key: tuple(one) if isinstance(one, list) else one for key, one in data.items()})
-
-
-class StepSchema(_Frozen):
-    """A step; which further keys it needs follows from its type."""
-
-    builds = Step
-
-    type = fields.String(required=True, validate=validate.OneOf(STEP_NEEDS))
-    selectors = SelectorsField()
-    value = fields.String()
-    url = fields.String()
-    key = fields.String()
-    name = fields.String(validate=validate.OneOf(CUSTOM_STEPS))
-    width = fields.Integer(validate=validate.Range(1, 8192))
-    height = fields.Integer(validate=validate.Range(1, 8192))
-    x = fields.Integer()
-    y = fields.Integer()
-    count = fields.Integer(validate=validate.Range(min=0))
-    visible = fields.Boolean()
-    timeout_ms = fields.Integer(data_key="timeout", validate=validate.Range(1, LONGEST_STEP_TIMEOUT_MS))
-    when = fields.String()
-    submits = fields.Boolean()
-
-    @validates_schema
-    def has_what_its_type_needs(self, data: dict[str, Any], **_: Any) -> None:
-        """Each type has keys without which it means nothing."""
-        for key in STEP_NEEDS.get(data["type"], ()):
-            if key not in data:
-                raise ValidationError(f"A step of type {data['type']!r} needs this key.", key)
-
-
-class WatchSchema(_Frozen):
-    """An observed element."""
-
-    builds = Watch
-
-    selectors = SelectorsField(required=True)
-    source = fields.String(validate=validate.OneOf(SOURCES))
-    pattern = fields.String()
-
-    @validates_schema
-    def pattern_compiles(self, data: dict[str, Any], **_: Any) -> None:
-        """The pattern must be a regular expression."""
-        try:
-            re.compile(data.get("pattern") or "")
-        except re.error as error:
-            raise ValidationError(f"Not a regular expression: {error}.", "pattern") from error
-
-
-class ObserveSchema(_Frozen):
-    """The parts of a page that tell about a running generation."""
-
-    builds = Observe
-
-    done = fields.Nested(WatchSchema, required=True)
-    preview = fields.Nested(WatchSchema)
-    progress = fields.Nested(WatchSchema)
-    error = fields.Nested(WatchSchema)
-    human = fields.Nested(WatchSchema)
-
-
-class InputSchema(_Frozen):
-    """A declared input."""
-
-    builds = Input
-
-    type = fields.String(required=True, validate=validate.OneOf(["string", "integer", "number", "boolean"]))
-    label = fields.String()
-    minimum = fields.Raw(validate=_is_number)
-    maximum = fields.Raw(validate=_is_number)
-    multiple_of = fields.Integer(validate=validate.Range(min=1))
-    max_length = fields.Integer(validate=validate.Range(min=1))
-    choices = fields.List(fields.String())
-    default = fields.Raw()
-
-
-class LorasSchema(_Frozen):
-    """The catalogue flow."""
-
-    builds = Loras
-
-    open = fields.List(fields.Nested(StepSchema), load_default=list)
-    close = fields.List(fields.Nested(StepSchema), load_default=list)
-    query = SelectorsField(required=True)
-    item = SelectorsField(required=True)
-    name = SelectorsField(required=True)
-    add = SelectorsField(required=True)
-    image = SelectorsField()
-    tags = SelectorsField()
-    description = SelectorsField()
-    settle_ms = fields.Integer(validate=validate.Range(0, 10_000))
-
-
-class QuotaSchema(_Frozen):
-    """The quota readout."""
-
-    builds = Quota
-
-    used = SelectorsField(required=True)
-    limit = SelectorsField(required=True)
-
-
-class LimitsSchema(_Frozen):
-    """All three are required: nobody drives a page without having thought about it."""
-
-    builds = Limits
-
-    concurrency = fields.Integer(required=True, validate=validate.Range(min=0))
-    min_interval_s = fields.Float(required=True, validate=validate.Range(min=0))
-    daily = fields.Integer(required=True, validate=validate.Range(min=0))
-
-
-class ConsentSchema(_Frozen):
-    """Whose page it is."""
-
-    builds = Consent
-
-    ownership = fields.String(required=True, validate=validate.OneOf(["own", "terms"]))
-    terms_url = fields.Url(schemes={"https", "http"})
-
-    @validates_schema
-    def foreign_pages_have_terms(self, data: dict[str, Any], **_: Any) -> None:
-        """A page of somebody else's needs the address of the terms that allow automation."""
-        if data.get("ownership") == "terms" and not data.get("terms_url"):
-            raise ValidationError("Needed where ownership is 'terms'.", "terms_url")
-
-
-class RecipeSchema(_Frozen):
+class RecipeSchema(Frozen):
     """A whole recipe file."""
 
     builds = Recipe
 
-    name = fields.String(required=True, validate=validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}$"))
+    name = fields.String(required=True, validate=validate.Regexp(NAME))
     title = fields.String(required=True)
     description = fields.String(required=True)
     url = fields.Url(required=True, schemes={"https", "http"}, require_tld=False)
-    bundle = fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}$"))
+    bundle = fields.String(validate=validate.Regexp(NAME))
     steps = fields.List(fields.Nested(StepSchema), required=True, validate=validate.Length(min=1))
     observe = fields.Nested(ObserveSchema, required=True)
     inputs = fields.Dict(
-        keys=fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_]*$")), values=fields.Nested(InputSchema)
+        keys=fields.String(validate=[validate.Regexp(INPUT_NAME), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
+        values=fields.Nested(InputSchema),
     )
     loras = fields.Nested(LorasSchema)
     quota = fields.Nested(QuotaSchema)
-    limits = fields.Nested(LimitsSchema, required=True)
+    capture = fields.Nested(CaptureSchema)
+    documents = fields.Dict(keys=fields.String(validate=validate.Regexp(NAME)), values=fields.Nested(DocumentSchema))
+    session = fields.Nested(SessionSchema)
+    canary = fields.Nested(CanarySchema)
+    tested = fields.Nested(TestedSchema)
+    hosts = fields.List(fields.String(validate=validate.Regexp(HOST)))
+    limits = fields.Nested(LimitsSchema)
     consent = fields.Nested(ConsentSchema, required=True)
 
     @validates_schema
@@ -249,17 +91,49 @@ class RecipeSchema(_Frozen):
 
     @validates_schema
     def names_are_known(self, data: dict[str, Any], **_: Any) -> None:
-        """Placeholders and conditions speak of declared inputs only."""
+        """Placeholders, conditions and documents speak of what is declared."""
         known = BUILT_IN_PLACEHOLDERS | set(data.get("inputs", {}))
         for number, step in enumerate(data.get("steps", ())):
-            used = set(PLACEHOLDER.findall(step.value + step.url)) | ({step.when} if step.when else set())
+            if "{{" in PLACEHOLDER.sub("", step.value + step.url):
+                words = "Has a '{{' that begins no placeholder: these are written {{small_letters}}."
+                raise ValidationError({"steps": {number: [words]}})
+            if unknown := sorted(_names(step) - known):
+                raise ValidationError({"steps": {number: [_unknown(unknown, known)]}})
+            if step.document and step.document not in data.get("documents", {}):
+                raise ValidationError({"steps": {number: {"document": [f"There is no [documents.{step.document}]."]}}})
+        for name, document in data.get("documents", {}).items():
+            used = {found for value in document.fields.values() for found in PLACEHOLDER.findall(value)}
             if unknown := sorted(used - known):
-                raise ValidationError(
-                    {"steps": {number: [f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."]}}
-                )
+                raise ValidationError({"documents": {name: [_unknown(unknown, known)]}})
+
+    @validates_schema
+    def done_and_capture_agree(self, data: dict[str, Any], **_: Any) -> None:
+        """A picture must be somewhere."""
+        done, capture = data["observe"].done, data.get("capture")
+        shown = capture is None or capture.source == "shown"
+        if (
+            done.frames
+            and shown
+            and not (done.frames.pictures and done.frames.url)
+            and not (capture and capture.selectors)
+        ):
+            raise ValidationError(
+                "Say where the pictures are: here, or with 'pictures' and 'url' of observe.done.frames.", "capture"
+            )
 
     @validates_schema
     def lora_steps_have_a_catalogue(self, data: dict[str, Any], **_: Any) -> None:
         """``addLora`` needs to know where the catalogue is."""
-        if any(step.name == "addLora" for step in data.get("steps", ())) and "loras" not in data:
-            raise ValidationError("A step adds a LoRA, so this section is needed.", "loras")
+        for step in data.get("steps", ()):
+            if step.name == "addLora" and not ("loras" in data and data["loras"].query):
+                raise ValidationError("A step adds a LoRA, so this section is needed.", "loras")
+            if step.name == "removeLoras" and not ("loras" in data and data["loras"].remove):
+                raise ValidationError("A step removes LoRAs, so this section and its 'remove' are needed.", "loras")
+
+
+def _names(step: Step) -> set[str]:
+    return set(PLACEHOLDER.findall(step.value + step.url)) | ({step.when} if step.when else set())
+
+
+def _unknown(unknown: list[str], known: set[str] | frozenset[str]) -> str:
+    return f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."

@@ -3,6 +3,7 @@
 Built by ``schemas.recipes``; run by ``workers.sites.driver``; shown by ``api.sites``.
 """
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,8 +13,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, camel, sentences, snake
-
-Selectors = tuple[tuple[str, ...], ...]
+from schemas.observing import Observe, Selectors
 
 DEFAULT_STEP_TIMEOUT_MS = 10_000
 
@@ -23,7 +23,8 @@ class Step:
     """One action on the page, in the vocabulary of the Chrome DevTools Recorder.
 
     ``selectors`` are alternatives, tried in order; ``when`` names the input without which the step is left out;
-    ``submits`` marks the step that hands the prompt to the page.
+    ``document`` names the document that an ``upload`` hands over; ``settle_ms`` is the time the page is given after the
+    step; ``submits`` marks the step that hands the prompt to the page.
     """
 
     type: str
@@ -40,32 +41,48 @@ class Step:
     visible: bool = True
     timeout_ms: int = DEFAULT_STEP_TIMEOUT_MS
     when: str | None = None
+    document: str = ""
+    settle_ms: int = 0
     submits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """Something to observe while the page works: where it is and which part of it tells."""
+class Capture:
+    """Where the finished pictures are.
 
-    selectors: Selectors
-    source: str = "src"
-    pattern: str | None = None
+    ``shown``: in the elements ``selectors`` (those of ``observe.done`` when left out), only the first of them unless
+    ``many``. ``download``: in the files that the page hands out while ``steps`` are played.
+    """
+
+    source: str = "shown"
+    selectors: Selectors = ()
+    many: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Observe:
-    """What tells about a running generation; only ``done`` is required."""
+class Choices:
+    """Where the page itself lists what an input may be: ``open`` plays until the ``item`` elements are there."""
 
-    done: Watch
-    preview: Watch | None = None
-    progress: Watch | None = None
-    error: Watch | None = None
-    human: Watch | None = None
+    item: Selectors
+    open: tuple[Step, ...] = ()
+    close: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON document that the page is given: ``content``, with the values of ``fields`` put in by their paths.
+
+    A node may be named by its id or by its title (``_meta.title``), as in ``Positive prompt.inputs.text``.
+    """
+
+    content: Any
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing besides the prompt that the site accepts."""
+    """One thing besides the prompt that the site accepts; ``random`` draws a number when the caller gives none."""
 
     type: str
     label: str = ""
@@ -74,19 +91,27 @@ class Input:
     multiple_of: int | None = None
     max_length: int | None = None
     choices: tuple[str, ...] = ()
+    choices_from: Choices | None = None
+    random: bool = False
     default: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Loras:
-    """How to search the site's catalogue of LoRAs and add one; selectors inside an item are relative to it."""
+    """How to search the site's catalogue of LoRAs and add one; selectors inside an item are relative to it.
 
-    open: tuple[Step, ...]
-    close: tuple[Step, ...]
-    query: Selectors
-    item: Selectors
-    name: Selectors
-    add: Selectors
+    With ``syntax``, such as ``<lora:{{lora}}:1>``, a LoRA is added by appending that to the prompt, and no catalogue
+    is needed for it. ``remove`` is pressed on the page until no LoRA is chosen any more.
+    """
+
+    open: tuple[Step, ...] = ()
+    close: tuple[Step, ...] = ()
+    query: Selectors = ()
+    item: Selectors = ()
+    name: Selectors = ()
+    add: Selectors = ()
+    remove: Selectors = ()
+    syntax: str = ""
     image: Selectors = ()
     tags: Selectors = ()
     description: Selectors = ()
@@ -102,12 +127,38 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """That the site knows people by a login, and how one sees that somebody is signed in."""
+
+    required: bool = False
+    login_url: str | None = None
+    signed_in: Selectors = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A tiny job that is run by the clock, to find out early that a page has changed."""
+
+    every_s: int
+    prompt: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What the recipe was run against: ``with_`` in words; ``real`` if that was the program or site itself."""
+
+    with_: str
+    real: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How hard the site may be driven; 0 means no limit."""
 
-    concurrency: int
-    min_interval_s: float
-    daily: int
+    concurrency: int = 1
+    min_interval_s: float = 1.0
+    daily: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +171,11 @@ class Consent:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A site, completely described. ``bundle`` names the folder of static files that are served for ``url``."""
+    """A site, completely described.
+
+    ``bundle`` names the folder of static files that are served for ``url``; ``hosts`` are private hosts besides its
+    own that the page may reach.
+    """
 
     name: str
     title: str
@@ -128,9 +183,15 @@ class Recipe:
     url: str
     steps: tuple[Step, ...]
     observe: Observe
-    limits: Limits
     consent: Consent
+    limits: Limits = field(default_factory=Limits)
+    capture: Capture = field(default_factory=Capture)
+    tested: Tested | None = None
     bundle: str | None = None
+    hosts: tuple[str, ...] = ()
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    session: Session = field(default_factory=Session)
+    canary: Canary | None = None
     inputs: Mapping[str, Input] = field(default_factory=dict)
     loras: Loras | None = None
     quota: Quota | None = None
@@ -155,7 +216,22 @@ class Recipe:
         except ValidationError as error:
             messages = {camel(str(name)): what for name, what in error.normalized_messages().items()}
             raise Invalid(problems=list(sentences(messages, given))) from error
-        return {name: value for name, value in checked.items() if value is not None}
+        wanted = {name: value for name, value in checked.items() if value is not None}
+        return self._drawn() | wanted
+
+    def check_lora(self, lora: str | None) -> None:
+        """See that a LoRA that is asked for can be added.
+
+        Raises:
+            Invalid: this site has none.
+        """
+        if lora and self.loras is None:
+            raise Invalid(problems=[f"lora: {self.name} takes no LoRA."])
+
+    def _drawn(self) -> dict[str, int]:
+        """A number for each input that wants one: so the job's record says which it was."""
+        bounds = {name: (one.minimum, one.maximum) for name, one in self.inputs.items() if one.random}
+        return {name: random.randint(int(low or 0), int(high or 0)) for name, (low, high) in bounds.items()}
 
 
 def _input_field(one: Input) -> fields.Field[Any]:

@@ -11,8 +11,13 @@ from sqlalchemy import Engine
 from ops.broker import DoorbellBroker
 from ops.clock import Clock, SystemClock
 from ops.database import open_database
-from ops.redis import connect
+from ops.redis import connect, disconnect
 from ops.settings import Settings
+from stores.attempts import Attempts
+from stores.canaries import Canaries
+from stores.circuits import Circuits
+from stores.consents import Consents
+from stores.drift import Drift
 from stores.events import Changes
 from stores.fleet import Fleet
 from stores.jobs import Jobs
@@ -23,6 +28,9 @@ from stores.quotas import Quotas
 from stores.recipes import Recipes
 from stores.results import Results
 from stores.scripts import Scripts
+from stores.sessions import Sessions, session_key
+from stores.tickets import Tickets
+from stores.upkeep import Upkeep
 
 SENDING_RETRIES = 3
 
@@ -36,6 +44,14 @@ class Stores:
     redis: Redis
     engine: Engine
     jobs: Jobs
+    attempts: Attempts
+    tickets: Tickets
+    upkeep: Upkeep
+    circuits: Circuits
+    drift: Drift
+    canaries: Canaries
+    sessions: Sessions
+    consents: Consents
     results: Results
     changes: Changes
     queue: Queue
@@ -48,7 +64,7 @@ class Stores:
     def close(self) -> None:
         """Let go of every connection."""
         self.changes.stop()
-        self.redis.close()
+        disconnect(self.redis)
         self.queue.close()
         self.engine.dispose()
 
@@ -62,13 +78,24 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
     queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[], retries=SENDING_RETRIES))
+    scripts = Scripts(client)
+    jobs = Jobs(client, scripts, clock, settings)
+    recipes = Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls)
     engine = open_database(settings.database_url)
     return Stores(
         settings=settings,
         clock=clock,
         redis=client,
         engine=engine,
-        jobs=Jobs(client, Scripts(client), clock, settings),
+        jobs=jobs,
+        attempts=Attempts(client, scripts, clock, settings, recipes),
+        tickets=Tickets(scripts, clock, queue, recipes),
+        upkeep=Upkeep(client, scripts, clock, settings),
+        circuits=Circuits(client),
+        drift=Drift(client, clock),
+        canaries=Canaries(client, clock),
+        sessions=Sessions(engine, clock, session_key(settings.data_dir, settings.session_key)),
+        consents=Consents(engine, clock),
         results=Results(client),
         changes=Changes(client),
         queue=queue,
@@ -76,5 +103,5 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         fleet=Fleet(client, clock),
         quotas=Quotas(client, clock, settings),
         keys=Keys(engine, clock, owner_key(settings.data_dir, settings.api_key)),
-        recipes=Recipes(settings.site, settings.recipes_dir),
+        recipes=recipes,
     )

@@ -20,7 +20,10 @@ DETAILS = "dr:workers:details"
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What a worker says of itself; ``contexts`` are its open browser contexts, ``slots`` how many it may have."""
+    """What a worker says of itself.
+
+    ``contexts`` are its open browser contexts, ``slots`` how many it may have, ``problem`` why it has no browser.
+    """
 
     id: str
     ready: bool
@@ -30,6 +33,7 @@ class WorkerStatus:
     slots: int
     jobs: int
     memory_bytes: int
+    problem: str = ""
 
 
 class Fleet:

@@ -6,7 +6,6 @@ Called by ``api.auth`` for every request, and by the commands that make and revo
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.clock import Clock
+from ops.secret_file import read_or_make
 from schemas.errors import NotFound, Unavailable
 from schemas.keys import OWNER, Caller
 from stores import tables
@@ -104,28 +104,8 @@ def owner_key(data_dir: Path, configured: str | None) -> str:
     """The owner's key: the one configured, else the one in the key file, which is made on the first call."""
     if configured:
         return configured
-    path = data_dir / KEY_FILE
-    try:
-        return str(json.loads(path.read_text())["key"])
-    except FileNotFoundError:
-        return _make_key_file(path)
-
-
-def _make_key_file(path: Path) -> str:
-    key = secrets.token_hex(32)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"key": key}, file)
-    try:
-        # A link fails where the file exists: of two processes that start together one makes the key, both use it.
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return str(json.loads(path.read_text())["key"])
-    finally:
-        draft.unlink()
-    return key
+    text = read_or_make(data_dir / KEY_FILE, lambda: json.dumps({"key": secrets.token_hex(32)}))
+    return str(json.loads(text)["key"])
 
 
 def _hash(key: str) -> str:

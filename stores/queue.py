@@ -1,19 +1,17 @@
 """Owns the sending of messages: builds them by name and gives them to the broker.
 
-Called by ``api.submission``, by the API's lookups and by ``workers.sweeper``; the receivers are in ``workers.actors``.
+Called by ``stores.tickets``, ``stores.lookups`` and the API's conversions; the receivers are in ``workers.actors``.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import redis
 from dramatiq import Message
+from redis import Redis
 
 from ops.broker import DoorbellBroker
-from schemas.errors import Unavailable
-from schemas.messages import GENERATE, GENERATE_QUEUE, QUEUE_OF_ACTOR
-from stores.scripts import RETRY_AFTER_S
+from ops.redis import disconnect
+from schemas.messages import GENERATE_QUEUE, QUEUE_OF_ACTOR
+from stores.scripts import redis_errors
 
 
 class Queue:
@@ -22,15 +20,6 @@ class Queue:
     def __init__(self, broker: DoorbellBroker) -> None:
         """Declares nothing: the receivers do."""
         self._broker = broker
-
-    def generate(self, job_id: str) -> None:
-        """Offer a job to the workers."""
-        self._send(Message(GENERATE_QUEUE, GENERATE, (job_id,), {}, {}, message_id=job_id))
-
-    def offers(self, job_id: str) -> bool:
-        """Whether a message for the job waits, or is in the hands of a worker."""
-        with _queue_errors():
-            return self._broker.holds(GENERATE_QUEUE, job_id)
 
     def send(self, actor: str, *args: str) -> None:
         """Put a message for ``actor`` on its queue.
@@ -41,22 +30,24 @@ class Queue:
         self._send(Message(QUEUE_OF_ACTOR[actor], actor, args, {}, {}))
 
     def _send(self, message: Message[Any]) -> None:
-        with _queue_errors():
+        with redis_errors():
             self._broker.enqueue(message)
 
     def close(self) -> None:
         """Let go of the broker's connections."""
-        self._broker.client.close()
+        disconnect(self._broker.client)
+
+    @property
+    def client(self) -> Redis:
+        """The connection to the queue's database, for those who test what harms it."""
+        return self._broker.client
+
+    @property
+    def list_of_tickets(self) -> str:
+        """The key of the tickets that wait."""
+        return self._broker.list_of(GENERATE_QUEUE)
 
     def depth(self) -> int:
-        """How many messages for jobs wait in the queue."""
-        with _queue_errors():
+        """How many tickets wait in the queue."""
+        with redis_errors():
             return self._broker.waiting(GENERATE_QUEUE)
-
-
-@contextmanager
-def _queue_errors() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
-        raise Unavailable("The queue does not answer.", retry_after_s=RETRY_AFTER_S) from error

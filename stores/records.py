@@ -1,13 +1,14 @@
 """Owns the names of Redis keys that Python reads, and the reading of a job's hash.
 
-Used by the other modules of ``stores``; ``lua/prelude.lua`` lists every key there is.
+Used by the other modules of ``stores``; ``lua/shared/reading.lua`` lists every key there is.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from schemas.jobs import Job, JobError, Progress, Submission
+from schemas.jobs import Job, JobError, Outlook, Progress, Result, Submission
 from schemas.lifecycle import JobState
 
 
@@ -21,6 +22,11 @@ def usage_key(owner: str, now_ms: int) -> str:
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
+def flat(fields: Mapping[str, str | int]) -> list[str | int]:
+    """Names and values in one row, as scripts take them."""
+    return [part for pair in fields.items() for part in pair]
+
+
 # In the order in which ``lua/look.lua`` answers them; the state stands first.
 FIELDS = (
     "state",
@@ -29,60 +35,89 @@ FIELDS = (
     "prompt",
     "lora",
     "inputs",
+    "priority",
     "requestId",
     "startTime",
     "lastModifiedDate",
     "seq",
+    "queuedAt",
     "attempt",
+    "claimToken",
     "deliveries",
+    "retries",
     "previewVersion",
     "progress",
     "errorCode",
     "error",
     "hint",
     "retryable",
-    "resultType",
-    "resultSize",
-    "width",
-    "height",
-    "lossy",
+    "results",
+    "startedAt",
     "finishedAt",
     "expiresAt",
     "cancelRequestedAt",
 )
 
 
-def read_job(job_id: str, values: Sequence[bytes | None]) -> Job:
+def read_job(job_id: str, values: Sequence[Any]) -> Job:
     """The job whose FIELDS these are."""
-    raw = {name: value.decode() for name, value in zip(FIELDS, values, strict=False) if value is not None}
-
-    def number(name: str) -> int | None:
-        return int(raw[name]) if name in raw else None
-
+    # Read for every status that is asked for: numbers are made from bytes as they are, and only words are decoded.
+    raw: dict[str, Any] = dict(zip(FIELDS, values, strict=False))
+    progress, code = raw["progress"], raw["errorCode"]
     return Job(
         id=job_id,
-        owner=raw["owner"],
-        state=JobState(raw["state"]),
-        submission=Submission(raw["site"], raw["prompt"], raw["lora"] or None, json.loads(raw["inputs"])),
-        request_id=raw["requestId"],
+        owner=raw["owner"].decode(),
+        state=JobState(raw["state"].decode()),
+        submission=_submission(raw),
+        request_id=raw["requestId"].decode(),
         start_time=int(raw["startTime"]),
         last_modified=int(raw["lastModifiedDate"]),
         seq=int(raw["seq"]),
+        queued_at=int(raw["queuedAt"]),
         attempt=int(raw["attempt"]),
+        claim=(raw["claimToken"] or b"").decode(),
         deliveries=int(raw["deliveries"]),
+        retries=int(raw["retries"] or 0),
         preview_version=int(raw["previewVersion"]),
-        progress=Progress(**json.loads(raw["progress"])) if "progress" in raw else None,
-        error=_error(raw) if "errorCode" in raw else None,
-        result_type=raw.get("resultType"),
-        result_size=number("resultSize"),
-        width=number("width"),
-        height=number("height"),
-        lossy=raw.get("lossy") == "1",
-        finished_at=number("finishedAt"),
-        expires_at=number("expiresAt"),
-        cancel_requested_at=number("cancelRequestedAt"),
+        progress=None if progress is None else Progress(**json.loads(progress)),
+        error=None if code is None else _error(raw),
+        started_at=_number(raw["startedAt"]),
+        cancel_requested_at=_number(raw["cancelRequestedAt"]),
+        **(_end(raw) if raw["finishedAt"] else {}),
     )
 
 
-def _error(raw: Mapping[str, str]) -> JobError:
-    return JobError(raw["errorCode"], raw["error"], raw["hint"], raw["retryable"] == "1")
+def _end(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "results": tuple(Result(**one) for one in json.loads(raw["results"] or b"[]")),
+        "finished_at": _number(raw["finishedAt"]),
+        "expires_at": _number(raw["expiresAt"]),
+    }
+
+
+def _number(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def read_outlook(values: Sequence[bytes | int | None]) -> Outlook:
+    """What ``lua/look.lua`` adds to the FIELDS of an unfinished job."""
+    before, run_ms, retry_at, error, running, slots = values
+    return Outlook(
+        position=None if before is None else int(before) + 1,
+        run_ms=int(run_ms) if run_ms else None,
+        running=int(running or 0),
+        slots=int(slots or 0),
+        circuit_error=error.decode() if isinstance(error, bytes) and retry_at else None,
+        circuit_retry_at=int(retry_at) if retry_at else None,
+    )
+
+
+def _submission(raw: Mapping[str, Any]) -> Submission:
+    inputs = {} if raw["inputs"] == b"{}" else json.loads(raw["inputs"])
+    lora = raw["lora"].decode() or None
+    return Submission(raw["site"].decode(), raw["prompt"].decode(), lora, inputs, int(raw["priority"] or 0))
+
+
+def _error(raw: Mapping[str, Any]) -> JobError:
+    code, message, hint = (raw[name].decode() for name in ("errorCode", "error", "hint"))
+    return JobError(code, message, hint, raw["retryable"] == b"1")

@@ -24,13 +24,17 @@ class Results:
         """The newest preview, JPEG."""
         return self._get(job_id, "preview")
 
-    def original(self, job_id: str) -> bytes | None:
-        """The picture as the site made it."""
-        return self._get(job_id, "image")
+    def original(self, job_id: str, number: int = 1) -> bytes | None:
+        """The job's picture of that number, from 1, as the site made it."""
+        return self._get(job_id, "image" if number == 1 else f"image.{number}")
 
     def converted(self, job_id: str, form: str) -> bytes | None:
-        """The picture as ``jpg``, ``png`` or ``webp``, if it has been made."""
+        """The first picture as ``jpg``, ``png`` or ``webp``, if it has been made."""
         return self._get(job_id, f"image.{form}")
+
+    def trace(self, job_id: str) -> bytes | None:
+        """What was recorded of the last failed attempt but the first, a zip."""
+        return self._get(job_id, "trace")
 
     def keep_converted(self, job_id: str, form: str, data: bytes) -> None:
         """Keep a conversion for as long as the original, and wake who waits for it."""

@@ -1,9 +1,10 @@
-"""Owns the Lua scripts: reads them, puts the shared prelude before each, runs them and translates Redis' errors.
+"""Owns the Lua scripts: reads them, puts the shared functions before each, runs them and translates Redis' errors.
 
 Used by the stores that change a job in one step.
 """
 
 import json
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,16 @@ from redis import Redis
 from ops.redis import run_script
 from schemas.errors import Unavailable, every_error
 from schemas.lifecycle import TRANSITIONS
+from schemas.sites import Recipe
+from stores.recipes import Recipes
 from stores.records import FIELDS
 
 FOLDER = Path(__file__).parent / "lua"
+# Scripts that change nothing.
+READERS = ("look",)
 RETRY_AFTER_S = 2
+# What a server says whose disk is full, whose replicas are away, or that is a replica itself.
+CANNOT_WRITE = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
 
 
 class Scripts:
@@ -26,12 +33,12 @@ class Scripts:
 
     def __init__(self, client: Redis) -> None:
         """Registers every script with ``client``; nothing is sent yet."""
-        prelude = _tables() + (FOLDER / "prelude.lua").read_text()
         self._client = client
+        reading = _fields() + _shared("reading")
+        writing = reading + _tables() + _shared("writing")
         self._scripts = {
-            path.stem: client.register_script(prelude + path.read_text())
+            path.stem: client.register_script((reading if path.stem in READERS else writing) + path.read_text())
             for path in FOLDER.glob("*.lua")
-            if path.stem != "prelude"
         }
 
     def run(self, name: str, *args: str | int | bytes) -> Any:
@@ -43,6 +50,10 @@ class Scripts:
         with redis_errors():
             return run_script(self._client, self._scripts[name], (), args)
 
+    def sha(self, name: str) -> str:
+        """The script's name on the wire."""
+        return str(self._scripts[name].sha)
+
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
@@ -51,17 +62,50 @@ def redis_errors() -> Iterator[None]:
         yield
     except redis.exceptions.OutOfMemoryError as error:
         raise Unavailable("Redis is full and stores nothing more.", retry_after_s=RETRY_AFTER_S) from error
+    except redis.AuthenticationError as error:
+        raise Unavailable("Redis refuses the user name or password in its URL.", retry_after_s=RETRY_AFTER_S) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(CANNOT_WRITE):
+            raise
+        raise Unavailable(f"Redis takes no writes now: {error}", retry_after_s=RETRY_AFTER_S) from error
+
+
+def site_rules(recipes: Recipes) -> list[str | int]:
+    """Of each site: its name, the most jobs at once, the pause after a start in ms, the most a day; for the scripts."""
+    return [part for recipe in recipes.all() for part in _rules(recipe)]
+
+
+def _rules(recipe: Recipe) -> tuple[str, int, int, int]:
+    limits = recipe.limits
+    # A pause that is never twice the same spares the site a drumbeat.
+    pause_ms = round(limits.min_interval_s * 1000 * random.uniform(1.0, 1.2)) if limits.min_interval_s else 0
+    return recipe.name, limits.concurrency, pause_ms, limits.daily
+
+
+def _shared(name: str) -> str:
+    return (FOLDER / "shared" / f"{name}.lua").read_text()
+
+
+def _fields() -> str:
+    fields = ", ".join(f"'{name}'" for name in FIELDS)
+    return f"local FIELDS = {{{fields}}}\n"
 
 
 def _tables() -> str:
     errors = {
-        error.code: {"message": error.__doc__, "hint": error.hint, "retryable": int(error.retryable)}
+        error.code: {
+            "message": error.__doc__,
+            "hint": error.hint,
+            "retryable": int(error.retryable),
+            "verdict": error.verdict,
+        }
         for error in every_error()
     }
+    # Sorted, since the scripts of all processes must have the same text, and with it the same name on the server.
     rows = "".join(
-        f"{source}={{{','.join(f'{target}=true' for target in targets)}}}," for source, targets in TRANSITIONS.items()
+        f"{source}={{{','.join(f'{target}=true' for target in sorted(targets))}}},"
+        for source, targets in TRANSITIONS.items()
     )
-    fields = ", ".join(f"'{name}'" for name in FIELDS)
-    return f"local FIELDS = {{{fields}}}\nlocal ALLOWED = {{{rows}}}\nlocal ERRORS = [==[{json.dumps(errors)}]==]\n"
+    return f"local ALLOWED = {{{rows}}}\nlocal ERRORS = [==[{json.dumps(errors)}]==]\n"

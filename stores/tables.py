@@ -3,7 +3,7 @@
 Used by the stores that keep things for good.
 """
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -15,4 +15,20 @@ keys = Table(
     Column("secret_hash", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger, nullable=True),
+)
+
+sessions = Table(
+    "site_sessions",
+    metadata,
+    Column("site", String(40), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+)
+
+consents = Table(
+    "site_consents",
+    metadata,
+    Column("site", String(40), primary_key=True),
+    Column("terms_url", Text, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
 )

@@ -1,6 +1,7 @@
 """Owns the fixtures that every kind of test shares: settings, a clock to be turned by hand, a real Redis server."""
 
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -114,3 +115,10 @@ def submission() -> Submission:
 def picture() -> Picture:
     """A picture of which only the bookkeeping matters."""
     return Picture(b"original bytes", "image/png", 512, 384)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -5,7 +5,7 @@ Declared by ``workers.boot`` on the broker of the process.
 
 from dramatiq import Broker, actor
 
-from schemas.messages import CONVERT, GENERATE, QUEUE_OF_ACTOR, READ_QUOTA, SEARCH_LORAS
+from schemas.messages import CONVERT, GENERATE, QUEUE_OF_ACTOR, READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from stores import Stores
 from workers import media
 from workers.lookups import Lookups
@@ -16,8 +16,8 @@ def declare_worker_actors(broker: Broker, runner: Runner, lookups: Lookups) -> N
     """The actors of a process with a browser."""
 
     @actor(broker=broker, actor_name=GENERATE, queue_name=QUEUE_OF_ACTOR[GENERATE])
-    async def generate(job_id: str) -> None:
-        await runner.run(job_id)
+    async def generate() -> None:
+        await runner.run()
 
     @actor(broker=broker, actor_name=SEARCH_LORAS, queue_name=QUEUE_OF_ACTOR[SEARCH_LORAS])
     async def search_loras(site: str, words: str) -> None:
@@ -26,6 +26,10 @@ def declare_worker_actors(broker: Broker, runner: Runner, lookups: Lookups) -> N
     @actor(broker=broker, actor_name=READ_QUOTA, queue_name=QUEUE_OF_ACTOR[READ_QUOTA])
     async def read_quota(site: str, words: str) -> None:
         await lookups.read_quota(site, words)
+
+    @actor(broker=broker, actor_name=READ_CHOICES, queue_name=QUEUE_OF_ACTOR[READ_CHOICES])
+    async def read_choices(site: str, words: str) -> None:
+        await lookups.read_choices(site, words)
 
 
 def declare_courier_actors(broker: Broker, stores: Stores) -> None:

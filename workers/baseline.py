@@ -1,6 +1,6 @@
-"""Owns the baselines of the benches ``pipeline`` and ``density``: plain Playwright scripts that drive the studio page.
+"""Owns the baselines of the benches ``pipeline``, ``density`` and ``sites``: plain Playwright scripts.
 
-Run by ``ops.bench`` as ``python -m workers.baseline pipeline|density …``; tells in JSON.
+Run by ``ops.bench`` as ``python -m workers.baseline pipeline|density|sites …``; tells in JSON.
 """
 
 import asyncio
@@ -18,8 +18,10 @@ from ops.settings import load_settings
 from schemas.sites import Recipe
 from stores.bundles import bundle_folder
 from stores.recipes import Recipes
+from workers.bare import fetch_pictures
 from workers.sites.bundles import serve_bundle
 
+STUDIO_STEPS = 20
 FETCH = """async (url) => {
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
   let text = "";
@@ -89,6 +91,24 @@ async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
         _say({"done": True})
 
 
+async def _sites(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``SITE`` on stdin: its pictures, in a context of one browser; prints the seconds."""
+    address, session = sys.argv[2:4]
+    browser = await _launch(playwright, path)
+    _say({"ready": True})
+    async for (site,) in _lines():
+        began = time.perf_counter()
+        context = await browser.new_context()
+        await context.add_cookies([{"name": "session", "value": session, "url": address}])
+        if site == recipe.name:
+            await paint(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
+        else:
+            await fetch_pictures(context, site, address, "a lighthouse at dusk")
+        await context.close()
+        _say({"seconds": time.perf_counter() - began})
+    await browser.close()
+
+
 async def _watch_clock(context: BrowserContext, address: str) -> None:
     page = await context.new_page()
     await page.goto(address)
@@ -114,7 +134,7 @@ async def main(name: str) -> None:
     if browser is None:
         raise SystemExit("no browser")
     async with async_playwright() as playwright:
-        work = {"pipeline": _pipeline, "density": _density}[name]
+        work = {"pipeline": _pipeline, "density": _density, "sites": _sites}[name]
         await work(playwright, browser.path, Recipes("studio").default)
 
 

@@ -24,16 +24,16 @@ from ops.broker import DoorbellBroker, Heart
 from ops.browser import NoBrowserError, find_browser, sandbox_works
 from ops.logging import configure_logging
 from ops.settings import Settings, SettingsError, load_settings
-from ops.version import VERSION
-from schemas.errors import BrowserLost
 from schemas.messages import COURIER_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
 from stores.events import CANCELS, Channel
 from workers.actors import declare_courier_actors, declare_worker_actors
+from workers.agent import agent_of
 from workers.browsers import BrowserPool, BrowserRules
 from workers.lookups import Lookups
 from workers.presence import Presence, worker_id
 from workers.runner import Runner
+from workers.sources import BrowserSource, LocalBrowser, RemoteBrowser
 from workers.sweeper import Sweeper
 
 LOOKUP_SLOTS = 2
@@ -42,7 +42,6 @@ SHUTDOWN_MARGIN_S = 8
 START_TIMEOUT_S = 60
 SETTINGS_EXIT_CODE = 2
 BYTES_PER_MB = 1024 * 1024
-USER_AGENT = f"Darkroom/{VERSION} (automated)"
 
 log = structlog.get_logger(__name__)
 
@@ -64,11 +63,10 @@ class BrowserHost(Middleware):
         """The browser first: a worker takes no job before it could do one."""
         try:
             _on_loop(self._start())
-        except BrowserLost as error:
-            # Dramatiq would go on without a browser; the supervisor starts the process again, with back-off.
-            log.critical("browser.not_started", error=error.message)
+            self._cancels.start()
+        except BaseException as error:  # noqa: BLE001 - whatever it was, Dramatiq would go on without a browser
+            log.critical("worker.not_started", error=str(error))
             os._exit(1)
-        self._cancels.start()
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
         """Nothing is in hand any more."""
@@ -82,6 +80,8 @@ class BrowserHost(Middleware):
         self._duties = [
             asyncio.create_task(duty) for duty in (self._presence.beat_for_ever(), self._runner.renew_for_ever())
         ]
+        for duty in self._duties:
+            duty.add_done_callback(_exit_unless_cancelled)
 
     async def _stop(self) -> None:
         for duty in self._duties:
@@ -96,15 +96,24 @@ class BrowserHost(Middleware):
         asyncio.run_coroutine_threadsafe(self._runner.renew_all(), _loop_thread().loop)
 
 
+def _exit_unless_cancelled(duty: "asyncio.Task[None]") -> None:
+    """A worker without heart or renewal loses every job it takes; a new process does not."""
+    if not duty.cancelled():
+        log.critical("duty.ended", error=str(duty.exception()))
+        os._exit(1)
+
+
 def run_worker(settings: Settings) -> None:
     """Take jobs until told to stop."""
     middleware: list[Middleware] = [AsyncIO(), CurrentMessage()]
     broker = DoorbellBroker(settings.broker_url, middleware)
     stores = open_stores(settings, broker=broker)
     name = worker_id()
-    browsers = BrowserPool(_browser_rules(settings))
+    source = _browser_source(settings)
+    slots = _slots(settings, source)
+    browsers = BrowserPool(_browser_rules(settings, source, slots))
     runner = Runner(stores, browsers, name)
-    presence = Presence(stores, browsers, runner, name, settings.worker_concurrency)
+    presence = Presence(stores, browsers, runner, name, slots)
     broker.add_middleware(BrowserHost(stores, browsers, runner, presence, name))
     declare_worker_actors(broker, runner, Lookups(stores, browsers))
 
@@ -112,8 +121,8 @@ def run_worker(settings: Settings) -> None:
         # Long drains end here: what still runs then goes back to the queue.
         _loop_thread().loop.call_soon_threadsafe(runner.release_all)
 
-    worker = Worker(broker, worker_threads=settings.worker_concurrency + LOOKUP_SLOTS)
-    worker.queue_prefetch = settings.worker_concurrency
+    worker = Worker(broker, worker_threads=slots + LOOKUP_SLOTS)
+    worker.queue_prefetch = slots
     _serve(broker, worker, WORKER_QUEUES, grace_s=settings.drain_grace_s, last_resort=drain)
 
 
@@ -151,22 +160,32 @@ def _serve(broker: DoorbellBroker, worker: Worker, queues: frozenset[str], *, gr
     log.info("process.stopped")
 
 
-def _browser_rules(settings: Settings) -> BrowserRules:
+def _browser_source(settings: Settings) -> BrowserSource:
+    if settings.browser_endpoint:
+        return RemoteBrowser(settings.browser_endpoint)
     browser = find_browser(settings.browser)
     if browser is None:
         raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
+    return LocalBrowser(browser.path, sandbox_works())
+
+
+def _slots(settings: Settings, source: BrowserSource) -> int:
+    """How many jobs this worker takes at once: no more than an endpoint allows, where it tells."""
+    most = source.capacity() if isinstance(source, RemoteBrowser) else None
+    return min(settings.worker_concurrency, most or settings.worker_concurrency)
+
+
+def _browser_rules(settings: Settings, source: BrowserSource, slots: int) -> BrowserRules:
     _use_own_scratch_folder(settings.data_dir)
-    sandbox = sandbox_works()
-    log.info("browser.found", path=str(browser.path), sandbox=sandbox)
+    log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
     return BrowserRules(
-        path=browser.path,
-        sandbox=sandbox,
-        slots=settings.worker_concurrency + LOOKUP_SLOTS,
+        source=source,
+        slots=slots + LOOKUP_SLOTS,
         max_contexts=settings.browser_max_contexts,
         max_age_s=settings.browser_max_age_s,
         max_memory_bytes=settings.browser_max_memory_mb * BYTES_PER_MB,
         drain_s=settings.job_deadline_s,
-        agent=USER_AGENT,
+        agent=agent_of(settings),
     )
 
 

@@ -10,18 +10,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import structlog
-from playwright.async_api import Browser, BrowserContext, Error, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error
 
 from schemas.errors import BrowserLost
+from workers.engine import CLOSE_TIMEOUT_S, Engine, close_in_time, opens_a_page, user_agent
 from workers.processes import MARK, kill, memory_of
+from workers.sources import BrowserSource
 
-LAUNCH_TIMEOUT_S = 30.0
 CONTEXT_TIMEOUT_S = 15.0
-CLOSE_TIMEOUT_S = 5.0
-CANARY_TIMEOUT_S = 1.0
 INSPECTION_INTERVAL_S = 30.0
 VIEWPORT = {"width": 1280, "height": 900}
 
@@ -32,8 +31,7 @@ log = structlog.get_logger(__name__)
 class BrowserRules:
     """Which browser, how it is started and when it is retired."""
 
-    path: Path
-    sandbox: bool
+    source: BrowserSource
     slots: int
     max_contexts: int
     max_age_s: float
@@ -53,7 +51,13 @@ class Living:
     served: int = 0
     open: int = 0
     retired: str = ""
+    broken: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a job could have a context of it."""
+        return not self.retired and not self.broken and self.browser.is_connected()
 
 
 class BrowserPool:
@@ -65,8 +69,9 @@ class BrowserPool:
         self._tick = tick
         self._slots = asyncio.Semaphore(rules.slots)
         self._replacing = asyncio.Lock()
+        self._engine = Engine(rules.source, self._on_engine_died)
+        self._watches: set[_Watch] = set()
         self.launches = 0
-        self._playwright: Playwright | None = None
         self._living: Living | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.memory_bytes = 0
@@ -74,12 +79,17 @@ class BrowserPool:
     @property
     def ready(self) -> bool:
         """Whether a job could have a context now."""
-        return self._living is not None and self._living.browser.is_connected()
+        return self._living is not None and self._living.usable and self._engine.alive
 
     @property
     def version(self) -> str:
         """The browser's own version; empty while there is none."""
         return self._living.browser.version if self._living else ""
+
+    @property
+    def problem(self) -> str:
+        """Why there is no browser; empty while there is one."""
+        return "" if self.ready else self._engine.problem
 
     @property
     def open_contexts(self) -> int:
@@ -88,9 +98,10 @@ class BrowserPool:
 
     async def start(self) -> None:
         """Start the driver and the first browser, and look after them from now on."""
-        self._playwright = await async_playwright().start()
+        await self._engine.start()
         self._living = await self._launch()
         self._spawn(self._inspect_for_ever())
+        self._spawn(self._engine.watch_for_ever())
 
     async def stop(self) -> None:
         """Close everything."""
@@ -98,52 +109,79 @@ class BrowserPool:
             task.cancel()
         living, self._living = self._living, None
         if living:
-            await _bounded_close(living.browser)
-        if self._playwright:
-            with contextlib.suppress(TimeoutError, Error):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._playwright.stop()
+            await close_in_time(living.browser)
+        await self._engine.stop()
+
+    async def prepare(self) -> None:
+        """See to it that there is a browser; where all is well this takes no time.
+
+        Raises:
+            BrowserLost: none can be had.
+        """
+        await self._usable()
 
     @asynccontextmanager
-    async def lease(self, lost: Callable[[], None]) -> AsyncIterator[BrowserContext]:
+    async def lease(
+        self, lost: Callable[[], None], state: dict[str, Any] | None = None
+    ) -> AsyncIterator[BrowserContext]:
         """A fresh context, closed at the end of the block. ``lost`` is called if its browser or page dies meanwhile.
+
+        ``state`` is what the context knows of before: cookies and local storage.
 
         Raises:
             BrowserLost: none can be had.
         """
         async with self._slots:
             living = await self._usable()
-            context = await self._open_context(living)
+            context = await self._open_context(living, state)
             watch = _Watch(living.browser, context, lost)
+            self._watches.add(watch)
             try:
                 yield context
             finally:
+                self._watches.discard(watch)
                 watch.end()
                 await self._close_context(living, context)
 
     async def _usable(self) -> Living:
         living = self._living
-        if living is None or living.retired or not living.browser.is_connected():
+        if living is None or not living.usable or not self._engine.alive:
             living = await self._replace(living, "disconnected")
         elif living.served >= self._rules.max_contexts:
             living = await self._replace(living, "contexts")
         return living
 
-    async def _open_context(self, living: Living) -> BrowserContext:
+    async def _open_context(self, living: Living, state: dict[str, Any] | None) -> BrowserContext:
         living.served += 1
         living.open += 1
         living.idle.clear()
+        making = asyncio.create_task(
+            living.browser.new_context(
+                user_agent=living.agent,
+                viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
+                service_workers="block",
+                storage_state=state,  # type: ignore[arg-type] # a plain dict is a StorageState
+            )
+        )
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
-                return await living.browser.new_context(
-                    user_agent=living.agent,
-                    viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
-                    service_workers="block",
-                )
+                return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # Nobody waits for it any more; once it is there it is closed.
+            self._spawn(self._close_unwanted(living, making))
+            raise
         except (Error, TimeoutError) as error:
             self._left(living)
+            living.broken = True
             self._retire_soon(living, "no context")
             raise BrowserLost from error
+
+    async def _close_unwanted(self, living: Living, making: "asyncio.Task[BrowserContext]") -> None:
+        await asyncio.wait({making}, timeout=CONTEXT_TIMEOUT_S)
+        if making.done() and not making.cancelled() and making.exception() is None:
+            await self._close_context(living, making.result())
+        else:
+            self._left(living)
 
     async def _close_context(self, living: Living, context: BrowserContext) -> None:
         try:
@@ -171,7 +209,7 @@ class BrowserPool:
     async def _replace(self, old: Living | None, reason: str) -> Living:
         """The successor of ``old``, started before ``old`` is let go."""
         async with self._replacing:
-            if self._living is not None and self._living is not old and self._living.browser.is_connected():
+            if self._living is not old and self.ready and self._living is not None:
                 return self._living
             log.info("browser.replaced", reason=reason, served=old.served if old else 0)
             self._living = await self._launch()
@@ -186,31 +224,30 @@ class BrowserPool:
             async with asyncio.timeout(self._rules.drain_s):
                 if living.open:
                     await living.idle.wait()
-        if not await _bounded_close(living.browser):
+        if not await close_in_time(living.browser):
             await asyncio.to_thread(kill, living.mark)
 
     async def _launch(self) -> Living:
-        if self._playwright is None:
-            raise BrowserLost
         self.launches += 1
         mark = f"{MARK}{os.getpid()}-{self.launches}"
+        browser = await self._engine.launch(mark)
         try:
-            async with asyncio.timeout(LAUNCH_TIMEOUT_S):
-                browser = await self._playwright.chromium.launch(
-                    executable_path=self._rules.path,
-                    chromium_sandbox=self._rules.sandbox,
-                    args=[mark, "--mute-audio"],
-                    handle_sigint=False,
-                    handle_sigterm=False,
-                    handle_sighup=False,
-                )
-                agent = await _user_agent(browser)
+            async with asyncio.timeout(CONTEXT_TIMEOUT_S):
+                agent = await user_agent(browser)
         except (Error, TimeoutError) as error:
             await asyncio.to_thread(kill, mark)
-            raise BrowserLost(f"The browser did not start: {str(error).partition(chr(10))[0]}") from error
+            raise BrowserLost("The browser started and opens no page.") from error
         living = Living(browser, mark, f"{agent} {self._rules.agent}", self._tick())
         browser.on("disconnected", lambda _browser: self._on_disconnected(living))
         return living
+
+    def _on_engine_died(self) -> None:
+        """Nobody will hear of a browser again: tell all who use one, and start anew."""
+        for watch in tuple(self._watches):
+            watch.tell()
+        if self._living:
+            self._living.broken = True
+            self._retire_soon(self._living, "engine died")
 
     def _on_disconnected(self, living: Living) -> None:
         if self._living is living and not living.retired:
@@ -232,7 +269,7 @@ class BrowserPool:
             await self._retire(living, "age")
         elif self.memory_bytes > self._rules.max_memory_bytes:
             await self._retire(living, "memory")
-        elif not await _canary(living.browser):
+        elif not await opens_a_page(living.browser):
             await self._retire(living, "slow")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -247,54 +284,17 @@ class _Watch:
     def __init__(self, browser: Browser, context: BrowserContext, lost: Callable[[], None]) -> None:
         self._browser = browser
         self._lost = lost
-        browser.on("disconnected", self._tell)
-        context.on("page", lambda page: page.on("crash", self._tell))
+        browser.on("disconnected", self.tell)
+        context.on("page", lambda page: page.on("crash", self.tell))
 
-    def _tell(self, _source: object) -> None:
+    def tell(self, _source: object = None) -> None:
+        """It is lost."""
         self._lost()
 
     def end(self) -> None:
         self._lost = _nothing
-        self._browser.remove_listener("disconnected", self._tell)
+        self._browser.remove_listener("disconnected", self.tell)
 
 
 def _nothing() -> None:
     """Nobody is interested any more."""
-
-
-async def _bounded_close(browser: Browser) -> bool:
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await browser.close()
-    except TimeoutError:
-        return False
-    except Error:
-        return True
-    return True
-
-
-async def _user_agent(browser: Browser) -> str:
-    page = await browser.new_page()
-    agent: str = await page.evaluate("navigator.userAgent")
-    await page.context.close()
-    return agent
-
-
-async def _canary(browser: Browser) -> bool:
-    """Whether an empty page opens in good time."""
-    try:
-        async with asyncio.timeout(CANARY_TIMEOUT_S):
-            page = await browser.new_page()
-            await page.goto("about:blank")
-    except (Error, TimeoutError):
-        return False
-    return await _closed(page.context)
-
-
-async def _closed(context: BrowserContext) -> bool:
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await context.close()
-    except (Error, TimeoutError):
-        return False
-    return True

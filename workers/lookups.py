@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import structlog
 
 from schemas.errors import BrowserLost, ServiceError, SiteUnavailable
-from schemas.messages import READ_QUOTA, SEARCH_LORAS
+from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites import Recipe
 from stores import Stores
 from workers.browsers import BrowserPool
@@ -44,6 +44,12 @@ class Lookups:
         """Read the quota that the site shows."""
         await self._answer(READ_QUOTA, self._stores.recipes.get(site), words, lambda driver: driver.read_quota())
 
+    async def read_choices(self, site: str, words: str) -> None:
+        """Read what the page offers for the input ``words``."""
+        await self._answer(
+            READ_CHOICES, self._stores.recipes.get(site), words, lambda driver: driver.read_choices(words)
+        )
+
     async def _answer(self, actor: str, recipe: Recipe, words: str, question: Question) -> None:
         lookups = self._stores.lookups
         try:
@@ -65,7 +71,8 @@ class Lookups:
                 looking.cancel()
 
         try:
-            async with asyncio.timeout(LOOKUP_DEADLINE_S), self._browsers.lease(interrupt) as context:
+            state = await asyncio.to_thread(self._stores.sessions.state, recipe)
+            async with asyncio.timeout(LOOKUP_DEADLINE_S), self._browsers.lease(interrupt, state) as context:
                 driver = Driver(context, recipe)
                 await driver.open()
                 return await question(driver)

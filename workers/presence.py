@@ -54,6 +54,7 @@ class Presence:
             slots=self._slots,
             jobs=self._runner.running,
             memory_bytes=self._browsers.memory_bytes,
+            problem=self._browsers.problem,
         )
         try:
             await asyncio.to_thread(self._stores.fleet.beat, status)

@@ -11,13 +11,26 @@ import psutil
 MARK = "--darkroom-browser="
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """The command line of a process; none of one that has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def processes_of(mark: str) -> list[psutil.Process]:
     """The browser started with ``mark`` and its descendants, among this process's own."""
     for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if mark in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
+        if is_browser(words_of(process), mark):
+            with contextlib.suppress(psutil.Error):
                 return [process, *process.children(recursive=True)]
     return []
+
+
+def is_browser(words: list[str], mark: str) -> bool:
+    """Whether a command line is that of the browser started with ``mark`` itself, not of one of its helpers."""
+    return mark in words and not any(word.startswith("--type=") for word in words)
 
 
 def memory_of(mark: str) -> int:

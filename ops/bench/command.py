@@ -10,7 +10,7 @@ import click
 
 from ops.bench.report import show
 
-NAMES = ("pickup", "submit", "status", "pipeline", "previews", "density")
+NAMES = ("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog", "sites")
 
 
 @click.command()

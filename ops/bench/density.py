@@ -8,7 +8,7 @@ from typing import Any
 from ops.bench.clock_page import CLOCK, clock_page
 from ops.bench.report import Row
 from ops.bench.script import script
-from ops.bench.stack import Stack, stack, tree_memory_bytes, wait_until
+from ops.stack import Stack, stack, tree_memory_bytes, wait_until
 
 FEW, MANY = 1, 8
 STEPS = 60

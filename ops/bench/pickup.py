@@ -11,8 +11,8 @@ from dramatiq.brokers.redis import RedisBroker
 from redis import Redis
 
 from ops.bench.report import Row, percentile
-from ops.bench.stack import Stack, stack
 from ops.bench.stock import QUEUE
+from ops.stack import Stack, stack
 from ops.supervisor import Program
 from schemas.jobs import Submission
 from schemas.messages import COURIER_QUEUES, WORKER_QUEUES
@@ -55,7 +55,7 @@ def _start_of_a_job(darkroom: Stack) -> float:
         changes.subscribe("dr:changes")
         changes.get_message(timeout=5)
         began = time.perf_counter()
-        darkroom.stores.queue.generate(job_id)
+        darkroom.stores.tickets.offer()
         while not (message := changes.get_message(ignore_subscribe_messages=True, timeout=5)):
             pass
         taken_ms = (time.perf_counter() - began) * 1000
@@ -68,7 +68,7 @@ def _start_of_a_job(darkroom: Stack) -> float:
 
 def _stock(plain: Stack) -> tuple[list[float], float]:
     url = plain.settings.redis_url
-    plain.supervisor.start(Program("stock", [sys.executable, "-m", "ops.bench.stock", url]))
+    plain.supervisor.start(Program("stock", [sys.executable, "-m", "ops.bench.stock", url, "0"]))
     plain.redis.blpop(["stock:answers"], timeout=5)
     broker = RedisBroker(url=url)
     broker.declare_queue(QUEUE)

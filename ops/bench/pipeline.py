@@ -9,7 +9,7 @@ import httpx
 
 from ops.bench.report import Row
 from ops.bench.script import script
-from ops.bench.stack import Stack, stack
+from ops.stack import Stack, stack
 
 TOGETHER = (1, 2, 4, 8)
 STEPS = 8
@@ -41,11 +41,12 @@ def _seconds(darkroom: Stack, number: int) -> float:
         began = time.perf_counter()
         jobs = [client.post("/api/v1/jobs", json=_body(index)).json() for index in range(number)]
         for job in jobs:
-            _await_end(client, job)
+            await_end(client, job)
         return time.perf_counter() - began
 
 
-def _await_end(client: httpx.Client, job: dict[str, Any]) -> None:
+def await_end(client: httpx.Client, job: dict[str, Any]) -> None:
+    """Wait for a job's end; raises RuntimeError if it failed."""
     while job["status"] not in ("COMPLETED", "FAILED"):
         job = client.get(f"/api/v1/jobs/{job['id']}", params={"wait": 30, "since": job["seq"]}).json()
     if job["status"] == "FAILED":

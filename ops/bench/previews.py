@@ -8,7 +8,7 @@ import httpx
 
 from ops.bench.clock_page import CLOCK, clock_page, time_shown
 from ops.bench.report import Row, percentile
-from ops.bench.stack import Stack, stack
+from ops.stack import Stack, stack
 
 POLL_INTERVAL_S = 0.1
 

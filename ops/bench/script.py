@@ -25,7 +25,7 @@ class Script:
         """Its process."""
         return self._process.pid
 
-    def ask(self, *words: int) -> None:
+    def ask(self, *words: int | str) -> None:
         """Give it something to do."""
         if self._process.stdin is None:
             raise RuntimeError("the baseline has no stdin")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ops.bench.load import flat_out, request_bytes
 from ops.bench.report import Row, percentile
-from ops.bench.stack import KEY, stack
+from ops.stack import KEY, stack
 
 CONNECTIONS = 32
 REQUESTS = 8000

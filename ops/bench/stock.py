@@ -1,8 +1,10 @@
-"""Owns the baseline of the bench ``pickup``: a stock Dramatiq worker on Redis that says when it gets a message.
+"""Owns the baseline of the benches ``pickup`` and ``recovery``: a stock worker that says when it gets a message.
 
-Run by ``ops.bench.pickup`` as a process of its own, with the address of Redis.
+Run as a process of its own, with the address of Redis and how many seconds it holds each message. Its
+answer to a message is the number of its process.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -15,22 +17,23 @@ QUEUE = "stock"
 THREADS = 4
 
 
-def main(url: str) -> None:
-    """Answer every message on a list until told to stop."""
+def main(url: str, holds_s: float) -> None:
+    """Answer every message on a list, and hold it, until told to stop."""
     answers = Redis.from_url(url)
     broker = RedisBroker(url=url)
 
     @actor(broker=broker, queue_name=QUEUE)
-    def ping(number: int) -> None:
-        answers.rpush("stock:answers", number)
+    def ping(_number: int) -> None:
+        answers.rpush("stock:answers", os.getpid())
+        stopped.wait(holds_s)
 
+    stopped = threading.Event()
     worker = Worker(broker, worker_threads=THREADS)
     worker.start()
-    stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     answers.rpush("stock:answers", "ready")
     stopped.wait()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]))

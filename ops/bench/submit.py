@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ops.bench.load import Load, at_rate, flat_out, request_bytes
 from ops.bench.report import Row, percentile
-from ops.bench.stack import KEY, Stack, stack
+from ops.stack import KEY, Stack, stack
 
 CONNECTIONS = 16
 REQUESTS = 4000

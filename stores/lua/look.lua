@@ -1,8 +1,9 @@
 -- A job as it is.
--- ARGV: id.  Returns its FIELDS in order and, last, how many jobs wait before it (false unless it waits), or nothing.
+-- ARGV: id.  Returns nothing, or its FIELDS in order; then, while it is unfinished, its outlook.
 local id = ARGV[1]
 local values = redis.call('HMGET', key(id, 'job'), unpack(FIELDS))
-if not values[1] then return false end
-local rank = values[1] == 'QUEUED' and redis.call('ZRANK', 'dr:open', id)
-values[#FIELDS + 1] = rank and math.max(0, rank - redis.call('ZCARD', 'dr:leases'))
+local state = values[1]
+if not state then return false end
+if final(state) then return values end
+for _, value in ipairs(outlook(id, state, values[3], values[2])) do values[#values + 1] = value end
 return values

@@ -1,8 +1,8 @@
 -- A running page showed progress or a preview.
--- ARGV: id, now, attempt, event type, data as JSON, TTL of the bytes, preview bytes or ''
+-- ARGV: id, now, claim, event type, data as JSON, TTL of the bytes, preview bytes or ''
 -- Returns seq, or 0 if the attempt no longer holds the job.
-local id, now, attempt, kind, data = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
-if not holds(id, attempt) then return 0 end
+local id, now, claim, kind, data = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+if not holds(id, claim) then return 0 end
 if kind == 'preview' then
   redis.call('SET', key(id, 'preview'), ARGV[7], 'EX', ARGV[6])
   redis.call('HINCRBY', key(id, 'job'), 'previewVersion', 1)

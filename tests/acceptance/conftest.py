@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,18 +16,12 @@ import pytest
 
 from ops.settings import ROOT
 from stores.keys import owner_key
-from tests.conftest import eventually
+from tests.conftest import eventually, free_port
+from workers.processes import words_of
 
 SCRIPT = ROOT / "darkroom"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -67,7 +60,7 @@ class Up:
     def of_role(self, role: str) -> psutil.Process:
         """The process of a role, such as ``worker``."""
         found = [
-            one for one in self.descendants() if one.cmdline()[-2:] == ["workers.boot", role] and "python" in one.name()
+            one for one in self.descendants() if words_of(one)[-2:] == ["workers.boot", role] and "python" in one.name()
         ]
         assert found, f"no process is a {role}"
         return found[0]

@@ -1,5 +1,6 @@
 """``./darkroom up``, as its user runs it."""
 
+import json
 import os
 import signal
 import socket
@@ -13,9 +14,12 @@ import pytest
 
 from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, ended, environment, free_port, going_up, submit
 from tests.conftest import eventually
+from workers.processes import words_of
 
 QUICK = {"width": 256, "height": 256, "steps": 4}
 SLOW = {"width": 768, "height": 768, "steps": 40}
+
+NONSENSE = "This is not valid HTTP: Invalid HTTP request line: 'NONSENSE'"
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -70,7 +74,7 @@ def test_a_killed_browser_loses_no_job(folder: Path) -> None:
     with going_up(folder) as up, up.client() as client:
         ident = submit(client, "a castle above the sea", **SLOW)
         eventually(lambda: client.get(f"/status/{ident}").json()["progress"])
-        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in one.cmdline())]
+        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in words_of(one))]
         for process in browser:
             process.kill()
 
@@ -88,8 +92,9 @@ def test_a_killed_redis_forgets_nothing(folder: Path) -> None:
         redis = next(one for one in up.descendants() if "valkey-server" in one.name())
         redis.kill()
 
+        # An answer of /health is believed for a second, so it may still be from before.
+        eventually(lambda: picture == client.get(f"/{done}").content, within_s=60)
         eventually(lambda: client.get("/health").status_code == 200, within_s=60)
-        assert picture == client.get(f"/{done}").content
         assert "COMPLETED" == ended(client, submit(client, "a village in the snow", **QUICK))["status"]
 
 
@@ -220,13 +225,23 @@ def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path)
             connection.sendall(data)
             return connection.recv(4096)
 
+    def told(answer: bytes) -> tuple[int, str]:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert json.loads(body)["requestId"].encode() in head
+        return int(head.split()[1]), json.loads(body)["error"]
+
     with going_up(folder) as up, up.client() as client:
         key = client.headers["x-api-key"].encode()
         head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nx-api-key: " + key
         assert b" 400 " in send(up.port, head + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")
-        assert b" 400 " in send(up.port, b"GET /generateImage?prompt=lighthouse\xff HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert told(send(up.port, b"GET /generateImage?prompt=lighthouse\xff HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 400
+        assert told(send(up.port, b"NONSENSE\r\n\r\n")) == (
+            400,
+            "This is not valid HTTP: Invalid HTTP request line: 'NONSENSE'",
+        )
+        assert told(send(up.port, b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"))[0] == 431
         assert client.get("/generateImage", params={"prompt": "word " * 790}).status_code == 200
-        assert client.get("/generateImage", params={"prompt": "\u00fc" * 3000}).status_code == 414
+        assert client.get("/generateImage", params={"prompt": "\u00fc" * 3000}).json()["error"].endswith("by POST.")
         output = up.output
 
     assert (

@@ -8,14 +8,34 @@ import fakeredis
 import pytest
 from redis import Redis
 
+from ops.broker import DoorbellBroker
 from ops.clock import Clock
 from ops.redis import connect
 from ops.settings import Settings
+from schemas.jobs import Job, Picture, Submission
+from schemas.sites import Recipe
+from stores.attempts import Attempts
+from stores.circuits import Circuits
 from stores.fleet import Fleet
 from stores.jobs import Jobs
+from stores.queue import Queue
 from stores.quotas import Quotas
+from stores.recipes import Recipes
 from stores.results import Results
 from stores.scripts import Scripts
+from stores.tickets import Tickets
+from stores.upkeep import Upkeep
+
+ID, OTHER = "a" * 32, "b" * 32
+OWNER = "owner"
+
+
+class Sites(Recipes):
+    """The shipped sites and some of a test's own."""
+
+    def __init__(self, others: tuple[Recipe, ...]) -> None:
+        super().__init__("studio")
+        self._recipes |= {recipe.name: recipe for recipe in others}
 
 
 @dataclass(frozen=True)
@@ -24,16 +44,28 @@ class Kept:
 
     redis: Redis
     jobs: Jobs
+    attempts: Attempts
+    tickets: Tickets
+    upkeep: Upkeep
+    circuits: Circuits
     results: Results
     fleet: Fleet
     quotas: Quotas
 
 
-def kept_in(client: Redis, clock: Clock, settings: Settings) -> Kept:
-    """The stores on top of a client."""
+def kept_in(client: Redis, clock: Clock, settings: Settings, *, others: tuple[Recipe, ...] = ()) -> Kept:
+    """The stores on top of a client; they know the shipped sites and ``others``."""
+    scripts = Scripts(client)
+    jobs = Jobs(client, scripts, clock, settings)
+    recipes = Sites(others)
+    queue = Queue(DoorbellBroker(settings.broker_url, []))
     return Kept(
         client,
-        Jobs(client, Scripts(client), clock, settings),
+        jobs,
+        Attempts(client, scripts, clock, settings, recipes),
+        Tickets(scripts, clock, queue, recipes),
+        Upkeep(client, scripts, clock, settings),
+        Circuits(client),
         Results(client),
         Fleet(client, clock),
         Quotas(client, clock, settings),
@@ -52,3 +84,20 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis
 def kept(client: Redis, clock: Clock, settings: Settings) -> Kept:
     """The stores under test."""
     return kept_in(client, clock, settings)
+
+
+def accepted(kept: Kept, submission: Submission, ident: str = ID) -> Job:
+    """A job whose prompt the page has accepted."""
+    kept.jobs.create(ident, OWNER, submission, "r1")
+    job = kept.attempts.claim("w1")
+    assert job is not None
+    kept.attempts.accepted(job)
+    return job
+
+
+def completed(kept: Kept, submission: Submission, picture: Picture) -> Job:
+    """A job that has its picture."""
+    job = accepted(kept, submission)
+    kept.attempts.put(job, [picture], b"jpeg bytes")
+    kept.attempts.complete(job, [picture])
+    return kept.jobs.get(ID)

@@ -50,7 +50,7 @@ def test_measures_follow_every_job(kept: Kept, submission: Submission, clock: Fa
     clock.advance(7)
     before = read_measures(kept.redis, clock)
     kept.jobs.cancel(OTHER)
-    kept.jobs.release(job, BrowserLost())
+    kept.attempts.release(job, BrowserLost())
     after = read_measures(kept.redis, clock)
 
     assert (before.open[("studio", "PENDING")], before.open[("studio", "QUEUED")]) == (1, 1)

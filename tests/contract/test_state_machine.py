@@ -15,6 +15,7 @@ from schemas.lifecycle import JobState, allowed
 from tests.conftest import FakeClock
 from tests.contract.conftest import Kept, kept_in
 
+RUNNING = (JobState.STARTING, JobState.PENDING)
 PICTURE = Picture(b"x", "image/png", 1, 1)
 CALLS = (
     "claim",
@@ -41,6 +42,9 @@ class Life:
 
     def __init__(self, kept: Kept, clock: FakeClock) -> None:
         self.jobs = kept.jobs
+        self.store = kept.attempts
+        self.upkeep = kept.upkeep
+        self.tickets = kept.tickets
         self.redis = kept.redis
         self.clock = clock
         self.id = "a" * 32
@@ -54,20 +58,20 @@ class Life:
         job = self.job
         calls = {
             "claim": self.claim,
-            "accept": lambda: self.jobs.accepted(job),
-            "progress": lambda: self.jobs.note_progress(job, Progress(1.0)),
-            "preview": lambda: self.jobs.note_preview(job, b"x"),
-            "put": lambda: self.jobs.put(job, PICTURE, b"x"),
-            "complete": lambda: self.jobs.complete(job, PICTURE),
-            "fail": lambda: self.jobs.fail(job, SiteRefused()),
-            "retry": lambda: self.jobs.retry(job, BrowserLost(), 1000),
-            "release": lambda: self.jobs.release(job, BrowserLost()),
-            "renew": lambda: self.jobs.renew(job),
-            "lapse": lambda: self.jobs.lapse(self.id),
-            "lapse_dead": lambda: self.jobs.lapse(self.id, "w"),
+            "accept": lambda: self.store.accepted(job),
+            "progress": lambda: self.store.note_progress(job, Progress(1.0)),
+            "preview": lambda: self.store.note_preview(job, b"x"),
+            "put": lambda: self.store.put(job, [PICTURE], b"x"),
+            "complete": lambda: self.store.complete(job, [PICTURE]),
+            "fail": lambda: self.store.fail(job, SiteRefused()),
+            "retry": lambda: self.store.retry(job, BrowserLost(), 1000),
+            "release": lambda: self.store.release(job, BrowserLost()),
+            "renew": lambda: self.store.renew(job),
+            "lapse": lambda: self.upkeep.lapse(self.id),
+            "lapse_dead": lambda: self.upkeep.lapse(self.id, "w"),
             "cancel": lambda: self.jobs.cancel(self.id),
-            "expire": lambda: self.jobs.expire(self.id, WaitedTooLong()),
-            "later": lambda: self.clock.advance(20),
+            "expire": lambda: self.upkeep.expire(self.id, WaitedTooLong()),
+            "later": self.later,
             "use_old_attempt": self.use_old_attempt,
         }
         with contextlib.suppress(LeaseLost):
@@ -75,9 +79,14 @@ class Life:
 
     def claim(self) -> None:
         """Begin a new attempt, if there is one to be had."""
-        if claimed := self.jobs.claim(self.id, "w"):
+        if claimed := self.store.claim("w"):
             self.attempts.append(claimed)
             self.job = claimed
+
+    def later(self) -> None:
+        """Time passes, and what has become due is offered."""
+        self.clock.advance(20)
+        self.tickets.refill()
 
     def use_old_attempt(self) -> None:
         """From now on act as the first attempt that there was."""
@@ -102,4 +111,10 @@ def test_no_sequence_of_calls_leaves_the_table(calls: list[str], settings: Setti
     kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{life.id}}}:events")]
     assert int(state.final) == sum(kind in (b"completed", b"failed") for kind in kinds)
     assert int(not state.final) == client.zcard("dr:open")
+    # A job stands in exactly one place: with its worker, among those that may be claimed, or among those not yet due.
+    places = (client.zcard("dr:leases"), client.zcard("dr:ready:studio|owner"), client.zcard("dr:due"))
+    assert places == (int(state in RUNNING), *((0, 0) if state is not JobState.QUEUED else places[1:]))
+    assert sum(places) == int(not state.final)
+    assert client.zcard("dr:leases:studio") == client.zcard("dr:leases")
+    assert client.exists("dr:turns:studio") == client.exists("dr:ready:studio|owner")
     client.close()

@@ -5,9 +5,11 @@ Which way it behaves is chosen by the page's query string; ``recipe`` makes the 
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,18 @@ from schemas.sites import Recipe
 
 PAGE = Path(__file__).parent / "page.html"
 RESULT_SIZE = (96, 64)
+# How the site says that it wants to be left alone: its status, and when to come back.
+BUSY: dict[str, tuple[int, Callable[[], str]]] = {
+    "/busy": (429, lambda: "7"),
+    "/busy-date": (503, lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)),
+    "/busy-silent": (429, str),
+}
 
 
-def result_bytes() -> bytes:
+def result_bytes(size: tuple[int, int] = RESULT_SIZE) -> bytes:
     """The picture that every way of showing it shows."""
     out = io.BytesIO()
-    Image.radial_gradient("L").resize(RESULT_SIZE).convert("RGB").save(out, "PNG")
+    Image.radial_gradient("L").resize(size).convert("RGB").save(out, "PNG")
     return out.getvalue()
 
 
@@ -35,6 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path == "/picture.png":
             self._send(result_bytes(), "image/png")
+        elif parts.path == "/other.png":
+            self._send(result_bytes((8, 8)), "image/png")
+        elif parts.path == "/robots.txt":
+            self._send(b"User-agent: *\nDisallow: /private/\n", "text/plain")
+        elif parts.path in BUSY:
+            self._send(b"busy", "text/plain", status=BUSY[parts.path][0], retry_after=BUSY[parts.path][1]())
         elif parts.path == "/broken":
             self._send(b"broken", "text/plain", status=503)
         elif parts.path == "/hang":
@@ -44,8 +58,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(PAGE.read_bytes(), "text/html")
 
-    def _send(self, body: bytes, media_type: str, status: int = 200) -> None:
+    def _send(self, body: bytes, media_type: str, status: int = 200, retry_after: str = "") -> None:
         self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -85,6 +101,7 @@ def recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> 
         "description": "For tests.",
         "url": f"{address}{path}?way={way}",
         "consent": {"ownership": "own"},
+        "hosts": ["localhost"],
         "limits": {"concurrency": 0, "min_interval_s": 0, "daily": 0},
         "inputs": {"sampler": {"type": "string"}, "steps": {"type": "integer"}},
         "steps": [
@@ -97,6 +114,7 @@ def recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> 
         ],
         "observe": {
             "done": {"selectors": ["#result"]},
+            **({"busy": {"selectors": ["#busy"]}} if way == "late" else {}),
             "preview": {"selectors": ["#preview"]},
             "progress": {"selectors": ["#progress"]},
             "error": {"selectors": ["#error"]},

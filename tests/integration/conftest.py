@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from api import create_app
 from ops.database import migrate
@@ -86,6 +89,27 @@ def front(settings: Settings) -> Iterator[Front]:
     close_front(front)
 
 
+@pytest.fixture
+def served(front: Front) -> Iterator[str]:
+    """The address at which the front listens, for clients that need one."""
+    with listening(front.client.application) as address:
+        yield address
+
+
+@contextmanager
+def listening(application: Flask) -> Iterator[str]:
+    """The address at which an application listens."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @dataclass(frozen=True)
 class Studio:
     """A whole Darkroom: a front, and processes that can be killed."""
@@ -120,7 +144,8 @@ def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
         "broker_url": second_database(url),
         "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
     }
-    settings = replace(base, data_dir=folder, api_key=KEY, worker_concurrency=2, drain_grace_s=1, **places, **changes)
+    small = {"data_dir": folder, "api_key": KEY, "worker_concurrency": 2, "drain_grace_s": 1}
+    settings = replace(base, **{**small, **places, **changes})
     front = open_front(settings)
     studio = Studio(front, {}, _environment(settings, changes))
     try:
@@ -148,7 +173,8 @@ def _environment(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
         "DRAIN_GRACE_S": str(settings.drain_grace_s),
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
-        **{name.upper(): str(value) for name, value in changes.items()},
+        **{name.upper(): str(value) for name, value in changes.items() if name != "site_urls"},
+        **{f"SITE_{name.upper()}_URL": url for name, url in changes.get("site_urls", {}).items()},
     }
     return {**os.environ, **ours}
 

@@ -12,7 +12,7 @@ from redis import Redis
 from ops.broker import BELL_TOKENS, DoorbellBroker, Heart
 from ops.settings import Settings
 from schemas.errors import Unavailable
-from schemas.messages import GENERATE_QUEUE
+from schemas.messages import GENERATE, GENERATE_QUEUE
 from stores.queue import Queue
 from tests.conftest import eventually
 
@@ -60,11 +60,11 @@ def test_messages_arrive_in_order_and_once(settings: Settings, queue: Queue) -> 
     """Those sent before anybody listened, and those after."""
     ids = [str(number) for number in range(20)]
     for ident in ids[:10]:
-        queue.generate(ident)
+        queue.send(GENERATE, ident)
     with receiving(settings) as receiver:
         eventually(lambda: len(receiver.got) == 10)
         for ident in ids[10:]:
-            queue.generate(ident)
+            queue.send(GENERATE, ident)
         eventually(lambda: len(receiver.got) == 20)
 
     assert ids == sorted(receiver.got, key=int)
@@ -76,7 +76,7 @@ def test_a_busy_receiver_fetches_no_more_than_it_can_do(settings: Settings, queu
     with receiving(settings) as receiver:
         receiver.go_on.clear()
         for number in range(BELL_TOKENS + 20):
-            queue.generate(str(number))
+            queue.send(GENERATE, str(number))
         eventually(lambda: len(receiver.got) == 2)
         assert queue.depth() == BELL_TOKENS + 18
         assert receiver.broker.client.llen(f"bell:{GENERATE_QUEUE}") <= BELL_TOKENS
@@ -88,7 +88,7 @@ def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: 
     """A process whose heart has stopped gives up its messages to those that live."""
     dead = DoorbellBroker(settings.broker_url, [])
     dead.heartbeat_timeout = 0
-    queue.generate("from the dead")
+    queue.send(GENERATE, "from the dead")
     assert len(dead.do_fetch(GENERATE_QUEUE, 1)) == 1
     assert queue.depth() == 0
 
@@ -106,7 +106,7 @@ def test_messages_fetched_and_not_begun_go_back(settings: Settings, queue: Queue
     with receiving(settings, prefetch=5) as receiver:
         receiver.go_on.clear()
         for number in range(5):
-            queue.generate(str(number))
+            queue.send(GENERATE, str(number))
         eventually(lambda: queue.depth() == 0 and len(receiver.got) == 2)
         stopping = threading.Thread(target=receiver.worker.stop, kwargs={"timeout": 10_000})
         stopping.start()
@@ -155,6 +155,6 @@ def test_a_queue_that_does_not_answer_says_so(settings: Settings) -> None:
     queue = Queue(DoorbellBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
 
     with pytest.raises(Unavailable):
-        queue.generate("a")
+        queue.send(GENERATE, "a")
     with pytest.raises(Unavailable):
         queue.depth()

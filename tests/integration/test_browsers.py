@@ -6,16 +6,19 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Error
 
 from ops.browser import find_browser
+from schemas.errors import BrowserLost
 from tests.conftest import DEADLINE_S, eventually
-from workers import browsers
+from workers import browsers, engine
 from workers.browsers import BrowserPool, BrowserRules
-from workers.processes import processes_of
+from workers.processes import is_browser, processes_of, words_of
+from workers.sources import LocalBrowser
 
 
 class Ticks:
@@ -33,7 +36,8 @@ def rules(**changes: Any) -> BrowserRules:
     """Rules under which nothing is retired unless a test wants it."""
     browser = find_browser(os.environ.get("BROWSER"))
     assert browser
-    fixed = {"path": browser.path, "sandbox": False, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
+    source = LocalBrowser(browser.path, sandbox=False)
+    fixed = {"source": source, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
     return BrowserRules(**{**fixed, "max_memory_bytes": 10**12, "drain_s": 5.0, "agent": "Test/1", **changes})
 
 
@@ -126,7 +130,7 @@ def test_a_browser_is_retired_when_it_is_old_or_large(changes: dict[str, Any], s
 
 def test_a_slow_browser_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
     """The canary is an empty page that must open in time."""
-    monkeypatch.setattr(browsers, "CANARY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(engine, "CANARY_TIMEOUT_S", 0.0)
 
     async def work() -> None:
         async with a_pool() as pool:
@@ -181,6 +185,46 @@ def test_an_idle_killed_browser_is_replaced_before_anybody_asks() -> None:
     run(work)
 
 
+def test_a_killed_driver_is_noticed_and_replaced() -> None:
+    """Playwright's own process takes every browser with it and says nothing: who waits hears of it all the same."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            lost = asyncio.Event()
+            async with pool.lease(lost.set):
+                engine = pool._engine._process
+                assert engine
+                engine.kill()
+                await lost.wait()
+            await pool.prepare()
+            async with pool.lease(nobody) as context:
+                page = await context.new_page()
+                assert await page.evaluate("1 + 1") == 2
+            assert (pool._engine.starts, pool.launches) == (2, 2)
+
+    run(work)
+
+
+def test_a_pool_without_a_browser_says_so_and_recovers(tmp_path: Path) -> None:
+    """While the program is missing nothing is ready and nobody gets a context; once it is back all is well."""
+
+    async def work() -> None:
+        program = tmp_path / "browser"
+        program.symlink_to(rules().source.path)
+        async with a_pool(source=LocalBrowser(program, sandbox=False)) as pool:
+            program.rename(tmp_path / "elsewhere")
+            _kill_browser(pool)
+            await until(lambda: not pool.ready)
+            with pytest.raises(BrowserLost):
+                await pool.prepare()
+            assert not pool.ready
+            (tmp_path / "elsewhere").rename(program)
+            await pool.prepare()
+            assert pool.ready
+
+    run(work)
+
+
 def test_a_killed_page_is_noticed() -> None:
     """A renderer that dies takes only its own job with it."""
 
@@ -205,5 +249,6 @@ def test_a_killed_page_is_noticed() -> None:
 def _kill_browser(pool: BrowserPool) -> None:
     assert pool._living
     # Where the browser's program is a script, the script stands first and the browser itself below it.
-    own = [process for process in processes_of(pool._living.mark) if "--type=" not in " ".join(process.cmdline())]
+    mark = pool._living.mark
+    own = [process for process in processes_of(mark) if is_browser(words_of(process), mark)]
     os.kill(own[-1].pid, signal.SIGKILL)

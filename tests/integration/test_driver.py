@@ -58,12 +58,15 @@ async def attempt(context: BrowserContext, recipe: Recipe, seen: list[Progress |
     await driver.open(SUBMISSION)
     await driver.submit()
     seen += [shown async for shown in driver.watch()]
-    return await driver.collect()
+    [picture] = await driver.collect()
+    return picture
 
 
-@pytest.mark.parametrize("way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies"])
+@pytest.mark.parametrize(
+    "way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies", "late"]
+)
 def test_the_exact_bytes_are_fetched(address: str, way: str) -> None:
-    """However the page shows its picture, and whatever nonsense it tells besides."""
+    """However the page shows its picture, and whatever nonsense or old picture it shows besides."""
     picture = in_browser(lambda context: attempt(context, recipe(address, way), []))
 
     assert (result_bytes(), "image/png", *RESULT_SIZE, False) == (

@@ -118,7 +118,7 @@ def test_without_redis_nothing_is_accepted(settings: Settings) -> None:
     ):
         assert answer.status_code == 503
         assert answer.headers["Retry-After"].isdigit()
-    assert {"redis", "queue", "workers"} == set(front.client.get("/health").json["failing"])
+    assert {"redis", "queue", "workers", "sites"} == set(front.client.get("/health").json["failing"])
     close_front(front)
 
 

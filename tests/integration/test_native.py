@@ -100,7 +100,10 @@ def test_sites_say_what_they_accept(front: Front) -> None:
     sites = front.get("/api/v1/sites").json
     studio = front.get("/api/v1/sites/studio").json
 
-    assert (sites["default"], [site["name"] for site in sites["sites"]]) == ("studio", ["studio"])
+    assert (sites["default"], [site["name"] for site in sites["sites"]]) == (
+        "studio",
+        ["automatic1111", "comfyui", "fooocus", "gradio", "studio", "weights"],
+    )
     assert tuple(studio["inputs"]["width"][name] for name in ("minimum", "maximum", "multipleOf", "default")) == (
         256,
         1024,

@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from ops.broker import DoorbellBroker
 from ops.settings import Settings
+from schemas.errors import BrowserLost
 from schemas.jobs import Job, Submission
 from schemas.lifecycle import JobState
 from stores import Stores, open_stores
+from stores.attempts import LEASE_MS
 from stores.fleet import WorkerStatus
-from stores.jobs import LEASE_MS, OUTBOX_GRACE_MS
 from tests.conftest import FakeClock
-from workers.sweeper import STRANDED_AFTER_MS, Sweeper
+from workers.sweeper import GAP_MS, HEARTS_RESUME_S, LEASES_RESUME_S, Sweeper
 
 ID = "a" * 32
 BEAT = WorkerStatus("w1", ready=True, browser="", browser_restarts=0, contexts=0, slots=1, jobs=0, memory_bytes=0)
@@ -34,50 +36,34 @@ def sweeper(stores: Stores) -> Sweeper:
     return Sweeper(stores)
 
 
-def created(stores: Stores, submission: Submission, *, sent: bool = True) -> None:
-    """A job, with or without its message."""
+def created(stores: Stores, submission: Submission) -> None:
+    """A job."""
     stores.jobs.create(ID, "owner", submission, "r")
-    if sent:
-        stores.queue.generate(ID)
 
 
 def claimed(stores: Stores) -> Job:
     """The job in the hands of a living worker."""
     stores.fleet.beat(BEAT)
-    job = stores.jobs.claim(ID, "w1")
+    job = stores.attempts.claim("w1")
     assert job
     return job
-
-
-def test_a_submission_cut_short_gets_its_message(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
-) -> None:
-    """A crash between the record and the message loses nothing; each message is sent once."""
-    created(stores, submission, sent=False)
-    sweeper.send_due()
-    assert stores.queue.depth() == 0
-
-    clock.advance(OUTBOX_GRACE_MS / 1000)
-    sweeper.send_due()
-    sweeper.send_due()
-    assert stores.queue.depth() == 1
 
 
 def test_a_lapsed_lease_gives_the_job_back(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
 ) -> None:
-    """As soon as it is over, and not before."""
+    """As soon as it is over, and not before; a ticket for it is sent at once."""
     created(stores, submission)
     claimed(stores)
     sweeper.sweep()
     assert JobState.STARTING is stores.jobs.get(ID).state
 
-    clock.advance(LEASE_MS / 1000)
-    stores.fleet.beat(BEAT)
-    sweeper.sweep()
-    sweeper.send_due()
+    for _ in range(round(LEASE_MS / 1000)):
+        clock.advance(1)
+        stores.fleet.beat(BEAT)
+        sweeper.sweep()
     assert JobState.QUEUED is stores.jobs.get(ID).state
-    assert stores.queue.depth() == 2
+    assert stores.queue.depth() == 1
 
 
 def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
@@ -88,6 +74,55 @@ def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Swee
     sweeper.sweep()
 
     assert JobState.QUEUED is stores.jobs.get(ID).state
+
+
+@pytest.mark.parametrize("cause", ["redis was away", "the machine slept"])
+def test_silence_of_everybody_is_nobodys_death(
+    stores: Stores, clock: FakeClock, submission: Submission, cause: str
+) -> None:
+    """Hearts and leases get the time to be renewed; whoever stays silent then is dead after all."""
+    seconds = [0.0]
+    sweeper = Sweeper(stores, tick=lambda: seconds[0])
+    created(stores, submission)
+    claimed(stores)
+    if cause == "redis was away":
+        sweeper.nobody_was_heard()
+        clock.advance(GAP_MS / 1000 - 1)
+    else:
+        clock.advance(LEASE_MS / 1000 + 1)
+    sweeper.sweep()
+    assert JobState.STARTING is stores.jobs.get(ID).state
+
+    for passed in (HEARTS_RESUME_S, LEASES_RESUME_S):
+        stores.fleet.beat(BEAT)
+        seconds[0] = passed - 0.1
+        sweeper.sweep()
+        assert JobState.STARTING is stores.jobs.get(ID).state
+    stores.fleet.leave("w1")
+    sweeper.sweep()
+    assert JobState.QUEUED is stores.jobs.get(ID).state
+
+
+def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
+    """For estimates, from those who live."""
+    created(stores, submission)
+    stores.fleet.beat(BEAT)
+    sweeper.sweep()
+
+    assert stores.jobs.look(ID)[1].slots == 1
+
+
+def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
+    """Once when one opens and once when it closes."""
+    with capture_logs() as lines:
+        sweeper.sweep()
+        stores.redis.hset("dr:site:studio", mapping={"retryAt": 1, "code": "site_changed", "error": "x"})
+        sweeper.sweep()
+        sweeper.sweep()
+        stores.circuits.close("studio")
+        sweeper.sweep()
+
+    assert [line["event"] for line in lines] == ["circuit.opened", "circuit.closed"]
 
 
 def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
@@ -107,21 +142,21 @@ def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeCloc
     assert JobState.STARTING is stores.jobs.get(job.id).state
 
 
-def test_a_stranded_message_is_sent_again(
+def test_a_job_that_was_given_back_waits_anew(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
 ) -> None:
-    """A job that waits although the queue is empty gets a new message, once in a while."""
-    created(stores, submission, sent=False)
-    stores.jobs.has_message(ID)
-    sweeper.sweep()
-    sweeper.send_due()
-    assert stores.queue.depth() == 0
+    """Its wait counts from then on: the retry that it was promised is not taken from it."""
+    created(stores, submission)
+    clock.advance(119)
+    job = claimed(stores)
+    clock.advance(10)
+    stores.attempts.retry(job, BrowserLost(), 2_000)
+    sweeper.expire()
+    assert JobState.QUEUED is stores.jobs.get(ID).state
 
-    clock.advance(STRANDED_AFTER_MS / 1000)
-    for _ in range(3):
-        sweeper.sweep()
-        sweeper.send_due()
-    assert stores.queue.depth() == 1
+    clock.advance(122)
+    sweeper.expire()
+    assert JobState.FAILED is stores.jobs.get(ID).state
 
 
 def test_ids_without_a_record_are_forgotten(

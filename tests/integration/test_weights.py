@@ -71,7 +71,10 @@ def test_a_prompt_is_decoded_once(front: Front) -> None:
         ({"prompt": "a lighthouse\x00at dusk"}, "Prompt contains control characters"),
         ({"prompt": PROMPT, "seed": "x"}, "seed: Not a valid integer. (given: 'x')"),
         ({"prompt": PROMPT, "colour": "x"}, "colour: studio accepts negativePrompt, seed, width, height, steps."),
-        ({"prompt": PROMPT, "site": "nowhere"}, "site: there is no site 'nowhere' here. Known: studio."),
+        (
+            {"prompt": PROMPT, "site": "nowhere"},
+            "site: there is no site 'nowhere' here. Known: automatic1111, comfyui, fooocus, gradio, studio, weights.",
+        ),
         ({"prompt": PROMPT, "loraName": "x" * 201}, "loraName: must be a string of at most 200 characters."),
     ],
 )
@@ -200,20 +203,20 @@ def test_a_search_needs_words(front: Front, query: str) -> None:
 def test_pictures_need_no_key_and_come_when_they_are_there(front: Front) -> None:
     """Before the first preview 404 with Retry-After; then the preview; then the picture, and only as what it is."""
     ident = front.submit()
-    client, jobs = front.client, front.stores.jobs
+    client, attempts = front.client, front.stores.attempts
     nothing = client.get(f"/{ident}.jpg")
     assert (nothing.status_code, nothing.headers["Retry-After"]) == (404, "1")
 
-    job = jobs.claim(ident, "w1")
+    job = attempts.claim("w1")
     assert job
-    jobs.accepted(job)
-    jobs.note_preview(job, b"preview")
+    attempts.accepted(job)
+    attempts.note_preview(job, b"preview")
     assert (client.get(f"/{ident}.jpg").data, client.get(f"/{ident}.jpg").mimetype) == (b"preview", "image/jpeg")
     assert client.get(f"/{ident}.png").status_code == 404
 
     picture = Picture(b"original", "image/webp", 1, 1)
-    jobs.put(job, picture, b"jpeg")
-    jobs.complete(job, picture)
+    attempts.put(job, [picture], b"jpeg")
+    attempts.complete(job, [picture])
     done = client.get(f"/{ident}.jpg")
     assert (done.data, done.mimetype, done.headers["X-Content-Type-Options"]) == (b"jpeg", "image/jpeg", "nosniff")
     for path in (f"/{ident}", f"/{ident}.webp"):
@@ -246,15 +249,31 @@ def test_a_query_that_is_not_utf8_is_refused(front: Front, path: str) -> None:
     assert (answer.status_code, answer.json["details"]) == (400, ["The query is not valid UTF-8."])
 
 
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({"prompt": "a lighthouse \ud800 at dusk"}, "Unicode"),
+        ({"prompt": PROMPT, "loraName": "\ud800"}, "loraName"),
+        ({"prompt": PROMPT, "site": ["studio"]}, "site"),
+        ({"prompt": PROMPT, "site": {}}, "site"),
+    ],
+)
+def test_a_body_that_json_allows_and_nobody_can_paint_is_refused(front: Front, body: dict[str, Any], word: str) -> None:
+    """With the field's name, and not as a fault of ours."""
+    answer = front.post("/generateImage", json=body)
+
+    assert (answer.status_code, word in answer.json["details"][0]) == (400, True)
+
+
 def test_a_picture_that_is_known_is_not_sent_again(front: Front) -> None:
     """304 for whoever has it, by its ETag or by any."""
     ident = front.submit()
-    job = front.stores.jobs.claim(ident, "w1")
+    job = front.stores.attempts.claim("w1")
     assert job
-    front.stores.jobs.accepted(job)
+    front.stores.attempts.accepted(job)
     picture = Picture(b"original", "image/png", 1, 1)
-    front.stores.jobs.put(job, picture, b"jpeg")
-    front.stores.jobs.complete(job, picture)
+    front.stores.attempts.put(job, [picture], b"jpeg")
+    front.stores.attempts.complete(job, [picture])
     etag = front.client.get(f"/{ident}.jpg").headers["ETag"]
 
     for known in (etag, "*"):

@@ -4,17 +4,23 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright
 
 from ops.browser import find_browser
+from schemas.jobs import Submission
+from schemas.sites import Step
 from stores.bundles import bundle_folder
 from stores.recipes import Recipes
 from tests.conftest import DEADLINE_S
+from tests.sites.conftest import in_browser
 from workers.sites.bundles import serve_bundle
+from workers.sites.driver import Driver
+from workers.sites.selectors import Finder
+from workers.sites.steps import Player
 
 T = TypeVar("T")
 RECIPE = Recipes("studio").get("studio")
@@ -208,3 +214,21 @@ def test_a_link_prefills_text_only() -> None:
         return await studio.page.input_value("#prompt")
 
     assert in_studio(look) == "<img src=x onerror=alert(1)>"
+
+
+def test_chosen_styles_are_taken_away() -> None:
+    """By a step of its own, and before another is added: a page may remember those of an earlier visit."""
+    clear = Step("customStep", name="removeLoras")
+    recipe = replace(RECIPE, steps=(*RECIPE.steps[:-1], clear, RECIPE.steps[-1]))
+
+    async def chosen(context: BrowserContext) -> tuple[list[int], str]:
+        driver = Driver(context, RECIPE)
+        await driver.open(Submission("studio", "a quiet lake", "Ukiyo-e"))
+        player = Player(driver.page, recipe, Finder(), {"lora": "Oil Impasto"})
+        counts = [await driver.page.locator(".style-remove").count()]
+        await player.play(next(step for step in recipe.steps if step.name == "addLora"))
+        left = await driver.page.locator(".style-remove").get_attribute("aria-label")
+        await player.play(clear)
+        return [*counts, await driver.page.locator(".style-remove").count()], str(left)
+
+    assert ([1, 0], "Remove Oil Impasto") == in_browser(chosen)

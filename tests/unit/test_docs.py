@@ -7,9 +7,12 @@ from dataclasses import fields
 import pytest
 
 from ops.cli import COMMANDS, LazyGroup, main
-from ops.settings import ROOT, Settings
+from ops.settings import ROOT, SHIPPED_RECIPES, Settings
 from schemas.errors import every_error
 from schemas.lifecycle import TRANSITIONS, JobState
+from schemas.recipe_reference import reference
+from schemas.recipes import load_recipe
+from stores.recipes import Recipes
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()
@@ -24,7 +27,8 @@ def test_every_setting_is_documented_and_no_other() -> None:
     """The table of settings has a row for each field."""
     documented = re.findall(r"^\| `([A-Z_]+)` \|", section(OPERATIONS, "Settings"), re.MULTILINE)
 
-    assert {field.name.upper() for field in fields(Settings)} == set(documented)
+    assert {field.name.upper() for field in fields(Settings)} - {"SITE_URLS"} == set(documented)
+    assert "`SITE_<NAME>_URL`" in section(OPERATIONS, "Settings")
     assert len(documented) == len(set(documented))
 
 
@@ -48,6 +52,34 @@ def test_the_diagram_is_the_table() -> None:
     assert {(str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets} == drawn
     assert starts == ["QUEUED"]
     assert {str(state) for state in JobState if state.final} == ends
+
+
+def test_the_reference_of_recipes_is_what_the_schemas_say() -> None:
+    """Every key with its meaning; ``./darkroom sites reference`` prints it."""
+    text = (ROOT / "docs" / "recipes.md").read_text()
+
+    assert reference().strip() == text.split("## Reference\n", 1)[1].strip()
+
+
+def test_the_recipe_of_the_tutorial_is_valid_and_short() -> None:
+    """A new page takes 25 lines at the most."""
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    written = next(block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if block.startswith("title"))
+
+    assert load_recipe("mine", tomllib.loads(written)).inputs
+    assert len(written.splitlines()) <= 25
+
+
+def test_the_shipped_recipes_are_listed_with_what_they_were_tested_against() -> None:
+    """Never more than is true."""
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z0-9]+)` \| .* \| (.*) \|$", text.split("## Use one")[0], re.MULTILINE))
+    real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").all()}
+
+    assert real == {name: "not run against the real" not in said for name, said in rows.items()}
+    for recipe in Recipes("studio").all():
+        head = (SHIPPED_RECIPES / f"{recipe.name}.toml").read_text().split("title", 1)[0]
+        assert real[recipe.name] or "Not run against the" in " ".join(head.replace("#", "").split())
 
 
 def test_the_readme_keeps_its_order() -> None:

@@ -37,7 +37,7 @@ def problems(change: dict[str, Any]) -> list[str]:
     [
         ({"steps/3/type": "clik"}, ["studio.toml: steps[3].type", "'clik'", "navigate", "click"]),
         ({"steps/0/url": None}, ["steps[0].url", "navigate", "needs this key"]),
-        ({"limits/daily": None}, ["limits.daily", "required"]),
+        ({"limits/daily": -1}, ["limits.daily", "0", "-1"]),
         ({"limits/concurrency": "many"}, ["limits.concurrency", "integer", "'many'"]),
         ({"surprise": 1}, ["surprise", "Unknown field"]),
         ({"observe/done": None}, ["observe.done", "required"]),
@@ -64,7 +64,7 @@ def test_a_mistake_is_named_with_place_and_value(change: dict[str, Any], words: 
 
 def test_several_mistakes_are_told_together() -> None:
     """Nobody has to mend one mistake to see the next."""
-    assert len(problems({"limits/daily": None, "title": None})) == 2
+    assert len(problems({"limits/daily": -1, "title": None})) == 2
 
 
 def test_every_shipped_recipe_is_valid() -> None:
@@ -131,3 +131,14 @@ def test_a_wrong_input_is_refused_with_its_name(given: dict[str, Any], words: li
         Recipes("studio").default.check_inputs(given)
 
     assert not [word for word in words if word not in caught.value.problems[0]]
+
+
+def test_a_site_may_be_elsewhere_than_its_recipe_says(tmp_path: Path) -> None:
+    """The address that the installation names wins; a bundled page is then a page of the user's."""
+    (tmp_path / "my-forge.toml").write_text((SHIPPED_RECIPES / "studio.toml").read_text())
+    recipes = Recipes("studio", tmp_path, urls={"my_forge": "http://127.0.0.1:7860/"})
+
+    forge = recipes.get("my-forge")
+    assert (forge.url, forge.bundle, recipes.default.bundle) == ("http://127.0.0.1:7860/", None, "studio")
+    with pytest.raises(SettingsError, match="SITE_NOWHERE_URL"):
+        Recipes("studio", urls={"nowhere": "http://127.0.0.1/"})

@@ -24,6 +24,9 @@ from ops.settings import UNLIMITED, SettingsError, load_settings, second_databas
         ("LIMIT_DAILY_IMAGES", "many"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("SITE_STUDIO_URL", "nowhere"),
+        ("REDIS_URL", "http://127.0.0.1:6379"),
+        ("REDIS_URL", "redis+sentinel://127.0.0.1:26379"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable(
@@ -79,6 +82,8 @@ def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rediss://:pw@host/4?ssl_cert_reqs=none", "rediss://:pw@host/5?ssl_cert_reqs=none"),
         ("unix:///run/redis.sock?db=0", "unix:///run/redis.sock?db=1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
+        ("redis+sentinel://a,b:3/pictures", "redis+sentinel://a,b:3/pictures/1"),
+        ("redis+sentinel://:pw@a/pictures/2", "redis+sentinel://:pw@a/pictures/3"),
     ],
 )
 def test_the_queue_has_the_next_database(first: str, second: str) -> None:
@@ -91,3 +96,10 @@ def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "somewhere")
 
     assert Path.cwd() / "somewhere" == load_settings().data_dir
+
+
+def test_a_sites_address_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in lower case, as many as there are."""
+    monkeypatch.setenv("SITE_MY_FORGE_URL", "http://127.0.0.1:7860/sd")
+
+    assert load_settings().site_urls == {"my_forge": "http://127.0.0.1:7860/sd"}

@@ -5,28 +5,47 @@ Used by ``workers.sites.driver`` once the page shows its result.
 
 import asyncio
 import base64
+import tempfile
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.async_api import Error, Page, Response
+from playwright.async_api import Error, Locator, Page, Response
 
 from schemas.errors import ServiceError, SiteChanged
 from schemas.jobs import Picture
-from schemas.sites import Selectors
+from schemas.observing import Selectors
 from workers import pictures
-from workers.sites.selectors import find
+from workers.sites.selectors import Finder
 
 RESPONSES_KEPT = 32
 STEP_TIMEOUT_S = 15.0
 SCREENSHOT_TIMEOUT_MS = 10_000
+DOWNLOAD_TIMEOUT_MS = 30_000
+MOST_PICTURES = 64
+# Where an element's picture is; a canvas is read as it is.
+ADDRESS = """(element, source) => {
+  try {
+    if (element instanceof HTMLCanvasElement) return element.toDataURL("image/png");
+  } catch (error) {
+    return "";
+  }
+  if (source === "background-image") {
+    return (getComputedStyle(element).backgroundImage.match(/url\\("(.*)"\\)/) || [])[1] || "";
+  }
+  if (source === "poster") return element.poster || "";
+  return element.currentSrc || element.src || element.href || "";
+}"""
 
 
 class Capture:
     """Remembers the pictures that a page loads, and fetches the one that it shows as its result."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, finder: Finder) -> None:
         """Listens to the page from now on."""
         self._page = page
+        self._finder = finder
         self._responses: OrderedDict[str, Response] = OrderedDict()
         page.on("response", self._remember)
 
@@ -36,8 +55,34 @@ class Capture:
             if len(self._responses) > RESPONSES_KEPT:
                 self._responses.popitem(last=False)
 
-    async def picture(self, url: str, shown: Selectors) -> Picture:
-        """The picture at ``url``, which the element ``shown`` shows.
+    async def shown(self, selectors: Selectors, source: str, *, many: bool) -> list[Picture]:
+        """The pictures that the elements ``selectors`` show, or only the first one's.
+
+        Raises:
+            SiteChanged: there are no such elements, or no way leads to a picture.
+        """
+        await self._finder.find(self._page, selectors, timeout_ms=SCREENSHOT_TIMEOUT_MS, visible=False)
+        elements = await self._finder.every(self._page, selectors, MOST_PICTURES if many else 1)
+        addresses = [str(await element.evaluate(ADDRESS, source)) for element in elements]
+        each = dict(zip(addresses, elements, strict=True))
+        return [await self.picture(address, element) for address, element in each.items()]
+
+    async def at(self, urls: Sequence[str]) -> list[Picture]:
+        """The pictures at ``urls``; raises SiteChanged as ``shown`` does."""
+        return [await self.picture(url, None) for url in urls]
+
+    async def downloaded(self, start: Callable[[], Awaitable[None]]) -> list[Picture]:
+        """The picture in the file that ``start`` makes the page hand out; raises SiteChanged as ``shown`` does."""
+        async with self._page.expect_download(timeout=DOWNLOAD_TIMEOUT_MS) as coming:
+            await start()
+        # Not by its path: a browser elsewhere has its files elsewhere.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture"
+            await (await coming.value).save_as(path)
+            return [await asyncio.to_thread(lambda: pictures.inspect(path.read_bytes()))]
+
+    async def picture(self, url: str, element: Locator | None) -> Picture:
+        """The picture at ``url``, which ``element`` shows.
 
         Raises:
             SiteChanged: no way leads to it.
@@ -48,9 +93,12 @@ class Capture:
                     data = await way(url)
                 if data:
                     return await asyncio.to_thread(pictures.inspect, data)
-            except (Error, TimeoutError, SiteChanged):
+            except (Error, TimeoutError, SiteChanged, ValueError):
+                # Addresses, lengths and bytes come from the page, and may be anything.
                 continue
-        return await self._from_screen(shown)
+        if element is None:
+            raise SiteChanged("The page names a picture that cannot be fetched.")
+        return await self._from_screen(element)
 
     async def _from_response(self, url: str) -> bytes | None:
         response = self._responses.get(url)
@@ -75,10 +123,18 @@ class Capture:
         answer = await self._page.context.request.get(url, timeout=STEP_TIMEOUT_S * 1000)
         return await answer.body() if answer.ok else None
 
-    async def _from_screen(self, shown: Selectors) -> Picture:
-        match = await find(self._page, shown, timeout_ms=SCREENSHOT_TIMEOUT_MS)
-        data = await match.locator.screenshot(type="png", timeout=SCREENSHOT_TIMEOUT_MS)
+    async def _from_screen(self, element: Locator) -> Picture:
+        data = await element.screenshot(type="png", timeout=SCREENSHOT_TIMEOUT_MS)
         return await asyncio.to_thread(pictures.inspect, data, lossy=True)
+
+    async def small(self, data: bytes) -> bytes | None:
+        """A preview of any size as a small JPEG; None if it is no picture."""
+        try:
+            if await asyncio.to_thread(pictures.is_small_jpeg, data):
+                return data
+            return await asyncio.to_thread(pictures.shrink, data)
+        except ServiceError:
+            return None
 
     async def preview(self, url: str) -> bytes | None:
         """A preview that the page may show but not read, fetched and shrunk; None if that fails."""
@@ -86,5 +142,5 @@ class Capture:
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 data = await self._from_context(url)
             return await asyncio.to_thread(pictures.shrink, data) if data else None
-        except (Error, TimeoutError, ServiceError):
+        except (Error, TimeoutError, ServiceError, ValueError):
             return None

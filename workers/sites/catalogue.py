@@ -10,11 +10,13 @@ from typing import Any
 from playwright.async_api import Locator, Page
 
 from schemas.errors import LoraNotFound, SiteChanged
-from schemas.sites import Loras, Selectors, Step
-from workers.sites.selectors import find, locate, present
+from schemas.observing import Selectors
+from schemas.sites import Loras, Step
+from workers.sites.selectors import Finder, written
 
 SUGGESTIONS = 3
 MOST_READ = 200
+MOST_CHOSEN = 20
 FIND_TIMEOUT_MS = 10_000
 Play = Callable[[Step], Awaitable[None]]
 
@@ -26,7 +28,8 @@ READ_ITEM = """(item, selectors) => {
     }
     return [];
   };
-  const text = (alternatives) => all(alternatives).map((element) => element.textContent.trim());
+  const words = (element) => element.textContent.trim().slice(0, 500);
+  const text = (alternatives) => all(alternatives).slice(0, 50).map(words);
   return {
     name: text(selectors.name)[0] || "",
     image: (all(selectors.image)[0] || {}).src || null,
@@ -36,13 +39,27 @@ READ_ITEM = """(item, selectors) => {
 }"""
 
 
+# Whether there is more of the list below its last entry; scrolls there and lets the page draw.
+SCROLL_PAST = """async (item) => {
+  let list = item.parentElement;
+  while (list && !(list.scrollHeight > list.clientHeight && /auto|scroll/.test(getComputedStyle(list).overflowY))) {
+    list = list.parentElement;
+  }
+  if (!list || list.scrollTop + list.clientHeight >= list.scrollHeight - 1) return false;
+  list.scrollTop += list.clientHeight * 0.8;
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  return true;
+}"""
+
+
 class Catalogue:
     """The catalogue of the site on a page; ``play`` runs one of the recipe's steps."""
 
-    def __init__(self, page: Page, recipe: Loras, play: Play) -> None:
+    def __init__(self, page: Page, recipe: Loras, finder: Finder, play: Play) -> None:
         """Nothing is opened yet."""
         self._page = page
         self._recipe = recipe
+        self._finder = finder
         self._play = play
 
     async def search(self, words: str) -> list[dict[str, Any]]:
@@ -57,17 +74,33 @@ class Catalogue:
         Raises:
             LoraNotFound: the site has none; the message suggests the nearest names.
         """
+        await self.clear()
         await self._open()
         await self._type(name)
         for item in await self._items():
             read = await self._read_item(item)
             if read["name"].casefold() == name.casefold():
-                button = await find(item, self._recipe.add, timeout_ms=FIND_TIMEOUT_MS)
+                button = await self._finder.find(item, self._recipe.add, timeout_ms=FIND_TIMEOUT_MS)
                 await button.locator.click(timeout=FIND_TIMEOUT_MS)
                 for step in self._recipe.close:
                     await self._play(step)
                 return
         raise await self._not_found(name)
+
+    async def clear(self) -> None:
+        """Take away every LoRA that the page has chosen already, such as those of an earlier visit.
+
+        Raises:
+            SiteChanged: the page keeps one however often it is taken away.
+        """
+        if not self._recipe.remove:
+            return
+        for _ in range(MOST_CHOSEN):
+            match = await self._finder.present(self._page, self._recipe.remove)
+            if match is None or not await match.locator.is_visible():
+                return
+            await match.locator.click(timeout=FIND_TIMEOUT_MS)
+        raise SiteChanged(f"The page keeps a LoRA although {written(self._recipe.remove[0])} was pressed.")
 
     async def _not_found(self, name: str) -> LoraNotFound:
         await self._type("")
@@ -79,23 +112,28 @@ class Catalogue:
     async def _open(self) -> None:
         for step in self._recipe.open:
             await self._play(step)
-        await find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
+        await self._finder.find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
 
     async def _type(self, words: str) -> None:
-        query = await find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
+        query = await self._finder.find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
         await query.locator.fill(words, timeout=FIND_TIMEOUT_MS)
         if self._recipe.settle_ms:
             await self._page.wait_for_timeout(self._recipe.settle_ms)
 
     async def _items(self) -> list[Locator]:
-        match = await present(self._page, self._recipe.item)
-        if match is None:
-            return []
-        chain = next(one for one in self._recipe.item if " > ".join(one) == match.selector)
-        return (await locate(self._page, chain).all())[:MOST_READ]
+        return await self._finder.every(self._page, self._recipe.item, MOST_READ)
 
     async def _read(self) -> list[dict[str, Any]]:
-        return [await self._read_item(item) for item in await self._items()]
+        """All entries, of a list too that keeps only those in view in the page: it is scrolled to its end."""
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            items = await self._items()
+            before = len(found)
+            for item in items:
+                read = await self._read_item(item)
+                found.setdefault(read["name"], read)
+            if len(found) == before or len(found) >= MOST_READ or not await items[-1].evaluate(SCROLL_PAST):
+                return list(found.values())[:MOST_READ]
 
     async def _read_item(self, item: Locator) -> dict[str, Any]:
         wanted: dict[str, Selectors] = {

@@ -1,68 +1,135 @@
 """Owns the driving of a page by its recipe: open, submit, watch, collect. It knows no site by name.
 
-Called by ``workers.runner`` for jobs and by ``workers.lookups`` for searches and quotas.
+Called by ``workers.runner`` for jobs and by ``workers.lookups`` for searches, choices and quotas.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from playwright.async_api import BrowserContext, Error, Page
-from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteUnavailable
+from schemas.documents import PLACEHOLDER
+from schemas.errors import NeedsHuman, ServiceError, SiteChanged, SiteRefused
 from schemas.jobs import Picture, Progress, Submission
-from schemas.recipes import PLACEHOLDER
 from schemas.sites import Recipe, Step
 from stores.bundles import bundle_folder
 from workers.sites.bundles import serve_bundle
 from workers.sites.capture import Capture
 from workers.sites.catalogue import Catalogue
 from workers.sites.evidence import Evidence
+from workers.sites.explain import nearest
+from workers.sites.faults import translated
+from workers.sites.manners import Manners
+from workers.sites.network import restrict
 from workers.sites.observer import Observer, Sighting, progress
-from workers.sites.selectors import find
+from workers.sites.options import names_of
+from workers.sites.selectors import Finder, locate
+from workers.sites.steps import Player
 
-CLOSED = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
+LONGEST_WORDS = 200
+LONGEST_MESSAGE = 2000
+LOOK_TIMEOUT_S = 3.0
 
 
 class Driver:
     """One page of one site, in a browser context of its own."""
 
-    def __init__(self, context: BrowserContext, recipe: Recipe) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, context: BrowserContext, recipe: Recipe, told: Callable[[str], None] | None = None) -> None:
+        """Nothing is opened yet. ``told`` hears of every step that is played."""
+        self._told = told
         self._context = context
         self._recipe = recipe
-        self._values: dict[str, str] = {"url": recipe.url}
-        self._observer = Observer(recipe.observe)
-        self._result_url = ""
+        self._values: dict[str, Any] = {"url": recipe.url}
+        self._finder = Finder()
+        self._observer = Observer(recipe.observe, recipe.url)
+        self._manners = Manners(recipe)
+        self._done = Sighting("done")
         self._page: Page
+        self._player: Player
         self._capture: Capture
         self._evidence: Evidence | None = None
+
+    @property
+    def page(self) -> Page:
+        """The page, once it is open."""
+        return self._page
+
+    @property
+    def matched(self) -> dict[str, str]:
+        """Of each place that was looked for, by its first alternative: the alternative that found it."""
+        return dict(self._finder.matched)
 
     async def open(self, submission: Submission | None = None) -> None:
         """Load the page and, with a submission, fill everything in, up to the step that submits.
 
         Raises:
-            SiteUnavailable, SiteChanged, LoraNotFound, BrowserLost
+            SiteUnavailable, SiteChanged, SiteBusy, RobotsDisallowed, LoraNotFound, ChoiceNotFound, BrowserLost
         """
-        with _translated():
-            if folder := bundle_folder(self._recipe):
-                await serve_bundle(self._context, self._recipe.url, folder)
-            await self._observer.install(self._context)
-            self._page = await self._context.new_page()
-            self._capture = Capture(self._page)
-            self._evidence = Evidence(self._page)
+        with translated():
+            await self._prepare()
             if submission:
-                self._values |= _values(submission)
-            for step in self._steps_before_submit() if submission else self._steps_of_arrival():
-                await self._play(step)
+                self._values |= _values(submission, self._recipe)
+            await self._play(self._steps_before_submit() if submission else self.steps_of_arrival())
+
+    async def _prepare(self) -> None:
+        await self._manners.ask_robots(self._context)
+        if folder := bundle_folder(self._recipe):
+            await serve_bundle(self._context, self._recipe.url, folder)
+        await self._observer.install(self._context)
+        self._page = await self._context.new_page()
+        if not self._recipe.bundle:
+            await restrict(self._page, self._recipe)
+        self._observer.listen(self._page)
+        self._manners.listen(self._page, self._on_busy)
+        self._capture = Capture(self._page, self._finder)
+        self._evidence = Evidence(self._page)
+        self._player = Player(self._page, self._recipe, self._finder, self._values)
 
     async def submit(self) -> None:
         """Hand the prompt to the page; from here on the page's changes belong to this submission."""
-        with _translated():
+        with translated():
             await self._observer.arm(self._page)
-            for step in self._recipe.steps[len(self._steps_before_submit()) :]:
-                await self._play(step)
+            await self._play(self._recipe.steps[len(self._steps_before_submit()) :])
+
+    async def _play(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            if self._told:
+                self._told(self._player.describe(step))
+            try:
+                await self._player.play(step)
+            except ServiceError as error:
+                raise await self._explained(error) from error
+
+    async def _explained(self, error: ServiceError) -> ServiceError:
+        """What really was the matter: a site that is busy or wants a person shows another page than the recipe's."""
+        if self._manners.busy:
+            return self._manners.busy
+        if words := await self._asks_for_a_person():
+            return NeedsHuman(f"The site asks for a person: {words[:LONGEST_WORDS]}")
+        if isinstance(error, SiteChanged) and error.details.get("selectors") and self._evidence:
+            similar = await nearest(self._page, error.details["selectors"])
+            self._evidence.explanation = {**error.details, "similar": similar}
+            place = error.details.get("step", "a step")
+            names = ", ".join(one["selector"] for one in similar) or "nothing"
+            words = f"{place}: {error.message} Nearest on the page now: {names}."
+            return SiteChanged(words[:LONGEST_MESSAGE], **error.details)
+        return error
+
+    async def _asks_for_a_person(self) -> str:
+        """The words with which the page asks for a login or the like; empty if it does not, or does not answer."""
+        human = self._recipe.observe.human
+        with contextlib.suppress(TimeoutError, Error):
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                for chain in human.selectors if human else ():
+                    element = locate(self._page, chain).first
+                    if await element.is_visible():
+                        return (await element.inner_text()).strip() or "(no words)"
+        return ""
+
+    def _on_busy(self) -> None:
+        self._observer.tell(Sighting("busy"))
 
     async def watch(self) -> AsyncIterator[Progress | bytes]:
         """What the page shows until it is done: how far it is, and previews (JPEG).
@@ -70,16 +137,19 @@ class Driver:
         Raises:
             SiteRefused: the page shows an error; the message is the page's own words.
             NeedsHuman: the page asks for a person.
+            SiteBusy: the site asks to be left alone for a while.
         """
         while True:
             sighting = await self._observer.next()
             if sighting.kind == "done":
-                self._result_url = sighting.url
+                self._done = sighting
                 return
             if sighting.kind == "error":
                 raise SiteRefused(sighting.text)
             if sighting.kind == "human":
                 raise NeedsHuman(f"The site asks for a person: {sighting.text}")
+            if self._manners.busy:
+                raise self._manners.busy
             shown = await self._read(sighting)
             if shown is not None:
                 yield shown
@@ -89,33 +159,56 @@ class Driver:
             watch = self._recipe.observe.progress
             return progress(sighting.text, watch.pattern if watch else None)
         if sighting.data:
-            return sighting.data
+            return await self._capture.small(sighting.data)
         return await self._capture.preview(sighting.url)
 
-    async def collect(self) -> Picture:
-        """The finished picture, byte for byte where the page lets it be.
+    async def collect(self) -> list[Picture]:
+        """The finished pictures, byte for byte where the page lets it be; at least one.
 
         Raises:
             SiteChanged: the page has shown its end and no picture can be had.
         """
-        with _translated():
-            return await self._capture.picture(self._result_url, self._recipe.observe.done.selectors)
+        capture, done = self._recipe.capture, self._recipe.observe.done
+        with translated():
+            if capture.source == "download":
+                return await self._capture.downloaded(lambda: self._play(capture.steps))
+            if self._done.urls:
+                return await self._capture.at(self._done.urls)
+            if not (capture.many or capture.selectors) and done.source != "canvas":
+                match = await self._finder.find(self._page, done.selectors, timeout_ms=1000, visible=False)
+                return [await self._capture.picture(self._done.url, match.locator)]
+            return await self._capture.shown(capture.selectors or done.selectors, done.source, many=capture.many)
 
     async def search_loras(self, words: str) -> list[dict[str, Any]]:
         """What the site's catalogue has for ``words``; nothing where the site has no catalogue."""
-        if self._recipe.loras is None:
+        loras = self._recipe.loras
+        if loras is None or not loras.query:
             return []
-        with _translated():
-            return await Catalogue(self._page, self._recipe.loras, self._play).search(words)
+        with translated():
+            return await Catalogue(self._page, loras, self._finder, self._player.play).search(words)
+
+    async def read_choices(self, name: str) -> list[str]:
+        """What the page offers for the input ``name``; nothing where the recipe does not say where that stands."""
+        known = self._recipe.inputs.get(name)
+        if known is None or known.choices_from is None:
+            return []
+        with translated():
+            await self._play(known.choices_from.open)
+            match = await self._finder.find(self._page, known.choices_from.item, timeout_ms=5000, visible=False)
+            items = locate(self._page, match.chain)
+            names = await names_of(items)
+            await self._play(known.choices_from.close)
+            return list(dict.fromkeys(filter(None, names)))
 
     async def read_quota(self) -> dict[str, str]:
         """The site's own quota as it shows it: ``used`` and ``limit``; empty where it shows none."""
         quota = self._recipe.quota
         if quota is None:
             return {}
-        with _translated():
-            used = await find(self._page, quota.used, timeout_ms=self._recipe.steps[0].timeout_ms)
-            limit = await find(self._page, quota.limit, timeout_ms=self._recipe.steps[0].timeout_ms)
+        with translated():
+            timeout_ms = self._recipe.steps[0].timeout_ms
+            used = await self._finder.find(self._page, quota.used, timeout_ms=timeout_ms)
+            limit = await self._finder.find(self._page, quota.limit, timeout_ms=timeout_ms)
             return {
                 "used": (await used.locator.inner_text()).strip(),
                 "limit": (await limit.locator.inner_text()).strip(),
@@ -129,92 +222,19 @@ class Driver:
         numbers = [number for number, step in enumerate(self._recipe.steps) if step.submits]
         return self._recipe.steps[: numbers[0]]
 
-    def _steps_of_arrival(self) -> tuple[Step, ...]:
+    def steps_of_arrival(self) -> tuple[Step, ...]:
         """The steps that only get to the page: those before the first that needs a submission's values."""
         steps = self._recipe.steps
         numbers = [number for number, step in enumerate(steps) if step.type in ("change", "customStep")]
         return steps[: numbers[0]] if numbers else self._steps_before_submit()
 
-    async def _play(self, step: Step) -> None:
-        if step.when is None or step.when in self._values:
-            await getattr(self, f"_play_{step.type}")(step)
 
-    async def _play_navigate(self, step: Step) -> None:
-        try:
-            answer = await self._page.goto(self._fill(step.url), timeout=step.timeout_ms, wait_until="domcontentloaded")
-        except PlaywrightTimeout as error:
-            raise SiteUnavailable(f"{self._recipe.name} did not load within {step.timeout_ms / 1000:g} s.") from error
-        except Error as error:
-            if _is_closed(error):
-                raise
-            raise SiteUnavailable(f"{self._recipe.name} cannot be reached: {_first_line(error)}") from error
-        if answer and answer.status >= 400:
-            raise SiteUnavailable(f"{self._recipe.name} answers with status {answer.status}.")
-
-    async def _play_setViewport(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
-        await self._page.set_viewport_size({"width": step.width, "height": step.height})
-
-    async def _play_click(self, step: Step) -> None:
-        match = await find(self._page, step.selectors, timeout_ms=step.timeout_ms)
-        await match.locator.click(timeout=step.timeout_ms)
-
-    async def _play_doubleClick(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
-        match = await find(self._page, step.selectors, timeout_ms=step.timeout_ms)
-        await match.locator.dblclick(timeout=step.timeout_ms)
-
-    async def _play_hover(self, step: Step) -> None:
-        match = await find(self._page, step.selectors, timeout_ms=step.timeout_ms)
-        await match.locator.hover(timeout=step.timeout_ms)
-
-    async def _play_change(self, step: Step) -> None:
-        match = await find(self._page, step.selectors, timeout_ms=step.timeout_ms)
-        value = self._fill(step.value)
-        if await match.locator.evaluate("element => element instanceof HTMLSelectElement"):
-            await match.locator.select_option(value, timeout=step.timeout_ms)
-        else:
-            await match.locator.fill(value, timeout=step.timeout_ms)
-
-    async def _play_keyDown(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
-        await self._page.keyboard.down(step.key)
-
-    async def _play_keyUp(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
-        await self._page.keyboard.up(step.key)
-
-    async def _play_scroll(self, step: Step) -> None:
-        await self._page.mouse.wheel(step.x, step.y)
-
-    async def _play_waitForElement(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
-        await find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=step.visible)
-
-    async def _play_customStep(self, _step: Step) -> None:  # noqa: N802 - the Recorder's word
-        if self._recipe.loras:
-            await Catalogue(self._page, self._recipe.loras, self._play).add(self._values["lora"])
-
-    def _fill(self, template: str) -> str:
-        # A function and not a template: what a prompt contains is never read as a placeholder.
-        return PLACEHOLDER.sub(lambda found: self._values.get(found[1], ""), template)
-
-
-def _values(submission: Submission) -> dict[str, str]:
-    given = {name: str(value) for name, value in submission.inputs.items()}
-    return given | {"prompt": submission.prompt} | ({"lora": submission.lora} if submission.lora else {})
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Playwright's errors as ours."""
-    try:
-        yield
-    except PlaywrightTimeout as error:
-        raise SiteChanged(f"The page did not do what its recipe expects: {_first_line(error)}") from error
-    except Error as error:
-        translated: ServiceError = BrowserLost() if _is_closed(error) else SiteChanged(_first_line(error))
-        raise translated from error
-
-
-def _is_closed(error: Error) -> bool:
-    return any(words in error.message for words in CLOSED)
-
-
-def _first_line(error: Error) -> str:
-    return error.message.partition("\n")[0]
+def _values(submission: Submission, recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = {**submission.inputs, "prompt": submission.prompt}
+    if submission.lora:
+        values["lora"] = submission.lora
+        if recipe.loras and recipe.loras.syntax:
+            known = {name: one.default for name, one in recipe.inputs.items()} | values
+            written = PLACEHOLDER.sub(lambda found: str(known.get(found[1], "")), recipe.loras.syntax)
+            values["prompt"] = f"{submission.prompt} {written}"
+    return values

@@ -53,21 +53,56 @@
     if (watch.source === "poster") return element.poster || "";
     return element.currentSrc || element.src || "";
   };
+  const words = (watch, element) => {
+    if (watch.source === "aria-valuenow") {
+      const now = element.getAttribute("aria-valuenow");
+      return now === null ? "" : `${now}/${element.getAttribute("aria-valuemax") || 100}`;
+    }
+    if (watch.source === "width") {
+      const whole = element.parentElement.getBoundingClientRect().width;
+      return whole ? `${((100 * element.getBoundingClientRect().width) / whole).toFixed(1)}%` : "";
+    }
+    return String(element.value || element.textContent || "");
+  };
+  // Patterns are Python's: what this language does not know is left to it.
+  const part = (pattern, text) => {
+    try {
+      return pattern ? (text.match(new RegExp(pattern)) || [""])[0] : text;
+    } catch (error) {
+      return text;
+    }
+  };
+  // Two looks at the same drawing have the same value; one that may not be read is new each time.
+  const drawing = (canvas) => {
+    try {
+      const data = canvas.toDataURL();
+      let sum = 0;
+      for (let i = 0; i < data.length; i++) sum = (Math.imul(sum, 31) + data.charCodeAt(i)) | 0;
+      return `canvas ${data.length} ${sum}`;
+    } catch (error) {
+      return `canvas ${performance.now()}`;
+    }
+  };
   const readers = {
+    // A person is asked for by a frame as well as by words.
+    sign(watch, element) {
+      if (!shown(element)) return null;
+      return { value: (element.textContent || "").trim().slice(0, 500) || element.src || element.tagName, element };
+    },
     picture(watch, element) {
-      if (watch.source === "canvas") return shown(element) ? { value: `canvas ${performance.now()}`, element } : null;
+      if (watch.source === "canvas") return shown(element) ? { value: drawing(element), element } : null;
       const value = address(watch, element);
       if (!value || !shown(element)) return null;
       if (element instanceof HTMLImageElement && !(element.complete && element.naturalWidth)) return null;
       return { value, element };
     },
     text(watch, element) {
-      const text = (element.value || element.textContent || "").trim();
+      const text = words(watch, element).trim();
       if (!text || !shown(element)) return null;
-      return { value: watch.pattern ? (text.match(new RegExp(watch.pattern)) || [""])[0] : text.slice(0, 500), element };
+      return { value: part(watch.pattern, text.slice(0, 500)), element };
     },
   };
-  const READ = { preview: readers.picture, done: readers.picture, progress: readers.text, error: readers.text, human: readers.text };
+  const READ = { preview: readers.picture, done: readers.picture, progress: readers.text, error: readers.text, human: readers.sign };
 
   const read = (kind) => {
     const watch = config.observe[kind];
@@ -107,11 +142,37 @@
 
   let run = 0;
   let last = {};
+  let wasBusy = false;
+  // A page that shows when it works has its result once it has worked and works no more.
+  const works = () => {
+    if (!config.observe.busy) return false;
+    const element = find(config.observe.busy);
+    const busy = Boolean(element) && shown(element);
+    wasBusy ||= busy;
+    return busy || !wasBusy;
+  };
+  let settling = 0;
+  // A drawing is shown before it is finished.
+  const settleMs = config.observe.done ? config.observe.done.settle_ms || (config.observe.done.source === "canvas" ? config.canvasSettleMs : 0) : 0;
+  // A page may take its last preview away a moment after it has ceased to work.
+  const settle = (value) => {
+    clearTimeout(settling);
+    settling = setTimeout(() => {
+      const sight = read("done");
+      if (sight && sight.value !== value) return settle(sight.value);
+      if (sight && !works()) look("done", true);
+      return undefined;
+    }, settleMs);
+  };
   const toldAt = { preview: 0, progress: 0 };
   const later = {};
-  const look = (kind) => {
+  const look = (kind, settled = false) => {
     const sight = read(kind);
     if (!sight || sight.value === last[kind] || !run) return;
+    if (kind === "done" && settleMs && !settled) {
+      settle(sight.value);
+      return;
+    }
     const wait = kind in toldAt ? toldAt[kind] + config.intervalMs - performance.now() : 0;
     if (wait > 0) {
       later[kind] ??= setTimeout(() => { later[kind] = null; look(kind); }, wait);
@@ -125,7 +186,8 @@
   const lookAround = () => {
     scheduled = false;
     // The end comes last, so that what led to it has been told.
-    for (const kind of ["human", "error", "progress", "preview", "done"]) look(kind);
+    for (const kind of ["human", "error", "progress", "preview"]) look(kind);
+    if (!works()) look("done");
   };
   const schedule = () => {
     if (scheduled || !run) return;
@@ -143,7 +205,8 @@
     // From now on changes are told; what is on the page already is not news.
     arm(number) {
       run = number;
-      last = Object.fromEntries(Object.keys(config.observe).map((kind) => [kind, (read(kind) || {}).value]));
+      wasBusy = false;
+      last = Object.fromEntries(Object.keys(READ).map((kind) => [kind, (read(kind) || {}).value]));
     },
     // The bytes behind a blob:, data: or same-origin address, as base64.
     async read(url) {

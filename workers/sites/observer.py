@@ -15,52 +15,68 @@ from typing import Any
 from playwright.async_api import BrowserContext, Page
 
 from schemas.jobs import Progress
-from schemas.sites import Observe
+from schemas.observing import Observe, Watch
+from workers.sites.sockets import Heard, SocketWatch
 
 SCRIPT = (Path(__file__).parent / "observer.js").read_text()
 BINDING = "__darkroomTell"
 INTERVAL_MS = 250
 CANVAS_POLL_MS = 500
+CANVAS_SETTLE_MS = 1000
 PREVIEW_WIDTH = 400
 BLOBS_KEPT = 16
 MOST_TOLD = 256
 LARGEST_MESSAGE = 2 * 1024 * 1024
 LONGEST_TEXT = 500
+TOLD = frozenset({"done", "preview", "progress", "error", "human"})
+STEPS = re.compile(r"(\d+)\s*/\s*(\d+)")
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something that appeared on the page: ``kind`` is a key of ``observe``; one of the others belongs to it."""
+    """Something that appeared on the page: ``kind`` is one of TOLD; one of the others belongs to it.
+
+    ``data`` is a picture, small enough for a preview if the page itself has shrunk it; ``urls`` are the addresses of
+    finished pictures, where the page's socket tells them.
+    """
 
     kind: str
     text: str = ""
     url: str = ""
     data: bytes = b""
+    urls: tuple[str, ...] = ()
 
 
 class Observer:
     """The sightings of one page, from ``arm`` on."""
 
-    def __init__(self, observe: Observe) -> None:
-        """``observe`` says what to look at."""
+    def __init__(self, observe: Observe, url: str) -> None:
+        """``observe`` says what to look at; ``url`` is the site's."""
         self._observe = observe
+        frames = {kind: watch.frames for kind, watch in _watches(observe).items() if watch.frames}
+        self._sockets = SocketWatch(frames, url, self._hear)
         self._told: asyncio.Queue[Sighting] = asyncio.Queue(MOST_TOLD)
         self._run = 0
 
     async def install(self, context: BrowserContext) -> None:
         """Put the observer into every page that the context opens from now on."""
-        watched = {kind: watch for kind, watch in asdict(self._observe).items() if watch}
+        watched = {kind: asdict(watch) for kind, watch in _watches(self._observe).items() if watch.selectors}
         config = {
             "observe": watched,
             "binding": BINDING,
             "intervalMs": INTERVAL_MS,
             "canvasPollMs": CANVAS_POLL_MS,
+            "canvasSettleMs": CANVAS_SETTLE_MS,
             "previewWidth": PREVIEW_WIDTH,
             "blobsKept": BLOBS_KEPT,
         }
         await context.expose_binding(BINDING, self._receive)
         await context.add_init_script(f"({_function()})({json.dumps(config)});")
+
+    def listen(self, page: Page) -> None:
+        """Hear the page's own sockets; before it opens any."""
+        self._sockets.listen(page)
 
     async def arm(self, page: Page) -> None:
         """Tell of changes from now on; what the page shows already is not news."""
@@ -71,24 +87,42 @@ class Observer:
         """The next sighting, as soon as there is one."""
         return await self._told.get()
 
-    def _receive(self, _source: Any, message: Any) -> None:
-        sighting = _checked(message, self._run)
-        if sighting is None:
+    def tell(self, sighting: Sighting) -> None:
+        """Let ``next`` know of something, if a run is under way."""
+        if not self._run:
             return
         if self._told.full():
             # A page that floods the channel loses its oldest news, not the worker its memory.
             self._told.get_nowait()
         self._told.put_nowait(sighting)
 
+    def _hear(self, kind: str, heard: Heard) -> None:
+        self.tell(Sighting(kind, heard.text[:LONGEST_TEXT], data=heard.data, urls=heard.urls))
+
+    def _receive(self, _source: Any, message: Any) -> None:
+        if sighting := _checked(message, self._run):
+            self.tell(sighting)
+
 
 def progress(text: str, pattern: str | None) -> Progress | None:
     """How far a text such as ``12/20`` or ``45%`` says the page is."""
-    found = re.search(pattern, text) if pattern else None
+    try:
+        return _measured(text, re.search(pattern, text) if pattern else STEPS.search(text))
+    except (TypeError, ValueError):
+        return None
+
+
+def _measured(text: str, found: "re.Match[str] | None") -> Progress | None:
     if found and len(found.groups()) >= 2:
         step, steps = int(found[1]), int(found[2])
         return Progress(round(100 * min(step, steps) / steps, 1), step, steps) if steps > 0 else None
     percent = found if found and found.groups() else PERCENT.search(text)
     return Progress(min(100.0, float(percent[1]))) if percent else None
+
+
+def _watches(observe: Observe) -> dict[str, Watch]:
+    watches = {kind: getattr(observe, kind) for kind in (*sorted(TOLD), "busy")}
+    return {kind: watch for kind, watch in watches.items() if watch}
 
 
 def _function() -> str:
@@ -99,7 +133,7 @@ def _checked(message: Any, run: int) -> Sighting | None:
     if not isinstance(message, dict) or message.get("run") != run:
         return None
     kind, text, url, data = (message.get(name, "") for name in ("kind", "text", "url", "data"))
-    if kind not in Observe.__dataclass_fields__ or not all(isinstance(part, str) for part in (text, url, data)):
+    if kind not in TOLD or not all(isinstance(part, str) for part in (text, url, data)):
         return None
     if len(url) + len(data) > LARGEST_MESSAGE:
         return None

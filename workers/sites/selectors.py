@@ -1,6 +1,6 @@
 """Owns the meaning of a recipe's selectors: from the Recorder's notation to Playwright's locators.
 
-Used by ``workers.sites.driver`` and ``workers.sites.catalogue``.
+Used by the other modules of ``workers.sites``.
 """
 
 import re
@@ -11,7 +11,7 @@ from playwright.async_api import Locator, Page
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import SiteChanged
-from schemas.sites import Selectors
+from schemas.observing import Selectors
 
 ARIA = re.compile(r'^aria/(?P<name>.*?)(?:\[role="(?P<role>[a-z]+)"\])?$')
 CLICKABLE_ROLES = ("button", "link", "tab", "checkbox", "menuitem")
@@ -22,7 +22,12 @@ class Match:
     """An element and the alternative that found it."""
 
     locator: Locator
-    selector: str
+    chain: tuple[str, ...]
+
+    @property
+    def selector(self) -> str:
+        """The alternative in one line."""
+        return written(self.chain)
 
 
 def locate(root: Page | Locator, chain: tuple[str, ...]) -> Locator:
@@ -34,30 +39,55 @@ def locate(root: Page | Locator, chain: tuple[str, ...]) -> Locator:
     return found
 
 
-async def find(root: Page | Locator, selectors: Selectors, *, timeout_ms: int, visible: bool = True) -> Match:
-    """The first alternative that is on the page, waiting for any of them.
+class Finder:
+    """Finds elements by a recipe's selectors, and remembers which alternative it was each time."""
 
-    Raises:
-        SiteChanged: none of them appeared in time.
-    """
-    if match := await present(root, selectors):
-        return match
-    anyone = reduce(lambda one, other: one.or_(other), (locate(root, chain) for chain in selectors))
-    try:
-        await anyone.first.wait_for(state="visible" if visible else "attached", timeout=timeout_ms)
-    except PlaywrightTimeout as error:
-        tried = ", ".join(" > ".join(chain) for chain in selectors)
-        raise SiteChanged(f"Nothing on the page matches {tried}.", selectors=tried) from error
-    return await present(root, selectors) or Match(anyone.first, " > ".join(selectors[0]))
+    def __init__(self) -> None:
+        """Nothing is found yet."""
+        self.matched: dict[str, str] = {}
+
+    async def find(self, root: Page | Locator, selectors: Selectors, *, timeout_ms: int, visible: bool = True) -> Match:
+        """The first alternative that is on the page, waiting for any of them.
+
+        Raises:
+            SiteChanged: none of them appeared in time.
+        """
+        if match := await self.present(root, selectors, visible=visible):
+            return match
+        anyone = reduce(lambda one, other: one.or_(other), (locate(root, chain) for chain in selectors))
+        if visible:
+            anyone = anyone.filter(visible=True)
+        try:
+            await anyone.first.wait_for(state="visible" if visible else "attached", timeout=timeout_ms)
+        except PlaywrightTimeout as error:
+            tried = [written(chain) for chain in selectors]
+            raise SiteChanged(f"Nothing on the page matches {', '.join(tried)}.", selectors=tried) from error
+        return await self.present(root, selectors, visible=visible) or Match(anyone.first, selectors[0])
+
+    async def present(self, root: Page | Locator, selectors: Selectors, *, visible: bool = False) -> Match | None:
+        """The first alternative that is on the page now; one that can be seen, if it must be ``visible``."""
+        for chain in selectors:
+            locator = locate(root, chain)
+            if visible:
+                locator = locator.filter(visible=True)
+            if await locator.count():
+                self.matched[written(selectors[0])] = written(chain)
+                return Match(locator.first, chain)
+        return None
+
+    async def every(self, root: Page | Locator, selectors: Selectors, most: int) -> list[Locator]:
+        """All elements of the first alternative that is on the page now, at most so many."""
+        for chain in selectors:
+            found = await locate(root, chain).all()
+            if found:
+                self.matched[written(selectors[0])] = written(chain)
+                return found[:most]
+        return []
 
 
-async def present(root: Page | Locator, selectors: Selectors) -> Match | None:
-    """The first alternative that is on the page now."""
-    for chain in selectors:
-        locator = locate(root, chain)
-        if await locator.count():
-            return Match(locator.first, " > ".join(chain))
-    return None
+def written(chain: tuple[str, ...]) -> str:
+    """A chain of selectors as one line."""
+    return " > ".join(chain)
 
 
 def _one(root: Page | Locator, selector: str) -> Locator:

@@ -1,4 +1,4 @@
-"""Owns a Darkroom of a bench's own: only the processes that the bench needs, on loopback, gone at the end."""
+"""Owns a Darkroom of a bench's or the chaos' own: only the processes it needs, on loopback, gone at the end."""
 
 import os
 import tempfile
@@ -17,6 +17,7 @@ from ops.database import migrate
 from ops.embedded import SOCKET_NAME, server_command
 from ops.logging import configure_logging
 from ops.processes import front_command
+from ops.relay import Relay
 from ops.settings import ROOT, Settings, load_settings
 from ops.supervisor import Program, Supervisor
 from ops.up import free_port
@@ -24,6 +25,7 @@ from stores import Stores, open_stores
 
 KEY = "b" * 64
 START_TIMEOUT_S = 60.0
+RESTART_WITHIN_S = 2.0
 POLL_INTERVAL_S = 0.02
 MANY = "1000000"
 
@@ -35,15 +37,16 @@ class Stack:
     settings: Settings
     stores: Stores
     supervisor: Supervisor
+    relay: Relay | None = None
 
     @property
     def redis(self) -> Redis:
         """The connection to its Redis."""
         return self.stores.redis
 
-    def client(self) -> httpx.Client:
-        """A client with the owner's key."""
-        return httpx.Client(base_url=self.settings.public_url, headers={"x-api-key": KEY}, timeout=60, trust_env=False)
+    def client(self, key: str = KEY) -> httpx.Client:
+        """A client, with the owner's key unless another is given."""
+        return httpx.Client(base_url=self.settings.public_url, headers={"x-api-key": key}, timeout=60, trust_env=False)
 
     def memory_bytes(self, name: str) -> int:
         """What a program and everything below it hold, shared pages counted in part."""
@@ -51,29 +54,48 @@ class Stack:
 
 
 @contextmanager
-def stack(*roles: str, **environment: str) -> Iterator[Stack]:
-    """A Darkroom of ``roles`` (``web``, ``worker``, ``courier``, ``clock``, ``empty``), ready."""
+def stack(*roles: str, relayed: bool = False, **environment: str) -> Iterator[Stack]:
+    """A Darkroom of ``roles`` (``web``, ``worker``, ``courier``, ``clock``, ``empty``), ready.
+
+    Several of a kind are told apart by a number, as ``worker.2``. When ``relayed`` all connections to Redis go through
+    a relay, which can drop them.
+    """
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="dr-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _relay(Path(name), relayed) as relay:
         folder = Path(name)
-        os.environ.update(_environment(folder, environment))
+        through = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
+        os.environ.update(_environment(folder, through | environment))
         settings = load_settings()
         configure_logging("bench", level="error")
-        supervisor = Supervisor(os.environ)
+        supervisor = Supervisor(os.environ, longest_delay_s=RESTART_WITHIN_S)
         stores = open_stores(settings)
         try:
             supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), last=True))
             wait_until(lambda: _answers(stores.redis))
             migrate(settings.database_url)
             for role in roles:
-                supervisor.start(Program(role, _command(role, settings)))
-            wait_until(lambda: _ready(roles, settings, stores))
-            yield Stack(settings, stores, supervisor)
+                supervisor.start(Program(role, _command(role.partition(".")[0], settings)))
+            kinds = [role.partition(".")[0] for role in roles]
+            wait_until(lambda: _ready(kinds, settings, stores))
+            yield Stack(settings, stores, supervisor, relay)
         finally:
             supervisor.stop()
             stores.close()
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextmanager
+def _relay(folder: Path, wanted: bool) -> Iterator[Relay | None]:
+    if not wanted:
+        yield None
+        return
+    relay = Relay(folder / SOCKET_NAME)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        relay.stop()
 
 
 def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
@@ -98,8 +120,8 @@ def _command(role: str, settings: Settings) -> list[str]:
     return [front_command(settings, "")[0], "-m", "workers.boot", role]
 
 
-def _ready(roles: tuple[str, ...], settings: Settings, stores: Stores) -> bool:
-    if "worker" in roles and not any(worker.ready for worker in stores.fleet.alive()):
+def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
+    if sum(worker.ready for worker in stores.fleet.alive()) < roles.count("worker"):
         return False
     if not {"web", "empty"} & set(roles):
         return True
@@ -125,8 +147,15 @@ def wait_until(look: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> 
     deadline = time.monotonic() + timeout_s
     while not look():
         if time.monotonic() > deadline:
-            raise TimeoutError("the bench's own Darkroom was not ready in time")
+            raise TimeoutError("this Darkroom of our own was not ready in time")
         time.sleep(POLL_INTERVAL_S)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process and all below it."""
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
+        process.kill()
 
 
 def tree_memory_bytes(pid: int) -> int:

@@ -1,0 +1,151 @@
+"""Owns the judgement of the chaos: what became of every wish, what was left behind, how fast it recovered.
+
+Called by ``ops.chaos.command`` once everything is quiet.
+"""
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import cast
+
+import click
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from ops.bench.report import percentile
+from ops.chaos import pictures
+from ops.chaos.callers import Wish
+from ops.stack import Stack
+from schemas.errors import Gone, NotFound
+from schemas.jobs import Job
+from schemas.lifecycle import JobState
+
+MARK = "DARKROOM_CHAOS"
+TERMINAL = (b"completed", b"failed")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the chaos found. All of ``lost`` to ``left`` must be 0."""
+
+    submitted: int = 0
+    accepted: int = 0
+    completed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    ended_twice: int = 0
+    doubled: int = 0
+    wrong_picture: int = 0
+    stuck: int = 0
+    slots_leaked: int = 0
+    processes_left: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost, doubled, mixed up or left behind."""
+        return not any(
+            (
+                self.lost,
+                self.ended_twice,
+                self.doubled,
+                self.wrong_picture,
+                self.stuck,
+                self.slots_leaked,
+                self.processes_left,
+            )
+        )
+
+    def judge_jobs(self, stack: Stack, wishes: list[Wish]) -> None:
+        """Look at every job that was accepted."""
+        self.submitted = len(wishes)
+        for wish in wishes:
+            if wish.job_id:
+                self.accepted += 1
+                self._judge_job(stack, wish.job_id, wish.nonce)
+        for owner in {wish.owner for wish in wishes}:
+            promised = sum(1 for wish in wishes if wish.owner == owner and wish.job_id)
+            unanswered = sum(1 for wish in wishes if wish.owner == owner and not wish.job_id)
+            made = int(stack.redis.zcard(f"dr:jobs:{owner}"))
+            self.doubled += max(0, made - promised - unanswered)
+
+    def _judge_job(self, stack: Stack, job_id: str, nonce: int) -> None:
+        try:
+            job = stack.stores.jobs.get(job_id)
+        except (NotFound, Gone):
+            self.lost += 1
+            self.notes.append(f"{job_id} is lost")
+            return
+        log = cast(list[tuple[bytes, dict[bytes, bytes]]], stack.redis.xrange(f"dr:{{{job_id}}}:events"))
+        times = sum(entry[b"type"] in TERMINAL for _, entry in log)
+        if times > 1:
+            self.ended_twice += 1
+            self.notes.append(f"{job_id} ended {times} times")
+        if not job.state.final:
+            self.stuck += 1
+            self.notes.append(f"{job_id} is still {job.state}")
+        elif job.state is JobState.FAILED:
+            self._judge_failure(job)
+        else:
+            self.completed += 1
+            self._judge_pictures(stack, job_id, nonce)
+
+    def _judge_failure(self, job: Job) -> None:
+        if job.error:
+            self.failed[job.error.code] += 1
+
+    def _judge_pictures(self, stack: Stack, job_id: str, nonce: int) -> None:
+        results = stack.stores.results
+        carried = [pictures.read(data or b"") for data in (results.original(job_id), results.converted(job_id, "jpg"))]
+        if [one and one[0] for one in carried] != [nonce, nonce]:
+            self.wrong_picture += 1
+            self.notes.append(f"{job_id} should carry {nonce}, and carries {carried}")
+
+    def judge_slots(self, stack: Stack) -> None:
+        """Look for what nobody holds any more and is held nevertheless."""
+        for worker in stack.stores.fleet.alive():
+            self.slots_leaked += worker.jobs + worker.contexts
+        for key in ("dr:leases", "dr:due", *stack.redis.keys("dr:leases:*"), *stack.redis.keys("dr:turns:*")):
+            self.slots_leaked += int(stack.redis.zcard(key))
+        if self.slots_leaked:
+            self.notes.append(f"workers at the end: {stack.stores.fleet.alive()}")
+
+    def judge_processes(self, token: str) -> None:
+        """Look for processes of this chaos that still run."""
+        left = processes_of(token)
+        self.processes_left = len(left)
+        self.notes += [f"still runs: {process}" for process in left]
+
+
+def processes_of(token: str) -> list[psutil.Process]:
+    """Every process that was started with this chaos' token in its environment, but this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            marked = process.environ().get(MARK) == token and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, OSError):
+            continue
+        if marked and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def show(verdict: Verdict, faults: Counter[str], recoveries_s: list[float], seed: int, minutes: float) -> None:
+    """Print the verdict as a table and as JSON."""
+    table = Table("", "", title=f"chaos, {minutes:g} min, seed {seed}")
+    figures = asdict(verdict) | {"failed": dict(verdict.failed)}
+    notes = figures.pop("notes")
+    for name, value in figures.items():
+        shown = ", ".join(f"{code} {times}" for code, times in value.items()) if name == "failed" else str(value)
+        table.add_row(name.replace("_", " "), shown or "0")
+    recovery = {f"p{percent}": percentile(recoveries_s, percent) for percent in (50, 95, 100)} if recoveries_s else {}
+    table.add_row("recoveries", str(len(recoveries_s)))
+    table.add_row("recovery, p50 / p95 / max", " / ".join(f"{value:.1f} s" for value in recovery.values()))
+    table.add_row("faults", ", ".join(f"{name} {times}" for name, times in faults.most_common()))
+    Console(width=120).print(table)
+    for note in notes[:20]:
+        click.echo(note)
+    found = figures | {"recoveries": len(recoveries_s), "recovery_s": recovery, "faults": dict(faults)}
+    click.echo(json.dumps({"chaos": found, "minutes": minutes, "seed": seed, "good": verdict.good}))

@@ -1,0 +1,78 @@
+-- What reads. Put before every script by stores/scripts.py, after FIELDS, the hash's field names from stores/records.py.
+--
+-- dr:{id}:job      hash   the job; the truth
+-- dr:{id}:events   stream its log; the entry id is SEQ-0
+-- dr:{id}:preview, dr:{id}:image (further ones image.2, image.3, ...), dr:{id}:image.FORMAT, dr:{id}:failure, dr:{id}:trace   bytes
+-- dr:{id}:gone     marks that the job once was, long after the rest has expired
+-- dr:open          zset   unfinished jobs by submission time
+-- dr:open:OWNER    zset   the same, of one owner
+-- dr:jobs:OWNER    zset   all jobs of one owner by submission time
+-- dr:ready:SITE|OWNER  zset  jobs that may be claimed, in the order of their claims
+-- dr:turns:SITE    zset   owners of such jobs by their turn     dr:turn   the newest turn
+-- dr:due           zset   queued jobs that may be claimed only from that time on
+-- dr:leases        zset   running jobs by the end of their lease     dr:leases:SITE   the same, of one site
+-- dr:sites         set    sites that have had a job
+-- dr:site:SITE     hash   nextAt, runMs, and the circuit: failures, openedAt, retryAt, delay, canary, code, error
+-- dr:started:SITE:DAY  jobs started that day (UTC, days since 1970)
+-- dr:slots         jobs that the living workers can have in hand together
+-- dr:claim:TOKEN   job that a claim got, should its answer get lost
+-- dr:idem:OWNER:KEY   job of an idempotency key, and its body's digest
+-- dr:usage:OWNER:DAY  pictures accepted that day
+-- dr:counts        hash   SITE|STATE -> open jobs now
+-- dr:ended         hash   SITE|STATE|CODE -> jobs ended so far
+-- dr:histogram:NAME   hash   bucket -> observations, plus sum
+-- dr:matched:SITE   hash   place of the recipe -> alternative that found it in the last good run
+-- dr:drift:SITE     list   changes of these, the newest first      dr:canary:SITE   hash   job, outcome
+-- dr:changes       channel: "ID SEQ" after each event      dr:cancels  channel: ID
+
+local function key(id, part) return 'dr:{' .. id .. '}:' .. part end
+
+local function get(id, name) return redis.call('HGET', key(id, 'job'), name) end
+
+local function final(state) return state == 'COMPLETED' or state == 'FAILED' end
+
+local function running(state) return state == 'STARTING' or state == 'PENDING' end
+
+local function ready_key(site, owner) return 'dr:ready:' .. site .. '|' .. owner end
+
+local function sites() return redis.call('SMEMBERS', 'dr:sites') end
+
+-- Where a job stands among its owner's: by priority, then by age; one that was taken back stands before all.
+local function rank(id, first)
+  local about = redis.call('HMGET', key(id, 'job'), 'priority', 'startTime')
+  local age = tonumber(about[2])
+  return string.format('%.0f', first and age - 1e15 or age - tonumber(about[1] or 0) * 1e13)
+end
+
+-- How many jobs are claimed before this one if every site but those with an open circuit goes on as it does.
+local function ahead(id, own, owner)
+  local place = redis.call('ZSCORE', ready_key(own, owner), id) or rank(id)
+  local turn = tonumber(redis.call('ZSCORE', 'dr:turns:' .. own, owner) or 'inf')
+  local mine, others = 0, {}
+  for _, site in ipairs(sites()) do
+    if site == own or redis.call('HEXISTS', 'dr:site:' .. site, 'retryAt') == 0 then
+      mine = mine + redis.call('ZCOUNT', ready_key(site, owner), '-inf', '(' .. place)
+      local turns = redis.call('ZRANGE', 'dr:turns:' .. site, 0, -1, 'WITHSCORES')
+      for i = 1, #turns, 2 do
+        if turns[i] ~= owner then
+          local other = others[turns[i]] or {waiting = 0, turn = tonumber(turns[i + 1])}
+          other.waiting = other.waiting + redis.call('ZCARD', ready_key(site, turns[i]))
+          others[turns[i]] = other
+        end
+      end
+    end
+  end
+  local before = mine
+  for _, other in pairs(others) do
+    before = before + math.min(other.waiting, mine + (other.turn < turn and 1 or 0))
+  end
+  return before
+end
+
+-- What an unfinished job has before it: how many jobs are claimed before it (false unless it waits), runMs, retryAt and
+-- error of its site, how many jobs run, how many could run.
+local function outlook(id, state, site_name, owner)
+  local site = redis.call('HMGET', 'dr:site:' .. site_name, 'runMs', 'retryAt', 'error')
+  local before = state == 'QUEUED' and ahead(id, site_name, owner)
+  return {before, site[1], site[2], site[3], redis.call('ZCARD', 'dr:leases'), redis.call('GET', 'dr:slots')}
+end

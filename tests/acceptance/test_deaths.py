@@ -1,0 +1,312 @@
+"""Processes that die, stop or are sent away at the worst moments, and the jobs that they had in hand."""
+
+import itertools
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from redis import Redis
+
+from ops.chaos import pictures, site
+from ops.embedded import SOCKET_NAME
+from ops.redis import connect
+from ops.stack import Stack, kill_tree, stack
+from schemas.jobs import Job
+from schemas.lifecycle import JobState
+from stores.scripts import Scripts
+from tests.conftest import eventually
+
+RECOVERY_S = 40
+ROLES = ("web", "clock", "courier")
+
+
+@contextmanager
+def darkroom(
+    *workers: str, manners: site.Manners | None = None, at_once: int = 0, pause_s: float = 0.0, **environment: str
+) -> Iterator[Stack]:
+    """A whole Darkroom of real processes on the hostile site, every connection to Redis through a relay."""
+    with site.serving(manners or site.Manners(1.0, 1.5)) as address, tempfile.TemporaryDirectory(prefix="dr-") as name:
+        (Path(name) / "hostile.toml").write_text(site.recipe(address, at_once=at_once, pause_s=pause_s))
+        ours = {"SITE": "hostile", "RECIPES_DIR": name, "WORKER_CONCURRENCY": "2", "LOG_LEVEL": "error"}
+        with stack(*ROLES, *workers, relayed=True, **(ours | environment)) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def one_worker() -> Iterator[Stack]:
+    """With a single worker, which is started again when it dies."""
+    with darkroom("worker") as running:
+        yield running
+
+
+def mended(running: Stack, look: Callable[[], Any], within_s: float = RECOVERY_S) -> Any:
+    """What ``look`` says once it is true; what dies meanwhile is started again."""
+
+    def mend_and_look() -> Any:
+        running.supervisor.mend()
+        return look()
+
+    return eventually(mend_and_look, within_s=within_s)
+
+
+def submit(running: Stack, **more: Any) -> tuple[str, int]:
+    """A new job and the number that its picture must carry."""
+    nonce = secrets.randbits(32)
+    body = {"prompt": "a lighthouse at dusk", "inputs": {"seed": nonce}, **more}
+    with running.client() as client:
+        return str(client.post("/api/v1/jobs", json=body).json()["id"]), nonce
+
+
+def ended(running: Stack, job_id: str) -> Job:
+    """The job once it has ended, well or not."""
+
+    def look() -> Job | None:
+        job = running.stores.jobs.get(job_id)
+        return job if job.state.final else None
+
+    found: Job = mended(running, look)
+    return found
+
+
+def kinds(running: Stack, job_id: str) -> list[str]:
+    """The types of the job's events, in order."""
+    log: Any = running.redis.xrange(f"dr:{{{job_id}}}:events")
+    return [entry[b"type"].decode() for _, entry in log]
+
+
+def assert_whole(running: Stack, job_id: str, nonce: int) -> Job:
+    """The job has its own picture and exactly one end."""
+    job = ended(running, job_id)
+    assert job.state is JobState.COMPLETED, job.error
+    carried = pictures.read(running.stores.results.original(job_id) or b"")
+    assert carried
+    assert carried[0] == nonce
+    assert [kind for kind in kinds(running, job_id) if kind in ("completed", "failed")] == ["completed"]
+    return job
+
+
+class Trap:
+    """Kills a process when it sends a certain command, which is then not executed unless it ``passes``."""
+
+    def __init__(
+        self,
+        running: Stack,
+        name: str,
+        words: bytes,
+        *,
+        when: Callable[[], bool] = lambda: True,
+        passes: bool = False,
+    ) -> None:
+        self.words = words
+        self.passes = passes
+        self.when = when
+        self.pid = running.supervisor.pid(name)
+        self.sprung = False
+        assert running.relay
+        self.relay = running.relay
+        self.relay.look = self.look
+
+    def look(self, data: bytes) -> bool:
+        """Spring once."""
+        if self.sprung or self.words not in data or not self.when():
+            return False
+        self.sprung = True
+        kill_tree(self.pid)
+        return not self.passes
+
+
+def script(running: Stack, name: str) -> bytes:
+    """How a script is called on the wire."""
+    return Scripts(running.redis).sha(name).encode()
+
+
+def wait_for_the_worker(running: Stack) -> None:
+    """Until exactly the one that runs now is known."""
+    pid = running.supervisor.pid("worker")
+    mended(running, lambda: any(f":{pid}:" in one.id and one.ready for one in running.stores.fleet.alive()))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "claim",  # claimed, and nothing else
+        "accept",  # the page is open and has taken the prompt
+        "note",  # pending
+        "complete",  # the picture is stored, the job not finished
+    ],
+)
+def test_a_worker_killed_at_each_transition_loses_nothing(one_worker: Stack, moment: str) -> None:
+    """The next attempt ends the job, once, with its own picture."""
+    wait_for_the_worker(one_worker)
+    # The server knows the script from now on: its first call would only be told that it does not.
+    assert one_worker.stores.attempts.claim("nobody") is None
+    with connect(f"unix://{one_worker.settings.data_dir / SOCKET_NAME}?db=0") as direct:
+
+        def job_is_there() -> bool:
+            return bool(direct.zcard("dr:open"))
+
+        words = script(one_worker, moment)
+        trap = Trap(one_worker, "worker", words, when=job_is_there, passes=moment == "claim")
+        job_id, nonce = submit(one_worker)
+        eventually(lambda: trap.sprung)
+    job = assert_whole(one_worker, job_id, nonce)
+    assert job.attempt == 2
+    assert "retried" in kinds(one_worker, job_id)
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_killed_before_its_acknowledgement_does_nothing_twice(one_worker: Stack) -> None:
+    """The job has ended; the message that comes back finds nothing to do."""
+    wait_for_the_worker(one_worker)
+    with connect(f"unix://{one_worker.settings.data_dir / SOCKET_NAME}?db=0") as direct:
+        before = ended_so_far(direct)
+        # Other messages are acknowledged too: the trap is for the one whose job has just ended.
+        trap = Trap(
+            one_worker,
+            "worker",
+            b"$3\r\nack\r\n",
+            when=lambda: ended_so_far(direct) > before,
+        )
+        job_id, nonce = submit(one_worker)
+        eventually(lambda: trap.sprung)
+    job = assert_whole(one_worker, job_id, nonce)
+    assert job.attempt == 1
+
+    queue = one_worker.stores.queue
+    wait_for_the_worker(one_worker)
+    mended(one_worker, lambda: not queue.client.exists(f"{queue.list_of_tickets}.msgs"))
+    assert one_worker.stores.jobs.get(job_id) == job
+
+
+def ended_so_far(direct: Redis) -> int:
+    """How many jobs have ended, asked without the relay."""
+    counts: Any = direct.hvals("dr:ended")
+    return sum(int(number) for number in counts)
+
+
+@pytest.mark.timeout(180)
+def test_a_front_killed_between_record_and_ticket_loses_nothing(one_worker: Stack) -> None:
+    """The client has no answer, and the job is made nevertheless; sent again with its key it is the same job."""
+    wait_for_the_worker(one_worker)
+    trap = Trap(one_worker, "web", b"$7\r\nenqueue\r\n")
+    nonce = secrets.randbits(32)
+    body = {"prompt": "a lighthouse at dusk", "inputs": {"seed": nonce}}
+    with one_worker.client() as client:
+        headers = {"Idempotency-Key": f"key-{nonce}"}
+
+        def answer() -> Any:
+            try:
+                return client.post("/api/v1/jobs", json=body, headers=headers)
+            except httpx.HTTPError:
+                return None
+
+        assert answer() is None
+        assert trap.sprung
+        again = mended(one_worker, answer)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert_whole(one_worker, again.json()["id"], nonce)
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Stack]:
+    """With two workers."""
+    with darkroom("worker.1", "worker.2", DRAIN_GRACE_S="20") as running:
+        yield running
+
+
+def holder(running: Stack, job_id: str) -> psutil.Process:
+    """The process that holds the job."""
+    owner = running.stores.upkeep.lease_owner(job_id)
+    assert owner
+    return psutil.Process(int(owner.split(":")[-2]))
+
+
+@pytest.mark.timeout(180)
+def test_a_paused_worker_writes_nothing_after_it_lost_its_lease(two_workers: Stack) -> None:
+    """Another ends the job; when the first goes on nothing changes, and its context is closed."""
+    job_id, nonce = submit(two_workers)
+    eventually(lambda: running_state(two_workers, job_id) is JobState.PENDING)
+    paused = holder(two_workers, job_id)
+    paused.suspend()
+    try:
+        job = assert_whole(two_workers, job_id, nonce)
+        assert job.attempt == 2
+        before = (two_workers.redis.hgetall(f"dr:{{{job_id}}}:job"), kinds(two_workers, job_id))
+    finally:
+        paused.resume()
+
+    def idle_again() -> bool:
+        alive = {one.id.split(":")[-2]: one for one in two_workers.stores.fleet.alive()}
+        status = alive.get(str(paused.pid))
+        return status is not None and status.jobs == status.contexts == 0
+
+    eventually(idle_again)
+    assert (two_workers.redis.hgetall(f"dr:{{{job_id}}}:job"), kinds(two_workers, job_id)) == before
+    assert pictures.read(two_workers.stores.results.original(job_id) or b"") is not None
+
+
+def running_state(running: Stack, job_id: str) -> JobState:
+    """Where the job is."""
+    return running.stores.jobs.get(job_id).state
+
+
+@pytest.mark.timeout(240)
+def test_a_rolling_restart_under_load_loses_and_delays_nothing(two_workers: Stack) -> None:
+    """Workers that are sent away finish what they have; what waits goes to the other; no delivery is wasted."""
+    wishes = [submit(two_workers) for _ in range(24)]
+    for name in ("worker.1", "worker.2"):
+        eventually(two_workers.stores.upkeep.running)
+        restart(two_workers, name)
+
+    for job_id, nonce in wishes:
+        job = assert_whole(two_workers, job_id, nonce)
+        assert (job.attempt, job.deliveries) == (1, 1)
+
+
+def restart(running: Stack, name: str) -> None:
+    """Send a worker away in good order, and wait until its successor is ready."""
+    old = running.supervisor.pid(name)
+    os.kill(old, signal.SIGTERM)
+    mended(running, lambda: running.supervisor.pid(name) != old)
+    pid = running.supervisor.pid(name)
+    mended(running, lambda: any(f":{pid}:" in one.id and one.ready for one in running.stores.fleet.alive()))
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_out_of_grace_gives_its_job_back_uncounted() -> None:
+    """The job waits again at the head of the line, as if it had never been delivered, and is done by the next."""
+    with darkroom("worker", manners=site.Manners(6.0, 6.0), DRAIN_GRACE_S="1") as running:
+        first, nonce = submit(running)
+        second, _ = submit(running, priority=10)
+        eventually(lambda: running_state(running, first) is JobState.PENDING)
+        third, _ = submit(running, priority=10)
+        os.kill(running.supervisor.pid("worker"), signal.SIGTERM)
+        eventually(lambda: not running.stores.upkeep.running())
+        job, outlook = running.stores.jobs.look(first)
+
+        assert (job.state, job.deliveries, outlook.position in (1, 2)) == (JobState.QUEUED, 0, True)
+        assert running.stores.jobs.look(third)[1].position == 3
+        assert assert_whole(running, first, nonce).attempt == 2
+        assert ended(running, second).state is JobState.COMPLETED
+
+
+@pytest.mark.timeout(180)
+def test_a_sites_limits_hold_over_all_workers() -> None:
+    """Two workers with four slots: never two jobs at once, never two starts within the pause."""
+    with darkroom("worker.1", "worker.2", manners=site.Manners(0.3, 0.6), at_once=1, pause_s=1.0) as running:
+        wishes = [submit(running) for _ in range(6)]
+        jobs = sorted((assert_whole(running, *wish) for wish in wishes), key=lambda job: job.started_at or 0)
+
+    starts = [job.started_at or 0 for job in jobs]
+    ends = [job.finished_at or 0 for job in jobs]
+    assert all(later - earlier >= 1000 for earlier, later in itertools.pairwise(starts))
+    assert all(start >= end for start, end in zip(starts[1:], ends, strict=False))

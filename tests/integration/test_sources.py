@@ -1,0 +1,84 @@
+"""Where pages show their pictures and their progress, besides an image and a text, in a real browser."""
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.async_api import BrowserContext
+
+from schemas.jobs import Picture, Progress, Submission
+from schemas.observing import Observe, Watch
+from schemas.sites import Capture, Recipe, Step
+from tests.fake_site import RESULT_SIZE, recipe, result_bytes, serving
+from tests.sites.conftest import in_browser
+from workers.sites.driver import Driver
+
+SHOWN = Watch((("#result",),), "src")
+
+
+def attempt(recipe: Recipe, seen: list[Progress | bytes] | None = None) -> list[Picture]:
+    """One attempt, from open to collect."""
+
+    async def work(context: BrowserContext) -> list[Picture]:
+        driver = Driver(context, recipe)
+        await driver.open(Submission("fake", "a harbour"))
+        await driver.submit()
+        async for shown in driver.watch():
+            if seen is not None:
+                seen.append(shown)
+        return await driver.collect()
+
+    return in_browser(work)
+
+
+def pixels(data: bytes) -> bytes:
+    """What a picture shows, however it is written."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("way", "watch", "exact"),
+    [
+        ("canvas", Watch((("#canvas",),), "canvas"), False),
+        ("background", Watch((("#background",),), "background-image"), True),
+        ("poster", Watch((("#video",),), "poster"), True),
+    ],
+)
+def test_pictures_are_found_wherever_a_page_shows_them(way: str, watch: Watch, exact: bool) -> None:
+    """A canvas pixel for pixel, everything else byte for byte; nothing from the screen."""
+    with serving() as address:
+        [picture] = attempt(recipe(address, way, observe=Observe(done=watch)))
+
+    assert (*RESULT_SIZE, False) == (picture.width, picture.height, picture.lossy)
+    assert pixels(result_bytes()) == pixels(picture.data)
+    assert not exact or result_bytes() == picture.data
+
+
+def test_a_file_that_the_page_hands_out_is_the_picture() -> None:
+    """The page shows a small one and has the real one behind a link."""
+    save = (Step("click", (("#download",),)),)
+    with serving() as address:
+        [picture] = attempt(recipe(address, "download", capture=Capture("download", steps=save)))
+
+    assert result_bytes() == picture.data
+
+
+def test_several_pictures_come_in_the_pages_order() -> None:
+    """Each is its own; the same address twice would be one."""
+    observe = Observe(done=Watch((("#gallery img",),), "src", settle_ms=400))
+    with serving() as address:
+        pictures = attempt(recipe(address, "several", observe=observe, capture=Capture(many=True)))
+
+    assert [RESULT_SIZE, (8, 8), RESULT_SIZE] == [(picture.width, picture.height) for picture in pictures]
+
+
+@pytest.mark.parametrize("progress", [Watch((("#meter",),), "aria-valuenow"), Watch((("#bar",),), "width")])
+def test_progress_is_read_from_meters_and_bars(progress: Watch) -> None:
+    """By the number for screen readers, or by how long the bar is."""
+    seen: list[Any] = []
+    with serving() as address:
+        attempt(recipe(address, "measures", observe=Observe(done=SHOWN, progress=progress)), seen)
+
+    assert [25.0, 50.0, 100.0] == [one.percentage for one in seen if isinstance(one, Progress)]

@@ -1,0 +1,32 @@
+"""Owns the explanation of a page that has changed: what is on it now that looks most like what was looked for.
+
+Used by ``workers.sites.driver`` when no alternative of a step matches.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Error, Page
+
+from workers.sites.evidence import redact
+
+SCRIPT = (Path(__file__).parent / "explain.js").read_text()
+MOST = 3
+LONGEST = 300
+TIMEOUT_S = 3.0
+
+
+async def nearest(page: Page, selectors: Sequence[str]) -> list[dict[str, Any]]:
+    """The elements most like ``selectors``, best first: ``selector`` that would match it, ``html``, ``text``."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            found: list[dict[str, Any]] = await page.evaluate(f"({_function()})", [list(selectors), MOST])
+    except (Error, TimeoutError):
+        return []
+    return [{key: redact(str(value)[:LONGEST]) for key, value in one.items()} for one in found[:MOST]]
+
+
+def _function() -> str:
+    return SCRIPT[SCRIPT.index("([wanted") :].rstrip().rstrip(";")

@@ -1,0 +1,56 @@
+"""Owns the reading and taking of a page's options: those of a select, and those of a list that opens below a field.
+
+Used by ``workers.sites.steps`` and ``workers.sites.driver``.
+"""
+
+from playwright.async_api import Locator
+
+from schemas.errors import ChoiceNotFound
+from schemas.observing import Selectors
+from workers.sites.selectors import Finder, locate
+
+LISTED: Selectors = (("[role=option]",), ("[role=listbox] li",))
+OPTION_TIMEOUT_MS = 5_000
+MOST_OPTIONS = 2000
+MOST_OFFERED = 20
+# Some lists put a check mark into the text of the chosen option; the label is what people see.
+NAMES = """(options, most) => options.slice(0, most).map((option) =>
+  (option.getAttribute("aria-label") || option.label || option.textContent || "").trim().slice(0, 200))"""
+VALUES = "options => options.map((option) => option.value)"
+
+
+async def names_of(options: Locator) -> list[str]:
+    """What the options are called, in their order."""
+    names: list[str] = await options.evaluate_all(NAMES, MOST_OPTIONS)
+    return names
+
+
+async def select(field: Locator, value: str, timeout_ms: int) -> None:
+    """Take an option of a select by its name or value; raises ChoiceNotFound if there is none."""
+    options = field.locator("option")
+    offered = await names_of(options)
+    values: list[str] = await options.evaluate_all(VALUES)
+    if value not in offered and value not in values:
+        raise _not_offered(value, offered)
+    await field.select_option(value, timeout=timeout_ms)
+
+
+async def choose(finder: Finder, field: Locator, value: str, timeout_ms: int) -> None:
+    """Take an option of the list that opens when ``field`` is clicked; raises ChoiceNotFound if there is none."""
+    await field.click(timeout=timeout_ms)
+    match = await finder.find(field.page, LISTED, timeout_ms=OPTION_TIMEOUT_MS)
+    options = locate(field.page, match.chain)
+    offered = await names_of(options)
+    if value not in offered:
+        # A long list shows only some of its options until one types.
+        await field.fill(value, timeout=timeout_ms)
+        narrowed = await names_of(options)
+        if value not in narrowed:
+            raise _not_offered(value, offered)
+        offered = narrowed
+    await options.nth(offered.index(value)).click(timeout=timeout_ms)
+
+
+def _not_offered(value: str, offered: list[str]) -> ChoiceNotFound:
+    shown = ", ".join(offered[:MOST_OFFERED]) or "nothing"
+    return ChoiceNotFound(f"The page does not offer {value!r}. It offers: {shown}.", offered=offered[:MOST_OFFERED])
