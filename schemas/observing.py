@@ -30,7 +30,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Something to observe while the page works: where it is, in the page or its socket, and which part of it tells.
+    """Something to observe while the page works: where it is, on the page, in its socket or in either, and which part.
 
     What is ``done`` counts once it has stayed the same for ``settle_ms``.
     """

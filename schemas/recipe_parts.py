@@ -17,6 +17,9 @@ from schemas.sites import Canary, Capture, Choices, Consent, Document, Input, Li
 PICTURE_SOURCES = ("src", "background-image", "canvas", "poster")
 TEXT_SOURCES = ("text", "aria-valuenow", "width")
 SHORTEST_CANARY_PAUSE_S = 60
+PLAYWRIGHTS = re.compile(
+    r":(?:has-text|text|text-is|text-matches|visible|nth-match|near|right-of|left-of|above|below)\b|>>|^internal:"
+)
 NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 
 
@@ -62,10 +65,19 @@ class WatchSchema(Frozen):
         self._sources = sources
 
     @validates_schema
-    def is_in_one_place(self, data: dict[str, Any], **_: Any) -> None:
-        """On the page or in its socket."""
-        if ("selectors" in data) == ("frames" in data):
-            raise ValidationError("Either this or 'frames' is required.", "selectors")
+    def is_somewhere(self, data: dict[str, Any], **_: Any) -> None:
+        """On the page, in its socket, or in either."""
+        if "selectors" not in data and "frames" not in data:
+            raise ValidationError("This or 'frames' is required.", "selectors")
+
+    @validates_schema
+    def page_can_look(self, data: dict[str, Any], **_: Any) -> None:
+        """What is observed is looked for by the page itself, which knows none of Playwright's additions to CSS."""
+        for chain in data.get("selectors", ()):
+            for selector in chain:
+                if found := PLAYWRIGHTS.search(selector):
+                    words = f"{found[0]!r} in {selector!r}: what is observed is found by CSS, aria/, text/ or xpath/."
+                    raise ValidationError(words, "selectors")
 
     @validates_schema
     def source_is_known(self, data: dict[str, Any], **_: Any) -> None:

@@ -91,6 +91,8 @@ class StepSchema(Frozen):
     @validates_schema
     def has_what_its_type_needs(self, data: dict[str, Any], **_: Any) -> None:
         """Each type has keys without which it means nothing."""
+        if "name" in data and data["type"] != "customStep":
+            raise ValidationError("Belongs to a step of type 'customStep'.", "name")
         kind = f"type {data['type']!r}" if "name" not in data else f"name {data['name']!r}"
         for key in STEP_NEEDS.get(data["type"], ()) + CUSTOM_STEP_NEEDS.get(data.get("name", ""), ()):
             if key not in data:

@@ -3,7 +3,7 @@
 Called by ``stores.recipes`` with the content of each TOML file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -30,6 +30,7 @@ from schemas.sites import Recipe, Step
 
 BUILT_IN_PLACEHOLDERS = frozenset({"prompt", "lora", "url"})
 HOST = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
+Place = tuple[str | int, ...]
 INPUT_NAME = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
 
 
@@ -86,25 +87,28 @@ class RecipeSchema(Frozen):
     @validates_schema
     def one_step_submits(self, data: dict[str, Any], **_: Any) -> None:
         """The driver must know which step hands the prompt over."""
-        if sum(step.submits for step in data.get("steps", ())) != 1:
+        submitting = [number for number, step in enumerate(data.get("steps", ())) if step.submits]
+        if len(submitting) != 1:
             raise ValidationError("Exactly one step must have 'submits = true'.", "steps")
+        if data["steps"][submitting[0]].when is not None:
+            words = "A step that submits cannot be left out, so it has no 'when'."
+            raise ValidationError({"steps": {submitting[0]: {"when": [words]}}})
 
     @validates_schema
     def names_are_known(self, data: dict[str, Any], **_: Any) -> None:
         """Placeholders, conditions and documents speak of what is declared."""
         known = BUILT_IN_PLACEHOLDERS | set(data.get("inputs", {}))
-        for number, step in enumerate(data.get("steps", ())):
-            if "{{" in PLACEHOLDER.sub("", step.value + step.url):
-                words = "Has a '{{' that begins no placeholder: these are written {{small_letters}}."
-                raise ValidationError({"steps": {number: [words]}})
-            if unknown := sorted(_names(step) - known):
-                raise ValidationError({"steps": {number: [_unknown(unknown, known)]}})
+        for place, step in _steps_of(data):
+            _check_placeholders(place, step.value + step.url, known)
+            if step.when is not None and step.when not in known:
+                raise ValidationError(_at(place, _unknown([step.when], known)))
             if step.document and step.document not in data.get("documents", {}):
-                raise ValidationError({"steps": {number: {"document": [f"There is no [documents.{step.document}]."]}}})
+                raise ValidationError(_at((*place, "document"), f"There is no [documents.{step.document}]."))
         for name, document in data.get("documents", {}).items():
-            used = {found for value in document.fields.values() for found in PLACEHOLDER.findall(value)}
-            if unknown := sorted(used - known):
-                raise ValidationError({"documents": {name: [_unknown(unknown, known)]}})
+            for path, value in document.fields.items():
+                _check_placeholders(("documents", name, "fields", path), value, known)
+        if "loras" in data:
+            _check_placeholders(("loras", "syntax"), data["loras"].syntax, known)
 
     @validates_schema
     def done_and_capture_agree(self, data: dict[str, Any], **_: Any) -> None:
@@ -131,9 +135,36 @@ class RecipeSchema(Frozen):
                 raise ValidationError("A step removes LoRAs, so this section and its 'remove' are needed.", "loras")
 
 
-def _names(step: Step) -> set[str]:
-    return set(PLACEHOLDER.findall(step.value + step.url)) | ({step.when} if step.when else set())
+def _steps_of(data: Mapping[str, Any]) -> Iterator[tuple[Place, Step]]:
+    """Every step of a recipe, wherever it stands, with its place in the file."""
+    lists: list[tuple[Place, tuple[Step, ...]]] = [(("steps",), data.get("steps", ()))]
+    if capture := data.get("capture"):
+        lists.append((("capture", "steps"), capture.steps))
+    if loras := data.get("loras"):
+        lists += [(("loras", "open"), loras.open), (("loras", "close"), loras.close)]
+    for name, known in data.get("inputs", {}).items():
+        if choices := known.choices_from:
+            place: Place = ("inputs", name, "choices_from")
+            lists += [((*place, "open"), choices.open), ((*place, "close"), choices.close)]
+    for place, steps in lists:
+        for number, step in enumerate(steps):
+            yield (*place, number), step
 
 
-def _unknown(unknown: list[str], known: set[str] | frozenset[str]) -> str:
+def _check_placeholders(place: Place, text: str, known: Collection[str]) -> None:
+    if "{{" in PLACEHOLDER.sub("", text):
+        raise ValidationError(_at(place, "Has a '{{' that begins no placeholder: these are {{small_letters}}."))
+    if unknown := sorted(set(PLACEHOLDER.findall(text)) - set(known)):
+        raise ValidationError(_at(place, _unknown(unknown, known)))
+
+
+def _at(place: Place, words: str) -> dict[Any, Any]:
+    """A sentence at its place, as marshmallow has it."""
+    inner: Any = [words]
+    for key in reversed(place):
+        inner = {key: inner}
+    return dict(inner)
+
+
+def _unknown(unknown: list[str], known: Collection[str]) -> str:
     return f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."

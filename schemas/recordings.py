@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.errors import Invalid
-from schemas.recipe_steps import STEP_NEEDS
+from schemas.recipe_steps import LONGEST_STEP_TIMEOUT_MS, STEP_NEEDS
 
 KEPT_STEPS = frozenset(STEP_NEEDS) - {"customStep"}
+TYPES: dict[str, type] = {"selectors": list, "width": int, "height": int}
 KEPT_KEYS = ("type", "url", "selectors", "value", "key", "width", "height", "x", "y", "count", "visible", "timeout")
 SUBMITTING = re.compile(r"(?i)\b(generate|create|submit|run|draw|paint|imagine|make|queue|send)\b")
 NEGATIVE = re.compile(r"(?i)negative")
@@ -36,10 +37,35 @@ def read_recording(text: str) -> Skeleton:
         Invalid: it is neither kind of recording, or has no step that could be replayed.
     """
     recording = _parse(text)
-    steps = [_kept(step) for step in recording["steps"] if isinstance(step, Mapping) and step.get("type") in KEPT_STEPS]
+    steps, missing = _usable(recording["steps"])
     if not any(step["type"] == "navigate" for step in steps):
         raise Invalid("The recording opens no page: begin it before the page is loaded.")
-    return _skeleton(str(recording.get("title") or "Recorded"), _without_repeats(steps))
+    skeleton = _skeleton(str(recording.get("title") or "Recorded"), _without_repeats(steps))
+    skeleton.missing = [*missing, *skeleton.missing]
+    return skeleton
+
+
+def _usable(recorded: list[Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The steps that a recipe can have, and a sentence for each that was left out or means something else now."""
+    steps, missing = [], []
+    for number, step in enumerate(recorded):
+        kind = step.get("type") if isinstance(step, Mapping) else None
+        if kind not in KEPT_STEPS:
+            missing.append(
+                f"step {number} of the recording ({kind or 'no step'}) was left out: recipes have no such step."
+            )
+            continue
+        if kind == "navigate" and not str(step.get("url", "")).startswith(("http://", "https://")):
+            continue
+        if lacking := [key for key in STEP_NEEDS[kind] if not isinstance(step.get(key), TYPES.get(key, str))]:
+            missing.append(f"step {number} of the recording ({kind}) was left out: its {lacking[0]} is not usable.")
+            continue
+        if step.get("frame"):
+            missing.append(
+                f"step {number} of the recording ({kind}) is inside a frame: recipes reach the page itself only."
+            )
+        steps.append(_kept(step))
+    return steps, missing
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -57,6 +83,8 @@ def _kept(step: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("selectors"), list):
         chains = [one if isinstance(one, list) else [one] for one in kept["selectors"]]
         kept["selectors"] = [chain[0] if len(chain) == 1 else chain for chain in chains if chain]
+    if isinstance(kept.get("timeout"), int):
+        kept["timeout"] = max(1, min(kept["timeout"], LONGEST_STEP_TIMEOUT_MS))
     return kept
 
 

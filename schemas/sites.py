@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -195,6 +196,11 @@ class Recipe:
     inputs: Mapping[str, Input] = field(default_factory=dict)
     loras: Loras | None = None
     quota: Quota | None = None
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """The hosts that its page may reach although they are private."""
+        return frozenset([urlsplit(self.url).hostname or "", *self.hosts])
 
     @cached_property
     def inputs_schema(self) -> Schema:

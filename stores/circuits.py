@@ -48,12 +48,17 @@ class Circuits:
             rows = cast(list[list[bytes | None]], pipe.execute())
         return {site: _circuit(row) for site, row in zip(sites, rows, strict=True)}
 
+    def paused_until(self, site: str) -> int:
+        """When the next visit to the site may begin (ms); a time that has passed if it may at once."""
+        with redis_errors():
+            next_at = cast(bytes | None, self._redis.hget(f"dr:site:{site}", "nextAt"))
+        return int(next_at or 0)
+
     def pause(self, site: str, until_ms: int) -> None:
         """Let no worker start a job of the site before that time, because the site has asked for it."""
-        with redis_errors():
-            name = f"dr:site:{site}"
-            if int(cast(bytes | None, self._redis.hget(name, "nextAt")) or 0) < until_ms:
-                self._redis.hset(name, "nextAt", until_ms)
+        if self.paused_until(site) < until_ms:
+            with redis_errors():
+                self._redis.hset(f"dr:site:{site}", "nextAt", until_ms)
 
     def close(self, site: str) -> None:
         """Let jobs of the site start again, whatever happened before."""

@@ -21,19 +21,18 @@ from dramatiq.asyncio import EventLoopThread, get_event_loop_thread
 from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 
 from ops.broker import DoorbellBroker, Heart
-from ops.browser import NoBrowserError, find_browser, sandbox_works
+from ops.browser import NoBrowserError
 from ops.logging import configure_logging
 from ops.settings import Settings, SettingsError, load_settings
 from schemas.messages import COURIER_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
 from stores.events import CANCELS, Channel
 from workers.actors import declare_courier_actors, declare_worker_actors
-from workers.agent import agent_of
 from workers.browsers import BrowserPool, BrowserRules
 from workers.lookups import Lookups
 from workers.presence import Presence, worker_id
 from workers.runner import Runner
-from workers.sources import BrowserSource, LocalBrowser, RemoteBrowser
+from workers.sources import BrowserSource, LocalBrowser, RemoteBrowser, source_of
 from workers.sweeper import Sweeper
 
 LOOKUP_SLOTS = 2
@@ -41,7 +40,6 @@ COURIER_THREADS = 8
 SHUTDOWN_MARGIN_S = 8
 START_TIMEOUT_S = 60
 SETTINGS_EXIT_CODE = 2
-BYTES_PER_MB = 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -109,9 +107,11 @@ def run_worker(settings: Settings) -> None:
     broker = DoorbellBroker(settings.broker_url, middleware)
     stores = open_stores(settings, broker=broker)
     name = worker_id()
-    source = _browser_source(settings)
+    source = source_of(settings)
     slots = _slots(settings, source)
-    browsers = BrowserPool(_browser_rules(settings, source, slots))
+    _use_own_scratch_folder(settings.data_dir)
+    log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
+    browsers = BrowserPool(BrowserRules.of(settings, source, slots + LOOKUP_SLOTS))
     runner = Runner(stores, browsers, name)
     presence = Presence(stores, browsers, runner, name, slots)
     broker.add_middleware(BrowserHost(stores, browsers, runner, presence, name))
@@ -160,33 +160,10 @@ def _serve(broker: DoorbellBroker, worker: Worker, queues: frozenset[str], *, gr
     log.info("process.stopped")
 
 
-def _browser_source(settings: Settings) -> BrowserSource:
-    if settings.browser_endpoint:
-        return RemoteBrowser(settings.browser_endpoint)
-    browser = find_browser(settings.browser)
-    if browser is None:
-        raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
-    return LocalBrowser(browser.path, sandbox_works())
-
-
 def _slots(settings: Settings, source: BrowserSource) -> int:
     """How many jobs this worker takes at once: no more than an endpoint allows, where it tells."""
     most = source.capacity() if isinstance(source, RemoteBrowser) else None
     return min(settings.worker_concurrency, most or settings.worker_concurrency)
-
-
-def _browser_rules(settings: Settings, source: BrowserSource, slots: int) -> BrowserRules:
-    _use_own_scratch_folder(settings.data_dir)
-    log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
-    return BrowserRules(
-        source=source,
-        slots=slots + LOOKUP_SLOTS,
-        max_contexts=settings.browser_max_contexts,
-        max_age_s=settings.browser_max_age_s,
-        max_memory_bytes=settings.browser_max_memory_mb * BYTES_PER_MB,
-        drain_s=settings.job_deadline_s,
-        agent=agent_of(settings),
-    )
 
 
 def _use_own_scratch_folder(data_dir: Path) -> None:

@@ -7,22 +7,26 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import structlog
-from playwright.async_api import Browser, BrowserContext, Error
+from playwright.async_api import BrowserContext, Error
 
+from ops.settings import Settings
 from schemas.errors import BrowserLost
+from workers.agent import agent_of
 from workers.engine import CLOSE_TIMEOUT_S, Engine, close_in_time, opens_a_page, user_agent
+from workers.gate import Gate, Proxy
+from workers.living import DeathWatch, Living
 from workers.processes import MARK, kill, memory_of
-from workers.sources import BrowserSource
+from workers.sources import BrowserSource, LocalBrowser
 
+BYTES_PER_MB = 1024 * 1024
 CONTEXT_TIMEOUT_S = 15.0
 INSPECTION_INTERVAL_S = 30.0
-VIEWPORT = {"width": 1280, "height": 900}
 
 log = structlog.get_logger(__name__)
 
@@ -39,25 +43,18 @@ class BrowserRules:
     drain_s: float
     agent: str
 
-
-@dataclass(eq=False, slots=True)
-class Living:
-    """A running browser, what it has done and who still uses it."""
-
-    browser: Browser
-    mark: str
-    agent: str
-    born: float
-    served: int = 0
-    open: int = 0
-    retired: str = ""
-    broken: bool = False
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def usable(self) -> bool:
-        """Whether a job could have a context of it."""
-        return not self.retired and not self.broken and self.browser.is_connected()
+    @classmethod
+    def of(cls, settings: Settings, source: BrowserSource, slots: int) -> Self:
+        """The rules that the settings give."""
+        return cls(
+            source=source,
+            slots=slots,
+            max_contexts=settings.browser_max_contexts,
+            max_age_s=settings.browser_max_age_s,
+            max_memory_bytes=settings.browser_max_memory_mb * BYTES_PER_MB,
+            drain_s=settings.job_deadline_s,
+            agent=agent_of(settings),
+        )
 
 
 class BrowserPool:
@@ -70,7 +67,9 @@ class BrowserPool:
         self._slots = asyncio.Semaphore(rules.slots)
         self._replacing = asyncio.Lock()
         self._engine = Engine(rules.source, self._on_engine_died)
-        self._watches: set[_Watch] = set()
+        # A browser elsewhere cannot come here; its way out is its own host's concern.
+        self._gate = Gate() if isinstance(rules.source, LocalBrowser) else None
+        self._watches: set[DeathWatch] = set()
         self.launches = 0
         self._living: Living | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +97,8 @@ class BrowserPool:
 
     async def start(self) -> None:
         """Start the driver and the first browser, and look after them from now on."""
+        if self._gate:
+            await self._gate.start()
         await self._engine.start()
         self._living = await self._launch()
         self._spawn(self._inspect_for_ever())
@@ -111,6 +112,8 @@ class BrowserPool:
         if living:
             await close_in_time(living.browser)
         await self._engine.stop()
+        if self._gate:
+            await self._gate.stop()
 
     async def prepare(self) -> None:
         """See to it that there is a browser; where all is well this takes no time.
@@ -122,19 +125,20 @@ class BrowserPool:
 
     @asynccontextmanager
     async def lease(
-        self, lost: Callable[[], None], state: dict[str, Any] | None = None
+        self, lost: Callable[[], None], hosts: Collection[str] = (), state: dict[str, Any] | None = None
     ) -> AsyncIterator[BrowserContext]:
         """A fresh context, closed at the end of the block. ``lost`` is called if its browser or page dies meanwhile.
 
-        ``state`` is what the context knows of before: cookies and local storage.
+        ``hosts`` are those that it may reach although they are private; ``state`` is what it knows of before: cookies
+        and local storage.
 
         Raises:
             BrowserLost: none can be had.
         """
         async with self._slots:
             living = await self._usable()
-            context = await self._open_context(living, state)
-            watch = _Watch(living.browser, context, lost)
+            context = await self._open_context(living, state, self._gate.proxy(hosts) if self._gate else None)
+            watch = DeathWatch(living.browser, context, lost)
             self._watches.add(watch)
             try:
                 yield context
@@ -151,18 +155,11 @@ class BrowserPool:
             living = await self._replace(living, "contexts")
         return living
 
-    async def _open_context(self, living: Living, state: dict[str, Any] | None) -> BrowserContext:
+    async def _open_context(self, living: Living, state: dict[str, Any] | None, proxy: Proxy | None) -> BrowserContext:
         living.served += 1
         living.open += 1
         living.idle.clear()
-        making = asyncio.create_task(
-            living.browser.new_context(
-                user_agent=living.agent,
-                viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
-                service_workers="block",
-                storage_state=state,  # type: ignore[arg-type] # a plain dict is a StorageState
-            )
-        )
+        making = asyncio.create_task(living.new_context(state, proxy))
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
                 return await asyncio.shield(making)
@@ -276,25 +273,3 @@ class BrowserPool:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Watch:
-    """Calls back once if a context's browser or one of its pages dies."""
-
-    def __init__(self, browser: Browser, context: BrowserContext, lost: Callable[[], None]) -> None:
-        self._browser = browser
-        self._lost = lost
-        browser.on("disconnected", self.tell)
-        context.on("page", lambda page: page.on("crash", self.tell))
-
-    def tell(self, _source: object = None) -> None:
-        """It is lost."""
-        self._lost()
-
-    def end(self) -> None:
-        self._lost = _nothing
-        self._browser.remove_listener("disconnected", self.tell)
-
-
-def _nothing() -> None:
-    """Nobody is interested any more."""

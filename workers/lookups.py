@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import structlog
 
-from schemas.errors import BrowserLost, ServiceError, SiteUnavailable
+from schemas.errors import BrowserLost, ServiceError, SiteBusy, SiteUnavailable
 from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites import Recipe
 from stores import Stores
@@ -18,6 +18,7 @@ from workers.browsers import BrowserPool
 from workers.sites.driver import Driver
 
 LOOKUP_DEADLINE_S = 30.0
+LONGEST_TURN_MS = 5_000
 Question = Callable[[Driver], Awaitable[Any]]
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,9 @@ class Lookups:
             value = await self._look(recipe, question)
         except ServiceError as error:
             log.warning("lookup.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
+            if isinstance(error, SiteBusy) and error.retry_after_s:
+                until_ms = self._stores.clock.now_ms() + 1000 * error.retry_after_s
+                await asyncio.to_thread(self._stores.circuits.pause, recipe.name, until_ms)
             await asyncio.to_thread(lookups.give_up, actor, recipe.name, words)
         else:
             await asyncio.to_thread(lookups.answer, actor, recipe.name, words, value)
@@ -70,9 +74,13 @@ class Lookups:
             if looking:
                 looking.cancel()
 
+        await self._wait_for_turn(recipe)
         try:
             state = await asyncio.to_thread(self._stores.sessions.state, recipe)
-            async with asyncio.timeout(LOOKUP_DEADLINE_S), self._browsers.lease(interrupt, state) as context:
+            async with (
+                asyncio.timeout(LOOKUP_DEADLINE_S),
+                self._browsers.lease(interrupt, recipe.own_hosts, state) as context,
+            ):
                 driver = Driver(context, recipe)
                 await driver.open()
                 return await question(driver)
@@ -83,6 +91,23 @@ class Lookups:
                 looking.uncancel()
                 raise BrowserLost from None
             raise
+
+    async def _wait_for_turn(self, recipe: Recipe) -> None:
+        """See that the site is visited no sooner after the last visit, and no more willingly, than for a job.
+
+        Raises:
+            SiteBusy: its circuit is open, or it wants to be left alone for longer than anybody waits.
+            Forbidden: nobody has accepted its terms.
+        """
+        await asyncio.to_thread(self._stores.consents.require, recipe)
+        circuits, clock = self._stores.circuits, self._stores.clock
+        circuit = (await asyncio.to_thread(circuits.read, [recipe.name]))[recipe.name]
+        wait_ms = await asyncio.to_thread(circuits.paused_until, recipe.name) - clock.now_ms()
+        if circuit.open or wait_ms > LONGEST_TURN_MS:
+            raise SiteBusy(f"{recipe.name} is left alone just now: {circuit.error or 'it asked for it'}.")
+        await asyncio.sleep(max(0, wait_ms) / 1000)
+        interval_ms = round(1000 * self._stores.recipes.limits(recipe.name).min_interval_s)
+        await asyncio.to_thread(circuits.pause, recipe.name, clock.now_ms() + interval_ms)
 
 
 def _with_public_image(lora: dict[str, Any], recipe: Recipe, stores: Stores) -> dict[str, Any]:

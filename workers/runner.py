@@ -10,6 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -116,7 +117,8 @@ class Runner:
         recipe = self._stores.recipes.get(job.submission.site)
         await _off_loop(self._stores.consents.require, recipe)
         state = await _off_loop(self._stores.sessions.state, recipe)
-        async with self._browsers.lease(lambda: attempt.interrupt(BrowserLost()), state) as context:
+        lost = partial(attempt.interrupt, BrowserLost())
+        async with self._browsers.lease(lost, recipe.own_hosts, state) as context:
             site = Driver(context, recipe)
             # A trace holds cookies: none of a login.
             tracing = Tracing(context, wanted=job.retries > 0 and state is None)

@@ -1,6 +1,6 @@
 """Owns where browsers come from: a program on this machine, or an endpoint elsewhere.
 
-Used by ``workers.engine``; chosen by ``workers.boot`` from the settings.
+Used by ``workers.engine``; chosen from the settings by ``workers.boot`` and ``workers.kit``.
 """
 
 from dataclasses import dataclass, field
@@ -10,16 +10,21 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.async_api import Browser, Playwright
 
+from ops.browser import NoBrowserError, find_browser, sandbox_works
+from ops.settings import Settings
+
 CDP = "cdp+"
 CAPACITY_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBrowser:
-    """A program on this machine, started for each browser."""
+    """A program on this machine, started for each browser; ``headed`` and ``slow_ms`` are for those who watch it."""
 
     path: Path
     sandbox: bool
+    headed: bool = False
+    slow_ms: int = 0
 
     async def open(self, playwright: Playwright, mark: str) -> Browser:
         """A new browser with ``mark`` among its arguments; raises Playwright's errors."""
@@ -27,6 +32,8 @@ class LocalBrowser:
             executable_path=self.path,
             chromium_sandbox=self.sandbox,
             args=[mark, "--mute-audio"],
+            headless=not self.headed,
+            slow_mo=self.slow_ms,
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
@@ -79,3 +86,20 @@ class RemoteBrowser:
 
 
 BrowserSource = LocalBrowser | RemoteBrowser
+
+
+def source_of(settings: Settings) -> BrowserSource:
+    """Where the settings say that browsers come from.
+
+    Raises:
+        NoBrowserError: from here, and there is none.
+    """
+    return RemoteBrowser(settings.browser_endpoint) if settings.browser_endpoint else local_browser(settings)
+
+
+def local_browser(settings: Settings) -> LocalBrowser:
+    """The browser of this machine; raises NoBrowserError if there is none."""
+    browser = find_browser(settings.browser)
+    if browser is None:
+        raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
+    return LocalBrowser(browser.path, sandbox_works())

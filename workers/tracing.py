@@ -11,6 +11,8 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, Error
 
+from workers.sites.faults import translated
+
 STOP_TIMEOUT_S = 5.0
 LARGEST_BYTES = 8 * 1024 * 1024
 
@@ -24,8 +26,10 @@ class Tracing:
         self._wanted = wanted
 
     async def start(self) -> None:
-        """Record from now on."""
-        if self._wanted:
+        """Record from now on; raises BrowserLost if there is no page any more."""
+        if not self._wanted:
+            return
+        with translated():
             await self._context.tracing.start(snapshots=True, screenshots=True)
 
     async def stop(self) -> bytes | None:

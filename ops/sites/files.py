@@ -14,7 +14,8 @@ from ops.settings import SHIPPED_RECIPES, SettingsError, load_settings
 from schemas import recipe_reference
 from schemas.errors import Invalid
 from schemas.recipe_parts import NAME
-from schemas.recordings import read_recording
+from schemas.recipes import load_recipe
+from schemas.recordings import Skeleton, read_recording
 
 TITLE = re.compile(r'^title = ".*"$', re.MULTILINE)
 
@@ -24,19 +25,23 @@ TITLE = re.compile(r'^title = ".*"$', re.MULTILINE)
 @click.option("--like", required=True, help="The recipe to begin with, such as gradio.")
 def new(name: str, like: str) -> None:
     """Write the recipe NAME, a copy of another, into RECIPES_DIR or the present folder."""
-    folder, target = _target(name)
+    target = target_of(name)
+    folder = target.parent
     source = next((path for path in _recipes(folder) if path.stem == like), None)
     if source is None:
         known = ", ".join(sorted(path.stem for path in _recipes(folder)))
         raise click.UsageError(f"There is no recipe {like!r}. There are: {known}.")
     text = TITLE.sub(f'title = "{name}"', source.read_text(), count=1)
+    copies = {}
     for document in tomllib.loads(text).get("documents", {}).values():
-        own = f"{name}{Path(document['file']).name.removeprefix(source.stem)}"
-        text = text.replace(f'"{document["file"]}"', f'"{own}"')
-        (folder / own).write_text((source.parent / document["file"]).read_text())
-        click.echo(f"Wrote {folder / own}.")
-    target.write_text(text)
-    _tell(name, target)
+        if beside := document.get("file"):
+            own = f"{name}{Path(beside).name.removeprefix(source.stem)}"
+            text = text.replace(f'"{beside}"', f'"{own}"')
+            copies[_free(folder / own)] = (source.parent / beside).read_text()
+    for path, content in {**copies, target: text}.items():
+        path.write_text(content)
+        click.echo(f"Wrote {path}.")
+    _tell(target)
 
 
 @click.command(name="import")
@@ -44,17 +49,30 @@ def new(name: str, like: str) -> None:
 @click.option("--name", help="What the recipe is called; by default as the recording's file.")
 def import_(recording: Path, name: str | None) -> None:
     """Write the beginnings of a recipe from a RECORDING of Chrome's Recorder or Playwright's codegen (jsonl)."""
-    name = name or re.sub(r"[^a-z0-9]+", "-", recording.stem.lower()).strip("-")
-    _, target = _target(name)
+    write_skeleton(recording, target_of(name or name_from(recording.stem)))
+
+
+def write_skeleton(recording: Path, target: Path) -> None:
+    """Write the beginnings of a recipe to ``target``, with what a person must add at its top."""
     try:
         skeleton = read_recording(recording.read_text())
-    except (Invalid, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (Invalid, UnicodeDecodeError) as error:
         raise click.UsageError(f"{recording}: {error}") from error
-    missing = "".join(f"# To do: {sentence}\n" for sentence in skeleton.missing)
-    target.write_text(f"{missing}\n{tomli_w.dumps(skeleton.recipe)}")
-    for sentence in skeleton.missing:
+    to_do = [*skeleton.missing, *_problems(target.stem, skeleton)]
+    comments = "".join(f"# To do: {sentence}\n" for sentence in to_do)
+    target.write_text(f"{comments}\n{tomli_w.dumps(skeleton.recipe)}")
+    for sentence in to_do:
         click.echo(f"To do: {sentence}")
-    _tell(name, target)
+    click.echo(f"Wrote {target}.")
+    _tell(target)
+
+
+def _problems(name: str, skeleton: Skeleton) -> list[str]:
+    try:
+        load_recipe(name, skeleton.recipe)
+    except Invalid as error:
+        return [problem.removeprefix(f"{name}.toml: ") for problem in error.problems]
+    return []
 
 
 @click.command()
@@ -63,22 +81,34 @@ def reference() -> None:
     click.echo(recipe_reference.reference())
 
 
-def _target(name: str) -> tuple[Path, Path]:
+def name_from(words: str) -> str:
+    """A name for a recipe from other words, such as a host's."""
+    return re.sub(r"^[^a-z]+", "", re.sub(r"[^a-z0-9]+", "-", words.lower()))[:40].rstrip("-")
+
+
+def target_of(name: str) -> Path:
+    """The file of a new recipe, in RECIPES_DIR or the present folder; there is none yet."""
     if not re.fullmatch(NAME, name):
         raise click.UsageError(f"{name!r} is no name for a recipe: small letters, digits, '-' and '_', a letter first.")
     try:
         folder = load_settings().recipes_dir or Path.cwd()
+        folder.mkdir(parents=True, exist_ok=True)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    target = folder / f"{name}.toml"
+    except OSError as error:
+        raise click.UsageError(f"RECIPES_DIR: {folder} cannot be made: {error.strerror}.") from error
+    return _free(folder / f"{name}.toml")
+
+
+def _free(target: Path) -> Path:
     if target.exists():
         raise click.UsageError(f"{target} exists; take another name or remove it first.")
-    return folder, target
+    return target
 
 
 def _recipes(folder: Path) -> list[Path]:
     return [*folder.glob("*.toml"), *SHIPPED_RECIPES.glob("*.toml")]
 
 
-def _tell(name: str, target: Path) -> None:
-    click.echo(f"Wrote {target}. Look whether it fits: RECIPES_DIR={target.parent} ./darkroom sites check {name}")
+def _tell(target: Path) -> None:
+    click.echo(f"Look whether it fits: RECIPES_DIR={target.parent} ./darkroom sites check {target.stem}")

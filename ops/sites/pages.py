@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from ops.settings import ROOT
-from ops.sites.files import import_
+from ops.sites.files import name_from, target_of, write_skeleton
 
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
@@ -34,21 +35,21 @@ login = _kit("login", "Sign in to a site in a browser that you see, or from a st
 
 @click.command()
 @click.argument("url")
-@click.option("--name", required=True, help="What the recipe is to be called.")
-@click.pass_context
-def record(context: click.Context, url: str, name: str) -> None:
+@click.option("--name", help="What the recipe is to be called; by default as the host.")
+def record(url: str, name: str | None) -> None:
     """Record what you do at URL in a browser that you see, and write the beginnings of a recipe from it."""
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise click.UsageError(
             "There is no screen here to show a browser on. Record with Chrome's Recorder where there is one (DevTools, "
             "Recorder, export as JSON), then: ./darkroom sites import recording.json"
         )
+    target = target_of(name or name_from(urlsplit(url).hostname or ""))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.jsonl"
         subprocess.call(_codegen(url, path))
         if not path.is_file():
             raise click.ClickException("Nothing was recorded.")
-        context.invoke(import_, recording=path, name=name)
+        write_skeleton(path, target)
 
 
 def _codegen(url: str, path: Path) -> list[str]:

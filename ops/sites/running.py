@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -37,7 +38,7 @@ def list_sites(url: str | None, key: str | None) -> None:
 def show(name: str, url: str | None, key: str | None) -> None:
     """Print what a running Darkroom knows of the site NAME."""
     with _client(url, key) as client:
-        click.echo(json.dumps(read_answer(client.get(f"/api/v1/sites/{name}")), indent=2))
+        click.echo(json.dumps(read_answer(client.get(f"/api/v1/sites/{quote(name, safe='')}")), indent=2))
 
 
 @click.command()
@@ -46,7 +47,7 @@ def show(name: str, url: str | None, key: str | None) -> None:
 def close(name: str, url: str | None, key: str | None) -> None:
     """Close the circuit of the site NAME: its waiting jobs start again."""
     with _client(url, key) as client:
-        site = read_answer(client.post(f"/api/v1/sites/{name}/circuit/close"))
+        site = read_answer(client.post(f"/api/v1/sites/{quote(name, safe='')}/circuit/close"))
         click.echo(f"{site['name']:16} {_in_words(site['circuit'])}")
 
 

@@ -1,4 +1,4 @@
-"""Owns the browser of the kit: one context of a site's, in the foreground, headless or to be seen.
+"""Owns the browser of the kit: one context for one site, by the rules of every worker, headless or to be seen.
 
 Used by the other modules of ``workers.kit``.
 """
@@ -6,21 +6,20 @@ Used by the other modules of ``workers.kit``.
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import BrowserContext
 
-from ops.browser import NoBrowserError, find_browser
+from ops.browser import NoBrowserError
 from ops.clock import SystemClock
 from ops.database import migrate, open_database
 from ops.settings import Settings
 from schemas.errors import NeedsHuman
 from schemas.sites import Recipe
 from stores.sessions import Sessions, session_key
-from workers.agent import agent_of
-from workers.browsers import VIEWPORT
-from workers.engine import user_agent
+from workers.browsers import BrowserPool, BrowserRules
+from workers.sources import local_browser, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +31,30 @@ class Looks:
 
 
 @asynccontextmanager
-async def browsing(settings: Settings, state: dict[str, Any] | None, looks: Looks) -> AsyncIterator[BrowserContext]:
-    """A context that begins with ``state``, closed at the end.
+async def browsing(
+    settings: Settings, recipe: Recipe, state: dict[str, Any] | None, looks: Looks
+) -> AsyncIterator[BrowserContext]:
+    """A context for the page of ``recipe`` that begins with ``state``, closed at the end.
 
     Raises:
         NoBrowserError: there is no browser, or no screen to show it on.
     """
-    browser = find_browser(settings.browser)
-    if browser is None:
-        raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
     if looks.headed and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise NoBrowserError("There is no screen here to show a browser on; run this where there is one.")
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(
-            executable_path=browser.path, headless=not looks.headed, slow_mo=looks.slow_ms
-        )
-        try:
-            yield await launched.new_context(
-                user_agent=f"{await user_agent(launched)} {agent_of(settings)}",
-                viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
-                service_workers="block",
-                storage_state=state,  # type: ignore[arg-type] # a plain dict is a StorageState
-            )
-        finally:
-            await launched.close()
+    source = source_of(settings)
+    if looks.headed or looks.slow_ms:
+        source = replace(local_browser(settings), headed=looks.headed, slow_ms=looks.slow_ms)
+    pool = BrowserPool(BrowserRules.of(settings, source, slots=1))
+    try:
+        await pool.start()
+        async with pool.lease(_nobody, recipe.own_hosts, state) as context:
+            yield context
+    finally:
+        await pool.stop()
+
+
+def _nobody() -> None:
+    """Nobody is told that the browser died: whatever is asked of it next says so."""
 
 
 def open_sessions(settings: Settings) -> Sessions:

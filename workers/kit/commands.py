@@ -21,14 +21,15 @@ from ops.clock import SystemClock
 from ops.database import migrate, open_database
 from ops.redis import connect
 from ops.settings import Settings, SettingsError, load_settings
-from schemas.errors import Forbidden, Invalid, ServiceError, SiteChanged, Unavailable
+from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
 from schemas.jobs import Progress, Submission
 from schemas.sites import Recipe
 from stores.consents import Consents
 from stores.drift import Drift
 from stores.recipes import Recipes
 from workers.kit.browsing import Looks, browsing, login_of, open_sessions
-from workers.kit.places import Finding, Need, annotated, look
+from workers.kit.looking import findings_of
+from workers.kit.places import Finding, Need, annotated
 from workers.sites.driver import Driver
 from workers.sites.selectors import Finder, written
 
@@ -63,7 +64,7 @@ def check(name: str, url: str | None, output: Path | None) -> None:
     recipe = _recipe(settings, name, url)
     _require_consent(settings, recipe)
     _check_folder(output)
-    findings, screenshot = _run(_look(settings, recipe))
+    findings, screenshot = _run(findings_of(settings, recipe, _say))
     before = _last_good(settings, name)
     _print(findings, before)
     path = output or Path(f"{name}-check.png")
@@ -73,17 +74,6 @@ def check(name: str, url: str | None, output: Path | None) -> None:
         raise SystemExit(MISSING_EXIT_CODE)
     if any(_drifted(finding, before) for finding in findings):
         raise SystemExit(DRIFT_EXIT_CODE)
-
-
-async def _look(settings: Settings, recipe: Recipe) -> tuple[list[Finding], bytes]:
-    async with browsing(settings, login_of(settings, recipe), Looks()) as context:
-        driver = Driver(context, recipe)
-        try:
-            await driver.open()
-        except SiteChanged as error:
-            # What is missing on the way is itself a finding.
-            _say(error.message)
-        return await look(driver.page, recipe), await driver.page.screenshot(full_page=True)
 
 
 def _print(findings: list[Finding], before: dict[str, str]) -> None:
@@ -153,12 +143,17 @@ async def _try(
     state = await asyncio.to_thread(login_of, settings, recipe)
     if trace and state is not None:
         raise Invalid("A trace would hold the login of this site; leave --trace out, or run 'sites forget' first.")
-    async with browsing(settings, state, Looks(headed, slow_ms)) as context:
+    async with browsing(settings, recipe, state, Looks(headed, slow_ms)) as context:
         if trace:
             await context.tracing.start(screenshots=True, snapshots=True)
         driver = Driver(context, recipe, told=_say)
+        # Who watches may take as long as they like.
+        patience_s = None if headed or slow_ms else settings.job_deadline_s
         try:
-            await _generate(driver, submission, output or Path(f"{recipe.name}.png"))
+            async with asyncio.timeout(patience_s):
+                await _generate(driver, submission, output or Path(f"{recipe.name}.png"))
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"It took longer than {patience_s} s.") from error
         finally:
             if trace:
                 await context.tracing.stop(path=trace)
@@ -195,7 +190,7 @@ def login(name: str, state: TextIO | None) -> None:
 
 
 async def _sign_in(settings: Settings, recipe: Recipe) -> dict[str, Any]:
-    async with browsing(settings, None, Looks(headed=True)) as context:
+    async with browsing(settings, recipe, None, Looks(headed=True)) as context:
         page = await context.new_page()
         await page.goto(recipe.session.login_url or recipe.url)
         _say("Sign in in the window; it closes by itself once you are.")

@@ -4,7 +4,7 @@ Used by ``workers.kit.commands`` for ``check`` and by the canary's report.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from playwright.async_api import FloatRect, Page
 
 from schemas.observing import Selectors
-from schemas.sites import Recipe
+from schemas.sites import Loras, Recipe
 from workers.sites.selectors import locate, written
 
 OUTLINE = (214, 40, 40)
@@ -25,6 +25,16 @@ class Need(StrEnum):
     ALWAYS = "always"
     OPTIONAL = "optional"
     LATER = "later"
+
+
+# The parts of an entry of the catalogue.
+ENTRY_PARTS = {
+    "name": Need.ALWAYS,
+    "add": Need.ALWAYS,
+    "image": Need.OPTIONAL,
+    "tags": Need.OPTIONAL,
+    "description": Need.OPTIONAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Finding:
 
 
 def places_of(recipe: Recipe) -> Iterator[Place]:
-    """Everything with selectors: the steps, what is observed, the quota, the button that opens the catalogue."""
+    """Everything with selectors that stands on the page itself, and not in what must be opened first."""
     for number, step in enumerate(recipe.steps):
         if step.selectors and step.visible:
             yield Place(f"steps[{number}] {step.name or step.type}", step.selectors, _need(step.when))
@@ -65,9 +75,11 @@ def places_of(recipe: Recipe) -> Iterator[Place]:
         if watch and watch.selectors:
             yield Place(f"observe.{kind}", watch.selectors, Need.LATER)
     if recipe.loras and recipe.loras.open:
-        for number, step in enumerate(recipe.loras.open):
-            need = Need.LATER if number else Need.ALWAYS
-            yield Place(f"loras.open[{number}] {step.type}", step.selectors, need)
+        yield Place(f"loras.open[0] {recipe.loras.open[0].type}", recipe.loras.open[0].selectors, Need.ALWAYS)
+    if recipe.capture.selectors:
+        yield Place("capture", recipe.capture.selectors, Need.LATER)
+    if recipe.session.signed_in:
+        yield Place("session.signed_in", recipe.session.signed_in, Need.OPTIONAL)
     if recipe.quota:
         yield Place("quota.used", recipe.quota.used, Need.ALWAYS)
         yield Place("quota.limit", recipe.quota.limit, Need.ALWAYS)
@@ -77,9 +89,19 @@ def _need(when: str | None) -> Need:
     return Need.OPTIONAL if when else Need.ALWAYS
 
 
-async def look(page: Page, recipe: Recipe) -> list[Finding]:
-    """Every place of the recipe, on the page as it is now."""
-    return [await _find(page, place) for place in places_of(recipe) if place.selectors]
+def places_in_catalogue(loras: Loras) -> Iterator[Place]:
+    """What is there once the catalogue is open; what belongs to an entry is looked for inside the entries."""
+    yield Place("loras.query", loras.query, Need.ALWAYS)
+    yield Place("loras.item", loras.item, Need.ALWAYS)
+    for part, need in ENTRY_PARTS.items():
+        inner: Selectors = getattr(loras, part)
+        if inner:
+            yield Place(f"loras.{part}", tuple((*item, *one) for item in loras.item for one in inner), need)
+
+
+async def look(page: Page, places: Iterable[Place]) -> list[Finding]:
+    """Every place, on the page as it is now."""
+    return [await _find(page, place) for place in places if place.selectors]
 
 
 async def _find(page: Page, place: Place) -> Finding:

@@ -17,10 +17,12 @@ from schemas.errors import ServiceError, SiteChanged
 from schemas.jobs import Picture
 from schemas.observing import Selectors
 from workers import pictures
+from workers.sites.fetching import fetch
 from workers.sites.selectors import Finder
 
 RESPONSES_KEPT = 32
 STEP_TIMEOUT_S = 15.0
+PREVIEW_TIMEOUT_S = 3.0
 SCREENSHOT_TIMEOUT_MS = 10_000
 DOWNLOAD_TIMEOUT_MS = 30_000
 MOST_PICTURES = 64
@@ -87,7 +89,7 @@ class Capture:
         Raises:
             SiteChanged: no way leads to it.
         """
-        for way in (self._from_response, self._from_page, self._from_context):
+        for way in (self._from_response, self._from_page, self._fetched):
             try:
                 async with asyncio.timeout(STEP_TIMEOUT_S):
                     data = await way(url)
@@ -117,11 +119,8 @@ class Capture:
             return None
         return base64.b64decode(await self._page.evaluate("url => window.__darkroom.read(url)", url))
 
-    async def _from_context(self, url: str) -> bytes | None:
-        if not url.startswith(("http://", "https://")):
-            return None
-        answer = await self._page.context.request.get(url, timeout=STEP_TIMEOUT_S * 1000)
-        return await answer.body() if answer.ok else None
+    async def _fetched(self, url: str) -> bytes | None:
+        return await fetch(self._page, url) if url.startswith(("http://", "https://")) else None
 
     async def _from_screen(self, element: Locator) -> Picture:
         data = await element.screenshot(type="png", timeout=SCREENSHOT_TIMEOUT_MS)
@@ -139,8 +138,8 @@ class Capture:
     async def preview(self, url: str) -> bytes | None:
         """A preview that the page may show but not read, fetched and shrunk; None if that fails."""
         try:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
-                data = await self._from_context(url)
+            async with asyncio.timeout(PREVIEW_TIMEOUT_S):
+                data = await self._fetched(url)
             return await asyncio.to_thread(pictures.shrink, data) if data else None
         except (Error, TimeoutError, ServiceError, ValueError):
             return None

@@ -4,6 +4,7 @@ Used by ``workers.sites.driver`` for its ``addLora`` step and by ``workers.looku
 """
 
 import difflib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ SUGGESTIONS = 3
 MOST_READ = 200
 MOST_CHOSEN = 20
 FIND_TIMEOUT_MS = 10_000
+SEARCH_PATIENCE_S = 2.0
+LOOK_INTERVAL_MS = 100
 Play = Callable[[Step], Awaitable[None]]
 
 READ_ITEM = """(item, selectors) => {
@@ -77,15 +80,13 @@ class Catalogue:
         await self.clear()
         await self._open()
         await self._type(name)
-        for item in await self._items():
-            read = await self._read_item(item)
-            if read["name"].casefold() == name.casefold():
-                button = await self._finder.find(item, self._recipe.add, timeout_ms=FIND_TIMEOUT_MS)
-                await button.locator.click(timeout=FIND_TIMEOUT_MS)
-                for step in self._recipe.close:
-                    await self._play(step)
-                return
-        raise await self._not_found(name)
+        item = await self._named(name)
+        if item is None:
+            raise await self._not_found(name)
+        button = await self._finder.find(item, self._recipe.add, timeout_ms=FIND_TIMEOUT_MS)
+        await button.locator.click(timeout=FIND_TIMEOUT_MS)
+        for step in self._recipe.close:
+            await self._play(step)
 
     async def clear(self) -> None:
         """Take away every LoRA that the page has chosen already, such as those of an earlier visit.
@@ -119,6 +120,21 @@ class Catalogue:
         await query.locator.fill(words, timeout=FIND_TIMEOUT_MS)
         if self._recipe.settle_ms:
             await self._page.wait_for_timeout(self._recipe.settle_ms)
+
+    async def _named(self, name: str) -> Locator | None:
+        """The entry of that name, once the page has found it: it may take its time, and have it far down its list."""
+        wanted = name.casefold()
+        until = time.monotonic() + SEARCH_PATIENCE_S
+        while True:
+            items = await self._items()
+            for item in items:
+                if (await self._read_item(item))["name"].casefold() == wanted:
+                    return item
+            if items and await items[-1].evaluate(SCROLL_PAST):
+                continue
+            if time.monotonic() > until:
+                return None
+            await self._page.wait_for_timeout(LOOK_INTERVAL_MS)
 
     async def _items(self) -> list[Locator]:
         return await self._finder.every(self._page, self._recipe.item, MOST_READ)

@@ -11,7 +11,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.documents import PLACEHOLDER
-from schemas.errors import NeedsHuman, ServiceError, SiteChanged, SiteRefused
+from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused
 from schemas.jobs import Picture, Progress, Submission
 from schemas.sites import Recipe, Step
 from stores.bundles import bundle_folder
@@ -25,7 +25,7 @@ from workers.sites.manners import Manners
 from workers.sites.network import restrict
 from workers.sites.observer import Observer, Sighting, progress
 from workers.sites.options import names_of
-from workers.sites.selectors import Finder, locate
+from workers.sites.selectors import Finder, locate, written
 from workers.sites.steps import Player
 
 LONGEST_WORDS = 200
@@ -71,7 +71,7 @@ class Driver:
             await self._prepare()
             if submission:
                 self._values |= _values(submission, self._recipe)
-            await self._play(self._steps_before_submit() if submission else self.steps_of_arrival())
+            await self.play(self._steps_before_submit() if submission else self.steps_of_arrival())
 
     async def _prepare(self) -> None:
         await self._manners.ask_robots(self._context)
@@ -83,6 +83,7 @@ class Driver:
             await restrict(self._page, self._recipe)
         self._observer.listen(self._page)
         self._manners.listen(self._page, self._on_busy)
+        self._page.on("close", self._on_close)
         self._capture = Capture(self._page, self._finder)
         self._evidence = Evidence(self._page)
         self._player = Player(self._page, self._recipe, self._finder, self._values)
@@ -91,9 +92,10 @@ class Driver:
         """Hand the prompt to the page; from here on the page's changes belong to this submission."""
         with translated():
             await self._observer.arm(self._page)
-            await self._play(self._recipe.steps[len(self._steps_before_submit()) :])
+            await self.play(self._recipe.steps[len(self._steps_before_submit()) :])
 
-    async def _play(self, steps: tuple[Step, ...]) -> None:
+    async def play(self, steps: tuple[Step, ...]) -> None:
+        """Play steps of the recipe; raises ``ServiceError`` with what was really the matter."""
         for step in steps:
             if self._told:
                 self._told(self._player.describe(step))
@@ -131,6 +133,9 @@ class Driver:
     def _on_busy(self) -> None:
         self._observer.tell(Sighting("busy"))
 
+    def _on_close(self, _page: Page) -> None:
+        self._observer.tell(Sighting("closed"))
+
     async def watch(self) -> AsyncIterator[Progress | bytes]:
         """What the page shows until it is done: how far it is, and previews (JPEG).
 
@@ -138,9 +143,11 @@ class Driver:
             SiteRefused: the page shows an error; the message is the page's own words.
             NeedsHuman: the page asks for a person.
             SiteBusy: the site asks to be left alone for a while.
+            BrowserLost: the page was closed.
         """
         while True:
             sighting = await self._observer.next()
+            self._note_place(sighting)
             if sighting.kind == "done":
                 self._done = sighting
                 return
@@ -148,11 +155,20 @@ class Driver:
                 raise SiteRefused(sighting.text)
             if sighting.kind == "human":
                 raise NeedsHuman(f"The site asks for a person: {sighting.text}")
+            if sighting.kind == "closed":
+                raise BrowserLost("The page was closed while it worked.")
             if self._manners.busy:
                 raise self._manners.busy
             shown = await self._read(sighting)
             if shown is not None:
                 yield shown
+
+    def _note_place(self, sighting: Sighting) -> None:
+        """The page may say anything: only an alternative of the recipe counts."""
+        watch = getattr(self._recipe.observe, sighting.kind, None)
+        alternatives = [written(chain) for chain in watch.selectors] if watch else []
+        if sighting.by in alternatives:
+            self._finder.matched[alternatives[0]] = sighting.by
 
     async def _read(self, sighting: Sighting) -> Progress | bytes | None:
         if sighting.kind == "progress":
@@ -171,7 +187,7 @@ class Driver:
         capture, done = self._recipe.capture, self._recipe.observe.done
         with translated():
             if capture.source == "download":
-                return await self._capture.downloaded(lambda: self._play(capture.steps))
+                return await self._capture.downloaded(lambda: self.play(capture.steps))
             if self._done.urls:
                 return await self._capture.at(self._done.urls)
             if not (capture.many or capture.selectors) and done.source != "canvas":
@@ -193,11 +209,11 @@ class Driver:
         if known is None or known.choices_from is None:
             return []
         with translated():
-            await self._play(known.choices_from.open)
+            await self.play(known.choices_from.open)
             match = await self._finder.find(self._page, known.choices_from.item, timeout_ms=5000, visible=False)
             items = locate(self._page, match.chain)
             names = await names_of(items)
-            await self._play(known.choices_from.close)
+            await self.play(known.choices_from.close)
             return list(dict.fromkeys(filter(None, names)))
 
     async def read_quota(self) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """Owns what a page may load: no media, fonts or trackers, and no private address but its own.
 
 Used by ``workers.sites.driver``. The browser itself does the blocking: Playwright's interception of requests would
-switch off its cache. Sockets are left to the browser's own check of local addresses.
+switch off its cache. What this list cannot name (other tabs, names that lead to private addresses) ``workers.gate``
+refuses.
 """
 
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
-from urllib.parse import urlsplit
 
 from playwright.async_api import Page
 
@@ -47,7 +47,7 @@ async def restrict(page: Page, recipe: Recipe) -> None:
 
 def patterns(recipe: Recipe) -> list[str]:
     """The addresses that are refused, with ``*`` for anything."""
-    allowed = frozenset([urlsplit(recipe.url).hostname or "", *recipe.hosts])
+    allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
         *(f"*://*.{ending}" for ending in FONTS + MEDIA),

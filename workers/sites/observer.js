@@ -15,36 +15,51 @@
     return url;
   };
 
-  const byName = (name) => {
-    const quoted = CSS.escape(name);
-    const labelled = document.querySelector(`[aria-label="${quoted}"], [alt="${quoted}"], [title="${quoted}"]`);
-    if (labelled) return labelled;
-    for (const label of document.querySelectorAll("label")) if (label.textContent.trim() === name) return label.control;
-    return null;
+  const wordsOf = (element) => (element.textContent || "").trim();
+  // A name as screen readers have it: given, by a label, or by its own words where one can press on it.
+  const NAMED = "[aria-label], [aria-labelledby], [alt], [title], input, textarea, select, button, a[href], [role], output, progress, meter";
+  const nameOf = (element) => {
+    const by = (element.getAttribute("aria-labelledby") || "").split(/\s+/).map((id) => document.getElementById(id)).filter(Boolean);
+    return element.getAttribute("aria-label") || by.map(wordsOf).join(" ") || element.getAttribute("alt")
+      || wordsOf((element.labels || [])[0] || {}) || (element.matches("button, a, [role]") ? wordsOf(element) : "") || element.title || "";
   };
-  const byXpath = (path) => document.evaluate(path, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue;
-  const byText = (text) => byXpath(`//*[normalize-space(text())=${JSON.stringify(text)}]`);
+  const ROLES = { IMG: "img", BUTTON: "button", A: "link", PROGRESS: "progressbar", METER: "meter", OUTPUT: "status", TEXTAREA: "textbox", SELECT: "combobox", DIALOG: "dialog" };
+  const byName = (root, selector) => {
+    const [, name, role] = selector.match(/^aria\/(.*?)(?:\[role="([a-z]+)"\])?$/);
+    return [...root.querySelectorAll(NAMED)].filter((element) => nameOf(element) === name
+      && (!role || (element.getAttribute("role") || ROLES[element.tagName]) === role));
+  };
+  const byXpath = (root, path) => {
+    const found = document.evaluate(path, root, null, XPathResult.ORDERED_NODE_SNAPSHOT_TYPE);
+    return Array.from({ length: found.snapshotLength }, (_, i) => found.snapshotItem(i));
+  };
+  // The innermost elements that contain the words, whatever their case.
+  const byText = (root, text) => {
+    const wanted = text.toLowerCase();
+    const has = (element) => wordsOf(element).toLowerCase().includes(wanted);
+    return [...root.querySelectorAll("*")].filter((element) => has(element) && ![...element.children].some(has));
+  };
   const inside = (root, selector) => {
-    if (selector.startsWith("aria/")) return byName(selector.slice(5).replace(/\[role=.*\]$/, ""));
-    if (selector.startsWith("text/")) return byText(selector.slice(5));
-    if (selector.startsWith("xpath/")) return byXpath(selector.slice(6));
-    return root.querySelector(selector.replace(/^pierce\//, ""));
+    if (selector.startsWith("aria/")) return byName(root, selector);
+    if (selector.startsWith("text/")) return byText(root, selector.slice(5));
+    if (selector.startsWith("xpath/")) return byXpath(root, selector.slice(6));
+    return [...root.querySelectorAll(selector.replace(/^pierce\//, ""))];
   };
   const follow = (chain) => {
-    let root = document;
-    for (const selector of chain) {
-      const element = root && inside(root, selector);
-      if (!element) return null;
-      root = element.shadowRoot || element;
-    }
-    return root.host || root;
+    let found = [document];
+    for (const selector of chain) found = found.flatMap((root) => inside(root.shadowRoot || root, selector));
+    return found;
   };
+  // The first alternative that is on the page; one that can be seen rather than another.
   const find = (watch) => {
+    let hidden = null;
     for (const chain of watch.selectors) {
-      const element = follow(chain);
-      if (element) return element;
+      const found = follow(chain), by = chain.join(" > ");
+      const element = found.find(shown);
+      if (element) return { element, by };
+      if (found.length) hidden ??= { element: found[0], by };
     }
-    return null;
+    return hidden;
   };
   const shown = (element) => element.checkVisibility({ visibilityProperty: true });
 
@@ -91,10 +106,11 @@
     },
     picture(watch, element) {
       if (watch.source === "canvas") return shown(element) ? { value: drawing(element), element } : null;
-      const value = address(watch, element);
-      if (!value || !shown(element)) return null;
+      const url = address(watch, element);
+      if (!url || !shown(element)) return null;
       if (element instanceof HTMLImageElement && !(element.complete && element.naturalWidth)) return null;
-      return { value, element };
+      // Where the page says that it works, a picture that was loaded anew is a new one, even at the same address.
+      return { value: config.observe.busy ? `${url} ${loads.get(element) || 0}` : url, url, element };
     },
     text(watch, element) {
       const text = words(watch, element).trim();
@@ -102,12 +118,15 @@
       return { value: part(watch.pattern, text.slice(0, 500)), element };
     },
   };
+  const loads = new WeakMap();
+  document.addEventListener("load", ({ target }) => loads.set(target, (loads.get(target) || 0) + 1), true);
   const READ = { preview: readers.picture, done: readers.picture, progress: readers.text, error: readers.text, human: readers.sign };
 
   const read = (kind) => {
     const watch = config.observe[kind];
-    const element = watch && find(watch);
-    return element ? READ[kind](watch, element) : null;
+    const found = watch && find(watch);
+    const sight = found && READ[kind](watch, found.element);
+    return sight ? { ...sight, by: found.by } : null;
   };
 
   const toBase64 = (blob) => new Promise((resolve, reject) => {
@@ -118,6 +137,7 @@
   });
   const shrink = async (element) => {
     const width = element.naturalWidth || element.width, height = element.naturalHeight || element.height;
+    if (!(element instanceof HTMLImageElement || element instanceof HTMLCanvasElement)) throw new TypeError("no picture");
     const scale = Math.min(1, config.previewWidth / width);
     const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
     canvas.getContext("2d").drawImage(element, 0, 0, canvas.width, canvas.height);
@@ -126,18 +146,18 @@
 
   const tell = (kind, message) => window[config.binding]({ run, kind, ...message });
   const tellers = {
-    async preview({ value, element }) {
+    async preview({ url, by, element }) {
       try {
-        await tell("preview", { data: await shrink(element) });
+        await tell("preview", { data: await shrink(element), by });
       } catch (error) {
         // A picture from another host may be shown but not read; the worker fetches it itself.
-        if (!value.startsWith("canvas")) await tell("preview", { url: value });
+        if (url) await tell("preview", { url, by });
       }
     },
-    progress: ({ value }) => tell("progress", { text: value }),
-    error: ({ value }) => tell("error", { text: value }),
-    human: ({ value }) => tell("human", { text: value }),
-    done: ({ value }) => tell("done", { url: value }),
+    progress: ({ value, by }) => tell("progress", { text: value, by }),
+    error: ({ value, by }) => tell("error", { text: value, by }),
+    human: ({ value, by }) => tell("human", { text: value, by }),
+    done: ({ url, by }) => tell("done", { url: url || "", by }),
   };
 
   let run = 0;
@@ -146,23 +166,25 @@
   // A page that shows when it works has its result once it has worked and works no more.
   const works = () => {
     if (!config.observe.busy) return false;
-    const element = find(config.observe.busy);
-    const busy = Boolean(element) && shown(element);
+    const found = find(config.observe.busy);
+    const busy = Boolean(found) && shown(found.element);
     wasBusy ||= busy;
     return busy || !wasBusy;
   };
-  let settling = 0;
+  let settling = {};
   // A drawing is shown before it is finished.
   const settleMs = config.observe.done ? config.observe.done.settle_ms || (config.observe.done.source === "canvas" ? config.canvasSettleMs : 0) : 0;
   // A page may take its last preview away a moment after it has ceased to work.
   const settle = (value) => {
-    clearTimeout(settling);
-    settling = setTimeout(() => {
+    if (settling.timer && settling.value === value) return;
+    clearTimeout(settling.timer);
+    const timer = setTimeout(() => {
+      settling = {};
       const sight = read("done");
-      if (sight && sight.value !== value) return settle(sight.value);
-      if (sight && !works()) look("done", true);
-      return undefined;
+      if (sight && sight.value !== value) settle(sight.value);
+      else if (sight && !works()) look("done", true);
     }, settleMs);
+    settling = { value, timer };
   };
   const toldAt = { preview: 0, progress: 0 };
   const later = {};
@@ -195,8 +217,7 @@
     queueMicrotask(lookAround);
   };
 
-  const attributeFilter = ["src", "srcset", "poster", "style", "class", "hidden", "open", "value", "aria-valuenow", "aria-hidden"];
-  new MutationObserver(schedule).observe(document, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter });
+  new MutationObserver(schedule).observe(document, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: config.attributes });
   document.addEventListener("load", schedule, true);
   // A canvas changes without a mutation.
   if (Object.values(config.observe).some((watch) => watch.source === "canvas")) setInterval(schedule, config.canvasPollMs);
@@ -205,12 +226,21 @@
     // From now on changes are told; what is on the page already is not news.
     arm(number) {
       run = number;
+      clearTimeout(settling.timer);
+      settling = {};
       wasBusy = false;
       last = Object.fromEntries(Object.keys(READ).map((kind) => [kind, (read(kind) || {}).value]));
+    },
+    // The page that was armed has been left for this one: all that it shows is news.
+    join(number) {
+      run = number;
+      wasBusy = true;
+      schedule();
     },
     // The bytes behind a blob:, data: or same-origin address, as base64.
     async read(url) {
       const blob = blobs.get(url) || await (await fetch(url)).blob();
+      if (blob.size > config.largest) throw new RangeError("too large");
       return toBase64(blob);
     },
   }) });

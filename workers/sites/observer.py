@@ -6,16 +6,18 @@ Used by ``workers.sites.driver``. A page may call the binding itself, so every m
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.jobs import Progress
 from schemas.observing import Observe, Watch
+from workers.pictures import LARGEST_BYTES
 from workers.sites.sockets import Heard, SocketWatch
 
 SCRIPT = (Path(__file__).parent / "observer.js").read_text()
@@ -29,6 +31,11 @@ MOST_TOLD = 256
 LARGEST_MESSAGE = 2 * 1024 * 1024
 LONGEST_TEXT = 500
 TOLD = frozenset({"done", "preview", "progress", "error", "human"})
+USUAL_ATTRIBUTES = (
+    *("src", "srcset", "poster", "style", "class", "id", "hidden", "open", "value", "disabled"),
+    *("alt", "title", "aria-label", "aria-valuenow", "aria-hidden", "aria-busy"),
+)
+ATTRIBUTE = re.compile(r"(?:\[\s*|@)([a-zA-Z][\w-]*)")
 STEPS = re.compile(r"(\d+)\s*/\s*(\d+)")
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -38,7 +45,7 @@ class Sighting:
     """Something that appeared on the page: ``kind`` is one of TOLD; one of the others belongs to it.
 
     ``data`` is a picture, small enough for a preview if the page itself has shrunk it; ``urls`` are the addresses of
-    finished pictures, where the page's socket tells them.
+    finished pictures, where the page's socket tells them; ``by`` is the selector that found it on the page.
     """
 
     kind: str
@@ -46,6 +53,7 @@ class Sighting:
     url: str = ""
     data: bytes = b""
     urls: tuple[str, ...] = ()
+    by: str = ""
 
 
 class Observer:
@@ -70,6 +78,8 @@ class Observer:
             "canvasSettleMs": CANVAS_SETTLE_MS,
             "previewWidth": PREVIEW_WIDTH,
             "blobsKept": BLOBS_KEPT,
+            "largest": LARGEST_BYTES,
+            "attributes": attributes_of(self._observe),
         }
         await context.expose_binding(BINDING, self._receive)
         await context.add_init_script(f"({_function()})({json.dumps(config)});")
@@ -82,6 +92,12 @@ class Observer:
         """Tell of changes from now on; what the page shows already is not news."""
         self._run += 1
         await page.evaluate("run => window.__darkroom.arm(run)", self._run)
+        page.on("domcontentloaded", self._rejoin)
+
+    async def _rejoin(self, page: Page) -> None:
+        """The page went on to another one; what that shows belongs to the run."""
+        with contextlib.suppress(Error):
+            await page.evaluate("run => window.__darkroom.join(run)", self._run)
 
     async def next(self) -> Sighting:
         """The next sighting, as soon as there is one."""
@@ -120,6 +136,13 @@ def _measured(text: str, found: "re.Match[str] | None") -> Progress | None:
     return Progress(min(100.0, float(percent[1]))) if percent else None
 
 
+def attributes_of(observe: Observe) -> list[str]:
+    """The attributes whose changes may mean something: those that pages mostly change, and those of the selectors."""
+    chains = [chain for watch in _watches(observe).values() for chain in watch.selectors]
+    named = {name for chain in chains for selector in chain for name in ATTRIBUTE.findall(selector)}
+    return sorted({*USUAL_ATTRIBUTES, *named})
+
+
 def _watches(observe: Observe) -> dict[str, Watch]:
     watches = {kind: getattr(observe, kind) for kind in (*sorted(TOLD), "busy")}
     return {kind: watch for kind, watch in watches.items() if watch}
@@ -132,12 +155,12 @@ def _function() -> str:
 def _checked(message: Any, run: int) -> Sighting | None:
     if not isinstance(message, dict) or message.get("run") != run:
         return None
-    kind, text, url, data = (message.get(name, "") for name in ("kind", "text", "url", "data"))
-    if kind not in TOLD or not all(isinstance(part, str) for part in (text, url, data)):
+    kind, text, url, data, by = (message.get(name, "") for name in ("kind", "text", "url", "data", "by"))
+    if kind not in TOLD or not all(isinstance(part, str) for part in (text, url, data, by)):
         return None
-    if len(url) + len(data) > LARGEST_MESSAGE:
+    if len(url) + len(data) + len(by) > LARGEST_MESSAGE:
         return None
     try:
-        return Sighting(kind, text[:LONGEST_TEXT], url, base64.b64decode(data, validate=True))
+        return Sighting(kind, text[:LONGEST_TEXT], url, base64.b64decode(data, validate=True), by=by)
     except binascii.Error:
         return None
