@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,21 @@ def eventually(look: Callable[[], Any], *, within_s: float = DEADLINE_S) -> Any:
         # Not a guess at how long something takes, only the pace of looking.
         time.sleep(POLL_S)
     return seen
+
+
+_failed: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what failed."""
+    if report.failed:
+        _failed.append(f"{report.nodeid} ({report.when})")
+
+
+def pytest_unconfigure() -> None:
+    """Name what failed once more at the very end: whoever sees only that should know where to look."""
+    for name in _failed:
+        sys.stdout.write(f"failed: {name}\n")
 
 
 @pytest.fixture

@@ -96,11 +96,21 @@ class BrowserPool:
         return self._living.open if self._living else 0
 
     async def start(self) -> None:
-        """Start the driver and the first browser, and look after them from now on."""
+        """Start the driver and the first browser, and look after them from now on.
+
+        Raises:
+            BrowserLost: the browser of this machine does not start.
+        """
         if self._gate:
             await self._gate.start()
         await self._engine.start()
-        self._living = await self._launch()
+        try:
+            self._living = await self._launch()
+        except BrowserLost as error:
+            if self._gate:
+                raise
+            # An endpoint may come back; until then this worker takes no jobs.
+            log.warning("browser.missing", error=error.message)
         self._spawn(self._inspect_for_ever())
         self._spawn(self._engine.watch_for_ever())
 
@@ -196,10 +206,10 @@ class BrowserPool:
         if living.open == 0:
             living.idle.set()
 
-    def _retire_soon(self, living: Living, reason: str) -> None:
+    def _retire_soon(self, living: Living | None, reason: str) -> None:
         self._spawn(self._retire(living, reason))
 
-    async def _retire(self, living: Living, reason: str) -> None:
+    async def _retire(self, living: Living | None, reason: str) -> None:
         with contextlib.suppress(BrowserLost):
             await self._replace(living, reason)
 
@@ -260,6 +270,7 @@ class BrowserPool:
         """Retire the browser if it is too old, too large or too slow."""
         living = self._living
         if living is None:
+            self._retire_soon(None, "missing")
             return
         self.memory_bytes = await asyncio.to_thread(memory_of, living.mark)
         if self._tick() - living.born > self._rules.max_age_s:

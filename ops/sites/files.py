@@ -92,11 +92,8 @@ def target_of(name: str) -> Path:
         raise click.UsageError(f"{name!r} is no name for a recipe: small letters, digits, '-' and '_', a letter first.")
     try:
         folder = load_settings().recipes_dir or Path.cwd()
-        folder.mkdir(parents=True, exist_ok=True)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    except OSError as error:
-        raise click.UsageError(f"RECIPES_DIR: {folder} cannot be made: {error.strerror}.") from error
     return _free(folder / f"{name}.toml")
 
 

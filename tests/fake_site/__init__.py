@@ -114,7 +114,7 @@ def recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> 
         ],
         "observe": {
             "done": {"selectors": ["#result"]},
-            **({"busy": {"selectors": ["#busy"]}} if way == "late" else {}),
+            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same") else {}),
             "preview": {"selectors": ["#preview"]},
             "progress": {"selectors": ["#progress"]},
             "error": {"selectors": ["#error"]},

@@ -63,7 +63,7 @@ async def attempt(context: BrowserContext, recipe: Recipe, seen: list[Progress |
 
 
 @pytest.mark.parametrize(
-    "way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies", "late"]
+    "way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies", "late", "same", "leaves"]
 )
 def test_the_exact_bytes_are_fetched(address: str, way: str) -> None:
     """However the page shows its picture, and whatever nonsense or old picture it shows besides."""

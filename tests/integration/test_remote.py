@@ -1,5 +1,6 @@
 """Browsers elsewhere: a Playwright server and a Chromium with remote debugging, both real."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from ops.browser import find_browser
 from ops.settings import Settings
 from tests.conftest import eventually, free_port
 from tests.integration.conftest import running
+from workers.browsers import BrowserPool, BrowserRules
 from workers.sources import RemoteBrowser
 
 START_TIMEOUT_S = 60.0
@@ -102,6 +104,26 @@ def _with_problem(workers: dict[str, object]) -> list[dict[str, str]]:
     listed = workers["workers"]
     assert isinstance(listed, list)
     return [worker for worker in listed if worker["problem"]]
+
+
+def test_a_worker_waits_for_an_endpoint_that_is_not_there_yet(base_settings: Settings) -> None:
+    """It starts, says what is missing, and works once it is there."""
+    port = free_port()
+
+    async def run() -> None:
+        source = RemoteBrowser(f"cdp+http://127.0.0.1:{port}")
+        pool = BrowserPool(BrowserRules.of(base_settings, source, slots=1))
+        await pool.start()
+        try:
+            assert not pool.ready
+            assert "127.0.0.1" in pool.problem
+            with debugged_chromium(port):
+                await pool.prepare()
+                assert pool.ready
+        finally:
+            await pool.stop()
+
+    asyncio.run(run())
 
 
 class _Pressure(BaseHTTPRequestHandler):

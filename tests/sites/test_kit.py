@@ -36,6 +36,9 @@ def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
     assert code == 0, printed
     assert "aria/Generate" in printed
     assert "#studio[data-state='ready']" in printed
+    # What must be opened first is looked at too.
+    assert all(f"loras.{part}" in printed for part in ("query", "item", "name", "add"))
+    assert "MISSING" not in printed
     with Image.open(tmp_path / "seen.png") as image:
         colours = image.convert("RGB").getcolors(image.width * image.height)
     assert {colour: number for number, colour in colours or []}[(214, 40, 40)] > 1000
@@ -56,6 +59,7 @@ def test_check_says_what_has_drifted(tmp_path: Path, programs: str) -> None:
     code, printed = kit(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
     assert code == 0, printed
     assert "ok, by a later alternative" in printed
+    assert "inputs.sampler.choices_from" in printed
 
 
 def test_try_prints_every_step_and_writes_what_came_of_it(tmp_path: Path, programs: str) -> None:
@@ -95,6 +99,23 @@ def test_new_copies_a_recipe_with_its_documents(tmp_path: Path) -> None:
     assert "There are: automatic1111" in kit(tmp_path, "new", "other", "--like", "nothing")[1]
 
 
+def test_new_overwrites_nothing(tmp_path: Path) -> None:
+    """A document that stands in the recipe itself is copied with it; one that exists stays as it is."""
+    folder = tmp_path
+    assert kit(tmp_path, "new", "mine", "--like", "comfyui")[0] == 0
+    text = (folder / "mine.toml").read_text().replace('file = "mine.workflow.json"', "content = '{\"6\": {}}'")
+    head, fields = text.split("[documents.workflow.fields]")
+    (folder / "inline.toml").write_text(f"{head}{fields[fields.index('[[steps]]') :]}")
+    assert kit(tmp_path, "new", "copy", "--like", "inline")[0] == 0
+    assert Recipes("copy", folder).get("copy").documents["workflow"].content == {"6": {}}
+
+    (folder / "other.workflow.json").write_text("mine")
+    code, printed = kit(tmp_path, "new", "other", "--like", "mine")
+
+    assert (code, (folder / "other.workflow.json").read_text()) == (2, "mine")
+    assert "exists" in printed
+
+
 def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
     """It loads as it is, and says what a person must add."""
     (tmp_path / "My Recording.json").write_text(json.dumps(RECORDER))
@@ -115,6 +136,7 @@ def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
         (("login", "weights"), "no screen"),
         (("try", "studio", PROMPT, "--headed"), "no screen"),
         (("try", "studio", PROMPT, "--input", "seed=red"), "seed"),
+        (("new", "mine", "--like", "../studio"), "There is no recipe"),
         (("check", "nowhere"), "no site 'nowhere'"),
         (("login", "weights", "--state", "state.json"), "storage state"),
     ],

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import BrowserContext, StorageState
@@ -166,6 +167,21 @@ def test_comfyui_tells_why_it_failed(programs: str) -> None:
     """In the words of its own error message."""
     with pytest.raises(SiteRefused, match="The sampler has refused"):
         attempt(shipped("comfyui", f"{programs}/comfyui/"), "forbidden")
+
+
+def test_comfyui_tells_why_a_workflow_was_not_taken(programs: str) -> None:
+    """The server says so to the page alone, which shows it."""
+    with pytest.raises(SiteRefused, match="Too many steps"):
+        attempt(shipped("comfyui", f"{programs}/comfyui/"), PROMPT, steps=150)
+
+
+def test_a_gradio_app_with_a_password_asks_for_a_person(programs: str) -> None:
+    """What is missing on its login page is not a change of the page."""
+    recipe = shipped("gradio", f"{programs}/locked/")
+    hasty = tuple(replace(step, timeout_ms=min(step.timeout_ms, 5000)) for step in recipe.steps)
+
+    with pytest.raises(NeedsHuman, match="Login"):
+        attempt(replace(recipe, steps=hasty), PROMPT)
 
 
 def test_a_seed_is_drawn_where_a_program_would_repeat_itself(programs: str) -> None:

@@ -12,6 +12,8 @@ from schemas.errors import Invalid
 from schemas.recipes import load_recipe
 from stores.recipes import Recipes
 
+CLICK = {"type": "click", "selectors": ["#go"]}
+CHANGE = {"type": "change", "selectors": ["#go"]}
 STUDIO = tomllib.loads((SHIPPED_RECIPES / "studio.toml").read_text())
 
 
@@ -48,6 +50,13 @@ def problems(change: dict[str, Any]) -> list[str]:
         ({"steps/2/selectors": []}, ["steps[2].selectors", "at least one"]),
         ({"steps/9/submits": False}, ["steps", "Exactly one"]),
         ({"loras": None}, ["loras", "section is needed"]),
+        ({"steps/9/when": "seed"}, ["steps[9].when", "cannot be left out"]),
+        ({"steps/9/name": "choose"}, ["steps[9].name", "customStep"]),
+        ({"steps/2/value": "{{Prompt}}"}, ["steps[2]", "small_letters"]),
+        ({"loras/syntax": "<{{lora}}:{{banana}}>"}, ["loras.syntax", "banana"]),
+        ({"loras/open/0": {**CLICK, "when": "banana"}}, ["loras.open[0]", "banana"]),
+        ({"capture": {"steps": [{**CHANGE, "value": "{{banana}}"}]}}, ["capture.steps[0]", "banana"]),
+        ({"observe/done/selectors": ["img:has-text('done')"]}, ["observe.done.selectors", ":has-text", "CSS"]),
         ({"inputs/seed/type": "colour"}, ["inputs.seed", "type", "integer"]),
         ({"consent/ownership": "terms"}, ["consent.terms_url", "terms"]),
         ({"url": "file:///etc/passwd"}, ["url", "Not a valid URL"]),

@@ -94,3 +94,20 @@ def test_what_is_no_recording_is_told_apart(text: str, words: str) -> None:
     """In one sentence."""
     with pytest.raises(Invalid, match=words):
         read_recording(text)
+
+
+def test_what_a_recipe_cannot_have_is_left_out_and_said() -> None:
+    """Steps of other kinds, steps that are not whole, frames; timeouts that are too long are cut."""
+    odd = [
+        {"type": "navigate", "url": "chrome://new-tab-page/"},
+        {"type": "navigate", "url": "http://127.0.0.1:7860/", "timeout": 10**9},
+        {"type": "change", "selectors": [["#a"]], "value": 7},
+        {"type": "click", "selectors": [["#go"]], "frame": [0]},
+        {"type": "waitForExpression", "expression": "true"},
+        "nonsense",
+    ]
+    skeleton = read_recording(json.dumps({"title": "Odd", "steps": odd}))
+
+    assert ["navigate", "click"] == [step["type"] for step in skeleton.recipe["steps"]]
+    assert skeleton.recipe["steps"][0]["timeout"] == 120_000
+    assert [2, 3, 4, 5] == [int(words.split()[1]) for words in skeleton.missing if words.startswith("step ")]

@@ -191,7 +191,7 @@ class Driver:
             if self._done.urls:
                 return await self._capture.at(self._done.urls)
             if not (capture.many or capture.selectors) and done.source != "canvas":
-                match = await self._finder.find(self._page, done.selectors, timeout_ms=1000, visible=False)
+                match = await self._finder.find(self._page, done.selectors, timeout_ms=1000)
                 return [await self._capture.picture(self._done.url, match.locator)]
             return await self._capture.shown(capture.selectors or done.selectors, done.source, many=capture.many)
 

@@ -76,12 +76,10 @@ class Finder:
         return None
 
     async def every(self, root: Page | Locator, selectors: Selectors, most: int) -> list[Locator]:
-        """All elements of the first alternative that is on the page now, at most so many."""
-        for chain in selectors:
-            found = await locate(root, chain).all()
-            if found:
-                self.matched[written(selectors[0])] = written(chain)
-                return found[:most]
+        """All elements of one alternative, at most so many: the first that can be seen, or else that is there."""
+        for visible in (True, False):
+            if match := await self.present(root, selectors, visible=visible):
+                return (await locate(root, match.chain).all())[:most]
         return []
 
 

@@ -14,6 +14,7 @@ from tests.sites.programs.painting import STEPS, is_of, paint
 
 PAGE = Path(__file__).parent / "comfyui.html"
 STEP_S = 0.2
+MOST_STEPS = 100
 PREVIEW_EVENT, JPEG_KIND = 1, 1
 
 router = APIRouter()
@@ -51,6 +52,8 @@ async def queue(request: Request) -> JSONResponse:
     nodes = body["prompt"]
     if not nodes or any("class_type" not in node for node in nodes.values()):
         return JSONResponse({"error": {"type": "invalid_prompt", "message": "no workflow"}}, 400)
+    if any(node["inputs"].get("steps", 1) > MOST_STEPS for node in nodes.values()):
+        return JSONResponse({"error": {"type": "prompt_outputs_failed_validation", "message": "Too many steps"}}, 400)
     prompt_id = uuid.uuid4().hex
     task = asyncio.create_task(_execute(prompt_id, nodes, body["client_id"]))
     running.add(task)

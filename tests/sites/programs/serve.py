@@ -18,6 +18,8 @@ GRADIO = {
     "/fooocus": gradio_pages.fooocus,
 }
 
+USER, PASSWORD = "ann", "a word that is no secret"
+
 
 def application() -> FastAPI:
     """Every program at a path of its own."""
@@ -26,7 +28,7 @@ def application() -> FastAPI:
     app.include_router(weights.router, prefix="/weights")
     for path, make in GRADIO.items():
         app = gr.mount_gradio_app(app, make().queue(default_concurrency_limit=4), path=path)
-    return app
+    return gr.mount_gradio_app(app, gradio_pages.plain(), path="/locked", auth=(USER, PASSWORD))
 
 
 if __name__ == "__main__":
