@@ -68,16 +68,23 @@ class Relay:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        ends = {writer}
+        try:
             far_reader, far_writer = await asyncio.open_unix_connection(str(self._socket))
-            self._writers |= {writer, far_writer}
+            ends.add(far_writer)
+            self._writers |= ends
             there = asyncio.create_task(self._pass_on_watched(reader, far_writer))
             await _pass_on(far_reader, writer)
             there.cancel()
-            self._writers -= {writer, far_writer}
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        except OSError:
+            # The server is away: its clients see just that.
+            pass
+        finally:
+            self._writers -= ends
+            # A task that is cancelled before its first step closes nothing.
+            for one in ends:
+                one.transport.abort()
+        await asyncio.gather(*(one.wait_closed() for one in ends), return_exceptions=True)
 
     async def _pass_on_watched(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _pass_on(reader, writer, lambda data: bool(self.look and self.look(data)))

@@ -13,6 +13,8 @@ from typing import TypedDict
 
 import structlog
 
+from schemas.egress import Zone, classify
+
 CHUNK_BYTES = 65_536
 GREETING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 15.0
@@ -38,9 +40,7 @@ class RefusedError(Exception):
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet."""
-    known = ipaddress.ip_address(address.partition("%")[0])
-    inner = (known.ipv4_mapped or known.sixtofour) if isinstance(known, ipaddress.IPv6Address) else None
-    return known.is_global and not known.is_multicast and (inner is None or is_public(str(inner)))
+    return classify(address).zone is Zone.PUBLIC
 
 
 class Gate:
@@ -51,6 +51,7 @@ class Gate:
         self._allowed = allowed
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self.port = 0
 
     async def start(self) -> None:
@@ -64,6 +65,10 @@ class Gate:
             self._server.close()
         for writer in tuple(self._open):
             writer.transport.abort()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def proxy(self, hosts: Collection[str]) -> Proxy:
         """The way out for a context whose site has ``hosts`` of its own, which are reached directly."""
@@ -73,6 +78,9 @@ class Gate:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        if task := asyncio.current_task():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 host, port = await _asked_for(reader, writer)

@@ -154,7 +154,8 @@ def test_a_running_job_is_cancelled(front: Front) -> None:
     ident = front.submit(**SLOW)
     eventually(lambda: front.job(ident)["status"] == "PENDING")
 
-    assert front.delete(f"/api/v1/jobs/{ident}").status_code == 202
+    # 200 if it was faster than the answer.
+    assert front.delete(f"/api/v1/jobs/{ident}").status_code in {200, 202}
     job = front.ended(ident)
     assert (job["status"], job["error"]["code"]) == ("FAILED", "cancelled")
     assert front.client.get(f"/{ident}.jpg").status_code == 404
