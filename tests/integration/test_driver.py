@@ -16,7 +16,7 @@ from ops.browser import find_browser
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteUnavailable
 from schemas.jobs import Picture, Progress, Submission
 from schemas.sites import Recipe
-from tests.conftest import DEADLINE_S
+from tests.conftest import DEADLINE_S, digest
 from tests.fake_site import RESULT_SIZE, recipe, result_bytes, serving
 from workers.sites.driver import Driver
 
@@ -69,8 +69,8 @@ def test_the_exact_bytes_are_fetched(address: str, way: str) -> None:
     """However the page shows its picture, and whatever nonsense or old picture it shows besides."""
     picture = in_browser(lambda context: attempt(context, recipe(address, way), []))
 
-    assert (result_bytes(), "image/png", *RESULT_SIZE, False) == (
-        picture.data,
+    assert (digest(result_bytes()), "image/png", *RESULT_SIZE, False) == (
+        digest(picture.data),
         picture.media_type,
         picture.width,
         picture.height,
