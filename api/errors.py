@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from schemas.errors import Gone, Invalid, LimitReached, NotFound, ServiceError, Unavailable
 from schemas.fields import sentences
 
-NATIVE_PREFIX = "/api/"
+NATIVE, GENERAITIV, WEIGHTS = "/api/", "/v1/", "/"
 UNPROCESSABLE = 422
 
 Answer = Response
@@ -35,7 +35,7 @@ def answer(error: ServiceError) -> Response:
     """An error of ours."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", error=error.message)
-    response = jsonify(_native(error) if _is_native() else _weights(error))
+    response = jsonify(_SHAPES[_surface()](error))
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -70,8 +70,8 @@ class _Plain(ServiceError):
         self.hint = "See /docs for what may be asked, and how."  # type: ignore[misc] # this instance's own
 
 
-def _is_native() -> bool:
-    return request.path.startswith(NATIVE_PREFIX)
+def _surface() -> str:
+    return next((prefix for prefix in _SHAPES if request.path.startswith(prefix)), WEIGHTS)
 
 
 def _native(error: ServiceError) -> dict[str, Any]:
@@ -96,3 +96,17 @@ def _weights(error: ServiceError) -> dict[str, Any]:
     if isinstance(error, LimitReached):
         return {"error": error.message, "retryAfter": error.retry_after_s}
     return {"error": error.message}
+
+
+def _generaitiv(error: ServiceError) -> dict[str, Any]:
+    problems = error.problems if isinstance(error, Invalid) else [error.message]
+    return {
+        "message": " ".join(problems),
+        "errors": problems,
+        "code": error.code,
+        "status": error.status,
+        "requestId": g.get("request_id"),
+    }
+
+
+_SHAPES = {NATIVE: _native, GENERAITIV: _generaitiv, WEIGHTS: _weights}

@@ -44,17 +44,33 @@ def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
         Gone: the key's job has expired.
         Forbidden: nobody has accepted the terms of a site that is not the user's own.
     """
-    recipe = stores.recipes.get(wanted.site)
-    stores.consents.require(recipe)
-    recipe.check_lora(wanted.lora)
-    inputs = recipe.check_inputs(wanted.inputs)
-    submission = Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority)
+    submission = _checked(stores, wanted)
     key = request.headers.get("Idempotency-Key")
     idempotency = None if key is None else Idempotency.of(key, asdict(wanted))
     accepted = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id, idempotency)
     if not accepted.replayed:
         _offer_ticket(stores, accepted.job)
     return accepted
+
+
+def rehearse(stores: Stores, caller: Caller, wanted: Wanted) -> dict[str, Any]:
+    """What would become of a job, without making it: its ``cost`` in pictures, its ``position``, what would block it.
+
+    Raises:
+        Invalid, Forbidden: as ``submit`` does.
+    """
+    submission = _checked(stores, wanted)
+    limit, position = stores.jobs.rehearse(caller.id, submission.site, submission.priority)
+    blocked_by = limit and {"limit": limit.message, "retry_after": limit.retry_after_s}
+    return {"cost": 1, "position": position, "blocked_by": blocked_by, "site": submission.site}
+
+
+def _checked(stores: Stores, wanted: Wanted) -> Submission:
+    recipe = stores.recipes.get(wanted.site)
+    stores.consents.require(recipe)
+    recipe.check_lora(wanted.lora)
+    inputs = recipe.check_inputs(wanted.inputs)
+    return Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority)
 
 
 def _offer_ticket(stores: Stores, job: Job) -> None:

@@ -53,16 +53,15 @@ def _look(job_id: str, owner: str | None) -> Placed:
 def _await_change(job_id: str, owner: str | None, wait_s: float) -> Placed:
     deadline = time.monotonic() + wait_s
     since = _number("since", UNKNOWN)
-    with stores().changes.watch(job_id) as changed:
+    with stores().changes.watch(job_id) as watch:
         while True:
-            changed.clear()
             job, outlook = _look(job_id, owner)
             if since == UNKNOWN:
                 since = job.seq
             left_s = deadline - time.monotonic()
-            if job.seq > since or job.state.final or left_s <= 0:
+            if job.seq > since or job.state.final or left_s <= 0 or watch.closing:
                 return job, outlook
-            changed.wait(min(left_s, LOOK_AGAIN_S))
+            watch.wait(min(left_s, LOOK_AGAIN_S))
 
 
 def _number(name: str, default: float) -> float:

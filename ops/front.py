@@ -8,8 +8,10 @@ import json
 import secrets
 import socket
 from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
+import gevent
 from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
@@ -34,6 +36,17 @@ WORDS = {
 
 class FrontWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untyped
     """gunicorn's gevent worker with our words for what never reaches the application."""
+
+    def handle_exit(self, number: int, frame: FrameType | None) -> None:
+        """Stop: those who wait for something are told, so that they go to another process."""
+        # Not here, where a signal has interrupted anything at all.
+        gevent.spawn(self._let_go)
+        super().handle_exit(number, frame)
+
+    def _let_go(self) -> None:
+        stores = getattr(self.wsgi, "extensions", {}).get("stores")
+        if stores:
+            stores.changes.close_all()
 
     def handle_error(self, _request: object, client: socket.socket, _address: object, error: Exception) -> None:
         """Answer a request that was no request, and close the connection."""

@@ -57,6 +57,7 @@ class Settings:
     browser_max_memory_mb: int
     web_concurrency: int
     cors_origins: tuple[str, ...]
+    allow_anonymous_workloads: bool
     limit_queued_images: int
     limit_daily_images: int
     log_level: str
@@ -108,6 +109,7 @@ def _read(env: Env) -> Settings:
         browser_max_memory_mb=_positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
         web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
         cors_origins=tuple(origin.strip() for origin in env.str("CORS_ORIGINS", "").split(",") if origin.strip()),
+        allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
         limit_queued_images=_limit(env, "LIMIT_QUEUED_IMAGES", 1000),
         limit_daily_images=_limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),

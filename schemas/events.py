@@ -13,7 +13,6 @@ class EventType(StrEnum):
 
     QUEUED = "queued"
     STARTING = "starting"
-    PENDING = "pending"
     PROGRESS = "in_progress"
     PREVIEW = "preview"
     RETRIED = "retried"
@@ -25,7 +24,8 @@ class EventType(StrEnum):
 class Event:
     """One line of a job's log.
 
-    ``seq`` counts from 1 without gaps, ``time_ms`` is Unix time in milliseconds, ``data`` depends on the type.
+    ``seq`` counts from 1 without gaps, ``time_ms`` is Unix time in milliseconds, ``data`` depends on the type: of
+    ``in_progress`` it is empty until the page says how far it is.
     """
 
     job_id: str
@@ -33,3 +33,8 @@ class Event:
     type: EventType
     time_ms: int
     data: dict[str, Any]
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing comes after it."""
+        return self.type in (EventType.COMPLETED, EventType.FAILED)

@@ -13,6 +13,7 @@ from ops.clock import Clock, SystemClock
 from ops.database import open_database
 from ops.redis import connect, disconnect
 from ops.settings import Settings
+from stores.addresses import Addresses
 from stores.attempts import Attempts
 from stores.canaries import Canaries
 from stores.circuits import Circuits
@@ -20,9 +21,12 @@ from stores.consents import Consents
 from stores.drift import Drift
 from stores.events import Changes
 from stores.fleet import Fleet
+from stores.glances import Glances
 from stores.jobs import Jobs
 from stores.keys import Keys, owner_key
+from stores.logs import Logs
 from stores.lookups import Lookups
+from stores.passes import Passes
 from stores.queue import Queue
 from stores.quotas import Quotas
 from stores.recipes import Recipes
@@ -33,6 +37,8 @@ from stores.tickets import Tickets
 from stores.upkeep import Upkeep
 
 SENDING_RETRIES = 3
+# How often a job may be tried, for how long its passes last.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,15 @@ class Stores:
     consents: Consents
     results: Results
     changes: Changes
+    logs: Logs
+    glances: Glances
+    passes: Passes
     queue: Queue
     lookups: Lookups
     fleet: Fleet
     quotas: Quotas
     keys: Keys
+    addresses: Addresses
     recipes: Recipes
 
     def close(self) -> None:
@@ -82,6 +92,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     jobs = Jobs(client, scripts, clock, settings)
     recipes = Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls)
     engine = open_database(settings.database_url)
+    key = owner_key(settings.data_dir, settings.api_key)
     return Stores(
         settings=settings,
         clock=clock,
@@ -98,10 +109,14 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         consents=Consents(engine, clock),
         results=Results(client),
         changes=Changes(client),
+        logs=Logs(client),
+        glances=Glances(jobs),
+        passes=Passes(clock, key, settings.max_wait_s + ATTEMPTS * settings.job_deadline_s),
         queue=queue,
         lookups=Lookups(client, queue, clock),
         fleet=Fleet(client, clock),
         quotas=Quotas(client, clock, settings),
-        keys=Keys(engine, clock, owner_key(settings.data_dir, settings.api_key)),
+        keys=Keys(engine, clock, key),
+        addresses=Addresses(engine),
         recipes=recipes,
     )

@@ -1,12 +1,12 @@
 """Owns the watching of jobs: one subscription a process wakes everybody who waits for a job to change.
 
-Called by ``api.watching`` for long-polls and by ``workers.boot`` for cancellations.
+Called by ``api.watching``, ``api.streams`` and ``api.sockets``, and by ``workers.boot`` for cancellations.
 """
 
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import redis
 import structlog
@@ -62,47 +62,92 @@ class Channel:
                     self._receive(message["data"].decode())
 
 
+class Watch:
+    """Somebody's wait for changes of one job or of all jobs of one owner."""
+
+    def __init__(self) -> None:
+        """Nothing has changed yet; ``closing`` becomes true when this process stops."""
+        self.newest = 0
+        self.closing = False
+        self._changed = threading.Event()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether something has, or may have, changed since the last wait; at the latest after ``timeout_s``."""
+        changed = self._changed.wait(timeout_s)
+        self._changed.clear()
+        return changed
+
+    def tell(self, seq: int = 0) -> None:
+        """Something has changed; ``seq`` is the number of the newest event, if one knows."""
+        self.newest = max(self.newest, seq)
+        self._changed.set()
+
+
 class Changes:
-    """Lets threads (or greenlets) wait until a job changes, with one subscription for all of them."""
+    """Lets threads (or greenlets) wait until jobs change, with one subscription for all of them."""
 
     def __init__(self, client: Redis) -> None:
         """Listens from the first ``watch`` on, so that processes which never wait never subscribe."""
-        self._channel = Channel(client, CHANGES, self._wake, self._wake_all)
+        self._channel = Channel(client, CHANGES, self._hear, self.wake_all)
         self._lock = threading.Lock()
         self._started = False
-        self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._closing = False
+        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+
+    def watch(self, job_id: str) -> AbstractContextManager[Watch]:
+        """A wait for changes of one job, for as long as the block lasts."""
+        return self._watch(job_id)
+
+    def watch_owner(self, owner: str) -> AbstractContextManager[Watch]:
+        """A wait for changes of all jobs of one owner, for as long as the block lasts."""
+        return self._watch(_topic(owner))
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[threading.Event]:
-        """An event that is set at each change of the job, for as long as the block lasts."""
-        changed = threading.Event()
+    def _watch(self, topic: str) -> Iterator[Watch]:
+        watch = Watch()
+        watch.closing = self._closing
         with self._lock:
             if not self._started:
                 self._started = True
                 self._channel.start()
-            self._waiting[job_id].add(changed)
+            self._watches[topic].add(watch)
         try:
-            yield changed
+            yield watch
         finally:
             with self._lock:
-                self._waiting[job_id].discard(changed)
-                if not self._waiting[job_id]:
-                    del self._waiting[job_id]
+                self._watches[topic].discard(watch)
+                if not self._watches[topic]:
+                    del self._watches[topic]
 
     def stop(self) -> None:
         """Listen no more."""
         if self._started:
             self._channel.stop()
 
-    def _wake(self, message: str) -> None:
-        job_id = message.partition(" ")[0]
-        with self._lock:
-            waiting = tuple(self._waiting.get(job_id, ()))
-        for changed in waiting:
-            changed.set()
+    def close_all(self) -> None:
+        """Let everybody who waits know that this process stops; who comes later knows at once."""
+        self._closing = True
+        for watch in self._all():
+            watch.closing = True
+            watch.tell()
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
+        """Let everybody look again: something may have been missed."""
+        for watch in self._all():
+            watch.tell()
+
+    def _all(self) -> list[Watch]:
         with self._lock:
-            waiting = [changed for group in self._waiting.values() for changed in group]
-        for changed in waiting:
-            changed.set()
+            return [watch for group in self._watches.values() for watch in group]
+
+    def _hear(self, message: str) -> None:
+        job_id, seq, owner = message.split(" ", 2)
+        with self._lock:
+            watches = (*self._watches.get(job_id, ()), *self._watches.get(_topic(owner), ()))
+        for watch in watches:
+            watch.tell(int(seq))
+
+
+def _topic(owner: str) -> str:
+    """Among the ids of jobs, which contain no space."""
+    return f"owner {owner}"

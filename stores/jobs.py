@@ -76,6 +76,14 @@ class Jobs:
             return Accepted(*self.look(answer[1].decode()), replayed=True)
         raise self._limit(outcome, now)
 
+    def rehearse(self, owner: str, site: str, priority: int) -> tuple[ServiceError | None, int]:
+        """What would become of a job that was submitted now: the limit that forbids it, and its position."""
+        now = self._clock.now_ms()
+        most, most_owned, most_daily = self._limits
+        usage = usage_key(owner, now)
+        limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, most, most_owned, usage, most_daily)
+        return self._limit(limit.decode(), now) if limit else None, int(ahead) + 1
+
     def _limit(self, which: str, now_ms: int) -> ServiceError:
         if which == "full":
             return LimitReached("Server is busy. Please try again later.", retry_after_s=BUSY_RETRY_AFTER_S)

@@ -22,7 +22,7 @@ from stores.records import FIELDS
 
 FOLDER = Path(__file__).parent / "lua"
 # Scripts that change nothing.
-READERS = ("look",)
+READERS = ("look", "rehearse")
 RETRY_AFTER_S = 2
 # What a server says whose disk is full, whose replicas are away, or that is a replica itself.
 CANNOT_WRITE = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")

@@ -32,3 +32,10 @@ consents = Table(
     Column("terms_url", Text, nullable=False),
     Column("accepted_at", BigInteger, nullable=False),
 )
+
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("caller", String(16), primary_key=True),
+    Column("address", String(42), nullable=False, unique=True),
+)

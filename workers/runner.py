@@ -30,6 +30,7 @@ from stores import Stores
 from workers import pictures
 from workers.attempt import Attempt, Collecting, Stopping
 from workers.browsers import BrowserPool
+from workers.pace import paced
 from workers.sites.driver import Driver
 from workers.tracing import Tracing
 
@@ -126,7 +127,7 @@ class Runner:
                 await site.open(job.submission)
                 await site.submit()
                 await self._insist(self._stores.attempts.accepted, job)
-                async for shown in site.watch():
+                async for shown in paced(site.watch()):
                     await self._note(job, shown)
                 painted = await site.collect()
                 jpeg = await _off_loop(pictures.convert, painted[0].data, "jpg")

@@ -4,4 +4,4 @@ local id, now, claim = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if not holds(id, claim) then return 0 end
 if get(id, 'state') == 'PENDING' then return tonumber(get(id, 'seq')) end
 move(id, 'PENDING')
-return append(id, now, 'pending')
+return append(id, now, 'in_progress')

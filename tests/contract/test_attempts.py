@@ -31,7 +31,7 @@ def test_a_whole_life_in_order(kept: Kept, submission: Submission, picture: Pict
     assert [entry[b"type"] for _, entry in log] == [
         b"queued",
         b"starting",
-        b"pending",
+        b"in_progress",
         b"in_progress",
         b"preview",
         b"completed",

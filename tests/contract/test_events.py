@@ -27,11 +27,13 @@ def test_a_change_wakes_who_watches_that_job(kept: Kept, changes: Changes, submi
     with changes.watch(ID) as changed:
         # A new subscription wakes everybody, since something may have been missed before it stood.
         assert changed.wait(DEADLINE_S)
-        changed.clear()
-        with changes.watch(OTHER) as other:
+        with changes.watch(OTHER) as other, changes.watch_owner(OWNER) as owners, changes.watch_owner("bob") as bobs:
             kept.jobs.create(ID, OWNER, submission, "r")
             assert changed.wait(DEADLINE_S)
-            assert not other.is_set()
+            assert owners.wait(DEADLINE_S)
+            assert (changed.newest, owners.newest) == (1, 1)
+            assert not other.wait(0)
+            assert not bobs.wait(0)
 
 
 def test_nobody_is_remembered_who_watches_no_more(changes: Changes) -> None:
@@ -40,7 +42,7 @@ def test_nobody_is_remembered_who_watches_no_more(changes: Changes) -> None:
         with changes.watch(ID):
             pass
 
-    assert not changes._waiting
+    assert not changes._watches
 
 
 def test_measures_follow_every_job(kept: Kept, submission: Submission, clock: FakeClock) -> None:

@@ -147,7 +147,7 @@ def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
     small = {"data_dir": folder, "api_key": KEY, "worker_concurrency": 2, "drain_grace_s": 1}
     settings = replace(base, **{**small, **places, **changes})
     front = open_front(settings)
-    studio = Studio(front, {}, _environment(settings, changes))
+    studio = Studio(front, {}, environment_of(settings, changes))
     try:
         for role in ("worker", "courier", "clock"):
             studio.start(role)
@@ -163,7 +163,8 @@ def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
         redis.wait()
 
 
-def _environment(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
+def environment_of(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
+    """The environment of a process with these settings; ``changes`` are those that have no place in it yet."""
     ours = {
         "DATA_DIR": str(settings.data_dir),
         "REDIS_URL": settings.redis_url,

@@ -4,6 +4,7 @@
 -- dr:{id}:events   stream its log; the entry id is SEQ-0
 -- dr:{id}:preview, dr:{id}:image (further ones image.2, image.3, ...), dr:{id}:image.FORMAT, dr:{id}:failure, dr:{id}:trace   bytes
 -- dr:{id}:gone     marks that the job once was, long after the rest has expired
+-- dr:feed:OWNER    stream the events of all jobs of one owner, in the order in which they happened
 -- dr:open          zset   unfinished jobs by submission time
 -- dr:open:OWNER    zset   the same, of one owner
 -- dr:jobs:OWNER    zset   all jobs of one owner by submission time
@@ -23,7 +24,7 @@
 -- dr:histogram:NAME   hash   bucket -> observations, plus sum
 -- dr:matched:SITE   hash   place of the recipe -> alternative that found it in the last good run
 -- dr:drift:SITE     list   changes of these, the newest first      dr:canary:SITE   hash   job, outcome
--- dr:changes       channel: "ID SEQ" after each event      dr:cancels  channel: ID
+-- dr:changes       channel: "ID SEQ OWNER" after each event      dr:cancels  channel: ID
 
 local function key(id, part) return 'dr:{' .. id .. '}:' .. part end
 
@@ -38,15 +39,17 @@ local function ready_key(site, owner) return 'dr:ready:' .. site .. '|' .. owner
 local function sites() return redis.call('SMEMBERS', 'dr:sites') end
 
 -- Where a job stands among its owner's: by priority, then by age; one that was taken back stands before all.
+local function place_of(age, priority) return string.format('%.0f', age - priority * 1e13) end
+
 local function rank(id, first)
   local about = redis.call('HMGET', key(id, 'job'), 'priority', 'startTime')
   local age = tonumber(about[2])
-  return string.format('%.0f', first and age - 1e15 or age - tonumber(about[1] or 0) * 1e13)
+  return first and string.format('%.0f', age - 1e15) or place_of(age, tonumber(about[1] or 0))
 end
 
--- How many jobs are claimed before this one if every site but those with an open circuit goes on as it does.
-local function ahead(id, own, owner)
-  local place = redis.call('ZSCORE', ready_key(own, owner), id) or rank(id)
+-- How many jobs are claimed before one at that place of its owner's if every site but those with an open circuit goes on
+-- as it does.
+local function ahead(place, own, owner)
   local turn = tonumber(redis.call('ZSCORE', 'dr:turns:' .. own, owner) or 'inf')
   local mine, others = 0, {}
   for _, site in ipairs(sites()) do
@@ -73,6 +76,9 @@ end
 -- error of its site, how many jobs run, how many could run.
 local function outlook(id, state, site_name, owner)
   local site = redis.call('HMGET', 'dr:site:' .. site_name, 'runMs', 'retryAt', 'error')
-  local before = state == 'QUEUED' and ahead(id, site_name, owner)
+  local before = false
+  if state == 'QUEUED' then
+    before = ahead(redis.call('ZSCORE', ready_key(site_name, owner), id) or rank(id), site_name, owner)
+  end
   return {before, site[1], site[2], site[3], redis.call('ZCARD', 'dr:leases'), redis.call('GET', 'dr:slots')}
 end

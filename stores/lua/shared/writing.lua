@@ -7,7 +7,8 @@ local IDEMPOTENCY_S = 86400
 local CLAIM_KEPT_MS = 60000
 local FAILURES_TO_OPEN, FIRST_DELAY_MS, LONGEST_DELAY_MS = 5, 30000, 600000
 local WEIGHT_OF_NEWEST = 0.2
-local EVENTS_KEPT = 500
+local EVENTS_KEPT = 2000
+local FEED_KEPT, FEED_KEPT_S = 2000, 86400
 local BUCKETS = {
   pickup = {0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
   run = {0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120, 300},
@@ -29,17 +30,22 @@ local function log(id, seq, kind, time, data)
   redis.call('XADD', key(id, 'events'), 'MAXLEN', '~', EVENTS_KEPT, seq .. '-0', 'type', kind, 'time', time, 'data', data)
 end
 
--- A change that clients can see: a new number, a later modification time, a line in the log, a word to watchers.
+-- A change that clients can see: a new number, a later modification time, a line in the job's log and in its owner's
+-- feed, a word to watchers.
 local function append(id, now, kind, data)
   local job = key(id, 'job')
   local seq = redis.call('HINCRBY', job, 'seq', 1)
-  local last = tonumber(redis.call('HGET', job, 'lastModifiedDate')) or 0
-  local modified = math.max(now, last + 1)
-  redis.call('HSET', job, 'lastModifiedDate', string.format('%.0f', modified))
+  local known = redis.call('HMGET', job, 'lastModifiedDate', 'owner')
+  local modified = math.max(now, (tonumber(known[1]) or 0) + 1)
+  local time = string.format('%.0f', modified)
+  redis.call('HSET', job, 'lastModifiedDate', time)
   -- A log takes 4 kB from its first line on, so a job that only waits has none: its first event is written with the second.
   if seq == 2 then log(id, 1, 'queued', redis.call('HGET', job, 'startTime'), '{}') end
-  if seq > 1 then log(id, seq, kind, string.format('%.0f', modified), data or '{}') end
-  redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq)
+  if seq > 1 then log(id, seq, kind, time, data or '{}') end
+  local feed = 'dr:feed:' .. known[2]
+  redis.call('XADD', feed, 'MAXLEN', '~', FEED_KEPT, '*', 'job', id, 'seq', seq, 'type', kind, 'time', time, 'data', data or '{}')
+  redis.call('EXPIRE', feed, FEED_KEPT_S)
+  redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq .. ' ' .. known[2])
   return seq
 end
 

@@ -1,0 +1,146 @@
+"""Owns the WebSocket on which a job is watched: where it is, then every change, then its end.
+
+Anybody with the job's pass may listen (``stores.passes``); nobody may say anything.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+from flask import Blueprint, request
+
+from api.context import stores
+from api.views import picture_link, progress_message
+from api.websocket import NORMAL, TRY_LATER, GoneError, SlowReaderError, Upgraded, WebSocket
+from schemas.errors import Gone, NotFound, Unauthorized, Unavailable
+from schemas.generaitiv import job_id_of
+from schemas.jobs import Job
+from schemas.lifecycle import JobState
+from stores import Stores
+
+PATHS = ("/", "/ws", "/v1/ws", "/production")
+PING_INTERVAL_S = 25.0
+# Should a word of a change be lost on its way, the next look is not far.
+LOOK_AGAIN_S = 5.0
+MOST_OF_ONE_PASS = 8
+RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1012, 4401, 4404
+URLS, BYTES = "1", "binary"
+
+blueprint = Blueprint("sockets", __name__)
+log = structlog.get_logger(__name__)
+_open: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+def listen() -> Upgraded:
+    """Tell a client of one job until the job, the client or this process ends."""
+    try:
+        socket = WebSocket(request.environ)
+    except GoneError:
+        return Upgraded()
+    try:
+        _serve(stores(), socket, request.args)
+    except (SlowReaderError, GoneError):
+        log.debug("socket.gone")
+    finally:
+        socket.close(NORMAL)
+    return Upgraded()
+
+
+for path in PATHS:
+    blueprint.add_url_rule(path, f"listen_at_{path.strip('/').replace('/', '_')}", listen, websocket=True)
+
+
+def _serve(stores: Stores, socket: WebSocket, asked: Mapping[str, str]) -> None:
+    try:
+        job_id = job_id_of(asked.get("id", ""))
+        with _counted(stores.passes.check(asked.get("jwt", ""), job_id)):
+            _tell(stores, socket, job_id, asked.get("previews", ""))
+    except (Unauthorized, NotFound, Gone, Unavailable) as error:
+        socket.text(_error(error.message, error.code))
+        codes = {Unauthorized: UNAUTHORIZED, Unavailable: TRY_LATER}
+        socket.close(codes.get(type(error), NO_SUCH_JOB), error.code)
+
+
+@contextmanager
+def _counted(name: str) -> Iterator[None]:
+    with _counting:
+        if _open[name] >= MOST_OF_ONE_PASS:
+            raise Unauthorized(f"This pass is in use {MOST_OF_ONE_PASS} times already.")
+        _open[name] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _open[name] -= 1
+            if not _open[name]:
+                del _open[name]
+
+
+def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None:
+    """Subscribe, then look, then tell what is new: nothing that happens in between is missed."""
+    told = _Told()
+    pinged = time.monotonic()
+    with stores.changes.watch(job_id) as watch:
+        socket.on_close = watch.tell
+        while True:
+            job = stores.glances.at(job_id, watch.newest)
+            for message in told.news(stores.settings.public_url, job):
+                socket.text(message)
+            if job.state.final:
+                return socket.close(NORMAL)
+            if previews and job.preview_version > told.preview:
+                told.preview = job.preview_version
+                _send_preview(stores, socket, job, previews)
+            if socket.closed:
+                return None
+            if watch.closing:
+                return socket.close(RESTARTING, "this process stops; connect again")
+            watch.wait(LOOK_AGAIN_S)
+            if time.monotonic() - pinged >= PING_INTERVAL_S - LOOK_AGAIN_S / 2:
+                pinged = time.monotonic()
+                socket.ping()
+
+
+class _Told:
+    """What a client has been told already."""
+
+    def __init__(self) -> None:
+        self.preview = 0
+        self._message = ""
+
+    def news(self, public_url: str, job: Job) -> Iterator[str]:
+        """The job as it is, if that is not what was told last."""
+        message = job_message(public_url, job)
+        if message != self._message:
+            self._message = message
+            yield message
+
+
+def job_message(public_url: str, job: Job) -> str:
+    """Where a job is, in one message; the newest says all, so that a slow client may miss those before."""
+    if job.state is JobState.COMPLETED:
+        link = picture_link(public_url, job.id, [{"type": result.type} for result in job.results])
+        return json.dumps({"type": "COMPLETED", "link": link})
+    if job.error:
+        return _error(job.error.message, job.error.code)
+    progress = job.progress
+    data = {"percentage": progress.percentage, "step": progress.step, "steps": progress.steps} if progress else {}
+    message = progress_message(data)
+    return json.dumps({"type": "IN_PROGRESS"} | ({"message": message} if message else {}))
+
+
+def _send_preview(stores: Stores, socket: WebSocket, job: Job, previews: str) -> None:
+    if previews != BYTES:
+        url = f"{stores.settings.public_url}/{job.id}.jpg?version={job.preview_version}"
+        socket.text(json.dumps({"type": "PREVIEW", "url": url, "version": job.preview_version}))
+    elif preview := stores.results.preview(job.id):
+        socket.binary(preview)
+
+
+def _error(message: str, code: str) -> str:
+    return json.dumps({"type": "ERROR", "message": message, "code": code})

@@ -1,0 +1,41 @@
+"""Passes for watching a job."""
+
+import jwt
+import pytest
+
+from schemas.errors import Unauthorized
+from stores.passes import Passes
+from tests.conftest import FakeClock
+from tests.contract.test_jobs import ID, OTHER
+
+
+def test_a_pass_is_for_its_job_and_its_time(clock: FakeClock) -> None:
+    """Any process with the owner's key knows it."""
+    token = Passes(clock, "the owner's key", 60).issue(ID)
+    passes = Passes(clock, "the owner's key", 60)
+
+    assert passes.check(token, ID) == passes.check(token, ID)
+    with pytest.raises(Unauthorized, match="another job"):
+        passes.check(token, OTHER)
+    clock.advance(60)
+    with pytest.raises(Unauthorized, match="over"):
+        passes.check(token, ID)
+
+
+def test_what_is_no_pass_of_ours_is_refused(clock: FakeClock) -> None:
+    """Another key's, one without a signature, nonsense, and a page of it."""
+    passes = Passes(clock, "the owner's key", 60)
+    claims = {"aud": "ws", "sub": ID, "exp": clock.now_ms(), "jti": "1"}
+    strangers = [
+        Passes(clock, "another key", 60).issue(ID),
+        jwt.encode(claims, None, "none"),
+        jwt.encode({**claims, "aud": "else"}, passes._key, "HS256"),
+        jwt.encode({"aud": "ws", "sub": ID}, passes._key, "HS256"),
+        "",
+        "a.b.c",
+        "x" * 100_000,
+        "\ud800",
+    ]
+    for token in strangers:
+        with pytest.raises(Unauthorized):
+            passes.check(token, ID)
