@@ -371,7 +371,8 @@ def test_a_reader_that_is_too_slow_is_let_go(
     token = front.stores.passes.issue(painter.ident)
     large = b"x" * 4_000_000
     with socket.create_connection((address.hostname, address.port), timeout=DEADLINE_S) as raw:
-        client = ClientProtocol(parse_uri(f"ws://{address.netloc}/ws?id={painter.ident}&jwt={token}&previews=binary"))
+        url = f"ws://{address.netloc}/ws?id={painter.ident}&jwt={token}&previews=binary"
+        client = ClientProtocol(parse_uri(url), max_size=None)
         client.send_request(client.connect())
         raw.sendall(b"".join(client.data_to_send()))
         client.receive_data(raw.recv(65536))
@@ -381,4 +382,5 @@ def test_a_reader_that_is_too_slow_is_let_go(
         eventually(lambda: b"socket.too_slow" in process[2].read_bytes(), within_s=DEADLINE_S)
         while data := raw.recv(1 << 20):
             client.receive_data(data)
+    client.receive_eof()
     assert client.close_code == 1013
