@@ -4,10 +4,9 @@ Built by ``api.wsgi`` for gunicorn and by the tests.
 """
 
 from collections.abc import Callable
-from re import Pattern
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response, request
 from flask_cors import CORS
 
 from api import docs, errors, generaitiv, home, jobs, metrics, pictures, sites, sockets, streams, studio, weights
@@ -20,6 +19,8 @@ from stores import Stores
 
 LARGEST_BODY_BYTES = 1024 * 1024
 PREFLIGHT_KEPT_S = 600
+OPEN_TO_PAGES = "/v1/"
+CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key"]
 
 
 class Front(Flask):
@@ -30,13 +31,15 @@ class Front(Flask):
         return func
 
 
-def _let_browsers_call(app: Flask, origins: tuple[str, ...]) -> None:
-    """Keys are sent in headers and never by themselves, so that any page may call what its user has a key for."""
-    headers = ["Authorization", "Content-Type", "X-API-Key"]
-    resources: dict[str | Pattern[str], dict[str, Any]] = {r"/v1/.*": {"origins": "*", "send_wildcard": True}}
-    if origins:
-        resources[r"/.*"] = {"origins": list(origins)}
-    CORS(app, resources=resources, allow_headers=headers, max_age=PREFLIGHT_KEPT_S)
+def _open_to_pages(response: Response) -> Response:
+    """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
+    if request.path.startswith(OPEN_TO_PAGES):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(CORS_HEADERS)
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_KEPT_S)
+    return response
 
 
 def create_app(stores: Stores) -> Flask:
@@ -55,7 +58,9 @@ def create_app(stores: Stores) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["job_id"] = JobIdConverter
     app.extensions["stores"] = stores
-    _let_browsers_call(app, stores.settings.cors_origins)
+    app.after_request(_open_to_pages)
+    if stores.settings.cors_origins:
+        CORS(app, origins=list(stores.settings.cors_origins), allow_headers=CORS_HEADERS)
     errors.register(app)
     watch_requests(app)
     read_bodies_carefully(app)

@@ -24,8 +24,8 @@ from stores import Stores
 
 PATHS = ("/", "/ws", "/v1/ws", "/production")
 PING_INTERVAL_S = 25.0
-# Should a word of a change be lost on its way, the next look is not far.
-LOOK_AGAIN_S = 5.0
+# For how long a look of somebody else at the same job is believed.
+BELIEVED_S = 5.0
 MOST_OF_ONE_PASS = 8
 RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1012, 4401, 4404
 URLS, BYTES = "1", "binary"
@@ -84,11 +84,12 @@ def _counted(name: str) -> Iterator[None]:
 def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None:
     """Subscribe, then look, then tell what is new: nothing that happens in between is missed."""
     told = _Told()
-    pinged = time.monotonic()
+    ping_at = time.monotonic() + PING_INTERVAL_S
     with stores.changes.watch(job_id) as watch:
         socket.on_close = watch.tell
+        since = stores.glances.now()
         while True:
-            job = stores.glances.at(job_id, watch.newest)
+            job = stores.glances.at(job_id, watch.newest, since)
             for message in told.news(stores.settings.public_url, job):
                 socket.text(message)
             if job.state.final:
@@ -100,9 +101,11 @@ def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None
                 return None
             if watch.closing:
                 return socket.close(RESTARTING, "this process stops; connect again")
-            watch.wait(LOOK_AGAIN_S)
-            if time.monotonic() - pinged >= PING_INTERVAL_S - LOOK_AGAIN_S / 2:
-                pinged = time.monotonic()
+            if not watch.wait(ping_at - time.monotonic()):
+                # Should a word of a change be lost on its way, this look finds it.
+                watch.newest, since = 0, stores.glances.now() - BELIEVED_S
+            if time.monotonic() >= ping_at:
+                ping_at = time.monotonic() + PING_INTERVAL_S
                 socket.ping()
 
 

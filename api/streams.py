@@ -5,7 +5,6 @@ Each event's ``id`` is where a client that was cut off goes on, by the header ``
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +20,6 @@ from stores import Stores
 from stores.logs import BEGINNING
 
 HEARTBEAT_S = 15.0
-# Should a word of a change be lost on its way, the next look is not far.
-LOOK_AGAIN_S = 5.0
 RECONNECT_AFTER_MS = 1000
 PLACE = re.compile(r"^\d{1,20}-\d{1,10}$", re.ASCII)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -69,7 +66,6 @@ def _stream(lines: Iterator[str]) -> Response:
 
 def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
     yield f"retry: {RECONNECT_AFTER_MS}\n\n"
-    beats = _Heart()
     with stores.changes.watch(job.id) as watch:
         while True:
             for event in stores.logs.of_job(job, after, watch.newest):
@@ -79,8 +75,9 @@ def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
                     return
             if watch.closing:
                 return
-            if not watch.wait(LOOK_AGAIN_S):
-                yield from beats.due()
+            if not watch.wait(HEARTBEAT_S):
+                # So that neither end nor anything between gives the stream up.
+                yield ": still here\n\n"
 
 
 def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
@@ -88,7 +85,6 @@ def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
     oldest = stores.logs.oldest(owner)
     if after != BEGINNING and _order(after) < _order(oldest):
         yield _written(after, "reset", {"type": "reset", "message": "Events were missed; ask for the jobs themselves."})
-    beats = _Heart()
     with stores.changes.watch_owner(owner) as watch:
         while True:
             for place, event in stores.logs.of_owner(owner, after):
@@ -96,20 +92,9 @@ def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
                 yield _written(place, event.type, event_view(stores, event))
             if watch.closing:
                 return
-            if not watch.wait(LOOK_AGAIN_S):
-                yield from beats.due()
-
-
-class _Heart:
-    """Says now and then that the stream lives, so that neither end nor anything between gives it up."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def due(self) -> Iterator[str]:
-        if time.monotonic() - self._last >= HEARTBEAT_S - LOOK_AGAIN_S / 2:
-            self._last = time.monotonic()
-            yield ": still here\n\n"
+            if not watch.wait(HEARTBEAT_S):
+                # So that neither end nor anything between gives the stream up.
+                yield ": still here\n\n"
 
 
 def _written(ident: str, kind: str, body: dict[str, Any]) -> str:

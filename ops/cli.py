@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": ("ops.doctor:doctor", "Look whether this machine has what Darkroom needs."),
     "keys": ("ops.keys:keys", "Make, list and revoke API keys for others."),
     "sites": ("ops.sites:sites", "Show the sites and their circuits; close the circuit of one."),
+    "webhooks": ("ops.webhooks:webhooks", "See whether an address may be called for a caller, and why not."),
     "bench": ("ops.bench:bench", "Measure Darkroom and a baseline side by side."),
     "chaos": ("ops.chaos.command:chaos", "Kill and cut at random, and prove that nothing is lost or mixed up."),
     "check": ("ops.checks:check", "Lint, types, imports, unit and contract tests: about a minute."),

@@ -4,6 +4,7 @@ Called through ``ops.cli``.
 """
 
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from ops.database import migrate as migrate_database
 from ops.settings import Settings, SettingsError, load_settings
 
-GREENLETS_PER_PROCESS = 4000
+CONNECTIONS_PER_PROCESS = 20_000
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
 # The most that gunicorn takes: a prompt of 4,000 plain characters fits; others are sent by POST.
@@ -32,7 +33,17 @@ def web() -> None:
     settings = _settings()
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))
+    allow_many_connections()
     os.execv(sys.executable, front_command(settings, "api.wsgi:app"))  # noqa: S606 - our own program, no shell
+
+
+def allow_many_connections() -> None:
+    """Let this process and its children open as many files as the system allows: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS_PER_PROCESS
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def front_command(settings: Settings, application: str) -> list[str]:
@@ -42,7 +53,7 @@ def front_command(settings: Settings, application: str) -> list[str]:
         "bind": f"{host}:{settings.port}",
         "workers": settings.web_concurrency,
         "worker-class": "ops.front.FrontWorker",
-        "worker-connections": GREENLETS_PER_PROCESS,
+        "worker-connections": CONNECTIONS_PER_PROCESS,
         "keep-alive": KEEP_ALIVE_S,
         "backlog": BACKLOG,
         "graceful-timeout": 5,

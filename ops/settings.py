@@ -58,6 +58,8 @@ class Settings:
     web_concurrency: int
     cors_origins: tuple[str, ...]
     allow_anonymous_workloads: bool
+    egress_allow: tuple[str, ...]
+    egress_allow_private: bool
     limit_queued_images: int
     limit_daily_images: int
     log_level: str
@@ -108,13 +110,20 @@ def _read(env: Env) -> Settings:
         browser_max_age_s=_positive(env, "BROWSER_MAX_AGE_S", 3600),
         browser_max_memory_mb=_positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
         web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
-        cors_origins=tuple(origin.strip() for origin in env.str("CORS_ORIGINS", "").split(",") if origin.strip()),
+        cors_origins=_words(env, "CORS_ORIGINS"),
         allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
+        egress_allow=_words(env, "EGRESS_ALLOW"),
+        egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
         limit_queued_images=_limit(env, "LIMIT_QUEUED_IMAGES", 1000),
         limit_daily_images=_limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
     )
+
+
+def _words(env: Env, name: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(word.strip() for word in env.str(name, "").split(",") if word.strip())
 
 
 def _positive(env: Env, name: str, default: int) -> int:

@@ -5,7 +5,7 @@ special addresses (IPv4, IPv6), RFC 6052, RFC 3056, RFC 4380, RFC 5214, and what
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -165,6 +165,17 @@ class Policy:
     openings: tuple[Opening, ...] = ()
     private: bool = False
 
+    @classmethod
+    def parse(cls, openings: Iterable[str], *, private: bool) -> "Policy":
+        """The policy that the operator's words mean; raises ValueError with the word that means nothing."""
+        read = []
+        for text in openings:
+            try:
+                read.append(Opening.parse(text))
+            except ValueError as error:
+                raise ValueError(f"{text!r} is neither a network nor ADDRESS:PORT: {error}.") from error
+        return cls(tuple(read), private)
+
     def judge(self, address: str, port: int) -> Verdict:
         """The verdict on one port of an IP address; raises ValueError as ``classify`` does."""
         rule = classify(address)
@@ -175,3 +186,26 @@ class Policy:
         naming = f"EGRESS_ALLOW={f'[{known}]' if known.version == 6 else known}:{port}"
         ways = f"EGRESS_ALLOW_PRIVATE=1 or {naming}" if rule.zone is Zone.PRIVATE else naming
         return Verdict(rule, allowed=False, opens_with=ways)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a host led to: each address with its verdict, in the resolver's order."""
+
+    verdicts: tuple[tuple[str, Verdict], ...]
+
+    @property
+    def allowed(self) -> list[str]:
+        """The addresses that may be reached."""
+        return [address for address, verdict in self.verdicts if verdict.allowed]
+
+    @property
+    def named(self) -> bool:
+        """Whether every address that may be reached is one that the operator has opened, and not a public one."""
+        zones = {verdict.rule.zone for _, verdict in self.verdicts if verdict.allowed}
+        return bool(zones) and Zone.PUBLIC not in zones
+
+
+def look_at(addresses: Iterable[str], port: int, policy: Policy) -> Looked:
+    """The verdict on each of a host's addresses."""
+    return Looked(tuple((address, policy.judge(address, port)) for address in addresses))

@@ -12,7 +12,8 @@ from ops.broker import DoorbellBroker
 from ops.clock import Clock, SystemClock
 from ops.database import open_database
 from ops.redis import connect, disconnect
-from ops.settings import Settings
+from ops.settings import Settings, SettingsError
+from schemas.egress import Policy
 from stores.addresses import Addresses
 from stores.attempts import Attempts
 from stores.canaries import Canaries
@@ -70,6 +71,7 @@ class Stores:
     keys: Keys
     addresses: Addresses
     recipes: Recipes
+    egress: Policy
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -79,11 +81,19 @@ class Stores:
         self.engine.dispose()
 
 
+def egress_policy(settings: Settings) -> Policy:
+    """Which addresses callers may have called; raises SettingsError if a setting means nothing."""
+    try:
+        return Policy.parse(settings.egress_allow, private=settings.egress_allow_private)
+    except ValueError as error:
+        raise SettingsError(f"EGRESS_ALLOW: {error}") from error
+
+
 def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clock: Clock | None = None) -> Stores:
     """The stores that the settings describe; connections are made when first used.
 
     Raises:
-        SettingsError: a recipe is not valid.
+        SettingsError: a recipe is not valid, or an exception for egress.
     """
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
@@ -119,4 +129,5 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         keys=Keys(engine, clock, key),
         addresses=Addresses(engine),
         recipes=recipes,
+        egress=egress_policy(settings),
     )

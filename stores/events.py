@@ -73,7 +73,7 @@ class Watch:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether something has, or may have, changed since the last wait; at the latest after ``timeout_s``."""
-        changed = self._changed.wait(timeout_s)
+        changed = self._changed.wait(max(0.0, timeout_s))
         self._changed.clear()
         return changed
 

@@ -10,7 +10,10 @@ import click
 
 from ops.bench.report import show
 
-NAMES = ("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog", "sites")
+NAMES = (
+    *("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog", "sites"),
+    *("sockets", "fanout", "wait"),
+)
 
 
 @click.command()

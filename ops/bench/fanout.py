@@ -1,0 +1,51 @@
+"""Owns the bench ``fanout``: a thousand who watch one job, and how long an event takes to reach them all."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from ops.bench.listeners import listen
+from ops.bench.report import Row, percentile
+from ops.bench.sockets import url_of
+from ops.processes import allow_many_connections
+from ops.stack import Stack, stack
+from schemas.jobs import Progress
+
+WATCHERS = 1000
+EVENTS = 40
+PACE_S = 0.25
+
+
+def measure() -> Iterator[Row]:
+    """Events come at the pace at which a job has them; the baseline is one watcher alone."""
+    allow_many_connections()
+    with stack("web") as darkroom:
+        alone = asyncio.run(_delays(darkroom, 1))
+        together = asyncio.run(_delays(darkroom, WATCHERS))
+    for percent, most in ((50, None), (95, 150.0)):
+        figures = [percentile(delays, percent) for delays in (together, alone)]
+        yield Row(f"event to each of {WATCHERS:,} watchers, p{percent}", figures[0], "ms", figures[1], most=most)
+    yield Row("messages heard", len(together), "", len(alone), least=WATCHERS * EVENTS)
+
+
+async def _delays(darkroom: Stack, watchers: int) -> list[float]:
+    with darkroom.client() as client:
+        ident = client.post("/api/v1/jobs", json={"prompt": "watched", "priority": 10}).json()["id"]
+    listeners = await listen([url_of(darkroom, ident) for _ in range(watchers)])
+    attempts = darkroom.stores.attempts
+    job = attempts.claim("bench")
+    if job is None or job.id != ident:
+        raise RuntimeError("another job was claimed")
+    # That the page has taken the prompt changes nothing that watchers of a socket see.
+    attempts.accepted(job)
+    delays_ms: list[float] = []
+    for number in range(EVENTS):
+        began = time.time()
+        await asyncio.to_thread(attempts.note_progress, job, Progress(100 * (number + 1) / EVENTS))
+        delays_ms += [1000 * (at - began) for at, _ in await asyncio.gather(*(one.hear() for one in listeners))]
+        await asyncio.sleep(max(0.0, began + PACE_S - time.time()))
+    for listener in listeners:
+        listener.close()
+    with darkroom.client() as client:
+        client.post("/api/v1/jobs/cancel")
+    return delays_ms

@@ -1,0 +1,65 @@
+"""Owns the commands about calls to addresses that callers name.
+
+Called through ``ops.cli``.
+"""
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.resolving import resolve
+from ops.settings import SettingsError, load_settings
+from schemas.callbacks import Target, read_target
+from schemas.egress import Looked, look_at
+from schemas.errors import Invalid
+from stores import egress_policy
+
+REFUSED_EXIT_CODE = 1
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@click.group()
+def webhooks() -> None:
+    """See what Darkroom would call for a caller, and what not."""
+
+
+@webhooks.command()
+@click.argument("url")
+def check(url: str) -> None:
+    """Tell whether URL may be called: what its host leads to, by which rule, and which setting would open it."""
+    try:
+        policy = egress_policy(load_settings())
+        target = read_target(url)
+        looked = look_at(resolve(target.host, target.port), target.port, policy)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    except Invalid as error:
+        _refuse(error.problems[0])
+    except OSError as error:
+        _refuse(f"{target.host} does not resolve: {error.strerror or error}.")
+    console.print(_table(looked))
+    if reason := _objection(target, looked):
+        _refuse(reason)
+    console.print(f"May be called, at {looked.allowed[0]} port {target.port}.")
+
+
+def _table(looked: Looked) -> Table:
+    table = Table("address", "rule", "", "opens with", show_edge=False)
+    for address, verdict in looked.verdicts:
+        table.add_row(address, str(verdict.rule), "allowed" if verdict.allowed else "denied", verdict.opens_with)
+    return table
+
+
+def _objection(target: Target, looked: Looked) -> str:
+    """Why the target may not be called; nothing if it may."""
+    if not looked.allowed:
+        return f"{target.host} leads to no address that may be called."
+    if target.scheme == "http" and not looked.named:
+        return "Public hosts are called by https only."
+    return ""
+
+
+def _refuse(reason: str) -> None:
+    console.print(f"May not be called: {reason}", markup=False)
+    raise SystemExit(REFUSED_EXIT_CODE)
