@@ -3,6 +3,7 @@
 None of them looks at the status of an answer: an error has a ``message``, and nothing else has one.
 """
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -123,8 +124,7 @@ def _workload(job: Job) -> dict[str, Any]:
         # Not "message", for that would say that this request failed.
         return shown | {"error": job.error.message, "error_code": job.error.code}
     if job.progress:
-        how_far = {"percentage": job.progress.percentage, "step": job.progress.step, "steps": job.progress.steps}
-        shown["progress"] = progress_message(how_far)
+        shown["progress"] = progress_message(asdict(job.progress))
     return shown | _watching(job.id)
 
 

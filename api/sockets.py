@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
 
 import structlog
 from flask import Blueprint, request
@@ -18,7 +20,7 @@ from api.views import picture_link, progress_message
 from api.websocket import NORMAL, TRY_LATER, GoneError, SlowReaderError, Upgraded, WebSocket
 from schemas.errors import Gone, NotFound, Unauthorized, Unavailable
 from schemas.generaitiv import job_id_of
-from schemas.jobs import Job
+from schemas.jobs import Job, Progress
 from schemas.lifecycle import JobState
 from stores import Stores
 
@@ -131,9 +133,13 @@ def job_message(public_url: str, job: Job) -> str:
         return json.dumps({"type": "COMPLETED", "link": link})
     if job.error:
         return _error(job.error.message, job.error.code)
-    progress = job.progress
-    data = {"percentage": progress.percentage, "step": progress.step, "steps": progress.steps} if progress else {}
-    message = progress_message(data)
+    return _in_progress(job.progress)
+
+
+@lru_cache(maxsize=1024)
+def _in_progress(progress: Progress | None) -> str:
+    """Many watch one job, and are told the same."""
+    message = progress_message(asdict(progress)) if progress else {}
     return json.dumps({"type": "IN_PROGRESS"} | ({"message": message} if message else {}))
 
 

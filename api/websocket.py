@@ -10,12 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from flask import Response
-from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection, ConnectionType
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.handshake import H11Handshake
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from schemas.errors import Invalid
@@ -41,6 +42,9 @@ class GoneError(Exception):
 class WebSocket:
     """A connection that has been upgraded. ``on_close`` is called, from another thread, when the client goes."""
 
+    # A process may have ten thousand.
+    __slots__ = ("_protocol", "_reader", "_socket", "_writing", "closed", "on_close")
+
     def __init__(self, environ: Mapping[str, Any]) -> None:
         """``environ`` is the request's.
 
@@ -49,15 +53,20 @@ class WebSocket:
             GoneError: the client has gone already.
         """
         self._socket: socket.socket = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
-        self._protocol = WSConnection(ConnectionType.SERVER)
+        handshake = H11Handshake(ConnectionType.SERVER)
         self.on_close: Callable[[], None] = _nothing
         self._writing = threading.Lock()
         self.closed = False
         try:
-            self._protocol.initiate_upgrade_connection(_headers(environ), environ.get("REQUEST_URI", "/"))
+            handshake.initiate_upgrade_connection(_headers(environ), environ.get("REQUEST_URI", "/"))
         except RemoteProtocolError as error:
             raise Invalid(problems=[f"This is no handshake of a WebSocket: {error}."]) from error
-        self._send(AcceptConnection())
+        # Each side waits for itself, so that neither takes the other's patience.
+        self._socket.settimeout(0.0)
+        accepted = handshake.send(AcceptConnection())
+        self._protocol = cast(Connection, handshake.connection)
+        if self._write(accepted, GRACE_S):
+            raise GoneError
         self._reader = threading.Thread(target=self._read, name="websocket", daemon=True)
         self._reader.start()
 
@@ -98,18 +107,28 @@ class WebSocket:
     def _write(self, data: bytes, patience_s: float) -> bytes:
         """What could not be written in time."""
         deadline = time.monotonic() + patience_s
-        try:
-            while data:
-                _, ready, _ = select.select([], [self._socket], [], max(0.0, deadline - time.monotonic()))
-                if not ready:
+        while data:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
                     return data
-                data = data[self._socket.send(data, socket.MSG_DONTWAIT) :]
-        except BlockingIOError:
-            return data
+                self._await(select.POLLOUT, left_s)
+            except (OSError, ValueError) as error:
+                self._drop()
+                raise GoneError from error
+        return b""
+
+    def _await(self, what: int, most_s: float | None = None) -> None:
+        """Until the connection can be read or written; not by ``select``, which knows no more than 1,024 files."""
+        polling = select.poll()
+        try:
+            polling.register(self._socket, what)
+            polling.poll(None if most_s is None else 1000 * most_s)
         except (OSError, ValueError) as error:
             self._drop()
             raise GoneError from error
-        return b""
 
     def _read(self) -> None:
         """Answer pings and goodbyes; whatever else is said is forgotten."""
@@ -118,6 +137,7 @@ class WebSocket:
             OSError, ValueError, RemoteProtocolError, LocalProtocolError, GoneError, SlowReaderError
         ):
             while not self.closed and taken <= MOST_READ:
+                self._await(select.POLLIN)
                 data = self._socket.recv(READ_BYTES)
                 taken += len(data)
                 for event in self._understood(data):

@@ -4,6 +4,7 @@ Called by ``stores.open_stores`` and ``ops.broker``; nothing else opens a connec
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -21,6 +22,8 @@ from ops.settings import SENTINEL_SCHEMES
 
 SOCKET_TIMEOUT_S = 6.0
 SENTINEL_PORT = 26379
+MOST_CONNECTIONS = 256
+UNCOUNTED = 2**31
 
 
 def connect(url: str, *, retries: int = 3) -> Redis:
@@ -57,7 +60,8 @@ def _connect_by_sentinel(url: str, options: dict[str, Any]) -> Redis:
     secret = {"username": unquote(user) or None, "password": unquote(password) or None}
     addresses = [_address(one) for one in hosts.split(",")]
     sentinel = Sentinel(addresses, sentinel_kwargs={**options, **own, **tls}, **options, **secret, **tls)
-    return cast(Redis, sentinel.master_for(service, db=int(database or 0), **query))
+    many = {"max_connections": UNCOUNTED}
+    return cast(Redis, sentinel.master_for(service, db=int(database or 0), **many, **query))
 
 
 def disconnect(client: Redis) -> None:
@@ -98,29 +102,38 @@ def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequenc
 class TrustingPool(ConnectionPool):
     """A pool that takes an idle connection to be alive, since a command that finds it dead is tried again.
 
-    redis-py's own asks the operating system before each command, which costs the front a quarter of its requests.
+    redis-py's own asks the operating system before each command, which costs the front a quarter of its requests; and
+    it refuses whoever finds every connection in use, while here one waits for the next that is given back.
     """
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of redis-py's pool."""
-        super().__init__(**options)
+        super().__init__(**options | {"max_connections": UNCOUNTED})
         self._idle: deque[ConnectionInterface] = deque()
+        self._room = threading.Semaphore(MOST_CONNECTIONS)
 
     def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
         """A connection that nobody else uses."""
         if self.pid != os.getpid():
             self.pid = os.getpid()
             self._idle.clear()
+        if not self._room.acquire(timeout=SOCKET_TIMEOUT_S):
+            raise ConnectionError("Every connection has been in use for too long.")
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self.make_connection()
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            self.release(connection)
+            raise
         return connection
 
     def release(self, connection: ConnectionInterface) -> None:
         """Give a connection back."""
         self._idle.append(connection)
+        self._room.release()
 
     def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT002 - redis-py's signature
         """Close the idle connections."""

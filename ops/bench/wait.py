@@ -1,25 +1,28 @@
 """Owns the bench ``wait``: what two hundred waiting clients cost the front, by long-poll and by polling."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
-import httpx
 import psutil
 
+from ops.bench.load import request_bytes
 from ops.bench.report import Row
 from ops.stack import KEY, Stack, stack
+from schemas.errors import ServiceError
 from schemas.jobs import Progress
 
 CLIENTS = 200
-SECONDS = 10.0
+EVENTS = 4
 POLL_INTERVAL_S = 0.1
-EVENT_INTERVAL_S = 2.0
+EVENT_INTERVAL_S = 5.0
 WAIT_S = 30
 
 
 def measure() -> Iterator[Row]:
-    """Both sides watch the same job, which has an event every two seconds, and learn of every one."""
+    """Both sides watch the same job, which has an event every five seconds, and learn of every one."""
     with stack("web") as darkroom:
         polling = asyncio.run(_watch(darkroom, wait=False))
         waiting = asyncio.run(_watch(darkroom, wait=True))
@@ -35,37 +38,44 @@ async def _watch(darkroom: Stack, *, wait: bool) -> tuple[float, float, float]:
     job = darkroom.stores.attempts.claim("bench")
     if job is None:
         raise RuntimeError("nothing was claimed")
-    over = asyncio.Event()
-    limits = httpx.Limits(max_connections=CLIENTS)
-    tree = _tree(darkroom)
-    async with httpx.AsyncClient(
-        base_url=darkroom.settings.public_url, headers={"x-api-key": KEY}, limits=limits, timeout=60, trust_env=False
-    ) as client:
-        clients = [asyncio.create_task(_client(client, ident, over, wait=wait)) for _ in range(CLIENTS)]
-        began, used = time.monotonic(), _cpu_s(tree)
-        for number in range(int(SECONDS / EVENT_INTERVAL_S)):
-            await asyncio.sleep(EVENT_INTERVAL_S)
-            await asyncio.to_thread(darkroom.stores.attempts.note_progress, job, Progress(float(number + 1)))
-        seconds, busy_s = time.monotonic() - began, _cpu_s(tree) - used
-        over.set()
-        await asyncio.to_thread(darkroom.stores.jobs.cancel, ident)
-        await asyncio.to_thread(darkroom.stores.attempts.note_progress, job, Progress(100.0))
-        counts = await asyncio.gather(*clients)
+    over, tree = asyncio.Event(), _tree(darkroom)
+    clients = [asyncio.create_task(_client(darkroom, ident, over, wait=wait)) for _ in range(CLIENTS)]
+    began, used = time.monotonic(), _cpu_s(tree)
+    for number in range(EVENTS):
+        await asyncio.sleep(EVENT_INTERVAL_S)
+        await asyncio.to_thread(darkroom.stores.attempts.note_progress, job, Progress(float(number + 1)))
+    seconds, busy_s = time.monotonic() - began, _cpu_s(tree) - used
+    over.set()
+    await asyncio.to_thread(darkroom.stores.attempts.fail, job, ServiceError("over"))
+    counts = await asyncio.gather(*clients)
     requests, changes = (sum(count[part] for count in counts) for part in (0, 1))
     return requests / seconds, 100 * busy_s / seconds, changes / CLIENTS
 
 
-async def _client(client: httpx.AsyncClient, ident: str, over: asyncio.Event, *, wait: bool) -> tuple[int, int]:
+async def _client(darkroom: Stack, ident: str, over: asyncio.Event, *, wait: bool) -> tuple[int, int]:
+    """How many requests it took, and how many changes they brought."""
+    parts = urlsplit(darkroom.settings.public_url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     requests, changes, seq = 0, 0, 0
     while not over.is_set():
-        params: dict[str, int] = {"wait": WAIT_S, "since": seq} if wait else {}
-        shown = (await client.get(f"/status/{ident}", params=params)).json()
+        query = f"?wait={WAIT_S}&since={seq}" if wait else ""
+        writer.write(request_bytes(f"{darkroom.settings.public_url}/status/{ident}{query}", key=KEY))
+        shown = json.loads(await _body(reader))
+        if "seq" not in shown:
+            raise RuntimeError(f"no status: {shown}")
         requests += 1
         changes += shown["seq"] > seq
         seq = shown["seq"]
         if not wait:
             await asyncio.sleep(POLL_INTERVAL_S)
+    writer.close()
     return requests, changes
+
+
+async def _body(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return await reader.readexactly(int(lengths[0].partition(b":")[2]))
 
 
 def _tree(darkroom: Stack) -> list[psutil.Process]:

