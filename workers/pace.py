@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from schemas.jobs import Progress
 
 MOST = 4
+# So that a page that tells its progress all the time shows its previews too.
+MOST_PROGRESS = 2
 WINDOW_S = 1.0
 Shown = Progress | bytes
 
@@ -20,25 +22,49 @@ async def paced(shown: AsyncIterator[Shown], window_s: float = WINDOW_S) -> Asyn
 
     What waits when ``shown`` ends is left out: the end says more. Errors of ``shown`` pass.
     """
-    sent: deque[float] = deque(maxlen=MOST)
+    pace = _Pace(window_s)
     waiting: dict[type, Shown] = {}
     coming = _next_of(shown)
     try:
         while True:
-            pause_s = max(0.0, sent[0] + window_s - time.monotonic()) if len(sent) == MOST else 0.0
-            done, _ = await asyncio.wait({coming}, timeout=pause_s if waiting else None)
+            pause_s = min((pace.pause_s(kind) for kind in waiting), default=None)
+            done, _ = await asyncio.wait({coming}, timeout=pause_s)
             if done:
                 newest = coming.result()
                 if newest is None:
                     return
-                waiting.pop(type(newest), None)
                 waiting[type(newest)] = newest
                 coming = _next_of(shown)
-            while waiting and (len(sent) < MOST or time.monotonic() - sent[0] >= window_s):
-                sent.append(time.monotonic())
-                yield waiting.pop(next(iter(waiting)))
+            for kind in (bytes, Progress):
+                if kind in waiting and pace.pause_s(kind) <= 0:
+                    pace.note(kind)
+                    yield waiting.pop(kind)
     finally:
         coming.cancel()
+
+
+class _Pace:
+    """When which kind of news may be passed on."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._all: deque[float] = deque(maxlen=MOST)
+        self._progress: deque[float] = deque(maxlen=MOST_PROGRESS)
+
+    def note(self, kind: type) -> None:
+        """It is passed on now."""
+        now = time.monotonic()
+        self._all.append(now)
+        if kind is Progress:
+            self._progress.append(now)
+
+    def pause_s(self, kind: type) -> float:
+        """How long it must wait."""
+        full = [times for times in self._limits(kind) if len(times) == times.maxlen]
+        return max((times[0] + self._window_s - time.monotonic() for times in full), default=0.0)
+
+    def _limits(self, kind: type) -> list[deque[float]]:
+        return [self._all, self._progress] if kind is Progress else [self._all]
 
 
 def _next_of(shown: AsyncIterator[Shown]) -> "asyncio.Future[Shown | None]":

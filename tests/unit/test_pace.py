@@ -8,7 +8,7 @@ import pytest
 from schemas.errors import SiteRefused
 from schemas.jobs import Progress
 from tests.conftest import DEADLINE_S
-from workers.pace import MOST, Shown, paced
+from workers.pace import MOST, MOST_PROGRESS, Shown, paced
 
 
 def passed_on(shown: AsyncIterator[Shown], window_s: float) -> list[Shown]:
@@ -34,35 +34,45 @@ def test_what_comes_slowly_is_passed_on_as_it_comes() -> None:
     assert news == passed_on(in_a_rush(*news), 60.0)
 
 
+async def until_seen(shown: list[Shown], last: set[Shown]) -> list[Shown]:
+    """What is passed on of a rush until all of ``last`` has been; the page goes on until then."""
+    over = asyncio.Event()
+    seen: list[Shown] = []
+
+    async def page() -> AsyncIterator[Shown]:
+        for one in shown:
+            yield one
+        await over.wait()
+
+    async with asyncio.timeout(DEADLINE_S):
+        async for one in paced(page(), 0.02):
+            seen.append(one)
+            if last <= set(seen):
+                over.set()
+    return seen
+
+
 def test_of_a_rush_the_newest_of_each_kind_comes_later() -> None:
     """A few at once, the rest by what it came to, while the page goes on."""
     rush = [Progress(float(number)) for number in range(50)]
 
-    async def run() -> list[Shown]:
-        over = asyncio.Event()
-        seen: list[Shown] = []
+    seen = asyncio.run(until_seen([*rush, b"old", b"new"], {rush[-1], b"new"}))
 
-        async def page() -> AsyncIterator[Shown]:
-            for one in (*rush, b"old", b"new"):
-                yield one
-            await over.wait()
+    assert rush[:MOST_PROGRESS] == seen[:MOST_PROGRESS]
+    assert seen[-1] in {rush[-1], b"new"}
+    assert len(seen) < 10
 
-        async with asyncio.timeout(DEADLINE_S):
-            async for one in paced(page(), 0.02):
-                seen.append(one)
-                if {rush[-1], b"new"} <= set(seen):
-                    over.set()
-        return seen
 
-    seen = asyncio.run(run())
+def test_progress_leaves_room_for_previews() -> None:
+    """Although there is more of it, and it comes first."""
+    rush: list[Shown] = [*(Progress(float(number)) for number in range(MOST)), b"one", b"two"]
 
-    assert rush[:MOST] == seen[:MOST]
-    assert {rush[-1], b"new"} == set(seen[MOST:])
+    assert [*rush[:MOST_PROGRESS], b"one", b"two"] == passed_on(in_a_rush(*rush), 60.0)
 
 
 def test_what_still_waits_at_the_end_is_left_out() -> None:
     """The end is told by itself, and at once."""
-    rush = [Progress(float(number)) for number in range(50)]
+    rush: list[Shown] = [*(b"%d" % number for number in range(50)), *(Progress(float(number)) for number in range(50))]
 
     assert rush[:MOST] == passed_on(in_a_rush(*rush), 60.0)
 
