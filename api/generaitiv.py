@@ -19,9 +19,8 @@ from schemas.errors import Forbidden, Invalid, NotFound
 from schemas.fields import sentences
 from schemas.generaitiv import PROMPT_TYPE, GenerationRequest, Understood, job_id_of, site_of, understand, workload_id
 from schemas.jobs import Job
-from schemas.keys import Caller
+from schemas.keys import ANONYMOUS, Caller
 
-ANONYMOUS = Caller("anonymous", "anonymous")
 TRUE = ("1", "true", "yes")
 
 blueprint = Blueprint("generaitiv", __name__, url_prefix="/v1", description="The generaitiv API: generations.")
@@ -51,8 +50,8 @@ def new_workload() -> Response:
     kind = request.args.get("type", "")
     if kind != PROMPT_TYPE:
         raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {kind[:60]!r})."])
-    g.caller = ANONYMOUS
-    return _generate(ANONYMOUS)
+    g.caller = Caller(ANONYMOUS, ANONYMOUS)
+    return _generate(g.caller)
 
 
 def _generate(owner: Caller) -> Response:
@@ -90,6 +89,9 @@ def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
     if slug and site is None:
         understood.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
     prompt, lora = body["input"]["prompt"], body["input"].get("lora")
+    if lora and recipe.loras is None:
+        understood.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
+        lora = None
     return Wanted(prompt, recipe.name, lora, understood.inputs), understood
 
 

@@ -29,7 +29,7 @@ PING_INTERVAL_S = 25.0
 # For how long a look of somebody else at the same job is believed.
 BELIEVED_S = 5.0
 MOST_OF_ONE_PASS = 8
-RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1012, 4401, 4404
+FAULT, RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1011, 1012, 4401, 4404
 URLS, BYTES = "1", "binary"
 
 blueprint = Blueprint("sockets", __name__)
@@ -48,6 +48,9 @@ def listen() -> Upgraded:
         _serve(stores(), socket, request.args)
     except (SlowReaderError, GoneError):
         log.debug("socket.gone")
+    except Exception:
+        log.exception("socket.fault")
+        socket.close(FAULT)
     finally:
         socket.close(NORMAL)
     return Upgraded()
@@ -62,10 +65,12 @@ def _serve(stores: Stores, socket: WebSocket, asked: Mapping[str, str]) -> None:
         job_id = job_id_of(asked.get("id", ""))
         with _counted(stores.passes.check(asked.get("jwt", ""), job_id)):
             _tell(stores, socket, job_id, asked.get("previews", ""))
-    except (Unauthorized, NotFound, Gone, Unavailable) as error:
+    except Unavailable as error:
+        # Not an ERROR, for that would be the job's end.
+        socket.close(TRY_LATER, error.code)
+    except (Unauthorized, NotFound, Gone) as error:
         socket.text(_error(error.message, error.code))
-        codes = {Unauthorized: UNAUTHORIZED, Unavailable: TRY_LATER}
-        socket.close(codes.get(type(error), NO_SUCH_JOB), error.code)
+        socket.close(UNAUTHORIZED if isinstance(error, Unauthorized) else NO_SUCH_JOB, error.code)
 
 
 @contextmanager
@@ -89,23 +94,26 @@ def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None
     ping_at = time.monotonic() + PING_INTERVAL_S
     with stores.changes.watch(job_id) as watch:
         socket.on_close = watch.tell
-        since = stores.glances.now()
+        since, told_of_change = stores.glances.now(), True
         while True:
-            job = stores.glances.at(job_id, watch.newest, since)
+            job = stores.glances.at(job_id, watch.newest if told_of_change else 0, since)
             for message in told.news(stores.settings.public_url, job):
                 socket.text(message)
             if job.state.final:
                 return socket.close(NORMAL)
-            if previews and job.preview_version > told.preview:
+            if job.preview_version != told.preview:
+                # It begins anew with each attempt.
                 told.preview = job.preview_version
-                _send_preview(stores, socket, job, previews)
+                if previews and told.preview:
+                    _send_preview(stores, socket, job, previews)
             if socket.closed:
                 return None
             if watch.closing:
                 return socket.close(RESTARTING, "this process stops; connect again")
-            if not watch.wait(ping_at - time.monotonic()):
-                # Should a word of a change be lost on its way, this look finds it.
-                watch.newest, since = 0, stores.glances.now() - BELIEVED_S
+            told_of_change = watch.wait(ping_at - time.monotonic())
+            if not watch.newest or not told_of_change:
+                # Words of changes may have been lost on their way: this look finds what they would have said.
+                since = stores.glances.now() - (0 if told_of_change else BELIEVED_S)
             if time.monotonic() >= ping_at:
                 ping_at = time.monotonic() + PING_INTERVAL_S
                 socket.ping()

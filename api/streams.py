@@ -5,6 +5,7 @@ Each event's ``id`` is where a client that was cut off goes on, by the header ``
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +15,18 @@ from flask_smorest import Blueprint
 from api.auth import require_key
 from api.context import caller, stores
 from api.views import event_view
-from schemas.errors import Invalid, NotFound
+from schemas.errors import Gone, Invalid, NotFound
 from schemas.jobs import Job
 from stores import Stores
-from stores.logs import BEGINNING
+from stores.logs import BEGINNING, READ_AT_ONCE
 
 HEARTBEAT_S = 15.0
 RECONNECT_AFTER_MS = 1000
-PLACE = re.compile(r"^\d{1,20}-\d{1,10}$", re.ASCII)
+LONGEST_STREAM_S = 600.0
+SLOW_AFTER_S = 30.0
+# So that neither end nor anything between gives a stream up.
+STILL_HERE = ": still here\n\n"
+PLACE = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LAST_EVENT_ID = {
     "in": "header",
@@ -45,7 +50,7 @@ def of_job(job_id: str) -> Response:
     job = stores().jobs.get(job_id)
     if job.owner != caller().id:
         raise NotFound("There is no job of that id.")
-    after = _seen_of_job()
+    after = min(_seen_of_job(), job.seq)
     if job.state.final and after >= job.seq:
         return Response(status=204)
     return _stream(_events_of_job(stores(), job, after))
@@ -61,6 +66,9 @@ def of_caller() -> Response:
 
 
 def _stream(lines: Iterator[str]) -> Response:
+    if connection := request.environ.get("gunicorn.socket"):
+        # Who reads nothing is not written to for ever.
+        connection.settimeout(SLOW_AFTER_S)
     return Response(lines, mimetype="text/event-stream", headers=HEADERS)
 
 
@@ -68,33 +76,47 @@ def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
     yield f"retry: {RECONNECT_AFTER_MS}\n\n"
     with stores.changes.watch(job.id) as watch:
         while True:
-            for event in stores.logs.of_job(job, after, watch.newest):
+            events = stores.logs.of_job(job, after, watch.newest)
+            for event in events:
                 after = event.seq
                 yield _written(str(event.seq), event.type, event_view(stores, event))
                 if event.final:
                     return
             if watch.closing:
                 return
-            if not watch.wait(HEARTBEAT_S):
-                # So that neither end nor anything between gives the stream up.
-                yield ": still here\n\n"
+            if len(events) < READ_AT_ONCE and not watch.wait(HEARTBEAT_S):
+                yield STILL_HERE
+                if _is_over(stores, job.id, after):
+                    return
 
 
 def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
-    yield f"retry: {RECONNECT_AFTER_MS}\n\n"
+    # Who is cut off before the first event must know from where to go on.
+    yield f"retry: {RECONNECT_AFTER_MS}\nid: {after}\n\n"
     oldest = stores.logs.oldest(owner)
-    if after != BEGINNING and _order(after) < _order(oldest):
+    if after != BEGINNING and (oldest == BEGINNING or _order(after) < _order(oldest)):
         yield _written(after, "reset", {"type": "reset", "message": "Events were missed; ask for the jobs themselves."})
+    # It goes on where it was, if the key still opens it.
+    ends_at = time.monotonic() + LONGEST_STREAM_S
     with stores.changes.watch_owner(owner) as watch:
         while True:
-            for place, event in stores.logs.of_owner(owner, after):
+            events = stores.logs.of_owner(owner, after)
+            for place, event in events:
                 after = place
                 yield _written(place, event.type, event_view(stores, event))
-            if watch.closing:
+            if watch.closing or time.monotonic() > ends_at:
                 return
-            if not watch.wait(HEARTBEAT_S):
-                # So that neither end nor anything between gives the stream up.
-                yield ": still here\n\n"
+            if len(events) < READ_AT_ONCE and not watch.wait(HEARTBEAT_S):
+                yield STILL_HERE
+
+
+def _is_over(stores: Stores, job_id: str, seen: int) -> bool:
+    """Whether the job has expired meanwhile, or has ended with an event that was seen."""
+    try:
+        job = stores.jobs.get(job_id)
+    except (NotFound, Gone):
+        return True
+    return job.state.final and seen >= job.seq
 
 
 def _written(ident: str, kind: str, body: dict[str, Any]) -> str:
@@ -114,7 +136,7 @@ def _seen_of_job() -> int:
 
 def _seen_of_owner() -> str:
     seen = _seen()
-    if seen and not PLACE.match(seen):
+    if seen and not PLACE.fullmatch(seen):
         raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
     return seen
 

@@ -14,7 +14,7 @@ from flask import Response, g, request
 from schemas.errors import Unavailable
 from schemas.idempotency import Idempotency
 from schemas.jobs import Job, Submission
-from schemas.keys import Caller
+from schemas.keys import ANONYMOUS, Caller
 from stores import Stores
 from stores.jobs import Accepted
 
@@ -45,7 +45,8 @@ def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
         Forbidden: nobody has accepted the terms of a site that is not the user's own.
     """
     submission = _checked(stores, wanted)
-    key = request.headers.get("Idempotency-Key")
+    # Those without a key would share one another's.
+    key = request.headers.get("Idempotency-Key") if caller.id != ANONYMOUS else None
     idempotency = None if key is None else Idempotency.of(key, asdict(wanted))
     accepted = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id, idempotency)
     if not accepted.replayed:

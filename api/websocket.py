@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import h11
 import structlog
 from flask import Response
 from wsproto.connection import Connection, ConnectionType
@@ -59,7 +60,7 @@ class WebSocket:
         self.closed = False
         try:
             handshake.initiate_upgrade_connection(_headers(environ), environ.get("REQUEST_URI", "/"))
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, h11.ProtocolError, ValueError) as error:
             raise Invalid(problems=[f"This is no handshake of a WebSocket: {error}."]) from error
         # Each side waits for itself, so that neither takes the other's patience.
         self._socket.settimeout(0.0)

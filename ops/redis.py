@@ -21,6 +21,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 from ops.settings import SENTINEL_SCHEMES
 
 SOCKET_TIMEOUT_S = 6.0
+HEALTH_CHECK_S = 30
 SENTINEL_PORT = 26379
 MOST_CONNECTIONS = 256
 UNCOUNTED = 2**31
@@ -35,6 +36,8 @@ def connect(url: str, *, retries: int = 3) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        # Who only listens would else never notice that the other side is gone.
+        "health_check_interval": HEALTH_CHECK_S,
         # Who has waited for an answer in vain does not wait once more: a server that hangs is told to the client.
         "retry": Retry(backoff, retries, supported_errors=(ConnectionError,)),
     }

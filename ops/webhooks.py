@@ -5,6 +5,7 @@ Called through ``ops.cli``.
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ops.resolving import resolve
@@ -47,7 +48,9 @@ def check(url: str) -> None:
 def _table(looked: Looked) -> Table:
     table = Table("address", "rule", "", "opens with", show_edge=False)
     for address, verdict in looked.verdicts:
-        table.add_row(address, str(verdict.rule), "allowed" if verdict.allowed else "denied", verdict.opens_with)
+        table.add_row(
+            escape(address), str(verdict.rule), "allowed" if verdict.allowed else "denied", escape(verdict.opens_with)
+        )
     return table
 
 

@@ -55,11 +55,14 @@ def read_target(url: str) -> Target:
 
 def _host(name: str) -> str:
     """The name as resolvers take it: without a zone or a dot at its end, and in ASCII."""
-    plain = name.partition("%")[0].rstrip(".")
-    try:
-        return str(ipaddress.ip_address(plain))
-    except ValueError:
-        pass
+    if ":" in name:
+        try:
+            return str(ipaddress.ip_address(name.partition("%")[0]))
+        except ValueError as error:
+            raise _wrong("has a host that is no address") from error
+    if "%" in name:
+        raise _wrong("has a '%' in its host")
+    plain = name.rstrip(".")
     try:
         ascii_name = plain.encode("idna").decode()
     except UnicodeError as error:

@@ -17,7 +17,7 @@ from schemas.sites import Recipe
 PREFIX = "0x"
 WORKLOAD_ID = re.compile(r"(?:0x)?([0-9a-f]{32})", re.ASCII)
 PROMPT_TYPE = "IMAGE_GENERATION_PROMPT"
-OWN_INPUTS = ("prompt", "lora", "lora_name")
+OWN_INPUTS = ("prompt", "lora")
 LONGEST_SLUG = 200
 # What an input is called elsewhere; the first that a recipe has is taken.
 ALIASES: Mapping[str, tuple[str, ...]] = {

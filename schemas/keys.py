@@ -6,6 +6,7 @@ Made by ``stores.keys``, passed through ``api`` to every store that keeps things
 from dataclasses import dataclass
 
 OWNER = "owner"
+ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,20 @@ class Recipe:
         """The hosts that its page may reach although they are private."""
         return frozenset([urlsplit(self.url).hostname or "", *self.hosts])
 
+    @property
+    def direct_hosts(self) -> tuple[str, ...]:
+        """What of that it reaches past the gate, as browsers write it.
+
+        A site of somebody else's has a name that may mean any address tomorrow: it goes through the gate, unless it is
+        private by its very name.
+        """
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        listed = tuple(_bracketed(one) for one in self.hosts)
+        fixed = "." not in host or ":" in host or host.replace(".", "").isdigit()
+        return (f"{_bracketed(host)}:{port}", *listed) if self.consent.ownership == "own" or fixed else listed
+
     @cached_property
     def inputs_schema(self) -> Schema:
         """The checks of the declared inputs."""
@@ -238,6 +252,10 @@ class Recipe:
         """A number for each input that wants one: so the job's record says which it was."""
         bounds = {name: (one.minimum, one.maximum) for name, one in self.inputs.items() if one.random}
         return {name: random.randint(int(low or 0), int(high or 0)) for name, (low, high) in bounds.items()}
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _input_field(one: Input) -> fields.Field[Any]:

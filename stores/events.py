@@ -78,8 +78,11 @@ class Watch:
         return changed
 
     def tell(self, seq: int = 0) -> None:
-        """Something has changed; ``seq`` is the number of the newest event, if one knows."""
-        self.newest = max(self.newest, seq)
+        """Something has changed; ``seq`` is the number of the newest event, if one knows.
+
+        If not, nothing that was read before may be believed: ``newest`` is 0.
+        """
+        self.newest = max(self.newest, seq) if seq else 0
         self._changed.set()
 
 
@@ -105,8 +108,8 @@ class Changes:
     @contextmanager
     def _watch(self, topic: str) -> Iterator[Watch]:
         watch = Watch()
-        watch.closing = self._closing
         with self._lock:
+            watch.closing = self._closing
             if not self._started:
                 self._started = True
                 self._channel.start()
@@ -126,7 +129,8 @@ class Changes:
 
     def close_all(self) -> None:
         """Let everybody who waits know that this process stops; who comes later knows at once."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
         for watch in self._all():
             watch.closing = True
             watch.tell()

@@ -5,11 +5,16 @@ Used by ``stores.logs`` and ``stores.glances``.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+from schemas.errors import Unavailable
+from stores.scripts import RETRY_AFTER_S
 
 TURNS = 16
 REMEMBERED = 256
+PATIENCE_S = 6.0
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -24,8 +29,12 @@ class Shared(Generic[K, V]):
         self._known: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K, read: Callable[[], V], is_good: Callable[[V], bool]) -> V:
-        """What is known of ``key`` if that is good enough, else what ``read`` says."""
-        with self._turns[hash(key) % TURNS]:
+        """What is known of ``key`` if that is good enough, else what ``read`` says.
+
+        Raises:
+            Unavailable: others have waited for their read too long; and whatever ``read`` raises.
+        """
+        with self._turn(key):
             known = self._known.get(key)
             if known is not None and is_good(known):
                 return known
@@ -36,3 +45,14 @@ class Shared(Generic[K, V]):
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
             return answer
+
+    @contextmanager
+    def _turn(self, key: K) -> Iterator[None]:
+        turn = self._turns[hash(key) % TURNS]
+        # Where a read hangs, those behind it are not to wait for it one after another.
+        if not turn.acquire(timeout=PATIENCE_S):
+            raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S)
+        try:
+            yield
+        finally:
+            turn.release()

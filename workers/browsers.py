@@ -135,11 +135,11 @@ class BrowserPool:
 
     @asynccontextmanager
     async def lease(
-        self, lost: Callable[[], None], hosts: Collection[str] = (), state: dict[str, Any] | None = None
+        self, lost: Callable[[], None], direct: Collection[str] = (), state: dict[str, Any] | None = None
     ) -> AsyncIterator[BrowserContext]:
         """A fresh context, closed at the end of the block. ``lost`` is called if its browser or page dies meanwhile.
 
-        ``hosts`` are those that it may reach although they are private; ``state`` is what it knows of before: cookies
+        ``direct`` is what it reaches past the gate; ``state`` is what it knows of before: cookies
         and local storage.
 
         Raises:
@@ -147,7 +147,7 @@ class BrowserPool:
         """
         async with self._slots:
             living = await self._usable()
-            context = await self._open_context(living, state, self._gate.proxy(hosts) if self._gate else None)
+            context = await self._open_context(living, state, self._gate.proxy(direct) if self._gate else None)
             watch = DeathWatch(living.browser, context, lost)
             self._watches.add(watch)
             try:

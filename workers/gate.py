@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable, Collection
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import structlog
 
@@ -23,6 +23,8 @@ VERSION, NO_AUTHENTICATION, CONNECT = 5, 0, 1
 IPV4, NAME, IPV6 = 1, 3, 4
 GRANTED, NOT_ALLOWED, UNREACHABLE, NO_SUCH_COMMAND = 0, 2, 4, 7
 ANSWER_TAIL = bytes([0, IPV4, 0, 0, 0, 0, 0, 0])
+
+Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 log = structlog.get_logger(__name__)
 
@@ -70,11 +72,10 @@ class Gate:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def proxy(self, hosts: Collection[str]) -> Proxy:
-        """The way out for a context whose site has ``hosts`` of its own, which are reached directly."""
-        own = [f"[{host}]" if ":" in host else host for host in sorted(hosts)]
+    def proxy(self, direct: Collection[str]) -> Proxy:
+        """The way out for a context that reaches ``direct`` (HOST or HOST:PORT) past the gate."""
         # Loopback is left out of the proxy unless one says so, and the last rule that fits counts.
-        return {"server": f"socks5://127.0.0.1:{self.port}", "bypass": ",".join(["<-loopback>", *own])}
+        return {"server": f"socks5://127.0.0.1:{self.port}", "bypass": ",".join(["<-loopback>", *direct])}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
@@ -99,7 +100,7 @@ class Gate:
         self._open.add(far_writer)
         try:
             writer.write(bytes([VERSION, GRANTED]) + ANSWER_TAIL)
-            await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
+            await _pass_both_on((reader, far_writer), (far_reader, writer))
         finally:
             self._open.discard(far_writer)
             far_writer.close()
@@ -144,14 +145,29 @@ async def _asked_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     return host, port
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, TimeoutError):
-        while True:
-            async with asyncio.timeout(IDLE_TIMEOUT_S):
-                data = await reader.read(CHUNK_BYTES)
-            if not data:
-                break
+async def _pass_both_on(*ways: Way) -> None:
+    """Until both sides have said all, or neither has said anything for IDLE_TIMEOUT_S."""
+    news = asyncio.Event()
+    passing = [asyncio.create_task(_pass_on(*way, news)) for way in ways]
+    both = asyncio.gather(*passing)
+    try:
+        while not both.done():
+            news.clear()
+            waiting = asyncio.ensure_future(news.wait())
+            either: set[asyncio.Future[Any]] = {both, waiting}
+            await asyncio.wait(either, timeout=IDLE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if not news.is_set() and not both.done():
+                return
+    finally:
+        both.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, news: asyncio.Event) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(CHUNK_BYTES):
+            news.set()
             writer.write(data)
             await writer.drain()
-    with contextlib.suppress(OSError):
         writer.write_eof()

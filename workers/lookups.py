@@ -79,7 +79,7 @@ class Lookups:
             state = await asyncio.to_thread(self._stores.sessions.state, recipe)
             async with (
                 asyncio.timeout(LOOKUP_DEADLINE_S),
-                self._browsers.lease(interrupt, recipe.own_hosts, state) as context,
+                self._browsers.lease(interrupt, recipe.direct_hosts, state) as context,
             ):
                 driver = Driver(context, recipe)
                 await driver.open()

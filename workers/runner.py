@@ -119,7 +119,7 @@ class Runner:
         await _off_loop(self._stores.consents.require, recipe)
         state = await _off_loop(self._stores.sessions.state, recipe)
         lost = partial(attempt.interrupt, BrowserLost())
-        async with self._browsers.lease(lost, recipe.own_hosts, state) as context:
+        async with self._browsers.lease(lost, recipe.direct_hosts, state) as context:
             site = Driver(context, recipe)
             # A trace holds cookies: none of a login.
             tracing = Tracing(context, wanted=job.retries > 0 and state is None)

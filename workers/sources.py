@@ -31,7 +31,8 @@ class LocalBrowser:
         return await playwright.chromium.launch(
             executable_path=self.path,
             chromium_sandbox=self.sandbox,
-            args=[mark, "--mute-audio"],
+            # Sockets of WebRTC would go past the gate.
+            args=[mark, "--mute-audio", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"],
             headless=not self.headed,
             slow_mo=self.slow_ms,
             handle_sigint=False,

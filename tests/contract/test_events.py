@@ -8,6 +8,7 @@ from redis import Redis
 from schemas.errors import BrowserLost
 from schemas.jobs import Submission
 from stores.events import Changes
+from stores.glances import Glances
 from stores.measures import read_measures
 from tests.conftest import DEADLINE_S, FakeClock
 from tests.contract.conftest import Kept
@@ -34,6 +35,22 @@ def test_a_change_wakes_who_watches_that_job(kept: Kept, changes: Changes, submi
             assert (changed.newest, owners.newest) == (1, 1)
             assert not other.wait(0)
             assert not bobs.wait(0)
+
+
+def test_what_was_read_before_a_gap_is_not_believed(kept: Kept, changes: Changes, submission: Submission) -> None:
+    """A word that was lost while the subscription was away is made up for by a look."""
+    glances = Glances(kept.jobs)
+    job = kept.jobs.create(ID, OWNER, submission, "r").job
+    with changes.watch(ID) as watch:
+        assert watch.wait(DEADLINE_S)
+        watch.tell(1)
+        assert glances.at(ID, watch.newest, glances.now()).seq == 1
+        kept.attempts.claim("w1")
+        # Nobody heard of that, but of a new subscription.
+        watch.newest = 1
+        changes.wake_all()
+        assert (watch.newest, job.seq) == (0, 1)
+        assert glances.at(ID, watch.newest, glances.now()).seq == 2
 
 
 def test_nobody_is_remembered_who_watches_no_more(changes: Changes) -> None:

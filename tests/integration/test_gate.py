@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import BrowserContext
 
 from ops.settings import Settings
-from schemas.sites import Recipe
+from schemas.sites import Consent, Recipe
 from tests.conftest import DEADLINE_S
 from tests.fake_site import recipe, serving
 from workers.gate import Gate, is_public
@@ -38,6 +38,24 @@ def test_what_is_not_the_public_internet_is_told(address: str) -> None:
 def test_the_public_internet_is_told(address: str) -> None:
     """So that the other test can fail."""
     assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "ownership", "direct"),
+    [
+        ("http://127.0.0.1:7860/", "own", ("127.0.0.1:7860", "gpu")),
+        ("https://art.example/", "own", ("art.example:443", "gpu")),
+        ("https://art.example/", "terms", ("gpu",)),
+        ("http://127.0.0.1/", "terms", ("127.0.0.1:80", "gpu")),
+        ("http://[fd00::1]:81/", "terms", ("[fd00::1]:81", "gpu")),
+        ("http://gpu:7860/", "terms", ("gpu:7860", "gpu")),
+    ],
+)
+def test_only_names_that_stay_what_they_are_go_past_the_gate(url: str, ownership: str, direct: tuple[str, ...]) -> None:
+    """What belongs to somebody else may lead anywhere tomorrow."""
+    site = replace(recipe("http://x"), url=url, hosts=("gpu",), consent=Consent(ownership, "https://art.example/terms"))
+
+    assert direct == site.direct_hosts
 
 
 async def asked(gate: Gate, request: bytes, more: bytes = b"") -> bytes:

@@ -40,6 +40,15 @@ def test_a_generation_is_a_job(front: Front, slash: str, authorization: str) -> 
     assert told["ws_url"].endswith(f"/v1/ws?id={told['id']}&jwt={told['jwt']}")
 
 
+def test_what_the_site_does_not_take_is_left_out(front: Front) -> None:
+    """And said."""
+    body = {"input": {"prompt": "a harbour", "lora": "x", "lora_name": "y"}, "model": "gradio"}
+
+    told = call(front, "POST", "/v1/consumer/gen?dry_run=1", json=body).json
+
+    assert ["lora", "lora_name"] == sorted(warning.partition(":")[0] for warning in told["warnings"])
+
+
 def test_a_workload_is_read_by_its_owner_alone(front: Front) -> None:
     """With a new pass for as long as it goes on, and without a message."""
     ident = call(front, "POST", "/v1/consumer/gen", json=BODY).json["id"]
@@ -141,6 +150,10 @@ def test_who_has_no_key_may_generate_where_that_is_allowed(front: Front) -> None
         told = call(open_, "POST", "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", None, json=body).json
         assert open_.stores.jobs.get(told["id"].removeprefix("0x")).owner == "anonymous"
         assert open_.stores.passes.check(told["jwt"], told["id"].removeprefix("0x"))
+        headers = {"Idempotency-Key": "1"}
+        path = "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT"
+        twice = {call(open_, "POST", path, None, json=body, headers=headers).json["id"] for _ in range(2)}
+        assert len(twice) == 2
         assert "type" in call(open_, "POST", "/v1/workload/ai/new/?type=OTHER", None, json=body).json["message"]
     finally:
         close_front(open_)

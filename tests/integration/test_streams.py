@@ -18,7 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
-from schemas.errors import SiteRefused
+import api.streams
+import stores.logs
+from schemas.errors import BrowserLost, SiteRefused
 from schemas.generaitiv import workload_id
 from schemas.jobs import Job, Picture, Progress
 from tests.conftest import DEADLINE_S, KEY, eventually, free_port
@@ -115,6 +117,36 @@ def test_a_jobs_stream_tells_all_and_ends(served: str, painter: Painter) -> None
     assert ended.status_code == 204
 
 
+def test_a_long_log_is_told_without_a_pause(served: str, painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read part by part; a number that does not exist yet is not waited for."""
+    for module in (stores.logs, api.streams):
+        monkeypatch.setattr(module, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(api.streams, "HEARTBEAT_S", 10 * DEADLINE_S)
+    painter.start()
+    url = f"{served}/api/v1/jobs/{painter.ident}/events"
+    ahead = stream(url, **{"Last-Event-ID": "9999"})
+    with httpx.stream("GET", url, headers=HEADERS | {"Last-Event-ID": "9999"}, trust_env=False) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("retry:")
+        painter.fail()
+        assert next(events(lines))["type"] == "failed"
+    ahead.close()
+
+    assert [1, 2, 3, 4] == [event["seq"] for event in stream(url)]
+
+
+def test_a_stream_ends_when_its_job_is_no_more(
+    served: str, front: Front, painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expired, or gone with its Redis."""
+    monkeypatch.setattr(api.streams, "HEARTBEAT_S", 0.05)
+    told = stream(f"{served}/api/v1/jobs/{painter.ident}/events")
+    assert next(told)["type"] == "queued"
+    front.stores.redis.flushdb()
+
+    assert list(told) == []
+
+
 def test_the_callers_stream_tells_of_all_their_jobs(served: str, front: Front) -> None:
     """From now on; or, with the place where one was, from there."""
     url = f"{served}/api/v1/events"
@@ -126,6 +158,8 @@ def test_the_callers_stream_tells_of_all_their_jobs(served: str, front: Front) -
     with httpx.stream("GET", url, headers=HEADERS, timeout=DEADLINE_S, trust_env=False) as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry:")
+        # Who is cut off now knows from where to go on.
+        assert next(lines).startswith("id: ")
         first.start()
         places.append(next(events(lines)))
     first.join()
@@ -246,6 +280,20 @@ def test_previews_come_over_the_same_socket(
         assert front.client.get(urlsplit(preview["url"]).path).data == b"jpeg bytes"
 
 
+def test_a_further_attempts_previews_are_told_too(served: str, front: Front, painter: Painter) -> None:
+    """Although their versions begin anew."""
+    painter.start()
+    with watching(served, front, painter, more="&previews=1") as client:
+        assert heard(client) == {"type": "IN_PROGRESS"}
+        for version in (1, 2):
+            painter.preview()
+            assert heard(client)["version"] == version
+        front.stores.attempts.release(painter.job, BrowserLost())
+        painter.start()
+        painter.preview()
+        assert heard(client)["version"] == 1
+
+
 def test_a_bad_pass_is_told_and_closed(served: str, front: Front, painter: Painter) -> None:
     """A browser cannot read the status of a handshake."""
     other = front.stores.passes.issue("0" * 32)
@@ -308,10 +356,11 @@ def test_a_page_asked_for_without_an_upgrade_is_an_error(front: Front) -> None:
 
 def test_what_is_no_handshake_is_refused(served: str, painter: Painter) -> None:
     """Before anything is upgraded."""
-    upgrade = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    with socket.create_connection((urlsplit(served).hostname, urlsplit(served).port), timeout=DEADLINE_S) as raw:
-        raw.sendall(f"GET /ws?jwt=x&id={painter.ident} HTTP/1.1\r\n{upgrade}".encode())
-        assert b" 400 " in raw.recv(4096)
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    for more in ("Host: x\r\n", "Host: x\u00e9\r\nSec-WebSocket-Key: x\r\n", ""):
+        with socket.create_connection((urlsplit(served).hostname, urlsplit(served).port), timeout=DEADLINE_S) as raw:
+            raw.sendall(f"GET /ws?jwt=x&id={painter.ident} HTTP/1.1\r\n{upgrade}{more}\r\n".encode("latin-1"))
+            assert b" 400 " in raw.recv(4096)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ async def browsing(
     pool = BrowserPool(BrowserRules.of(settings, source, slots=1))
     try:
         await pool.start()
-        async with pool.lease(_nobody, recipe.own_hosts, state) as context:
+        async with pool.lease(_nobody, recipe.direct_hosts, state) as context:
             yield context
     finally:
         await pool.stop()

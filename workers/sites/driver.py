@@ -74,7 +74,7 @@ class Driver:
             await self.play(self._steps_before_submit() if submission else self.steps_of_arrival())
 
     async def _prepare(self) -> None:
-        await self._manners.ask_robots(self._context)
+        await self._manners.ask_robots()
         if folder := bundle_folder(self._recipe):
             await serve_bundle(self._context, self._recipe.url, folder)
         await self._observer.install(self._context)

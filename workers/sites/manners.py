@@ -3,6 +3,7 @@
 Used by ``workers.sites.driver``.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from playwright.async_api import BrowserContext, Error, Page, Response
+import httpx
+from playwright.async_api import Page, Response
 from protego import Protego
 
 from schemas.errors import RobotsDisallowed, SiteBusy, SiteUnavailable
@@ -18,7 +20,9 @@ from schemas.sites import Recipe
 
 AGENT = "Darkroom"
 ROBOTS_KEPT_S = 86_400
-ROBOTS_TIMEOUT_MS = 10_000
+ROBOTS_TIMEOUT_S = 10.0
+MOST_REDIRECTS = 5
+NOT_THERE = 404
 LARGEST_ROBOTS = 500 * 1024
 DEFAULT_PAUSE_S = 60
 LONGEST_PAUSE_S = 3600
@@ -36,7 +40,7 @@ class Manners:
         self._origin = _origin(recipe.url)
         self.busy: SiteBusy | None = None
 
-    async def ask_robots(self, context: BrowserContext) -> None:
+    async def ask_robots(self) -> None:
         """See that robots.txt allows the page; it is read once a day for each host, and not at all for one's own.
 
         Raises:
@@ -47,7 +51,7 @@ class Manners:
             return
         read_at, rules = self._robots.get(self._origin, (0.0, None))
         if rules is None or time.monotonic() - read_at > ROBOTS_KEPT_S:
-            rules = await self._read_robots(context)
+            rules = await asyncio.to_thread(self._read_robots)
             self._robots[self._origin] = (time.monotonic(), rules)
         if not all(rules.can_fetch(url, AGENT) for url in self._addresses()):
             raise RobotsDisallowed(f"{self._origin}/robots.txt does not allow {AGENT} to visit {self._recipe.name}.")
@@ -57,19 +61,18 @@ class Manners:
         steps = [step.url.replace("{{url}}", self._recipe.url) for step in self._recipe.steps if step.url]
         return [self._recipe.url, *(url.partition("{{")[0] for url in steps if _origin(url) == self._origin)]
 
-    async def _read_robots(self, context: BrowserContext) -> Protego:
+    def _read_robots(self) -> Protego:
+        """By ourselves and not by the browser: the address is the recipe's, and there is no page yet."""
         try:
-            answer = await context.request.get(f"{self._origin}/robots.txt", timeout=ROBOTS_TIMEOUT_MS)
-            body = await answer.body()
-        except Error as error:
+            status, body = _fetch(f"{self._origin}/robots.txt")
+        except httpx.HTTPError as error:
             raise SiteUnavailable(f"{self._origin}/robots.txt cannot be read.") from error
-        if answer.status == 429:
+        if status == 429:
             raise SiteBusy(f"{self._origin}/robots.txt asks to be left alone.", retry_after_s=DEFAULT_PAUSE_S)
-        if answer.status >= 500:
-            raise SiteUnavailable(f"{self._origin}/robots.txt answers with status {answer.status}.")
+        if status >= 500:
+            raise SiteUnavailable(f"{self._origin}/robots.txt answers with status {status}.")
         # RFC 9309: a file that is not there forbids nothing.
-        text = body[:LARGEST_ROBOTS].decode(errors="replace") if answer.ok else ""
-        return Protego.parse(text)
+        return Protego.parse(body.decode(errors="replace") if status < 300 else "")
 
     def listen(self, page: Page, told: Callable[[], None]) -> None:
         """Hear a 429, or a 503 that says when to come back; ``told`` is called after ``busy`` is set."""
@@ -106,3 +109,23 @@ def _origin(url: str) -> str:
     port = parts.port if parts.port != PORTS.get(parts.scheme) else None
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _fetch(url: str) -> tuple[int, bytes]:
+    """Status and the beginning of the body; a redirect is followed on the same host only."""
+    for _ in range(MOST_REDIRECTS):
+        with httpx.stream("GET", url, headers={"User-Agent": AGENT}, timeout=ROBOTS_TIMEOUT_S) as answer:
+            following = str(answer.next_request.url) if answer.next_request else ""
+            if not following or urlsplit(following).hostname != urlsplit(url).hostname:
+                return answer.status_code, _beginning(answer)
+        url = following
+    return NOT_THERE, b""
+
+
+def _beginning(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) >= LARGEST_ROBOTS:
+            break
+    return bytes(body[:LARGEST_ROBOTS])

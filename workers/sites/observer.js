@@ -88,14 +88,14 @@
     }
   };
   // Two looks at the same drawing have the same value; one that may not be read is new each time.
-  const drawing = (canvas) => {
+  const drawing = (canvas, settles) => {
     try {
       const data = canvas.toDataURL();
       let sum = 0;
       for (let i = 0; i < data.length; i++) sum = (Math.imul(sum, 31) + data.charCodeAt(i)) | 0;
       return `canvas ${data.length} ${sum}`;
     } catch (error) {
-      return `canvas ${performance.now()}`;
+      return settles ? "canvas" : `canvas ${performance.now()}`;
     }
   };
   const readers = {
@@ -105,7 +105,7 @@
       return { value: (element.textContent || "").trim().slice(0, 500) || element.src || element.tagName, element };
     },
     picture(watch, element) {
-      if (watch.source === "canvas") return shown(element) ? { value: drawing(element), element } : null;
+      if (watch.source === "canvas") return shown(element) ? { value: drawing(element, watch === config.observe.done), element } : null;
       const url = address(watch, element);
       if (!url || !shown(element)) return null;
       if (element instanceof HTMLImageElement && !(element.complete && element.naturalWidth)) return null;

@@ -5,6 +5,7 @@ Used by ``workers.sites.steps`` and ``workers.sites.driver``.
 
 import contextlib
 import json
+import time
 
 from playwright.async_api import Error, Locator
 from playwright.async_api import TimeoutError as PlaywrightTimeout
@@ -15,6 +16,8 @@ from workers.sites.selectors import Finder, locate
 
 LISTED: Selectors = (("[role=option]",), ("[role=listbox] li",))
 OPTION_TIMEOUT_MS = 5_000
+FILLING_PATIENCE_S = 2.0
+LOOK_INTERVAL_MS = 100
 MOST_OPTIONS = 2000
 MOST_OFFERED = 20
 # Some lists put a check mark into the text of the chosen option; the label is what people see.
@@ -33,10 +36,16 @@ async def names_of(options: Locator) -> list[str]:
 async def select(field: Locator, value: str, timeout_ms: int) -> None:
     """Take an option of a select by its name or value; raises ChoiceNotFound if there is none."""
     options = field.locator("option")
-    offered = await names_of(options)
-    values: list[str] = await options.evaluate_all(VALUES)
-    if value not in offered and value not in values:
-        raise _not_offered(value, offered)
+    until = time.monotonic() + FILLING_PATIENCE_S
+    while True:
+        offered = await names_of(options)
+        values: list[str] = await options.evaluate_all(VALUES)
+        if value in offered or value in values:
+            break
+        if time.monotonic() > until:
+            raise _not_offered(value, offered)
+        # Some pages fill their lists after they have opened.
+        await field.page.wait_for_timeout(LOOK_INTERVAL_MS)
     await field.select_option(value, timeout=timeout_ms)
 
 
