@@ -19,7 +19,6 @@ from stores import Stores
 
 LARGEST_BODY_BYTES = 1024 * 1024
 PREFLIGHT_KEPT_S = 600
-OPEN_TO_PAGES = "/v1/"
 CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key"]
 
 
@@ -33,7 +32,7 @@ class Front(Flask):
 
 def _open_to_pages(response: Response) -> Response:
     """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
-    if request.path.startswith(OPEN_TO_PAGES):
+    if request.path.startswith(errors.GENERAITIV):
         response.headers["Access-Control-Allow-Origin"] = "*"
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")

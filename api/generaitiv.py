@@ -12,10 +12,10 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from api.auth import require_key
-from api.context import caller, stores
+from api.context import caller, own_job, stores
 from api.submission import Wanted, rehearse, submit, tell_replay
 from api.views import picture_link, progress_message
-from schemas.errors import Forbidden, Invalid, NotFound
+from schemas.errors import Forbidden, Invalid
 from schemas.fields import sentences
 from schemas.generaitiv import PROMPT_TYPE, GenerationRequest, Understood, job_id_of, site_of, understand, workload_id
 from schemas.jobs import Job
@@ -105,10 +105,7 @@ def _watching(job_id: str) -> dict[str, str]:
 @blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
 def read_workload(ident: str) -> Response:
     """A generation of yours."""
-    job = stores().jobs.get(job_id_of(ident))
-    if job.owner != caller().id:
-        raise NotFound("There is no workload of that id.")
-    return jsonify(_workload(job))
+    return jsonify(_workload(own_job(job_id_of(ident))))
 
 
 def _workload(job: Job) -> dict[str, Any]:
@@ -120,8 +117,7 @@ def _workload(job: Job) -> dict[str, Any]:
         "model": job.submission.site,
     }
     if job.results:
-        results = [{"type": result.type} for result in job.results]
-        return shown | {"link": picture_link(stores().settings.public_url, job.id, results)}
+        return shown | {"link": picture_link(stores().settings.public_url, job.id, job.results[0].type)}
     if job.error:
         # Not "message", for that would say that this request failed.
         return shown | {"error": job.error.message, "error_code": job.error.code}

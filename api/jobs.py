@@ -8,7 +8,7 @@ from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnsupportedMediaType
 
 from api.auth import require_key
-from api.context import caller, stores
+from api.context import caller, own_job, stores
 from api.pictures import original_of
 from api.submission import Wanted, submit, tell_replay
 from api.views import native_job, with_etag
@@ -85,7 +85,7 @@ def cancel_all() -> Response:
 @blueprint.alt_response(202, schema=JobView, description="It runs; it ends within a second.")
 def delete(job_id: str) -> Response:
     """Cancel a job of yours."""
-    _own(job_id)
+    own_job(job_id)
     stores().jobs.cancel(job_id)
     job, outlook = stores().jobs.look(job_id)
     response = jsonify(native_job(stores(), job, outlook))
@@ -113,7 +113,7 @@ def result_of_number(job_id: str, number: int) -> Response:
 @blueprint.response(200, description="`url`, `screenshot`, `console`, `requests` and `dom` of the last failed attempt.")
 def failure(job_id: str) -> Response:
     """What was kept of the job's last failed attempt, secrets redacted."""
-    bundle = stores().jobs.failure(_own(job_id).id)
+    bundle = stores().jobs.failure(own_job(job_id).id)
     if bundle is None:
         raise NotFound("No attempt of this job has left anything to look at.")
     return jsonify(bundle)
@@ -123,21 +123,14 @@ def failure(job_id: str) -> Response:
 @blueprint.response(200, description="A zip for `playwright show-trace`.", content_type="application/zip")
 def trace(job_id: str) -> Response:
     """What Playwright recorded of the job's last failed attempt; a first attempt is not recorded."""
-    recorded = stores().results.trace(_own(job_id).id)
+    recorded = stores().results.trace(own_job(job_id).id)
     if recorded is None:
         raise NotFound("No attempt of this job was recorded: only further ones that failed are, and none with a login.")
     return Response(recorded, mimetype="application/zip")
 
 
 def _completed(job_id: str) -> Job:
-    job = _own(job_id)
+    job = own_job(job_id)
     if job.state is not JobState.COMPLETED:
         raise Conflict(job.error.message if job.error else f"The job is {job.state}: there is no picture yet.")
-    return job
-
-
-def _own(job_id: str) -> Job:
-    job = stores().jobs.get(job_id)
-    if job.owner != caller().id:
-        raise NotFound("There is no job of that id.")
     return job

@@ -30,7 +30,7 @@ PING_INTERVAL_S = 25.0
 BELIEVED_S = 5.0
 MOST_OF_ONE_PASS = 8
 FAULT, RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1011, 1012, 4401, 4404
-URLS, BYTES = "1", "binary"
+BYTES = "binary"
 
 blueprint = Blueprint("sockets", __name__)
 log = structlog.get_logger(__name__)
@@ -90,21 +90,23 @@ def _counted(name: str) -> Iterator[None]:
 
 def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None:
     """Subscribe, then look, then tell what is new: nothing that happens in between is missed."""
-    told = _Told()
+    told, preview = "", 0
     ping_at = time.monotonic() + PING_INTERVAL_S
     with stores.changes.watch(job_id) as watch:
         socket.on_close = watch.tell
         since, told_of_change = stores.glances.now(), True
         while True:
             job = stores.glances.at(job_id, watch.newest if told_of_change else 0, since)
-            for message in told.news(stores.settings.public_url, job):
+            message = job_message(stores.settings.public_url, job)
+            if message != told:
+                told = message
                 socket.text(message)
             if job.state.final:
                 return socket.close(NORMAL)
-            if job.preview_version != told.preview:
+            if job.preview_version != preview:
                 # It begins anew with each attempt.
-                told.preview = job.preview_version
-                if previews and told.preview:
+                preview = job.preview_version
+                if previews and preview:
                     _send_preview(stores, socket, job, previews)
             if socket.closed:
                 return None
@@ -119,26 +121,10 @@ def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None
                 socket.ping()
 
 
-class _Told:
-    """What a client has been told already."""
-
-    def __init__(self) -> None:
-        self.preview = 0
-        self._message = ""
-
-    def news(self, public_url: str, job: Job) -> Iterator[str]:
-        """The job as it is, if that is not what was told last."""
-        message = job_message(public_url, job)
-        if message != self._message:
-            self._message = message
-            yield message
-
-
 def job_message(public_url: str, job: Job) -> str:
     """Where a job is, in one message; the newest says all, so that a slow client may miss those before."""
     if job.state is JobState.COMPLETED:
-        link = picture_link(public_url, job.id, [{"type": result.type} for result in job.results])
-        return json.dumps({"type": "COMPLETED", "link": link})
+        return json.dumps({"type": "COMPLETED", "link": picture_link(public_url, job.id, job.results[0].type)})
     if job.error:
         return _error(job.error.message, job.error.code)
     return _in_progress(job.progress)

@@ -13,7 +13,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.auth import require_key
-from api.context import caller, stores
+from api.context import caller, own_job, stores
 from api.views import event_view
 from schemas.errors import Gone, Invalid, NotFound
 from schemas.jobs import Job
@@ -47,9 +47,7 @@ blueprint.before_request(require_key)
 @blueprint.alt_response(204, description="There is no more: the client has seen the last event.")
 def of_job(job_id: str) -> Response:
     """What happens to a job of yours, until its end."""
-    job = stores().jobs.get(job_id)
-    if job.owner != caller().id:
-        raise NotFound("There is no job of that id.")
+    job = own_job(job_id)
     after = min(_seen_of_job(), job.seq)
     if job.state.final and after >= job.seq:
         return Response(status=204)

@@ -82,9 +82,9 @@ def progress_message(data: Mapping[str, Any]) -> dict[str, Any]:
     return message if message["percentage"] is not None else {}
 
 
-def picture_link(public_url: str, job_id: str, results: Sequence[Mapping[str, Any]]) -> str:
+def picture_link(public_url: str, job_id: str, media_type: str) -> str:
     """Where a finished job's first picture is: with the ending of its type, where there is one."""
-    form = next((form for form, known in PICTURE_FORMATS.items() if results and results[0]["type"] == known), None)
+    form = next((form for form, known in PICTURE_FORMATS.items() if known == media_type), None)
     return f"{public_url}/{job_id}" + (f".{form}" if form else "")
 
 
@@ -95,7 +95,7 @@ def _preview_data(public_url: str, event: Event) -> dict[str, Any]:
 def _completed_data(public_url: str, event: Event) -> dict[str, Any]:
     results = [Result(**one) for one in event.data["results"]]
     return {
-        "link": picture_link(public_url, event.job_id, event.data["results"]),
+        "link": picture_link(public_url, event.job_id, results[0].type),
         "results": _result_views(results, event.job_id, public_url),
     }
 

@@ -4,8 +4,8 @@ import time
 
 from flask import request
 
-from api.context import stores
-from schemas.errors import Invalid, NotFound
+from api.context import require_owner, stores
+from schemas.errors import Invalid
 from stores.jobs import Placed
 
 LONGEST_WAIT_S = 60.0
@@ -45,8 +45,8 @@ def read_job(job_id: str, owner: str | None = None) -> Placed:
 
 def _look(job_id: str, owner: str | None) -> Placed:
     job, outlook = stores().jobs.look(job_id)
-    if owner is not None and job.owner != owner:
-        raise NotFound("There is no job of that id.")
+    if owner is not None:
+        require_owner(job, owner)
     return job, outlook
 
 

@@ -1,12 +1,9 @@
 """Owns the asking of the resolver for a host's addresses.
 
-Used by whatever calls addresses that callers name, and by tests in place of a resolver.
+Used by ``workers.gate`` and by ``./darkroom webhooks check``.
 """
 
 import socket
-from collections.abc import Callable
-
-Resolve = Callable[[str, int], list[str]]
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -28,6 +28,7 @@ from ops.redis import connect
 from ops.running import AlreadyRunningError, Running, only_one, write_note
 from ops.settings import ROOT, Settings, SettingsError, load_settings
 from ops.supervisor import Program, Supervisor
+from stores import egress_policy
 from stores.keys import KEY_FILE, owner_key
 from stores.recipes import Recipes
 
@@ -71,7 +72,8 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
         _check_data_folder(settings.data_dir)
         with only_one(settings.data_dir):
             _check_port(settings)
-            Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls)
+            Recipes.of(settings)
+            egress_policy(settings)
             _run(settings, _browser(settings), workers)
     except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
         click.echo(f"darkroom: {error}", err=True)

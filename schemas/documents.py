@@ -1,15 +1,26 @@
-"""Owns the filling in of a recipe's JSON documents: values are put where paths lead. Pure.
+"""Owns the filling in of a recipe's templates and JSON documents: values for placeholders, and where paths lead. Pure.
 
-Used by ``schemas.recipe_parts`` to check a recipe's paths and by ``workers.sites.steps`` to make what a page is given.
+Used by ``schemas.recipe_parts`` to check a recipe's paths and by ``workers.sites`` to make what a page is given.
 """
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*\}\}")
 MISSING = object()
+
+
+def fill(template: str, value: Callable[[str], str]) -> str:
+    """``template`` with ``value`` of each placeholder in its place; what a value contains is never read as one."""
+    return PLACEHOLDER.sub(lambda found: value(found[1]), template)
+
+
+def fill_address(template: str, url: str, values: Mapping[str, Any]) -> str:
+    """The same for an address: ``url`` is the site's own and stays as it is, a value is a part and is quoted."""
+    return fill(template, lambda name: url if name == "url" else quote(str(values.get(name, "")), safe=""))
 
 
 def filled(content: Any, fields: Mapping[str, str], values: Mapping[str, Any]) -> Any:
@@ -75,4 +86,4 @@ def _node(content: Any, path: str) -> tuple[str, str]:
 def _value(template: str, values: Mapping[str, Any]) -> Any:
     if whole := PLACEHOLDER.fullmatch(template):
         return values[whole[1]]
-    return PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
+    return fill(template, lambda name: str(values[name]))

@@ -100,7 +100,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[], retries=SENDING_RETRIES))
     scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
-    recipes = Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls)
+    recipes = Recipes.of(settings)
     engine = open_database(settings.database_url)
     key = owner_key(settings.data_dir, settings.api_key)
     return Stores(

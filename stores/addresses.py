@@ -7,10 +7,10 @@ import secrets
 
 from Crypto.Hash import keccak
 from sqlalchemy import Engine, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from schemas.errors import Unavailable
 from stores import tables
+from stores.sql import sql_errors
 
 ADDRESS_BYTES = 20
 
@@ -28,10 +28,8 @@ class Addresses:
         Raises:
             Unavailable: the database does not answer.
         """
-        try:
+        with sql_errors():
             return self._read(caller_id) or self._give(caller_id)
-        except SQLAlchemyError as error:
-            raise Unavailable("The database does not answer.", retry_after_s=2) from error
 
     def _read(self, caller_id: str) -> str | None:
         query = select(tables.addresses.c.address).where(tables.addresses.c.caller == caller_id)

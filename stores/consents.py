@@ -4,12 +4,12 @@ Written by ``./darkroom sites accept``; asked before a job or a look at such a s
 """
 
 from sqlalchemy import Engine, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from ops.clock import Clock
-from schemas.errors import Forbidden, Unavailable
+from schemas.errors import Forbidden
 from schemas.sites import Recipe
 from stores import tables
+from stores.sql import sql_errors
 
 
 class Consents:
@@ -36,11 +36,8 @@ class Consents:
         if recipe.consent.ownership == "own":
             return True
         query = select(tables.consents.c.terms_url).where(tables.consents.c.site == recipe.name)
-        try:
-            with self._engine.connect() as connection:
-                accepted = connection.execute(query).scalar_one_or_none()
-        except SQLAlchemyError as error:
-            raise Unavailable("The database does not answer.", retry_after_s=2) from error
+        with sql_errors(), self._engine.connect() as connection:
+            accepted = connection.execute(query).scalar_one_or_none()
         return accepted == recipe.consent.terms_url
 
     def require(self, recipe: Recipe) -> None:

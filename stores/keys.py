@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from ops.clock import Clock
 from ops.secret_file import read_or_make
-from schemas.errors import NotFound, Unavailable
+from schemas.errors import NotFound
 from schemas.keys import OWNER, Caller
 from stores import tables
+from stores.sql import sql_errors
 
 KEY_FILE = "api-key.json"
 PREFIX = "dr"
@@ -63,11 +63,8 @@ class Keys:
         if prefix != PREFIX or not key_id.isalnum():
             return None
         query = select(tables.keys).where(tables.keys.c.id == key_id, tables.keys.c.revoked_at.is_(None))
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(query).one_or_none()
-        except SQLAlchemyError as error:
-            raise Unavailable("The database does not answer.", retry_after_s=2) from error
+        with sql_errors(), self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
         if row is None or not hmac.compare_digest(hashed, row.secret_hash):
             return None
         return Caller(row.id, row.name)

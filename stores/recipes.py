@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from ops.settings import SHIPPED_RECIPES, SettingsError
+from ops.settings import SHIPPED_RECIPES, Settings, SettingsError
 from schemas.errors import Invalid
 from schemas.recipes import load_recipe
 from schemas.sites import Limits, Recipe
@@ -41,6 +41,11 @@ class Recipes:
         if default not in self._recipes:
             raise SettingsError(f"SITE: there is no recipe {default!r}; there are: {', '.join(self._recipes)}.")
         self.default = self._recipes[default]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The sites that the settings mean; raises SettingsError as the constructor does."""
+        return cls(settings.site, settings.recipes_dir, urls=settings.site_urls)
 
     def all(self) -> list[Recipe]:
         """Every recipe, by name."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Engine, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from ops.clock import Clock
 from ops.secret_file import read_or_make
-from schemas.errors import Invalid, NeedsHuman, Unavailable
+from schemas.errors import Invalid, NeedsHuman
 from schemas.sites import Recipe
 from stores import tables
+from stores.sql import sql_errors
 
 KEY_FILE = "session-key"
 COOKIE_NEEDS = ("name", "value", "domain", "path")
@@ -64,12 +64,9 @@ class Sessions:
         """
         if recipe.bundle is not None:
             return None
-        try:
-            with self._engine.connect() as connection:
-                query = select(tables.sessions.c.state).where(tables.sessions.c.site == recipe.name)
-                kept = connection.execute(query).scalar_one_or_none()
-        except SQLAlchemyError as error:
-            raise Unavailable("The database does not answer.", retry_after_s=2) from error
+        query = select(tables.sessions.c.state).where(tables.sessions.c.site == recipe.name)
+        with sql_errors(), self._engine.connect() as connection:
+            kept = connection.execute(query).scalar_one_or_none()
         if kept is None:
             if recipe.session.required:
                 raise NeedsHuman(f"Nobody is signed in to {recipe.name}.")

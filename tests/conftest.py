@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image, ImageStat
 from redis import Redis, RedisError
@@ -93,6 +94,15 @@ def redis_url() -> Iterator[str]:
         yield url
         process.kill()
         process.wait()
+
+
+def answers_http(url: str) -> bool:
+    """Whether anybody speaks HTTP there, whatever is said."""
+    try:
+        httpx.get(url, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def _answers(client: Redis) -> bool:

@@ -7,12 +7,12 @@ sockets, redirects) goes through it, under whatever name; only a site's own host
 import asyncio
 import contextlib
 import ipaddress
-import socket
 from collections.abc import Callable, Collection
 from typing import Any, TypedDict
 
 import structlog
 
+from ops.resolving import resolve
 from schemas.egress import Zone, classify
 
 CHUNK_BYTES = 65_536
@@ -107,11 +107,9 @@ class Gate:
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """To an address that was looked at, not to a name that may mean another one the next time."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                addresses = [str(one[4][0]) for one in found]
+                addresses = await asyncio.to_thread(resolve, host, port)
                 if not all(self._allowed(address) for address in addresses):
                     raise RefusedError(NOT_ALLOWED)
                 return await _first_that_answers(addresses, port)

@@ -1,10 +1,9 @@
 """Owns the bench ``backlog``: what a long queue costs those who submit and ask, and what a waiting job costs Redis."""
 
-import json
 import secrets
 from collections.abc import Iterator
 
-from ops.bench.load import Load, at_rate, request_bytes
+from ops.bench.load import SUBMISSION, Load, at_rate, request_bytes
 from ops.bench.report import Row, percentile
 from ops.stack import KEY, Stack, stack
 from schemas.jobs import Submission
@@ -16,7 +15,6 @@ CONNECTIONS = 16
 RATE = 100.0
 REQUESTS = 1500
 ROUNDS = 3
-BODY = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7}}).encode()
 WAITING = Submission("studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512})
 MOST_RATIO = 1.3
 MOST_BYTES = 3000.0
@@ -56,7 +54,7 @@ def _p99s(darkroom: Stack) -> dict[str, float]:
     url = darkroom.settings.public_url
     job_id = secrets.token_hex(16)
     darkroom.stores.jobs.create(job_id, "caller-0", WAITING, "bench")
-    submit = request_bytes(f"{url}/api/v1/jobs", method="POST", key=KEY, body=BODY)
+    submit = request_bytes(f"{url}/api/v1/jobs", method="POST", key=KEY, body=SUBMISSION)
     status = request_bytes(f"{url}/status/{job_id}", key=KEY)
     found = {}
     for name, request, wanted in (("submit", submit, 202), ("status", status, 200)):

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from ops.bench.listeners import listen
 from ops.bench.report import Row, percentile
-from ops.bench.sockets import url_of
+from ops.bench.watched import cancel_all, note, submit, take, url_of
 from ops.processes import allow_many_connections
 from ops.stack import Stack, stack
-from schemas.jobs import Progress
 
 WATCHERS = 1000
 EVENTS = 40
@@ -29,23 +28,16 @@ def measure() -> Iterator[Row]:
 
 
 async def _delays(darkroom: Stack, watchers: int) -> list[float]:
-    with darkroom.client() as client:
-        ident = client.post("/api/v1/jobs", json={"prompt": "watched", "priority": 10}).json()["id"]
+    ident = submit(darkroom, "watched", 10)
     listeners = await listen([url_of(darkroom, ident) for _ in range(watchers)])
-    attempts = darkroom.stores.attempts
-    job = attempts.claim("bench")
-    if job is None or job.id != ident:
-        raise RuntimeError("another job was claimed")
     # That the page has taken the prompt changes nothing that watchers of a socket see.
-    attempts.accepted(job)
+    job = take(darkroom, ident)
     delays_ms: list[float] = []
     for number in range(EVENTS):
-        began = time.time()
-        await asyncio.to_thread(attempts.note_progress, job, Progress(100 * (number + 1) / EVENTS))
+        began = await note(darkroom, job, 100 * (number + 1) / EVENTS)
         delays_ms += [1000 * (at - began) for at, _ in await asyncio.gather(*(one.hear() for one in listeners))]
         await asyncio.sleep(max(0.0, began + PACE_S - time.time()))
     for listener in listeners:
         listener.close()
-    with darkroom.client() as client:
-        client.post("/api/v1/jobs/cancel")
+    cancel_all(darkroom)
     return delays_ms

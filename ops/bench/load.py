@@ -4,10 +4,13 @@ Used by the benches of the front.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+SUBMISSION = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7}}).encode()
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ async def _client(
             number, due = await numbers.get()
             began = time.perf_counter()
             writer.write(make(number))
-            status = await _answer(reader)
+            status, _ = await read_answer(reader)
             load.statuses[status] = load.statuses.get(status, 0) + 1
             # Under a steady rate the wait for a free connection counts too.
             load.latencies_s.append(time.perf_counter() - (due if paced else began))
@@ -81,9 +84,9 @@ async def _client(
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of the next answer on a connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     length = next((int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")), 0)
-    await reader.readexactly(length)
-    return int(lines[0].split()[1])
+    return int(lines[0].split()[1]), await reader.readexactly(length)

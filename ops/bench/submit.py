@@ -1,9 +1,8 @@
 """Owns the bench ``submit``: accepted jobs a second, and how long one takes at fifty a second."""
 
-import json
 from collections.abc import Iterator
 
-from ops.bench.load import Load, at_rate, flat_out, request_bytes
+from ops.bench.load import SUBMISSION, Load, at_rate, flat_out, request_bytes
 from ops.bench.report import Row, percentile
 from ops.stack import KEY, Stack, stack
 
@@ -12,14 +11,13 @@ REQUESTS = 4000
 ROUNDS = 3
 RATE = 50.0
 RATE_REQUESTS = 1000
-BODY = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7}}).encode()
 
 
 def measure() -> Iterator[Row]:
     """Rounds of the empty route and of ours take turns; the best of each counts."""
     with stack("empty") as empty, stack("web") as darkroom:
-        nothing = request_bytes(f"{empty.settings.public_url}/", method="POST", body=BODY)
-        job = request_bytes(f"{darkroom.settings.public_url}/api/v1/jobs", method="POST", key=KEY, body=BODY)
+        nothing = request_bytes(f"{empty.settings.public_url}/", method="POST", body=SUBMISSION)
+        job = request_bytes(f"{darkroom.settings.public_url}/api/v1/jobs", method="POST", key=KEY, body=SUBMISSION)
         baseline, ours = [], []
         for _ in range(ROUNDS):
             baseline.append(_flat_out(empty, nothing).per_second)

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from ops.bench.load import request_bytes
+from ops.bench.load import read_answer, request_bytes
 from ops.bench.report import Row
+from ops.bench.watched import take
 from ops.stack import KEY, Stack, stack
 from schemas.errors import ServiceError
 from schemas.jobs import Progress
@@ -35,9 +36,7 @@ async def _watch(darkroom: Stack, *, wait: bool) -> tuple[float, float, float]:
     """Requests a second, CPU in per cent, and how many changes a client has seen, on the mean."""
     with darkroom.client() as client:
         ident = client.post("/api/v1/jobs", json={"prompt": "watched"}).json()["id"]
-    job = darkroom.stores.attempts.claim("bench")
-    if job is None:
-        raise RuntimeError("nothing was claimed")
+    job = take(darkroom, ident)
     over, tree = asyncio.Event(), _tree(darkroom)
     clients = [asyncio.create_task(_client(darkroom, ident, over, wait=wait)) for _ in range(CLIENTS)]
     began, used = time.monotonic(), _cpu_s(tree)
@@ -60,7 +59,8 @@ async def _client(darkroom: Stack, ident: str, over: asyncio.Event, *, wait: boo
     while not over.is_set():
         query = f"?wait={WAIT_S}&since={seq}" if wait else ""
         writer.write(request_bytes(f"{darkroom.settings.public_url}/status/{ident}{query}", key=KEY))
-        shown = json.loads(await _body(reader))
+        _, body = await read_answer(reader)
+        shown = json.loads(body)
         if "seq" not in shown:
             raise RuntimeError(f"no status: {shown}")
         requests += 1
@@ -70,12 +70,6 @@ async def _client(darkroom: Stack, ident: str, over: asyncio.Event, *, wait: boo
             await asyncio.sleep(POLL_INTERVAL_S)
     writer.close()
     return requests, changes
-
-
-async def _body(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return await reader.readexactly(int(lengths[0].partition(b":")[2]))
 
 
 def _tree(darkroom: Stack) -> list[psutil.Process]:

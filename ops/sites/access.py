@@ -46,7 +46,7 @@ def forget(name: str) -> None:
 def _find(name: str) -> tuple[Settings, Recipe]:
     try:
         settings = load_settings()
-        return settings, Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls).get(name)
+        return settings, Recipes.of(settings).get(name)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     except Invalid as error:

@@ -11,9 +11,8 @@ local function created() return {'created', unpack(outlook(id, get(id, 'state'),
 if redis.call('EXISTS', key(id, 'job')) == 1 then return created() end
 local kept = idempotency ~= '' and redis.call('GET', idempotency)
 if kept then return {kept:sub(33) == digest and 'replayed' or 'mismatch', kept:sub(1, 32)} end
-if redis.call('ZCARD', 'dr:open') >= most then return {'full'} end
-if most_owned >= 0 and redis.call('ZCARD', 'dr:open:' .. owner) >= most_owned then return {'queued'} end
-if most_daily >= 0 and (tonumber(redis.call('GET', usage)) or 0) >= most_daily then return {'daily'} end
+local limit = limit_reached(owner, most, most_owned, usage, most_daily)
+if limit then return {limit} end
 
 redis.call('INCR', usage)
 redis.call('EXPIRE', usage, 172800)

@@ -3,8 +3,4 @@
 -- Returns {which limit forbids it or '', how many jobs are claimed before it}
 local site, owner, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most, most_owned, usage, most_daily = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local limit = ''
-if redis.call('ZCARD', 'dr:open') >= most then limit = 'full'
-elseif most_owned >= 0 and redis.call('ZCARD', 'dr:open:' .. owner) >= most_owned then limit = 'queued'
-elseif most_daily >= 0 and (tonumber(redis.call('GET', usage)) or 0) >= most_daily then limit = 'daily' end
-return {limit, ahead(place_of(now, tonumber(ARGV[4])), site, owner)}
+return {limit_reached(owner, most, most_owned, usage, most_daily) or '', ahead(place_of(now, tonumber(ARGV[4])), site, owner)}

@@ -166,6 +166,7 @@ def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None
     [
         ("WORKER_CONCURRENCY", "many", ["WORKER_CONCURRENCY"]),
         ("SITE", "nowhere", ["SITE", "nowhere", "studio"]),
+        ("EGRESS_ALLOW", "example.com", ["EGRESS_ALLOW", "example.com"]),
         ("BROWSER", "/no/such/browser", ["BROWSER", "/no/such/browser"]),
         ("DATABASE_URL", "postgresql://127.0.0.1:9/none", ["database"]),
         ("REDIS_URL", "redis://127.0.0.1:9/0", ["REDIS_URL", "does not answer"]),

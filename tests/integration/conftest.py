@@ -22,9 +22,12 @@ from ops.database import migrate
 from ops.embedded import SOCKET_NAME, server_command
 from ops.redis import connect
 from ops.settings import ROOT, Settings, second_database
+from schemas.errors import SiteRefused
+from schemas.jobs import Job, Picture, Progress
 from stores import Stores, open_stores
 from tests.conftest import DEADLINE_S, KEY, _answers, eventually
 
+PICTURE = Picture(b"png bytes", "image/png", 640, 480)
 QUICK = {"width": 256, "height": 256, "steps": 4}
 
 
@@ -87,6 +90,45 @@ def front(settings: Settings) -> Iterator[Front]:
     front = open_front(settings)
     yield front
     close_front(front)
+
+
+class Painter:
+    """Does by hand what a worker does to a job."""
+
+    def __init__(self, front: Front) -> None:
+        self._attempts = front.stores.attempts
+        self.ident = front.submit()
+        self.job: Job
+
+    def start(self) -> None:
+        """The page has taken the prompt."""
+        job = self._attempts.claim("w1")
+        assert job
+        self.job = job
+        self._attempts.accepted(job)
+
+    def progress(self, step: int) -> None:
+        """The page is so far."""
+        self._attempts.note_progress(self.job, Progress(5.0 * step, step, 20))
+
+    def preview(self) -> None:
+        """The page shows something."""
+        self._attempts.note_preview(self.job, b"jpeg bytes")
+
+    def complete(self) -> None:
+        """The picture is there."""
+        self._attempts.put(self.job, [PICTURE], b"jpeg bytes")
+        self._attempts.complete(self.job, [PICTURE])
+
+    def fail(self) -> None:
+        """The page has refused."""
+        self._attempts.fail(self.job, SiteRefused("Not here."))
+
+
+@pytest.fixture
+def painter(front: Front) -> Painter:
+    """A job, and who works on it."""
+    return Painter(front)
 
 
 @pytest.fixture

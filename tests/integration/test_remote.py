@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ops.browser import find_browser
 from ops.settings import Settings
-from tests.conftest import eventually, free_port
+from tests.conftest import answers_http, eventually, free_port
 from tests.integration.conftest import running
 from workers.browsers import BrowserPool, BrowserRules
 from workers.sources import RemoteBrowser
@@ -66,19 +65,11 @@ def started(command: list[str], port: int) -> Iterator[None]:
     """A process that listens on ``port``, killed at the end with all that it has started."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        eventually(lambda: _listens(port), within_s=START_TIMEOUT_S)
+        eventually(lambda: answers_http(f"http://127.0.0.1:{port}/json/version"), within_s=START_TIMEOUT_S)
         yield
     finally:
         os.killpg(process.pid, 9)
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    try:
-        httpx.get(f"http://127.0.0.1:{port}/json/version", trust_env=False)
-    except httpx.TransportError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("endpoint", [playwright_server, debugged_chromium])

@@ -229,7 +229,7 @@ def _settings() -> Settings:
 
 def _recipe(settings: Settings, name: str, url: str | None) -> Recipe:
     try:
-        recipe = Recipes(settings.site, settings.recipes_dir, urls=settings.site_urls).get(name)
+        recipe = Recipes.of(settings).get(name)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     except Invalid as error:

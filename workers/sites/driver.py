@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Error, Page
 
-from schemas.documents import PLACEHOLDER
+from schemas.documents import fill
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused
 from schemas.jobs import Picture, Progress, Submission
 from schemas.sites import Recipe, Step
@@ -251,6 +251,6 @@ def _values(submission: Submission, recipe: Recipe) -> dict[str, Any]:
         values["lora"] = submission.lora
         if recipe.loras and recipe.loras.syntax:
             known = {name: one.default for name, one in recipe.inputs.items()} | values
-            written = PLACEHOLDER.sub(lambda found: str(known.get(found[1], "")), recipe.loras.syntax)
+            written = fill(recipe.loras.syntax, lambda name: str(known.get(name, "")))
             values["prompt"] = f"{submission.prompt} {written}"
     return values

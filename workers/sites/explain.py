@@ -5,14 +5,14 @@ Used by ``workers.sites.driver`` when no alternative of a step matches.
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Error, Page
 
 from workers.sites.evidence import redact
+from workers.sites.scripts import function_in
 
-SCRIPT = (Path(__file__).parent / "explain.js").read_text()
+SCRIPT = function_in("explain.js")
 MOST = 3
 LONGEST = 300
 TIMEOUT_S = 3.0
@@ -22,11 +22,7 @@ async def nearest(page: Page, selectors: Sequence[str]) -> list[dict[str, Any]]:
     """The elements most like ``selectors``, best first: ``selector`` that would match it, ``html``, ``text``."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found: list[dict[str, Any]] = await page.evaluate(f"({_function()})", [list(selectors), MOST])
+            found: list[dict[str, Any]] = await page.evaluate(f"({SCRIPT})", [list(selectors), MOST])
     except (Error, TimeoutError):
         return []
     return [{key: redact(str(value)[:LONGEST]) for key, value in one.items()} for one in found[:MOST]]
-
-
-def _function() -> str:
-    return SCRIPT[SCRIPT.index("([wanted") :].rstrip().rstrip(";")

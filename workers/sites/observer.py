@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from playwright.async_api import BrowserContext, Error, Page
@@ -18,9 +17,10 @@ from playwright.async_api import BrowserContext, Error, Page
 from schemas.jobs import Progress
 from schemas.observing import Observe, Watch
 from workers.pictures import LARGEST_BYTES
+from workers.sites.scripts import function_in
 from workers.sites.sockets import Heard, SocketWatch
 
-SCRIPT = (Path(__file__).parent / "observer.js").read_text()
+SCRIPT = function_in("observer.js")
 BINDING = "__darkroomTell"
 INTERVAL_MS = 250
 CANVAS_POLL_MS = 500
@@ -82,7 +82,7 @@ class Observer:
             "attributes": attributes_of(self._observe),
         }
         await context.expose_binding(BINDING, self._receive)
-        await context.add_init_script(f"({_function()})({json.dumps(config)});")
+        await context.add_init_script(f"({SCRIPT})({json.dumps(config)});")
 
     def listen(self, page: Page) -> None:
         """Hear the page's own sockets; before it opens any."""
@@ -146,10 +146,6 @@ def attributes_of(observe: Observe) -> list[str]:
 def _watches(observe: Observe) -> dict[str, Watch]:
     watches = {kind: getattr(observe, kind) for kind in (*sorted(TOLD), "busy")}
     return {kind: watch for kind, watch in watches.items() if watch}
-
-
-def _function() -> str:
-    return SCRIPT[SCRIPT.index("(config) =>") :].rstrip().rstrip(";")
 
 
 def _checked(message: Any, run: int) -> Sighting | None:

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from playwright.async_api import Page, WebSocket
 
-from schemas.documents import MISSING, PLACEHOLDER, at
+from schemas.documents import MISSING, at, fill_address
 from schemas.observing import Frames
 
 LARGEST_FRAME = 16 * 1024 * 1024
@@ -80,10 +79,7 @@ class SocketWatch:
         return Heard(text="" if text is MISSING else str(text))
 
     def _address(self, template: str, item: Mapping[str, Any]) -> str:
-        def value(name: str) -> str:
-            return self._url if name == "url" else quote(str(item.get(name, "")), safe="")
-
-        return PLACEHOLDER.sub(lambda found: value(found[1]), template)
+        return fill_address(template, self._url, item)
 
 
 def _fits(message: Any, match: Mapping[str, Any]) -> bool:

@@ -5,14 +5,13 @@ Used by ``workers.sites.driver``; what each step means is told in ``docs/recipes
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from playwright.async_api import Error, Page
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from schemas.documents import PLACEHOLDER, filled
+from schemas.documents import fill, fill_address, filled
 from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
 from schemas.sites import Recipe, Step
 from workers.sites.catalogue import Catalogue
@@ -83,7 +82,9 @@ class Player:
     async def _navigate(self, step: Step) -> None:
         try:
             answer = await self._page.goto(
-                self._fill(step.url, self._quoted), timeout=step.timeout_ms, wait_until="domcontentloaded"
+                fill_address(step.url, self._recipe.url, self._values),
+                timeout=step.timeout_ms,
+                wait_until="domcontentloaded",
             )
         except PlaywrightTimeout as error:
             raise SiteUnavailable(f"{self._recipe.name} did not load within {step.timeout_ms / 1000:g} s.") from error
@@ -156,11 +157,5 @@ class Player:
     async def _match(self, step: Step) -> Match:
         return await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms)
 
-    def _fill(self, template: str, value: Callable[[str], str] | None = None) -> str:
-        # A function and not a template: what a prompt contains is never read as a placeholder.
-        value = value or (lambda name: str(self._values.get(name, "")))
-        return PLACEHOLDER.sub(lambda found: value(found[1]), template)
-
-    def _quoted(self, name: str) -> str:
-        """A value as a part of an address; the site's own address stays as it is."""
-        return self._recipe.url if name == "url" else quote(str(self._values.get(name, "")), safe="")
+    def _fill(self, template: str) -> str:
+        return fill(template, lambda name: str(self._values.get(name, "")))

@@ -38,6 +38,14 @@ local function ready_key(site, owner) return 'dr:ready:' .. site .. '|' .. owner
 
 local function sites() return redis.call('SMEMBERS', 'dr:sites') end
 
+-- Which limit forbids one more job: 'full' (most open jobs), 'queued' (most open of the owner), 'daily' (most of the owner that
+-- day), or nothing. Of the last two -1 means no limit.
+local function limit_reached(owner, most, most_owned, usage, most_daily)
+  if redis.call('ZCARD', 'dr:open') >= most then return 'full' end
+  if most_owned >= 0 and redis.call('ZCARD', 'dr:open:' .. owner) >= most_owned then return 'queued' end
+  if most_daily >= 0 and (tonumber(redis.call('GET', usage)) or 0) >= most_daily then return 'daily' end
+end
+
 -- Where a job stands among its owner's: by priority, then by age; one that was taken back stands before all.
 local function place_of(age, priority) return string.format('%.0f', age - priority * 1e13) end
 

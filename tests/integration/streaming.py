@@ -1,0 +1,33 @@
+"""The reading of server-sent events, as their clients do it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from tests.conftest import DEADLINE_S, KEY
+
+HEADERS = {"x-api-key": KEY}
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """What a stream says, as its clients read it."""
+    told: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if line:
+            told[name] = value
+        elif "data" in told:
+            body = json.loads(told["data"])
+            assert told["event"] == body["type"]
+            yield body | {"id": told["id"]}
+            told = {}
+
+
+def stream(url: str, **headers: str) -> Iterator[dict[str, Any]]:
+    """The events of an address, as they come."""
+    with httpx.stream("GET", url, headers=HEADERS | headers, timeout=DEADLINE_S, trust_env=False) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield from events(answer.iter_lines())
