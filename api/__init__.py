@@ -9,7 +9,22 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_cors import CORS
 
-from api import docs, errors, generaitiv, home, jobs, metrics, pictures, sites, sockets, streams, studio, weights
+from api import (
+    deliveries,
+    docs,
+    errors,
+    generaitiv,
+    home,
+    jobs,
+    metrics,
+    pictures,
+    sites,
+    sockets,
+    streams,
+    studio,
+    webhooks,
+    weights,
+)
 from api.bodies import read_bodies_carefully
 from api.requests import watch_requests
 from api.routing import JobIdConverter
@@ -64,8 +79,9 @@ def create_app(stores: Stores) -> Flask:
     watch_requests(app)
     read_bodies_carefully(app)
     surface = app.extensions["openapi"] = Surface(app)
-    for part in (weights, pictures, jobs, streams, generaitiv, sites, metrics):
+    for part in (weights, pictures, jobs, streams, webhooks, deliveries, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
+    surface.register_blueprint(webhooks.public)
     for page in (home, docs, studio, sockets):
         app.register_blueprint(page.blueprint)
     return app

@@ -14,8 +14,8 @@ from marshmallow import ValidationError
 from api.auth import require_key
 from api.context import caller, own_job, stores
 from api.submission import Wanted, rehearse, submit, tell_replay
-from api.views import picture_link, progress_message
 from schemas.errors import Forbidden, Invalid
+from schemas.event_views import picture_link, progress_message
 from schemas.fields import sentences
 from schemas.generaitiv import PROMPT_TYPE, GenerationRequest, Understood, job_id_of, site_of, understand, workload_id
 from schemas.jobs import Job
@@ -34,7 +34,7 @@ def check_key() -> None:
 
 
 @blueprint.route("/consumer/gen", methods=["POST"])
-@blueprint.response(200, description="`id` and, for watching over a WebSocket, `jwt` and `ws_url`.")
+@blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
     return _generate(caller())
@@ -56,14 +56,16 @@ def new_workload() -> Response:
 
 def _generate(owner: Caller) -> Response:
     body = _body()
-    if body.get("webhook"):
-        raise Invalid(problems=["webhook: callbacks are not offered yet; watch 'ws_url', or ask for the workload."])
+    if body.get("webhook") and owner.id == ANONYMOUS:
+        raise Invalid(problems=["webhook: only for callers with a key; watch 'ws_url' instead."])
     wanted, understood = _wanted(body)
     if request.args.get("dry_run", "").lower() in TRUE:
         return jsonify({"dry_run": True, **rehearse(stores(), owner, wanted), "warnings": understood.warnings})
     accepted = submit(stores(), owner, wanted)
     ident = workload_id(accepted.job.id)
-    answer: dict[str, Any] = {"id": ident, "workload_id": ident, **_watching(accepted.job.id)}
+    answer: dict[str, Any] = {"id": ident, "workload_id": ident}
+    if not wanted.webhook:
+        answer |= _watching(accepted.job.id)
     if understood.warnings:
         answer["warnings"] = understood.warnings
     return tell_replay(jsonify(answer), accepted)
@@ -92,7 +94,7 @@ def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
     if lora and recipe.loras is None:
         understood.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
         lora = None
-    return Wanted(prompt, recipe.name, lora, understood.inputs), understood
+    return Wanted(prompt, recipe.name, lora, understood.inputs, webhook=body.get("webhook")), understood
 
 
 def _watching(job_id: str) -> dict[str, str]:

@@ -41,7 +41,8 @@ def check_media_type() -> None:
 @blueprint.response(202, JobView)
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
-    wanted = Wanted(body["prompt"], body.get("site"), body.get("lora"), body.get("inputs", {}), body["priority"])
+    inputs, webhook = body.get("inputs", {}), body.get("webhook")
+    wanted = Wanted(body["prompt"], body.get("site"), body.get("lora"), inputs, body["priority"], webhook)
     accepted = submit(stores(), caller(), wanted)
     response = jsonify(native_job(stores(), accepted.job, accepted.outlook))
     response.status_code = 202

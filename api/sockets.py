@@ -16,9 +16,9 @@ import structlog
 from flask import Blueprint, request
 
 from api.context import stores
-from api.views import picture_link, progress_message
 from api.websocket import NORMAL, TRY_LATER, GoneError, SlowReaderError, Upgraded, WebSocket
 from schemas.errors import Gone, NotFound, Unauthorized, Unavailable
+from schemas.event_views import picture_link, progress_message
 from schemas.generaitiv import job_id_of
 from schemas.jobs import Job, Progress
 from schemas.lifecycle import JobState

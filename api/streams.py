@@ -14,8 +14,8 @@ from flask_smorest import Blueprint
 
 from api.auth import require_key
 from api.context import caller, own_job, stores
-from api.views import event_view
 from schemas.errors import Gone, Invalid, NotFound
+from schemas.event_views import event_view
 from schemas.jobs import Job
 from stores import Stores
 from stores.logs import BEGINNING, READ_AT_ONCE
@@ -77,7 +77,7 @@ def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
             events = stores.logs.of_job(job, after, watch.newest)
             for event in events:
                 after = event.seq
-                yield _written(str(event.seq), event.type, event_view(stores, event))
+                yield _written(str(event.seq), event.type, event_view(stores.settings.public_url, event))
                 if event.final:
                     return
             if watch.closing:
@@ -101,7 +101,7 @@ def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
             events = stores.logs.of_owner(owner, after)
             for place, event in events:
                 after = place
-                yield _written(place, event.type, event_view(stores, event))
+                yield _written(place, event.type, event_view(stores.settings.public_url, event))
             if watch.closing or time.monotonic() > ends_at:
                 return
             if len(events) < READ_AT_ONCE and not watch.wait(HEARTBEAT_S):

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from flask import Response, g, request
 
+from api.targets import require_callable
 from schemas.errors import Unavailable
 from schemas.idempotency import Idempotency
 from schemas.jobs import Job, Submission
@@ -30,6 +31,7 @@ class Wanted:
     lora: str | None
     inputs: Mapping[str, Any]
     priority: int = 0
+    webhook: str | None = None
 
 
 def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
@@ -38,7 +40,8 @@ def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
     The record comes first and the ticket second; should this process die in between, the clock sends a ticket.
 
     Raises:
-        Invalid: there is no such site, or it does not accept one of the inputs, or the key is no key.
+        Invalid: there is no such site, it does not accept one of the inputs, the webhook may not be called, or the key
+            is no key.
         LimitReached: the queue is full.
         IdempotencyMismatch: the key came with another request before.
         Gone: the key's job has expired.
@@ -71,7 +74,9 @@ def _checked(stores: Stores, wanted: Wanted) -> Submission:
     stores.consents.require(recipe)
     recipe.check_lora(wanted.lora)
     inputs = recipe.check_inputs(wanted.inputs)
-    return Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority)
+    if wanted.webhook:
+        require_callable(wanted.webhook, stores.egress, "webhook")
+    return Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority, wanted.webhook or "")
 
 
 def _offer_ticket(stores: Stores, job: Job) -> None:

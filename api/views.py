@@ -1,13 +1,12 @@
 """Owns how a job looks on the wire, on each surface. Plain dictionaries: this is the hot path."""
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, current_app, request
 
-from schemas.events import Event, EventType
+from schemas.event_views import result_views
 from schemas.fields import camel
-from schemas.jobs import PICTURE_FORMATS, Job, Outlook, Result
+from schemas.jobs import Job, Outlook
 from stores import Stores
 
 
@@ -38,7 +37,7 @@ def native_job(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
     """A job as ``schemas.jobs.JobView`` describes it."""
     error = job.error
     public_url = stores.settings.public_url
-    results = _result_views(job.results, job.id, public_url)
+    results = result_views(job.results, job.id, public_url)
     return {
         "id": job.id,
         "status": job.state,
@@ -65,49 +64,6 @@ def native_job(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
         "previewUrl": f"{public_url}/{job.id}.jpg" if job.preview_version and not job.state.final else None,
         "statusUrl": f"{public_url}/api/v1/jobs/{job.id}",
     }
-
-
-def event_view(stores: Stores, event: Event) -> dict[str, Any]:
-    """An event of a job as every stream shows it."""
-    base = {"type": event.type, "jobId": event.job_id, "seq": event.seq, "time": event.time_ms}
-    data = _EVENT_DATA.get(event.type)
-    return base | (data(stores.settings.public_url, event) if data else {})
-
-
-def progress_message(data: Mapping[str, Any]) -> dict[str, Any]:
-    """How far a job is, as clients of streams know it; steps count from 0. Empty where the page has not said it."""
-    message = {"percentage": data.get("percentage")}
-    if data.get("step") is not None:
-        message |= {"totalSteps": data["steps"], "currentStep": max(0, data["step"] - 1)}
-    return message if message["percentage"] is not None else {}
-
-
-def picture_link(public_url: str, job_id: str, media_type: str) -> str:
-    """Where a finished job's first picture is: with the ending of its type, where there is one."""
-    form = next((form for form, known in PICTURE_FORMATS.items() if known == media_type), None)
-    return f"{public_url}/{job_id}" + (f".{form}" if form else "")
-
-
-def _preview_data(public_url: str, event: Event) -> dict[str, Any]:
-    return {"url": f"{public_url}/{event.job_id}.jpg?version={event.seq}", "version": event.seq}
-
-
-def _completed_data(public_url: str, event: Event) -> dict[str, Any]:
-    results = [Result(**one) for one in event.data["results"]]
-    return {
-        "link": picture_link(public_url, event.job_id, results[0].type),
-        "results": _result_views(results, event.job_id, public_url),
-    }
-
-
-_EVENT_DATA: dict[str, Callable[[str, Event], dict[str, Any]]] = {
-    EventType.PROGRESS: lambda _url, event: progress_message(event.data),
-    EventType.PREVIEW: _preview_data,
-    EventType.COMPLETED: _completed_data,
-    EventType.STARTING: lambda _url, event: event.data,
-    EventType.FAILED: lambda _url, event: event.data,
-    EventType.RETRIED: lambda _url, event: event.data,
-}
 
 
 def with_etag(body: dict[str, Any], job: Job, outlook: Outlook) -> Response:
@@ -138,18 +94,3 @@ def _progress(job: Job) -> dict[str, Any] | None:
     if progress is None:
         return None
     return {"percentage": progress.percentage, "step": progress.step, "steps": progress.steps}
-
-
-def _result_views(results: Sequence[Result], job_id: str, public_url: str) -> list[dict[str, Any]]:
-    url = f"{public_url}/api/v1/jobs/{job_id}/result"
-    return [
-        {
-            "url": url if number == 1 else f"{url}s/{number}",
-            "type": result.type,
-            "sizeBytes": result.size_bytes,
-            "width": result.width,
-            "height": result.height,
-            "lossy": result.lossy,
-        }
-        for number, result in enumerate(results, 1)
-    ]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ops.resolving import resolve
 from ops.settings import SettingsError, load_settings
-from schemas.callbacks import Target, read_target
+from schemas.callbacks import objection, read_target
 from schemas.egress import Looked, look_at
 from schemas.errors import Invalid
 from stores import egress_policy
@@ -40,7 +40,7 @@ def check(url: str) -> None:
     except OSError as error:
         _refuse(f"{target.host} does not resolve: {error.strerror or error}.")
     console.print(_table(looked))
-    if reason := _objection(target, looked):
+    if reason := objection(target, looked):
         _refuse(reason)
     console.print(f"May be called, at {looked.allowed[0]} port {target.port}.")
 
@@ -52,15 +52,6 @@ def _table(looked: Looked) -> Table:
             escape(address), str(verdict.rule), "allowed" if verdict.allowed else "denied", escape(verdict.opens_with)
         )
     return table
-
-
-def _objection(target: Target, looked: Looked) -> str:
-    """Why the target may not be called; nothing if it may."""
-    if not looked.allowed:
-        return f"{target.host} leads to no address that may be called."
-    if target.scheme == "http" and not looked.named:
-        return "Public hosts are called by https only."
-    return ""
 
 
 def _refuse(reason: str) -> None:

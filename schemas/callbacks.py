@@ -8,6 +8,7 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from schemas.egress import Looked
 from schemas.errors import Invalid
 
 LONGEST_URL = 2048
@@ -51,6 +52,15 @@ def read_target(url: str) -> Target:
     if port in DENIED_PORTS or (port < LOWEST_FREE_PORT and port not in PORTS.values()):
         raise _wrong(f"has port {port}; allowed are 80, 443 and those from {LOWEST_FREE_PORT} on, but for some")
     return Target(url, parts.scheme, _host(parts.hostname or ""), port)
+
+
+def objection(target: Target, looked: Looked) -> str:
+    """Why a target that leads to these addresses may not be called, in a sentence; nothing if it may."""
+    if not looked.allowed:
+        return f"{target.host} leads to no address that may be called."
+    if target.scheme == "http" and not looked.named:
+        return "Public hosts are called by https only."
+    return ""
 
 
 def _host(name: str) -> str:

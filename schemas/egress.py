@@ -160,13 +160,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator allows besides the public internet: named addresses, and private ones altogether."""
+    """What the operator allows besides the public internet: named addresses, and private ones altogether.
+
+    ``own`` are the addresses of this machine, which are forbidden however public they are.
+    """
 
     openings: tuple[Opening, ...] = ()
     private: bool = False
+    own: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, openings: Iterable[str], *, private: bool) -> "Policy":
+    def parse(cls, openings: Iterable[str], *, private: bool, own: Iterable[str] = ()) -> "Policy":
         """The policy that the operator's words mean; raises ValueError with the word that means nothing."""
         read = []
         for text in openings:
@@ -174,11 +178,18 @@ class Policy:
                 read.append(Opening.parse(text))
             except ValueError as error:
                 raise ValueError(f"{text!r} is neither a network nor ADDRESS:PORT: {error}.") from error
-        return cls(tuple(read), private)
+        return cls(tuple(read), private, frozenset(own))
+
+    def _rule_of(self, address: str) -> Rule:
+        rule = classify(address)
+        known = ipaddress.ip_address(address.partition("%")[0])
+        if str(known) in self.own and rule.zone is not Zone.FORBIDDEN:
+            return Rule(ipaddress.ip_network(known), Zone.FORBIDDEN, "this machine")
+        return rule
 
     def judge(self, address: str, port: int) -> Verdict:
         """The verdict on one port of an IP address; raises ValueError as ``classify`` does."""
-        rule = classify(address)
+        rule = self._rule_of(address)
         named = any(opening.covers(address, port) for opening in self.openings)
         if named or rule.zone is Zone.PUBLIC or (rule.zone is Zone.PRIVATE and self.private):
             return Verdict(rule, allowed=True)

@@ -18,6 +18,8 @@ class EventType(StrEnum):
     RETRIED = "retried"
     COMPLETED = "completed"
     FAILED = "failed"
+    # Of no job: only in the stream of a caller.
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 @dataclass(frozen=True, slots=True)

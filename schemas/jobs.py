@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from schemas.callbacks import LONGEST_URL
 from schemas.fields import LONGEST_LORA_NAME, LONGEST_PROMPT, Text, WholeNumber
 from schemas.lifecycle import JobState
 from schemas.sites import Limits
@@ -29,7 +30,7 @@ class Submission:
     """What a caller asks for, after validation.
 
     ``inputs`` has the recipe's names (snake case) and values of the types the recipe declares; ``priority`` orders
-    the jobs of one caller, the highest first.
+    the jobs of one caller, the highest first. ``webhook`` is told of its end; it is not read back.
     """
 
     site: str
@@ -37,6 +38,7 @@ class Submission:
     lora: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
+    webhook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,11 @@ class JobRequest(Schema):
         metadata={"description": "Further inputs that the site declares; see GET /api/v1/sites/NAME."},
     )
     priority = PRIORITY
+    webhook = Text(
+        allow_none=True,
+        validate=validate.Length(1, LONGEST_URL),
+        metadata={"description": "An address that is told of this job's end."},
+    )
 
 
 class ProgressView(Schema):

@@ -12,6 +12,7 @@ from ops.broker import DoorbellBroker
 from ops.clock import Clock, SystemClock
 from ops.database import open_database
 from ops.redis import connect, disconnect
+from ops.resolving import own_addresses
 from ops.settings import Settings, SettingsError
 from schemas.egress import Policy
 from stores.addresses import Addresses
@@ -19,6 +20,7 @@ from stores.attempts import Attempts
 from stores.canaries import Canaries
 from stores.circuits import Circuits
 from stores.consents import Consents
+from stores.deliveries import Deliveries
 from stores.drift import Drift
 from stores.events import Changes
 from stores.fleet import Fleet
@@ -27,6 +29,7 @@ from stores.jobs import Jobs
 from stores.keys import Keys, owner_key
 from stores.logs import Logs
 from stores.lookups import Lookups
+from stores.outbox import Outbox
 from stores.passes import Passes
 from stores.queue import Queue
 from stores.quotas import Quotas
@@ -36,6 +39,7 @@ from stores.scripts import Scripts
 from stores.sessions import Sessions, session_key
 from stores.tickets import Tickets
 from stores.upkeep import Upkeep
+from stores.webhooks import Webhooks
 
 SENDING_RETRIES = 3
 # How often a job may be tried, for how long its passes last.
@@ -72,6 +76,9 @@ class Stores:
     addresses: Addresses
     recipes: Recipes
     egress: Policy
+    webhooks: Webhooks
+    deliveries: Deliveries
+    outbox: Outbox
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -84,7 +91,7 @@ class Stores:
 def egress_policy(settings: Settings) -> Policy:
     """Which addresses callers may have called; raises SettingsError if a setting means nothing."""
     try:
-        return Policy.parse(settings.egress_allow, private=settings.egress_allow_private)
+        return Policy.parse(settings.egress_allow, private=settings.egress_allow_private, own=own_addresses())
     except ValueError as error:
         raise SettingsError(f"EGRESS_ALLOW: {error}") from error
 
@@ -103,6 +110,9 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     recipes = Recipes.of(settings)
     engine = open_database(settings.database_url)
     key = owner_key(settings.data_dir, settings.api_key)
+    secret = session_key(settings.data_dir, settings.session_key)
+    webhooks = Webhooks(engine, client, clock, secret)
+    deliveries = Deliveries(engine, clock)
     return Stores(
         settings=settings,
         clock=clock,
@@ -115,7 +125,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         circuits=Circuits(client),
         drift=Drift(client, clock),
         canaries=Canaries(client, clock),
-        sessions=Sessions(engine, clock, session_key(settings.data_dir, settings.session_key)),
+        sessions=Sessions(engine, clock, secret),
         consents=Consents(engine, clock),
         results=Results(client),
         changes=Changes(client),
@@ -130,4 +140,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         addresses=Addresses(engine),
         recipes=recipes,
         egress=egress_policy(settings),
+        webhooks=webhooks,
+        deliveries=deliveries,
+        outbox=Outbox(client, clock, webhooks, deliveries, settings.public_url),
     )

@@ -169,6 +169,7 @@ def _record(submission: Submission, request_id: str) -> dict[str, str | int]:
         "inputs": json.dumps(submission.inputs),
         "priority": submission.priority,
         "requestId": request_id,
+        **({"webhook": submission.webhook} if submission.webhook else {}),
     }
 
 

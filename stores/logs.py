@@ -3,14 +3,13 @@
 Called by ``api.streams``. Written by the scripts of ``stores.jobs`` and ``stores.attempts``.
 """
 
-import json
 from typing import Any, cast
 
 from redis import Redis
 
 from schemas.events import Event, EventType
 from schemas.jobs import Job
-from stores.records import job_key
+from stores.records import job_key, read_event
 from stores.scripts import redis_errors
 from stores.sharing import Shared
 
@@ -36,7 +35,7 @@ class Logs:
     def _read(self, job: Job, after: int) -> list[Event]:
         with redis_errors():
             rows = cast(Any, self._redis.xrange(job_key(job.id, "events"), f"({after}-0", count=READ_AT_ONCE))
-        events = [_event(job.id, int(ident.partition(b"-")[0]), fields) for ident, fields in rows]
+        events = [read_event(job.id, int(ident.partition(b"-")[0]), fields) for ident, fields in rows]
         # A job that only waits has no log yet.
         first = Event(job.id, 1, EventType.QUEUED, job.start_time, {})
         return events if after >= 1 or (events and events[0].seq == 1) else [first, *events]
@@ -46,7 +45,7 @@ class Logs:
         with redis_errors():
             rows = cast(Any, self._redis.xrange(_feed(owner), f"({after}", count=READ_AT_ONCE))
         return [
-            (ident.decode(), _event(fields[b"job"].decode(), int(fields[b"seq"]), fields)) for ident, fields in rows
+            (ident.decode(), read_event(fields[b"job"].decode(), int(fields[b"seq"]), fields)) for ident, fields in rows
         ]
 
     def newest(self, owner: str) -> str:
@@ -69,7 +68,3 @@ def _reaches(events: list[Event], newest: int) -> bool:
 
 def _feed(owner: str) -> str:
     return f"dr:feed:{owner}"
-
-
-def _event(job_id: str, seq: int, fields: dict[bytes, bytes]) -> Event:
-    return Event(job_id, seq, EventType(fields[b"type"].decode()), int(fields[b"time"]), json.loads(fields[b"data"]))

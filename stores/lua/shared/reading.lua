@@ -24,6 +24,8 @@
 -- dr:histogram:NAME   hash   bucket -> observations, plus sum
 -- dr:matched:SITE   hash   place of the recipe -> alternative that found it in the last good run
 -- dr:drift:SITE     list   changes of these, the newest first      dr:canary:SITE   hash   job, outcome
+-- dr:outbox        stream what webhooks may have to be told of: until it is in SQL
+-- dr:subscribed    set    "OWNER TYPE" of the events, other than ends, that somebody's webhook wants
 -- dr:changes       channel: "ID SEQ OWNER" after each event      dr:cancels  channel: ID
 
 local function key(id, part) return 'dr:{' .. id .. '}:' .. part end

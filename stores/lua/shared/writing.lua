@@ -35,7 +35,7 @@ end
 local function append(id, now, kind, data)
   local job = key(id, 'job')
   local seq = redis.call('HINCRBY', job, 'seq', 1)
-  local known = redis.call('HMGET', job, 'lastModifiedDate', 'owner')
+  local known = redis.call('HMGET', job, 'lastModifiedDate', 'owner', 'webhook')
   local modified = math.max(now, (tonumber(known[1]) or 0) + 1)
   local time = string.format('%.0f', modified)
   redis.call('HSET', job, 'lastModifiedDate', time)
@@ -45,6 +45,10 @@ local function append(id, now, kind, data)
   local feed = 'dr:feed:' .. known[2]
   redis.call('XADD', feed, 'MAXLEN', '~', FEED_KEPT, '*', 'job', id, 'seq', seq, 'type', kind, 'time', time, 'data', data or '{}')
   redis.call('EXPIRE', feed, FEED_KEPT_S)
+  if kind == 'completed' or kind == 'failed' or redis.call('SISMEMBER', 'dr:subscribed', known[2] .. ' ' .. kind) == 1 then
+    redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', known[2], 'seq', seq, 'type', kind, 'time', time, 'data', data or '{}',
+      'webhook', known[3] or '')
+  end
   redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq .. ' ' .. known[2])
   return seq
 end
