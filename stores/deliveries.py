@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ops.clock import Clock
@@ -18,11 +18,17 @@ from schemas.webhooks import FLEETING_TYPES, Attempt, Delivery, DeliveryState, O
 from stores.sql import sql_errors
 from stores.tables import attempts, deliveries, webhooks
 
-# A courier that died with a delivery in hand has lost it after this time; an attempt takes no longer.
-LEASE_MS = 60_000
+# After this time a courier has lost what it had in hand; four rounds of attempts take no longer.
+LEASE_MS = 120_000
 DAY_MS = 86_400_000
 DELIVERED_KEPT_MS, FAILED_KEPT_MS = 7 * DAY_MS, 30 * DAY_MS
 _HELD = tuple(column for column in deliveries.c if column.name != "destination")
+# Whoever holds a delivery no more has nothing to say of it.
+_SETTLE = (
+    update(deliveries)
+    .where((deliveries.c.id == bindparam("held")) & (deliveries.c.next_at == bindparam("until")))
+    .values({name: bindparam(name) for name in ("tries", "state", "next_at", "finished_at", "reason")})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Deliveries:
             return list(connection.execute(select(walk.c.to).where(due)).scalars())
 
     def claim(self, destination: str, most: int) -> list[Delivery]:
-        """Take deliveries that are due to one destination, the oldest first; nobody else gets them for a minute."""
+        """Take deliveries that are due to one destination, the oldest first; nobody else gets them for LEASE_MS."""
         now = self._clock.now_ms()
         due = (
             (deliveries.c.state == DeliveryState.PENDING)
@@ -93,14 +99,12 @@ class Deliveries:
             connection.execute(
                 insert(attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in settled]
             )
-            for one in settled:
-                self._settle(connection, one)
+            connection.execute(_SETTLE, [self._values(one) for one in settled])
 
-    def _settle(self, connection: Connection, one: Settled) -> None:
+    def _values(self, one: Settled) -> dict[str, Any]:
         ended = None if one.state is DeliveryState.PENDING else self._clock.now_ms()
-        held = (deliveries.c.id == one.delivery.id) & (deliveries.c.next_at == one.delivery.next_at)
-        values = {"state": one.state, "next_at": one.next_at, "finished_at": ended, "reason": one.reason}
-        connection.execute(update(deliveries).where(held).values(tries=one.delivery.tries + 1, **values))
+        held = {"held": one.delivery.id, "until": one.delivery.next_at, "tries": one.delivery.tries + 1}
+        return held | {"state": one.state, "next_at": one.next_at, "finished_at": ended, "reason": one.reason}
 
     def release(self, held: Sequence[Delivery]) -> None:
         """Give back deliveries that were taken and not tried."""

@@ -1,7 +1,6 @@
 """Owns the delivery of webhooks: takes what is due from SQL, calls, and writes down what came of it.
 
-Run by the courier process on an event loop of its own; any number of them share one database. Each destination has its
-own few places and its own circuit, so that a receiver that is slow or dead keeps nobody else's deliveries.
+Run by the courier process on an event loop of its own; any number of them share one database.
 """
 
 import asyncio
@@ -9,7 +8,7 @@ import contextlib
 import random
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,53 +17,25 @@ from typing import Any
 import structlog
 
 from schemas.errors import Conflict, NotFound, Unavailable
-from schemas.redelivery import DEAD_AFTER_S, THROTTLED, Outcome, next_delay_s
+from schemas.redelivery import DEAD_AFTER_S, Outcome, next_delay_s
 from schemas.webhooks import FLEETING_TYPES, Attempt, Delivery, DeliveryState, Subscription
 from stores import Stores
-from stores.deliveries import Settled, destination_of
+from stores.deliveries import Settled
 from workers.calling import Caller
+from workers.lanes import Lane, Load
 
-PLACES = 16
 LOOK_AGAIN_S = 1.0
-FAILURES_TO_OPEN = 5
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
 AWAY_S = 1.0
 STOP_GRACE_S = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass
-class Circuit:
-    """How a destination has answered lately; while it is open one attempt at a time looks whether it is well again."""
-
-    failures: int = 0
-    pause_s: float = 0.0
-    retry_at: float = 0.0
-
-    def places(self, now_s: float) -> int:
-        """How many attempts may be under way at once."""
-        if self.failures < FAILURES_TO_OPEN:
-            return PLACES
-        return 1 if now_s >= self.retry_at else 0
-
-    def note(self, outcome: Outcome, now_s: float) -> None:
-        """What an attempt has brought."""
-        if outcome.delivered or outcome.final:
-            self.failures, self.pause_s = 0, 0.0
-            return
-        # Who says that it is too much is believed at once.
-        self.failures = FAILURES_TO_OPEN if outcome.status in THROTTLED else self.failures + 1
-        if self.failures >= FAILURES_TO_OPEN and now_s >= self.retry_at:
-            self.pause_s = min(max(FIRST_PAUSE_S, 2 * self.pause_s), LONGEST_PAUSE_S)
-            self.retry_at = now_s + self.pause_s
-
-
 @dataclass(frozen=True, slots=True)
 class Tried:
     """A delivery with what its attempt has brought."""
 
-    delivery: Delivery
+    load: Load
     attempt: Attempt
     outcome: Outcome
 
@@ -76,18 +47,19 @@ class Courier:
         """``caller`` makes what calls, on the courier's own loop."""
         self._stores = stores
         self._make_caller = caller or (lambda: Caller(stores.egress))
+        self._signer = stores.webhooks.signer
         self._sql = ThreadPoolExecutor(1, thread_name_prefix="deliveries")
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=run, name=name) for name, run in self._duties()]
-        self._circuits: dict[str, Circuit] = {}
-        self._in_hand: Counter[str] = Counter()
-        self._tried: list[Tried] = []
+        self._threads = [
+            threading.Thread(target=lambda: asyncio.run(self._deliver_all()), name="courier"),
+            threading.Thread(target=self._empty_outbox, name="outbox"),
+        ]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
-        self._signer = stores.webhooks.signer
-
-    def _duties(self) -> list[tuple[str, Callable[[], None]]]:
-        return [("courier", lambda: asyncio.run(self._deliver_all())), ("outbox", self._empty_outbox)]
+        self._lanes: defaultdict[str, Lane] = defaultdict(Lane)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._tried: list[Tried] = []
+        self._given_back: list[Delivery] = []
 
     def start(self) -> None:
         """Begin."""
@@ -104,7 +76,7 @@ class Courier:
             thread.join()
         self._sql.shutdown()
 
-    # The outbox
+    # The outbox, on a thread of its own
 
     def _empty_outbox(self) -> None:
         while not self._stopped.is_set():
@@ -120,34 +92,22 @@ class Courier:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._news.set)
 
-    # Deliveries
+    # Deliveries, on the event loop
 
     async def _deliver_all(self) -> None:
         self._loop = asyncio.get_running_loop()
         caller = self._make_caller()
-        calls: set[asyncio.Task[None]] = set()
         while not self._stopped.is_set():
             try:
                 await self._write_down()
-                for delivery, secrets in await self._take():
-                    calls.add(asyncio.create_task(self._attempt(caller, delivery, secrets)))
+                await self._take(caller)
             except Unavailable as error:
                 log.warning("courier.away", error=error.message)
                 await asyncio.sleep(AWAY_S)
             await self._await_news()
-            calls = {call for call in calls if not _has_ended(call)}
-        await self._end(calls)
+            self._calls = {call for call in self._calls if not _has_ended(call)}
+        await self._end()
         await caller.close()
-
-    async def _end(self, calls: set[asyncio.Task[None]]) -> None:
-        """What does not end in time is delivered by another courier, once the lease is over."""
-        if calls:
-            _, late = await asyncio.wait(calls, timeout=STOP_GRACE_S)
-            for call in late:
-                call.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            await self._write_down()
 
     async def _await_news(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -155,47 +115,57 @@ class Courier:
                 await self._news.wait()
         self._news.clear()
 
-    async def _take(self) -> list[tuple[Delivery, Sequence[str]]]:
+    async def _take(self, caller: Caller) -> None:
         now_s = time.monotonic()
-        wanted = {
-            destination: places
-            for destination in await self._off_loop(self._stores.deliveries.destinations)
-            if (places := self._circuit(destination).places(now_s) - self._in_hand[destination]) > 0
-        }
-        taken: list[tuple[Delivery, Sequence[str]]] = (
-            await self._off_loop(lambda: self._claim(wanted)) if wanted else []
-        )
-        for delivery, _ in taken:
-            self._in_hand[destination_of(delivery.owner, delivery.url)] += 1
-        return taken
+        due = await self._off_loop(self._stores.deliveries.destinations)
+        wanted = {to: room for to in due if (room := self._lanes[to].room(now_s))}
+        for to, load in await self._off_loop(lambda: self._claim(wanted)) if wanted else ():
+            self._lanes[to].waiting.append(load)
+        for to in tuple(self._lanes):
+            self._begin(caller, self._lanes[to])
+            if self._lanes[to].idle:
+                del self._lanes[to]
 
-    async def _attempt(self, caller: Caller, delivery: Delivery, secrets: Sequence[str]) -> None:
+    def _begin(self, caller: Caller, lane: Lane) -> None:
+        if not self._stopped.is_set():
+            for load in lane.begin(time.monotonic()):
+                self._calls.add(asyncio.create_task(self._attempt(caller, lane, load)))
+
+    async def _attempt(self, caller: Caller, lane: Lane, load: Load) -> None:
         at, began = self._stores.clock.now_ms(), time.monotonic()
+        delivery = load.delivery
         body = delivery.body.encode()
-        destination = destination_of(delivery.owner, delivery.url)
-        try:
-            headers = self._signer.headers(delivery.id, at // 1000, body, secrets)
-            outcome = await caller.post(delivery.url, headers, body)
-        finally:
-            self._in_hand[destination] -= 1
-        self._circuit(destination).note(outcome, time.monotonic())
+        headers = self._signer.headers(delivery.id, at // 1000, body, load.secrets)
+        outcome = await caller.post(delivery.url, headers, body)
         duration_ms = round((time.monotonic() - began) * 1000)
         attempt = Attempt(at, duration_ms, outcome.status, outcome.error, outcome.excerpt)
-        self._tried.append(Tried(delivery, attempt, outcome))
+        self._tried.append(Tried(load, attempt, outcome))
+        self._given_back += [one.delivery for one in lane.end(outcome, time.monotonic())]
+        self._begin(caller, lane)
         self._news.set()
 
-    def _circuit(self, destination: str) -> Circuit:
-        return self._circuits.setdefault(destination, Circuit())
+    async def _end(self) -> None:
+        """What does not end in time is delivered by another courier, once the lease is over."""
+        self._given_back += [load.delivery for lane in self._lanes.values() for load in lane.waiting]
+        if self._calls:
+            _, late = await asyncio.wait(self._calls, timeout=STOP_GRACE_S)
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(Unavailable):
+            await self._write_down()
 
     async def _write_down(self) -> None:
         tried, self._tried = self._tried, []
-        if not tried:
-            return
+        back, self._given_back = self._given_back, []
         try:
-            await self._off_loop(lambda: self._stores.deliveries.settle([self._settled(one) for one in tried]))
+            if tried:
+                await self._off_loop(lambda: self._stores.deliveries.settle([self._settled(one) for one in tried]))
         except Unavailable:
-            self._tried = tried + self._tried
+            self._tried, self._given_back = tried + self._tried, back + self._given_back
             raise
+        if back:
+            await self._off_loop(lambda: self._stores.deliveries.release(back))
         await self._off_loop(lambda: self._judge(tried))
 
     async def _off_loop(self, work: Callable[[], Any]) -> Any:
@@ -203,38 +173,42 @@ class Courier:
 
     # On the thread for SQL
 
-    def _claim(self, wanted: Mapping[str, int]) -> list[tuple[Delivery, Sequence[str]]]:
-        taken = [one for to, most in wanted.items() for one in self._stores.deliveries.claim(to, most)]
-        known = self._stores.webhooks.by_ids({one.subscription for one in taken if one.subscription})
-        return [(one, self._secrets_of(one, known)) for one in taken]
+    def _claim(self, wanted: Mapping[str, int]) -> list[tuple[str, Load]]:
+        taken = [(to, one) for to, most in wanted.items() for one in self._stores.deliveries.claim(to, most)]
+        known = self._stores.webhooks.by_ids({one.subscription for _, one in taken if one.subscription})
+        return [(to, self._load(one, known.get(one.subscription or ""))) for to, one in taken]
 
-    def _secrets_of(self, delivery: Delivery, known: dict[str, Subscription]) -> Sequence[str]:
+    def _load(self, delivery: Delivery, webhook: Subscription | None) -> Load:
         if delivery.subscription is None:
-            return (self._stores.webhooks.own_secret(delivery.owner),)
-        webhook = known.get(delivery.subscription)
-        return webhook.secrets if webhook else ()
-
-    def _judge(self, tried: Sequence[Tried]) -> None:
-        """What the attempts say about their webhooks."""
-        well = {one.delivery.subscription for one in tried if one.outcome.delivered}
-        failing = {one.delivery.subscription for one in tried if not one.outcome.delivered} - well
-        self._stores.webhooks.note_health({one for one in well if one}, {one for one in failing if one})
-        gone = {one.delivery.subscription for one in tried if one.outcome.gone}
-        for webhook in self._stores.webhooks.by_ids({one for one in failing | gone if one}).values():
-            self._disable_if_dead(webhook, gone=webhook.id in gone)
+            return Load(delivery, None, (self._stores.webhooks.own_secret(delivery.owner),))
+        return Load(delivery, webhook, webhook.secrets if webhook else ())
 
     def _settled(self, one: Tried) -> Settled:
+        delivery = one.load.delivery
         if one.outcome.delivered:
-            return Settled(one.delivery, one.attempt, DeliveryState.DELIVERED)
-        delay_s = next_delay_s(one.delivery.tries + 1, one.outcome, random.uniform)
-        if delay_s is None or one.outcome.final or one.delivery.type in FLEETING_TYPES:
-            log.info("delivery.failed", delivery=one.delivery.id, reason=one.outcome.reason)
-            return Settled(one.delivery, one.attempt, DeliveryState.FAILED, reason=one.outcome.reason)
+            return Settled(delivery, one.attempt, DeliveryState.DELIVERED)
+        delay_s = next_delay_s(delivery.tries + 1, one.outcome, random.uniform)
+        if delay_s is None or one.outcome.final or delivery.type in FLEETING_TYPES:
+            log.info("delivery.failed", delivery=delivery.id, reason=one.outcome.reason)
+            return Settled(delivery, one.attempt, DeliveryState.FAILED, reason=one.outcome.reason)
         next_at = self._stores.clock.now_ms() + round(delay_s * 1000)
-        return Settled(one.delivery, one.attempt, DeliveryState.PENDING, next_at)
+        return Settled(delivery, one.attempt, DeliveryState.PENDING, next_at)
+
+    def _judge(self, tried: Sequence[Tried]) -> None:
+        """What the attempts say about their webhooks; of those that are well and were so before, nothing."""
+        hooks = [(one.load.webhook, one.outcome) for one in tried if one.load.webhook]
+        recovered = {hook.id for hook, outcome in hooks if outcome.delivered and hook.failing_since}
+        failing = {hook.id for hook, outcome in hooks if not outcome.delivered} - recovered
+        if not recovered and not failing:
+            return
+        self._stores.webhooks.note_health(recovered, failing)
+        gone = {hook.id for hook, outcome in hooks if outcome.gone}
+        for webhook in self._stores.webhooks.by_ids(failing).values():
+            self._disable_if_dead(webhook, gone=webhook.id in gone)
 
     def _disable_if_dead(self, webhook: Subscription, *, gone: bool) -> None:
-        failing_s = (self._stores.clock.now_ms() - (webhook.failing_since or self._stores.clock.now_ms())) / 1000
+        now_ms = self._stores.clock.now_ms()
+        failing_s = (now_ms - (webhook.failing_since or now_ms)) / 1000
         if webhook.disabled_at is not None or not (gone or failing_s > DEAD_AFTER_S):
             return
         try:

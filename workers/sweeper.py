@@ -47,6 +47,7 @@ class Sweeper:
                 self._stores.tickets.refill()
                 if ticks % round(SLOW_TICK_S / TICK_S) == 0:
                     self.sweep()
+                    self.deliver()
                 if ticks % round(TRIM_EVERY_S / TICK_S) == 0:
                     self.trim()
             except Unavailable as error:
@@ -69,8 +70,6 @@ class Sweeper:
         self.expire()
         self.watch_circuits()
         self._canaries.look_after()
-        if self._stores.outbox.overdue():
-            self._stores.outbox.empty()
         self._upkeep.know_slots(sum(worker.slots for worker in self._stores.fleet.alive() if worker.ready))
 
     def take_back(self) -> None:
@@ -110,15 +109,26 @@ class Sweeper:
             log.info("circuit.closed", site=site)
         self._open_circuits = now_open
 
+    def deliver(self) -> None:
+        """Write down what no courier has; without the database everything else goes on."""
+        if self._stores.outbox.overdue():
+            try:
+                self._stores.outbox.empty()
+            except Unavailable as error:
+                log.warning("outbox.away", error=error.message)
+
     def trim(self) -> None:
         """Forget listings of jobs that have expired, and workers that are long dead."""
         settings = self._stores.settings
         kept_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
         self._upkeep.trim_listing(self._clock.now_ms() - kept_s * 1000)
         self._stores.fleet.forget_dead()
-        self._stores.deliveries.trim()
-        # Should Redis have lost it.
-        self._stores.webhooks.publish()
+        try:
+            self._stores.deliveries.trim()
+            # Should Redis have lost it.
+            self._stores.webhooks.publish()
+        except Unavailable as error:
+            log.warning("trim.away", error=error.message)
 
     def _get(self, job_id: str) -> Job | None:
         try:

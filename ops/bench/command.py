@@ -12,7 +12,7 @@ from ops.bench.report import show
 
 NAMES = (
     *("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog", "sites"),
-    *("sockets", "fanout", "wait"),
+    *("sockets", "fanout", "wait", "webhooks"),
 )
 
 

@@ -22,7 +22,8 @@ from tests.conftest import FakeClock, eventually
 from tests.integration.conftest import Front, Painter, close_front, open_front
 from tests.integration.receiver import Answer, Received, Receiver, receiving
 from workers.calling import Caller, Resolve
-from workers.courier import FAILURES_TO_OPEN, PLACES, Courier
+from workers.courier import Courier
+from workers.lanes import FAILURES_TO_OPEN, PLACES
 from workers.sweeper import Sweeper
 
 OWNER = "owner"
@@ -178,7 +179,7 @@ def test_after_the_last_attempt_it_has_failed(stores: Stores, receiver: Receiver
     with delivering(stores) as courier:
         for tries in range(1, 11):
             eventually(lambda tries=tries: len(stores.deliveries.attempts("msg_1")) == tries)
-            courier._circuits.clear()
+            courier._lanes.clear()
             clock.advance(2 * 86_400)
             stores.outbox.ring()
         failed = delivered(stores, "msg_1")
@@ -385,11 +386,6 @@ def test_the_clock_writes_what_no_courier_has_written(stores: Stores, front: Fro
     stores.redis.delete(OUTBOX)
     stores.redis.xadd(OUTBOX, fields, id="1-1")
     assert stores.outbox.overdue()
-    sweep(stores)
+    Sweeper(stores).deliver()
     [waiting] = all_deliveries(stores)
     assert (waiting.subscription, json.loads(waiting.body)["data"]["jobId"]) == (webhook.id, painter.ident)
-
-
-def sweep(stores: Stores) -> None:
-    """What the clock does once a second."""
-    Sweeper(stores).sweep()
