@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
     deliveries,
@@ -18,6 +19,7 @@ from api import (
     jobs,
     metrics,
     pictures,
+    quota,
     sites,
     sockets,
     streams,
@@ -72,6 +74,8 @@ def create_app(stores: Stores) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["job_id"] = JobIdConverter
     app.extensions["stores"] = stores
+    if stores.settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=stores.settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # Flask's own way
     app.after_request(_open_to_pages)
     if stores.settings.cors_origins:
         CORS(app, origins=list(stores.settings.cors_origins), allow_headers=CORS_HEADERS)
@@ -79,7 +83,7 @@ def create_app(stores: Stores) -> Flask:
     watch_requests(app)
     read_bodies_carefully(app)
     surface = app.extensions["openapi"] = Surface(app)
-    for part in (weights, pictures, jobs, streams, webhooks, deliveries, generaitiv, sites, metrics):
+    for part in (weights, pictures, jobs, streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
     surface.register_blueprint(webhooks.public)
     for page in (home, docs, studio, sockets):

@@ -1,28 +1,52 @@
-"""Owns the checking of keys: where a request may carry one, and what happens without.
+"""Owns the checking of keys: where a request may carry one, what the key may do, and what happens without.
 
 Put before every request of the blueprints that need a key.
 """
 
-from flask import g, request
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import current_app, g, request
 
 from api.context import stores
-from schemas.errors import Unauthorized
-from schemas.keys import Caller
+from api.limits import count_caller, count_stranger
+from schemas.errors import Forbidden, Unauthorized
+from schemas.keys import Caller, Scope
 
 LONGEST_KEY = 512
+READING = ("GET", "HEAD")
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def needs(scope: Scope) -> Callable[[View], View]:
+    """A view for keys of that scope; without it reading needs ``read`` and everything else ``generate``."""
+
+    def mark(view: View) -> View:
+        view.scope = scope  # type: ignore[attr-defined] # functions bear what is written on them
+        return view
+
+    return mark
 
 
 def require_key() -> None:
-    """Let only callers with a valid key pass.
+    """Let only callers with a valid key pass that may do this, and not more often than they may.
 
     Raises:
         Unauthorized: there is no key, or it is nobody's.
+        Forbidden: the key may not do this.
+        LimitReached: it is one request too many.
     """
-    if request.method != "OPTIONS":
-        caller = identify()
-        if caller is None:
-            raise Unauthorized
-        g.caller = caller
+    if request.method == "OPTIONS":
+        return
+    caller = identify()
+    if caller is None:
+        count_stranger()
+        raise Unauthorized
+    g.caller = caller
+    scope = _scope()
+    count_caller(caller, submits=getattr(_view(), "submits", False))
+    if not caller.may(scope):
+        raise Forbidden(f"This key may not do that: it lacks the scope {scope!r}.")
 
 
 def identify() -> Caller | None:
@@ -36,8 +60,25 @@ def identify() -> Caller | None:
         return None
     caller = stores().keys.caller(key) if len(key) <= LONGEST_KEY else None
     if caller is None:
+        count_stranger()
         raise Unauthorized
     return caller
+
+
+def submits(view: View) -> View:
+    """A view that submits jobs: it needs the scope for that, and has a count of its own."""
+    view.submits = True  # type: ignore[attr-defined] # as above
+    return needs(Scope.GENERATE)(view)
+
+
+def _scope() -> Scope:
+    usual = Scope.READ if request.method in READING else Scope.GENERATE
+    scope: Scope = getattr(_view(), "scope", usual)
+    return scope
+
+
+def _view() -> Any:
+    return current_app.view_functions.get(request.endpoint or "")
 
 
 def _key() -> str:

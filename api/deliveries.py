@@ -8,7 +8,7 @@ from marshmallow import Schema, fields, validate
 
 from api.auth import require_key
 from api.context import caller, stores
-from schemas.keys import OWNER
+from schemas.keys import Scope
 from schemas.paging import Cursor
 from schemas.webhooks import Attempt, DeliveryPage, DeliveryState, DeliveryView, RedeliveryRequest, delivery_view
 
@@ -79,4 +79,4 @@ def _attempt_view(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
     }
     # What an address answers is none of a caller's business, who might have named one within this network.
-    return shown | ({"excerpt": attempt.excerpt} if caller().id == OWNER else {})
+    return shown | ({"excerpt": attempt.excerpt} if caller().may(Scope.ADMIN) else {})

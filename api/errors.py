@@ -6,11 +6,14 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from schemas.errors import Gone, Invalid, LimitReached, NotFound, ServiceError, Unavailable
+from schemas.errors import Gone, Invalid, LimitReached, NotFound, PaymentRequired, ServiceError, Unavailable
 from schemas.fields import sentences
 
 NATIVE, GENERAITIV, WEIGHTS = "/api/", "/v1/", "/"
 UNPROCESSABLE = 422
+
+# As the IETF's draft on header fields for rate limits names this kind of problem.
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 Answer = Response
 log = structlog.get_logger(__name__)
@@ -39,6 +42,8 @@ def answer(error: ServiceError) -> Response:
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, LimitReached) and "window" not in g:
+        response.headers["RateLimit"] = f'"{error.details.get("policy")}";r=0;t={error.retry_after_s}'
     return response
 
 
@@ -94,13 +99,16 @@ def _weights(error: ServiceError) -> dict[str, Any]:
     if isinstance(error, NotFound | Gone) and request.endpoint == "weights.status":
         return {"status": "NOT_FOUND", "error": error.message if isinstance(error, Gone) else "Image not found"}
     if isinstance(error, LimitReached):
-        return {"error": error.message, "retryAfter": error.retry_after_s}
-    return {"error": error.message}
+        return {"error": error.message, "retryAfter": error.retry_after_s, **error.details}
+    return {"error": error.message, **(error.details if isinstance(error, PaymentRequired) else {})}
 
 
 def _generaitiv(error: ServiceError) -> dict[str, Any]:
     problems = error.problems if isinstance(error, Invalid) else [error.message]
+    kind = {"type": QUOTA_EXCEEDED, "title": "Quota exceeded", "violated-policies": [error.details.get("policy")]}
     return {
+        **(kind if isinstance(error, LimitReached) else {}),
+        **({"upgrade_url": error.details.get("upgradeUrl")} if isinstance(error, PaymentRequired) else {}),
         "message": " ".join(problems),
         "errors": problems,
         "code": error.code,

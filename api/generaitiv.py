@@ -11,8 +11,9 @@ from flask import Response, g, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
-from api.auth import require_key
+from api.auth import require_key, submits
 from api.context import caller, own_job, stores
+from api.limits import count_stranger
 from api.submission import Wanted, rehearse, submit, tell_replay
 from schemas.errors import Forbidden, Invalid
 from schemas.event_views import picture_link, progress_message
@@ -35,6 +36,7 @@ def check_key() -> None:
 
 @blueprint.route("/consumer/gen", methods=["POST"])
 @blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
+@submits
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
     return _generate(caller())
@@ -50,7 +52,8 @@ def new_workload() -> Response:
     kind = request.args.get("type", "")
     if kind != PROMPT_TYPE:
         raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {kind[:60]!r})."])
-    g.caller = Caller(ANONYMOUS, ANONYMOUS)
+    count_stranger()
+    g.caller = Caller(ANONYMOUS, ANONYMOUS, plan=None)
     return _generate(g.caller)
 
 

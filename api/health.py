@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth import identify
 from api.context import stores
+from api.limits import count_caller, count_stranger
 from api.sites import show_canary, show_circuit
 from ops.version import VERSION
 from schemas.errors import ServiceError, Unavailable
@@ -49,10 +50,12 @@ def answer() -> Response:
 
 def _has_key() -> bool:
     try:
-        return identify() is not None
+        caller = identify()
+        count_caller(caller, submits=False) if caller else count_stranger()
     except Unavailable:
         # The database that knows keys is down: that is what the answer is about.
         return False
+    return caller is not None
 
 
 def _report(stores: Stores) -> Report:

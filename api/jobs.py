@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api.auth import require_key
+from api.auth import require_key, submits
 from api.context import caller, own_job, stores
 from api.pictures import original_of
 from api.submission import Wanted, submit, tell_replay
@@ -39,6 +39,7 @@ def check_media_type() -> None:
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(JobRequest())
 @blueprint.response(202, JobView)
+@submits
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
     inputs, webhook = body.get("inputs", {}), body.get("webhook")

@@ -6,12 +6,12 @@ from typing import Any
 from flask import Response, jsonify
 from flask_smorest import Blueprint
 
-from api.auth import require_key
-from api.context import caller, stores
+from api.auth import needs, require_key
+from api.context import stores
 from api.lookups import site_choices
-from schemas.errors import Forbidden, NotFound
+from schemas.errors import NotFound
 from schemas.fields import camel
-from schemas.keys import OWNER
+from schemas.keys import Scope
 from schemas.sites import Input, Recipe
 from stores.canaries import Outcome
 from stores.circuits import Circuit
@@ -39,11 +39,10 @@ def read(name: str) -> Response:
 
 @blueprint.route("/<name>/circuit/close", methods=["POST"])
 @blueprint.response(200, description="The site; its waiting jobs start again.")
-@blueprint.alt_response(403, description="Only the owner's key may.")
+@blueprint.alt_response(403, description="Only a key with the scope `admin` may.")
+@needs(Scope.ADMIN)
 def close_circuit(name: str) -> Response:
     """Close a site's circuit by hand, once you have seen to what was wrong."""
-    if caller().id != OWNER:
-        raise Forbidden("Only the owner's key may close a circuit.")
     recipe = _find(name)
     stores().circuits.close(recipe.name)
     return _answer(recipe)

@@ -12,7 +12,7 @@ import structlog
 from flask import Response, g, request
 
 from api.targets import require_callable
-from schemas.errors import Unavailable
+from schemas.errors import PaymentRequired, Unavailable
 from schemas.idempotency import Idempotency
 from schemas.jobs import Job, Submission
 from schemas.keys import ANONYMOUS, Caller
@@ -42,16 +42,19 @@ def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
     Raises:
         Invalid: there is no such site, it does not accept one of the inputs, the webhook may not be called, or the key
             is no key.
-        LimitReached: the queue is full.
+        LimitReached: the queue is full, or the caller has had enough.
+        PaymentRequired: the caller needs a plan and has none.
         IdempotencyMismatch: the key came with another request before.
         Gone: the key's job has expired.
         Forbidden: nobody has accepted the terms of a site that is not the user's own.
     """
+    _require_plan(stores, caller)
     submission = _checked(stores, wanted)
     # Those without a key would share one another's.
     key = request.headers.get("Idempotency-Key") if caller.id != ANONYMOUS else None
     idempotency = None if key is None else Idempotency.of(key, asdict(wanted))
-    accepted = stores.jobs.create(secrets.token_hex(16), caller.id, submission, g.request_id, idempotency)
+    ident = secrets.token_hex(16)
+    accepted = stores.jobs.create(ident, caller.id, submission, g.request_id, idempotency, limits=caller.limits)
     if not accepted.replayed:
         _offer_ticket(stores, accepted.job)
     return accepted
@@ -64,8 +67,16 @@ def rehearse(stores: Stores, caller: Caller, wanted: Wanted) -> dict[str, Any]:
         Invalid, Forbidden: as ``submit`` does.
     """
     submission = _checked(stores, wanted)
-    limit, position = stores.jobs.rehearse(caller.id, submission.site, submission.priority)
-    blocked_by = limit and {"limit": limit.message, "retry_after": limit.retry_after_s}
+    limit, position = stores.jobs.rehearse(caller.id, submission.site, submission.priority, caller.limits)
+    blocked_by = limit and {
+        "policy": limit.details["policy"],
+        "limit": limit.message,
+        "retry_after": limit.retry_after_s,
+    }
+    try:
+        _require_plan(stores, caller)
+    except PaymentRequired as error:
+        blocked_by = {"policy": error.code, "limit": error.message, "retry_after": None}
     return {"cost": 1, "position": position, "blocked_by": blocked_by, "site": submission.site}
 
 
@@ -77,6 +88,12 @@ def _checked(stores: Stores, wanted: Wanted) -> Submission:
     if wanted.webhook:
         require_callable(wanted.webhook, stores.egress, "webhook")
     return Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority, wanted.webhook or "")
+
+
+def _require_plan(stores: Stores, caller: Caller) -> None:
+    if stores.settings.require_subscription and caller.plan is None:
+        words = "This key has no plan that includes generations."
+        raise PaymentRequired(words, upgradeUrl=stores.settings.upgrade_url)
 
 
 def _offer_ticket(stores: Stores, job: Job) -> None:

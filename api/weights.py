@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import health
-from api.auth import require_key
+from api.auth import require_key, submits
 from api.context import caller, stores
 from api.lookups import search_loras, site_quota
 from api.submission import Wanted, submit, tell_replay
@@ -59,6 +59,7 @@ def read_health() -> Response:
     ]
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
+@submits
 def generate_image() -> Response:
     """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
     fields = _fields()
@@ -116,7 +117,7 @@ def search_loras_view() -> Response:
 @blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
 def quota() -> Response:
     """How much this key has used and may use; `site` is what the default site says of its own."""
-    answer = stores().quotas.read(caller().id)
+    answer = stores().quotas.read(caller())
     shown = site_quota(stores().recipes.default)
     return jsonify(answer | ({"site": shown} if shown else {}))
 

@@ -13,7 +13,7 @@ COMMANDS = {
     "up": ("ops.up:up", "Run everything on this machine until Ctrl-C."),
     "generate": ("ops.generate:generate", "Paint one picture from a prompt and write it to a file."),
     "doctor": ("ops.doctor:doctor", "Look whether this machine has what Darkroom needs."),
-    "keys": ("ops.keys:keys", "Make, list and revoke API keys for others."),
+    "keys": ("ops.keys:keys", "Make, list, change, rotate and revoke API keys for others."),
     "sites": ("ops.sites:sites", "Show the sites and their circuits; close the circuit of one."),
     "webhooks": ("ops.webhooks:webhooks", "See whether an address may be called for a caller, and why not."),
     "bench": ("ops.bench:bench", "Measure Darkroom and a baseline side by side."),

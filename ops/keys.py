@@ -1,42 +1,119 @@
-"""Owns the commands that make, list and revoke API keys for other people.
+"""Owns the commands that make, list, change, rotate and revoke API keys for other people.
 
 Called through ``ops.cli``; the keys themselves are in ``stores.keys``.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ops.clock import SystemClock
 from ops.database import migrate, open_database
 from ops.settings import SettingsError, load_settings
 from schemas.errors import NotFound
-from stores.keys import Keys, owner_key
+from schemas.keys import Scope, read_limits, read_scopes
+from stores.keys import Grant, Keys, owner_key
+
+LONGEST_NAME = 100
+LONGEST_PLAN = 40
+
+console = Console(highlight=False, soft_wrap=True)
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys for others; each sees only its own jobs."""
+    """Make, list, change, rotate and revoke API keys for others; each sees only its own jobs."""
+
+
+def _text(longest: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    def check(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+        if value is not None and (len(value) > longest or not value.isprintable()):
+            raise click.BadParameter(f"at most {longest} characters, all of them printable.")
+        return value
+
+    return check
+
+
+def _read(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    def read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.") from error
+
+    return read
+
+
+def _options(*, name_required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        scopes = f"What it may do, separated by commas: {', '.join(Scope)}; all but admin when left out."
+        limits = "How much, as in queued=10,concurrent=2,daily=100,weekly=500,rate=60/minute."
+        for option in (
+            click.option("--plan", callback=_text(LONGEST_PLAN), help="Its plan, '' for none."),
+            click.option("--limits", callback=_read(read_limits), help=limits),
+            click.option("--scopes", callback=_read(lambda text: read_scopes(text.split(","))), help=scopes),
+            click.option("--name", callback=_text(LONGEST_NAME), required=name_required, help="Whose key it is."),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 @keys.command()
-@click.argument("name")
-def create(name: str) -> None:
-    """Make a key for NAME and print it; it is not kept and cannot be shown again."""
-    click.echo(_open().create(name))
+@_options(name_required=True)
+def create(name: str, **grant: Any) -> None:
+    """Make a key and print it; it is not kept and cannot be shown again."""
+    click.echo(_open().create(name, Grant(**grant)))
 
 
 @keys.command(name="list")
 def list_keys() -> None:
-    """Print the id and the name of each key that is valid."""
-    for key_id, name in _open().listing():
-        click.echo(f"{key_id}  {name}")
+    """Show each key that is valid, without the key itself."""
+    table = Table("id", "name", "scopes", "limits", "plan", show_edge=False)
+    for caller in _open().listing():
+        scopes = ",".join(sorted(caller.scopes))
+        table.add_row(caller.id, escape(caller.name), scopes, caller.limits.words(), escape(caller.plan or ""))
+    console.print(table)
+
+
+@keys.command()
+@click.argument("key_id")
+@_options(name_required=False)
+def change(key_id: str, **grant: Any) -> None:
+    """Change what the key of that id may do; what is left out stays."""
+    with _known():
+        _open().change(key_id, Grant(**grant))
+
+
+@keys.command()
+@click.argument("key_id")
+@_options(name_required=False)
+def rotate(key_id: str, **grant: Any) -> None:
+    """Print a new key in place of the one of that id, which is over within a second; jobs and limits stay."""
+    with _known():
+        kept = _open()
+        kept.change(key_id, Grant(**grant))
+        click.echo(kept.rotate(key_id))
 
 
 @keys.command()
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
     """End the key of that id; every process knows within a second."""
-    try:
+    with _known():
         _open().revoke(key_id)
+
+
+@contextmanager
+def _known() -> Iterator[None]:
+    try:
+        yield
     except NotFound as error:
         raise click.ClickException(error.message) from error
 

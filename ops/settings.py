@@ -61,7 +61,16 @@ class Settings:
     egress_allow: tuple[str, ...]
     egress_allow_private: bool
     limit_queued_images: int
+    limit_concurrent_images: int
     limit_daily_images: int
+    limit_weekly_images: int
+    rate_limit_submit: str
+    rate_limit: str
+    rate_limit_status: str
+    rate_limit_address: str
+    trusted_proxies: int
+    require_subscription: bool
+    upgrade_url: str | None
     log_level: str
     log_format: str
 
@@ -115,7 +124,16 @@ def _read(env: Env) -> Settings:
         egress_allow=_words(env, "EGRESS_ALLOW"),
         egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
         limit_queued_images=_limit(env, "LIMIT_QUEUED_IMAGES", 1000),
+        limit_concurrent_images=_limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),
         limit_daily_images=_limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
+        limit_weekly_images=_limit(env, "LIMIT_WEEKLY_IMAGES", UNLIMITED),
+        rate_limit_submit=env.str("RATE_LIMIT_SUBMIT", "1200/minute"),
+        rate_limit=env.str("RATE_LIMIT", "6000/minute"),
+        rate_limit_status=env.str("RATE_LIMIT_STATUS", "60000/minute"),
+        rate_limit_address=env.str("RATE_LIMIT_ADDRESS", "600/minute"),
+        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
+        require_subscription=env.bool("REQUIRE_SUBSCRIPTION", False),
+        upgrade_url=_upgrade_url(env),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
     )
@@ -142,6 +160,13 @@ def _public_url(env: Env, host: str, port: int) -> str:
     if not _is_http(url):
         raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// address.")
     return url.rstrip("/")
+
+
+def _upgrade_url(env: Env) -> str | None:
+    url = env.str("UPGRADE_URL", "")
+    if url and not _is_http(url):
+        raise SettingsError(f"UPGRADE_URL: {url!r} is not an http:// or https:// address.")
+    return url or None
 
 
 def _reachable(host: str) -> str:

@@ -30,6 +30,7 @@ from ops.settings import ROOT, Settings, SettingsError, load_settings
 from ops.supervisor import Program, Supervisor
 from stores import egress_policy
 from stores.keys import KEY_FILE, owner_key
+from stores.rates import usual_rates
 from stores.recipes import Recipes
 
 REDIS_TIMEOUT_S = 10.0
@@ -74,6 +75,7 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
             _check_port(settings)
             Recipes.of(settings)
             egress_policy(settings)
+            usual_rates(settings)
             _run(settings, _browser(settings), workers)
     except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
         click.echo(f"darkroom: {error}", err=True)

@@ -33,6 +33,7 @@ from stores.outbox import Outbox
 from stores.passes import Passes
 from stores.queue import Queue
 from stores.quotas import Quotas
+from stores.rates import Rates, usual_rates
 from stores.recipes import Recipes
 from stores.results import Results
 from stores.scripts import Scripts
@@ -72,6 +73,7 @@ class Stores:
     lookups: Lookups
     fleet: Fleet
     quotas: Quotas
+    rates: Rates
     keys: Keys
     addresses: Addresses
     recipes: Recipes
@@ -136,6 +138,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         lookups=Lookups(client, queue, clock),
         fleet=Fleet(client, clock),
         quotas=Quotas(client, clock, settings),
+        rates=Rates(client, clock, usual_rates(settings)),
         keys=Keys(engine, clock, key),
         addresses=Addresses(engine),
         recipes=recipes,

@@ -15,13 +15,15 @@ from ops.settings import Settings
 from schemas.errors import Gone, IdempotencyMismatch, LimitReached, NotFound, ServiceError
 from schemas.idempotency import Idempotency
 from schemas.jobs import Job, Outlook, Submission
+from schemas.keys import UNLIMITED, Limits
 from schemas.lifecycle import JobState
 from schemas.paging import Cursor
-from stores.records import FIELDS, flat, job_key, read_job, read_outlook, usage_key
+from stores.records import FIELDS, flat, job_key, read_job, read_outlook, usage_key, week_key
 from stores.scripts import Scripts, redis_errors
+from stores.windows import resets_at
 
 BUSY_RETRY_AFTER_S = 5
-DAY_S = 86_400
+NO_LIMITS = Limits()
 Placed = tuple[Job, Outlook]
 
 
@@ -43,29 +45,36 @@ class Jobs:
         self._scripts = scripts
         self._clock = clock
         self._ttl_s = settings.result_ttl_s
-        self._limits = (settings.max_queue_size, settings.limit_queued_images, settings.limit_daily_images)
+        self._most = settings.max_queue_size
+        self._usual = usual_limits(settings)
 
     # Submission
 
     def create(
-        self, job_id: str, owner: str, submission: Submission, request_id: str, idempotency: Idempotency | None = None
+        self,
+        job_id: str,
+        owner: str,
+        submission: Submission,
+        request_id: str,
+        idempotency: Idempotency | None = None,
+        *,
+        limits: Limits = NO_LIMITS,
     ) -> Accepted:
-        """Accept a job, or find the one that the same request has made before.
+        """Accept a job, or find the one that the same request has made before; ``limits`` are the owner's own.
 
         Raises:
-            LimitReached: the queue, or this owner's share of it, is full.
+            LimitReached: the queue, or this owner's share of it, is full, or the owner has had enough pictures.
             IdempotencyMismatch: the key came with another request before.
             Gone: the key's job has expired.
         """
         now = self._clock.now_ms()
-        most, most_owned, most_daily = self._limits
+        own = limits.or_else(self._usual)
         key = f"dr:idem:{owner}:{idempotency.key}" if idempotency else ""
         digest = idempotency.digest if idempotency else ""
         fields = flat(_record(submission, request_id))
         # An id is drawn once: one that exists was created by this very call, whose first answer got lost.
-        answer = self._scripts.run(
-            "create", job_id, owner, now, most, most_owned, usage_key(owner, now), most_daily, key, digest, *fields
-        )
+        bounds = (*self._bounds(owner, own, now), _number(own.concurrent))
+        answer = self._scripts.run("create", job_id, owner, now, key, digest, *bounds, *fields)
         outcome = answer[0].decode()
         if outcome == "created":
             job = Job(job_id, owner, JobState.QUEUED, submission, request_id, now, now, seq=1, queued_at=now)
@@ -74,24 +83,21 @@ class Jobs:
             raise IdempotencyMismatch
         if outcome == "replayed":
             return Accepted(*self.look(answer[1].decode()), replayed=True)
-        raise self._limit(outcome, now)
+        raise _limit_error(outcome, now)
 
-    def rehearse(self, owner: str, site: str, priority: int) -> tuple[ServiceError | None, int]:
+    def rehearse(
+        self, owner: str, site: str, priority: int, limits: Limits = NO_LIMITS
+    ) -> tuple[LimitReached | None, int]:
         """What would become of a job that was submitted now: the limit that forbids it, and its position."""
         now = self._clock.now_ms()
-        most, most_owned, most_daily = self._limits
-        usage = usage_key(owner, now)
-        limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, most, most_owned, usage, most_daily)
-        return self._limit(limit.decode(), now) if limit else None, int(ahead) + 1
+        bounds = self._bounds(owner, limits.or_else(self._usual), now)
+        limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, *bounds)
+        return _limit_error(limit.decode(), now) if limit else None, int(ahead) + 1
 
-    def _limit(self, which: str, now_ms: int) -> ServiceError:
-        if which == "full":
-            return LimitReached("Server is busy. Please try again later.", retry_after_s=BUSY_RETRY_AFTER_S)
-        if which == "queued":
-            text = "You have as many unfinished jobs as LIMIT_QUEUED_IMAGES allows."
-            return LimitReached(text, retry_after_s=BUSY_RETRY_AFTER_S)
-        text = "You have made as many pictures today as LIMIT_DAILY_IMAGES allows."
-        return LimitReached(text, retry_after_s=DAY_S - now_ms // 1000 % DAY_S)
+    def _bounds(self, owner: str, own: Limits, now: int) -> tuple[str | int, ...]:
+        """What the scripts' ``limit_reached`` takes."""
+        daily, weekly = (usage_key(owner, now), _number(own.daily)), (week_key(owner, now), _number(own.weekly))
+        return (self._most, _number(own.queued), *daily, *weekly)
 
     def cancel(self, job_id: str) -> str:
         """Ask for the job's end: ``cancelled``, ``requested`` (it runs), ``ended`` (too late) or ``gone``."""
@@ -159,6 +165,36 @@ class Jobs:
         with redis_errors():
             bundle = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
         return json.loads(bundle) if bundle else None
+
+
+def usual_limits(settings: Settings) -> Limits:
+    """The limits of a key that has none of its own."""
+    return Limits(
+        settings.limit_queued_images,
+        settings.limit_concurrent_images,
+        settings.limit_daily_images,
+        settings.limit_weekly_images,
+    )
+
+
+def _number(limit: int | None) -> int:
+    return UNLIMITED if limit is None else limit
+
+
+def _limit_error(which: str, now_ms: int) -> LimitReached:
+    daily, weekly = resets_at(now_ms).values()
+    words, reset_ms = {
+        "full": ("Server is busy. Please try again later.", 0),
+        "queued": ("You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).", 0),
+        "daily": ("You have made as many pictures today as your key allows (LIMIT_DAILY_IMAGES).", daily),
+        "weekly": (
+            "You have made as many pictures this week as your key allows (LIMIT_WEEKLY_IMAGES).",
+            weekly,
+        ),
+    }[which]
+    # Rounded up, so that whoever waits that long finds the new window begun.
+    retry_after_s = -((now_ms - reset_ms) // 1000) if reset_ms else BUSY_RETRY_AFTER_S
+    return LimitReached(words, retry_after_s=retry_after_s, policy=which)
 
 
 def _record(submission: Submission, request_id: str) -> dict[str, str | int]:

@@ -8,15 +8,17 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
 
 from ops.clock import Clock
 from ops.secret_file import read_or_make
 from schemas.errors import NotFound
-from schemas.keys import OWNER, Caller
+from schemas.keys import OWNER, USUAL, Caller, Limits, Scope, read_limits, read_scopes
 from stores import tables
 from stores.sql import sql_errors
 
@@ -24,6 +26,30 @@ KEY_FILE = "api-key.json"
 PREFIX = "dr"
 REMEMBERED_S = 1.0
 MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key may do; None: as it was. An empty ``plan`` takes the plan away."""
+
+    name: str | None = None
+    scopes: frozenset[Scope] | None = None
+    limits: Limits | None = None
+    plan: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The columns that this sets."""
+        columns = {
+            "name": self.name,
+            "scopes": None if self.scopes is None else " ".join(sorted(self.scopes)),
+            "limits": None if self.limits is None else self.limits.words(),
+            "plan": self.plan,
+        }
+        set_ = {name: value for name, value in columns.items() if value is not None}
+        return set_ | ({"plan": None} if self.plan == "" else {})
+
+
+USUAL_GRANT: Mapping[str, Any] = {"scopes": " ".join(sorted(USUAL)), "limits": "", "plan": None}
 
 
 class Keys:
@@ -67,23 +93,41 @@ class Keys:
             row = connection.execute(query).one_or_none()
         if row is None or not hmac.compare_digest(hashed, row.secret_hash):
             return None
-        return Caller(row.id, row.name)
+        return _caller(row)
 
-    def create(self, name: str) -> str:
+    def create(self, name: str, grant: Grant = Grant()) -> str:
         """A new key for somebody else; it is shown this once and kept as a hash only."""
         key_id = secrets.token_hex(6)
-        key = f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
+        key = _new_key(key_id)
         row = {"id": key_id, "name": name, "secret_hash": _hash(key), "created_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
-            connection.execute(insert(tables.keys).values(row))
+            connection.execute(insert(tables.keys).values({**row, **USUAL_GRANT, **grant.values()}))
         return key
 
-    def listing(self) -> list[tuple[str, str]]:
-        """Id and name of each valid key, the oldest first."""
+    def listing(self) -> list[Caller]:
+        """Whom each valid key belongs to, the oldest first."""
         valid = tables.keys.c.revoked_at.is_(None)
-        query = select(tables.keys.c.id, tables.keys.c.name).where(valid).order_by(tables.keys.c.created_at)
+        query = select(tables.keys).where(valid).order_by(tables.keys.c.created_at, tables.keys.c.id)
         with self._engine.connect() as connection:
-            return [(row.id, row.name) for row in connection.execute(query)]
+            return [_caller(row) for row in connection.execute(query)]
+
+    def change(self, key_id: str, grant: Grant) -> None:
+        """Let a key do something else from now on; every process believes it within a second.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        self._update(key_id, grant.values())
+
+    def rotate(self, key_id: str) -> str:
+        """A new key in place of one that is over within a second; jobs, limits and plan are as before.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        key = _new_key(key_id)
+        self._update(key_id, {"secret_hash": _hash(key)})
+        return key
 
     def revoke(self, key_id: str) -> None:
         """End a key; every process believes it within a second.
@@ -91,10 +135,16 @@ class Keys:
         Raises:
             NotFound: there is no such key.
         """
-        change = update(tables.keys).where(tables.keys.c.id == key_id).values(revoked_at=self._clock.now_ms())
+        self._update(key_id, {"revoked_at": self._clock.now_ms()})
+
+    def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
+        valid = (tables.keys.c.id == key_id) & tables.keys.c.revoked_at.is_(None)
         with self._engine.begin() as connection:
-            if connection.execute(change).rowcount == 0:
+            found = connection.execute(select(tables.keys.c.id).where(valid)).one_or_none()
+            if found is None:
                 raise NotFound(f"There is no key {key_id!r}.")
+            if values:
+                connection.execute(update(tables.keys).where(valid).values(values))
 
 
 def owner_key(data_dir: Path, configured: str | None) -> str:
@@ -103,6 +153,14 @@ def owner_key(data_dir: Path, configured: str | None) -> str:
         return configured
     text = read_or_make(data_dir / KEY_FILE, lambda: json.dumps({"key": secrets.token_hex(32)}))
     return str(json.loads(text)["key"])
+
+
+def _new_key(key_id: str) -> str:
+    return f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
+
+
+def _caller(row: Any) -> Caller:
+    return Caller(row.id, row.name, read_scopes(row.scopes.split()), read_limits(row.limits), row.plan)
 
 
 def _hash(key: str) -> str:

@@ -1,16 +1,20 @@
 """Owns how much a caller has used and how much that caller may use.
 
-Read by ``api.quota``; the counters are changed by the scripts of ``stores.jobs`` together with the job.
+Read by ``api.quota`` and ``api.weights``; the scripts of ``stores.jobs`` change the counters together with the job.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
 from ops.clock import Clock
-from ops.settings import UNLIMITED, Settings
-from stores.records import usage_key
+from ops.settings import Settings
+from schemas.keys import UNLIMITED, Caller, Limits
+from stores.jobs import usual_limits
+from stores.records import usage_key, week_key
 from stores.scripts import redis_errors
+from stores.windows import resets_at
 
 UNLIMITED_WORD = "Infinity"
 LONGEST_COVER_S = 1800
@@ -41,6 +45,17 @@ STATIC_LIMITS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a caller has used: unfinished jobs, running ones, pictures today and this week, and when these end."""
+
+    queued: int
+    running: int
+    daily: int
+    weekly: int
+    resets_at: dict[str, int]
+
+
 class Quotas:
     """Usage and limits by caller."""
 
@@ -48,42 +63,48 @@ class Quotas:
         """``client`` answers bytes."""
         self._redis = client
         self._clock = clock
-        self._limits = {
-            "QUEUED_IMAGE_JOBS": settings.limit_queued_images,
-            "DAILY_IMAGE_CREATIONS": settings.limit_daily_images,
-        }
+        self._usual = usual_limits(settings)
 
-    def read(self, owner: str) -> dict[str, Any]:
-        """``usage``, ``limits`` and ``remaining`` by kind; ``resetAt`` (Unix milliseconds) of the windows."""
+    def usage(self, owner: str) -> Usage:
+        """How much a caller has used."""
         now = self._clock.now_ms()
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.zcard(f"dr:open:{owner}")
+            pipe.scard(f"dr:running:{owner}")
             pipe.get(usage_key(owner, now))
-            open_jobs, today = pipe.execute()
-        used = {"QUEUED_IMAGE_JOBS": int(open_jobs), "DAILY_IMAGE_CREATIONS": int(today or 0)}
-        usage = used | dict.fromkeys(NOT_OFFERED, 0)
-        limits = {name: _word(limit) for name, limit in self._limits.items()} | dict.fromkeys(NOT_OFFERED, 0)
-        remaining = {name: _remaining(self._limits.get(name, 0), usage[name]) for name in usage}
+            pipe.get(week_key(owner, now))
+            queued, running, daily, weekly = (int(one or 0) for one in pipe.execute())
+        return Usage(queued, running, daily, weekly, resets_at(now))
+
+    def limits(self, caller: Caller) -> Limits:
+        """How much a caller may use: by the key's own limits, else by the settings."""
+        return caller.limits.or_else(self._usual)
+
+    def read(self, caller: Caller) -> dict[str, Any]:
+        """``usage``, ``limits`` and ``remaining`` by kind; ``resetAt`` (Unix milliseconds) of the windows."""
+        now = self._clock.now_ms()
+        used, own = self.usage(caller.id), self.limits(caller)
+        kinds = {
+            "QUEUED_IMAGE_JOBS": (used.queued, own.queued),
+            "CONCURRENT_IMAGE_JOBS": (used.running, own.concurrent),
+            "DAILY_IMAGE_CREATIONS": (used.daily, own.daily),
+            "WEEKLY_IMAGE_CREATIONS": (used.weekly, own.weekly),
+        } | dict.fromkeys(NOT_OFFERED, (0, 0))
+        usage = {name: count for name, (count, _) in kinds.items()}
+        limits = {name: _word(limit) for name, (_, limit) in kinds.items()}
+        remaining = {name: _remaining(limit, count) for name, (count, limit) in kinds.items()}
         return {
-            "isPremium": True,
+            "isPremium": caller.plan is not None,
             "usage": usage,
             "limits": limits | STATIC_LIMITS,
             "remaining": remaining | STATIC_LIMITS,
-            "resetAt": _resets(now),
+            "resetAt": resets_at(now),
         }
 
 
-def _word(limit: int) -> int | str:
-    return UNLIMITED_WORD if limit == UNLIMITED else limit
+def _word(limit: int | None) -> int | str:
+    return UNLIMITED_WORD if limit is None or limit == UNLIMITED else limit
 
 
-def _remaining(limit: int, used: int) -> int | str:
-    return UNLIMITED_WORD if limit == UNLIMITED else max(0, limit - used)
-
-
-def _resets(now_ms: int) -> dict[str, int]:
-    day_ms = 86_400_000
-    days = now_ms // day_ms
-    # 1 January 1970 was a Thursday: day 4 is the first Monday.
-    monday = days + (4 - days) % 7 or 7
-    return {"DAILY": (days + 1) * day_ms, "WEEKLY": (monday if monday > days else days + 7) * day_ms}
+def _remaining(limit: int | None, used: int) -> int | str:
+    return UNLIMITED_WORD if limit is None or limit == UNLIMITED else max(0, limit - used)

@@ -23,6 +23,12 @@ def usage_key(owner: str, now_ms: int) -> str:
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
+def week_key(owner: str, now_ms: int) -> str:
+    """Where the owner's pictures of that week (UTC, from Monday on) are counted."""
+    year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
+    return f"dr:usage:{owner}:{year}-W{week:02}"
+
+
 def flat(fields: Mapping[str, str | int]) -> list[str | int]:
     """Names and values in one row, as scripts take them."""
     return [part for pair in fields.items() for part in pair]

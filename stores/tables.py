@@ -15,6 +15,9 @@ keys = Table(
     Column("secret_hash", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger, nullable=True),
+    Column("scopes", Text, nullable=False),
+    Column("limits", Text, nullable=False),
+    Column("plan", String(40), nullable=True),
 )
 
 sessions = Table(

@@ -11,10 +11,20 @@ local claimed = redis.call('GET', 'dr:claim:' .. token)
 if claimed and get(claimed, 'claimToken') == token then return taken(claimed) end
 if claimed then return {} end
 
+-- Whose turn it is at a site, and that turn: the first of those who may have one more job running.
+local function first_with_room(site)
+  local place = 0
+  while true do
+    local head = redis.call('ZRANGE', 'dr:turns:' .. site, place, place, 'WITHSCORES')
+    if not head[1] or room_of(head[1]) > 0 then return head end
+    place = place + 1
+  end
+end
+
 local function next_in_turn()
   local best
   for i = 7, #ARGV, 4 do
-    local head = redis.call('ZRANGE', 'dr:turns:' .. ARGV[i], 0, 0, 'WITHSCORES')
+    local head = first_with_room(ARGV[i])
     if head[1] and not blocked(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 3]), now) then
       local ready = redis.call('ZRANGE', ready_key(ARGV[i], head[1]), 0, 0, 'WITHSCORES')
       local one = {site = ARGV[i], pause = tonumber(ARGV[i + 2]), daily = tonumber(ARGV[i + 3]), owner = head[1], turn = tonumber(head[2]),

@@ -10,7 +10,7 @@ local function claimable(site, most, pause, daily)
   if blocked(site, most, daily, now) then return 0 end
   local jobs = 0
   for _, owner in ipairs(redis.call('ZRANGE', 'dr:turns:' .. site, 0, -1)) do
-    jobs = jobs + redis.call('ZCARD', ready_key(site, owner))
+    jobs = jobs + math.min(redis.call('ZCARD', ready_key(site, owner)), room_of(owner))
   end
   if most > 0 then jobs = math.min(jobs, most - redis.call('ZCARD', 'dr:leases:' .. site)) end
   if pause > 0 or redis.call('HEXISTS', 'dr:site:' .. site, 'retryAt') == 1 then jobs = math.min(jobs, 1) end

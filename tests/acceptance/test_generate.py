@@ -98,10 +98,10 @@ def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
     """A made key works at once; a revoked one no more."""
     with going_up(folder) as up, up.client() as client:
         data = str(folder / "data")
-        key = run(folder, "keys", "create", "bob", DATA_DIR=data).stdout.strip()
+        key = run(folder, "keys", "create", "--name", "bob", DATA_DIR=data).stdout.strip()
         client.headers["x-api-key"] = key
         assert 200 == client.get("/quota").status_code
-        ident = run(folder, "keys", "list", DATA_DIR=data).stdout.split()[0]
+        ident = run(folder, "keys", "list", DATA_DIR=data).stdout.splitlines()[-1].split()[0]
         assert 0 == run(folder, "keys", "revoke", ident, DATA_DIR=data).returncode
 
     assert key.split("_")[1] == ident

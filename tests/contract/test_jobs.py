@@ -89,12 +89,13 @@ def test_each_owner_has_limits(kept: Kept, submission: Submission, settings: Set
 def test_a_failed_job_uses_up_no_quota(kept: Kept, submission: Submission) -> None:
     """Only pictures count."""
     job = accepted(kept, submission)
-    assert kept.quotas.read(OWNER)["usage"]["DAILY_IMAGE_CREATIONS"] == 1
+    used = kept.quotas.usage(OWNER)
+    assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 1, 1)
 
     kept.attempts.fail(job, SiteRefused("no"))
 
-    usage = kept.quotas.read(OWNER)["usage"]
-    assert (usage["DAILY_IMAGE_CREATIONS"], usage["QUEUED_IMAGE_JOBS"]) == (0, 0)
+    used = kept.quotas.usage(OWNER)
+    assert (used.daily, used.weekly, used.queued, used.running) == (0, 0, 0, 0)
 
 
 def test_cancelling_while_it_waits_ends_it_at_once(kept: Kept, submission: Submission) -> None:

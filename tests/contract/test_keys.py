@@ -1,6 +1,7 @@
 """API keys, in SQLite and in PostgreSQL."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from sqlalchemy import Engine, inspect, text
 from ops.clock import SystemClock
 from ops.database import open_database
 from schemas.errors import NotFound, Unavailable
-from schemas.keys import OWNER
+from schemas.keys import OWNER, USUAL, Limits, Scope, read_limits
 from stores import tables
-from stores.keys import Keys, owner_key
+from stores.keys import Grant, Keys, owner_key
 from tests.conftest import KEY
 
 
@@ -34,7 +35,7 @@ def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
     caller = keys.caller(key)
 
     assert caller is not None
-    assert ("bob", [(caller.id, "bob")]) == (caller.name, keys.listing())
+    assert (caller.name, keys.listing()) == ("bob", [caller])
     keys.revoke(caller.id)
     ticks.now += 1.0
     assert keys.caller(key) is None
@@ -47,6 +48,48 @@ def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
 def test_any_other_key_is_nobodys(engine: Engine, key: str) -> None:
     """Whatever its shape."""
     assert Keys(engine, SystemClock(), KEY).caller(key) is None
+
+
+def test_a_key_may_what_it_was_given(engine: Engine) -> None:
+    """Scopes, limits and a plan; what is left out is as usual, and all but what an admin may."""
+    keys = Keys(engine, SystemClock(), KEY)
+    limits = read_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
+    given = keys.caller(keys.create("bob", Grant(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
+    usual = keys.caller(keys.create("eve"))
+
+    assert given
+    assert (given.scopes, given.limits, given.plan) == ({Scope.READ}, limits, "pro")
+    assert usual
+    assert (usual.scopes, usual.limits, usual.plan) == (USUAL, Limits(), None)
+
+
+def test_a_key_is_changed_and_rotated_within_a_second(engine: Engine) -> None:
+    """What is not named stays; the old secret is nobody's."""
+    ticks = Ticks()
+    keys = Keys(engine, SystemClock(), KEY, ticks)
+    old = keys.create("bob", Grant(plan="pro"))
+    bob = keys.caller(old)
+    assert bob
+    keys.change(bob.id, Grant(limits=read_limits("daily=1")))
+    new = keys.rotate(bob.id)
+    ticks.now += 1.0
+
+    assert keys.caller(old) is None
+    assert keys.caller(new) == replace(bob, limits=Limits(daily=1))
+    keys.change(bob.id, Grant(plan=""))
+    ticks.now += 1.0
+    assert keys.caller(new) == replace(bob, limits=Limits(daily=1), plan=None)
+
+
+def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
+    """It cannot be rotated or changed back to life."""
+    keys = Keys(engine, SystemClock(), KEY)
+    keys.create("bob")
+    [bob] = keys.listing()
+    keys.revoke(bob.id)
+    for act in (keys.rotate, keys.revoke, lambda ident: keys.change(ident, Grant(name="eve"))):
+        with pytest.raises(NotFound):
+            act(bob.id)
 
 
 def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:

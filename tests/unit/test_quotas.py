@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stores.quotas import _resets
+from stores.windows import resets_at
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ def test_days_end_at_midnight_and_weeks_on_monday(now: str, day: str, week: str)
     def ms(text: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
-    assert {"DAILY": ms(day), "WEEKLY": ms(week)} == _resets(ms(now))
+    assert {"DAILY": ms(day), "WEEKLY": ms(week)} == resets_at(ms(now))

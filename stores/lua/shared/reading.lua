@@ -18,7 +18,8 @@
 -- dr:slots         jobs that the living workers can have in hand together
 -- dr:claim:TOKEN   job that a claim got, should its answer get lost
 -- dr:idem:OWNER:KEY   job of an idempotency key, and its body's digest
--- dr:usage:OWNER:DAY  pictures accepted that day
+-- dr:usage:OWNER:DAY, dr:usage:OWNER:WEEK  pictures accepted in that time, but for those that failed
+-- dr:most:OWNER    most jobs of the owner that may run at once, if there is a limit     dr:running:OWNER  set  those that run
 -- dr:counts        hash   SITE|STATE -> open jobs now
 -- dr:ended         hash   SITE|STATE|CODE -> jobs ended so far
 -- dr:histogram:NAME   hash   bucket -> observations, plus sum
@@ -40,12 +41,14 @@ local function ready_key(site, owner) return 'dr:ready:' .. site .. '|' .. owner
 
 local function sites() return redis.call('SMEMBERS', 'dr:sites') end
 
--- Which limit forbids one more job: 'full' (most open jobs), 'queued' (most open of the owner), 'daily' (most of the owner that
--- day), or nothing. Of the last two -1 means no limit.
-local function limit_reached(owner, most, most_owned, usage, most_daily)
-  if redis.call('ZCARD', 'dr:open') >= most then return 'full' end
+-- Which limit forbids one more job, or nothing. limits: most open jobs, most open of the owner, where the owner's pictures of
+-- the day are counted, most a day, where those of the week are, most a week; of the owner's, -1 means no limit.
+local function limit_reached(owner, limits)
+  local most_owned, most_daily, most_weekly = tonumber(limits[2]), tonumber(limits[4]), tonumber(limits[6])
+  if redis.call('ZCARD', 'dr:open') >= tonumber(limits[1]) then return 'full' end
   if most_owned >= 0 and redis.call('ZCARD', 'dr:open:' .. owner) >= most_owned then return 'queued' end
-  if most_daily >= 0 and (tonumber(redis.call('GET', usage)) or 0) >= most_daily then return 'daily' end
+  if most_weekly >= 0 and (tonumber(redis.call('GET', limits[5])) or 0) >= most_weekly then return 'weekly' end
+  if most_daily >= 0 and (tonumber(redis.call('GET', limits[3])) or 0) >= most_daily then return 'daily' end
 end
 
 -- Where a job stands among its owner's: by priority, then by age; one that was taken back stands before all.

@@ -106,6 +106,12 @@ local function withdraw(id)
   if redis.call('ZREM', ready_key(about[1], about[2]), id) == 1 then drop_turn(about[1], about[2]) end
 end
 
+-- How many more jobs of an owner may start now.
+local function room_of(owner)
+  local most = redis.call('GET', 'dr:most:' .. owner)
+  return most and math.max(0, tonumber(most) - redis.call('SCARD', 'dr:running:' .. owner)) or math.huge
+end
+
 -- Where the starts of a site on the day (UTC) of now are counted.
 local function day_key(site, now) return 'dr:started:' .. site .. ':' .. math.floor(now / 86400000) end
 
@@ -151,12 +157,14 @@ end
 local function forget_run(id)
   redis.call('ZREM', 'dr:leases', id)
   redis.call('ZREM', 'dr:leases:' .. get(id, 'site'), id)
+  redis.call('SREM', 'dr:running:' .. get(id, 'owner'), id)
   redis.call('HDEL', key(id, 'job'), 'leaseOwner', 'leaseUntil', 'claimToken')
 end
 
 local function lease(id, until_ms)
   redis.call('ZADD', 'dr:leases', until_ms, id)
   redis.call('ZADD', 'dr:leases:' .. get(id, 'site'), until_ms, id)
+  redis.call('SADD', 'dr:running:' .. get(id, 'owner'), id)
   set(id, 'leaseUntil', string.format('%.0f', until_ms))
 end
 
@@ -193,8 +201,9 @@ local function finish(id, now, state, ttl_s, kind, data, fields)
     code = get(id, 'errorCode')
     forget_pictures(id)
     redis.call('DEL', key(id, 'preview'))
-    local usage = get(id, 'usageKey')
-    if usage and (tonumber(redis.call('GET', usage)) or 0) > 0 then redis.call('DECR', usage) end
+    for _, usage in ipairs(redis.call('HMGET', key(id, 'job'), 'dayKey', 'weekKey')) do
+      if usage and (tonumber(redis.call('GET', usage)) or 0) > 0 then redis.call('DECR', usage) end
+    end
   end
   redis.call('HINCRBY', 'dr:ended', get(id, 'site') .. '|' .. state .. '|' .. code, 1)
   local started = tonumber(get(id, 'startedAt') or '')

@@ -1,0 +1,90 @@
+"""Owns how often one may ask: which policy a request falls under, whose count it is, and what is told of it.
+
+Called by ``api.auth`` once it knows who asks, and for requests without a key by ``api.requests``. A key's requests are
+counted by key, those of strangers by address.
+"""
+
+import ipaddress
+
+import structlog
+from flask import Response, g, request
+
+from api.context import stores
+from schemas.errors import LimitReached, Unavailable
+from schemas.keys import Caller
+from schemas.rates import Rate, Window
+
+SUBMIT, ANYTHING, STATUS, ADDRESS = "submit", "requests", "status", "address"
+# Asked for many times a second by patient clients: generous, and counted by each process for itself.
+STATUS_ENDPOINTS = frozenset({"weights.read_health", "weights.status", "jobs.read", "pictures.picture"})
+NETWORK_OF_A_HOME = 64
+
+log = structlog.get_logger(__name__)
+
+
+def count_caller(caller: Caller, *, submits: bool) -> None:
+    """Count a request with a key.
+
+    Raises:
+        LimitReached: it is one too many.
+    """
+    usual = stores().rates.usual
+    if request.endpoint in STATUS_ENDPOINTS:
+        _count(STATUS, usual.status, caller.id)
+    elif submits:
+        _count(SUBMIT, caller.limits.rate or usual.submit, caller.id)
+    else:
+        _count(ANYTHING, usual.anything, caller.id)
+
+
+def count_stranger() -> None:
+    """Count a request without a key, or with one that is nobody's.
+
+    Raises:
+        LimitReached: it is one too many.
+    """
+    usual = stores().rates.usual
+    if request.endpoint in STATUS_ENDPOINTS:
+        _count(STATUS, usual.status, _address())
+    else:
+        _count(ADDRESS, usual.address, _address())
+
+
+def _count(policy: str, rate: Rate, who: str) -> None:
+    if rate.unlimited:
+        return
+    rates = stores().rates
+    try:
+        window = (rates.take_here if policy == STATUS else rates.take)(policy, rate, who)
+    except Unavailable:
+        # What needs Redis says so itself; what does not need it must not fail for want of a count.
+        log.warning("limits.not_counted", policy=policy)
+        return
+    g.window = window
+    if window.exceeded:
+        words = f"Too many requests: at most {rate} here. Try again in {window.reset_s} s."
+        raise LimitReached(words, retry_after_s=window.reset_s, policy=policy)
+
+
+def tell(response: Response) -> Response:
+    """``response``, with what is left: in the header fields of the IETF's draft, and in those that came before them."""
+    window: Window | None = g.get("window")
+    if window is not None:
+        remaining, add = max(0, window.remaining), response.headers.add
+        add("RateLimit-Policy", f'"{window.policy}";q={window.rate.most};w={window.rate.window_s}')
+        add("RateLimit", f'"{window.policy}";r={remaining};t={window.reset_s}')
+        add("X-RateLimit-Limit", str(window.rate.most))
+        add("X-RateLimit-Remaining", str(remaining))
+        add("X-RateLimit-Reset", str(window.reset_at))
+    return response
+
+
+def _address() -> str:
+    """Where a stranger comes from: of IPv6 addresses the network, since every home has very many."""
+    try:
+        known = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if known.version == 6 and known.ipv4_mapped is None:
+        return str(ipaddress.ip_network((known, NETWORK_OF_A_HOME), strict=False))
+    return str(known)
