@@ -11,6 +11,7 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
+    clients,
     deliveries,
     docs,
     errors,
@@ -86,6 +87,6 @@ def create_app(stores: Stores) -> Flask:
     for part in (weights, pictures, jobs, streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
     surface.register_blueprint(webhooks.public)
-    for page in (home, docs, studio, sockets):
+    for page in (home, docs, studio, sockets, clients):
         app.register_blueprint(page.blueprint)
     return app

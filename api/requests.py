@@ -15,7 +15,7 @@ REQUEST_ID = re.compile(r"^[\w.-]{1,64}$", re.ASCII)
 # Clients ask for these many times a second; their figures are in the metrics.
 QUIET = frozenset({"weights.read_health", "weights.status", "pictures.picture", "metrics.metrics"})
 # Where nobody needs a key.
-OPEN = frozenset({"pictures", "home", "docs", "studio", "sockets", "webhook_keys"})
+OPEN = frozenset({"pictures", "home", "docs", "studio", "sockets", "webhook_keys", "clients"})
 HEADERS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 log = structlog.get_logger(__name__)

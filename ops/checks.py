@@ -62,7 +62,7 @@ def lock(upgrade: bool) -> None:
         "--quiet",
     ]
     options += ["--no-annotate"] + (["--upgrade"] if upgrade else [])
-    compile_lock = [LOCK_TOOL, "pip", "compile", "pyproject.toml", *options]
+    compile_lock = [LOCK_TOOL, "pip", "compile", "pyproject.toml", "--extra", "server", *options]
     _all(
         ("runtime lock", [*compile_lock, "-o", "requirements.txt"]),
         ("development lock", [*compile_lock, "--group", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"]),

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ops.client import Darkroom, DarkroomError, Event, Job
 from ops.running import read_note
 from ops.settings import Settings, SettingsError, load_settings
-from ops.target import WAIT_S, Target, find_target, read_answer
+from ops.target import Target, find_target
 from stores.keys import owner_key
 
 START_TIMEOUT_S = 180
@@ -46,21 +46,22 @@ BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
 @click.option("--open", "show", is_flag=True, help="Show the picture when it is done.")
 def generate(prompt: str, output: Path | None, url: str | None, key: str | None, show: bool, **fields: Any) -> None:
     """Paint one picture from PROMPT and write it to a file."""
-    body = {"prompt": prompt} | _fields(**fields)
+    wanted = _fields(**fields)
     path = output or Path(f"{_slug(prompt)}.png")
     if path.suffix and path.suffix.lower() not in BY_SUFFIX:
         raise click.UsageError(f"-o {path}: pictures are written as {', '.join(BY_SUFFIX)}.")
     if not path.parent.is_dir():
         raise click.UsageError(f"There is no folder {str(path.parent)!r} to write to.")
     try:
-        with _target(url, key) as target, target.client() as client:
-            job = _watch(client, _submit(client, body))
-            if job["status"] == "FAILED":
-                raise click.ClickException(f"{job['error']['message']} ({job['error']['code']}) {job['error']['hint']}")
-            _write(path, _fetch(client, job, path))
-            further = _write_further(client, job, path)
-    except httpx.HTTPError as error:
-        raise click.ClickException(f"Darkroom does not answer: {error}") from error
+        with _target(url, key) as target, Darkroom(target.url, target.key) as darkroom:
+            job = _watch(darkroom, darkroom.submit(prompt, **wanted))
+            if job.status == "FAILED":
+                about = job.raw["error"]
+                raise click.ClickException(f"{about['message']} ({about['code']}) {about['hint']}")
+            _write(path, _fetch(darkroom, job, path))
+            further = _write_further(darkroom, job, path)
+    except DarkroomError as error:
+        raise click.ClickException(" ".join([str(error), *error.problems])) from error
     for written in (path, *further):
         click.echo(str(written))
     if show:
@@ -120,59 +121,48 @@ def _address(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> st
     raise click.ClickException(last[0] if last else "Darkroom did not start.")
 
 
-def _submit(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
-    return read_answer(client.post("/api/v1/jobs", json=body))
-
-
-def _watch(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+def _watch(darkroom: Darkroom, job: Job) -> Job:
     columns = (
-        TextColumn("{task.fields[state]:9}"),
+        TextColumn("{task.fields[state]:11}"),
         BarColumn(),
         TextColumn("{task.fields[detail]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=100, state=job["status"], detail="")
+        waiting = f"position {job.position} in the queue" if job.position else ""
+        bar = progress.add_task("", total=100, state=job.status.lower(), detail=waiting)
         try:
-            while job["status"] not in ("COMPLETED", "FAILED"):
-                _show(progress, bar, job)
-                job = read_answer(client.get(f"/api/v1/jobs/{job['id']}", params={"wait": WAIT_S, "since": job["seq"]}))
+            for event in darkroom.events(job.id):
+                _show(progress, bar, event)
         except KeyboardInterrupt:
-            client.delete(f"/api/v1/jobs/{job['id']}")
+            darkroom.cancel(job.id)
             raise
-        _show(progress, bar, job)
-    return job
+    return darkroom.job(job.id)
 
 
-def _show(progress: Progress, bar: TaskID, job: dict[str, Any]) -> None:
-    so_far = job["progress"] or {}
-    detail = f"step {so_far['step']}/{so_far['steps']}" if so_far.get("steps") else ""
-    if job["position"]:
-        detail = f"position {job['position']} in the queue"
-    done = 100 if job["status"] == "COMPLETED" else so_far.get("percentage", 0)
-    progress.update(bar, completed=done, state=job["status"], detail=detail)
+def _show(progress: Progress, bar: TaskID, event: Event) -> None:
+    if event.type in ("queued", "preview"):
+        return
+    so_far = event.data
+    detail = f"step {so_far['currentStep'] + 1}/{so_far['totalSteps']}" if so_far.get("totalSteps") else ""
+    done = 100 if event.type == "completed" else so_far.get("percentage", 0)
+    progress.update(bar, completed=done, state=event.type.replace("_", " "), detail=detail)
 
 
-def _fetch(client: httpx.Client, job: dict[str, Any], path: Path) -> bytes:
+def _fetch(darkroom: Darkroom, job: Job, path: Path) -> bytes:
     """The original bytes, or a conversion if the file's name asks for another format."""
     form = BY_SUFFIX.get(path.suffix.lower())
-    same = form is None or job["result"]["type"] == f"image/{'jpeg' if form == 'jpg' else form}"
-    answer = client.get(f"/api/v1/jobs/{job['id']}/result" if same else f"/{job['id']}.{form}")
-    if answer.is_error:
-        read_answer(answer)
-    return answer.content
+    same = form is None or job.pictures[0].type == f"image/{'jpeg' if form == 'jpg' else form}"
+    return darkroom.download(job.id, form=None if same else form)
 
 
-def _write_further(client: httpx.Client, job: dict[str, Any], path: Path) -> list[Path]:
+def _write_further(darkroom: Darkroom, job: Job, path: Path) -> list[Path]:
     """The pictures after the first, as the site made them, beside it with their numbers."""
     written = []
-    for number, result in enumerate(job["results"][1:], 2):
-        suffix = "." + result["type"].removeprefix("image/").replace("jpeg", "jpg")
+    for number, picture in enumerate(job.pictures[1:], 2):
+        suffix = "." + picture.type.removeprefix("image/").replace("jpeg", "jpg")
         one = path.with_name(f"{path.stem}-{number}{suffix}")
-        answer = client.get(f"/api/v1/jobs/{job['id']}/results/{number}")
-        if answer.is_error:
-            read_answer(answer)
-        _write(one, answer.content)
+        _write(one, darkroom.download(job.id, number))
         written.append(one)
     return written
 

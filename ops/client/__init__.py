@@ -1,0 +1,24 @@
+"""The Python client of Darkroom, installed as ``darkroom_client``.
+
+``./darkroom generate`` is made with it. It needs nothing else of this project: ``pip install "darkroom[client]"``.
+
+>>> from darkroom_client import Darkroom
+>>> with Darkroom("http://127.0.0.1:3000", key) as darkroom:
+...     picture = darkroom.generate("a lighthouse at dusk")
+"""
+
+from .answers import DarkroomError, Event, Job, JobFailedError, Picture
+from .asynchronous import AsyncDarkroom
+from .synchronous import Darkroom
+from .webhooks import verify_webhook
+
+__all__ = [
+    "AsyncDarkroom",
+    "Darkroom",
+    "DarkroomError",
+    "Event",
+    "Job",
+    "JobFailedError",
+    "Picture",
+    "verify_webhook",
+]

@@ -1,0 +1,22 @@
+"""Owns the checking of what webhooks bring."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from .answers import DarkroomError
+
+
+def verify_webhook(secret: str, headers: Mapping[str, str], body: bytes | str) -> dict[str, Any]:
+    """What a delivery says, if it is genuine and no older than five minutes; ``body`` as it came, not parsed.
+
+    Raises:
+        DarkroomError: it is not; answer 400 and forget it.
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    try:
+        said: dict[str, Any] = Webhook(secret).verify(body, known)
+    except (WebhookVerificationError, ValueError) as error:
+        raise DarkroomError(f"This delivery is not genuine: {error}") from error
+    return said
