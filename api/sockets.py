@@ -17,7 +17,7 @@ from flask import Blueprint, request
 
 from api.context import stores
 from api.websocket import NORMAL, TRY_LATER, GoneError, SlowReaderError, Upgraded, WebSocket
-from schemas.errors import Gone, NotFound, Unauthorized, Unavailable
+from schemas.errors import Forbidden, Gone, NotFound, Unauthorized, Unavailable
 from schemas.event_views import picture_link, progress_message
 from schemas.generaitiv import job_id_of
 from schemas.jobs import Job, Progress
@@ -29,7 +29,8 @@ PING_INTERVAL_S = 25.0
 # For how long a look of somebody else at the same job is believed.
 BELIEVED_S = 5.0
 MOST_OF_ONE_PASS = 8
-FAULT, RESTARTING, UNAUTHORIZED, NO_SUCH_JOB = 1011, 1012, 4401, 4404
+FAULT, RESTARTING, NO_SUCH_JOB = 1011, 1012, 4404
+CLOSED_WITH: dict[type[Exception], int] = {Unauthorized: 4401, Forbidden: 4403}
 BYTES = "binary"
 
 blueprint = Blueprint("sockets", __name__)
@@ -62,15 +63,22 @@ for path in PATHS:
 
 def _serve(stores: Stores, socket: WebSocket, asked: Mapping[str, str]) -> None:
     try:
+        _check_origin(stores)
         job_id = job_id_of(asked.get("id", ""))
         with _counted(stores.passes.check(asked.get("jwt", ""), job_id)):
             _tell(stores, socket, job_id, asked.get("previews", ""))
     except Unavailable as error:
         # Not an ERROR, for that would be the job's end.
         socket.close(TRY_LATER, error.code)
-    except (Unauthorized, NotFound, Gone) as error:
+    except (Unauthorized, Forbidden, NotFound, Gone) as error:
         socket.text(_error(error.message, error.code))
-        socket.close(UNAUTHORIZED if isinstance(error, Unauthorized) else NO_SUCH_JOB, error.code)
+        socket.close(CLOSED_WITH.get(type(error), NO_SUCH_JOB), error.code)
+
+
+def _check_origin(stores: Stores) -> None:
+    origin, allowed = request.headers.get("Origin"), stores.settings.socket_origins
+    if origin and allowed and origin not in allowed:
+        raise Forbidden("Pages of this origin may not listen here.")
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class Settings:
     browser_max_memory_mb: int
     web_concurrency: int
     cors_origins: tuple[str, ...]
+    socket_origins: tuple[str, ...]
     allow_anonymous_workloads: bool
     egress_allow: tuple[str, ...]
     egress_allow_private: bool
@@ -120,6 +121,7 @@ def _read(env: Env) -> Settings:
         browser_max_memory_mb=_positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
         web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
         cors_origins=_words(env, "CORS_ORIGINS"),
+        socket_origins=_words(env, "SOCKET_ORIGINS"),
         allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
         egress_allow=_words(env, "EGRESS_ALLOW"),
         egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,10 +17,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
+from ops.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.generaitiv import workload_id
 from tests.conftest import DEADLINE_S, answers_http, eventually, free_port
-from tests.integration.conftest import Front, Painter, environment_of
+from tests.integration.conftest import Front, Painter, close_front, environment_of, listening, open_front
 from tests.integration.streaming import stream
 
 
@@ -240,3 +242,21 @@ def test_a_reader_that_is_too_slow_is_let_go(
             client.receive_data(data)
     client.receive_eof()
     assert client.close_code == 1013
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"), [("https://here.example", 1000), ("https://evil.example", 4403), (None, 1000)]
+)
+def test_only_pages_of_the_origins_named_may_listen(settings: Settings, origin: str | None, code: int) -> None:
+    """Programs say no origin; they may."""
+    front = open_front(replace(settings, socket_origins=("https://here.example",)))
+    painter = Painter(front)
+    painter.start()
+    painter.fail()
+    with listening(front.client.application) as address:
+        query = f"id={painter.ident}&jwt={front.stores.passes.issue(painter.ident)}"
+        url = f"ws://{urlsplit(address).netloc}/ws?{query}"
+        with connect(url, open_timeout=DEADLINE_S, proxy=None, origin=origin) as client:
+            assert heard(client)["type"] == "ERROR"
+            assert end_of(client) == code
+    close_front(front)

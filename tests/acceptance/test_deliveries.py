@@ -1,0 +1,94 @@
+"""Couriers that die at the worst moments, and the deliveries that they had in hand."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ops.stack import Stack, kill_tree
+from schemas.keys import OWNER
+from schemas.webhooks import DeliveryState
+from stores.outbox import OUTBOX
+from tests.acceptance.dying import Trap, darkroom, ended, mended, submit
+from tests.conftest import eventually
+from tests.integration.receiver import Answer, Received, Receiver, receiving
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    """A whole Darkroom that may call this machine."""
+    with darkroom("worker", EGRESS_ALLOW="127.0.0.0/8") as running:
+        yield running
+
+
+@pytest.fixture
+def receiver(running: Stack) -> Iterator[Receiver]:
+    """A receiver with a webhook of its own."""
+    with receiving() as receiver:
+        webhook = running.stores.webhooks.create(OWNER, receiver.url(), {})
+        yield receiver
+        running.stores.webhooks.remove(OWNER, webhook.id)
+
+
+def ids_of(receiver: Receiver, job_id: str) -> set[str]:
+    """Under which ids the end of a job has come."""
+    return {call.headers["webhook-id"] for call in receiver.calls if call.json["data"]["jobId"] == job_id}
+
+
+def assert_told_once(running: Stack, receiver: Receiver, job_id: str) -> None:
+    """It has come, under one id, and is known to have come."""
+    mended(running, lambda: ids_of(receiver, job_id))
+
+    def all_delivered() -> list[Any]:
+        found = running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0]
+        return found if all(one.state is DeliveryState.DELIVERED for one in found) else []
+
+    [delivery] = mended(running, all_delivered)
+    assert ids_of(receiver, job_id) == {delivery.id}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("words", [b"XRANGE", b"XDEL"], ids=["before it is written", "after it is written"])
+def test_a_courier_killed_at_the_outbox_loses_and_doubles_nothing(
+    running: Stack, receiver: Receiver, words: bytes
+) -> None:
+    """The event is in Redis until its deliveries are in SQL; written twice they are the same."""
+    trap = Trap(running, "courier", words, when=lambda: True)
+    assert running.relay
+    inner = running.relay.look
+    running.relay.look = lambda data: OUTBOX.encode() in data and inner(data)
+    job_id, _ = submit(running)
+    mended(running, lambda: trap.sprung)
+    ended(running, job_id)
+    assert_told_once(running, receiver, job_id)
+    running.relay.look = lambda _data: False
+
+
+@pytest.mark.timeout(240)
+def test_a_courier_killed_while_it_delivers_leaves_it_to_the_next(running: Stack, receiver: Receiver) -> None:
+    """Once its lease is over (here it is ended by hand); the receiver hears the same id again."""
+
+    def kill_the_first(_call: Received) -> Answer:
+        if len(receiver.calls) == 1:
+            kill_tree(running.supervisor.pid("courier"))
+        return Answer()
+
+    receiver.answer = kill_the_first
+    job_id, _ = submit(running)
+    mended(running, lambda: receiver.calls)
+    held = running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0]
+    assert [one.state for one in held] == [DeliveryState.PENDING]
+    running.stores.deliveries.release(held)
+    mended(running, lambda: len(receiver.calls) >= 2)
+    assert_told_once(running, receiver, job_id)
+
+
+@pytest.mark.timeout(240)
+def test_without_a_courier_the_clock_writes_it(running: Stack, receiver: Receiver) -> None:
+    """And the next courier delivers it."""
+    kill_tree(running.supervisor.pid("courier"))
+    job_id, _ = submit(running)
+    eventually(lambda: running.stores.jobs.get(job_id).state.final)
+    eventually(lambda: running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0])
+    assert receiver.calls == []
+    assert_told_once(running, receiver, job_id)
