@@ -43,8 +43,9 @@ def require_key() -> None:
         count_stranger()
         raise Unauthorized
     g.caller = caller
-    scope = _scope()
-    count_caller(caller, submits=getattr(_view(), "submits", False))
+    view = current_app.view_functions.get(request.endpoint or "")
+    count_caller(caller, submits=hasattr(view, "submits"))
+    scope = getattr(view, "scope", Scope.READ if request.method in READING else Scope.GENERATE)
     if not caller.may(scope):
         raise Forbidden(f"This key may not do that: it lacks the scope {scope!r}.")
 
@@ -69,16 +70,6 @@ def submits(view: View) -> View:
     """A view that submits jobs: it needs the scope for that, and has a count of its own."""
     view.submits = True  # type: ignore[attr-defined] # as above
     return needs(Scope.GENERATE)(view)
-
-
-def _scope() -> Scope:
-    usual = Scope.READ if request.method in READING else Scope.GENERATE
-    scope: Scope = getattr(_view(), "scope", usual)
-    return scope
-
-
-def _view() -> Any:
-    return current_app.view_functions.get(request.endpoint or "")
 
 
 def _key() -> str:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
+from api.limits import count_stranger
+
 CLIENT = Path(__file__).parent / "static" / "client.js"
 
 blueprint = Blueprint("clients", __name__)
+blueprint.before_request(count_stranger)
 
 
 @blueprint.route("/client.js")

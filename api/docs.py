@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template
 from markupsafe import Markup, escape
 
+from api.limits import count_stranger
 from schemas.errors import every_error
 from schemas.pages import CONTENT_SECURITY_POLICY
 
@@ -25,6 +26,7 @@ SPEC_OPTIONS: dict[str, Any] = {
 }
 
 blueprint = Blueprint("docs", __name__, static_folder="static", static_url_path="/docs/static")
+blueprint.before_request(count_stranger)
 
 
 @blueprint.route("/docs")

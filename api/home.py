@@ -3,9 +3,11 @@
 from flask import Blueprint, Response, jsonify
 
 from api.context import stores
+from api.limits import count_stranger
 from ops.version import VERSION
 
 blueprint = Blueprint("home", __name__)
+blueprint.before_request(count_stranger)
 
 
 @blueprint.route("/")

@@ -1,6 +1,6 @@
 """Owns how often one may ask: which policy a request falls under, whose count it is, and what is told of it.
 
-Called by ``api.auth`` once it knows who asks, and for requests without a key by ``api.requests``. A key's requests are
+Called by ``api.auth`` once it knows who asks, and put before whatever needs no key. A key's requests are
 counted by key, those of strangers by address.
 """
 
@@ -13,6 +13,7 @@ from api.context import stores
 from schemas.errors import LimitReached, Unavailable
 from schemas.keys import Caller
 from schemas.rates import Rate, Window
+from stores.rates import Rates
 
 SUBMIT, ANYTHING, STATUS, ADDRESS = "submit", "requests", "status", "address"
 # Asked for many times a second by patient clients: generous, and counted by each process for itself.
@@ -28,13 +29,13 @@ def count_caller(caller: Caller, *, submits: bool) -> None:
     Raises:
         LimitReached: it is one too many.
     """
-    usual = stores().rates.usual
+    rates = stores().rates
     if request.endpoint in STATUS_ENDPOINTS:
-        _count(STATUS, usual.status, caller.id)
+        _count(rates, STATUS, rates.usual.status, caller.id)
     elif submits:
-        _count(SUBMIT, caller.limits.rate or usual.submit, caller.id)
+        _count(rates, SUBMIT, caller.limits.rate or rates.usual.submit, caller.id)
     else:
-        _count(ANYTHING, usual.anything, caller.id)
+        _count(rates, ANYTHING, rates.usual.anything, caller.id)
 
 
 def count_stranger() -> None:
@@ -43,17 +44,16 @@ def count_stranger() -> None:
     Raises:
         LimitReached: it is one too many.
     """
-    usual = stores().rates.usual
+    rates = stores().rates
     if request.endpoint in STATUS_ENDPOINTS:
-        _count(STATUS, usual.status, _address())
+        _count(rates, STATUS, rates.usual.status, _address())
     else:
-        _count(ADDRESS, usual.address, _address())
+        _count(rates, ADDRESS, rates.usual.address, _address())
 
 
-def _count(policy: str, rate: Rate, who: str) -> None:
+def _count(rates: Rates, policy: str, rate: Rate, who: str) -> None:
     if rate.unlimited:
         return
-    rates = stores().rates
     try:
         window = (rates.take_here if policy == STATUS else rates.take)(policy, rate, who)
     except Unavailable:

@@ -4,6 +4,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.context import stores
+from api.limits import count_stranger
 from schemas.errors import Gone, NotFound, ServiceError, Unavailable
 from schemas.jobs import PICTURE_FORMATS, Job
 from schemas.lifecycle import JobState
@@ -13,6 +14,7 @@ CONVERSION_PATIENCE_S = 5.0
 PREVIEW_RETRY_S = 1
 
 blueprint = Blueprint("pictures", __name__, description="Pictures; their ids are secret enough to need no key.")
+blueprint.before_request(count_stranger)
 
 
 @blueprint.route("/<job_id:job_id>.<any(jpg, png, webp):form>")

@@ -8,14 +8,12 @@ import structlog
 from flask import Flask, Response, g, request
 from structlog.contextvars import bind_contextvars
 
-from api.limits import count_stranger, tell
+from api.limits import tell
 from api.metrics import observe_request
 
 REQUEST_ID = re.compile(r"^[\w.-]{1,64}$", re.ASCII)
 # Clients ask for these many times a second; their figures are in the metrics.
 QUIET = frozenset({"weights.read_health", "weights.status", "pictures.picture", "metrics.metrics"})
-# Where nobody needs a key.
-OPEN = frozenset({"pictures", "home", "docs", "studio", "sockets", "webhook_keys", "clients"})
 HEADERS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 log = structlog.get_logger(__name__)
@@ -24,7 +22,6 @@ log = structlog.get_logger(__name__)
 def watch_requests(app: Flask) -> None:
     """Put the hooks in place."""
     app.before_request(_begin)
-    app.before_request(_count)
     app.after_request(_end)
 
 
@@ -33,12 +30,6 @@ def _begin() -> None:
     g.request_id = given if REQUEST_ID.match(given) else secrets.token_hex(8)
     g.began = time.perf_counter()
     bind_contextvars(request_id=g.request_id)
-
-
-def _count() -> None:
-    """Count what needs no key; what needs one is counted when it is known whose it is."""
-    if request.blueprint in OPEN:
-        count_stranger()
 
 
 def _end(response: Response) -> Response:

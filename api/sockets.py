@@ -16,6 +16,7 @@ import structlog
 from flask import Blueprint, request
 
 from api.context import stores
+from api.limits import count_stranger
 from api.websocket import NORMAL, TRY_LATER, GoneError, SlowReaderError, Upgraded, WebSocket
 from schemas.errors import Forbidden, Gone, NotFound, Unauthorized, Unavailable
 from schemas.event_views import picture_link, progress_message
@@ -34,6 +35,7 @@ CLOSED_WITH: dict[type[Exception], int] = {Unauthorized: 4401, Forbidden: 4403}
 BYTES = "binary"
 
 blueprint = Blueprint("sockets", __name__)
+blueprint.before_request(count_stranger)
 log = structlog.get_logger(__name__)
 _open: Counter[str] = Counter()
 _counting = threading.Lock()

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, redirect, send_file
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
+from api.limits import count_stranger
 from ops.settings import SHIPPED_RECIPES
 from schemas.pages import CONTENT_SECURITY_POLICY
 from stores.bundles import content_type, file_of
@@ -13,6 +14,7 @@ from stores.bundles import content_type, file_of
 STUDIO: Path = SHIPPED_RECIPES / "studio"
 
 blueprint = Blueprint("studio", __name__)
+blueprint.before_request(count_stranger)
 
 
 @blueprint.route("/studio", strict_slashes=True)

@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 
 from api.auth import require_key
 from api.context import caller, stores
+from api.limits import count_stranger
 from api.targets import require_callable
 from schemas.event_views import notice
 from schemas.webhooks import (
@@ -27,6 +28,7 @@ NO_MORE = "The webhook was {}."
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1/webhooks", description="Events, sent to you.")
 blueprint.before_request(require_key)
 public = Blueprint("webhook_keys", __name__, description="What checks webhooks.")
+public.before_request(count_stranger)
 
 
 @blueprint.route("", methods=["POST"])
