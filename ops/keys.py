@@ -3,6 +3,7 @@
 Called through ``ops.cli``; the keys themselves are in ``stores.keys``.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,8 +22,10 @@ from stores.keys import Grant, Keys, owner_key
 
 LONGEST_NAME = 100
 LONGEST_PLAN = 40
+WIDTH = 300
 
-console = Console(highlight=False, soft_wrap=True)
+# Whole, for programs that read it; as wide as the terminal for people.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 @click.group()

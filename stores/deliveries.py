@@ -84,9 +84,11 @@ class Deliveries:
         )
         # PostgreSQL lets several couriers choose at once; SQLite has one writer at a time and knows no such words.
         chosen = select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(most)
+        # Chosen once, and before anything changes: PostgreSQL might else choose anew for each row.
+        locked = chosen.with_for_update(skip_locked=True).cte("chosen")
         taken = (
             update(deliveries)
-            .where(deliveries.c.id.in_(chosen.with_for_update(skip_locked=True).scalar_subquery()))
+            .where(deliveries.c.id.in_(select(locked.c.id)))
             .values(next_at=now + LEASE_MS)
             .returning(*_HELD)
         )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from redis import Redis
 from sqlalchemy import Engine, delete, func, insert, select, update
 
@@ -108,9 +108,10 @@ class Webhooks:
 
     def rotate(self, owner: str, webhook_id: str) -> Subscription:
         """The webhook with a new secret; the old one signs along for a day. Raises NotFound."""
-        old = self.get(owner, webhook_id).secrets[0]
-        until = self._clock.now_ms() + OLD_SECRET_SIGNS_MS
-        values = {"secret": self._hide(new_secret()), "old_secret": self._hide(old), "old_secret_until": until}
+        values: dict[str, Any] = {"secret": self._hide(new_secret())}
+        if known := self.get(owner, webhook_id).secrets:
+            until = self._clock.now_ms() + OLD_SECRET_SIGNS_MS
+            values |= {"old_secret": self._hide(known[0]), "old_secret_until": until}
         return self._update(owner, webhook_id, values)
 
     def disable(self, owner: str, webhook_id: str, because: str) -> Subscription:
@@ -173,9 +174,9 @@ class Webhooks:
         return row
 
     def _read(self, row: Any) -> Subscription:
-        known = [self._show(row.secret)]
+        hidden = [row.secret]
         if row.old_secret and row.old_secret_until > self._clock.now_ms():
-            known.append(self._show(row.old_secret))
+            hidden.append(row.old_secret)
         return Subscription(
             id=row.id,
             owner=row.owner,
@@ -183,7 +184,7 @@ class Webhooks:
             types=tuple(row.types.split()),
             description=row.description,
             created_at=row.created_at,
-            secrets=tuple(known),
+            secrets=tuple(secret for one in hidden if (secret := self._show(one))),
             disabled_at=row.disabled_at,
             disabled_because=row.disabled_because,
             failing_since=row.failing_since,
@@ -192,8 +193,12 @@ class Webhooks:
     def _hide(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()
 
-    def _show(self, hidden: str) -> str:
-        return self._fernet.decrypt(hidden).decode()
+    def _show(self, hidden: str) -> str | None:
+        try:
+            return self._fernet.decrypt(hidden).decode()
+        except InvalidToken:
+            # Another SESSION_KEY encrypted it: nobody can know it any more, and rotating makes a new one.
+            return None
 
 
 def _between(types: Iterable[str]) -> list[str]:

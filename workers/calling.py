@@ -29,7 +29,12 @@ IDLE_S = 5.0
 RESOLVERS = 64
 AT_ONCE_S = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_S, sock_connect=CONNECT_S)
-HEADERS = {"Content-Type": "application/json", "User-Agent": f"Darkroom/{VERSION} (webhooks)"}
+# An answer is not unpacked: it might be a bomb.
+HEADERS = {
+    "Content-Type": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"Darkroom/{VERSION} (webhooks)",
+}
 # What another attempt at once may mend: a receiver that is just being restarted, a kept connection that it has closed.
 FLEETING = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
 
@@ -148,4 +153,5 @@ def _failed(error: Exception) -> Outcome:
         return Outcome(error=f"It did not answer within {TOTAL_S:g} s ({CONNECT_S:g} s for the connection).")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Outcome(error="Its host does not resolve.")
-    return Outcome(error=f"The call failed: {error or type(error).__name__}"[:300])
+    words = f"The call failed: {error or type(error).__name__}"[:300]
+    return Outcome(error=words.replace("\x00", "\ufffd"))

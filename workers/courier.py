@@ -136,7 +136,12 @@ class Courier:
         delivery = load.delivery
         body = delivery.body.encode()
         headers = self._signer.headers(delivery.id, at // 1000, body, load.secrets)
-        outcome = await caller.post(delivery.url, headers, body)
+        try:
+            outcome = await caller.post(delivery.url, headers, body)
+        except Exception:
+            # One delivery that nobody has thought of must not end those of everybody else.
+            log.exception("delivery.fault", delivery=delivery.id)
+            outcome = Outcome(error="Something went wrong inside Darkroom; its log has the details.")
         duration_ms = round((time.monotonic() - began) * 1000)
         attempt = Attempt(at, duration_ms, outcome.status, outcome.error, outcome.excerpt)
         self._tried.append(Tried(load, attempt, outcome))

@@ -59,6 +59,14 @@ def test_secrets_are_not_readable_in_the_database(webhooks: Webhooks, engine: En
     assert secret.removeprefix("whsec_") not in str(row)
 
 
+def test_a_secret_that_nobody_can_decrypt_is_rotated(engine: Engine, redis: Redis, clock: FakeClock) -> None:
+    """Another SESSION_KEY encrypted it; the public signature goes on meanwhile."""
+    before, after = (Webhooks(engine, redis, clock, Fernet.generate_key().decode()) for _ in range(2))
+    made = before.create("bob", URL, {})
+    assert after.get("bob", made.id).secrets == ()
+    assert len(after.rotate("bob", made.id).secrets) == 1
+
+
 def test_an_old_secret_signs_along_for_a_day(webhooks: Webhooks, clock: FakeClock) -> None:
     """Long enough to tell the receiver the new one."""
     made = webhooks.create("bob", URL, {})
