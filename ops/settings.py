@@ -3,6 +3,7 @@
 Called by every entry point; the values travel from there as one ``Settings``.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ class Settings:
     site: str
     site_urls: Mapping[str, str] = field(repr=False)
     recipes_dir: Path | None
+    models_dir: tuple[Path, ...]
     worker_concurrency: int
     max_queue_size: int
     result_ttl_s: int
@@ -107,6 +109,7 @@ def _read(env: Env) -> Settings:
         site=env.str("SITE", "studio"),
         site_urls=_site_urls(),
         recipes_dir=_folder(env, "RECIPES_DIR"),
+        models_dir=_folders(env, "MODELS_DIR"),
         worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
         max_queue_size=_positive(env, "MAX_QUEUE_SIZE", 1000),
         result_ttl_s=_positive(env, "RESULT_TTL_S", 600),
@@ -245,8 +248,20 @@ def _database_url(env: Env, data_dir: Path) -> str:
 
 def _folder(env: Env, name: str) -> Path | None:
     text = env.str(name, "")
-    if not text:
-        return None
+    return _existing(name, text) if text else None
+
+
+def _folders(env: Env, name: str) -> tuple[Path, ...]:
+    """Several folders, with ``:`` between them; none of them inside another."""
+    paths = tuple(_existing(name, text) for text in env.str(name, "").split(os.pathsep) if text)
+    resolved = [path.resolve() for path in paths]
+    for inner, outer in itertools.permutations(resolved, 2):
+        if inner.is_relative_to(outer):
+            raise SettingsError(f"{name}: {str(inner)!r} is inside {str(outer)!r}; name the outer one alone.")
+    return paths
+
+
+def _existing(name: str, text: str) -> Path:
     path = Path(text).expanduser().absolute()
     if not path.is_dir():
         raise SettingsError(f"{name}: {text!r} is not a folder.")

@@ -184,6 +184,8 @@ def _environment(settings: Settings, redis_url: str, browser: str | None) -> dic
     }
     if settings.recipes_dir:
         ours["RECIPES_DIR"] = str(settings.recipes_dir)
+    if settings.models_dir:
+        ours["MODELS_DIR"] = os.pathsep.join(map(str, settings.models_dir))
     return {**os.environ, **ours}
 
 

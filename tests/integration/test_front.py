@@ -162,7 +162,9 @@ def test_the_description_is_complete(front: Front) -> None:
 
     assert spec["openapi"].startswith("3.1")
     assert {"/health", "/generateImage", "/status/{image_id}", "/search-loras", "/quota"} <= set(spec["paths"])
-    undocumented = {"/", "/docs", "/openapi.json", "/client.js"} | {rule for rule in rules if rule.startswith(("/studio", "/docs/"))}
+    undocumented = {"/", "/docs", "/openapi.json", "/client.js"} | {
+        rule for rule in rules if rule.startswith(("/studio", "/docs/"))
+    }
     assert len(rules - undocumented) == len(spec["paths"])
     text = page.get_data(as_text=True)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]

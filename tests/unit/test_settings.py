@@ -21,6 +21,8 @@ from ops.settings import UNLIMITED, SettingsError, load_settings, second_databas
         ("JOB_DEADLINE_S", "1.5"),
         ("API_KEY", "short"),
         ("RECIPES_DIR", "/does/not/exist"),
+        ("MODELS_DIR", "/usr:/does/not/exist"),
+        ("MODELS_DIR", "/usr/bin:/usr"),
         ("LIMIT_DAILY_IMAGES", "many"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
