@@ -21,6 +21,8 @@ CONTACT = re.compile(r"[\x21-\x7e]{3,200}")
 SESSION_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+BY_SELF, BY_X_ACCEL_REDIRECT, BY_X_SENDFILE = WAYS_OF_DOWNLOADS = ("self", "x-accel-redirect", "x-sendfile")
+URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
 
 
@@ -45,6 +47,8 @@ class Settings:
     site_urls: Mapping[str, str] = field(repr=False)
     recipes_dir: Path | None
     models_dir: tuple[Path, ...]
+    downloads_by: str
+    x_accel_prefix: str
     worker_concurrency: int
     max_queue_size: int
     result_ttl_s: int
@@ -110,6 +114,8 @@ def _read(env: Env) -> Settings:
         site_urls=_site_urls(),
         recipes_dir=_folder(env, "RECIPES_DIR"),
         models_dir=_folders(env, "MODELS_DIR"),
+        downloads_by=env.str("DOWNLOADS_BY", BY_SELF, validate=validate.OneOf(WAYS_OF_DOWNLOADS)),
+        x_accel_prefix=_url_path(env, "X_ACCEL_PREFIX", "/darkroom-models"),
         worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
         max_queue_size=_positive(env, "MAX_QUEUE_SIZE", 1000),
         result_ttl_s=_positive(env, "RESULT_TTL_S", 600),
@@ -259,6 +265,15 @@ def _folders(env: Env, name: str) -> tuple[Path, ...]:
         if inner.is_relative_to(outer):
             raise SettingsError(f"{name}: {str(inner)!r} is inside {str(outer)!r}; name the outer one alone.")
     return paths
+
+
+def _url_path(env: Env, name: str, default: str) -> str:
+    path = env.str(name, default)
+    if not URL_PATH.fullmatch(path):
+        raise SettingsError(
+            f"{name}: {path!r} is not a path such as {default!r}: no slash at its end, nothing to escape."
+        )
+    return path
 
 
 def _existing(name: str, text: str) -> Path:
