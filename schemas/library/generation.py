@@ -47,3 +47,45 @@ class Generation:
     resources: tuple[Resource, ...] = ()
     workflow: Mapping[str, Any] | None = field(default=None, repr=False)
     other: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is said, and nothing of what is not, under the names of the wire; ``loras`` are resources too."""
+        plain = {wire: getattr(self, name) for wire, name in WIRE.items()}
+        lists = {"loras": self._loras(), "resources": [_resource(one) for one in self.resources]}
+        found = plain | lists | {"comfyWorkflow": self.workflow, "other": dict(self.other)}
+        return {name: value for name, value in found.items() if value not in NOTHING}
+
+    def _loras(self) -> list[dict[str, Any]]:
+        named = [one for one in self.resources if one.kind in LORAS and one.name]
+        return [{"name": one.name} | ({} if one.weight is None else {"strength": one.weight}) for one in named]
+
+
+# What is called otherwise on the wire, and what is not.
+WIRE: Mapping[str, str] = {
+    "tool": "tool",
+    "prompt": "prompt",
+    "negativePrompt": "negative_prompt",
+    "seed": "seed",
+    "steps": "steps",
+    "sampler": "sampler",
+    "scheduler": "scheduler",
+    "cfgScale": "cfg_scale",
+    "clipSkip": "clip_skip",
+    "denoise": "denoise",
+    "width": "width",
+    "height": "height",
+    "model": "model",
+}
+LORAS = ("lora", "lycoris")
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+def _resource(one: Resource) -> dict[str, Any]:
+    found = {
+        "type": one.kind,
+        "name": one.name,
+        "hash": one.hash,
+        "weight": one.weight,
+        "civitaiVersionId": one.civitai_version_id,
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,50 @@
+"""Owns reading how a picture was made from what its file or its pixels carry. Pure: bytes in, a ``Generation`` out.
+
+Used by ``workers.library`` and ``api.model_images``. Nothing here raises, whatever the bytes; all of it is bounded.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from typing import Any
+
+from schemas.library.embedded.a1111 import read_a1111
+from schemas.library.embedded.comfyui import read_comfyui
+from schemas.library.embedded.containers import read_texts
+from schemas.library.embedded.draft import joined
+from schemas.library.embedded.fooocus import read_fooocus
+from schemas.library.embedded.invokeai import read_dream, read_metadata, read_sd_metadata
+from schemas.library.embedded.keywords import said_in
+from schemas.library.embedded.novelai import read_novelai
+from schemas.library.embedded.stealth import read_stealth_text
+from schemas.library.embedded.swarmui import read_swarmui
+from schemas.library.generation import Generation
+
+# Each reads the texts that are its own; where several find something, the earlier is believed.
+PROGRAMS: tuple[Callable[[Mapping[str, Any]], Generation | None], ...] = (
+    read_swarmui,
+    read_fooocus,
+    read_metadata,
+    read_sd_metadata,
+    read_dream,
+    read_novelai,
+    read_a1111,
+    read_comfyui,
+)
+
+
+def read_generation(data: bytes) -> Generation | None:
+    """What a PNG, JPEG, WebP or GIF file carries as text; None if that is nothing, or the bytes are none of these."""
+    texts = read_texts(data)
+    return _generation(texts.named, texts.loose)
+
+
+def read_stealth(rgba: bytes, width: int, height: int) -> Generation | None:
+    """What the lowest bits of decoded pixels carry: four bytes each, row by row, of such a size in pixels."""
+    text = read_stealth_text(rgba, width, height)
+    return _generation({}, [text]) if text else None
+
+
+def _generation(named: Mapping[str, str], loose: Iterable[str]) -> Generation | None:
+    said = said_in(named, loose)
+    found = [one for read in PROGRAMS if (one := read(said))]
+    return reduce(joined, found) if found else None
