@@ -40,7 +40,8 @@ class Rank(IntEnum):
 class SaidImage:
     """A picture that a source names: the name of a file beside the model, what it shows, how it was made.
 
-    ``params`` are generation parameters under the names of ``schemas.library.generation``.
+    ``params`` are generation parameters under the names of ``schemas.library.generation``. ``url`` is where the
+    catalogue has it: kept for those whom it is exported to, and never fetched.
     """
 
     file: str
@@ -50,6 +51,7 @@ class SaidImage:
     blurhash: str | None = None
     prompt: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""Owns ``<stem>.metadata.json`` of ComfyUI's LoRA Manager: what the catalogue said and what a person wrote. Pure.
+
+Used by ``schemas.library.sidecars``. Its document: the program's ``docs/metadata-json-schema.md``. A name, tags and
+trained words are taken as a person's where they are not the catalogue's or the file name.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.library.facts import Claim, Facts, Rank, Source
+from schemas.library.hashes import AUTOV3, SHA256, clean
+from schemas.library.sidecars.catalogue import MODEL_FIELDS, VERSION_FIELDS, facts_of
+from schemas.library.sidecars.local import UNKNOWN, LocalFile
+from schemas.library.sidecars.publishing import dump, hashes_of, version_answer
+from schemas.library.sidecars.reading import SidecarError, identity, line, load, number, parse, part, said, text, words
+
+FIELDS = VERSION_FIELDS | MODEL_FIELDS - {"stats", "versions"} | {"notes", "preferred_weight"}
+UNKNOWN_BASE = "unknown"
+
+
+def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN) -> list[Claim]:
+    """What the catalogue said, and apart from it what a person wrote.
+
+    Raises:
+        SidecarError: it cannot be read at all.
+    """
+    document = load(raw)
+    answer = part(document.get("civitai"))
+    said_there = facts_of(answer, local)
+    catalogue, person = _split(document, answer, said_there)
+    claims = [
+        Claim(Source.LORA_MANAGER, Rank.CATALOGUE, catalogue, time_ms),
+        Claim(Source.LORA_MANAGER, Rank.PERSON, person, time_ms),
+    ]
+    return [claim for claim in claims if not claim.facts.empty]
+
+
+def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
+    """A file that ``read`` and LoRA Manager read; the latter puts the file's path into it by itself."""
+    answer = version_answer(facts, local)
+    hashes = hashes_of(facts, local)
+    tips = {"strength": facts.preferred_weight} if facts.preferred_weight is not None else {}
+    document = {
+        "file_name": local.stem,
+        "model_name": facts.name or local.stem,
+        "file_path": local.name,
+        "size": local.size_bytes,
+        "modified": local.time_ms / 1000,
+        "sha256": hashes.get(SHA256, ""),
+        "base_model": facts.base_model or "Unknown",
+        "preview_url": "",
+        "preview_nsfw_level": 0,
+        "notes": facts.notes or "",
+        "from_civitai": facts.civitai_version_id is not None,
+        "civitai": answer,
+        "tags": list(facts.tags),
+        "modelDescription": facts.description or "",
+        "usage_tips": json.dumps(tips),
+    }
+    return dump(document | said(autov3=hashes.get(AUTOV3)))
+
+
+def _split(document: Mapping[str, Any], answer: Mapping[str, Any], said_there: Facts) -> tuple[Facts, Facts]:
+    known = {name: getattr(said_there, name) for name in FIELDS if name in VERSION_FIELDS | MODEL_FIELDS}
+    hashes = said(SHA256=clean(SHA256, document.get("sha256")), AutoV3=clean(AUTOV3, document.get("autov3")))
+    known["hashes"] = {**said_there.hashes, **hashes}
+    base = line(document.get("base_model"))
+    known["base_model"] = (base if base and base.lower() != UNKNOWN_BASE else None) or said_there.base_model
+    known["description"] = text(document.get("modelDescription")) or said_there.description
+    own = said(
+        name=_own_name(document, said_there),
+        tags=_own_tags(document, said_there),
+        notes=text(document.get("notes")),
+        preferred_weight=_weight(document.get("usage_tips")),
+    )
+    if identity(answer.get("id")) is None and said_there.trained_words:
+        own["trained_words"] = known.pop("trained_words")
+    return Facts(**known), Facts(**own)
+
+
+def _own_name(document: Mapping[str, Any], said_there: Facts) -> str | None:
+    name = line(document.get("model_name"))
+    return None if name in (said_there.name, line(document.get("file_name"))) else name
+
+
+def _own_tags(document: Mapping[str, Any], said_there: Facts) -> tuple[str, ...]:
+    tags = words(document.get("tags"))
+    known = {tag.casefold() for tag in said_there.tags}
+    return () if {tag.casefold() for tag in tags} <= known else tags
+
+
+def _weight(tips: Any) -> float | None:
+    """The strength that somebody recommends: JSON in a text."""
+    if isinstance(tips, str):
+        try:
+            tips = parse(tips)
+        except SidecarError:
+            return None
+    return number(part(tips).get("strength"))
