@@ -44,7 +44,7 @@ def version_answer(facts: Facts, local: LocalFile) -> dict[str, Any]:
 
 def hashes_of(facts: Facts, local: LocalFile) -> dict[str, str]:
     """What is claimed of our file, and what we know of it, which counts more."""
-    return cleaned({**facts.hashes, **local.hashes})
+    return cleaned(facts.hashes) | cleaned(local.hashes)
 
 
 def _model_entry(facts: Facts) -> dict[str, Any]:

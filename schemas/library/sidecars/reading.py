@@ -143,16 +143,19 @@ def said(**values: Any) -> dict[str, Any]:
 
 
 def _decoded(raw: bytes) -> str:
-    """UTF-8, or what programs write that ask the system: UTF-16 with its mark, Chinese or western Windows."""
-    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError:
-        pass
-    for encoding in ("gbk", "cp1252") if _looks_chinese(raw) else ("cp1252", "gbk"):
+    for encoding in _encodings(raw):
         with contextlib.suppress(UnicodeDecodeError):
             return raw.decode(encoding)
     raise SidecarError("not_text", "The file is no text in UTF-8, nor in what Windows writes.")
+
+
+def _encodings(raw: bytes) -> Iterator[str]:
+    """UTF-8, or what programs write that ask the system: UTF-16 with its mark, Chinese or western Windows."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield "utf-16"
+        return
+    yield "utf-8-sig"
+    yield from ("gbk", "cp1252") if _looks_chinese(raw) else ("cp1252", "gbk")
 
 
 def _looks_chinese(raw: bytes) -> bool:
