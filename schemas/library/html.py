@@ -30,7 +30,8 @@ _TAG = re.compile(r"</?[a-z]", re.IGNORECASE | re.ASCII)
 _FORMATTING = re.compile(r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b[^>]*>", re.IGNORECASE | re.ASCII)
 _CLEANER = nh3.Cleaner(
     tags=set(TAGS),
-    attributes={"a": {"href"}},
+    # Without a word on all tags, titles and languages would be left.
+    attributes={"*": set(), "a": {"href"}},
     url_schemes=set(SCHEMES),
     url_relative="deny",
     link_rel="noopener noreferrer nofollow ugc",

@@ -38,6 +38,7 @@ VECTORS = [
     "<template><script>alert(1)</script></template>",
     "<!--><script>alert(1)</script>-->",
     "<![CDATA[<script>alert(1)</script>]]>",
+    '<p title="x" lang="en">t</p>',
     "<b/onmouseover=alert(1)>x</b>",
     '<b id=">" onclick=alert(1)>x</b>',
     "\ud800<b>x</b>",

@@ -7,7 +7,7 @@ import pytest
 
 from ops.settings import ROOT
 from schemas.library.facts import Facts, Rank, SaidImage, Source
-from schemas.library.sidecars import LocalFile, civitdl, read
+from schemas.library.sidecars import LocalFile, civitdl, read, write
 from schemas.library.sidecars.catalogue import facts_of
 from schemas.library.sidecars.local import UNKNOWN
 
@@ -57,6 +57,14 @@ def test_what_a_real_answer_says_can_be_kept(real: bytes) -> None:
     """As JSON, and back."""
     (claim,) = read(Source.CIVITDL, real, 0)
     assert Facts.from_json(json.loads(json.dumps(claim.facts.to_json()))) == claim.facts
+
+
+@pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO])
+def test_a_real_answer_can_be_written_again(real: bytes, source: Source) -> None:
+    """It says all that the catalogue said."""
+    local = LocalFile("figma-mid_7984-vid_9413.safetensors")
+    (claim,) = read(source, real, 5, local)
+    assert read(source, write(source, claim.facts, local), 5, local) == [claim]
 
 
 @pytest.mark.parametrize(
