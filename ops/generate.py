@@ -22,7 +22,7 @@ from ops.client import Darkroom, DarkroomError, Event, Job
 from ops.running import read_note
 from ops.settings import Settings, SettingsError, load_settings
 from ops.target import Target, find_target
-from stores.keys import owner_key
+from stores.owner_key import OwnerKey
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 12
@@ -91,7 +91,7 @@ def _target(url: str | None, key: str | None) -> Iterator[Target]:
         yield target
     else:
         with _started(settings) as started:
-            yield Target(started, owner_key(settings.data_dir, settings.api_key))
+            yield Target(started, OwnerKey.of(settings).read())
 
 
 @contextlib.contextmanager

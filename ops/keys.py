@@ -18,7 +18,8 @@ from ops.database import migrate, open_database
 from ops.settings import SettingsError, load_settings
 from schemas.errors import NotFound
 from schemas.keys import Scope, read_limits, read_scopes
-from stores.keys import Grant, Keys, owner_key
+from stores.keys import Grant, Keys
+from stores.owner_key import OwnerKey
 
 LONGEST_NAME = 100
 LONGEST_PLAN = 40
@@ -127,5 +128,4 @@ def _open() -> Keys:
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     migrate(settings.database_url)
-    clock = SystemClock()
-    return Keys(open_database(settings.database_url), clock, owner_key(settings.data_dir, settings.api_key))
+    return Keys(open_database(settings.database_url), SystemClock(), OwnerKey.of(settings))

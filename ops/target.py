@@ -11,8 +11,8 @@ import click
 import httpx
 
 from ops.running import read_note
-from ops.settings import Settings
-from stores.keys import KEY_FILE, owner_key
+from ops.settings import Settings, SettingsError
+from stores.owner_key import KEY_FILE, OwnerKey
 
 WAIT_S = 20
 
@@ -41,7 +41,10 @@ def find_target(settings: Settings, url: str | None, key: str | None) -> Target 
 
 def _own_key(settings: Settings) -> str:
     if settings.api_key or (settings.data_dir / KEY_FILE).exists():
-        return owner_key(settings.data_dir, settings.api_key)
+        try:
+            return OwnerKey.of(settings).read()
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from error
     raise click.UsageError("Say with --key which key to use.")
 
 

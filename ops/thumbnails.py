@@ -12,7 +12,7 @@ from PIL import Image
 
 from ops.running import read_note
 from ops.settings import SHIPPED_RECIPES, load_settings
-from stores.keys import owner_key
+from stores.owner_key import OwnerKey
 
 FOLDER = SHIPPED_RECIPES / "studio" / "styles"
 PAINTED_SIDE, SIDE = 384, 192
@@ -57,7 +57,7 @@ def main(styles: list[str]) -> int:
     if note is None:
         sys.stderr.write("Start Darkroom first: ./darkroom up\n")
         return 2
-    headers = {"x-api-key": owner_key(settings.data_dir, settings.api_key)}
+    headers = {"x-api-key": OwnerKey.of(settings).read()}
     with httpx.Client(base_url=note.url, headers=headers, timeout=60, trust_env=False) as client:
         for style in styles or SUBJECTS:
             slug = re.sub(r"[^a-z0-9]+", "-", style.lower())

@@ -29,7 +29,7 @@ from ops.running import AlreadyRunningError, Running, only_one, write_note
 from ops.settings import ROOT, Settings, SettingsError, load_settings
 from ops.supervisor import Program, Supervisor
 from stores import egress_policy
-from stores.keys import KEY_FILE, owner_key
+from stores.owner_key import KEY_FILE, OwnerKey
 from stores.rates import usual_rates
 from stores.recipes import Recipes
 
@@ -76,6 +76,7 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
             Recipes.of(settings)
             egress_policy(settings)
             usual_rates(settings)
+            OwnerKey.of(settings).read()
             _run(settings, _browser(settings), workers)
     except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
         click.echo(f"darkroom: {error}", err=True)
@@ -257,7 +258,6 @@ def _dial(host: str) -> str:
 def _announce(settings: Settings) -> None:
     url = settings.public_url
     file = settings.data_dir / KEY_FILE
-    owner_key(settings.data_dir, settings.api_key)
     key = '"$API_KEY"' if settings.api_key else f"\"$(grep -o '[0-9a-f]\\{{64\\}}' {shlex.quote(str(file))})\""
     click.echo(f"\nDarkroom is ready at {url}\n")
     click.echo(f"  key     {'in API_KEY' if settings.api_key else file}")

@@ -26,10 +26,12 @@ from stores.events import Changes
 from stores.fleet import Fleet
 from stores.glances import Glances
 from stores.jobs import Jobs
-from stores.keys import Keys, owner_key
+from stores.keys import Keys
+from stores.logins import Logins
 from stores.logs import Logs
 from stores.lookups import Lookups
 from stores.outbox import Outbox
+from stores.owner_key import OwnerKey
 from stores.passes import Passes
 from stores.queue import Queue
 from stores.quotas import Quotas
@@ -74,7 +76,9 @@ class Stores:
     fleet: Fleet
     quotas: Quotas
     rates: Rates
+    owner_key: OwnerKey
     keys: Keys
+    logins: Logins
     addresses: Addresses
     recipes: Recipes
     egress: Policy
@@ -102,7 +106,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     """The stores that the settings describe; connections are made when first used.
 
     Raises:
-        SettingsError: a recipe is not valid, or an exception for egress.
+        SettingsError: a recipe is not valid, or an exception for egress, or the file of the owner's key.
     """
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
@@ -111,7 +115,10 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     jobs = Jobs(client, scripts, clock, settings)
     recipes = Recipes.of(settings)
     engine = open_database(settings.database_url)
-    key = owner_key(settings.data_dir, settings.api_key)
+    owner_key = OwnerKey.of(settings)
+    # Made now if there is none, and told now if it cannot be read.
+    owner_key.read()
+    keys = Keys(engine, clock, owner_key)
     secret = session_key(settings.data_dir, settings.session_key)
     webhooks = Webhooks(engine, client, clock, secret)
     deliveries = Deliveries(engine, clock)
@@ -133,13 +140,15 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         changes=Changes(client),
         logs=Logs(client),
         glances=Glances(jobs),
-        passes=Passes(clock, key, settings.max_wait_s + ATTEMPTS * settings.job_deadline_s),
+        passes=Passes(clock, owner_key, settings.max_wait_s + ATTEMPTS * settings.job_deadline_s),
         queue=queue,
         lookups=Lookups(client, queue, clock),
         fleet=Fleet(client, clock),
         quotas=Quotas(client, clock, settings),
         rates=Rates(client, clock, usual_rates(settings)),
-        keys=Keys(engine, clock, key),
+        owner_key=owner_key,
+        keys=keys,
+        logins=Logins(client, clock, keys),
         addresses=Addresses(engine),
         recipes=recipes,
         egress=egress_policy(settings),

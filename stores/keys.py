@@ -1,31 +1,32 @@
-"""Owns API keys: the owner's, in a file that only the owner can read, and those of others, as hashes in SQL.
+"""Owns whose an API key is: the owner's (``stores.owner_key``), or another one's, kept as a hash in SQL.
 
-Called by ``api.auth`` for every request, and by the commands that make and revoke keys.
+Called by ``api.auth`` for every request, by ``stores.logins``, and by the commands that make and revoke keys.
 """
 
 import hashlib
 import hmac
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import ColumnElement, Engine, insert, select, update
 
 from ops.clock import Clock
-from ops.secret_file import read_or_make
-from schemas.errors import NotFound
+from schemas.errors import NotFound, Unauthorized
 from schemas.keys import OWNER, USUAL, Caller, Limits, Scope, read_limits, read_scopes
 from stores import tables
+from stores.owner_key import OwnerKey, hashed
 from stores.sql import sql_errors
 
-KEY_FILE = "api-key.json"
 PREFIX = "dr"
 REMEMBERED_S = 1.0
 MOST_REMEMBERED = 10_000
+# What no key has as its hash.
+NOBODYS = "0" * 64
+THE_OWNER = Caller(OWNER, OWNER)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,26 @@ class Grant:
 USUAL_GRANT: Mapping[str, Any] = {"scopes": " ".join(sorted(USUAL)), "limits": "", "plan": None}
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a key now, and the key's version, which no other key in its place will have."""
+
+    caller: Caller
+    version: str
+
+
 class Keys:
     """Who a key belongs to."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, owner_key: str, tick: Callable[[], float] = time.monotonic
+        self, engine: Engine, clock: Clock, owner_key: OwnerKey, tick: Callable[[], float] = time.monotonic
     ) -> None:
         """``tick`` counts seconds, for how long an answer of the database is believed."""
         self._engine = engine
         self._clock = clock
-        self._owner_hash = _hash(owner_key)
-        self._tick = tick
-        self._remembered: dict[str, tuple[float, Caller | None]] = {}
+        self._owner_key = owner_key
+        self._callers: _Memory[Caller | None] = _Memory(tick)
+        self._holders: _Memory[Holder | None] = _Memory(tick)
 
     def caller(self, key: str) -> Caller | None:
         """Whose key this is; None if it is nobody's (any more).
@@ -71,35 +80,56 @@ class Keys:
         Raises:
             Unavailable: the database does not answer.
         """
-        hashed = _hash(key)
-        if hmac.compare_digest(hashed, self._owner_hash):
-            return Caller(OWNER, OWNER)
-        known = self._remembered.get(hashed)
-        if known and known[0] > self._tick():
-            return known[1]
-        caller = self._look_up(key, hashed)
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[hashed] = (self._tick() + REMEMBERED_S, caller)
-        return caller
+        own = hashed(key)
+        if hmac.compare_digest(own, self._owner_key.hashed()):
+            return THE_OWNER
+        return self._callers.get(own, lambda: self._look_up(_id_of(key), own) if _id_of(key) else None)
 
-    def _look_up(self, key: str, hashed: str) -> Caller | None:
-        prefix, _, rest = key.partition("_")
-        key_id = rest.partition("_")[0]
-        if prefix != PREFIX or not key_id.isalnum():
-            return None
-        query = select(tables.keys).where(tables.keys.c.id == key_id, tables.keys.c.revoked_at.is_(None))
+    def prove(self, key: str) -> Caller | None:
+        """Whose key this is, asked anew: whatever is wrong with a key, to find it out takes the same steps.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        self._owner_key.look()
+        own = hashed(key)
+        if hmac.compare_digest(own, self._owner_key.hashed()):
+            return THE_OWNER
+        return self._look_up(_id_of(key), own)
+
+    def holder(self, key_id: str, *, anew: bool = False) -> Holder | None:
+        """Who holds the key of that id; None if it was revoked or never was. ``anew``: now, not a second ago.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if key_id == OWNER:
+            if anew:
+                self._owner_key.look()
+            return Holder(THE_OWNER, _version(self._owner_key.hashed()))
+        if anew:
+            self._holders.drop(key_id)
+        return self._holders.get(key_id, lambda: self._look_for_holder(key_id))
+
+    def _look_up(self, key_id: str, own: str) -> Caller | None:
+        row = self._row(key_id)
+        right = hmac.compare_digest(own, NOBODYS if row is None else row.secret_hash)
+        return _caller(row) if right else None
+
+    def _look_for_holder(self, key_id: str) -> Holder | None:
+        row = self._row(key_id)
+        return None if row is None else Holder(_caller(row), _version(row.secret_hash))
+
+    def _row(self, key_id: str) -> Any:
+        query = select(tables.keys).where(_valid(key_id))
         with sql_errors(), self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None or not hmac.compare_digest(hashed, row.secret_hash):
-            return None
-        return _caller(row)
+            return connection.execute(query).one_or_none()
 
     def create(self, name: str, grant: Grant = Grant()) -> str:
         """A new key for somebody else; it is shown this once and kept as a hash only."""
         key_id = secrets.token_hex(6)
         key = _new_key(key_id)
-        row = {"id": key_id, "name": name, "secret_hash": _hash(key), "created_at": self._clock.now_ms()}
+        row = {"id": key_id, "name": name, "secret_hash": hashed(key), "created_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
             connection.execute(insert(tables.keys).values({**row, **USUAL_GRANT, **grant.values()}))
         return key
@@ -126,7 +156,25 @@ class Keys:
             NotFound: there is no such key.
         """
         key = _new_key(key_id)
-        self._update(key_id, {"secret_hash": _hash(key)})
+        self._update(key_id, {"secret_hash": hashed(key)})
+        return key
+
+    def regenerate(self, caller: Caller, held: str) -> str:
+        """A new key in place of the one that its caller holds, which is over here at once and elsewhere in a second.
+
+        Raises:
+            Unauthorized: it is over already: of two who ask at once only one is answered with a key.
+            Conflict, Unavailable: as ``OwnerKey.regenerate`` does, for the owner.
+        """
+        if caller.id == OWNER:
+            return self._owner_key.regenerate(held)
+        key = _new_key(caller.id)
+        this = _valid(caller.id) & (tables.keys.c.secret_hash == hashed(held))
+        with sql_errors(), self._engine.begin() as connection:
+            done = connection.execute(update(tables.keys).where(this).values(secret_hash=hashed(key)))
+        self._forget()
+        if not done.rowcount:
+            raise Unauthorized
         return key
 
     def revoke(self, key_id: str) -> None:
@@ -138,21 +186,66 @@ class Keys:
         self._update(key_id, {"revoked_at": self._clock.now_ms()})
 
     def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
-        valid = (tables.keys.c.id == key_id) & tables.keys.c.revoked_at.is_(None)
         with self._engine.begin() as connection:
-            found = connection.execute(select(tables.keys.c.id).where(valid)).one_or_none()
+            found = connection.execute(select(tables.keys.c.id).where(_valid(key_id))).one_or_none()
             if found is None:
                 raise NotFound(f"There is no key {key_id!r}.")
             if values:
-                connection.execute(update(tables.keys).where(valid).values(values))
+                connection.execute(update(tables.keys).where(_valid(key_id)).values(values))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._callers.clear()
+        self._holders.clear()
 
 
-def owner_key(data_dir: Path, configured: str | None) -> str:
-    """The owner's key: the one configured, else the one in the key file, which is made on the first call."""
-    if configured:
-        return configured
-    text = read_or_make(data_dir / KEY_FILE, lambda: json.dumps({"key": secrets.token_hex(32)}))
-    return str(json.loads(text)["key"])
+class _Memory(Generic[T]):
+    """What was answered within the last second."""
+
+    def __init__(self, tick: Callable[[], float]) -> None:
+        self._tick = tick
+        self._known: dict[str, tuple[float, T]] = {}
+
+    def get(self, name: str, ask: Callable[[], T]) -> T:
+        """The answer that is known, or a new one."""
+        known = self._known.get(name)
+        if known and known[0] > self._tick():
+            return known[1]
+        # Counted from the question on: what changes while it is answered is known a second later all the same.
+        until = self._tick() + REMEMBERED_S
+        answer = ask()
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[name] = (until, answer)
+        return answer
+
+    def drop(self, name: str) -> None:
+        """Forget one answer."""
+        self._known.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._known.clear()
+
+
+def version_of(key: str) -> str:
+    """The version of a key, as ``Holder`` has it: it tells keys apart and says nothing of them."""
+    return _version(hashed(key))
+
+
+def _version(own: str) -> str:
+    return hashlib.sha256(f"the version of {own}".encode()).hexdigest()
+
+
+def _valid(key_id: str) -> ColumnElement[bool]:
+    return (tables.keys.c.id == key_id) & tables.keys.c.revoked_at.is_(None)
+
+
+def _id_of(key: str) -> str:
+    """The id that a key of our shape names; nothing for any other."""
+    prefix, _, rest = key.partition("_")
+    key_id = rest.partition("_")[0]
+    return key_id if prefix == PREFIX and key_id.isalnum() else ""
 
 
 def _new_key(key_id: str) -> str:
@@ -161,8 +254,3 @@ def _new_key(key_id: str) -> str:
 
 def _caller(row: Any) -> Caller:
     return Caller(row.id, row.name, read_scopes(row.scopes.split()), read_limits(row.limits), row.plan)
-
-
-def _hash(key: str) -> str:
-    # Keys are 256 random bits, so a plain hash cannot be searched backwards.
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from ops.settings import ROOT
-from stores.keys import owner_key
+from stores.owner_key import OwnerKey
 from tests.conftest import eventually, free_port
 from workers.processes import words_of
 
@@ -50,7 +50,7 @@ class Up:
 
     def client(self) -> httpx.Client:
         """A client with the owner's key."""
-        key = owner_key(self.folder / "data", None)
+        key = OwnerKey(self.folder / "data").read()
         return httpx.Client(base_url=self.url, headers={"x-api-key": key}, timeout=40, trust_env=False)
 
     def descendants(self) -> list[psutil.Process]:

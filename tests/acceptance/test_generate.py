@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stores.keys import owner_key
+from stores.owner_key import OwnerKey
 from tests.acceptance.conftest import SCRIPT, environment, going_up
 
 QUICK = ("--input", "width=256", "--input", "height=256", "--input", "steps=4")
@@ -44,7 +44,7 @@ def test_a_running_darkroom_is_used(folder: Path) -> None:
     """By its note in the data folder, or by --url and --key; other formats by the file's name."""
     with going_up(folder) as up:
         data = str(folder / "data")
-        key = owner_key(folder / "data", None)
+        key = OwnerKey(folder / "data").read()
         by_note = run(folder, "generate", "a quiet lake at dawn", *QUICK, DATA_DIR=data)
         by_url = run(
             folder, "generate", "a quiet lake at dawn", "-o", "lake.jpg", "--url", up.url, "--key", key, *QUICK

@@ -1,6 +1,5 @@
 """API keys, in SQLite and in PostgreSQL."""
 
-import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,11 @@ from ops.database import open_database
 from schemas.errors import NotFound, Unavailable
 from schemas.keys import OWNER, USUAL, Limits, Scope, read_limits
 from stores import tables
-from stores.keys import Grant, Keys, owner_key
+from stores.keys import Grant, Keys
+from stores.owner_key import OwnerKey
 from tests.conftest import KEY
+
+OWNERS = OwnerKey(Path("unused"), KEY)
 
 
 class Ticks:
@@ -30,7 +32,7 @@ class Ticks:
 def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
     """Within a second of being revoked it is nobody's."""
     ticks = Ticks()
-    keys = Keys(engine, SystemClock(), KEY, ticks)
+    keys = Keys(engine, SystemClock(), OWNERS, ticks)
     key = keys.create("bob")
     caller = keys.caller(key)
 
@@ -47,12 +49,12 @@ def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
 )
 def test_any_other_key_is_nobodys(engine: Engine, key: str) -> None:
     """Whatever its shape."""
-    assert Keys(engine, SystemClock(), KEY).caller(key) is None
+    assert Keys(engine, SystemClock(), OWNERS).caller(key) is None
 
 
 def test_a_key_may_what_it_was_given(engine: Engine) -> None:
     """Scopes, limits and a plan; what is left out is as usual, and all but what an admin may."""
-    keys = Keys(engine, SystemClock(), KEY)
+    keys = Keys(engine, SystemClock(), OWNERS)
     limits = read_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
     given = keys.caller(keys.create("bob", Grant(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
     usual = keys.caller(keys.create("eve"))
@@ -66,7 +68,7 @@ def test_a_key_may_what_it_was_given(engine: Engine) -> None:
 def test_a_key_is_changed_and_rotated_within_a_second(engine: Engine) -> None:
     """What is not named stays; the old secret is nobody's."""
     ticks = Ticks()
-    keys = Keys(engine, SystemClock(), KEY, ticks)
+    keys = Keys(engine, SystemClock(), OWNERS, ticks)
     old = keys.create("bob", Grant(plan="pro"))
     bob = keys.caller(old)
     assert bob
@@ -83,7 +85,7 @@ def test_a_key_is_changed_and_rotated_within_a_second(engine: Engine) -> None:
 
 def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
     """It cannot be rotated or changed back to life."""
-    keys = Keys(engine, SystemClock(), KEY)
+    keys = Keys(engine, SystemClock(), OWNERS)
     keys.create("bob")
     [bob] = keys.listing()
     keys.revoke(bob.id)
@@ -94,7 +96,7 @@ def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
 
 def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:
     """The id alone opens nothing."""
-    keys = Keys(engine, SystemClock(), KEY)
+    keys = Keys(engine, SystemClock(), OWNERS)
     key = keys.create("bob")
 
     assert keys.caller(key[:-4] + "0000") is None
@@ -102,7 +104,7 @@ def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:
 
 def test_no_key_is_stored(engine: Engine) -> None:
     """Whoever reads the table gets hashes."""
-    key = Keys(engine, SystemClock(), KEY).create("bob")
+    key = Keys(engine, SystemClock(), OWNERS).create("bob")
     with engine.connect() as connection:
         rows = str(connection.execute(text("SELECT * FROM keys")).all())
 
@@ -113,7 +115,7 @@ def test_no_key_is_stored(engine: Engine) -> None:
 def test_revoking_an_unknown_key_says_so(engine: Engine) -> None:
     """A slip of the hand is noticed."""
     with pytest.raises(NotFound, match="nope"):
-        Keys(engine, SystemClock(), KEY).revoke("nope")
+        Keys(engine, SystemClock(), OWNERS).revoke("nope")
 
 
 def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
@@ -125,22 +127,10 @@ def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
 
 def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
     """And any other key meanwhile is neither right nor wrong."""
-    keys = Keys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), KEY)
+    keys = Keys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNERS)
 
     caller = keys.caller(KEY)
     assert caller
     assert caller.id == OWNER
     with pytest.raises(Unavailable):
         keys.caller("dr_000000000000_" + "0" * 64)
-
-
-def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    """64 hexadecimal digits, readable by nobody else, the same on every boot."""
-    key = owner_key(tmp_path / "data", None)
-    file = tmp_path / "data" / "api-key.json"
-
-    assert key == owner_key(tmp_path / "data", None)
-    assert len(bytes.fromhex(key)) * 2 == 64
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [file] == list((tmp_path / "data").iterdir())
-    assert owner_key(tmp_path / "data", "configured") == "configured"

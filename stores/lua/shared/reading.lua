@@ -27,6 +27,7 @@
 -- dr:drift:SITE     list   changes of these, the newest first      dr:canary:SITE   hash   job, outcome
 -- dr:outbox        stream what webhooks may have to be told of: until it is in SQL
 -- dr:subscribed    set    "OWNER TYPE" of the events, other than ends, that somebody's webhook wants
+-- dr:login:HASH     string who is signed in by the token of that hash    dr:logins:OWNER  zset  all such keys of a caller, by their end
 -- dr:changes       channel: "ID SEQ OWNER" after each event      dr:cancels  channel: ID
 
 local function key(id, part) return 'dr:{' .. id .. '}:' .. part end
