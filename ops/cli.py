@@ -14,6 +14,7 @@ COMMANDS = {
     "generate": ("ops.generate:generate", "Paint one picture from a prompt and write it to a file."),
     "doctor": ("ops.doctor:doctor", "Look whether this machine has what Darkroom needs."),
     "keys": ("ops.keys:keys", "Make, list, change, rotate and revoke API keys for others."),
+    "api-key": ("ops.api_key:api_key", "Show the owner's key, or put a new one in its place."),
     "sites": ("ops.sites:sites", "Show the sites and their circuits; close the circuit of one."),
     "webhooks": ("ops.webhooks:webhooks", "See whether an address may be called for a caller, and why not."),
     "bench": ("ops.bench:bench", "Measure Darkroom and a baseline side by side."),
