@@ -18,6 +18,8 @@ from api import (
     generaitiv,
     home,
     jobs,
+    keys,
+    login,
     metrics,
     pictures,
     quota,
@@ -29,6 +31,7 @@ from api import (
     weights,
 )
 from api.bodies import read_bodies_carefully
+from api.cookies import renew_cookies
 from api.requests import watch_requests
 from api.routing import JobIdConverter
 from api.surface import Surface
@@ -83,8 +86,11 @@ def create_app(stores: Stores) -> Flask:
     errors.register(app)
     watch_requests(app)
     read_bodies_carefully(app)
+    renew_cookies(app)
     surface = app.extensions["openapi"] = Surface(app)
     for part in (weights, pictures, jobs, streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
+        surface.register_blueprint(part.blueprint)
+    for part in (keys, login):
         surface.register_blueprint(part.blueprint)
     surface.register_blueprint(webhooks.public)
     for page in (home, docs, studio, sockets, clients):

@@ -1,6 +1,6 @@
 """Owns the checking of keys: where a request may carry one, what the key may do, and what happens without.
 
-Put before every request of the blueprints that need a key.
+Put before every request of the blueprints that need a key, or somebody who is signed in.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 from flask import current_app, g, request
 
 from api.context import stores
+from api.cookies import signed_in
 from api.limits import count_caller, count_stranger
 from schemas.errors import Forbidden, Unauthorized
 from schemas.keys import Caller, Scope
 
 LONGEST_KEY = 512
 READING = ("GET", "HEAD")
+KEYS_ONLY = "/api/v1/"
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -36,9 +38,27 @@ def require_key() -> None:
         Forbidden: the key may not do this.
         LimitReached: it is one request too many.
     """
+    if request.method != "OPTIONS":
+        _admit(identify())
+
+
+def require_session_or_key() -> None:
+    """Let callers pass who are signed in, or have a key as ``require_key`` knows it; a key counts where there are both.
+
+    Below ``/api/v1`` a cookie is as good as nothing. Raises as ``require_key`` does, and:
+
+    Raises:
+        Forbidden: the request would change something, only a cookie vouches for it, and no page of ours has made it.
+    """
     if request.method == "OPTIONS":
         return
     caller = identify()
+    if caller is None and not request.path.startswith(KEYS_ONLY):
+        caller = signed_in()
+    _admit(caller)
+
+
+def _admit(caller: Caller | None) -> None:
     if caller is None:
         count_stranger()
         raise Unauthorized
@@ -56,7 +76,7 @@ def identify() -> Caller | None:
     Raises:
         Unauthorized: it carries one that is nobody's.
     """
-    key = _key()
+    key = key_given()
     if not key:
         return None
     caller = stores().keys.caller(key) if len(key) <= LONGEST_KEY else None
@@ -72,8 +92,8 @@ def submits(view: View) -> View:
     return needs(Scope.GENERATE)(view)
 
 
-def _key() -> str:
-    """``x-api-key: KEY``, ``Authorization: Bearer KEY``, or ``Authorization: KEY``."""
+def key_given() -> str:
+    """The key in the headers: ``x-api-key: KEY``, ``Authorization: Bearer KEY``, or ``Authorization: KEY``."""
     if key := request.headers.get("x-api-key"):
         return key.strip()
     word, _, rest = request.headers.get("Authorization", "").strip().partition(" ")

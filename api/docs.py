@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template
 from markupsafe import Markup, escape
 
+from api.cookies import COOKIE
 from api.limits import count_stranger
 from schemas.errors import every_error
 from schemas.pages import CONTENT_SECURITY_POLICY
@@ -20,6 +21,7 @@ SPEC_OPTIONS: dict[str, Any] = {
         "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
         }
     },
     "security": [{"bearer": []}, {"key": []}],

@@ -1,15 +1,35 @@
 """Owns the turning of errors into HTTP, once, in the shape that each surface's clients know."""
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from schemas.errors import Gone, Invalid, LimitReached, NotFound, PaymentRequired, ServiceError, Unavailable
+from schemas.errors import (
+    Gone,
+    Invalid,
+    LimitReached,
+    NotFound,
+    PaymentRequired,
+    ServiceError,
+    Unauthorized,
+    Unavailable,
+)
 from schemas.fields import sentences
 
 NATIVE, GENERAITIV, WEIGHTS = "/api/", "/v1/", "/"
+LIBRARY = (
+    "/api/models/",
+    "/api/v1/models/",
+    "/api/images/",
+    "/api/v1/images/",
+    "/api/v1/library/",
+    "/api/v1/auth/",
+    "/api/session/",
+)
+NO_KEY = "Missing or invalid Authorization header"
 UNPROCESSABLE = 422
 
 # As the IETF's draft on header fields for rate limits names this kind of problem.
@@ -38,7 +58,7 @@ def answer(error: ServiceError) -> Response:
     """An error of ours."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", error=error.message)
-    response = jsonify(_SHAPES[_surface()](error))
+    response = jsonify(_shape()(error))
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -75,8 +95,20 @@ class _Plain(ServiceError):
         self.hint = "See /docs for what may be asked, and how."  # type: ignore[misc] # this instance's own
 
 
-def _surface() -> str:
-    return next((prefix for prefix in _SHAPES if request.path.startswith(prefix)), WEIGHTS)
+def _shape() -> Callable[[ServiceError], dict[str, Any]]:
+    if f"{request.path}/".startswith(LIBRARY):
+        return _library
+    return next((shape for prefix, shape in _SHAPES.items() if request.path.startswith(prefix)), _weights)
+
+
+def _library(error: ServiceError) -> dict[str, Any]:
+    """Its clients show ``error``, and nothing else."""
+    problems = error.problems if isinstance(error, Invalid) else [f"{name}: {it}" for name, it in error.details.items()]
+    message = " ".join(problems) if isinstance(error, Invalid) else error.message
+    if isinstance(error, Unauthorized) and message == Unauthorized.__doc__:
+        message = NO_KEY
+    about = {"details": problems} if problems and problems != [message] else {}
+    return {"error": message, "code": error.code, **about, "requestId": g.get("request_id")}
 
 
 def _native(error: ServiceError) -> dict[str, Any]:

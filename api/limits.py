@@ -15,7 +15,8 @@ from schemas.keys import Caller
 from schemas.rates import Rate, Window
 from stores.rates import Rates
 
-SUBMIT, ANYTHING, STATUS, ADDRESS = "submit", "requests", "status", "address"
+SUBMIT, ANYTHING, STATUS, ADDRESS, LOGIN = "submit", "requests", "status", "address", "login"
+LOGINS_OF_ONE_ADDRESS = Rate(10, 60)
 # Asked for many times a second by patient clients: generous, and counted by each process for itself.
 STATUS_ENDPOINTS = frozenset({"weights.read_health", "weights.status", "jobs.read", "pictures.picture"})
 NETWORK_OF_A_HOME = 64
@@ -51,6 +52,16 @@ def count_stranger() -> None:
         _count(rates, ADDRESS, rates.usual.address, _address())
 
 
+def count_login() -> None:
+    """Count an attempt to sign in, of any address; it is not let through uncounted, as others are.
+
+    Raises:
+        LimitReached: it is one too many.
+        Unavailable: Redis does not answer.
+    """
+    _judge(stores().rates.take(LOGIN, LOGINS_OF_ONE_ADDRESS, _address()))
+
+
 def _count(rates: Rates, policy: str, rate: Rate, who: str) -> None:
     if rate.unlimited:
         return
@@ -60,10 +71,14 @@ def _count(rates: Rates, policy: str, rate: Rate, who: str) -> None:
         # What needs Redis says so itself; what does not need it must not fail for want of a count.
         log.warning("limits.not_counted", policy=policy)
         return
+    _judge(window)
+
+
+def _judge(window: Window) -> None:
     g.window = window
     if window.exceeded:
-        words = f"Too many requests: at most {rate} here. Try again in {window.reset_s} s."
-        raise LimitReached(words, retry_after_s=window.reset_s, policy=policy)
+        words = f"Too many requests: at most {window.rate} here. Try again in {window.reset_s} s."
+        raise LimitReached(words, retry_after_s=window.reset_s, policy=window.policy)
 
 
 def tell(response: Response) -> Response:
