@@ -24,6 +24,7 @@ SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 BY_SELF, BY_X_ACCEL_REDIRECT, BY_X_SENDFILE = WAYS_OF_DOWNLOADS = ("self", "x-accel-redirect", "x-sendfile")
 URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
+MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
 class SettingsError(Exception):
@@ -43,6 +44,7 @@ class Settings:
     redis_url: str = field(repr=False)
     broker_url: str = field(repr=False)
     database_url: str = field(repr=False)
+    media_url: str = field(repr=False)
     site: str
     site_urls: Mapping[str, str] = field(repr=False)
     recipes_dir: Path | None
@@ -110,6 +112,7 @@ def _read(env: Env) -> Settings:
         redis_url=redis_url,
         broker_url=_redis_url(env, "BROKER_URL", second_database(redis_url)),
         database_url=_database_url(env, data_dir),
+        media_url=_media_url(env, data_dir),
         site=env.str("SITE", "studio"),
         site_urls=_site_urls(),
         recipes_dir=_folder(env, "RECIPES_DIR"),
@@ -249,6 +252,13 @@ def _database_url(env: Env, data_dir: Path) -> str:
     for alias in ("postgres://", "postgresql://"):
         if url.startswith(alias):
             return "postgresql+psycopg://" + url.removeprefix(alias)
+    return url
+
+
+def _media_url(env: Env, data_dir: Path) -> str:
+    url = env.str("MEDIA_URL", (data_dir / "media").as_uri())
+    if not MEDIA_URL.fullmatch(url):
+        raise SettingsError("MEDIA_URL: must be file:///FOLDER, s3://BUCKET, gs://BUCKET or az://ACCOUNT/CONTAINER.")
     return url
 
 

@@ -6,12 +6,14 @@ Used by ``stores.queue`` to build messages and by ``workers.actors`` to declare 
 GENERATE_QUEUE = "generate"
 BROWSE_QUEUE = "browse"
 MEDIA_QUEUE = "media"
+LIBRARY_QUEUE = "library"
 
 GENERATE = "generate"
 SEARCH_LORAS = "search_loras"
 READ_QUOTA = "read_quota"
 READ_CHOICES = "read_choices"
 CONVERT = "convert"
+EXAMINE = "examine"
 
 QUEUE_OF_ACTOR = {
     GENERATE: GENERATE_QUEUE,
@@ -19,6 +21,7 @@ QUEUE_OF_ACTOR = {
     READ_QUOTA: BROWSE_QUEUE,
     READ_CHOICES: BROWSE_QUEUE,
     CONVERT: MEDIA_QUEUE,
+    EXAMINE: LIBRARY_QUEUE,
 }
 WORKER_QUEUES = frozenset({GENERATE_QUEUE, BROWSE_QUEUE})
-COURIER_QUEUES = frozenset({MEDIA_QUEUE})
+COURIER_QUEUES = frozenset({MEDIA_QUEUE, LIBRARY_QUEUE})

@@ -23,6 +23,7 @@ from stores.consents import Consents
 from stores.deliveries import Deliveries
 from stores.drift import Drift
 from stores.events import Changes
+from stores.examinations import Examinations
 from stores.fleet import Fleet
 from stores.glances import Glances
 from stores.jobs import Jobs
@@ -30,6 +31,7 @@ from stores.keys import Keys
 from stores.logins import Logins
 from stores.logs import Logs
 from stores.lookups import Lookups
+from stores.media import Media
 from stores.outbox import Outbox
 from stores.owner_key import OwnerKey
 from stores.passes import Passes
@@ -85,6 +87,8 @@ class Stores:
     webhooks: Webhooks
     deliveries: Deliveries
     outbox: Outbox
+    media: Media
+    examinations: Examinations
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -106,7 +110,8 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     """The stores that the settings describe; connections are made when first used.
 
     Raises:
-        SettingsError: a recipe is not valid, or an exception for egress, or the file of the owner's key.
+        SettingsError: a recipe is not valid, or an exception for egress, or the file of the owner's key, or the address
+            of the media store.
     """
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
@@ -155,4 +160,6 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         webhooks=webhooks,
         deliveries=deliveries,
         outbox=Outbox(client, clock, webhooks, deliveries, settings.public_url),
+        media=Media(settings.media_url),
+        examinations=Examinations(client, queue),
     )

@@ -139,6 +139,7 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
         redis_url=redis_url,
         broker_url=second_database(redis_url),
         database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
+        media_url=(tmp_path / "media").as_uri(),
     )
 
 

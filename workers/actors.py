@@ -5,9 +5,10 @@ Declared by ``workers.boot`` on the broker of the process.
 
 from dramatiq import Broker, actor
 
-from schemas.messages import CONVERT, GENERATE, QUEUE_OF_ACTOR, READ_CHOICES, READ_QUOTA, SEARCH_LORAS
+from schemas.messages import CONVERT, EXAMINE, GENERATE, QUEUE_OF_ACTOR, READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from stores import Stores
 from workers import media
+from workers.library import examining
 from workers.lookups import Lookups
 from workers.runner import Runner
 
@@ -38,3 +39,7 @@ def declare_courier_actors(broker: Broker, stores: Stores) -> None:
     @actor(broker=broker, actor_name=CONVERT, queue_name=QUEUE_OF_ACTOR[CONVERT])
     def convert(job_id: str, form: str) -> None:
         media.convert(stores, job_id, form)
+
+    @actor(broker=broker, actor_name=EXAMINE, queue_name=QUEUE_OF_ACTOR[EXAMINE])
+    def examine(key: str) -> None:
+        examining.examine(stores, key)

@@ -131,6 +131,7 @@ def run_courier(settings: Settings) -> None:
     """Do what needs no browser until told to stop."""
     broker = DoorbellBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
+    _use_own_scratch_folder(settings.data_dir)
     declare_courier_actors(broker, stores)
     worker = Worker(broker, worker_threads=COURIER_THREADS)
     threading.excepthook = _exit_on_fault
@@ -172,7 +173,7 @@ def _slots(settings: Settings, source: BrowserSource) -> int:
 
 
 def _use_own_scratch_folder(data_dir: Path) -> None:
-    """Browsers that are killed leave their profiles behind: keep them in one place and sweep those of the dead."""
+    """Who is killed leaves files behind (browsers their profiles): keep them in one place, sweep those of the dead."""
     scratch = data_dir / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     for folder in scratch.iterdir():

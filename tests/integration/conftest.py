@@ -185,6 +185,7 @@ def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
         "redis_url": url,
         "broker_url": second_database(url),
         "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
+        "media_url": (folder / "media").as_uri(),
     }
     small = {"data_dir": folder, "api_key": KEY, "worker_concurrency": 2, "drain_grace_s": 1}
     settings = replace(base, **{**small, **places, **changes})

@@ -1,0 +1,48 @@
+"""Owns the sweep of the media store: uploads that nobody waits for any more, and pictures that no row knows.
+
+Called by whoever sweeps the library, with its rows at hand.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from schemas.library.pictures import KEPT, UPLOADS
+from stores.media import Media
+
+DAY_S = 86_400
+
+log = structlog.get_logger(__name__)
+
+
+def sweep_orphans(
+    media: Media,
+    known_keys: Callable[[Sequence[str]], Collection[str]],
+    older_than_s: float = DAY_S,
+    *,
+    now_ms: int,
+) -> int:
+    """Delete what was put longer ago than that and is nobody's; how many objects it was.
+
+    ``known_keys`` says which of up to a few thousand keys have a row; a picture gets its row within minutes of being
+    put, so what is old and has none will have none.
+
+    Raises:
+        Unavailable: the media store does not serve.
+    """
+    before_ms = now_ms - round(older_than_s * 1000)
+    swept = media.drop_torn(before_ms)
+    for keys in media.older(UPLOADS, before_ms):
+        swept += _delete(media, keys)
+    for keys in media.older(KEPT, before_ms):
+        known = known_keys(keys)
+        swept += _delete(media, [key for key in keys if key not in known])
+    if swept:
+        log.info("media.swept", objects=swept)
+    return swept
+
+
+def _delete(media: Media, keys: Sequence[str]) -> int:
+    for key in keys:
+        media.delete(key)
+    return len(keys)
