@@ -26,6 +26,7 @@ from ops.embedded import server_command, socket_path, sync
 from ops.logging import configure_logging
 from ops.redis import connect
 from ops.running import AlreadyRunningError, Running, only_one, write_note
+from ops.scratch import sweep_scratch
 from ops.settings import ROOT, Settings, SettingsError, load_settings
 from ops.supervisor import Program, Supervisor
 from stores import egress_policy
@@ -146,6 +147,7 @@ def _run(settings: Settings, browser: str | None, workers: int) -> None:
     finally:
         _ignore_signals()
         supervisor.stop()
+        sweep_scratch(settings.data_dir)
 
 
 def _look_after(supervisor: Supervisor, data_dir: Path) -> None:

@@ -10,6 +10,9 @@ from typing import Self
 
 from schemas.errors import Invalid
 
+NO_CURSOR = "cursor: not one that a page gave out; begin again without it."
+MOST_DIGITS = 17
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -20,7 +23,7 @@ class Cursor:
 
     def encode(self) -> str:
         """The cursor as a word for a URL."""
-        return base64.urlsafe_b64encode(f"{self.time_ms}:{self.id}".encode()).decode().rstrip("=")
+        return _encode(f"{self.time_ms}:{self.id}")
 
     @classmethod
     def decode(cls, word: str) -> Self:
@@ -29,9 +32,41 @@ class Cursor:
         Raises:
             Invalid: it is not one that Darkroom made.
         """
+        time, _, item = _decode(word).partition(":")
         try:
-            text = base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
-            time, _, item = text.partition(":")
             return cls(int(time), item)
-        except (ValueError, binascii.Error) as error:
-            raise Invalid("cursor: not one that a page gave out; begin again without it.") from error
+        except ValueError as error:
+            raise Invalid(NO_CURSOR) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The last item of a page of a list that is sorted by ``sort``: its key there, and its number among equals."""
+
+    sort: str
+    key: str
+    id: int
+
+    def encode(self) -> str:
+        """The mark as a word for a URL."""
+        return _encode(f"{self.sort}:{self.id}:{self.key}")
+
+    @classmethod
+    def decode(cls, word: str) -> Self:
+        """The mark behind ``word``; raises Invalid as above."""
+        sort, _, rest = _decode(word).partition(":")
+        number, _, key = rest.partition(":")
+        if not (number.isascii() and number.isdigit() and len(number) < MOST_DIGITS):
+            raise Invalid(NO_CURSOR)
+        return cls(sort, key, int(number))
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode(word: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
+    except (ValueError, binascii.Error) as error:
+        raise Invalid(NO_CURSOR) from error

@@ -28,6 +28,7 @@ from stores.fleet import Fleet
 from stores.glances import Glances
 from stores.jobs import Jobs
 from stores.keys import Keys
+from stores.library import Library
 from stores.logins import Logins
 from stores.logs import Logs
 from stores.lookups import Lookups
@@ -40,6 +41,7 @@ from stores.quotas import Quotas
 from stores.rates import Rates, usual_rates
 from stores.recipes import Recipes
 from stores.results import Results
+from stores.scans import Scans
 from stores.scripts import Scripts
 from stores.sessions import Sessions, session_key
 from stores.tickets import Tickets
@@ -89,6 +91,8 @@ class Stores:
     outbox: Outbox
     media: Media
     examinations: Examinations
+    library: Library
+    scans: Scans
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -162,4 +166,6 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         outbox=Outbox(client, clock, webhooks, deliveries, settings.public_url),
         media=Media(settings.media_url),
         examinations=Examinations(client, queue),
+        library=Library.of(engine, clock),
+        scans=Scans(client, clock),
     )

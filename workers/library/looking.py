@@ -20,6 +20,7 @@ from typing import Any
 import blurhash
 from PIL import Image
 
+from schemas.library.embedded import read_generation, read_stealth
 from schemas.library.framing import PNG_MAGIC, Framing, framing, png_chunks
 from schemas.library.pictures import MEDIA_TYPES, MOST_BYTES, Seen
 from schemas.library.safetensors import FormatError
@@ -92,9 +93,12 @@ def look(data: bytes, limits: Limits) -> tuple[Seen, bytes]:
     return seen, _encode(thumb)
 
 
-def _generation(_data: bytes, _image: Image.Image) -> dict[str, Any] | None:
-    """How the picture was made, as it says itself, from its whole bytes and its decoded first frame."""
-    return None
+def _generation(data: bytes, image: Image.Image) -> dict[str, Any] | None:
+    """How the picture was made, as it says itself: in its bytes, or else hidden in its first frame's transparency."""
+    found = read_generation(data)
+    if found is None and image.mode == "RGBA":
+        found = read_stealth(image.tobytes(), image.width, image.height)
+    return found.to_json() if found else None
 
 
 def _bounded(generation: dict[str, Any] | None) -> dict[str, Any] | None:

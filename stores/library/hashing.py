@@ -1,0 +1,132 @@
+"""Owns what is known of files by their content: which wait to be hashed, and what their hashes say they are.
+
+Called by ``workers.library.hashing``; looked up by whatever knows a file by its hash.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, update
+
+from ops.clock import Clock
+from schemas.library.seen import Kind
+from stores.library import uniting
+from stores.library.merging import refresh
+from stores.library.rows import dump, insert_all, insert_one, values_of, writing
+from stores.library.tables import claims, files, hashes, models, versions
+from stores.sql import sql_errors
+
+SHORTEST_HASH = 8
+AFTER_HEX = "g"
+
+
+@dataclass(frozen=True, slots=True)
+class Unhashed:
+    """A file to be read; ``path`` is below ``root``."""
+
+    id: int
+    root: str
+    path: bytes
+    kind: Kind
+    size_bytes: int
+    mtime_ns: int
+
+
+class Hashing:
+    """The hashes in one database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        """Nothing is asked yet."""
+        self._engine = engine
+        self._clock = clock
+
+    def waiting(self, roots: Iterable[str], most: int, without: Iterable[int] = ()) -> list[Unhashed]:
+        """Files that are there and not hashed, the smallest first; some may be left out, by their ids."""
+        here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None) & files.c.root.in_(list(roots))
+        query = select(files).where(here, files.c.path.is_not(None), files.c.id.not_in(list(without)))
+        query = query.order_by(files.c.size_bytes, files.c.id)
+        with sql_errors(), self._engine.connect() as connection:
+            rows = connection.execute(query.limit(most)).all()
+        return [Unhashed(row.id, row.root, row.path, Kind(row.kind), row.size_bytes, row.mtime_ns) for row in rows]
+
+    def left(self) -> tuple[int, int]:
+        """How many files wait, and how many bytes they have together."""
+        here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None)
+        query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(here)
+        with sql_errors(), self._engine.connect() as connection:
+            count, size = connection.execute(query).one()
+        return int(count), int(size)
+
+    def settle(self, read: Unhashed, content: str, found: Mapping[str, str]) -> bool:
+        """Write down what a file's bytes are, and let it belong where the same bytes belong already.
+
+        False if the file has changed since it was read: it is read again.
+        """
+        with writing(self._engine) as connection:
+            row = connection.execute(select(files).where(files.c.id == read.id)).one_or_none()
+            if row is None or (row.size_bytes, row.mtime_ns) != (read.size_bytes, read.mtime_ns):
+                return False
+            touched = {uniting.model_of(connection, row.version_id)}
+            self._place(connection, row, content)
+            values = {"content": content, "hashes": dump(dict(found)), "hashed_at": self._clock.now_ms()}
+            connection.execute(update(files).where(files.c.id == row.id).values(**values))
+            _write_hashes(connection, row.id, found)
+            _forget_ghosts(connection, row.id, content)
+            version = connection.execute(select(files.c.version_id).where(files.c.id == row.id)).scalar_one()
+            refresh(connection, touched | {uniting.model_of(connection, version)})
+        return True
+
+    def _place(self, connection: Connection, row: Any, content: str) -> None:
+        same = (files.c.content == content) & (files.c.id != row.id)
+        twin = connection.execute(select(files).where(same).order_by(files.c.first_seen, files.c.id)).first()
+        if row.content is not None and row.content != content:
+            uniting.leave_behind(connection, row, self._clock.now_ms())
+            if twin is None:
+                _split_off(connection, row, self._clock.now_ms())
+        if twin is not None and twin.version_id != row.version_id:
+            uniting.move_file(connection, row.id, row.version_id, twin.version_id)
+
+    def find(self, value: str) -> list[int]:
+        """The models with a file of that hash, or of one that begins so: of eight characters at least."""
+        return self._find(versions.c.model_id, value)
+
+    def find_versions(self, value: str) -> list[int]:
+        """The versions, likewise."""
+        return self._find(versions.c.id, value)
+
+    def _find(self, column: Any, value: str) -> list[int]:
+        digits = value.strip().lower()
+        if len(digits) < SHORTEST_HASH:
+            return []
+        same = (hashes.c.value >= digits) & (hashes.c.value < digits + AFTER_HEX)
+        query = select(column).join(files, files.c.version_id == versions.c.id)
+        query = query.join(hashes, hashes.c.file_id == files.c.id).where(same, files.c.missing_since.is_(None))
+        with sql_errors(), self._engine.connect() as connection:
+            return sorted(set(connection.execute(query).scalars()))
+
+
+def _write_hashes(connection: Connection, file_id: int, found: Mapping[str, str]) -> None:
+    connection.execute(delete(hashes).where(hashes.c.file_id == file_id))
+    insert_all(connection, hashes, [{"file_id": file_id, "name": name, "value": found[name]} for name in found])
+
+
+def _forget_ghosts(connection: Connection, file_id: int, content: str) -> None:
+    """The content is here: what stood for it meanwhile is not needed."""
+    ghosts = (files.c.content == content) & files.c.missing_since.is_not(None) & (files.c.id != file_id)
+    for row in connection.execute(select(files.c.id, files.c.version_id).where(ghosts)).all():
+        uniting.remove_file(connection, row.id, row.version_id)
+
+
+def _split_off(connection: Connection, row: Any, now_ms: int) -> None:
+    """The file is another model than it was: one of its own, with what is said in its place."""
+    old = connection.execute(
+        select(models).join(versions, versions.c.model_id == models.c.id).where(versions.c.id == row.version_id)
+    ).one()
+    model_id = insert_one(connection, models, **values_of(old, civitai_id=None, group_key=None))
+    version_id = insert_one(
+        connection, versions, model_id=model_id, civitai_id=None, facts="{}", epoch=None, first_seen=now_ms
+    )
+    for claim in connection.execute(select(claims).where(claims.c.version_id == row.version_id)).all():
+        connection.execute(claims.insert().values(**values_of(claim, version_id=version_id)))
+    connection.execute(update(files).where(files.c.id == row.id).values(version_id=version_id))

@@ -1,0 +1,206 @@
+"""Owns the finding of models: filters, words, orders, pages by number and by cursor, and what there is to filter by.
+
+Called by ``api.models`` and by the command ``list``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, not_, or_, select, text, tuple_
+
+from schemas.errors import Invalid
+from schemas.library.folding import fold
+from schemas.library.nsfw import highest
+from schemas.library.query import Order, Query, Sort, Term, Words
+from schemas.paging import MOST_DIGITS, NO_CURSOR, Mark
+from stores.library.merging import Flag
+from stores.library.tables import details, models, tags
+from stores.sql import sql_errors
+
+SEARCHED = {
+    "sqlite": "library_details.model_id IN (SELECT rowid FROM library_search WHERE library_search MATCH :{name})",
+    "postgresql": "to_tsvector('simple', library_details.search_text) @@ to_tsquery('simple', :{name})",
+}
+# Columns behind what may be filtered by equality.
+EQUAL: Mapping[str, Any] = {
+    "category": models.c.category_key,
+    "subcategory": models.c.subcategory_key,
+    "base_model": models.c.base_model_key,
+    "type": models.c.type_key,
+}
+_SORTS: Mapping[Sort, Any] = {
+    Sort.NEWEST: models.c.newest_at,
+    Sort.OLDEST: models.c.newest_at,
+    Sort.NAME: models.c.name_key,
+    Sort.DOWNLOADS: models.c.downloads,
+    Sort.LIKES: models.c.likes,
+    Sort.SIZE: models.c.size_bytes,
+}
+_CONTAINING = {"base": models.c.base_model_key, "creator": models.c.creator_key, "name": models.c.name_key}
+_NUMBERS = {
+    "dim": models.c.dim,
+    "size": models.c.size_bytes,
+    "nsfw": models.c.nsfw_level,
+    "downloads": models.c.downloads,
+    "likes": models.c.likes,
+}
+_FLAGS = {
+    "metadata": Flag.METADATA,
+    "notes": Flag.NOTES,
+    "images": Flag.IMAGES,
+    "words": Flag.WORDS,
+    "tags": Flag.TAGS,
+    "problem": Flag.PROBLEM,
+    "pickle": Flag.PICKLE,
+    "duplicate": Flag.DUPLICATE,
+    "hashed": Flag.HASHED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which models: ``equal`` by the names of ``EQUAL``; ``tags_mode`` is ``any``, ``all`` or ``none``."""
+
+    equal: Mapping[str, str]
+    query: Query
+    order: Order
+    tags: tuple[str, ...] = ()
+    tags_mode: str = "any"
+    most_nsfw: int | None = None
+    has_metadata: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The ids of one page, how many there are in all, and where the next one begins."""
+
+    ids: list[int]
+    total: int
+    following: Mark | None
+
+
+class Listing:
+    """The models in one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Nothing is asked yet."""
+        self._engine = engine
+        self._dialect = engine.dialect.name
+
+    def page(self, wanted: Wanted, *, limit: int, offset: int = 0, cursor: Mark | None = None) -> Page:
+        """One page of the models; with a cursor those that come after it, whatever has come or gone meanwhile."""
+        narrowed = self._narrowed(wanted)
+        key, descending = _SORTS[wanted.order.sort], wanted.order.descending
+        query = narrowed.with_only_columns(models.c.id, key.label("key"))
+        if cursor:
+            query = query.where(_after(key, cursor, wanted.order))
+        order = (key.desc(), models.c.id.desc()) if descending else (key, models.c.id)
+        query = query.order_by(*order).limit(limit + 1).offset(0 if cursor else offset)
+        with sql_errors(), self._engine.connect() as connection:
+            total = connection.execute(narrowed.with_only_columns(func.count())).scalar_one()
+            rows = connection.execute(query).all()
+        kept = rows[:limit]
+        more = len(rows) > limit and bool(kept)
+        following = Mark(_named(wanted.order), str(kept[-1].key), kept[-1].id) if more else None
+        return Page([row.id for row in kept], int(total), following)
+
+    def filters(self) -> dict[str, list[str]]:
+        """What there is to filter by: ``categories``, ``baseModels``, ``types``, ``tags``, the most frequent first."""
+        shown = {"categories": models.c.category, "baseModels": models.c.base_model, "types": models.c.type}
+        with sql_errors(), self._engine.connect() as connection:
+            found = {}
+            for name, column in shown.items():
+                query = select(column).where(models.c.files > 0, column.is_not(None)).group_by(column)
+                found[name] = list(connection.execute(query.order_by(func.count().desc(), column)).scalars())
+            here = tags.c.model_id.in_(select(models.c.id).where(models.c.files > 0))
+            query = select(func.min(tags.c.label)).where(here).group_by(tags.c.key)
+            found["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
+        return found
+
+    def _narrowed(self, wanted: Wanted) -> Select[Any]:
+        query = select(models.c.id).where(*self._conditions(wanted))
+        said = [self._words(number, one) for number, one in enumerate(wanted.query.words)]
+        if said:
+            query = query.join(details, details.c.model_id == models.c.id).where(*said)
+        return query
+
+    def _conditions(self, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+        if not any(term.field == "is" and term.value in ("missing", "local") for term in wanted.query.terms):
+            yield models.c.files > 0
+        for name, value in wanted.equal.items():
+            yield EQUAL[name] == fold(value)
+        if wanted.tags:
+            yield _tagged(wanted.tags, wanted.tags_mode)
+        if wanted.most_nsfw is not None:
+            yield models.c.nsfw_level < _above(wanted.most_nsfw)
+        if wanted.has_metadata is not None:
+            yield _flagged(Flag.METADATA) if wanted.has_metadata else not_(_flagged(Flag.METADATA))
+        for term in wanted.query.terms:
+            yield _negated(_condition(term), negated=term.negated)
+
+    def _words(self, number: int, said: Words) -> ColumnElement[bool]:
+        name = f"words_{number}"
+        joined = " + " if self._dialect == "sqlite" else " <-> "
+        *whole, last = (f'"{word}"' for word in said.words) if self._dialect == "sqlite" else said.words
+        ending = f"{last}*" if self._dialect == "sqlite" else f"{last}:*"
+        found = text(SEARCHED[self._dialect].format(name=name)).bindparams(**{name: joined.join([*whole, ending])})
+        said_so: ColumnElement[bool] = _negated(found, negated=said.negated)
+        return said_so
+
+
+def _named(order: Order) -> str:
+    return f"{'-' if order.descending else '+'}{order.sort}"
+
+
+def _after(key: Any, cursor: Mark, order: Order) -> ColumnElement[bool]:
+    """What comes after a mark; raises Invalid if it is one of another order."""
+    number = cursor.key.removeprefix("-")
+    of_number = number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
+    if cursor.sort != _named(order) or not (of_number or order.sort is Sort.NAME):
+        raise Invalid(NO_CURSOR)
+    place = (cursor.key if order.sort is Sort.NAME else int(cursor.key), cursor.id)
+    here = tuple_(key, models.c.id)
+    after: ColumnElement[bool] = here < place if order.descending else here > place
+    return after
+
+
+def _above(most: int) -> int:
+    """The first mask whose highest level is above the highest of ``most``; with 0 only what is unrated is below it."""
+    return 2 * highest(most) or 1
+
+
+def _tagged(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
+    each = [exists().where(tags.c.model_id == models.c.id, tags.c.key == fold(label)) for label in labels]
+    if mode == "all":
+        return and_(*each)
+    return not_(or_(*each)) if mode == "none" else or_(*each)
+
+
+def _flagged(flag: Flag) -> ColumnElement[bool]:
+    return models.c.flags.op("&")(int(flag)) != 0
+
+
+def _condition(term: Term) -> ColumnElement[bool]:
+    if term.field in ("has", "is"):
+        return _state(str(term.value))
+    if term.field == "tag":
+        return _tagged([str(term.value)], "any")
+    if term.field in _CONTAINING:
+        return func.coalesce(_CONTAINING[term.field], "").contains(str(term.value), autoescape=True)
+    if term.field in _NUMBERS:
+        return func.coalesce(_NUMBERS[term.field], 0).op(term.op)(term.value).is_(True)
+    same: ColumnElement[bool] = func.coalesce(EQUAL[term.field], "") == term.value
+    return same
+
+
+def _state(word: str) -> ColumnElement[bool]:
+    if word == "civitai":
+        return models.c.civitai_id.is_not(None)
+    if word in ("local", "missing"):
+        return models.c.files > 0 if word == "local" else models.c.files == 0
+    return _flagged(_FLAGS[word])
+
+
+def _negated(condition: Any, *, negated: bool) -> Any:
+    return not_(condition) if negated else condition

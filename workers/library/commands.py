@@ -1,0 +1,223 @@
+"""Owns the library's commands that look: scan, watch, list, show, verify. Run by ``workers.library.__main__``.
+
+The database is all that they need; where a Darkroom runs and looks after the library, it is asked to scan instead.
+"""
+
+import json
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from ops.clock import SystemClock
+from ops.redis import connect, disconnect
+from ops.settings import Settings
+from schemas.errors import Forbidden, NotFound, Unavailable
+from schemas.library.seen import Kind
+from schemas.library.shown import ShownFile, ShownModel
+from stores.library import Library
+from stores.library.hashing import Unhashed
+from stores.library.upkeep import SCANNING
+from stores.scans import Scans
+from workers.library.desk import files_of, found_by, opened, require_roots
+from workers.library.hashing import Changed, Pace, digest
+from workers.library.papers import backup, export, import_, restore
+from workers.library.scanning import Part, Progress, Scan
+from workers.library.watching import Watching
+
+WRONG_EXIT_CODE = 1
+WAIT_S = 2.0
+RENEW_S = 10.0
+LOOK_S = 1.0
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@click.group()
+def library() -> None:
+    """Scan, search, check and export the model library in the folders of MODELS_DIR."""
+
+
+for one in (backup, export, import_, restore):
+    library.add_command(one)
+
+
+@library.command()
+@click.option("--full", is_flag=True, help="Read every file again, not only what has changed.")
+@click.option("--json", "as_json", is_flag=True, help="Figures as JSON, with the time and the memory that it took.")
+def scan(*, full: bool, as_json: bool) -> None:
+    """Compare the library with the disk now."""
+    began = time.monotonic()
+    with opened() as (settings, kept):
+        roots = require_roots(settings)
+        parts = [Part(root, full=full) for root in roots]
+        with _bar() as tell:
+            if _take(kept):
+                try:
+                    done = Scan(kept.recording, roots, tell, lambda: _take(kept)).run(parts).view()
+                finally:
+                    kept.upkeep.give_back(SCANNING, _name())
+            else:
+                done = _ask(settings, tell, full=full)
+    if as_json:
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        click.echo(json.dumps(done | {"seconds": time.monotonic() - began, "memoryMb": peak_mb}))
+    else:
+        _print_done(done)
+
+
+@library.command()
+def watch() -> None:
+    """Follow the folders of the library and index what changes in them, until Ctrl-C."""
+    with opened() as (settings, kept):
+        roots = require_roots(settings)
+        if not _take(kept):
+            raise click.ClickException("A running Darkroom looks after the library already.")
+        watching = Watching(roots)
+        watching.start()
+        try:
+            _print_done(Scan(kept.recording, roots).run([Part(root) for root in roots]).view())
+            renew_at = time.monotonic() + RENEW_S
+            while time.monotonic() < renew_at or _take(kept):
+                renew_at = max(renew_at, time.monotonic() + RENEW_S) if time.monotonic() >= renew_at else renew_at
+                if changed := watching.take():
+                    _print_done(Scan(kept.recording, roots).run(changed).view())
+                time.sleep(LOOK_S)
+        except KeyboardInterrupt:
+            click.echo("Stopping.")
+        finally:
+            watching.stop()
+            kept.upkeep.give_back(SCANNING, _name())
+
+
+@library.command(name="list")
+@click.argument("search", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--limit", type=click.IntRange(1), help="No more than so many.")
+def list_(search: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
+    """Find models by words and filters, such as: base:sdxl -tag:style has:notes dim:>=32 order:-size."""
+    with opened() as (_, kept):
+        for number, model in enumerate(found_by(kept, search)):
+            if limit is not None and number >= limit:
+                break
+            click.echo(json.dumps(_brief(model)) if as_json else _line(model))
+
+
+@library.command()
+@click.argument("ident", type=click.IntRange(1))
+def show(ident: int) -> None:
+    """Print all that is known of the model of that id, as JSON."""
+    with opened() as (_, kept):
+        model = kept.shelf.get(ident)
+        click.echo(json.dumps(_plain(asdict(model)), indent=2, ensure_ascii=False))
+
+
+@library.command()
+@click.argument("search", nargs=-1)
+def verify(search: tuple[str, ...]) -> None:
+    """Read the files of models again and compare them with their hashes; exit code 1 if one differs."""
+    wrong = checked = 0
+    with opened() as (settings, kept):
+        roots = require_roots(settings)
+        for model in found_by(kept, search):
+            for file in files_of(model):
+                if file.hashed:
+                    checked += 1
+                    wrong += not _verified(file, roots)
+    click.echo(f"{checked} files checked, {wrong} of them are not as they were.")
+    raise SystemExit(WRONG_EXIT_CODE if wrong else 0)
+
+
+def _verified(file: ShownFile, roots: tuple[Any, ...]) -> bool:
+    wanted = Unhashed(file.id, file.root, file.path or b"", Kind(file.kind), file.size_bytes, file.mtime_ns)
+    try:
+        found = digest(wanted, roots, Pace(0), lambda: True).found
+    except Changed:
+        click.echo(f"changed   {_shown(file)}")
+        return False
+    except (NotFound, Forbidden, Unavailable) as error:
+        click.echo(f"missing   {_shown(file)}: {error.message}")
+        return False
+    if dict(found) == dict(file.hashes):
+        return True
+    click.echo(f"damaged   {_shown(file)}: the same size and time, but other bytes")
+    return False
+
+
+def _name() -> str:
+    return f"command-{socket.gethostname()}-{os.getpid()}"[-80:]
+
+
+def _take(kept: Library) -> bool:
+    return kept.upkeep.take(SCANNING, _name())
+
+
+def _ask(settings: Settings, tell: Callable[[Progress], None], *, full: bool) -> dict[str, Any]:
+    """Let the Darkroom that looks after the library scan it; what it says when it is done."""
+    client = connect(settings.redis_url)
+    try:
+        scans = Scans(client, SystemClock())
+        after, ident = scans.newest_place(), scans.want(full=full)
+        while True:
+            for place, news in scans.events(after, WAIT_S):
+                after = place
+                if news["id"] != ident:
+                    continue
+                if news["state"] == "done":
+                    return news
+                tell(Progress(news["phase"], files=news["files"], to_read=news["toRead"], read=news["read"]))
+    except Unavailable as error:
+        words = "Another process looks after the library, and its Redis does not answer; stop it, or set REDIS_URL."
+        raise click.ClickException(words) from error
+    finally:
+        disconnect(client)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("walking", total=None)
+
+        def tell(progress: Progress) -> None:
+            bar.update(task, description=progress.phase, completed=progress.read, total=progress.to_read or None)
+
+        yield tell
+
+
+def _print_done(done: dict[str, Any]) -> None:
+    figures = ("files", "added", "changed", "moved", "lost", "problems")
+    click.echo(", ".join(f"{done[name]} {name}" for name in figures))
+
+
+def _brief(model: ShownModel) -> dict[str, Any]:
+    names = ("id", "name", "type", "category", "base_model", "size_bytes")
+    return {name: getattr(model, name) for name in names} | {"files": [_shown(file) for file in files_of(model)]}
+
+
+def _line(model: ShownModel) -> str:
+    size = f"{model.size_bytes / 1e6:,.1f} MB"
+    return f"{model.id:>7}  {model.category:<16} {model.base_model or '-':<14} {size:>12}  {escape(model.name)}"
+
+
+def _shown(file: ShownFile) -> str:
+    return (file.path or b"").decode(errors="replace")
+
+
+def _plain(value: Any) -> Any:
+    """JSON can hold no bytes."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,67 @@
+"""Owns what the library's commands share: the library of this machine's settings, opened, and how models are named.
+
+Used by ``workers.library.commands`` and ``workers.library.papers``.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ops.clock import SystemClock
+from ops.database import migrate, open_database
+from ops.settings import Settings, SettingsError, load_settings
+from schemas.errors import Invalid, ServiceError
+from schemas.library.query import Order, Sort, read_query
+from schemas.library.shown import ShownFile, ShownModel
+from stores.library import Library
+from stores.library.listing import Wanted
+
+PAGE = 200
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[tuple[Settings, Library]]:
+    """The settings and the library; errors of ours become a line and an exit code."""
+    try:
+        settings = load_settings()
+        migrate(settings.database_url)
+        engine = open_database(settings.database_url)
+        try:
+            yield settings, Library.of(engine, SystemClock())
+        finally:
+            engine.dispose()
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    except Invalid as error:
+        raise click.UsageError(" ".join(error.problems)) from error
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error
+
+
+def require_roots(settings: Settings) -> tuple[Path, ...]:
+    """The library's folders; says so if there are none."""
+    if not settings.models_dir:
+        raise click.UsageError("There is no library: set MODELS_DIR to its folders, with ':' between them.")
+    return settings.models_dir
+
+
+def found_by(library: Library, words: tuple[str, ...]) -> Iterator[ShownModel]:
+    """The models that a search finds, whole, in its order; with numbers alone, the models of these ids."""
+    if words and all(word.isdigit() for word in words):
+        yield from (library.shelf.get(int(word)) for word in words)
+        return
+    query = read_query(" ".join(words))
+    wanted = Wanted({}, query, query.order or Order(Sort.NAME, descending=False))
+    cursor, more = None, True
+    while more:
+        page = library.listing.page(wanted, limit=PAGE, cursor=cursor)
+        yield from library.shelf.some(page.ids, with_versions=True)
+        cursor, more = page.following, page.following is not None
+
+
+def files_of(model: ShownModel) -> Iterator[ShownFile]:
+    """A model's files that are there."""
+    for version in model.versions:
+        yield from (file for file in version.files if file.present)
