@@ -19,8 +19,11 @@ from api import (
     home,
     jobs,
     keys,
+    library,
     login,
     metrics,
+    model_images,
+    models,
     pictures,
     quota,
     sites,
@@ -90,8 +93,11 @@ def create_app(stores: Stores) -> Flask:
     surface = app.extensions["openapi"] = Surface(app)
     for part in (weights, pictures, jobs, streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
-    for part in (keys, login):
+    for part in (keys, login, library):
         surface.register_blueprint(part.blueprint)
+    for part in (models, model_images):
+        for blueprint in part.blueprints:
+            surface.register_blueprint(blueprint)
     surface.register_blueprint(webhooks.public)
     for page in (home, docs, studio, sockets, clients):
         app.register_blueprint(page.blueprint)

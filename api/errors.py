@@ -26,6 +26,7 @@ LIBRARY = (
     "/api/images/",
     "/api/v1/images/",
     "/api/v1/library/",
+    "/api/v1/scan/",
     "/api/v1/auth/",
     "/api/session/",
 )

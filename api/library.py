@@ -1,0 +1,116 @@
+"""Owns the surface for the library as a whole: scans, the report, what pictures say they were made with.
+
+For keys, below ``/api/v1``.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+from api.auth import needs, require_key
+from api.context import stores
+from schemas.errors import Conflict, Invalid
+from schemas.keys import Scope
+from schemas.library.requests import Page
+from stores import Stores
+
+HEARTBEAT_S = 4.0
+LONGEST_STREAM_S = 600.0
+MOST_REPORTED = 500
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+blueprint = Blueprint("library", __name__, url_prefix="/api/v1", description="The model library as a whole.")
+blueprint.before_request(require_key)
+
+
+class ScanRequest(Schema):
+    """How to scan."""
+
+    full = fields.Boolean(load_default=False)
+
+
+class ReportQuery(Schema):
+    """Which part of the report."""
+
+    limit = Page(load_default=100)
+    after = fields.Integer(load_default=0)
+
+
+@blueprint.route("/library/scan", methods=["POST"])
+@blueprint.route("/scan", methods=["POST"])
+@blueprint.response(202, description="`id` of the scan, and where its events are.")
+@needs(Scope.LIBRARY)
+def scan() -> Response:
+    """Compare the library with the disk now; `{"full": true}` reads every file again."""
+    if not stores().settings.models_dir:
+        raise Conflict("There is no library: MODELS_DIR names no folder.")
+    body = request.get_json() if request.is_json and request.get_data() else {}
+    if not isinstance(body, dict) or not isinstance(body.get("full", False), bool):
+        raise Invalid(problems=["full: must be true or false."])
+    ident = stores().scans.want(full=body.get("full", False))
+    url = f"{stores().settings.public_url}/api/v1/library/scan/events"
+    response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
+    response.status_code = 202
+    return response
+
+
+@blueprint.route("/library/scan", methods=["GET"])
+@blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null where there was none.")
+def latest() -> Response:
+    """How the last scan is going, or went."""
+    return jsonify(stores().scans.latest())
+
+
+@blueprint.route("/library/scan/events", methods=["GET"])
+@blueprint.response(200, description="What scans tell as they go on.", content_type="text/event-stream")
+def events() -> Response:
+    """The news of scans from now on, or from `Last-Event-ID` on."""
+    seen = request.headers.get("Last-Event-ID", "")
+    if seen and not _is_place(seen):
+        raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
+    return Response(_events(stores(), seen), mimetype="text/event-stream", headers=HEADERS)
+
+
+@blueprint.route("/library/report", methods=["GET"])
+@blueprint.arguments(ReportQuery, location="query")
+@blueprint.response(200, description="`counts`, `problems`, and `nextAfter` where there are more.")
+def report(query: dict[str, Any]) -> Response:
+    """What the library has, and what is wrong in it."""
+    upkeep = stores().library.upkeep
+    found, following = upkeep.problems(min(query["limit"], MOST_REPORTED), query["after"])
+    rows = [
+        {
+            "path": one.path.decode(errors="replace"),
+            "subject": one.subject.decode(errors="replace"),
+            "code": one.code,
+            "message": one.message,
+            "foundAt": one.found_at,
+        }
+        for one in found
+    ]
+    waiting, waiting_bytes = stores().library.hashing.left()
+    hashing = {"files": waiting, "sizeBytes": waiting_bytes}
+    return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": rows, "nextAfter": following})
+
+
+def _events(kept: Stores, seen: str) -> Iterator[str]:
+    after = seen or kept.scans.newest_place()
+    yield f"retry: 1000\nid: {after}\n\n"
+    ends_at = time.monotonic() + LONGEST_STREAM_S
+    while time.monotonic() < ends_at:
+        found = kept.scans.events(after, HEARTBEAT_S)
+        for place, news in found:
+            after = place
+            yield f"id: {place}\nevent: {news['state']}\ndata: {json.dumps(news)}\n\n"
+        if not found:
+            yield ": still here\n\n"
+
+
+def _is_place(text: str) -> bool:
+    head, _, tail = text.partition("-")
+    return all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (head, tail))

@@ -1,0 +1,149 @@
+"""Owns the model library's surface: models in lists and whole, what people write about them, their files.
+
+The same views stand at two places: below ``/api/v1/models`` for keys, and below ``/api/models`` for who is signed in.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_smorest import Blueprint
+
+from api.auth import needs, require_key, require_session_or_key
+from api.context import stores
+from api.downloads import send
+from api.model_views import card, whole
+from schemas.errors import Invalid, NotFound
+from schemas.keys import Scope
+from schemas.library.query import Order, Sort, read_order, read_query
+from schemas.library.requests import DEEPEST_OFFSET, LARGEST_PAGE, ListQuery, ModelChange
+from schemas.library.shown import ShownFile, ShownModel, ShownVersion
+from schemas.paging import Mark
+from stores.library.listing import EQUAL, Wanted
+from stores.library.opening import open_within
+
+LARGEST_ID = 2**53
+VERSION_PARAMETER = {
+    "in": "query",
+    "name": "versionId",
+    "schema": {"type": "integer"},
+    "description": "Which version; otherwise the newest that is here.",
+}
+
+
+def read_id(ident: str, what: str = "model") -> int:
+    """The number of a model, version or picture; raises Invalid."""
+    if not (ident.isascii() and ident.isdigit() and 0 < int(ident[:20]) < LARGEST_ID and len(ident) <= 16):
+        raise Invalid(f"Invalid {what} ID")
+    return int(ident)
+
+
+def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
+    blueprint = Blueprint(name, name, url_prefix=prefix, description="The model library.")
+    blueprint.before_request(guard)
+
+    @blueprint.route("", methods=["GET"])
+    @blueprint.arguments(ListQuery, location="query")
+    @blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
+    def listing(query: dict[str, Any]) -> Response:
+        """Models, filtered and sorted; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
+        return jsonify(_page(query))
+
+    @blueprint.route("/filters", methods=["GET"])
+    @blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
+    def filters() -> Response:
+        """What there is to filter by."""
+        return jsonify(stores().library.listing.filters())
+
+    @blueprint.route("/<ident>", methods=["GET"])
+    @blueprint.response(200, description="The model with its versions, files and pictures.")
+    def read(ident: str) -> Response:
+        """A model with all that is known of it; `sources` says who has said each field."""
+        return jsonify(whole(stores().library.shelf.get(read_id(ident))))
+
+    @blueprint.route("/<ident>", methods=["PATCH"])
+    @blueprint.arguments(ModelChange)
+    @blueprint.response(200, description="The model as it is now.")
+    @needs(Scope.LIBRARY)
+    def change(body: dict[str, Any], ident: str) -> Response:
+        """Write about a model. What you write wins over every source and stays; null takes it back."""
+        model_id = read_id(ident)
+        stores().library.edits.write(model_id, body)
+        return jsonify(whole(stores().library.shelf.get(model_id)))
+
+    @blueprint.route("/<ident>/download", methods=["GET"])
+    @blueprint.doc(parameters=[VERSION_PARAMETER])
+    @blueprint.response(200, description="The file, whole or in part.", content_type="application/octet-stream")
+    def download(ident: str) -> Response:
+        """The model's file; ranges, conditions and HEAD are understood."""
+        return _download(stores().library.shelf.get(read_id(ident)))
+
+    return blueprint
+
+
+def _page(query: dict[str, Any]) -> dict[str, Any]:
+    limit = min(query["limit"], LARGEST_PAGE)
+    offset = (query["page"] - 1) * limit
+    if offset > DEEPEST_OFFSET:
+        raise Invalid(problems=["page: too far; go on with 'cursor', from 'nextCursor' of the page before."])
+    cursor = Mark.decode(query["cursor"]) if query.get("cursor") else None
+    found = stores().library.listing.page(_wanted(query), limit=limit, offset=offset, cursor=cursor)
+    with_versions = "versions" in query["include"]
+    shown = stores().library.shelf.some(found.ids, with_versions=with_versions)
+    return {
+        "items": [card(model, with_versions=with_versions) for model in shown],
+        "total": found.total,
+        "page": query["page"],
+        "limit": limit,
+        "hasMore": found.following is not None,
+        "nextCursor": found.following.encode() if found.following else None,
+    }
+
+
+def _wanted(query: dict[str, Any]) -> Wanted:
+    asked = read_query(query["search"])
+    order = read_order(query["sort"]) if query.get("sort") else asked.order
+    return Wanted(
+        equal={name: query[name] for name in EQUAL if query.get(name)},
+        query=asked,
+        order=order or Order(Sort.NEWEST, descending=True),
+        tags=query["tags"],
+        tags_mode=query["tags_mode"],
+        most_nsfw=query.get("most_nsfw"),
+        has_metadata=query.get("has_metadata"),
+    )
+
+
+def _download(model: ShownModel) -> Response:
+    version = _version(model)
+    file = next((file for file in version.files if file.present), None) if version else None
+    if file is None or file.path is None:
+        raise NotFound("Version file not available locally" if version else "Model or file not found")
+    roots = stores().settings.models_dir
+    return send(open_within(_root(file), file.path, roots), file.path.rpartition(b"/")[2], file.hashes.get("SHA256"))
+
+
+def _version(model: ShownModel) -> ShownVersion | None:
+    """The version that is asked for; else the newest that is here."""
+    asked = request.args.get("versionId")
+    if asked is None:
+        return next((version for version in model.versions if version.local), None)
+    ident = read_id(asked, "version")
+    found = next((version for version in model.versions if version.id == ident), None)
+    if found is None:
+        raise NotFound("Version not found")
+    return found
+
+
+def _root(file: ShownFile) -> Path:
+    """The folder that the file is below; raises NotFound if MODELS_DIR does not name it any more."""
+    root = next((one for one in stores().settings.models_dir if str(one) == file.root), None)
+    if root is None:
+        raise NotFound("The file's folder is not one of MODELS_DIR any more.")
+    return root
+
+
+blueprints = (
+    _surface("models", "/api/v1/models", require_key),
+    _surface("models_of_session", "/api/models", require_session_or_key),
+)
