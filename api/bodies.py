@@ -50,6 +50,16 @@ def reads_own_body(view: View) -> View:
     return view
 
 
+def require_json() -> None:
+    """For views whose fields may all be left out: a body that is not called JSON is not read, and would be lost.
+
+    Raises:
+        Invalid: so it is.
+    """
+    if not request.is_json:
+        request.get_json()
+
+
 @contextmanager
 def body_errors() -> Iterator[None]:
     """Tell the client of a body that does not end as it should."""

@@ -3,15 +3,15 @@
 Used by ``api.model_images``.
 """
 
+import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 
 from flask import Response, request
 
 from api.context import stores
 from schemas.errors import Invalid, NotFound
-from schemas.library.pictures import MOST_BYTES, UPLOADS
+from schemas.library.pictures import MOST_BYTES, UPLOADS, Examined
 from schemas.library.shown import ShownImage
 from stores.library.opening import OpenFile, open_within
 
@@ -49,19 +49,35 @@ def thumb_response(image: ShownImage) -> Response:
 
 
 def _made(image: ShownImage) -> str:
-    """The key of the thumbnail of a picture that lies beside its model."""
+    """The key of the thumbnail of a picture that lies beside its model; raises NotFound where there can be none."""
     with _opened(image) as opened:
         if opened.size_bytes > MOST_BYTES:
-            raise Invalid("The picture is too large for a small one to be made of it.")
-        data = os.pread(opened.fd, opened.size_bytes, 0)
-    upload = f"{UPLOADS}/{secrets.token_hex(16)}"
-    stores().media.put(upload, data)
-    found = stores().examinations.ask(upload, PATIENCE_S)
+            raise NotFound("The picture is too large for a small one to be made of it.")
+        stamp = f"{opened.size_bytes}-{opened.mtime_ns}"
+        found = _examined(f"{UPLOADS}/{_digest(image, stamp)}", opened)
     # The picture itself stays where it is.
     stores().media.delete(found.key)
     values = {"thumb_key": found.thumb_key, "width": found.width, "height": found.height, "blurhash": found.blurhash}
-    stores().library.pictures.note_thumb(image.id, values)
+    stores().library.pictures.note_thumb(image.id, stamp, values)
     return found.thumb_key
+
+
+def _digest(image: ShownImage, stamp: str) -> str:
+    """The same for the same bytes: whoever asks again for a picture that is broken has the answer at once."""
+    return hashlib.sha256(f"{image.id}-{stamp}".encode()).hexdigest()[:32]
+
+
+def _examined(upload: str, opened: OpenFile) -> Examined:
+    """What a courier says of a picture on the disk."""
+    with os.fdopen(os.dup(opened.fd), "rb") as file:
+        stores().media.put_file(upload, file)
+    try:
+        found = stores().examinations.ask(upload, PATIENCE_S)
+    except Invalid as error:
+        stores().media.delete(upload)
+        raise NotFound(f"What lies there is no picture that is shown: {error.message}") from error
+    stores().media.delete(upload)
+    return found
 
 
 def _opened(image: ShownImage) -> OpenFile:

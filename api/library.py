@@ -10,14 +10,16 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from flask_smorest import Blueprint
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from api.auth import needs, require_key
 from api.context import stores
 from schemas.errors import Conflict, Invalid
+from schemas.fields import WholeNumber
 from schemas.keys import Scope
-from schemas.library.requests import Page
+from schemas.library.requests import LARGEST_ID, Page, load
 from stores import Stores
+from stores.library.upkeep import Reported
 
 HEARTBEAT_S = 4.0
 LONGEST_STREAM_S = 600.0
@@ -29,30 +31,29 @@ blueprint.before_request(require_key)
 
 
 class ScanRequest(Schema):
-    """How to scan."""
+    """How to scan: with ``full`` every file is read again."""
 
-    full = fields.Boolean(load_default=False)
+    full = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
 class ReportQuery(Schema):
     """Which part of the report."""
 
     limit = Page(load_default=100)
-    after = fields.Integer(load_default=0)
+    after = WholeNumber(load_default=0, validate=validate.Range(0, LARGEST_ID))
 
 
 @blueprint.route("/library/scan", methods=["POST"])
 @blueprint.route("/scan", methods=["POST"])
+@blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequest}}})
 @blueprint.response(202, description="`id` of the scan, and where its events are.")
 @needs(Scope.LIBRARY)
 def scan() -> Response:
     """Compare the library with the disk now; `{"full": true}` reads every file again."""
     if not stores().settings.models_dir:
         raise Conflict("There is no library: MODELS_DIR names no folder.")
-    body = request.get_json() if request.is_json and request.get_data() else {}
-    if not isinstance(body, dict) or not isinstance(body.get("full", False), bool):
-        raise Invalid(problems=["full: must be true or false."])
-    ident = stores().scans.want(full=body.get("full", False))
+    body = load(ScanRequest(), request.get_json() if request.get_data() else {})
+    ident = stores().scans.want(full=body["full"])
     url = f"{stores().settings.public_url}/api/v1/library/scan/events"
     response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
     response.status_code = 202
@@ -83,19 +84,20 @@ def report(query: dict[str, Any]) -> Response:
     """What the library has, and what is wrong in it."""
     upkeep = stores().library.upkeep
     found, following = upkeep.problems(min(query["limit"], MOST_REPORTED), query["after"])
-    rows = [
-        {
-            "path": one.path.decode(errors="replace"),
-            "subject": one.subject.decode(errors="replace"),
-            "code": one.code,
-            "message": one.message,
-            "foundAt": one.found_at,
-        }
-        for one in found
-    ]
     waiting, waiting_bytes = stores().library.hashing.left()
     hashing = {"files": waiting, "sizeBytes": waiting_bytes}
-    return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": rows, "nextAfter": following})
+    shown = [_problem(one) for one in found]
+    return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
+
+
+def _problem(one: Reported) -> dict[str, Any]:
+    return {
+        "path": one.path.decode(errors="replace"),
+        "subject": one.subject.decode(errors="replace"),
+        "code": one.code,
+        "message": one.message,
+        "foundAt": one.found_at,
+    }
 
 
 def _events(kept: Stores, seen: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 The same views stand below ``/api/v1`` for keys and below ``/api`` for who is signed in, as ``api.models`` has them.
 """
 
+import re
 import secrets
 from typing import Any
 
@@ -11,30 +12,22 @@ from flask_smorest import Blueprint
 
 from api import uploads
 from api.auth import needs, require_key, require_session_or_key
-from api.bodies import reads_own_body
+from api.bodies import reads_own_body, require_json
 from api.context import own_job, stores
 from api.kept_pictures import picture_response, thumb_response
 from api.model_views import image_view, params_view
 from api.models import read_id
 from api.resources import uses_of
+from api.routing import JobIdConverter
 from schemas.errors import Conflict, Gone, Invalid, NotFound
 from schemas.jobs import Job
 from schemas.keys import Scope
+from schemas.library.params import changed, harmless, read_json, read_loras
 from schemas.library.pictures import UPLOADS, Examined
-from schemas.library.requests import (
-    FromJob,
-    ImageChange,
-    ImageForm,
-    is_too_deep,
-    load,
-    read_json,
-    read_level,
-    read_loras,
-)
+from schemas.library.requests import FromJob, ImageChange, ImageForm, load, read_level
 from schemas.library.shown import ShownImage
 
 MOST_RECENT = 100
-MOST_PARAMS_BYTES = 1_000_000
 PATIENCE_S = 40.0
 FORM_PARAMS = {
     "negative_prompt": "negativePrompt",
@@ -80,6 +73,7 @@ def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
     @needs(Scope.LIBRARY)
     def change(body: dict[str, Any], ident: str, image: str) -> Response:
         """Write something else about a picture that was given."""
+        require_json()
         known = _of_model(ident, image)
         pictures = stores().library.pictures
         return jsonify(_whole(pictures.change(known.model_id, known.id, _changes(known, body))))
@@ -148,14 +142,14 @@ def _uploaded(model_id: int) -> ShownImage:
         given = _said_in_form(said)
         level = read_level(said.get("nsfw_level"))
         found = uploads.examine(upload)
-    params = dict(found.generation or {}) | given
-    prompt = said.get("prompt") or params.get("prompt")
+    params = harmless(dict(found.generation or {})) | given
+    prompt = said.get("prompt", params.get("prompt"))
     return _keep(model_id, version_id, found, {"prompt": prompt, "params": params, "nsfw_level": level})
 
 
 def _said_in_form(said: dict[str, Any]) -> dict[str, Any]:
     """What the sender says of the picture's making, which wins over what the file says."""
-    given = {wire: said[name] for name, wire in FORM_PARAMS.items() if said.get(name) not in (None, "")}
+    given = {wire: said[name] for name, wire in FORM_PARAMS.items() if name in said}
     loras = read_loras(said.get("loras"))
     workflow = read_json("comfyWorkflow", said.get("comfy_workflow"), dict)
     return given | ({"loras": loras} if loras else {}) | ({"comfyWorkflow": workflow} if workflow else {})
@@ -163,7 +157,7 @@ def _said_in_form(said: dict[str, Any]) -> dict[str, Any]:
 
 def _from_job(model_id: int) -> ShownImage:
     body = load(FromJob(), request.get_json())
-    job = own_job(body["jobId"])
+    job = own_job(_job_id(body["jobId"]))
     if not job.results:
         raise Conflict(f"The job is {job.state}: it has no picture to keep.")
     data = stores().results.original(job.id, body["number"]) if body["number"] <= len(job.results) else None
@@ -177,12 +171,19 @@ def _from_job(model_id: int) -> ShownImage:
     return _keep(model_id, version_id, found, values)
 
 
+def _job_id(text: str) -> str:
+    if not re.fullmatch(JobIdConverter.regex, text):
+        raise NotFound("There is no job of that id.")
+    return text
+
+
 def _params_of(job: Job, found: Examined) -> dict[str, Any]:
     """How a job's picture was made: what was asked for, and what the picture itself says."""
     inputs, lora = job.submission.inputs, job.submission.lora
     known = {wire: inputs[name] for name, wire in FORM_PARAMS.items() if name in inputs}
     loras = {"loras": [{"name": lora}]} if lora else {}
-    return dict(found.generation or {}) | known | loras | {"site": job.submission.site}
+    said: dict[str, Any] = harmless(dict(found.generation or {}))
+    return said | known | loras | {"site": job.submission.site}
 
 
 def _keep(model_id: int, version_id: int | None, found: Examined, values: dict[str, Any]) -> ShownImage:
@@ -212,10 +213,7 @@ def _changes(known: ShownImage, body: dict[str, Any]) -> dict[str, Any]:
     if "sortOrder" in body:
         values["sort_order"] = body["sortOrder"]
     if "generationParams" in body:
-        params = dict(known.params) | body["generationParams"]
-        if is_too_deep(params) or len(str(params)) > MOST_PARAMS_BYTES:
-            raise Invalid(problems=["generationParams: too much, or too deep."])
-        values["params"] = params
+        values["params"] = changed(known.params, body["generationParams"])
     return values
 
 

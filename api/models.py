@@ -10,6 +10,7 @@ from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 
 from api.auth import needs, require_key, require_session_or_key
+from api.bodies import require_json
 from api.context import stores
 from api.downloads import send
 from api.model_views import card, whole
@@ -20,9 +21,10 @@ from schemas.library.requests import DEEPEST_OFFSET, LARGEST_PAGE, ListQuery, Mo
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
 from schemas.paging import Mark
 from stores.library.listing import EQUAL, Wanted
-from stores.library.opening import open_within
+from stores.library.opening import OpenFile, open_within
 
-LARGEST_ID = 2**53
+LARGEST_ID = 2**31 - 1
+LONGEST_ID = 16
 VERSION_PARAMETER = {
     "in": "query",
     "name": "versionId",
@@ -32,9 +34,11 @@ VERSION_PARAMETER = {
 
 
 def read_id(ident: str, what: str = "model") -> int:
-    """The number of a model, version or picture; raises Invalid."""
-    if not (ident.isascii() and ident.isdigit() and 0 < int(ident[:20]) < LARGEST_ID and len(ident) <= 16):
+    """The number of a model, version or picture; raises Invalid, and NotFound where it is larger than any."""
+    if not (ident.isascii() and ident.isdigit() and len(ident) <= LONGEST_ID and int(ident)):
         raise Invalid(f"Invalid {what} ID")
+    if int(ident) > LARGEST_ID:
+        raise NotFound(f"{what.capitalize()} not found")
     return int(ident)
 
 
@@ -67,6 +71,7 @@ def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
     @needs(Scope.LIBRARY)
     def change(body: dict[str, Any], ident: str) -> Response:
         """Write about a model. What you write wins over every source and stays; null takes it back."""
+        require_json()
         model_id = read_id(ident)
         stores().library.edits.write(model_id, body)
         return jsonify(whole(stores().library.shelf.get(model_id)))
@@ -119,8 +124,16 @@ def _download(model: ShownModel) -> Response:
     file = next((file for file in version.files if file.present), None) if version else None
     if file is None or file.path is None:
         raise NotFound("Version file not available locally" if version else "Model or file not found")
-    roots = stores().settings.models_dir
-    return send(open_within(_root(file), file.path, roots), file.path.rpartition(b"/")[2], file.hashes.get("SHA256"))
+    opened = open_within(_root(file), file.path, stores().settings.models_dir)
+    return send(
+        opened, file.path.rpartition(b"/")[2], file.hashes.get("SHA256") if _is_as_hashed(opened, file) else None
+    )
+
+
+def _is_as_hashed(opened: OpenFile, file: ShownFile) -> bool:
+    """Whether these are the bytes that the index knows: what has taken their place since has no hash yet."""
+    now = opened.size_bytes, opened.mtime_ns, opened.inode
+    return file.hashed and now == (file.size_bytes, file.mtime_ns, file.inode)
 
 
 def _version(model: ShownModel) -> ShownVersion | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.context import stores
+from schemas.library.params import objects
 from schemas.library.shown import ShownModel
 
 MOST = 50
@@ -19,18 +20,18 @@ def uses_of(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     for named in list(_named(params))[:MOST]:
         found = _found(named)
         if found:
-            have.append(named | {"model": {"id": found.id, "name": found.name}})
+            have.append({**named, "model": {"id": found.id, "name": found.name}})
         else:
-            lack.append(named)
+            lack.append(dict(named))
     return {"have": have, "lack": lack}
 
 
-def _named(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    resources = [one for one in params.get("resources", ()) if isinstance(one, dict)]
+def _named(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    resources = objects(params.get("resources"))
     yield from resources
     names = {str(one.get("name", "")).lower() for one in resources}
-    for lora in params.get("loras", ()):
-        if isinstance(lora, dict) and str(lora.get("name", "")).lower() not in names:
+    for lora in objects(params.get("loras")):
+        if str(lora.get("name", "")).lower() not in names:
             yield {"type": "lora", "name": lora.get("name"), "weight": lora.get("strength")}
     model = params.get("model")
     if isinstance(model, str) and model and not any(one.get("type") == "checkpoint" for one in resources):

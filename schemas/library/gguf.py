@@ -15,6 +15,8 @@ VERSIONS = (2, 3)
 MOST_PAIRS = 10_000
 LONGEST_STRING = 1_000_000
 MOST_ELEMENTS = 10_000_000
+# Large vocabularies have ten.
+MOST_BYTES = 48 * 1024 * 1024
 STRING, ARRAY = 8, 9
 # By the format's numbers: how an element is unpacked.
 SCALARS: Mapping[int, str] = {
@@ -31,12 +33,28 @@ class GgufHeader:
     metadata: Mapping[str, Any] = field(repr=False)
 
 
-def read_gguf(stream: BinaryIO) -> GgufHeader:
+@dataclass(slots=True)
+class _Source:
+    """The file's beginning: a sparse file can say that it has more entries than anybody can count."""
+
+    stream: BinaryIO
+    left_bytes: int = MOST_BYTES
+
+    def read(self, count: int) -> bytes:
+        """The next bytes; raises FormatError where a header has too many."""
+        self.left_bytes -= count
+        if self.left_bytes < 0:
+            raise FormatError("header_too_large", f"The header has more than {MOST_BYTES} bytes.")
+        return self.stream.read(count)
+
+
+def read_gguf(file: BinaryIO) -> GgufHeader:
     """The header of a file that is open at its beginning.
 
     Raises:
-        FormatError: it is none, or breaks off.
+        FormatError: it is none, or breaks off, or does not end.
     """
+    stream = _Source(file)
     if stream.read(4) != MAGIC:
         raise FormatError("no_header", "The file does not begin with GGUF.")
     version = _scalar(stream, "<I")
@@ -52,7 +70,7 @@ def read_gguf(stream: BinaryIO) -> GgufHeader:
     return GgufHeader(version, tensors, metadata)
 
 
-def _value(stream: BinaryIO, kind: int) -> Any:
+def _value(stream: _Source, kind: int) -> Any:
     if kind in SCALARS:
         return _scalar(stream, SCALARS[kind])
     if kind == STRING:
@@ -62,7 +80,7 @@ def _value(stream: BinaryIO, kind: int) -> Any:
     raise FormatError("bad_header", f"The header has an entry of type {kind}, which nobody knows.")
 
 
-def _skip_array(stream: BinaryIO) -> int:
+def _skip_array(stream: _Source) -> int:
     kind, count = _scalar(stream, "<I"), _scalar(stream, "<Q")
     if count > MOST_ELEMENTS:
         raise FormatError("header_too_large", f"The header has a list of {count} elements.")
@@ -76,18 +94,18 @@ def _skip_array(stream: BinaryIO) -> int:
     return int(count)
 
 
-def _string(stream: BinaryIO) -> str:
+def _string(stream: _Source) -> str:
     length = _scalar(stream, "<Q")
     if length > LONGEST_STRING:
         raise FormatError("header_too_large", f"The header has a text of {length} bytes.")
     return _exactly(stream, length).decode(errors="replace")
 
 
-def _scalar(stream: BinaryIO, form: str) -> Any:
+def _scalar(stream: _Source, form: str) -> Any:
     return struct.unpack(form, _exactly(stream, struct.calcsize(form)))[0]
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: _Source, count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise FormatError("truncated", "The file ends within its header: a download that broke off?")

@@ -53,6 +53,11 @@ def clean_lines(text: str) -> str:
     return _UNWANTED.sub("", text[:LONGEST_TEXT]).strip()
 
 
+def without_controls(text: str) -> str:
+    """``text`` without what no text has, and otherwise as it is."""
+    return _UNWANTED.sub("", text)
+
+
 def clean_text(text: str, longest: int = LONGEST_LINE) -> str:
     """``text`` in one line and bounded. It is text and no HTML: whoever shows it escapes it, as any other."""
     plain = _TURNING.sub("", _UNWANTED.sub(" ", text[: 4 * longest]))

@@ -14,6 +14,8 @@ from schemas.library.folding import fold, words
 
 LONGEST_QUERY = 500
 MOST_TERMS = 40
+# The largest numbers that databases compare with: more is as good as this.
+LARGEST, LARGEST_SMALL = 2**53, 2**31 - 1
 
 
 class Sort(StrEnum):
@@ -79,6 +81,7 @@ UNITS: Mapping[str, int] = {
     "mib": 1024**2,
     "gib": 1024**3,
 }
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PART = re.compile(r'(-?)(?:([A-Za-z]+):)?(?:"([^"]*)"|(\S+))')
 _NUMBER = re.compile(r"(<=|>=|<|>|=)?(\d{1,15}(?:\.\d{1,6})?)([a-z]{0,3})", re.IGNORECASE)
 
@@ -95,7 +98,8 @@ def _number(name: str, value: str) -> tuple[str, str | int]:
     unit = found[3].lower() if found else "?"
     if found is None or unit not in UNITS or (unit and name != "size"):
         raise Invalid(problems=[f"search: {name}:{value[:40]} must be a number, such as {name}:>=32."])
-    return found[1] or "=", round(float(found[2]) * UNITS[unit])
+    most = LARGEST_SMALL if name in ("dim", "nsfw") else LARGEST
+    return found[1] or "=", min(most, round(float(found[2]) * UNITS[unit]))
 
 
 def _one_of(known: tuple[str, ...]) -> Callable[[str, str], tuple[str, str | int]]:
@@ -135,7 +139,7 @@ def read_query(text: str) -> Query:
     """
     if len(text) > LONGEST_QUERY:
         raise Invalid(problems=[f"search: at most {LONGEST_QUERY} characters."])
-    parts = list(_parts(text))
+    parts = list(_parts(_NO_TEXT.sub(" ", text)))
     if len(parts) > MOST_TERMS:
         raise Invalid(problems=[f"search: at most {MOST_TERMS} words and filters."])
     orders = [part for part in parts if isinstance(part, Order)]

@@ -3,15 +3,15 @@
 Used by ``api.models`` and ``api.model_images``.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, sentences
 from schemas.library import nsfw
+from schemas.library.html import without_controls
 from schemas.library.query import LONGEST_QUERY
 
 LARGEST_PAGE = 100
@@ -21,8 +21,7 @@ LONGEST_NOTES = 100_000
 LONGEST_PROMPT = 100_000
 LARGEST_SEED = 2**64 - 1
 MOST_TAGS = 100
-MOST_LORAS = 100
-DEEPEST = 64
+LARGEST_ID = 2**31 - 1
 
 
 class Page(WholeNumber):
@@ -31,6 +30,13 @@ class Page(WholeNumber):
     def __init__(self, **kwargs: Any) -> None:
         """``load_default`` as for any field."""
         super().__init__(validate=validate.Range(1), **kwargs)
+
+
+class Prose(fields.String):
+    """A text of any number of lines, without what no text has."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return without_controls(str(super()._deserialize(value, attr, data, **kwargs)))
 
 
 class Labels(fields.Field[tuple[str, ...]]):
@@ -69,26 +75,26 @@ class ListQuery(Schema):
     include = Labels(load_default=())
 
 
-def _line(most: int) -> Text:
-    return Text(allow_none=True, validate=validate.Length(1, most))
+def _line(most: int, least: int = 0, *, allow_none: bool = True) -> Text:
+    return Text(allow_none=allow_none, validate=validate.Length(least, most))
 
 
 class ModelChange(Schema):
-    """What a person writes of a model; null takes back what was written."""
+    """What a person writes of a model; null takes back what was written, and nothing says that there is none."""
 
     class Meta:
         """A word that nobody knows would be lost."""
 
         unknown = RAISE
 
-    name = _line(300)
-    type = _line(100)
+    name = _line(300, 1)
+    type = _line(100, 1)
     baseModel = _line(100)
     creator = _line(200)
-    notes = fields.String(allow_none=True, validate=validate.Length(max=LONGEST_NOTES))
-    description = fields.String(allow_none=True, validate=validate.Length(max=200_000))
+    notes = Prose(allow_none=True, validate=validate.Length(max=LONGEST_NOTES))
+    description = Prose(allow_none=True, validate=validate.Length(max=200_000))
     tags = Labels(allow_none=True)
-    trainedWords = fields.List(_line(1000), allow_none=True, validate=validate.Length(max=100))
+    trainedWords = fields.List(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
     nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, nsfw.EVERY))
 
 
@@ -100,28 +106,32 @@ class ImageChange(Schema):
 
         unknown = RAISE
 
-    prompt = fields.String(allow_none=True, validate=validate.Length(max=LONGEST_PROMPT))
+    prompt = Prose(allow_none=True, validate=validate.Length(max=LONGEST_PROMPT))
     nsfwLevel = WholeNumber()
     sortOrder = WholeNumber(validate=validate.Range(0, 1_000_000))
     generationParams = fields.Dict(keys=fields.String())
 
 
 class ImageForm(Schema):
-    """What is sent beside a picture."""
+    """What is sent beside a picture; a field with nothing in it is not there."""
 
     class Meta:
         """Clients send fields of their own."""
 
         unknown = EXCLUDE
 
-    version_id = WholeNumber(data_key="versionId", validate=validate.Range(1))
-    prompt = fields.String(validate=validate.Length(max=LONGEST_PROMPT))
-    negative_prompt = fields.String(data_key="negativePrompt", validate=validate.Length(max=LONGEST_PROMPT))
+    @pre_load
+    def _without_empty(self, given: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
+        return {name: value for name, value in given.items() if value.strip()}
+
+    version_id = WholeNumber(data_key="versionId", validate=validate.Range(1, LARGEST_ID))
+    prompt = Prose(validate=validate.Length(max=LONGEST_PROMPT))
+    negative_prompt = Prose(data_key="negativePrompt", validate=validate.Length(max=LONGEST_PROMPT))
     seed = WholeNumber(validate=validate.Range(-1, LARGEST_SEED))
     steps = WholeNumber(validate=validate.Range(0, 100_000))
     cfg_scale = fields.Float(data_key="cfgScale", allow_nan=False, validate=validate.Range(-1000, 1000))
-    sampler = fields.String(validate=validate.Length(max=200))
-    scheduler = fields.String(validate=validate.Length(max=200))
+    sampler = Prose(validate=validate.Length(max=200))
+    scheduler = Prose(validate=validate.Length(max=200))
     nsfw_level = WholeNumber(data_key="nsfwLevel")
     loras = fields.String()
     comfy_workflow = fields.String(data_key="comfyWorkflow")
@@ -130,8 +140,8 @@ class ImageForm(Schema):
 class FromJob(Schema):
     """A job whose picture is to be kept."""
 
-    jobId = fields.String(required=True)
-    versionId = WholeNumber(validate=validate.Range(1))
+    jobId = fields.String(required=True, validate=validate.Length(max=100))
+    versionId = WholeNumber(validate=validate.Range(1, LARGEST_ID))
     number = WholeNumber(load_default=1, validate=validate.Range(1, 1000))
     nsfwLevel = WholeNumber()
 
@@ -153,46 +163,3 @@ def read_level(said: int | None) -> int:
     if level is None:
         raise Invalid(problems=[f"nsfwLevel: {said} is none; take 0 to 3, or one of 1, 2, 4, 8, 16, 32."])
     return level
-
-
-def read_loras(text: str | None) -> list[dict[str, Any]]:
-    """``[{"name", "strength"}]``; raises Invalid."""
-    listed = read_json("loras", text, list)
-    if len(listed) > MOST_LORAS or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed
-    ):
-        raise Invalid(problems=[f'loras: must be a list of at most {MOST_LORAS} of {{"name": …, "strength": …}}.'])
-    return [{"name": one["name"][:200], **_strength(one)} for one in listed]
-
-
-def _strength(one: Mapping[str, Any]) -> dict[str, float]:
-    value = one.get("strength")
-    return {"strength": value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
-
-
-def read_json(name: str, text: str | None, kind: type[Any]) -> Any:
-    """What a field with JSON in it says; what is no number becomes null. Raises Invalid."""
-    if not text:
-        return kind()
-    try:
-        found = json.loads(text, parse_constant=lambda _word: None)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(problems=[f"{name}: not valid JSON: {str(error)[:100]}"]) from error
-    if not isinstance(found, kind) or is_too_deep(found):
-        raise Invalid(problems=[f"{name}: must be a JSON {'list' if kind is list else 'object'}, not too deep."])
-    return found
-
-
-def is_too_deep(value: Any) -> bool:
-    """Whether lists and objects stand in one another more than DEEPEST times."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return False
-    return True

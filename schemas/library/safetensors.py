@@ -11,6 +11,8 @@ from typing import Any
 
 PREFIX_BYTES = 8
 LARGEST_HEADER_BYTES = 100_000_000
+# More than programs make; to multiply a million large numbers takes hours.
+MOST_DIMENSIONS = 64
 METADATA = "__metadata__"
 # Bits of an element, by the format's names.
 BITS: Mapping[str, int] = {
@@ -133,6 +135,8 @@ def _tensor(name: str, about: Any) -> Tensor:
                 raise FormatError("unknown_dtype", f"{_short(name)} has the type {_short(dtype)}, which nobody knows.")
             if not _are_counts([*shape, begin, end]):
                 raise FormatError("bad_tensor", f"{_short(name)}: shape and offsets must be whole numbers from 0 on.")
+            if len(shape) > MOST_DIMENSIONS:
+                raise FormatError("bad_tensor", f"{_short(name)} has {len(shape)} dimensions; no tensor has so many.")
             return Tensor(dtype, tuple(shape), begin, end)
         case _:
             raise FormatError("bad_tensor", f"{_short(name)} must have dtype, shape and data_offsets.")

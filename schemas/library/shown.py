@@ -21,6 +21,7 @@ class ShownFile:
     kind: str
     size_bytes: int
     mtime_ns: int
+    inode: int
     header: Mapping[str, Any]
     hashes: Mapping[str, str]
     hashed: bool

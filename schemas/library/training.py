@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.library.html import clean_lines, clean_text
+
 LONGEST_WORDS = 1000
 LONGEST_TEXT = 20_000
 MOST_WORDS = 100
@@ -81,9 +83,10 @@ def top_tags(metadata: Mapping[str, str]) -> Counter[str]:
     """How often each tag stood beside a picture of the training, over all folders of it."""
     counts: Counter[str] = Counter()
     for folder in _json(metadata.get("ss_tag_frequency"), dict).values():
-        for tag, count in folder.items() if isinstance(folder, dict) else ():
-            if type(count) is int and 0 < count < 2**53 and tag.strip():
-                counts[tag.strip()[:LONGEST_WORDS]] += count
+        for name, count in folder.items() if isinstance(folder, dict) else ():
+            tag = clean_text(name, LONGEST_WORDS)
+            if type(count) is int and 0 < count < 2**53 and tag:
+                counts[tag] += count
     return counts
 
 
@@ -103,14 +106,14 @@ def _class_tokens(said: Mapping[str, str]) -> Iterator[str]:
     for dataset in _json(said.get("ss_datasets"), list):
         for subset in dataset.get("subsets") or () if isinstance(dataset, dict) else ():
             tokens = subset.get("class_tokens") if isinstance(subset, dict) else None
-            if isinstance(tokens, str) and tokens.strip():
-                yield tokens.strip()[:LONGEST_WORDS]
+            if isinstance(tokens, str) and (found := clean_text(tokens, LONGEST_WORDS)):
+                yield found
 
 
 def _tags(said: Mapping[str, str]) -> list[str]:
     named = (said.get("modelspec.tags") or said.get("ssmd_tags") or "").split(",")
-    tags = [tag.strip()[:LONGEST_WORDS] for tag in named if tag.strip()]
-    return list(dict.fromkeys(tags))[:MOST_TAGS]
+    tags = dict.fromkeys(clean_text(tag, LONGEST_WORDS) for tag in named)
+    return [tag for tag in tags if tag][:MOST_TAGS]
 
 
 def _hashes(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -129,13 +132,13 @@ def _family(architecture: str | None) -> str | None:
 
 def _words(said: Mapping[str, str], *names: str) -> str | None:
     """The first of these that says something, in one line."""
-    found = next((said[name] for name in names if said.get(name, "").strip()), None)
-    return " ".join(found.split())[:LONGEST_WORDS] if found else None
+    found = (clean_text(said.get(name, ""), LONGEST_WORDS) for name in names)
+    return next(filter(None, found), None)
 
 
 def _text(said: Mapping[str, str], *names: str) -> str | None:
-    found = next((said[name] for name in names if said.get(name, "").strip()), None)
-    return found.strip()[:LONGEST_TEXT] if found else None
+    found = (clean_lines(said.get(name, "")[:LONGEST_TEXT]) for name in names)
+    return next(filter(None, found), None)
 
 
 def _whole(text: str | None) -> int | None:

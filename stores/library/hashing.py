@@ -3,6 +3,7 @@
 Called by ``workers.library.hashing``; looked up by whatever knows a file by its hash.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from stores.library.rows import dump, insert_all, insert_one, values_of, writing
 from stores.library.tables import claims, files, hashes, models, versions
 from stores.sql import sql_errors
 
-SHORTEST_HASH = 8
+HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 AFTER_HEX = "g"
 
 
@@ -97,7 +98,7 @@ class Hashing:
 
     def _find(self, column: Any, value: str) -> list[int]:
         digits = value.strip().lower()
-        if len(digits) < SHORTEST_HASH:
+        if not HASH.fullmatch(digits):
             return []
         same = (hashes.c.value >= digits) & (hashes.c.value < digits + AFTER_HEX)
         query = select(column).join(files, files.c.version_id == versions.c.id)

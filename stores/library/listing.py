@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, not_, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, exists, false, func, not_, or_, select, text, tuple_
 
 from schemas.errors import Invalid
 from schemas.library.folding import fold
@@ -15,6 +15,7 @@ from schemas.library.nsfw import highest
 from schemas.library.query import Order, Query, Sort, Term, Words
 from schemas.paging import MOST_DIGITS, NO_CURSOR, Mark
 from stores.library.merging import Flag
+from stores.library.rows import LARGEST_ID
 from stores.library.tables import details, models, tags
 from stores.sql import sql_errors
 
@@ -41,7 +42,6 @@ _CONTAINING = {"base": models.c.base_model_key, "creator": models.c.creator_key,
 _NUMBERS = {
     "dim": models.c.dim,
     "size": models.c.size_bytes,
-    "nsfw": models.c.nsfw_level,
     "downloads": models.c.downloads,
     "likes": models.c.likes,
 }
@@ -111,8 +111,10 @@ class Listing:
         with sql_errors(), self._engine.connect() as connection:
             found = {}
             for name, column in shown.items():
-                query = select(column).where(models.c.files > 0, column.is_not(None)).group_by(column)
-                found[name] = list(connection.execute(query.order_by(func.count().desc(), column)).scalars())
+                # By how they are compared: whoever filters by one spelling finds the others.
+                key = models.c[f"{column.name}_key"]
+                query = select(func.min(column)).where(models.c.files > 0, key.is_not(None)).group_by(key)
+                found[name] = list(connection.execute(query.order_by(func.count().desc(), key)).scalars())
             here = tags.c.model_id.in_(select(models.c.id).where(models.c.files > 0))
             query = select(func.min(tags.c.label)).where(here).group_by(tags.c.key)
             found["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
@@ -157,7 +159,8 @@ def _after(key: Any, cursor: Mark, order: Order) -> ColumnElement[bool]:
     """What comes after a mark; raises Invalid if it is one of another order."""
     number = cursor.key.removeprefix("-")
     of_number = number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
-    if cursor.sort != _named(order) or not (of_number or order.sort is Sort.NAME):
+    known = 0 <= cursor.id <= LARGEST_ID and "\0" not in cursor.key
+    if cursor.sort != _named(order) or not known or not (of_number or order.sort is Sort.NAME):
         raise Invalid(NO_CURSOR)
     place = (cursor.key if order.sort is Sort.NAME else int(cursor.key), cursor.id)
     here = tuple_(key, models.c.id)
@@ -168,6 +171,13 @@ def _after(key: Any, cursor: Mark, order: Order) -> ColumnElement[bool]:
 def _above(most: int) -> int:
     """The first mask whose highest level is above the highest of ``most``; with 0 only what is unrated is below it."""
     return 2 * highest(most) or 1
+
+
+def _of_level(op: str, most: int) -> ColumnElement[bool]:
+    """Masks are compared by the highest level of each."""
+    level, here, above = models.c.nsfw_level, highest(most), _above(most)
+    conditions = {"<": level < here, "<=": level < above, ">": level >= above, ">=": level >= here}
+    return conditions.get(op, and_(level >= here, level < above))
 
 
 def _tagged(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
@@ -189,7 +199,10 @@ def _condition(term: Term) -> ColumnElement[bool]:
     if term.field in _CONTAINING:
         return func.coalesce(_CONTAINING[term.field], "").contains(str(term.value), autoescape=True)
     if term.field in _NUMBERS:
-        return func.coalesce(_NUMBERS[term.field], 0).op(term.op)(term.value).is_(True)
+        # What has no such number is neither above nor below any.
+        return func.coalesce(_NUMBERS[term.field].op(term.op, is_comparison=True)(term.value), false())
+    if term.field == "nsfw":
+        return _of_level(term.op, int(term.value))
     same: ColumnElement[bool] = func.coalesce(EQUAL[term.field], "") == term.value
     return same
 

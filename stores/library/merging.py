@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from schemas.fields import snake
 from schemas.library.facts import Claim, Facts, Merged, Rank, Source, merge
-from schemas.library.folding import fold, search_text
+from schemas.library.folding import fold, search_text, sort_key
 from schemas.library.naming import Place, place_of, type_of
 from schemas.library.seen import Kind
 from stores.library.rows import dump, insert_all, parts, read_claim
@@ -119,14 +119,14 @@ def _columns(model_id: int, about: Parts, said: Merged) -> dict[str, Any]:
     return {
         "key": model_id,
         "name": facts.name or "?",
-        "name_key": fold(facts.name or "?"),
+        "name_key": sort_key(facts.name or "?"),
         "type": kind,
         "type_key": fold(kind),
         "category": place.category,
         "category_key": fold(place.category),
         "subcategory": place.subcategory,
         "subcategory_key": _folded(place.subcategory),
-        "base_model": facts.base_model,
+        "base_model": facts.base_model or None,
         "base_model_key": _folded(facts.base_model),
         "creator_key": _folded(facts.creator),
         "nsfw_level": _nsfw_level(facts, about),

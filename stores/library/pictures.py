@@ -11,13 +11,14 @@ from sqlalchemy import Engine, delete, func, select, update
 
 from ops.clock import Clock
 from schemas.errors import NotFound
+from schemas.library.html import without_controls
 from schemas.library.shown import ShownImage
 from stores.library.merging import refresh
 from stores.library.rows import dump, insert_one, writing
-from stores.library.tables import images
+from stores.library.tables import images, models
 from stores.sql import sql_errors
 
-NO_IMAGE = "Image not found"
+NO_IMAGE, NO_MODEL = "Image not found", "Model not found"
 
 
 class Pictures:
@@ -49,8 +50,10 @@ class Pictures:
             return list(map(read_image, connection.execute(query)))
 
     def add(self, model_id: int, version_id: int | None, values: Mapping[str, Any]) -> ShownImage:
-        """A picture that was given; ``values`` are columns. It is the last of the model's."""
+        """A picture that was given; ``values`` are columns. It is the last of the model's. Raises NotFound."""
         with writing(self._engine) as connection:
+            if connection.execute(select(models.c.id).where(models.c.id == model_id)).first() is None:
+                raise NotFound(NO_MODEL)
             mine = (images.c.model_id == model_id) & images.c.slot.is_(None)
             last = connection.execute(select(func.max(images.c.sort_order)).where(mine)).scalar_one()
             order = 0 if last is None else last + 1
@@ -81,10 +84,11 @@ class Pictures:
             refresh(connection, [model_id])
         return read_image(row)
 
-    def note_thumb(self, image_id: int, values: Mapping[str, Any]) -> None:
-        """Write down what was found when a picture that lies beside its model was looked at."""
+    def note_thumb(self, image_id: int, stamp: str, values: Mapping[str, Any]) -> None:
+        """Write down what was found when a picture beside its model was looked at, if the row is of the same bytes."""
+        same = (images.c.id == image_id) & (images.c.stamp == stamp)
         with writing(self._engine) as connection:
-            connection.execute(update(images).where(images.c.id == image_id).values(**values))
+            connection.execute(update(images).where(same).values(**values))
 
     def media_keys(self) -> set[str]:
         """All objects that pictures are kept in."""
@@ -98,7 +102,8 @@ def _given(model_id: int, image_id: int) -> Any:
 
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: dump(value) if name == "params" else value for name, value in values.items()}
+    kept = {name: dump(value) if name == "params" else value for name, value in values.items()}
+    return kept | ({"prompt": without_controls(kept["prompt"])} if kept.get("prompt") else {})
 
 
 def read_image(row: Any, prefix: str = "") -> ShownImage:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from schemas.library.facts import Facts, merge
-from schemas.library.folding import fold
+from schemas.library.folding import sort_key
 from schemas.library.seen import Seen
 from stores.library.rows import insert_all, insert_one, read_claim
 from stores.library.tables import claims, files, images, models, versions
@@ -59,7 +59,7 @@ def _empty_model(facts: Facts) -> dict[str, Any]:
     name = facts.name or "?"
     return {
         "name": name,
-        "name_key": fold(name),
+        "name_key": sort_key(name),
         "type": "Other",
         "type_key": "other",
         "category": "Other",

@@ -22,7 +22,7 @@ from stores.library.tables import claims, files, hashes, images, problems
 from stores.sql import sql_errors
 
 # What only a walk finds, not the reading of a file.
-WALK_CODES = ("outside", "unreadable")
+WALK_CODES = ("outside", "path_too_long", "unreadable")
 
 
 @dataclass(slots=True)

@@ -15,6 +15,8 @@ from stores.sql import sql_errors
 
 # How many ids one question names: SQLite and PostgreSQL both take more.
 AT_ONCE = 500
+# The largest id that a column takes.
+LARGEST_ID = 2**31 - 1
 # Any number that nobody else locks.
 LOCK = 7_118_105
 T = TypeVar("T")
@@ -34,8 +36,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def dump(value: Any) -> str:
-    """JSON for a column, as short as it gets."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """JSON for a column, as short as it gets; halves of characters, which no database takes, become question marks."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace").decode()
 
 
 def insert_one(connection: Connection, table: Table, **values: Any) -> int:

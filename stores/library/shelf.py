@@ -4,6 +4,7 @@ Called by ``api.models``, ``api.downloads`` and by the commands.
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,13 +14,16 @@ from sqlalchemy import Connection, Engine, func, select
 
 from schemas.errors import NotFound
 from schemas.library.facts import Facts, SaidVersion
-from schemas.library.folding import fold
+from schemas.library.folding import fold, sort_key
+from schemas.library.seen import KINDS
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
 from stores.library.pictures import read_image
+from stores.library.rows import LARGEST_ID
 from stores.library.tables import details, edits, files, images, models, versions
 from stores.sql import sql_errors
 
 NO_MODEL = "Model not found"
+ENDINGS = ("", *KINDS)
 
 
 class Shelf:
@@ -31,6 +35,8 @@ class Shelf:
 
     def get(self, model_id: int) -> ShownModel:
         """A model with its versions, files and pictures; raises NotFound."""
+        if not 0 < model_id <= LARGEST_ID:
+            raise NotFound(NO_MODEL)
         with sql_errors(), self._engine.connect() as connection:
             found = self._some(connection, [model_id])
             if not found:
@@ -61,10 +67,11 @@ class Shelf:
 
     def named(self, name: str, category: str) -> list[ShownModel]:
         """The models of a category that go by a name, or have a file of it; those that are there only."""
-        by_name = (models.c.name_key == fold(name)) & (models.c.files > 0)
-        stem = func.lower(files.c.name).in_(
-            [f"{name.lower()}{ending}" for ending in ("", ".safetensors", ".gguf", ".pt")]
-        )
+        by_name = (models.c.name_key == sort_key(name)) & (models.c.files > 0)
+        # Programs name the folder too; SQLite knows the small letters of ASCII only.
+        plain = re.split(r"[\\/]", name)[-1]
+        stems = {plain, plain.lower(), "".join(one.lower() if one.isascii() else one for one in plain)}
+        stem = func.lower(files.c.name).in_([f"{one}{ending}" for one in stems for ending in ENDINGS])
         by_file = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
         by_file = by_file.where(stem, files.c.missing_since.is_(None))
         query = select(models.c.id).where(models.c.category_key == fold(category), by_name | models.c.id.in_(by_file))
@@ -169,6 +176,7 @@ def _file(row: Any) -> ShownFile:
         kind=row.kind,
         size_bytes=row.size_bytes,
         mtime_ns=row.mtime_ns,
+        inode=row.inode % 2**64,
         header=json.loads(row.header),
         hashes=json.loads(row.hashes),
         hashed=row.hashed_at is not None,

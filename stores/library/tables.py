@@ -9,13 +9,16 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, 
 
 from stores.tables import metadata
 
+# Sorted by its letters' numbers wherever it is, and not by the language of the database server.
+SORTED_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
 # What lists are filtered and sorted by; ``*_key`` columns are folded for comparing. Narrow, for it is read whole.
 models = Table(
     "library_models",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("name_key", Text, nullable=False),
+    Column("name_key", SORTED_TEXT, nullable=False),
     Column("type", Text, nullable=False),
     Column("type_key", Text, nullable=False),
     Column("category", Text, nullable=False),

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from schemas.library.facts import Claim, Facts, Rank, SaidImage, Source
 from schemas.library.folding import fold
 from schemas.library.gguf import read_gguf
-from schemas.library.html import clean_text
+from schemas.library.html import clean_lines, clean_text
 from schemas.library.naming import epoch_of, title_of
 from schemas.library.safetensors import PREFIX_BYTES, FormatError, Header, header_bytes, read_header
 from schemas.library.seen import KINDS, Found, Kind, Problem, Seen, SeenImage
@@ -169,7 +169,7 @@ def _read_gguf(reading: Reading, file: BinaryIO) -> None:
     facts = Facts(
         name=clean_text(said.get("general.name", "")) or None,
         creator=clean_text(said.get("general.author", "")) or None,
-        description=said.get("general.description"),
+        description=clean_lines(said.get("general.description", "")) or None,
     )
     reading.claims.append(Claim(Source.HEADER, Rank.HEADER, facts, reading.local.time_ms))
 
@@ -237,7 +237,8 @@ def _read_extra(reading: Reading, folder: str, model_dict: str) -> None:
     for name, entry in civitdl.pictures_of(names):
         said = _entry_of(reading, f"{folder}/{entry}", name) if entry else None
         known = said or listed.get(name) or SaidImage(name)
-        _see_image(reading, f"civitdl/{name}", f"{folder}/{name}", known)
+        slot = os.fsencode(name).decode(errors="backslashreplace")
+        _see_image(reading, f"civitdl/{slot}", f"{folder}/{name}", known)
 
 
 def _entry_of(reading: Reading, path: str, name: str) -> SaidImage | None:

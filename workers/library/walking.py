@@ -22,6 +22,8 @@ INFIXES = frozenset({b"preview", b"civitai", b"metadata", b"cm-info", b"api_info
 COMPANION_ENDINGS = frozenset({b"info", b"json", b"png", b"jpg", b"jpeg", b"webp", b"gif"})
 DIGEST_BYTES = 16
 DEEPEST = 40
+# What a database keeps an index of has no more.
+LONGEST_PATH = 1500
 
 
 class Beside(NamedTuple):
@@ -88,6 +90,9 @@ class Walk:
     def _sort(self, path: bytes, entry: "os.DirEntry[bytes]", folder: Folder) -> None:
         name = entry.name
         if name.startswith(b"."):
+            return
+        if len(path) + len(name) >= LONGEST_PATH:
+            self._report(_join(path, name)[:LONGEST_PATH], "path_too_long", "Its path is too long; not looked at.")
             return
         try:
             if entry.is_symlink() and not self._leads_inside(path, entry):

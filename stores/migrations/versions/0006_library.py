@@ -38,7 +38,7 @@ def upgrade() -> None:
         "library_models",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text, nullable=False),
-        sa.Column("name_key", sa.Text, nullable=False),
+        sa.Column("name_key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("type_key", sa.Text, nullable=False),
         sa.Column("category", sa.Text, nullable=False),
