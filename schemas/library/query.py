@@ -171,7 +171,7 @@ def _as_words(text: str, *, negated: bool) -> Iterator[Words]:
 
 def read_order(text: str) -> Order:
     """``size`` as people mean it, ``-size`` the greatest first, ``+size`` the least; raises Invalid."""
-    name = text.lower().lstrip("+-")
+    name = text.lower().removeprefix(text[:1] if text[:1] in ("+", "-") else "")
     if name not in list(Sort):
         raise Invalid(problems=[f"sort: {text[:40]!r} must be one of {', '.join(Sort)}."])
     sort = Sort(name)
