@@ -11,6 +11,9 @@ LONGEST_WORD = 64
 # PostgreSQL's indexes take 2,700 bytes of a text, and its search a megabyte.
 LONGEST_KEY = 300
 LONGEST_SEARCH_TEXT = 100_000
+# Stands between two texts, so that nothing follows from one to the other: a letter to databases, and one that no folded
+# word has.
+BETWEEN = " \u00aa "
 # Chinese, Japanese and Thai are written without spaces: each letter is a word, so that any part of a text is found.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"(?![_\W])[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
@@ -35,4 +38,4 @@ def words(text: str) -> list[str]:
 def search_text(texts: Iterable[str | None]) -> str:
     """The words of these texts, in their order, for the index; bounded, the last texts being cut."""
     each = dict.fromkeys(" ".join(words(text)) for text in texts if text)
-    return " ".join(filter(None, each))[:LONGEST_SEARCH_TEXT]
+    return BETWEEN.join(filter(None, each))[:LONGEST_SEARCH_TEXT]

@@ -141,14 +141,14 @@ class Listing:
         for term in wanted.query.terms:
             yield _negated(_condition(term), negated=term.negated)
 
-    def _words(self, number: int, said: Words) -> ColumnElement[bool]:
+    def _words(self, number: int, said: Words) -> Any:
         name = f"words_{number}"
         joined = " + " if self._dialect == "sqlite" else " <-> "
         *whole, last = (f'"{word}"' for word in said.words) if self._dialect == "sqlite" else said.words
         ending = f"{last}*" if self._dialect == "sqlite" else f"{last}:*"
-        found = text(SEARCHED[self._dialect].format(name=name)).bindparams(**{name: joined.join([*whole, ending])})
-        said_so: ColumnElement[bool] = _negated(found, negated=said.negated)
-        return said_so
+        found = SEARCHED[self._dialect].format(name=name)
+        condition = text(f"NOT ({found})" if said.negated else found)
+        return condition.bindparams(**{name: joined.join([*whole, ending])})
 
 
 def _named(order: Order) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import Invalid
-from schemas.library.folding import fold, search_text, words
+from schemas.library.folding import BETWEEN, fold, search_text, words
 from schemas.library.query import (
     FIELDS,
     HAS,
@@ -178,7 +178,9 @@ def test_no_question_breaks_the_reader(text: str) -> None:
 @given(st.text())
 def test_words_are_found_in_the_text_that_they_are_of(text: str) -> None:
     """What is asked is folded as what is searched is, and a text's words follow one another there."""
-    assert search_text([None, "before", text, ""]).split() == ["before", *words(text)]
+    said = " ".join(words(text))
+    assert search_text([None, "x x", text, ""]) == (f"x x{BETWEEN}{said}" if said and said != "x x" else "x x")
+    assert not any(BETWEEN.strip() in word for word in words(text))
 
 
 def test_orders_are_those_of_the_list() -> None:
@@ -193,4 +195,4 @@ def test_orders_are_those_of_the_list() -> None:
 def test_the_search_text_is_bounded() -> None:
     """However much is said of a model; the same text twice is searched once."""
     assert len(search_text(["name", "x " * 1_000_000])) == 100_000
-    assert search_text(["Ink Wash", "ink_wash", "wash style"]) == "ink wash wash style"
+    assert search_text(["Ink Wash", "ink_wash", "wash style"]) == f"ink wash{BETWEEN}wash style"
