@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from flask import Flask, Request, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import UnsupportedMediaType
 
 from schemas.errors import Invalid
 
@@ -30,10 +31,11 @@ class CarefulJson(DefaultJSONProvider):
 class CarefulRequest(Request):
     """A request whose body, if it is no JSON, is the client's fault and told as such."""
 
-    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Say what is wrong with the body."""
-        reason = str(e)[:100] if e else "it does not say that it is application/json"
-        raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {reason}."])
+        if e is None:
+            raise UnsupportedMediaType("The body must be JSON, and say so: Content-Type: application/json.")
+        raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {str(e)[:100]}."])
 
 
 def read_bodies_carefully(app: Flask) -> None:
@@ -54,7 +56,7 @@ def require_json() -> None:
     """For views whose fields may all be left out: a body that is not called JSON is not read, and would be lost.
 
     Raises:
-        Invalid: so it is.
+        UnsupportedMediaType: so it is.
     """
     if not request.is_json:
         request.get_json()

@@ -1,0 +1,81 @@
+"""Owns a front with a model library, for tests: its folder, what scans and hashes it, and requests with the key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ops.settings import Settings
+from schemas.keys import Scope
+from stores import Stores
+from stores.keys import Grant
+from tests.conftest import KEY
+from tests.integration.conftest import Front, close_front, open_front
+from workers.library.hashing import Pace, digest
+from workers.library.scanning import Part, Progress, Scan
+
+MODELS = "/api/v1/models"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A front whose library is one folder."""
+
+    front: Front
+    folder: Path
+
+    @property
+    def stores(self) -> Stores:
+        """What is behind the front."""
+        return self.front.stores
+
+    def scan(self, *, full: bool = False) -> Progress:
+        """One scan."""
+        roots = self.stores.settings.models_dir
+        return Scan(self.stores.library.recording, roots).run([Part(root, full=full) for root in roots])
+
+    def hash(self) -> None:
+        """Hash all that waits."""
+        hashing = self.stores.library.hashing
+        while waiting := hashing.waiting([str(self.folder)], 1):
+            found = digest(waiting[0], (self.folder,), Pace(0), lambda: True)
+            assert hashing.settle(waiting[0], found.content, found.found)
+
+    def ask(self, method: str, path: str, *, key: str = KEY, **kwargs: Any) -> Any:
+        """A request with a key; ``path`` may be whole, or go on from the models'."""
+        headers = {"Authorization": f"Bearer {key}"} | kwargs.pop("headers", {})
+        url = path if path.startswith("/api") else MODELS + path
+        return self.front.client.open(url, method=method, headers=headers, buffered=True, **kwargs)
+
+    def read(self, path: str, **query: Any) -> Any:
+        """What a GET says that works."""
+        answer = self.ask("GET", path, query_string=query)
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return answer.json
+
+    def write(self, ident: int, **fields: Any) -> Any:
+        """What a PATCH says that works."""
+        answer = self.ask("PATCH", f"/{ident}", json=fields)
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return answer.json
+
+    def id_of(self, search: str) -> int:
+        """The one model that a search finds."""
+        [found] = self.read("", search=search)["items"]
+        return int(found["id"])
+
+    def reader(self) -> str:
+        """A key that may read only."""
+        return self.stores.keys.create("reader", Grant(scopes=frozenset({Scope.READ})))
+
+
+@contextmanager
+def shelf_in(settings: Settings, folder: Path, **changes: Any) -> Iterator[Shelf]:
+    """A front whose library is ``folder``; ``changes`` are settings."""
+    folder.mkdir(exist_ok=True)
+    front = open_front(replace(settings, **{"models_dir": (folder,), **changes}))
+    try:
+        yield Shelf(front, folder)
+    finally:
+        close_front(front)
