@@ -1,5 +1,6 @@
 """Owns a front with a model library, for tests: its folder, what scans and hashes it, and requests with the key."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,10 +9,12 @@ from typing import Any
 
 from ops.settings import Settings
 from schemas.keys import Scope
+from schemas.messages import LIBRARY_QUEUE
 from stores import Stores
 from stores.keys import Grant
 from tests.conftest import KEY
 from tests.integration.conftest import Front, close_front, open_front
+from workers.library import examining
 from workers.library.hashing import Pace, digest
 from workers.library.scanning import Part, Progress, Scan
 
@@ -79,3 +82,27 @@ def shelf_in(settings: Settings, folder: Path, **changes: Any) -> Iterator[Shelf
         yield Shelf(front, folder)
     finally:
         close_front(front)
+
+
+@contextmanager
+def courier(stores: Stores) -> Iterator[list[str]]:
+    """A courier that looks at pictures; the keys of those that it has looked at."""
+    looked: list[str] = []
+    stopped = threading.Event()
+    thread = threading.Thread(target=_look, args=(stores, looked, stopped))
+    thread.start()
+    try:
+        yield looked
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _look(stores: Stores, looked: list[str], stopped: threading.Event) -> None:
+    queue = stores.queue.client
+    while not stopped.is_set():
+        found = queue.blpop([f"dramatiq:{LIBRARY_QUEUE}"], timeout=0.05)
+        if found is not None:
+            message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", found[1])
+            looked.append(message.decode().partition('"args":["')[2].partition('"')[0])
+            examining.examine(stores, looked[-1])
