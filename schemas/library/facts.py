@@ -70,7 +70,7 @@ class SaidVersion:
     """A version of a model that a catalogue lists, here or not; ``id`` is the catalogue's."""
 
     id: int
-    name: str
+    name: str = ""
     base_model: str | None = None
     description: str | None = None
     published_at: str | None = None

@@ -16,7 +16,7 @@ MOST_PAIRS = 10_000
 LONGEST_STRING = 1_000_000
 MOST_ELEMENTS = 10_000_000
 # Large vocabularies have ten.
-MOST_BYTES = 48 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 STRING, ARRAY = 8, 9
 # By the format's numbers: how an element is unpacked.
 SCALARS: Mapping[int, str] = {

@@ -51,7 +51,8 @@ class Place:
 
 def place_of(relative_path: str) -> Place:
     """The place of a file, by its path from the library's root, with ``/`` between the parts."""
-    folders = [part for part in relative_path.split("/") if part not in ("", ".")][:-1]
+    parts = [part for part in relative_path.split("/") if part not in ("", ".")][:-1]
+    folders = [clean_text(part) or "?" for part in parts[:2]]
     if not folders:
         return Place(OTHER)
     plain = re.sub(r"[-_ ]", "", folders[0].lower()).removesuffix("s")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, select
 from schemas.errors import NotFound
 from schemas.library.facts import Facts, SaidVersion
 from schemas.library.folding import fold, sort_key
+from schemas.library.html import without_controls
 from schemas.library.seen import KINDS
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
 from stores.library.pictures import read_image
@@ -67,6 +68,7 @@ class Shelf:
 
     def named(self, name: str, category: str) -> list[ShownModel]:
         """The models of a category that go by a name, or have a file of it; those that are there only."""
+        name = without_controls(name)
         by_name = (models.c.name_key == sort_key(name)) & (models.c.files > 0)
         # Programs name the folder too; SQLite knows the small letters of ASCII only.
         plain = re.split(r"[\\/]", name)[-1]
