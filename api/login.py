@@ -35,10 +35,7 @@ def sign_in() -> Response:
     cookies.require_own_page(or_program=True)
     count_login()
     key = read_key(_body())
-    caller = stores().keys.prove(key)
-    if caller is None:
-        log.info("login.refused", address=request.remote_addr)
-        raise Unauthorized("The key is not valid: it is mistyped, or it was revoked or replaced.")
+    caller = _prove(key)
     # Never the token that came along: somebody else may know that one.
     stores().logins.end(cookies.token_given())
     token = stores().logins.begin(caller, key)
@@ -74,6 +71,14 @@ def sign_out_everywhere() -> Response:
     """Sign out here and wherever else somebody is signed in with the same key."""
     stores().logins.end_all(_who().id)
     return _signed_out()
+
+
+def _prove(key: str) -> Caller:
+    caller = stores().keys.prove(key)
+    if caller is None:
+        log.info("login.refused", address=request.remote_addr)
+        raise Unauthorized("The key is not valid: it is mistyped, or it was revoked or replaced.")
+    return caller
 
 
 def _who() -> Caller:

@@ -198,12 +198,14 @@ def put_bombs(folder: Path) -> dict[str, str]:
 
 
 def _add_lists(path: Path, place: int) -> None:
-    """A hole of a thousand lists, each of a million texts that are empty."""
+    """Holes: lists of millions of texts that are empty."""
     with path.open("rb+") as file:
-        for _ in range(1000):
+        for _ in range(3):
             file.seek(place)
-            file.write(bytes(8) + (9).to_bytes(4, "little") + (8).to_bytes(4, "little") + (10**6).to_bytes(8, "little"))
-            place = file.tell() + 8 * 10**6
+            file.write(
+                bytes(8) + (9).to_bytes(4, "little") + (8).to_bytes(4, "little") + (5 * 10**6).to_bytes(8, "little")
+            )
+            place = file.tell() + 8 * 5 * 10**6
         file.truncate(place)
 
 

@@ -1,5 +1,7 @@
 """Owns a front with a model library, for tests: its folder, what scans and hashes it, and requests with the key."""
 
+import functools
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ops.database import migrate
 from ops.settings import Settings
 from schemas.keys import Scope
 from schemas.messages import LIBRARY_QUEUE
@@ -73,10 +76,22 @@ class Shelf:
         return self.stores.keys.create("reader", Grant(scopes=frozenset({Scope.READ})))
 
 
+@functools.cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "empty.sqlite3"
+        migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
 @contextmanager
 def shelf_in(settings: Settings, folder: Path, **changes: Any) -> Iterator[Shelf]:
     """A front whose library is ``folder``; ``changes`` are settings."""
     folder.mkdir(exist_ok=True)
+    database = Path(settings.database_url.removeprefix("sqlite:///"))
+    if settings.database_url.startswith("sqlite:///") and not database.exists():
+        # To make the tables takes longer than most tests.
+        database.write_bytes(_empty_database())
     front = open_front(replace(settings, **{"models_dir": (folder,), **changes}))
     try:
         yield Shelf(front, folder)

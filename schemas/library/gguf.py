@@ -18,6 +18,7 @@ MOST_ELEMENTS = 10_000_000
 # Large vocabularies have ten.
 MOST_BYTES = 32 * 1024 * 1024
 STRING, ARRAY = 8, 9
+LENGTH_BYTES = 8
 # By the format's numbers: how an element is unpacked.
 SCALARS: Mapping[int, str] = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
@@ -87,6 +88,8 @@ def _skip_array(stream: _Source) -> int:
     if kind in SCALARS:
         _exactly(stream, struct.calcsize(SCALARS[kind]) * count)
     elif kind == STRING:
+        if count * LENGTH_BYTES > stream.left_bytes:
+            raise FormatError("header_too_large", f"The header has a list of {count} texts.")
         for _ in range(count):
             _string(stream)
     else:

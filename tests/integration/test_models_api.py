@@ -5,7 +5,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -547,7 +546,7 @@ def test_a_folder_that_is_no_longer_the_librarys_is_not_served(
 ) -> None:
     """Although the index still has it."""
     ident = shelf.id_of("base")
-    with shelf_in(replace(settings), tmp_path / "models2") as other:
+    with shelf_in(settings, tmp_path / "models2") as other:
         answer = other.ask("GET", f"/{ident}/download")
         assert (answer.status_code, "MODELS_DIR" in answer.json["error"]) == (404, True)
     neighbour = shelf.folder.with_name("models-private")
