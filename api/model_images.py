@@ -24,11 +24,12 @@ from schemas.jobs import Job
 from schemas.keys import Scope
 from schemas.library.params import changed, harmless, read_json, read_loras
 from schemas.library.pictures import UPLOADS, Examined
-from schemas.library.requests import FromJob, ImageChange, ImageForm, load, read_level
+from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load, read_level
 from schemas.library.shown import ShownImage
 
 MOST_RECENT = 100
 PATIENCE_S = 40.0
+BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
 FORM_PARAMS = {
     "negative_prompt": "negativePrompt",
     "seed": "seed",
@@ -51,6 +52,7 @@ def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
         return jsonify([image_view(one) for one in stores().library.pictures.given(model_id)])
 
     @blueprint.route("", methods=["POST"])
+    @blueprint.doc(requestBody=BODY)
     @blueprint.response(201, description="The picture. A body of JSON with `jobId` keeps the picture of a job.")
     @needs(Scope.LIBRARY)
     @reads_own_body

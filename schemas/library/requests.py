@@ -137,6 +137,12 @@ class ImageForm(Schema):
     comfy_workflow = fields.String(data_key="comfyWorkflow")
 
 
+class ImageUpload(ImageForm):
+    """The same with the picture, as it is described; ``api.uploads`` reads it."""
+
+    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+
+
 class FromJob(Schema):
     """A job whose picture is to be kept."""
 

@@ -72,6 +72,9 @@ def test_files_that_mean_harm_are_a_library_like_any_other(shelf: Shelf) -> None
             TURNING.search(one) or "\n" in one for one in (model["name"], *model["tags"], *model["trainedWords"])
         )
         assert len(model["name"]) <= 2000
+        sent = shelf.ask("HEAD", f"/{ident}/download")
+        assert (sent.status_code, sent.headers["Content-Disposition"].isascii()) == (200, True)
+        assert "\n" not in sent.headers["Content-Disposition"] + sent.headers["ETag"]
         for version in model["versions"]:
             for image in version["images"]:
                 assert read(shelf, f"/{ident}/images/{image['id']}")["uses"].keys() == {"have", "lack"}

@@ -280,6 +280,21 @@ def by_cursor(library: Library, order: Order, between: Callable[[], None] = lamb
         between()
 
 
+def test_the_newest_is_what_was_published_last(library: Library) -> None:
+    """Else when its file was written; scans change nothing of it."""
+    published = {"old": "2020-01-01T00:00:00Z", "new": "2030-01-01T00:00:00Z"}
+    for number, (name, written) in enumerate((("old", 10**18), ("new", 0), ("file", 16 * 10**17))):
+        path = safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+        if name in published:
+            answer = {"id": number + 1, "modelId": number + 10, "name": "v1", "publishedAt": published[name]}
+            path.with_suffix(".civitai.info").write_text(json.dumps(answer))
+        os.utime(path, ns=(0, written))
+    for _ in range(2):
+        library.scan(full=True)
+        assert page_of(library, order=read_order("newest")) == ["new", "file", "old"]
+        assert page_of(library, order=read_order("oldest")) == ["old", "file", "new"]
+
+
 def test_pages_have_everything_once(many: Library) -> None:
     """In every order, by number and by cursor, also where many are equal; and the order is what it says it is."""
     keys, listing = keys_of(many), Listing(many.engine)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -417,8 +418,17 @@ def test_texts_lose_what_no_text_has(shelf: Shelf) -> None:
 
 
 def test_two_writers_lose_nothing_of_one_another(shelf: Shelf) -> None:
-    """Each field is as the last one who wrote that field has it."""
+    """Each field is as the last one who wrote that field has it, also where both write at once."""
     ident = shelf.id_of("ink")
+    with ThreadPoolExecutor(4) as threads:
+        both = [{"notes": f"notes {number}"} for number in range(10)] + [
+            {"creator": f"c{number}"} for number in range(10)
+        ]
+        told = list(threads.map(lambda fields: shelf.ask("PATCH", f"/{ident}", json=fields), both))
+    assert [answer.status_code for answer in told] == [200] * 20
+    last = shelf.read(f"/{ident}")
+    assert (last["notes"][:6], last["creatorName"][:1]) == ("notes ", "c")
+    assert last["sources"]["notes"] == last["sources"]["creator"] == "user"
     shelf.write(ident, name="First", notes="of the first")
     shelf.write(ident, name="Second", tags=["second"])
     model = shelf.write(ident, baseModel="SD 3")
@@ -607,3 +617,6 @@ def test_every_route_is_described(front: Front) -> None:
             operation = spec["paths"][path][method.lower()]
             words = " ".join(filter(None, (operation.get("summary"), operation.get("description"))))
             assert re.search(r"\w.*[.?`]$", words, re.DOTALL), (path, words)
+    upload = spec["paths"]["/api/v1/models/{ident}/images"]["post"]["requestBody"]["content"]
+    form = spec["components"]["schemas"][upload["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]]
+    assert {"file", "versionId", "negativePrompt", "cfgScale", "nsfwLevel", "comfyWorkflow"} <= set(form["properties"])
