@@ -161,7 +161,7 @@ def test_what_fails_is_tried_again_under_the_same_id(stores: Stores, receiver: R
     with delivering(stores):
         for tries in (1, 2):
             eventually(lambda tries=tries: len(stores.deliveries.attempts("msg_1")) == tries)
-            assert stores.webhooks.get(OWNER, webhook.id).failing_since is not None
+            eventually(lambda: stores.webhooks.get(OWNER, webhook.id).failing_since is not None)
             clock.advance(6 if tries == 1 else 361)
             stores.outbox.ring()
         assert delivered(stores, "msg_1").state is DeliveryState.DELIVERED
