@@ -23,10 +23,11 @@ LEASE_MS = 120_000
 DAY_MS = 86_400_000
 DELIVERED_KEPT_MS, FAILED_KEPT_MS = 7 * DAY_MS, 30 * DAY_MS
 _HELD = tuple(column for column in deliveries.c if column.name != "destination")
-# Whoever holds a delivery no more has nothing to say of it.
+# Whoever holds a delivery no more has nothing to say of it, nor has anybody once it was given up.
 _SETTLE = (
     update(deliveries)
     .where((deliveries.c.id == bindparam("held")) & (deliveries.c.next_at == bindparam("until")))
+    .where(deliveries.c.state == DeliveryState.PENDING)
     .values({name: bindparam(name) for name in ("tries", "state", "next_at", "finished_at", "reason")})
 )
 
@@ -96,7 +97,7 @@ class Deliveries:
             return [_read(row) for row in connection.execute(taken)]
 
     def settle(self, settled: Sequence[Settled]) -> None:
-        """Write down what attempts have led to, in one step; of a courier that was too slow the attempt alone."""
+        """Write down what attempts have led to, in one step; of a delivery held no more the attempt alone."""
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(
                 insert(attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in settled]

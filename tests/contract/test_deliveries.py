@@ -159,6 +159,27 @@ def test_what_is_on_its_way_can_be_given_up_or_sent_elsewhere(deliveries: Delive
     assert moved.url == "https://example.org/new"
 
 
+@pytest.mark.parametrize("outcome", DeliveryState)
+def test_what_was_given_up_under_way_stays_so(
+    deliveries: Deliveries, engine: Engine, clock: FakeClock, outcome: DeliveryState
+) -> None:
+    """Its attempt is written down and changes nothing; only its owner sends it again."""
+    enabled_webhook(engine)
+    deliveries.add([outgoing("1", webhook="wh_1")])
+    [taken] = deliveries.claim(TO, 1)
+    deliveries.give_up("wh_1", "disabled")
+    deliveries.settle([settled(taken, outcome, clock.now_ms() + MINUTE_MS)])
+    given_up = deliveries.get("bob", "msg_1")
+    assert (given_up.state, given_up.reason, given_up.tries) == (DeliveryState.FAILED, "disabled", 0)
+    assert len(deliveries.attempts("msg_1")) == 1
+    clock.advance(LEASE_MS / 1000 + 1)
+    assert deliveries.claim(TO, 1) == []
+    deliveries.redeliver("bob", "msg_1")
+    [again] = deliveries.claim(TO, 1)
+    deliveries.settle([settled(again, DeliveryState.DELIVERED)])
+    assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
+
+
 def test_pages_hang_together(deliveries: Deliveries, clock: FakeClock) -> None:
     """Newest first, filtered, each once."""
     for number in range(7):
