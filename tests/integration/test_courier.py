@@ -261,6 +261,38 @@ def test_a_receiver_that_hangs_keeps_nobody_else(stores: Stores, receiver: Recei
         eventually(lambda: len(receiver.calls) == 60)
 
 
+@pytest.mark.parametrize("trouble", ["hangs", "throttles"])
+def test_a_webhook_in_trouble_keeps_no_other_at_its_host(stores: Stores, receiver: Receiver, trouble: str) -> None:
+    """Many are behind one gateway: each has places and a circuit of its own."""
+    letting_go = threading.Event()
+
+    def answer(call: Received) -> Answer:
+        if call.path.startswith("/good"):
+            return Answer()
+        letting_go.wait(30 if trouble == "hangs" else 0)
+        return Answer(429)
+
+    receiver.answer = answer
+    bad, good = (subscribe(stores, receiver.url(path)) for path in ("/bad", "/good"))
+    with delivering(stores):
+        send(stores, receiver.url("/bad"), *(f"bad{number}" for number in range(40)), webhook=bad)
+        eventually(lambda: len(receiver.calls) >= (PLACES if trouble == "hangs" else 1))
+        send(stores, receiver.url("/good"), *(f"good{number}" for number in range(40)), webhook=good)
+        eventually(lambda: sum(path.startswith("/good") for path in receiver.paths()) == 40)
+        assert sum(path.startswith("/bad") for path in receiver.paths()) <= PLACES
+        letting_go.set()
+
+
+def test_a_receiver_that_is_gone_is_not_called_for_what_waits(stores: Stores, receiver: Receiver) -> None:
+    """All of it is given up."""
+    receiver.answer = lambda _call: Answer(410)
+    gone = subscribe(stores, receiver.url())
+    send(stores, receiver.url(), *(str(number) for number in range(60)), webhook=gone)
+    with delivering(stores):
+        eventually(lambda: all(one.state is DeliveryState.FAILED for one in all_deliveries(stores)))
+    assert len(receiver.calls) <= PLACES
+
+
 def test_a_dead_receiver_is_not_called_for_each_delivery(stores: Stores, receiver: Receiver) -> None:
     """After a few failures in a row its circuit is open: what waits has lost no attempt."""
     receiver.answer = lambda _call: Answer(500)

@@ -38,7 +38,7 @@ def created(front: Front, **more: Any) -> dict[str, Any]:
 def failed(front: Front, webhook_id: str) -> dict[str, Any]:
     """A test delivery that has failed for good."""
     sent: dict[str, Any] = front.post(f"/api/v1/webhooks/{webhook_id}/test").json
-    [held] = front.stores.deliveries.claim(destination_of(OWNER, HOOK), 1)
+    [held] = front.stores.deliveries.claim(destination_of(OWNER, HOOK, webhook_id), 1)
     attempt = Attempt(1, 12, 500, None, INNER)
     front.stores.deliveries.settle([Settled(held, attempt, DeliveryState.FAILED, reason="No.")])
     return sent
@@ -137,7 +137,7 @@ def test_others_see_nothing_and_no_excerpts_of_their_own(front: Front) -> None:
     assert bob
     webhook = front.client.post("/api/v1/webhooks", json={"url": HOOK}, headers=theirs).json
     sent = front.client.post(f"/api/v1/webhooks/{webhook['id']}/test", headers=theirs).json
-    [held] = front.stores.deliveries.claim(destination_of(bob.id, HOOK), 1)
+    [held] = front.stores.deliveries.claim(destination_of(bob.id, HOOK, webhook["id"]), 1)
     front.stores.deliveries.settle([Settled(held, Attempt(1, 1, 500, None, "inner"), DeliveryState.FAILED)])
     [attempt] = front.client.get(f"/api/v1/deliveries/{sent['id']}", headers=theirs).json["attempts"]
     assert "excerpt" not in attempt
