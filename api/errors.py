@@ -97,9 +97,10 @@ class _Plain(ServiceError):
 
 
 def _shape() -> Callable[[ServiceError], dict[str, Any]]:
-    if f"{request.path}/".startswith(LIBRARY):
+    path = f"{request.path}/"
+    if path.startswith(LIBRARY):
         return _library
-    return next((shape for prefix, shape in _SHAPES.items() if request.path.startswith(prefix)), _weights)
+    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), _weights)
 
 
 def _library(error: ServiceError) -> dict[str, Any]:

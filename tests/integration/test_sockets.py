@@ -4,8 +4,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from websockets.uri import parse_uri
 from ops.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.generaitiv import workload_id
-from tests.conftest import DEADLINE_S, answers_http, eventually, free_port
-from tests.integration.conftest import Front, Painter, close_front, environment_of, listening, open_front
+from tests.conftest import DEADLINE_S, eventually
+from tests.integration.conftest import Front, Painter, close_front, listening, open_front
 from tests.integration.streaming import stream
 
 
@@ -183,22 +181,6 @@ def test_what_is_no_handshake_is_refused(served: str, painter: Painter) -> None:
         with socket.create_connection((urlsplit(served).hostname, urlsplit(served).port), timeout=DEADLINE_S) as raw:
             raw.sendall(f"GET /ws?jwt=x&id={painter.ident} HTTP/1.1\r\n{upgrade}{more}\r\n".encode("latin-1"))
             assert b" 400 " in raw.recv(4096)
-
-
-@pytest.fixture
-def process(front: Front, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """The front as it is served in production: its address, its process and its log."""
-    port, log = free_port(), tmp_path / "web.log"
-    environment = environment_of(front.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        eventually(lambda: answers_http(f"{address}/health"))
-        yield address, process, log
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_in_production_all_hear_of_the_end_of_the_process(
