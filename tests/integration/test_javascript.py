@@ -56,7 +56,8 @@ def given(url: str) -> dict[str, Any]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": f"v1a,xx v1,!! {Webhook(secret).sign('msg_1', now, body)}",
     }
-    return {"url": url, "key": KEY, "delivery": {"secret": secret, "headers": headers, "body": body}}
+    odd = {"oddBody": "{", "oddHeaders": headers | {"webhook-signature": Webhook(secret).sign("msg_1", now, "{")}}
+    return {"url": url, "key": KEY, "delivery": {"secret": secret, "headers": headers, "body": body, **odd}}
 
 
 def check(seen: dict[str, Any]) -> None:
@@ -75,6 +76,8 @@ def check(seen: dict[str, Any]) -> None:
     assert "no signature fits" in seen["forged"]["message"]
     assert "not signed" in seen["unsigned"]["message"]
     assert "too old" in seen["old"]["message"]
+    assert ["The secret is none" in one["message"] for one in seen["keyless"]] == [True] * 4
+    assert "no JSON" in seen["odd"]["message"]
 
 
 def nodes() -> list[str]:
