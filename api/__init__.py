@@ -43,7 +43,18 @@ from stores import Stores
 
 LARGEST_BODY_BYTES = 1024 * 1024
 PREFLIGHT_KEPT_S = 600
-CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key"]
+CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID"]
+# What pages of other origins may read of an answer's headers.
+TOLD_HEADERS = [
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+    "Idempotent-Replayed",
+]
 
 
 class Front(Flask):
@@ -56,8 +67,9 @@ class Front(Flask):
 
 def _open_to_pages(response: Response) -> Response:
     """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
-    if request.path.startswith(errors.GENERAITIV):
+    if f"{request.path}/".startswith(errors.GENERAITIV):
         response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(TOLD_HEADERS)
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
             response.headers["Access-Control-Allow-Headers"] = ", ".join(CORS_HEADERS)
@@ -85,7 +97,8 @@ def create_app(stores: Stores) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=stores.settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # Flask's own way
     app.after_request(_open_to_pages)
     if stores.settings.cors_origins:
-        CORS(app, origins=list(stores.settings.cors_origins), allow_headers=CORS_HEADERS)
+        origins = list(stores.settings.cors_origins)
+        CORS(app, origins=origins, allow_headers=CORS_HEADERS, expose_headers=TOLD_HEADERS)
     errors.register(app)
     watch_requests(app)
     read_bodies_carefully(app)

@@ -67,7 +67,7 @@ def _admit(caller: Caller | None) -> None:
     count_caller(caller, submits=hasattr(view, "submits"))
     scope = getattr(view, "scope", Scope.READ if request.method in READING else Scope.GENERATE)
     if not caller.may(scope):
-        raise Forbidden(f"This key may not do that: it lacks the scope {scope!r}.")
+        raise Forbidden(f"This key may not do that: it lacks the scope '{scope}'.")
 
 
 def identify() -> Caller | None:

@@ -5,12 +5,11 @@ Put into the application by ``create_app``.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from flask import Flask, Request, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import UnsupportedMediaType
 
 from schemas.errors import Invalid
 
@@ -31,11 +30,11 @@ class CarefulJson(DefaultJSONProvider):
 class CarefulRequest(Request):
     """A request whose body, if it is no JSON, is the client's fault and told as such."""
 
-    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> Any:
         """Say what is wrong with the body."""
         if e is None:
-            raise UnsupportedMediaType("The body must be JSON, and say so: Content-Type: application/json.")
-        raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {str(e)[:100]}."])
+            return super().on_json_loading_failed(None)
+        raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {str(e)[:100].rstrip('.')}."])
 
 
 def read_bodies_carefully(app: Flask) -> None:

@@ -8,6 +8,7 @@ from marshmallow import Schema, fields, validate
 
 from api.auth import require_key
 from api.context import caller, stores
+from schemas.fields import Text
 from schemas.keys import Scope
 from schemas.paging import Cursor
 from schemas.webhooks import Attempt, DeliveryPage, DeliveryState, DeliveryView, RedeliveryRequest, delivery_view
@@ -21,8 +22,8 @@ class DeliveriesQuery(Schema):
 
     cursor = fields.String()
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    webhookId = fields.String()
-    jobId = fields.String()
+    webhookId = Text()
+    jobId = Text()
     state = fields.Enum(DeliveryState, by_value=True)
 
 

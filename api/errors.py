@@ -7,6 +7,7 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from api.limits import blame
 from schemas.errors import (
     Gone,
     Invalid,
@@ -63,8 +64,8 @@ def answer(error: ServiceError) -> Response:
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, LimitReached) and "window" not in g:
-        response.headers["RateLimit"] = f'"{error.details.get("policy")}";r=0;t={error.retry_after_s}'
+    if isinstance(error, LimitReached):
+        blame(error)
     return response
 
 
@@ -97,9 +98,10 @@ class _Plain(ServiceError):
 
 
 def _shape() -> Callable[[ServiceError], dict[str, Any]]:
-    if f"{request.path}/".startswith(LIBRARY):
+    path = f"{request.path}/"
+    if path.startswith(LIBRARY):
         return _library
-    return next((shape for prefix, shape in _SHAPES.items() if request.path.startswith(prefix)), _weights)
+    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), _weights)
 
 
 def _library(error: ServiceError) -> dict[str, Any]:

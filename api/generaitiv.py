@@ -11,6 +11,7 @@ from flask import Response, g, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
+from api import library_loras
 from api.auth import require_key, submits
 from api.context import caller, own_job, stores
 from api.limits import count_stranger
@@ -91,9 +92,10 @@ def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
     site, model = site_of(slug, [recipe.name for recipe in recipes.all()])
     recipe = recipes.get(site)
     understood = understand(recipe, body["given"], model)
-    if slug and site is None:
+    trained = library_loras.name_of_training(stores(), slug) if slug and site is None else None
+    if slug and site is None and trained is None:
         understood.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
-    prompt, lora = body["input"]["prompt"], body["input"].get("lora")
+    prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained
     if lora and recipe.loras is None:
         understood.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
         lora = None
@@ -133,10 +135,10 @@ def _workload(job: Job) -> dict[str, Any]:
 
 @blueprint.route("/training/owned-by/me")
 @blueprint.route("/training/owned-by-me")
-@blueprint.response(200, description="A list.")
+@blueprint.response(200, description="A list of `id`, `name`, `description`, `status`, `owner`, `source_model_slug`.")
 def trainings() -> Response:
-    """Your trained models: there are none, for Darkroom trains nothing."""
-    return jsonify([])
+    """Your trained models: the LoRAs of the model library. An `id` is also a `model` of a generation."""
+    return jsonify(library_loras.trainings(stores(), stores().addresses.of(caller().id)))
 
 
 @blueprint.route("/consumer/user-info")

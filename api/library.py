@@ -12,7 +12,7 @@ from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from api.auth import needs, require_key
+from api.auth import key_given, needs, require_key
 from api.context import stores
 from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
@@ -20,8 +20,9 @@ from schemas.keys import Scope
 from schemas.library.requests import LARGEST_ID, Page, load
 from stores import Stores
 from stores.library.upkeep import Reported
+from stores.scans import TOPIC
 
-HEARTBEAT_S = 4.0
+HEARTBEAT_S = 15.0
 LONGEST_STREAM_S = 600.0
 MOST_REPORTED = 500
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -74,7 +75,7 @@ def events() -> Response:
     seen = request.headers.get("Last-Event-ID", "")
     if seen and not _is_place(seen):
         raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
-    return Response(_events(stores(), seen), mimetype="text/event-stream", headers=HEADERS)
+    return Response(_events(stores(), key_given(), seen), mimetype="text/event-stream", headers=HEADERS)
 
 
 @blueprint.route("/library/report", methods=["GET"])
@@ -100,17 +101,18 @@ def _problem(one: Reported) -> dict[str, Any]:
     }
 
 
-def _events(kept: Stores, seen: str) -> Iterator[str]:
+def _events(kept: Stores, key: str, seen: str) -> Iterator[str]:
     after = seen or kept.scans.newest_place()
     yield f"retry: 1000\nid: {after}\n\n"
     ends_at = time.monotonic() + LONGEST_STREAM_S
-    while time.monotonic() < ends_at:
-        found = kept.scans.events(after, HEARTBEAT_S)
-        for place, news in found:
-            after = place
-            yield f"id: {place}\nevent: {news['state']}\ndata: {json.dumps(news)}\n\n"
-        if not found:
-            yield ": still here\n\n"
+    with kept.changes.watch(TOPIC) as watch, kept.vigil.keep(key, watch):
+        while not watch.revoked and not watch.closing and time.monotonic() < ends_at:
+            found = kept.scans.events(after)
+            for place, news in found:
+                after = place
+                yield f"id: {place}\nevent: scan\ndata: {json.dumps({'type': 'scan', **news})}\n\n"
+            if not found and not watch.wait(HEARTBEAT_S):
+                yield ": still here\n\n"
 
 
 def _is_place(text: str) -> bool:

@@ -20,6 +20,8 @@ LOGINS_OF_ONE_ADDRESS = Rate(10, 60)
 # Asked for many times a second by patient clients: generous, and counted by each process for itself.
 STATUS_ENDPOINTS = frozenset({"weights.read_health", "weights.status", "jobs.read", "pictures.picture"})
 NETWORK_OF_A_HOME = 64
+# Of the quotas that begin anew; the others bound what there is at once.
+LENGTHS_S = {"daily": 86_400, "weekly": 604_800}
 
 log = structlog.get_logger(__name__)
 
@@ -81,12 +83,23 @@ def _judge(window: Window) -> None:
         raise LimitReached(words, retry_after_s=window.reset_s, policy=window.policy)
 
 
+def blame(error: LimitReached) -> None:
+    """Let the answer's header fields be about the limit that was reached, and not about a rate that was kept."""
+    policy, most, wait_s = error.details.get("policy", ""), error.details.get("limit"), error.retry_after_s
+    if most is None or wait_s is None:
+        # It is a rate's, and its window is known.
+        return
+    reset_at = -(-stores().clock.now_ms() // 1000) + wait_s
+    g.window = Window(policy, Rate(most, LENGTHS_S.get(policy, 0)), 0, reset_at, wait_s)
+
+
 def tell(response: Response) -> Response:
     """``response``, with what is left: in the header fields of the IETF's draft, and in those that came before them."""
     window: Window | None = g.get("window")
     if window is not None:
         remaining, add = max(0, window.remaining), response.headers.add
-        add("RateLimit-Policy", f'"{window.policy}";q={window.rate.most};w={window.rate.window_s}')
+        length = f";w={window.rate.window_s}" if window.rate.window_s else ""
+        add("RateLimit-Policy", f'"{window.policy}";q={window.rate.most}{length}')
         add("RateLimit", f'"{window.policy}";r={remaining};t={window.reset_s}')
         add("X-RateLimit-Limit", str(window.rate.most))
         add("X-RateLimit-Remaining", str(remaining))

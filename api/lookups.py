@@ -3,7 +3,9 @@
 from typing import Any
 
 from api.context import stores
+from api.library_loras import found_in_library
 from schemas.errors import Unavailable
+from schemas.library.folding import fold
 from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites import Recipe
 
@@ -17,20 +19,22 @@ RETRY_AFTER_S = 5
 
 
 def search_loras(recipe: Recipe, words: str) -> tuple[list[dict[str, Any]], bool]:
-    """What the site's catalogue has for ``words``, and whether the site itself has just said so.
+    """What the site's catalogue and the library have for ``words``, and whether the site itself has just said so.
 
     Raises:
-        Unavailable: the site does not answer and nothing is known from before.
+        Unavailable: the site does not answer, and nothing is known from before or from the library.
     """
+    own = found_in_library(stores(), words)
     if recipe.loras is None or not recipe.loras.query:
-        return [], True
+        return own, True
     stores().consents.require(recipe)
     found, fresh = stores().lookups.ask(
         SEARCH_LORAS, recipe.name, words, fresh_s=SEARCH_FRESH_S, patience_s=SEARCH_PATIENCE_S
     )
-    if found is None:
+    if found is None and not own:
         raise Unavailable(f"The site {recipe.name!r} did not answer in time.", retry_after_s=RETRY_AFTER_S)
-    return found, fresh
+    known = {fold(str(lora["name"])) for lora in found or ()}
+    return [*(found or ()), *(lora for lora in own if fold(lora["name"]) not in known)], fresh
 
 
 def site_quota(recipe: Recipe) -> dict[str, Any] | None:

@@ -114,7 +114,7 @@ def _tell(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None
             if job.state.final:
                 return socket.close(NORMAL)
             if job.preview_version != preview:
-                # It begins anew with each attempt.
+                # None from the end of an attempt to the next one's first.
                 preview = job.preview_version
                 if previews and preview:
                     _send_preview(stores, socket, job, previews)

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.auth import require_key
+from api.auth import key_given, require_key
 from api.context import caller, own_job, stores
 from schemas.errors import Gone, Invalid, NotFound
 from schemas.event_views import event_view
@@ -51,7 +51,7 @@ def of_job(job_id: str) -> Response:
     after = min(_seen_of_job(), job.seq)
     if job.state.final and after >= job.seq:
         return Response(status=204)
-    return _stream(_events_of_job(stores(), job, after))
+    return _stream(_events_of_job(stores(), key_given(), job, after))
 
 
 @blueprint.route("/events")
@@ -60,7 +60,7 @@ def of_job(job_id: str) -> Response:
 def of_caller() -> Response:
     """What happens to all your jobs. `reset` says that events were missed: ask for the jobs themselves."""
     owner = caller().id
-    return _stream(_events_of_owner(stores(), owner, _seen_of_owner() or stores().logs.newest(owner)))
+    return _stream(_events_of_owner(stores(), key_given(), owner, _seen_of_owner() or stores().logs.newest(owner)))
 
 
 def _stream(lines: Iterator[str]) -> Response:
@@ -70,10 +70,10 @@ def _stream(lines: Iterator[str]) -> Response:
     return Response(lines, mimetype="text/event-stream", headers=HEADERS)
 
 
-def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
+def _events_of_job(stores: Stores, key: str, job: Job, after: int) -> Iterator[str]:
     yield f"retry: {RECONNECT_AFTER_MS}\n\n"
-    with stores.changes.watch(job.id) as watch:
-        while True:
+    with stores.changes.watch(job.id) as watch, stores.vigil.keep(key, watch):
+        while not watch.revoked:
             events = stores.logs.of_job(job, after, watch.newest)
             for event in events:
                 after = event.seq
@@ -88,16 +88,15 @@ def _events_of_job(stores: Stores, job: Job, after: int) -> Iterator[str]:
                     return
 
 
-def _events_of_owner(stores: Stores, owner: str, after: str) -> Iterator[str]:
+def _events_of_owner(stores: Stores, key: str, owner: str, after: str) -> Iterator[str]:
     # Who is cut off before the first event must know from where to go on.
     yield f"retry: {RECONNECT_AFTER_MS}\nid: {after}\n\n"
     oldest = stores.logs.oldest(owner)
     if after != BEGINNING and (oldest == BEGINNING or _order(after) < _order(oldest)):
         yield _written(after, "reset", {"type": "reset", "message": "Events were missed; ask for the jobs themselves."})
-    # It goes on where it was, if the key still opens it.
     ends_at = time.monotonic() + LONGEST_STREAM_S
-    with stores.changes.watch_owner(owner) as watch:
-        while True:
+    with stores.changes.watch_owner(owner) as watch, stores.vigil.keep(key, watch):
+        while not watch.revoked:
             events = stores.logs.of_owner(owner, after)
             for place, event in events:
                 after = place

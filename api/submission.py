@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from flask import Response, g, request
 
+from api.library_loras import resolved
 from api.targets import require_callable
 from schemas.errors import PaymentRequired, Unavailable
 from schemas.idempotency import Idempotency
@@ -87,7 +88,8 @@ def _checked(stores: Stores, wanted: Wanted) -> Submission:
     inputs = recipe.check_inputs(wanted.inputs)
     if wanted.webhook:
         require_callable(wanted.webhook, stores.egress, "webhook")
-    return Submission(recipe.name, wanted.prompt, wanted.lora or None, inputs, wanted.priority, wanted.webhook or "")
+    lora = resolved(stores, recipe, wanted.lora or None)
+    return Submission(recipe.name, wanted.prompt, lora, inputs, wanted.priority, wanted.webhook or "")
 
 
 def _require_plan(stores: Stores, caller: Caller) -> None:

@@ -4,8 +4,9 @@ import time
 
 from flask import request
 
+from api.auth import key_given
 from api.context import require_owner, stores
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Unauthorized
 from stores.jobs import Placed
 
 LONGEST_WAIT_S = 60.0
@@ -28,14 +29,14 @@ WAIT_PARAMETERS = [
 LOOK_AGAIN_S = 5.0
 
 
-def read_job(job_id: str, owner: str | None = None) -> Placed:
-    """The job and its outlook; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
-
-    With ``owner`` another owner's job is as good as none.
+def read_job(job_id: str, owner: str) -> Placed:
+    """The owner's job and its outlook; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
 
     Raises:
         Invalid: one of the two is not a number.
-        NotFound, Gone: as ``Jobs.get`` does.
+        NotFound: there is none, or it is another one's.
+        Gone: it has expired.
+        Unauthorized: the key was revoked meanwhile.
     """
     wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S) if request.query_string else 0.0
     if wait_s <= 0:
@@ -43,18 +44,17 @@ def read_job(job_id: str, owner: str | None = None) -> Placed:
     return _await_change(job_id, owner, wait_s)
 
 
-def _look(job_id: str, owner: str | None) -> Placed:
+def _look(job_id: str, owner: str) -> Placed:
     job, outlook = stores().jobs.look(job_id)
-    if owner is not None:
-        require_owner(job, owner)
+    require_owner(job, owner)
     return job, outlook
 
 
-def _await_change(job_id: str, owner: str | None, wait_s: float) -> Placed:
+def _await_change(job_id: str, owner: str, wait_s: float) -> Placed:
     deadline = time.monotonic() + wait_s
     since = _number("since", UNKNOWN)
-    with stores().changes.watch(job_id) as watch:
-        while True:
+    with stores().changes.watch(job_id) as watch, stores().vigil.keep(key_given(), watch):
+        while not watch.revoked:
             job, outlook = _look(job_id, owner)
             if since == UNKNOWN:
                 since = job.seq
@@ -62,6 +62,7 @@ def _await_change(job_id: str, owner: str | None, wait_s: float) -> Placed:
             if job.seq > since or job.state.final or left_s <= 0 or watch.closing:
                 return job, outlook
             watch.wait(min(left_s, LOOK_AGAIN_S))
+    raise Unauthorized
 
 
 def _number(name: str, default: float) -> float:

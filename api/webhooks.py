@@ -34,6 +34,7 @@ public.before_request(count_stranger)
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(WebhookRequest())
 @blueprint.response(201, WebhookView, description="The webhook with its `secret`, which is not shown again.")
+@blueprint.alt_response(409, description="You have as many as one may have.")
 def create(body: dict[str, Any]) -> Response:
     """Have events sent to an address."""
     require_callable(body["url"], stores().egress)

@@ -80,11 +80,11 @@ def generate_image() -> Response:
 @blueprint.route("/status/<image_id>")
 @blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, description="The job's state, prompt, times, error and progress.")
-@blueprint.alt_response(404, description="An id never given out.")
+@blueprint.alt_response(404, description="An id never given out, or another caller's.")
 @blueprint.alt_response(410, description="The picture has expired.")
 def status(image_id: str) -> Response:
     """How a job is; `wait` and `since` answer as soon as it changes."""
-    job, outlook = read_job(image_id)
+    job, outlook = read_job(image_id, caller().id)
     return with_etag(weights_status(stores(), job, outlook), job, outlook)
 
 

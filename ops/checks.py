@@ -25,7 +25,10 @@ LINTS = (
     ("imports", ["lint-imports", "--no-cache"]),
 )
 FAST_TESTS = ("tests/unit", "tests/contract")
-SLOW_TESTS = ("tests/integration", "tests/sites", "tests/acceptance")
+SLOW_TESTS = ("tests/integration", "tests/sites")
+# Whole Darkrooms, under load and killed: one after the other, so that none is short of a processor for another's sake.
+ACCEPTANCE_TESTS = ("tests/acceptance",)
+MOST_AT_ONCE = 4
 
 
 @click.command()
@@ -46,7 +49,9 @@ def test(pytest_args: tuple[str, ...]) -> None:
     if pytest_args:
         _all(("tests", ["pytest", *pytest_args]))
     else:
-        _all(*LINTS, ("all tests", ["pytest", *FAST_TESTS, *SLOW_TESTS]))
+        at_once = str(min(os.cpu_count() or 1, MOST_AT_ONCE))
+        side_by_side = ["pytest", "-n", at_once, "--dist", "loadfile", *FAST_TESTS, *SLOW_TESTS]
+        _all(*LINTS, ("tests", side_by_side), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
 
 
 @click.command()

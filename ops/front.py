@@ -9,7 +9,6 @@ import secrets
 import socket
 from http import HTTPStatus
 from types import FrameType
-from typing import Any
 
 import gevent
 from gunicorn.http.errors import (
@@ -67,8 +66,9 @@ def _status(error: Exception) -> HTTPStatus:
 
 
 def _answer(status: HTTPStatus, error: Exception, ident: str) -> bytes:
-    body: dict[str, Any] = {"error": WORDS.get(status, f"This is not valid HTTP: {error}"), "requestId": ident}
-    payload = json.dumps(body).encode()
+    words = WORDS.get(status, f"This is not valid HTTP: {error}")
+    # Which surface was meant is not known: clients of the generaitiv API read "message", all others "error".
+    payload = json.dumps({"error": words, "message": words, "requestId": ident}).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Content-Type: application/json",

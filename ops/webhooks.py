@@ -3,6 +3,8 @@
 Called through ``ops.cli``.
 """
 
+import sys
+
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -16,8 +18,10 @@ from schemas.errors import Invalid
 from stores import egress_policy
 
 REFUSED_EXIT_CODE = 1
+WIDTH = 300
 
-console = Console(highlight=False, soft_wrap=True)
+# Whole, for programs that read it; as wide as the terminal for people.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 @click.group()
@@ -46,7 +50,10 @@ def check(url: str) -> None:
 
 
 def _table(looked: Looked) -> Table:
-    table = Table("address", "rule", "", "opens with", show_edge=False)
+    table = Table(show_edge=False)
+    for name in ("address", "rule", "", "opens with"):
+        # A setting of which a part is left out opens nothing.
+        table.add_column(name, overflow="fold")
     for address, verdict in looked.verdicts:
         table.add_row(
             escape(address), str(verdict.rule), "allowed" if verdict.allowed else "denied", escape(verdict.opens_with)

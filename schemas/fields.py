@@ -14,6 +14,8 @@ LONGEST_LORA_NAME = 200
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CAMEL = re.compile(r"(?<!^)(?=[A-Z])")
 SHOWN_VALUE = 60
+# What SQL and Redis hold as a number.
+LARGEST_NUMBER = 2**63 - 1
 
 
 def is_unicode(text: str) -> bool:

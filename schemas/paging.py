@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from schemas.errors import Invalid
+from schemas.fields import CONTROL_CHARACTERS
 
 NO_CURSOR = "cursor: not one that a page gave out; begin again without it."
 MOST_DIGITS = 17
@@ -33,10 +34,9 @@ class Cursor:
             Invalid: it is not one that Darkroom made.
         """
         time, _, item = _decode(word).partition(":")
-        try:
-            return cls(int(time), item)
-        except ValueError as error:
-            raise Invalid(NO_CURSOR) from error
+        if not _is_number(time) or CONTROL_CHARACTERS.search(item):
+            raise Invalid(NO_CURSOR)
+        return cls(int(time), item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,14 @@ class Mark:
         """The mark behind ``word``; raises Invalid as above."""
         sort, _, rest = _decode(word).partition(":")
         number, _, key = rest.partition(":")
-        if not (number.isascii() and number.isdigit() and len(number) < MOST_DIGITS):
+        if not _is_number(number):
             raise Invalid(NO_CURSOR)
         return cls(sort, key, int(number))
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number that databases hold, too."""
+    return text.isascii() and text.isdigit() and len(text) < MOST_DIGITS
 
 
 def _encode(text: str) -> str:

@@ -43,7 +43,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is left of a policy's window, which ends at ``reset_at`` (Unix seconds), in ``reset_s`` seconds."""
+    """What is left of a policy's window, which ends at ``reset_at`` (Unix seconds), in ``reset_s`` seconds.
+
+    A rate of no length, ``window_s`` 0, bounds what there is at once: by then it is worth asking again.
+    """
 
     policy: str
     rate: Rate

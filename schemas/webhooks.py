@@ -11,7 +11,7 @@ from marshmallow import Schema, fields, validate
 
 from schemas.callbacks import LONGEST_URL
 from schemas.events import EventType
-from schemas.fields import Text, WholeNumber
+from schemas.fields import LARGEST_NUMBER, Text, WholeNumber
 
 JOB_TYPES: dict[EventType, str] = {kind: f"job.{kind}" for kind in EventType if kind is not EventType.WEBHOOK_DISABLED}
 FINAL_TYPES = (JOB_TYPES[EventType.COMPLETED], JOB_TYPES[EventType.FAILED])
@@ -184,8 +184,10 @@ class DeliveryPage(Schema):
 class RedeliveryRequest(Schema):
     """The body of ``POST /api/v1/deliveries/redeliver``."""
 
-    since = WholeNumber(required=True, validate=validate.Range(0), metadata={"description": "Unix milliseconds."})
-    webhookId = fields.String(metadata={"description": "Only those to this webhook."})
+    since = WholeNumber(
+        required=True, validate=validate.Range(0, LARGEST_NUMBER), metadata={"description": "Unix milliseconds."}
+    )
+    webhookId = Text(metadata={"description": "Only those to this webhook."})
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from stores.scripts import Scripts
 from stores.sessions import Sessions, session_key
 from stores.tickets import Tickets
 from stores.upkeep import Upkeep
+from stores.vigil import Vigil
 from stores.webhooks import Webhooks
 
 SENDING_RETRIES = 3
@@ -83,6 +84,7 @@ class Stores:
     owner_key: OwnerKey
     keys: Keys
     logins: Logins
+    vigil: Vigil
     addresses: Addresses
     recipes: Recipes
     egress: Policy
@@ -158,6 +160,7 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         owner_key=owner_key,
         keys=keys,
         logins=Logins(client, clock, keys),
+        vigil=Vigil(keys),
         addresses=Addresses(engine),
         recipes=recipes,
         egress=egress_policy(settings),

@@ -23,10 +23,11 @@ LEASE_MS = 120_000
 DAY_MS = 86_400_000
 DELIVERED_KEPT_MS, FAILED_KEPT_MS = 7 * DAY_MS, 30 * DAY_MS
 _HELD = tuple(column for column in deliveries.c if column.name != "destination")
-# Whoever holds a delivery no more has nothing to say of it.
+# Whoever holds a delivery no more has nothing to say of it, nor has anybody once it was given up.
 _SETTLE = (
     update(deliveries)
     .where((deliveries.c.id == bindparam("held")) & (deliveries.c.next_at == bindparam("until")))
+    .where(deliveries.c.state == DeliveryState.PENDING)
     .values({name: bindparam(name) for name in ("tries", "state", "next_at", "finished_at", "reason")})
 )
 
@@ -96,7 +97,7 @@ class Deliveries:
             return [_read(row) for row in connection.execute(taken)]
 
     def settle(self, settled: Sequence[Settled]) -> None:
-        """Write down what attempts have led to, in one step; of a courier that was too slow the attempt alone."""
+        """Write down what attempts have led to, in one step; of a delivery held no more the attempt alone."""
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(
                 insert(attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in settled]
@@ -126,7 +127,7 @@ class Deliveries:
     def redirect(self, webhook_id: str, owner: str, url: str) -> None:
         """Send what is on its way to a webhook to its new address."""
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
-        values = {"url": url, "destination": destination_of(owner, url)}
+        values = {"url": url, "destination": destination_of(owner, url, webhook_id)}
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
@@ -208,10 +209,11 @@ class Deliveries:
             return connection.execute(again).rowcount
 
 
-def destination_of(owner: str, url: str) -> str:
-    """The queue of a delivery: callers do not wait for one another's receivers."""
+def destination_of(owner: str, url: str, webhook_id: str | None = None) -> str:
+    """The queue of a delivery: no caller waits for another, and no webhook for another at the same host."""
     target = read_target(url)
-    return f"{owner} {target.scheme}://{target.host}:{target.port}"
+    whose = f"{owner} {webhook_id}" if webhook_id else owner
+    return f"{whose} {target.scheme}://{target.host}:{target.port}"
 
 
 def _reachable() -> Any:
@@ -230,7 +232,7 @@ def _row(one: Outgoing, now_ms: int) -> dict[str, Any]:
         "webhook": one.subscription,
         "job_id": one.job_id,
         "url": one.url,
-        "destination": destination_of(one.owner, one.url),
+        "destination": destination_of(one.owner, one.url, one.subscription),
         "type": one.type,
         "body": one.body,
         "state": DeliveryState.PENDING,

@@ -66,9 +66,10 @@ class Watch:
     """Somebody's wait for changes of one job or of all jobs of one owner."""
 
     def __init__(self) -> None:
-        """Nothing has changed yet; ``closing`` becomes true when this process stops."""
+        """Nothing has changed yet; ``closing`` becomes true when this process stops, ``revoked`` when a key does."""
         self.newest = 0
         self.closing = False
+        self.revoked = False
         self._changed = threading.Event()
 
     def wait(self, timeout_s: float) -> bool:

@@ -24,6 +24,12 @@ from stores.windows import resets_at
 
 BUSY_RETRY_AFTER_S = 5
 NO_LIMITS = Limits()
+LIMITS = {
+    "full": "Server is busy. Please try again later.",
+    "queued": "You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).",
+    "daily": "You have made as many pictures today as your key allows (LIMIT_DAILY_IMAGES).",
+    "weekly": "You have made as many pictures this week as your key allows (LIMIT_WEEKLY_IMAGES).",
+}
 Placed = tuple[Job, Outlook]
 
 
@@ -83,21 +89,27 @@ class Jobs:
             raise IdempotencyMismatch
         if outcome == "replayed":
             return Accepted(*self.look(answer[1].decode()), replayed=True)
-        raise _limit_error(outcome, now)
+        raise self._limit_error(outcome, own, now)
 
     def rehearse(
         self, owner: str, site: str, priority: int, limits: Limits = NO_LIMITS
     ) -> tuple[LimitReached | None, int]:
         """What would become of a job that was submitted now: the limit that forbids it, and its position."""
         now = self._clock.now_ms()
-        bounds = self._bounds(owner, limits.or_else(self._usual), now)
+        own = limits.or_else(self._usual)
+        bounds = self._bounds(owner, own, now)
         limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, *bounds)
-        return _limit_error(limit.decode(), now) if limit else None, int(ahead) + 1
+        return self._limit_error(limit.decode(), own, now) if limit else None, int(ahead) + 1
 
     def _bounds(self, owner: str, own: Limits, now: int) -> tuple[str | int, ...]:
         """What the scripts' ``limit_reached`` takes."""
         daily, weekly = (usage_key(owner, now), _number(own.daily)), (week_key(owner, now), _number(own.weekly))
         return (self._most, _number(own.queued), *daily, *weekly)
+
+    def _limit_error(self, which: str, own: Limits, now_ms: int) -> LimitReached:
+        """The limit that was reached, with how much it allows."""
+        most = {"full": self._most, "queued": own.queued, "daily": own.daily, "weekly": own.weekly}[which]
+        return LimitReached(LIMITS[which], retry_after_s=_wait_s(which, now_ms), policy=which, limit=most)
 
     def cancel(self, job_id: str) -> str:
         """Ask for the job's end: ``cancelled``, ``requested`` (it runs), ``ended`` (too late) or ``gone``."""
@@ -181,20 +193,10 @@ def _number(limit: int | None) -> int:
     return UNLIMITED if limit is None else limit
 
 
-def _limit_error(which: str, now_ms: int) -> LimitReached:
-    daily, weekly = resets_at(now_ms).values()
-    words, reset_ms = {
-        "full": ("Server is busy. Please try again later.", 0),
-        "queued": ("You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).", 0),
-        "daily": ("You have made as many pictures today as your key allows (LIMIT_DAILY_IMAGES).", daily),
-        "weekly": (
-            "You have made as many pictures this week as your key allows (LIMIT_WEEKLY_IMAGES).",
-            weekly,
-        ),
-    }[which]
-    # Rounded up, so that whoever waits that long finds the new window begun.
-    retry_after_s = -((now_ms - reset_ms) // 1000) if reset_ms else BUSY_RETRY_AFTER_S
-    return LimitReached(words, retry_after_s=retry_after_s, policy=which)
+def _wait_s(which: str, now_ms: int) -> int:
+    """Rounded up, so that whoever waits that long finds the new day or week begun."""
+    reset_ms = resets_at(now_ms).get(which.upper())
+    return BUSY_RETRY_AFTER_S if reset_ms is None else -((now_ms - reset_ms) // 1000)
 
 
 def _record(submission: Submission, request_id: str) -> dict[str, str | int]:

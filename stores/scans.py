@@ -12,9 +12,12 @@ from typing import Any, cast
 from redis import Redis
 
 from ops.clock import Clock
+from stores.events import CHANGES
 from stores.scripts import redis_errors
 
 WANTED, LATEST, EVENTS = "dr:library:wanted", "dr:library:scan", "dr:library:events"
+# What is waited for in ``stores.events``, among the ids of jobs.
+TOPIC = "library"
 MOST_WANTED = 100
 MOST_EVENTS = 500
 BEGINNING = "0-0"
@@ -60,6 +63,7 @@ class Scans:
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.set(LATEST, news)
             pipe.xadd(EVENTS, {"news": news}, maxlen=MOST_EVENTS, approximate=True)
+            pipe.publish(CHANGES, f"{TOPIC} 0 {TOPIC}")
             pipe.execute()
 
     def latest(self) -> dict[str, Any] | None:
@@ -74,10 +78,10 @@ class Scans:
             last = cast(list[tuple[bytes, Any]], self._redis.xrevrange(EVENTS, count=1))
         return last[0][0].decode() if last else BEGINNING
 
-    def events(self, after: str, wait_s: float) -> list[tuple[str, dict[str, Any]]]:
+    def events(self, after: str, wait_s: float = 0) -> list[tuple[str, dict[str, Any]]]:
         """What was told after a place, each with its own; waits for something for so long at the most."""
         with redis_errors():
-            found = self._redis.xread({EVENTS: after}, block=max(1, round(wait_s * 1000)))
+            found = self._redis.xread({EVENTS: after}, block=round(wait_s * 1000) or None)
         entries = cast(list[tuple[bytes, dict[bytes, bytes]]], _entries(found))
         return [(place.decode(), json.loads(entry[b"news"])) for place, entry in entries]
 

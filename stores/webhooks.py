@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from ops.clock import Clock
-from schemas.errors import Conflict, LimitReached, NotFound
+from schemas.errors import Conflict, NotFound
 from schemas.signing import SECRET_PREFIX, Signer, check_secret, new_secret
 from schemas.webhooks import FINAL_TYPES, MOST_SUBSCRIPTIONS, Subscription
 from stores.scripts import redis_errors
@@ -54,7 +54,7 @@ class Webhooks:
 
         Raises:
             Invalid: the secret is none.
-            LimitReached: the owner has as many as one may have.
+            Conflict: the owner has as many as one may have, and waiting would not help.
         """
         secret = check_secret(wanted["secret"]) if wanted.get("secret") else new_secret()
         made = Subscription(
@@ -69,7 +69,7 @@ class Webhooks:
         count = select(func.count()).select_from(webhooks).where(webhooks.c.owner == owner)
         with sql_errors(), self._engine.begin() as connection:
             if connection.execute(count).scalar_one() >= MOST_SUBSCRIPTIONS:
-                raise LimitReached(f"You have {MOST_SUBSCRIPTIONS} webhooks; remove one first.")
+                raise Conflict(f"You have {MOST_SUBSCRIPTIONS} webhooks; remove one first.")
             connection.execute(insert(webhooks).values(self._row(made)))
         self.publish()
         return made

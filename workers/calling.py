@@ -5,6 +5,7 @@ no redirect is followed, no proxy is used, and no more of an answer is read than
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -13,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
+import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http import HttpProcessingError
 
 from ops.resolving import resolve
 from ops.version import VERSION
@@ -37,8 +40,22 @@ HEADERS = {
 }
 # What another attempt at once may mend: a receiver that is just being restarted, a kept connection that it has closed.
 FLEETING = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
+# How a call may break, the more particular before the more general. Only these words are told: those of the errors
+# themselves quote what came back, which is none of a caller's business, for it may have come from within this network.
+BROKEN: tuple[tuple[type[Exception], str], ...] = (
+    (TimeoutError, f"It did not answer within {TOTAL_S:g} s ({CONNECT_S:g} s for the connection)."),
+    (aiohttp.InvalidURL, "Its address cannot be called."),
+    (aiohttp.ClientConnectorDNSError, "Its host does not resolve."),
+    (aiohttp.ClientConnectorCertificateError, "Its certificate is not accepted: {why}."),
+    (ssl.SSLError, "It does not speak TLS as it should."),
+    (aiohttp.ClientConnectorError, "It takes no connection: {why}."),
+    (aiohttp.ServerDisconnectedError, "It closed the connection without a whole answer."),
+    (OSError, "The connection broke: {why}."),
+)
+NOT_HTTP = "It did not answer in valid HTTP."
 
 Resolve = Callable[[str, int], list[str]]
+log = structlog.get_logger(__name__)
 
 
 class RefusedError(Exception):
@@ -103,9 +120,10 @@ class Caller:
                 return Outcome(error=f"Not called: {error}")
             except Invalid as error:
                 return Outcome(error=f"Not called: {error.problems[0]}")
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError) as error:
                 if not (first and isinstance(error, FLEETING) and time.monotonic() - began < AT_ONCE_S):
-                    return _failed(error)
+                    log.debug("call.broken", kind=type(error).__name__, error=str(getattr(error, "message", error)))
+                    return Outcome(error=_in_our_words(error))
             first = False
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
@@ -148,10 +166,15 @@ async def _beginning(answer: aiohttp.ClientResponse) -> str:
     return excerpt.decode(errors="replace").replace("\x00", "\ufffd")
 
 
-def _failed(error: Exception) -> Outcome:
-    if isinstance(error, TimeoutError):
-        return Outcome(error=f"It did not answer within {TOTAL_S:g} s ({CONNECT_S:g} s for the connection).")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Outcome(error="Its host does not resolve.")
-    words = f"The call failed: {error or type(error).__name__}"[:300]
-    return Outcome(error=words.replace("\x00", "\ufffd"))
+def _in_our_words(error: Exception) -> str:
+    words = next((words for kind, words in BROKEN if isinstance(error, kind)), NOT_HTTP)
+    return words.format(why=_why(error))
+
+
+def _why(error: Exception) -> str:
+    """What OpenSSL says of a certificate, or the system of a connection: neither repeats anything that was sent."""
+    verdict = getattr(error, "certificate_error", None)
+    if isinstance(verdict, ssl.SSLCertVerificationError):
+        return verdict.verify_message.rstrip(".")
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "no reason was given"

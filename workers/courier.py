@@ -145,7 +145,11 @@ class Courier:
         duration_ms = round((time.monotonic() - began) * 1000)
         attempt = Attempt(at, duration_ms, outcome.status, outcome.error, outcome.excerpt)
         self._tried.append(Tried(load, attempt, outcome))
-        self._given_back += [one.delivery for one in lane.end(outcome, time.monotonic())]
+        given_back = lane.end(outcome, time.monotonic())
+        if outcome.gone and load.webhook:
+            # The lane is its own, and it will be disabled: it is not called for what waits.
+            given_back += lane.give_back()
+        self._given_back += [one.delivery for one in given_back]
         self._begin(caller, lane)
         self._news.set()
 

@@ -73,6 +73,10 @@ class Lane:
         if now_s >= self.retry_at:
             self.pause_s = min(max(FIRST_PAUSE_S, 2 * self.pause_s), LONGEST_PAUSE_S)
             self.retry_at = now_s + self.pause_s
+        return self.give_back()
+
+    def give_back(self) -> list[Load]:
+        """Those that wait, which do so no more."""
         back = list(self.waiting)
         self.waiting.clear()
         return back

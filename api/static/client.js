@@ -234,7 +234,8 @@ export class Darkroom {
 }
 
 /**
- * What a webhook's delivery says, if it is genuine; throws a DarkroomError if it is not. Checks HMAC signatures (v1).
+ * What a webhook's delivery says, if it is genuine; throws a DarkroomError if it is not, or if the secret is none.
+ * Checks HMAC signatures (v1).
  * @param {string} secret whsec_…
  * @param {Headers | Record<string, string>} headers
  * @param {string} body As it came, not parsed.
@@ -248,15 +249,25 @@ export async function verifyWebhook(secret, headers, body, { toleranceS = 300 } 
   if (!(Math.abs(Date.now() / 1000 - Number(timestamp)) <= toleranceS)) {
     throw new DarkroomError("This delivery is not genuine: it is too old, or its time is no time.");
   }
-  const raw = bytesOf(secret.replace(/^whsec_/, ""));
+  const raw = bytesOf(String(secret ?? "").replace(/^whsec_/, ""));
+  if (!raw.length) throw new DarkroomError("The secret is none: it is 'whsec_' and base64, as the webhook's creation told it.");
   const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
   const content = new TextEncoder().encode(`${id}.${timestamp}.${body}`);
   for (const signature of signatures.split(" ")) {
     const [version, text] = signature.split(",", 2);
     // crypto.subtle compares in constant time.
-    if (version === "v1" && (await crypto.subtle.verify("HMAC", key, bytesOf(text ?? ""), content))) return JSON.parse(body);
+    if (version === "v1" && (await crypto.subtle.verify("HMAC", key, bytesOf(text ?? ""), content))) return parsed(body);
   }
   throw new DarkroomError("This delivery is not genuine: no signature fits.");
+}
+
+/** What a delivery's body says. */
+function parsed(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new DarkroomError("This delivery is not genuine: its body is no JSON.");
+  }
 }
 
 /** The JSON of an answer; throws a DarkroomError for one that is an error, or none of Darkroom's. */

@@ -4,6 +4,7 @@ Used by ``api`` wherever a description leaves, and by the readers of ``schemas.l
 """
 
 import re
+from html import unescape
 from itertools import islice
 
 import nh3
@@ -24,6 +25,7 @@ _UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # Parsers take time by the square of how deep tags nest, so that these are counted.
 MOST_TAGS = 8000
+_ANY_TAG = re.compile(r"<[^>]*>")
 _TAG = re.compile(r"</?[a-z]", re.IGNORECASE | re.ASCII)
 # Open formatting is repeated by parsers in each paragraph that follows, as often as it differs by an attribute: a few
 # kilobytes become megabytes. None of it keeps an attribute in the end, so that it may as well begin without.
@@ -62,3 +64,9 @@ def clean_text(text: str, longest: int = LONGEST_LINE) -> str:
     """``text`` in one line and bounded. It is text and no HTML: whoever shows it escapes it, as any other."""
     plain = _TURNING.sub("", _UNWANTED.sub(" ", text[: 4 * longest]))
     return " ".join(plain.split())[:longest].strip()
+
+
+def plain_text(html: str, longest: int = LONGEST_LINE) -> str:
+    """What a description says, without its tags, in one line."""
+    bounded = clean_html(html[: 8 * longest])
+    return clean_text(unescape(_ANY_TAG.sub(" ", bounded)), longest)

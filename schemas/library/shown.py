@@ -28,6 +28,11 @@ class ShownFile:
     present: bool
     problem: str | None
 
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.name.rpartition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ShownImage:

@@ -5,8 +5,10 @@ local id, now, claim, kind, data = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4],
 if not holds(id, claim) then return 0 end
 if kind == 'preview' then
   redis.call('SET', key(id, 'preview'), ARGV[7], 'EX', ARGV[6])
-  redis.call('HINCRBY', key(id, 'job'), 'previewVersion', 1)
 else
   set(id, 'progress', data)
 end
-return append(id, now, kind, data)
+local seq = append(id, now, kind, data)
+-- A preview's version is the number of its event, so that every view names the same one.
+if kind == 'preview' then set(id, 'previewVersion', seq) end
+return seq

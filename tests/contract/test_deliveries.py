@@ -13,6 +13,7 @@ from tests.conftest import FakeClock
 
 URL = "https://example.com/hook"
 TO = destination_of("bob", URL)
+TO_HOOK = destination_of("bob", URL, "wh_1")
 MINUTE_MS = 60_000
 
 
@@ -32,6 +33,11 @@ def enabled_webhook(engine: Engine, ident: str = "wh_1") -> None:
     row = {"id": ident, "owner": "bob", "url": URL, "types": "", "description": "", "secret": "", "created_at": 0}
     with engine.begin() as connection:
         connection.execute(insert(tables.webhooks).values(row))
+
+
+def claimed(deliveries: Deliveries) -> list[Delivery]:
+    """All that is due, wherever it goes."""
+    return [one for to in deliveries.destinations() for one in deliveries.claim(to, 9)]
 
 
 def settled(delivery: Delivery, state: DeliveryState, next_at: int = 0, reason: str | None = None) -> Settled:
@@ -88,7 +94,7 @@ def test_couriers_at_the_same_time_share_without_doing_one_twice(deliveries: Del
 
 
 def test_each_destination_is_a_queue_of_its_own(deliveries: Deliveries) -> None:
-    """By caller, scheme, host and port."""
+    """By caller, scheme, host and port; and for each webhook, so that one does not wait for another at its host."""
     urls = [
         URL,
         "https://example.com/other",
@@ -97,10 +103,11 @@ def test_each_destination_is_a_queue_of_its_own(deliveries: Deliveries) -> None:
         "http://example.com/",
     ]
     deliveries.add([outgoing(str(number), url) for number, url in enumerate(urls)])
-    deliveries.add([outgoing("eve", URL, owner="eve")])
-    assert len(deliveries.destinations()) == 5
+    deliveries.add([outgoing("eve", URL, owner="eve"), outgoing("hook", webhook="wh_1"), outgoing("b", webhook="wh_2")])
+    assert len(deliveries.destinations()) == 7
     assert {one.id for one in deliveries.claim(TO, 10)} == {"msg_0", "msg_1"}
-    assert TO not in deliveries.destinations()
+    assert {one.id for one in deliveries.claim(TO_HOOK, 10)} == {"msg_hook"}
+    assert not {TO, TO_HOOK} & set(deliveries.destinations())
 
 
 def test_what_is_due_later_waits(deliveries: Deliveries, clock: FakeClock) -> None:
@@ -137,13 +144,13 @@ def test_all_that_failed_since_can_be_sent_again(deliveries: Deliveries, engine:
     since = clock.now_ms()
     deliveries.add([outgoing("new"), outgoing("hook", webhook="wh_1"), outgoing("removed", webhook="wh_2")])
     deliveries.add([outgoing("good")])
-    for one in deliveries.claim(TO, 9):
+    for one in claimed(deliveries):
         good = one.id == "msg_good"
         deliveries.settle([settled(one, DeliveryState.DELIVERED if good else DeliveryState.FAILED)])
     assert deliveries.redeliver_failed("eve", 0, None) == 0
     assert deliveries.redeliver_failed("bob", since, "wh_1") == 1
     assert deliveries.redeliver_failed("bob", since, None) == 1
-    assert {one.id for one in deliveries.claim(TO, 9)} == {"msg_hook", "msg_new"}
+    assert {one.id for one in claimed(deliveries)} == {"msg_hook", "msg_new"}
     with pytest.raises(Conflict):
         deliveries.redeliver("bob", "msg_removed")
 
@@ -154,9 +161,30 @@ def test_what_is_on_its_way_can_be_given_up_or_sent_elsewhere(deliveries: Delive
     deliveries.give_up("wh_1", "removed")
     deliveries.redirect("wh_2", "bob", "https://example.org/new")
     assert deliveries.get("bob", "msg_1").state is DeliveryState.FAILED
-    assert deliveries.claim(TO, 9) == []
-    [moved] = deliveries.claim(destination_of("bob", "https://example.org"), 9)
+    assert deliveries.destinations() == [destination_of("bob", "https://example.org", "wh_2")]
+    [moved] = claimed(deliveries)
     assert moved.url == "https://example.org/new"
+
+
+@pytest.mark.parametrize("outcome", DeliveryState)
+def test_what_was_given_up_under_way_stays_so(
+    deliveries: Deliveries, engine: Engine, clock: FakeClock, outcome: DeliveryState
+) -> None:
+    """Its attempt is written down and changes nothing; only its owner sends it again."""
+    enabled_webhook(engine)
+    deliveries.add([outgoing("1", webhook="wh_1")])
+    [taken] = deliveries.claim(TO_HOOK, 1)
+    deliveries.give_up("wh_1", "disabled")
+    deliveries.settle([settled(taken, outcome, clock.now_ms() + MINUTE_MS)])
+    given_up = deliveries.get("bob", "msg_1")
+    assert (given_up.state, given_up.reason, given_up.tries) == (DeliveryState.FAILED, "disabled", 0)
+    assert len(deliveries.attempts("msg_1")) == 1
+    clock.advance(LEASE_MS / 1000 + 1)
+    assert deliveries.claim(TO_HOOK, 1) == []
+    deliveries.redeliver("bob", "msg_1")
+    [again] = deliveries.claim(TO_HOOK, 1)
+    deliveries.settle([settled(again, DeliveryState.DELIVERED)])
+    assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
 
 
 def test_pages_hang_together(deliveries: Deliveries, clock: FakeClock) -> None:

@@ -43,7 +43,7 @@ def test_a_keys_own_limit_wins_over_the_settings(kept: Kept, submission: Submiss
     submit(kept, submission, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
         submit(kept, submission, 2, **{policy: 1})
-    assert reached.value.details == {"policy": policy}
+    assert reached.value.details == {"policy": policy, "limit": 1}
     submit(kept, submission, 2)
 
 

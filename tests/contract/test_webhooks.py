@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 
 from ops.redis import connect
 from ops.settings import Settings
-from schemas.errors import Conflict, Invalid, LimitReached, NotFound
+from schemas.errors import Conflict, Invalid, NotFound
 from schemas.signing import new_secret
 from schemas.webhooks import FINAL_TYPES, MOST_SUBSCRIPTIONS
 from stores import tables
@@ -88,7 +88,7 @@ def test_one_may_have_only_so_many(webhooks: Webhooks) -> None:
     """Others still may."""
     for _ in range(MOST_SUBSCRIPTIONS):
         webhooks.create("bob", URL, {})
-    with pytest.raises(LimitReached):
+    with pytest.raises(Conflict, match="remove one first"):
         webhooks.create("bob", URL, {})
     webhooks.create("eve", URL, {})
 

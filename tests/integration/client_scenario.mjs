@@ -22,6 +22,10 @@ export async function scenario({ Darkroom, DarkroomError, verifyWebhook }, { url
     genuine: await verifyWebhook(delivery.secret, delivery.headers, delivery.body),
     forged: await failure(() => verifyWebhook(delivery.secret, delivery.headers, `${delivery.body} `)),
     unsigned: await failure(() => verifyWebhook(delivery.secret, {}, delivery.body)),
+    keyless: await Promise.all(
+      [undefined, "", "whsec_", "whsec_!!"].map((secret) => failure(() => verifyWebhook(secret, delivery.headers, delivery.body))),
+    ),
+    odd: await failure(() => verifyWebhook(delivery.secret, delivery.oddHeaders, delivery.oddBody)),
     old: await failure(() => verifyWebhook(delivery.secret, delivery.headers, delivery.body, { toleranceS: -1 })),
   };
   return seen;

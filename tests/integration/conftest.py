@@ -25,7 +25,7 @@ from ops.settings import ROOT, Settings, second_database
 from schemas.errors import SiteRefused
 from schemas.jobs import Job, Picture, Progress
 from stores import Stores, open_stores
-from tests.conftest import DEADLINE_S, KEY, _answers, eventually
+from tests.conftest import DEADLINE_S, KEY, _answers, answers_http, eventually, free_port
 
 PICTURE = Picture(b"png bytes", "image/png", 640, 480)
 QUICK = {"width": 256, "height": 256, "steps": 4}
@@ -228,3 +228,19 @@ def studio(base_settings: Settings) -> Iterator[Studio]:
     """One whole Darkroom for all the tests that only use it."""
     with tempfile.TemporaryDirectory(prefix="dr-") as folder, running(base_settings, Path(folder)) as studio:
         yield studio
+
+
+@pytest.fixture
+def process(front: Front, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
+    """The front as it is served in production: its address, its process and its log."""
+    port, log = free_port(), tmp_path / "web.log"
+    environment = environment_of(front.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: answers_http(f"{address}/health"))
+        yield address, process, log
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -276,3 +276,6 @@ def test_a_delivery_is_checked() -> None:
     for wrong in (headers | {"Webhook-Id": "msg_2"}, headers | {"Webhook-Signature": "v1"}, {}):
         with pytest.raises(DarkroomError, match="not genuine"):
             verify_webhook(secret, wrong, body)
+    for none in ("", "whsec_", "whsec_!", "whsec_\u00e4"):
+        with pytest.raises(DarkroomError, match="secret is none"):
+            verify_webhook(none, headers, body)

@@ -1,6 +1,8 @@
 """Webhooks from a job's end to a real receiver."""
 
+import contextlib
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from schemas.webhooks import Delivery, DeliveryState, Outgoing, Subscription
 from stores import Stores, open_stores
 from stores.deliveries import Deliveries, Settled
 from stores.outbox import OUTBOX
-from tests.conftest import FakeClock, eventually
+from tests.conftest import FakeClock, eventually, free_port
 from tests.integration.conftest import Front, Painter, close_front, open_front
 from tests.integration.receiver import Answer, Received, Receiver, receiving
 from workers.calling import Caller, Resolve
@@ -161,7 +163,7 @@ def test_what_fails_is_tried_again_under_the_same_id(stores: Stores, receiver: R
     with delivering(stores):
         for tries in (1, 2):
             eventually(lambda tries=tries: len(stores.deliveries.attempts("msg_1")) == tries)
-            assert stores.webhooks.get(OWNER, webhook.id).failing_since is not None
+            eventually(lambda: stores.webhooks.get(OWNER, webhook.id).failing_since is not None)
             clock.advance(6 if tries == 1 else 361)
             stores.outbox.ring()
         assert delivered(stores, "msg_1").state is DeliveryState.DELIVERED
@@ -259,6 +261,38 @@ def test_a_receiver_that_hangs_keeps_nobody_else(stores: Stores, receiver: Recei
         eventually(lambda: len(receiver.calls) == 60)
 
 
+@pytest.mark.parametrize("trouble", ["hangs", "throttles"])
+def test_a_webhook_in_trouble_keeps_no_other_at_its_host(stores: Stores, receiver: Receiver, trouble: str) -> None:
+    """Many are behind one gateway: each has places and a circuit of its own."""
+    letting_go = threading.Event()
+
+    def answer(call: Received) -> Answer:
+        if call.path.startswith("/good"):
+            return Answer()
+        letting_go.wait(30 if trouble == "hangs" else 0)
+        return Answer(429)
+
+    receiver.answer = answer
+    bad, good = (subscribe(stores, receiver.url(path)) for path in ("/bad", "/good"))
+    with delivering(stores):
+        send(stores, receiver.url("/bad"), *(f"bad{number}" for number in range(40)), webhook=bad)
+        eventually(lambda: len(receiver.calls) >= (PLACES if trouble == "hangs" else 1))
+        send(stores, receiver.url("/good"), *(f"good{number}" for number in range(40)), webhook=good)
+        eventually(lambda: sum(path.startswith("/good") for path in receiver.paths()) == 40)
+        assert sum(path.startswith("/bad") for path in receiver.paths()) <= PLACES
+        letting_go.set()
+
+
+def test_a_receiver_that_is_gone_is_not_called_for_what_waits(stores: Stores, receiver: Receiver) -> None:
+    """All of it is given up."""
+    receiver.answer = lambda _call: Answer(410)
+    gone = subscribe(stores, receiver.url())
+    send(stores, receiver.url(), *(str(number) for number in range(60)), webhook=gone)
+    with delivering(stores):
+        eventually(lambda: all(one.state is DeliveryState.FAILED for one in all_deliveries(stores)))
+    assert len(receiver.calls) <= PLACES
+
+
 def test_a_dead_receiver_is_not_called_for_each_delivery(stores: Stores, receiver: Receiver) -> None:
     """After a few failures in a row its circuit is open: what waits has lost no attempt."""
     receiver.answer = lambda _call: Answer(500)
@@ -321,7 +355,7 @@ def test_a_certificate_must_be_the_names(
         with delivering(stores, lambda _host, _port: ["127.0.0.1"]):
             [attempt] = eventually(lambda: stores.deliveries.attempts("msg_1"))
         assert (attempt.status == 200) == (name == "hooks.example") == bool(secure.calls)
-        assert attempt.status or "certificate" in (attempt.error or "")
+        assert attempt.status or "certificate is not valid for 'other.example'" in (attempt.error or "")
 
 
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
@@ -338,6 +372,60 @@ def test_an_answer_without_an_end_is_read_no_further(stores: Stores, receiver: R
     with delivering(stores):
         assert delivered(stores, "msg_1").state is DeliveryState.DELIVERED
     assert stores.deliveries.attempts("msg_1")[0].excerpt == "x" * 1024
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"\x00\xff inner words\r\n\r\n", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\ninner words\r\n\r\n", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: inner\r\n\r\n", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ninner\r\n", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"inner" * 9000 + b"\r\n\r\n", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ninner", "It did not answer in valid HTTP."),
+        (b"HTTP/1.1 200 inner\r\nX-Inner: words\r\n", "It closed the connection without a whole answer."),
+        (b"", "It closed the connection without a whole answer."),
+    ],
+    ids=["status", "header", "length", "chunk", "long", "short", "half", "nothing"],
+)
+def test_nothing_of_a_broken_answer_is_told(stores: Stores, answer: bytes, words: str) -> None:
+    """Neither in the attempt nor as the reason: the address may be one within this network."""
+    with saying(answer) as port:
+        stores.deliveries.add([Outgoing("msg_1", OWNER, f"http://127.0.0.1:{port}/", "job.in_progress", "{}")])
+        with delivering(stores):
+            assert delivered(stores, "msg_1").reason == words
+    assert [(one.error, one.excerpt) for one in stores.deliveries.attempts("msg_1")] == [(words, "")]
+
+
+def test_where_nobody_listens_is_told_without_the_address_it_leads_to(stores: Stores) -> None:
+    """In the system's words."""
+    port = free_port()
+    stores.deliveries.add([Outgoing("msg_1", OWNER, f"http://inner.example:{port}/", "job.in_progress", "{}")])
+    with delivering(stores, lambda _host, _port: ["127.0.0.1"]):
+        assert delivered(stores, "msg_1").reason == "It takes no connection: Connection refused."
+
+
+@contextmanager
+def saying(answer: bytes) -> Iterator[int]:
+    """The port of a server that says these bytes to whatever it is asked, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            # The end of the test closes the server.
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield int(server.getsockname()[1])
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_an_event_is_delivered_once_although_it_was_written_twice(

@@ -1,11 +1,16 @@
 """The HTTP front without a worker: keys, errors, headers, health, metrics, pages."""
 
+import json
+import socket
+import subprocess
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from ops.settings import Settings
-from tests.conftest import KEY
+from tests.conftest import DEADLINE_S, KEY
 from tests.integration.conftest import Front, close_front, open_front
 
 ROUTES_WITH_KEY = (
@@ -54,6 +59,7 @@ def test_the_key_travels_in_three_ways(front: Front, headers: dict[str, str]) ->
     [
         ("GET", "/nothing/here", 404),
         ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api", 404),
         ("PUT", "/generateImage", 405),
         ("PATCH", "/api/v1/jobs", 405),
         ("GET", "/studio/../../etc/passwd", 404),
@@ -69,6 +75,27 @@ def test_every_error_is_json(front: Front, method: str, path: str, status: int) 
 
     assert (status, "application/json") == (answer.status_code, answer.mimetype)
     assert answer.json["error"]
+
+
+def test_what_the_server_itself_cannot_read_is_told_to_clients_of_every_surface(
+    process: tuple[str, subprocess.Popen[bytes], Path],
+) -> None:
+    """No view ever sees it: the sentence stands where each of them looks for it."""
+    address = urlsplit(process[0])
+    seen = {}
+    for more, line in (
+        (b"X: " + b"a" * 70_000, b"GET /v1/consumer/user-info/"),
+        (b"X: y", b"GET /v1/" + b"a" * 20_000),
+        (b"Content-Length: many", b"POST /v1/consumer/gen"),
+        (b"Expect: miracles", b"POST /v1/consumer/gen"),
+    ):
+        with socket.create_connection((address.hostname, address.port), timeout=DEADLINE_S) as raw:
+            raw.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + more + b"\r\n\r\n")
+            head, _, body = raw.recv(4096).partition(b"\r\n\r\n")
+        seen[int(head.split()[1])] = told = json.loads(body)
+        assert told["message"] == told["error"]
+        assert told["requestId"]
+    assert sorted(seen) == [400, 414, 417, 431]
 
 
 def test_a_body_too_large_is_refused(front: Front) -> None:
@@ -138,6 +165,24 @@ def test_other_origins_are_let_in_only_when_named(settings: Settings, front: Fro
         == 200
     )
     close_front(open_to_one)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/v1/consumer/user-info", "/v1"])
+def test_pages_of_other_origins_may_send_and_read_what_a_client_needs(settings: Settings, path: str) -> None:
+    """Where a stream goes on, and how long to wait; where everybody may call as where somebody is named."""
+    front = open_front(replace(settings, cors_origins=("https://app.example.org",)))
+    asks = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    wanted = {"Access-Control-Request-Headers": "authorization,last-event-id"}
+    preflight = front.client.options(path, headers=asks | wanted).headers
+    told = front.get(path, headers=asks).headers
+    assert {"authorization", "last-event-id"} <= _names(preflight["Access-Control-Allow-Headers"])
+    assert {"retry-after", "ratelimit", "x-ratelimit-reset"} <= _names(told["Access-Control-Expose-Headers"])
+    assert told["Access-Control-Allow-Origin"] in {"*", "https://app.example.org"}
+    close_front(front)
+
+
+def _names(header: str) -> set[str]:
+    return {name.strip().lower() for name in header.split(",")}
 
 
 def test_metrics_count_jobs_and_requests(front: Front) -> None:

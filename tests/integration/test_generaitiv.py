@@ -120,6 +120,8 @@ def test_there_are_no_trainings(front: Front, path: str) -> None:
         ("GET", "/v1/workload/undefined", None, 404, "workload"),
         ("GET", "/v1/workload/0x" + "0" * 32, None, 404, "job"),
         ("GET", "/v1/nowhere/", None, 404, "URL"),
+        ("GET", "/v1", None, 404, "URL"),
+        ("GET", "/v1/", None, 404, "URL"),
         ("POST", "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", BODY, 403, "ALLOW_ANONYMOUS_WORKLOADS"),
     ],
 )
@@ -132,6 +134,7 @@ def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
     assert answer.status_code == status
     assert words in answer.json["message"]
     assert answer.json["errors"]
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert not {"address", "collections", "tokenId", "url", "id", "jwt"} & set(answer.json)
 
 

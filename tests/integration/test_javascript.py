@@ -4,23 +4,30 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask, Response
 from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import sync_playwright
 from standardwebhooks import Webhook
 
 from api.clients import CLIENT
+from ops.settings import Settings
 from schemas.signing import new_secret
 from tests.conftest import KEY
-from tests.integration.conftest import PICTURE, Front
+from tests.integration.conftest import PICTURE, Front, close_front, listening, open_front
 from tests.integration.painting import Hands
 from workers.sources import local_browser
 
 SCENARIO = Path(__file__).parent / "client_scenario.mjs"
+RUN = """async (given) => {
+    const { scenario } = await import("/scenario.mjs");
+    return scenario(await import("/client.js"), given);
+}"""
 BLANK = "<!doctype html><title>client</title>"
 # Pauses are for servers that many ask.
 HURRY = "const FIRST_PAUSE_MS = 500;", "const FIRST_PAUSE_MS = 5;"
@@ -49,7 +56,8 @@ def given(url: str) -> dict[str, Any]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": f"v1a,xx v1,!! {Webhook(secret).sign('msg_1', now, body)}",
     }
-    return {"url": url, "key": KEY, "delivery": {"secret": secret, "headers": headers, "body": body}}
+    odd = {"oddBody": "{", "oddHeaders": headers | {"webhook-signature": Webhook(secret).sign("msg_1", now, "{")}}
+    return {"url": url, "key": KEY, "delivery": {"secret": secret, "headers": headers, "body": body, **odd}}
 
 
 def check(seen: dict[str, Any]) -> None:
@@ -68,6 +76,8 @@ def check(seen: dict[str, Any]) -> None:
     assert "no signature fits" in seen["forged"]["message"]
     assert "not signed" in seen["unsigned"]["message"]
     assert "too old" in seen["old"]["message"]
+    assert ["The secret is none" in one["message"] for one in seen["keyless"]] == [True] * 4
+    assert "no JSON" in seen["odd"]["message"]
 
 
 def nodes() -> list[str]:
@@ -102,15 +112,35 @@ def test_it_works_in_a_browser(front: Front, served: str, client: str) -> None:
             "**/scenario.mjs", lambda route: route.fulfill(body=SCENARIO.read_text(), content_type="text/javascript")
         )
         page.goto(f"{served}/blank")
-        seen = page.evaluate(
-            """async (given) => {
-                const { scenario } = await import("/scenario.mjs");
-                return scenario(await import("/client.js"), given);
-            }""",
-            given(served),
-        )
+        seen = page.evaluate(RUN, given(served))
         browser.close()
     check(seen)
+
+
+def test_it_works_on_a_page_of_another_origin(settings: Settings, client: str) -> None:
+    """Whose preflights the front answers, once the origin is named in CORS_ORIGINS."""
+    with listening(elsewhere(client)) as origin:
+        front = open_front(replace(settings, cors_origins=(origin,)))
+        with listening(front.client.application) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(local_browser(settings).path))
+            page = browser.new_page()
+            page.goto(f"{origin}/blank")
+            seen = page.evaluate(RUN, given(address))
+            browser.close()
+        close_front(front)
+    check(seen)
+
+
+def elsewhere(client: str) -> Flask:
+    """Somebody else's pages, which use the client."""
+    pages = Flask(__name__)
+    for path, text, kind in (
+        ("/blank", BLANK, "text/html"),
+        ("/client.js", client, "text/javascript"),
+        ("/scenario.mjs", SCENARIO.read_text(), "text/javascript"),
+    ):
+        pages.add_url_rule(path, path, lambda text=text, kind=kind: Response(text, mimetype=kind))
+    return pages
 
 
 def test_it_is_served_to_pages_of_any_origin(front: Front) -> None:

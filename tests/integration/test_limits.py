@@ -104,6 +104,41 @@ def test_a_quota_that_is_used_up_says_so(settings: Settings, clock: FakeClock, p
         assert front.client.post(path, json=body, headers=headers).status_code in (200, 202)
 
 
+@pytest.mark.parametrize(
+    ("limits", "most_unfinished", "policy", "words", "reset_s"),
+    [
+        ("queued=1", 9, "queued", '"queued";q=1', 5),
+        ("queued=9", 1, "full", '"full";q=1', 5),
+        ("daily=1", 9, "daily", '"daily";q=1;w=86400', None),
+        ("weekly=1", 9, "weekly", '"weekly";q=1;w=604800', None),
+        ("daily=1,rate=unlimited", 9, "daily", '"daily";q=1;w=86400', None),
+    ],
+)
+def test_what_is_told_of_limits_is_about_the_one_that_was_reached(  # noqa: PLR0917 - a row of the table
+    settings: Settings,
+    clock: FakeClock,
+    limits: str,
+    most_unfinished: int,
+    policy: str,
+    words: str,
+    reset_s: int | None,
+) -> None:
+    """In both families of headers, although the rate of submissions was kept: nothing is left, and until when."""
+    with limited(settings, clock, max_queue_size=most_unfinished) as front:
+        headers = bobs(front, limits=read_limits(limits))
+        for path, body in SUBMISSIONS:
+            front.client.post(path, json=body, headers=headers)
+            over = front.client.post(path, json=body, headers=headers)
+            wait_s = int(over.headers["Retry-After"])
+            assert (over.status_code, wait_s) == (429, reset_s or wait_s)
+            assert f'"{policy}"' in over.get_data(as_text=True)
+            assert over.headers.getlist("RateLimit-Policy") == [words]
+            assert over.headers.getlist("RateLimit") == [f'"{policy}";r=0;t={wait_s}']
+            assert over.headers.getlist("X-RateLimit-Limit") == ["1"]
+            assert over.headers.getlist("X-RateLimit-Remaining") == ["0"]
+            assert int(over.headers["X-RateLimit-Reset"]) == -(-clock.now_ms() // 1000) + wait_s
+
+
 def test_the_generaitiv_answer_has_the_fields_of_the_draft(settings: Settings, clock: FakeClock) -> None:
     """Type, title and the policies that were violated, beside the message that its clients read."""
     with limited(settings, clock) as front:
@@ -182,7 +217,7 @@ def test_a_key_may_only_what_its_scopes_say(settings: Settings, clock: FakeClock
         for path, body in (*SUBMISSIONS, ("/api/v1/webhooks", {})):
             refused = front.client.post(path, json=body, headers=reader)
             assert refused.status_code == 403
-            assert "generate" in refused.get_data(as_text=True)
+            assert "it lacks the scope 'generate'." in refused.get_data(as_text=True)
         assert ask(front.client, f"/generateImage?prompt={'lake+' * 4}", reader).status_code == 403
         assert front.client.post("/api/v1/sites/studio/circuit/close", headers=usual).status_code == 403
         assert front.client.post("/api/v1/jobs", json=PROMPT, headers=admin).status_code == 202

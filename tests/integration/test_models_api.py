@@ -360,7 +360,7 @@ def test_nothing_may_be_written_too(shelf: Shelf) -> None:
     assert shelf.write(ident)["name"] == "Ink"
 
 
-NO_JSON = "The body must be JSON, and say so"
+NO_JSON = "Content-Type was not 'application/json'"
 UNWRITABLE: list[tuple[dict[str, Any], str]] = [
     ({"json": {"colour": "red"}}, "colour: Unknown field"),
     ({"json": {"id": 5}}, "id: Unknown field"),

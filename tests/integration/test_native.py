@@ -141,3 +141,22 @@ def test_no_body_is_worse_than_a_400(front: Front, path: str, body: bytes) -> No
     answer = front.post(path, data=body, content_type="application/json")
 
     assert (answer.status_code, answer.mimetype) == (400, "application/json"), answer.get_data(as_text=True)[:300]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"prompt": "x",}', "line 1 column"),
+        (b'{"prompt": "\xff"}', "byte 0xff"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"<prompt>x</prompt>", "Expecting value"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage", "/v1/consumer/gen", "/api/v1/webhooks"])
+def test_what_is_wrong_with_json_is_told(front: Front, path: str, body: bytes, words: str) -> None:
+    """And where, on every surface."""
+    answer = front.post(path, data=body, content_type="application/json")
+
+    said = answer.get_data(as_text=True)
+    assert (answer.status_code, words in said) == (400, True), said
+    assert "The body is not valid JSON in UTF-8" in said

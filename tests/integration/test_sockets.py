@@ -4,8 +4,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from websockets.uri import parse_uri
 from ops.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.generaitiv import workload_id
-from tests.conftest import DEADLINE_S, answers_http, eventually, free_port
-from tests.integration.conftest import Front, Painter, close_front, environment_of, listening, open_front
+from tests.conftest import DEADLINE_S, eventually
+from tests.integration.conftest import Front, Painter, close_front, listening, open_front
 from tests.integration.streaming import stream
 
 
@@ -93,22 +91,27 @@ def test_previews_come_over_the_same_socket(
     if isinstance(preview, bytes):
         assert preview == b"jpeg bytes"
     else:
-        assert (preview["type"], preview["version"]) == ("PREVIEW", 1)
+        assert (preview["type"], preview["version"]) == ("PREVIEW", 4)
         assert front.client.get(urlsplit(preview["url"]).path).data == b"jpeg bytes"
 
 
 def test_a_further_attempts_previews_are_told_too(served: str, front: Front, painter: Painter) -> None:
-    """Although their versions begin anew."""
+    """By the numbers and addresses that streams tell: no version comes twice."""
     painter.start()
+    shown = []
     with watching(served, front, painter, more="&previews=1") as client:
         assert heard(client) == {"type": "IN_PROGRESS"}
-        for version in (1, 2):
+        for _ in range(2):
             painter.preview()
-            assert heard(client)["version"] == version
+            shown.append(heard(client))
         front.stores.attempts.release(painter.job, BrowserLost())
         painter.start()
         painter.preview()
-        assert heard(client)["version"] == 1
+        shown.append(heard(client))
+    painter.complete()
+    streamed = [one for one in stream(f"{served}/api/v1/jobs/{painter.ident}/events") if one["type"] == "preview"]
+    assert [(one["version"], one["url"]) for one in shown] == [(one["seq"], one["url"]) for one in streamed]
+    assert [one["version"] for one in streamed] == [one["seq"] for one in streamed]
 
 
 def test_a_bad_pass_is_told_and_closed(served: str, front: Front, painter: Painter) -> None:
@@ -178,22 +181,6 @@ def test_what_is_no_handshake_is_refused(served: str, painter: Painter) -> None:
         with socket.create_connection((urlsplit(served).hostname, urlsplit(served).port), timeout=DEADLINE_S) as raw:
             raw.sendall(f"GET /ws?jwt=x&id={painter.ident} HTTP/1.1\r\n{upgrade}{more}\r\n".encode("latin-1"))
             assert b" 400 " in raw.recv(4096)
-
-
-@pytest.fixture
-def process(front: Front, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """The front as it is served in production: its address, its process and its log."""
-    port, log = free_port(), tmp_path / "web.log"
-    environment = environment_of(front.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        eventually(lambda: answers_http(f"{address}/health"))
-        yield address, process, log
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_in_production_all_hear_of_the_end_of_the_process(

@@ -7,6 +7,7 @@ import pytest
 
 import api.streams
 import stores.logs
+from stores.keys import Keys
 from tests.conftest import DEADLINE_S
 from tests.integration.conftest import Front, Painter
 from tests.integration.streaming import HEADERS, events, stream
@@ -98,6 +99,23 @@ def test_a_place_that_is_no_longer_kept_is_said(served: str, front: Front) -> No
     told = stream(f"{served}/api/v1/events", **{"Last-Event-ID": "1-0"})
 
     assert ["reset", "queued"] == [next(told)["type"], next(told)["type"]]
+
+
+def test_no_stream_outlives_its_key(served: str, front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one job or of all, whoever ends the key; what happens afterwards is not told."""
+    monkeypatch.setattr(api.streams, "HEARTBEAT_S", 10 * DEADLINE_S)
+    key = front.stores.keys.create("bob")
+    caller = front.stores.keys.caller(key)
+    assert caller
+    bob = {"x-api-key": key}
+    ident = front.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
+    one = stream(f"{served}/api/v1/jobs/{ident}/events", **bob)
+    every = stream(f"{served}/api/v1/events", **bob, **{"Last-Event-ID": "1-0"})
+    assert next(one)["type"] == "queued"
+    assert [next(every)["type"], next(every)["type"]] == ["reset", "queued"]
+    Keys(front.stores.engine, front.stores.clock, front.stores.owner_key).revoke(caller.id)
+    assert list(one) == []
+    assert list(every) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ops.settings import Settings
+from schemas.paging import Cursor
 from schemas.webhooks import Attempt, DeliveryState
 from stores.deliveries import Settled, destination_of
 from tests.conftest import KEY
@@ -38,7 +39,7 @@ def created(front: Front, **more: Any) -> dict[str, Any]:
 def failed(front: Front, webhook_id: str) -> dict[str, Any]:
     """A test delivery that has failed for good."""
     sent: dict[str, Any] = front.post(f"/api/v1/webhooks/{webhook_id}/test").json
-    [held] = front.stores.deliveries.claim(destination_of(OWNER, HOOK), 1)
+    [held] = front.stores.deliveries.claim(destination_of(OWNER, HOOK, webhook_id), 1)
     attempt = Attempt(1, 12, 500, None, INNER)
     front.stores.deliveries.settle([Settled(held, attempt, DeliveryState.FAILED, reason="No.")])
     return sent
@@ -137,7 +138,7 @@ def test_others_see_nothing_and_no_excerpts_of_their_own(front: Front) -> None:
     assert bob
     webhook = front.client.post("/api/v1/webhooks", json={"url": HOOK}, headers=theirs).json
     sent = front.client.post(f"/api/v1/webhooks/{webhook['id']}/test", headers=theirs).json
-    [held] = front.stores.deliveries.claim(destination_of(bob.id, HOOK), 1)
+    [held] = front.stores.deliveries.claim(destination_of(bob.id, HOOK, webhook["id"]), 1)
     front.stores.deliveries.settle([Settled(held, Attempt(1, 1, 500, None, "inner"), DeliveryState.FAILED)])
     [attempt] = front.client.get(f"/api/v1/deliveries/{sent['id']}", headers=theirs).json["attempts"]
     assert "excerpt" not in attempt
@@ -158,6 +159,45 @@ def test_what_failed_is_sent_once_more_on_demand(front: Front) -> None:
     front.post(f"/api/v1/webhooks/{made['id']}/enable")
     assert front.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 1}
     assert front.post("/api/v1/deliveries/redeliver", json={"since": "noon"}).status_code == 400
+
+
+@pytest.fixture
+def either(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Front]:
+    """A front on SQLite, or on PostgreSQL."""
+    front = open_front(replace(settings, database_url=request.getfixturevalue(request.param)))
+    yield front
+    close_front(front)
+
+
+@pytest.fixture
+def own_file(settings: Settings) -> str:
+    """A file of the test's own."""
+    return settings.database_url
+
+
+@pytest.mark.parametrize("either", ["own_file", "postgresql"], indirect=True)
+def test_what_no_database_holds_is_the_callers_fault(either: Front) -> None:
+    """Not a fault of ours, and no reason to wait for the database."""
+    huge, nul = (Cursor(2**63, "x").encode(), Cursor(5, "\x00").encode())
+    for answer in (
+        *(either.get(f"/api/v1/deliveries?{query}") for query in (f"cursor={huge}", f"cursor={nul}", "jobId=%00")),
+        *(either.get(f"/api/v1/jobs?cursor={cursor}") for cursor in (huge, nul)),
+        *(either.post("/api/v1/deliveries/redeliver", json={"since": number}) for number in (2**63, 10**400, -1)),
+        either.post("/api/v1/deliveries/redeliver", json={"since": 0, "webhookId": "a\x00"}),
+        either.get("/api/v1/deliveries?webhookId=%00"),
+    ):
+        assert answer.status_code == 400, answer.json
+        assert answer.json["error"]["details"]
+    paths = ("webhooks/%00", "deliveries/%00")
+    acts = ("webhooks/%00/rotate", "webhooks/%00/enable", "webhooks/%00/disable", "webhooks/%00/test")
+    for answer in (
+        *(either.get(f"/api/v1/{path}") for path in paths),
+        *(either.post(f"/api/v1/{path}") for path in (*acts, "deliveries/%00/redeliver")),
+        either.delete("/api/v1/webhooks/%00"),
+        either.client.patch("/api/v1/webhooks/%00", json={"description": "x"}, headers={"x-api-key": KEY}),
+    ):
+        assert answer.status_code in {400, 404}, answer.json
+    assert either.post("/api/v1/deliveries/redeliver", json={"since": 2**63 - 1}).json == {"redelivered": 0}
 
 
 def test_anybody_may_have_the_public_key(front: Front) -> None:

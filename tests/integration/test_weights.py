@@ -8,7 +8,8 @@ import pytest
 
 from ops.settings import Settings
 from schemas.jobs import Picture
-from tests.conftest import KEY
+from stores.keys import Keys
+from tests.conftest import KEY, eventually
 from tests.integration.conftest import Front, close_front, open_front
 
 PROMPT = "a lighthouse at dusk"
@@ -146,6 +147,39 @@ def test_a_waiting_client_hears_of_a_change(front: Front, path: str) -> None:
 
     assert not waiting.is_alive()
     assert ("FAILED", seen + 1) == (heard[0]["status"], heard[0]["seq"])
+
+
+@pytest.mark.parametrize("path", ["/status/{}", "/api/v1/jobs/{}"])
+def test_no_wait_outlives_its_key(front: Front, path: str) -> None:
+    """It ends as the next request would."""
+    key = front.stores.keys.create("bob")
+    caller = front.stores.keys.caller(key)
+    assert caller
+    bob = {"x-api-key": key}
+    ident = front.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
+    heard: list[Any] = []
+
+    def wait() -> None:
+        heard.append(front.client.get(f"{path.format(ident)}?wait=60", headers=bob))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    eventually(lambda: front.stores.changes._watches)
+    Keys(front.stores.engine, front.stores.clock, front.stores.owner_key).revoke(caller.id)
+    waiting.join(30)
+
+    assert [answer.status_code for answer in heard] == [401]
+    assert "a lake" not in heard[0].get_data(as_text=True)
+
+
+def test_anothers_job_is_not_found(front: Front) -> None:
+    """Neither its prompt nor that there is one; waiting changes nothing."""
+    ident = front.submit()
+    stranger = {"x-api-key": front.stores.keys.create("bob")}
+
+    for query in ("", "?wait=30"):
+        answer = front.client.get(f"/status/{ident}{query}", headers=stranger)
+        assert (answer.status_code, answer.json) == (404, {"status": "NOT_FOUND", "error": "Image not found"})
 
 
 def test_a_wait_without_change_ends_in_time(front: Front) -> None:

@@ -1,9 +1,15 @@
 """Which addresses callers may have called, as far as that shows before anything is resolved; the command that tells."""
 
+import io
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from ops import webhooks
+from ops.settings import ROOT
 from schemas.callbacks import read_target
 from schemas.errors import Invalid
 
@@ -94,6 +100,30 @@ def test_the_command_says_what_was_found_and_what_would_open_it(  # noqa: PLR091
 
     assert told[0] == code, told[1]
     assert words in " ".join(told[1].split())
+
+
+LONG = "https://[64:ff9b:1:ffff:7f00:1:ffff:ffff]/"
+OPENS = "EGRESS_ALLOW=[64:ff9b:1:ffff:7f00:1:ffff:ffff]:443"
+
+
+def test_what_would_open_it_is_whole_for_programs() -> None:
+    """In one line, whatever reads it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", "webhooks", "check", LONG], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert [line for line in done.stdout.splitlines() if OPENS in line]
+
+
+def test_what_would_open_it_is_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several lines."""
+    screen = io.StringIO()
+    monkeypatch.setattr(webhooks, "console", Console(file=screen, width=60, soft_wrap=True))
+
+    CliRunner().invoke(webhooks.webhooks, ["check", LONG])
+    column = "".join(line.split("│")[3].strip() for line in screen.getvalue().splitlines() if line.count("│") == 3)
+    assert OPENS in column
 
 
 def test_a_host_that_nobody_knows_is_said() -> None:

@@ -4,6 +4,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.redelivery import SCHEDULE_S, Outcome, next_delay_s, read_answer
 
@@ -33,12 +35,25 @@ def test_attempts_scatter_by_a_fifth() -> None:
     ("said", "delay_s"),
     [("400", 400), ("10", 300), ("9999", 600), ("0", 300), ("99999999999999999999", 600), ("soon", 300), ("-5", 300),
      ("Tue, 14 Nov 2023 22:20:00 GMT", 400), ("Tue, 14 Nov 2023 22:20:00", 400), ("Tue, 14 Nov 2000 22:20:00 GMT", 300),
-     ("٣", 300)],
+     ("٣", 300), ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 300), ("Fri, 31 Dec 9999 23:59:59 -2359", 600)],
 )  # fmt: skip
 def test_a_receiver_may_ask_for_more_time_within_bounds(said: str, delay_s: float) -> None:
     """No less than the schedule says, and no more than twice that."""
     outcome = read_answer(503, {"retry-after": said}, "", NOW_S)
     assert next_delay_s(2, outcome, middle) == pytest.approx(delay_s)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=60),
+        st.from_regex(r"Mon, \d{1,25} Jan \d{1,25} \d{1,25}:\d\d:\d\d [+-]?\d{1,25}", fullmatch=True),
+    )
+)
+def test_a_receiver_may_ask_for_any_nonsense(said: str) -> None:
+    """It has the delivery all the same."""
+    outcome = read_answer(200, {"retry-after": said}, "", NOW_S)
+    assert outcome.delivered
+    assert outcome.retry_after_s is None or outcome.retry_after_s >= 0
 
 
 @pytest.mark.parametrize(

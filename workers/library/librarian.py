@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from schemas.errors import Conflict, Forbidden, NotFound, ServiceError, Unavailable
+from schemas.errors import Conflict, Forbidden, Invalid, NotFound, ServiceError, Unavailable
 from stores import Stores
 from stores.library.hashing import Unhashed
 from stores.library.upkeep import HASHING, SCANNING
@@ -92,7 +92,7 @@ class Librarian:
                 if duty.held():
                     work(duty)
                     continue
-            except (Unavailable, Conflict) as error:
+            except (Unavailable, Conflict, Invalid) as error:
                 log.warning("library.away", duty=name, error=error.message)
             self._stopped.wait(AWAY_S)
         duty.give_back()
