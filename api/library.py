@@ -17,7 +17,7 @@ from api.context import stores
 from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
 from schemas.keys import Scope
-from schemas.library.requests import LARGEST_ID, Page, load
+from schemas.library.requests import LARGEST_ID, Page
 from stores import Stores
 from stores.library.upkeep import Reported
 from stores.scans import TOPIC
@@ -34,7 +34,7 @@ blueprint.before_request(require_key)
 class ScanRequest(Schema):
     """How to scan: with ``full`` every file is read again."""
 
-    full = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    full = fields.Boolean(load_default=False)
 
 
 class ReportQuery(Schema):
@@ -53,8 +53,7 @@ def scan() -> Response:
     """Compare the library with the disk now; `{"full": true}` reads every file again."""
     if not stores().settings.models_dir:
         raise Conflict("There is no library: MODELS_DIR names no folder.")
-    body = load(ScanRequest(), request.get_json() if request.get_data() else {})
-    ident = stores().scans.want(full=body["full"])
+    ident = stores().scans.want(full=_is_full())
     url = f"{stores().settings.public_url}/api/v1/library/scan/events"
     response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
     response.status_code = 202
@@ -89,6 +88,14 @@ def report(query: dict[str, Any]) -> Response:
     hashing = {"files": waiting, "sizeBytes": waiting_bytes}
     shown = [_problem(one) for one in found]
     return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
+
+
+def _is_full() -> bool:
+    body = request.get_json() if request.get_data() else {}
+    full = body.get("full", False) if isinstance(body, dict) and not body.keys() - {"full"} else None
+    if not isinstance(full, bool):
+        raise Invalid(problems=["full: must be true or false; nothing else is to be said of a scan."])
+    return full
 
 
 def _problem(one: Reported) -> dict[str, Any]:
