@@ -17,7 +17,15 @@ from tests.shelving import Shelf, shelf_in
 
 UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-FIELDS = ("name", "type", "baseModel", "creator", "notes", "description")
+# Those that take the same texts, together.
+FIELDS = (
+    ("name",),
+    ("type", "baseModel", "creator"),
+    ("notes", "description"),
+    ("tags", "trainedWords"),
+    ("nsfwLevel",),
+)
+LISTS = ("tags", "trainedWords")
 
 
 @pytest.fixture
@@ -109,13 +117,13 @@ def test_what_people_write_may_mean_harm(shelf: Shelf, tmp_path: Path) -> None:
     [ident] = [one["id"] for one in read(shelf, "")["items"]]
     taken = 0
     for value in (*TEXTS.values(), *VALUES.values()):
-        for name in (*FIELDS, "tags", "trainedWords", "nsfwLevel"):
-            body = json.dumps({name: [value] if name in ("tags", "trainedWords") else value})
-            answer = shelf.ask("PATCH", f"/{ident}", data=body, content_type="application/json")
-            assert answer.status_code in (200, 400), (name, str(value)[:50])
+        for names in FIELDS:
+            fields = {name: [value] if name in LISTS else value for name in names}
+            answer = shelf.ask("PATCH", f"/{ident}", data=json.dumps(fields), content_type="application/json")
+            assert answer.status_code in (200, 400), (names, str(value)[:50])
             taken += answer.status_code == 200
         read(shelf, f"/{ident}")
-    assert taken > 100
+    assert taken > 60
     shelf.scan(full=True)
     assert read(shelf, f"/{ident}")["id"] == ident
 
