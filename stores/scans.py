@@ -5,7 +5,7 @@ Called by ``api.library`` and ``workers.library.librarian``. The library itself 
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -40,13 +40,23 @@ class Scans:
         self._clock = clock
 
     def want(self, *, full: bool) -> str:
-        """Ask for a scan; its id. Several that wait become one."""
+        """Ask for a scan; its id. Several that wait become one: who asks for what is asked for already gets its id."""
         ident = secrets.token_hex(8)
-        with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.rpush(WANTED, json.dumps({"id": ident, "full": full}))
-            pipe.ltrim(WANTED, -MOST_WANTED, -1)
-            pipe.execute()
+        with redis_errors():
+            waiting = [Wanted(**json.loads(one)) for one in cast(list[bytes], self._redis.lrange(WANTED, 0, -1))]
+            # Should it be taken this moment, then it begins after this question all the same.
+            if same := next((one for one in waiting if one.full or not full), None):
+                return same.id
+            with self._redis.pipeline() as pipe:
+                pipe.rpush(WANTED, json.dumps({"id": ident, "full": full}))
+                pipe.ltrim(WANTED, -MOST_WANTED, -1)
+                pipe.execute()
         return ident
+
+    def give_back(self, wanted: Sequence[Wanted]) -> None:
+        """Let another scan for those who asked."""
+        with redis_errors():
+            self._redis.lpush(WANTED, *(json.dumps({"id": one.id, "full": one.full}) for one in wanted))
 
     def take(self, timeout_s: float) -> list[Wanted]:
         """All that is asked for, as soon as there is something; nothing after ``timeout_s``."""

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ops.clock import Clock
 from schemas.library.seen import Kind
-from stores.library import uniting
+from stores.library import placing, uniting
 from stores.library.merging import refresh
-from stores.library.rows import dump, insert_all, insert_one, values_of, writing
-from stores.library.tables import claims, files, hashes, models, versions
+from stores.library.rows import dump, insert_all, writing
+from stores.library.tables import files, hashes, versions
 from stores.sql import sql_errors
 
 HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
@@ -42,11 +42,13 @@ class Hashing:
         self._engine = engine
         self._clock = clock
 
-    def waiting(self, roots: Iterable[str], most: int, without: Iterable[int] = ()) -> list[Unhashed]:
-        """Files that are there and not hashed, the smallest first; some may be left out, by their ids."""
+    def waiting(self, roots: Iterable[str], most: int, after: Unhashed | None = None) -> list[Unhashed]:
+        """Files that are there and not hashed, the smallest first; those that come after one of them."""
         here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None) & files.c.root.in_(list(roots))
-        query = select(files).where(here, files.c.path.is_not(None), files.c.id.not_in(list(without)))
-        query = query.order_by(files.c.size_bytes, files.c.id)
+        query = select(*_READ).where(here, files.c.path.is_not(None)).order_by(files.c.size_bytes, files.c.id)
+        if after is not None:
+            further = (files.c.size_bytes == after.size_bytes) & (files.c.id > after.id)
+            query = query.where((files.c.size_bytes > after.size_bytes) | further)
         with sql_errors(), self._engine.connect() as connection:
             rows = connection.execute(query.limit(most)).all()
         return [Unhashed(row.id, row.root, row.path, Kind(row.kind), row.size_bytes, row.mtime_ns) for row in rows]
@@ -69,24 +71,26 @@ class Hashing:
             if row is None or (row.size_bytes, row.mtime_ns) != (read.size_bytes, read.mtime_ns):
                 return False
             touched = {uniting.model_of(connection, row.version_id)}
-            self._place(connection, row, content)
+            self._place(connection, row, content, touched)
             values = {"content": content, "hashes": dump(dict(found)), "hashed_at": self._clock.now_ms()}
             connection.execute(update(files).where(files.c.id == row.id).values(**values))
             _write_hashes(connection, row.id, found)
             _forget_ghosts(connection, row.id, content)
             version = connection.execute(select(files.c.version_id).where(files.c.id == row.id)).scalar_one()
+            placing.adopt(connection, version, touched)
             refresh(connection, touched | {uniting.model_of(connection, version)})
         return True
 
-    def _place(self, connection: Connection, row: Any, content: str) -> None:
+    def _place(self, connection: Connection, row: Any, content: str, touched: set[int]) -> None:
         same = (files.c.content == content) & (files.c.id != row.id)
-        twin = connection.execute(select(files).where(same).order_by(files.c.first_seen, files.c.id)).first()
-        if row.content is not None and row.content != content:
-            uniting.leave_behind(connection, row, self._clock.now_ms())
-            if twin is None:
-                _split_off(connection, row, self._clock.now_ms())
-        if twin is not None and twin.version_id != row.version_id:
-            uniting.move_file(connection, row.id, row.version_id, twin.version_id)
+        query = select(files.c.version_id).where(same).order_by(files.c.first_seen, files.c.id).limit(1)
+        place: int | None = connection.execute(query).scalar_one_or_none()
+        if row.content not in (None, content):
+            now = self._clock.now_ms()
+            uniting.leave_behind(connection, row, now)
+            place = placing.split_off(connection, row, now) if place is None else place
+        if place not in (None, row.version_id):
+            uniting.move_file(connection, row, place, touched)
 
     def find(self, value: str) -> list[int]:
         """The models with a file of that hash, or of one that begins so: of eight characters at least."""
@@ -115,19 +119,8 @@ def _write_hashes(connection: Connection, file_id: int, found: Mapping[str, str]
 def _forget_ghosts(connection: Connection, file_id: int, content: str) -> None:
     """The content is here: what stood for it meanwhile is not needed."""
     ghosts = (files.c.content == content) & files.c.missing_since.is_not(None) & (files.c.id != file_id)
-    for row in connection.execute(select(files.c.id, files.c.version_id).where(ghosts)).all():
-        uniting.remove_file(connection, row.id, row.version_id)
+    for row in connection.execute(select(files).where(ghosts)).all():
+        uniting.remove_file(connection, row)
 
 
-def _split_off(connection: Connection, row: Any, now_ms: int) -> None:
-    """The file is another model than it was: one of its own, with what is said in its place."""
-    old = connection.execute(
-        select(models).join(versions, versions.c.model_id == models.c.id).where(versions.c.id == row.version_id)
-    ).one()
-    model_id = insert_one(connection, models, **values_of(old, civitai_id=None, group_key=None))
-    version_id = insert_one(
-        connection, versions, model_id=model_id, civitai_id=None, facts="{}", epoch=None, first_seen=now_ms
-    )
-    for claim in connection.execute(select(claims).where(claims.c.version_id == row.version_id)).all():
-        connection.execute(claims.insert().values(**values_of(claim, version_id=version_id)))
-    connection.execute(update(files).where(files.c.id == row.id).values(version_id=version_id))
+_READ = (files.c.id, files.c.root, files.c.path, files.c.kind, files.c.size_bytes, files.c.mtime_ns)

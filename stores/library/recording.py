@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from ops.clock import Clock
-from schemas.library.facts import Claim, SaidImage
+from schemas.library.facts import Claim, merge
 from schemas.library.seen import Found, Known, Problem, Seen
-from stores.library import placing, uniting
+from stores.library import noting, placing, uniting
 from stores.library.merging import refresh
-from stores.library.rows import claim_row, dump, insert_all, insert_one, parts, signed, writing
-from stores.library.tables import claims, files, hashes, images, problems
+from stores.library.rows import dump, insert_all, insert_one, parts, signed, writing
+from stores.library.tables import files, hashes, problems, versions
 from stores.sql import sql_errors
 
 # What only a walk finds, not the reading of a file.
@@ -78,12 +78,12 @@ class Recording:
         counts, touched = Counts(), set[int]()
         with writing(self._engine) as connection:
             for seen in batch:
-                version_id = self._place(connection, seen, counts, touched)
-                self._write_problems(connection, seen)
-                if seen.claims:
-                    _write_claims(connection, version_id, seen.claims)
-                    version_id = placing.adopt(connection, version_id, touched)
-                _write_images(connection, version_id, seen, self._clock.now_ms())
+                file_id, version_id = self._place(connection, seen, counts, touched)
+                noting.write_problems(connection, seen, self._clock.now_ms())
+                noting.write_claims(connection, version_id, seen.claims, file_id)
+                if _is_catalogued(seen):
+                    placing.adopt(connection, version_id, touched)
+                noting.write_images(connection, version_id, seen, self._clock.now_ms())
                 touched.add(uniting.model_of(connection, version_id))
             refresh(connection, touched)
         return counts
@@ -92,7 +92,7 @@ class Recording:
         """Write down what sources say of a version that do not lie beside it."""
         touched: set[int] = set()
         with writing(self._engine) as connection:
-            _write_claims(connection, version_id, said)
+            noting.write_claims(connection, version_id, said)
             placing.adopt(connection, version_id, touched)
             refresh(connection, touched | {uniting.model_of(connection, version_id)})
 
@@ -113,13 +113,16 @@ class Recording:
 
     def note_walk(self, root: str, below: bytes, seen: Sequence[Problem]) -> None:
         """Write down what a walk below ``below`` could not go into, in place of what an earlier one could not."""
-        of_walks = (problems.c.root == root) & problems.c.code.in_(WALK_CODES)
+        here = select(files.c.path).where(
+            files.c.root == root, files.c.missing_since.is_(None), files.c.problem.in_(WALK_CODES)
+        )
+        of_walks = (problems.c.root == root) & problems.c.code.in_(WALK_CODES) & problems.c.path.not_in(here)
         with writing(self._engine) as connection:
             for row in connection.execute(select(problems.c.id, problems.c.path).where(of_walks)).all():
                 if not below or row.path == below or row.path.startswith(below + b"/"):
                     connection.execute(delete(problems).where(problems.c.id == row.id))
             now = self._clock.now_ms()
-            insert_all(connection, problems, [_problem_row(root, one.subject, one, now) for one in seen])
+            insert_all(connection, problems, [noting.problem_row(root, one.subject, one, now) for one in seen])
 
     def _set_missing(self, ids: Iterable[int], since: int | None) -> None:
         for part in parts(ids):
@@ -129,48 +132,78 @@ class Recording:
             # Others write too: between two parts it is their turn.
             time.sleep(0)
 
-    def _place(self, connection: Connection, seen: Seen, counts: Counts, touched: set[int]) -> int:
-        """The version that the file belongs to."""
-        row = _at(connection, seen.found)
-        if seen.moved_from is not None and (row is None or row.id != seen.moved_from):
+    def forget_placeless(self) -> None:
+        """Forget files that something else has taken the place of, and whose content nobody knows."""
+        placeless = files.c.path.is_(None) & files.c.content.is_(None) & (files.c.root != "")
+        touched: set[int] = set()
+        with writing(self._engine) as connection:
+            for row in connection.execute(select(files).where(placeless)).all():
+                touched.add(uniting.model_of(connection, row.version_id))
+                uniting.remove_file(connection, row)
+            refresh(connection, touched)
+
+    def _place(self, connection: Connection, seen: Seen, counts: Counts, touched: set[int]) -> tuple[int, int]:
+        """The file's row, and the version that it belongs to."""
+        row, origin = _at(connection, seen.found), _origin(connection, seen)
+        if origin is not None and (row is None or row.id != origin.id):
             if row is not None:
+                touched.add(uniting.model_of(connection, row.version_id))
                 uniting.vacate(connection, row, self._clock.now_ms())
-            row = connection.execute(select(files).where(files.c.id == seen.moved_from)).one_or_none()
-            counts.moved += row is not None
-        if row is None:
+            uniting.forget_problems(connection, origin)
+            row = origin
+            counts.moved += 1
+        elif row is None:
             counts.added += 1
             return self._add(connection, seen)
+        else:
+            counts.changed += 1
         touched.add(uniting.model_of(connection, row.version_id))
-        counts.changed += row.path == seen.found.path
-        if (row.size_bytes, row.mtime_ns) == (seen.found.size_bytes, seen.found.mtime_ns):
-            connection.execute(update(files).where(files.c.id == row.id).values(**_placed(seen)))
-            return int(row.version_id)
-        return self._replace(connection, row, seen)
+        if not _same_bytes(row, seen):
+            return row.id, self._replace(connection, row, seen)
+        version_id = self._version_of(connection, row, seen)
+        found_out = {} if seen.layout is None else {"layout": seen.layout, "header": dump(dict(seen.header))}
+        values = _placed(seen) | found_out | {"version_id": version_id}
+        connection.execute(update(files).where(files.c.id == row.id).values(**values))
+        return row.id, version_id
 
-    def _add(self, connection: Connection, seen: Seen) -> int:
+    def _add(self, connection: Connection, seen: Seen) -> tuple[int, int]:
         now = self._clock.now_ms()
-        version_id = placing.version_for(connection, seen, now)
         values = _placed(seen) | _read(seen)
-        insert_one(connection, files, version_id=version_id, first_seen=now, **values)
-        return version_id
+        if (waiting := _waiting(connection, seen)) is not None:
+            connection.execute(update(files).where(files.c.id == waiting.id).values(**values))
+            return waiting.id, waiting.version_id
+        version_id = placing.version_for(connection, seen.claims, _epoch(seen), now)
+        return insert_one(connection, files, version_id=version_id, first_seen=now, **values), version_id
 
     def _replace(self, connection: Connection, row: Any, seen: Seen) -> int:
-        """The file has other bytes now: the same tensors under another header, perhaps, or another model."""
-        version_id = row.version_id
-        same_layout = row.layout is not None and row.layout == seen.layout
-        if not same_layout and row.content is not None:
+        """The file has other bytes now: the same tensors under another header, perhaps, or another model.
+
+        One that was broken, as while it was downloaded, or that nobody knew by its content, is known by its place.
+        """
+        alike = _is_alike(row, seen)
+        if alike or row.content is None or row.problem is not None:
+            version_id = self._version_of(connection, row, seen)
+        else:
             uniting.leave_behind(connection, row, self._clock.now_ms())
-            version_id = placing.version_for(connection, seen, self._clock.now_ms())
-        values = _placed(seen) | _read(seen) | {"content": row.content if same_layout else None}
+            version_id = placing.version_for(connection, seen.claims, _epoch(seen), self._clock.now_ms())
+        values = _placed(seen) | _read(seen) | {"content": row.content if alike else None}
         connection.execute(update(files).where(files.c.id == row.id).values(version_id=version_id, **values))
         connection.execute(delete(hashes).where(hashes.c.file_id == row.id))
-        return int(version_id)
+        return version_id
 
-    def _write_problems(self, connection: Connection, seen: Seen) -> None:
-        found, now = seen.found, self._clock.now_ms()
-        connection.execute(delete(problems).where(problems.c.root == found.root, problems.c.path == found.path))
-        rows = [_problem_row(found.root, found.path, problem, now) for problem in seen.problems]
-        insert_all(connection, problems, rows)
+    def _version_of(self, connection: Connection, row: Any, seen: Seen) -> int:
+        """The version of a file with the bytes that it had: another one if a catalogue now tells it from the others."""
+        said = merge(seen.claims).facts.civitai_version_id
+        if said is None:
+            return int(row.version_id)
+        own = select(versions.c.civitai_id).where(versions.c.id == row.version_id)
+        others = select(files.c.content).where(files.c.version_id == row.version_id, files.c.id != row.id)
+        if connection.execute(own).scalar_one() in (None, said):
+            return int(row.version_id)
+        contents = list(connection.execute(others).scalars())
+        if not contents or (row.content is not None and row.content in contents):
+            return int(row.version_id)
+        return placing.version_for(connection, seen.claims, _epoch(seen), self._clock.now_ms())
 
 
 def _at(connection: Connection, found: Found) -> Any:
@@ -178,9 +211,48 @@ def _at(connection: Connection, found: Found) -> Any:
     return connection.execute(select(files).where(place)).one_or_none()
 
 
-def _problem_row(root: str, path: bytes, problem: Problem, now_ms: int) -> dict[str, Any]:
-    about = {"subject": problem.subject, "code": problem.code, "message": problem.message, "found_at": now_ms}
-    return {"root": root, "path": path, **about}
+def _origin(connection: Connection, seen: Seen) -> Any:
+    """What the file was before it was moved; None if it only has the number that another one had on the disk."""
+    if seen.moved_from is None:
+        return None
+    row = connection.execute(select(files).where(files.c.id == seen.moved_from)).one_or_none()
+    return row if row is not None and _same_bytes(row, seen) else None
+
+
+def _waiting(connection: Connection, seen: Seen) -> Any:
+    """A file that was never hashed, and that people have written about in another library."""
+    found = seen.found
+    told = (files.c.inode == 0) & (files.c.root == "") & files.c.content.is_(None) & (files.c.name == found.name)
+    query = select(files.c.id, files.c.version_id).where(told, files.c.size_bytes == found.size_bytes).limit(1)
+    return connection.execute(query).first()
+
+
+def _same_bytes(row: Any, seen: Seen) -> bool:
+    """Whether nobody has written to the file since, as far as the disk and its own beginning tell."""
+    found = seen.found
+    stamp = (row.inode, row.size_bytes, row.mtime_ns, row.kind) == (
+        signed(found.inode),
+        found.size_bytes,
+        found.mtime_ns,
+        seen.kind,
+    )
+    return stamp and (row.layout == seen.layout or row.layout is None or seen.layout is None)
+
+
+def _is_alike(row: Any, seen: Seen) -> bool:
+    """Whether the file's content may be the same as before: only hashing tells."""
+    if row.kind != seen.kind:
+        return False
+    same_size = row.size_bytes == seen.found.size_bytes
+    return bool(row.layout == seen.layout and (row.layout is not None or same_size))
+
+
+def _is_catalogued(seen: Seen) -> bool:
+    return any(claim.facts.civitai_id or claim.facts.civitai_version_id for claim in seen.claims)
+
+
+def _epoch(seen: Seen) -> placing.Epoch:
+    return placing.Epoch(seen.epoch, seen.group_key)
 
 
 def _known(row: Any) -> Known:
@@ -214,54 +286,6 @@ def _read(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _write_claims(connection: Connection, version_id: int, claimed: Sequence[Claim]) -> None:
-    """What sources say now, in place of what they said before; who says nothing any more is not forgotten."""
-    said = [claim_row(version_id, claim) for claim in claimed if not claim.facts.empty]
-    same = (
-        (claims.c.version_id == bindparam("v"))
-        & (claims.c.source == bindparam("s"))
-        & (claims.c.rank == bindparam("r"))
-    )
-    if said:
-        keys = [{"v": row["version_id"], "s": row["source"], "r": row["rank"]} for row in said]
-        connection.execute(delete(claims).where(same), keys)
-        insert_all(connection, claims, said)
-
-
-def _write_images(connection: Connection, version_id: int, seen: Seen, now_ms: int) -> None:
-    """The pictures beside the model: one that is known by its slot keeps its id."""
-    ours = (images.c.version_id == version_id) & images.c.slot.is_not(None)
-    known = {row.slot: row for row in connection.execute(select(images).where(ours))}
-    model_id = uniting.model_of(connection, version_id)
-    for order, image in enumerate(seen.images):
-        place = {"root": seen.found.root, "path": image.path, "stamp": image.stamp, "sort_order": order}
-        row = known.pop(image.slot, None)
-        if row is None:
-            more = {"model_id": model_id, "version_id": version_id, "slot": image.slot, "created_at": now_ms}
-            insert_one(connection, images, **_image_values(image.said), **place, **more)
-            continue
-        said = _image_values(image.said)
-        # What was found out about the same bytes is still so.
-        kept = {name: getattr(row, name) for name in _FOUND_OUT if row.stamp == image.stamp and said[name] is None}
-        thumb = {"thumb_key": row.thumb_key if row.stamp == image.stamp else None}
-        connection.execute(update(images).where(images.c.id == row.id).values(**said | kept | place | thumb))
-    if known:
-        gone = [row.id for row in known.values()]
-        connection.execute(delete(images).where(images.c.id.in_(gone)))
-
-
-def _image_values(said: SaidImage) -> dict[str, Any]:
-    return {
-        "width": said.width,
-        "height": said.height,
-        "nsfw_level": said.nsfw_level,
-        "blurhash": said.blurhash,
-        "prompt": said.prompt,
-        "params": dump(dict(said.params)),
-    }
-
-
-_FOUND_OUT = ("width", "height", "blurhash")
 _COMPARED = (
     *(files.c.path, files.c.id, files.c.inode, files.c.size_bytes, files.c.mtime_ns, files.c.companions),
     files.c.missing_since,

@@ -4,8 +4,9 @@ Called by ``workers.library.librarian``, ``api.library`` and the commands.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, delete, exists, func, select, update
 
 from ops.clock import Clock
 from schemas.library.seen import Kind
@@ -15,7 +16,7 @@ from stores.library.tables import files, leases, models, problems
 from stores.sql import sql_errors
 
 LEASE_MS = 30_000
-SCANNING, HASHING = "scanning", "hashing"
+SCANNING, HASHING, SWEEPING = "scanning", "hashing", "sweeping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Upkeep:
 
     def problems(self, most: int, after: int = 0) -> tuple[list[Reported], int | None]:
         """What is wrong, the oldest first, and from which number on there is more."""
-        query = select(problems).where(problems.c.id > after).order_by(problems.c.id).limit(most + 1)
+        query = (
+            select(problems).where(problems.c.id > after, _of_what_is_there()).order_by(problems.c.id).limit(most + 1)
+        )
         with sql_errors(), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         kept = rows[:most]
@@ -79,7 +82,13 @@ class Upkeep:
             "duplicates": select(func.count())
             .select_from(models)
             .where(models.c.flags.op("&")(int(Flag.DUPLICATE)) != 0),
-            "problems": select(func.count()).select_from(problems),
+            "problems": select(func.count()).select_from(problems).where(_of_what_is_there()),
         }
         with sql_errors(), self._engine.connect() as connection:
             return {name: int(connection.execute(query).scalar_one()) for name, query in questions.items()}
+
+
+def _of_what_is_there() -> Any:
+    """What was wrong with files that have gone is kept, for they may come back unchanged, and not told."""
+    same = (files.c.root == problems.c.root) & (files.c.path == problems.c.path)
+    return ~exists().where(same, files.c.missing_since.is_not(None))

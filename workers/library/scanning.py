@@ -12,8 +12,8 @@ from typing import Any
 
 from schemas.errors import Conflict
 from schemas.fields import camel
-from schemas.library.seen import Found, Known
-from stores.library.recording import Counts, Recording
+from schemas.library.seen import Found, Known, Seen
+from stores.library.recording import Counts, Origin, Recording
 from stores.library.rows import parts
 from workers.library.reading import read
 from workers.library.walking import Walk
@@ -43,11 +43,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What to scan: all of a root, or the folder ``below`` in it; ``full`` reads everything again."""
+    """What to scan: all of a root, or the folder ``below`` in it.
+
+    ``full`` reads everything again; ``extras`` are names of folders: models that one of them lies beside are read
+    again, for what is written into a file changes no folder's time.
+    """
 
     root: Path
     below: bytes = b""
     full: bool = False
+    extras: frozenset[bytes] = frozenset()
 
 
 class Scan:
@@ -68,9 +73,18 @@ class Scan:
         self.progress = Progress()
 
     def run(self, wanted: Iterable[Part]) -> Progress:
-        """Scan these parts."""
+        """Scan these parts.
+
+        Raises:
+            Conflict: ``go_on`` said no; what was written down by then is right.
+            Unavailable: the database does not answer.
+        """
+        whole = False
         for part in wanted:
             self._scan(part)
+            whole = whole or not part.below
+        if whole or self.progress.counts.moved:
+            self._recording.forget_placeless()
         self.progress.phase = "done"
         self._tell(self.progress)
         return self.progress
@@ -83,8 +97,10 @@ class Scan:
         self._recording.note_walk(root, part.below, walk.problems)
         back = [known[path].id for path, one in found.items() if path in known and _is_back(one, known[path])]
         self._recording.find_again(back)
-        changed = [one for path, one in found.items() if part.full or _differs(one, known.get(path))]
-        moved = self._read(changed, known)
+        changed = [one for path, one in found.items() if _is_wanted(part, one) or _differs(one, known.get(path))]
+        origins = self._origins(part, changed, found)
+        self._read(changed, origins)
+        moved = set(origins.values())
         gone = {path: one for path, one in known.items() if path not in found and one.id not in moved}
         lost = [one.id for path, one in gone.items() if not one.missing and not walk.is_hidden(path)]
         self._recording.lose(lost)
@@ -94,6 +110,7 @@ class Scan:
         self.progress.phase = "walking"
         found: dict[bytes, Found] = {}
         for one in walk.run(below):
+            self._require_going_on()
             found[one.path] = one
             self.progress.files += 1
             if self.progress.files % TELL_EVERY == 0:
@@ -101,32 +118,39 @@ class Scan:
         self.progress.problems += len(walk.problems)
         return found
 
-    def _read(self, changed: Sequence[Found], known: Mapping[bytes, Known]) -> set[int]:
-        """Read and write down what has changed; the ids of files that were found under another path."""
+    def _read(self, changed: Sequence[Found], origins: Mapping[bytes, int]) -> None:
+        """Read and write down what has changed."""
         self.progress.phase = "reading"
         self.progress.to_read += len(changed)
-        moved: set[int] = set()
         for batch in _batches(changed):
-            if not self._go_on():
-                raise Conflict("Another process looks after the library now.")
-            origins = self._origins([one for one in batch if one.path not in known], moved)
-            seen = [replace(one, moved_from=origins.get(one.found.path)) for one in map(read, batch) if one]
-            moved |= set(origins.values())
+            seen = [replace(one, moved_from=origins.get(one.found.path)) for one in map(self._seen, batch) if one]
             self.progress.counts.add(self._recording.record(seen))
             self.progress.read += len(batch)
             self.progress.problems += sum(len(one.problems) for one in seen)
             self._tell(self.progress)
-        return moved
 
-    def _origins(self, new: Sequence[Found], taken: set[int]) -> dict[bytes, int]:
+    def _seen(self, one: Found) -> Seen | None:
+        # Disks may be slow: the duty is to be renewed between two files.
+        self._require_going_on()
+        return read(one)
+
+    def _require_going_on(self) -> None:
+        if not self._go_on():
+            raise Conflict("The scan was not ended: another process looks after the library now, or this one stops.")
+
+    def _origins(self, part: Part, changed: Sequence[Found], found: Mapping[bytes, Found]) -> dict[bytes, int]:
         """Of files that are new where they are, which they were before they were moved there."""
         origins: dict[bytes, int] = {}
-        by_inode = self._recording.by_inode([one.inode for one in new])
-        for one in new:
-            for origin in by_inode.get(one.inode, ()):
-                if origin.id not in taken and one.same_bytes(origin.known) and not _is_there(origin.root, origin.path):
+        taken: set[int] = set()
+        by_inode = self._recording.by_inode(one.inode for one in changed)
+        for one in changed:
+            same = [origin for origin in by_inode.get(one.inode, ()) if one.same_bytes(origin.known)]
+            if any((origin.root, origin.path) == (one.root, one.path) for origin in same):
+                continue
+            for origin in same:
+                if origin.id not in taken and not _is_there(part, origin, found):
                     origins[one.path] = origin.id
-                    taken = taken | {origin.id}
+                    taken.add(origin.id)
                     break
         return origins
 
@@ -149,5 +173,24 @@ def _differs(one: Found, known: Known | None) -> bool:
     return known is None or not one.same_bytes(known) or one.companions != known.companions
 
 
-def _is_there(root: str, path: bytes | None) -> bool:
-    return path is not None and os.path.lexists(os.path.join(os.fsencode(root), path))
+def _is_wanted(part: Part, one: Found) -> bool:
+    return part.full or not part.extras.isdisjoint(one.beside)
+
+
+def _is_there(part: Part, origin: Origin, found: Mapping[bytes, Found]) -> bool:
+    """Whether a file is still where it was, so that the other is a link to it; not something else of that name."""
+    if origin.path is None:
+        return False
+    if origin.root == str(part.root) and _is_below(origin.path, part.below):
+        # Where capitals do not matter to the disk, they do to the index.
+        now = found.get(origin.path)
+        return now is not None and now.same_bytes(origin.known)
+    try:
+        about = os.stat(os.path.join(os.fsencode(origin.root), origin.path))
+    except OSError:
+        return False
+    return (about.st_size, about.st_mtime_ns, about.st_ino) == (
+        origin.known.size_bytes,
+        origin.known.mtime_ns,
+        origin.known.inode,
+    )

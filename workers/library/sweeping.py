@@ -1,6 +1,6 @@
 """Owns the sweep of the media store: uploads that nobody waits for any more, and pictures that no row knows.
 
-Called by whoever sweeps the library, with its rows at hand.
+Run by ``workers.library.librarian``, with the library's rows at hand.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +13,21 @@ from stores.media import Media
 DAY_S = 86_400
 
 log = structlog.get_logger(__name__)
+
+
+class Known:
+    """The keys that rows know; asked for again before anything is deleted, and only then."""
+
+    def __init__(self, ask: Callable[[], Collection[str]]) -> None:
+        """``ask`` gives all of them."""
+        self._ask = ask
+        self._keys = ask()
+
+    def __call__(self, keys: Sequence[str]) -> Collection[str]:
+        """Those that have a row, and others."""
+        if any(key not in self._keys for key in keys):
+            self._keys = self._ask()
+        return self._keys
 
 
 def sweep_orphans(

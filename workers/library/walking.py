@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.library.seen import KINDS, Found, Problem
+from schemas.library.sidecars import civitdl_ids
+from schemas.library.sidecars.civitdl import model_dict_of
 
 EXTRA_FOLDER = b"extra_data-"
 MODEL_ENDINGS = tuple(ending.encode() for ending in KINDS)
@@ -82,9 +84,14 @@ class Walk:
             self._hidden.append(path)
             self._report(path, "unreadable", f"The folder cannot be read: {error.strerror}.")
             return folder
-        with entries:
-            for entry in entries:
-                self._sort(path, entry, folder)
+        try:
+            with entries:
+                for entry in entries:
+                    self._sort(path, entry, folder)
+        except OSError as error:
+            # A disk that fails in the midst of it: what has not been told may be there.
+            self._hidden.append(path)
+            self._report(path, "unreadable", f"The folder cannot be read to its end: {error.strerror}.")
         return folder
 
     def _sort(self, path: bytes, entry: "os.DirEntry[bytes]", folder: Folder) -> None:
@@ -129,7 +136,7 @@ class Walk:
         for name, about in sorted(folder.models, key=lambda model: model[0]):
             stem = name.rpartition(b".")[0]
             beside = folder.beside.get(stem.lower(), [])
-            extra = _extra_of(stem, folder)
+            extra = self._extra_of(path, stem, folder)
             yield Found(
                 root=os.fsdecode(self._root),
                 path=_join(path, name),
@@ -139,6 +146,22 @@ class Walk:
                 companions=_digest([*beside, *extra]),
                 beside=tuple(one.name for one in (*beside, *extra)),
             )
+
+    def _extra_of(self, path: bytes, stem: bytes, folder: Folder) -> list[Beside]:
+        """The folder that a downloader has put beside the model: its time changes with what is added and taken away.
+
+        The catalogue's answer in it is looked at by itself, for that is written again in its place.
+        """
+        ids = civitdl_ids(os.fsdecode(stem))
+        name = EXTRA_FOLDER + b"vid_" + str(ids[1]).encode() if ids else b""
+        if ids is None or name not in folder.extras:
+            return []
+        here = [Beside(name, 0, folder.extras[name])]
+        answer = name + b"/" + model_dict_of(*ids).encode()
+        with contextlib.suppress(OSError):
+            about = os.stat(os.path.join(self._root, path, answer))
+            here.append(Beside(answer, about.st_size, about.st_mtime_ns))
+        return here
 
     def _report(self, subject: bytes, code: str, message: str) -> None:
         self.problems.append(Problem(subject, code, message))
@@ -160,13 +183,6 @@ def _model_stem(lower: bytes) -> bytes:
         return b""
     head, _, infix = stem.rpartition(b".")
     return head if infix in INFIXES and head else stem
-
-
-def _extra_of(stem: bytes, folder: Folder) -> list[Beside]:
-    """The folder that a downloader has put beside the model: its time changes with what is added and taken away."""
-    version = stem.rpartition(b"-vid_")[2]
-    name = EXTRA_FOLDER + b"vid_" + version
-    return [Beside(name, 0, folder.extras[name])] if name in folder.extras else []
 
 
 def _digest(beside: Sequence[Beside]) -> str:
