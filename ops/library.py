@@ -1,10 +1,9 @@
-"""Owns the commands about the model library; what they do is started by name, in a process of its own.
+"""Owns the commands about the model library; what they do is started by name, in this process's place.
 
 Called through ``ops.cli``; the work is in ``workers.library``.
 """
 
 import os
-import subprocess
 import sys
 
 import click
@@ -33,15 +32,13 @@ def library() -> None:
 def _passed_on(verb: str, help_line: str) -> click.Command:
     @click.command(name=verb, context_settings=PASS_ON, help=help_line)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def command(words: tuple[str, ...]) -> None:
+    def run(words: tuple[str, ...]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        try:
-            code = subprocess.call([sys.executable, "-m", "workers.library", verb, *words], env=environment)
-        except KeyboardInterrupt:
-            code = 130
-        raise SystemExit(code)
+        # In this one's place: signals and the exit code are the command's own.
+        command = [sys.executable, "-m", "workers.library", verb, *words]
+        os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
-    return command
+    return run
 
 
 for name, line in VERBS.items():

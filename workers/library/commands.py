@@ -6,16 +6,15 @@ The database is all that they need; where a Darkroom runs and looks after the li
 import json
 import os
 import resource
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
@@ -29,7 +28,8 @@ from stores.library import Library
 from stores.library.hashing import Unhashed
 from stores.library.upkeep import SCANNING
 from stores.scans import Scans
-from workers.library.desk import files_of, found_by, opened, require_roots
+from workers.library.desk import files_of, found_by, opened, plain, require_roots
+from workers.library.duties import Duty
 from workers.library.hashing import Changed, Pace, digest
 from workers.library.papers import backup, export, import_, restore
 from workers.library.scanning import Part, Progress, Scan
@@ -37,10 +37,10 @@ from workers.library.watching import Watching
 
 WRONG_EXIT_CODE = 1
 WAIT_S = 2.0
-RENEW_S = 10.0
 LOOK_S = 1.0
+READY_S = 5.0
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 @click.group()
@@ -60,15 +60,12 @@ def scan(*, full: bool, as_json: bool) -> None:
     began = time.monotonic()
     with opened() as (settings, kept):
         roots = require_roots(settings)
-        parts = [Part(root, full=full) for root in roots]
-        with _bar() as tell:
-            if _take(kept):
-                try:
-                    done = Scan(kept.recording, roots, tell, lambda: _take(kept)).run(parts).view()
-                finally:
-                    kept.upkeep.give_back(SCANNING, _name())
-            else:
-                done = _ask(settings, tell, full=full)
+        with _holding(kept) as duty, _bar() as tell:
+            done = None if duty.held() else _ask(settings, duty, tell, full=full)
+            if done is None:
+                kept.recording.forget_roots([str(root) for root in roots])
+                parts = [Part(root, full=full) for root in roots]
+                done = Scan(kept.recording, roots, tell, duty.held).run(parts).view()
     if as_json:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         click.echo(json.dumps(done | {"seconds": time.monotonic() - began, "memoryMb": peak_mb}))
@@ -81,23 +78,29 @@ def watch() -> None:
     """Follow the folders of the library and index what changes in them, until Ctrl-C."""
     with opened() as (settings, kept):
         roots = require_roots(settings)
-        if not _take(kept):
-            raise click.ClickException("A running Darkroom looks after the library already.")
         watching = Watching(roots)
-        watching.start()
-        try:
-            _print_done(Scan(kept.recording, roots).run([Part(root) for root in roots]).view())
-            renew_at = time.monotonic() + RENEW_S
-            while time.monotonic() < renew_at or _take(kept):
-                renew_at = max(renew_at, time.monotonic() + RENEW_S) if time.monotonic() >= renew_at else renew_at
-                if changed := watching.take():
-                    _print_done(Scan(kept.recording, roots).run(changed).view())
-                time.sleep(LOOK_S)
-        except KeyboardInterrupt:
-            click.echo("Stopping.")
-        finally:
-            watching.stop()
-            kept.upkeep.give_back(SCANNING, _name())
+        with _holding(kept) as duty:
+            if not duty.held():
+                raise click.ClickException("A running Darkroom looks after the library already.")
+            watching.start()
+            try:
+                _follow(kept, roots, watching, duty)
+            except KeyboardInterrupt:
+                click.echo("Stopping.")
+            finally:
+                watching.stop()
+
+
+def _follow(kept: Library, roots: tuple[Path, ...], watching: Watching, duty: Duty) -> None:
+    kept.recording.forget_roots([str(root) for root in roots])
+    watching.wait_until_ready(READY_S)
+    changed = [Part(root) for root in roots]
+    while duty.held():
+        if changed:
+            _print_done(Scan(kept.recording, roots, go_on=duty.held).run(changed).view())
+        time.sleep(LOOK_S)
+        changed = watching.take()
+    raise click.ClickException("Another process looks after the library now.")
 
 
 @library.command(name="list")
@@ -119,26 +122,26 @@ def show(ident: int) -> None:
     """Print all that is known of the model of that id, as JSON."""
     with opened() as (_, kept):
         model = kept.shelf.get(ident)
-        click.echo(json.dumps(_plain(asdict(model)), indent=2, ensure_ascii=False))
+        click.echo(plain(json.dumps(_without_bytes(asdict(model)), indent=2, ensure_ascii=False)))
 
 
 @library.command()
 @click.argument("search", nargs=-1)
 def verify(search: tuple[str, ...]) -> None:
     """Read the files of models again and compare them with their hashes; exit code 1 if one differs."""
-    wrong = checked = 0
+    wrong = checked = unknown = 0
     with opened() as (settings, kept):
         roots = require_roots(settings)
         for model in found_by(kept, search):
             for file in files_of(model):
-                if file.hashed:
-                    checked += 1
-                    wrong += not _verified(file, roots)
-    click.echo(f"{checked} files checked, {wrong} of them are not as they were.")
+                checked += file.hashed
+                unknown += not file.hashed
+                wrong += file.hashed and not _verified(file, roots)
+    click.echo(f"{checked} files checked, {wrong} of them are not as they were. {unknown} have no hashes yet.")
     raise SystemExit(WRONG_EXIT_CODE if wrong else 0)
 
 
-def _verified(file: ShownFile, roots: tuple[Any, ...]) -> bool:
+def _verified(file: ShownFile, roots: tuple[Path, ...]) -> bool:
     wanted = Unhashed(file.id, file.root, file.path or b"", Kind(file.kind), file.size_bytes, file.mtime_ns)
     try:
         found = digest(wanted, roots, Pace(0), lambda: True).found
@@ -148,27 +151,32 @@ def _verified(file: ShownFile, roots: tuple[Any, ...]) -> bool:
     except (NotFound, Forbidden, Unavailable) as error:
         click.echo(f"missing   {_shown(file)}: {error.message}")
         return False
+    except OSError as error:
+        click.echo(f"damaged   {_shown(file)}: it cannot be read: {error.strerror}")
+        return False
     if dict(found) == dict(file.hashes):
         return True
     click.echo(f"damaged   {_shown(file)}: the same size and time, but other bytes")
     return False
 
 
-def _name() -> str:
-    return f"command-{socket.gethostname()}-{os.getpid()}"[-80:]
+@contextmanager
+def _holding(kept: Library) -> Iterator[Duty]:
+    """The duty of scanning, which may be another's; what is held is given back."""
+    duty = Duty(kept.upkeep, SCANNING)
+    try:
+        yield duty
+    finally:
+        duty.give_back()
 
 
-def _take(kept: Library) -> bool:
-    return kept.upkeep.take(SCANNING, _name())
-
-
-def _ask(settings: Settings, tell: Callable[[Progress], None], *, full: bool) -> dict[str, Any]:
-    """Let the Darkroom that looks after the library scan it; what it says when it is done."""
+def _ask(settings: Settings, duty: Duty, tell: Callable[[Progress], None], *, full: bool) -> dict[str, Any] | None:
+    """Let the Darkroom that looks after the library scan it; what it says when it is done. None once nobody does."""
     client = connect(settings.redis_url)
     try:
         scans = Scans(client, SystemClock())
         after, ident = scans.newest_place(), scans.want(full=full)
-        while True:
+        while not duty.held():
             for place, news in scans.events(after, WAIT_S):
                 after = place
                 if news["id"] != ident:
@@ -181,6 +189,7 @@ def _ask(settings: Settings, tell: Callable[[Progress], None], *, full: bool) ->
         raise click.ClickException(words) from error
     finally:
         disconnect(client)
+    return None
 
 
 @contextmanager
@@ -202,22 +211,24 @@ def _print_done(done: dict[str, Any]) -> None:
 
 def _brief(model: ShownModel) -> dict[str, Any]:
     names = ("id", "name", "type", "category", "base_model", "size_bytes")
-    return {name: getattr(model, name) for name in names} | {"files": [_shown(file) for file in files_of(model)]}
+    paths = [(file.path or b"").decode(errors="replace") for file in files_of(model)]
+    return {name: getattr(model, name) for name in names} | {"files": paths}
 
 
 def _line(model: ShownModel) -> str:
     size = f"{model.size_bytes / 1e6:,.1f} MB"
-    return f"{model.id:>7}  {model.category:<16} {model.base_model or '-':<14} {size:>12}  {escape(model.name)}"
+    category, base = plain(model.category), plain(model.base_model or "-")
+    return f"{model.id:>7}  {category:<16} {base:<14} {size:>12}  {plain(model.name)}"
 
 
 def _shown(file: ShownFile) -> str:
-    return (file.path or b"").decode(errors="replace")
+    return plain(os.fsdecode(file.path or b""))
 
 
-def _plain(value: Any) -> Any:
+def _without_bytes(value: Any) -> Any:
     """JSON can hold no bytes."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: _without_bytes(inner) for name, inner in value.items()}
+    return [_without_bytes(inner) for inner in value] if isinstance(value, list | tuple) else value

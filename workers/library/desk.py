@@ -4,6 +4,9 @@ Used by ``workers.library.commands`` and ``workers.library.papers``.
 """
 
 import contextlib
+import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from schemas.library.query import Order, Sort, read_query
 from schemas.library.shown import ShownFile, ShownModel
 from stores.library import Library
 from stores.library.listing import Wanted
+from stores.sql import sql_errors
 
 PAGE = 200
 
@@ -26,7 +30,8 @@ def opened() -> Iterator[tuple[Settings, Library]]:
     """The settings and the library; errors of ours become a line and an exit code."""
     try:
         settings = load_settings()
-        migrate(settings.database_url)
+        with sql_errors():
+            migrate(settings.database_url)
         engine = open_database(settings.database_url)
         try:
             yield settings, Library.of(engine, SystemClock())
@@ -38,6 +43,25 @@ def opened() -> Iterator[tuple[Settings, Library]]:
         raise click.UsageError(" ".join(error.problems)) from error
     except ServiceError as error:
         raise click.ClickException(error.message) from error
+    except OSError as error:
+        raise click.ClickException(plain(f"{error.strerror}: {error.filename}")) from error
+
+
+def plain(text: str) -> str:
+    """Text as a terminal may show it: what would move the cursor, turn the direction or do worse is spelled out."""
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """The bytes of a regular file that is no link; raises OSError, and ValueError if it has more than ``most``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no regular file")
+        if about.st_size > most:
+            raise ValueError(f"it has {about.st_size} bytes, more than {most}")
+        return file.read(most)
 
 
 def require_roots(settings: Settings) -> tuple[Path, ...]:

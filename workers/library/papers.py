@@ -3,10 +3,13 @@
 Run by ``workers.library.__main__``.
 """
 
+import contextlib
 import json
 import os
+import re
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +19,28 @@ import click
 from schemas.errors import NotFound
 from schemas.library.facts import Claim, Facts, SaidImage, Source
 from schemas.library.hashes import cleaned
+from schemas.library.pictures import MOST_BYTES
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
-from schemas.library.sidecars import ENDINGS, LocalFile, SidecarError, civitdl, read, sidecars_of, write
+from schemas.library.sidecars import ENDINGS, LocalFile, SidecarError, civitdl, read, write
+from schemas.library.sidecars.local import UNKNOWN
 from stores.library import Library
 from stores.library.backups import Written
 from stores.media import Media
-from workers.library.desk import found_by, opened
+from workers.library.desk import content_of, found_by, opened, plain
 
 LISTING = "library.json"
+VERSION = 1
 MOST_LISTING_BYTES = 256 * 1024 * 1024
-MOST_IMAGE_BYTES = 64 * 1024 * 1024
+# How many times smaller than itself what a backup holds may be in it.
+DENSEST = 1000
 LARGEST_SIDECAR_BYTES = 8 * 1024 * 1024
 ENDING_OF = {source: ending for ending, source in ENDINGS.items()}
 FORMATS = {str(source).replace("_", "-"): source for source in (*ENDING_OF, Source.CIVITDL)}
+# Short hashes are shared by files that have nothing to do with one another.
+TELLING = ("SHA256", "AutoV2", "AutoV3", "BLAKE3")
+BEGINNINGS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
+ANSWER = re.compile(r"model_dict-mid_\d{1,18}-vid_\d{1,18}\.json", re.ASCII)
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 @click.command()
@@ -40,18 +52,18 @@ FORMATS = {str(source).replace("_", "-"): source for source in (*ENDING_OF, Sour
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 def export(form: str, search: tuple[str, ...], into: Path | None, *, force: bool) -> None:
     """Write what is known of models as the files of another program."""
-    written = kept = 0
+    counts = {"written": 0, "kept": 0, "failed": 0}
     with opened() as (_, library):
         for model in found_by(library, search):
             for version, file in _here(model):
                 path = _place(FORMATS[form], file, into)
-                if path is None or (path.exists() and not force):
-                    kept += 1
+                if path is None or (os.path.lexists(path) and not force):
+                    counts["kept"] += 1
                     continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, write(FORMATS[form], facts_of(model, version, file), _local(version, file)))
-                written += 1
-    click.echo(f"{written} files written, {kept} left as they are.")
+                content = write(FORMATS[form], facts_of(model, version, file), _local(version, file))
+                counts["written" if _written(path, content) else "failed"] += 1
+    click.echo(f"{counts['written']} files written, {counts['kept']} left as they are, {counts['failed']} failed.")
+    raise SystemExit(1 if counts["failed"] else 0)
 
 
 def _here(model: ShownModel) -> Iterator[tuple[ShownVersion, ShownFile]]:
@@ -60,13 +72,13 @@ def _here(model: ShownModel) -> Iterator[tuple[ShownVersion, ShownFile]]:
 
 
 def _place(source: Source, file: ShownFile, into: Path | None) -> Path | None:
-    """Where a sidecar goes; None where the format has no place for this file."""
-    path = Path(os.fsdecode(os.path.join(os.fsencode(file.root), file.path or b"")))
-    folder = into or path.parent
+    """Where a sidecar goes, in folders like the model's; None where the format has no place for this file."""
+    root = into or Path(file.root)
+    path = Path(os.fsdecode(os.path.join(os.fsencode(root), file.path or b"")))
     if source is not Source.CIVITDL:
-        return folder / f"{path.stem}{ENDING_OF[source]}"
+        return path.with_name(f"{path.stem}{ENDING_OF[source]}")
     ids = civitdl.civitdl_ids(path.stem)
-    return folder / civitdl.folder_of(ids[1]) / civitdl.model_dict_of(*ids) if ids else None
+    return path.parent / civitdl.folder_of(ids[1]) / civitdl.model_dict_of(*ids) if ids else None
 
 
 def facts_of(model: ShownModel, version: ShownVersion, file: ShownFile) -> Facts:
@@ -99,11 +111,19 @@ def _local(version: ShownVersion, file: ShownFile) -> LocalFile:
     return LocalFile(name, file.size_bytes, cleaned(file.hashes), version.civitai_id, time_ms)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+def _written(path: Path, content: bytes) -> bool:
+    """Write a file whole or not at all; says so if that fails."""
+    draft = path.with_name(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        click.echo(plain(f"not written  {path}: {error.strerror}"), err=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        return False
+    return True
 
 
 @click.command(name="import")
@@ -112,49 +132,56 @@ def import_(folder: Path) -> None:
     """Read the files of other programs below FOLDER, for models that are here by their content or their name."""
     taken = missed = 0
     with opened() as (_, library):
-        by_stem = _by_stem(library)
-        for path, source in _sidecars(folder):
-            claims = _claims(path, source)
-            stem = path.name[: -len(ENDING_OF[source])]
-            ids = _meant(library, claims, by_stem.get(stem, set()))
-            for version_id in ids:
-                library.recording.believe(version_id, claims)
+        by_name = _by_name(library)
+        for path, source, name in _sidecars(folder):
+            ids = _taken(library, path, source, by_name.get(name, {}))
             taken += bool(ids)
             missed += not ids
     click.echo(f"{taken} files read, {missed} belong to no model that is here.")
 
 
-def _by_stem(library: Library) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {}
+def _taken(library: Library, path: Path, source: Source, named: Mapping[int, LocalFile]) -> set[int]:
+    """Let the versions that a sidecar is about have what it says: those with a hash that it names, or of its name."""
+    claims = _claims(path, source, next(iter(named.values()), UNKNOWN))
+    hashes = [cleaned(claim.facts.hashes) for claim in claims]
+    telling = {value for found in hashes for name, value in found.items() if name in TELLING}
+    by_hash = {ident for value in telling for ident in library.hashing.find_versions(value)}
+    ids = (by_hash or set(named)) if claims else set()
+    for version_id in ids:
+        library.recording.believe(version_id, claims)
+    return ids
+
+
+def _by_name(library: Library) -> dict[str, dict[int, LocalFile]]:
+    """The versions that are here, by what the names of their sidecars begin with."""
+    found: dict[str, dict[int, LocalFile]] = {}
     for model in found_by(library, ()):
         for version, file in _here(model):
-            found.setdefault(os.fsdecode(file.path or b"").rpartition("/")[2].rpartition(".")[0], set()).add(version.id)
+            local = _local(version, file)
+            ids = civitdl.civitdl_ids(local.stem)
+            for name in (local.stem, civitdl.model_dict_of(*ids) if ids else local.stem):
+                found.setdefault(name, {})[version.id] = local
     return found
 
 
-def _sidecars(folder: Path) -> Iterator[tuple[Path, Source]]:
+def _sidecars(folder: Path) -> Iterator[tuple[Path, Source, str]]:
     for place, _, names in os.walk(folder):
+        if Path(place).name.startswith(civitdl.FOLDER_PREFIX):
+            answers = [name for name in names if ANSWER.fullmatch(name)]
+            yield from ((Path(place, name), Source.CIVITDL, name) for name in sorted(answers))
+            continue
         for name in sorted(names):
             ending = next((end for end in ENDINGS if name.lower().endswith(end)), None)
-            if ending and sidecars_of(name[: -len(ending)], [name]):
-                yield Path(place, name), ENDINGS[ending]
+            if ending and name[: -len(ending)]:
+                yield Path(place, name), ENDINGS[ending], name[: -len(ending)]
 
 
-def _claims(path: Path, source: Source) -> list[Claim]:
+def _claims(path: Path, source: Source, local: LocalFile) -> list[Claim]:
     try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_SIDECAR_BYTES + 1)
-        return read(source, raw, path.stat().st_mtime_ns // 1_000_000)
-    except (SidecarError, OSError) as error:
-        click.echo(f"not read  {path}: {error}", err=True)
+        return read(source, content_of(path, LARGEST_SIDECAR_BYTES), path.stat().st_mtime_ns // 1_000_000, local)
+    except (SidecarError, ValueError, OSError) as error:
+        click.echo(plain(f"not read  {path}: {error}"), err=True)
         return []
-
-
-def _meant(library: Library, claims: list[Claim], by_name: set[int]) -> set[int]:
-    """The versions that claims are about: those with a hash that is named, or else those of the name."""
-    named = [value for claim in claims for value in cleaned(claim.facts.hashes).values()]
-    by_hash = {ident for value in named for ident in library.hashing.find_versions(value)}
-    return (by_hash or by_name) if claims else set()
 
 
 @click.command()
@@ -165,15 +192,23 @@ def backup(file: Path) -> None:
         media = Media(settings.media_url)
         written = list(library.backups.all())
         draft = file.with_name(f".{file.name}.{os.getpid()}")
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(LISTING, json.dumps({"version": 1, "models": [one.to_json() for one in written]}))
-            for key in sorted({key for one in written for key in _keys(one)}):
-                try:
-                    archive.writestr(zipfile.ZipInfo(key), media.get(key))
-                except NotFound:
-                    click.echo(f"missing   {key}", err=True)
-        draft.replace(file)
+        try:
+            _fill(draft, written, media)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
     click.echo(f"{len(written)} models, {sum(len(one.images) for one in written)} pictures.")
+
+
+def _fill(draft: Path, written: Sequence[Written], media: Media) -> None:
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+        listing = {"version": VERSION, "models": [one.to_json() for one in written]}
+        archive.writestr(LISTING, json.dumps(listing))
+        for key in sorted({key for one in written for key in _keys(one)}):
+            try:
+                archive.writestr(zipfile.ZipInfo(key), media.get(key))
+            except NotFound:
+                click.echo(f"missing   {key}", err=True)
 
 
 def _keys(written: Written) -> Iterator[str]:
@@ -185,15 +220,14 @@ def _keys(written: Written) -> Iterator[str]:
 def restore(file: Path) -> None:
     """Take back what the backup FILE holds; what was written later stays. Models may come afterwards."""
     with opened() as (settings, library):
-        media, backups = Media(settings.media_url), library.backups
         try:
             with zipfile.ZipFile(file) as archive:
                 written = _listing(archive)
-                for one in written:
-                    _take_media(archive, media, one)
-                states = [backups.take_back(one) for one in written]
-        except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-            raise click.ClickException(f"{file} is no backup of a library: {error}") from error
+                missing = _check_media(archive, written)
+                # Nothing is written before all of it has been looked at.
+                states = [_take_back(archive, Media(settings.media_url), library, one, missing) for one in written]
+        except BROKEN as error:
+            raise click.ClickException(plain(f"{file} is no backup of a library: {error}")) from error
     waiting = states.count("waiting")
     click.echo(f"{len(states)} models taken back, {waiting} of them wait for their files.")
 
@@ -202,13 +236,43 @@ def _listing(archive: zipfile.ZipFile) -> list[Written]:
     about = archive.getinfo(LISTING)
     if about.file_size > MOST_LISTING_BYTES:
         raise ValueError("its listing is too large")
-    return [Written.from_json(one) for one in json.loads(archive.read(about))["models"]]
+    _require_plain(about)
+    said = json.loads(archive.read(about))
+    if not isinstance(said, dict) or said.get("version") != VERSION or not isinstance(said.get("models"), list):
+        raise ValueError(f"its listing is none of version {VERSION}")
+    return [Written.from_json(one) for one in said["models"]]
 
 
-def _take_media(archive: zipfile.ZipFile, media: Media, written: Written) -> None:
-    """The pictures of a model, under the keys that they had: none but keys of ours are written."""
-    for key in _keys(written):
-        about = archive.getinfo(key)
-        if about.file_size > MOST_IMAGE_BYTES:
-            raise ValueError(f"{key} is too large")
-        media.put(key, archive.read(about))
+def _require_plain(about: zipfile.ZipInfo) -> None:
+    if about.file_size > DENSEST * max(1, about.compress_size):
+        raise ValueError(f"{about.filename} is packed too densely")
+
+
+def _check_media(archive: zipfile.ZipFile, written: Sequence[Written]) -> set[str]:
+    """Look at all pictures; those that were missing already when the backup was made."""
+    present = set(archive.namelist())
+    for one in written:
+        for image in one.images:
+            for key, kind in ((image["media_key"], image["media_type"]), (image["thumb_key"], "image/webp")):
+                if key in present:
+                    _check_picture(archive, key, kind)
+    return {key for one in written for key in _keys(one)} - present
+
+
+def _check_picture(archive: zipfile.ZipFile, key: str, kind: str) -> None:
+    about = archive.getinfo(key)
+    if about.file_size > MOST_BYTES:
+        raise ValueError(f"{key} is too large")
+    _require_plain(about)
+    if not archive.read(about).startswith(BEGINNINGS[kind]):
+        raise ValueError(f"{key} is no picture of type {kind}")
+
+
+def _take_back(archive: zipfile.ZipFile, media: Media, library: Library, one: Written, missing: set[str]) -> str:
+    """The pictures of a model, under the keys that they had, and then its rows; what is here already stays."""
+    there = [image for image in one.images if image["media_key"] not in missing or media.exists(image["media_key"])]
+    kept = replace(one, images=tuple(there))
+    for key in _keys(kept):
+        if key not in missing and not media.exists(key):
+            media.put(key, archive.read(key))
+    return library.backups.take_back(kept)
