@@ -21,7 +21,7 @@ def write_claims(connection: Connection, version_id: int, said: Sequence[Claim],
     A header that was read says all that it has to say. Where the version has other files beside ``file_id``, which say
     something as well, the newer is kept: it does not matter which is looked at first.
     """
-    known = {(row.source, row.rank): row.time_ms for row in connection.execute(_known_claims(version_id))}
+    known = {(row.source, row.rank): row.time_ms for row in connection.execute(_KNOWN_CLAIMS, {"v": version_id})}
     rows = [claim_row(version_id, claim) for claim in said if not claim.facts.empty]
     if known and file_id is not None and _has_others(connection, version_id, file_id):
         rows = [row for row in rows if row["time_ms"] >= known.get((row["source"], row["rank"]), -1)]
@@ -30,10 +30,6 @@ def write_claims(connection: Connection, version_id: int, said: Sequence[Claim],
         _forget_claims(connection, version_id, [(claim.source, int(claim.rank)) for claim in silent], known)
     _forget_claims(connection, version_id, [(row["source"], row["rank"]) for row in rows], known)
     insert_all(connection, claims, rows)
-
-
-def _known_claims(version_id: int) -> Any:
-    return select(claims.c.source, claims.c.rank, claims.c.time_ms).where(claims.c.version_id == version_id)
 
 
 def _has_others(connection: Connection, version_id: int, file_id: int) -> bool:
@@ -49,8 +45,7 @@ def _forget_claims(connection: Connection, version_id: int, keys: Sequence[tuple
 
 def write_images(connection: Connection, version_id: int, seen: Seen, now_ms: int) -> None:
     """The pictures beside the model: one that is known by its slot keeps its id."""
-    ours = (images.c.version_id == version_id) & images.c.slot.is_not(None)
-    known = {row.slot: row for row in connection.execute(select(images).where(ours))}
+    known = {row.slot: row for row in connection.execute(_KNOWN_IMAGES, {"v": version_id})}
     if not known and not seen.images:
         return
     model_id = model_of(connection, version_id)
@@ -100,7 +95,7 @@ def _image_values(said: SaidImage) -> dict[str, Any]:
 def write_problems(connection: Connection, seen: Seen, now_ms: int) -> None:
     """What is wrong with a file and with what lies beside it, in place of what was."""
     found = seen.found
-    connection.execute(delete(problems).where(problems.c.root == found.root, problems.c.path == found.path))
+    connection.execute(_FORGET_PROBLEMS, {"r": found.root, "p": found.path})
     rows = [problem_row(found.root, found.path, problem, now_ms) for problem in seen.problems]
     insert_all(connection, problems, rows)
 
@@ -115,3 +110,7 @@ _FOUND_OUT = ("width", "height", "blurhash")
 _SAME_CLAIM = (
     (claims.c.version_id == bindparam("v")) & (claims.c.source == bindparam("s")) & (claims.c.rank == bindparam("r"))
 )
+# Made once: thousands of files are asked about with each.
+_KNOWN_CLAIMS = select(claims.c.source, claims.c.rank, claims.c.time_ms).where(claims.c.version_id == bindparam("v"))
+_KNOWN_IMAGES = select(images).where(images.c.version_id == bindparam("v"), images.c.slot.is_not(None))
+_FORGET_PROBLEMS = delete(problems).where(problems.c.root == bindparam("r"), problems.c.path == bindparam("p"))

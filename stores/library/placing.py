@@ -6,7 +6,7 @@ Used by ``stores.library.recording`` and ``stores.library.hashing``, inside thei
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from schemas.library.facts import Claim, Facts, merge
 from schemas.library.folding import sort_key
@@ -68,7 +68,7 @@ def split_off(connection: Connection, row: Any, now_ms: int) -> int:
 def _first(connection: Connection, column: Any, value: Any) -> int | None:
     if value is None:
         return None
-    found: int | None = connection.execute(select(func.min(models.c.id)).where(column == value)).scalar_one()
+    found: int | None = connection.execute(_FIRST[column.name], {"value": value}).scalar_one()
     return found
 
 
@@ -166,3 +166,9 @@ def _write_catalogue(connection: Connection, model_id: int, version_id: int, fac
     new = dict.fromkeys(said.id for said in facts.versions if said.id not in known)
     rows = [{"model_id": model_id, "civitai_id": ident, "facts": "{}", "epoch": None, "first_seen": 0} for ident in new]
     insert_all(connection, versions, rows)
+
+
+_FIRST = {
+    column.name: select(func.min(models.c.id)).where(column == bindparam("value"))
+    for column in (models.c.civitai_id, models.c.group_key)
+}

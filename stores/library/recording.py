@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 
 from ops.clock import Clock
 from schemas.library.facts import Claim, merge
@@ -207,8 +207,7 @@ class Recording:
 
 
 def _at(connection: Connection, found: Found) -> Any:
-    place = (files.c.root == found.root) & (files.c.path == found.path)
-    return connection.execute(select(files).where(place)).one_or_none()
+    return connection.execute(_AT, {"r": found.root, "p": found.path}).one_or_none()
 
 
 def _origin(connection: Connection, seen: Seen) -> Any:
@@ -222,9 +221,7 @@ def _origin(connection: Connection, seen: Seen) -> Any:
 def _waiting(connection: Connection, seen: Seen) -> Any:
     """A file that was never hashed, and that people have written about in another library."""
     found = seen.found
-    told = (files.c.inode == 0) & (files.c.root == "") & files.c.content.is_(None) & (files.c.name == found.name)
-    query = select(files.c.id, files.c.version_id).where(told, files.c.size_bytes == found.size_bytes).limit(1)
-    return connection.execute(query).first()
+    return connection.execute(_WAITING, {"n": found.name, "s": found.size_bytes, "l": seen.layout}).first()
 
 
 def _same_bytes(row: Any, seen: Seen) -> bool:
@@ -289,4 +286,10 @@ def _read(seen: Seen) -> dict[str, Any]:
 _COMPARED = (
     *(files.c.path, files.c.id, files.c.inode, files.c.size_bytes, files.c.mtime_ns, files.c.companions),
     files.c.missing_since,
+)
+# Made once: thousands of files are asked about with each.
+_AT = select(files).where(files.c.root == bindparam("r"), files.c.path == bindparam("p"))
+_WAITING = select(files.c.id, files.c.version_id).where(
+    *(files.c.inode == 0, files.c.root == "", files.c.content.is_(None), files.c.name == bindparam("n")),
+    *(files.c.size_bytes == bindparam("s"), files.c.layout.is_not_distinct_from(bindparam("l"))),
 )

@@ -7,7 +7,7 @@ written is ever lost here.
 import json
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from stores.library.rows import dump, insert_one, values_of
 from stores.library.tables import claims, details, edits, files, hashes, images, models, problems, tags, versions
@@ -18,7 +18,7 @@ BETWEEN_NOTES = "\n\n"
 
 def model_of(connection: Connection, version_id: int) -> int:
     """The model of a version."""
-    return int(connection.execute(select(versions.c.model_id).where(versions.c.id == version_id)).scalar_one())
+    return int(connection.execute(_MODEL_OF, {"v": version_id}).scalar_one())
 
 
 def leave_behind(connection: Connection, row: Any, now_ms: int) -> None:
@@ -207,3 +207,7 @@ def _both(kept: str, more: str) -> str:
     if second in first.split(BETWEEN_NOTES):
         return kept
     return dump(BETWEEN_NOTES.join(filter(None, (first, second))))
+
+
+# Made once: thousands of files are asked about with each.
+_MODEL_OF = select(versions.c.model_id).where(versions.c.id == bindparam("v"))
