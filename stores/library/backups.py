@@ -76,11 +76,11 @@ class Written:
             images_ = tuple({name: one[name] for name in _CARRIED} for one in kept["images"])
             files_ = tuple(WrittenFile(one["name"], one["size_bytes"], one["layout"]) for one in kept.get("files", ()))
             written = cls(kept["name"], tuple(kept["contents"]), kept["civitai_id"], edits_, images_, files_)
+            _require_sound(written)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError("a model in it is not written as a backup writes it") from error
         except Invalid as error:
             raise ValueError(" ".join(error.problems)) from error
-        _require_sound(written)
         return written
 
 
@@ -168,13 +168,13 @@ class Backups:
         """
         with writing(self._engine) as connection:
             model_id = _known(connection, written)
-            known = model_id is not None
             if model_id is None:
                 model_id = self._make_ghost(connection, written)
             _write_edits(connection, model_id, written.edits)
             _write_images(connection, model_id, written.images)
             refresh(connection, [model_id])
-        return "known" if known else "waiting"
+            present = connection.execute(select(models.c.files).where(models.c.id == model_id)).scalar_one()
+        return "known" if present else "waiting"
 
     def _make_ghost(self, connection: Connection, written: Written) -> int:
         """A model whose files are not here: it is known by their content when that comes."""

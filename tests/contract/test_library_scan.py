@@ -15,6 +15,7 @@ from stores.library import tables
 from stores.library.hashing import Hashing
 from stores.library.listing import Listing, Wanted
 from stores.library.recording import Recording
+from stores.library.upkeep import Upkeep
 from tests.conftest import FakeClock
 from tests.model_files import catalogue, safetensors
 from workers.library.hashing import Pace, digest
@@ -334,3 +335,209 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(library: Library
         connection.execute(update(tables.files).values(mtime_ns=1))
     assert not hashing.settle(waiting, "tensors:1", {"SHA256": "1" * 64})
     assert hashing.left()[0] == 1
+
+
+def owners(library: Library) -> dict[str, int]:
+    """The model of each file that is there, by the file's name."""
+    joined = tables.files.join(tables.versions, tables.versions.c.id == tables.files.c.version_id)
+    query = select(tables.files.c.name, tables.versions.c.model_id).select_from(joined)
+    with library.engine.connect() as connection:
+        return {
+            row.name: row.model_id for row in connection.execute(query.where(tables.files.c.missing_since.is_(None)))
+        }
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_files_of_one_size_and_time_swap_their_names(library: Library, *, hashed: bool) -> None:
+    """As those of one archive have them: each keeps what is its own, hashed or not."""
+    first, second = (safetensors(library.folder / f"{name}.safetensors", data=name.encode()) for name in "ab")
+    for path in (first, second):
+        os.utime(path, ns=(7, 7))
+    library.scan()
+    if hashed:
+        library.hash()
+    before = owners(library)
+    library.write(before["a.safetensors"], "notes", "of a")
+    first.rename(library.folder / "c")
+    second.rename(first)
+    (library.folder / "c").rename(second)
+    assert library.scan().counts.moved == 2
+    after = owners(library)
+    assert after == {"b.safetensors": before["a.safetensors"], "a.safetensors": before["b.safetensors"]}
+    assert library.notes() == {before["a.safetensors"]: "of a"}
+
+
+def test_another_file_of_the_same_size_and_time_is_noticed(library: Library) -> None:
+    """It lies elsewhere on the disk: its bytes are hashed before it is believed to be what it seems."""
+    path = safetensors(library.folder / "a.safetensors", data=b"one!")
+    os.utime(path, ns=(7, 7))
+    library.scan()
+    library.hash()
+    [ident] = library.ids()
+    other = safetensors(library.folder / "draft", data=b"two!")
+    os.utime(other, ns=(7, 7))
+    other.rename(path)
+    library.scan()
+    assert library.hash() == 1
+    assert library.ids() != [ident]
+
+
+def test_the_number_of_a_file_that_is_gone_is_given_to_another(library: Library) -> None:
+    """With the same size and time, but other tensors: nothing was moved."""
+    path = safetensors(library.folder / "a.safetensors", data=b"12345678")
+    os.utime(path, ns=(7, 7))
+    library.scan()
+    library.hash()
+    [ident] = library.ids()
+    size = path.stat().st_size
+    # In its place, so that the disk's number is certainly the same.
+    header = json.dumps({"v": {"dtype": "U8", "shape": [size - 80], "data_offsets": [0, size - 80]}}).encode()
+    path.write_bytes((72).to_bytes(8, "little") + header.ljust(72) + b"x" * (size - 80))
+    os.utime(path, ns=(7, 7))
+    path.rename(library.folder / "b.safetensors")
+    assert library.scan().counts.moved == 0
+    library.hash()
+    assert library.ids() != [ident]
+
+
+def test_links_to_one_file_are_one_model(library: Library) -> None:
+    """Whichever of its names goes."""
+    path = safetensors(library.folder / "a.safetensors")
+    os.link(path, library.folder / "b.safetensors")
+    library.scan()
+    library.hash()
+    [ident] = library.ids("is:duplicate")
+    path.unlink()
+    assert library.scan().counts.moved == 0
+    library.hash()
+    assert library.ids() == [ident]
+
+
+def test_a_download_is_one_model_while_it_grows(library: Library) -> None:
+    """Half of it was hashed, even; what was written about it stays with it."""
+    path = safetensors(library.folder / "a.safetensors", data=b"x" * 100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    library.scan()
+    library.hash()
+    [ident] = library.ids()
+    library.write(ident, "notes", "coming")
+    path.write_bytes(whole)
+    library.scan()
+    library.hash()
+    assert library.ids() == [ident]
+    assert library.notes() == {ident: "coming"}
+    assert library.scan(full=True).counts.moved == 0
+    assert library.ids("-has:problem") == [ident]
+
+
+def test_a_file_that_is_replaced_before_it_was_hashed_is_known_by_its_place(library: Library) -> None:
+    """Nobody knows what it was: what was written about it stays there."""
+    path = safetensors(library.folder / "a.safetensors", data=b"one")
+    library.scan()
+    [ident] = library.ids()
+    library.write(ident, "notes", "mine")
+    safetensors(path, data=b"another")
+    library.scan()
+    library.hash()
+    assert library.ids() == [ident]
+
+
+def test_a_title_that_is_taken_out_of_the_header_is_shown_no_more(library: Library) -> None:
+    """A header that can be read says all that it has to say."""
+    path = safetensors(library.folder / "a.safetensors", metadata={"modelspec.title": "Title"})
+    library.scan()
+    assert library.names() == ["Title"]
+    safetensors(path, metadata={})
+    library.scan()
+    assert library.names() == ["a"]
+
+
+def info(library: Library, name: str, model: int, version: int) -> None:
+    """What a catalogue says of a file; later than what it said before."""
+    path = library.folder / f"{name}.civitai.info"
+    said = {"id": version, "modelId": model, "name": f"v{version}", "model": {"name": f"Model {model}", "type": "LORA"}}
+    path.write_text(json.dumps(said))
+    library.clock.advance(1)
+    os.utime(path, ns=(library.clock.time_ms * 1_000_000, library.clock.time_ms * 1_000_000))
+
+
+def test_a_catalogue_that_corrects_itself_is_believed(library: Library) -> None:
+    """The model keeps its id; where two versions of it turn out to be of two models, each goes where it belongs."""
+    for name in "ab":
+        safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+        info(library, name, 7, 11 if name == "a" else 12)
+    library.scan()
+    library.hash()
+    [ident] = library.ids()
+    library.write(ident, "notes", "of seven")
+    info(library, "b", 8, 12)
+    library.scan()
+    assert library.names() == ["Model 7", "Model 8"]
+    assert library.notes() == {ident: "of seven"}
+    info(library, "a", 9, 11)
+    library.scan()
+    assert library.names() == ["Model 8", "Model 9"]
+    assert library.notes() == {ident: "of seven"}
+    info(library, "b", 9, 12)
+    library.scan()
+    assert library.names() == ["Model 9"]
+    assert library.ids() == [ident]
+
+
+def test_two_models_of_a_catalogue_with_one_content_are_one(library: Library) -> None:
+    """The newer word is believed, whichever of the files is looked at last; scanning all again changes nothing."""
+    for name, model in (("a", 8), ("b", 7)):
+        safetensors(library.folder / f"{name}.safetensors")
+        info(library, name, model, model * 10)
+    library.scan()
+    library.hash()
+    [ident] = library.ids()
+    assert library.names() == ["Model 7"]
+    for _ in range(2):
+        library.scan(full=True)
+        assert (library.ids(), library.names()) == ([ident], ["Model 7"])
+    info(library, "a", 8, 80)
+    library.scan()
+    assert (library.ids(), library.names()) == ([ident], ["Model 8"])
+
+
+def test_epochs_that_are_the_same_are_one_version(library: Library) -> None:
+    """With two files."""
+    for name in ("mine-000010", "mine-000020"):
+        safetensors(library.folder / f"{name}.safetensors")
+    safetensors(library.folder / "mine-000030.safetensors", data=b"later")
+    library.scan()
+    [ident] = library.ids()
+    library.hash()
+    assert library.ids() == [ident]
+    assert library.count("versions") == 2
+
+
+def test_the_report_tells_of_what_is_there(library: Library) -> None:
+    """A file that could not be read is told of until it can be; one that is gone is not."""
+    path = library.folder / "broken.safetensors"
+    path.write_bytes(b"x")
+    library.scan()
+    upkeep = Upkeep(library.engine, library.clock)
+    library.scan()
+    [problem] = upkeep.problems(10)[0]
+    assert (problem.subject, problem.code, upkeep.counts()["problems"]) == (b"broken.safetensors", "too_short", 1)
+    path.rename(path.with_name("moved.safetensors"))
+    library.scan()
+    assert [problem.path for problem in upkeep.problems(10)[0]] == [b"moved.safetensors"]
+    path.with_name("moved.safetensors").unlink()
+    library.scan()
+    assert (upkeep.problems(10)[0], upkeep.counts()["problems"]) == ([], 0)
+
+
+def test_a_copy_does_not_take_away_the_pictures_of_another(library: Library) -> None:
+    """Also when both are looked at again."""
+    path = safetensors(library.folder / "a.safetensors")
+    path.with_suffix(".preview.png").write_bytes(b"picture")
+    safetensors(library.folder / "elsewhere" / "b.safetensors")
+    library.scan()
+    library.hash()
+    for _ in range(2):
+        library.scan(full=True)
+        assert library.count("images") == 1

@@ -28,7 +28,7 @@ from stores.library import Library
 from stores.library.hashing import Unhashed
 from stores.library.upkeep import SCANNING
 from stores.scans import Scans
-from workers.library.desk import files_of, found_by, opened, plain, require_roots
+from workers.library.desk import SEARCHING, files_of, found_by, opened, plain, require_roots
 from workers.library.duties import Duty
 from workers.library.hashing import Changed, Pace, digest
 from workers.library.papers import backup, export, import_, restore
@@ -103,7 +103,7 @@ def _follow(kept: Library, roots: tuple[Path, ...], watching: Watching, duty: Du
     raise click.ClickException("Another process looks after the library now.")
 
 
-@library.command(name="list")
+@library.command(name="list", context_settings=SEARCHING)
 @click.argument("search", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--limit", type=click.IntRange(1), help="No more than so many.")
@@ -125,7 +125,7 @@ def show(ident: int) -> None:
         click.echo(plain(json.dumps(_without_bytes(asdict(model)), indent=2, ensure_ascii=False)))
 
 
-@library.command()
+@library.command(context_settings=SEARCHING)
 @click.argument("search", nargs=-1)
 def verify(search: tuple[str, ...]) -> None:
     """Read the files of models again and compare them with their hashes; exit code 1 if one differs."""

@@ -23,6 +23,8 @@ from stores.library.listing import Wanted
 from stores.sql import sql_errors
 
 PAGE = 200
+# A word of a search may begin with a dash: whoever has it is not wanted.
+SEARCHING = {"ignore_unknown_options": True}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from schemas.library.sidecars.local import UNKNOWN
 from stores.library import Library
 from stores.library.backups import Written
 from stores.media import Media
-from workers.library.desk import content_of, found_by, opened, plain
+from workers.library.desk import SEARCHING, content_of, found_by, opened, plain
 
 LISTING = "library.json"
 VERSION = 1
@@ -43,7 +43,7 @@ ANSWER = re.compile(r"model_dict-mid_\d{1,18}-vid_\d{1,18}\.json", re.ASCII)
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, RuntimeError)
 
 
-@click.command()
+@click.command(context_settings=SEARCHING)
 @click.argument("form", metavar="FORMAT", type=click.Choice(list(FORMATS)))
 @click.argument("search", nargs=-1)
 @click.option(
@@ -132,35 +132,56 @@ def import_(folder: Path) -> None:
     """Read the files of other programs below FOLDER, for models that are here by their content or their name."""
     taken = missed = 0
     with opened() as (_, library):
-        by_name = _by_name(library)
+        here = _locals(library)
+        by_name = _by_name(here)
         for path, source, name in _sidecars(folder):
-            ids = _taken(library, path, source, by_name.get(name, {}))
-            taken += bool(ids)
-            missed += not ids
+            done = _taken(library, path, source, {ident: here[ident] for ident in by_name.get(name, ())}, here)
+            taken += done
+            missed += not done
     click.echo(f"{taken} files read, {missed} belong to no model that is here.")
 
 
-def _taken(library: Library, path: Path, source: Source, named: Mapping[int, LocalFile]) -> set[int]:
+def _locals(library: Library) -> dict[int, LocalFile]:
+    """The versions that are here, each with a file of it."""
+    return {version.id: _local(version, file) for model in found_by(library, ()) for version, file in _here(model)}
+
+
+def _by_name(here: Mapping[int, LocalFile]) -> dict[str, set[int]]:
+    """The versions by what the names of their sidecars begin with."""
+    found: dict[str, set[int]] = {}
+    for version_id, local in here.items():
+        ids = civitdl.civitdl_ids(local.stem)
+        for name in (local.stem, civitdl.model_dict_of(*ids) if ids else local.stem):
+            found.setdefault(name, set()).add(version_id)
+    return found
+
+
+def _taken(
+    library: Library, path: Path, source: Source, named: Mapping[int, LocalFile], here: Mapping[int, LocalFile]
+) -> bool:
     """Let the versions that a sidecar is about have what it says: those with a hash that it names, or of its name."""
-    claims = _claims(path, source, next(iter(named.values()), UNKNOWN))
-    hashes = [cleaned(claim.facts.hashes) for claim in claims]
-    telling = {value for found in hashes for name, value in found.items() if name in TELLING}
-    by_hash = {ident for value in telling for ident in library.hashing.find_versions(value)}
-    ids = (by_hash or set(named)) if claims else set()
-    for version_id in ids:
-        library.recording.believe(version_id, claims)
-    return ids
+    try:
+        raw, time_ms = content_of(path, LARGEST_SIDECAR_BYTES), path.stat().st_mtime_ns // 1_000_000
+        claims = read(source, raw, time_ms, next(iter(named.values()), UNKNOWN))
+        meant = (_by_hash(library, claims, here) or named) if claims else {}
+        for version_id, local in meant.items():
+            library.recording.believe(version_id, read(source, raw, time_ms, local))
+    except (SidecarError, ValueError, OSError) as error:
+        click.echo(plain(f"not read  {path}: {error}"), err=True)
+        return False
+    return bool(meant)
 
 
-def _by_name(library: Library) -> dict[str, dict[int, LocalFile]]:
-    """The versions that are here, by what the names of their sidecars begin with."""
-    found: dict[str, dict[int, LocalFile]] = {}
-    for model in found_by(library, ()):
-        for version, file in _here(model):
-            local = _local(version, file)
-            ids = civitdl.civitdl_ids(local.stem)
-            for name in (local.stem, civitdl.model_dict_of(*ids) if ids else local.stem):
-                found.setdefault(name, {})[version.id] = local
+def _by_hash(library: Library, claims: Iterable[Claim], here: Mapping[int, LocalFile]) -> dict[int, LocalFile]:
+    """The versions with a hash that is named; of a list of versions, each as that of the list which names it."""
+    found: dict[int, LocalFile] = {}
+    for facts in (claim.facts for claim in claims):
+        listed = [(file.hashes, one.id) for one in facts.versions for file in one.files]
+        for hashes, listed_id in ((facts.hashes, facts.civitai_version_id), *listed):
+            telling = [value for name, value in cleaned(hashes).items() if name in TELLING]
+            for ident in (ident for value in telling for ident in library.hashing.find_versions(value)):
+                if ident in here:
+                    found.setdefault(ident, replace(here[ident], version_id=listed_id))
     return found
 
 
@@ -174,14 +195,6 @@ def _sidecars(folder: Path) -> Iterator[tuple[Path, Source, str]]:
             ending = next((end for end in ENDINGS if name.lower().endswith(end)), None)
             if ending and name[: -len(ending)]:
                 yield Path(place, name), ENDINGS[ending], name[: -len(ending)]
-
-
-def _claims(path: Path, source: Source, local: LocalFile) -> list[Claim]:
-    try:
-        return read(source, content_of(path, LARGEST_SIDECAR_BYTES), path.stat().st_mtime_ns // 1_000_000, local)
-    except (SidecarError, ValueError, OSError) as error:
-        click.echo(plain(f"not read  {path}: {error}"), err=True)
-        return []
 
 
 @click.command()
