@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from schemas.library.facts import Claim, Facts, Rank, Source
 from schemas.library.query import Order, Sort, read_query
+from schemas.library.seen import Found, Seen
 from stores.library import tables
 from stores.library.hashing import Hashing
 from stores.library.listing import Listing, Wanted
@@ -18,7 +20,9 @@ from stores.library.recording import Recording
 from stores.library.upkeep import Upkeep
 from tests.conftest import FakeClock
 from tests.model_files import catalogue, safetensors
+from workers.library import scanning
 from workers.library.hashing import Pace, digest
+from workers.library.reading import read
 from workers.library.scanning import Part, Progress, Scan
 
 
@@ -541,3 +545,55 @@ def test_a_copy_does_not_take_away_the_pictures_of_another(library: Library) -> 
     for _ in range(2):
         library.scan(full=True)
         assert library.count("images") == 1
+
+
+HOSTILE_WORDS = {
+    "nul": {"modelspec.title": "a\x00b", "modelspec.description": "\x00"},
+    "surrogate": {"modelspec.title": "\ud800", "modelspec.tags": "a,\udfff"},
+    "numbers": {"ss_network_dim": "9" * 30, "ss_network_alpha": "1e400", "ss_epoch": "9" * 30},
+    "small numbers": {"ss_network_dim": str(2**40)},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_WORDS)
+def test_what_no_database_can_hold_costs_no_other_file(library: Library, name: str) -> None:
+    """Neither in a header nor in a sidecar: the file is listed, and so are all that lie beside it."""
+    safetensors(library.folder / "a.safetensors", data=b"a")
+    path = safetensors(library.folder / "b.safetensors", data=b"b", metadata=HOSTILE_WORDS[name])
+    safetensors(library.folder / "c.safetensors", data=b"c")
+    said = {
+        "id": 2**70,
+        "modelId": 2**64,
+        "name": "\x00",
+        "trainedWords": ["\ud800", "\x00"],
+        "stats": {"downloadCount": 2**80},
+    }
+    path.with_name("b.civitai.info").write_text(
+        json.dumps(said | {"model": {"name": "\ud800\x00", "nsfwLevel": 2**70}})
+    )
+    path.with_name("c.json").write_text(json.dumps({"notes": "\x00\ud800", "preferred weight": 1e308}))
+    assert library.scan().files == 3
+    library.hash()
+    assert len(library.ids()) == 3
+    assert library.scan().read == 0
+
+
+def test_a_file_that_cannot_be_written_down_whole_is_listed_bare(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, and in the report; the others of its batch as they are."""
+    for name in "abc":
+        safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+
+    def hostile(found: Found) -> Seen | None:
+        seen = read(found)
+        if seen is None or found.path != b"b.safetensors":
+            return seen
+        return replace(seen, claims=(Claim(Source.HEADER, Rank.HEADER, Facts(name="\ud800", civitai_id=2**80)),))
+
+    monkeypatch.setattr(scanning, "read", hostile)
+    library.scan()
+    library.hash()
+    assert library.names() == ["a", "b", "c"]
+    assert library.names("has:problem") == ["b"]
+    assert library.scan().read == 0

@@ -81,6 +81,21 @@ def read(found: Found) -> Seen | None:
     )
 
 
+def bare(seen: Seen) -> Seen:
+    """A file of which no more than its name can be written down; the report says so."""
+    name = os.fsdecode(seen.found.path.rpartition(b"/")[2])
+    reading = Reading(seen.found, b"", LocalFile(name, time_ms=seen.found.mtime_ns // 1_000_000))
+    _read_name(reading, reading.local.stem, None)
+    reading.report(seen.found.path, "unfit", "The file or one beside it says what the database cannot hold.")
+    return Seen(
+        seen.found,
+        seen.kind,
+        claims=tuple(reading.claims),
+        problems=tuple(reading.problems),
+        moved_from=seen.moved_from,
+    )
+
+
 def _group_key(found: Found, base: str) -> str:
     """What the epochs of one training share: the folder, and the name without the epoch."""
     folder = found.path.rpartition(b"/")[0]

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import Conflict
+from schemas.errors import Conflict, Invalid
 from schemas.fields import camel
 from schemas.library.seen import Found, Known, Seen
 from stores.library.recording import Counts, Origin, Recording
 from stores.library.rows import parts
-from workers.library.reading import read
+from workers.library.reading import bare, read
 from workers.library.walking import Walk
 
 # The first batch is small, so that there is something to look at while the others are read.
@@ -124,10 +124,20 @@ class Scan:
         self.progress.to_read += len(changed)
         for batch in _batches(changed):
             seen = [replace(one, moved_from=origins.get(one.found.path)) for one in map(self._seen, batch) if one]
-            self.progress.counts.add(self._recording.record(seen))
+            self._record(seen)
             self.progress.read += len(batch)
             self.progress.problems += sum(len(one.problems) for one in seen)
             self._tell(self.progress)
+
+    def _record(self, seen: Sequence[Seen]) -> None:
+        """Write a batch down; if the database cannot hold something in it, each by itself, and that one bare."""
+        try:
+            self.progress.counts.add(self._recording.record(seen))
+        except (Invalid, UnicodeEncodeError):
+            for one in seen if len(seen) > 1 else ():
+                self._record([one])
+            if len(seen) == 1:
+                self.progress.counts.add(self._recording.record([bare(seen[0])]))
 
     def _seen(self, one: Found) -> Seen | None:
         # Disks may be slow: the duty is to be renewed between two files.
