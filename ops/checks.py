@@ -34,7 +34,7 @@ MOST_AT_ONCE = 4
 @click.command()
 def check() -> None:
     """Lint, types, imports, unit and contract tests: about a minute."""
-    _all(*LINTS, ("fast tests", ["pytest", *FAST_TESTS]))
+    _all(*LINTS, ("fast tests", [*_side_by_side(), *FAST_TESTS]))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -49,9 +49,8 @@ def test(pytest_args: tuple[str, ...]) -> None:
     if pytest_args:
         _all(("tests", ["pytest", *pytest_args]))
     else:
-        at_once = str(min(os.cpu_count() or 1, MOST_AT_ONCE))
-        side_by_side = ["pytest", "-n", at_once, "--dist", "loadfile", *FAST_TESTS, *SLOW_TESTS]
-        _all(*LINTS, ("tests", side_by_side), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
+        tests = [*_side_by_side(), *FAST_TESTS, *SLOW_TESTS]
+        _all(*LINTS, ("tests", tests), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
 
 
 @click.command()
@@ -72,6 +71,11 @@ def lock(upgrade: bool) -> None:
         ("runtime lock", [*compile_lock, "-o", "requirements.txt"]),
         ("development lock", [*compile_lock, "--group", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"]),
     )
+
+
+def _side_by_side() -> list[str]:
+    """Tests that are apart, file by file, on several processors."""
+    return ["pytest", "-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"]
 
 
 def _all(*steps: tuple[str, list[str]]) -> None:

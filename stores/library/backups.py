@@ -16,8 +16,9 @@ from schemas.errors import Invalid
 from schemas.fields import is_unicode
 from schemas.library import nsfw
 from schemas.library.facts import Claim, Facts, Rank, Source
+from schemas.library.params import read_json
 from schemas.library.pictures import BLURHASH, ENDINGS, KEPT
-from schemas.library.requests import LONGEST_PROMPT, ModelChange, load, read_json
+from schemas.library.requests import LONGEST_PROMPT, ModelChange, load
 from schemas.library.seen import Kind
 from stores.library.merging import refresh
 from stores.library.rows import claim_row, dump, insert_all, insert_one, writing
