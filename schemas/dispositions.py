@@ -27,7 +27,7 @@ def attachment(name: str | bytes) -> str:
     """
     text = _presentable(name)
     plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(one for one in plain if not unicodedata.combining(one))
+    plain = "".join(one for one in plain if not unicodedata.combining(one)) or NAMELESS
     return f"attachment; filename=\"{_NOT_IN_QUOTES.sub('_', plain)}\"; filename*=UTF-8''{quote(text, safe=PLAIN)}"
 
 

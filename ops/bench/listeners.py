@@ -5,6 +5,7 @@ Used by the benches of the front's sockets.
 
 import asyncio
 import base64
+import gc
 import os
 import time
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ async def listen(urls: Sequence[str]) -> list[Listener]:
     for start in range(0, len(urls), BATCH):
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             listeners += await asyncio.gather(*(_open(url) for url in urls[start : start + BATCH]))
+    # What is measured is the other side's pauses, not those of this one's collector.
+    gc.collect()
+    gc.freeze()
     return listeners
 
 

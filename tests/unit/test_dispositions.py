@@ -33,6 +33,7 @@ SHAPE = re.compile(r"""attachment; filename="([ -~]+)"; filename\*=UTF-8''([A-Za
         (".bashrc", "bashrc", "bashrc"),
         ("", "model", "model"),
         ("..", "model", "model"),
+        ("\u0300", "model", "\u0300"),
         ("\n\u202e", "model", "model"),
         (b"na\xefve.safetensors", "na_ve.safetensors", "na\ufffdve.safetensors"),
         (b"\xff\xfe", "__", "\ufffd\ufffd"),
