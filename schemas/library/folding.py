@@ -21,7 +21,9 @@ _WORD = re.compile(rf"(?![_\W])[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
 
 def fold(text: str) -> str:
     """``text`` as it is compared with others: ``Ünïcode`` and ``UNICODE`` are the same."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Twice: letters of mathematics become plain ones, and only these have cases.
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    decomposed = unicodedata.normalize("NFKD", plain.casefold())
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).strip()
 
 
