@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, exists, false, func, not_, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, false, func, not_, or_, select, text, tuple_
 
 from schemas.errors import Invalid
 from schemas.library.folding import fold
@@ -16,12 +16,14 @@ from schemas.library.query import Order, Query, Sort, Term, Words
 from schemas.paging import MOST_DIGITS, NO_CURSOR, Mark
 from stores.library.merging import Flag
 from stores.library.rows import LARGEST_ID
-from stores.library.tables import details, models, tags
+from stores.library.tables import models, tags
 from stores.sql import sql_errors
 
+# One question for all words: the index itself joins what it finds for each.
 SEARCHED = {
-    "sqlite": "library_details.model_id IN (SELECT rowid FROM library_search WHERE library_search MATCH :{name})",
-    "postgresql": "to_tsvector('simple', library_details.search_text) @@ to_tsquery('simple', :{name})",
+    "sqlite": "library_models.id IN (SELECT rowid FROM library_search WHERE library_search MATCH :{name})",
+    "postgresql": "library_models.id IN (SELECT model_id FROM library_details "
+    "WHERE to_tsvector('simple', search_text) @@ to_tsquery('simple', :{name}))",
 }
 # Columns behind what may be filtered by equality.
 EQUAL: Mapping[str, Any] = {
@@ -121,11 +123,13 @@ class Listing:
         return found
 
     def _narrowed(self, wanted: Wanted) -> Select[Any]:
-        query = select(models.c.id).where(*self._conditions(wanted))
-        said = [self._words(number, one) for number, one in enumerate(wanted.query.words)]
-        if said:
-            query = query.join(details, details.c.model_id == models.c.id).where(*said)
-        return query
+        asked = wanted.query.words
+        wordings = {
+            "words": [one for one in asked if not one.negated],
+            "no_words": [one for one in asked if one.negated],
+        }
+        said = [self._words(name, found) for name, found in wordings.items() if found]
+        return select(models.c.id).where(*self._conditions(wanted), *said)
 
     def _conditions(self, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         if not any(term.field == "is" and term.value in ("missing", "local") for term in wanted.query.terms):
@@ -141,14 +145,24 @@ class Listing:
         for term in wanted.query.terms:
             yield _negated(_condition(term), negated=term.negated)
 
-    def _words(self, number: int, said: Words) -> Any:
-        name = f"words_{number}"
-        joined = " + " if self._dialect == "sqlite" else " <-> "
-        *whole, last = (f'"{word}"' for word in said.words) if self._dialect == "sqlite" else said.words
-        ending = f"{last}*" if self._dialect == "sqlite" else f"{last}:*"
+    def _words(self, name: str, said: Sequence[Words]) -> Any:
+        """All of these words, or none of them."""
+        negated = said[0].negated
         found = SEARCHED[self._dialect].format(name=name)
-        condition = text(f"NOT ({found})" if said.negated else found)
-        return condition.bindparams(**{name: joined.join([*whole, ending])})
+        sqlite = self._dialect == "sqlite"
+        joined = (" OR " if negated else " AND ") if sqlite else (" | " if negated else " & ")
+        question = joined.join(f"({_in_fts5(one) if sqlite else _in_tsquery(one)})" for one in said)
+        return text(f"NOT ({found})" if negated else found).bindparams(**{name: question})
+
+
+def _in_fts5(said: Words) -> str:
+    *whole, last = (f'"{word}"' for word in said.words)
+    return " + ".join([*whole, f"{last}*"])
+
+
+def _in_tsquery(said: Words) -> str:
+    *whole, last = said.words
+    return " <-> ".join([*whole, f"{last}:*"])
 
 
 def _named(order: Order) -> str:
@@ -181,7 +195,7 @@ def _of_level(op: str, most: int) -> ColumnElement[bool]:
 
 
 def _tagged(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
-    each = [exists().where(tags.c.model_id == models.c.id, tags.c.key == fold(label)) for label in labels]
+    each = [models.c.id.in_(select(tags.c.model_id).where(tags.c.key == fold(label))) for label in labels]
     if mode == "all":
         return and_(*each)
     return not_(or_(*each)) if mode == "none" else or_(*each)
