@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from workers.library import scanning
 from workers.library.hashing import Pace, digest
 from workers.library.reading import read
 from workers.library.scanning import Part, Progress, Scan
+from workers.library.walking import Walk
 
 
 @dataclass
@@ -290,6 +291,70 @@ def test_links_are_followed_inside_only(library: Library, tmp_path: Path) -> Non
     assert progress.problems == 2
     library.hash()
     assert library.names() == ["a"] or library.names() == ["b"]
+
+
+def test_a_part_that_is_reached_by_a_link_is_scanned_where_it_lies(library: Library, tmp_path: Path) -> None:
+    """News of it names the link: what lies outside is no model, and nothing is found a second time by a loop."""
+    safetensors(tmp_path / "outside" / "secret.safetensors")
+    safetensors(library.folder / "loras" / "sdxl" / "a.safetensors")
+    (library.folder / "loras" / "out").symlink_to(tmp_path / "outside")
+    (library.folder / "loras" / "sdxl" / "loop").symlink_to(library.folder / "loras")
+    (library.folder / "about").symlink_to(library.folder / "loras")
+    library.scan()
+    safetensors(library.folder / "loras" / "b.safetensors", data=b"b")
+    for below in (b"loras/out", b"loras/sdxl/loop", b"about/sdxl/loop/sdxl", b"about", b"loras/sdxl"):
+        library.scan(below=below)
+        assert library.names() == ["a", "b"] or below == b"loras/out"
+    assert sorted(owners(library)) == ["a.safetensors", "b.safetensors"]
+    assert (library.scan().read, library.count("files")) == (0, 2)
+
+
+def test_a_link_to_another_root_is_followed_and_its_news_are_of_both(library: Library, tmp_path: Path) -> None:
+    """Also to a folder that a walk does not go into by itself."""
+    other, hidden = tmp_path / "other", library.folder / ".kept"
+    for folder, name in ((other, "loras"), (hidden, "kept")):
+        folder.mkdir()
+        (library.folder / name).symlink_to(folder)
+    scan = Scan(Recording(library.engine, library.clock), (library.folder, other))
+    scan.run([Part(library.folder), Part(other)])
+    safetensors(other / "x.safetensors", data=b"x")
+    safetensors(hidden / "y.safetensors", data=b"y")
+    scan.run([Part(library.folder, b"loras"), Part(library.folder, b"kept")])
+    with library.engine.connect() as connection:
+        paths = sorted(connection.execute(select(tables.files.c.path)).scalars())
+    assert paths == [b"kept/y.safetensors", b"loras/x.safetensors", b"x.safetensors"]
+
+
+def test_what_is_swapped_for_a_link_after_it_was_seen_is_not_read(library: Library, tmp_path: Path) -> None:
+    """Neither a model nor what lies beside it, nor the folder of both."""
+    secret = safetensors(tmp_path / "outside" / "a.safetensors", metadata={"modelspec.title": "Secret"})
+    secret.with_name("a.civitai.info").write_text(json.dumps({"id": 1, "modelId": 2, "model": {"name": "Secret"}}))
+    path = safetensors(library.folder / "in" / "a.safetensors")
+    path.with_name("a.civitai.info").write_text("{}")
+    [found] = Walk(library.folder, [library.folder]).run()
+    shutil.rmtree(path.parent)
+    path.parent.symlink_to(secret.parent)
+    seen = read(found, [library.folder])
+    assert seen
+    assert "Secret" not in str(seen)
+    assert {problem.code for problem in seen.problems} == {"unreadable"}
+
+
+def test_what_lies_beside_a_model_may_be_a_link(library: Library, tmp_path: Path) -> None:
+    """As long as it leads into the library's folders: sidecars and previews alike."""
+    path = safetensors(library.folder / "a.safetensors")
+    for ending, content in ((".civitai.info", {"id": 1, "modelId": 2, "model": {"name": "Linked"}}), (".png", "x")):
+        target = library.folder / ".kept" / f"kept{ending}"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(json.dumps(content))
+        path.with_name(f"a{ending}").symlink_to(target)
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"x")
+    path.with_name("a.preview.png").symlink_to(outside)
+    assert library.scan().problems == 0
+    assert library.names() == ["Linked"]
+    with library.engine.connect() as connection:
+        assert list(connection.execute(select(tables.images.c.path)).scalars()) == [b"a.png"]
 
 
 def test_names_that_are_no_text_are_names(library: Library) -> None:
@@ -585,8 +650,8 @@ def test_a_file_that_cannot_be_written_down_whole_is_listed_bare(
     for name in "abc":
         safetensors(library.folder / f"{name}.safetensors", data=name.encode())
 
-    def hostile(found: Found) -> Seen | None:
-        seen = read(found)
+    def hostile(found: Found, roots: Sequence[Path]) -> Seen | None:
+        seen = read(found, roots)
         if seen is None or found.path != b"b.safetensors":
             return seen
         return replace(seen, claims=(Claim(Source.HEADER, Rank.HEADER, Facts(name="\ud800", civitai_id=2**80)),))

@@ -78,6 +78,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(librarian, "TELL_EVERY_S", 0.0)
     monkeypatch.setattr(watching, "SETTLE_MS", 100)
     monkeypatch.setattr(watching, "LOOK_MS", 60)
+    monkeypatch.setattr(watching, "AGAIN_S", 0.1)
 
 
 @pytest.fixture
@@ -339,6 +340,20 @@ def test_where_the_system_watches_nothing_all_is_compared(kept: Kept, monkeypatc
             watching_.stop()
     assert [entry["event"] for entry in logs] == ["library.not_watched"]
     assert watching.BLIND_EVERY_S == 60
+
+
+def test_a_name_that_is_no_text_does_not_end_the_watching(kept: Kept) -> None:
+    """It is told; what comes before, with and after it is noticed."""
+    with capture_logs() as logs, looking_after(kept.stores):
+        eventually(kept.stores.scans.latest)
+        for number in range(2):
+            kept.model(f"before{number}.safetensors")
+            hostile = os.fsencode(kept.folder) + b"/%d\xff.safetensors" % number
+            Path(os.fsdecode(hostile)).write_bytes((kept.folder / f"before{number}.safetensors").read_bytes() + b"x")
+            eventually(lambda wanted=2 * number + 2: len(kept.names()) == wanted)
+        kept.model("after.safetensors")
+        eventually(lambda: "after" in kept.names())
+    assert {entry["log_level"] for entry in logs if entry["event"] == "library.not_watched"} == {"warning"}
 
 
 def test_pictures_that_nobody_knows_are_swept(kept: Kept) -> None:

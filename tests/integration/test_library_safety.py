@@ -281,7 +281,7 @@ def test_a_header_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     found = list(Walk(tmp_path, [tmp_path]).run())
     for one in found:
         assert isinstance(one, Found)
-        seen = read(one)
+        seen = read(one, [tmp_path])
         assert seen
         told |= {problem.subject.decode(): problem.code for problem in seen.problems}
     assert told == expected

@@ -4,62 +4,43 @@ Called by ``workers.library.scanning``. Whatever a file holds, it ends in the re
 """
 
 import hashlib
+import io
 import os
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from schemas.errors import NotFound, ServiceError
 from schemas.library.facts import Claim, Facts, Rank, SaidImage, Source
 from schemas.library.folding import fold
 from schemas.library.gguf import read_gguf
 from schemas.library.html import clean_lines, clean_text
 from schemas.library.naming import epoch_of, title_of
 from schemas.library.safetensors import PREFIX_BYTES, FormatError, Header, header_bytes, read_header
-from schemas.library.seen import KINDS, Found, Kind, Problem, Seen, SeenImage
+from schemas.library.seen import KINDS, Found, Kind, Seen, SeenImage
 from schemas.library.sidecars import LocalFile, SidecarError, civitdl, previews_of, sidecars_of
 from schemas.library.sidecars import read as read_sidecar
 from schemas.library.training import Training, read_training
+from workers.library.gathering import Reading
 
 # A header may have 100 MB; one that has so much is no help to anybody, and many of them are a bomb.
 LARGEST_HEADER_BYTES = 32 * 1024 * 1024
-LARGEST_SIDECAR_BYTES = 8 * 1024 * 1024
 MOST_IMAGES = 200
 MAGIC_BYTES = 8
 # How pickles begin: by themselves, or in the archive that newer programs put them into.
 PICKLES = (b"\x80", b"PK\x03\x04", b"(")
 
 
-@dataclass(slots=True)
-class Reading:
-    """What has been gathered of one file so far."""
+def read(found: Found, roots: Sequence[Path]) -> Seen | None:
+    """All that a file, its name and its companions say; None if the file has gone.
 
-    found: Found
-    folder: bytes
-    local: LocalFile
-    header: dict[str, Any] = field(default_factory=dict)
-    layout: str | None = None
-    claims: list[Claim] = field(default_factory=list)
-    images: list[SeenImage] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def path_of(self, name: str) -> bytes:
-        """A file beside the model, by its path below the root."""
-        folder = self.found.path.rpartition(b"/")[0]
-        return (folder + b"/" if folder else b"") + os.fsencode(name)
-
-    def report(self, subject: bytes, code: str, message: str) -> None:
-        """Something is wrong."""
-        self.problems.append(Problem(subject, code, message[:500]))
-
-
-def read(found: Found) -> Seen | None:
-    """All that a file, its name and its companions say; None if the file has gone."""
+    ``roots`` are all folders of the library: where links may lead.
+    """
     name = os.fsdecode(found.path.rpartition(b"/")[2])
     folder = os.path.dirname(os.path.join(os.fsencode(found.root), found.path))
     local = LocalFile(name, found.size_bytes, time_ms=found.mtime_ns // 1_000_000)
-    reading = Reading(found, folder, local)
+    reading = Reading(found, roots, folder, local)
     kind = KINDS["." + name.rpartition(".")[2].lower()]
     if not _read_file(reading, kind):
         return None
@@ -84,7 +65,7 @@ def read(found: Found) -> Seen | None:
 def bare(seen: Seen) -> Seen:
     """A file of which no more than its name can be written down; the report says so."""
     name = os.fsdecode(seen.found.path.rpartition(b"/")[2])
-    reading = Reading(seen.found, b"", LocalFile(name, time_ms=seen.found.mtime_ns // 1_000_000))
+    reading = Reading(seen.found, (), b"", LocalFile(name, time_ms=seen.found.mtime_ns // 1_000_000))
     _read_name(reading, reading.local.stem, None)
     reading.report(seen.found.path, "unfit", "The file or one beside it says what the database cannot hold.")
     return Seen(
@@ -115,10 +96,12 @@ def _read_file(reading: Reading, kind: Kind) -> bool:
     """Read what the file says itself; False if it has gone."""
     found = reading.found
     try:
-        with Path(os.fsdecode(os.path.join(os.fsencode(found.root), found.path))).open("rb") as file:
+        with reading.open(found.path) as opened, io.BufferedReader(opened.file) as file:
             _READERS[kind](reading, file)
-    except FileNotFoundError:
+    except NotFound:
         return False
+    except ServiceError as error:
+        reading.report(found.path, "unreadable", error.message)
     except OSError as error:
         reading.report(found.path, "unreadable", f"The file cannot be read: {error.strerror}.")
     except FormatError as error:
@@ -214,29 +197,13 @@ def _read_sidecars(reading: Reading, stem: str) -> None:
 
 def _claim(reading: Reading, name: str, source: Source) -> None:
     """What a sidecar says; one that is broken or says nothing takes nothing away."""
-    content = _content(reading, name)
+    content = reading.content_of(name)
     if content is None:
         return
     try:
         reading.claims += read_sidecar(source, content[0], content[1], reading.local)
     except SidecarError as error:
         reading.report(reading.path_of(name), error.code, str(error))
-
-
-def _content(reading: Reading, name: str) -> tuple[bytes, int] | None:
-    """The bytes of a file beside the model, and when it was written; a link is not followed."""
-    path = os.path.join(reading.folder, os.fsencode(name))
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(file.fileno())
-            if about.st_size > LARGEST_SIDECAR_BYTES:
-                reading.report(reading.path_of(name), "too_large", f"It has {about.st_size} bytes; not read.")
-                return None
-            return file.read(LARGEST_SIDECAR_BYTES), about.st_mtime_ns // 1_000_000
-    except OSError as error:
-        reading.report(reading.path_of(name), "unreadable", f"It cannot be read: {error.strerror}.")
-        return None
 
 
 def _read_extra(reading: Reading, folder: str, model_dict: str) -> None:
@@ -257,7 +224,7 @@ def _read_extra(reading: Reading, folder: str, model_dict: str) -> None:
 
 
 def _entry_of(reading: Reading, path: str, name: str) -> SaidImage | None:
-    content = _content(reading, path)
+    content = reading.content_of(path)
     if content is None:
         return None
     try:
@@ -279,10 +246,5 @@ def _read_previews(reading: Reading, stem: str) -> None:
 
 def _see_image(reading: Reading, slot: str, name: str, said: SaidImage) -> None:
     """A picture that is a file, with what tells whether its bytes are still the same."""
-    try:
-        about = os.lstat(os.path.join(reading.folder, os.fsencode(name)))
-    except OSError:
-        return
-    if stat.S_ISREG(about.st_mode):
-        stamp = f"{about.st_size}-{about.st_mtime_ns}"
+    if stamp := reading.stamp_of(name):
         reading.images.append(SeenImage(slot, reading.path_of(name), said, stamp))

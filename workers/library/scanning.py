@@ -4,6 +4,7 @@ Called by ``workers.library.librarian`` and by the commands. Whoever is killed i
 right, and the next scan finds the rest.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from schemas.library.seen import Found, Known, Seen
 from stores.library.recording import Counts, Origin, Recording
 from stores.library.rows import parts
 from workers.library.reading import bare, read
-from workers.library.walking import Walk
+from workers.library.walking import Walk, places_of
 
 # The first batch is small, so that there is something to look at while the others are read.
 FIRST_BATCH, BATCH = 50, 250
@@ -80,7 +81,7 @@ class Scan:
             Unavailable: the database does not answer.
         """
         whole = False
-        for part in wanted:
+        for part in itertools.chain.from_iterable(map(self._really, wanted)):
             self._scan(part)
             whole = whole or not part.below
         if whole or self.progress.counts.moved:
@@ -88,6 +89,10 @@ class Scan:
         self.progress.phase = "done"
         self._tell(self.progress)
         return self.progress
+
+    def _really(self, part: Part) -> list[Part]:
+        """What to scan for a part that is named by its path, which may lead elsewhere."""
+        return [replace(part, root=root, below=below) for root, below in places_of(part.root, part.below, self._roots)]
 
     def _scan(self, part: Part) -> None:
         root = str(part.root)
@@ -142,7 +147,7 @@ class Scan:
     def _seen(self, one: Found) -> Seen | None:
         # Disks may be slow: the duty is to be renewed between two files.
         self._require_going_on()
-        return read(one)
+        return read(one, self._roots)
 
     def _require_going_on(self) -> None:
         if not self._go_on():

@@ -105,22 +105,30 @@ class Walk:
             if entry.is_symlink() and not self._leads_inside(path, entry):
                 return
             if entry.is_dir():
-                self._sort_folder(entry, folder)
+                self._sort_folder(path, entry, folder)
             elif entry.is_file():
                 _sort_file(name, entry.stat(), folder)
         except OSError as error:
             self._report(_join(path, name), "unreadable", f"It cannot be looked at: {error.strerror}.")
 
-    def _sort_folder(self, entry: "os.DirEntry[bytes]", folder: Folder) -> None:
+    def _sort_folder(self, path: bytes, entry: "os.DirEntry[bytes]", folder: Folder) -> None:
         about = entry.stat()
         if entry.name.startswith(EXTRA_FOLDER):
             folder.extras[entry.name] = about.st_mtime_ns
+            return
+        if entry.is_symlink() and self._is_walked(path, entry):
+            # It is found where it lies, whichever part of the root is walked.
             return
         place = (about.st_dev, about.st_ino)
         # A link may lead to a folder that contains it.
         if place not in self._entered:
             self._entered.add(place)
             folder.inner.append(entry.name)
+
+    def _is_walked(self, path: bytes, entry: "os.DirEntry[bytes]") -> bool:
+        """Whether a link leads to a folder that a walk of all of this root goes into by itself."""
+        inside = _inside(os.path.realpath(os.path.join(self._root, path, entry.name)), os.path.realpath(self._root))
+        return inside is not None and _is_open(inside)
 
     def _leads_inside(self, path: bytes, entry: "os.DirEntry[bytes]") -> bool:
         target = os.path.realpath(os.path.join(self._root, path, entry.name))
@@ -165,6 +173,34 @@ class Walk:
 
     def _report(self, subject: bytes, code: str, message: str) -> None:
         self.problems.append(Problem(subject, code, message))
+
+
+def places_of(root: Path, below: bytes, roots: Sequence[Path]) -> list[tuple[Path, bytes]]:
+    """What to walk, root by root, when something has happened at ``below``: links on the way there may lead anywhere.
+
+    A path without links is walked as it is, one that leads out of the library nowhere. Another is walked where it
+    really lies; where a walk of all of a root would come to it in another way, all of that root is.
+    """
+    base = os.path.realpath(os.fsencode(root))
+    path = os.path.realpath(os.path.join(base, below))
+    if path == (os.path.join(base, below) if below else base):
+        return [(root, below)]
+    found = [(one, _inside(path, os.path.realpath(os.fsencode(one)))) for one in roots]
+    places = [(one, inside if _is_open(inside) else b"") for one, inside in found if inside is not None]
+    return places if not places or any(one == root for one, _ in places) else [*places, (root, b"")]
+
+
+def _inside(path: bytes, base: bytes) -> bytes | None:
+    """A resolved path below a resolved folder; None if it is not in it."""
+    if path == base:
+        return b""
+    within = base.rstrip(b"/") + b"/"
+    return path.removeprefix(within) if path.startswith(within) else None
+
+
+def _is_open(path: bytes) -> bool:
+    """Whether a walk goes into every folder of a path."""
+    return not any(part.startswith((b".", EXTRA_FOLDER)) for part in path.split(b"/"))
 
 
 def _sort_file(name: bytes, about: os.stat_result, folder: Folder) -> None:

@@ -22,6 +22,8 @@ SETTLE_MS = 1000
 LOOK_MS = 500
 # How often all is compared where the system does not tell of changes.
 BLIND_EVERY_S = 60.0
+# How soon it is watched again after news that cannot be told, such as of a name that is no text; then later and later.
+AGAIN_S = 5.0
 MOST_PARTS = 20
 Identity = tuple[int, int] | None
 
@@ -38,6 +40,7 @@ class Watching:
         self._stopped = threading.Event()
         self._ready = threading.Event()
         self._missed = False
+        self._told = False
         self._lock = threading.Lock()
         self._changed: set[Part] = set()
         self._thread = threading.Thread(target=self._run, name="watching")
@@ -68,19 +71,21 @@ class Watching:
 
     def _run(self) -> None:
         """Watch the folders that are there; again whenever one of them comes or goes."""
-        blind = False
+        told, wait_s = "", AGAIN_S
         while not self._stopped.is_set():
             there = {root: _identity(root) for root in self._roots}
+            self._told = False
             try:
                 self._watch(there)
-                blind = False
             except (OSError, RuntimeError) as error:
+                wait_s = min(AGAIN_S if self._told else 2 * wait_s, self._blind_every_s)
                 self._ready.set()
-                if not blind:
+                if told != str(error):
                     log.warning("library.not_watched", error=str(error), compared_every_s=self._blind_every_s)
-                blind = True
-                self._stopped.wait(self._blind_every_s)
+                told = str(error)
+                self._missed = True
                 self._add(map(Part, self._roots))
+                self._stopped.wait(wait_s)
 
     def _watch(self, there: Mapping[Path, Identity]) -> None:
         """Until told to stop, or until other folders than these lie at the roots."""
@@ -89,6 +94,7 @@ class Watching:
                 # What happened while nobody watched.
                 self._add(map(Part, self._roots))
                 self._missed = False
+            self._told = True
             self._ready.set()
             self._add(part for _, path in changes for root in self._roots if (part := part_of(root, path)))
             if any(_identity(root) != there[root] for root in self._roots):
