@@ -121,13 +121,22 @@ def _wanted(query: dict[str, Any]) -> Wanted:
 
 def _download(model: ShownModel) -> Response:
     version = _version(model)
-    file = next((file for file in version.files if file.present), None) if version else None
-    if file is None or file.path is None:
-        raise NotFound("Version file not available locally" if version else "Model or file not found")
-    opened = open_within(_root(file), file.path, stores().settings.models_dir)
-    return send(
-        opened, file.path.rpartition(b"/")[2], file.hashes.get("SHA256") if _is_as_hashed(opened, file) else None
-    )
+    error = NotFound("Version file not available locally" if version else "Model or file not found")
+    for file in version.files if version else ():
+        if not file.present or file.path is None:
+            continue
+        try:
+            opened = open_within(_root(file), file.path, stores().settings.models_dir)
+        except NotFound as gone:
+            # Gone since the last scan; there may be another copy.
+            error = gone
+            continue
+        return send(opened, _name(file.path), file.hashes.get("SHA256") if _is_as_hashed(opened, file) else None)
+    raise error
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 def _is_as_hashed(opened: OpenFile, file: ShownFile) -> bool:

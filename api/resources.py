@@ -39,12 +39,16 @@ def _named(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _found(named: Mapping[str, Any]) -> ShownModel | None:
-    """By its hash, which is certain; else by its name, among models of its kind."""
+    """By its hash or the catalogue's number, which are certain; else by its name, among models of its kind."""
     library = stores().library
     digits = named.get("hash")
     by_hash = library.hashing.find(digits) if isinstance(digits, str) else []
     if by_hash:
         return next(iter(library.shelf.some(by_hash[:1])), None)
+    number = named.get("civitaiVersionId")
+    catalogued = library.shelf.catalogued(number) if type(number) is int else []
+    if catalogued:
+        return catalogued[0]
     name, category = named.get("name"), CATEGORIES.get(str(named.get("type")))
     if not isinstance(name, str) or not name or category is None:
         return None

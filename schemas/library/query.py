@@ -54,7 +54,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words that must (not) stand in a model's texts one after another; the last may be the beginning of a longer."""
+    """Words that must (not) stand in a model's texts one after another; the last may be the beginning of a longer.
+
+    No words at all stand in no text.
+    """
 
     words: tuple[str, ...]
     negated: bool = False
@@ -143,9 +146,13 @@ def read_query(text: str) -> Query:
     if len(parts) > MOST_TERMS:
         raise Invalid(problems=[f"search: at most {MOST_TERMS} words and filters."])
     orders = [part for part in parts if isinstance(part, Order)]
+    terms = tuple(part for part in parts if isinstance(part, Term))
+    said = [part for part in parts if isinstance(part, Words)]
+    # A mark between words is not looked for; marks alone are, and not found.
+    telling = tuple(part for part in said if part.words)
     return Query(
-        terms=tuple(part for part in parts if isinstance(part, Term)),
-        words=tuple(part for part in parts if isinstance(part, Words)),
+        terms=terms,
+        words=telling if telling or terms else tuple(said[:1]),
         order=orders[-1] if orders else None,
     )
 
@@ -165,7 +172,9 @@ def _parts(text: str) -> Iterator[Term | Words | Order]:
 
 
 def _as_words(text: str, *, negated: bool) -> Iterator[Words]:
-    if found := words(text):
+    found = words(text)
+    # Who types a filter begins with one of these.
+    if found or (text.strip('-" ') and not negated):
         yield Words(tuple(found), negated)
 
 

@@ -147,6 +147,8 @@ class Listing:
 
     def _words(self, name: str, said: Sequence[Words]) -> Any:
         """All of these words, or none of them."""
+        if not all(one.words for one in said):
+            return false()
         negated = said[0].negated
         found = SEARCHED[self._dialect].format(name=name)
         sqlite = self._dialect == "sqlite"

@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from schemas.errors import NotFound
-from schemas.library.facts import Facts, SaidVersion
+from schemas.library.facts import Facts, SaidVersion, Source
 from schemas.library.folding import fold, sort_key
 from schemas.library.html import without_controls
 from schemas.library.seen import KINDS
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
+from stores.library.merging import LARGEST_COUNT
 from stores.library.pictures import read_image
 from stores.library.rows import LARGEST_ID
 from stores.library.tables import details, edits, files, images, models, versions
@@ -25,6 +26,7 @@ from stores.sql import sql_errors
 
 NO_MODEL = "Model not found"
 ENDINGS = ("", *KINDS)
+MOST_NAMED = 100
 
 
 class Shelf:
@@ -67,7 +69,10 @@ class Shelf:
             return connection.execute(query).first() is not None
 
     def named(self, name: str, category: str) -> list[ShownModel]:
-        """The models of a category that go by a name, or have a file of it; those that are there only."""
+        """The models of a category that go by a name, or have a file of it; those that are there only.
+
+        Names may have folders, as some programs have them: where several files have the name, first the one in these.
+        """
         name = without_controls(name)
         by_name = (models.c.name_key == sort_key(name)) & (models.c.files > 0)
         # Programs name the folder too; SQLite knows the small letters of ASCII only.
@@ -78,8 +83,19 @@ class Shelf:
         by_file = by_file.where(stem, files.c.missing_since.is_(None))
         query = select(models.c.id).where(models.c.category_key == fold(category), by_name | models.c.id.in_(by_file))
         with sql_errors(), self._engine.connect() as connection:
-            ids = list(connection.execute(query.order_by(models.c.id).limit(20)).scalars())
-        return self.some(ids, with_versions=True)
+            ids = list(connection.execute(query.order_by(models.c.id).limit(MOST_NAMED)).scalars())
+        whole = name.replace("\\", "/").lower()
+        return sorted(self.some(ids, with_versions=True), key=lambda model: not _lies_at(model, whole))
+
+    def catalogued(self, civitai_version_id: int) -> list[ShownModel]:
+        """The models with a file that is there of a version that a catalogue has under this number."""
+        if not 0 < civitai_version_id <= LARGEST_COUNT:
+            return []
+        query = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
+        query = query.where(versions.c.civitai_id == civitai_version_id, files.c.missing_since.is_(None))
+        with sql_errors(), self._engine.connect() as connection:
+            ids = sorted(set(connection.execute(query).scalars()))
+        return self.some(ids)
 
     def _some(self, connection: Connection, ids: Sequence[int]) -> list[ShownModel]:
         query = select(models, details.c.facts, details.c.sources, *_HERO).join(
@@ -88,6 +104,13 @@ class Shelf:
         query = query.outerjoin(images, images.c.id == models.c.hero_image).where(models.c.id.in_(ids))
         rows = {row.id: row for row in connection.execute(query)}
         return [_model(rows[ident]) for ident in ids if ident in rows]
+
+
+def _lies_at(model: ShownModel, whole: str) -> bool:
+    """Whether a file of the model has a path that ends so, with its ending or without."""
+    paths = [file.path for version in model.versions for file in version.files if file.present and file.path]
+    plain = [f"/{path.decode(errors='replace').lower()}" for path in paths]
+    return any(path.endswith(f"/{whole}") or path.rpartition(".")[0].endswith(f"/{whole}") for path in plain)
 
 
 _HERO = tuple(column.label(f"hero_{column.name}") for column in images.c)
@@ -146,6 +169,11 @@ def _versions(model: ShownModel, rows: Iterable[tuple[Any, list[Any], list[Any]]
         )
         for row, its_files, its_images in rows
     ]
+    here = [version for version in found if version.local]
+    if len(here) == 1 and model.sources.get("base_model") == Source.USER:
+        # What a person says of the model is said of the one version that is here.
+        said = replace(here[0], facts=replace(here[0].facts, base_model=model.base_model))
+        found = [said if version is here[0] else version for version in found]
     return tuple(sorted(found, key=_newest_first))
 
 

@@ -152,7 +152,12 @@ FOUND: list[tuple[str, list[str]]] = [
     ("ink:*", ["Ink Wash"]),
     ("'; DROP TABLE library_models; --", []),
     ("100%", ["base 100%", "Ink Wash"]),
-    ("%", ["base 100%", "copy", "half", "Ink Wash", "old", "Straße", "ÉCLAIR", "水墨画風格", "한국어 스타일"]),
+    # Marks alone stand nowhere; beside words they are not looked for.
+    ("%", []),
+    ("\U0001f600", []),
+    ("_ -style", ["Straße", "base 100%", "copy", "half", "old", "水墨画風格", "한국어 스타일"]),
+    ('order:size "_"', []),
+    ("ink \U0001f600", ["Ink Wash"]),
 ]
 
 

@@ -153,6 +153,33 @@ def test_what_the_file_says_is_filled_in_field_by_field(shelf: Shelf, looked: li
     assert [one["id"] for one in other["modelLevelImages"]] == [image["id"]]
 
 
+def test_models_are_found_by_their_folder_and_by_the_catalogues_number(shelf: Shelf, looked: list[str]) -> None:
+    """As ComfyUI and catalogues name them; of two files of one name the one in that folder."""
+    for place, number in (("loras/ink", 1), ("loras/sdxl/ink", 2), ("loras/sdxl/deep/ink", 3)):
+        path = safetensors(shelf.folder / f"{place}.safetensors", data=b"%d" % number)
+        said = {"id": 80 + number, "modelId": 70 + number, "name": "v", "model": {"name": place, "type": "LORA"}}
+        path.with_suffix(".civitai.info").write_text(json.dumps(said))
+    shelf.scan()
+    names = ["sdxl/ink.safetensors", "sdxl\\deep\\ink.safetensors", "Deep/Ink", "elsewhere/ink"]
+    numbers = [82, 99, True, 2**70, "82"]
+    params = {
+        "loras": [{"name": name} for name in names],
+        "resources": [{"type": "lora", "civitaiVersionId": number} for number in numbers],
+    }
+    image = given(shelf, shelf.id_of("other"))["id"]
+    uses = patch(shelf, shelf.id_of("other"), image, generationParams=params).json["uses"]
+    have = [(one.get("name") or one["civitaiVersionId"], one["model"]["name"]) for one in uses["have"]]
+    assert have[:4] == [
+        (82, "loras/sdxl/ink"),
+        (names[0], "loras/sdxl/ink"),
+        (names[1], "loras/sdxl/deep/ink"),
+        (names[2], "loras/sdxl/deep/ink"),
+    ]
+    assert have[4][0] == "elsewhere/ink"
+    assert [one["civitaiVersionId"] for one in uses["lack"]] == numbers[1:]
+    assert looked
+
+
 WRONG: list[tuple[dict[str, str], str]] = [
     ({"seed": str(2**64)}, "seed:"),
     ({"seed": "1.5"}, "seed:"),

@@ -551,6 +551,35 @@ def test_a_file_that_is_not_there_is_told(shelf: Shelf, tmp_path: Path) -> None:
     assert (missing.status_code, missing.json["error"]) == (404, "Model or file not found")
 
 
+def test_a_copy_that_is_there_is_sent_where_another_has_gone(shelf: Shelf) -> None:
+    """Nobody has looked since; only where all are gone there is none."""
+    paths = [safetensors(shelf.folder / "loras" / f"copy{number}.safetensors", data=b"twice") for number in range(2)]
+    shelf.scan()
+    shelf.hash()
+    url, content = f"/{shelf.id_of('is:duplicate')}/download", paths[0].read_bytes()
+    for path in paths:
+        sent = shelf.ask("GET", url)
+        assert (sent.data, "Repr-Digest" in sent.headers) == (content, True)
+        path.unlink()
+    gone = shelf.ask("GET", url)
+    assert (gone.status_code, gone.json["error"]) == (404, "There is no such file any more.")
+
+
+def test_what_a_person_says_of_the_base_is_said_of_the_version_that_is_here(shelf: Shelf) -> None:
+    """Clients look there; what a catalogue lists beside it, and models of several versions, keep their own."""
+    ident = shelf.id_of("ink")
+    versions = shelf.write(ident, baseModel="Mine")["versions"]
+    assert [one["baseModel"] for one in versions if one["isLocal"]] == ["Mine"]
+    assert "Mine" not in [one["baseModel"] for one in versions if not one["isLocal"]]
+    [listed] = shelf.read("", search="ink", include="versions")["items"]
+    assert [one["baseModel"] for one in listed["versions"] if one["isLocal"]] == ["Mine"]
+    for number in (1, 2):
+        safetensors(shelf.folder / "loras" / f"mine-00000{number}.safetensors", data=b"%d" % number)
+    shelf.scan()
+    epochs = shelf.write(shelf.id_of("name:mine"), baseModel="Mine")["versions"]
+    assert [one["baseModel"] for one in epochs] == [None, None]
+
+
 def test_a_folder_that_is_no_longer_the_librarys_is_not_served(
     shelf: Shelf, settings: Settings, tmp_path: Path
 ) -> None:
@@ -601,6 +630,8 @@ def test_the_report_is_read_part_by_part(shelf: Shelf) -> None:
         after = part["nextAfter"]
     assert sorted(seen) == [f"half{number}.safetensors" for number in range(5)]
     assert shelf.read("/api/v1/library/report")["problems"][0]["code"] == "too_short"
+    for after in ("99999999999999999999", "-1", "x"):
+        assert shelf.ask("GET", "/api/v1/library/report", query_string={"after": after}).status_code == 400
 
 
 def test_every_route_is_described(front: Front) -> None:
