@@ -152,8 +152,10 @@ def folder(env: Env, name: str) -> Path | None:
 
 
 def folders(env: Env, name: str) -> tuple[Path, ...]:
-    """Several folders, with ``:`` between them; none of them inside another."""
-    paths = tuple(_existing(name, text) for text in env.str(name, "").split(os.pathsep) if text)
+    """Several folders, with ``:`` between them; none of them inside another. One is there; others may be away."""
+    paths = tuple(_possible(name, text) for text in env.str(name, "").split(os.pathsep) if text)
+    if paths and not any(map(Path.exists, paths)):
+        raise SettingsError(f"{name}: none of these folders is there: {', '.join(map(repr, map(str, paths)))}.")
     resolved = [path.resolve() for path in paths]
     for inner, outer in itertools.permutations(resolved, 2):
         if inner.is_relative_to(outer):
@@ -169,6 +171,17 @@ def url_path(env: Env, name: str, default: str) -> str:
             f"{name}: {path!r} is not a path such as {default!r}: no slash at its end, nothing to escape."
         )
     return path
+
+
+def _possible(name: str, text: str) -> Path:
+    """A folder, or nothing as yet: the disk may not be there."""
+    path = Path(text).expanduser().absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        words = f"{name}: the folder's path {text!r} is not in UTF-8; rename it, or name a link to it."
+        raise SettingsError(words) from error
+    return _existing(name, text) if path.exists() else path
 
 
 def _existing(name: str, text: str) -> Path:

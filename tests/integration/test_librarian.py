@@ -236,6 +236,38 @@ def test_a_root_that_is_taken_out_is_forgotten_until_it_is_back(kept: Kept, tmp_
         assert kept.models()[1].id == ident
 
 
+def test_a_root_that_is_away_keeps_nobody_from_the_others(kept: Kept, tmp_path: Path) -> None:
+    """It is told, and found when it is back."""
+    kept.model("a.safetensors")
+    away = tmp_path / "away"
+    with capture_logs() as logs:
+        both = replace(kept.stores.settings, models_dir=(away, kept.folder))
+        with opened(both) as stores, looking_after(stores):
+            eventually(lambda: kept.names() == ["a"])
+            assert [one.code for one in stores.library.upkeep.problems(9)[0]] == ["unreadable"]
+            safetensors(away / "b.safetensors", data=b"b")
+            eventually(lambda: kept.names() == ["a", "b"])
+    assert [entry["root"] for entry in logs if entry["event"] == "library.root_away"] == [str(away)]
+
+
+def test_without_any_root_all_is_out_of_reach(kept: Kept) -> None:
+    """Unless somebody else looks after them, who has some."""
+    kept.model("a.safetensors")
+    none = replace(kept.stores.settings, models_dir=())
+    with looking_after(kept.stores):
+        eventually(lambda: kept.names() == ["a"])
+        with opened(none) as stores:
+            idle = Librarian(stores)
+            idle.start()
+            eventually(lambda: not idle._threads[-1].is_alive())
+            idle.stop()
+        assert kept.names() == ["a"]
+    with opened(none) as stores, looking_after(stores):
+        eventually(lambda: kept.names() == [])
+        eventually(lambda: stores.library.upkeep.take("scanning", "somebody with folders"))
+    assert kept.names("is:missing") == ["a"]
+
+
 def test_hashing_is_ended_and_taken_up_again(kept: Kept) -> None:
     """In the middle of a file of many gigabytes; no file is forgotten."""
     large = kept.model("large.safetensors")

@@ -130,13 +130,13 @@ def test_scan_asks_whoever_looks_after_the_library(settings: Settings, here: Pla
 
 
 def test_watch_follows_until_it_is_told_to_stop(here: Place) -> None:
-    """Through the command line as people use it; the duty is free at once."""
+    """Through the command line as people use it; what is found is hashed; the duty is free at once."""
     command = [sys.executable, "-m", "ops", "library", "watch"]
     environment = {**os.environ, "DATA_DIR": str(here.data), "MODELS_DIR": str(here.folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         eventually(here.held)
         safetensors(here.folder / "new" / "a.safetensors")
-        eventually(lambda: [model.name for model in here.models()] == ["a"])
+        eventually(lambda: [model.name for model in here.models("is:hashed")] == ["a"])
         process.terminate()
         assert process.wait(30) == 143
     assert here.library.upkeep.take("scanning", "somebody else")
@@ -161,9 +161,16 @@ def test_list_finds_by_words_and_filters(here: Place) -> None:
 def test_names_are_shown_harmlessly(here: Place) -> None:
     """What would write to the terminal's title, move its cursor or turn its direction is spelled out."""
     name = "[bold]\x1b]0;owned\x07\x9b31m\u202e\n\r.safetensors"
-    safetensors(here.folder / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"})
+    safetensors(here.folder / f"x\x1b[2J\n{name[:-12]}" / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"})
     here.scan()
     [model] = here.models()
+    here.library.edits.write(model.id, {"name": "[Pony]\u202e title"})
+    assert here.run("list", "-tag:style", "-nothing").stdout.count("\n") == 1
+    assert "[Pony]" in here.run("list").stdout
+    [path] = here.folder.rglob("*.safetensors")
+    with path.open("ab") as file:
+        file.write(b"!")
+    assert here.run("verify").stdout.count("\n") == 2
     for words in (["list"], ["list", "--json"], ["show", str(model.id)], ["verify"]):
         shown = here.run(*words).stdout
         assert not [one for one in shown if not one.isprintable() and one != "\n"], words
@@ -242,6 +249,17 @@ def test_export_writes_over_nothing(here: Place) -> None:
     failed = here.run("export", "lora-manager", "--force")
     assert (failed.exit_code, failed.stdout) == (1, "0 files written, 0 left as they are, 1 failed.\n")
     assert not [path for path in model.parent.iterdir() if path.name.endswith(".part")]
+
+
+def test_export_goes_on_after_a_name_that_is_too_long(here: Place) -> None:
+    """What has room is written; what has none is said, and fails the command at its end."""
+    for stem in ("a", "b" * 240, "c" * 243, "d"):
+        safetensors(here.folder / f"{stem}.safetensors", data=stem.encode())
+    here.scan()
+    done = here.run("export", "lora-manager")
+    assert (done.exit_code, done.stdout) == (1, "3 files written, 0 left as they are, 1 failed.\n")
+    assert "File name too long" in done.stderr
+    assert len(list(here.folder.glob("*.metadata.json"))) == 3
 
 
 def test_import_believes_hashes_before_names(here: Place, tmp_path: Path) -> None:
@@ -326,6 +344,23 @@ def test_what_was_written_later_stays(here: Place, tmp_path: Path) -> None:
     assert here.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
     [a] = here.models()
     assert (a.facts.notes, a.name) == ("new", "Named")
+
+
+def test_a_backup_without_a_picture_gives_back_the_rest(here: Place, there: Place, tmp_path: Path) -> None:
+    """It is said at both ends which one is missing; what waits for its files is called as it was."""
+    safetensors(here.folder / "ink.safetensors")
+    here.scan()
+    [model] = here.models()
+    here.library.edits.write(model.id, {"notes": "Mine."})
+    for name in ("kept", "lost"):
+        here.give(model.id, name)
+    here.media.delete("library/lost.png")
+    made = here.run("backup", str(tmp_path / "kept.zip"))
+    assert (made.exit_code, "library/lost.png" in made.stderr) == (0, True)
+    done = there.run("restore", str(tmp_path / "kept.zip"))
+    assert (done.exit_code, "library/lost.png" in done.stderr) == (0, True)
+    [waiting] = there.models("is:missing")
+    assert (waiting.name, waiting.facts.notes, [one.prompt for one in waiting.images]) == ("ink", "Mine.", ["a kept"])
 
 
 IMAGE = {
@@ -426,6 +461,9 @@ def test_what_is_asked_wrongly_is_said_in_a_line(here: Place, tmp_path: Path) ->
     assert "dim" in bad.stderr
     assert here.run("show", "7").stderr == "Error: Model not found\n"
     assert here.run("show", "x").exit_code == 2
+    for ident in ("7", "9" * 30, "9" * 5000):
+        assert here.run("list", ident).stderr == "Error: Model not found\n"
+    assert (here.run("show", "9" * 30).exit_code, here.run("list", "²").exit_code) == (1, 0)
     assert here.run("export", "no-such-format").exit_code == 2
     (tmp_path / "file").touch()
     nowhere = here.run("list", DATA_DIR=str(tmp_path / "file" / "data"))

@@ -21,7 +21,9 @@ from ops.settings import UNLIMITED, SettingsError, load_settings, second_databas
         ("JOB_DEADLINE_S", "1.5"),
         ("API_KEY", "short"),
         ("RECIPES_DIR", "/does/not/exist"),
-        ("MODELS_DIR", "/usr:/does/not/exist"),
+        ("MODELS_DIR", "/does/not/exist:/nor/this"),
+        ("MODELS_DIR", "/usr:/etc/passwd"),
+        ("MODELS_DIR", "/usr:/tmp/\udcff"),
         ("MODELS_DIR", "/usr/bin:/usr"),
         ("DOWNLOADS_BY", "pigeon"),
         ("X_ACCEL_PREFIX", "models"),
@@ -49,6 +51,12 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
         load_settings()
 
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_models_may_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk that is not there when the machine starts: what lies in the others is served."""
+    monkeypatch.setenv("MODELS_DIR", "/does/not/exist:/usr")
+    assert load_settings().models_dir == (Path("/does/not/exist"), Path("/usr"))
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ The database is all that they need; where a Darkroom runs and looks after the li
 import json
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +20,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from ops.clock import SystemClock
+from ops.logging import configure_logging
 from ops.redis import connect, disconnect
 from ops.settings import Settings
 from schemas.errors import Forbidden, NotFound, Unavailable
 from schemas.library.seen import Kind
 from schemas.library.shown import ShownFile, ShownModel
+from stores import open_stores
 from stores.library import Library
 from stores.library.hashing import Unhashed
 from stores.library.upkeep import SCANNING
@@ -31,14 +34,12 @@ from stores.scans import Scans
 from workers.library.desk import SEARCHING, files_of, found_by, opened, plain, require_roots
 from workers.library.duties import Duty
 from workers.library.hashing import Changed, Pace, digest
+from workers.library.librarian import Librarian
 from workers.library.papers import backup, export, import_, restore
 from workers.library.scanning import Part, Progress, Scan
-from workers.library.watching import Watching
 
 WRONG_EXIT_CODE = 1
 WAIT_S = 2.0
-LOOK_S = 1.0
-READY_S = 5.0
 
 console = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -75,32 +76,24 @@ def scan(*, full: bool, as_json: bool) -> None:
 
 @library.command()
 def watch() -> None:
-    """Follow the folders of the library and index what changes in them, until Ctrl-C."""
+    """Look after the library until Ctrl-C: index what changes in its folders, hash it, compare all now and then."""
     with opened() as (settings, kept):
-        roots = require_roots(settings)
-        watching = Watching(roots)
+        require_roots(settings)
         with _holding(kept) as duty:
             if not duty.held():
                 raise click.ClickException("A running Darkroom looks after the library already.")
-            watching.start()
-            try:
-                _follow(kept, roots, watching, duty)
-            except KeyboardInterrupt:
-                click.echo("Stopping.")
-            finally:
-                watching.stop()
-
-
-def _follow(kept: Library, roots: tuple[Path, ...], watching: Watching, duty: Duty) -> None:
-    kept.recording.forget_roots([str(root) for root in roots])
-    watching.wait_until_ready(READY_S)
-    changed = [Part(root) for root in roots]
-    while duty.held():
-        if changed:
-            _print_done(Scan(kept.recording, roots, go_on=duty.held).run(changed).view())
-        time.sleep(LOOK_S)
-        changed = watching.take()
-    raise click.ClickException("Another process looks after the library now.")
+        # Scans are told in words already.
+        configure_logging("library", level="warning", style=settings.log_format)
+        stores = open_stores(settings)
+        librarian = Librarian(stores, lambda progress: _print_done(progress.view()))
+        librarian.start()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("Stopping.")
+        finally:
+            librarian.stop()
+            stores.close()
 
 
 @library.command(name="list", context_settings=SEARCHING)
@@ -122,7 +115,8 @@ def show(ident: int) -> None:
     """Print all that is known of the model of that id, as JSON."""
     with opened() as (_, kept):
         model = kept.shelf.get(ident)
-        click.echo(plain(json.dumps(_without_bytes(asdict(model)), indent=2, ensure_ascii=False)))
+        text = json.dumps(_without_bytes(asdict(model)), indent=2, ensure_ascii=False)
+        click.echo("\n".join(map(plain, text.split("\n"))))
 
 
 @library.command(context_settings=SEARCHING)

@@ -23,6 +23,8 @@ from stores.library.listing import Wanted
 from stores.sql import sql_errors
 
 PAGE = 200
+# No id has more digits.
+LONGEST_ID = 16
 # A word of a search may begin with a dash: whoever has it is not wanted.
 SEARCHING = {"ignore_unknown_options": True}
 
@@ -50,8 +52,8 @@ def opened() -> Iterator[tuple[Settings, Library]]:
 
 
 def plain(text: str) -> str:
-    """Text as a terminal may show it: what would move the cursor, turn the direction or do worse is spelled out."""
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    """A line as a terminal may show it: what would end it, turn its direction or do worse is spelled out."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def content_of(path: Path, most: int) -> bytes:
@@ -75,8 +77,8 @@ def require_roots(settings: Settings) -> tuple[Path, ...]:
 
 def found_by(library: Library, words: tuple[str, ...]) -> Iterator[ShownModel]:
     """The models that a search finds, whole, in its order; with numbers alone, the models of these ids."""
-    if words and all(word.isdigit() for word in words):
-        yield from (library.shelf.get(int(word)) for word in words)
+    if words and all(word.isascii() and word.isdigit() for word in words):
+        yield from (library.shelf.get(int(word) if len(word) <= LONGEST_ID else 0) for word in words)
         return
     query = read_query(" ".join(words))
     wanted = Wanted({}, query, query.order or Order(Sort.NAME, descending=False))

@@ -33,9 +33,10 @@ log = structlog.get_logger(__name__)
 class Librarian:
     """Looks after the folders of MODELS_DIR, and after the pictures that were given, until told to stop."""
 
-    def __init__(self, stores: Stores) -> None:
-        """Nothing is scanned yet."""
+    def __init__(self, stores: Stores, done: Callable[[Progress], None] = lambda _progress: None) -> None:
+        """Nothing is scanned yet; ``done`` is told of every scan when it is ended."""
         self._stores = stores
+        self._done = done
         self._roots = stores.settings.models_dir
         self._stopped = threading.Event()
         self._found = threading.Event()
@@ -46,9 +47,14 @@ class Librarian:
         self._threads = [
             threading.Thread(target=self._serve, args=one, name=f"library {one[0]}") for one in work.items()
         ]
+        if not self._roots:
+            self._threads.append(threading.Thread(target=self._let_go, name="library reach"))
 
     def start(self) -> None:
         """Begin. The folders are looked after only if there are any."""
+        for root in self._roots:
+            if not root.is_dir():
+                log.warning("library.root_away", root=str(root))
         if self._roots:
             self._watching.start()
         for thread in self._threads:
@@ -75,6 +81,19 @@ class Librarian:
                 log.info("library.left", duty=name)
             except (Unavailable, Invalid) as error:
                 log.warning("library.away", duty=name, error=error.message)
+            self._stopped.wait(AWAY_S)
+        duty.give_back()
+
+    def _let_go(self) -> None:
+        """Without folders nothing is within reach: written down once, unless somebody who has some looks after them."""
+        duty = Duty(self._stores.library.upkeep, SCANNING)
+        while not self._stopped.is_set():
+            try:
+                if duty.held():
+                    self._stores.library.recording.forget_roots([])
+                break
+            except Unavailable as error:
+                log.warning("library.away", duty=SCANNING, error=error.message)
             self._stopped.wait(AWAY_S)
         duty.give_back()
 
@@ -135,6 +154,7 @@ class Librarian:
 
         done = Scan(self._stores.library.recording, self._roots, tell, lambda: self._goes_on(duty)).run(parts)
         log.info("library.scanned", scan=idents[-1], **done.view())
+        self._done(done)
         self._found.set()
 
     # Hashing

@@ -236,9 +236,11 @@ def restore(file: Path) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 written = _listing(archive)
-                missing = _check_media(archive, written)
+                missing, media = _check_media(archive, written), Media(settings.media_url)
+                for key in sorted(key for key in missing if not media.exists(key)):
+                    click.echo(f"missing   {key}", err=True)
                 # Nothing is written before all of it has been looked at.
-                states = [_take_back(archive, Media(settings.media_url), library, one, missing) for one in written]
+                states = [_take_back(archive, media, library, one, missing) for one in written]
         except BROKEN as error:
             raise click.ClickException(plain(f"{file} is no backup of a library: {error}")) from error
     waiting = states.count("waiting")
