@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, exists, select, update
 
 from ops.clock import Clock
 from schemas.library.facts import Claim, merge
@@ -105,11 +105,14 @@ class Recording:
         self._set_missing(ids, None)
 
     def forget_roots(self, kept: Sequence[str]) -> None:
-        """Write down that the files below any other root are out of reach."""
+        """Write down that the files below any other root are out of reach, and that nobody walks there any more."""
         query = select(files.c.id).where(files.c.root.not_in(kept), files.c.missing_since.is_(None))
         with sql_errors(), self._engine.connect() as connection:
             ids = list(connection.execute(query).scalars())
         self.lose(ids)
+        of_a_file = exists().where(files.c.root == problems.c.root, files.c.path == problems.c.path)
+        with writing(self._engine) as connection:
+            connection.execute(delete(problems).where(problems.c.root.not_in(kept), ~of_a_file))
 
     def note_walk(self, root: str, below: bytes, seen: Sequence[Problem]) -> None:
         """Write down what a walk below ``below`` could not go into, in place of what an earlier one could not."""

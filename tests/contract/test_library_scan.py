@@ -600,6 +600,19 @@ def test_the_report_tells_of_what_is_there(library: Library) -> None:
     assert (upkeep.problems(10)[0], upkeep.counts()["problems"]) == ([], 0)
 
 
+def test_what_a_walk_met_is_forgotten_with_its_root(library: Library, tmp_path: Path) -> None:
+    """What is wrong with a file that may come back is not."""
+    (library.folder / "broken.safetensors").write_bytes(b"x")
+    (library.folder / "out").symlink_to(tmp_path)
+    library.scan()
+    upkeep, recording = Upkeep(library.engine, library.clock), Recording(library.engine, library.clock)
+    assert {problem.code for problem in upkeep.problems(10)[0]} == {"outside", "too_short"}
+    recording.forget_roots([str(tmp_path / "other")])
+    assert upkeep.problems(10)[0] == []
+    assert library.scan().read == 0
+    assert {problem.code for problem in upkeep.problems(10)[0]} == {"outside", "too_short"}
+
+
 def test_a_copy_does_not_take_away_the_pictures_of_another(library: Library) -> None:
     """Also when both are looked at again."""
     path = safetensors(library.folder / "a.safetensors")
