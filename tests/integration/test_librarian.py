@@ -388,6 +388,15 @@ def test_a_name_that_is_no_text_does_not_end_the_watching(kept: Kept) -> None:
     assert {entry["log_level"] for entry in logs if entry["event"] == "library.not_watched"} == {"warning"}
 
 
+def test_all_is_compared_now_and_then(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the system tells of nothing."""
+    monkeypatch.setattr(Watching, "take", lambda _self: [])
+    with opened(replace(kept.stores.settings, rescan_every_s=1)) as stores, looking_after(stores):
+        eventually(stores.scans.latest)
+        kept.model("a.safetensors")
+        eventually(lambda: kept.names() == ["a"])
+
+
 def test_pictures_that_nobody_knows_are_swept(kept: Kept) -> None:
     """A day after they were put; also where there is no library."""
     media = kept.stores.media

@@ -630,8 +630,6 @@ def test_the_report_is_read_part_by_part(shelf: Shelf) -> None:
         after = part["nextAfter"]
     assert sorted(seen) == [f"half{number}.safetensors" for number in range(5)]
     assert shelf.read("/api/v1/library/report")["problems"][0]["code"] == "too_short"
-    for after in ("99999999999999999999", "-1", "x"):
-        assert shelf.ask("GET", "/api/v1/library/report", query_string={"after": after}).status_code == 400
 
 
 def test_every_route_is_described(front: Front) -> None:
