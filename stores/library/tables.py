@@ -12,7 +12,8 @@ from stores.tables import metadata
 # Sorted by its letters' numbers wherever it is, and not by the language of the database server.
 SORTED_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
-# What lists are filtered and sorted by; ``*_key`` columns are folded for comparing. Narrow, for it is read whole.
+# What lists are filtered and sorted by; ``*_key`` columns are folded for comparing. Narrow, for it is read whole; each
+# index of an order tells also whether the model is here, so that pages far behind cost no look at the rows before.
 models = Table(
     "library_models",
     metadata,
@@ -39,11 +40,12 @@ models = Table(
     Column("files", Integer, nullable=False),
     Column("flags", Integer, nullable=False),
     Column("hero_image", Integer, nullable=True),
-    Index("library_models_newest", "newest_at", "id"),
-    Index("library_models_name", "name_key", "id"),
-    Index("library_models_downloads", "downloads", "id"),
-    Index("library_models_likes", "likes", "id"),
-    Index("library_models_size", "size_bytes", "id"),
+    Index("library_models_newest", "newest_at", "id", "files"),
+    Index("library_models_name", "name_key", "id", "files"),
+    Index("library_models_downloads", "downloads", "id", "files"),
+    Index("library_models_likes", "likes", "id", "files"),
+    Index("library_models_size", "size_bytes", "id", "files"),
+    Index("library_models_files", "files"),
     Index("library_models_civitai", "civitai_id"),
     Index("library_models_group", "group_key"),
     sqlite_autoincrement=True,

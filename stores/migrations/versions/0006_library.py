@@ -61,11 +61,12 @@ def upgrade() -> None:
         sa.Column("hero_image", sa.Integer, nullable=True),
         sqlite_autoincrement=True,
     )
-    op.create_index("library_models_newest", "library_models", ["newest_at", "id"])
-    op.create_index("library_models_name", "library_models", ["name_key", "id"])
-    op.create_index("library_models_downloads", "library_models", ["downloads", "id"])
-    op.create_index("library_models_likes", "library_models", ["likes", "id"])
-    op.create_index("library_models_size", "library_models", ["size_bytes", "id"])
+    op.create_index("library_models_newest", "library_models", ["newest_at", "id", "files"])
+    op.create_index("library_models_name", "library_models", ["name_key", "id", "files"])
+    op.create_index("library_models_downloads", "library_models", ["downloads", "id", "files"])
+    op.create_index("library_models_likes", "library_models", ["likes", "id", "files"])
+    op.create_index("library_models_size", "library_models", ["size_bytes", "id", "files"])
+    op.create_index("library_models_files", "library_models", ["files"])
     op.create_index("library_models_civitai", "library_models", ["civitai_id"])
     op.create_index("library_models_group", "library_models", ["group_key"])
     op.create_table(
