@@ -45,7 +45,7 @@ models = Table(
     Index("library_models_downloads", "downloads", "id", "files"),
     Index("library_models_likes", "likes", "id", "files"),
     Index("library_models_size", "size_bytes", "id", "files"),
-    Index("library_models_files", "files"),
+    Index("library_models_files", "files", "base_model_key", "dim"),
     Index("library_models_civitai", "civitai_id"),
     Index("library_models_group", "group_key"),
     sqlite_autoincrement=True,

@@ -66,7 +66,7 @@ def upgrade() -> None:
     op.create_index("library_models_downloads", "library_models", ["downloads", "id", "files"])
     op.create_index("library_models_likes", "library_models", ["likes", "id", "files"])
     op.create_index("library_models_size", "library_models", ["size_bytes", "id", "files"])
-    op.create_index("library_models_files", "library_models", ["files"])
+    op.create_index("library_models_files", "library_models", ["files", "base_model_key", "dim"])
     op.create_index("library_models_civitai", "library_models", ["civitai_id"])
     op.create_index("library_models_group", "library_models", ["group_key"])
     op.create_table(
