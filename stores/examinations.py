@@ -45,7 +45,11 @@ class Examinations:
         name = _name(key)
         deadline = time.monotonic() + patience_s
         if self._answer(name) is None and self._is_first(name, patience_s):
-            self._queue.send(EXAMINE, key)
+            if self._answer(name) is None:
+                self._queue.send(EXAMINE, key)
+            else:
+                # It was answered between our look and our turn to ask: others may still wait for the mark we wiped.
+                self._wake(name)
         while (answer := self._answer(name)) is None:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -63,8 +67,13 @@ class Examinations:
         name = _name(key)
         kept = {"examined": found.to_json()} if isinstance(found, Examined) else _closed(found)
         kept_s = FAILED_KEPT_S if isinstance(found, Unavailable) else KEPT_S
+        with redis_errors():
+            self._redis.set(name, json.dumps(kept), ex=kept_s)
+        self._wake(name)
+
+    def _wake(self, name: str) -> None:
+        """Nobody asks any more, for there is an answer."""
         with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.set(name, json.dumps(kept), ex=kept_s)
             pipe.delete(f"{name}:asked")
             _mark_ready(pipe, name)
             pipe.execute()

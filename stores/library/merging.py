@@ -127,7 +127,7 @@ def _columns(model_id: int, about: Parts, said: Merged) -> dict[str, Any]:
         "subcategory": place.subcategory,
         "subcategory_key": _folded(place.subcategory),
         "base_model": facts.base_model or None,
-        "base_model_key": _folded(facts.base_model),
+        "base_model_key": sort_key(facts.base_model) if facts.base_model else None,
         "creator_key": _folded(facts.creator),
         "nsfw_level": _nsfw_level(facts, about),
         "downloads": _count(facts.stats, "downloadCount"),
