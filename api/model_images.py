@@ -4,7 +4,6 @@ The same views stand below ``/api/v1`` for keys and below ``/api`` for who is si
 """
 
 import re
-import secrets
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -23,12 +22,11 @@ from schemas.errors import Conflict, Gone, Invalid, NotFound
 from schemas.jobs import Job
 from schemas.keys import Scope
 from schemas.library.params import changed, harmless, read_json, read_loras
-from schemas.library.pictures import UPLOADS, Examined
+from schemas.library.pictures import Examined
 from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load, read_level
 from schemas.library.shown import ShownImage
 
 MOST_RECENT = 100
-PATIENCE_S = 40.0
 BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
 FORM_PARAMS = {
     "negative_prompt": "negativePrompt",
@@ -166,9 +164,7 @@ def _from_job(model_id: int) -> ShownImage:
     if data is None:
         raise Gone("The job has no picture of that number (any more).")
     version_id, level = _version(model_id, body.get("versionId")), read_level(body.get("nsfwLevel"))
-    key = f"{UPLOADS}/{secrets.token_hex(16)}"
-    stores().media.put(key, data)
-    found = stores().examinations.ask(key, PATIENCE_S)
+    found = uploads.examine_bytes(data)
     values = {"prompt": job.submission.prompt, "params": _params_of(job, found), "nsfw_level": level, "job_id": job.id}
     return _keep(model_id, version_id, found, values)
 

@@ -4,13 +4,14 @@ Used by ``api.models`` and ``api.model_images``.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
 
 from api.context import stores
+from schemas.fields import camel
 from schemas.library.generation import Generation, Resource
 from schemas.library.hashes import auto_v2
 from schemas.library.html import clean_html
@@ -63,16 +64,11 @@ def whole(model: ShownModel) -> dict[str, Any]:
         "preferredWeight": facts.preferred_weight,
         "licensingInfo": dict(facts.licensing),
         "notes": facts.notes,
-        "sources": {_wire(name): source for name, source in model.sources.items()},
+        "sources": {camel(name): source for name, source in model.sources.items()},
         "editedAt": {name: _time(at) for name, at in model.edited.items()},
         "versions": [_version(one) for one in model.versions],
         "modelLevelImages": [image_view(one) for one in model.images],
     }
-
-
-def _wire(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(word.capitalize() for word in tail)
 
 
 def _hero(image: ShownImage) -> dict[str, Any]:
@@ -187,11 +183,6 @@ def params_view(image: ShownImage) -> dict[str, Any]:
     shown = Generation(tool="", resources=resources, **said).to_json()
     shown.pop("prompt", None)
     return shown
-
-
-def model_of_resource(found: Sequence[ShownModel]) -> dict[str, Any] | None:
-    """The model behind a name or a hash, in few words."""
-    return {"id": found[0].id, "name": found[0].name} if found else None
 
 
 def _time(at_ms: int) -> str:

@@ -17,13 +17,12 @@ from api.model_views import card, whole
 from schemas.errors import Invalid, NotFound
 from schemas.keys import Scope
 from schemas.library.query import Order, Sort, read_order, read_query
-from schemas.library.requests import DEEPEST_OFFSET, LARGEST_PAGE, ListQuery, ModelChange
+from schemas.library.requests import DEEPEST_OFFSET, LARGEST_ID, LARGEST_PAGE, ListQuery, ModelChange
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
 from schemas.paging import Mark
 from stores.library.listing import EQUAL, Wanted
 from stores.library.opening import OpenFile, open_within
 
-LARGEST_ID = 2**31 - 1
 LONGEST_ID = 16
 VERSION_PARAMETER = {
     "in": "query",

@@ -5,7 +5,7 @@ Called by the views that take pictures, which bear ``api.bodies.reads_own_body``
 
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
@@ -65,8 +65,17 @@ def examine(upload: Upload) -> Examined:
         Invalid: it is no picture that is taken; ``details["reason"]`` says why in a word.
         Unavailable: no courier answers in time, or the media store does not serve.
     """
+    return _examined(lambda key: stores().media.put_file(key, upload.file))
+
+
+def examine_bytes(picture: bytes) -> Examined:
+    """The same of a picture that is here already; raises as ``examine``."""
+    return _examined(lambda key: stores().media.put(key, picture))
+
+
+def _examined(put: Callable[[str], None]) -> Examined:
     key = f"{UPLOADS}/{secrets.token_hex(16)}"
-    stores().media.put_file(key, upload.file)
+    put(key)
     return stores().examinations.ask(key, PATIENCE_S)
 
 

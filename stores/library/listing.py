@@ -13,9 +13,9 @@ from schemas.errors import Invalid
 from schemas.library.folding import fold
 from schemas.library.nsfw import highest
 from schemas.library.query import Order, Query, Sort, Term, Words
+from schemas.library.requests import LARGEST_ID
 from schemas.paging import MOST_DIGITS, NO_CURSOR, Mark
 from stores.library.merging import Flag
-from stores.library.rows import LARGEST_ID
 from stores.library.tables import models, tags
 from stores.sql import sql_errors
 

@@ -15,8 +15,6 @@ from stores.sql import sql_errors
 
 # How many ids one question names: SQLite and PostgreSQL both take more.
 AT_ONCE = 500
-# The largest id that a column takes.
-LARGEST_ID = 2**31 - 1
 # Any number that nobody else locks.
 LOCK = 7_118_105
 T = TypeVar("T")

@@ -16,11 +16,11 @@ from schemas.errors import NotFound
 from schemas.library.facts import Facts, SaidVersion, Source
 from schemas.library.folding import fold, sort_key
 from schemas.library.html import without_controls
+from schemas.library.requests import LARGEST_ID
 from schemas.library.seen import KINDS
 from schemas.library.shown import ShownFile, ShownModel, ShownVersion
 from stores.library.merging import LARGEST_COUNT
 from stores.library.pictures import read_image
-from stores.library.rows import LARGEST_ID
 from stores.library.tables import details, edits, files, images, models, versions
 from stores.sql import sql_errors
 
