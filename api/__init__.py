@@ -1,7 +1,4 @@
-"""The front: validates requests, enqueues jobs, reads states. A view is ten lines or fewer.
-
-Built by ``api.wsgi`` for gunicorn and by the tests.
-"""
+"""The front: validates requests, enqueues jobs, reads states. A view is ten lines or fewer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,35 +7,23 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import (
-    clients,
-    deliveries,
-    docs,
-    errors,
-    generaitiv,
-    home,
-    jobs,
-    keys,
-    library,
-    login,
-    metrics,
-    model_images,
-    models,
-    pictures,
-    quota,
-    sites,
-    sockets,
-    streams,
-    studio,
-    webhooks,
-    weights,
-)
-from api.bodies import read_bodies_carefully
-from api.cookies import renew_cookies
-from api.requests import watch_requests
-from api.routing import JobIdConverter
-from api.surface import Surface
-from ops.version import VERSION
+from api.accounts import keys, quota, sessions
+from api.compat import generaitiv, weights
+from api.http import error_responses, metrics
+from api.http.request_bodies import read_bodies_carefully
+from api.http.request_log import watch_requests
+from api.http.session_cookie import renew_cookies
+from api.http.url_converters import JobIdConverter
+from api.jobs import event_streams, images, websockets
+from api.jobs import views as jobs
+from api.library import images as model_images
+from api.library import models, scans_and_report
+from api.openapi import Surface
+from api.pages import client_js, docs, home, studio
+from api.sites import views as sites
+from api.webhooks import deliveries
+from api.webhooks import views as webhooks
+from ops.infra.version import VERSION
 from stores import Stores
 
 LARGEST_BODY_BYTES = 1024 * 1024
@@ -67,7 +52,7 @@ class Front(Flask):
 
 def _open_to_pages(response: Response) -> Response:
     """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
-    if f"{request.path}/".startswith(errors.GENERAITIV):
+    if f"{request.path}/".startswith(error_responses.GENERAITIV):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = ", ".join(TOLD_HEADERS)
         if request.method == "OPTIONS":
@@ -99,19 +84,19 @@ def create_app(stores: Stores) -> Flask:
     if stores.settings.cors_origins:
         origins = list(stores.settings.cors_origins)
         CORS(app, origins=origins, allow_headers=CORS_HEADERS, expose_headers=TOLD_HEADERS)
-    errors.register(app)
+    error_responses.register(app)
     watch_requests(app)
     read_bodies_carefully(app)
     renew_cookies(app)
     surface = app.extensions["openapi"] = Surface(app)
-    for part in (weights, pictures, jobs, streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
+    for part in (weights, images, jobs, event_streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
-    for part in (keys, login, library):
+    for part in (keys, sessions, scans_and_report):
         surface.register_blueprint(part.blueprint)
     for part in (models, model_images):
         for blueprint in part.blueprints:
             surface.register_blueprint(blueprint)
     surface.register_blueprint(webhooks.public)
-    for page in (home, docs, studio, sockets, clients):
+    for page in (home, docs, studio, websockets, client_js):
         app.register_blueprint(page.blueprint)
     return app

@@ -1,12 +1,12 @@
-"""Owns the application object that gunicorn loads in each of its workers."""
+"""The application object that gunicorn loads in each of its workers."""
 
 import gc
 
 import structlog
 
 from api import create_app
-from ops.logging import configure_logging
-from ops.settings import load_settings
+from ops.infra.logging import configure_logging
+from ops.infra.settings import load_settings
 from stores import open_stores
 
 settings = load_settings()

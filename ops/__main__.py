@@ -1,5 +1,5 @@
-"""Owns ``python -m ops``; the script ``darkroom`` calls it."""
+"""``python -m ops``; the script ``darkroom`` calls it."""
 
-from ops.cli import main
+from ops.cli.main import main
 
 main(prog_name="darkroom")

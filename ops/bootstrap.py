@@ -1,7 +1,4 @@
-"""Owns the making of ``.venv`` from a lock file. Standard library only: it runs before anything is installed.
-
-Called by the script ``darkroom`` with the name of the lock file.
-"""
+"""The making of ``.venv`` from a lock file. Standard library only: it runs before anything is installed."""
 
 import fcntl
 import os

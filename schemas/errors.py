@@ -1,6 +1,7 @@
-"""Owns the one tree of errors, with the stable codes that clients and logs see.
+"""The one tree of errors, with the stable codes that clients and logs see.
 
-Raised by stores, workers and api; turned into HTTP in ``api.errors`` and into a job's end in ``workers.runner``.
+Raised by stores, workers and api; turned into HTTP in ``api.http.error_responses`` and into a job's end in
+``workers.jobs.runner``.
 """
 
 from typing import Any, ClassVar

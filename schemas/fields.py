@@ -1,7 +1,4 @@
-"""Owns the field types and checks that more than one schema uses, and how their errors are told.
-
-Used by ``schemas.jobs`` and ``schemas.sites``, and by ``api.errors`` to turn a failed validation into sentences.
-"""
+"""The field types and checks that more than one schema uses, and how their errors are told."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,6 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+LONGEST_URL = 2048
 LONGEST_PROMPT = 4000
 LONGEST_LORA_NAME = 200
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -1,7 +1,4 @@
-"""Owns the names of queues and actors, the only thing that the API and the workers share about messages.
-
-Used by ``stores.queue`` to build messages and by ``workers.actors`` to declare actors; a test compares the two.
-"""
+"""The names of queues and actors, the only thing that the API and the workers share about messages."""
 
 GENERATE_QUEUE = "generate"
 BROWSE_QUEUE = "browse"

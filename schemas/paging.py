@@ -1,7 +1,4 @@
-"""Owns cursors: opaque words that say where the next page of a list begins.
-
-Used by every route that lists things, and by the stores that read one page.
-"""
+"""Cursors: opaque words that say where the next page of a list begins."""
 
 import base64
 import binascii

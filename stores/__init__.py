@@ -1,53 +1,50 @@
-"""The state: the only code that talks to Redis, to SQL or to the media store. Wired here, and nowhere else.
-
-Opened once by every process; used by ``api`` and ``workers``.
-"""
+"""The state: the only code that talks to Redis, to SQL or to the media store. Wired here, and nowhere else."""
 
 from dataclasses import dataclass
 
 from redis import Redis
 from sqlalchemy import Engine
 
-from ops.broker import DoorbellBroker
-from ops.clock import Clock, SystemClock
-from ops.database import open_database
-from ops.redis import connect, disconnect
-from ops.resolving import own_addresses
-from ops.settings import Settings, SettingsError
-from schemas.egress import Policy
-from stores.addresses import Addresses
-from stores.attempts import Attempts
-from stores.canaries import Canaries
-from stores.circuits import Circuits
-from stores.consents import Consents
-from stores.deliveries import Deliveries
-from stores.drift import Drift
-from stores.events import Changes
-from stores.examinations import Examinations
-from stores.fleet import Fleet
-from stores.glances import Glances
-from stores.jobs import Jobs
-from stores.keys import Keys
+from ops.infra.broker import DoorbellBroker
+from ops.infra.clock import Clock, SystemClock
+from ops.infra.database import open_database
+from ops.infra.dns import own_addresses
+from ops.infra.redis import connect, disconnect
+from ops.infra.settings import Settings, SettingsError
+from schemas.http.address_policy import Policy
+from stores.accounts.api_keys import Keys
+from stores.accounts.key_revocation import Vigil
+from stores.accounts.owner_key import OwnerKey
+from stores.accounts.quotas import Quotas
+from stores.accounts.rate_limits import Rates, usual_rates
+from stores.accounts.sessions import Logins
+from stores.accounts.wallet_addresses import Addresses
+from stores.jobs.attempts import Attempts
+from stores.jobs.event_log import Logs
+from stores.jobs.jobs import Jobs
+from stores.jobs.maintenance import Upkeep
+from stores.jobs.results import Results
+from stores.jobs.shared_reads import Glances
+from stores.jobs.wakeups import Tickets
+from stores.jobs.watch_tokens import Passes
 from stores.library import Library
-from stores.logins import Logins
-from stores.logs import Logs
-from stores.lookups import Lookups
+from stores.library.image_inspections import Examinations
+from stores.library.scan_requests import Scans
 from stores.media import Media
-from stores.outbox import Outbox
-from stores.owner_key import OwnerKey
-from stores.passes import Passes
-from stores.queue import Queue
-from stores.quotas import Quotas
-from stores.rates import Rates, usual_rates
-from stores.recipes import Recipes
-from stores.results import Results
-from stores.scans import Scans
-from stores.scripts import Scripts
-from stores.sessions import Sessions, session_key
-from stores.tickets import Tickets
-from stores.upkeep import Upkeep
-from stores.vigil import Vigil
-from stores.webhooks import Webhooks
+from stores.queue.messages import Queue
+from stores.queue.worker_heartbeats import Fleet
+from stores.redis.pubsub import Changes
+from stores.redis.scripts import Scripts
+from stores.sites.accepted_terms import Consents
+from stores.sites.canaries import Canaries
+from stores.sites.circuit_breakers import Circuits
+from stores.sites.credentials import Sessions, session_key
+from stores.sites.recipes import Recipes
+from stores.sites.selector_drift import Drift
+from stores.sites.site_queries import Lookups
+from stores.webhooks.deliveries import Deliveries
+from stores.webhooks.outbox import Outbox
+from stores.webhooks.subscriptions import Webhooks
 
 SENDING_RETRIES = 3
 # How often a job may be tried, for how long its passes last.

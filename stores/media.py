@@ -1,6 +1,6 @@
-"""Owns permanent objects: bytes under a key, on disk or in a cloud's store.
+"""Permanent objects: bytes under a key, on disk or in a cloud's store.
 
-Called by ``api.uploads`` and by ``workers.library``. Keys are words that Darkroom itself has made: nothing that a
+Keys are words that Darkroom itself has made: nothing that a
 client says becomes part of one.
 """
 
@@ -18,8 +18,8 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
-from ops.settings import SettingsError
-from ops.threads import beside_the_loop
+from ops.infra.blocking import beside_the_loop
+from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 
 KEY = re.compile(r"[a-z]{1,20}(/[a-z0-9][a-z0-9_-]{0,99}){1,3}(\.[a-z0-9]{1,8})?", re.ASCII)

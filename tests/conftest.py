@@ -1,4 +1,4 @@
-"""Owns the fixtures that every kind of test shares: settings, a clock to be turned by hand, a real Redis server."""
+"""The fixtures that every kind of test shares: settings, a clock to be turned by hand, a real Redis server."""
 
 import hashlib
 import io
@@ -19,11 +19,11 @@ import pytest
 from PIL import Image, ImageStat
 from redis import Redis, RedisError
 
-from ops.database import migrate
-from ops.embedded import SOCKET_NAME, server_command
-from ops.redis import connect
-from ops.settings import Settings, load_settings, second_database
-from schemas.jobs import Picture, Submission
+from ops.infra.database import migrate
+from ops.infra.redis import connect
+from ops.infra.settings import Settings, load_settings, second_database
+from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from schemas.jobs.job import Picture, Submission
 
 DEADLINE_S = 30.0
 KEY = "0123456789abcdef" * 4

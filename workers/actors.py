@@ -1,16 +1,13 @@
-"""Owns the receivers of messages, one a name of ``schemas.messages``, without any logic of their own.
-
-Declared by ``workers.boot`` on the broker of the process.
-"""
+"""The receivers of messages, one a name of ``schemas.messages``, without any logic of their own."""
 
 from dramatiq import Broker, actor
 
 from schemas.messages import CONVERT, EXAMINE, GENERATE, QUEUE_OF_ACTOR, READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from stores import Stores
-from workers import media
-from workers.library import examining
-from workers.lookups import Lookups
-from workers.runner import Runner
+from workers.images import uploads
+from workers.jobs import conversions
+from workers.jobs.runner import Runner
+from workers.jobs.site_queries import Lookups
 
 
 def declare_worker_actors(broker: Broker, runner: Runner, lookups: Lookups) -> None:
@@ -38,8 +35,8 @@ def declare_courier_actors(broker: Broker, stores: Stores) -> None:
 
     @actor(broker=broker, actor_name=CONVERT, queue_name=QUEUE_OF_ACTOR[CONVERT])
     def convert(job_id: str, form: str) -> None:
-        media.convert(stores, job_id, form)
+        conversions.convert_result(stores, job_id, form)
 
     @actor(broker=broker, actor_name=EXAMINE, queue_name=QUEUE_OF_ACTOR[EXAMINE])
     def examine(key: str) -> None:
-        examining.examine(stores, key)
+        uploads.examine(stores, key)

@@ -1,9 +1,9 @@
-"""Owns what a bench tells: rows with figures, a target for some of them, a table for people and JSON for programs."""
+"""What a bench tells: rows with figures, a target for some of them, a table for people and JSON for programs."""
 
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import click
@@ -71,9 +71,3 @@ def show(name: str, rows: Iterable[Row]) -> bool:
 
 def _figure(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.4g} {unit}"
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which ``percent`` of the values lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(percent / 100 * (len(ordered) - 1)))]

@@ -1,7 +1,4 @@
-"""Owns the command ``chaos``: a Darkroom under fire for some minutes, then quiet, then the verdict.
-
-Called through ``ops.cli``.
-"""
+"""The command ``chaos``: a Darkroom under fire for some minutes, then quiet, then the verdict."""
 
 import contextlib
 import os
@@ -16,12 +13,12 @@ from pathlib import Path
 
 import click
 
-from ops.chaos import site
-from ops.chaos.callers import Caller, Wish
+from ops.chaos.clients import Caller, Wish
 from ops.chaos.faults import Faults
 from ops.chaos.recoveries import Recoveries
 from ops.chaos.verdict import MARK, Verdict, processes_of, show
-from ops.stack import Stack, stack
+from ops.testbed import hostile_site
+from ops.testbed.stack import Stack, stack
 from schemas.errors import Unavailable
 
 WORKERS = ["worker.1", "worker.2"]
@@ -30,7 +27,7 @@ TICK_S = 0.1
 QUIET_WITHIN_S = 180.0
 GONE_WITHIN_S = 15.0
 SITE = "hostile"
-MANNERS = site.Manners(shortest_s=0.3, longest_s=2.5, down=0.02, refuses=0.03)
+MANNERS = hostile_site.Manners(shortest_s=0.3, longest_s=2.5, down=0.02, refuses=0.03)
 
 
 @click.command()
@@ -60,8 +57,8 @@ def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
 
 @contextmanager
 def _darkroom(token: str) -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="dr-chaos-") as name, site.serving(MANNERS) as address:
-        (Path(name) / f"{SITE}.toml").write_text(site.recipe(address))
+    with tempfile.TemporaryDirectory(prefix="dr-chaos-") as name, hostile_site.serving(MANNERS) as address:
+        (Path(name) / f"{SITE}.toml").write_text(hostile_site.recipe(address))
         environment = {
             MARK: token,
             "SITE": SITE,

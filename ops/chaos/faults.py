@@ -1,7 +1,4 @@
-"""Owns what goes wrong in the chaos: which faults there are, on whom they fall, and the end of those that last.
-
-Called by ``ops.chaos.command`` from its main thread.
-"""
+"""What goes wrong in the chaos: which faults there are, on whom they fall, and the end of those that last."""
 
 import contextlib
 import random
@@ -13,7 +10,7 @@ from collections.abc import Callable
 import psutil
 from redis import RedisError
 
-from ops.stack import Stack
+from ops.testbed.stack import Stack
 
 PAUSES_S = (2.0, 25.0)
 REDIS_PAUSES_S = (0.5, 4.0)

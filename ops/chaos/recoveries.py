@@ -1,13 +1,13 @@
-"""Owns the measuring of recoveries: from a fault that takes a running job's worker away to the job's running again."""
+"""The measuring of recoveries: from a fault that takes a running job's worker away to the job's running again."""
 
 import time
 from dataclasses import dataclass
 
 from redis import RedisError
 
-from ops.stack import Stack
+from ops.testbed.stack import Stack
 from schemas.errors import Gone, NotFound, Unavailable
-from schemas.jobs import Job
+from schemas.jobs.job import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,4 @@
-"""Owns the judgement of the chaos: what became of every wish, what was left behind, how fast it recovered.
-
-Called by ``ops.chaos.command`` once everything is quiet.
-"""
+"""The judgement of the chaos: what became of every wish, what was left behind, how fast it recovered."""
 
 import json
 import os
@@ -14,13 +11,13 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from ops.bench.report import percentile
-from ops.chaos import pictures
-from ops.chaos.callers import Wish
-from ops.stack import Stack
+from ops.chaos.clients import Wish
+from ops.testbed import marked_images
+from ops.testbed.stack import Stack
+from ops.testbed.statistics import percentile
 from schemas.errors import Gone, NotFound
-from schemas.jobs import Job
-from schemas.lifecycle import JobState
+from schemas.jobs.job import Job
+from schemas.jobs.lifecycle import JobState
 
 MARK = "DARKROOM_CHAOS"
 TERMINAL = (b"completed", b"failed")
@@ -98,7 +95,9 @@ class Verdict:
 
     def _judge_pictures(self, stack: Stack, job_id: str, nonce: int) -> None:
         results = stack.stores.results
-        carried = [pictures.read(data or b"") for data in (results.original(job_id), results.converted(job_id, "jpg"))]
+        carried = [
+            marked_images.read(data or b"") for data in (results.original(job_id), results.converted(job_id, "jpg"))
+        ]
         if [one and one[0] for one in carried] != [nonce, nonce]:
             self.wrong_picture += 1
             self.notes.append(f"{job_id} should carry {nonce}, and carries {carried}")

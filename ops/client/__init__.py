@@ -7,9 +7,9 @@
 ...     picture = darkroom.generate("a lighthouse at dusk")
 """
 
-from .answers import DarkroomError, Event, Job, JobFailedError, Picture
-from .asynchronous import AsyncDarkroom
-from .synchronous import Darkroom
+from .aio import AsyncDarkroom
+from .models import DarkroomError, Event, Job, JobFailedError, Picture
+from .sync import Darkroom
 from .webhooks import verify_webhook
 
 __all__ = [

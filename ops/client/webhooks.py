@@ -1,4 +1,4 @@
-"""Owns the checking of what webhooks bring."""
+"""The checking of what webhooks bring."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from .answers import DarkroomError
+from .models import DarkroomError
 
 
 def verify_webhook(secret: str, headers: Mapping[str, str], body: bytes | str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Owns what model files and the files beside them say: formats, read without opening anything that could run. Pure."""
+"""What model files and the files beside them say: formats, read without opening anything that could run. Pure."""

@@ -1,7 +1,4 @@
-"""Owns what clients of the library may ask for and write, as it is on the wire.
-
-Used by ``api.models`` and ``api.model_images``.
-"""
+"""What clients of the library may ask for and write, as it is on the wire."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +7,9 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_loa
 
 from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, sentences
-from schemas.library import nsfw
-from schemas.library.html import without_controls
-from schemas.library.query import LONGEST_QUERY
+from schemas.library import content_rating
+from schemas.library.sanitize import without_controls
+from schemas.library.search_query import LONGEST_QUERY
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 40
@@ -66,7 +63,7 @@ class ListQuery(Schema):
     search = fields.String(load_default="", validate=validate.Length(max=LONGEST_QUERY))
     tags = Labels(load_default=())
     tags_mode = fields.String(data_key="tagsMode", load_default="any", validate=validate.OneOf(["any", "all", "none"]))
-    most_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=validate.Range(0, nsfw.EVERY))
+    most_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=validate.Range(0, content_rating.EVERY))
     has_metadata = fields.Boolean(data_key="hasMetadata")
     sort = fields.String(validate=validate.Length(max=20))
     page = Page(load_default=1)
@@ -95,7 +92,7 @@ class ModelChange(Schema):
     description = Prose(allow_none=True, validate=validate.Length(max=200_000))
     tags = Labels(allow_none=True)
     trainedWords = fields.List(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
-    nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, nsfw.EVERY))
+    nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, content_rating.EVERY))
 
 
 class ImageChange(Schema):
@@ -138,7 +135,7 @@ class ImageForm(Schema):
 
 
 class ImageUpload(ImageForm):
-    """The same with the picture, as it is described; ``api.uploads`` reads it."""
+    """The same with the picture, as it is described; ``api.http.multipart`` reads it."""
 
     file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
 
@@ -165,7 +162,7 @@ def load(schema: Schema, given: Any) -> dict[str, Any]:
 
 def read_level(said: int | None) -> int:
     """The level that an upload means; raises Invalid."""
-    level = nsfw.from_upload(said or 0)
+    level = content_rating.from_upload(said or 0)
     if level is None:
         raise Invalid(problems=[f"nsfwLevel: {said} is none; take 0 to 3, or one of 1, 2, 4, 8, 16, 32."])
     return level

@@ -1,19 +1,19 @@
-"""Owns the model library's state: what lies on disk, what is said of it, what people have written. SQL only."""
+"""The model library's state: what lies on disk, what is said of it, what people have written. SQL only."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import Engine
 
-from ops.clock import Clock
-from stores.library.backups import Backups
-from stores.library.edits import Edits
-from stores.library.hashing import Hashing
-from stores.library.listing import Listing
-from stores.library.pictures import Pictures
-from stores.library.recording import Recording
-from stores.library.shelf import Shelf
-from stores.library.upkeep import Upkeep
+from ops.infra.clock import Clock
+from stores.library.backup import Backups
+from stores.library.images import Pictures
+from stores.library.index.file_hashes import Hashing
+from stores.library.index.scan_writer import Recording
+from stores.library.maintenance import Upkeep
+from stores.library.models import Shelf
+from stores.library.search import Listing
+from stores.library.user_edits import Edits
 
 
 @dataclass(frozen=True, slots=True)

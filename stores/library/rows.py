@@ -1,7 +1,4 @@
-"""Owns what the stores of the library share about rows: JSON in columns, inserts that tell the id, and taking apart.
-
-Used by the other modules of this package, always inside a transaction of theirs.
-"""
+"""What the stores of the library share about rows: JSON in columns, inserts that tell the id, and taking apart."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,8 +7,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, insert
 
-from schemas.library.facts import Claim, Facts, Rank, Source
-from stores.sql import sql_errors
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from stores.sql.errors import sql_errors
 
 # How many ids one question names: SQLite and PostgreSQL both take more.
 AT_ONCE = 500

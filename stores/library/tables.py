@@ -1,13 +1,13 @@
-"""Owns the SQL tables of the model library; ``migrations`` brings a database up to them.
+"""The SQL tables of the model library; ``migrations`` brings a database up to them.
 
-Used by the stores of this package. A model has versions, a version has files. Files that have gone leave their row
+A model has versions, a version has files. Files that have gone leave their row
 behind, without a path if another took it: it is what their content is known by, should it come back. Ids are never
 given twice (``sqlite_autoincrement``).
 """
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
-from stores.tables import metadata
+from stores.sql.tables import metadata
 
 # Sorted by its letters' numbers wherever it is, and not by the language of the database server.
 SORTED_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -51,7 +51,7 @@ models = Table(
     sqlite_autoincrement=True,
 )
 
-# What is shown of a model; ``facts`` and ``sources`` are JSON, of ``schemas.library.facts``.
+# What is shown of a model; ``facts`` and ``sources`` are JSON, of ``schemas.library.metadata``.
 details = Table(
     "library_details",
     metadata,

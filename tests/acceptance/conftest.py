@@ -1,4 +1,4 @@
-"""Owns a Darkroom that is started as its user starts it, in a folder of its own."""
+"""A Darkroom that is started as its user starts it, in a folder of its own."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ import httpx
 import psutil
 import pytest
 
-from ops.settings import ROOT
-from stores.owner_key import OwnerKey
+from ops.infra.settings import ROOT
+from stores.accounts.owner_key import OwnerKey
 from tests.conftest import eventually, free_port
-from workers.processes import words_of
+from workers.browsers.os_processes import words_of
 
 SCRIPT = ROOT / "darkroom"
 START_TIMEOUT_S = 60
@@ -60,7 +60,7 @@ class Up:
     def of_role(self, role: str) -> psutil.Process:
         """The process of a role, such as ``worker``."""
         found = [
-            one for one in self.descendants() if words_of(one)[-2:] == ["workers.boot", role] and "python" in one.name()
+            one for one in self.descendants() if words_of(one)[-2:] == ["workers.main", role] and "python" in one.name()
         ]
         assert found, f"no process is a {role}"
         return found[0]

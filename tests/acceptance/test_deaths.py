@@ -12,13 +12,13 @@ import psutil
 import pytest
 from redis import Redis
 
-from ops.chaos import pictures, site
-from ops.embedded import SOCKET_NAME
-from ops.redis import connect
-from ops.stack import Stack
-from schemas.lifecycle import JobState
-from tests.acceptance.dying import Trap, assert_whole, darkroom, ended, kinds, mended, script, submit
+from ops.infra.redis import connect
+from ops.processes.embedded_redis import SOCKET_NAME
+from ops.testbed import hostile_site, marked_images
+from ops.testbed.stack import Stack
+from schemas.jobs.lifecycle import JobState
 from tests.conftest import eventually
+from tests.support.killing import Trap, assert_whole, darkroom, ended, kinds, mended, script, submit
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_paused_worker_writes_nothing_after_it_lost_its_lease(two_workers: Sta
 
     eventually(idle_again)
     assert (two_workers.redis.hgetall(f"dr:{{{job_id}}}:job"), kinds(two_workers, job_id)) == before
-    assert pictures.read(two_workers.stores.results.original(job_id) or b"") is not None
+    assert marked_images.read(two_workers.stores.results.original(job_id) or b"") is not None
 
 
 def running_state(running: Stack, job_id: str) -> JobState:
@@ -184,7 +184,7 @@ def restart(running: Stack, name: str) -> None:
 @pytest.mark.timeout(180)
 def test_a_worker_out_of_grace_gives_its_job_back_uncounted() -> None:
     """The job waits again at the head of the line, as if it had never been delivered, and is done by the next."""
-    with darkroom("worker", manners=site.Manners(6.0, 6.0), DRAIN_GRACE_S="1") as running:
+    with darkroom("worker", manners=hostile_site.Manners(6.0, 6.0), DRAIN_GRACE_S="1") as running:
         first, nonce = submit(running)
         second, _ = submit(running, priority=10)
         eventually(lambda: running_state(running, first) is JobState.PENDING)
@@ -202,7 +202,7 @@ def test_a_worker_out_of_grace_gives_its_job_back_uncounted() -> None:
 @pytest.mark.timeout(180)
 def test_a_sites_limits_hold_over_all_workers() -> None:
     """Two workers with four slots: never two jobs at once, never two starts within the pause."""
-    with darkroom("worker.1", "worker.2", manners=site.Manners(0.3, 0.6), at_once=1, pause_s=1.0) as running:
+    with darkroom("worker.1", "worker.2", manners=hostile_site.Manners(0.3, 0.6), at_once=1, pause_s=1.0) as running:
         wishes = [submit(running) for _ in range(6)]
         jobs = sorted((assert_whole(running, *wish) for wish in wishes), key=lambda job: job.started_at or 0)
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from ops.stack import Stack, kill_tree
-from schemas.keys import OWNER
-from schemas.webhooks import DeliveryState
-from stores.outbox import OUTBOX
-from tests.acceptance.dying import Trap, darkroom, ended, mended, submit
+from ops.testbed.stack import Stack, kill_tree
+from schemas.accounts.caller import OWNER
+from schemas.webhooks.subscriptions import DeliveryState
+from stores.webhooks.outbox import OUTBOX
 from tests.conftest import eventually
-from tests.integration.receiver import Answer, Received, Receiver, receiving
+from tests.support.killing import Trap, darkroom, ended, mended, submit
+from tests.support.webhook_receiver import Answer, Received, Receiver, receiving
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stores.owner_key import OwnerKey
+from stores.accounts.owner_key import OwnerKey
 from tests.acceptance.conftest import SCRIPT, environment, going_up
 
 QUICK = ("--input", "width=256", "--input", "height=256", "--input", "steps=4")

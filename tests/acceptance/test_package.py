@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from ops.settings import ROOT
+from ops.infra.settings import ROOT
 
 SCRIPT = "import darkroom_client, sys; print(darkroom_client.Darkroom.__name__, [m for m in sys.modules if m == 'ops'])"
 

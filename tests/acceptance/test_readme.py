@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from ops.settings import ROOT
+from ops.infra.settings import ROOT
 from tests.acceptance.conftest import SCRIPT, environment, free_port
 from tests.conftest import eventually
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, ended, environment, free_port, going_up, submit
 from tests.conftest import eventually
-from workers.processes import words_of
+from workers.browsers.os_processes import words_of
 
 QUICK = {"width": 256, "height": 256, "steps": 4}
 SLOW = {"width": 768, "height": 768, "steps": 40}

@@ -1,4 +1,4 @@
-"""Owns the stores under test, on a real server and on fakeredis: both must behave alike."""
+"""The stores under test, on a real server and on fakeredis: both must behave alike."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from ops.broker import DoorbellBroker
-from ops.clock import Clock
-from ops.database import open_database
-from ops.redis import connect
-from ops.settings import Settings
-from schemas.jobs import Job, Picture, Submission
-from schemas.sites import Recipe
-from stores import tables
-from stores.attempts import Attempts
-from stores.circuits import Circuits
-from stores.fleet import Fleet
-from stores.jobs import Jobs
-from stores.queue import Queue
-from stores.quotas import Quotas
-from stores.recipes import Recipes
-from stores.results import Results
-from stores.scripts import Scripts
-from stores.tickets import Tickets
-from stores.upkeep import Upkeep
+from ops.infra.broker import DoorbellBroker
+from ops.infra.clock import Clock
+from ops.infra.database import open_database
+from ops.infra.redis import connect
+from ops.infra.settings import Settings
+from schemas.jobs.job import Job, Picture, Submission
+from schemas.sites.recipe import Recipe
+from stores.accounts.quotas import Quotas
+from stores.jobs.attempts import Attempts
+from stores.jobs.jobs import Jobs
+from stores.jobs.maintenance import Upkeep
+from stores.jobs.results import Results
+from stores.jobs.wakeups import Tickets
+from stores.queue.messages import Queue
+from stores.queue.worker_heartbeats import Fleet
+from stores.redis.scripts import Scripts
+from stores.sites.circuit_breakers import Circuits
+from stores.sites.recipes import Recipes
+from stores.sql import tables
 from tests.conftest import migrate_twice
 
 ID, OTHER = "a" * 32, "b" * 32

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.settings import SettingsError
+from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 from stores.media import CHUNK_BYTES, Media
 

@@ -1,4 +1,4 @@
-"""Owns the front of one test, and a whole Darkroom (worker, courier, clock, Redis) for those that need pictures."""
+"""The front of one test, and a whole Darkroom (worker, courier, clock, Redis) for those that need pictures."""
 
 import os
 import subprocess
@@ -18,12 +18,12 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from api import create_app
-from ops.database import migrate
-from ops.embedded import SOCKET_NAME, server_command
-from ops.redis import connect
-from ops.settings import ROOT, Settings, second_database
+from ops.infra.database import migrate
+from ops.infra.redis import connect
+from ops.infra.settings import ROOT, Settings, second_database
+from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.errors import SiteRefused
-from schemas.jobs import Job, Picture, Progress
+from schemas.jobs.job import Job, Picture, Progress
 from stores import Stores, open_stores
 from tests.conftest import DEADLINE_S, KEY, _answers, answers_http, eventually, free_port
 
@@ -162,7 +162,7 @@ class Studio:
 
     def start(self, role: str) -> None:
         """Start a process behind the queue."""
-        command = [sys.executable, "-m", "workers.boot", role]
+        command = [sys.executable, "-m", "workers.main", role]
         log = Path(self.environment["DATA_DIR"]) / f"{role}.log"
         with log.open("ab") as out:
             self.processes[role] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=out, stderr=out)

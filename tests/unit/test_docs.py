@@ -6,13 +6,13 @@ from dataclasses import fields
 
 import pytest
 
-from ops.cli import COMMANDS, LazyGroup, main
-from ops.settings import ROOT, SHIPPED_RECIPES, Settings
+from ops.cli.main import COMMANDS, LazyGroup, main
+from ops.infra.settings import ROOT, SHIPPED_RECIPES, Settings
 from schemas.errors import every_error
-from schemas.lifecycle import TRANSITIONS, JobState
-from schemas.recipe_reference import reference
-from schemas.recipes import load_recipe
-from stores.recipes import Recipes
+from schemas.jobs.lifecycle import TRANSITIONS, JobState
+from schemas.sites.recipe_schema import load_recipe
+from schemas.sites.reference import reference
+from stores.sites.recipes import Recipes
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()

@@ -1,6 +1,6 @@
-"""Owns the files that other programs put beside model files: which they are, what they say, how to write them. Pure.
+"""The files that other programs put beside model files: which they are, what they say, how to write them. Pure.
 
-Used by ``workers.library`` to index and to export. One module a format: ``read(raw, time_ms, local)`` gives claims,
+One module a format: ``read(raw, time_ms, local)`` gives claims,
 ``write(facts, local)`` the bytes, ``FIELDS`` names the fields of ``Facts`` that survive being written and read.
 
 All readers raise ``SidecarError`` for what cannot be read at all; a bad field never costs another one.
@@ -8,11 +8,11 @@ All readers raise ``SidecarError`` for what cannot be read at all; a bad field n
 
 from collections.abc import Callable, Iterable, Mapping
 
-from schemas.library.facts import Claim, Facts, Source
+from schemas.library.metadata import Claim, Facts, Source
 from schemas.library.sidecars import a1111, api_info, civitai_info, civitdl, lora_manager, stability_matrix
 from schemas.library.sidecars.civitdl import civitdl_ids
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.reading import SidecarError
+from schemas.library.sidecars.json_values import SidecarError
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 __all__ = [
     "ENDINGS",

@@ -1,6 +1,6 @@
-"""Owns ``<stem>.json`` of AUTOMATIC1111 and Forge: what a person wrote about a model there. Pure.
+"""``<stem>.json`` of AUTOMATIC1111 and Forge: what a person wrote about a model there. Pure.
 
-Used by ``schemas.library.sidecars``. Its "sd version" is one of three families, coarser than what catalogues say, so
+Its "sd version" is one of three families, coarser than what catalogues say, so
 that it counts no more than a header. Other programs add ids to the file, or keep the catalogue's answer under its name.
 """
 
@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.library.facts import Claim, Facts, Rank, Source
-from schemas.library.hashes import SHA256, clean
-from schemas.library.sidecars.catalogue import facts_of
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.publishing import dump, hashes_of
-from schemas.library.sidecars.reading import MOST_WORDS, identity, line, load, number, said, text
+from schemas.library.formats.hashes import SHA256, clean
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from schemas.library.sidecars.civitai_reader import facts_of
+from schemas.library.sidecars.civitai_writer import dump, hashes_of
+from schemas.library.sidecars.json_values import MOST_WORDS, identity, line, load, number, said, text
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 # A base model as its family; trained words without commas outside of brackets; of the hashes the SHA-256.
 FIELDS = frozenset(

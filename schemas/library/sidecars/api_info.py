@@ -1,13 +1,13 @@
-"""Owns ``<stem>.api_info.json``: the catalogue's whole answer about a model, as a browser for A1111 keeps it. Pure.
+"""``<stem>.api_info.json``: the catalogue's whole answer about a model, as a browser for A1111 keeps it. Pure.
 
-Used by ``schemas.library.sidecars``. It has the model with all its versions.
+It has the model with all its versions.
 """
 
-from schemas.library.facts import Claim, Facts, Rank, Source
-from schemas.library.sidecars.catalogue import MODEL_FIELDS, VERSION_FIELDS, facts_of
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.publishing import dump, model_answer
-from schemas.library.sidecars.reading import load
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, facts_of
+from schemas.library.sidecars.civitai_writer import dump, model_answer
+from schemas.library.sidecars.json_values import load
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS
 

@@ -1,15 +1,15 @@
-"""Owns ``<stem>.civitai.info``: the catalogue's answer to a hash, as the helper for A1111 keeps it. Pure.
+"""``<stem>.civitai.info``: the catalogue's answer to a hash, as the helper for A1111 keeps it. Pure.
 
-Used by ``schemas.library.sidecars``. It has a version and its model, but not the model's stats and other versions.
+It has a version and its model, but not the model's stats and other versions.
 """
 
 from typing import Any
 
-from schemas.library.facts import Claim, Facts, Rank, Source
-from schemas.library.sidecars.catalogue import MODEL_FIELDS, VERSION_FIELDS, facts_of
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.publishing import dump, version_answer
-from schemas.library.sidecars.reading import load, part
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, facts_of
+from schemas.library.sidecars.civitai_writer import dump, version_answer
+from schemas.library.sidecars.json_values import load, part
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS - {"stats", "versions"}
 

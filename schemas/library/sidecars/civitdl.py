@@ -1,18 +1,18 @@
-"""Owns the layout of the downloader civitdl: its names, its folder beside the model, and the files in it. Pure.
+"""The layout of the downloader civitdl: its names, its folder beside the model, and the files in it. Pure.
 
-Used by ``schemas.library.sidecars`` and ``workers.library``. Beside ``<name>-mid_<model>-vid_<version>.safetensors``
+Beside ``<name>-mid_<model>-vid_<version>.safetensors``
 lies the folder ``extra_data-vid_<version>`` with ``model_dict-mid_<model>-vid_<version>.json``, the catalogue's
 whole answer about the model, and pictures, each with a JSON file of its own.
 """
 
 from collections.abc import Iterable
 
-from schemas.library.facts import Claim, Facts, Rank, SaidImage, Source
-from schemas.library.sidecars.catalogue import MODEL_FIELDS, VERSION_FIELDS, facts_of
-from schemas.library.sidecars.local import CIVITDL_STEM, UNKNOWN, LocalFile
-from schemas.library.sidecars.pictures import image_of
-from schemas.library.sidecars.publishing import dump, model_answer
-from schemas.library.sidecars.reading import load
+from schemas.library.metadata import Claim, Facts, Rank, SaidImage, Source
+from schemas.library.sidecars.civitai_images import image_of
+from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, facts_of
+from schemas.library.sidecars.civitai_writer import dump, model_answer
+from schemas.library.sidecars.json_values import load
+from schemas.library.sidecars.local_file import CIVITDL_STEM, UNKNOWN, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS
 FOLDER_PREFIX = "extra_data-"

@@ -1,6 +1,6 @@
-"""Owns ``<stem>.metadata.json`` of ComfyUI's LoRA Manager: what the catalogue said and what a person wrote. Pure.
+"""``<stem>.metadata.json`` of ComfyUI's LoRA Manager: what the catalogue said and what a person wrote. Pure.
 
-Used by ``schemas.library.sidecars``. Its document: the program's ``docs/metadata-json-schema.md``. A name, tags and
+Its document: the program's ``docs/metadata-json-schema.md``. A name, tags and
 trained words are taken as a person's where they are not the catalogue's or the file name.
 """
 
@@ -8,12 +8,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.library.facts import Claim, Facts, Rank, Source
-from schemas.library.hashes import AUTOV3, SHA256, clean
-from schemas.library.sidecars.catalogue import MODEL_FIELDS, VERSION_FIELDS, facts_of
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.publishing import dump, hashes_of, version_answer
-from schemas.library.sidecars.reading import SidecarError, identity, line, load, number, parse, part, said, text, words
+from schemas.library.formats.hashes import AUTOV3, SHA256, clean
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, facts_of
+from schemas.library.sidecars.civitai_writer import dump, hashes_of, version_answer
+from schemas.library.sidecars.json_values import (
+    SidecarError,
+    identity,
+    line,
+    load,
+    number,
+    parse,
+    part,
+    said,
+    text,
+    words,
+)
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS - {"stats", "versions"} | {"notes", "preferred_weight"}
 UNKNOWN_BASE = "unknown"

@@ -1,17 +1,17 @@
-"""Owns ``<stem>.cm-info.json`` of Stability Matrix: a version of a model, in words of its own. Pure.
+"""``<stem>.cm-info.json`` of Stability Matrix: a version of a model, in words of its own. Pure.
 
-Used by ``schemas.library.sidecars``. It knows one bit of what is not for everybody, and no pictures but one address.
+It knows one bit of what is not for everybody, and no pictures but one address.
 """
 
 from typing import Any
 
-from schemas.library import nsfw
-from schemas.library.facts import Claim, Facts, Rank, Source
-from schemas.library.hashes import BLAKE3, CRC32, SHA256, cleaned
-from schemas.library.sidecars.catalogue import stats_of
-from schemas.library.sidecars.local import UNKNOWN, LocalFile
-from schemas.library.sidecars.publishing import dump, hashes_of
-from schemas.library.sidecars.reading import identity, line, load, part, said, text, words
+from schemas.library import content_rating
+from schemas.library.formats.hashes import BLAKE3, CRC32, SHA256, cleaned
+from schemas.library.metadata import Claim, Facts, Rank, Source
+from schemas.library.sidecars.civitai_reader import stats_of
+from schemas.library.sidecars.civitai_writer import dump, hashes_of
+from schemas.library.sidecars.json_values import identity, line, load, part, said, text, words
+from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
 
 FIELDS = frozenset(
     {
@@ -50,7 +50,7 @@ def read(raw: bytes, time_ms: int, _local: LocalFile = UNKNOWN) -> list[Claim]:
 def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
     """A file that ``read`` and Stability Matrix read."""
     hashes = hashes_of(facts, local)
-    adult = facts.nsfw_level is not None and nsfw.highest(facts.nsfw_level) >= nsfw.Level.R
+    adult = facts.nsfw_level is not None and content_rating.highest(facts.nsfw_level) >= content_rating.Level.R
     document = {
         "ModelName": facts.name or "",
         "ModelDescription": facts.description or "",
@@ -82,7 +82,7 @@ def _catalogue(document: dict[str, Any]) -> Facts:
         description=text(document.get("modeldescription")),
         tags=words(document.get("tags")),
         creator=line(document.get("authorusername")),
-        nsfw_level=int(nsfw.Level.X) if document.get("nsfw") is True else None,
+        nsfw_level=int(content_rating.Level.X) if document.get("nsfw") is True else None,
         stats=stats_of(stats),
         civitai_id=identity(document.get("modelid")),
         version_name=line(document.get("versionname")),

@@ -1,0 +1,1 @@
+"""Views for API keys, sessions and quota."""

@@ -1,0 +1,156 @@
+"""The generation part of the generaitiv API, for its existing clients: what they call under ``/v1``.
+
+None of them looks at the status of an answer: an error has a ``message``, and nothing else has one.
+"""
+
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, g, jsonify, request
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+
+from api.http.auth import require_key, submits
+from api.http.context import caller, own_job, stores
+from api.http.rate_limits import count_stranger
+from api.jobs.submission import Wanted, rehearse, submit, tell_replay
+from api.library import loras
+from schemas.accounts.caller import ANONYMOUS, Caller
+from schemas.errors import Forbidden, Invalid
+from schemas.fields import sentences
+from schemas.jobs.event_payloads import picture_link, progress_message
+from schemas.jobs.generaitiv_requests import (
+    PROMPT_TYPE,
+    GenerationRequest,
+    Understood,
+    job_id_of,
+    site_of,
+    understand,
+    workload_id,
+)
+from schemas.jobs.job import Job
+
+TRUE = ("1", "true", "yes")
+
+blueprint = Blueprint("generaitiv", __name__, url_prefix="/v1", description="The generaitiv API: generations.")
+
+
+@blueprint.before_request
+def check_key() -> None:
+    """All of these need a key, except the one that its page calls without."""
+    if request.endpoint != "generaitiv.new_workload":
+        require_key()
+
+
+@blueprint.route("/consumer/gen", methods=["POST"])
+@blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
+@submits
+def generate() -> Response:
+    """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
+    return _generate(caller())
+
+
+@blueprint.route("/workload/ai/new", methods=["POST"])
+@blueprint.doc(security=[{}])
+@blueprint.response(200, description="`id` and `jwt`.")
+def new_workload() -> Response:
+    """Submit a generation without a key; off unless ALLOW_ANONYMOUS_WORKLOADS is set."""
+    if not stores().settings.allow_anonymous_workloads:
+        raise Forbidden("Generations without a key are off here. Set ALLOW_ANONYMOUS_WORKLOADS=1 to allow them.")
+    kind = request.args.get("type", "")
+    if kind != PROMPT_TYPE:
+        raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {kind[:60]!r})."])
+    count_stranger()
+    g.caller = Caller(ANONYMOUS, ANONYMOUS, plan=None)
+    return _generate(g.caller)
+
+
+def _generate(owner: Caller) -> Response:
+    body = _body()
+    if body.get("webhook") and owner.id == ANONYMOUS:
+        raise Invalid(problems=["webhook: only for callers with a key; watch 'ws_url' instead."])
+    wanted, understood = _wanted(body)
+    if request.args.get("dry_run", "").lower() in TRUE:
+        return jsonify({"dry_run": True, **rehearse(stores(), owner, wanted), "warnings": understood.warnings})
+    accepted = submit(stores(), owner, wanted)
+    ident = workload_id(accepted.job.id)
+    answer: dict[str, Any] = {"id": ident, "workload_id": ident}
+    if not wanted.webhook:
+        answer |= _watching(accepted.job.id)
+    if understood.warnings:
+        answer["warnings"] = understood.warnings
+    return tell_replay(jsonify(answer), accepted)
+
+
+def _body() -> dict[str, Any]:
+    raw = request.get_json(force=True, silent=True)
+    if not isinstance(raw, dict):
+        raise Invalid(problems=["The body must be a JSON object with 'input'."])
+    try:
+        checked: dict[str, Any] = GenerationRequest().load(raw)
+    except ValidationError as error:
+        raise Invalid(problems=list(sentences(error.normalized_messages(), raw))) from error
+    return checked | {"given": raw["input"]}
+
+
+def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
+    recipes = stores().recipes
+    slug = body.get("model")
+    site, model = site_of(slug, [recipe.name for recipe in recipes.all()])
+    recipe = recipes.get(site)
+    understood = understand(recipe, body["given"], model)
+    trained = loras.name_of_training(stores(), slug) if slug and site is None else None
+    if slug and site is None and trained is None:
+        understood.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
+    prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained
+    if lora and recipe.loras is None:
+        understood.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
+        lora = None
+    return Wanted(prompt, recipe.name, lora, understood.inputs, webhook=body.get("webhook")), understood
+
+
+def _watching(job_id: str) -> dict[str, str]:
+    token = stores().passes.issue(job_id)
+    base = "ws" + stores().settings.public_url.removeprefix("http")
+    return {"jwt": token, "ws_url": f"{base}/v1/ws?{urlencode({'id': workload_id(job_id), 'jwt': token})}"}
+
+
+@blueprint.route("/workload/<ident>")
+@blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
+def read_workload(ident: str) -> Response:
+    """A generation of yours."""
+    return jsonify(_workload(own_job(job_id_of(ident))))
+
+
+def _workload(job: Job) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": workload_id(job.id),
+        "status": job.state,
+        "seq": job.seq,
+        "prompt": job.submission.prompt,
+        "model": job.submission.site,
+    }
+    if job.results:
+        return shown | {"link": picture_link(stores().settings.public_url, job.id, job.results[0].type)}
+    if job.error:
+        # Not "message", for that would say that this request failed.
+        return shown | {"error": job.error.message, "error_code": job.error.code}
+    if job.progress:
+        shown["progress"] = progress_message(asdict(job.progress))
+    return shown | _watching(job.id)
+
+
+@blueprint.route("/training/owned-by/me")
+@blueprint.route("/training/owned-by-me")
+@blueprint.response(200, description="A list of `id`, `name`, `description`, `status`, `owner`, `source_model_slug`.")
+def trainings() -> Response:
+    """Your trained models: the LoRAs of the model library. An `id` is also a `model` of a generation."""
+    return jsonify(loras.trainings(stores(), stores().addresses.of(caller().id)))
+
+
+@blueprint.route("/consumer/user-info")
+@blueprint.response(200, description="`address` of the key.")
+def user_info() -> Response:
+    """Whose key this is."""
+    return jsonify({"address": stores().addresses.of(caller().id)})

@@ -1,0 +1,190 @@
+"""The surface of the Weights API: the routes at the root that its existing clients call."""
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flask import Response, jsonify, request
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+from werkzeug.exceptions import MethodNotAllowed
+
+from api.http.auth import require_key, submits
+from api.http.context import caller, stores
+from api.jobs.long_poll import WAIT_PARAMETERS, read_job
+from api.jobs.serializers import weights_status, with_etag
+from api.jobs.submission import Wanted, submit, tell_replay
+from api.pages import health
+from api.sites.site_queries import search_loras, site_quota
+from schemas.errors import Invalid
+from schemas.fields import CONTROL_CHARACTERS, LONGEST_LORA_NAME, LONGEST_PROMPT, is_unicode, sentences
+from schemas.jobs.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, PRIORITY, SHORTEST_WEIGHTS_PROMPT
+
+OWN_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
+
+blueprint = Blueprint("weights", __name__, description="The Weights API, for its existing clients.")
+
+
+@blueprint.before_request
+def check_key() -> None:
+    """All of these need a key, except the short form of health."""
+    if request.endpoint != "weights.read_health":
+        require_key()
+
+
+@blueprint.route("/health")
+@blueprint.doc(security=[{}, {"key": []}])
+@blueprint.response(200, description="All parts work: `status` is OK. With a key: every part's own state.")
+@blueprint.alt_response(503, description="`status` is DEGRADED, and `failing` names the parts.")
+def read_health() -> Response:
+    """Whether Darkroom works."""
+    return health.answer()
+
+
+@blueprint.route("/generateImage", methods=["GET", "POST"])
+@blueprint.doc(
+    parameters=[
+        {
+            "in": "query",
+            "name": "prompt",
+            "required": True,
+            "schema": {"type": "string", "minLength": SHORTEST_WEIGHTS_PROMPT},
+        },
+        {"in": "query", "name": "loraName", "schema": {"type": "string"}},
+        {"in": "query", "name": "site", "schema": {"type": "string"}},
+        {
+            "in": "query",
+            "name": "priority",
+            "schema": {"type": "integer", "minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY},
+        },
+    ]
+)
+@blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
+@submits
+def generate_image() -> Response:
+    """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
+    fields = _fields()
+    prompt, lora = _prompt(fields), _lora(fields)
+    inputs = {name: value for name, value in fields.items() if name not in OWN_FIELDS}
+    wanted = Wanted(prompt, _site(fields), lora, inputs, _priority(fields))
+    accepted = submit(stores(), caller(), wanted)
+    job, url = accepted.job, stores().settings.public_url
+    answer = {
+        "success": True,
+        "imageId": job.id,
+        "imageUrl": f"{url}/{job.id}.jpg",
+        "statusUrl": f"{url}/status/{job.id}",
+    }
+    return tell_replay(jsonify(answer | {"position": accepted.outlook.position}), accepted)
+
+
+@blueprint.route("/status/<image_id>")
+@blueprint.doc(parameters=WAIT_PARAMETERS)
+@blueprint.response(200, description="The job's state, prompt, times, error and progress.")
+@blueprint.alt_response(404, description="An id never given out, or another caller's.")
+@blueprint.alt_response(410, description="The picture has expired.")
+def status(image_id: str) -> Response:
+    """How a job is; `wait` and `since` answer as soon as it changes."""
+    job, outlook = read_job(image_id, caller().id)
+    return with_etag(weights_status(stores(), job, outlook), job, outlook)
+
+
+@blueprint.route("/search-loras")
+@blueprint.doc(
+    parameters=[
+        {"in": "query", "name": "query", "required": True, "schema": {"type": "string"}},
+        {"in": "query", "name": "site", "schema": {"type": "string"}},
+    ]
+)
+@blueprint.response(200, description="`name`, `image`, `tags` and `description` of each LoRA found.")
+def search_loras_view() -> Response:
+    """Search the site's LoRAs."""
+    _check_query()
+    words = request.args.get("query", "").strip()
+    if not words:
+        raise Invalid(problems=["Query parameter is required."])
+    if len(words) > LONGEST_LORA_NAME or CONTROL_CHARACTERS.search(words):
+        raise Invalid(
+            problems=[f"Query parameter: at most {LONGEST_LORA_NAME} characters, none of them control characters."]
+        )
+    found, complete = search_loras(stores().recipes.get(request.args.get("site")), words)
+    response = jsonify(found)
+    if not complete:
+        response.headers["X-Darkroom-Partial"] = "site"
+    return response
+
+
+@blueprint.route("/quota")
+@blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
+def quota() -> Response:
+    """How much this key has used and may use; `site` is what the default site says of its own."""
+    answer = stores().quotas.read(caller())
+    shown = site_quota(stores().recipes.default)
+    return jsonify(answer | ({"site": shown} if shown else {}))
+
+
+def _fields() -> dict[str, Any]:
+    """The fields of a submission, from wherever it carries them; a GET's body is never read."""
+    if request.method == "HEAD":
+        # Flask answers HEAD wherever it answers GET; asking about a submission must not make one.
+        raise MethodNotAllowed(["GET", "POST"])
+    _check_query()
+    if request.method == "GET":
+        return request.args.to_dict()
+    if not request.is_json:
+        return request.args.to_dict() | request.form.to_dict()
+    body = request.get_json()
+    if not isinstance(body, dict):
+        raise Invalid(problems=["The body must be a JSON object."])
+    return request.args.to_dict() | body
+
+
+def _check_query() -> None:
+    """Werkzeug replaces what is not UTF-8; a prompt that its client did not write is not painted."""
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(problems=["The query is not valid UTF-8."]) from error
+
+
+def _prompt(fields: dict[str, Any]) -> str:
+    prompt = fields.get("prompt", fields.get("query", ""))
+    if not isinstance(prompt, str):
+        raise Invalid(problems=["Prompt must be a string"])
+    prompt = prompt.strip()
+    if not prompt:
+        raise Invalid(problems=["Prompt is required"])
+    if len(prompt) < SHORTEST_WEIGHTS_PROMPT:
+        raise Invalid(problems=["Prompt is too short"])
+    if len(prompt) > LONGEST_PROMPT:
+        raise Invalid(problems=[f"Prompt is too long: at most {LONGEST_PROMPT} characters"])
+    if CONTROL_CHARACTERS.search(prompt):
+        raise Invalid(problems=["Prompt contains control characters"])
+    if not is_unicode(prompt):
+        raise Invalid(problems=["Prompt is not valid Unicode"])
+    return prompt
+
+
+def _lora(fields: dict[str, Any]) -> str | None:
+    lora = fields.get("loraName") or None
+    if lora is not None and (
+        not isinstance(lora, str)
+        or len(lora) > LONGEST_LORA_NAME
+        or CONTROL_CHARACTERS.search(lora)
+        or not is_unicode(lora)
+    ):
+        raise Invalid(problems=[f"loraName: must be a string of at most {LONGEST_LORA_NAME} characters."])
+    return lora
+
+
+def _site(fields: dict[str, Any]) -> str | None:
+    site = fields.get("site")
+    if site is not None and not (isinstance(site, str) and is_unicode(site)):
+        raise Invalid(problems=["site: must be the name of a site."])
+    return site
+
+
+def _priority(fields: dict[str, Any]) -> int:
+    try:
+        return int(PRIORITY.deserialize(fields.get("priority", 0)))
+    except ValidationError as error:
+        raise Invalid(problems=list(sentences({"priority": error.messages}, fields))) from error

@@ -1,0 +1,1 @@
+"""HTTP plumbing shared by all views: authentication, limits, bodies, errors, logs."""

@@ -1,0 +1,127 @@
+"""The surface for the library as a whole: scans, the report, what pictures say they were made with.
+
+For keys, below ``/api/v1``.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
+
+from api.http.auth import key_given, needs, require_key
+from api.http.context import stores
+from schemas.accounts.caller import Scope
+from schemas.errors import Conflict, Invalid
+from schemas.fields import WholeNumber
+from schemas.library.requests import LARGEST_ID, Page
+from stores import Stores
+from stores.library.maintenance import Reported
+from stores.library.scan_requests import TOPIC
+
+HEARTBEAT_S = 15.0
+LONGEST_STREAM_S = 600.0
+MOST_REPORTED = 500
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+blueprint = Blueprint("library", __name__, url_prefix="/api/v1", description="The model library as a whole.")
+blueprint.before_request(require_key)
+
+
+class ScanRequest(Schema):
+    """How to scan: with ``full`` every file is read again."""
+
+    full = fields.Boolean(load_default=False)
+
+
+class ReportQuery(Schema):
+    """Which part of the report."""
+
+    limit = Page(load_default=100)
+    after = WholeNumber(load_default=0, validate=validate.Range(0, LARGEST_ID))
+
+
+@blueprint.route("/library/scan", methods=["POST"])
+@blueprint.route("/scan", methods=["POST"])
+@blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequest}}})
+@blueprint.response(202, description="`id` of the scan, and where its events are.")
+@needs(Scope.LIBRARY)
+def scan() -> Response:
+    """Compare the library with the disk now; `{"full": true}` reads every file again."""
+    if not stores().settings.models_dir:
+        raise Conflict("There is no library: MODELS_DIR names no folder.")
+    ident = stores().scans.want(full=_is_full())
+    url = f"{stores().settings.public_url}/api/v1/library/scan/events"
+    response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
+    response.status_code = 202
+    return response
+
+
+@blueprint.route("/library/scan", methods=["GET"])
+@blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null where there was none.")
+def latest() -> Response:
+    """How the last scan is going, or went."""
+    return jsonify(stores().scans.latest())
+
+
+@blueprint.route("/library/scan/events", methods=["GET"])
+@blueprint.response(200, description="What scans tell as they go on.", content_type="text/event-stream")
+def events() -> Response:
+    """The news of scans from now on, or from `Last-Event-ID` on."""
+    seen = request.headers.get("Last-Event-ID", "")
+    if seen and not _is_place(seen):
+        raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
+    return Response(_events(stores(), key_given(), seen), mimetype="text/event-stream", headers=HEADERS)
+
+
+@blueprint.route("/library/report", methods=["GET"])
+@blueprint.arguments(ReportQuery, location="query")
+@blueprint.response(200, description="`counts`, `problems`, and `nextAfter` where there are more.")
+def report(query: dict[str, Any]) -> Response:
+    """What the library has, and what is wrong in it."""
+    upkeep = stores().library.upkeep
+    found, following = upkeep.problems(min(query["limit"], MOST_REPORTED), query["after"])
+    waiting, waiting_bytes = stores().library.hashing.left()
+    hashing = {"files": waiting, "sizeBytes": waiting_bytes}
+    shown = [_problem(one) for one in found]
+    return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
+
+
+def _is_full() -> bool:
+    body = request.get_json() if request.get_data() else {}
+    full = body.get("full", False) if isinstance(body, dict) and not body.keys() - {"full"} else None
+    if not isinstance(full, bool):
+        raise Invalid(problems=["full: must be true or false; nothing else is to be said of a scan."])
+    return full
+
+
+def _problem(one: Reported) -> dict[str, Any]:
+    return {
+        "path": one.path.decode(errors="replace"),
+        "subject": one.subject.decode(errors="replace"),
+        "code": one.code,
+        "message": one.message,
+        "foundAt": one.found_at,
+    }
+
+
+def _events(kept: Stores, key: str, seen: str) -> Iterator[str]:
+    after = seen or kept.scans.newest_place()
+    yield f"retry: 1000\nid: {after}\n\n"
+    ends_at = time.monotonic() + LONGEST_STREAM_S
+    with kept.changes.watch(TOPIC) as watch, kept.vigil.keep(key, watch):
+        while not watch.revoked and not watch.closing and time.monotonic() < ends_at:
+            found = kept.scans.events(after)
+            for place, news in found:
+                after = place
+                yield f"id: {place}\nevent: scan\ndata: {json.dumps({'type': 'scan', **news})}\n\n"
+            if not found and not watch.wait(HEARTBEAT_S):
+                yield ": still here\n\n"
+
+
+def _is_place(text: str) -> bool:
+    head, _, tail = text.partition("-")
+    return all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (head, tail))

@@ -1,0 +1,14 @@
+"""How flask-smorest is used here: it documents routes and parses bodies; errors go our way."""
+
+import flask_smorest
+from werkzeug.exceptions import HTTPException
+
+from api.http.error_responses import Answer, answer_http_error
+
+
+class Surface(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
+    """The OpenAPI description of all registered blueprints."""
+
+    def handle_http_exception(self, error: HTTPException) -> Answer:
+        """Errors have one shape a surface, whoever raises them."""
+        return answer_http_error(error)

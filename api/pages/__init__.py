@@ -1,0 +1,1 @@
+"""Pages for people: home, docs, studio, health, the JavaScript client."""

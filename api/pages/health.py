@@ -1,0 +1,121 @@
+"""The answer to whether Darkroom works: a list of pings, asked at most once a second."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flask import Response, current_app, jsonify
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.http.auth import identify
+from api.http.context import stores
+from api.http.rate_limits import count_caller, count_stranger
+from api.sites.views import show_canary, show_circuit
+from ops.infra.version import VERSION
+from schemas.errors import ServiceError, Unavailable
+from stores import Stores
+from stores.jobs.metrics import read_measures
+from stores.redis.scripts import redis_errors
+
+BELIEVED_S = 1.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What the pings said, and until when that is believed."""
+
+    parts: dict[str, dict[str, Any]]
+    until: float
+
+
+_asking = threading.Lock()
+
+
+def answer() -> Response:
+    """200 and OK, or 503, DEGRADED and what fails; with a key the details of every part."""
+    knows_key = _has_key()
+    parts = _report(stores()).parts
+    failing = [name for name, part in parts.items() if not part["ok"]]
+    body: dict[str, Any] = {"status": "DEGRADED", "failing": failing} if failing else {"status": "OK"}
+    if knows_key:
+        body |= {"version": VERSION} | parts
+    response = jsonify(body)
+    response.status_code = 503 if failing else 200
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _has_key() -> bool:
+    try:
+        caller = identify()
+        count_caller(caller, submits=False) if caller else count_stranger()
+    except Unavailable:
+        # The database that knows keys is down: that is what the answer is about.
+        return False
+    return caller is not None
+
+
+def _report(stores: Stores) -> Report:
+    kept: Report | None = current_app.extensions.get("health")
+    if kept and kept.until > time.monotonic():
+        return kept
+    with _asking:
+        pings = {"redis": _redis, "database": _database, "queue": _queue, "workers": _workers, "sites": _sites}
+        report = Report({name: _ping(ping, stores) for name, ping in pings.items()}, time.monotonic() + BELIEVED_S)
+        current_app.extensions["health"] = report
+    return report
+
+
+def _ping(ping: Callable[[Stores], dict[str, Any]], stores: Stores) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        details = ping(stores)
+    except ServiceError as error:
+        return {"ok": False, "error": error.message}
+    except SQLAlchemyError as error:
+        return {"ok": False, "error": type(error).__name__}
+    return {"ok": True, "latencyMs": round((time.perf_counter() - began) * 1000, 2)} | details
+
+
+def _redis(stores: Stores) -> dict[str, Any]:
+    with redis_errors():
+        stores.redis.ping()
+    return {}
+
+
+def _database(stores: Stores) -> dict[str, Any]:
+    with stores.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return {}
+
+
+def _queue(stores: Stores) -> dict[str, Any]:
+    measures = read_measures(stores.redis, stores.clock)
+    return {
+        "messages": stores.queue.depth(),
+        "waiting": measures.waiting,
+        "running": measures.running,
+        "oldestSeconds": round(measures.oldest_s, 1),
+        "maximum": stores.settings.max_queue_size,
+    }
+
+
+def _workers(stores: Stores) -> dict[str, Any]:
+    alive = stores.fleet.alive()
+    ready = [worker for worker in alive if worker.ready]
+    details = [asdict(worker) for worker in alive]
+    return {"ok": bool(ready), "alive": len(alive), "ready": len(ready), "workers": details}
+
+
+def _sites(stores: Stores) -> dict[str, Any]:
+    names = [recipe.name for recipe in stores.recipes.all()]
+    circuits = stores.circuits.read(names)
+    canaries = stores.canaries.read(names)
+    shown = {
+        name: {"circuit": show_circuit(circuit), "canary": show_canary(canaries[name])}
+        for name, circuit in circuits.items()
+    }
+    return {"default": stores.recipes.default.name, "sites": shown}

@@ -1,0 +1,18 @@
+"""The answer at the root: what this is and where to go from here."""
+
+from flask import Blueprint, Response, jsonify
+
+from api.http.context import stores
+from api.http.rate_limits import count_stranger
+from ops.infra.version import VERSION
+
+blueprint = Blueprint("home", __name__)
+blueprint.before_request(count_stranger)
+
+
+@blueprint.route("/")
+def home() -> Response:
+    """The way in."""
+    url = stores().settings.public_url
+    links = {name: f"{url}/{name}" for name in ("docs", "openapi.json", "studio", "health")}
+    return jsonify({"name": "Darkroom", "version": VERSION, "links": links})

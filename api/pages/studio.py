@@ -1,0 +1,35 @@
+"""The serving of bundled pages to people, under the same policy as to the worker's browser."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, redirect, send_file
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.http.rate_limits import count_stranger
+from ops.infra.settings import SHIPPED_RECIPES
+from schemas.http.content_security_policy import CONTENT_SECURITY_POLICY
+from stores.sites.static_sites import content_type, file_of
+
+STUDIO: Path = SHIPPED_RECIPES / "studio"
+
+blueprint = Blueprint("studio", __name__)
+blueprint.before_request(count_stranger)
+
+
+@blueprint.route("/studio", strict_slashes=True)
+def studio() -> AnyResponse:
+    """The page's own addresses are relative to its folder."""
+    return redirect("/studio/")
+
+
+@blueprint.route("/studio/", defaults={"name": ""}, strict_slashes=True)
+@blueprint.route("/studio/<path:name>")
+def file(name: str) -> Response:
+    """A file of the page."""
+    path = file_of(STUDIO, name)
+    if path is None:
+        raise NotFound
+    response = send_file(path, mimetype=content_type(path), max_age=60)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response

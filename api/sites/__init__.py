@@ -1,0 +1,1 @@
+"""Views for sites and live site queries."""

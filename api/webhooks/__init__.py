@@ -1,0 +1,1 @@
+"""Views for webhooks and their deliveries."""

@@ -1,0 +1,134 @@
+"""The webhooks of callers: which events are sent where, and the key that checks what was sent."""
+
+import json
+import secrets
+from typing import Any
+
+from flask import Response, jsonify
+from flask_smorest import Blueprint
+
+from api.http.auth import require_key
+from api.http.context import caller, stores
+from api.http.rate_limits import count_stranger
+from api.webhooks.target_check import require_callable
+from schemas.jobs.event_payloads import notice
+from schemas.webhooks.subscriptions import (
+    TEST_TYPE,
+    DeliveryView,
+    Outgoing,
+    WebhookChange,
+    WebhookRequest,
+    WebhookView,
+    delivery_view,
+    webhook_view,
+)
+
+NO_MORE = "The webhook was {}."
+
+blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1/webhooks", description="Events, sent to you.")
+blueprint.before_request(require_key)
+public = Blueprint("webhook_keys", __name__, description="What checks webhooks.")
+public.before_request(count_stranger)
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.arguments(WebhookRequest())
+@blueprint.response(201, WebhookView, description="The webhook with its `secret`, which is not shown again.")
+@blueprint.alt_response(409, description="You have as many as one may have.")
+def create(body: dict[str, Any]) -> Response:
+    """Have events sent to an address."""
+    require_callable(body["url"], stores().egress)
+    response = jsonify(webhook_view(stores().webhooks.create(caller().id, body["url"], body), secret=True))
+    response.status_code = 201
+    return response
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.response(200, description="`webhooks`: all of them, the oldest first.")
+def listing() -> Response:
+    """Your webhooks."""
+    return jsonify({"webhooks": [webhook_view(one) for one in stores().webhooks.listing(caller().id)]})
+
+
+@blueprint.route("/secret")
+@blueprint.response(200, description="`secret`.")
+def own_secret() -> Response:
+    """What signs deliveries to addresses that your jobs name themselves (`webhook`)."""
+    return jsonify({"secret": stores().webhooks.own_secret(caller().id)})
+
+
+@blueprint.route("/<webhook_id>")
+@blueprint.response(200, WebhookView)
+def read(webhook_id: str) -> Response:
+    """A webhook of yours."""
+    return jsonify(webhook_view(stores().webhooks.get(caller().id, webhook_id)))
+
+
+@blueprint.route("/<webhook_id>", methods=["PATCH"])
+@blueprint.arguments(WebhookChange())
+@blueprint.response(200, WebhookView)
+def change(body: dict[str, Any], webhook_id: str) -> Response:
+    """Change a webhook; what is on its way goes to the new address."""
+    owner = caller().id
+    if "url" in body:
+        require_callable(body["url"], stores().egress)
+    changed = stores().webhooks.change(owner, webhook_id, body)
+    stores().deliveries.redirect(webhook_id, owner, changed.url)
+    return jsonify(webhook_view(changed))
+
+
+@blueprint.route("/<webhook_id>", methods=["DELETE"])
+@blueprint.response(204)
+def remove(webhook_id: str) -> Response:
+    """Remove a webhook; what is on its way to it is given up."""
+    stores().webhooks.remove(caller().id, webhook_id)
+    stores().deliveries.give_up(webhook_id, NO_MORE.format("removed"))
+    return Response(status=204)
+
+
+@blueprint.route("/<webhook_id>/rotate", methods=["POST"])
+@blueprint.response(200, WebhookView, description="The webhook with its new `secret`.")
+def rotate(webhook_id: str) -> Response:
+    """Draw a new secret; the old one signs along for a day."""
+    return jsonify(webhook_view(stores().webhooks.rotate(caller().id, webhook_id), secret=True))
+
+
+@blueprint.route("/<webhook_id>/disable", methods=["POST"])
+@blueprint.response(200, WebhookView)
+def disable(webhook_id: str) -> Response:
+    """Send nothing to a webhook from now on; what is on its way is given up."""
+    disabled = stores().webhooks.disable(caller().id, webhook_id, "you")
+    stores().deliveries.give_up(webhook_id, NO_MORE.format("disabled"))
+    return jsonify(webhook_view(disabled))
+
+
+@blueprint.route("/<webhook_id>/enable", methods=["POST"])
+@blueprint.response(200, WebhookView)
+def enable(webhook_id: str) -> Response:
+    """Send to a webhook again what happens from now on."""
+    return jsonify(webhook_view(stores().webhooks.enable(caller().id, webhook_id)))
+
+
+@blueprint.route("/<webhook_id>/test", methods=["POST"])
+@blueprint.response(202, DeliveryView)
+def test(webhook_id: str) -> Response:
+    """Send a `webhook.test` to a webhook."""
+    webhook = stores().webhooks.get(caller().id, webhook_id)
+    body = json.dumps(notice(TEST_TYPE, stores().clock.now_ms(), {"webhookId": webhook.id}))
+    ident = f"msg_{secrets.token_hex(16)}"
+    stores().deliveries.add([Outgoing(ident, webhook.owner, webhook.url, TEST_TYPE, body, webhook.id)])
+    stores().outbox.ring()
+    response = jsonify(delivery_view(stores().deliveries.get(webhook.owner, ident)))
+    response.status_code = 202
+    return response
+
+
+@public.route("/.well-known/webhooks.json")
+@public.doc(security=[{}])
+@public.response(200, description="`keys`: each with its `algorithm` and `publicKey`.")
+def keys() -> Response:
+    """The public key with which anybody can check the signatures `v1a`."""
+    key = {"algorithm": "ed25519", "signature": "v1a", "publicKey": stores().webhooks.signer.public_key}
+    response = jsonify({"keys": [key]})
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return response

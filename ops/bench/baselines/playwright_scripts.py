@@ -1,0 +1,142 @@
+"""The baselines of the benches ``pipeline``, ``density`` and ``sites``: plain Playwright scripts.
+
+Run by ``ops.bench`` as ``python -m ops.bench.baselines.playwright_scripts pipeline|density|sites …``; tells in JSON.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+
+from ops.bench.baselines.site_scripts import fetch_pictures
+from ops.infra.browser_install import find_browser
+from ops.infra.settings import load_settings
+from schemas.sites.recipe import Recipe
+from stores.sites.recipes import Recipes
+from stores.sites.static_sites import bundle_folder
+from workers.sites.driver.static_server import serve_bundle
+
+STUDIO_STEPS = 20
+FETCH = """async (url) => {
+  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(text);
+}"""
+
+
+async def paint(context: BrowserContext, recipe: Recipe, prompt: str, steps: int) -> bytes:
+    """What anybody would write to get one picture out of the page."""
+    folder = bundle_folder(recipe)
+    if folder is None:
+        raise ValueError("the baselines drive a bundled page")
+    await serve_bundle(context, recipe.url, folder)
+    page = await context.new_page()
+    await page.goto(recipe.url)
+    await page.fill("#prompt", prompt)
+    await page.fill("#steps", str(steps))
+    await page.click("#generate")
+    await page.wait_for_selector("#studio[data-state=done]", timeout=300_000)
+    url = await page.get_attribute("#result", "src")
+    return base64.b64decode(await page.evaluate(FETCH, url))
+
+
+async def _launch(playwright: Playwright, path: Path) -> Browser:
+    return await playwright.chromium.launch(executable_path=path)
+
+
+async def _pipeline(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``N STEPS`` on stdin: N pictures at once, each in a context of one browser; prints the seconds."""
+    browser = await _launch(playwright, path)
+
+    async def one(number: int, steps: int) -> None:
+        context = await browser.new_context()
+        await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
+        await context.close()
+
+    _say({"ready": True})
+    async for words in _lines():
+        number, steps = (int(word) for word in words)
+        began = time.perf_counter()
+        await asyncio.gather(*(one(index, steps) for index in range(number)))
+        _say({"seconds": time.perf_counter() - began})
+    await browser.close()
+
+
+async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``N STEPS`` on stdin: N pictures at once, a browser for each; prints when all are done.
+
+    With an address as a further argument that light page is driven and not the studio.
+    """
+    address = sys.argv[2] if len(sys.argv) > 2 else ""
+
+    async def one(number: int, steps: int) -> None:
+        browser = await _launch(playwright, path)
+        context = await browser.new_context()
+        if address:
+            await _watch_clock(context, address)
+        else:
+            await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
+        await browser.close()
+
+    _say({"ready": True})
+    async for words in _lines():
+        number, steps = (int(word) for word in words)
+        await asyncio.gather(*(one(index, steps) for index in range(number)))
+        _say({"done": True})
+
+
+async def _sites(playwright: Playwright, path: Path, recipe: Recipe) -> None:
+    """For each ``SITE`` on stdin: its pictures, in a context of one browser; prints the seconds."""
+    address, session = sys.argv[2:4]
+    browser = await _launch(playwright, path)
+    _say({"ready": True})
+    async for (site,) in _lines():
+        began = time.perf_counter()
+        context = await browser.new_context()
+        await context.add_cookies([{"name": "session", "value": session, "url": address}])
+        if site == recipe.name:
+            await paint(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
+        else:
+            await fetch_pictures(context, site, address, "a lighthouse at dusk")
+        await context.close()
+        _say({"seconds": time.perf_counter() - began})
+    await browser.close()
+
+
+async def _watch_clock(context: BrowserContext, address: str) -> None:
+    page = await context.new_page()
+    await page.goto(address)
+    await page.fill("#prompt", "what time is it")
+    await page.click("#go")
+    await page.wait_for_selector("#result", timeout=300_000)
+
+
+async def _lines() -> Any:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        yield line.split()
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+async def main(name: str) -> None:
+    """Run one of the baselines until stdin ends."""
+    settings = load_settings()
+    browser = find_browser(settings.browser)
+    if browser is None:
+        raise SystemExit("no browser")
+    async with async_playwright() as playwright:
+        work = {"pipeline": _pipeline, "density": _density, "sites": _sites}[name]
+        await work(playwright, browser.path, Recipes("studio").default)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

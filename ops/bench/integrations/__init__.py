@@ -1,0 +1,1 @@
+"""Benches of sites, webhooks and the library."""

@@ -1,0 +1,71 @@
+"""A light page for benches: it paints nothing, and each of its previews shows the time at which it was shown."""
+
+import io
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from PIL import Image
+
+CLOCK = "clock"
+BITS, SIDE, COLUMNS = 48, 40, 8
+RECIPE = """
+title = "Clock"
+description = "Shows the time in its previews."
+url = "{url}"
+consent = {{ownership = "own"}}
+limits = {{concurrency = 0, min_interval_s = 0, daily = 0}}
+steps = [
+  {{type = "navigate", url = "{{{{url}}}}"}},
+  {{type = "change", selectors = ["#prompt"], value = "{{{{prompt}}}}"}},
+  {{type = "click", selectors = ["#go"], submits = true}},
+]
+observe = {{preview = {{selectors = ["#preview"]}}, done = {{selectors = ["#result"]}}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPage:
+    """Where the page is, and the folder with its recipe."""
+
+    url: str
+    recipes: str
+
+
+@contextmanager
+def clock_page() -> Iterator[ClockPage]:
+    """The page, served on loopback, with its recipe in a folder."""
+    handler = partial(_Quiet, directory=str(Path(__file__).parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with tempfile.TemporaryDirectory() as recipes:
+            url = f"http://127.0.0.1:{server.server_port}/clock_page.html"
+            (Path(recipes) / f"{CLOCK}.toml").write_text(RECIPE.format(url=url))
+            yield ClockPage(url, recipes)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def time_shown(jpeg: bytes) -> int:
+    """The time, in Unix milliseconds, that a preview of the page shows."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        grey = image.convert("L")
+        bits = [
+            grey.getpixel((SIDE * (bit % COLUMNS) + SIDE // 2, SIDE * (bit // COLUMNS) + SIDE // 2))
+            for bit in range(BITS)
+        ]
+    return int("".join("1" if isinstance(value, int) and value > 127 else "0" for value in bits), 2)

@@ -1,0 +1,95 @@
+"""The making of a large library for the bench ``library``: headers as trainers write them, holes for bodies."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDERS = ("loras/sdxl/people", "loras/sdxl/styles", "loras/flux", "loras/sd15", "checkpoints/sdxl", "vae")
+BASES = ("sdxl_base_v1-0", "flux1", "sd_v1")
+# As many tensors as a small LoRA has.
+BLOCKS = 88
+RANK = 32
+WORDS = ("ink", "wash", "neon", "portrait", "castle", "winter", "film", "grain", "anime", "retro", "soft", "light")
+WITH_SIDECAR = 3
+
+
+def make(folder: Path, count: int) -> None:
+    """``count`` models below ``folder``; every third has a sidecar of a catalogue, as downloaders leave it."""
+    shape, size_bytes = _tensors()
+    for part in FOLDERS:
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / FOLDERS[number % len(FOLDERS)] / f"{_name(number)}.safetensors"
+        _write(path, shape, size_bytes, number)
+        if number % WITH_SIDECAR == 0:
+            path.with_suffix(".civitai.info").write_text(json.dumps(_said(number)))
+
+
+def paths(folder: Path) -> Iterator[Path]:
+    """All models below ``folder``, always in the same order."""
+    for part in FOLDERS:
+        yield from sorted((folder / part).glob("*.safetensors"))
+
+
+def _name(number: int) -> str:
+    words = random.Random(number).sample(WORDS, 2)
+    return f"{words[0]}_{words[1]}_{number:06}_v1"
+
+
+def _tensors() -> tuple[dict[str, object], int]:
+    entries: dict[str, object] = {}
+    place = 0
+    for block in range(BLOCKS):
+        for part, dims in (("lora_down.weight", [RANK, 640]), ("lora_up.weight", [640, RANK]), ("alpha", [])):
+            size = 2
+            for dim in dims:
+                size *= dim
+            entries[f"lora_unet_block_{block}_attn.{part}"] = {
+                "dtype": "F16",
+                "shape": dims,
+                "data_offsets": [place, place + size],
+            }
+            place += size
+    return entries, place
+
+
+def _write(path: Path, tensors: dict[str, object], size_bytes: int, number: int) -> None:
+    metadata = {
+        "ss_output_name": path.stem,
+        "ss_network_dim": str(RANK),
+        "ss_network_alpha": "16",
+        "ss_base_model_version": BASES[number % len(BASES)],
+        "ss_tag_frequency": json.dumps({"10_x": dict.fromkeys(WORDS, number % 50 + 1)}),
+        "ss_seed": str(number),
+    }
+    raw = json.dumps({"__metadata__": metadata} | tensors).encode()
+    with path.open("wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        # Every body is another: else all would be one model with many files.
+        file.write(number.to_bytes(8, "little"))
+        file.truncate(8 + len(raw) + size_bytes)
+
+
+def _said(number: int) -> dict[str, object]:
+    return {
+        "id": 100_000 + number,
+        "modelId": 200_000 + number,
+        "name": "v1.0",
+        "baseModel": "SDXL 1.0",
+        "publishedAt": f"2025-{number % 12 + 1:02}-{number % 28 + 1:02}T00:00:00.000Z",
+        "trainedWords": [f"trigger{number}"],
+        "description": "<p>" + "A model of things. " * 20 + "</p>",
+        "stats": {"downloadCount": number * 7 % 90_000, "thumbsUpCount": number % 900},
+        "model": {"name": _name(number).replace("_", " "), "type": "LORA", "tags": [WORDS[number % len(WORDS)], "x"]},
+        "files": [],
+        "images": [],
+    }
+
+
+def rename_all(folder: Path) -> None:
+    """Give every model, and what lies beside it, another name."""
+    for path in list(paths(folder)):
+        for file in path.parent.glob(f"{path.stem}.*"):
+            os.rename(file, file.with_name(f"renamed_{file.name}"))  # noqa: PTH104 - ten thousand times

@@ -1,0 +1,1 @@
+"""Benches of event delivery to clients."""

@@ -1,0 +1,99 @@
+"""The commands that look after the code: ``check``, ``test`` and ``lock``."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from ops.infra.browser_install import NoBrowserError, find_or_install_browser
+from ops.infra.settings import ROOT
+
+BIN = Path(sys.executable).parent
+LOCK_TOOL = "uv"
+LINTS = (
+    ("format", ["ruff", "format", "--check", "."]),
+    ("lint", ["ruff", "check", "."]),
+    ("types", ["mypy"]),
+    ("imports", ["lint-imports", "--no-cache"]),
+)
+FAST_TESTS = ("tests/unit", "tests/contract")
+SLOW_TESTS = ("tests/integration",)
+# Whole Darkrooms, under load and killed: one after the other, so that none is short of a processor for another's sake.
+ACCEPTANCE_TESTS = ("tests/acceptance",)
+MOST_AT_ONCE = 4
+
+
+@click.command()
+def check() -> None:
+    """Lint, types, imports, unit and contract tests: about a minute."""
+    _all(*LINTS, ("fast tests", [*_side_by_side(), *FAST_TESTS]))
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+def test(pytest_args: tuple[str, ...]) -> None:
+    """Lint, types, imports and all tests; with arguments, just pytest with these."""
+    try:
+        browser = find_or_install_browser(os.environ.get("BROWSER"), click.echo)
+    except NoBrowserError as error:
+        raise click.ClickException(str(error)) from error
+    os.environ["BROWSER"] = str(browser.path)
+    if pytest_args:
+        _all(("tests", ["pytest", *pytest_args]))
+    else:
+        tests = [*_side_by_side(), *FAST_TESTS, *SLOW_TESTS]
+        _all(*LINTS, ("tests", tests), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
+
+
+@click.command()
+@click.option("--upgrade", is_flag=True, help="Take the newest versions that pyproject.toml allows.")
+def lock(upgrade: bool) -> None:
+    """Write the lock files anew from pyproject.toml: names, versions and hashes, for every platform."""
+    options = [
+        "--universal",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-header",
+        "--quiet",
+    ]
+    options += ["--no-annotate"] + (["--upgrade"] if upgrade else [])
+    compile_lock = [LOCK_TOOL, "pip", "compile", "pyproject.toml", "--extra", "server", *options]
+    _all(
+        ("runtime lock", [*compile_lock, "-o", "requirements.txt"]),
+        ("development lock", [*compile_lock, "--group", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"]),
+    )
+
+
+def _side_by_side() -> list[str]:
+    """Tests that are apart, file by file, on several processors."""
+    return ["pytest", "-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"]
+
+
+def _all(*steps: tuple[str, list[str]]) -> None:
+    """Run every step, even after one has failed; the exit code tells whether all passed."""
+    failed = []
+    for name, command in steps:
+        began = time.monotonic()
+        done = subprocess.run([_program(command[0]), *command[1:]], cwd=ROOT, env=_environment(), check=False)
+        mark = "failed" if done.returncode else "ok"
+        click.echo(f"-- {name}: {mark} ({time.monotonic() - began:.1f} s)")
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def _program(name: str) -> str:
+    return shutil.which(name, path=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}") or name
+
+
+def _environment() -> dict[str, str]:
+    caches = {"RUFF_CACHE_DIR": "ruff", "MYPY_CACHE_DIR": "mypy"}
+    folder = ROOT / ".cache" if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir()) / "darkroom-cache"
+    return {**os.environ, **{name: str(folder / part) for name, part in caches.items()}}

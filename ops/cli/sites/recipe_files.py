@@ -1,0 +1,108 @@
+"""The commands that write recipe files: a copy of another recipe, or the beginnings of one from a recording."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import tomli_w
+
+from ops.infra.settings import SHIPPED_RECIPES, SettingsError, load_settings
+from schemas.errors import Invalid
+from schemas.sites import reference as recipe_reference
+from schemas.sites.recipe_schema import load_recipe
+from schemas.sites.recording_import import Skeleton, read_recording
+from schemas.sites.section_schemas import NAME
+
+TITLE = re.compile(r'^title = ".*"$', re.MULTILINE)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--like", required=True, help="The recipe to begin with, such as gradio.")
+def new(name: str, like: str) -> None:
+    """Write the recipe NAME, a copy of another, into RECIPES_DIR or the present folder."""
+    target = target_of(name)
+    folder = target.parent
+    source = next((path for path in _recipes(folder) if path.stem == like), None)
+    if source is None:
+        known = ", ".join(sorted(path.stem for path in _recipes(folder)))
+        raise click.UsageError(f"There is no recipe {like!r}. There are: {known}.")
+    text = TITLE.sub(f'title = "{name}"', source.read_text(), count=1)
+    copies = {}
+    for document in tomllib.loads(text).get("documents", {}).values():
+        if beside := document.get("file"):
+            own = f"{name}{Path(beside).name.removeprefix(source.stem)}"
+            text = text.replace(f'"{beside}"', f'"{own}"')
+            copies[_free(folder / own)] = (source.parent / beside).read_text()
+    for path, content in {**copies, target: text}.items():
+        path.write_text(content)
+        click.echo(f"Wrote {path}.")
+    _tell(target)
+
+
+@click.command(name="import")
+@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="What the recipe is called; by default as the recording's file.")
+def import_(recording: Path, name: str | None) -> None:
+    """Write the beginnings of a recipe from a RECORDING of Chrome's Recorder or Playwright's codegen (jsonl)."""
+    write_skeleton(recording, target_of(name or name_from(recording.stem)))
+
+
+def write_skeleton(recording: Path, target: Path) -> None:
+    """Write the beginnings of a recipe to ``target``, with what a person must add at its top."""
+    try:
+        skeleton = read_recording(recording.read_text())
+    except (Invalid, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{recording}: {error}") from error
+    to_do = [*skeleton.missing, *_problems(target.stem, skeleton)]
+    comments = "".join(f"# To do: {sentence}\n" for sentence in to_do)
+    target.write_text(f"{comments}\n{tomli_w.dumps(skeleton.recipe)}")
+    for sentence in to_do:
+        click.echo(f"To do: {sentence}")
+    click.echo(f"Wrote {target}.")
+    _tell(target)
+
+
+def _problems(name: str, skeleton: Skeleton) -> list[str]:
+    try:
+        load_recipe(name, skeleton.recipe)
+    except Invalid as error:
+        return [problem.removeprefix(f"{name}.toml: ") for problem in error.problems]
+    return []
+
+
+@click.command()
+def reference() -> None:
+    """Print every key of a recipe file and what it means."""
+    click.echo(recipe_reference.reference())
+
+
+def name_from(words: str) -> str:
+    """A name for a recipe from other words, such as a host's."""
+    return re.sub(r"^[^a-z]+", "", re.sub(r"[^a-z0-9]+", "-", words.lower()))[:40].rstrip("-")
+
+
+def target_of(name: str) -> Path:
+    """The file of a new recipe, in RECIPES_DIR or the present folder; there is none yet."""
+    if not re.fullmatch(NAME, name):
+        raise click.UsageError(f"{name!r} is no name for a recipe: small letters, digits, '-' and '_', a letter first.")
+    try:
+        folder = load_settings().recipes_dir or Path.cwd()
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    return _free(folder / f"{name}.toml")
+
+
+def _free(target: Path) -> Path:
+    if target.exists():
+        raise click.UsageError(f"{target} exists; take another name or remove it first.")
+    return target
+
+
+def _recipes(folder: Path) -> list[Path]:
+    return [*folder.glob("*.toml"), *SHIPPED_RECIPES.glob("*.toml")]
+
+
+def _tell(target: Path) -> None:
+    click.echo(f"Look whether it fits: RECIPES_DIR={target.parent} ./darkroom sites check {target.stem}")

@@ -1,0 +1,1 @@
+"""Infrastructure: settings, logging, Redis, SQL, broker, DNS."""

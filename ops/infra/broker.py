@@ -1,0 +1,205 @@
+"""The message broker: Dramatiq over Redis, with a doorbell in place of polling and a heart of its own.
+
+A stock consumer sleeps up to a second between looks at an empty queue. Here whatever puts a message on a queue also
+pushes a token to the list ``bell:QUEUE``, in the same step, and an idle consumer blocks on that list: it wakes within
+milliseconds and asks next to nothing of Redis while idle. A lost token only costs the seconds until the next look; a
+spare one costs one empty look.
+
+A message's id is its key in Redis too, so that one can ask whether it is still there.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dramatiq.brokers
+import redis
+import structlog
+from dramatiq import Message, MessageProxy
+from dramatiq.broker import Consumer
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import Middleware
+
+from ops.infra.redis import connect, run_script
+
+BELL_WAIT_S = 2.5
+BELL_TOKENS = 64
+HEARTBEAT_TIMEOUT_MS = 8_000
+BEAT_INTERVAL_S = 1.0
+
+# Put before Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
+RING = f"""
+if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
+    redis.call('rpush', 'bell:' .. ARGV[3], '')
+    redis.call('ltrim', 'bell:' .. ARGV[3], -{BELL_TOKENS}, -1)
+end
+""".encode()
+
+DISPATCH = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
+
+log = structlog.get_logger(__name__)
+
+
+class DoorbellBroker(RedisBroker):
+    """Dramatiq's Redis broker without polling and without delay queues: a job's own record holds its due time."""
+
+    def __init__(self, url: str, middleware: list[Middleware], *, retries: int = 0) -> None:
+        """``middleware`` replaces Dramatiq's defaults; retries and time limits belong to the job.
+
+        ``retries`` of a command whose answer was lost are for processes that only send: a fetch must not run twice.
+        """
+        super().__init__(  # type: ignore[no-untyped-call] # Dramatiq leaves it untyped
+            client=connect(url, retries=retries),
+            middleware=middleware,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+            maintenance_chance=0,
+        )
+        self.scripts["dispatch"] = self.client.register_script(RING + DISPATCH)
+
+    @property
+    def consumer_class(self) -> type["DoorbellConsumer"]:
+        """The consumer that waits at the bell."""
+        return DoorbellConsumer
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, without the delay queue (and its polling consumer) that Dramatiq adds to each."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Put ``message`` on its queue and ring.
+
+        Raises:
+            ValueError: a delay was asked for.
+        """
+        if delay is not None:
+            raise ValueError("messages are not delayed; a job's record holds its due time")
+        message.options["redis_message_id"] = message.message_id
+        self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
+        return message
+
+    def wait_at_bell(self, queue_name: str) -> None:
+        """Block until the bell rings, for ``BELL_WAIT_S`` seconds at the most."""
+        self.client.blpop([_bell(queue_name)], timeout=BELL_WAIT_S)
+
+    def beat(self, queue_name: str) -> None:
+        """Say that this process lives, and put back what dead processes had fetched from the queue."""
+        self._dispatch_script("heartbeat", queue_name, maintain=True)
+
+    def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes, maintain: bool = False) -> Any:
+        about = (command, int(time.time() * 1000), queue_name, self.broker_id)
+        limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
+        return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*about, *limits, *args))
+
+    def waiting(self, queue_name: str) -> int:
+        """How many messages nobody has fetched yet."""
+        return int(self.client.llen(self.list_of(queue_name)))
+
+    def list_of(self, queue_name: str) -> str:
+        """The key of the messages that nobody has fetched yet."""
+        return f"{self.namespace}:{queue_name}"
+
+
+class DoorbellConsumer(Consumer):
+    """Fetches up to ``prefetch`` messages; with none to fetch it waits at the bell, with no room for an ack."""
+
+    def __init__(self, broker: DoorbellBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        """Dramatiq calls this; ``timeout`` is its poll interval, of no use here."""
+        self.broker = broker
+        self.queue_name = queue_name
+        self.prefetch = prefetch
+        self.cache: list[bytes] = []
+        self.held: set[str] = set()
+        self.room = threading.Event()
+
+    def __next__(self) -> MessageProxy | None:
+        """The next message, or None after a wait.
+
+        Raises:
+            ConnectionClosed: Redis did not answer.
+        """
+        if not self.cache:
+            self._fill()
+        if not self.cache:
+            return None
+        message: Message[Any] = Message.decode(self.cache.pop(0))
+        self.held.add(message.message_id)
+        return MessageProxy(message)
+
+    def _fill(self) -> None:
+        free = self.prefetch - len(self.held)
+        if free <= 0:
+            self.room.wait(timeout=1.0)
+            self.room.clear()
+            return
+        try:
+            self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
+            if not self.cache:
+                self.broker.wait_at_bell(self.queue_name)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None
+
+    def ack(self, message: MessageProxy) -> None:
+        """The message is done with."""
+        self._settle("ack", message)
+
+    def nack(self, message: MessageProxy) -> None:
+        """The message failed: to the dead letters."""
+        self._settle("nack", message)
+
+    def _settle(self, command: str, message: MessageProxy) -> None:
+        try:
+            getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None
+        finally:
+            self.held.discard(message.message_id)
+            self.room.set()
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give back messages that were fetched and not begun."""
+        ids = [message.options["redis_message_id"] for message in messages]
+        if not ids:
+            return
+        try:
+            self.broker.do_requeue(self.queue_name, *ids)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            # Those that live put them back once this process' heart has stopped.
+            log.warning("requeue.failed", error=str(error))
+
+
+class Heart:
+    """A thread that beats once a second for every declared queue, whatever the consumers are busy with."""
+
+    def __init__(self, broker: DoorbellBroker, queues: frozenset[str]) -> None:
+        """Beats for ``queues`` once ``start`` is called."""
+        self.broker = broker
+        self.queues = queues
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Stop beating and wait for the last beat to end."""
+        self.stopped.set()
+        self.thread.join(timeout=BEAT_INTERVAL_S + 5)
+
+    def _run(self) -> None:
+        while not self.stopped.wait(BEAT_INTERVAL_S):
+            try:
+                for queue_name in self.queues:
+                    self.broker.beat(queue_name)
+            except redis.RedisError as error:
+                log.warning("heartbeat.failed", error=str(error))
+
+
+def _bell(queue_name: str) -> str:
+    return f"bell:{queue_name}"

@@ -1,0 +1,114 @@
+"""The search for a browser on this machine, its installation where there is none, and whether it may be sandboxed."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "chromium-headless-shell"
+ON_PATH = (PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+INSTALL_TIMEOUT_S = 600
+
+
+class NoBrowserError(Exception):
+    """There is no browser and none can be installed; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """An executable and where it was found."""
+
+    path: Path
+    origin: str
+
+    def version(self) -> str:
+        """What the program says of itself."""
+        answer = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+        return answer.stdout.strip() or "unknown version"
+
+
+def find_browser(configured: str | None) -> Browser | None:
+    """The browser to use: the setting, else Playwright's own, else one on the PATH; headless-shell first.
+
+    Raises:
+        NoBrowserError: the setting names a program that does not exist.
+    """
+    if configured:
+        program = shutil.which(configured)
+        if program is None:
+            raise NoBrowserError(f"BROWSER: {configured!r} is not a program that can be run.")
+        return Browser(Path(program), "setting BROWSER")
+    for path in _playwrights_own():
+        return Browser(path, "Playwright")
+    for name in ON_PATH:
+        if found := shutil.which(name):
+            return Browser(Path(found), "PATH")
+    return None
+
+
+def find_or_install_browser(configured: str | None, say: Callable[[str], None]) -> Browser:
+    """As ``find_browser``, but installs one where there is none: by Playwright, else by the system's packages.
+
+    Raises:
+        NoBrowserError: that did not work either.
+    """
+    if browser := find_browser(configured):
+        return browser
+    say("No browser found; installing one (this happens once).")
+    for command in _ways_to_install():
+        say("  " + " ".join(command))
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+        except (subprocess.SubprocessError, OSError):
+            continue
+        if browser := find_browser(configured):
+            return browser
+    raise NoBrowserError(f"No browser: run 'sudo apt-get install {PACKAGE}', or set BROWSER to a Chromium or Chrome.")
+
+
+def sandbox_works() -> bool:
+    """Whether Chromium can confine its pages here: not as root, and only with user namespaces."""
+    if os.geteuid() == 0:
+        return False
+    if sys.platform != "linux":
+        return True
+    command = shutil.which("unshare")
+    if command is None:
+        return False
+    return subprocess.run([command, "--user", "true"], capture_output=True, timeout=5, check=False).returncode == 0
+
+
+def _playwrights_own() -> Iterator[Path]:
+    """Executables that Playwright has downloaded for the very version that is installed."""
+    spec = importlib.util.find_spec("playwright")
+    if spec is None or spec.origin is None:
+        return
+    listing = Path(spec.origin).parent / "driver" / "package" / "browsers.json"
+    revisions = {row["name"]: row["revision"] for row in json.loads(listing.read_text())["browsers"]}
+    caches = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ms-playwright"
+    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or caches)
+    for name in ("chromium-headless-shell", "chromium"):
+        folder = cache / f"{name.replace('-', '_')}-{revisions.get(name)}"
+        for program in ("chrome-headless-shell", "headless_shell", "chrome"):
+            yield from (path for path in folder.glob(f"*/{program}") if os.access(path, os.X_OK))
+
+
+def _ways_to_install() -> Iterator[list[str]]:
+    yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
+    if shutil.which("apt-get"):
+        root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        if not root or _sudo_needs_no_password():
+            yield [*root, "apt-get", "update", "-qq"]
+            for package in (PACKAGE, "chromium"):
+                yield [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", package]
+
+
+def _sudo_needs_no_password() -> bool:
+    if shutil.which("sudo") is None:
+        return False
+    return subprocess.run(["sudo", "-n", "true"], capture_output=True, timeout=10, check=False).returncode == 0

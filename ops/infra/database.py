@@ -1,0 +1,39 @@
+"""The SQL engine and the migrations that bring its tables up to date."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+
+from ops.infra.settings import ROOT
+
+MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
+BUSY_TIMEOUT_MS = 5_000
+
+
+def open_database(url: str) -> Engine:
+    """An engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys."""
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def migrate(url: str) -> None:
+    """Bring the tables at ``url`` to the newest revision; safe to run again."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

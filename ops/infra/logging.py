@@ -1,0 +1,60 @@
+"""What a log line looks like: JSON on a pipe, colours on a terminal, never a secret."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+SECRET_NAMES = frozenset({"key", "api_key", "token", "authorization", "cookie", "cookies", "password", "secret"})
+NOISY = {"dramatiq": logging.WARNING, "asyncio": logging.ERROR, "alembic": logging.WARNING, "httpx": logging.WARNING}
+
+
+def configure_logging(process: str, *, level: str = "info", style: str = "auto") -> None:
+    """Send every logger of this process, structlog's and the standard library's, to stdout in one shape.
+
+    ``style`` is ``json``, ``pretty``, or ``auto``: pretty on a terminal, JSON elsewhere.
+    """
+    pretty = style == "pretty" or (style == "auto" and sys.stdout.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        _name_process(process),
+        _hide_secrets,
+    ]
+    last = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    tail = [] if pretty else [structlog.processors.format_exc_info]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail, last],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name, floor in NOISY.items():
+        logging.getLogger(name).setLevel(floor)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        # Lines below the level cost next to nothing.
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _name_process(process: str) -> structlog.typing.Processor:
+    def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event.setdefault("process", process)
+        return event
+
+    return add
+
+
+def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in SECRET_NAMES.intersection(event):
+        event[name] = "[hidden]"
+    return event

@@ -1,0 +1,158 @@
+"""The settings: read once from the environment, checked, frozen."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from environs import Env, EnvError, validate
+
+from ops.infra import setting_parsers
+from ops.infra.setting_parsers import SENTINEL_SCHEMES, UNLIMITED, SettingsError, second_database
+
+__all__ = [
+    "BY_SELF",
+    "BY_X_ACCEL_REDIRECT",
+    "BY_X_SENDFILE",
+    "ROOT",
+    "SENTINEL_SCHEMES",
+    "SHIPPED_RECIPES",
+    "UNLIMITED",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "second_database",
+]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHIPPED_RECIPES = ROOT / "workers" / "sites" / "recipes"
+BY_SELF, BY_X_ACCEL_REDIRECT, BY_X_SENDFILE = WAYS_OF_DOWNLOADS = ("self", "x-accel-redirect", "x-sendfile")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of every process; ``docs/operations.md`` says what each means and which variable sets it."""
+
+    host: str
+    port: int
+    public_url: str
+    data_dir: Path
+    api_key: str | None = field(repr=False)
+    session_key: str | None = field(repr=False)
+    redis_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    media_url: str = field(repr=False)
+    site: str
+    site_urls: Mapping[str, str] = field(repr=False)
+    recipes_dir: Path | None
+    models_dir: tuple[Path, ...]
+    expose_paths: bool
+    rescan_every_s: int
+    hash_rate_mb_s: int
+    downloads_by: str
+    x_accel_prefix: str
+    worker_concurrency: int
+    max_queue_size: int
+    result_ttl_s: int
+    job_deadline_s: int
+    max_wait_s: int
+    drain_grace_s: int
+    contact: str | None
+    browser: str | None
+    browser_endpoint: str | None = field(repr=False)
+    browser_max_contexts: int
+    browser_max_age_s: int
+    browser_max_memory_mb: int
+    web_concurrency: int
+    cors_origins: tuple[str, ...]
+    socket_origins: tuple[str, ...]
+    allow_anonymous_workloads: bool
+    egress_allow: tuple[str, ...]
+    egress_allow_private: bool
+    limit_queued_images: int
+    limit_concurrent_images: int
+    limit_daily_images: int
+    limit_weekly_images: int
+    rate_limit_submit: str
+    rate_limit: str
+    rate_limit_status: str
+    rate_limit_address: str
+    trusted_proxies: int
+    require_subscription: bool
+    upgrade_url: str | None
+    log_level: str
+    log_format: str
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SettingsError: one of them is wrong; the message names it.
+    """
+    try:
+        return _read(Env())
+    except EnvError as error:
+        plain = str(error).replace("['", "").replace("']", "")
+        raise SettingsError(" ".join(plain.split())) from error
+
+
+def _read(env: Env) -> Settings:
+    host = env.str("HOST", "127.0.0.1")
+    port = env.int("PORT", 3000, validate=validate.Range(min=1, max=65535))
+    data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
+    redis_url = setting_parsers.redis_url(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
+    return Settings(
+        host=host,
+        port=port,
+        public_url=setting_parsers.public_url(env, host, port),
+        data_dir=data_dir,
+        api_key=setting_parsers.api_key(env),
+        session_key=setting_parsers.session_key(env),
+        redis_url=redis_url,
+        broker_url=setting_parsers.redis_url(env, "BROKER_URL", second_database(redis_url)),
+        database_url=setting_parsers.database_url(env, data_dir),
+        media_url=setting_parsers.media_url(env, data_dir),
+        site=env.str("SITE", "studio"),
+        site_urls=setting_parsers.site_urls(),
+        recipes_dir=setting_parsers.folder(env, "RECIPES_DIR"),
+        models_dir=setting_parsers.folders(env, "MODELS_DIR"),
+        expose_paths=env.bool("EXPOSE_PATHS", False),
+        rescan_every_s=setting_parsers.positive(env, "RESCAN_EVERY_S", 3600),
+        hash_rate_mb_s=env.int("HASH_RATE_MB_S", 200, validate=validate.Range(min=0)),
+        downloads_by=env.str("DOWNLOADS_BY", BY_SELF, validate=validate.OneOf(WAYS_OF_DOWNLOADS)),
+        x_accel_prefix=setting_parsers.url_path(env, "X_ACCEL_PREFIX", "/darkroom-models"),
+        worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
+        max_queue_size=setting_parsers.positive(env, "MAX_QUEUE_SIZE", 1000),
+        result_ttl_s=setting_parsers.positive(env, "RESULT_TTL_S", 600),
+        job_deadline_s=setting_parsers.positive(env, "JOB_DEADLINE_S", 300),
+        max_wait_s=setting_parsers.positive(env, "MAX_WAIT_S", 3600),
+        drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
+        contact=setting_parsers.contact(env),
+        browser=env.str("BROWSER", "") or None,
+        browser_endpoint=setting_parsers.endpoint(env),
+        browser_max_contexts=setting_parsers.positive(env, "BROWSER_MAX_CONTEXTS", 100),
+        browser_max_age_s=setting_parsers.positive(env, "BROWSER_MAX_AGE_S", 3600),
+        browser_max_memory_mb=setting_parsers.positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
+        web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
+        cors_origins=setting_parsers.words(env, "CORS_ORIGINS"),
+        socket_origins=setting_parsers.words(env, "SOCKET_ORIGINS"),
+        allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
+        egress_allow=setting_parsers.words(env, "EGRESS_ALLOW"),
+        egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
+        limit_queued_images=setting_parsers.limit(env, "LIMIT_QUEUED_IMAGES", 1000),
+        limit_concurrent_images=setting_parsers.limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),
+        limit_daily_images=setting_parsers.limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
+        limit_weekly_images=setting_parsers.limit(env, "LIMIT_WEEKLY_IMAGES", UNLIMITED),
+        rate_limit_submit=env.str("RATE_LIMIT_SUBMIT", "1200/minute"),
+        rate_limit=env.str("RATE_LIMIT", "6000/minute"),
+        rate_limit_status=env.str("RATE_LIMIT_STATUS", "60000/minute"),
+        rate_limit_address=env.str("RATE_LIMIT_ADDRESS", "600/minute"),
+        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
+        require_subscription=env.bool("REQUIRE_SUBSCRIPTION", False),
+        upgrade_url=setting_parsers.upgrade_url(env),
+        log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
+        log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
+    )

@@ -1,0 +1,1 @@
+"""Processes: supervisor, embedded Redis, gunicorn worker."""

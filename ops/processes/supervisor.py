@@ -1,0 +1,124 @@
+"""A set of child processes: starts them, starts them again when they die, and leaves none behind."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from ops.processes.parent_death import bond
+
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 30.0
+HEALTHY_AFTER_S = 30.0
+STOP_TIMEOUT_S = 7.0
+LAST_STOP_TIMEOUT_S = 1.5
+POLL_INTERVAL_S = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. ``last`` programs are stopped after all others; they get ``death_signal`` if we die first."""
+
+    name: str
+    command: list[str]
+    last: bool = False
+    death_signal: signal.Signals = signal.SIGKILL
+
+
+@dataclass(slots=True)
+class Child:
+    """A program and its present process."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    started: float
+    delay_s: float = FIRST_DELAY_S
+    start_again_at: float | None = field(default=None)
+
+
+class Supervisor:
+    """The children of this process; to be used from its main thread."""
+
+    def __init__(self, environment: Mapping[str, str], *, longest_delay_s: float = LONGEST_DELAY_S) -> None:
+        """``environment`` is that of every child; one that keeps dying is started at least that often."""
+        self.environment = dict(environment)
+        self._longest_delay_s = longest_delay_s
+        self._children: list[Child] = []
+
+    def start(self, program: Program) -> None:
+        """Start a program and keep it running from now on."""
+        self._children.append(Child(program, self._spawn(program), time.monotonic()))
+
+    def pid(self, name: str) -> int:
+        """The process of a program now."""
+        return next(child.process.pid for child in self._children if child.program.name == name)
+
+    def exit_codes(self) -> dict[str, int]:
+        """The programs that have ended, with their exit codes (negative: the signal)."""
+        ended = {child.program.name: child.process.poll() for child in self._children}
+        return {name: code for name, code in ended.items() if code is not None}
+
+    def mend(self) -> None:
+        """Start again what has died, after a delay that grows while it keeps dying."""
+        now = time.monotonic()
+        for child in self._children:
+            code = child.process.poll()
+            if code is None:
+                continue
+            if child.start_again_at is None:
+                self._schedule(child, code, now)
+            elif now >= child.start_again_at:
+                child.start_again_at = None
+                child.started = now
+                child.process = self._spawn(child.program)
+                log.info("process.started_again", name=child.program.name, pid=child.process.pid)
+
+    def _schedule(self, child: Child, code: int, now: float) -> None:
+        healthy = now - child.started >= HEALTHY_AFTER_S
+        child.delay_s = FIRST_DELAY_S if healthy else min(child.delay_s * 2, self._longest_delay_s)
+        child.start_again_at = now + child.delay_s
+        log.error("process.died", name=child.program.name, exit_code=code, again_in_s=child.delay_s)
+
+    def stop(self) -> None:
+        """Stop everything: ask, wait, kill. Returns when no child is left."""
+        first = [child.process for child in self._children if not child.program.last]
+        last = [child.process for child in self._children if child.program.last]
+        _stop(first, STOP_TIMEOUT_S)
+        _stop(last, LAST_STOP_TIMEOUT_S)
+        self._children.clear()
+
+    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches this process alone, which stops the others in order.
+        return subprocess.Popen(
+            program.command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=bond(program.death_signal),  # noqa: PLW1509 - this process has one thread
+        )
+
+
+def _stop(processes: list[subprocess.Popen[bytes]], timeout_s: float) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+        time.sleep(POLL_INTERVAL_S)
+    for process in processes:
+        if process.poll() is None:
+            _kill_session(process)
+        process.wait()
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()

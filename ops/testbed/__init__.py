@@ -1,0 +1,1 @@
+"""Darkrooms, pages and relays for benches and chaos runs."""

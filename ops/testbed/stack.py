@@ -1,0 +1,173 @@
+"""A Darkroom of a bench's or the chaos' own: only the processes it needs, on loopback, gone at the end."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+from redis import Redis, RedisError
+
+from ops.infra.browser_install import find_or_install_browser
+from ops.infra.database import migrate
+from ops.infra.logging import configure_logging
+from ops.infra.settings import ROOT, Settings, load_settings
+from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from ops.processes.supervisor import Program, Supervisor
+from ops.processes.web_command import free_port, front_command
+from ops.testbed.tcp_relay import Relay
+from stores import Stores, open_stores
+
+KEY = "b" * 64
+START_TIMEOUT_S = 60.0
+RESTART_WITHIN_S = 2.0
+POLL_INTERVAL_S = 0.02
+MANY = "1000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running Darkroom: its stores, its address, its processes."""
+
+    settings: Settings
+    stores: Stores
+    supervisor: Supervisor
+    relay: Relay | None = None
+
+    @property
+    def redis(self) -> Redis:
+        """The connection to its Redis."""
+        return self.stores.redis
+
+    def client(self, key: str = KEY) -> httpx.Client:
+        """A client, with the owner's key unless another is given."""
+        return httpx.Client(base_url=self.settings.public_url, headers={"x-api-key": key}, timeout=60, trust_env=False)
+
+    def memory_bytes(self, name: str) -> int:
+        """What a program and everything below it hold, shared pages counted in part."""
+        return tree_memory_bytes(self.supervisor.pid(name))
+
+
+@contextmanager
+def stack(*roles: str, relayed: bool = False, **environment: str) -> Iterator[Stack]:
+    """A Darkroom of ``roles`` (``web``, ``worker``, ``courier``, ``clock``, ``empty``), ready.
+
+    Several of a kind are told apart by a number, as ``worker.2``. When ``relayed`` all connections to Redis go through
+    a relay, which can drop them.
+    """
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _relay(Path(name), relayed) as relay:
+        folder = Path(name)
+        through = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
+        os.environ.update(_environment(folder, through | environment))
+        settings = load_settings()
+        configure_logging("bench", level="error")
+        supervisor = Supervisor(os.environ, longest_delay_s=RESTART_WITHIN_S)
+        stores = open_stores(settings)
+        try:
+            supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), last=True))
+            wait_until(lambda: _answers(stores.redis))
+            migrate(settings.database_url)
+            for role in roles:
+                supervisor.start(Program(role, _command(role.partition(".")[0], settings)))
+            kinds = [role.partition(".")[0] for role in roles]
+            wait_until(lambda: _ready(kinds, settings, stores))
+            yield Stack(settings, stores, supervisor, relay)
+        finally:
+            supervisor.stop()
+            stores.close()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@contextmanager
+def _relay(folder: Path, wanted: bool) -> Iterator[Relay | None]:
+    if not wanted:
+        yield None
+        return
+    relay = Relay(folder / SOCKET_NAME)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        relay.stop()
+
+
+def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
+    ours = {
+        "DATA_DIR": str(folder),
+        "PORT": str(free_port()),
+        "HOST": "127.0.0.1",
+        "API_KEY": KEY,
+        "MAX_QUEUE_SIZE": MANY,
+        "LIMIT_QUEUED_IMAGES": MANY,
+        "RATE_LIMIT_SUBMIT": "unlimited",
+        "RATE_LIMIT": "unlimited",
+        "RATE_LIMIT_ADDRESS": "unlimited",
+        "LOG_LEVEL": "warning",
+        "BROWSER": str(find_or_install_browser(os.environ.get("BROWSER"), print).path),
+        "PYTHONPATH": str(ROOT),
+    }
+    return ours | more
+
+
+def _command(role: str, settings: Settings) -> list[str]:
+    applications = {"web": "api.wsgi:app", "empty": "ops.bench.baselines.empty_app:app"}
+    if role in applications:
+        return front_command(settings, applications[role])
+    return [front_command(settings, "")[0], "-m", "workers.main", role]
+
+
+def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
+    if sum(worker.ready for worker in stores.fleet.alive()) < roles.count("worker"):
+        return False
+    if not {"web", "empty"} & set(roles):
+        return True
+    try:
+        return httpx.get(f"{settings.public_url}/", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def wait_until(look: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
+    """Wait until ``look`` says yes.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not look():
+        if time.monotonic() > deadline:
+            raise TimeoutError("this Darkroom of our own was not ready in time")
+        time.sleep(POLL_INTERVAL_S)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process and all below it."""
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
+        process.kill()
+
+
+def tree_memory_bytes(pid: int) -> int:
+    """What a process and all below it hold, shared pages counted in part."""
+    total = 0
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            memory = process.memory_full_info()
+        except psutil.Error:
+            continue
+        total += getattr(memory, "pss", 0) or memory.rss
+    return total

@@ -1,7 +1,0 @@
-"""Owns the version of Darkroom, as ``pyproject.toml`` states it; shown by ``/health``, ``--version`` and ``doctor``."""
-
-import tomllib
-
-from ops.settings import ROOT
-
-VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

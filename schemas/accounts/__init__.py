@@ -1,0 +1,1 @@
+"""Callers: scopes, limits, rate-limit policies, session requests."""

@@ -1,0 +1,1 @@
+"""HTTP rules: address policy, request origin, CSP, content disposition, conditional requests."""

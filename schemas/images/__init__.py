@@ -1,0 +1,1 @@
+"""Images: structure, embedded generation parameters, records."""

@@ -1,0 +1,1 @@
+"""Text containers in image files: chunks, EXIF, encodings, stealth PNG."""

@@ -1,0 +1,1 @@
+"""Jobs: the record, its states and events, and the requests that create one."""

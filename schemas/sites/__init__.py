@@ -1,0 +1,1 @@
+"""Recipes: records, schemas, templates, import of recordings."""

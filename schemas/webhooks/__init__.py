@@ -1,0 +1,1 @@
+"""Webhooks: subscriptions, retry policy, signing, target URLs."""

@@ -1,0 +1,1 @@
+"""API keys, the owner key, sessions, quotas, rate limits."""

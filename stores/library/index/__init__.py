@@ -1,0 +1,1 @@
+"""Writes to the library index: scans, metadata, merges, hashes."""

@@ -1,0 +1,1 @@
+"""The Dramatiq queue and worker heartbeats."""

@@ -1,0 +1,1 @@
+"""Redis: scripts, key names, pub/sub, single-flight."""

@@ -1,0 +1,93 @@
+"""The Lua scripts: reads them, puts the shared functions before each, runs them and translates Redis' errors."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis import Redis
+
+from ops.infra.redis import run_script
+from schemas.errors import Unavailable, every_error
+from schemas.jobs.lifecycle import TRANSITIONS
+from stores.redis.keys import FIELDS
+
+FOLDER = Path(__file__).parent / "lua"
+# Scripts that change nothing.
+READERS = ("look", "rehearse")
+RETRY_AFTER_S = 2
+# What a server says whose disk is full, whose replicas are away, or that is a replica itself.
+CANNOT_WRITE = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
+
+
+class Scripts:
+    """The scripts of ``stores/redis/lua``, by file name."""
+
+    def __init__(self, client: Redis) -> None:
+        """Registers every script with ``client``; nothing is sent yet."""
+        self._client = client
+        reading = _fields() + _shared("reading")
+        writing = reading + _tables() + _shared("writing")
+        self._scripts = {
+            path.stem: client.register_script((reading if path.stem in READERS else writing) + path.read_text())
+            for path in FOLDER.glob("*.lua")
+        }
+
+    def run(self, name: str, *args: str | int | bytes) -> Any:
+        """What the script answers.
+
+        Raises:
+            Unavailable: Redis does not answer, or has no memory left.
+        """
+        with redis_errors():
+            return run_script(self._client, self._scripts[name], (), args)
+
+    def sha(self, name: str) -> str:
+        """The script's name on the wire."""
+        return str(self._scripts[name].sha)
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Translate what Redis throws when it cannot serve; anything else is a bug of ours and passes."""
+    try:
+        yield
+    except redis.exceptions.OutOfMemoryError as error:
+        raise Unavailable("Redis is full and stores nothing more.", retry_after_s=RETRY_AFTER_S) from error
+    except redis.AuthenticationError as error:
+        raise Unavailable("Redis refuses the user name or password in its URL.", retry_after_s=RETRY_AFTER_S) from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(CANNOT_WRITE):
+            raise
+        raise Unavailable(f"Redis takes no writes now: {error}", retry_after_s=RETRY_AFTER_S) from error
+
+
+def _shared(name: str) -> str:
+    return (FOLDER / "shared" / f"{name}.lua").read_text()
+
+
+def _fields() -> str:
+    fields = ", ".join(f"'{name}'" for name in FIELDS)
+    return f"local FIELDS = {{{fields}}}\n"
+
+
+def _tables() -> str:
+    errors = {
+        error.code: {
+            "message": error.__doc__,
+            "hint": error.hint,
+            "retryable": int(error.retryable),
+            "verdict": error.verdict,
+        }
+        for error in every_error()
+    }
+    # Sorted, since the scripts of all processes must have the same text, and with it the same name on the server.
+    rows = "".join(
+        f"{source}={{{','.join(f'{target}=true' for target in sorted(targets))}}},"
+        for source, targets in TRANSITIONS.items()
+    )
+    return f"local ALLOWED = {{{rows}}}\nlocal ERRORS = [==[{json.dumps(errors)}]==]\n"

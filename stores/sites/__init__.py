@@ -1,0 +1,1 @@
+"""Recipes, site credentials, circuit breakers, canaries."""

@@ -1,0 +1,89 @@
+"""The SQL tables, as SQLAlchemy Core describes them; ``migrations`` brings a database up to them."""
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger, nullable=True),
+    Column("scopes", Text, nullable=False),
+    Column("limits", Text, nullable=False),
+    Column("plan", String(40), nullable=True),
+)
+
+sessions = Table(
+    "site_sessions",
+    metadata,
+    Column("site", String(40), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+)
+
+consents = Table(
+    "site_consents",
+    metadata,
+    Column("site", String(40), primary_key=True),
+    Column("terms_url", Text, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+)
+
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("caller", String(16), primary_key=True),
+    Column("address", String(42), nullable=False, unique=True),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(16), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text, nullable=True),
+    Column("old_secret_until", BigInteger, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger, nullable=True),
+    Column("disabled_because", String(16), nullable=True),
+    Column("failing_since", BigInteger, nullable=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(16), nullable=False),
+    Column("webhook", String(40), nullable=True),
+    Column("job_id", String(32), nullable=True),
+    Column("url", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=True),
+    Column("reason", Text, nullable=True),
+)
+
+attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("delivery", String(40), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("status", Integer, nullable=True),
+    Column("error", Text, nullable=True),
+    Column("excerpt", Text, nullable=False),
+)

@@ -1,0 +1,120 @@
+"""No sequence of calls takes a job off the table of its states."""
+
+import contextlib
+
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from ops.infra.redis import connect
+from ops.infra.settings import Settings
+from schemas.errors import BrowserLost, LeaseLost, SiteRefused, WaitedTooLong
+from schemas.jobs.job import Job, Picture, Progress, Submission
+from schemas.jobs.lifecycle import JobState, allowed
+from tests.conftest import FakeClock
+from tests.contract.conftest import Kept, kept_in
+
+RUNNING = (JobState.STARTING, JobState.PENDING)
+PICTURE = Picture(b"x", "image/png", 1, 1)
+CALLS = (
+    "claim",
+    "accept",
+    "progress",
+    "preview",
+    "put",
+    "complete",
+    "fail",
+    "retry",
+    "release",
+    "renew",
+    "lapse",
+    "lapse_dead",
+    "cancel",
+    "expire",
+    "later",
+    "use_old_attempt",
+)
+
+
+class Life:
+    """One job, and somebody who calls whatever comes to mind."""
+
+    def __init__(self, kept: Kept, clock: FakeClock) -> None:
+        self.jobs = kept.jobs
+        self.store = kept.attempts
+        self.upkeep = kept.upkeep
+        self.tickets = kept.tickets
+        self.redis = kept.redis
+        self.clock = clock
+        self.id = "a" * 32
+        self.redis.flushdb()
+        self.jobs.create(self.id, "owner", Submission("studio", "x"), "r")
+        self.attempts: list[Job] = [self.jobs.get(self.id)]
+        self.job = self.attempts[0]
+
+    def call(self, name: str) -> None:
+        """Make one call; being refused is fine."""
+        job = self.job
+        calls = {
+            "claim": self.claim,
+            "accept": lambda: self.store.accepted(job),
+            "progress": lambda: self.store.note_progress(job, Progress(1.0)),
+            "preview": lambda: self.store.note_preview(job, b"x"),
+            "put": lambda: self.store.put(job, [PICTURE], b"x"),
+            "complete": lambda: self.store.complete(job, [PICTURE]),
+            "fail": lambda: self.store.fail(job, SiteRefused()),
+            "retry": lambda: self.store.retry(job, BrowserLost(), 1000),
+            "release": lambda: self.store.release(job, BrowserLost()),
+            "renew": lambda: self.store.renew(job),
+            "lapse": lambda: self.upkeep.lapse(self.id),
+            "lapse_dead": lambda: self.upkeep.lapse(self.id, "w"),
+            "cancel": lambda: self.jobs.cancel(self.id),
+            "expire": lambda: self.upkeep.expire(self.id, WaitedTooLong()),
+            "later": self.later,
+            "use_old_attempt": self.use_old_attempt,
+        }
+        with contextlib.suppress(LeaseLost):
+            calls[name]()
+
+    def claim(self) -> None:
+        """Begin a new attempt, if there is one to be had."""
+        if claimed := self.store.claim("w"):
+            self.attempts.append(claimed)
+            self.job = claimed
+
+    def later(self) -> None:
+        """Time passes, and what has become due is offered."""
+        self.clock.advance(20)
+        self.tickets.refill()
+
+    def use_old_attempt(self) -> None:
+        """From now on act as the first attempt that there was."""
+        self.job = self.attempts[0]
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+@given(calls=st.lists(st.sampled_from(CALLS), max_size=40))
+def test_no_sequence_of_calls_leaves_the_table(calls: list[str], settings: Settings, clock: FakeClock) -> None:
+    """Each call moves the job along one arrow or not at all; ends stay ends; each job ends once."""
+    client: Redis = connect(settings.redis_url)
+    life = Life(kept_in(client, clock, settings), clock)
+    state = JobState.QUEUED
+    for call in calls:
+        life.call(call)
+        now = life.jobs.get(life.id).state
+        assert now is state or allowed(state, now), f"{call}: {state} to {now}"
+        state = now
+
+    kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{life.id}}}:events")]
+    assert int(state.final) == sum(kind in (b"completed", b"failed") for kind in kinds)
+    assert int(not state.final) == client.zcard("dr:open")
+    # A job stands in exactly one place: with its worker, among those that may be claimed, or among those not yet due.
+    places = (client.zcard("dr:leases"), client.zcard("dr:ready:studio|owner"), client.zcard("dr:due"))
+    assert places == (int(state in RUNNING), *((0, 0) if state is not JobState.QUEUED else places[1:]))
+    assert sum(places) == int(not state.final)
+    assert client.zcard("dr:leases:studio") == client.zcard("dr:leases")
+    assert client.exists("dr:turns:studio") == client.exists("dr:ready:studio|owner")
+    client.close()

@@ -1,0 +1,255 @@
+"""The browser pool: fresh contexts, retirement, and browsers or pages that are killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Error
+
+from ops.infra.browser_install import find_browser
+from schemas.errors import BrowserLost
+from tests.conftest import DEADLINE_S, eventually
+from workers.browsers import playwright_server as engine
+from workers.browsers import pool as browsers
+from workers.browsers.launchers import LocalBrowser
+from workers.browsers.os_processes import is_browser, processes_of, words_of
+from workers.browsers.pool import BrowserPool, BrowserRules
+
+
+class Ticks:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The seconds so far."""
+        return self.now
+
+
+def rules(**changes: Any) -> BrowserRules:
+    """Rules under which nothing is retired unless a test wants it."""
+    browser = find_browser(os.environ.get("BROWSER"))
+    assert browser
+    source = LocalBrowser(browser.path, sandbox=False)
+    fixed = {"source": source, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
+    return BrowserRules(**{**fixed, "max_memory_bytes": 10**12, "drain_s": 5.0, "agent": "Test/1", **changes})
+
+
+@asynccontextmanager
+async def a_pool(ticks: Ticks | None = None, **changes: Any) -> AsyncIterator[BrowserPool]:
+    """A started pool."""
+    pool = BrowserPool(rules(**changes), ticks or Ticks())
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    """Run ``work`` before a deadline."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await work()
+
+    asyncio.run(bounded())
+
+
+async def until(look: Callable[[], Any]) -> None:
+    """Let the loop turn until ``look`` says yes."""
+    await asyncio.to_thread(eventually, look)
+
+
+def nobody() -> None:
+    """Who need not know that a browser was lost."""
+
+
+def test_each_job_has_a_context_of_its_own() -> None:
+    """Nothing of one job is seen by the next, and the user agent says what it is."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            async with pool.lease(nobody) as context:
+                await context.add_cookies([{"name": "a", "value": "b", "url": "http://127.0.0.1/"}])
+                page = await context.new_page()
+                assert (await page.evaluate("navigator.userAgent")).endswith("Test/1")
+                assert await page.evaluate("navigator.webdriver")
+                assert pool.open_contexts == 1
+            async with pool.lease(nobody) as context:
+                assert await context.cookies() == []
+            assert (pool.open_contexts, pool.launches) == (0, 1)
+
+    run(work)
+
+
+def test_a_browser_is_retired_after_its_contexts() -> None:
+    """The successor is there first, and the old one ends once its last context is closed."""
+
+    async def work() -> None:
+        async with a_pool(max_contexts=2) as pool:
+            async with pool.lease(nobody) as old:
+                first = old.browser
+                assert first
+                async with pool.lease(nobody):
+                    pass
+                async with pool.lease(nobody) as new:
+                    assert new.browser is not first
+                    assert first.is_connected()
+                    assert pool.launches == 2
+            await until(lambda: not first.is_connected())
+
+    run(work)
+
+
+@pytest.mark.parametrize(("changes", "seconds"), [({"max_age_s": 60.0}, 61), ({"max_memory_bytes": 1}, 0)])
+def test_a_browser_is_retired_when_it_is_old_or_large(changes: dict[str, Any], seconds: float) -> None:
+    """Inspection finds out; a young and small one stays."""
+
+    async def work() -> None:
+        ticks = Ticks()
+        async with a_pool(ticks, **changes) as pool:
+            ticks.now += seconds
+            await pool.inspect()
+            assert pool.launches == 2
+            assert pool.ready
+            assert pool.memory_bytes > 1_000_000
+
+        async with a_pool() as pool:
+            await pool.inspect()
+            assert pool.launches == 1
+
+    run(work)
+
+
+def test_a_slow_browser_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The canary is an empty page that must open in time."""
+    monkeypatch.setattr(engine, "CANARY_TIMEOUT_S", 0.0)
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            await pool.inspect()
+            assert pool.launches == 2
+
+    run(work)
+
+
+def test_a_close_that_hangs_retires_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slot is free again although the page never answers."""
+
+    async def work() -> None:
+        async with a_pool(slots=1) as pool:
+            monkeypatch.setattr(browsers, "CLOSE_TIMEOUT_S", 0.2)
+            async with pool.lease(nobody) as context:
+                monkeypatch.setattr(context, "close", asyncio.Event().wait)
+            async with pool.lease(nobody):
+                await until(lambda: pool.launches == 2)
+
+    run(work)
+
+
+def test_a_killed_browser_is_noticed_and_replaced() -> None:
+    """Who held a context hears of it; the next lease has a new browser."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            lost = asyncio.Event()
+            async with pool.lease(lost.set) as context:
+                page = await context.new_page()
+                _kill_browser(pool)
+                await lost.wait()
+                with pytest.raises(Error):
+                    await page.evaluate("1")
+            async with pool.lease(nobody) as context:
+                page = await context.new_page()
+                assert await page.evaluate("1 + 1") == 2
+            assert pool.launches == 2
+
+    run(work)
+
+
+def test_an_idle_killed_browser_is_replaced_before_anybody_asks() -> None:
+    """The pool does not wait for a job to find out."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            _kill_browser(pool)
+            await until(lambda: pool.launches == 2 and pool.ready)
+
+    run(work)
+
+
+def test_a_killed_driver_is_noticed_and_replaced() -> None:
+    """Playwright's own process takes every browser with it and says nothing: who waits hears of it all the same."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            lost = asyncio.Event()
+            async with pool.lease(lost.set):
+                engine = pool._engine._process
+                assert engine
+                engine.kill()
+                await lost.wait()
+            await pool.prepare()
+            async with pool.lease(nobody) as context:
+                page = await context.new_page()
+                assert await page.evaluate("1 + 1") == 2
+            assert (pool._engine.starts, pool.launches) == (2, 2)
+
+    run(work)
+
+
+def test_a_pool_without_a_browser_says_so_and_recovers(tmp_path: Path) -> None:
+    """While the program is missing nothing is ready and nobody gets a context; once it is back all is well."""
+
+    async def work() -> None:
+        program = tmp_path / "browser"
+        program.symlink_to(rules().source.path)
+        async with a_pool(source=LocalBrowser(program, sandbox=False)) as pool:
+            program.rename(tmp_path / "elsewhere")
+            _kill_browser(pool)
+            await until(lambda: not pool.ready)
+            with pytest.raises(BrowserLost):
+                await pool.prepare()
+            assert not pool.ready
+            (tmp_path / "elsewhere").rename(program)
+            await pool.prepare()
+            assert pool.ready
+
+    run(work)
+
+
+def test_a_killed_page_is_noticed() -> None:
+    """A renderer that dies takes only its own job with it."""
+
+    async def work() -> None:
+        async with a_pool() as pool:
+            lost, unharmed = asyncio.Event(), asyncio.Event()
+            async with pool.lease(lost.set) as context, pool.lease(unharmed.set) as other:
+                page, bystander = await context.new_page(), await other.new_page()
+                await bystander.goto("data:text/html,<p>here</p>")
+                # The page kills its own renderer.
+                crash = asyncio.create_task(page.goto("chrome://crash"))
+                await lost.wait()
+                with contextlib.suppress(Error):
+                    await crash
+                assert await bystander.inner_text("p") == "here"
+                assert not unharmed.is_set()
+            assert pool.launches == 1
+
+    run(work)
+
+
+def _kill_browser(pool: BrowserPool) -> None:
+    assert pool._living
+    # Where the browser's program is a script, the script stands first and the browser itself below it.
+    mark = pool._living.mark
+    own = [process for process in processes_of(mark) if is_browser(words_of(process), mark)]
+    os.kill(own[-1].pid, signal.SIGKILL)

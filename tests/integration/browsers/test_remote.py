@@ -1,0 +1,155 @@
+"""Browsers elsewhere: a Playwright server and a Chromium with remote debugging, both real."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ops.infra.browser_install import find_browser
+from ops.infra.settings import Settings
+from tests.conftest import answers_http, eventually, free_port
+from tests.integration.conftest import running
+from workers.browsers.launchers import RemoteBrowser
+from workers.browsers.pool import BrowserPool, BrowserRules
+
+START_TIMEOUT_S = 60.0
+Endpoint = Callable[[int], AbstractContextManager[str]]
+
+
+def _program() -> str:
+    browser = find_browser(os.environ.get("BROWSER"))
+    assert browser
+    return str(browser.path)
+
+
+@contextmanager
+def playwright_server(port: int) -> Iterator[str]:
+    """A Playwright server that starts a browser of its own; the address."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps({"executablePath": _program(), "port": port, "wsPath": "/browser"}))
+        command = [
+            sys.executable,
+            "-m",
+            "playwright",
+            "launch-server",
+            "--browser",
+            "chromium",
+            "--config",
+            str(config),
+        ]
+        with started(command, port):
+            yield f"ws://127.0.0.1:{port}/browser"
+
+
+@contextmanager
+def debugged_chromium(port: int) -> Iterator[str]:
+    """A Chromium with remote debugging; the address."""
+    with tempfile.TemporaryDirectory() as profile:
+        options = ["--headless", "--no-sandbox", f"--remote-debugging-port={port}", f"--user-data-dir={profile}"]
+        with started([_program(), *options, "about:blank"], port):
+            yield f"cdp+http://127.0.0.1:{port}"
+
+
+@contextmanager
+def started(command: list[str], port: int) -> Iterator[None]:
+    """A process that listens on ``port``, killed at the end with all that it has started."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        eventually(lambda: answers_http(f"http://127.0.0.1:{port}/json/version"), within_s=START_TIMEOUT_S)
+        yield
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+@pytest.mark.parametrize("endpoint", [playwright_server, debugged_chromium])
+def test_jobs_are_painted_by_a_browser_elsewhere(base_settings: Settings, endpoint: Endpoint) -> None:
+    """Same pool, same rules; when the endpoint is gone health says so, and jobs wait until it is back."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder, ExitStack() as elsewhere:
+        url = elsewhere.enter_context(endpoint(port))
+        with running(base_settings, Path(folder), browser_endpoint=url) as studio:
+            job = studio.front.ended(studio.front.submit("a quiet lake at dawn", lora="Ukiyo-e"))
+            assert job["status"] == "COMPLETED", job
+
+            elsewhere.close()
+            eventually(lambda: studio.front.get("/health").status_code == 503)
+            workers = eventually(lambda: _with_problem(studio.front.get("/health").json["workers"]))
+            assert "127.0.0.1" in workers[0]["problem"]
+            waiting = studio.front.submit()
+            with endpoint(port):
+                assert studio.front.ended(waiting)["status"] == "COMPLETED"
+
+
+def _with_problem(workers: dict[str, object]) -> list[dict[str, str]]:
+    listed = workers["workers"]
+    assert isinstance(listed, list)
+    return [worker for worker in listed if worker["problem"]]
+
+
+def test_a_worker_waits_for_an_endpoint_that_is_not_there_yet(base_settings: Settings) -> None:
+    """It starts, says what is missing, and works once it is there."""
+    port = free_port()
+
+    async def run() -> None:
+        source = RemoteBrowser(f"cdp+http://127.0.0.1:{port}")
+        pool = BrowserPool(BrowserRules.of(base_settings, source, slots=1))
+        await pool.start()
+        try:
+            assert not pool.ready
+            assert "127.0.0.1" in pool.problem
+            with debugged_chromium(port):
+                await pool.prepare()
+                assert pool.ready
+        finally:
+            await pool.stop()
+
+    asyncio.run(run())
+
+
+class _Pressure(BaseHTTPRequestHandler):
+    """Answers as browserless does."""
+
+    def do_GET(self) -> None:
+        """The pressure, to those who know the token."""
+        known = self.path == "/pressure?token=abc"
+        body = json.dumps({"pressure": {"maxConcurrent": 3, "running": 1}} if known else {"error": "no"}).encode()
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_endpoint_that_tells_its_limit_is_believed() -> None:
+    """One that does not, or is not there, has none."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Pressure)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        address = f"ws://127.0.0.1:{server.server_port}"
+        assert RemoteBrowser(f"cdp+{address}?token=abc").capacity() == 3
+        assert RemoteBrowser(f"{address}/playwright").capacity() is None
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert RemoteBrowser("ws://127.0.0.1:9/").capacity() is None
+
+
+def test_an_endpoint_is_logged_without_its_token() -> None:
+    """Nor its password."""
+    assert str(RemoteBrowser("wss://me:secret@browsers.example/chromium?token=abc")) == "wss://browsers.example"
+    assert "abc" not in repr(RemoteBrowser("wss://browsers.example/?token=abc"))

@@ -1,0 +1,183 @@
+"""What the clock heals."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from ops.infra.broker import DoorbellBroker
+from ops.infra.settings import Settings
+from schemas.errors import BrowserLost
+from schemas.jobs.job import Job, Submission
+from schemas.jobs.lifecycle import JobState
+from stores import Stores, open_stores
+from stores.jobs.attempts import LEASE_MS
+from stores.queue.worker_heartbeats import WorkerStatus
+from tests.conftest import FakeClock
+from workers.clock.sweeper import GAP_MS, HEARTS_RESUME_S, LEASES_RESUME_S, Sweeper
+
+ID = "a" * 32
+BEAT = WorkerStatus("w1", ready=True, browser="", browser_restarts=0, contexts=0, slots=1, jobs=0, memory_bytes=0)
+
+
+@pytest.fixture
+def stores(settings: Settings, clock: FakeClock) -> Iterator[Stores]:
+    """Stores whose clock is turned by hand."""
+    broker = DoorbellBroker(settings.broker_url, [])
+    stores = open_stores(replace(settings, max_wait_s=120), broker=broker, clock=clock)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def sweeper(stores: Stores) -> Sweeper:
+    """The sweeper under test."""
+    return Sweeper(stores)
+
+
+def created(stores: Stores, submission: Submission) -> None:
+    """A job."""
+    stores.jobs.create(ID, "owner", submission, "r")
+
+
+def claimed(stores: Stores) -> Job:
+    """The job in the hands of a living worker."""
+    stores.fleet.beat(BEAT)
+    job = stores.attempts.claim("w1")
+    assert job
+    return job
+
+
+def test_a_lapsed_lease_gives_the_job_back(
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+) -> None:
+    """As soon as it is over, and not before; a ticket for it is sent at once."""
+    created(stores, submission)
+    claimed(stores)
+    sweeper.sweep()
+    assert JobState.STARTING is stores.jobs.get(ID).state
+
+    for _ in range(round(LEASE_MS / 1000)):
+        clock.advance(1)
+        stores.fleet.beat(BEAT)
+        sweeper.sweep()
+    assert JobState.QUEUED is stores.jobs.get(ID).state
+    assert stores.queue.depth() == 1
+
+
+def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
+    """Nobody waits for its leases to end."""
+    created(stores, submission)
+    claimed(stores)
+    stores.fleet.leave("w1")
+    sweeper.sweep()
+
+    assert JobState.QUEUED is stores.jobs.get(ID).state
+
+
+@pytest.mark.parametrize("cause", ["redis was away", "the machine slept"])
+def test_silence_of_everybody_is_nobodys_death(
+    stores: Stores, clock: FakeClock, submission: Submission, cause: str
+) -> None:
+    """Hearts and leases get the time to be renewed; whoever stays silent then is dead after all."""
+    seconds = [0.0]
+    sweeper = Sweeper(stores, tick=lambda: seconds[0])
+    created(stores, submission)
+    claimed(stores)
+    if cause == "redis was away":
+        sweeper.nobody_was_heard()
+        clock.advance(GAP_MS / 1000 - 1)
+    else:
+        clock.advance(LEASE_MS / 1000 + 1)
+    sweeper.sweep()
+    assert JobState.STARTING is stores.jobs.get(ID).state
+
+    for passed in (HEARTS_RESUME_S, LEASES_RESUME_S):
+        stores.fleet.beat(BEAT)
+        seconds[0] = passed - 0.1
+        sweeper.sweep()
+        assert JobState.STARTING is stores.jobs.get(ID).state
+    stores.fleet.leave("w1")
+    sweeper.sweep()
+    assert JobState.QUEUED is stores.jobs.get(ID).state
+
+
+def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
+    """For estimates, from those who live."""
+    created(stores, submission)
+    stores.fleet.beat(BEAT)
+    sweeper.sweep()
+
+    assert stores.jobs.look(ID)[1].slots == 1
+
+
+def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
+    """Once when one opens and once when it closes."""
+    with capture_logs() as lines:
+        sweeper.sweep()
+        stores.redis.hset("dr:site:studio", mapping={"retryAt": 1, "code": "site_changed", "error": "x"})
+        sweeper.sweep()
+        sweeper.sweep()
+        stores.circuits.close("studio")
+        sweeper.sweep()
+
+    assert [line["event"] for line in lines] == ["circuit.opened", "circuit.closed"]
+
+
+def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
+    """After MAX_WAIT_S a job that still waits ends, with the setting's name; one that runs does not."""
+    created(stores, submission)
+    stores.jobs.create("b" * 32, "owner", submission, "r")
+    clock.advance(119)
+    job = claimed(stores)
+    sweeper.expire()
+    assert JobState.QUEUED is stores.jobs.get("b" * 32).state
+
+    clock.advance(2)
+    sweeper.expire()
+    error = stores.jobs.get("b" * 32).error
+    assert error
+    assert (error.code, "120 s" in error.message) == ("expired", True)
+    assert JobState.STARTING is stores.jobs.get(job.id).state
+
+
+def test_a_job_that_was_given_back_waits_anew(
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+) -> None:
+    """Its wait counts from then on: the retry that it was promised is not taken from it."""
+    created(stores, submission)
+    clock.advance(119)
+    job = claimed(stores)
+    clock.advance(10)
+    stores.attempts.retry(job, BrowserLost(), 2_000)
+    sweeper.expire()
+    assert JobState.QUEUED is stores.jobs.get(ID).state
+
+    clock.advance(122)
+    sweeper.expire()
+    assert JobState.FAILED is stores.jobs.get(ID).state
+
+
+def test_ids_without_a_record_are_forgotten(
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+) -> None:
+    """Nothing is swept again and again for a record that is not there."""
+    created(stores, submission)
+    stores.redis.delete(f"dr:{{{ID}}}:job")
+    clock.advance(121)
+    sweeper.sweep()
+
+    assert not stores.redis.zcard("dr:open")
+
+
+def test_old_listings_are_trimmed(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
+    """An owner's list does not grow for ever."""
+    created(stores, submission)
+    stores.jobs.cancel(ID)
+    sweeper.trim()
+    assert stores.redis.zcard("dr:jobs:owner") == 1
+
+    clock.advance(86_400)
+    sweeper.trim()
+    assert stores.redis.zcard("dr:jobs:owner") == 0

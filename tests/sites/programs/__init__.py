@@ -1,1 +1,0 @@
-"""Owns the programs that the shipped recipes are tested against, served by one process: see ``serve``."""

@@ -1,0 +1,124 @@
+"""A generation page made for tests: a real HTTP server whose page does what real pages do, good and bad.
+
+Which way it behaves is chosen by the page's query string; ``recipe`` makes the recipe that drives it.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from PIL import Image
+
+from schemas.sites.recipe import Recipe
+from schemas.sites.recipe_schema import load_recipe
+
+PAGE = Path(__file__).parent / "page.html"
+RESULT_SIZE = (96, 64)
+# How the site says that it wants to be left alone: its status, and when to come back.
+BUSY: dict[str, tuple[int, Callable[[], str]]] = {
+    "/busy": (429, lambda: "7"),
+    "/busy-date": (503, lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)),
+    "/busy-silent": (429, str),
+}
+
+
+def result_bytes(size: tuple[int, int] = RESULT_SIZE) -> bytes:
+    """The picture that every way of showing it shows."""
+    out = io.BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Serve the page, a picture, or an error that was asked for."""
+        parts = urlsplit(self.path)
+        if parts.path == "/picture.png":
+            self._send(result_bytes(), "image/png")
+        elif parts.path == "/other.png":
+            self._send(result_bytes((8, 8)), "image/png")
+        elif parts.path == "/robots.txt":
+            self._send(b"User-agent: *\nDisallow: /private/\n", "text/plain")
+        elif parts.path in BUSY:
+            self._send(b"busy", "text/plain", status=BUSY[parts.path][0], retry_after=BUSY[parts.path][1]())
+        elif parts.path == "/broken":
+            self._send(b"broken", "text/plain", status=503)
+        elif parts.path == "/hang":
+            self.server.hanging.wait(60)  # type: ignore[attr-defined] # set below
+        elif parts.path == "/endless":
+            self._redirect(f"/endless?n={int(parse_qs(parts.query).get('n', ['0'])[0]) + 1}")
+        else:
+            self._send(PAGE.read_bytes(), "text/html")
+
+    def _send(self, body: bytes, media_type: str, status: int = 200, retry_after: str = "") -> None:
+        self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _redirect(self, target: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", target)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The address of a running fake site."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.hanging = threading.Event()  # type: ignore[attr-defined] # read above
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.hanging.set()  # type: ignore[attr-defined] # as above
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> Recipe:
+    """The recipe of the page in one of its ways; ``changes`` replace fields of the finished recipe."""
+    raw: dict[str, Any] = {
+        "title": "Fake site",
+        "description": "For tests.",
+        "url": f"{address}{path}?way={way}",
+        "consent": {"ownership": "own"},
+        "hosts": ["localhost"],
+        "limits": {"concurrency": 0, "min_interval_s": 0, "daily": 0},
+        "inputs": {"sampler": {"type": "string"}, "steps": {"type": "integer"}},
+        "steps": [
+            {"type": "navigate", "url": "{{url}}", "timeout": 3000},
+            {"type": "change", "selectors": ["#gone", "aria/Prompt"], "value": "{{prompt}}", "timeout": 1500},
+            {"type": "change", "selectors": ["#sampler"], "value": "{{sampler}}", "when": "sampler"},
+            {"type": "keyDown", "key": "Tab"},
+            {"type": "keyUp", "key": "Tab"},
+            {"type": "click", "selectors": [["#host", "button"], ["text/Paint"]], "submits": True, "timeout": 1500},
+        ],
+        "observe": {
+            "done": {"selectors": ["#result"]},
+            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same") else {}),
+            "preview": {"selectors": ["#preview"]},
+            "progress": {"selectors": ["#progress"]},
+            "error": {"selectors": ["#error"]},
+            "human": {"selectors": ["#captcha"]},
+        },
+    }
+    return replace(load_recipe("fake", raw), **changes)

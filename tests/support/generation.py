@@ -1,0 +1,50 @@
+"""Somebody who paints whatever is submitted, in place of a worker."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from schemas.errors import SiteRefused
+from schemas.jobs.job import Job, Progress
+from stores import Stores
+from tests.integration.conftest import PICTURE
+
+
+class Hands:
+    """Carries every job through, at once; refuses those that speak of gore, and begins those of nobody."""
+
+    def __init__(self, stores: Stores) -> None:
+        """For one Redis."""
+        self._stores = stores
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.02):
+            while job := self._stores.attempts.claim("hands"):
+                self._paint(job)
+
+    def _paint(self, job: Job) -> None:
+        attempts = self._stores.attempts
+        attempts.accepted(job)
+        if "nobody" in job.submission.prompt:
+            return
+        if "gore" in job.submission.prompt:
+            attempts.fail(job, SiteRefused("Not here."))
+            return
+        attempts.note_progress(job, Progress(50.0, 10, 20))
+        attempts.note_preview(job, b"preview")
+        attempts.put(job, [PICTURE], b"jpeg bytes")
+        attempts.complete(job, [PICTURE])

@@ -1,0 +1,27 @@
+"""The making of model files for tests: small, and as the programs that make real ones write them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def safetensors(
+    path: Path, *, metadata: dict[str, str] | None = None, data: bytes = b"\x01\x02\x03\x04", **header: Any
+) -> Path:
+    """A model with one tensor, whose bytes are ``data``."""
+    entries: dict[str, Any] = {"w": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}} | header
+    if metadata is not None:
+        entries["__metadata__"] = metadata
+    raw = json.dumps(entries).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
+    return path
+
+
+def catalogue(model_id: int, *version_ids: int, name: str = "Ink", **more: Any) -> dict[str, Any]:
+    """What the catalogue says of a model and of its versions."""
+    listed = [
+        {"id": version, "name": f"v{version}", "baseModel": "SDXL 1.0", "trainedWords": [f"word{version}"], "files": []}
+        for version in version_ids
+    ]
+    return {"id": model_id, "name": name, "type": "LORA", "tags": ["ink", "style"], "modelVersions": listed} | more

@@ -1,0 +1,35 @@
+"""The process that serves all test programs: ``python -m tests.support.programs.serve PORT`` prints ``ready``."""
+
+import os
+import sys
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from tests.support.programs import comfyui, gradio_pages, weights
+
+GRADIO = {
+    "/gradio": gradio_pages.plain,
+    "/renamed": gradio_pages.renamed,
+    "/automatic1111": gradio_pages.automatic1111,
+    "/fooocus": gradio_pages.fooocus,
+}
+
+USER, PASSWORD = "ann", "a word that is no secret"
+
+
+def application() -> FastAPI:
+    """Every program at a path of its own."""
+    app = FastAPI()
+    app.include_router(comfyui.router, prefix="/comfyui")
+    app.include_router(weights.router, prefix="/weights")
+    for path, make in GRADIO.items():
+        app = gr.mount_gradio_app(app, make().queue(default_concurrency_limit=4), path=path)
+    return gr.mount_gradio_app(app, gradio_pages.plain(), path="/locked", auth=(USER, PASSWORD))
+
+
+if __name__ == "__main__":
+    uvicorn.run(application(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

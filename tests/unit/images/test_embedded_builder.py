@@ -1,0 +1,86 @@
+"""Values of strangers: checked one by one, bounded, and put under the names of the wire."""
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.images.embedded.builder import Draft, checked, joined, read_hash
+from schemas.images.generation_params import Generation, Resource
+
+MOST = 2**64 - 1
+HEX = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("seed", True, None),
+        ("seed", 5.0, 5),
+        ("seed", "5.0", 5),
+        ("seed", "５", None),  # noqa: RUF001 - digits of another script are what is meant
+        ("seed", "1_0", None),
+        ("steps", 0, None),
+        ("steps", [9], None),
+        ("width", 1e300, None),
+        ("cfg_scale", float("nan"), None),
+        ("cfg_scale", 10**400, None),
+        ("cfg_scale", "inf", None),
+        ("cfg_scale", "7,5", None),
+        ("denoise", "1.01", None),
+        ("weight", "-.5", -0.5),
+        ("prompt", "x" * 100_001, "x" * 100_000),
+        ("sampler", " a\n b ", "a b"),
+        ("model", {}, None),
+    ],
+)
+def test_values_are_checked(name: str, value: Any, expected: Any) -> None:
+    """Against what a field can be."""
+    assert checked(name, value) == expected
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "xyz", "e3b0c442", "e3b0c44298fc1c149afb", HEX + "\n<b>", "1" * 65])
+def test_what_is_no_hash_is_none(value: Any) -> None:
+    """Nor is the hash of nothing."""
+    assert read_hash(value) is None
+
+
+def test_drafts_are_bounded() -> None:
+    """In how much they keep beside the fields, and how many models."""
+    draft = Draft("x")
+    for number in range(1000):
+        draft.keep(f"key {number}", "x" * 20_000)
+        draft.resource("lora", f"lora {number}")
+    found = draft.finish()
+    assert found
+    assert (len(found.other), len(found.other["key 0"]), len(found.resources)) == (200, 10_000, 100)
+
+
+def test_the_wire_has_its_own_names() -> None:
+    """And nothing of what is not said."""
+    lora, version = Resource("lora", "ink", HEX, 0.0), Resource("checkpoint", None, None, None, 7)
+    found = Generation(
+        "x", "cat", "dog", MOST, 9, 7.5, "e", "k", 64, 32, 2, 0.0, "m", (lora, version), {"1": {}}, {"a": "b"}
+    )
+    assert found.to_json() == {
+        "tool": "x", "prompt": "cat", "negativePrompt": "dog", "seed": MOST, "steps": 9, "cfgScale": 7.5,
+        "sampler": "e", "scheduler": "k", "width": 64, "height": 32, "clipSkip": 2, "denoise": 0.0, "model": "m",
+        "loras": [{"name": "ink", "strength": 0.0}],
+        "resources": [
+            {"type": "lora", "name": "ink", "hash": HEX, "weight": 0.0}, {"type": "checkpoint", "civitaiVersionId": 7}
+        ],
+        "comfyWorkflow": {"1": {}}, "other": {"a": "b"},
+    }  # fmt: skip
+    assert json.loads(json.dumps(found.to_json()))["seed"] == MOST
+    assert Generation("x").to_json() == {"tool": "x"}
+
+
+def test_two_texts_are_joined() -> None:
+    """Models by their names, and the rest field by field."""
+    first = Generation("a", prompt="cat", resources=(Resource("lora", "ink", None, 0.5),), other={"k": "1"})
+    second = Generation(
+        "b", "dog", seed=5, resources=(Resource("lora", "Ink.safetensors", HEX),), other={"k": "2", "l": "3"}
+    )
+    assert joined(first, second) == Generation(
+        "a", "cat", seed=5, resources=(Resource("lora", "ink", HEX, 0.5),), other={"k": "1", "l": "3"}
+    )

@@ -1,0 +1,197 @@
+"""Bytes that mean harm: nothing raises, and nothing that is kept could hurt who keeps it."""
+
+import json
+import string
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.images.containers.text_chunks import PNG
+from schemas.images.embedded import PROGRAMS, read_generation, read_stealth
+from schemas.images.embedded.untrusted_json import end_of_json, read_json, read_object
+from schemas.images.generation_params import Generation
+
+KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream", "UserComment")
+MARKS = (
+    "Steps: 9",
+    "Negative prompt:",
+    "Sampler: x",
+    "Seed: 5",
+    ",",
+    "\n",
+    ":",
+    '"',
+    "{",
+    "[",
+    "<lora:a:",
+    ">",
+    "\\",
+    "-s ",
+)
+BEGINNINGS = (PNG, b"\xff\xd8", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"II*\0", b"")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+# Keys that the programs know, so that whatever stands under them is met.
+NAMES = st.sampled_from(
+    [
+        "class_type", "inputs", "image", "prompt", "positive", "negative", "model", "text", "seed", "steps", "loras",
+        "lora_name", "ckpt_name", "latent_image", "width", "sui_image_params", "sui_models", "base_model",
+        "guidance_scale", "resolution", "uc", "scale", "sampler", "hash", "name", "vae", "weight",
+    ]
+)  # fmt: skip
+KNOWING = st.recursive(
+    JSON | st.sampled_from([["1", 0], ["2", 1], "KSampler", 5, "0.5"]),
+    lambda inner: st.dictionaries(NAMES | st.sampled_from(["1", "2"]), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+def chunk(keyword: str, text: bytes) -> bytes:
+    """A text chunk of PNG, without a checksum."""
+    body = keyword.encode() + b"\0" + text
+    return struct.pack(">I", len(body)) + b"tEXt" + body + bytes(4)
+
+
+def kept(found: Generation | None) -> None:
+    """What is found can be written as JSON that every program can read."""
+    assert found is None or json.dumps(found.to_json(), allow_nan=False).encode()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=300))
+def test_any_bytes_are_met(beginning: bytes, rest: bytes) -> None:
+    """Behind any beginning of a format."""
+    kept(read_generation(beginning + rest))
+    kept(read_generation(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(KEYWORDS), st.lists(st.sampled_from(MARKS) | st.text(max_size=8), max_size=30).map("".join))
+def test_any_text_is_met(keyword: str, text: str) -> None:
+    """Under any keyword."""
+    kept(read_generation(PNG + chunk(keyword, text.encode(errors="replace"))))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(KEYWORDS), KNOWING)
+def test_any_object_is_met(keyword: str, value: Any) -> None:
+    """With anything in any place; texts that are NaN or beyond numbers among it."""
+    kept(read_generation(PNG + chunk(keyword, json.dumps(value).encode())))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from(KEYWORDS), KNOWING, max_size=4))
+def test_any_parsed_value_is_met(said: dict[str, Any]) -> None:
+    """Also of a kind that no text can be."""
+    for program in PROGRAMS:
+        assert isinstance(program(said), Generation | None)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=400), st.integers(-2, 12), st.integers(-2, 12))
+def test_any_pixels_are_met(rgba: bytes, width: int, height: int) -> None:
+    """Of any size that they are said to have."""
+    kept(read_stealth(rgba, width, height))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": NaN, "b": [Infinity, -Infinity], "c": 1e999}', {"a": None, "b": [None, None], "c": None}),
+        ('{"a": "\\u0000\\ud800x\\udc00 \\ud83d\\ude00 \\\\u0000"}', {"a": "\ufffd\ufffdx\ufffd \U0001f600 \\u0000"}),
+        ('{"a": "line\nbreak"}', {"a": "line\nbreak"}),
+        ('{"a": ' + "1" * 5000 + ', "b": 2}', {"a": "1" * 5000, "b": 2}),
+        ('{"a": 18446744073709551615}', {"a": 2**64 - 1}),
+        ('{"a":' * 99 + "1" + "}" * 99, ...),
+        ('{"a":' * 101 + "1" + "}" * 101, None),
+        ('{"a":' * 50_000 + "1" + "}" * 50_000, None),
+        ("[" * 150_000, None),
+        ("[" + "[]," * 250_000 + "1]", None),
+        ('"' + "x" * 4_000_000 + '"', None),
+        ("{", None),
+        ("", None),
+    ],
+)
+def test_json_is_bounded_and_clean(text: str, expected: Any) -> None:
+    """Deep, wide, long or with what no database takes: one bad number costs only itself."""
+    found = read_json(text)
+    assert found is not None if expected is ... else found == expected
+
+
+def test_objects_are_objects() -> None:
+    """And lists are not; where JSON ends in a text is known."""
+    assert read_object("[1]") is None
+    assert read_object(' {"a": 1} ') == {"a": 1}
+    assert end_of_json('x: {"a": "}"}, y', 3) == 13
+    assert end_of_json("[" * 100_000, 0) is None
+
+
+LONG = 200_000
+SLOW = [
+    "a" * LONG,
+    "ab:" * LONG,
+    'ab:"' * LONG,
+    'ab:"\\",' * LONG,
+    "Steps: 9, " * 90_000,
+    "Steps: 9\n" * 90_000,
+    "Steps: 9, x, y, z\n" * 50_000,
+    "<lora:" * 150_000,
+    "a b" * 300_000,
+    "a-/" * 300_000,
+    "<lora:a" + ":" * LONG,
+    "ab:[" * LONG,
+    'ab:["' * LONG,
+    "Negative prompt:" * 50_000,
+    "Steps: 9, Sampler: a, Seed: 5, " + 'Lora hashes: "' + "a," * 40_000 + '"',
+    "x," * 40_000 + "\nSteps: 9, Sampler: a, Seed: 5",
+]
+
+
+@pytest.mark.parametrize("text", SLOW, ids=range(len(SLOW)))
+def test_long_texts_are_read_in_a_time_that_grows_with_them(text: str) -> None:
+    """Nothing here is a pattern that takes a step for each pair of letters."""
+    kept(read_generation(PNG + chunk("parameters", text.encode())))
+    kept(read_generation(PNG + chunk("UserComment", text.encode())))
+
+
+def graph(**nodes: dict[str, Any]) -> bytes:
+    """A graph whose nodes all hold such inputs, as a chunk."""
+    found = {name.lstrip("n"): {"class_type": "KSampler", "inputs": inputs} for name, inputs in nodes.items()}
+    return PNG + chunk("prompt", json.dumps(found).encode())
+
+
+def test_large_graphs_are_walked_once() -> None:
+    """A long chain, a dense one, and circles through all."""
+    basic = {"steps": 1, "cfg": 1, "sampler_name": "x"}
+    chain = {f"n{i}": basic | {"model": [str(i + 1), 0], "positive": [str(i + 1), 0]} for i in range(2000)}
+    kept(read_generation(graph(**chain)))
+    dense = {f"n{i}": {f"k{j}": [str(j), 0] for j in range(120)} | {"positive": [str(i), 0]} for i in range(120)}
+    kept(read_generation(graph(**dense)))
+    wide = {f"n{i}": basic | {"ckpt_name": [str(i), 0], "latent_image": [str(i + 1), 0]} for i in range(6000)}
+    assert read_generation(graph(**wide)) is None
+
+
+def test_markup_stays_text() -> None:
+    """It is made harmless where it is shown, and is never a hash."""
+    evil = "<script>alert(1)</script>"
+    found = read_generation(
+        PNG
+        + chunk("parameters", f"{evil}\nSteps: 9, Seed: 5, Sampler: {evil}, Model: {evil}, Model hash: {evil}".encode())
+    )
+    assert found
+    assert (found.prompt, found.sampler, found.resources[0].hash) == (evil, evil, None)
+    assert read_generation(PNG + chunk("parameters", b"a\0b" + string.printable.encode())) is not None
+
+
+def test_an_overlong_text_takes_no_time() -> None:
+    """No program writes a million letters."""
+    packed = zlib.compress(b"x" * 3_000_000)
+    body = b"parameters\0\0" + packed
+    assert read_generation(PNG + struct.pack(">I", len(body)) + b"zTXt" + body) is None

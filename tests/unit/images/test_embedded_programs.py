@@ -1,0 +1,103 @@
+"""What InvokeAI, Fooocus, NovelAI and SwarmUI write."""
+
+from typing import Any
+
+import pytest
+
+from schemas.images.embedded import PROGRAMS
+from schemas.images.generation_params import Generation, Resource
+
+MOST = 2**64 - 1
+HEX, OTHER_HEX = "0123456789ab", "ba9876543210"
+
+
+def read(**said: Any) -> Generation:
+    """What one program makes of texts under their keywords."""
+    found = next(one for program in PROGRAMS if (one := program(said)))
+    assert isinstance(found, Generation)
+    return found
+
+
+OF_PROGRAMS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"invokeai_metadata": {
+            "positive_prompt": "cat", "negative_prompt": 7, "seed": 5, "scheduler": "dpmpp_2m_k", "clip_skip": 1,
+            "strength": 0.5, "model": {"name": "m", "hash": f"blake3:{HEX}", "key": "k"}, "vae": {"model_name": "v"},
+            "loras": [{"model": {"name": "ink"}, "weight": 0.5}, {"lora": {"model_name": "old"}, "weight": None}, 1],
+        }},
+        {
+            "tool": "InvokeAI", "prompt": "cat", "negative_prompt": None, "seed": 5, "sampler": "dpmpp_2m_k",
+            "clip_skip": 2, "denoise": 0.5, "model": "m", "other": {"negative_prompt": "7"},
+            "resources": (
+                Resource("checkpoint", "m", HEX), Resource("vae", "v"), Resource("lora", "ink", None, 0.5),
+                Resource("lora", "old"),
+            ),
+        },
+    ),
+    (
+        {"sd-metadata": {"model_weights": "m", "image": {"prompt": "cat [dog] hat [, bird]", "seed": "x", "steps": 9}}},
+        {"prompt": "cat hat", "negative_prompt": "dog, bird", "seed": None, "steps": 9, "other": {"seed": "x"}},
+    ),
+    ({"sd-metadata": {"image": [], "model_weights": "m"}}, {"model": "m"}),
+    (
+        {"Dream": '"a "quoted" cat [dog]" -s9 -S 5 -W64 --height=32 -A k_lms -f 0.5 -U 4 0.9 -C x'},
+        {"prompt": 'a "quoted" cat', "seed": 5, "height": 32, "sampler": "k_lms", "denoise": 0.5},
+    ),
+    ({"Dream": "a cat -s 9 -S 5"}, {"prompt": "a cat", "steps": 9, "seed": 5}),
+    (
+        {"parameters": {
+            "metadata_scheme": "fooocus", "base_model": "m", "base_model_hash": HEX, "prompt": "cat", "seed": str(MOST),
+            "resolution": [64, 32], "guidance_scale": None, "loras": [["ink", 0.5, OTHER_HEX], ["x"], []],
+            "lora_combined_1": "old.safetensors : 0.3", "refiner_model": "None", "steps": -3, "sharpness": 2,
+        }},
+        {
+            "tool": "Fooocus", "prompt": "cat", "seed": MOST, "width": 64, "height": 32, "steps": None,
+            "other": {"steps": "-3", "metadata_scheme": "fooocus", "sharpness": "2"},
+            "resources": (
+                Resource("checkpoint", "m", HEX), Resource("lora", "ink", OTHER_HEX, 0.5), Resource("lora", "x"),
+                Resource("lora", "old.safetensors", None, 0.3),
+            ),
+        },
+    ),
+    (
+        {"Software": "NovelAI", "Source": f"NovelAI Diffusion V4 {HEX[:8].upper()}", "Comment": {
+            "prompt": "cat", "uc": "dog", "scale": "high", "width": 64, "noise_schedule": "karras", "sm": False,
+        }},
+        {
+            "tool": "NovelAI", "prompt": "cat", "negative_prompt": "dog", "cfg_scale": None, "width": 64,
+            "scheduler": "karras", "model": "NovelAI Diffusion V4",
+            "resources": (Resource("checkpoint", "NovelAI Diffusion V4", HEX[:8]),),
+            "other": {"scale": "high", "Software": "NovelAI", "sm": "false"},
+        },
+    ),
+    (
+        {"parameters": {
+            "sui_image_params": {
+                "prompt": "cat", "negativeprompt": "", "model": "a/m.safetensors", "seed": 5, "cfgscale": 7,
+                "loras": ["ink", "b"], "loraweights": ["0.5"], "clipstopatlayer": -2, "initimagecreativity": 0.6,
+                "swarm_version": "0.9",
+            },
+            "sui_extra_data": {"date": "2024"},
+            "sui_models": [{"name": "a/m", "param": "model", "hash": f"0x{HEX}"}, {"name": "ink", "param": "loras"}, 4],
+        }},
+        {
+            "tool": "SwarmUI", "prompt": "cat", "model": "a/m.safetensors", "cfg_scale": 7, "clip_skip": 2,
+            "denoise": 0.6, "other": {"swarm_version": "0.9", "date": "2024"},
+            "resources": (
+                Resource("checkpoint", "a/m.safetensors", HEX), Resource("lora", "ink", None, 0.5),
+                Resource("lora", "b"),
+            ),
+        },
+    ),
+    (
+        {"parameters": {"sui_image_params": {"loras": "a, b", "loraweights": "0.5,1"}}},
+        {"resources": (Resource("lora", "a", None, 0.5), Resource("lora", "b", None, 1))},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "expected"), OF_PROGRAMS, ids=[next(iter(said)) for said, _ in OF_PROGRAMS])
+def test_programs_are_read(said: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Field by field, and one that is nonsense costs no other."""
+    found = read(**said)
+    assert {name: getattr(found, name) for name in expected} == expected

@@ -1,0 +1,69 @@
+"""What may be believed to be a hash."""
+
+import hashlib
+import zlib
+
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.library.formats import hashes
+
+REAL = hashlib.sha256(b"a model").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("SHA256", REAL.upper(), REAL),
+        ("sha256", f" 0x{REAL} ", REAL),
+        ("AutoV1", "0F2E3571", "0f2e3571"),
+        ("AutoV2", "6F6D687FE0", "6f6d687fe0"),
+        ("AutoV3", "DC746A5A4DA9", "dc746a5a4da9"),
+        ("AutoV3", REAL, REAL[:12]),
+        ("CRC32", "4DF210A6", "4df210a6"),
+        ("BLAKE3", REAL, REAL),
+        ("SHA256", REAL[:63], None),
+        ("SHA256", REAL + "0", None),
+        ("AutoV2", REAL, None),
+        ("AutoV3", "<img src=x>", None),
+        ("AutoV1", "0F2E357G", None),
+        ("AutoV1", "\u0660" * 8, None),
+        ("AutoV1", 12345678, None),
+        ("AutoV1", None, None),
+        ("MD5", "0" * 32, None),
+    ],
+)
+def test_a_hash_is_hex_of_its_length(name: str, text: object, expected: str | None) -> None:
+    """In lower case; anything else is none."""
+    assert hashes.clean(name, text) == expected
+
+
+def test_the_hash_of_nothing_is_none() -> None:
+    """Files without a hash would all be the same one."""
+    of_nothing = hashlib.sha256(b"").hexdigest()
+    claimed = {name: of_nothing[:digits] for name, digits in hashes.DIGITS.items()} | {
+        "CRC32": f"{zlib.crc32(b''):08x}",
+        "BLAKE3": blake3(b"").hexdigest(),
+    }
+    assert set(claimed) == set(hashes.DIGITS)
+    assert hashes.cleaned(claimed) == {}
+    assert hashes.clean("AutoV3", of_nothing) is None
+
+
+def test_of_many_claims_the_good_ones_are_kept() -> None:
+    """Under the names as they are spelled here."""
+    assert hashes.cleaned({"autov2": "6F6D687FE0", "SHA256": "no", "x": REAL}) == {"AutoV2": "6f6d687fe0"}
+
+
+def test_the_short_form_is_the_beginning() -> None:
+    """As pictures name their models."""
+    assert hashes.clean("AutoV2", hashes.auto_v2(REAL.upper())) == REAL[:10]
+
+
+@given(st.sampled_from(sorted(hashes.DIGITS)), st.text(max_size=80) | st.none() | st.integers())
+def test_what_comes_out_is_a_hash(name: str, text: object) -> None:
+    """And stays one when it is cleaned again."""
+    found = hashes.clean(name, text)
+    assert found is None or (len(found) == hashes.DIGITS[name] and hashes.clean(name, found) == found)

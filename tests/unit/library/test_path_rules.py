@@ -1,0 +1,106 @@
+"""What places and names of files say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.library import path_rules
+from schemas.library.path_rules import Place
+
+
+@pytest.mark.parametrize(
+    ("path", "category", "subcategory"),
+    [
+        ("loras/a.safetensors", "LoRA", None),
+        ("loras/sdxl/a.safetensors", "LoRA", "sdxl"),
+        ("LORA/sdxl/style/a.safetensors", "LoRA", "sdxl"),
+        ("LyCORIS/a.safetensors", "LoRA", None),
+        ("checkpoints/a.ckpt", "Checkpoint", None),
+        ("Stable-diffusion/xl/a.safetensors", "Checkpoint", "xl"),
+        ("StableDiffusion/a.safetensors", "Checkpoint", None),
+        ("stable_diffusion/a.safetensors", "Checkpoint", None),
+        ("diffusion_models/flux/a.gguf", "Diffusion Model", "flux"),
+        ("unet/a.gguf", "Diffusion Model", None),
+        ("vae/a.pt", "VAE", None),
+        ("ControlNet/a.pth", "ControlNet", None),
+        ("embeddings/a.pt", "Embedding", None),
+        ("upscale_models/a.pth", "Upscaler", None),
+        ("ESRGAN/a.pth", "Upscaler", None),
+        ("clip/a.safetensors", "Text Encoder", None),
+        ("text_encoders/a.safetensors", "Text Encoder", None),
+        ("hypernetworks/a.pt", "Hypernetwork", None),
+        ("My Things/new/a.safetensors", "My Things", "new"),
+        ("a.safetensors", "Other", None),
+        ("./loras//a.safetensors", "LoRA", None),
+        ("", "Other", None),
+    ],
+)
+def test_the_folder_says_what_it_is(path: str, category: str, subcategory: str | None) -> None:
+    """A file's own name is never a subcategory."""
+    assert path_rules.place_of(path) == Place(category, subcategory)
+
+
+@pytest.mark.parametrize(
+    ("category", "type_"),
+    [
+        ("LoRA", "LORA"),
+        ("Checkpoint", "Checkpoint"),
+        ("Diffusion Model", "Checkpoint"),
+        ("Embedding", "TextualInversion"),
+        ("ControlNet", "Controlnet"),
+        ("Text Encoder", "Other"),
+        ("My Things", "Other"),
+    ],
+)
+def test_the_category_says_the_type(category: str, type_: str) -> None:
+    """In the catalogue's words."""
+    assert path_rules.type_of(category) == type_
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("ink-e10", ("ink", 10)),
+        ("ink-E3", ("ink", 3)),
+        ("ink_epoch_10", ("ink", 10)),
+        ("ink-epoch-4", ("ink", 4)),
+        ("ink-000010", ("ink", 10)),
+        ("my-ink-v2-000004", ("my-ink-v2", 4)),
+        ("ink", None),
+        ("ink-240115", None),
+        ("ink-10", None),
+        ("-e10", None),
+        ("-000010", None),
+        ("ink-e", None),
+        ("epoch_10", None),
+        ("ink-e\u0663", None),
+        ("", None),
+    ],
+)
+def test_epochs_of_a_training_are_known_by_name(stem: str, expected: tuple[str, int] | None) -> None:
+    """Dates and versions are none."""
+    assert path_rules.epoch_of(stem) == expected
+
+
+@pytest.mark.parametrize(
+    ("stem", "title"),
+    [
+        ("figma-mid_7984-vid_9413", "figma"),
+        ("my_ink__style", "my ink style"),
+        ("ink-v2.1", "ink-v2.1"),
+        ("___", "___"),
+        ("a\nb\u202egpj", "a bgpj"),
+        ("-mid_1-vid_2", "-mid_1-vid_2"),
+    ],
+)
+def test_a_title_can_be_read(stem: str, title: str) -> None:
+    """It is one line, and never empty."""
+    assert path_rules.title_of(stem) == title
+
+
+@given(st.text(max_size=200))
+def test_no_name_is_too_odd(name: str) -> None:
+    """Every name has a place, and a title if it has a character."""
+    assert path_rules.place_of(name).category
+    assert bool(path_rules.title_of(name)) is bool(name)
+    path_rules.epoch_of(name)

@@ -1,0 +1,295 @@
+"""What is written for another program says the same when it is read back; and no file, however odd, breaks a reader."""
+
+import contextlib
+import json
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.library.formats.hashes import DIGITS, cleaned
+from schemas.library.metadata import Facts, SaidFile, SaidImage, SaidVersion, Source, merge
+from schemas.library.path_rules import title_of
+from schemas.library.sanitize import clean_lines, clean_text
+from schemas.library.sidecars import FIELDS, LocalFile, SidecarError, civitdl, previews_of, read, sidecars_of, write
+from schemas.library.sidecars.a1111 import FAMILIES
+from schemas.library.sidecars.civitai_reader import STATS
+
+EASILY = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+LINES = st.text(max_size=30).map(clean_text).filter(bool)
+WORDS = LINES.filter(lambda word: not set(word) & set(",()[]{}<>"))
+TEXTS = st.text(max_size=60).map(clean_lines).filter(bool)
+IDS = st.integers(1, 2**63 - 1)
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+HASHES = st.fixed_dictionaries({}, optional={name: HEX.map(lambda text, n=n: text[:n]) for name, n in DIGITS.items()})
+TIMES = st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat() + "Z")
+STAT_VALUES = st.integers(0, 2**53 - 1) | st.floats(0, 5)
+STATISTICS = st.dictionaries(st.sampled_from(STATS), STAT_VALUES, max_size=4)
+LEVELS = st.integers(1, 63)
+NUMBERS = st.floats(-100, 100).filter(bool)
+
+
+def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """It, or nothing."""
+    return st.none() | strategy
+
+
+def tuples(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[Any]:
+    """Several, each once."""
+    return st.lists(strategy, max_size=most, unique=True).map(tuple)
+
+
+RESOURCES = st.fixed_dictionaries(
+    {"kind": st.sampled_from(["checkpoint", "lora", "lycoris", "vae", "embedding", "hypernetwork", "other"])},
+    optional={
+        "name": LINES.filter(lambda name: not name.startswith("urn:")),
+        "hash": HEX.map(lambda text: text[:10]),
+        "weight": NUMBERS,
+        "civitai_version_id": IDS,
+    },
+).filter(lambda resource: len(resource) > 1)
+SIZES = st.integers(1, 99_999)
+PARAMS = st.builds(
+    lambda params, size: params | size,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "negative_prompt": TEXTS,
+            "seed": st.integers(0, 2**64 - 1),
+            "steps": st.integers(0, 10**6),
+            "cfg_scale": NUMBERS,
+            "sampler": LINES,
+            "scheduler": LINES,
+            "clip_skip": st.integers(1, 12),
+            "denoise": NUMBERS,
+            "model": LINES,
+            "resources": st.lists(RESOURCES, min_size=1, max_size=2),
+            "workflow": st.dictionaries(LINES, LINES, min_size=1, max_size=2),
+        },
+    ),
+    st.just({}) | st.fixed_dictionaries({"width": SIZES, "height": SIZES}),
+)
+FILES = st.from_regex(r"[a-z0-9]{1,8}\.(png|jpeg)", fullmatch=True)
+IMAGES = st.builds(
+    lambda file, base, **more: SaidImage(file, url=base and base + file, **more),
+    FILES,
+    st.sampled_from([None, "https://x.test/width=450/"]),
+    width=maybe(SIZES),
+    height=maybe(SIZES),
+    nsfw_level=LEVELS,
+    blurhash=maybe(st.just("UWGSrw.Snm$*THozsoM{~C$*xaozU_MxSfkB")),
+    prompt=maybe(TEXTS),
+    params=PARAMS,
+)
+VERSIONS = st.builds(
+    SaidVersion,
+    id=IDS,
+    name=LINES,
+    base_model=maybe(LINES),
+    description=maybe(TEXTS),
+    published_at=maybe(TIMES),
+    trained_words=tuples(LINES),
+    stats=STATISTICS,
+    files=st.lists(
+        st.builds(
+            SaidFile,
+            name=FILES,
+            size_kb=maybe(st.floats(0, 10**9)),
+            format=maybe(LINES),
+            precision=maybe(LINES),
+            hashes=HASHES.map(cleaned),
+        ),
+        max_size=2,
+    ).map(tuple),
+    nsfw_level=LEVELS,
+)
+LICENSING = st.fixed_dictionaries(
+    {},
+    optional={
+        "allowNoCredit": st.booleans(),
+        "allowDerivatives": st.booleans(),
+        "allowCommercialUse": st.lists(st.sampled_from(["Image", "Rent", "Sell"]), unique=True),
+    },
+)
+FACTS = st.builds(
+    Facts,
+    name=maybe(LINES),
+    type=maybe(st.sampled_from(["LORA", "Checkpoint"])),
+    description=maybe(TEXTS),
+    tags=tuples(LINES),
+    creator=maybe(LINES),
+    creator_avatar=maybe(st.just("https://x.test/a.png")),
+    nsfw_level=LEVELS,
+    stats=STATISTICS,
+    licensing=LICENSING,
+    civitai_id=maybe(IDS),
+    notes=maybe(TEXTS),
+    version_name=maybe(LINES),
+    base_model=maybe(LINES.filter(lambda base: base.lower() not in ("unknown", "other"))),
+    version_description=maybe(TEXTS),
+    version_stats=STATISTICS,
+    published_at=maybe(TIMES),
+    trained_words=tuples(WORDS),
+    negative_words=maybe(TEXTS),
+    preferred_weight=maybe(NUMBERS),
+    civitai_version_id=maybe(IDS),
+    hashes=HASHES.map(cleaned),
+    images=st.lists(IMAGES, max_size=2).map(tuple),
+)
+OURS = LocalFile("ours.safetensors", 2048, time_ms=1000)
+
+
+def kept(facts: Facts, fields: frozenset[str]) -> dict[str, Any]:
+    """What of the facts a format has room for."""
+    return {name: getattr(facts, name) for name in fields}
+
+
+def written_and_read(source: Source, facts: Facts, local: LocalFile) -> Facts:
+    """What is believed of it, when nobody else says anything."""
+    return merge(read(source, write(source, facts, local), 1, local)).facts
+
+
+@EASILY
+@given(FACTS)
+def test_what_is_written_says_the_same_when_read(facts: Facts) -> None:
+    """Every field that the format has; versions are those below."""
+    for source in (Source.CIVITDL, Source.CIVITAI_INFO, Source.API_INFO, Source.LORA_MANAGER):
+        fields = FIELDS[source] - {"versions"}
+        again = written_and_read(source, facts, OURS)
+        assert kept(again, fields) == kept(facts, fields), source
+
+
+@EASILY
+@given(FACTS)
+def test_stability_matrix_says_the_same_when_read(facts: Facts) -> None:
+    """It has three of the hashes."""
+    hashes = {name: digits for name, digits in facts.hashes.items() if name in ("SHA256", "CRC32", "BLAKE3")}
+    facts = replace(facts, hashes=hashes)
+    fields = FIELDS[Source.STABILITY_MATRIX]
+    assert kept(written_and_read(Source.STABILITY_MATRIX, facts, OURS), fields) == kept(facts, fields)
+
+
+@EASILY
+@given(FACTS, maybe(st.sampled_from(sorted(FAMILIES.values()))))
+def test_a1111_says_the_same_when_read(facts: Facts, base_model: str | None) -> None:
+    """It has families for base models, and one of the hashes."""
+    hashes = {name: digits for name, digits in facts.hashes.items() if name == "SHA256"}
+    facts = replace(facts, hashes=hashes, base_model=base_model)
+    assert kept(written_and_read(Source.A1111, facts, OURS), FIELDS[Source.A1111]) == kept(facts, FIELDS[Source.A1111])
+
+
+@EASILY
+@given(FACTS, st.lists(VERSIONS, min_size=1, max_size=3, unique_by=lambda version: version.id), st.data())
+def test_all_versions_say_the_same_when_read(facts: Facts, versions: list[SaidVersion], data: st.DataObject) -> None:
+    """Ours, which may be any of them, and the others."""
+    ours = data.draw(st.sampled_from(versions))
+    facts = replace(
+        facts,
+        versions=tuple(versions),
+        civitai_version_id=ours.id,
+        version_name=ours.name,
+        base_model=ours.base_model,
+        version_description=ours.description,
+        version_stats=ours.stats,
+        published_at=ours.published_at,
+        trained_words=ours.trained_words,
+        hashes={},
+    )
+    for source in (Source.CIVITDL, Source.API_INFO):
+        again = written_and_read(source, facts, LocalFile(version_id=ours.id))
+        fields = FIELDS[source] - {"hashes"}
+        assert kept(again, fields) == kept(facts, fields), source
+
+
+@EASILY
+@given(st.sampled_from(sorted(FIELDS)), FACTS, HASHES)
+def test_our_own_hashes_count_more_than_claims(source: Source, facts: Facts, hashes: dict[str, str]) -> None:
+    """They are written in the claims' place, where the format has them."""
+    local = replace(OURS, hashes=hashes)
+    again = written_and_read(source, facts, local)
+    known = cleaned(hashes)
+    assert all(known.get(name, digits) == digits for name, digits in again.hashes.items())
+    if source not in (Source.A1111, Source.STABILITY_MATRIX):
+        assert again.hashes == {**facts.hashes, **known}
+
+
+def test_our_hashes_stand_with_our_file_in_a_version() -> None:
+    """Which the catalogue may have listed with others."""
+    files = (SaidFile("full.safetensors", hashes={"AutoV2": "1" * 10}), SaidFile("ours.safetensors", 2.0))
+    facts = Facts(civitai_version_id=5, versions=(SaidVersion(5, "v", files=files),))
+    local = replace(OURS, hashes={"SHA256": "a" * 64})
+    again = written_and_read(Source.API_INFO, facts, local)
+    assert again.hashes == {"SHA256": "a" * 64}
+    assert [file.hashes for file in again.versions[0].files] == [{"AutoV2": "1" * 10}, {"SHA256": "a" * 64}]
+
+
+def test_nothing_is_written_and_read_as_nothing() -> None:
+    """By every format."""
+    assert {source: read(source, write(source, Facts()), 1) for source in FIELDS} == {source: [] for source in FIELDS}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = sorted(
+    {
+        *("id", "name", "type", "tags", "stats", "creator", "nsfw", "nsfwLevel", "allowCommercialUse", "modelVersions"),
+        *("files", "images", "hashes", "trainedWords", "publishedAt", "meta", "resources", "comfy", "metadata"),
+        *("model", "civitai", "notes", "usage_tips", "sha256", "autov3", "model_name", "url", "SHA256", "sizeKB"),
+        *("ModelId", "Tags", "Hashes", "Stats", "UserTitle", "sd version", "activation text", "preferred weight"),
+        *("username", "image", "prompt", "Size", "seed", "modelId", "extensions", "hash", "weight"),
+    }
+)
+ODD = st.recursive(
+    JSON,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), ODD, max_size=8))
+def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
+    """What it says can be kept, and be written for every other program."""
+    raw = json.dumps(document).encode()
+    claims = [claim for source in FIELDS for claim in read(source, raw, 1, OURS)]
+    for claim in claims:
+        keepable = json.dumps(claim.facts.to_json(), ensure_ascii=False, allow_nan=False).encode()
+        assert Facts.from_json(json.loads(keepable)) == claim.facts
+    merged = merge(claims).facts
+    for source in FIELDS:
+        read(source, write(source, merged, OURS), 1, OURS)
+    civitdl.read_image(raw, "1.png")
+
+
+@EASILY
+@given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
+def test_no_bytes_break_a_reader(raw: bytes) -> None:
+    """They are read, or there is a SidecarError."""
+    for source in FIELDS:
+        with contextlib.suppress(SidecarError):
+            assert read(source, b'{"notes": "' + raw + b'"}', 0) is not None
+        with contextlib.suppress(SidecarError):
+            read(source, raw, 0)
+
+
+@EASILY
+@given(st.text(st.characters(), max_size=12), st.lists(st.text(st.characters(), max_size=12), max_size=5))
+def test_no_name_breaks_the_search(stem: str, endings: list[str]) -> None:
+    """What is found was there."""
+    names = [stem + ending for ending in [*endings, ".JSON", ".png"]]
+    found = [name for name, _ in sidecars_of(stem, names)] + previews_of(stem, names)
+    assert {f"{stem}.JSON", f"{stem}.png"} <= set(found) <= set(names)
+    assert civitdl.civitdl_ids(stem) is None or title_of(stem)
+
+
+def test_levels_of_pictures_make_the_models() -> None:
+    """Where a written file leaves it out."""
+    images = (SaidImage("1.png", nsfw_level=1), SaidImage("2.png", nsfw_level=8))
+    again = written_and_read(Source.CIVITAI_INFO, Facts(images=images), OURS)
+    assert again.nsfw_level == reduce(or_, (image.nsfw_level for image in images))

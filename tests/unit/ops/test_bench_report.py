@@ -1,0 +1,46 @@
+"""How a bench judges."""
+
+import json
+
+import pytest
+
+from ops.bench.report import Row, show
+from ops.testbed.statistics import percentile
+
+
+@pytest.mark.parametrize(
+    ("row", "met"),
+    [
+        (Row("free", 5, "ms"), True),
+        (Row("fast enough", 5, "ms", most=5), True),
+        (Row("too slow", 5.1, "ms", most=5), False),
+        (Row("enough of the baseline", 50, "a second", 100, least=0.5, judge_ratio=True), True),
+        (Row("too little of the baseline", 49, "a second", 100, least=0.5, judge_ratio=True), False),
+        (Row("no baseline to judge by", 49, "a second", least=0.5, judge_ratio=True), False),
+    ],
+)
+def test_a_target_is_met_or_not(row: Row, met: bool) -> None:
+    """By the figure, or by its ratio to the baseline of the same run."""
+    assert row.met is met
+
+
+def test_a_report_is_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table, then one line of JSON; one missed target spoils it."""
+    assert show("good", [Row("a", 1, "ms", 2, most=1)])
+    assert not show("bad", [Row("a", 1, "ms", 2, most=1), Row("b", 2, "ms", most=1)])
+
+    out = capsys.readouterr().out
+    assert "MISSED" in out
+    told = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [(one["bench"], [row["met"] for row in one["rows"]]) for one in told] == [
+        ("good", [True]),
+        ("bad", [True, False]),
+    ]
+    assert told[0]["rows"][0]["ratio"] == 0.5
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    """Of a hundred and one values the percentiles are themselves."""
+    values = list(range(100, -1, -1))
+
+    assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [0, 50, 99, 100]

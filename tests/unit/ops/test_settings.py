@@ -1,0 +1,123 @@
+"""Reading the settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from ops.infra.settings import UNLIMITED, SettingsError, load_settings, second_database
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "70000"),
+        ("PUBLIC_URL", "ftp://example.org"),
+        ("PUBLIC_URL", "nowhere"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("MAX_QUEUE_SIZE", "-1"),
+        ("RESULT_TTL_S", "ten"),
+        ("JOB_DEADLINE_S", "1.5"),
+        ("API_KEY", "short"),
+        ("RECIPES_DIR", "/does/not/exist"),
+        ("MODELS_DIR", "/does/not/exist:/nor/this"),
+        ("MODELS_DIR", "/usr:/etc/passwd"),
+        ("MODELS_DIR", "/usr:/tmp/\udcff"),
+        ("MODELS_DIR", "/usr/bin:/usr"),
+        ("DOWNLOADS_BY", "pigeon"),
+        ("X_ACCEL_PREFIX", "models"),
+        ("X_ACCEL_PREFIX", "/models/"),
+        ("X_ACCEL_PREFIX", "/models\r\nX-Evil: 1"),
+        ("LIMIT_DAILY_IMAGES", "many"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("SITE_STUDIO_URL", "nowhere"),
+        ("MEDIA_URL", "ftp://example.org/media"),
+        ("MEDIA_URL", "file:media"),
+        ("MEDIA_URL", "file://media/folder"),
+        ("MEDIA_URL", "s3://"),
+        ("REDIS_URL", "http://127.0.0.1:6379"),
+        ("REDIS_URL", "redis+sentinel://127.0.0.1:26379"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Whoever set it finds it."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings()
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_models_may_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk that is not there when the machine starts: what lies in the others is served."""
+    monkeypatch.setenv("MODELS_DIR", "/does/not/exist:/usr")
+    assert load_settings().models_dir == (Path("/does/not/exist"), Path("/usr"))
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings can be printed without giving away a key or a password."""
+    monkeypatch.setenv("API_KEY", "k" * 32)
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2hunter2@127.0.0.1/0")
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2hunter2@127.0.0.1/darkroom")
+
+    shown = repr(load_settings())
+
+    assert "kkkk" not in shown
+    assert "hunter2" not in shown
+
+
+def test_platforms_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Heroku sets (postgres://, PORT) and what the original was given (API_URL) work as they are."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://me@db/darkroom")
+    monkeypatch.setenv("API_URL", "https://pictures.example.org/")
+    monkeypatch.setenv("LIMIT_QUEUED_IMAGES", "unlimited")
+
+    settings = load_settings()
+
+    assert settings.database_url == "postgresql+psycopg://me@db/darkroom"
+    assert settings.public_url == "https://pictures.example.org"
+    assert settings.limit_queued_images == UNLIMITED
+
+
+def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address to listen on everywhere is no address to hand out."""
+    monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - what a platform sets
+    monkeypatch.setenv("PORT", "8080")
+
+    assert load_settings().public_url == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("redis://localhost:6379", "redis://localhost:6379/1"),
+        ("redis://localhost:6379/0", "redis://localhost:6379/1"),
+        ("rediss://:pw@host/4?ssl_cert_reqs=none", "rediss://:pw@host/5?ssl_cert_reqs=none"),
+        ("unix:///run/redis.sock?db=0", "unix:///run/redis.sock?db=1"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
+        ("redis+sentinel://a,b:3/pictures", "redis+sentinel://a,b:3/pictures/1"),
+        ("redis+sentinel://:pw@a/pictures/2", "redis+sentinel://:pw@a/pictures/3"),
+    ],
+)
+def test_the_queue_has_the_next_database(first: str, second: str) -> None:
+    """Jobs and queue share a server and not a database."""
+    assert second == second_database(first)
+
+
+def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes with other working folders mean the same place."""
+    monkeypatch.setenv("DATA_DIR", "somewhere")
+
+    assert Path.cwd() / "somewhere" == load_settings().data_dir
+
+
+def test_a_sites_address_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in lower case, as many as there are."""
+    monkeypatch.setenv("SITE_MY_FORGE_URL", "http://127.0.0.1:7860/sd")
+
+    assert load_settings().site_urls == {"my_forge": "http://127.0.0.1:7860/sd"}

@@ -1,0 +1,47 @@
+"""Secrets do not get into what is kept of a failed attempt."""
+
+import pytest
+
+from workers.sites.diagnostics.failure_report import HIDDEN, redact, without_secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: hunter2hunter2",
+        "token=hunter2hunter2&page=2",
+        '{"access_token": "hunter2hunter2"}',
+        "document.cookie = 'session=hunter2hunter2'",
+        '<input type="hidden" name="csrf_token" value="hunter2hunter2">',
+        '<input type="password" value="hunter2hunter2">',
+        "<meta name='csrf-token' content='hunter2hunter2'>",
+        "x-api-key=hunter2hunter2",
+        "eyJhbGciOiJIUzI1NiJ9.eyJodW50ZXIyIjoiaHVudGVyMiJ9.hunter2hunter2",
+    ],
+)
+def test_secrets_are_redacted(text: str) -> None:
+    """Passwords, cookies, tokens and keys disappear wherever they stand."""
+    assert "hunter2" not in redact(text)
+    assert HIDDEN in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a lighthouse at dusk", '<input id="prompt" value="a lighthouse">', "Error: 12/20 steps"]
+)
+def test_other_text_stays(text: str) -> None:
+    """What explains the failure is still there."""
+    assert text == redact(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:hunter2@example.org/page", "https://example.org/page"),
+        ("https://example.org/page?api_key=hunter2&size=3", f"https://example.org/page?api_key={HIDDEN}&size=3"),
+        ("https://example.org/#access_token=hunter2", "https://example.org/"),
+        ("data:image/png;base64,AAAA", "data:…"),
+    ],
+)
+def test_addresses_lose_their_secrets(url: str, expected: str) -> None:
+    """User, password, fragment and secret parameters go, the rest stays."""
+    assert expected == without_secrets(url)

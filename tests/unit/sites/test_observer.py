@@ -1,0 +1,60 @@
+"""What a page tells its worker, which must not be trusted."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from schemas.jobs.job import Progress
+from workers.sites.observer.observer import LARGEST_MESSAGE, LONGEST_TEXT, _checked, progress
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "expected"),
+    [
+        ("12/20", r"(\d+)/(\d+)", Progress(60.0, 12, 20)),
+        ("20 / 20", r"(\d+)\s*/\s*(\d+)", Progress(100.0, 20, 20)),
+        ("25/20", r"(\d+)/(\d+)", Progress(100.0, 25, 20)),
+        ("3/0", r"(\d+)/(\d+)", None),
+        ("45%", None, Progress(45.0)),
+        ("almost 99.5 % now", None, Progress(99.5)),
+        ("300%", None, Progress(100.0)),
+        ("step 7", r"step (\d+)", Progress(7.0)),
+        ("nothing to see", None, None),
+    ],
+)
+def test_progress_is_read_from_text(text: str, pattern: str | None, expected: Progress | None) -> None:
+    """Steps, percentages and anything that a recipe's pattern names."""
+    assert expected == progress(text, pattern)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "preview",
+        [],
+        {},
+        {"run": 2, "kind": "preview"},
+        {"run": 1, "kind": "constructor"},
+        {"run": 1, "kind": "preview", "data": 7},
+        {"run": 1, "kind": "preview", "data": "not base64!"},
+        {"run": 1, "kind": "done", "url": {"toString": 1}},
+        {"run": 1, "kind": "preview", "data": "A" * (LARGEST_MESSAGE + 4)},
+    ],
+)
+def test_a_message_of_another_shape_is_dropped(message: Any) -> None:
+    """Whatever a page sends through the binding, only well-formed news of this run passes."""
+    assert _checked(message, 1) is None
+
+
+def test_a_well_formed_message_passes() -> None:
+    """Bytes arrive decoded, texts shortened."""
+    data = base64.b64encode(b"jpeg").decode()
+    preview = _checked({"run": 1, "kind": "preview", "data": data}, 1)
+    error = _checked({"run": 1, "kind": "error", "text": "x" * 10_000}, 1)
+
+    assert preview is not None
+    assert preview.data == b"jpeg"
+    assert error is not None
+    assert len(error.text) == LONGEST_TEXT

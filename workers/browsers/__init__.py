@@ -1,0 +1,1 @@
+"""Browsers: pool, launchers, egress proxy."""

@@ -1,0 +1,175 @@
+"""Playwright's own process, on which every browser of a worker hangs, and the starting of browsers through it.
+
+When that process dies Playwright says nothing: browsers count as connected and what
+waits for a page waits for ever. So it is looked at once a second, and started anew when it is gone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import psutil
+import structlog
+from playwright.async_api import Browser, BrowserContext, Error, Playwright, async_playwright
+
+from schemas.errors import BrowserLost
+from workers.browsers.launchers import BrowserSource
+from workers.browsers.os_processes import kill, words_of
+
+LAUNCH_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
+CANARY_TIMEOUT_S = 1.0
+LOOK_INTERVAL_S = 1.0
+MOST_FAILURES = 3
+DRIVER_WORD = "run-driver"
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """One Playwright at a time."""
+
+    def __init__(self, source: BrowserSource, died: Callable[[], None]) -> None:
+        """``source`` is where browsers come from; ``died`` is called when all of them are lost at once."""
+        self._source = source
+        self._died = died
+        self.problem = ""
+        self._playwright: Playwright | None = None
+        self._process: psutil.Process | None = None
+        self.starts = 0
+        self._failures = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        if self._process is None:
+            return False
+        try:
+            return self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    async def start(self) -> None:
+        """Start it; what was started before is gone.
+
+        Raises:
+            BrowserLost: it does not start.
+        """
+        self.starts += 1
+        self._failures = 0
+        # Not cancelled when it takes too long: Playwright hangs if it is. Its process is killed, which ends it.
+        starting = asyncio.create_task(async_playwright().start())
+        await asyncio.wait({starting}, timeout=LAUNCH_TIMEOUT_S)
+        self._process = _newest_driver()
+        if not starting.done():
+            self._kill()
+            await asyncio.wait({starting}, timeout=CLOSE_TIMEOUT_S)
+        if not starting.done() or starting.exception():
+            self._process = None
+            raise BrowserLost("Playwright does not start.")
+        self._playwright = starting.result()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            if self._process:
+                self._process.kill()
+
+    async def stop(self) -> None:
+        """End it and whatever hangs on it."""
+        playwright, self._playwright, self._process = self._playwright, None, None
+        if playwright:
+            with contextlib.suppress(TimeoutError, Error):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await playwright.stop()
+
+    async def watch_for_ever(self) -> None:
+        """Tell once each time that it has died."""
+        told = self.starts - 1
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            if not self.alive and told != self.starts:
+                told = self.starts
+                log.warning("engine.lost")
+                self._died()
+
+    async def launch(self, mark: str) -> Browser:
+        """Start a browser that carries ``mark`` among its arguments; with a new engine if this one is dead.
+
+        An engine that has failed several times in a row is killed, and all that hangs on it is lost.
+
+        Raises:
+            BrowserLost: it does not start.
+        """
+        if not self.alive:
+            self._died()
+            await self.stop()
+            await self.start()
+        try:
+            browser = await self._launch(mark)
+        except BrowserLost:
+            self._failures += 1
+            if self._failures >= MOST_FAILURES:
+                log.warning("engine.given_up")
+                self._kill()
+            raise
+        self._failures = 0
+        return browser
+
+    async def _launch(self, mark: str) -> Browser:
+        if self._playwright is None:
+            raise BrowserLost
+        try:
+            async with asyncio.timeout(LAUNCH_TIMEOUT_S):
+                browser = await self._source.open(self._playwright, mark)
+        except (Error, TimeoutError) as error:
+            await asyncio.to_thread(kill, mark)
+            reason = self._source.without_secrets(str(error).partition("\n")[0]) or "no answer"
+            self.problem = f"No browser from {self._source}: {reason}"
+            raise BrowserLost(self.problem) from error
+        self.problem = ""
+        return browser
+
+
+def _newest_driver() -> psutil.Process | None:
+    found = [process for process in psutil.Process().children() if DRIVER_WORD in words_of(process)]
+    return max(found, key=lambda process: process.create_time(), default=None)
+
+
+async def close_in_time(browser: Browser) -> bool:
+    """Close a browser; False if that takes too long."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await browser.close()
+    except TimeoutError:
+        return False
+    except Error:
+        return True
+    return True
+
+
+async def user_agent(browser: Browser) -> str:
+    """What the browser calls itself."""
+    page = await browser.new_page()
+    agent: str = await page.evaluate("navigator.userAgent")
+    await page.context.close()
+    return agent
+
+
+async def opens_a_page(browser: Browser) -> bool:
+    """Whether an empty page opens in good time."""
+    try:
+        async with asyncio.timeout(CANARY_TIMEOUT_S):
+            page = await browser.new_page()
+            await page.goto("about:blank")
+    except (Error, TimeoutError):
+        return False
+    return await _context_closes(page.context)
+
+
+async def _context_closes(context: BrowserContext) -> bool:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await context.close()
+    except (Error, TimeoutError):
+        return False
+    return True

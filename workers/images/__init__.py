@@ -1,0 +1,1 @@
+"""Decodes, converts and accepts images."""

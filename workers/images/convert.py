@@ -1,0 +1,74 @@
+"""What Darkroom does to pictures: look what the bytes really are, convert, shrink. All of it blocking."""
+
+import io
+
+from PIL import Image, UnidentifiedImageError
+
+from schemas.errors import SiteChanged
+from schemas.jobs.job import Picture
+
+MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
+FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+LARGEST_BYTES = 64 * 1024 * 1024
+MOST_PIXELS = 64_000_000
+JPEG_QUALITY = 92
+PREVIEW_QUALITY = 80
+PREVIEW_WIDTH = 400
+
+
+def inspect(data: bytes, *, lossy: bool = False) -> Picture:
+    """The picture in ``data``, by its bytes and not by what anybody says they are.
+
+    Raises:
+        SiteChanged: they are not a picture that Darkroom takes.
+    """
+    if len(data) > LARGEST_BYTES:
+        raise SiteChanged(f"The site's picture has {len(data)} bytes; more than {LARGEST_BYTES} are not taken.")
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise SiteChanged(f"The site's picture has {image.width}x{image.height} pixels: too many.")
+            form, width, height = str(image.format), image.width, image.height
+            image.load()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SiteChanged("What the site gave as its picture is not one.") from error
+    return Picture(data, MEDIA_TYPES[form], width, height, lossy)
+
+
+def convert(data: bytes, form: str) -> bytes:
+    """The picture as ``jpg``, ``png`` or ``webp``; transparency becomes white where the form has none."""
+    with Image.open(io.BytesIO(data)) as image:
+        if FORMATS[form] == "JPEG":
+            return _encode(_opaque(image), "JPEG", quality=JPEG_QUALITY, optimize=True)
+        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), FORMATS[form])
+
+
+def shrink(data: bytes) -> bytes:
+    """A preview: JPEG, ``PREVIEW_WIDTH`` pixels wide at the most; raises SiteChanged as ``inspect`` does."""
+    inspect(data)
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH * 8))
+        return _encode(_opaque(image), "JPEG", quality=PREVIEW_QUALITY)
+
+
+def is_small_jpeg(data: bytes) -> bool:
+    """Whether ``data`` can be a preview as it is."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return image.width <= PREVIEW_WIDTH and image.height <= PREVIEW_WIDTH * 8
+    except (UnidentifiedImageError, OSError, ValueError):
+        return False
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    ground = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(ground, layer).convert("RGB")
+
+
+def _encode(image: Image.Image, form: str, **options: int | bool) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()

@@ -1,0 +1,228 @@
+"""The one place where strangers' pictures are decoded: a process that holds nothing, may little and ends soon.
+
+Run as ``python -m workers.images.decode FOLDER LIMITS`` by ``workers.images.sandbox``, with the picture as its
+input. It leaves ``answer.json`` and ``thumb.webp`` in the folder; ``LIMITS`` is JSON.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import resource
+import signal
+import struct
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blurhash
+from PIL import Image
+
+from schemas.images.embedded import read_generation, read_stealth
+from schemas.images.inspected_image import MEDIA_TYPES, MOST_BYTES, Seen
+from schemas.images.structure import PNG_MAGIC, Framing, framing, png_chunks
+from schemas.library.formats.safetensors import FormatError
+
+ANSWER, THUMB = "answer.json", "thumb.webp"
+THUMB_BOX = (400, 3200)
+THUMB_QUALITY = 80
+BLURHASH_BOX = (32, 32)
+BLURHASH_PARTS = (4, 3)
+ORIENTATION = 0x0112
+# What undoes each of the ways to hold a camera.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+LYING = (5, 6, 7, 8)
+MOST_GENERATION_BYTES = 16 * 1024 * 1024
+# What is no part of the pixels: read by nobody here, so that no text can make a good picture a bad one.
+PNG_WORDS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+# What Pillow and its plugins raise over bytes that they cannot read.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What looking at one picture may cost. ``most_moving_pixels`` counts those of all frames of an animation."""
+
+    wall_s: float = 20
+    cpu_s: int = 20
+    memory_bytes: int = 1536 * 1024 * 1024
+    file_bytes: int = 64 * 1024 * 1024
+    open_files: int = 32
+    most_bytes: int = MOST_BYTES
+    most_pixels: int = 64_000_000
+    most_frames: int = 1000
+    most_moving_pixels: int = 512_000_000
+
+
+def look(data: bytes, limits: Limits) -> tuple[Seen, bytes]:
+    """What the picture is, and its thumbnail as WebP.
+
+    Raises:
+        FormatError: it is not taken; the code says why.
+    """
+    if len(data) > limits.most_bytes:
+        raise FormatError("too_large", f"The picture has more than {limits.most_bytes:,} bytes.")
+    framed = framing(data)
+    _check_size(framed, limits)
+    kept = data[: framed.end]
+    first = _decode(_pixels_of(kept) if framed.format == "PNG" else kept, framed)
+    turned = _orientation(first)
+    thumb = _shown(first, turned)
+    width, height = first.size if turned not in LYING else first.size[::-1]
+    seen = Seen(
+        type=MEDIA_TYPES[framed.format],
+        width=width,
+        height=height,
+        animated=framed.frames > 1,
+        blurhash=_blurhash(thumb),
+        sha256=hashlib.sha256(kept).hexdigest(),
+        size_bytes=len(kept),
+        generation=_bounded(_generation(kept, first)),
+    )
+    return seen, _encode(thumb)
+
+
+def _generation(data: bytes, image: Image.Image) -> dict[str, Any] | None:
+    """How the picture was made, as it says itself: in its bytes, or else hidden in its first frame's transparency."""
+    found = read_generation(data)
+    if found is None and image.mode == "RGBA":
+        found = read_stealth(image.tobytes(), image.width, image.height)
+    return found.to_json() if found else None
+
+
+def _bounded(generation: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Nothing, where it is too much to be carried."""
+    return generation if len(json.dumps(generation)) <= MOST_GENERATION_BYTES else None
+
+
+def _check_size(framed: Framing, limits: Limits) -> None:
+    pixels = framed.width * framed.height
+    if pixels > limits.most_pixels:
+        shown = f"{framed.width}x{framed.height} pixels"
+        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.most_pixels:,} are the most.")
+    if framed.frames > limits.most_frames:
+        raise FormatError(
+            "too_many_frames", f"The picture has {framed.frames} frames; {limits.most_frames:,} are the most."
+        )
+    if framed.frames > 1 and framed.frames * pixels > limits.most_moving_pixels:
+        shown = f"{framed.frames} frames of {framed.width}x{framed.height} pixels"
+        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.most_moving_pixels:,} are the most.")
+
+
+def _pixels_of(png: bytes) -> bytes:
+    """The same picture without words."""
+    chunks = png_chunks(png)
+    if not any(kind in PNG_WORDS for kind, _start, _end in chunks):
+        return png
+    return PNG_MAGIC + b"".join(png[start:end] for kind, start, end in chunks if kind not in PNG_WORDS)
+
+
+def _decode(data: bytes, framed: Framing) -> Image.Image:
+    """The first frame, after every frame has been read."""
+    number = 0
+    try:
+        with Image.open(io.BytesIO(data), formats=[framed.format]) as image:
+            image.verify()
+        image = Image.open(io.BytesIO(data), formats=[framed.format])
+        image.load()
+        first = image.copy() if framed.frames > 1 else image
+        for number in range(1, framed.frames):
+            image.seek(number)
+            image.load()
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise FormatError("too_many_pixels", "The picture has more pixels than it says.") from error
+    except UNREADABLE as error:
+        which = f"frame {number + 1} of {framed.frames}" if framed.frames > 1 else "it"
+        raise FormatError("broken", f"The picture is broken: {which} cannot be decoded.") from error
+    return first
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera says that it was held, from 1 to 8; 1 if it says nothing, or nonsense."""
+    with contextlib.suppress(*UNREADABLE):
+        turned = image.getexif().get(ORIENTATION)
+        if isinstance(turned, int) and 1 <= turned <= 8:
+            return turned
+    return 1
+
+
+def _shown(image: Image.Image, turned: int) -> Image.Image:
+    """The picture as it was seen, in the box of thumbnails and the colours that WebP has, nothing but its pixels."""
+    if image.mode in WIDE_MODES:
+        image = image.point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode not in ("RGB", "RGBA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    width, height = THUMB_BOX if turned not in LYING else THUMB_BOX[::-1]
+    small = _within(image, width, height)
+    return small.transpose(TURNS[turned]) if turned in TURNS else small
+
+
+def _within(image: Image.Image, width: int, height: int) -> Image.Image:
+    """A copy without what is said about it, no larger than that."""
+    scale = min(1.0, width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    small.info = {}
+    return small
+
+
+def _blurhash(thumb: Image.Image) -> str:
+    small = _within(thumb, *BLURHASH_BOX)
+    ground = Image.new("RGBA", small.size, "white")
+    flat = Image.alpha_composite(ground, small.convert("RGBA")).convert("RGB")
+    rows = [[flat.getpixel((x, y)) for x in range(flat.width)] for y in range(flat.height)]
+    return str(blurhash.encode(rows, *BLURHASH_PARTS))
+
+
+def _encode(thumb: Image.Image) -> bytes:
+    out = io.BytesIO()
+    thumb.save(out, "WEBP", quality=THUMB_QUALITY)
+    return out.getvalue()
+
+
+def confine(limits: Limits) -> None:
+    """Let this process have no more than ``limits`` says; it can never have more again."""
+    most = {
+        resource.RLIMIT_AS: (limits.memory_bytes, limits.memory_bytes),
+        # Of the softer one it is told what it was that ended the process.
+        resource.RLIMIT_CPU: (limits.cpu_s, limits.cpu_s + 1),
+        resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
+        resource.RLIMIT_NOFILE: (limits.open_files, limits.open_files),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+    for kind, values in most.items():
+        resource.setrlimit(kind, values)
+    # Whoever started this may be dead by then.
+    signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    Image.MAX_IMAGE_PIXELS = limits.most_pixels
+
+
+def main(folder: Path, limits: Limits) -> None:
+    """Look at the picture that is this process's input."""
+    confine(limits)
+    answer: dict[str, Any]
+    try:
+        seen, thumb = look(sys.stdin.buffer.read(limits.most_bytes + 1), limits)
+        answer = {"seen": seen.to_json()}
+        (folder / THUMB).write_bytes(thumb)
+    except FormatError as error:
+        answer = {"refused": {"code": error.code, "message": str(error)}}
+    except MemoryError:
+        answer = {"refused": {"code": "too_much_memory", "message": "Looking at the picture needs too much memory."}}
+    (folder / ANSWER).write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Limits(**json.loads(sys.argv[2])))

@@ -1,1 +1,0 @@
-"""The kit for recipes: look at a page, try it, sign in to it. ``./darkroom sites`` runs ``python -m workers.kit``."""

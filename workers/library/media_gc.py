@@ -1,0 +1,60 @@
+"""The sweep of the media store: uploads that nobody waits for any more, and pictures that no row knows."""
+
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from schemas.images.inspected_image import KEPT, UPLOADS
+from stores.media import Media
+
+DAY_S = 86_400
+
+log = structlog.get_logger(__name__)
+
+
+class Known:
+    """The keys that rows know; asked for again before anything is deleted, and only then."""
+
+    def __init__(self, ask: Callable[[], Collection[str]]) -> None:
+        """``ask`` gives all of them."""
+        self._ask = ask
+        self._keys = ask()
+
+    def __call__(self, keys: Sequence[str]) -> Collection[str]:
+        """Those that have a row, and others."""
+        if any(key not in self._keys for key in keys):
+            self._keys = self._ask()
+        return self._keys
+
+
+def sweep_orphans(
+    media: Media,
+    known_keys: Callable[[Sequence[str]], Collection[str]],
+    older_than_s: float = DAY_S,
+    *,
+    now_ms: int,
+) -> int:
+    """Delete what was put longer ago than that and is nobody's; how many objects it was.
+
+    ``known_keys`` says which of up to a few thousand keys have a row; a picture gets its row within minutes of being
+    put, so what is old and has none will have none.
+
+    Raises:
+        Unavailable: the media store does not serve.
+    """
+    before_ms = now_ms - round(older_than_s * 1000)
+    swept = media.drop_torn(before_ms)
+    for keys in media.older(UPLOADS, before_ms):
+        swept += _delete(media, keys)
+    for keys in media.older(KEPT, before_ms):
+        known = known_keys(keys)
+        swept += _delete(media, [key for key in keys if key not in known])
+    if swept:
+        log.info("media.swept", objects=swept)
+    return swept
+
+
+def _delete(media: Media, keys: Sequence[str]) -> int:
+    for key in keys:
+        media.delete(key)
+    return len(keys)

@@ -1,0 +1,1 @@
+"""Walks, reads and hashes model files."""

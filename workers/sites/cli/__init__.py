@@ -1,0 +1,1 @@
+"""The kit for recipes: look at a page, try it, sign in to it."""

@@ -1,0 +1,245 @@
+"""The commands of the kit that need a browser: check, try, login."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+from playwright.async_api import Error
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ops.infra.browser_install import NoBrowserError
+from ops.infra.clock import SystemClock
+from ops.infra.database import migrate, open_database
+from ops.infra.redis import connect
+from ops.infra.settings import Settings, SettingsError, load_settings
+from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
+from schemas.jobs.job import Progress, Submission
+from schemas.sites.recipe import Recipe
+from stores.sites.accepted_terms import Consents
+from stores.sites.recipes import Recipes
+from stores.sites.selector_drift import Drift
+from workers.sites.cli.browser_session import Looks, browsing, login_of, open_sessions
+from workers.sites.cli.check import findings_of
+from workers.sites.cli.selector_report import Finding, Need, annotated
+from workers.sites.driver.driver import Driver
+from workers.sites.driver.selectors import Finder, written
+
+MISSING_EXIT_CODE = 1
+DRIFT_EXIT_CODE = 3
+SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+}
+SIGN_IN_PATIENCE_S = 600
+LOOK_INTERVAL_MS = 500
+T = TypeVar("T")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@click.group()
+def kit() -> None:
+    """Look at a site's page, try it, sign in to it."""
+
+
+@kit.command()
+@click.argument("name")
+@click.option("--url", help="Look at this address instead of the recipe's.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the screenshot goes.")
+def check(name: str, url: str | None, output: Path | None) -> None:
+    """Look for everything that the recipe of the site NAME names, without generating; exit 1: missing, 3: drift."""
+    settings = _settings()
+    recipe = _recipe(settings, name, url)
+    _require_consent(settings, recipe)
+    _check_folder(output)
+    findings, screenshot = _run(findings_of(settings, recipe, _say))
+    before = _last_good(settings, name)
+    _print(findings, before)
+    path = output or Path(f"{name}-check.png")
+    path.write_bytes(annotated(screenshot, findings))
+    _say(f"Screenshot: {path}")
+    if any(finding.missing for finding in findings):
+        raise SystemExit(MISSING_EXIT_CODE)
+    if any(_drifted(finding, before) for finding in findings):
+        raise SystemExit(DRIFT_EXIT_CODE)
+
+
+def _print(findings: list[Finding], before: dict[str, str]) -> None:
+    table = Table("place", "found by", "", show_edge=False)
+    for finding in findings:
+        table.add_row(escape(finding.place.name), escape(finding.matched or "-"), _verdict(finding, before))
+    console.print(table)
+
+
+def _verdict(finding: Finding, before: dict[str, str]) -> str:
+    if finding.missing:
+        return "[red]MISSING[/red], tried: " + escape(", ".join(written(chain) for chain in finding.place.selectors))
+    if _drifted(finding, before):
+        return f"[yellow]drift[/yellow], was: {escape(before[finding.first])}"
+    if finding.matched is None:
+        return "comes later" if finding.place.need is Need.LATER else "not on this page"
+    return "ok" if finding.matched == finding.first else "ok, by a later alternative"
+
+
+def _drifted(finding: Finding, before: dict[str, str]) -> bool:
+    return finding.matched is not None and before.get(finding.first, finding.matched) != finding.matched
+
+
+def _last_good(settings: Settings, name: str) -> dict[str, str]:
+    """What was found by what when a job last went well; nothing where no Darkroom runs."""
+    try:
+        return Drift(connect(settings.redis_url), SystemClock()).read(name)
+    except Unavailable:
+        return {}
+
+
+@kit.command(name="try")
+@click.argument("name")
+@click.argument("prompt")
+@click.option("--url", help="Use this address instead of the recipe's.")
+@click.option("--lora", help="A LoRA of the site.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A further input, such as seed=7.")
+@click.option("--headed", is_flag=True, help="Show the browser.")
+@click.option("--slow", "slow_ms", default=0, help="Wait so many milliseconds after each act.")
+@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a Playwright trace (zip).")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes.")
+def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tuple[str, ...], **options: Any) -> None:
+    """Run one job of the site NAME in the foreground, and print every step."""
+    settings = _settings()
+    recipe = _recipe(settings, name, url)
+    _require_consent(settings, recipe)
+    _check_folder(options["output"])
+    given = dict(one.partition("=")[::2] for one in inputs)
+    try:
+        recipe.check_lora(lora)
+        submission = Submission(name, prompt, lora, recipe.check_inputs(given))
+    except Invalid as error:
+        raise click.UsageError(" ".join(error.problems)) from error
+    _run(_try(settings, recipe, submission, **options))
+
+
+async def _try(
+    settings: Settings,
+    recipe: Recipe,
+    submission: Submission,
+    *,
+    headed: bool,
+    slow_ms: int,
+    trace: Path | None,
+    output: Path | None,
+) -> None:
+    state = await asyncio.to_thread(login_of, settings, recipe)
+    if trace and state is not None:
+        raise Invalid("A trace would hold the login of this site; leave --trace out, or run 'sites forget' first.")
+    async with browsing(settings, recipe, state, Looks(headed, slow_ms)) as context:
+        if trace:
+            await context.tracing.start(screenshots=True, snapshots=True)
+        driver = Driver(context, recipe, told=_say)
+        # Who watches may take as long as they like.
+        patience_s = None if headed or slow_ms else settings.job_deadline_s
+        try:
+            async with asyncio.timeout(patience_s):
+                await _generate(driver, submission, output or Path(f"{recipe.name}.png"))
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"It took longer than {patience_s} s.") from error
+        finally:
+            if trace:
+                await context.tracing.stop(path=trace)
+                _say(f"Trace: {trace}; see it with: playwright show-trace {trace}")
+
+
+async def _generate(driver: Driver, submission: Submission, output: Path) -> None:
+    await driver.open(submission)
+    await driver.submit()
+    async for shown in driver.watch():
+        _say(f"progress {shown.percentage:g} %" if isinstance(shown, Progress) else f"preview {len(shown)} bytes")
+    for number, picture in enumerate(await driver.collect(), 1):
+        path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
+        path = path.with_suffix(SUFFIXES[picture.media_type])
+        await asyncio.to_thread(path.write_bytes, picture.data)
+        _say(f"{path}: {picture.media_type}, {picture.width}x{picture.height}")
+
+
+@kit.command()
+@click.argument("name")
+@click.option("--state", type=click.File(), help="Take this storage state (Playwright's JSON) instead of a browser.")
+def login(name: str, state: TextIO | None) -> None:
+    """Open the site NAME in a browser that you see, and keep the login, encrypted, once you are signed in."""
+    settings = _settings()
+    recipe = _recipe(settings, name, None)
+    try:
+        kept = json.load(state) if state else _run(_sign_in(settings, recipe))
+        open_sessions(settings).keep(name, kept)
+    except ValueError as error:
+        raise click.UsageError(f"--state: not JSON: {error}") from error
+    except Invalid as error:
+        raise click.UsageError(error.message) from error
+    _say(f"Signed in to {name}; kept encrypted.")
+
+
+async def _sign_in(settings: Settings, recipe: Recipe) -> dict[str, Any]:
+    async with browsing(settings, recipe, None, Looks(headed=True)) as context:
+        page = await context.new_page()
+        await page.goto(recipe.session.login_url or recipe.url)
+        _say("Sign in in the window; it closes by itself once you are.")
+        finder = Finder()
+        signed_in = recipe.session.signed_in or recipe.steps[-1].selectors
+        async with asyncio.timeout(SIGN_IN_PATIENCE_S):
+            while not await finder.present(page, signed_in):
+                await page.wait_for_timeout(LOOK_INTERVAL_MS)
+        state: dict[str, Any] = dict(await context.storage_state())
+        return state
+
+
+def _require_consent(settings: Settings, recipe: Recipe) -> None:
+    migrate(settings.database_url)
+    try:
+        Consents(open_database(settings.database_url), SystemClock()).require(recipe)
+    except Forbidden as error:
+        raise click.UsageError(error.message) from error
+
+
+def _check_folder(output: Path | None) -> None:
+    if output and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no folder {str(output.parent)!r} to write to.")
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False)
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _recipe(settings: Settings, name: str, url: str | None) -> Recipe:
+    try:
+        recipe = Recipes.of(settings).get(name)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    except Invalid as error:
+        raise click.UsageError(" ".join(error.problems)) from error
+    return replace(recipe, url=url, bundle=None) if url else recipe
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except NoBrowserError as error:
+        raise click.UsageError(str(error)) from error
+    except ServiceError as error:
+        raise click.ClickException(f"{error.message} ({error.code}) {error.hint}") from error
+    except (Error, TimeoutError) as error:
+        raise click.ClickException(str(error).partition("\n")[0] or "It took too long.") from error

@@ -1,0 +1,1 @@
+"""Failure reports and selector suggestions."""

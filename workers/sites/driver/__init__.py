@@ -1,0 +1,1 @@
+"""Drives a page as a recipe says."""

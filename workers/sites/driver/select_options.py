@@ -1,0 +1,88 @@
+"""The reading and taking of a page's options: those of a select, and those of a list that opens below a field."""
+
+import contextlib
+import json
+import time
+
+from playwright.async_api import Error, Locator
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from schemas.errors import ChoiceNotFound
+from schemas.sites.observe import Selectors
+from workers.sites.driver.selectors import Finder, locate
+
+LISTED: Selectors = (("[role=option]",), ("[role=listbox] li",))
+OPTION_TIMEOUT_MS = 5_000
+FILLING_PATIENCE_S = 2.0
+LOOK_INTERVAL_MS = 100
+MOST_OPTIONS = 2000
+MOST_OFFERED = 20
+# Some lists put a check mark into the text of the chosen option; the label is what people see.
+NAMES = """(options, most) => options.slice(0, most).map((option) =>
+  (option.getAttribute("aria-label") || option.label || option.textContent || "").trim().slice(0, 200))"""
+OWN_LIST = "field => field.getAttribute('aria-controls') || field.getAttribute('aria-owns') || ''"
+VALUES = "options => options.map((option) => option.value)"
+
+
+async def names_of(options: Locator) -> list[str]:
+    """What the options are called, in their order."""
+    names: list[str] = await options.evaluate_all(NAMES, MOST_OPTIONS)
+    return names
+
+
+async def select(field: Locator, value: str, timeout_ms: int) -> None:
+    """Take an option of a select by its name or value; raises ChoiceNotFound if there is none."""
+    options = field.locator("option")
+    until = time.monotonic() + FILLING_PATIENCE_S
+    while True:
+        offered = await names_of(options)
+        values: list[str] = await options.evaluate_all(VALUES)
+        if value in offered or value in values:
+            break
+        if time.monotonic() > until:
+            raise _not_offered(value, offered)
+        # Some pages fill their lists after they have opened.
+        await field.page.wait_for_timeout(LOOK_INTERVAL_MS)
+    await field.select_option(value, timeout=timeout_ms)
+
+
+async def choose(finder: Finder, field: Locator, value: str, timeout_ms: int) -> None:
+    """Take an option of the list that opens when ``field`` is clicked; raises ChoiceNotFound if there is none."""
+    await field.click(timeout=timeout_ms)
+    options = await _list_of(finder, field)
+    offered = await names_of(options)
+    if value not in offered:
+        # A long list shows only some of its options until one types.
+        await _type(field, value, timeout_ms)
+        try:
+            await options.filter(has_text=value).first.wait_for(timeout=OPTION_TIMEOUT_MS)
+        except PlaywrightTimeout as error:
+            raise _not_offered(value, offered) from error
+        narrowed = await names_of(options)
+        if value not in narrowed:
+            raise _not_offered(value, offered)
+        offered = narrowed
+    await options.nth(offered.index(value)).click(timeout=timeout_ms)
+
+
+async def _list_of(finder: Finder, field: Locator) -> Locator:
+    """The options that a field has opened: of the list that it names as its own, or of the one that can be seen."""
+    page = field.page
+    if owned := await field.evaluate(OWN_LIST):
+        options = page.locator(f"[id={json.dumps(owned)}]").locator(LISTED[0][0]).filter(visible=True)
+        with contextlib.suppress(PlaywrightTimeout):
+            await options.first.wait_for(timeout=OPTION_TIMEOUT_MS)
+            return options
+    match = await finder.find(page, LISTED, timeout_ms=OPTION_TIMEOUT_MS)
+    return locate(page, match.chain).filter(visible=True)
+
+
+async def _type(field: Locator, value: str, timeout_ms: int) -> None:
+    # A field that one cannot type into has all its options in its list.
+    with contextlib.suppress(Error):
+        await field.fill(value, timeout=timeout_ms)
+
+
+def _not_offered(value: str, offered: list[str]) -> ChoiceNotFound:
+    shown = ", ".join(offered[:MOST_OFFERED]) or "nothing"
+    return ChoiceNotFound(f"The page does not offer {value!r}. It offers: {shown}.", offered=offered[:MOST_OFFERED])

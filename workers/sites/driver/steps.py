@@ -1,0 +1,158 @@
+"""The playing of a recipe's steps on a page."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from playwright.async_api import Error, Page
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
+from schemas.sites.recipe import Recipe, Step
+from schemas.sites.templates import fill, fill_address, filled
+from workers.sites.driver.lora_catalogue import Catalogue
+from workers.sites.driver.playwright_errors import is_closed, translated
+from workers.sites.driver.select_options import choose, select
+from workers.sites.driver.selectors import Finder, Match, written
+
+IS_CHECKBOX = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
+TRUE = ("true", "1", "yes", "on")
+NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
+IS_SELECT = "element => element instanceof HTMLSelectElement"
+# What a page has been given may keep it working for longer than it was allowed for.
+UNTIL_IDLE = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
+SET_RANGE = """(element, value) => {
+  if (!(element instanceof HTMLInputElement) || element.type !== "range") return false;
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(element, value);
+  for (const kind of ["input", "change"]) element.dispatchEvent(new Event(kind, { bubbles: true }));
+  return true;
+}"""
+
+
+class Player:
+    """Plays steps on one page, with the values of one submission."""
+
+    def __init__(self, page: Page, recipe: Recipe, finder: Finder, values: Mapping[str, Any]) -> None:
+        """``values`` by their placeholders."""
+        self._page = page
+        self._recipe = recipe
+        self._finder = finder
+        self._values = values
+
+    async def play(self, step: Step) -> None:
+        """Play one step, unless it is for an input that was not given.
+
+        Raises:
+            SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound
+        """
+        if self._is_left_out(step):
+            return
+        try:
+            with translated():
+                await getattr(self, f"_{step.name or step.type}")(step)
+                if step.settle_ms:
+                    await self._page.wait_for_timeout(step.settle_ms)
+                    await self._page.evaluate(UNTIL_IDLE)
+        except SiteChanged as error:
+            if step.when in self._recipe.inputs and "selectors" in error.details:
+                raise InputNotOffered(f"The page has no place for the input {step.when!r}: {error.message}") from error
+            error.details.setdefault("step", self.place(step))
+            error.details.setdefault("selectors", [written(chain) for chain in step.selectors])
+            raise
+
+    def _is_left_out(self, step: Step) -> bool:
+        """A step for an input that was not given, or is false."""
+        return step.when is not None and self._values.get(step.when, False) is False
+
+    def describe(self, step: Step) -> str:
+        """What playing the step means now, in one line; values are not shown, for a prompt may be private."""
+        target = written(step.selectors[0]) if step.selectors else step.url or step.key
+        left_out = " (left out: not given)" if self._is_left_out(step) else ""
+        return f"{self.place(step)} {step.name} {target}".replace("  ", " ").strip() + left_out
+
+    def place(self, step: Step) -> str:
+        """Where in the recipe a step stands."""
+        numbers = [number for number, one in enumerate(self._recipe.steps) if one is step]
+        return f"steps[{numbers[0]}] ({step.type})" if numbers else step.type
+
+    async def _navigate(self, step: Step) -> None:
+        try:
+            answer = await self._page.goto(
+                fill_address(step.url, self._recipe.url, self._values),
+                timeout=step.timeout_ms,
+                wait_until="domcontentloaded",
+            )
+        except PlaywrightTimeout as error:
+            raise SiteUnavailable(f"{self._recipe.name} did not load within {step.timeout_ms / 1000:g} s.") from error
+        except Error as error:
+            if is_closed(error):
+                raise
+            reason = NETWORK_ERROR.search(error.message)
+            words = reason[0] if reason else "the browser says no more"
+            raise SiteUnavailable(f"{self._recipe.name} cannot be reached: {words}.") from error
+        if answer and answer.status >= 400:
+            raise SiteUnavailable(f"{self._recipe.name} answers with status {answer.status}.")
+
+    async def _setViewport(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+        await self._page.set_viewport_size({"width": step.width, "height": step.height})
+
+    async def _click(self, step: Step) -> None:
+        await (await self._match(step)).locator.click(timeout=step.timeout_ms)
+
+    async def _doubleClick(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+        await (await self._match(step)).locator.dblclick(timeout=step.timeout_ms)
+
+    async def _hover(self, step: Step) -> None:
+        await (await self._match(step)).locator.hover(timeout=step.timeout_ms)
+
+    async def _change(self, step: Step) -> None:
+        locator = (await self._match(step)).locator
+        value = self._fill(step.value)
+        if await locator.evaluate(IS_CHECKBOX):
+            await locator.set_checked(value.lower() in TRUE, timeout=step.timeout_ms)
+        elif await locator.evaluate(IS_SELECT):
+            await select(locator, value, step.timeout_ms)
+        elif not await locator.evaluate(SET_RANGE, value):
+            await locator.fill(value, timeout=step.timeout_ms)
+            # Pages that take a value only when its field is left would else keep the old one.
+            await locator.dispatch_event("change")
+
+    async def _keyDown(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+        await self._page.keyboard.down(step.key)
+
+    async def _keyUp(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+        await self._page.keyboard.up(step.key)
+
+    async def _scroll(self, step: Step) -> None:
+        await self._page.mouse.wheel(step.x, step.y)
+
+    async def _waitForElement(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+        await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=step.visible)
+
+    async def _addLora(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
+        if self._recipe.loras:
+            await Catalogue(self._page, self._recipe.loras, self._finder, self.play).add(self._values["lora"])
+
+    async def _removeLoras(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
+        if self._recipe.loras:
+            await Catalogue(self._page, self._recipe.loras, self._finder, self.play).clear()
+
+    async def _choose(self, step: Step) -> None:
+        """Take an option of a list that opens below a field."""
+        field = (await self._match(step)).locator
+        await choose(self._finder, field, self._fill(step.value), step.timeout_ms)
+
+    async def _upload(self, step: Step) -> None:
+        """Hand a document over as a file."""
+        document = self._recipe.documents[step.document]
+        body = json.dumps(filled(document.content, document.fields, self._values)).encode()
+        file = {"name": f"{step.document}.json", "mimeType": "application/json", "buffer": body}
+        match = await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=False)
+        await match.locator.set_input_files(file, timeout=step.timeout_ms)  # type: ignore[arg-type] # a plain dict is a FilePayload
+
+    async def _match(self, step: Step) -> Match:
+        return await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms)
+
+    def _fill(self, template: str) -> str:
+        return fill(template, lambda name: str(self._values.get(name, "")))

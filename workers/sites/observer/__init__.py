@@ -1,0 +1,1 @@
+"""Observes a page: previews, progress, errors."""

@@ -1,0 +1,1 @@
+"""Site policy: robots.txt, back-off, request blocking."""

@@ -1,0 +1,75 @@
+"""What a page may load: no media, fonts or trackers, and no private address but its own.
+
+The browser itself does the blocking: Playwright's interception of requests would
+switch off its cache. What this list cannot name (other tabs, names that lead to private addresses)
+``workers.browsers.egress_proxy`` refuses.
+"""
+
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
+
+from playwright.async_api import Page
+
+from schemas.sites.recipe import Recipe
+
+FONTS = ("woff", "woff2", "ttf", "otf", "eot")
+MEDIA = ("mp3", "ogg", "wav", "flac", "m4a", "mp4", "webm", "m3u8", "avi", "mov", "mkv")
+TRACKERS = (
+    "*.google-analytics.com",
+    "*.googletagmanager.com",
+    "*.doubleclick.net",
+    "*.googlesyndication.com",
+    "connect.facebook.net",
+    "*.hotjar.com",
+    "*.segment.io",
+    "*.segment.com",
+    "*.mixpanel.com",
+    "*.amplitude.com",
+    "*.clarity.ms",
+    "*.fullstory.com",
+    "*.intercom.io",
+    "*.sentry.io",
+    "*.plausible.io",
+    "*.posthog.com",
+)
+PRIVATE_NAMES = ("localhost", "*.localhost", "*.local", "*.internal", "*.lan", "*.home.arpa")
+PRIVATE_V6 = ("[::*", "[f*")
+PRIVATE_V4 = ("0", "10", "127", "169.254", *(f"172.{number}" for number in range(16, 32)), "192.168")
+OCTETS = range(256)
+
+
+async def restrict(page: Page, recipe: Recipe) -> None:
+    """Let the browser refuse what the page of ``recipe`` does not need or may not reach."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Network.enable")
+    await session.send("Network.setBlockedURLs", {"urls": patterns(recipe)})
+
+
+def patterns(recipe: Recipe) -> list[str]:
+    """The addresses that are refused, with ``*`` for anything."""
+    allowed = recipe.own_hosts
+    names = (*TRACKERS, *PRIVATE_NAMES)
+    return [
+        *(f"*://*.{ending}" for ending in FONTS + MEDIA),
+        *(f"*://*.{ending}?*" for ending in FONTS + MEDIA),
+        *(f"*://{name}{end}" for name in names if not _covers(name, allowed) for end in (":*", "/*")),
+        *(f"*://{start}" for start in PRIVATE_V6 if not _covers(start, {f"[{host}" for host in allowed})),
+        *(pattern for network in PRIVATE_V4 for pattern in _outside(network, allowed)),
+    ]
+
+
+def _covers(pattern: str, hosts: Collection[str]) -> bool:
+    return any(fnmatchcase(host, pattern.replace("[", "[[]")) for host in hosts)
+
+
+def _outside(start: str, allowed: frozenset[str]) -> Iterator[str]:
+    """Patterns of all addresses that begin with ``start`` but those allowed; the browser knows no exceptions."""
+    if start in allowed:
+        return
+    if start.count(".") == 3:
+        yield from (f"*://{start}:*", f"*://{start}/*")
+    elif not any(host.startswith(f"{start}.") for host in allowed):
+        yield f"*://{start}.*"
+    else:
+        for octet in OCTETS:
+            yield from _outside(f"{start}.{octet}", allowed)

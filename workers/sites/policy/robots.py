@@ -1,0 +1,128 @@
+"""The manners towards sites that are not the user's own: robots.txt, and a site's wish to be left alone."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+import httpx
+from playwright.async_api import Page, Response
+from protego import Protego
+
+from schemas.errors import RobotsDisallowed, SiteBusy, SiteUnavailable
+from schemas.sites.recipe import Recipe
+
+AGENT = "Darkroom"
+ROBOTS_KEPT_S = 86_400
+ROBOTS_TIMEOUT_S = 10.0
+MOST_REDIRECTS = 5
+NOT_THERE = 404
+LARGEST_ROBOTS = 500 * 1024
+DEFAULT_PAUSE_S = 60
+LONGEST_PAUSE_S = 3600
+PORTS = {"http": 80, "https": 443}
+
+
+class Manners:
+    """How one attempt behaves towards its site."""
+
+    _robots: ClassVar[dict[str, tuple[float, Protego]]] = {}
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Nobody has been asked yet."""
+        self._recipe = recipe
+        self._origin = _origin(recipe.url)
+        self.busy: SiteBusy | None = None
+
+    async def ask_robots(self) -> None:
+        """See that robots.txt allows the page; it is read once a day for each host, and not at all for one's own.
+
+        Raises:
+            RobotsDisallowed: it does not.
+            SiteUnavailable: it cannot be read, and so nobody knows.
+        """
+        if self._recipe.consent.ownership == "own":
+            return
+        read_at, rules = self._robots.get(self._origin, (0.0, None))
+        if rules is None or time.monotonic() - read_at > ROBOTS_KEPT_S:
+            rules = await asyncio.to_thread(self._read_robots)
+            self._robots[self._origin] = (time.monotonic(), rules)
+        if not all(rules.can_fetch(url, AGENT) for url in self._addresses()):
+            raise RobotsDisallowed(f"{self._origin}/robots.txt does not allow {AGENT} to visit {self._recipe.name}.")
+
+    def _addresses(self) -> list[str]:
+        """Where the recipe goes, as far as that is known before there are values."""
+        steps = [step.url.replace("{{url}}", self._recipe.url) for step in self._recipe.steps if step.url]
+        return [self._recipe.url, *(url.partition("{{")[0] for url in steps if _origin(url) == self._origin)]
+
+    def _read_robots(self) -> Protego:
+        """By ourselves and not by the browser: the address is the recipe's, and there is no page yet."""
+        try:
+            status, body = _fetch(f"{self._origin}/robots.txt")
+        except httpx.HTTPError as error:
+            raise SiteUnavailable(f"{self._origin}/robots.txt cannot be read.") from error
+        if status == 429:
+            raise SiteBusy(f"{self._origin}/robots.txt asks to be left alone.", retry_after_s=DEFAULT_PAUSE_S)
+        if status >= 500:
+            raise SiteUnavailable(f"{self._origin}/robots.txt answers with status {status}.")
+        # RFC 9309: a file that is not there forbids nothing.
+        return Protego.parse(body.decode(errors="replace") if status < 300 else "")
+
+    def listen(self, page: Page, told: Callable[[], None]) -> None:
+        """Hear a 429, or a 503 that says when to come back; ``told`` is called after ``busy`` is set."""
+
+        def on_response(response: Response) -> None:
+            asked = response.headers.get("retry-after")
+            asks = response.status == 429 or (response.status == 503 and asked)
+            if asks and _origin(response.url) == self._origin:
+                seconds = pause_s(asked)
+                words = f"{self._recipe.name} asks to be left alone for {seconds} s."
+                self.busy = SiteBusy(words, retry_after_s=seconds)
+                told()
+
+        page.on("response", on_response)
+
+
+def pause_s(retry_after: str | None) -> int:
+    """Seconds that a Retry-After header asks for, in either of its forms; bounded."""
+    if not retry_after:
+        return DEFAULT_PAUSE_S
+    try:
+        seconds = int(retry_after)
+    except ValueError:
+        try:
+            seconds = round((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+        except (TypeError, ValueError):
+            return DEFAULT_PAUSE_S
+    return max(1, min(seconds, LONGEST_PAUSE_S))
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port, written as browsers write them; never user or password."""
+    parts = urlsplit(url)
+    port = parts.port if parts.port != PORTS.get(parts.scheme) else None
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _fetch(url: str) -> tuple[int, bytes]:
+    """Status and the beginning of the body; a redirect is followed on the same host only."""
+    for _ in range(MOST_REDIRECTS):
+        with httpx.stream("GET", url, headers={"User-Agent": AGENT}, timeout=ROBOTS_TIMEOUT_S) as answer:
+            following = str(answer.next_request.url) if answer.next_request else ""
+            if not following or urlsplit(following).hostname != urlsplit(url).hostname:
+                return answer.status_code, _beginning(answer)
+        url = following
+    return NOT_THERE, b""
+
+
+def _beginning(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) >= LARGEST_ROBOTS:
+            break
+    return bytes(body[:LARGEST_ROBOTS])
