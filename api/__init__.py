@@ -10,15 +10,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api.accounts import keys, quota, sessions
 from api.compat import generaitiv, weights
 from api.http import error_responses, metrics
-from api.http.request_bodies import read_bodies_carefully
-from api.http.request_log import watch_requests
-from api.http.session_cookie import renew_cookies
+from api.http.request_bodies import init_body_parsing
+from api.http.request_log import init_request_log
+from api.http.session_cookie import init_cookie_renewal
 from api.http.url_converters import JobIdConverter
 from api.jobs import event_streams, images, websockets
 from api.jobs import views as jobs
 from api.library import images as model_images
 from api.library import models, scans_and_report
-from api.openapi import Surface
+from api.openapi import Api
 from api.pages import client_js, docs, home, studio
 from api.sites import views as sites
 from api.webhooks import deliveries
@@ -26,11 +26,11 @@ from api.webhooks import views as webhooks
 from ops.infra.version import VERSION
 from stores import Stores
 
-LARGEST_BODY_BYTES = 1024 * 1024
-PREFLIGHT_KEPT_S = 600
-CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID"]
+MAX_BODY_BYTES = 1024 * 1024
+PREFLIGHT_CACHE_TTL_S = 600
+ALLOWED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID"]
 # What pages of other origins may read of an answer's headers.
-TOLD_HEADERS = [
+EXPOSED_HEADERS = [
     "Retry-After",
     "RateLimit",
     "RateLimit-Policy",
@@ -42,7 +42,7 @@ TOLD_HEADERS = [
 ]
 
 
-class Front(Flask):
+class App(Flask):
     """Flask whose views and hooks are plain functions, so that it need not ask for each, on every request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,23 +50,23 @@ class Front(Flask):
         return func
 
 
-def _open_to_pages(response: Response) -> Response:
+def _allow_all_origins(response: Response) -> Response:
     """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
     if f"{request.path}/".startswith(error_responses.GENERAITIV):
         response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = ", ".join(TOLD_HEADERS)
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
-            response.headers["Access-Control-Allow-Headers"] = ", ".join(CORS_HEADERS)
-            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_KEPT_S)
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_CACHE_TTL_S)
     return response
 
 
 def create_app(stores: Stores) -> Flask:
     """The application on top of ``stores``."""
-    app = Front(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=LARGEST_BODY_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_TITLE="Darkroom",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
@@ -80,15 +80,15 @@ def create_app(stores: Stores) -> Flask:
     app.extensions["stores"] = stores
     if stores.settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=stores.settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # Flask's own way
-    app.after_request(_open_to_pages)
+    app.after_request(_allow_all_origins)
     if stores.settings.cors_origins:
         origins = list(stores.settings.cors_origins)
-        CORS(app, origins=origins, allow_headers=CORS_HEADERS, expose_headers=TOLD_HEADERS)
-    error_responses.register(app)
-    watch_requests(app)
-    read_bodies_carefully(app)
-    renew_cookies(app)
-    surface = app.extensions["openapi"] = Surface(app)
+        CORS(app, origins=origins, allow_headers=ALLOWED_HEADERS, expose_headers=EXPOSED_HEADERS)
+    error_responses.init_error_handlers(app)
+    init_request_log(app)
+    init_body_parsing(app)
+    init_cookie_renewal(app)
+    surface = app.extensions["openapi"] = Api(app)
     for part in (weights, images, jobs, event_streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
         surface.register_blueprint(part.blueprint)
     for part in (keys, sessions, scans_and_report):

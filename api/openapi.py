@@ -3,12 +3,12 @@
 import flask_smorest
 from werkzeug.exceptions import HTTPException
 
-from api.http.error_responses import Answer, answer_http_error
+from api.http.error_responses import Answer, http_error_response
 
 
-class Surface(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
+class Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
     """The OpenAPI description of all registered blueprints."""
 
     def handle_http_exception(self, error: HTTPException) -> Answer:
         """Errors have one shape a surface, whoever raises them."""
-        return answer_http_error(error)
+        return http_error_response(error)

@@ -14,7 +14,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     # What an attempt that ends so says about its site: "works", "broken", "closed" (to us), or nothing.
-    verdict: ClassVar[str] = ""
+    site_effect: ClassVar[str] = ""
     hint: ClassVar[str] = "Look at the log of the process that answered, under this request's id."
 
     def __init__(self, message: str | None = None, *, retry_after_s: int | None = None, **details: Any) -> None:
@@ -118,7 +118,7 @@ class SiteUnavailable(ServiceError):
 
     code = "site_unavailable"
     status = 502
-    verdict = "broken"
+    site_effect = "broken"
     retryable = True
     hint = "Open the site in a browser of your own; Darkroom tries again by itself."
 
@@ -128,7 +128,7 @@ class SiteRefused(ServiceError):
 
     code = "site_refused"
     status = 422
-    verdict = "works"
+    site_effect = "works"
     hint = "The words are the site's own: change the prompt accordingly."
 
 
@@ -137,7 +137,7 @@ class SiteChanged(ServiceError):
 
     code = "site_changed"
     status = 502
-    verdict = "broken"
+    site_effect = "broken"
     hint = "Compare the recipe's selectors with the page; the job's failure bundle shows both."
 
 
@@ -146,7 +146,7 @@ class NeedsHuman(ServiceError):
 
     code = "needs_human"
     status = 502
-    verdict = "closed"
+    site_effect = "closed"
     hint = "Sign in with './darkroom sites login NAME', then close the circuit; Darkroom does not solve CAPTCHAs."
 
 
@@ -155,7 +155,7 @@ class LoraNotFound(ServiceError):
 
     code = "lora_not_found"
     status = 404
-    verdict = "works"
+    site_effect = "works"
     hint = "Take one of the names suggested, or look it up with /search-loras."
 
 
@@ -164,7 +164,7 @@ class ChoiceNotFound(ServiceError):
 
     code = "choice_not_found"
     status = 422
-    verdict = "works"
+    site_effect = "works"
     hint = "Take one of the choices that GET /api/v1/sites/NAME lists."
 
 
@@ -173,7 +173,7 @@ class InputNotOffered(ServiceError):
 
     code = "input_not_offered"
     status = 422
-    verdict = "works"
+    site_effect = "works"
     hint = "Leave that input out, or correct the recipe if the page has a place for it."
 
 
@@ -191,7 +191,7 @@ class RobotsDisallowed(ServiceError):
 
     code = "robots_disallowed"
     status = 403
-    verdict = "closed"
+    site_effect = "closed"
     hint = "Do not automate this site; if it is yours, say ownership = 'own' in its recipe."
 
 
@@ -228,7 +228,7 @@ class WorkerLost(ServiceError):
     hint = "Look at the workers' logs and memory before submitting it again."
 
 
-class WaitedTooLong(ServiceError):
+class QueueWaitExceeded(ServiceError):
     """The job waited longer in the queue than it may."""
 
     code = "expired"
@@ -244,7 +244,7 @@ class LeaseLost(ServiceError):
     hint = "Nothing to do: the other attempt ends the job."
 
 
-def every_error() -> list[type[ServiceError]]:
+def error_classes() -> list[type[ServiceError]]:
     """All the classes of this module, in the order in which they are written."""
     kinds = [kind for kind in ServiceError.__subclasses__() if kind.__module__ == __name__]
     return [ServiceError, *kinds]

@@ -6,17 +6,17 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-LONGEST_URL = 2048
-LONGEST_PROMPT = 4000
-LONGEST_LORA_NAME = 200
+MAX_URL_LENGTH = 2048
+MAX_PROMPT_LENGTH = 4000
+MAX_LORA_NAME_LENGTH = 200
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CAMEL = re.compile(r"(?<!^)(?=[A-Z])")
-SHOWN_VALUE = 60
+MAX_QUOTED_LENGTH = 60
 # What SQL and Redis hold as a number.
-LARGEST_NUMBER = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 
 
-def is_unicode(text: str) -> bool:
+def is_valid_unicode(text: str) -> bool:
     """Whether ``text`` can be encoded: JSON may name half of a surrogate pair."""
     try:
         text.encode()
@@ -32,7 +32,7 @@ class Text(fields.String):
         text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
         if CONTROL_CHARACTERS.search(text):
             raise ValidationError("Contains control characters.")
-        if not is_unicode(text):
+        if not is_valid_unicode(text):
             raise ValidationError("Contains half of a surrogate pair: not valid Unicode.")
         return text
 
@@ -46,22 +46,22 @@ class WholeNumber(fields.Integer):
         return int(super()._validated(value))
 
 
-def camel(name: str) -> str:
+def to_camel_case(name: str) -> str:
     """``negative_prompt`` as it is written on the wire: ``negativePrompt``."""
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
 
 
-def snake(name: str) -> str:
+def to_snake_case(name: str) -> str:
     """``negativePrompt`` as it is written in a recipe: ``negative_prompt``."""
     return _CAMEL.sub("_", name).lower()
 
 
-def sentences(messages: Any, source: Any = None, path: str = "") -> Iterator[str]:
+def flatten_errors(messages: Any, source: Any = None, path: str = "") -> Iterator[str]:
     """Marshmallow's nested messages as one sentence each: where, what is wrong, and the value that was given."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
-            yield from sentences(inner, _child(source, key), _join(path, key))
+            yield from flatten_errors(inner, _child(source, key), _join(path, key))
     elif isinstance(messages, list):
         shown = f" (given: {_short(source)})" if isinstance(source, str | int | float | bool) else ""
         for message in messages:
@@ -88,4 +88,4 @@ def _join(path: str, key: Any) -> str:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…"
+    return text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "…"

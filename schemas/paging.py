@@ -8,7 +8,7 @@ from typing import Self
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS
 
-NO_CURSOR = "cursor: not one that a page gave out; begin again without it."
+INVALID_CURSOR = "cursor: not one that a page gave out; begin again without it."
 MOST_DIGITS = 17
 
 
@@ -24,20 +24,20 @@ class Cursor:
         return _encode(f"{self.time_ms}:{self.id}")
 
     @classmethod
-    def decode(cls, word: str) -> Self:
+    def decode(cls, token: str) -> Self:
         """The cursor behind ``word``.
 
         Raises:
             Invalid: it is not one that Darkroom made.
         """
-        time, _, item = _decode(word).partition(":")
+        time, _, item = _decode(token).partition(":")
         if not _is_number(time) or CONTROL_CHARACTERS.search(item):
-            raise Invalid(NO_CURSOR)
+            raise Invalid(INVALID_CURSOR)
         return cls(int(time), item)
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class KeysetCursor:
     """The last item of a page of a list that is sorted by ``sort``: its key there, and its number among equals."""
 
     sort: str
@@ -49,12 +49,12 @@ class Mark:
         return _encode(f"{self.sort}:{self.id}:{self.key}")
 
     @classmethod
-    def decode(cls, word: str) -> Self:
+    def decode(cls, token: str) -> Self:
         """The mark behind ``word``; raises Invalid as above."""
-        sort, _, rest = _decode(word).partition(":")
+        sort, _, rest = _decode(token).partition(":")
         number, _, key = rest.partition(":")
         if not _is_number(number):
-            raise Invalid(NO_CURSOR)
+            raise Invalid(INVALID_CURSOR)
         return cls(sort, key, int(number))
 
 
@@ -71,4 +71,4 @@ def _decode(word: str) -> str:
     try:
         return base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
     except (ValueError, binascii.Error) as error:
-        raise Invalid(NO_CURSOR) from error
+        raise Invalid(INVALID_CURSOR) from error

@@ -5,50 +5,50 @@ from dataclasses import dataclass
 from redis import Redis
 from sqlalchemy import Engine
 
-from ops.infra.broker import DoorbellBroker
+from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock, SystemClock
 from ops.infra.database import open_database
-from ops.infra.dns import own_addresses
+from ops.infra.dns import local_addresses
 from ops.infra.redis import connect, disconnect
 from ops.infra.settings import Settings, SettingsError
-from schemas.http.address_policy import Policy
-from stores.accounts.api_keys import Keys
-from stores.accounts.key_revocation import Vigil
+from schemas.http.address_policy import AddressPolicy
+from stores.accounts.api_keys import ApiKeys
+from stores.accounts.key_revocation import RevocationWatcher
 from stores.accounts.owner_key import OwnerKey
 from stores.accounts.quotas import Quotas
-from stores.accounts.rate_limits import Rates, usual_rates
-from stores.accounts.sessions import Logins
-from stores.accounts.wallet_addresses import Addresses
+from stores.accounts.rate_limits import RateLimits, parse_default_rates
+from stores.accounts.sessions import Sessions
+from stores.accounts.wallet_addresses import WalletAddresses
 from stores.jobs.attempts import Attempts
-from stores.jobs.event_log import Logs
+from stores.jobs.event_log import EventLog
 from stores.jobs.jobs import Jobs
-from stores.jobs.maintenance import Upkeep
+from stores.jobs.maintenance import Maintenance
 from stores.jobs.results import Results
-from stores.jobs.shared_reads import Glances
-from stores.jobs.wakeups import Tickets
-from stores.jobs.watch_tokens import Passes
+from stores.jobs.shared_reads import SharedReads
+from stores.jobs.wakeups import Wakeups
+from stores.jobs.watch_tokens import WatchTokens
 from stores.library import Library
-from stores.library.image_inspections import Examinations
-from stores.library.scan_requests import Scans
+from stores.library.image_inspections import ImageInspections
+from stores.library.scan_requests import ScanRequests
 from stores.media import Media
 from stores.queue.messages import Queue
-from stores.queue.worker_heartbeats import Fleet
-from stores.redis.pubsub import Changes
+from stores.queue.worker_heartbeats import WorkerRegistry
+from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
-from stores.sites.accepted_terms import Consents
+from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries
-from stores.sites.circuit_breakers import Circuits
-from stores.sites.credentials import Sessions, session_key
+from stores.sites.circuit_breakers import CircuitBreakers
+from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sites.recipes import Recipes
-from stores.sites.selector_drift import Drift
-from stores.sites.site_queries import Lookups
+from stores.sites.selector_drift import SelectorDrift
+from stores.sites.site_queries import SiteQueries
 from stores.webhooks.deliveries import Deliveries
 from stores.webhooks.outbox import Outbox
-from stores.webhooks.subscriptions import Webhooks
+from stores.webhooks.subscriptions import Subscriptions
 
-SENDING_RETRIES = 3
+ENQUEUE_RETRIES = 3
 # How often a job may be tried, for how long its passes last.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,55 +61,57 @@ class Stores:
     engine: Engine
     jobs: Jobs
     attempts: Attempts
-    tickets: Tickets
-    upkeep: Upkeep
-    circuits: Circuits
-    drift: Drift
+    wakeups: Wakeups
+    maintenance: Maintenance
+    circuit_breakers: CircuitBreakers
+    selector_drift: SelectorDrift
     canaries: Canaries
-    sessions: Sessions
-    consents: Consents
+    credentials: SiteCredentials
+    accepted_terms: AcceptedTerms
     results: Results
-    changes: Changes
-    logs: Logs
-    glances: Glances
-    passes: Passes
+    notifier: JobNotifier
+    event_log: EventLog
+    shared_reads: SharedReads
+    watch_tokens: WatchTokens
     queue: Queue
-    lookups: Lookups
-    fleet: Fleet
+    site_queries: SiteQueries
+    workers: WorkerRegistry
     quotas: Quotas
-    rates: Rates
+    rate_limits: RateLimits
     owner_key: OwnerKey
-    keys: Keys
-    logins: Logins
-    vigil: Vigil
-    addresses: Addresses
+    api_keys: ApiKeys
+    sessions: Sessions
+    key_revocation: RevocationWatcher
+    wallet_addresses: WalletAddresses
     recipes: Recipes
-    egress: Policy
-    webhooks: Webhooks
+    address_policy: AddressPolicy
+    subscriptions: Subscriptions
     deliveries: Deliveries
     outbox: Outbox
     media: Media
-    examinations: Examinations
+    image_inspections: ImageInspections
     library: Library
-    scans: Scans
+    scan_requests: ScanRequests
 
     def close(self) -> None:
         """Let go of every connection."""
-        self.changes.stop()
+        self.notifier.stop()
         disconnect(self.redis)
         self.queue.close()
         self.engine.dispose()
 
 
-def egress_policy(settings: Settings) -> Policy:
+def build_address_policy(settings: Settings) -> AddressPolicy:
     """Which addresses callers may have called; raises SettingsError if a setting means nothing."""
     try:
-        return Policy.parse(settings.egress_allow, private=settings.egress_allow_private, own=own_addresses())
+        return AddressPolicy.parse(
+            settings.egress_allow, allow_private=settings.egress_allow_private, own_addresses=local_addresses()
+        )
     except ValueError as error:
         raise SettingsError(f"EGRESS_ALLOW: {error}") from error
 
 
-def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clock: Clock | None = None) -> Stores:
+def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None, clock: Clock | None = None) -> Stores:
     """The stores that the settings describe; connections are made when first used.
 
     Raises:
@@ -118,17 +120,17 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
     """
     clock = clock or SystemClock()
     client = connect(settings.redis_url)
-    queue = Queue(broker or DoorbellBroker(settings.broker_url, middleware=[], retries=SENDING_RETRIES))
+    queue = Queue(broker or BlockingRedisBroker(settings.broker_url, middleware=[], retries=ENQUEUE_RETRIES))
     scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
-    recipes = Recipes.of(settings)
+    recipes = Recipes.from_settings(settings)
     engine = open_database(settings.database_url)
-    owner_key = OwnerKey.of(settings)
+    owner_key = OwnerKey.from_settings(settings)
     # Made now if there is none, and told now if it cannot be read.
     owner_key.read()
-    keys = Keys(engine, clock, owner_key)
-    secret = session_key(settings.data_dir, settings.session_key)
-    webhooks = Webhooks(engine, client, clock, secret)
+    keys = ApiKeys(engine, clock, owner_key)
+    secret = load_encryption_key(settings.data_dir, settings.session_key)
+    webhooks = Subscriptions(engine, client, clock, secret)
     deliveries = Deliveries(engine, clock)
     return Stores(
         settings=settings,
@@ -137,35 +139,35 @@ def open_stores(settings: Settings, *, broker: DoorbellBroker | None = None, clo
         engine=engine,
         jobs=jobs,
         attempts=Attempts(client, scripts, clock, settings, recipes),
-        tickets=Tickets(scripts, clock, queue, recipes),
-        upkeep=Upkeep(client, scripts, clock, settings),
-        circuits=Circuits(client),
-        drift=Drift(client, clock),
+        wakeups=Wakeups(scripts, clock, queue, recipes),
+        maintenance=Maintenance(client, scripts, clock, settings),
+        circuit_breakers=CircuitBreakers(client),
+        selector_drift=SelectorDrift(client, clock),
         canaries=Canaries(client, clock),
-        sessions=Sessions(engine, clock, secret),
-        consents=Consents(engine, clock),
+        credentials=SiteCredentials(engine, clock, secret),
+        accepted_terms=AcceptedTerms(engine, clock),
         results=Results(client),
-        changes=Changes(client),
-        logs=Logs(client),
-        glances=Glances(jobs),
-        passes=Passes(clock, owner_key, settings.max_wait_s + ATTEMPTS * settings.job_deadline_s),
+        notifier=JobNotifier(client),
+        event_log=EventLog(client),
+        shared_reads=SharedReads(jobs),
+        watch_tokens=WatchTokens(clock, owner_key, settings.max_wait_s + MAX_ATTEMPTS * settings.job_deadline_s),
         queue=queue,
-        lookups=Lookups(client, queue, clock),
-        fleet=Fleet(client, clock),
+        site_queries=SiteQueries(client, queue, clock),
+        workers=WorkerRegistry(client, clock),
         quotas=Quotas(client, clock, settings),
-        rates=Rates(client, clock, usual_rates(settings)),
+        rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,
-        keys=keys,
-        logins=Logins(client, clock, keys),
-        vigil=Vigil(keys),
-        addresses=Addresses(engine),
+        api_keys=keys,
+        sessions=Sessions(client, clock, keys),
+        key_revocation=RevocationWatcher(keys),
+        wallet_addresses=WalletAddresses(engine),
         recipes=recipes,
-        egress=egress_policy(settings),
-        webhooks=webhooks,
+        address_policy=build_address_policy(settings),
+        subscriptions=webhooks,
         deliveries=deliveries,
         outbox=Outbox(client, clock, webhooks, deliveries, settings.public_url),
         media=Media(settings.media_url),
-        examinations=Examinations(client, queue),
-        library=Library.of(engine, clock),
-        scans=Scans(client, clock),
+        image_inspections=ImageInspections(client, queue),
+        library=Library.from_engine(engine, clock),
+        scan_requests=ScanRequests(client, clock),
     )

@@ -18,30 +18,30 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
-from ops.infra.blocking import beside_the_loop
+from ops.infra.blocking import run_blocking
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 
-KEY = re.compile(r"[a-z]{1,20}(/[a-z0-9][a-z0-9_-]{0,99}){1,3}(\.[a-z0-9]{1,8})?", re.ASCII)
+KEY_PATTERN = re.compile(r"[a-z]{1,20}(/[a-z0-9][a-z0-9_-]{0,99}){1,3}(\.[a-z0-9]{1,8})?", re.ASCII)
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_S = 5
 # Somebody waits for most of what is asked here; obstore's own patience is minutes.
-RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+RETRY_CONFIG = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 # These take the place of what the environment says of them; plain HTTP is spoken only to an endpoint that names it.
-CLIENT = {"connect_timeout": "3s", "timeout": "60s", "allow_http": True}
+CLIENT_OPTIONS = {"connect_timeout": "3s", "timeout": "60s", "allow_http": True}
 # What the store on disk calls an object that is still being written.
-TORN = re.compile(r".+#\d+")
+PARTIAL_NAME = re.compile(r".+#\d+")
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenObject:
     """An object that is being read: its size, when it was put (ms since 1970), and its bytes, piece by piece."""
 
     size_bytes: int
-    time_ms: int
+    stored_at_ms: int
     chunks: Iterator[bytes] = field(repr=False)
 
 
@@ -54,7 +54,11 @@ class Media:
         Raises:
             SettingsError: the address leads nowhere.
         """
-        options = {"mkdir": True} if url.startswith("file:") else {"client_options": CLIENT, "retry_config": RETRIES}
+        options = (
+            {"mkdir": True}
+            if url.startswith("file:")
+            else {"client_options": CLIENT_OPTIONS, "retry_config": RETRY_CONFIG}
+        )
         try:
             self._store = from_url(url, **options)
         except (BaseError, OSError, ValueError) as error:
@@ -80,10 +84,10 @@ class Media:
         Raises:
             NotFound: there is none.
         """
-        _require(key)
-        return _asked(lambda: bytes(obstore.get(self._store, key).bytes()))
+        _require_valid_key(key)
+        return _call_store(lambda: bytes(obstore.get(self._store, key).bytes()))
 
-    def get_to(self, key: str, file: IO[bytes]) -> int:
+    def copy_to(self, key: str, file: IO[bytes]) -> int:
         """Write the object to ``file``, piece by piece; how many bytes it has. Raises as ``get``."""
         opened = self.open(key)
         for chunk in opened.chunks:
@@ -91,18 +95,18 @@ class Media:
         file.flush()
         return opened.size_bytes
 
-    def open(self, key: str) -> Opened:
+    def open(self, key: str) -> OpenObject:
         """The object, to be read piece by piece; raises as ``get``, and Unavailable also between pieces."""
-        _require(key)
-        result = _asked(lambda: obstore.get(self._store, key))
+        _require_valid_key(key)
+        result = _call_store(lambda: obstore.get(self._store, key))
         about = result.meta
-        return Opened(about["size"], _ms(about["last_modified"]), _chunks(result))
+        return OpenObject(about["size"], _to_ms(about["last_modified"]), _stream_chunks(result))
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
-            _require(key)
-            _asked(lambda: obstore.head(self._store, key))
+            _require_valid_key(key)
+            _call_store(lambda: obstore.head(self._store, key))
         except NotFound:
             return False
         return True
@@ -110,43 +114,43 @@ class Media:
     def delete(self, key: str) -> None:
         """See that there is no such object."""
         try:
-            _require(key)
-            _asked(lambda: obstore.delete(self._store, key))
+            _require_valid_key(key)
+            _call_store(lambda: obstore.delete(self._store, key))
         except NotFound:
             return
 
-    def older(self, prefix: str, before_ms: int) -> Iterator[list[str]]:
+    def list_older_than(self, prefix: str, before_ms: int) -> Iterator[list[str]]:
         """The keys below the folder ``prefix`` of what was put before a time, many at once, in no order."""
-        batches = _asked(lambda: obstore.list(self._store, prefix))
-        while batch := _asked(lambda: next(batches, None)):
-            yield [one["path"] for one in batch if _ms(one["last_modified"]) < before_ms]
+        batches = _call_store(lambda: obstore.list(self._store, prefix))
+        while batch := _call_store(lambda: next(batches, None)):
+            yield [one["path"] for one in batch if _to_ms(one["last_modified"]) < before_ms]
 
-    def drop_torn(self, before_ms: int) -> int:
+    def delete_partial_uploads(self, before_ms: int) -> int:
         """Delete what processes that died left half written before a time; how much it was.
 
         On disk only: a cloud's store does that itself, by a rule for uploads that were never completed.
         """
-        torn = [path for path in self._folder.rglob("*#*") if TORN.fullmatch(path.name)] if self._folder else []
+        torn = [path for path in self._folder.rglob("*#*") if PARTIAL_NAME.fullmatch(path.name)] if self._folder else []
         old = [path for path in torn if path.is_file() and path.stat().st_mtime * 1000 < before_ms]
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
 
     def _put(self, key: str, content: bytes | IO[bytes]) -> None:
-        if not KEY.fullmatch(key):
+        if not KEY_PATTERN.fullmatch(key):
             raise ValueError(f"{key!r} is no key")
 
         def put() -> None:
             obstore.put(self._store, key, content)
             if self._folder:
-                _settle(self._folder / key)
+                _fsync(self._folder / key)
 
-        _asked(put)
+        _call_store(put)
 
 
-def _asked(call: Callable[[], Answer]) -> Answer:
+def _call_store(call: Callable[[], T]) -> T:
     with _media_errors():
-        return beside_the_loop(call)
+        return run_blocking(call)
 
 
 @contextmanager
@@ -161,18 +165,18 @@ def _media_errors() -> Iterator[None]:
         raise Unavailable("The media store does not serve now.", retry_after_s=RETRY_AFTER_S) from error
 
 
-def _chunks(result: "obstore.GetResult") -> Iterator[bytes]:
+def _stream_chunks(result: "obstore.GetResult") -> Iterator[bytes]:
     stream = iter(result.stream(min_chunk_size=CHUNK_BYTES))
-    while (chunk := _asked(lambda: next(stream, None))) is not None:
+    while (chunk := _call_store(lambda: next(stream, None))) is not None:
         yield bytes(chunk)
 
 
-def _require(key: str) -> None:
-    if not KEY.fullmatch(key):
+def _require_valid_key(key: str) -> None:
+    if not KEY_PATTERN.fullmatch(key):
         raise NotFound("There is no such object.")
 
 
-def _settle(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """See that the object outlasts a power cut: its bytes, and its name in the folder."""
     for place in (path, path.parent):
         descriptor = os.open(place, os.O_RDONLY)
@@ -182,7 +186,7 @@ def _settle(path: Path) -> None:
             os.close(descriptor)
 
 
-def _ms(moment: datetime) -> int:
+def _to_ms(moment: datetime) -> int:
     return round(moment.astimezone(UTC).timestamp() * 1000)
 
 

@@ -23,10 +23,10 @@ from ops.infra.database import migrate
 from ops.infra.redis import connect
 from ops.infra.settings import Settings, load_settings, second_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
-from schemas.jobs.job import Picture, Submission
+from schemas.jobs.job import GeneratedImage, Submission
 
-DEADLINE_S = 30.0
-KEY = "0123456789abcdef" * 4
+TIMEOUT_S = 30.0
+API_KEY = "0123456789abcdef" * 4
 POLL_S = 0.02
 
 
@@ -45,11 +45,11 @@ class FakeClock:
         self.time_ms += round(seconds * 1000)
 
 
-def eventually(look: Callable[[], Any], *, within_s: float = DEADLINE_S) -> Any:
+def eventually(condition: Callable[[], Any], *, timeout_s: float = TIMEOUT_S) -> Any:
     """The first true thing that ``look`` says, before a deadline."""
-    deadline = time.monotonic() + within_s
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"{look} did not come true within {within_s:g} s"
+    deadline = time.monotonic() + timeout_s
+    while not (seen := condition()):
+        assert time.monotonic() < deadline, f"{condition} did not come true within {timeout_s:g} s"
         # Not a guess at how long something takes, only the pace of looking.
         time.sleep(POLL_S)
     return seen
@@ -70,7 +70,7 @@ def pytest_unconfigure() -> None:
         sys.stdout.write(f"failed: {name}\n")
 
 
-def digest(picture: bytes) -> str:
+def describe_image(picture: bytes) -> str:
     """What tells a picture from others, in so few words that a failed comparison can be read."""
     with Image.open(io.BytesIO(picture)) as image:
         mean = ImageStat.Stat(image.convert("RGB")).mean
@@ -92,7 +92,7 @@ def redis_url() -> Iterator[str]:
         process = subprocess.Popen(server_command(Path(folder), socket))
         url = f"unix://{socket}?db=0"
         client = connect(url, retries=0)
-        eventually(lambda: _answers(client))
+        eventually(lambda: answers_ping(client))
         yield url
         process.kill()
         process.wait()
@@ -124,7 +124,8 @@ def answers_http(url: str) -> bool:
     return True
 
 
-def _answers(client: Redis) -> bool:
+def answers_ping(client: Redis) -> bool:
+    """Whether the server answers."""
     try:
         return bool(client.ping())
     except RedisError:
@@ -154,7 +155,7 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
     return replace(
         base_settings,
         data_dir=tmp_path,
-        api_key=KEY,
+        api_key=API_KEY,
         redis_url=redis_url,
         broker_url=second_database(redis_url),
         database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
@@ -169,9 +170,9 @@ def submission() -> Submission:
 
 
 @pytest.fixture
-def picture() -> Picture:
+def picture() -> GeneratedImage:
     """A picture of which only the bookkeeping matters."""
-    return Picture(b"original bytes", "image/png", 512, 384)
+    return GeneratedImage(b"original bytes", "image/png", 512, 384)
 
 
 def free_port() -> int:

@@ -2,41 +2,49 @@
 
 from dramatiq import Broker, actor
 
-from schemas.messages import CONVERT, EXAMINE, GENERATE, QUEUE_OF_ACTOR, READ_CHOICES, READ_QUOTA, SEARCH_LORAS
+from schemas.messages import (
+    ACTOR_QUEUES,
+    CONVERT_IMAGE,
+    GENERATE,
+    INSPECT_IMAGE,
+    READ_CHOICES,
+    READ_QUOTA,
+    SEARCH_LORAS,
+)
 from stores import Stores
 from workers.images import uploads
 from workers.jobs import conversions
 from workers.jobs.runner import Runner
-from workers.jobs.site_queries import Lookups
+from workers.jobs.site_queries import SiteQueryRunner
 
 
-def declare_worker_actors(broker: Broker, runner: Runner, lookups: Lookups) -> None:
+def declare_worker_actors(broker: Broker, runner: Runner, site_queries: SiteQueryRunner) -> None:
     """The actors of a process with a browser."""
 
-    @actor(broker=broker, actor_name=GENERATE, queue_name=QUEUE_OF_ACTOR[GENERATE])
+    @actor(broker=broker, actor_name=GENERATE, queue_name=ACTOR_QUEUES[GENERATE])
     async def generate() -> None:
         await runner.run()
 
-    @actor(broker=broker, actor_name=SEARCH_LORAS, queue_name=QUEUE_OF_ACTOR[SEARCH_LORAS])
+    @actor(broker=broker, actor_name=SEARCH_LORAS, queue_name=ACTOR_QUEUES[SEARCH_LORAS])
     async def search_loras(site: str, words: str) -> None:
-        await lookups.search_loras(site, words)
+        await site_queries.search_loras(site, words)
 
-    @actor(broker=broker, actor_name=READ_QUOTA, queue_name=QUEUE_OF_ACTOR[READ_QUOTA])
+    @actor(broker=broker, actor_name=READ_QUOTA, queue_name=ACTOR_QUEUES[READ_QUOTA])
     async def read_quota(site: str, words: str) -> None:
-        await lookups.read_quota(site, words)
+        await site_queries.read_quota(site, words)
 
-    @actor(broker=broker, actor_name=READ_CHOICES, queue_name=QUEUE_OF_ACTOR[READ_CHOICES])
+    @actor(broker=broker, actor_name=READ_CHOICES, queue_name=ACTOR_QUEUES[READ_CHOICES])
     async def read_choices(site: str, words: str) -> None:
-        await lookups.read_choices(site, words)
+        await site_queries.read_choices(site, words)
 
 
-def declare_courier_actors(broker: Broker, stores: Stores) -> None:
+def declare_background_actors(broker: Broker, stores: Stores) -> None:
     """The actors of a process without a browser."""
 
-    @actor(broker=broker, actor_name=CONVERT, queue_name=QUEUE_OF_ACTOR[CONVERT])
+    @actor(broker=broker, actor_name=CONVERT_IMAGE, queue_name=ACTOR_QUEUES[CONVERT_IMAGE])
     def convert(job_id: str, form: str) -> None:
         conversions.convert_result(stores, job_id, form)
 
-    @actor(broker=broker, actor_name=EXAMINE, queue_name=QUEUE_OF_ACTOR[EXAMINE])
+    @actor(broker=broker, actor_name=INSPECT_IMAGE, queue_name=ACTOR_QUEUES[INSPECT_IMAGE])
     def examine(key: str) -> None:
-        uploads.examine(stores, key)
+        uploads.inspect_upload(stores, key)

@@ -7,8 +7,8 @@ from flask_smorest import Blueprint
 
 from api.http.auth import require_key
 from api.http.context import caller, stores
-from api.http.rate_limits import ANYTHING, STATUS, SUBMIT
-from schemas.accounts.caller import Limits
+from api.http.rate_limits import REQUESTS, STATUS, SUBMIT
+from schemas.accounts.caller import CallerLimits
 from schemas.accounts.rate_limits import Rate
 from stores.accounts.quotas import Usage
 
@@ -21,32 +21,32 @@ blueprint.before_request(require_key)
 def read() -> Response:
     """What your key may do, how much of it is used, and when it begins anew; null means no limit."""
     who, kept = caller(), stores()
-    usual = kept.rates.usual
-    rates = {SUBMIT: who.limits.rate or usual.submit, ANYTHING: usual.anything, STATUS: usual.status}
+    usual = kept.rate_limits.defaults
+    rates = {SUBMIT: who.limits.rate or usual.submit, REQUESTS: usual.general, STATUS: usual.status}
     return jsonify(
         {
             "plan": who.plan,
             "scopes": sorted(who.scopes),
-            "quotas": _quotas(kept.quotas.limits(who), kept.quotas.usage(who.id)),
-            "rates": {policy: _rate(rate) for policy, rate in rates.items()},
+            "quotas": _quotas_view(kept.quotas.get_limits(who), kept.quotas.get_usage(who.id)),
+            "rates": {policy: _rate_view(rate) for policy, rate in rates.items()},
         }
     )
 
 
-def _quotas(limits: Limits, usage: Usage) -> dict[str, Any]:
+def _quotas_view(limits: CallerLimits, usage: Usage) -> dict[str, Any]:
     return {
-        "queued": _quota(limits.queued, usage.queued),
-        "concurrent": _quota(limits.concurrent, usage.running),
-        "daily": _quota(limits.daily, usage.daily, usage.resets_at["DAILY"]),
-        "weekly": _quota(limits.weekly, usage.weekly, usage.resets_at["WEEKLY"]),
+        "queued": _quota_view(limits.queued, usage.queued),
+        "concurrent": _quota_view(limits.concurrent, usage.running),
+        "daily": _quota_view(limits.daily, usage.daily, usage.reset_times["DAILY"]),
+        "weekly": _quota_view(limits.weekly, usage.weekly, usage.reset_times["WEEKLY"]),
     }
 
 
-def _quota(limit: int | None, used: int, resets_at: int | None = None) -> dict[str, Any]:
+def _quota_view(limit: int | None, used: int, resets_at: int | None = None) -> dict[str, Any]:
     bounded = limit is not None and limit >= 0
     left = max(0, limit - used) if limit is not None and bounded else None
     return {"limit": limit if bounded else None, "used": used, "remaining": left, "resetsAt": resets_at}
 
 
-def _rate(rate: Rate) -> dict[str, int] | None:
-    return None if rate.unlimited else {"limit": rate.most, "windowSeconds": rate.window_s}
+def _rate_view(rate: Rate) -> dict[str, int] | None:
+    return None if rate.is_unlimited else {"limit": rate.limit, "windowSeconds": rate.window_s}

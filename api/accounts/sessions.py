@@ -12,13 +12,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from api.http import session_cookie
 from api.http.context import stores
-from api.http.rate_limits import count_caller, count_login, count_stranger
+from api.http.rate_limits import count_anonymous, count_caller, count_login_attempt
 from schemas.accounts.caller import Caller
-from schemas.accounts.session_requests import read_key
+from schemas.accounts.session_requests import parse_key
 from schemas.errors import Unauthorized
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-BODY = {
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+REQUEST_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"type": "object", "properties": {"key": {"type": "string"}}}}},
 }
@@ -28,20 +28,20 @@ log = structlog.get_logger(__name__)
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.doc(security=[{}], requestBody=BODY)
+@blueprint.doc(security=[{}], requestBody=REQUEST_BODY)
 @blueprint.response(200, description="`name` and `scopes`; the cookie lasts for 30 days from its last use.")
 def sign_in() -> Response:
     """Sign in with an API key, as JSON or as a form; whoever was signed in with this browser no longer is."""
-    session_cookie.require_own_page(or_program=True)
-    count_login()
-    key = read_key(_body())
-    caller = _prove(key)
+    session_cookie.require_same_origin(allow_non_browser=True)
+    count_login_attempt()
+    key = parse_key(_request_fields())
+    caller = _authenticate(key)
     # Never the token that came along: somebody else may know that one.
-    stores().logins.end(session_cookie.token_given())
-    token = stores().logins.begin(caller, key)
+    stores().sessions.end(session_cookie.session_token())
+    token = stores().sessions.create(caller, key)
     log.info("login.began", caller=caller.id, address=request.remote_addr)
-    response = _shown(caller)
-    session_cookie.put(response, token)
+    response = _session_response(caller)
+    session_cookie.set_session_cookie(response, token)
     return response
 
 
@@ -50,7 +50,7 @@ def sign_in() -> Response:
 @blueprint.response(200, description="`name` and `scopes`.")
 def read() -> Response:
     """Who is signed in."""
-    return _shown(_who())
+    return _session_response(_require_session())
 
 
 @blueprint.route("", methods=["DELETE"])
@@ -58,10 +58,10 @@ def read() -> Response:
 @blueprint.response(204)
 def sign_out() -> Response:
     """Sign out; to do it twice changes nothing."""
-    count_stranger()
-    session_cookie.require_own_page(or_program=not session_cookie.token_given())
-    stores().logins.end(session_cookie.token_given())
-    return _signed_out()
+    count_anonymous()
+    session_cookie.require_same_origin(allow_non_browser=not session_cookie.session_token())
+    stores().sessions.end(session_cookie.session_token())
+    return _signed_out_response()
 
 
 @blueprint.route("/all", methods=["DELETE"])
@@ -69,42 +69,42 @@ def sign_out() -> Response:
 @blueprint.response(204)
 def sign_out_everywhere() -> Response:
     """Sign out here and wherever else somebody is signed in with the same key."""
-    stores().logins.end_all(_who().id)
-    return _signed_out()
+    stores().sessions.end_all(_require_session().id)
+    return _signed_out_response()
 
 
-def _prove(key: str) -> Caller:
-    caller = stores().keys.prove(key)
+def _authenticate(key: str) -> Caller:
+    caller = stores().api_keys.authenticate_uncached(key)
     if caller is None:
         log.info("login.refused", address=request.remote_addr)
         raise Unauthorized("The key is not valid: it is mistyped, or it was revoked or replaced.")
     return caller
 
 
-def _who() -> Caller:
-    caller = session_cookie.signed_in()
+def _require_session() -> Caller:
+    caller = session_cookie.session_caller()
     if caller is None:
-        count_stranger()
+        count_anonymous()
         raise Unauthorized
-    count_caller(caller, submits=False)
+    count_caller(caller, is_submission=False)
     return caller
 
 
-def _body() -> Any:
+def _request_fields() -> Any:
     if request.is_json:
         return request.get_json()
-    if request.mimetype not in FORMS:
+    if request.mimetype not in FORM_TYPES:
         raise UnsupportedMediaType("Send the key as JSON or as a form.")
     return request.form
 
 
-def _shown(caller: Caller) -> Response:
+def _session_response(caller: Caller) -> Response:
     response = jsonify({"name": caller.name, "scopes": sorted(caller.scopes)})
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _signed_out() -> Response:
+def _signed_out_response() -> Response:
     response = Response(status=204, headers={"Cache-Control": "no-store"})
-    session_cookie.remove(response)
+    session_cookie.clear_session_cookie(response)
     return response

@@ -11,27 +11,27 @@ from flask import Response, g, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
-from api.http.auth import require_key, submits
+from api.http.auth import require_key, submission_view
 from api.http.context import caller, own_job, stores
-from api.http.rate_limits import count_stranger
-from api.jobs.submission import Wanted, rehearse, submit, tell_replay
+from api.http.rate_limits import count_anonymous
+from api.jobs.submission import Wanted, add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
 from schemas.errors import Forbidden, Invalid
-from schemas.fields import sentences
-from schemas.jobs.event_payloads import picture_link, progress_message
+from schemas.fields import flatten_errors
+from schemas.jobs.event_payloads import progress_payload, result_image_url
 from schemas.jobs.generaitiv_requests import (
     PROMPT_TYPE,
     GenerationRequest,
-    Understood,
-    job_id_of,
-    site_of,
-    understand,
+    TranslatedInputs,
+    parse_workload_id,
+    split_model_slug,
+    translate_inputs,
     workload_id,
 )
 from schemas.jobs.job import Job
 
-TRUE = ("1", "true", "yes")
+TRUE_VALUES = ("1", "true", "yes")
 
 blueprint = Blueprint("generaitiv", __name__, url_prefix="/v1", description="The generaitiv API: generations.")
 
@@ -45,7 +45,7 @@ def check_key() -> None:
 
 @blueprint.route("/consumer/gen", methods=["POST"])
 @blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
-@submits
+@submission_view
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
     return _generate(caller())
@@ -61,26 +61,26 @@ def new_workload() -> Response:
     kind = request.args.get("type", "")
     if kind != PROMPT_TYPE:
         raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {kind[:60]!r})."])
-    count_stranger()
+    count_anonymous()
     g.caller = Caller(ANONYMOUS, ANONYMOUS, plan=None)
     return _generate(g.caller)
 
 
-def _generate(owner: Caller) -> Response:
+def _generate(submitter: Caller) -> Response:
     body = _body()
-    if body.get("webhook") and owner.id == ANONYMOUS:
+    if body.get("webhook") and submitter.id == ANONYMOUS:
         raise Invalid(problems=["webhook: only for callers with a key; watch 'ws_url' instead."])
-    wanted, understood = _wanted(body)
-    if request.args.get("dry_run", "").lower() in TRUE:
-        return jsonify({"dry_run": True, **rehearse(stores(), owner, wanted), "warnings": understood.warnings})
-    accepted = submit(stores(), owner, wanted)
+    wanted, understood = _job_request(body)
+    if request.args.get("dry_run", "").lower() in TRUE_VALUES:
+        return jsonify({"dry_run": True, **dry_run(stores(), submitter, wanted), "warnings": understood.warnings})
+    accepted = submit(stores(), submitter, wanted)
     ident = workload_id(accepted.job.id)
     answer: dict[str, Any] = {"id": ident, "workload_id": ident}
     if not wanted.webhook:
-        answer |= _watching(accepted.job.id)
+        answer |= _watch_links(accepted.job.id)
     if understood.warnings:
         answer["warnings"] = understood.warnings
-    return tell_replay(jsonify(answer), accepted)
+    return add_replay_header(jsonify(answer), accepted)
 
 
 def _body() -> dict[str, Any]:
@@ -90,17 +90,17 @@ def _body() -> dict[str, Any]:
     try:
         checked: dict[str, Any] = GenerationRequest().load(raw)
     except ValidationError as error:
-        raise Invalid(problems=list(sentences(error.normalized_messages(), raw))) from error
+        raise Invalid(problems=list(flatten_errors(error.normalized_messages(), raw))) from error
     return checked | {"given": raw["input"]}
 
 
-def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
+def _job_request(body: dict[str, Any]) -> tuple[Wanted, TranslatedInputs]:
     recipes = stores().recipes
     slug = body.get("model")
-    site, model = site_of(slug, [recipe.name for recipe in recipes.all()])
+    site, model = split_model_slug(slug, [recipe.name for recipe in recipes.list_all()])
     recipe = recipes.get(site)
-    understood = understand(recipe, body["given"], model)
-    trained = loras.name_of_training(stores(), slug) if slug and site is None else None
+    understood = translate_inputs(recipe, body["given"], model)
+    trained = loras.lora_name_from_training_id(stores(), slug) if slug and site is None else None
     if slug and site is None and trained is None:
         understood.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
     prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained
@@ -110,8 +110,8 @@ def _wanted(body: dict[str, Any]) -> tuple[Wanted, Understood]:
     return Wanted(prompt, recipe.name, lora, understood.inputs, webhook=body.get("webhook")), understood
 
 
-def _watching(job_id: str) -> dict[str, str]:
-    token = stores().passes.issue(job_id)
+def _watch_links(job_id: str) -> dict[str, str]:
+    token = stores().watch_tokens.issue(job_id)
     base = "ws" + stores().settings.public_url.removeprefix("http")
     return {"jwt": token, "ws_url": f"{base}/v1/ws?{urlencode({'id': workload_id(job_id), 'jwt': token})}"}
 
@@ -120,25 +120,25 @@ def _watching(job_id: str) -> dict[str, str]:
 @blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
 def read_workload(ident: str) -> Response:
     """A generation of yours."""
-    return jsonify(_workload(own_job(job_id_of(ident))))
+    return jsonify(_workload_view(own_job(parse_workload_id(ident))))
 
 
-def _workload(job: Job) -> dict[str, Any]:
+def _workload_view(job: Job) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": workload_id(job.id),
         "status": job.state,
         "seq": job.seq,
-        "prompt": job.submission.prompt,
-        "model": job.submission.site,
+        "prompt": job.request.prompt,
+        "model": job.request.site,
     }
     if job.results:
-        return shown | {"link": picture_link(stores().settings.public_url, job.id, job.results[0].type)}
+        return shown | {"link": result_image_url(stores().settings.public_url, job.id, job.results[0].type)}
     if job.error:
         # Not "message", for that would say that this request failed.
         return shown | {"error": job.error.message, "error_code": job.error.code}
     if job.progress:
-        shown["progress"] = progress_message(asdict(job.progress))
-    return shown | _watching(job.id)
+        shown["progress"] = progress_payload(asdict(job.progress))
+    return shown | _watch_links(job.id)
 
 
 @blueprint.route("/training/owned-by/me")
@@ -146,11 +146,11 @@ def _workload(job: Job) -> dict[str, Any]:
 @blueprint.response(200, description="A list of `id`, `name`, `description`, `status`, `owner`, `source_model_slug`.")
 def trainings() -> Response:
     """Your trained models: the LoRAs of the model library. An `id` is also a `model` of a generation."""
-    return jsonify(loras.trainings(stores(), stores().addresses.of(caller().id)))
+    return jsonify(loras.list_trainings(stores(), stores().wallet_addresses.get_or_create(caller().id)))
 
 
 @blueprint.route("/consumer/user-info")
 @blueprint.response(200, description="`address` of the key.")
 def user_info() -> Response:
     """Whose key this is."""
-    return jsonify({"address": stores().addresses.of(caller().id)})
+    return jsonify({"address": stores().wallet_addresses.get_or_create(caller().id)})

@@ -8,18 +8,18 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.http.auth import require_key, submits
+from api.http.auth import require_key, submission_view
 from api.http.context import caller, stores
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
-from api.jobs.serializers import weights_status, with_etag
-from api.jobs.submission import Wanted, submit, tell_replay
+from api.jobs.serializers import json_with_etag, weights_status
+from api.jobs.submission import Wanted, add_replay_header, submit
 from api.pages import health
 from api.sites.site_queries import search_loras, site_quota
 from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS, LONGEST_LORA_NAME, LONGEST_PROMPT, is_unicode, sentences
-from schemas.jobs.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, PRIORITY, SHORTEST_WEIGHTS_PROMPT
+from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, flatten_errors, is_valid_unicode
+from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, MIN_WEIGHTS_PROMPT_LENGTH, PRIORITY_FIELD
 
-OWN_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
+JOB_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
 
 blueprint = Blueprint("weights", __name__, description="The Weights API, for its existing clients.")
 
@@ -37,7 +37,7 @@ def check_key() -> None:
 @blueprint.alt_response(503, description="`status` is DEGRADED, and `failing` names the parts.")
 def read_health() -> Response:
     """Whether Darkroom works."""
-    return health.answer()
+    return health.health_response()
 
 
 @blueprint.route("/generateImage", methods=["GET", "POST"])
@@ -47,24 +47,24 @@ def read_health() -> Response:
             "in": "query",
             "name": "prompt",
             "required": True,
-            "schema": {"type": "string", "minLength": SHORTEST_WEIGHTS_PROMPT},
+            "schema": {"type": "string", "minLength": MIN_WEIGHTS_PROMPT_LENGTH},
         },
         {"in": "query", "name": "loraName", "schema": {"type": "string"}},
         {"in": "query", "name": "site", "schema": {"type": "string"}},
         {
             "in": "query",
             "name": "priority",
-            "schema": {"type": "integer", "minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY},
+            "schema": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
         },
     ]
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
-@submits
+@submission_view
 def generate_image() -> Response:
     """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
-    fields = _fields()
+    fields = _request_fields()
     prompt, lora = _prompt(fields), _lora(fields)
-    inputs = {name: value for name, value in fields.items() if name not in OWN_FIELDS}
+    inputs = {name: value for name, value in fields.items() if name not in JOB_FIELDS}
     wanted = Wanted(prompt, _site(fields), lora, inputs, _priority(fields))
     accepted = submit(stores(), caller(), wanted)
     job, url = accepted.job, stores().settings.public_url
@@ -74,7 +74,7 @@ def generate_image() -> Response:
         "imageUrl": f"{url}/{job.id}.jpg",
         "statusUrl": f"{url}/status/{job.id}",
     }
-    return tell_replay(jsonify(answer | {"position": accepted.outlook.position}), accepted)
+    return add_replay_header(jsonify(answer | {"position": accepted.estimate.position}), accepted)
 
 
 @blueprint.route("/status/<image_id>")
@@ -85,7 +85,7 @@ def generate_image() -> Response:
 def status(image_id: str) -> Response:
     """How a job is; `wait` and `since` answer as soon as it changes."""
     job, outlook = read_job(image_id, caller().id)
-    return with_etag(weights_status(stores(), job, outlook), job, outlook)
+    return json_with_etag(weights_status(stores(), job, outlook), job, outlook)
 
 
 @blueprint.route("/search-loras")
@@ -98,13 +98,13 @@ def status(image_id: str) -> Response:
 @blueprint.response(200, description="`name`, `image`, `tags` and `description` of each LoRA found.")
 def search_loras_view() -> Response:
     """Search the site's LoRAs."""
-    _check_query()
+    _require_utf8_query()
     words = request.args.get("query", "").strip()
     if not words:
         raise Invalid(problems=["Query parameter is required."])
-    if len(words) > LONGEST_LORA_NAME or CONTROL_CHARACTERS.search(words):
+    if len(words) > MAX_LORA_NAME_LENGTH or CONTROL_CHARACTERS.search(words):
         raise Invalid(
-            problems=[f"Query parameter: at most {LONGEST_LORA_NAME} characters, none of them control characters."]
+            problems=[f"Query parameter: at most {MAX_LORA_NAME_LENGTH} characters, none of them control characters."]
         )
     found, complete = search_loras(stores().recipes.get(request.args.get("site")), words)
     response = jsonify(found)
@@ -117,17 +117,17 @@ def search_loras_view() -> Response:
 @blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
 def quota() -> Response:
     """How much this key has used and may use; `site` is what the default site says of its own."""
-    answer = stores().quotas.read(caller())
+    answer = stores().quotas.summarize(caller())
     shown = site_quota(stores().recipes.default)
     return jsonify(answer | ({"site": shown} if shown else {}))
 
 
-def _fields() -> dict[str, Any]:
+def _request_fields() -> dict[str, Any]:
     """The fields of a submission, from wherever it carries them; a GET's body is never read."""
     if request.method == "HEAD":
         # Flask answers HEAD wherever it answers GET; asking about a submission must not make one.
         raise MethodNotAllowed(["GET", "POST"])
-    _check_query()
+    _require_utf8_query()
     if request.method == "GET":
         return request.args.to_dict()
     if not request.is_json:
@@ -138,7 +138,7 @@ def _fields() -> dict[str, Any]:
     return request.args.to_dict() | body
 
 
-def _check_query() -> None:
+def _require_utf8_query() -> None:
     """Werkzeug replaces what is not UTF-8; a prompt that its client did not write is not painted."""
     try:
         unquote_to_bytes(request.query_string).decode()
@@ -153,13 +153,13 @@ def _prompt(fields: dict[str, Any]) -> str:
     prompt = prompt.strip()
     if not prompt:
         raise Invalid(problems=["Prompt is required"])
-    if len(prompt) < SHORTEST_WEIGHTS_PROMPT:
+    if len(prompt) < MIN_WEIGHTS_PROMPT_LENGTH:
         raise Invalid(problems=["Prompt is too short"])
-    if len(prompt) > LONGEST_PROMPT:
-        raise Invalid(problems=[f"Prompt is too long: at most {LONGEST_PROMPT} characters"])
+    if len(prompt) > MAX_PROMPT_LENGTH:
+        raise Invalid(problems=[f"Prompt is too long: at most {MAX_PROMPT_LENGTH} characters"])
     if CONTROL_CHARACTERS.search(prompt):
         raise Invalid(problems=["Prompt contains control characters"])
-    if not is_unicode(prompt):
+    if not is_valid_unicode(prompt):
         raise Invalid(problems=["Prompt is not valid Unicode"])
     return prompt
 
@@ -168,23 +168,23 @@ def _lora(fields: dict[str, Any]) -> str | None:
     lora = fields.get("loraName") or None
     if lora is not None and (
         not isinstance(lora, str)
-        or len(lora) > LONGEST_LORA_NAME
+        or len(lora) > MAX_LORA_NAME_LENGTH
         or CONTROL_CHARACTERS.search(lora)
-        or not is_unicode(lora)
+        or not is_valid_unicode(lora)
     ):
-        raise Invalid(problems=[f"loraName: must be a string of at most {LONGEST_LORA_NAME} characters."])
+        raise Invalid(problems=[f"loraName: must be a string of at most {MAX_LORA_NAME_LENGTH} characters."])
     return lora
 
 
 def _site(fields: dict[str, Any]) -> str | None:
     site = fields.get("site")
-    if site is not None and not (isinstance(site, str) and is_unicode(site)):
+    if site is not None and not (isinstance(site, str) and is_valid_unicode(site)):
         raise Invalid(problems=["site: must be the name of a site."])
     return site
 
 
 def _priority(fields: dict[str, Any]) -> int:
     try:
-        return int(PRIORITY.deserialize(fields.get("priority", 0)))
+        return int(PRIORITY_FIELD.deserialize(fields.get("priority", 0)))
     except ValidationError as error:
-        raise Invalid(problems=list(sentences({"priority": error.messages}, fields))) from error
+        raise Invalid(problems=list(flatten_errors({"priority": error.messages}, fields))) from error

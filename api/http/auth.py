@@ -9,18 +9,18 @@ from typing import Any, TypeVar
 from flask import current_app, g, request
 
 from api.http.context import stores
-from api.http.rate_limits import count_caller, count_stranger
-from api.http.session_cookie import signed_in
+from api.http.rate_limits import count_anonymous, count_caller
+from api.http.session_cookie import session_caller
 from schemas.accounts.caller import Caller, Scope
 from schemas.errors import Forbidden, Unauthorized
 
-LONGEST_KEY = 512
-READING = ("GET", "HEAD")
-KEYS_ONLY = "/api/v1/"
+MAX_KEY_LENGTH = 512
+READ_METHODS = ("GET", "HEAD")
+KEY_ONLY_PREFIX = "/api/v1/"
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def needs(scope: Scope) -> Callable[[View], View]:
+def require_scope(scope: Scope) -> Callable[[View], View]:
     """A view for keys of that scope; without it reading needs ``read`` and everything else ``generate``."""
 
     def mark(view: View) -> View:
@@ -39,7 +39,7 @@ def require_key() -> None:
         LimitReached: it is one request too many.
     """
     if request.method != "OPTIONS":
-        _admit(identify())
+        _authorize(authenticate())
 
 
 def require_session_or_key() -> None:
@@ -52,47 +52,47 @@ def require_session_or_key() -> None:
     """
     if request.method == "OPTIONS":
         return
-    caller = identify()
-    if caller is None and not request.path.startswith(KEYS_ONLY):
-        caller = signed_in()
-    _admit(caller)
+    caller = authenticate()
+    if caller is None and not request.path.startswith(KEY_ONLY_PREFIX):
+        caller = session_caller()
+    _authorize(caller)
 
 
-def _admit(caller: Caller | None) -> None:
+def _authorize(caller: Caller | None) -> None:
     if caller is None:
-        count_stranger()
+        count_anonymous()
         raise Unauthorized
     g.caller = caller
     view = current_app.view_functions.get(request.endpoint or "")
-    count_caller(caller, submits=hasattr(view, "submits"))
-    scope = getattr(view, "scope", Scope.READ if request.method in READING else Scope.GENERATE)
-    if not caller.may(scope):
+    count_caller(caller, is_submission=hasattr(view, "is_submission"))
+    scope = getattr(view, "scope", Scope.READ if request.method in READ_METHODS else Scope.GENERATE)
+    if not caller.has_scope(scope):
         raise Forbidden(f"This key may not do that: it lacks the scope '{scope}'.")
 
 
-def identify() -> Caller | None:
+def authenticate() -> Caller | None:
     """Whose key the request carries; None if it carries none.
 
     Raises:
         Unauthorized: it carries one that is nobody's.
     """
-    key = key_given()
+    key = api_key_from_request()
     if not key:
         return None
-    caller = stores().keys.caller(key) if len(key) <= LONGEST_KEY else None
+    caller = stores().api_keys.authenticate(key) if len(key) <= MAX_KEY_LENGTH else None
     if caller is None:
-        count_stranger()
+        count_anonymous()
         raise Unauthorized
     return caller
 
 
-def submits(view: View) -> View:
+def submission_view(view: View) -> View:
     """A view that submits jobs: it needs the scope for that, and has a count of its own."""
-    view.submits = True  # type: ignore[attr-defined] # as above
-    return needs(Scope.GENERATE)(view)
+    view.is_submission = True  # type: ignore[attr-defined] # as above
+    return require_scope(Scope.GENERATE)(view)
 
 
-def key_given() -> str:
+def api_key_from_request() -> str:
     """The key in the headers: ``x-api-key: KEY``, ``Authorization: Bearer KEY``, or ``Authorization: KEY``."""
     if key := request.headers.get("x-api-key"):
         return key.strip()

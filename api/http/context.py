@@ -27,13 +27,13 @@ def own_job(job_id: str) -> Job:
     return job
 
 
-def require_owner(job: Job, owner: str) -> None:
+def require_owner(job: Job, owner_id: str) -> None:
     """Let nobody know of another one's job.
 
     Raises:
         NotFound: it is another one's.
     """
-    if job.owner != owner:
+    if job.owner != owner_id:
         raise NotFound("There is no job of that id.")
 
 

@@ -7,7 +7,7 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from api.http.rate_limits import blame
+from api.http.rate_limits import report_limit
 from schemas.errors import (
     Gone,
     Invalid,
@@ -18,7 +18,7 @@ from schemas.errors import (
     Unauthorized,
     Unavailable,
 )
-from schemas.fields import sentences
+from schemas.fields import flatten_errors
 
 NATIVE, GENERAITIV, WEIGHTS = "/api/", "/v1/", "/"
 LIBRARY = (
@@ -31,11 +31,11 @@ LIBRARY = (
     "/api/v1/auth/",
     "/api/session/",
 )
-NO_KEY = "Missing or invalid Authorization header"
-UNPROCESSABLE = 422
+MISSING_KEY_MESSAGE = "Missing or invalid Authorization header"
+HTTP_UNPROCESSABLE = 422
 
 # As the IETF's draft on header fields for rate limits names this kind of problem.
-QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 Answer = Response
 log = structlog.get_logger(__name__)
@@ -49,45 +49,45 @@ CODES = {
 }
 
 
-def register(app: Flask) -> None:
+def init_error_handlers(app: Flask) -> None:
     """Catch everything."""
-    app.register_error_handler(ServiceError, answer)
-    app.register_error_handler(HTTPException, answer_http_error)
-    app.register_error_handler(Exception, _answer_fault)
+    app.register_error_handler(ServiceError, error_response)
+    app.register_error_handler(HTTPException, http_error_response)
+    app.register_error_handler(Exception, _unexpected_error_response)
 
 
-def answer(error: ServiceError) -> Response:
+def error_response(error: ServiceError) -> Response:
     """An error of ours."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", error=error.message)
-    response = jsonify(_shape()(error))
+    response = jsonify(_body_format()(error))
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, LimitReached):
-        blame(error)
+        report_limit(error)
     return response
 
 
-def answer_http_error(error: HTTPException) -> Response:
+def http_error_response(error: HTTPException) -> Response:
     """An error of Flask, Werkzeug or webargs."""
-    if error.code == UNPROCESSABLE and hasattr(error, "data"):
+    if error.code == HTTP_UNPROCESSABLE and hasattr(error, "data"):
         messages = error.data["messages"].get("json") or error.data["messages"].get("query") or error.data["messages"]
-        return answer(Invalid(problems=list(sentences(messages))))
-    plain = _Plain(error)
-    response = answer(plain)
+        return error_response(Invalid(problems=list(flatten_errors(messages))))
+    plain = _GenericHTTPError(error)
+    response = error_response(plain)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
 
 
-def _answer_fault(error: Exception) -> Response:
+def _unexpected_error_response(error: Exception) -> Response:
     log.error("request.fault", path=request.path, exc_info=error)
-    return answer(ServiceError())
+    return error_response(ServiceError())
 
 
-class _Plain(ServiceError):
+class _GenericHTTPError(ServiceError):
     """An HTTP error that has no other meaning here."""
 
     def __init__(self, error: HTTPException) -> None:
@@ -97,24 +97,24 @@ class _Plain(ServiceError):
         self.hint = "See /docs for what may be asked, and how."  # type: ignore[misc] # this instance's own
 
 
-def _shape() -> Callable[[ServiceError], dict[str, Any]]:
+def _body_format() -> Callable[[ServiceError], dict[str, Any]]:
     path = f"{request.path}/"
     if path.startswith(LIBRARY):
-        return _library
-    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), _weights)
+        return _library_body
+    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), _weights_body)
 
 
-def _library(error: ServiceError) -> dict[str, Any]:
+def _library_body(error: ServiceError) -> dict[str, Any]:
     """Its clients show ``error``, and nothing else."""
     problems = error.problems if isinstance(error, Invalid) else [f"{name}: {it}" for name, it in error.details.items()]
     message = " ".join(problems) if isinstance(error, Invalid) else error.message
     if isinstance(error, Unauthorized) and message == Unauthorized.__doc__:
-        message = NO_KEY
+        message = MISSING_KEY_MESSAGE
     about = {"details": problems} if problems and problems != [message] else {}
     return {"error": message, "code": error.code, **about, "requestId": g.get("request_id")}
 
 
-def _native(error: ServiceError) -> dict[str, Any]:
+def _native_body(error: ServiceError) -> dict[str, Any]:
     about: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
@@ -128,7 +128,7 @@ def _native(error: ServiceError) -> dict[str, Any]:
     return {"error": about, "requestId": g.get("request_id")}
 
 
-def _weights(error: ServiceError) -> dict[str, Any]:
+def _weights_body(error: ServiceError) -> dict[str, Any]:
     if isinstance(error, Invalid):
         return {"error": "Validation error", "details": error.problems}
     if isinstance(error, NotFound | Gone) and request.endpoint == "weights.status":
@@ -138,9 +138,9 @@ def _weights(error: ServiceError) -> dict[str, Any]:
     return {"error": error.message, **(error.details if isinstance(error, PaymentRequired) else {})}
 
 
-def _generaitiv(error: ServiceError) -> dict[str, Any]:
+def _generaitiv_body(error: ServiceError) -> dict[str, Any]:
     problems = error.problems if isinstance(error, Invalid) else [error.message]
-    kind = {"type": QUOTA_EXCEEDED, "title": "Quota exceeded", "violated-policies": [error.details.get("policy")]}
+    kind = {"type": QUOTA_EXCEEDED_TYPE, "title": "Quota exceeded", "violated-policies": [error.details.get("policy")]}
     return {
         **(kind if isinstance(error, LimitReached) else {}),
         **({"upgrade_url": error.details.get("upgradeUrl")} if isinstance(error, PaymentRequired) else {}),
@@ -152,4 +152,4 @@ def _generaitiv(error: ServiceError) -> dict[str, Any]:
     }
 
 
-_SHAPES = {NATIVE: _native, GENERAITIV: _generaitiv, WEIGHTS: _weights}
+_SHAPES = {NATIVE: _native_body, GENERAITIV: _generaitiv_body, WEIGHTS: _weights_body}

@@ -12,16 +12,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from api.http.auth import require_key
 from api.http.context import stores
 from stores import Stores
-from stores.jobs.metrics import read_measures
+from stores.jobs.metrics import read_job_metrics
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
+MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 blueprint = Blueprint("metrics", __name__, description="Figures for Prometheus.")
 blueprint.before_request(require_key)
 
 http_seconds = Histogram(
-    "darkroom_http_request_seconds", "Time to answer, by route.", ["route", "method", "status"], buckets=BUCKETS
+    "darkroom_http_request_seconds", "Time to answer, by route.", ["route", "method", "status"], buckets=BUCKETS_S
 )
 
 
@@ -35,39 +35,39 @@ def observe_request(route: str, method: str, status: int, seconds: float) -> Non
 def metrics() -> Response:
     """Jobs by state and site, queue depth and age, pick-up and run times, browsers, contexts, HTTP latencies."""
     fleet = CollectorRegistry()
-    fleet.register(_FleetCollector(stores()))
-    return Response(generate_latest(_own_registry()) + generate_latest(fleet), content_type=CONTENT_TYPE_LATEST)
+    fleet.register(_SharedMetricsCollector(stores()))
+    return Response(generate_latest(_http_registry()) + generate_latest(fleet), content_type=CONTENT_TYPE_LATEST)
 
 
-def _own_registry() -> CollectorRegistry:
-    if SHARED_FOLDER not in os.environ:
+def _http_registry() -> CollectorRegistry:
+    if MULTIPROCESS_DIR_VARIABLE not in os.environ:
         return REGISTRY
     shared = CollectorRegistry()
     MultiProcessCollector(shared)
     return shared
 
 
-class _FleetCollector:
+class _SharedMetricsCollector:
     """The figures that all processes share."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     def collect(self) -> Iterator[Metric]:
-        measures = read_measures(self._stores.redis, self._stores.clock)
+        measures = read_job_metrics(self._stores.redis, self._stores.clock)
         jobs = GaugeMetricFamily("darkroom_jobs", "Unfinished jobs.", labels=["site", "state"])
-        for (site, state), number in measures.open.items():
+        for (site, state), number in measures.open_jobs.items():
             jobs.add_metric([site, state], number)
         yield jobs
         ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["site", "state", "code"])
-        for labels, number in measures.ended.items():
+        for labels, number in measures.ended_jobs.items():
             ended.add_metric(list(labels), number)
         yield ended
         yield GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", value=measures.waiting)
         yield GaugeMetricFamily(
             "darkroom_queue_messages", "Messages not yet fetched.", value=self._stores.queue.depth()
         )
-        yield GaugeMetricFamily("darkroom_queue_oldest_seconds", "Age of the oldest job.", value=measures.oldest_s)
+        yield GaugeMetricFamily("darkroom_queue_oldest_seconds", "Age of the oldest job.", value=measures.oldest_age_s)
         for name, text, histogram in (
             ("pickup", "From the queue to a worker.", measures.pickup),
             ("run", "From a worker to the end.", measures.run),
@@ -80,14 +80,14 @@ class _FleetCollector:
         canaries = GaugeMetricFamily(
             "darkroom_canary_ok", "Whether the site's last canary got a picture.", labels=["site"]
         )
-        names = [recipe.name for recipe in self._stores.recipes.all() if recipe.canary]
-        for site, outcome in self._stores.canaries.read(names).items():
+        names = [recipe.name for recipe in self._stores.recipes.list_all() if recipe.canary]
+        for site, outcome in self._stores.canaries.read_outcomes(names).items():
             if outcome:
                 canaries.add_metric([site], float(outcome.ok))
         return canaries
 
     def _browsers(self) -> Iterator[Metric]:
-        alive = self._stores.fleet.alive()
+        alive = self._stores.workers.list_alive()
         for name, text, attribute in (
             ("browser_up", "Whether the worker's browser runs.", "ready"),
             ("browser_restarts", "Browsers started after the first.", "browser_restarts"),

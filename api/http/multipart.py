@@ -14,17 +14,17 @@ from werkzeug.sansio.multipart import Data, Event, Field, File, MultipartDecoder
 from api.http.context import stores
 from api.http.request_bodies import body_errors
 from schemas.errors import Invalid
-from schemas.images.inspected_image import MOST_BYTES, UPLOADS, Examined
+from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
 
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 # What may stand in memory at once of a part's head, or before the first part.
-MOST_BUFFER_BYTES = 256 * 1024
-MOST_FIELDS = 50
-MOST_FIELD_BYTES = 100_000
-LONG_FIELDS: Mapping[str, int] = {"comfyWorkflow": 8_000_000}
-MOST_FORM_BYTES = 10_000_000
+MAX_BUFFER_BYTES = 256 * 1024
+MAX_FIELDS = 50
+MAX_FIELD_BYTES = 100_000
+MAX_BYTES_BY_FIELD: Mapping[str, int] = {"comfyWorkflow": 8_000_000}
+MAX_FORM_BYTES = 10_000_000
 # The courier's limit for one look, and some time in the queue.
-PATIENCE_S = 40.0
+INSPECTION_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,115 +37,117 @@ class Upload:
 
 
 @contextmanager
-def receive(name: str = "file", *, most_bytes: int = MOST_BYTES) -> Iterator[Upload]:
+def receive_upload(field_name: str = "file", *, max_bytes: int = MAX_IMAGE_BYTES) -> Iterator[Upload]:
     """The one file of this request's form, under ``name``, and its fields; the file is gone afterwards.
 
     Raises:
         Invalid: the body is no such form, or a field is too long, or one comes twice.
         RequestEntityTooLarge: the file is larger than ``most_bytes``.
     """
-    most_body_bytes = most_bytes + MOST_FORM_BYTES
-    request.max_content_length = most_body_bytes
-    if (request.content_length or 0) > most_body_bytes:
-        raise _too_large(most_bytes)
+    max_body_bytes = max_bytes + MAX_FORM_BYTES
+    request.max_content_length = max_body_bytes
+    if (request.content_length or 0) > max_body_bytes:
+        raise _too_large(max_bytes)
     with tempfile.TemporaryFile(dir=stores().settings.data_dir) as file:
-        form = _Form(name, file, most_bytes)
-        for event in _events(_boundary(), most_bytes):
-            form.take(event)
+        form = _UploadForm(field_name, file, max_bytes)
+        for event in _form_events(_boundary(), max_bytes):
+            form.feed(event)
         yield form.upload()
 
 
-def examine(upload: Upload) -> Examined:
+def inspect_upload(upload: Upload) -> StoredImage:
     """What a courier finds out about the uploaded picture, which is in the media store from then on.
 
     Raises:
         Invalid: it is no picture that is taken; ``details["reason"]`` says why in a word.
         Unavailable: no courier answers in time, or the media store does not serve.
     """
-    return _examined(lambda key: stores().media.put_file(key, upload.file))
+    return _store_and_inspect(lambda key: stores().media.put_file(key, upload.file))
 
 
-def examine_bytes(picture: bytes) -> Examined:
+def inspect_bytes(image: bytes) -> StoredImage:
     """The same of a picture that is here already; raises as ``examine``."""
-    return _examined(lambda key: stores().media.put(key, picture))
+    return _store_and_inspect(lambda key: stores().media.put(key, image))
 
 
-def _examined(put: Callable[[str], None]) -> Examined:
-    key = f"{UPLOADS}/{secrets.token_hex(16)}"
+def _store_and_inspect(put: Callable[[str], None]) -> StoredImage:
+    key = f"{UPLOADS_PREFIX}/{secrets.token_hex(16)}"
     put(key)
-    return stores().examinations.ask(key, PATIENCE_S)
+    return stores().image_inspections.inspect(key, INSPECTION_TIMEOUT_S)
 
 
-class _Form:
+class _UploadForm:
     """The parts of a form, in the order in which they come."""
 
-    def __init__(self, name: str, file: IO[bytes], most_bytes: int) -> None:
-        self._name = name
+    def __init__(self, field_name: str, file: IO[bytes], max_bytes: int) -> None:
+        self._field_name = field_name
         self._file = file
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._size_bytes = 0
         self._has_file = False
         self._fields: dict[str, bytearray] = {}
         self._form_bytes = 0
         # The field that is being read; None for the file.
-        self._current: str | None = None
+        self._current_field: str | None = None
 
-    def take(self, event: Event) -> None:
+    def feed(self, event: Event) -> None:
         """One part's beginning, or a piece of it."""
         if isinstance(event, File):
             self._begin_file(event)
         elif isinstance(event, Field):
             self._begin_field(event)
-        elif isinstance(event, Data) and self._current is None:
-            self._write(event.data)
+        elif isinstance(event, Data) and self._current_field is None:
+            self._write_file(event.data)
         elif isinstance(event, Data):
-            self._add(event.data)
+            self._append_field(event.data)
 
     def upload(self) -> Upload:
         """What has come in; raises Invalid where there is no file, or a field is no text."""
         if not self._has_file:
-            raise _invalid(f"{self._name}: missing. Send one file in the field {self._name!r}.")
+            raise _invalid(f"{self._field_name}: missing. Send one file in the field {self._field_name!r}.")
         self._file.flush()
         self._file.seek(0)
-        return Upload(self._file, self._size_bytes, {name: _text(name, raw) for name, raw in self._fields.items()})
+        return Upload(
+            self._file, self._size_bytes, {name: _decode_field(name, raw) for name, raw in self._fields.items()}
+        )
 
     def _begin_file(self, part: File) -> None:
-        if part.name != self._name:
-            raise _invalid(f"{part.name}: not a field for files. Send one file in the field {self._name!r}.")
+        if part.name != self._field_name:
+            raise _invalid(f"{part.name}: not a field for files. Send one file in the field {self._field_name!r}.")
         if self._has_file:
-            raise _invalid(f"{self._name}: given twice. Send one file at a time.")
+            raise _invalid(f"{self._field_name}: given twice. Send one file at a time.")
         # So do browsers say that nothing was chosen.
         self._has_file = bool(part.filename)
-        self._current = None
+        self._current_field = None
 
     def _begin_field(self, part: Field) -> None:
-        if not isinstance(part.name, str) or part.name == self._name:
+        if not isinstance(part.name, str) or part.name == self._field_name:
             raise _invalid(f"{part.name or 'a part'}: a part without a name, or a file without a file name.")
         if part.name in self._fields:
             raise _invalid(f"{part.name[:100]}: given twice.")
-        if len(self._fields) >= MOST_FIELDS:
-            raise _invalid(f"The form has more than {MOST_FIELDS} fields.")
+        if len(self._fields) >= MAX_FIELDS:
+            raise _invalid(f"The form has more than {MAX_FIELDS} fields.")
         self._fields[part.name] = bytearray()
-        self._current = part.name
+        self._current_field = part.name
 
-    def _write(self, data: bytes) -> None:
+    def _write_file(self, data: bytes) -> None:
         if not self._has_file:
             return
         self._size_bytes += len(data)
-        if self._size_bytes > self._most_bytes:
-            raise _too_large(self._most_bytes)
+        if self._size_bytes > self._max_bytes:
+            raise _too_large(self._max_bytes)
         self._file.write(data)
 
-    def _add(self, data: bytes) -> None:
-        name = self._current or ""
+    def _append_field(self, data: bytes) -> None:
+        name = self._current_field or ""
         text = self._fields[name]
         text += data
         self._form_bytes += len(data)
-        most_bytes = LONG_FIELDS.get(name, MOST_FIELD_BYTES)
-        if len(text) > most_bytes:
-            raise _invalid(f"{name[:100]}: longer than {most_bytes:,} bytes.")
-        if self._form_bytes > MOST_FORM_BYTES:
-            raise _invalid(f"The form's fields have more than {MOST_FORM_BYTES:,} bytes together.")
+        max_bytes = MAX_BYTES_BY_FIELD.get(name, MAX_FIELD_BYTES)
+        if len(text) > max_bytes:
+            raise _invalid(f"{name[:100]}: longer than {max_bytes:,} bytes.")
+        if self._form_bytes > MAX_FORM_BYTES:
+            raise _invalid(f"The form's fields have more than {MAX_FORM_BYTES:,} bytes together.")
 
 
 def _boundary() -> bytes:
@@ -155,23 +157,23 @@ def _boundary() -> bytes:
     return boundary.encode()
 
 
-def _events(boundary: bytes, most_bytes: int) -> Iterator[Event]:
+def _form_events(boundary: bytes, max_bytes: int) -> Iterator[Event]:
     """The form as it comes off the wire; raises Invalid where it is none."""
-    decoder = MultipartDecoder(boundary, MOST_BUFFER_BYTES)
+    decoder = MultipartDecoder(boundary, MAX_BUFFER_BYTES)
     while decoder.state is not State.EPILOGUE:
-        yield from _decoded(decoder, _piece(most_bytes))
+        yield from _decode(decoder, _read_chunk(max_bytes))
 
 
-def _piece(most_bytes: int) -> bytes | None:
+def _read_chunk(max_bytes: int) -> bytes | None:
     """The next bytes of the body; None at its end."""
     try:
         with body_errors():
-            return request.stream.read(PIECE_BYTES) or None
+            return request.stream.read(CHUNK_BYTES) or None
     except RequestEntityTooLarge as error:
-        raise _too_large(most_bytes) from error
+        raise _too_large(max_bytes) from error
 
 
-def _decoded(decoder: MultipartDecoder, data: bytes | None) -> list[Event]:
+def _decode(decoder: MultipartDecoder, data: bytes | None) -> list[Event]:
     events = []
     try:
         decoder.receive_data(data)
@@ -182,7 +184,7 @@ def _decoded(decoder: MultipartDecoder, data: bytes | None) -> list[Event]:
     return events
 
 
-def _text(name: str, raw: bytearray) -> str:
+def _decode_field(name: str, raw: bytearray) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -193,5 +195,5 @@ def _invalid(problem: str) -> Invalid:
     return Invalid(problems=[problem])
 
 
-def _too_large(most_bytes: int) -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"The file is larger than {most_bytes // (1024 * 1024)} MiB.")
+def _too_large(max_bytes: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"The file is larger than {max_bytes // (1024 * 1024)} MiB.")

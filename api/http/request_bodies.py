@@ -16,7 +16,7 @@ from schemas.errors import Invalid
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class CarefulJson(DefaultJSONProvider):
+class StrictJSONProvider(DefaultJSONProvider):
     """JSON as Flask reads it; text that Python cannot read for its depth is not valid either."""
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
@@ -27,7 +27,7 @@ class CarefulJson(DefaultJSONProvider):
             raise ValueError("it is nested too deeply") from error
 
 
-class CarefulRequest(Request):
+class StrictRequest(Request):
     """A request whose body, if it is no JSON, is the client's fault and told as such."""
 
     def on_json_loading_failed(self, e: ValueError | None) -> Any:
@@ -37,17 +37,17 @@ class CarefulRequest(Request):
         raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {str(e)[:100].rstrip('.')}."])
 
 
-def read_bodies_carefully(app: Flask) -> None:
+def init_body_parsing(app: Flask) -> None:
     """Read every body before a view does."""
-    app.json = CarefulJson(app)
+    app.json = StrictJSONProvider(app)
     app.json.sort_keys = False
-    app.request_class = CarefulRequest
+    app.request_class = StrictRequest
     app.before_request(_read_body)
 
 
-def reads_own_body(view: View) -> View:
+def streams_body(view: View) -> View:
     """A view that reads the request's body itself, within limits of its own: see ``api.http.multipart``."""
-    view.reads_own_body = True  # type: ignore[attr-defined] # functions bear what is written on them
+    view.streams_body = True  # type: ignore[attr-defined] # functions bear what is written on them
     return view
 
 
@@ -72,7 +72,7 @@ def body_errors() -> Iterator[None]:
 
 def _read_body() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
-    if request.method in ("GET", "HEAD") or hasattr(view, "reads_own_body"):
+    if request.method in ("GET", "HEAD") or hasattr(view, "streams_body"):
         # Some clients announce JSON on requests that have no body.
         return
     with body_errors():

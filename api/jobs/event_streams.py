@@ -12,21 +12,21 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.http.auth import key_given, require_key
+from api.http.auth import api_key_from_request, require_key
 from api.http.context import caller, own_job, stores
 from schemas.errors import Gone, Invalid, NotFound
-from schemas.jobs.event_payloads import event_view
+from schemas.jobs.event_payloads import event_payload
 from schemas.jobs.job import Job
 from stores import Stores
-from stores.jobs.event_log import BEGINNING, READ_AT_ONCE
+from stores.jobs.event_log import BATCH_SIZE, STREAM_START
 
 HEARTBEAT_S = 15.0
-RECONNECT_AFTER_MS = 1000
-LONGEST_STREAM_S = 600.0
-SLOW_AFTER_S = 30.0
+RETRY_MS = 1000
+MAX_STREAM_S = 600.0
+SEND_TIMEOUT_S = 30.0
 # So that neither end nor anything between gives a stream up.
-STILL_HERE = ": still here\n\n"
-PLACE = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
+HEARTBEAT = ": still here\n\n"
+STREAM_ID = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LAST_EVENT_ID = {
     "in": "header",
@@ -45,99 +45,105 @@ blueprint.before_request(require_key)
     200, description="Events from the first on, or from where one was.", content_type="text/event-stream"
 )
 @blueprint.alt_response(204, description="There is no more: the client has seen the last event.")
-def of_job(job_id: str) -> Response:
+def stream_job_events(job_id: str) -> Response:
     """What happens to a job of yours, until its end."""
     job = own_job(job_id)
-    after = min(_seen_of_job(), job.seq)
-    if job.state.final and after >= job.seq:
+    after = min(_last_job_seq(), job.seq)
+    if job.state.is_final and after >= job.seq:
         return Response(status=204)
-    return _stream(_events_of_job(stores(), key_given(), job, after))
+    return _sse_response(_job_events(stores(), api_key_from_request(), job, after))
 
 
 @blueprint.route("/events")
 @blueprint.doc(parameters=[LAST_EVENT_ID])
 @blueprint.response(200, description="Events from now on, or from where one was.", content_type="text/event-stream")
-def of_caller() -> Response:
+def stream_caller_events() -> Response:
     """What happens to all your jobs. `reset` says that events were missed: ask for the jobs themselves."""
     owner = caller().id
-    return _stream(_events_of_owner(stores(), key_given(), owner, _seen_of_owner() or stores().logs.newest(owner)))
+    return _sse_response(
+        _owner_events(
+            stores(), api_key_from_request(), owner, _last_stream_id() or stores().event_log.newest_stream_id(owner)
+        )
+    )
 
 
-def _stream(lines: Iterator[str]) -> Response:
+def _sse_response(lines: Iterator[str]) -> Response:
     if connection := request.environ.get("gunicorn.socket"):
         # Who reads nothing is not written to for ever.
-        connection.settimeout(SLOW_AFTER_S)
+        connection.settimeout(SEND_TIMEOUT_S)
     return Response(lines, mimetype="text/event-stream", headers=HEADERS)
 
 
-def _events_of_job(stores: Stores, key: str, job: Job, after: int) -> Iterator[str]:
-    yield f"retry: {RECONNECT_AFTER_MS}\n\n"
-    with stores.changes.watch(job.id) as watch, stores.vigil.keep(key, watch):
+def _job_events(stores: Stores, key: str, job: Job, after: int) -> Iterator[str]:
+    yield f"retry: {RETRY_MS}\n\n"
+    with stores.notifier.watch(job.id) as watch, stores.key_revocation.watch(key, watch):
         while not watch.revoked:
-            events = stores.logs.of_job(job, after, watch.newest)
+            events = stores.event_log.read_job(job, after, watch.newest_seq)
             for event in events:
                 after = event.seq
-                yield _written(str(event.seq), event.type, event_view(stores.settings.public_url, event))
-                if event.final:
+                yield _format_sse(str(event.seq), event.type, event_payload(stores.settings.public_url, event))
+                if event.is_final:
                     return
             if watch.closing:
                 return
-            if len(events) < READ_AT_ONCE and not watch.wait(HEARTBEAT_S):
-                yield STILL_HERE
-                if _is_over(stores, job.id, after):
+            if len(events) < BATCH_SIZE and not watch.wait(HEARTBEAT_S):
+                yield HEARTBEAT
+                if _has_ended(stores, job.id, after):
                     return
 
 
-def _events_of_owner(stores: Stores, key: str, owner: str, after: str) -> Iterator[str]:
+def _owner_events(stores: Stores, key: str, owner: str, after: str) -> Iterator[str]:
     # Who is cut off before the first event must know from where to go on.
-    yield f"retry: {RECONNECT_AFTER_MS}\nid: {after}\n\n"
-    oldest = stores.logs.oldest(owner)
-    if after != BEGINNING and (oldest == BEGINNING or _order(after) < _order(oldest)):
-        yield _written(after, "reset", {"type": "reset", "message": "Events were missed; ask for the jobs themselves."})
-    ends_at = time.monotonic() + LONGEST_STREAM_S
-    with stores.changes.watch_owner(owner) as watch, stores.vigil.keep(key, watch):
+    yield f"retry: {RETRY_MS}\nid: {after}\n\n"
+    oldest = stores.event_log.oldest_stream_id(owner)
+    if after != STREAM_START and (oldest == STREAM_START or _stream_id_order(after) < _stream_id_order(oldest)):
+        yield _format_sse(
+            after, "reset", {"type": "reset", "message": "Events were missed; ask for the jobs themselves."}
+        )
+    ends_at = time.monotonic() + MAX_STREAM_S
+    with stores.notifier.watch_owner(owner) as watch, stores.key_revocation.watch(key, watch):
         while not watch.revoked:
-            events = stores.logs.of_owner(owner, after)
+            events = stores.event_log.read_owner(owner, after)
             for place, event in events:
                 after = place
-                yield _written(place, event.type, event_view(stores.settings.public_url, event))
+                yield _format_sse(place, event.type, event_payload(stores.settings.public_url, event))
             if watch.closing or time.monotonic() > ends_at:
                 return
-            if len(events) < READ_AT_ONCE and not watch.wait(HEARTBEAT_S):
-                yield STILL_HERE
+            if len(events) < BATCH_SIZE and not watch.wait(HEARTBEAT_S):
+                yield HEARTBEAT
 
 
-def _is_over(stores: Stores, job_id: str, seen: int) -> bool:
+def _has_ended(stores: Stores, job_id: str, seen: int) -> bool:
     """Whether the job has expired meanwhile, or has ended with an event that was seen."""
     try:
         job = stores.jobs.get(job_id)
     except (NotFound, Gone):
         return True
-    return job.state.final and seen >= job.seq
+    return job.state.is_final and seen >= job.seq
 
 
-def _written(ident: str, kind: str, body: dict[str, Any]) -> str:
+def _format_sse(ident: str, kind: str, body: dict[str, Any]) -> str:
     return f"id: {ident}\nevent: {kind}\ndata: {json.dumps(body)}\n\n"
 
 
-def _seen() -> str:
+def _last_event_id() -> str:
     return request.headers.get("Last-Event-ID") or request.args.get("lastEventId", "")
 
 
-def _seen_of_job() -> int:
-    seen = _seen()
+def _last_job_seq() -> int:
+    seen = _last_event_id()
     if not re.fullmatch(r"\d{0,15}", seen, re.ASCII):
         raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the number of an event."])
     return int(seen or 0)
 
 
-def _seen_of_owner() -> str:
-    seen = _seen()
-    if seen and not PLACE.fullmatch(seen):
+def _last_stream_id() -> str:
+    seen = _last_event_id()
+    if seen and not STREAM_ID.fullmatch(seen):
         raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
     return seen
 
 
-def _order(place: str) -> tuple[int, int]:
+def _stream_id_order(place: str) -> tuple[int, int]:
     milliseconds, number = place.split("-")
     return int(milliseconds), int(number)

@@ -4,17 +4,17 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.http.context import stores
-from api.http.rate_limits import count_stranger
+from api.http.rate_limits import count_anonymous
 from schemas.errors import Gone, NotFound, ServiceError, Unavailable
-from schemas.jobs.job import PICTURE_FORMATS, Job
+from schemas.jobs.job import IMAGE_FORMATS, Job
 from schemas.jobs.lifecycle import JobState
-from schemas.messages import CONVERT
+from schemas.messages import CONVERT_IMAGE
 
-CONVERSION_PATIENCE_S = 5.0
+CONVERSION_TIMEOUT_S = 5.0
 PREVIEW_RETRY_S = 1
 
 blueprint = Blueprint("pictures", __name__, description="Pictures; their ids are secret enough to need no key.")
-blueprint.before_request(count_stranger)
+blueprint.before_request(count_anonymous)
 
 
 @blueprint.route("/<job_id:job_id>.<any(jpg, png, webp):form>")
@@ -26,18 +26,18 @@ def picture(job_id: str, form: str) -> Response:
     """The picture in a format of choice."""
     job = stores().jobs.get(job_id)
     if job.state is JobState.COMPLETED:
-        return _finished(job, _bytes_as(job, form), PICTURE_FORMATS[form], form)
-    if form == "jpg" and not job.state.final and (preview := stores().results.preview(job_id)):
+        return _image_response(job, _image_in_format(job, form), IMAGE_FORMATS[form], form)
+    if form == "jpg" and not job.state.is_final and (preview := stores().results.get_preview(job_id)):
         return Response(preview, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
-    raise _nothing_yet(job)
+    raise _no_image_error(job)
 
 
 @blueprint.route("/<job_id:job_id>/<int(min=1):number>")
 @blueprint.doc(security=[{}])
 @blueprint.response(200, description="The original bytes of the job's picture of that number.", content_type="image/*")
-def one_of_several(job_id: str, number: int) -> Response:
+def numbered_original(job_id: str, number: int) -> Response:
     """One of the pictures of a job that has several, from 1."""
-    return original_of(stores().jobs.get(job_id), number)
+    return original_image_response(stores().jobs.get(job_id), number)
 
 
 @blueprint.route("/<job_id:job_id>")
@@ -45,33 +45,33 @@ def one_of_several(job_id: str, number: int) -> Response:
 @blueprint.response(200, description="The original bytes.", content_type="image/*")
 def original(job_id: str) -> Response:
     """The picture as the site made it, byte for byte."""
-    return original_of(stores().jobs.get(job_id))
+    return original_image_response(stores().jobs.get(job_id))
 
 
-def original_of(job: Job, number: int = 1) -> Response:
+def original_image_response(job: Job, number: int = 1) -> Response:
     """The answer with the original bytes of a job's picture; raises as ``_nothing_yet`` says."""
     if job.state is not JobState.COMPLETED:
-        raise _nothing_yet(job)
+        raise _no_image_error(job)
     if number > len(job.results):
         raise NotFound(f"The job has {len(job.results)} pictures; there is no number {number}.")
     about = job.results[number - 1]
-    return _finished(job, stores().results.original(job.id, number), about.type, f"original-{number}")
+    return _image_response(job, stores().results.get_original(job.id, number), about.type, f"original-{number}")
 
 
-def _bytes_as(job: Job, form: str) -> bytes | None:
+def _image_in_format(job: Job, form: str) -> bytes | None:
     results = stores().results
-    if form != "jpg" and job.results[0].type == PICTURE_FORMATS[form]:
-        return results.original(job.id)
-    if kept := results.converted(job.id, form):
+    if form != "jpg" and job.results[0].type == IMAGE_FORMATS[form]:
+        return results.get_original(job.id)
+    if kept := results.get_converted(job.id, form):
         return kept
-    stores().queue.send(CONVERT, job.id, form)
-    made = results.await_converted(job.id, form, CONVERSION_PATIENCE_S)
-    if made is None and results.original(job.id):
+    stores().queue.send(CONVERT_IMAGE, job.id, form)
+    made = results.wait_for_converted(job.id, form, CONVERSION_TIMEOUT_S)
+    if made is None and results.get_original(job.id):
         raise Unavailable("The conversion takes longer than expected.", retry_after_s=PREVIEW_RETRY_S)
     return made
 
 
-def _finished(job: Job, data: bytes | None, media_type: str, form: str) -> Response:
+def _image_response(job: Job, data: bytes | None, media_type: str, form: str) -> Response:
     if data is None:
         raise Gone("Image expired; it is no longer kept.")
     response = Response(data, mimetype=media_type)
@@ -83,7 +83,7 @@ def _finished(job: Job, data: bytes | None, media_type: str, form: str) -> Respo
     return response
 
 
-def _nothing_yet(job: Job) -> ServiceError:
+def _no_image_error(job: Job) -> ServiceError:
     if job.error:
         return NotFound(f"There is no picture: {job.error.message}", code=job.error.code)
     return NotFound("There is no picture yet.", retry_after_s=PREVIEW_RETRY_S)

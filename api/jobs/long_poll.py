@@ -4,18 +4,18 @@ import time
 
 from flask import request
 
-from api.http.auth import key_given
+from api.http.auth import api_key_from_request
 from api.http.context import require_owner, stores
 from schemas.errors import Invalid, Unauthorized
-from stores.jobs.jobs import Placed
+from stores.jobs.jobs import JobWithEstimate
 
-LONGEST_WAIT_S = 60.0
-UNKNOWN = -1.0
+MAX_WAIT_S = 60.0
+UNKNOWN_SEQ = -1.0
 WAIT_PARAMETERS = [
     {
         "in": "query",
         "name": "wait",
-        "schema": {"type": "number", "maximum": LONGEST_WAIT_S},
+        "schema": {"type": "number", "maximum": MAX_WAIT_S},
         "description": "Seconds to wait for a change.",
     },
     {
@@ -26,10 +26,10 @@ WAIT_PARAMETERS = [
     },
 ]
 # Should a word of a change be lost on its way, the next look is not far.
-LOOK_AGAIN_S = 5.0
+RECHECK_INTERVAL_S = 5.0
 
 
-def read_job(job_id: str, owner: str) -> Placed:
+def read_job(job_id: str, owner_id: str) -> JobWithEstimate:
     """The owner's job and its outlook; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
 
     Raises:
@@ -38,34 +38,34 @@ def read_job(job_id: str, owner: str) -> Placed:
         Gone: it has expired.
         Unauthorized: the key was revoked meanwhile.
     """
-    wait_s = min(_number("wait", 0.0), LONGEST_WAIT_S) if request.query_string else 0.0
+    wait_s = min(_number_parameter("wait", 0.0), MAX_WAIT_S) if request.query_string else 0.0
     if wait_s <= 0:
-        return _look(job_id, owner)
-    return _await_change(job_id, owner, wait_s)
+        return _read_own_job(job_id, owner_id)
+    return _await_change(job_id, owner_id, wait_s)
 
 
-def _look(job_id: str, owner: str) -> Placed:
-    job, outlook = stores().jobs.look(job_id)
-    require_owner(job, owner)
+def _read_own_job(job_id: str, owner_id: str) -> JobWithEstimate:
+    job, outlook = stores().jobs.get_with_estimate(job_id)
+    require_owner(job, owner_id)
     return job, outlook
 
 
-def _await_change(job_id: str, owner: str, wait_s: float) -> Placed:
+def _await_change(job_id: str, owner_id: str, wait_s: float) -> JobWithEstimate:
     deadline = time.monotonic() + wait_s
-    since = _number("since", UNKNOWN)
-    with stores().changes.watch(job_id) as watch, stores().vigil.keep(key_given(), watch):
+    since = _number_parameter("since", UNKNOWN_SEQ)
+    with stores().notifier.watch(job_id) as watch, stores().key_revocation.watch(api_key_from_request(), watch):
         while not watch.revoked:
-            job, outlook = _look(job_id, owner)
-            if since == UNKNOWN:
+            job, outlook = _read_own_job(job_id, owner_id)
+            if since == UNKNOWN_SEQ:
                 since = job.seq
             left_s = deadline - time.monotonic()
-            if job.seq > since or job.state.final or left_s <= 0 or watch.closing:
+            if job.seq > since or job.state.is_final or left_s <= 0 or watch.closing:
                 return job, outlook
-            watch.wait(min(left_s, LOOK_AGAIN_S))
+            watch.wait(min(left_s, RECHECK_INTERVAL_S))
     raise Unauthorized
 
 
-def _number(name: str, default: float) -> float:
+def _number_parameter(name: str, default: float) -> float:
     text = request.args.get(name)
     if text is None:
         return default

@@ -4,27 +4,27 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from schemas.fields import camel
-from schemas.jobs.event_payloads import result_views
-from schemas.jobs.job import Job, Outlook
+from schemas.fields import to_camel_case
+from schemas.jobs.event_payloads import result_payloads
+from schemas.jobs.job import Job, QueueEstimate
 from stores import Stores
 
 
-def weights_status(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
+def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
     """A job as clients of the Weights API know it."""
     return {
         "status": job.state,
-        "prompt": job.submission.prompt,
+        "prompt": job.request.prompt,
         "startTime": job.start_time,
         "lastModifiedDate": job.last_modified,
         "error": job.error.message if job.error else None,
         "errorCode": job.error.code if job.error else None,
         "hint": job.error.hint if job.error else None,
         "retryable": job.error.retryable if job.error else None,
-        "loraName": job.submission.lora,
-        "position": outlook.position,
-        "etaSeconds": _eta_s(stores, job, outlook),
-        "waitingFor": _waiting_for(outlook),
+        "loraName": job.request.lora,
+        "position": estimate.position,
+        "etaSeconds": _eta_s(stores, job, estimate),
+        "waitingFor": _waiting_for(estimate),
         "progress": _progress(job),
         "imageUrl": f"{stores.settings.public_url}/{job.id}.jpg",
         "expiresAt": job.expires_at,
@@ -33,22 +33,22 @@ def weights_status(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]
     }
 
 
-def native_job(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
+def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
     """A job as ``schemas.jobs.job.JobView`` describes it."""
     error = job.error
     public_url = stores.settings.public_url
-    results = result_views(job.results, job.id, public_url)
+    results = result_payloads(job.results, job.id, public_url)
     return {
         "id": job.id,
         "status": job.state,
-        "site": job.submission.site,
-        "prompt": job.submission.prompt,
-        "lora": job.submission.lora,
-        "inputs": {camel(name): value for name, value in job.submission.inputs.items()},
-        "priority": job.submission.priority,
-        "position": outlook.position,
-        "etaSeconds": _eta_s(stores, job, outlook),
-        "waitingFor": _waiting_for(outlook),
+        "site": job.request.site,
+        "prompt": job.request.prompt,
+        "lora": job.request.lora,
+        "inputs": {to_camel_case(name): value for name, value in job.request.inputs.items()},
+        "priority": job.request.priority,
+        "position": estimate.position,
+        "etaSeconds": _eta_s(stores, job, estimate),
+        "waitingFor": _waiting_for(estimate),
         "progress": _progress(job),
         "attempt": job.attempt,
         "seq": job.seq,
@@ -61,32 +61,32 @@ def native_job(stores: Stores, job: Job, outlook: Outlook) -> dict[str, Any]:
         and {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable},
         "result": results[0] if results else None,
         "results": results,
-        "previewUrl": f"{public_url}/{job.id}.jpg" if job.preview_version and not job.state.final else None,
+        "previewUrl": f"{public_url}/{job.id}.jpg" if job.preview_version and not job.state.is_final else None,
         "statusUrl": f"{public_url}/api/v1/jobs/{job.id}",
     }
 
 
-def with_etag(body: dict[str, Any], job: Job, outlook: Outlook) -> Response:
+def json_with_etag(body: dict[str, Any], job: Job, estimate: QueueEstimate) -> Response:
     """``body`` as JSON, or 304 if the client has seen the job just like this."""
-    etag = f"{job.seq}.{outlook.position or 0}.{outlook.circuit_retry_at or 0}"
+    etag = f"{job.seq}.{estimate.position or 0}.{estimate.circuit_retry_at or 0}"
     headers = {"ETag": f'W/"{etag}"', "Cache-Control": "no-cache"}
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
     return Response(current_app.json.dumps(body), mimetype="application/json", headers=headers)
 
 
-def _eta_s(stores: Stores, job: Job, outlook: Outlook) -> float | None:
-    if job.state.final:
+def _eta_s(stores: Stores, job: Job, estimate: QueueEstimate) -> float | None:
+    if job.state.is_final:
         return None
-    eta_s = outlook.eta_s(job, stores.recipes.limits(job.submission.site), stores.clock.now_ms())
+    eta_s = estimate.eta_s(job, stores.recipes.get_limits(job.request.site), stores.clock.now_ms())
     return None if eta_s is None else round(eta_s, 1)
 
 
-def _waiting_for(outlook: Outlook) -> dict[str, Any] | None:
-    if outlook.position is None or outlook.circuit_retry_at is None:
+def _waiting_for(estimate: QueueEstimate) -> dict[str, Any] | None:
+    if estimate.position is None or estimate.circuit_retry_at is None:
         return None
-    message = f"The site failed time after time, so its jobs wait: {outlook.circuit_error}"
-    return {"reason": "circuit_open", "message": message, "retryAt": outlook.circuit_retry_at}
+    message = f"The site failed time after time, so its jobs wait: {estimate.circuit_error}"
+    return {"reason": "circuit_open", "message": message, "retryAt": estimate.circuit_retry_at}
 
 
 def _progress(job: Job) -> dict[str, Any] | None:

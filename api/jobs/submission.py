@@ -8,14 +8,14 @@ from typing import Any
 import structlog
 from flask import Response, g, request
 
-from api.library.loras import resolved
-from api.webhooks.target_check import require_callable
+from api.library.loras import resolve_lora_filename
+from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
 from schemas.errors import PaymentRequired, Unavailable
 from schemas.jobs.idempotency import Idempotency
 from schemas.jobs.job import Job, Submission
 from stores import Stores
-from stores.jobs.jobs import Accepted
+from stores.jobs.jobs import AcceptedJob
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Wanted:
     webhook: str | None = None
 
 
-def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
+def submit(stores: Stores, caller: Caller, wanted: Wanted) -> AcceptedJob:
     """Accept a job, or find the one that the same request with the same Idempotency-Key has made before.
 
     The record comes first and the ticket second; should this process die in between, the clock sends a ticket.
@@ -47,25 +47,25 @@ def submit(stores: Stores, caller: Caller, wanted: Wanted) -> Accepted:
         Forbidden: nobody has accepted the terms of a site that is not the user's own.
     """
     _require_plan(stores, caller)
-    submission = _checked(stores, wanted)
+    submission = _validate(stores, wanted)
     # Those without a key would share one another's.
     key = request.headers.get("Idempotency-Key") if caller.id != ANONYMOUS else None
-    idempotency = None if key is None else Idempotency.of(key, asdict(wanted))
+    idempotency = None if key is None else Idempotency.for_request(key, asdict(wanted))
     ident = secrets.token_hex(16)
     accepted = stores.jobs.create(ident, caller.id, submission, g.request_id, idempotency, limits=caller.limits)
     if not accepted.replayed:
-        _offer_ticket(stores, accepted.job)
+        _offer_wakeup(stores, accepted.job)
     return accepted
 
 
-def rehearse(stores: Stores, caller: Caller, wanted: Wanted) -> dict[str, Any]:
+def dry_run(stores: Stores, caller: Caller, wanted: Wanted) -> dict[str, Any]:
     """What would become of a job, without making it: its ``cost`` in pictures, its ``position``, what would block it.
 
     Raises:
         Invalid, Forbidden: as ``submit`` does.
     """
-    submission = _checked(stores, wanted)
-    limit, position = stores.jobs.rehearse(caller.id, submission.site, submission.priority, caller.limits)
+    submission = _validate(stores, wanted)
+    limit, position = stores.jobs.dry_run(caller.id, submission.site, submission.priority, caller.limits)
     blocked_by = limit and {
         "policy": limit.details["policy"],
         "limit": limit.message,
@@ -78,14 +78,14 @@ def rehearse(stores: Stores, caller: Caller, wanted: Wanted) -> dict[str, Any]:
     return {"cost": 1, "position": position, "blocked_by": blocked_by, "site": submission.site}
 
 
-def _checked(stores: Stores, wanted: Wanted) -> Submission:
+def _validate(stores: Stores, wanted: Wanted) -> Submission:
     recipe = stores.recipes.get(wanted.site)
-    stores.consents.require(recipe)
-    recipe.check_lora(wanted.lora)
-    inputs = recipe.check_inputs(wanted.inputs)
+    stores.accepted_terms.require(recipe)
+    recipe.require_lora_support(wanted.lora)
+    inputs = recipe.validate_inputs(wanted.inputs)
     if wanted.webhook:
-        require_callable(wanted.webhook, stores.egress, "webhook")
-    lora = resolved(stores, recipe, wanted.lora or None)
+        require_allowed_url(wanted.webhook, stores.address_policy, "webhook")
+    lora = resolve_lora_filename(stores, recipe, wanted.lora or None)
     return Submission(recipe.name, wanted.prompt, lora, inputs, wanted.priority, wanted.webhook or "")
 
 
@@ -95,14 +95,14 @@ def _require_plan(stores: Stores, caller: Caller) -> None:
         raise PaymentRequired(words, upgradeUrl=stores.settings.upgrade_url)
 
 
-def _offer_ticket(stores: Stores, job: Job) -> None:
+def _offer_wakeup(stores: Stores, job: Job) -> None:
     try:
-        stores.tickets.offer()
+        stores.wakeups.publish()
     except Unavailable as error:
         log.warning("submission.ticket_left_to_clock", job_id=job.id, error=error.message)
 
 
-def tell_replay(response: Response, accepted: Accepted) -> Response:
+def add_replay_header(response: Response, accepted: AcceptedJob) -> Response:
     """``response``, with the header that says so if no new job was made for it."""
     if accepted.replayed:
         response.headers["Idempotent-Replayed"] = "true"

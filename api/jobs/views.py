@@ -7,14 +7,14 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api.http.auth import require_key, submits
+from api.http.auth import require_key, submission_view
 from api.http.context import caller, own_job, stores
-from api.jobs.images import original_of
+from api.jobs.images import original_image_response
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
-from api.jobs.serializers import native_job, with_etag
-from api.jobs.submission import Wanted, submit, tell_replay
+from api.jobs.serializers import json_with_etag, native_job
+from api.jobs.submission import Wanted, add_replay_header, submit
 from schemas.errors import Conflict, NotFound
-from schemas.jobs.job import Job, JobPage, JobRequest, JobView
+from schemas.jobs.job import Job, JobPage, JobRequestSchema, JobView
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 
@@ -37,18 +37,18 @@ def check_media_type() -> None:
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.arguments(JobRequest())
+@blueprint.arguments(JobRequestSchema())
 @blueprint.response(202, JobView)
-@submits
+@submission_view
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
     inputs, webhook = body.get("inputs", {}), body.get("webhook")
     wanted = Wanted(body["prompt"], body.get("site"), body.get("lora"), inputs, body["priority"], webhook)
     accepted = submit(stores(), caller(), wanted)
-    response = jsonify(native_job(stores(), accepted.job, accepted.outlook))
+    response = jsonify(native_job(stores(), accepted.job, accepted.estimate))
     response.status_code = 202
     response.headers["Location"] = f"/api/v1/jobs/{accepted.job.id}"
-    return tell_replay(response, accepted)
+    return add_replay_header(response, accepted)
 
 
 @blueprint.route("", methods=["GET"])
@@ -57,7 +57,7 @@ def create(body: dict[str, Any]) -> Response:
 def listing(query: dict[str, Any]) -> Response:
     """Your own jobs that are still kept, newest first."""
     cursor = Cursor.decode(query["cursor"]) if "cursor" in query else None
-    jobs, following = stores().jobs.page(caller().id, cursor, query["limit"])
+    jobs, following = stores().jobs.list_page(caller().id, cursor, query["limit"])
     return jsonify(
         {
             "jobs": [native_job(stores(), job, outlook) for job, outlook in jobs],
@@ -72,7 +72,7 @@ def listing(query: dict[str, Any]) -> Response:
 def read(job_id: str) -> Response:
     """A job of yours; `wait` and `since` answer as soon as it changes."""
     job, outlook = read_job(job_id, caller().id)
-    return with_etag(native_job(stores(), job, outlook), job, outlook)
+    return json_with_etag(native_job(stores(), job, outlook), job, outlook)
 
 
 @blueprint.route("/cancel", methods=["POST"])
@@ -89,9 +89,9 @@ def delete(job_id: str) -> Response:
     """Cancel a job of yours."""
     own_job(job_id)
     stores().jobs.cancel(job_id)
-    job, outlook = stores().jobs.look(job_id)
+    job, outlook = stores().jobs.get_with_estimate(job_id)
     response = jsonify(native_job(stores(), job, outlook))
-    response.status_code = 200 if job.state.final else 202
+    response.status_code = 200 if job.state.is_final else 202
     return response
 
 
@@ -100,22 +100,22 @@ def delete(job_id: str) -> Response:
 @blueprint.alt_response(409, description="There is no picture (yet).")
 def result(job_id: str) -> Response:
     """The finished picture, byte for byte; the first one where there are several."""
-    return original_of(_completed(job_id))
+    return original_image_response(_completed_job(job_id))
 
 
 @blueprint.route("/<job_id>/results/<int(min=1):number>")
 @blueprint.response(200, description="The original bytes.", content_type="image/*")
 @blueprint.alt_response(409, description="There is no picture (yet).")
-def result_of_number(job_id: str, number: int) -> Response:
+def numbered_result(job_id: str, number: int) -> Response:
     """The finished picture of that number, from 1, byte for byte."""
-    return original_of(_completed(job_id), number)
+    return original_image_response(_completed_job(job_id), number)
 
 
 @blueprint.route("/<job_id>/failure")
 @blueprint.response(200, description="`url`, `screenshot`, `console`, `requests` and `dom` of the last failed attempt.")
 def failure(job_id: str) -> Response:
     """What was kept of the job's last failed attempt, secrets redacted."""
-    bundle = stores().jobs.failure(own_job(job_id).id)
+    bundle = stores().jobs.get_failure_report(own_job(job_id).id)
     if bundle is None:
         raise NotFound("No attempt of this job has left anything to look at.")
     return jsonify(bundle)
@@ -125,13 +125,13 @@ def failure(job_id: str) -> Response:
 @blueprint.response(200, description="A zip for `playwright show-trace`.", content_type="application/zip")
 def trace(job_id: str) -> Response:
     """What Playwright recorded of the job's last failed attempt; a first attempt is not recorded."""
-    recorded = stores().results.trace(own_job(job_id).id)
+    recorded = stores().results.get_trace(own_job(job_id).id)
     if recorded is None:
         raise NotFound("No attempt of this job was recorded: only further ones that failed are, and none with a login.")
     return Response(recorded, mimetype="application/zip")
 
 
-def _completed(job_id: str) -> Job:
+def _completed_job(job_id: str) -> Job:
     job = own_job(job_id)
     if job.state is not JobState.COMPLETED:
         raise Conflict(job.error.message if job.error else f"The job is {job.state}: there is no picture yet.")

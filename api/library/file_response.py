@@ -11,16 +11,16 @@ from flask import Response, request
 from werkzeug.http import http_date
 
 from api.http.context import stores
-from api.http.error_responses import answer
-from api.library.sendfile_body import FileBody, under_way
-from ops.infra.settings import BY_SELF, BY_X_ACCEL_REDIRECT, BY_X_SENDFILE
+from api.http.error_responses import error_response
+from api.library.sendfile_body import FileBody, count_active_downloads
+from ops.infra.settings import DOWNLOADS_DIRECT, DOWNLOADS_X_ACCEL_REDIRECT, DOWNLOADS_X_SENDFILE
 from schemas.errors import Conflict, Invalid, ServiceError, Unavailable
-from schemas.http.conditional_requests import Asked, Decision, Representation, decide
-from schemas.http.content_disposition import attachment
+from schemas.http.conditional_requests import ConditionalHeaders, RangeDecision, Representation, decide
+from schemas.http.content_disposition import attachment_header
 from stores.library.safe_open import OpenFile
 
-MOST_AT_ONCE = 64
-RETRY_S = 10
+MAX_CONCURRENT_DOWNLOADS = 64
+RETRY_AFTER_S = 10
 NS_PER_S = 10**9
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -31,7 +31,7 @@ class TooManyDownloads(Unavailable):
     hint = "Wait as long as Retry-After says; with DOWNLOADS_BY a proxy sends the files instead."
 
 
-class NotTheExpected(Conflict):
+class PreconditionFailed(Conflict):
     """The file is not the one that the request is about."""
 
     code = "precondition_failed"
@@ -39,7 +39,7 @@ class NotTheExpected(Conflict):
     hint = "Begin anew, without If-Match and If-Unmodified-Since."
 
 
-class BeyondTheEnd(Invalid):
+class RangeNotSatisfiable(Invalid):
     """The file has no such bytes."""
 
     code = "range_not_satisfiable"
@@ -47,10 +47,12 @@ class BeyondTheEnd(Invalid):
     hint = "Content-Range says how long the file is; ask for bytes that it has."
 
 
-ERRORS: dict[HTTPStatus, type[ServiceError]] = {error.status: error for error in (NotTheExpected, BeyondTheEnd)}
+ERRORS: dict[HTTPStatus, type[ServiceError]] = {
+    error.status: error for error in (PreconditionFailed, RangeNotSatisfiable)
+}
 
 
-def send(opened: OpenFile, name: str | bytes, sha256: str | None = None) -> Response:
+def send_opened_file(opened: OpenFile, name: str | bytes, sha256: str | None = None) -> Response:
     """The answer to a GET or HEAD for a file, under ``name``; the file is closed when the answer is over.
 
     ``sha256``, in hexadecimal, must be that of these very bytes: the file has the size, time and inode that it had when
@@ -73,36 +75,36 @@ def _answered(opened: OpenFile, name: str | bytes, sha256: str) -> Response:
     by = stores().settings.downloads_by
     hashed = bool(SHA256.fullmatch(sha256))
     there = Representation(_etag(opened, by, sha256 if hashed else ""), _modified_s(opened), opened.size_bytes)
-    asked = Asked.of(request.method, request.headers.get)
+    asked = ConditionalHeaders.from_headers(request.method, request.headers.get)
     # What a proxy sends, it sends in parts as well.
-    decision = decide(asked if by == BY_SELF else replace(asked, range=None), there)
+    decision = decide(asked if by == DOWNLOADS_DIRECT else replace(asked, range=None), there)
     if error := ERRORS.get(decision.status):
-        response = answer(error())
+        response = error_response(error())
     elif decision.status == HTTPStatus.NOT_MODIFIED:
         response = Response(status=decision.status)
     else:
         response = _content(opened, decision, by)
-        response.headers["Content-Disposition"] = attachment(name)
+        response.headers["Content-Disposition"] = attachment_header(name)
         if hashed:
             response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"
     return _described(response, decision, there)
 
 
-def _content(opened: OpenFile, decision: Decision, by: str) -> Response:
+def _content(opened: OpenFile, decision: RangeDecision, by: str) -> Response:
     response = Response(status=decision.status, mimetype="application/octet-stream")
-    if by != BY_SELF:
+    if by != DOWNLOADS_DIRECT:
         response.headers.update(_to_the_proxy(opened, by))
         return response
     response.headers["Accept-Ranges"] = "bytes"
     if request.method != "HEAD":
-        if under_way() >= MOST_AT_ONCE:
-            raise TooManyDownloads(retry_after_s=RETRY_S)
+        if count_active_downloads() >= MAX_CONCURRENT_DOWNLOADS:
+            raise TooManyDownloads(retry_after_s=RETRY_AFTER_S)
         response.response = FileBody(opened, decision.first, decision.count, request.environ)
     response.content_length = decision.count
     return response
 
 
-def _described(response: Response, decision: Decision, there: Representation) -> Response:
+def _described(response: Response, decision: RangeDecision, there: Representation) -> Response:
     """With what every answer about a file says."""
     response.headers["ETag"] = there.etag
     # It may be kept, by whoever asked, and is asked for again each time: the key may be good no longer.
@@ -115,13 +117,13 @@ def _described(response: Response, decision: Decision, there: Representation) ->
 
 
 def _to_the_proxy(opened: OpenFile, by: str) -> dict[str, str]:
-    if by == BY_X_SENDFILE:
+    if by == DOWNLOADS_X_SENDFILE:
         return {"X-Sendfile": quote(opened.path)}
-    return {"X-Accel-Redirect": f"{stores().settings.x_accel_prefix}/{opened.root}/{quote(opened.below)}"}
+    return {"X-Accel-Redirect": f"{stores().settings.x_accel_prefix}/{opened.root_index}/{quote(opened.relative_path)}"}
 
 
 def _etag(opened: OpenFile, by: str, sha256: str) -> str:
-    if by == BY_X_ACCEL_REDIRECT:
+    if by == DOWNLOADS_X_ACCEL_REDIRECT:
         # As nginx makes it itself, so that it and we judge the same.
         return f'"{opened.mtime_ns // NS_PER_S:x}-{opened.size_bytes:x}"'
     if sha256:

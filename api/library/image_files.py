@@ -8,20 +8,20 @@ from flask import Response, request
 
 from api.http.context import stores
 from schemas.errors import Invalid, NotFound
-from schemas.images.inspected_image import MOST_BYTES, UPLOADS, Examined
-from schemas.library.model_views import ShownImage
+from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
+from schemas.library.model_views import ImageView
 from stores.library.safe_open import OpenFile, open_within
 
-PATIENCE_S = 20.0
+INSPECTION_TIMEOUT_S = 20.0
 CHUNK_BYTES = 256 * 1024
 HEAD_BYTES = 16
-KEPT_S = 86_400
+CACHE_MAX_AGE_S = 86_400
 # A picture is shown as one, and can do nothing else, should a browser be talked into opening it as a page.
 HEADERS = {"Content-Security-Policy": "sandbox; default-src 'none'", "Content-Disposition": "inline"}
 MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
 
-def picture_response(image: ShownImage) -> Response:
+def send_image(image: ImageView) -> Response:
     """The picture's own bytes; raises NotFound where they have gone."""
     if image.media_key:
         found = stores().media.open(image.media_key)
@@ -39,37 +39,37 @@ def picture_response(image: ShownImage) -> Response:
     return _cached(response, f"{image.id}-{opened.size_bytes}-{opened.mtime_ns}")
 
 
-def thumb_response(image: ShownImage) -> Response:
+def send_thumbnail(image: ImageView) -> Response:
     """A small WebP of it, made when it is first asked for."""
     key = image.thumb_key or _made(image)
     return _cached(Response(stores().media.get(key), mimetype="image/webp", headers=HEADERS), key)
 
 
-def _made(image: ShownImage) -> str:
+def _made(image: ImageView) -> str:
     """The key of the thumbnail of a picture that lies beside its model; raises NotFound where there can be none."""
     with _opened(image) as opened:
-        if opened.size_bytes > MOST_BYTES:
+        if opened.size_bytes > MAX_IMAGE_BYTES:
             raise NotFound("The picture is too large for a small one to be made of it.")
         stamp = f"{opened.size_bytes}-{opened.mtime_ns}"
-        found = _examined(f"{UPLOADS}/{_digest(image, stamp)}", opened)
+        found = _examined(f"{UPLOADS_PREFIX}/{_digest(image, stamp)}", opened)
     # The picture itself stays where it is.
     stores().media.delete(found.key)
     values = {"thumb_key": found.thumb_key, "width": found.width, "height": found.height, "blurhash": found.blurhash}
-    stores().library.pictures.note_thumb(image.id, stamp, values)
+    stores().library.images.record_thumbnail(image.id, stamp, values)
     return found.thumb_key
 
 
-def _digest(image: ShownImage, stamp: str) -> str:
+def _digest(image: ImageView, stamp: str) -> str:
     """The same for the same bytes: whoever asks again for a picture that is broken has the answer at once."""
     return hashlib.sha256(f"{image.id}-{stamp}".encode()).hexdigest()[:32]
 
 
-def _examined(upload: str, opened: OpenFile) -> Examined:
+def _examined(upload: str, opened: OpenFile) -> StoredImage:
     """What a courier says of a picture on the disk."""
     with os.fdopen(os.dup(opened.fd), "rb") as file:
         stores().media.put_file(upload, file)
     try:
-        found = stores().examinations.ask(upload, PATIENCE_S)
+        found = stores().image_inspections.inspect(upload, INSPECTION_TIMEOUT_S)
     except Invalid as error:
         stores().media.delete(upload)
         raise NotFound(f"What lies there is no picture that is shown: {error.message}") from error
@@ -77,7 +77,7 @@ def _examined(upload: str, opened: OpenFile) -> Examined:
     return found
 
 
-def _opened(image: ShownImage) -> OpenFile:
+def _opened(image: ImageView) -> OpenFile:
     roots = stores().settings.models_dir
     root = next((one for one in roots if str(one) == image.root), None)
     if root is None or image.path is None:
@@ -99,7 +99,7 @@ def _chunks(opened: OpenFile) -> Iterator[bytes]:
 
 
 def _cached(response: Response, tag: str) -> Response:
-    response.headers["Cache-Control"] = f"private, max-age={KEPT_S}"
+    response.headers["Cache-Control"] = f"private, max-age={CACHE_MAX_AGE_S}"
     response.set_etag(tag)
     response.make_conditional(request)
     return response

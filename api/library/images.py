@@ -11,23 +11,23 @@ from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 
 from api.http import multipart
-from api.http.auth import needs, require_key, require_session_or_key
+from api.http.auth import require_key, require_scope, require_session_or_key
 from api.http.context import own_job, stores
-from api.http.request_bodies import reads_own_body, require_json
+from api.http.request_bodies import require_json, streams_body
 from api.http.url_converters import JobIdConverter
-from api.library.image_files import picture_response, thumb_response
-from api.library.models import read_id
-from api.library.resource_links import uses_of
+from api.library.image_files import send_image, send_thumbnail
+from api.library.models import parse_id
+from api.library.resource_links import match_resources
 from api.library.serializers import image_view, params_view
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Gone, Invalid, NotFound
-from schemas.images.inspected_image import Examined
-from schemas.images.params_requests import changed, harmless, read_json, read_loras
+from schemas.images.inspected_image import StoredImage
+from schemas.images.params_requests import merge_params, parse_json_field, parse_loras, sanitize_json
 from schemas.jobs.job import Job
-from schemas.library.model_views import ShownImage
-from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load, read_level
+from schemas.library.model_views import ImageView
+from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load_body, parse_nsfw_level
 
-MOST_RECENT = 100
+MAX_RECENT = 100
 BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
 FORM_PARAMS = {
     "negative_prompt": "negativePrompt",
@@ -48,13 +48,13 @@ def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
     def listing(ident: str) -> Response:
         """The pictures of a model that were given, in their order."""
         model_id = _model(ident)
-        return jsonify([image_view(one) for one in stores().library.pictures.given(model_id)])
+        return jsonify([image_view(one) for one in stores().library.images.list_user_images(model_id)])
 
     @blueprint.route("", methods=["POST"])
     @blueprint.doc(requestBody=BODY)
     @blueprint.response(201, description="The picture. A body of JSON with `jobId` keeps the picture of a job.")
-    @needs(Scope.LIBRARY)
-    @reads_own_body
+    @require_scope(Scope.LIBRARY)
+    @streams_body
     def add(ident: str) -> Response:
         """Give a picture to a model: a form with `file`, or `{"jobId": …}`."""
         image = _from_job(_model(ident)) if request.is_json else _uploaded(_model(ident))
@@ -71,21 +71,21 @@ def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
     @blueprint.route("/<image>", methods=["PATCH"])
     @blueprint.arguments(ImageChange)
     @blueprint.response(200, description="The picture as it is now.")
-    @needs(Scope.LIBRARY)
+    @require_scope(Scope.LIBRARY)
     def change(body: dict[str, Any], ident: str, image: str) -> Response:
         """Write something else about a picture that was given."""
         require_json()
         known = _of_model(ident, image)
-        pictures = stores().library.pictures
-        return jsonify(_whole(pictures.change(known.model_id, known.id, _changes(known, body))))
+        pictures = stores().library.images
+        return jsonify(_whole(pictures.update(known.model_id, known.id, _changes(known, body))))
 
     @blueprint.route("/<image>", methods=["DELETE"])
     @blueprint.response(200, description='`{"success": true}`')
-    @needs(Scope.LIBRARY)
+    @require_scope(Scope.LIBRARY)
     def delete(ident: str, image: str) -> Response:
         """Take a picture that was given away, for good."""
         known = _of_model(ident, image)
-        gone = stores().library.pictures.remove(known.model_id, known.id)
+        gone = stores().library.images.delete(known.model_id, known.id)
         for key in filter(None, (gone.media_key, gone.thumb_key)):
             stores().media.delete(key)
         return jsonify({"success": True})
@@ -101,49 +101,49 @@ def _served(name: str, prefix: str, guard: Any) -> Blueprint:
     @blueprint.response(200, description="The pictures that were given last.")
     def recent() -> Response:
         """What was given last, to any model."""
-        return jsonify([image_view(one) for one in stores().library.pictures.recent(MOST_RECENT)])
+        return jsonify([image_view(one) for one in stores().library.images.list_recent(MAX_RECENT)])
 
     @blueprint.route("/<image>", methods=["GET"])
     @blueprint.response(200, description="The bytes as they were given.", content_type="image/*")
     def picture(image: str) -> Response:
         """A picture of a model."""
-        return picture_response(stores().library.pictures.get(read_id(image, "image")))
+        return send_image(stores().library.images.get(parse_id(image, "image")))
 
     @blueprint.route("/<image>/thumb", methods=["GET"])
     @blueprint.response(200, description="WebP, 400 pixels wide at the most.", content_type="image/webp")
     def thumb(image: str) -> Response:
         """A small picture of it."""
-        return thumb_response(stores().library.pictures.get(read_id(image, "image")))
+        return send_thumbnail(stores().library.images.get(parse_id(image, "image")))
 
     return blueprint
 
 
 def _model(ident: str) -> int:
-    model_id = read_id(ident)
-    if not stores().library.shelf.exists(model_id):
+    model_id = parse_id(ident)
+    if not stores().library.models.exists(model_id):
         raise NotFound("Model not found")
     return model_id
 
 
-def _of_model(ident: str, image: str) -> ShownImage:
-    known = stores().library.pictures.get(read_id(image, "image"))
-    if known.model_id != read_id(ident):
+def _of_model(ident: str, image: str) -> ImageView:
+    known = stores().library.images.get(parse_id(image, "image"))
+    if known.model_id != parse_id(ident):
         raise NotFound("Image not found")
     return known
 
 
-def _whole(image: ShownImage) -> dict[str, Any]:
-    return image_view(image) | {"uses": uses_of(params_view(image))}
+def _whole(image: ImageView) -> dict[str, Any]:
+    return image_view(image) | {"uses": match_resources(params_view(image))}
 
 
-def _uploaded(model_id: int) -> ShownImage:
-    with multipart.receive() as upload:
-        said = load(ImageForm(), upload.fields)
+def _uploaded(model_id: int) -> ImageView:
+    with multipart.receive_upload() as upload:
+        said = load_body(ImageForm(), upload.fields)
         version_id = _version(model_id, said.get("version_id"))
         given = _said_in_form(said)
-        level = read_level(said.get("nsfw_level"))
-        found = multipart.examine(upload)
-    params = harmless(dict(found.generation or {})) | given
+        level = parse_nsfw_level(said.get("nsfw_level"))
+        found = multipart.inspect_upload(upload)
+    params = sanitize_json(dict(found.generation or {})) | given
     prompt = said.get("prompt", params.get("prompt"))
     return _keep(model_id, version_id, found, {"prompt": prompt, "params": params, "nsfw_level": level})
 
@@ -151,22 +151,22 @@ def _uploaded(model_id: int) -> ShownImage:
 def _said_in_form(said: dict[str, Any]) -> dict[str, Any]:
     """What the sender says of the picture's making, which wins over what the file says."""
     given = {wire: said[name] for name, wire in FORM_PARAMS.items() if name in said}
-    loras = read_loras(said.get("loras"))
-    workflow = read_json("comfyWorkflow", said.get("comfy_workflow"), dict)
+    loras = parse_loras(said.get("loras"))
+    workflow = parse_json_field("comfyWorkflow", said.get("comfy_workflow"), dict)
     return given | ({"loras": loras} if loras else {}) | ({"comfyWorkflow": workflow} if workflow else {})
 
 
-def _from_job(model_id: int) -> ShownImage:
-    body = load(FromJob(), request.get_json())
+def _from_job(model_id: int) -> ImageView:
+    body = load_body(FromJob(), request.get_json())
     job = own_job(_job_id(body["jobId"]))
     if not job.results:
         raise Conflict(f"The job is {job.state}: it has no picture to keep.")
-    data = stores().results.original(job.id, body["number"]) if body["number"] <= len(job.results) else None
+    data = stores().results.get_original(job.id, body["number"]) if body["number"] <= len(job.results) else None
     if data is None:
         raise Gone("The job has no picture of that number (any more).")
-    version_id, level = _version(model_id, body.get("versionId")), read_level(body.get("nsfwLevel"))
-    found = multipart.examine_bytes(data)
-    values = {"prompt": job.submission.prompt, "params": _params_of(job, found), "nsfw_level": level, "job_id": job.id}
+    version_id, level = _version(model_id, body.get("versionId")), parse_nsfw_level(body.get("nsfwLevel"))
+    found = multipart.inspect_bytes(data)
+    values = {"prompt": job.request.prompt, "params": _params_of(job, found), "nsfw_level": level, "job_id": job.id}
     return _keep(model_id, version_id, found, values)
 
 
@@ -176,16 +176,16 @@ def _job_id(text: str) -> str:
     return text
 
 
-def _params_of(job: Job, found: Examined) -> dict[str, Any]:
+def _params_of(job: Job, found: StoredImage) -> dict[str, Any]:
     """How a job's picture was made: what was asked for, and what the picture itself says."""
-    inputs, lora = job.submission.inputs, job.submission.lora
+    inputs, lora = job.request.inputs, job.request.lora
     known = {wire: inputs[name] for name, wire in FORM_PARAMS.items() if name in inputs}
     loras = {"loras": [{"name": lora}]} if lora else {}
-    said: dict[str, Any] = harmless(dict(found.generation or {}))
-    return said | known | loras | {"site": job.submission.site}
+    said: dict[str, Any] = sanitize_json(dict(found.generation or {}))
+    return said | known | loras | {"site": job.request.site}
 
 
-def _keep(model_id: int, version_id: int | None, found: Examined, values: dict[str, Any]) -> ShownImage:
+def _keep(model_id: int, version_id: int | None, found: StoredImage, values: dict[str, Any]) -> ImageView:
     about = {
         "media_key": found.key,
         "thumb_key": found.thumb_key,
@@ -194,25 +194,25 @@ def _keep(model_id: int, version_id: int | None, found: Examined, values: dict[s
         "height": found.height,
         "blurhash": found.blurhash,
     }
-    return stores().library.pictures.add(model_id, version_id, about | values)
+    return stores().library.images.add(model_id, version_id, about | values)
 
 
 def _version(model_id: int, version_id: int | None) -> int | None:
-    if version_id is not None and not stores().library.shelf.has_version(model_id, version_id):
+    if version_id is not None and not stores().library.models.has_version(model_id, version_id):
         raise Invalid(problems=[f"versionId: the model has no version {version_id}."])
     return version_id
 
 
-def _changes(known: ShownImage, body: dict[str, Any]) -> dict[str, Any]:
+def _changes(known: ImageView, body: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "prompt" in body:
         values["prompt"] = body["prompt"]
     if "nsfwLevel" in body:
-        values["nsfw_level"] = read_level(body["nsfwLevel"])
+        values["nsfw_level"] = parse_nsfw_level(body["nsfwLevel"])
     if "sortOrder" in body:
         values["sort_order"] = body["sortOrder"]
     if "generationParams" in body:
-        values["params"] = changed(known.params, body["generationParams"])
+        values["params"] = merge_params(known.params, body["generationParams"])
     return values
 
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.http.context import stores
-from schemas.images.params_requests import objects
-from schemas.library.model_views import ShownModel
+from schemas.images.params_requests import dict_items
+from schemas.library.model_views import ModelView
 
-MOST = 50
+MAX_RESOURCES = 50
 CATEGORIES = {"checkpoint": "Checkpoint", "lora": "LoRA", "lycoris": "LoRA", "vae": "VAE", "embedding": "Embedding"}
 
 
-def uses_of(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def match_resources(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """``have``: what is here, each with its ``model``; ``lack``: what is not."""
     have, lack = [], []
-    for named in list(_named(params))[:MOST]:
+    for named in list(_named(params))[:MAX_RESOURCES]:
         found = _found(named)
         if found:
             have.append({**named, "model": {"id": found.id, "name": found.name}})
@@ -24,10 +24,10 @@ def uses_of(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _named(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    resources = objects(params.get("resources"))
+    resources = dict_items(params.get("resources"))
     yield from resources
     names = {str(one.get("name", "")).lower() for one in resources}
-    for lora in objects(params.get("loras")):
+    for lora in dict_items(params.get("loras")):
         if str(lora.get("name", "")).lower() not in names:
             yield {"type": "lora", "name": lora.get("name"), "weight": lora.get("strength")}
     model = params.get("model")
@@ -35,18 +35,18 @@ def _named(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {"type": "checkpoint", "name": model}
 
 
-def _found(named: Mapping[str, Any]) -> ShownModel | None:
+def _found(named: Mapping[str, Any]) -> ModelView | None:
     """By its hash or the catalogue's number, which are certain; else by its name, among models of its kind."""
     library = stores().library
     digits = named.get("hash")
-    by_hash = library.hashing.find(digits) if isinstance(digits, str) else []
+    by_hash = library.file_hashes.find_models(digits) if isinstance(digits, str) else []
     if by_hash:
-        return next(iter(library.shelf.some(by_hash[:1])), None)
+        return next(iter(library.models.get_many(by_hash[:1])), None)
     number = named.get("civitaiVersionId")
-    catalogued = library.shelf.catalogued(number) if type(number) is int else []
+    catalogued = library.models.find_by_civitai_version(number) if type(number) is int else []
     if catalogued:
         return catalogued[0]
     name, category = named.get("name"), CATEGORIES.get(str(named.get("type")))
     if not isinstance(name, str) or not name or category is None:
         return None
-    return next(iter(library.shelf.named(name[:300], category)), None)
+    return next(iter(library.models.find_by_name(name[:300], category)), None)

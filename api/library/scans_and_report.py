@@ -12,26 +12,26 @@ from flask import Response, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from api.http.auth import key_given, needs, require_key
+from api.http.auth import api_key_from_request, require_key, require_scope
 from api.http.context import stores
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
-from schemas.library.requests import LARGEST_ID, Page
+from schemas.library.requests import MAX_ID, PositiveInteger
 from stores import Stores
-from stores.library.maintenance import Reported
+from stores.library.maintenance import ReportedProblem
 from stores.library.scan_requests import TOPIC
 
 HEARTBEAT_S = 15.0
-LONGEST_STREAM_S = 600.0
-MOST_REPORTED = 500
+MAX_STREAM_S = 600.0
+MAX_PROBLEMS_PER_PAGE = 500
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 blueprint = Blueprint("library", __name__, url_prefix="/api/v1", description="The model library as a whole.")
 blueprint.before_request(require_key)
 
 
-class ScanRequest(Schema):
+class ScanRequestBody(Schema):
     """How to scan: with ``full`` every file is read again."""
 
     full = fields.Boolean(load_default=False)
@@ -40,20 +40,20 @@ class ScanRequest(Schema):
 class ReportQuery(Schema):
     """Which part of the report."""
 
-    limit = Page(load_default=100)
-    after = WholeNumber(load_default=0, validate=validate.Range(0, LARGEST_ID))
+    limit = PositiveInteger(load_default=100)
+    after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_ID))
 
 
 @blueprint.route("/library/scan", methods=["POST"])
 @blueprint.route("/scan", methods=["POST"])
-@blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequest}}})
+@blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequestBody}}})
 @blueprint.response(202, description="`id` of the scan, and where its events are.")
-@needs(Scope.LIBRARY)
+@require_scope(Scope.LIBRARY)
 def scan() -> Response:
     """Compare the library with the disk now; `{"full": true}` reads every file again."""
     if not stores().settings.models_dir:
         raise Conflict("There is no library: MODELS_DIR names no folder.")
-    ident = stores().scans.want(full=_is_full())
+    ident = stores().scan_requests.request(full=_is_full())
     url = f"{stores().settings.public_url}/api/v1/library/scan/events"
     response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
     response.status_code = 202
@@ -64,7 +64,7 @@ def scan() -> Response:
 @blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null where there was none.")
 def latest() -> Response:
     """How the last scan is going, or went."""
-    return jsonify(stores().scans.latest())
+    return jsonify(stores().scan_requests.latest())
 
 
 @blueprint.route("/library/scan/events", methods=["GET"])
@@ -74,7 +74,7 @@ def events() -> Response:
     seen = request.headers.get("Last-Event-ID", "")
     if seen and not _is_place(seen):
         raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
-    return Response(_events(stores(), key_given(), seen), mimetype="text/event-stream", headers=HEADERS)
+    return Response(_events(stores(), api_key_from_request(), seen), mimetype="text/event-stream", headers=HEADERS)
 
 
 @blueprint.route("/library/report", methods=["GET"])
@@ -82,12 +82,12 @@ def events() -> Response:
 @blueprint.response(200, description="`counts`, `problems`, and `nextAfter` where there are more.")
 def report(query: dict[str, Any]) -> Response:
     """What the library has, and what is wrong in it."""
-    upkeep = stores().library.upkeep
-    found, following = upkeep.problems(min(query["limit"], MOST_REPORTED), query["after"])
-    waiting, waiting_bytes = stores().library.hashing.left()
+    upkeep = stores().library.maintenance
+    found, following = upkeep.list_problems(min(query["limit"], MAX_PROBLEMS_PER_PAGE), query["after"])
+    waiting, waiting_bytes = stores().library.file_hashes.count_pending()
     hashing = {"files": waiting, "sizeBytes": waiting_bytes}
     shown = [_problem(one) for one in found]
-    return jsonify({"counts": upkeep.counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
+    return jsonify({"counts": upkeep.get_counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
 
 
 def _is_full() -> bool:
@@ -98,7 +98,7 @@ def _is_full() -> bool:
     return full
 
 
-def _problem(one: Reported) -> dict[str, Any]:
+def _problem(one: ReportedProblem) -> dict[str, Any]:
     return {
         "path": one.path.decode(errors="replace"),
         "subject": one.subject.decode(errors="replace"),
@@ -109,12 +109,12 @@ def _problem(one: Reported) -> dict[str, Any]:
 
 
 def _events(kept: Stores, key: str, seen: str) -> Iterator[str]:
-    after = seen or kept.scans.newest_place()
+    after = seen or kept.scan_requests.last_event_id()
     yield f"retry: 1000\nid: {after}\n\n"
-    ends_at = time.monotonic() + LONGEST_STREAM_S
-    with kept.changes.watch(TOPIC) as watch, kept.vigil.keep(key, watch):
+    ends_at = time.monotonic() + MAX_STREAM_S
+    with kept.notifier.watch(TOPIC) as watch, kept.key_revocation.watch(key, watch):
         while not watch.revoked and not watch.closing and time.monotonic() < ends_at:
-            found = kept.scans.events(after)
+            found = kept.scan_requests.read_events(after)
             for place, news in found:
                 after = place
                 yield f"id: {place}\nevent: scan\ndata: {json.dumps({'type': 'scan', **news})}\n\n"

@@ -20,14 +20,14 @@ from gevent.threadpool import ThreadPool
 
 from stores.library.safe_open import OpenFile
 
-PIECE_BYTES = 1024 * 1024
+SENDFILE_CHUNK_BYTES = 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 # More than lies between this process and a client on the same machine: 4 MiB here, and what it has not read yet.
-COPIED_AT_THE_END_BYTES = 16 * 1024 * 1024
-STALLED_AFTER_S = 60.0
+COPIED_TAIL_BYTES = 16 * 1024 * 1024
+STALL_TIMEOUT_S = 60.0
 # Disks may be slow, and some are at the other end of a network: nobody else waits for them.
 THREADS = 8
-NOT_BY_THE_KERNEL = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+SENDFILE_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 Result = TypeVar("Result")
 
@@ -57,11 +57,11 @@ class FileBody:
         """
         self._begun = True
         if self._connection:
-            self._connection.settimeout(STALLED_AFTER_S)
+            self._connection.settimeout(STALL_TIMEOUT_S)
         # The server sends the headers before the first bytes, also if they are none.
         yield b""
         if self._direct:
-            self._send_pages(self._direct.fileno(), self._end - COPIED_AT_THE_END_BYTES)
+            self._send_pages(self._direct.fileno(), self._end - COPIED_TAIL_BYTES)
         while self._at < self._end:
             data = self._in_thread(_copied, self._at, min(CHUNK_BYTES, self._end - self._at))
             if self._direct:
@@ -85,11 +85,11 @@ class FileBody:
     def _send_pages(self, out: int, end: int) -> None:
         while self._at < end:
             try:
-                self._at += self._in_thread(_sent, self._at, min(PIECE_BYTES, end - self._at), out)
+                self._at += self._in_thread(_sent, self._at, min(SENDFILE_CHUNK_BYTES, end - self._at), out)
             except BlockingIOError:
-                gevent.socket.wait_write(out, timeout=STALLED_AFTER_S, timeout_exc=_stalled())
+                gevent.socket.wait_write(out, timeout=STALL_TIMEOUT_S, timeout_exc=_stalled())
             except OSError as error:
-                if error.errno in NOT_BY_THE_KERNEL:
+                if error.errno in SENDFILE_UNSUPPORTED:
                     return
                 raise
 
@@ -112,7 +112,7 @@ class FileBody:
 _alive: "weakref.WeakSet[FileBody]" = weakref.WeakSet()
 
 
-def under_way() -> int:
+def count_active_downloads() -> int:
     """How many answers this process is sending."""
     return len(_alive)
 
@@ -145,8 +145,8 @@ def _copied(opened: OpenFile, at: int, most: int) -> bytes:
 
 
 def _require_unchanged(opened: OpenFile, read: int) -> None:
-    if not read or not opened.unchanged():
-        log.warning("download.file_changed", file=opened.below.decode(errors="replace"))
+    if not read or not opened.is_unchanged():
+        log.warning("download.file_changed", file=opened.relative_path.decode(errors="replace"))
         raise ConnectionAbortedError(errno.ECONNRESET, "The file changed while it was sent.")
 
 
@@ -159,7 +159,7 @@ def _outcome(work: Callable[..., Result], opened: OpenFile, *words: int) -> Resu
 
 
 def _stalled() -> ConnectionResetError:
-    return ConnectionResetError(errno.ECONNRESET, f"The client has taken nothing for {STALLED_AFTER_S:g} s.")
+    return ConnectionResetError(errno.ECONNRESET, f"The client has taken nothing for {STALL_TIMEOUT_S:g} s.")
 
 
 @functools.cache

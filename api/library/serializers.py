@@ -8,13 +8,13 @@ from typing import Any
 from flask import request
 
 from api.http.context import stores
-from schemas.fields import camel
-from schemas.images.generation_params import Generation, Resource
-from schemas.library.formats.hashes import auto_v2
-from schemas.library.model_views import ShownFile, ShownImage, ShownModel, ShownVersion
-from schemas.library.sanitize import clean_html
-from schemas.library.scan_records import Kind
-from stores.library.index.read_model import Flag
+from schemas.fields import to_camel_case
+from schemas.images.generation_params import GenerationParams, Resource
+from schemas.library.formats.hashes import autov2_from_sha256
+from schemas.library.model_views import FileView, ImageView, ModelView, VersionView
+from schemas.library.sanitize import sanitize_html
+from schemas.library.scan_records import FileFormat
+from stores.library.index.read_model import ModelFlag
 
 AUTOV3_DIGITS = 12
 _OF_GENERATION = frozenset(
@@ -25,7 +25,7 @@ _OF_GENERATION = frozenset(
 )
 
 
-def card(model: ShownModel, *, with_versions: bool = False) -> dict[str, Any]:
+def model_summary(model: ModelView, *, with_versions: bool = False) -> dict[str, Any]:
     """A model in a list."""
     facts = model.facts
     shown = {
@@ -40,35 +40,35 @@ def card(model: ShownModel, *, with_versions: bool = False) -> dict[str, Any]:
         "creatorAvatar": facts.creator_avatar,
         "tags": list(facts.tags),
         "stats": dict(facts.stats),
-        "hasMetadata": bool(model.flags & Flag.METADATA),
-        "canRunCode": bool(model.flags & Flag.PICKLE),
+        "hasMetadata": bool(model.flags & ModelFlag.METADATA),
+        "canRunCode": bool(model.flags & ModelFlag.PICKLE),
         "civitaiId": model.civitai_id,
         "heroImage": _hero(model.hero) if model.hero else None,
     }
     return shown | ({"versions": [_brief(one) for one in model.versions]} if with_versions else {})
 
 
-def whole(model: ShownModel) -> dict[str, Any]:
+def model_detail(model: ModelView) -> dict[str, Any]:
     """A model with all that is known of it."""
     facts = model.facts
     first = next((file for version in model.versions for file in version.files if file.present), None)
-    return card(model) | {
-        "description": clean_html(facts.description) if facts.description else None,
-        "filePath": path_of(first) if first else None,
+    return model_summary(model) | {
+        "description": sanitize_html(facts.description) if facts.description else None,
+        "filePath": visible_path(first) if first else None,
         "fileSize": first.size_bytes if first else None,
         "trainedWords": list(facts.trained_words),
         "negativeWords": facts.negative_words,
         "preferredWeight": facts.preferred_weight,
         "licensingInfo": dict(facts.licensing),
         "notes": facts.notes,
-        "sources": {camel(name): source for name, source in model.sources.items()},
+        "sources": {to_camel_case(name): source for name, source in model.sources.items()},
         "editedAt": {name: _time(at) for name, at in model.edited.items()},
         "versions": [_version(one) for one in model.versions],
         "modelLevelImages": [image_view(one) for one in model.images],
     }
 
 
-def _hero(image: ShownImage) -> dict[str, Any]:
+def _hero(image: ImageView) -> dict[str, Any]:
     return {
         "id": image.id,
         "thumbPath": image_url(image, thumb=True),
@@ -79,7 +79,7 @@ def _hero(image: ShownImage) -> dict[str, Any]:
     }
 
 
-def _brief(version: ShownVersion) -> dict[str, Any]:
+def _brief(version: VersionView) -> dict[str, Any]:
     """A version in a list."""
     here = next((file for file in version.files if file.present), None)
     return {
@@ -87,18 +87,18 @@ def _brief(version: ShownVersion) -> dict[str, Any]:
         "name": version.facts.version_name or "",
         "baseModel": version.facts.base_model,
         "isLocal": here is not None,
-        "localPath": path_of(here) if here else None,
+        "localPath": visible_path(here) if here else None,
         "localFileSize": here.size_bytes if here else None,
         "files": [_file(file) for file in version.files],
     }
 
 
-def _version(version: ShownVersion) -> dict[str, Any]:
+def _version(version: VersionView) -> dict[str, Any]:
     facts = version.facts
     return _brief(version) | {
         "civitaiId": version.civitai_id,
         "epoch": version.epoch,
-        "description": clean_html(facts.version_description) if facts.version_description else None,
+        "description": sanitize_html(facts.version_description) if facts.version_description else None,
         "stats": dict(facts.version_stats),
         "publishedAt": facts.published_at,
         "trainedWords": list(facts.trained_words),
@@ -106,15 +106,15 @@ def _version(version: ShownVersion) -> dict[str, Any]:
     }
 
 
-def _file(file: ShownFile) -> dict[str, Any]:
+def _file(file: FileView) -> dict[str, Any]:
     return {
         "id": file.id,
         "fileName": file.name,
-        "path": path_of(file),
+        "path": visible_path(file),
         "sizeKb": round(file.size_bytes / 1024, 3),
-        "format": file.header.get("format", "SafeTensor" if file.kind == Kind.SAFETENSORS else "Other"),
+        "format": file.header.get("format", "SafeTensor" if file.kind == FileFormat.SAFETENSORS else "Other"),
         "precision": _precision(file.header.get("dtype")),
-        "canRunCode": file.kind == Kind.PICKLE,
+        "canRunCode": file.kind == FileFormat.PICKLE,
         "isLocal": file.present,
         "problem": file.problem,
         "header": dict(file.header),
@@ -128,7 +128,7 @@ def hashes_view(kept: Mapping[str, str]) -> dict[str, str]:
     found = dict(kept)
     if "AutoV3" in found:
         found["AutoV3"] = found["AutoV3"][:AUTOV3_DIGITS]
-    return found | ({"AutoV2": auto_v2(found["SHA256"])} if "SHA256" in found else {})
+    return found | ({"AutoV2": autov2_from_sha256(found["SHA256"])} if "SHA256" in found else {})
 
 
 def _precision(dtype: Any) -> str | None:
@@ -136,7 +136,7 @@ def _precision(dtype: Any) -> str | None:
     return known.get(dtype, dtype) if isinstance(dtype, str) else None
 
 
-def path_of(file: ShownFile) -> str | None:
+def visible_path(file: FileView) -> str | None:
     """Where a file is: below its folder, or on the disk where EXPOSE_PATHS allows it."""
     if file.path is None:
         return None
@@ -144,13 +144,13 @@ def path_of(file: ShownFile) -> str | None:
     return path.decode(errors="replace")
 
 
-def image_url(image: ShownImage, *, thumb: bool = False) -> str:
+def image_url(image: ImageView, *, thumb: bool = False) -> str:
     """Where a picture is fetched, by the way that the client came."""
     prefix = "/api/v1/images" if request.path.startswith("/api/v1/") else "/api/images"
     return f"{stores().settings.public_url}{prefix}/{image.id}{'/thumb' if thumb else ''}"
 
 
-def image_view(image: ShownImage) -> dict[str, Any]:
+def image_view(image: ImageView) -> dict[str, Any]:
     """A picture."""
     return {
         "id": image.id,
@@ -171,13 +171,13 @@ def image_view(image: ShownImage) -> dict[str, Any]:
     }
 
 
-def params_view(image: ShownImage) -> dict[str, Any]:
+def params_view(image: ImageView) -> dict[str, Any]:
     """How a picture was made, under the names of the wire."""
     if image.given:
         return {name: value for name, value in image.params.items() if name != "prompt"}
     said = {name: value for name, value in image.params.items() if name in _OF_GENERATION}
     resources = tuple(Resource(**one) for one in image.params.get("resources", ()))
-    shown = Generation(tool="", resources=resources, **said).to_json()
+    shown = GenerationParams(tool="", resources=resources, **said).to_json()
     shown.pop("prompt", None)
     return shown
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
-from api.http.rate_limits import count_stranger
+from api.http.rate_limits import count_anonymous
 
-CLIENT = Path(__file__).parent / "static" / "client.js"
+CLIENT_FILE = Path(__file__).parent / "static" / "client.js"
 
 blueprint = Blueprint("clients", __name__)
-blueprint.before_request(count_stranger)
+blueprint.before_request(count_anonymous)
 
 
 @blueprint.route("/client.js")
 def javascript() -> Response:
     """An ES module."""
-    response = send_file(CLIENT, mimetype="text/javascript", max_age=300)
+    response = send_file(CLIENT_FILE, mimetype="text/javascript", max_age=300)
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response

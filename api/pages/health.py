@@ -10,34 +10,34 @@ from flask import Response, current_app, jsonify
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.http.auth import identify
+from api.http.auth import authenticate
 from api.http.context import stores
-from api.http.rate_limits import count_caller, count_stranger
-from api.sites.views import show_canary, show_circuit
+from api.http.rate_limits import count_anonymous, count_caller
+from api.sites.views import canary_view, circuit_view
 from ops.infra.version import VERSION
 from schemas.errors import ServiceError, Unavailable
 from stores import Stores
-from stores.jobs.metrics import read_measures
+from stores.jobs.metrics import read_job_metrics
 from stores.redis.scripts import redis_errors
 
-BELIEVED_S = 1.0
+CACHE_TTL_S = 1.0
 
 
 @dataclass(slots=True)
-class Report:
+class HealthReport:
     """What the pings said, and until when that is believed."""
 
     parts: dict[str, dict[str, Any]]
-    until: float
+    expires_at: float
 
 
-_asking = threading.Lock()
+_report_lock = threading.Lock()
 
 
-def answer() -> Response:
+def health_response() -> Response:
     """200 and OK, or 503, DEGRADED and what fails; with a key the details of every part."""
-    knows_key = _has_key()
-    parts = _report(stores()).parts
+    knows_key = _is_authenticated()
+    parts = _current_report(stores()).parts
     failing = [name for name, part in parts.items() if not part["ok"]]
     body: dict[str, Any] = {"status": "DEGRADED", "failing": failing} if failing else {"status": "OK"}
     if knows_key:
@@ -48,23 +48,25 @@ def answer() -> Response:
     return response
 
 
-def _has_key() -> bool:
+def _is_authenticated() -> bool:
     try:
-        caller = identify()
-        count_caller(caller, submits=False) if caller else count_stranger()
+        caller = authenticate()
+        count_caller(caller, is_submission=False) if caller else count_anonymous()
     except Unavailable:
         # The database that knows keys is down: that is what the answer is about.
         return False
     return caller is not None
 
 
-def _report(stores: Stores) -> Report:
-    kept: Report | None = current_app.extensions.get("health")
-    if kept and kept.until > time.monotonic():
+def _current_report(stores: Stores) -> HealthReport:
+    kept: HealthReport | None = current_app.extensions.get("health")
+    if kept and kept.expires_at > time.monotonic():
         return kept
-    with _asking:
+    with _report_lock:
         pings = {"redis": _redis, "database": _database, "queue": _queue, "workers": _workers, "sites": _sites}
-        report = Report({name: _ping(ping, stores) for name, ping in pings.items()}, time.monotonic() + BELIEVED_S)
+        report = HealthReport(
+            {name: _ping(ping, stores) for name, ping in pings.items()}, time.monotonic() + CACHE_TTL_S
+        )
         current_app.extensions["health"] = report
     return report
 
@@ -93,29 +95,29 @@ def _database(stores: Stores) -> dict[str, Any]:
 
 
 def _queue(stores: Stores) -> dict[str, Any]:
-    measures = read_measures(stores.redis, stores.clock)
+    measures = read_job_metrics(stores.redis, stores.clock)
     return {
         "messages": stores.queue.depth(),
         "waiting": measures.waiting,
         "running": measures.running,
-        "oldestSeconds": round(measures.oldest_s, 1),
+        "oldestSeconds": round(measures.oldest_age_s, 1),
         "maximum": stores.settings.max_queue_size,
     }
 
 
 def _workers(stores: Stores) -> dict[str, Any]:
-    alive = stores.fleet.alive()
+    alive = stores.workers.list_alive()
     ready = [worker for worker in alive if worker.ready]
     details = [asdict(worker) for worker in alive]
     return {"ok": bool(ready), "alive": len(alive), "ready": len(ready), "workers": details}
 
 
 def _sites(stores: Stores) -> dict[str, Any]:
-    names = [recipe.name for recipe in stores.recipes.all()]
-    circuits = stores.circuits.read(names)
-    canaries = stores.canaries.read(names)
+    names = [recipe.name for recipe in stores.recipes.list_all()]
+    circuits = stores.circuit_breakers.read(names)
+    canaries = stores.canaries.read_outcomes(names)
     shown = {
-        name: {"circuit": show_circuit(circuit), "canary": show_canary(canaries[name])}
+        name: {"circuit": circuit_view(circuit), "canary": canary_view(canaries[name])}
         for name, circuit in circuits.items()
     }
     return {"default": stores.recipes.default.name, "sites": shown}

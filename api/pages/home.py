@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, jsonify
 
 from api.http.context import stores
-from api.http.rate_limits import count_stranger
+from api.http.rate_limits import count_anonymous
 from ops.infra.version import VERSION
 
 blueprint = Blueprint("home", __name__)
-blueprint.before_request(count_stranger)
+blueprint.before_request(count_anonymous)
 
 
 @blueprint.route("/")

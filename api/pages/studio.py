@@ -6,15 +6,15 @@ from flask import Blueprint, Response, redirect, send_file
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from api.http.rate_limits import count_stranger
+from api.http.rate_limits import count_anonymous
 from ops.infra.settings import SHIPPED_RECIPES
 from schemas.http.content_security_policy import CONTENT_SECURITY_POLICY
-from stores.sites.static_sites import content_type, file_of
+from stores.sites.static_sites import guess_content_type, resolve_file
 
-STUDIO: Path = SHIPPED_RECIPES / "studio"
+STUDIO_DIR: Path = SHIPPED_RECIPES / "studio"
 
 blueprint = Blueprint("studio", __name__)
-blueprint.before_request(count_stranger)
+blueprint.before_request(count_anonymous)
 
 
 @blueprint.route("/studio", strict_slashes=True)
@@ -27,9 +27,9 @@ def studio() -> AnyResponse:
 @blueprint.route("/studio/<path:name>")
 def file(name: str) -> Response:
     """A file of the page."""
-    path = file_of(STUDIO, name)
+    path = resolve_file(STUDIO_DIR, name)
     if path is None:
         raise NotFound
-    response = send_file(path, mimetype=content_type(path), max_age=60)
+    response = send_file(path, mimetype=guess_content_type(path), max_age=60)
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response

@@ -6,15 +6,15 @@ from typing import Any
 from flask import Response, jsonify
 from flask_smorest import Blueprint
 
-from api.http.auth import needs, require_key
+from api.http.auth import require_key, require_scope
 from api.http.context import stores
 from api.sites.site_queries import site_choices
 from schemas.accounts.caller import Scope
 from schemas.errors import NotFound
-from schemas.fields import camel
-from schemas.sites.recipe import Input, Recipe
-from stores.sites.canaries import Outcome
-from stores.sites.circuit_breakers import Circuit
+from schemas.fields import to_camel_case
+from schemas.sites.recipe import InputSpec, Recipe
+from stores.sites.canaries import CanaryOutcome
+from stores.sites.circuit_breakers import CircuitBreaker
 
 blueprint = Blueprint("sites", __name__, url_prefix="/api/v1/sites", description="Sites and what they accept.")
 blueprint.before_request(require_key)
@@ -25,8 +25,8 @@ blueprint.before_request(require_key)
 def listing() -> Response:
     """All sites."""
     recipes = stores().recipes
-    circuits = stores().circuits.read([recipe.name for recipe in recipes.all()])
-    shown = [_show(recipe, circuits[recipe.name]) for recipe in recipes.all()]
+    circuits = stores().circuit_breakers.read([recipe.name for recipe in recipes.list_all()])
+    shown = [site_view(recipe, circuits[recipe.name]) for recipe in recipes.list_all()]
     return jsonify({"default": recipes.default.name, "sites": shown})
 
 
@@ -34,46 +34,47 @@ def listing() -> Response:
 @blueprint.response(200, description="The site, with the type and range of each input.")
 def read(name: str) -> Response:
     """One site."""
-    return _answer(_find(name))
+    return _site_response(_find_recipe(name))
 
 
 @blueprint.route("/<name>/circuit/close", methods=["POST"])
 @blueprint.response(200, description="The site; its waiting jobs start again.")
 @blueprint.alt_response(403, description="Only a key with the scope `admin` may.")
-@needs(Scope.ADMIN)
+@require_scope(Scope.ADMIN)
 def close_circuit(name: str) -> Response:
     """Close a site's circuit by hand, once you have seen to what was wrong."""
-    recipe = _find(name)
-    stores().circuits.close(recipe.name)
-    return _answer(recipe)
+    recipe = _find_recipe(name)
+    stores().circuit_breakers.close(recipe.name)
+    return _site_response(recipe)
 
 
-def _find(name: str) -> Recipe:
-    for recipe in stores().recipes.all():
+def _find_recipe(name: str) -> Recipe:
+    for recipe in stores().recipes.list_all():
         if recipe.name == name:
             return recipe
     raise NotFound(f"There is no site {name[:60]!r} here.")
 
 
-def _answer(recipe: Recipe) -> Response:
-    about = _show(recipe, stores().circuits.read([recipe.name])[recipe.name])
+def _site_response(recipe: Recipe) -> Response:
+    about = site_view(recipe, stores().circuit_breakers.read([recipe.name])[recipe.name])
     for name, choices in site_choices(recipe).items():
-        about["inputs"][camel(name)]["enum"] = choices
-    drift = [asdict(change) for change in stores().drift.report(recipe.name)]
-    outcome = stores().canaries.read([recipe.name])[recipe.name]
+        about["inputs"][to_camel_case(name)]["enum"] = choices
+    drift = [asdict(change) for change in stores().selector_drift.list_changes(recipe.name)]
+    outcome = stores().canaries.read_outcomes([recipe.name])[recipe.name]
     return jsonify(
-        about | {"drift": drift, "matched": stores().drift.read(recipe.name), "canary": show_canary(outcome)}
+        about
+        | {"drift": drift, "matched": stores().selector_drift.get_matches(recipe.name), "canary": canary_view(outcome)}
     )
 
 
-def show_canary(outcome: Outcome | None) -> dict[str, Any] | None:
+def canary_view(outcome: CanaryOutcome | None) -> dict[str, Any] | None:
     """How the last canary ended, as clients see it; None if there has been none."""
     return asdict(outcome) if outcome else None
 
 
-def show_circuit(circuit: Circuit) -> dict[str, Any]:
+def circuit_view(circuit: CircuitBreaker) -> dict[str, Any]:
     """A circuit as clients see it: ``closed``, or ``open`` with when, why and what comes next."""
-    if not circuit.open:
+    if not circuit.is_open:
         return {"state": "closed", "failures": circuit.failures}
     return {
         "state": "open",
@@ -85,9 +86,10 @@ def show_circuit(circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def _show(recipe: Recipe, circuit: Circuit) -> dict[str, Any]:
+def site_view(recipe: Recipe, circuit: CircuitBreaker) -> dict[str, Any]:
+    """A site as the API shows it."""
     return {
-        "circuit": show_circuit(circuit),
+        "circuit": circuit_view(circuit),
         "name": recipe.name,
         "title": recipe.title,
         "description": recipe.description,
@@ -97,11 +99,11 @@ def _show(recipe: Recipe, circuit: Circuit) -> dict[str, Any]:
         "consent": {
             "ownership": recipe.consent.ownership,
             "termsUrl": recipe.consent.terms_url,
-            "given": stores().consents.given(recipe),
+            "given": stores().accepted_terms.is_accepted(recipe),
         },
         "needsLogin": recipe.session.required,
         "canaryEverySeconds": recipe.canary.every_s if recipe.canary else None,
-        "inputs": {camel(name): _input(one) for name, one in recipe.inputs.items()},
+        "inputs": {to_camel_case(name): _input_view(one) for name, one in recipe.inputs.items()},
         "limits": {
             "concurrency": recipe.limits.concurrency or None,
             "minIntervalSeconds": recipe.limits.min_interval_s,
@@ -110,15 +112,15 @@ def _show(recipe: Recipe, circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def _input(one: Input) -> dict[str, Any]:
+def _input_view(input_: InputSpec) -> dict[str, Any]:
     about = {
-        "type": one.type,
-        "description": one.label,
-        "minimum": one.minimum,
-        "maximum": one.maximum,
-        "multipleOf": one.multiple_of,
-        "maxLength": one.max_length,
-        "enum": list(one.choices) or None,
-        "default": one.default,
+        "type": input_.type,
+        "description": input_.label,
+        "minimum": input_.minimum,
+        "maximum": input_.maximum,
+        "multipleOf": input_.multiple_of,
+        "maxLength": input_.max_length,
+        "enum": list(input_.choices) or None,
+        "default": input_.default,
     }
     return {name: value for name, value in about.items() if value not in (None, "")}

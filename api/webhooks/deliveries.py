@@ -12,7 +12,7 @@ from schemas.accounts.caller import Scope
 from schemas.fields import Text
 from schemas.paging import Cursor
 from schemas.webhooks.subscriptions import (
-    Attempt,
+    DeliveryAttempt,
     DeliveryPage,
     DeliveryState,
     DeliveryView,
@@ -52,7 +52,7 @@ def listing(query: dict[str, Any]) -> Response:
 def read(delivery_id: str) -> Response:
     """A delivery of yours, with its attempts."""
     delivery = stores().deliveries.get(caller().id, delivery_id)
-    attempts = [_attempt_view(one) for one in stores().deliveries.attempts(delivery.id)]
+    attempts = [_attempt_view(one) for one in stores().deliveries.list_attempts(delivery.id)]
     return jsonify(delivery_view(delivery) | {"attempts": attempts})
 
 
@@ -61,7 +61,7 @@ def read(delivery_id: str) -> Response:
 def redeliver(delivery_id: str) -> Response:
     """Send a delivery once more, under the same id."""
     again = stores().deliveries.redeliver(caller().id, delivery_id)
-    stores().outbox.ring()
+    stores().outbox.wake_dispatchers()
     response = jsonify(delivery_view(again))
     response.status_code = 202
     return response
@@ -73,13 +73,13 @@ def redeliver(delivery_id: str) -> Response:
 def redeliver_failed(body: dict[str, Any]) -> Response:
     """Send once more all that failed for good since a time."""
     count = stores().deliveries.redeliver_failed(caller().id, body["since"], body.get("webhookId"))
-    stores().outbox.ring()
+    stores().outbox.wake_dispatchers()
     response = jsonify({"redelivered": count})
     response.status_code = 202
     return response
 
 
-def _attempt_view(attempt: Attempt) -> dict[str, Any]:
+def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
     shown = {
         "at": attempt.at,
         "durationMs": attempt.duration_ms,
@@ -87,4 +87,4 @@ def _attempt_view(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
     }
     # What an address answers is none of a caller's business, who might have named one within this network.
-    return shown | ({"excerpt": attempt.excerpt} if caller().may(Scope.ADMIN) else {})
+    return shown | ({"excerpt": attempt.excerpt} if caller().has_scope(Scope.ADMIN) else {})

@@ -9,13 +9,13 @@ from flask_smorest import Blueprint
 
 from api.http.auth import require_key
 from api.http.context import caller, stores
-from api.http.rate_limits import count_stranger
-from api.webhooks.target_check import require_callable
-from schemas.jobs.event_payloads import notice
+from api.http.rate_limits import count_anonymous
+from api.webhooks.target_check import require_allowed_url
+from schemas.jobs.event_payloads import webhook_payload
 from schemas.webhooks.subscriptions import (
-    TEST_TYPE,
+    WEBHOOK_TEST_EVENT,
     DeliveryView,
-    Outgoing,
+    NewDelivery,
     WebhookChange,
     WebhookRequest,
     WebhookView,
@@ -23,12 +23,12 @@ from schemas.webhooks.subscriptions import (
     webhook_view,
 )
 
-NO_MORE = "The webhook was {}."
+GIVE_UP_REASON = "The webhook was {}."
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1/webhooks", description="Events, sent to you.")
 blueprint.before_request(require_key)
 public = Blueprint("webhook_keys", __name__, description="What checks webhooks.")
-public.before_request(count_stranger)
+public.before_request(count_anonymous)
 
 
 @blueprint.route("", methods=["POST"])
@@ -37,8 +37,8 @@ public.before_request(count_stranger)
 @blueprint.alt_response(409, description="You have as many as one may have.")
 def create(body: dict[str, Any]) -> Response:
     """Have events sent to an address."""
-    require_callable(body["url"], stores().egress)
-    response = jsonify(webhook_view(stores().webhooks.create(caller().id, body["url"], body), secret=True))
+    require_allowed_url(body["url"], stores().address_policy)
+    response = jsonify(webhook_view(stores().subscriptions.create(caller().id, body["url"], body), include_secret=True))
     response.status_code = 201
     return response
 
@@ -47,21 +47,21 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.response(200, description="`webhooks`: all of them, the oldest first.")
 def listing() -> Response:
     """Your webhooks."""
-    return jsonify({"webhooks": [webhook_view(one) for one in stores().webhooks.listing(caller().id)]})
+    return jsonify({"webhooks": [webhook_view(one) for one in stores().subscriptions.list_by_owner(caller().id)]})
 
 
 @blueprint.route("/secret")
 @blueprint.response(200, description="`secret`.")
 def own_secret() -> Response:
     """What signs deliveries to addresses that your jobs name themselves (`webhook`)."""
-    return jsonify({"secret": stores().webhooks.own_secret(caller().id)})
+    return jsonify({"secret": stores().subscriptions.owner_secret(caller().id)})
 
 
 @blueprint.route("/<webhook_id>")
 @blueprint.response(200, WebhookView)
 def read(webhook_id: str) -> Response:
     """A webhook of yours."""
-    return jsonify(webhook_view(stores().webhooks.get(caller().id, webhook_id)))
+    return jsonify(webhook_view(stores().subscriptions.get(caller().id, webhook_id)))
 
 
 @blueprint.route("/<webhook_id>", methods=["PATCH"])
@@ -71,9 +71,9 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change a webhook; what is on its way goes to the new address."""
     owner = caller().id
     if "url" in body:
-        require_callable(body["url"], stores().egress)
-    changed = stores().webhooks.change(owner, webhook_id, body)
-    stores().deliveries.redirect(webhook_id, owner, changed.url)
+        require_allowed_url(body["url"], stores().address_policy)
+    changed = stores().subscriptions.update(owner, webhook_id, body)
+    stores().deliveries.redirect_pending(webhook_id, owner, changed.url)
     return jsonify(webhook_view(changed))
 
 
@@ -81,8 +81,8 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
 @blueprint.response(204)
 def remove(webhook_id: str) -> Response:
     """Remove a webhook; what is on its way to it is given up."""
-    stores().webhooks.remove(caller().id, webhook_id)
-    stores().deliveries.give_up(webhook_id, NO_MORE.format("removed"))
+    stores().subscriptions.delete(caller().id, webhook_id)
+    stores().deliveries.fail_pending(webhook_id, GIVE_UP_REASON.format("removed"))
     return Response(status=204)
 
 
@@ -90,15 +90,15 @@ def remove(webhook_id: str) -> Response:
 @blueprint.response(200, WebhookView, description="The webhook with its new `secret`.")
 def rotate(webhook_id: str) -> Response:
     """Draw a new secret; the old one signs along for a day."""
-    return jsonify(webhook_view(stores().webhooks.rotate(caller().id, webhook_id), secret=True))
+    return jsonify(webhook_view(stores().subscriptions.rotate_secret(caller().id, webhook_id), include_secret=True))
 
 
 @blueprint.route("/<webhook_id>/disable", methods=["POST"])
 @blueprint.response(200, WebhookView)
 def disable(webhook_id: str) -> Response:
     """Send nothing to a webhook from now on; what is on its way is given up."""
-    disabled = stores().webhooks.disable(caller().id, webhook_id, "you")
-    stores().deliveries.give_up(webhook_id, NO_MORE.format("disabled"))
+    disabled = stores().subscriptions.disable(caller().id, webhook_id, "you")
+    stores().deliveries.fail_pending(webhook_id, GIVE_UP_REASON.format("disabled"))
     return jsonify(webhook_view(disabled))
 
 
@@ -106,18 +106,18 @@ def disable(webhook_id: str) -> Response:
 @blueprint.response(200, WebhookView)
 def enable(webhook_id: str) -> Response:
     """Send to a webhook again what happens from now on."""
-    return jsonify(webhook_view(stores().webhooks.enable(caller().id, webhook_id)))
+    return jsonify(webhook_view(stores().subscriptions.enable(caller().id, webhook_id)))
 
 
 @blueprint.route("/<webhook_id>/test", methods=["POST"])
 @blueprint.response(202, DeliveryView)
 def test(webhook_id: str) -> Response:
     """Send a `webhook.test` to a webhook."""
-    webhook = stores().webhooks.get(caller().id, webhook_id)
-    body = json.dumps(notice(TEST_TYPE, stores().clock.now_ms(), {"webhookId": webhook.id}))
+    webhook = stores().subscriptions.get(caller().id, webhook_id)
+    body = json.dumps(webhook_payload(WEBHOOK_TEST_EVENT, stores().clock.now_ms(), {"webhookId": webhook.id}))
     ident = f"msg_{secrets.token_hex(16)}"
-    stores().deliveries.add([Outgoing(ident, webhook.owner, webhook.url, TEST_TYPE, body, webhook.id)])
-    stores().outbox.ring()
+    stores().deliveries.add([NewDelivery(ident, webhook.owner, webhook.url, WEBHOOK_TEST_EVENT, body, webhook.id)])
+    stores().outbox.wake_dispatchers()
     response = jsonify(delivery_view(stores().deliveries.get(webhook.owner, ident)))
     response.status_code = 202
     return response
@@ -128,7 +128,7 @@ def test(webhook_id: str) -> Response:
 @public.response(200, description="`keys`: each with its `algorithm` and `publicKey`.")
 def keys() -> Response:
     """The public key with which anybody can check the signatures `v1a`."""
-    key = {"algorithm": "ed25519", "signature": "v1a", "publicKey": stores().webhooks.signer.public_key}
+    key = {"algorithm": "ed25519", "signature": "v1a", "publicKey": stores().subscriptions.signer.public_key}
     response = jsonify({"keys": [key]})
     response.headers["Cache-Control"] = "public, max-age=300"
     return response

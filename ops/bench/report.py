@@ -15,12 +15,12 @@ from rich.table import Table
 class Row:
     """A figure, the baseline's of the same run, and what must be reached: ``most`` or ``least``, of figure or ratio."""
 
-    what: str
+    name: str
     ours: float
     unit: str
     baseline: float | None = None
-    most: float | None = None
-    least: float | None = None
+    max_value: float | None = None
+    min_value: float | None = None
     judge_ratio: bool = False
 
     @property
@@ -29,20 +29,22 @@ class Row:
         return self.ours / self.baseline if self.baseline else None
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Whether the target is reached; true where there is none."""
         figure = self.ratio if self.judge_ratio else self.ours
         if figure is None:
             return False
-        return (self.most is None or figure <= self.most) and (self.least is None or figure >= self.least)
+        return (self.max_value is None or figure <= self.max_value) and (
+            self.min_value is None or figure >= self.min_value
+        )
 
     @property
     def target(self) -> str:
         """The target in words."""
         kind = " of baseline" if self.judge_ratio else f" {self.unit}"
-        if self.most is not None:
-            return f"≤ {self.most:g}{kind}"
-        return f"≥ {self.least:g}{kind}" if self.least is not None else ""
+        if self.max_value is not None:
+            return f"≤ {self.max_value:g}{kind}"
+        return f"≥ {self.min_value:g}{kind}" if self.min_value is not None else ""
 
 
 def show(name: str, rows: Iterable[Row]) -> bool:
@@ -51,9 +53,14 @@ def show(name: str, rows: Iterable[Row]) -> bool:
     table = Table("", "Darkroom", "baseline", "ratio", "target", "", title=f"bench {name}")
     for row in rows:
         ratio = f"{row.ratio:.3g}" if row.ratio is not None else ""
-        verdict = ("met" if row.met else "MISSED") if row.target else ""
+        verdict = ("met" if row.is_met else "MISSED") if row.target else ""
         table.add_row(
-            row.what, _figure(row.ours, row.unit), _figure(row.baseline, row.unit), ratio, row.target, verdict
+            row.name,
+            _format_value(row.ours, row.unit),
+            _format_value(row.baseline, row.unit),
+            ratio,
+            row.target,
+            verdict,
         )
     Console(width=120).print(table)
     machine = {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
@@ -62,12 +69,12 @@ def show(name: str, rows: Iterable[Row]) -> bool:
             {
                 "bench": name,
                 "machine": machine,
-                "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows],
+                "rows": [asdict(row) | {"ratio": row.ratio, "met": row.is_met} for row in rows],
             }
         )
     )
-    return all(row.met for row in rows if row.target)
+    return all(row.is_met for row in rows if row.target)
 
 
-def _figure(value: float | None, unit: str) -> str:
+def _format_value(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.4g} {unit}"

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import httpx
 
 PROMPTS = ("a lighthouse at dusk", "a lighthouse at dusk", "a lighthouse at dusk, oil painting")
-RETRY_AFTER_S = 0.3
-GIVE_UP_AFTER_S = 120.0
-TIMEOUT_S = 5.0
+RETRY_INTERVAL_S = 0.3
+SUBMIT_TIMEOUT_S = 120.0
+REQUEST_TIMEOUT_S = 5.0
 CANCELLED_SHARE = 0.03
 
 
 @dataclass(slots=True)
-class Wish:
+class ExpectedImage:
     """A picture that somebody wants: the number that it must carry, and the job that was accepted for it, if any."""
 
     nonce: int
@@ -27,7 +27,7 @@ class Wish:
     job_id: str | None = None
 
 
-class Caller:
+class SubmittingClient:
     """One client with a key of its own, in a thread of its own."""
 
     def __init__(self, url: str, key: str, owner: str, seed: int, pause_s: float) -> None:
@@ -35,11 +35,11 @@ class Caller:
         self._url = url
         self._headers = {"x-api-key": key}
         self._owner = owner
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._pause_s = pause_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"caller {owner}", daemon=True)
-        self.wishes: list[Wish] = []
+        self.expected_images: list[ExpectedImage] = []
 
     def start(self) -> None:
         """Begin to submit."""
@@ -55,33 +55,35 @@ class Caller:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._dice.expovariate(1 / self._pause_s)):
-            wish = Wish(self._dice.getrandbits(32), self._owner)
+        while not self._stopped.wait(self._rng.expovariate(1 / self._pause_s)):
+            wish = ExpectedImage(self._rng.getrandbits(32), self._owner)
             body = {
-                "prompt": self._dice.choice(PROMPTS),
+                "prompt": self._rng.choice(PROMPTS),
                 "inputs": {"seed": wish.nonce},
-                "priority": self._dice.randint(-10, 10),
+                "priority": self._rng.randint(-10, 10),
             }
-            cancels = self._dice.random() < CANCELLED_SHARE
-            self.wishes.append(wish)
+            cancels = self._rng.random() < CANCELLED_SHARE
+            self.expected_images.append(wish)
             self._submit(wish, body)
             if cancels and wish.job_id:
                 self._cancel(wish.job_id)
 
-    def _submit(self, wish: Wish, body: dict[str, object]) -> None:
+    def _submit(self, wish: ExpectedImage, body: dict[str, object]) -> None:
         """Until there is an answer; the idempotency key keeps a repeated request from becoming a second job."""
         headers = self._headers | {"Idempotency-Key": f"wish-{wish.nonce}"}
-        deadline = time.monotonic() + GIVE_UP_AFTER_S
+        deadline = time.monotonic() + SUBMIT_TIMEOUT_S
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
                 answer = httpx.post(
-                    f"{self._url}/api/v1/jobs", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False
+                    f"{self._url}/api/v1/jobs", json=body, headers=headers, timeout=REQUEST_TIMEOUT_S, trust_env=False
                 )
                 if answer.status_code == httpx.codes.ACCEPTED:
                     wish.job_id = str(answer.json()["id"])
                     return
-            time.sleep(RETRY_AFTER_S)
+            time.sleep(RETRY_INTERVAL_S)
 
     def _cancel(self, job_id: str) -> None:
         with contextlib.suppress(httpx.HTTPError):
-            httpx.delete(f"{self._url}/api/v1/jobs/{job_id}", headers=self._headers, timeout=TIMEOUT_S, trust_env=False)
+            httpx.delete(
+                f"{self._url}/api/v1/jobs/{job_id}", headers=self._headers, timeout=REQUEST_TIMEOUT_S, trust_env=False
+            )

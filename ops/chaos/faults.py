@@ -14,10 +14,10 @@ from ops.testbed.stack import Stack
 
 PAUSES_S = (2.0, 25.0)
 REDIS_PAUSES_S = (0.5, 4.0)
-TICKETS = 20
+EXTRA_WAKEUPS = 20
 MEAN_PAUSE_S = 4.0
 # Puts some messages into the queue once more, and all of them into another order.
-SHUFFLE = """
+SHUFFLE_LUA = """
 local queue = KEYS[1]
 local ids = redis.call('LRANGE', queue, 0, -1)
 if #ids == 0 then return 0 end
@@ -40,9 +40,9 @@ class Faults:
         """``workers`` are the names of the worker processes."""
         self._stack = stack
         self._workers = workers
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._pauses: list[tuple[threading.Timer, psutil.Process]] = []
-        self.struck: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._kinds: dict[str, Callable[[], None]] = {
             "worker killed": self._kill_worker,
             "worker paused": self._pause_worker,
@@ -57,30 +57,30 @@ class Faults:
             "redis paused": self._pause_redis,
             "connections dropped": self._drop_connections,
             "messages shuffled": self._shuffle,
-            "messages added": self._add_tickets,
+            "messages added": self._add_wakeups,
         }
 
-    def pause_s(self) -> float:
+    def next_delay_s(self) -> float:
         """Seconds until the next fault."""
-        return self._dice.expovariate(1 / MEAN_PAUSE_S)
+        return self._rng.expovariate(1 / MEAN_PAUSE_S)
 
-    def strike(self) -> str:
+    def inject(self) -> str:
         """Let one fault happen; its name."""
-        name = self._dice.choice(list(self._kinds))
-        self.struck[name] += 1
+        name = self._rng.choice(list(self._kinds))
+        self.counts[name] += 1
         # Who is to be struck may just have gone.
         with contextlib.suppress(psutil.Error, ProcessLookupError, RedisError):
             self._kinds[name]()
         return name
 
-    def end(self) -> None:
+    def resume_all(self) -> None:
         """Let everybody go on."""
         for timer, process in self._pauses:
             timer.cancel()
-            _go_on(process)
+            _resume(process)
 
     def _worker(self) -> psutil.Process:
-        return psutil.Process(self._stack.supervisor.pid(self._dice.choice(self._workers)))
+        return psutil.Process(self._stack.supervisor.pid(self._rng.choice(self._workers)))
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         psutil.Process(self._stack.supervisor.pid(name)).send_signal(number)
@@ -88,7 +88,7 @@ class Faults:
     def _pause(self, process: psutil.Process, bounds: tuple[float, float]) -> None:
         process.suspend()
         # A thread of its own: whoever waits for a paused Redis cannot end its pause.
-        timer = threading.Timer(self._dice.uniform(*bounds), _go_on, [process])
+        timer = threading.Timer(self._rng.uniform(*bounds), _resume, [process])
         timer.daemon = True
         timer.start()
         self._pauses.append((timer, process))
@@ -103,35 +103,35 @@ class Faults:
         self._worker().terminate()
 
     def _kill_browser(self) -> None:
-        self._kill_below(lambda words: "--darkroom-browser=" in words and "--type=" not in words)
+        self._kill_descendant(lambda words: "--darkroom-browser=" in words and "--type=" not in words)
 
     def _kill_renderer(self) -> None:
-        self._kill_below(lambda words: "--type=renderer" in words)
+        self._kill_descendant(lambda words: "--type=renderer" in words)
 
     def _kill_driver(self) -> None:
-        self._kill_below(lambda words: "run-driver" in words)
+        self._kill_descendant(lambda words: "run-driver" in words)
 
-    def _kill_below(self, is_meant: Callable[[str], bool]) -> None:
-        found = [one for one in self._worker().children(recursive=True) if is_meant(" ".join(one.cmdline()))]
+    def _kill_descendant(self, matches: Callable[[str], bool]) -> None:
+        found = [one for one in self._worker().children(recursive=True) if matches(" ".join(one.cmdline()))]
         if found:
-            self._dice.choice(found).kill()
+            self._rng.choice(found).kill()
 
     def _pause_redis(self) -> None:
         self._pause(psutil.Process(self._stack.supervisor.pid("redis")), REDIS_PAUSES_S)
 
     def _drop_connections(self) -> None:
         if self._stack.relay:
-            self._stack.relay.drop()
+            self._stack.relay.drop_connections()
 
     def _shuffle(self) -> None:
         queue = self._stack.stores.queue
-        queue.client.eval(SHUFFLE, 1, queue.list_of_tickets, self._dice.getrandbits(30))
+        queue.client.eval(SHUFFLE_LUA, 1, queue.wakeups_key, self._rng.getrandbits(30))
 
-    def _add_tickets(self) -> None:
-        for _ in range(TICKETS):
-            self._stack.stores.tickets.offer()
+    def _add_wakeups(self) -> None:
+        for _ in range(EXTRA_WAKEUPS):
+            self._stack.stores.wakeups.publish()
 
 
-def _go_on(process: psutil.Process) -> None:
+def _resume(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.resume()

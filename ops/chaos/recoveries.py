@@ -11,11 +11,11 @@ from schemas.jobs.job import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class RunningJob:
     """A job that ran when something happened, under which attempt, and when that was."""
 
     attempt: int
-    since: float
+    time_s: float
 
 
 class Recoveries:
@@ -24,20 +24,20 @@ class Recoveries:
     def __init__(self, stack: Stack) -> None:
         """Nothing is watched yet."""
         self._stack = stack
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, RunningJob] = {}
         self.seconds: list[float] = []
 
-    def before_fault(self) -> None:
+    def record_running_jobs(self) -> None:
         """Note who runs now: something is about to happen."""
         try:
-            for job_id in self._stack.stores.upkeep.running():
+            for job_id in self._stack.stores.maintenance.list_running():
                 job = self._get(job_id)
                 if job and job_id not in self._watched:
-                    self._watched[job_id] = Watched(job.attempt, time.monotonic())
+                    self._watched[job_id] = RunningJob(job.attempt, time.monotonic())
         except Unavailable:
             return
 
-    def look(self) -> None:
+    def update(self) -> None:
         """See who runs again under a new attempt; who has ended meanwhile had lost nothing."""
         for job_id, watched in tuple(self._watched.items()):
             try:
@@ -45,9 +45,9 @@ class Recoveries:
             except (Unavailable, RedisError):
                 return
             if job is None or job.attempt > watched.attempt:
-                self.seconds += [time.monotonic() - watched.since] if job else []
+                self.seconds += [time.monotonic() - watched.time_s] if job else []
                 del self._watched[job_id]
-            elif job.state.final:
+            elif job.state.is_final:
                 del self._watched[job_id]
 
     def _get(self, job_id: str) -> Job | None:

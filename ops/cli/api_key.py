@@ -19,9 +19,9 @@ def api_key() -> None:
 def show() -> None:
     """Print the owner's key; it is made if there is none."""
     with _told():
-        kept = OwnerKey.of(load_settings())
+        kept = OwnerKey.from_settings(load_settings())
         click.echo(f"Current API key: {kept.read()}")
-    if kept.configured:
+    if kept.is_configured:
         click.echo("It is the one in API_KEY.", err=True)
 
 
@@ -29,7 +29,7 @@ def show() -> None:
 def regenerate() -> None:
     """Print a new key in place of the owner's, which is over within a second, logins and passes with it."""
     with _told():
-        click.echo(f"New API key: {OwnerKey.of(load_settings()).regenerate()}")
+        click.echo(f"New API key: {OwnerKey.from_settings(load_settings()).regenerate()}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ops.infra.browser_install import NoBrowserError, find_or_install_browser
+from ops.infra.browser_install import BrowserNotFoundError, find_or_install_browser
 from ops.infra.settings import ROOT
 
 BIN = Path(sys.executable).parent
@@ -25,13 +25,13 @@ FAST_TESTS = ("tests/unit", "tests/contract")
 SLOW_TESTS = ("tests/integration",)
 # Whole Darkrooms, under load and killed: one after the other, so that none is short of a processor for another's sake.
 ACCEPTANCE_TESTS = ("tests/acceptance",)
-MOST_AT_ONCE = 4
+MAX_TEST_PROCESSES = 4
 
 
 @click.command()
 def check() -> None:
     """Lint, types, imports, unit and contract tests: about a minute."""
-    _all(*LINTS, ("fast tests", [*_side_by_side(), *FAST_TESTS]))
+    _run_steps(*LINTS, ("fast tests", [*_parallel_pytest(), *FAST_TESTS]))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -40,14 +40,14 @@ def test(pytest_args: tuple[str, ...]) -> None:
     """Lint, types, imports and all tests; with arguments, just pytest with these."""
     try:
         browser = find_or_install_browser(os.environ.get("BROWSER"), click.echo)
-    except NoBrowserError as error:
+    except BrowserNotFoundError as error:
         raise click.ClickException(str(error)) from error
     os.environ["BROWSER"] = str(browser.path)
     if pytest_args:
-        _all(("tests", ["pytest", *pytest_args]))
+        _run_steps(("tests", ["pytest", *pytest_args]))
     else:
-        tests = [*_side_by_side(), *FAST_TESTS, *SLOW_TESTS]
-        _all(*LINTS, ("tests", tests), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
+        tests = [*_parallel_pytest(), *FAST_TESTS, *SLOW_TESTS]
+        _run_steps(*LINTS, ("tests", tests), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
 
 
 @click.command()
@@ -64,18 +64,18 @@ def lock(upgrade: bool) -> None:
     ]
     options += ["--no-annotate"] + (["--upgrade"] if upgrade else [])
     compile_lock = [LOCK_TOOL, "pip", "compile", "pyproject.toml", "--extra", "server", *options]
-    _all(
+    _run_steps(
         ("runtime lock", [*compile_lock, "-o", "requirements.txt"]),
         ("development lock", [*compile_lock, "--group", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"]),
     )
 
 
-def _side_by_side() -> list[str]:
+def _parallel_pytest() -> list[str]:
     """Tests that are apart, file by file, on several processors."""
-    return ["pytest", "-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"]
+    return ["pytest", "-n", str(min(os.cpu_count() or 1, MAX_TEST_PROCESSES)), "--dist", "loadfile"]
 
 
-def _all(*steps: tuple[str, list[str]]) -> None:
+def _run_steps(*steps: tuple[str, list[str]]) -> None:
     """Run every step, even after one has failed; the exit code tells whether all passed."""
     failed = []
     for name, command in steps:

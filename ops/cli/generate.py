@@ -18,14 +18,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from ops.cli.http_target import Target, find_target
 from ops.client import Darkroom, DarkroomError, Event, Job
 from ops.infra.settings import Settings, SettingsError, load_settings
-from ops.processes.instance_file import read_note
+from ops.processes.instance_file import read_instance
 from stores.accounts.owner_key import OwnerKey
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 12
 POLL_INTERVAL_S = 0.1
-LONGEST_NAME = 60
-BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
+MAX_FILE_NAME_CHARS = 60
+FORMATS_BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
 
 
 @click.command()
@@ -45,18 +45,18 @@ def generate(prompt: str, output: Path | None, url: str | None, key: str | None,
     """Paint one picture from PROMPT and write it to a file."""
     wanted = _fields(**fields)
     path = output or Path(f"{_slug(prompt)}.png")
-    if path.suffix and path.suffix.lower() not in BY_SUFFIX:
-        raise click.UsageError(f"-o {path}: pictures are written as {', '.join(BY_SUFFIX)}.")
+    if path.suffix and path.suffix.lower() not in FORMATS_BY_SUFFIX:
+        raise click.UsageError(f"-o {path}: pictures are written as {', '.join(FORMATS_BY_SUFFIX)}.")
     if not path.parent.is_dir():
         raise click.UsageError(f"There is no folder {str(path.parent)!r} to write to.")
     try:
         with _target(url, key) as target, Darkroom(target.url, target.key) as darkroom:
-            job = _watch(darkroom, darkroom.submit(prompt, **wanted))
+            job = _wait_with_progress(darkroom, darkroom.submit(prompt, **wanted))
             if job.status == "FAILED":
                 about = job.raw["error"]
                 raise click.ClickException(f"{about['message']} ({about['code']}) {about['hint']}")
             _write(path, _fetch(darkroom, job, path))
-            further = _write_further(darkroom, job, path)
+            further = _write_other_images(darkroom, job, path)
     except DarkroomError as error:
         raise click.ClickException(" ".join([str(error), *error.problems])) from error
     for written in (path, *further):
@@ -74,7 +74,7 @@ def _fields(lora: str | None, site: str | None, inputs: tuple[str, ...]) -> dict
 
 
 def _slug(prompt: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:LONGEST_NAME] or "picture"
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:MAX_FILE_NAME_CHARS] or "picture"
 
 
 @contextlib.contextmanager
@@ -87,18 +87,18 @@ def _target(url: str | None, key: str | None) -> Iterator[Target]:
     if target := find_target(settings, url, key):
         yield target
     else:
-        with _started(settings) as started:
-            yield Target(started, OwnerKey.of(settings).read())
+        with _temporary_darkroom(settings) as started:
+            yield Target(started, OwnerKey.from_settings(settings).read())
 
 
 @contextlib.contextmanager
-def _started(settings: Settings) -> Iterator[str]:
+def _temporary_darkroom(settings: Settings) -> Iterator[str]:
     click.echo("Starting Darkroom for this one picture.", err=True)
     command = [sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(settings.data_dir)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            yield _address(process, settings.data_dir, log)
+            yield _await_url(process, settings.data_dir, log)
         finally:
             click.echo("Stopping it again.", err=True)
             process.terminate()
@@ -106,10 +106,10 @@ def _started(settings: Settings) -> Iterator[str]:
                 process.wait(STOP_TIMEOUT_S)
 
 
-def _address(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> str:
+def _await_url(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> str:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        note = read_note(data_dir)
+        note = read_instance(data_dir)
         if note and note.pid == process.pid:
             return note.url
         time.sleep(POLL_INTERVAL_S)
@@ -118,7 +118,7 @@ def _address(process: "subprocess.Popen[bytes]", data_dir: Path, log: Any) -> st
     raise click.ClickException(last[0] if last else "Darkroom did not start.")
 
 
-def _watch(darkroom: Darkroom, job: Job) -> Job:
+def _wait_with_progress(darkroom: Darkroom, job: Job) -> Job:
     columns = (
         TextColumn("{task.fields[state]:11}"),
         BarColumn(),
@@ -130,14 +130,14 @@ def _watch(darkroom: Darkroom, job: Job) -> Job:
         bar = progress.add_task("", total=100, state=job.status.lower(), detail=waiting)
         try:
             for event in darkroom.events(job.id):
-                _show(progress, bar, event)
+                _update_bar(progress, bar, event)
         except KeyboardInterrupt:
             darkroom.cancel(job.id)
             raise
     return darkroom.job(job.id)
 
 
-def _show(progress: Progress, bar: TaskID, event: Event) -> None:
+def _update_bar(progress: Progress, bar: TaskID, event: Event) -> None:
     if event.type in ("queued", "preview"):
         return
     so_far = event.data
@@ -148,12 +148,12 @@ def _show(progress: Progress, bar: TaskID, event: Event) -> None:
 
 def _fetch(darkroom: Darkroom, job: Job, path: Path) -> bytes:
     """The original bytes, or a conversion if the file's name asks for another format."""
-    form = BY_SUFFIX.get(path.suffix.lower())
+    form = FORMATS_BY_SUFFIX.get(path.suffix.lower())
     same = form is None or job.pictures[0].type == f"image/{'jpeg' if form == 'jpg' else form}"
     return darkroom.download(job.id, form=None if same else form)
 
 
-def _write_further(darkroom: Darkroom, job: Job, path: Path) -> list[Path]:
+def _write_other_images(darkroom: Darkroom, job: Job, path: Path) -> list[Path]:
     """The pictures after the first, as the site made them, beside it with their numbers."""
     written = []
     for number, picture in enumerate(job.pictures[1:], 2):

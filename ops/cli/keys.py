@@ -13,13 +13,13 @@ from rich.table import Table
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import SettingsError, load_settings
-from schemas.accounts.caller import Scope, read_limits, read_scopes
+from schemas.accounts.caller import Scope, parse_limits, parse_scopes
 from schemas.errors import NotFound
-from stores.accounts.api_keys import Grant, Keys
+from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
 
-LONGEST_NAME = 100
-LONGEST_PLAN = 40
+MAX_NAME_CHARS = 100
+MAX_PLAN_CHARS = 40
 WIDTH = 300
 
 # Whole, for programs that read it; as wide as the terminal for people.
@@ -31,16 +31,16 @@ def keys() -> None:
     """Make, list, change, rotate and revoke API keys for others; each sees only its own jobs."""
 
 
-def _text(longest: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+def _printable(max_chars: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     def check(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-        if value is not None and (len(value) > longest or not value.isprintable()):
-            raise click.BadParameter(f"at most {longest} characters, all of them printable.")
+        if value is not None and (len(value) > max_chars or not value.isprintable()):
+            raise click.BadParameter(f"at most {max_chars} characters, all of them printable.")
         return value
 
     return check
 
 
-def _read(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     def read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
         try:
             return None if value is None else parse(value)
@@ -50,15 +50,17 @@ def _read(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Paramet
     return read
 
 
-def _options(*, name_required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _grant_options(*, name_required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def add(command: Callable[..., None]) -> Callable[..., None]:
         scopes = f"What it may do, separated by commas: {', '.join(Scope)}; all but admin when left out."
         limits = "How much, as in queued=10,concurrent=2,daily=100,weekly=500,rate=60/minute."
         for option in (
-            click.option("--plan", callback=_text(LONGEST_PLAN), help="Its plan, '' for none."),
-            click.option("--limits", callback=_read(read_limits), help=limits),
-            click.option("--scopes", callback=_read(lambda text: read_scopes(text.split(","))), help=scopes),
-            click.option("--name", callback=_text(LONGEST_NAME), required=name_required, help="Whose key it is."),
+            click.option("--plan", callback=_printable(MAX_PLAN_CHARS), help="Its plan, '' for none."),
+            click.option("--limits", callback=_parsed(parse_limits), help=limits),
+            click.option("--scopes", callback=_parsed(lambda text: parse_scopes(text.split(","))), help=scopes),
+            click.option(
+                "--name", callback=_printable(MAX_NAME_CHARS), required=name_required, help="Whose key it is."
+            ),
         ):
             command = option(command)
         return command
@@ -67,39 +69,39 @@ def _options(*, name_required: bool) -> Callable[[Callable[..., None]], Callable
 
 
 @keys.command()
-@_options(name_required=True)
+@_grant_options(name_required=True)
 def create(name: str, **grant: Any) -> None:
     """Make a key and print it; it is not kept and cannot be shown again."""
-    click.echo(_open().create(name, Grant(**grant)))
+    click.echo(_open_api_keys().create(name, KeyChange(**grant)))
 
 
 @keys.command(name="list")
 def list_keys() -> None:
     """Show each key that is valid, without the key itself."""
     table = Table("id", "name", "scopes", "limits", "plan", show_edge=False)
-    for caller in _open().listing():
+    for caller in _open_api_keys().list_active():
         scopes = ",".join(sorted(caller.scopes))
-        table.add_row(caller.id, escape(caller.name), scopes, caller.limits.words(), escape(caller.plan or ""))
+        table.add_row(caller.id, escape(caller.name), scopes, caller.limits.to_text(), escape(caller.plan or ""))
     console.print(table)
 
 
 @keys.command()
 @click.argument("key_id")
-@_options(name_required=False)
+@_grant_options(name_required=False)
 def change(key_id: str, **grant: Any) -> None:
     """Change what the key of that id may do; what is left out stays."""
     with _known():
-        _open().change(key_id, Grant(**grant))
+        _open_api_keys().update(key_id, KeyChange(**grant))
 
 
 @keys.command()
 @click.argument("key_id")
-@_options(name_required=False)
+@_grant_options(name_required=False)
 def rotate(key_id: str, **grant: Any) -> None:
     """Print a new key in place of the one of that id, which is over within a second; jobs and limits stay."""
     with _known():
-        kept = _open()
-        kept.change(key_id, Grant(**grant))
+        kept = _open_api_keys()
+        kept.update(key_id, KeyChange(**grant))
         click.echo(kept.rotate(key_id))
 
 
@@ -108,7 +110,7 @@ def rotate(key_id: str, **grant: Any) -> None:
 def revoke(key_id: str) -> None:
     """End the key of that id; every process knows within a second."""
     with _known():
-        _open().revoke(key_id)
+        _open_api_keys().revoke(key_id)
 
 
 @contextmanager
@@ -119,10 +121,10 @@ def _known() -> Iterator[None]:
         raise click.ClickException(error.message) from error
 
 
-def _open() -> Keys:
+def _open_api_keys() -> ApiKeys:
     try:
         settings = load_settings()
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     migrate(settings.database_url)
-    return Keys(open_database(settings.database_url), SystemClock(), OwnerKey.of(settings))
+    return ApiKeys(open_database(settings.database_url), SystemClock(), OwnerKey.from_settings(settings))

@@ -8,7 +8,7 @@ import click
 
 from ops.infra.database import migrate as migrate_database
 from ops.infra.settings import Settings, SettingsError, load_settings
-from ops.processes.web_command import allow_many_connections, front_command
+from ops.processes.web_command import gunicorn_command, raise_open_files_limit
 
 
 @click.command()
@@ -23,8 +23,8 @@ def web() -> None:
     settings = _settings()
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))
-    allow_many_connections()
-    os.execv(sys.executable, front_command(settings, "api.wsgi:app"))  # noqa: S606 - our own program, no shell
+    raise_open_files_limit()
+    os.execv(sys.executable, gunicorn_command(settings, "api.wsgi:app"))  # noqa: S606 - our own program, no shell
 
 
 @click.command()

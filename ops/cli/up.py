@@ -18,32 +18,32 @@ import httpx
 import structlog
 from redis import AuthenticationError, RedisError
 
-from ops.infra.browser_install import NoBrowserError, find_or_install_browser
+from ops.infra.browser_install import BrowserNotFoundError, find_or_install_browser
 from ops.infra.logging import configure_logging
 from ops.infra.redis import connect
 from ops.infra.settings import ROOT, Settings, SettingsError, load_settings
-from ops.processes.embedded_redis import server_command, socket_path, sync
-from ops.processes.instance_file import AlreadyRunningError, Running, only_one, write_note
+from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
+from ops.processes.instance_file import AlreadyRunningError, Instance, single_instance, write_instance
 from ops.processes.supervisor import Program, Supervisor
-from ops.processes.temp_dirs import sweep_scratch
+from ops.processes.temp_dirs import remove_stale_temp_dirs
 from ops.processes.web_command import free_port
-from stores import egress_policy
+from stores import build_address_policy
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
-from stores.accounts.rate_limits import usual_rates
+from stores.accounts.rate_limits import parse_default_rates
 from stores.sites.recipes import Recipes
 
 REDIS_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
 SYNC_INTERVAL_S = 1.0
-GRACE_S = 5
+MAX_DRAIN_GRACE_S = 5
 SETTINGS_EXIT_CODE = 2
 ROLES = ("web", "worker", "courier", "clock")
 log = structlog.get_logger(__name__)
-EXAMPLE = "a lighthouse at dusk, oil painting"
+EXAMPLE_PROMPT = "a lighthouse at dusk, oil painting"
 
 
-class CannotStartError(Exception):
+class StartError(Exception):
     """Something is in the way; the message is one line that says what."""
 
 
@@ -66,18 +66,18 @@ class StopRequested(Exception):
 def up(port: int | None, data: Path | None, workers: int) -> None:
     """Run everything on this machine until Ctrl-C."""
     try:
-        _override(port, data)
+        _apply_options(port, data)
         settings = load_settings()
         configure_logging("up", level=settings.log_level, style=settings.log_format)
         _check_data_folder(settings.data_dir)
-        with only_one(settings.data_dir):
+        with single_instance(settings.data_dir):
             _check_port(settings)
-            Recipes.of(settings)
-            egress_policy(settings)
-            usual_rates(settings)
-            OwnerKey.of(settings).read()
+            Recipes.from_settings(settings)
+            build_address_policy(settings)
+            parse_default_rates(settings)
+            OwnerKey.from_settings(settings).read()
             _run(settings, _browser(settings), workers)
-    except (SettingsError, NoBrowserError, AlreadyRunningError, CannotStartError) as error:
+    except (SettingsError, BrowserNotFoundError, AlreadyRunningError, StartError) as error:
         click.echo(f"darkroom: {error}", err=True)
         sys.exit(SETTINGS_EXIT_CODE)
 
@@ -89,7 +89,7 @@ def _browser(settings: Settings) -> str | None:
     return str(find_or_install_browser(settings.browser, click.echo).path)
 
 
-def _override(port: int | None, data: Path | None) -> None:
+def _apply_options(port: int | None, data: Path | None) -> None:
     """The options become the environment of all the processes."""
     if data is not None:
         os.environ["DATA_DIR"] = str(data.expanduser().absolute())
@@ -103,7 +103,7 @@ def _check_data_folder(folder: Path) -> None:
         (folder / ".probe").write_bytes(b"")
         (folder / ".probe").unlink()
     except OSError as error:
-        raise CannotStartError(f"The data folder {folder} cannot be written: {error.strerror}.") from error
+        raise StartError(f"The data folder {folder} cannot be written: {error.strerror}.") from error
 
 
 def _check_port(settings: Settings) -> None:
@@ -115,14 +115,14 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = "is taken; choose another with --port" if taken else f"cannot be used: {error.strerror}"
-            raise CannotStartError(f"Port {settings.port} on {settings.host} {reason}.") from error
+            raise StartError(f"Port {settings.port} on {settings.host} {reason}.") from error
 
 
 def _run(settings: Settings, browser: str | None, workers: int) -> None:
-    redis_url, redis = _redis(settings)
+    redis_url, redis = _redis_program(settings)
     supervisor = Supervisor(_environment(settings, redis_url, browser))
     try:
-        with _signals_stop():
+        with _stop_on_signals():
             if redis:
                 supervisor.start(redis)
             _await_redis(supervisor, redis_url)
@@ -130,38 +130,38 @@ def _run(settings: Settings, browser: str | None, workers: int) -> None:
             for program in _programs(workers):
                 supervisor.start(program)
             _await_ready(supervisor, settings)
-            write_note(settings.data_dir, Running(os.getpid(), settings.public_url, redis_url))
+            write_instance(settings.data_dir, Instance(os.getpid(), settings.public_url, redis_url))
             _announce(settings)
-            _look_after(supervisor, settings.data_dir)
+            _supervise(supervisor, settings.data_dir)
     except StopRequested:
         click.echo("Stopping.")
     finally:
         _ignore_signals()
         supervisor.stop()
-        sweep_scratch(settings.data_dir)
+        remove_stale_temp_dirs(settings.data_dir)
 
 
-def _look_after(supervisor: Supervisor, data_dir: Path) -> None:
+def _supervise(supervisor: Supervisor, data_dir: Path) -> None:
     """Mend what dies and bring the embedded server's file to the disk, until a signal comes."""
     synced_at = 0.0
     while True:
-        supervisor.mend()
+        supervisor.restart_dead()
         if time.monotonic() - synced_at >= SYNC_INTERVAL_S:
             # The server starts its file anew now and then; the next round finds the new one.
             with contextlib.suppress(OSError):
-                sync(data_dir)
+                fsync_append_only_file(data_dir)
             synced_at = time.monotonic()
         time.sleep(POLL_INTERVAL_S)
 
 
-def _redis(settings: Settings) -> tuple[str, Program | None]:
+def _redis_program(settings: Settings) -> tuple[str, Program | None]:
     """The address of Redis, and the embedded server unless REDIS_URL names one of the user's own."""
     if "REDIS_URL" in os.environ:
         return settings.redis_url, None
     path = socket_path(settings.data_dir)
     path.unlink(missing_ok=True)
     command = server_command(settings.data_dir, path)
-    return f"unix://{path}?db=0", Program("redis", command, last=True, death_signal=signal.SIGTERM)
+    return f"unix://{path}?db=0", Program("redis", command, stop_last=True, death_signal=signal.SIGTERM)
 
 
 def _environment(settings: Settings, redis_url: str, browser: str | None) -> dict[str, str]:
@@ -171,7 +171,7 @@ def _environment(settings: Settings, redis_url: str, browser: str | None) -> dic
         "HOST": settings.host,
         "PORT": str(settings.port),
         **({"BROWSER": browser} if browser else {}),
-        "DRAIN_GRACE_S": str(min(settings.drain_grace_s, GRACE_S)),
+        "DRAIN_GRACE_S": str(min(settings.drain_grace_s, MAX_DRAIN_GRACE_S)),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
@@ -203,7 +203,7 @@ def _migrate(supervisor: Supervisor, settings: Settings) -> None:
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise CannotStartError(f"The database at {_without_password(settings.database_url)} cannot be used: {last[0]}")
+        raise StartError(f"The database at {_without_password(settings.database_url)} cannot be used: {last[0]}")
 
 
 def _without_password(url: str) -> str:
@@ -219,30 +219,30 @@ def _await_redis(supervisor: Supervisor, redis_url: str) -> None:
             if client.ping():
                 return
         except AuthenticationError as error:
-            raise CannotStartError("REDIS_URL: the server refuses its user name or password.") from error
+            raise StartError("REDIS_URL: the server refuses its user name or password.") from error
         except RedisError:
             log.debug("redis.not_yet")
         time.sleep(POLL_INTERVAL_S)
     if "REDIS_URL" in os.environ:
-        raise CannotStartError("REDIS_URL: the server it names does not answer.")
-    raise CannotStartError("The embedded Redis server did not start; redis.log in the data folder says why.")
+        raise StartError("REDIS_URL: the server it names does not answer.")
+    raise StartError("The embedded Redis server did not start; redis.log in the data folder says why.")
 
 
 def _await_ready(supervisor: Supervisor, settings: Settings) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    address = f"http://{_dial(settings.host)}:{settings.port}/health"
+    address = f"http://{_connectable_host(settings.host)}:{settings.port}/health"
     while time.monotonic() < deadline:
         if SETTINGS_EXIT_CODE in supervisor.exit_codes().values():
-            raise CannotStartError("A setting is wrong; the line above says which.")
+            raise StartError("A setting is wrong; the line above says which.")
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(address, timeout=2, trust_env=False).status_code == httpx.codes.OK:
                 return
-        supervisor.mend()
+        supervisor.restart_dead()
         time.sleep(POLL_INTERVAL_S)
-    raise CannotStartError(f"No worker was ready within {READY_TIMEOUT_S:g} s; the log above says why.")
+    raise StartError(f"No worker was ready within {READY_TIMEOUT_S:g} s; the log above says why.")
 
 
-def _dial(host: str) -> str:
+def _connectable_host(host: str) -> str:
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
@@ -255,11 +255,13 @@ def _announce(settings: Settings) -> None:
     click.echo(f"\nDarkroom is ready at {url}\n")
     click.echo(f"  key     {'in API_KEY' if settings.api_key else file}")
     click.echo(f"  studio  {url}/studio/\n  docs    {url}/docs\n\nTry it:\n")
-    click.echo(f"  curl -sG {url}/generateImage -H x-api-key:{key} --data-urlencode prompt={shlex.quote(EXAMPLE)}\n")
+    click.echo(
+        f"  curl -sG {url}/generateImage -H x-api-key:{key} --data-urlencode prompt={shlex.quote(EXAMPLE_PROMPT)}\n"
+    )
 
 
 @contextlib.contextmanager
-def _signals_stop() -> Iterator[None]:
+def _stop_on_signals() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         _ignore_signals()
         raise StopRequested

@@ -8,9 +8,9 @@ from typing import Any, Self
 import httpx
 from httpx_sse import EventSource
 
-from .event_follower import Following
-from .models import DarkroomError, Event, Job, JobFailedError, check, read_answer
-from .requests import PASSING, TRIES, options, pause_s, result_path, submission
+from .event_follower import EventFollower
+from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json
+from .requests import MAX_TRIES, RETRYABLE_STATUSES, client_options, pause_s, result_path, submit_request
 
 
 class AsyncDarkroom:
@@ -18,7 +18,7 @@ class AsyncDarkroom:
 
     def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """``url`` is where it is, as in ``http://127.0.0.1:3000``. Nothing is asked yet."""
-        self._http = httpx.AsyncClient(**options(url, key), transport=transport)
+        self._http = httpx.AsyncClient(**client_options(url, key), transport=transport)
 
     async def __aenter__(self) -> Self:
         """Use it."""
@@ -53,26 +53,26 @@ class AsyncDarkroom:
             DarkroomError: it was refused, or nobody answers.
         """
         fields = {"site": site, "lora": lora, "inputs": inputs, "priority": priority, "webhook": webhook}
-        question = submission(prompt, idempotency_key, **fields)
-        for tries in range(TRIES):
+        question = submit_request(prompt, idempotency_key, **fields)
+        for tries in range(MAX_TRIES):
             try:
                 answer = await self._http.post("/api/v1/jobs", json=question.body, headers=question.headers)
             except httpx.TransportError as error:
-                if tries == TRIES - 1:
+                if tries == MAX_TRIES - 1:
                     raise DarkroomError(f"Darkroom does not answer: {error}") from error
             else:
-                if answer.status_code not in PASSING or tries == TRIES - 1:
+                if answer.status_code not in RETRYABLE_STATUSES or tries == MAX_TRIES - 1:
                     break
             await asyncio.sleep(pause_s(tries))
-        return Job.read(read_answer(answer))
+        return Job.read(read_json(answer))
 
     async def job(self, job_id: str) -> Job:
         """How a job of yours is."""
-        return Job.read(read_answer(await self._ask("GET", f"/api/v1/jobs/{job_id}")))
+        return Job.read(read_json(await self._request("GET", f"/api/v1/jobs/{job_id}")))
 
     async def cancel(self, job_id: str) -> Job:
         """The job, which ends at once or within a second."""
-        return Job.read(read_answer(await self._ask("DELETE", f"/api/v1/jobs/{job_id}")))
+        return Job.read(read_json(await self._request("DELETE", f"/api/v1/jobs/{job_id}")))
 
     async def events(self, job_id: str) -> AsyncIterator[Event]:
         """What happens to a job, from its first event to its last, each once, whatever connections break on the way.
@@ -80,32 +80,32 @@ class AsyncDarkroom:
         Raises:
             DarkroomError: there is no such job, or nobody has answered for minutes.
         """
-        following = Following(job_id)
-        while not following.over:
+        following = EventFollower(job_id)
+        while not following.is_done:
             try:
-                async for event in self._stream(following) if following.streams else self._poll(following):
+                async for event in self._stream(following) if following.can_stream else self._poll(following):
                     yield event
             except httpx.TransportError as error:
-                following.lost(DarkroomError(f"Darkroom does not answer: {error}"))
+                following.on_connection_lost(DarkroomError(f"Darkroom does not answer: {error}"))
             except DarkroomError as error:
-                following.refused(error)
-            if not following.over:
+                following.on_error(error)
+            if not following.is_done:
                 await asyncio.sleep(following.pause_s)
 
-    async def _stream(self, following: Following) -> AsyncIterator[Event]:
+    async def _stream(self, following: EventFollower) -> AsyncIterator[Event]:
         async with self._http.stream("GET", following.path, headers=following.headers) as answer:
-            if not following.is_stream(answer):
+            if not following.accept_stream(answer):
                 await answer.aread()
-                check(answer)
+                read_bytes(answer)
                 return
             async for said in EventSource(answer).aiter_sse():
-                if event := following.heard(said):
+                if event := following.on_message(said):
                     yield event
-        if not following.over:
-            following.lost(DarkroomError("The stream ended too early, time after time."))
+        if not following.is_done:
+            following.on_connection_lost(DarkroomError("The stream ended too early, time after time."))
 
-    async def _poll(self, following: Following) -> AsyncIterator[Event]:
-        if event := following.asked(await self._http.get(following.path, params=following.query)):
+    async def _poll(self, following: EventFollower) -> AsyncIterator[Event]:
+        if event := following.on_response(await self._http.get(following.path, params=following.query)):
             yield event
 
     async def wait(self, job_id: str) -> Job:
@@ -124,14 +124,14 @@ class AsyncDarkroom:
 
     async def download(self, job_id: str, number: int = 1, *, form: str | None = None) -> bytes:
         """A finished job's picture: the original bytes, or the first one as ``jpg``, ``png`` or ``webp``."""
-        return check(await self._ask("GET", result_path(job_id, number, form)))
+        return read_bytes(await self._request("GET", result_path(job_id, number, form)))
 
     async def generate(self, prompt: str, **fields: Any) -> bytes:
         """The bytes of a picture: ``submit`` (which takes ``fields``), ``wait`` and ``download`` in one."""
         job = await self.submit(prompt, **fields)
         return await self.download((await self.wait(job.id)).id)
 
-    async def _ask(self, method: str, path: str) -> httpx.Response:
+    async def _request(self, method: str, path: str) -> httpx.Response:
         try:
             return await self._http.request(method, path)
         except httpx.TransportError as error:

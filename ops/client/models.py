@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-FINAL = ("COMPLETED", "FAILED")
+FINAL_STATUSES = ("COMPLETED", "FAILED")
 
 
 class DarkroomError(Exception):
@@ -71,7 +71,7 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to it."""
-        return self.status in FINAL
+        return self.status in FINAL_STATUSES
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "Job":
@@ -110,7 +110,7 @@ class Event:
         return cls(kinds.get(job.status, job.status.lower()), job.seq, job.raw)
 
 
-def read_answer(answer: httpx.Response) -> Any:
+def read_json(answer: httpx.Response) -> Any:
     """The JSON of an answer that was read; raises DarkroomError for one that is an error, or none of Darkroom's."""
     try:
         body = json.loads(answer.content)
@@ -122,10 +122,10 @@ def read_answer(answer: httpx.Response) -> Any:
     return body
 
 
-def check(answer: httpx.Response) -> bytes:
+def read_bytes(answer: httpx.Response) -> bytes:
     """The bytes of an answer that was read; raises DarkroomError as ``read_answer`` does."""
     if answer.is_error:
-        read_answer(answer)
+        read_json(answer)
     return answer.content
 
 

@@ -8,26 +8,26 @@ from typing import Any
 
 import httpx
 
-from .event_follower import SILENCE_S
+from .event_follower import READ_TIMEOUT_S
 
-TRIES = 4
+MAX_TRIES = 4
 FIRST_PAUSE_S = 0.5
-PASSING = (502, 503, 504)
+RETRYABLE_STATUSES = (502, 503, 504)
 _LOCAL = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SubmitRequest:
     """A submission: its body, and the key under which it makes one job however often it is sent."""
 
     body: Mapping[str, Any]
     headers: Mapping[str, str]
 
 
-def submission(prompt: str, idempotency_key: str | None, **fields: Any) -> Question:
+def submit_request(prompt: str, idempotency_key: str | None, **fields: Any) -> SubmitRequest:
     """What to send; fields that are None are left out."""
     body = {"prompt": prompt} | {name: value for name, value in fields.items() if value is not None}
-    return Question(body, {"Idempotency-Key": idempotency_key or str(uuid.uuid4())})
+    return SubmitRequest(body, {"Idempotency-Key": idempotency_key or str(uuid.uuid4())})
 
 
 def pause_s(tries: int) -> float:
@@ -35,18 +35,18 @@ def pause_s(tries: int) -> float:
     return float(FIRST_PAUSE_S * 2**tries)
 
 
-def options(url: str, key: str) -> dict[str, Any]:
+def client_options(url: str, key: str) -> dict[str, Any]:
     """How httpx is set up: the key in a header, no proxy before a Darkroom on this machine."""
     return {
         "base_url": url.rstrip("/"),
         "headers": {"Authorization": f"Bearer {key}"},
-        "timeout": httpx.Timeout(SILENCE_S, connect=10.0),
+        "timeout": httpx.Timeout(READ_TIMEOUT_S, connect=10.0),
         "trust_env": _LOCAL.match(url) is None,
     }
 
 
-def result_path(job_id: str, number: int, form: str | None) -> str:
+def result_path(job_id: str, number: int, image_format: str | None) -> str:
     """Where a picture's original bytes are, or the first picture in another form."""
-    if form is not None:
-        return f"/{job_id}.{form}"
+    if image_format is not None:
+        return f"/{job_id}.{image_format}"
     return f"/api/v1/jobs/{job_id}/results/{number}"

@@ -8,9 +8,9 @@ from typing import Any, Self
 import httpx
 from httpx_sse import EventSource
 
-from .event_follower import Following
-from .models import DarkroomError, Event, Job, JobFailedError, check, read_answer
-from .requests import PASSING, TRIES, options, pause_s, result_path, submission
+from .event_follower import EventFollower
+from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json
+from .requests import MAX_TRIES, RETRYABLE_STATUSES, client_options, pause_s, result_path, submit_request
 
 
 class Darkroom:
@@ -18,7 +18,7 @@ class Darkroom:
 
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """``url`` is where it is, as in ``http://127.0.0.1:3000``. Nothing is asked yet."""
-        self._http = httpx.Client(**options(url, key), transport=transport)
+        self._http = httpx.Client(**client_options(url, key), transport=transport)
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -53,26 +53,26 @@ class Darkroom:
             DarkroomError: it was refused, or nobody answers.
         """
         fields = {"site": site, "lora": lora, "inputs": inputs, "priority": priority, "webhook": webhook}
-        question = submission(prompt, idempotency_key, **fields)
-        for tries in range(TRIES):
+        question = submit_request(prompt, idempotency_key, **fields)
+        for tries in range(MAX_TRIES):
             try:
                 answer = self._http.post("/api/v1/jobs", json=question.body, headers=question.headers)
             except httpx.TransportError as error:
-                if tries == TRIES - 1:
+                if tries == MAX_TRIES - 1:
                     raise DarkroomError(f"Darkroom does not answer: {error}") from error
             else:
-                if answer.status_code not in PASSING or tries == TRIES - 1:
+                if answer.status_code not in RETRYABLE_STATUSES or tries == MAX_TRIES - 1:
                     break
             time.sleep(pause_s(tries))
-        return Job.read(read_answer(answer))
+        return Job.read(read_json(answer))
 
     def job(self, job_id: str) -> Job:
         """How a job of yours is."""
-        return Job.read(read_answer(self._ask("GET", f"/api/v1/jobs/{job_id}")))
+        return Job.read(read_json(self._request("GET", f"/api/v1/jobs/{job_id}")))
 
     def cancel(self, job_id: str) -> Job:
         """The job, which ends at once or within a second."""
-        return Job.read(read_answer(self._ask("DELETE", f"/api/v1/jobs/{job_id}")))
+        return Job.read(read_json(self._request("DELETE", f"/api/v1/jobs/{job_id}")))
 
     def events(self, job_id: str) -> Iterator[Event]:
         """What happens to a job, from its first event to its last, each once, whatever connections break on the way.
@@ -80,31 +80,31 @@ class Darkroom:
         Raises:
             DarkroomError: there is no such job, or nobody has answered for minutes.
         """
-        following = Following(job_id)
-        while not following.over:
+        following = EventFollower(job_id)
+        while not following.is_done:
             try:
-                yield from self._stream(following) if following.streams else self._poll(following)
+                yield from self._stream(following) if following.can_stream else self._poll(following)
             except httpx.TransportError as error:
-                following.lost(DarkroomError(f"Darkroom does not answer: {error}"))
+                following.on_connection_lost(DarkroomError(f"Darkroom does not answer: {error}"))
             except DarkroomError as error:
-                following.refused(error)
-            if not following.over:
+                following.on_error(error)
+            if not following.is_done:
                 time.sleep(following.pause_s)
 
-    def _stream(self, following: Following) -> Iterator[Event]:
+    def _stream(self, following: EventFollower) -> Iterator[Event]:
         with self._http.stream("GET", following.path, headers=following.headers) as answer:
-            if not following.is_stream(answer):
+            if not following.accept_stream(answer):
                 answer.read()
-                check(answer)
+                read_bytes(answer)
                 return
             for said in EventSource(answer).iter_sse():
-                if event := following.heard(said):
+                if event := following.on_message(said):
                     yield event
-        if not following.over:
-            following.lost(DarkroomError("The stream ended too early, time after time."))
+        if not following.is_done:
+            following.on_connection_lost(DarkroomError("The stream ended too early, time after time."))
 
-    def _poll(self, following: Following) -> Iterator[Event]:
-        if event := following.asked(self._http.get(following.path, params=following.query)):
+    def _poll(self, following: EventFollower) -> Iterator[Event]:
+        if event := following.on_response(self._http.get(following.path, params=following.query)):
             yield event
 
     def wait(self, job_id: str) -> Job:
@@ -123,13 +123,13 @@ class Darkroom:
 
     def download(self, job_id: str, number: int = 1, *, form: str | None = None) -> bytes:
         """A finished job's picture: the original bytes, or the first one as ``jpg``, ``png`` or ``webp``."""
-        return check(self._ask("GET", result_path(job_id, number, form)))
+        return read_bytes(self._request("GET", result_path(job_id, number, form)))
 
     def generate(self, prompt: str, **fields: Any) -> bytes:
         """The bytes of a picture: ``submit`` (which takes ``fields``), ``wait`` and ``download`` in one."""
         return self.download(self.wait(self.submit(prompt, **fields).id).id)
 
-    def _ask(self, method: str, path: str) -> httpx.Response:
+    def _request(self, method: str, path: str) -> httpx.Response:
         try:
             return self._http.request(method, path)
         except httpx.TransportError as error:

@@ -6,11 +6,11 @@ from typing import TypeVar, cast
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
-def beside_the_loop(call: Callable[[], Answer]) -> Answer:
+def run_blocking(call: Callable[[], T]) -> T:
     """What ``call`` answers or raises; where gevent runs, its other greenlets run meanwhile."""
     if not is_module_patched("threading"):
         return call()
-    return cast(Answer, get_hub().threadpool.apply(call))
+    return cast(T, get_hub().threadpool.apply(call))

@@ -25,25 +25,25 @@ from dramatiq.middleware import Middleware
 
 from ops.infra.redis import connect, run_script
 
-BELL_WAIT_S = 2.5
-BELL_TOKENS = 64
+WAKEUP_TIMEOUT_S = 2.5
+MAX_WAKEUP_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
-BEAT_INTERVAL_S = 1.0
+HEARTBEAT_INTERVAL_S = 1.0
 
 # Put before Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
-RING = f"""
+PUSH_WAKEUP_LUA = f"""
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
     redis.call('rpush', 'bell:' .. ARGV[3], '')
-    redis.call('ltrim', 'bell:' .. ARGV[3], -{BELL_TOKENS}, -1)
+    redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
 end
 """.encode()
 
-DISPATCH = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
+DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
 
 log = structlog.get_logger(__name__)
 
 
-class DoorbellBroker(RedisBroker):
+class BlockingRedisBroker(RedisBroker):
     """Dramatiq's Redis broker without polling and without delay queues: a job's own record holds its due time."""
 
     def __init__(self, url: str, middleware: list[Middleware], *, retries: int = 0) -> None:
@@ -57,12 +57,12 @@ class DoorbellBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,
         )
-        self.scripts["dispatch"] = self.client.register_script(RING + DISPATCH)
+        self.scripts["dispatch"] = self.client.register_script(PUSH_WAKEUP_LUA + DISPATCH_LUA)
 
     @property
-    def consumer_class(self) -> type["DoorbellConsumer"]:
+    def consumer_class(self) -> type["BlockingRedisConsumer"]:
         """The consumer that waits at the bell."""
-        return DoorbellConsumer
+        return BlockingRedisConsumer
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, without the delay queue (and its polling consumer) that Dramatiq adds to each."""
@@ -83,11 +83,11 @@ class DoorbellBroker(RedisBroker):
         self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
         return message
 
-    def wait_at_bell(self, queue_name: str) -> None:
+    def wait_for_message(self, queue_name: str) -> None:
         """Block until the bell rings, for ``BELL_WAIT_S`` seconds at the most."""
-        self.client.blpop([_bell(queue_name)], timeout=BELL_WAIT_S)
+        self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
 
-    def beat(self, queue_name: str) -> None:
+    def send_heartbeat(self, queue_name: str) -> None:
         """Say that this process lives, and put back what dead processes had fetched from the queue."""
         self._dispatch_script("heartbeat", queue_name, maintain=True)
 
@@ -96,26 +96,26 @@ class DoorbellBroker(RedisBroker):
         limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
         return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*about, *limits, *args))
 
-    def waiting(self, queue_name: str) -> int:
+    def queue_length(self, queue_name: str) -> int:
         """How many messages nobody has fetched yet."""
-        return int(self.client.llen(self.list_of(queue_name)))
+        return int(self.client.llen(self.queue_key(queue_name)))
 
-    def list_of(self, queue_name: str) -> str:
+    def queue_key(self, queue_name: str) -> str:
         """The key of the messages that nobody has fetched yet."""
         return f"{self.namespace}:{queue_name}"
 
 
-class DoorbellConsumer(Consumer):
+class BlockingRedisConsumer(Consumer):
     """Fetches up to ``prefetch`` messages; with none to fetch it waits at the bell, with no room for an ack."""
 
-    def __init__(self, broker: DoorbellBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+    def __init__(self, broker: BlockingRedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         """Dramatiq calls this; ``timeout`` is its poll interval, of no use here."""
         self.broker = broker
         self.queue_name = queue_name
         self.prefetch = prefetch
         self.cache: list[bytes] = []
-        self.held: set[str] = set()
-        self.room = threading.Event()
+        self.unacked: set[str] = set()
+        self.acked = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
         """The next message, or None after a wait.
@@ -124,42 +124,42 @@ class DoorbellConsumer(Consumer):
             ConnectionClosed: Redis did not answer.
         """
         if not self.cache:
-            self._fill()
+            self._fetch()
         if not self.cache:
             return None
         message: Message[Any] = Message.decode(self.cache.pop(0))
-        self.held.add(message.message_id)
+        self.unacked.add(message.message_id)
         return MessageProxy(message)
 
-    def _fill(self) -> None:
-        free = self.prefetch - len(self.held)
+    def _fetch(self) -> None:
+        free = self.prefetch - len(self.unacked)
         if free <= 0:
-            self.room.wait(timeout=1.0)
-            self.room.clear()
+            self.acked.wait(timeout=1.0)
+            self.acked.clear()
             return
         try:
             self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
             if not self.cache:
-                self.broker.wait_at_bell(self.queue_name)
+                self.broker.wait_for_message(self.queue_name)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise ConnectionClosed(error) from None
 
     def ack(self, message: MessageProxy) -> None:
         """The message is done with."""
-        self._settle("ack", message)
+        self._finish("ack", message)
 
     def nack(self, message: MessageProxy) -> None:
         """The message failed: to the dead letters."""
-        self._settle("nack", message)
+        self._finish("nack", message)
 
-    def _settle(self, command: str, message: MessageProxy) -> None:
+    def _finish(self, command: str, message: MessageProxy) -> None:
         try:
             getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise ConnectionClosed(error) from None
         finally:
-            self.held.discard(message.message_id)
-            self.room.set()
+            self.unacked.discard(message.message_id)
+            self.acked.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Give back messages that were fetched and not begun."""
@@ -173,10 +173,10 @@ class DoorbellConsumer(Consumer):
             log.warning("requeue.failed", error=str(error))
 
 
-class Heart:
+class HeartbeatThread:
     """A thread that beats once a second for every declared queue, whatever the consumers are busy with."""
 
-    def __init__(self, broker: DoorbellBroker, queues: frozenset[str]) -> None:
+    def __init__(self, broker: BlockingRedisBroker, queues: frozenset[str]) -> None:
         """Beats for ``queues`` once ``start`` is called."""
         self.broker = broker
         self.queues = queues
@@ -190,16 +190,16 @@ class Heart:
     def stop(self) -> None:
         """Stop beating and wait for the last beat to end."""
         self.stopped.set()
-        self.thread.join(timeout=BEAT_INTERVAL_S + 5)
+        self.thread.join(timeout=HEARTBEAT_INTERVAL_S + 5)
 
     def _run(self) -> None:
-        while not self.stopped.wait(BEAT_INTERVAL_S):
+        while not self.stopped.wait(HEARTBEAT_INTERVAL_S):
             try:
                 for queue_name in self.queues:
-                    self.broker.beat(queue_name)
+                    self.broker.send_heartbeat(queue_name)
             except redis.RedisError as error:
                 log.warning("heartbeat.failed", error=str(error))
 
 
-def _bell(queue_name: str) -> str:
+def _wakeup_key(queue_name: str) -> str:
     return f"bell:{queue_name}"

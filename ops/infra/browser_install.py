@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = "chromium-headless-shell"
-ON_PATH = (PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+APT_PACKAGE = "chromium-headless-shell"
+PROGRAM_NAMES = (APT_PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL_TIMEOUT_S = 600
 
 
-class NoBrowserError(Exception):
+class BrowserNotFoundError(Exception):
     """There is no browser and none can be installed; the message is one line that says what to do."""
 
 
@@ -41,17 +41,17 @@ def find_browser(configured: str | None) -> Browser | None:
     if configured:
         program = shutil.which(configured)
         if program is None:
-            raise NoBrowserError(f"BROWSER: {configured!r} is not a program that can be run.")
+            raise BrowserNotFoundError(f"BROWSER: {configured!r} is not a program that can be run.")
         return Browser(Path(program), "setting BROWSER")
-    for path in _playwrights_own():
+    for path in _playwright_executables():
         return Browser(path, "Playwright")
-    for name in ON_PATH:
+    for name in PROGRAM_NAMES:
         if found := shutil.which(name):
             return Browser(Path(found), "PATH")
     return None
 
 
-def find_or_install_browser(configured: str | None, say: Callable[[str], None]) -> Browser:
+def find_or_install_browser(configured: str | None, report: Callable[[str], None]) -> Browser:
     """As ``find_browser``, but installs one where there is none: by Playwright, else by the system's packages.
 
     Raises:
@@ -59,19 +59,21 @@ def find_or_install_browser(configured: str | None, say: Callable[[str], None]) 
     """
     if browser := find_browser(configured):
         return browser
-    say("No browser found; installing one (this happens once).")
-    for command in _ways_to_install():
-        say("  " + " ".join(command))
+    report("No browser found; installing one (this happens once).")
+    for command in _install_commands():
+        report("  " + " ".join(command))
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
         except (subprocess.SubprocessError, OSError):
             continue
         if browser := find_browser(configured):
             return browser
-    raise NoBrowserError(f"No browser: run 'sudo apt-get install {PACKAGE}', or set BROWSER to a Chromium or Chrome.")
+    raise BrowserNotFoundError(
+        f"No browser: run 'sudo apt-get install {APT_PACKAGE}', or set BROWSER to a Chromium or Chrome."
+    )
 
 
-def sandbox_works() -> bool:
+def can_sandbox() -> bool:
     """Whether Chromium can confine its pages here: not as root, and only with user namespaces."""
     if os.geteuid() == 0:
         return False
@@ -83,7 +85,7 @@ def sandbox_works() -> bool:
     return subprocess.run([command, "--user", "true"], capture_output=True, timeout=5, check=False).returncode == 0
 
 
-def _playwrights_own() -> Iterator[Path]:
+def _playwright_executables() -> Iterator[Path]:
     """Executables that Playwright has downloaded for the very version that is installed."""
     spec = importlib.util.find_spec("playwright")
     if spec is None or spec.origin is None:
@@ -98,17 +100,17 @@ def _playwrights_own() -> Iterator[Path]:
             yield from (path for path in folder.glob(f"*/{program}") if os.access(path, os.X_OK))
 
 
-def _ways_to_install() -> Iterator[list[str]]:
+def _install_commands() -> Iterator[list[str]]:
     yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
     if shutil.which("apt-get"):
         root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        if not root or _sudo_needs_no_password():
+        if not root or _has_passwordless_sudo():
             yield [*root, "apt-get", "update", "-qq"]
-            for package in (PACKAGE, "chromium"):
+            for package in (APT_PACKAGE, "chromium"):
                 yield [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", package]
 
 
-def _sudo_needs_no_password() -> bool:
+def _has_passwordless_sudo() -> bool:
     if shutil.which("sudo") is None:
         return False
     return subprocess.run(["sudo", "-n", "true"], capture_output=True, timeout=10, check=False).returncode == 0

@@ -11,7 +11,7 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-def own_addresses() -> list[str]:
+def local_addresses() -> list[str]:
     """The IP addresses of this machine's network interfaces."""
     families = (socket.AF_INET, socket.AF_INET6)
     known = [one for interface in psutil.net_if_addrs().values() for one in interface if one.family in families]

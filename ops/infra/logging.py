@@ -7,8 +7,13 @@ from typing import Any
 
 import structlog
 
-SECRET_NAMES = frozenset({"key", "api_key", "token", "authorization", "cookie", "cookies", "password", "secret"})
-NOISY = {"dramatiq": logging.WARNING, "asyncio": logging.ERROR, "alembic": logging.WARNING, "httpx": logging.WARNING}
+SECRET_FIELDS = frozenset({"key", "api_key", "token", "authorization", "cookie", "cookies", "password", "secret"})
+MIN_LEVELS = {
+    "dramatiq": logging.WARNING,
+    "asyncio": logging.ERROR,
+    "alembic": logging.WARNING,
+    "httpx": logging.WARNING,
+}
 
 
 def configure_logging(process: str, *, level: str = "info", style: str = "auto") -> None:
@@ -23,8 +28,8 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
-        _name_process(process),
-        _hide_secrets,
+        _add_process(process),
+        _redact_secrets,
     ]
     last = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     tail = [] if pretty else [structlog.processors.format_exc_info]
@@ -35,7 +40,7 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name, floor in NOISY.items():
+    for name, floor in MIN_LEVELS.items():
         logging.getLogger(name).setLevel(floor)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -46,7 +51,7 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
     )
 
 
-def _name_process(process: str) -> structlog.typing.Processor:
+def _add_process(process: str) -> structlog.typing.Processor:
     def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("process", process)
         return event
@@ -54,7 +59,7 @@ def _name_process(process: str) -> structlog.typing.Processor:
     return add
 
 
-def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name in SECRET_NAMES.intersection(event):
+def _redact_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in SECRET_FIELDS.intersection(event):
         event[name] = "[hidden]"
     return event

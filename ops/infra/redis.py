@@ -18,10 +18,10 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 from ops.infra.settings import SENTINEL_SCHEMES
 
 SOCKET_TIMEOUT_S = 6.0
-HEALTH_CHECK_S = 30
-SENTINEL_PORT = 26379
-MOST_CONNECTIONS = 256
-UNCOUNTED = 2**31
+HEALTH_CHECK_INTERVAL_S = 30
+DEFAULT_SENTINEL_PORT = 26379
+MAX_CONNECTIONS = 256
+NO_LIMIT = 2**31
 
 
 def connect(url: str, *, retries: int = 3) -> Redis:
@@ -34,17 +34,17 @@ def connect(url: str, *, retries: int = 3) -> Redis:
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
         # Who only listens would else never notice that the other side is gone.
-        "health_check_interval": HEALTH_CHECK_S,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
         # Who has waited for an answer in vain does not wait once more: a server that hangs is told to the client.
         "retry": Retry(backoff, retries, supported_errors=(ConnectionError,)),
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
-        return _connect_by_sentinel(url, options)
-    pool_class = TrustingPool if retries else ConnectionPool
+        return _connect_to_sentinel_master(url, options)
+    pool_class = UncheckedConnectionPool if retries else ConnectionPool
     return Redis(connection_pool=pool_class.from_url(url, **options))
 
 
-def _connect_by_sentinel(url: str, options: dict[str, Any]) -> Redis:
+def _connect_to_sentinel_master(url: str, options: dict[str, Any]) -> Redis:
     """A client of the master that the sentinels of ``url`` name, whichever it is now.
 
     ``redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/SERVICE[/DB]``; user and password are the master's.
@@ -58,9 +58,9 @@ def _connect_by_sentinel(url: str, options: dict[str, Any]) -> Redis:
     own = {"password": query.pop("sentinel_password", None)}
     tls = {"ssl": True} if parts.scheme.startswith("rediss") else {}
     secret = {"username": unquote(user) or None, "password": unquote(password) or None}
-    addresses = [_address(one) for one in hosts.split(",")]
+    addresses = [_parse_sentinel_address(one) for one in hosts.split(",")]
     sentinel = Sentinel(addresses, sentinel_kwargs={**options, **own, **tls}, **options, **secret, **tls)
-    many = {"max_connections": UNCOUNTED}
+    many = {"max_connections": NO_LIMIT}
     return cast(Redis, sentinel.master_for(service, db=int(database or 0), **many, **query))
 
 
@@ -73,9 +73,9 @@ def disconnect(client: Redis) -> None:
             sentinel.close()
 
 
-def _address(text: str) -> tuple[str, int]:
+def _parse_sentinel_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
-    return host.strip("[]"), int(port or SENTINEL_PORT)
+    return host.strip("[]"), int(port or DEFAULT_SENTINEL_PORT)
 
 
 def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
@@ -99,7 +99,7 @@ def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequenc
     return script(keys=keys, args=args)
 
 
-class TrustingPool(ConnectionPool):
+class UncheckedConnectionPool(ConnectionPool):
     """A pool that takes an idle connection to be alive, since a command that finds it dead is tried again.
 
     redis-py's own asks the operating system before each command, which costs the front a quarter of its requests; and
@@ -108,16 +108,16 @@ class TrustingPool(ConnectionPool):
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of redis-py's pool."""
-        super().__init__(**options | {"max_connections": UNCOUNTED})
+        super().__init__(**options | {"max_connections": NO_LIMIT})
         self._idle: deque[ConnectionInterface] = deque()
-        self._room = threading.Semaphore(MOST_CONNECTIONS)
+        self._free_slots = threading.Semaphore(MAX_CONNECTIONS)
 
     def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
         """A connection that nobody else uses."""
         if self.pid != os.getpid():
             self.pid = os.getpid()
             self._idle.clear()
-        if not self._room.acquire(timeout=SOCKET_TIMEOUT_S):
+        if not self._free_slots.acquire(timeout=SOCKET_TIMEOUT_S):
             raise ConnectionError("Every connection has been in use for too long.")
         try:
             connection = self._idle.pop()
@@ -133,7 +133,7 @@ class TrustingPool(ConnectionPool):
     def release(self, connection: ConnectionInterface) -> None:
         """Give a connection back."""
         self._idle.append(connection)
-        self._room.release()
+        self._free_slots.release()
 
     def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT002 - redis-py's signature
         """Close the idle connections."""

@@ -8,34 +8,34 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def read_or_make(path: Path, make: Callable[[], str]) -> str:
+def read_or_create(path: Path, create: Callable[[], str]) -> str:
     """What the file holds; what ``make`` returns if there was none."""
     try:
         return path.read_text()
     except FileNotFoundError:
-        return _make(path, make())
+        return _create(path, create())
 
 
 def replace(path: Path, text: str) -> None:
     """Put another secret in the place of the one before: whoever reads meanwhile gets the one or the other, whole."""
-    draft = _draft(path, text)
+    draft = _write_temp_file(path, text)
     try:
         draft.replace(path)
     except OSError:
         draft.unlink()
         raise
-    _settle(path.parent)
+    _fsync_dir(path.parent)
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Keep everybody else of this machine out until the block ends, however it ends.
 
     Raises:
         BlockingIOError: somebody is in.
     """
-    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -43,8 +43,8 @@ def alone(lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make(path: Path, text: str) -> str:
-    draft = _draft(path, text)
+def _create(path: Path, text: str) -> str:
+    draft = _write_temp_file(path, text)
     try:
         # A link fails where the file exists: of two processes that start together one makes it, both use it.
         path.hardlink_to(draft)
@@ -52,11 +52,11 @@ def _make(path: Path, text: str) -> str:
         return path.read_text()
     finally:
         draft.unlink()
-    _settle(path.parent)
+    _fsync_dir(path.parent)
     return text
 
 
-def _draft(path: Path, text: str) -> Path:
+def _write_temp_file(path: Path, text: str) -> Path:
     """A new file beside ``path``, on the disk and for its owner only from its first moment on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -72,7 +72,7 @@ def _draft(path: Path, text: str) -> Path:
     return draft
 
 
-def _settle(folder: Path) -> None:
+def _fsync_dir(folder: Path) -> None:
     """Bring the folder's names to the disk: a secret that is over must not come back with the power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

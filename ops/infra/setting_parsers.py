@@ -23,12 +23,12 @@ class SettingsError(Exception):
     """A setting has a value that cannot be used; the message is one line that names it."""
 
 
-def words(env: Env, name: str) -> tuple[str, ...]:
+def comma_separated(env: Env, name: str) -> tuple[str, ...]:
     """What stands between commas."""
     return tuple(word.strip() for word in env.str(name, "").split(",") if word.strip())
 
 
-def positive(env: Env, name: str, default: int) -> int:
+def positive_int(env: Env, name: str, default: int) -> int:
     """A whole number from 1 on."""
     return env.int(name, default, validate=validate.Range(min=1))
 
@@ -42,7 +42,7 @@ def limit(env: Env, name: str, default: int) -> int:
 
 def public_url(env: Env, host: str, port: int) -> str:
     """What every address that is handed out begins with."""
-    url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{_reachable(host)}:{port}"
+    url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{_connectable_host(host)}:{port}"
     if not _is_http(url):
         raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// address.")
     return url.rstrip("/")
@@ -56,7 +56,7 @@ def upgrade_url(env: Env) -> str | None:
     return url or None
 
 
-def _reachable(host: str) -> str:
+def _connectable_host(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
 
 
@@ -105,7 +105,7 @@ def contact(env: Env) -> str | None:
     return contact
 
 
-def endpoint(env: Env) -> str | None:
+def browser_endpoint(env: Env) -> str | None:
     """Where browsers are that run elsewhere; None if nowhere."""
     url = env.str("BROWSER_ENDPOINT", "") or None
     if url is not None and not (urlsplit(url).scheme in ENDPOINT_SCHEMES and urlsplit(url).netloc):
@@ -145,12 +145,12 @@ def media_url(env: Env, data_dir: Path) -> str:
 def folder(env: Env, name: str) -> Path | None:
     """A folder that is there; None if none is named."""
     text = env.str(name, "")
-    return _existing(name, text) if text else None
+    return _existing_folder(name, text) if text else None
 
 
 def folders(env: Env, name: str) -> tuple[Path, ...]:
     """Several folders, with ``:`` between them; none of them inside another. One is there; others may be away."""
-    paths = tuple(_possible(name, text) for text in env.str(name, "").split(os.pathsep) if text)
+    paths = tuple(_parse_folder(name, text) for text in env.str(name, "").split(os.pathsep) if text)
     if paths and not any(map(Path.exists, paths)):
         raise SettingsError(f"{name}: none of these folders is there: {', '.join(map(repr, map(str, paths)))}.")
     resolved = [path.resolve() for path in paths]
@@ -170,7 +170,7 @@ def url_path(env: Env, name: str, default: str) -> str:
     return path
 
 
-def _possible(name: str, text: str) -> Path:
+def _parse_folder(name: str, text: str) -> Path:
     """A folder, or nothing as yet: the disk may not be there."""
     path = Path(text).expanduser().absolute()
     try:
@@ -178,10 +178,10 @@ def _possible(name: str, text: str) -> Path:
     except UnicodeEncodeError as error:
         words = f"{name}: the folder's path {text!r} is not in UTF-8; rename it, or name a link to it."
         raise SettingsError(words) from error
-    return _existing(name, text) if path.exists() else path
+    return _existing_folder(name, text) if path.exists() else path
 
 
-def _existing(name: str, text: str) -> Path:
+def _existing_folder(name: str, text: str) -> Path:
     path = Path(text).expanduser().absolute()
     if not path.is_dir():
         raise SettingsError(f"{name}: {text!r} is not a folder.")

@@ -12,9 +12,9 @@ from ops.infra import setting_parsers
 from ops.infra.setting_parsers import SENTINEL_SCHEMES, UNLIMITED, SettingsError, second_database
 
 __all__ = [
-    "BY_SELF",
-    "BY_X_ACCEL_REDIRECT",
-    "BY_X_SENDFILE",
+    "DOWNLOADS_DIRECT",
+    "DOWNLOADS_X_ACCEL_REDIRECT",
+    "DOWNLOADS_X_SENDFILE",
     "ROOT",
     "SENTINEL_SCHEMES",
     "SHIPPED_RECIPES",
@@ -27,7 +27,11 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHIPPED_RECIPES = ROOT / "workers" / "sites" / "recipes"
-BY_SELF, BY_X_ACCEL_REDIRECT, BY_X_SENDFILE = WAYS_OF_DOWNLOADS = ("self", "x-accel-redirect", "x-sendfile")
+DOWNLOADS_DIRECT, DOWNLOADS_X_ACCEL_REDIRECT, DOWNLOADS_X_SENDFILE = DOWNLOAD_MODES = (
+    "self",
+    "x-accel-redirect",
+    "x-sendfile",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +124,27 @@ def _read(env: Env) -> Settings:
         recipes_dir=setting_parsers.folder(env, "RECIPES_DIR"),
         models_dir=setting_parsers.folders(env, "MODELS_DIR"),
         expose_paths=env.bool("EXPOSE_PATHS", False),
-        rescan_every_s=setting_parsers.positive(env, "RESCAN_EVERY_S", 3600),
+        rescan_every_s=setting_parsers.positive_int(env, "RESCAN_EVERY_S", 3600),
         hash_rate_mb_s=env.int("HASH_RATE_MB_S", 200, validate=validate.Range(min=0)),
-        downloads_by=env.str("DOWNLOADS_BY", BY_SELF, validate=validate.OneOf(WAYS_OF_DOWNLOADS)),
+        downloads_by=env.str("DOWNLOADS_BY", DOWNLOADS_DIRECT, validate=validate.OneOf(DOWNLOAD_MODES)),
         x_accel_prefix=setting_parsers.url_path(env, "X_ACCEL_PREFIX", "/darkroom-models"),
         worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
-        max_queue_size=setting_parsers.positive(env, "MAX_QUEUE_SIZE", 1000),
-        result_ttl_s=setting_parsers.positive(env, "RESULT_TTL_S", 600),
-        job_deadline_s=setting_parsers.positive(env, "JOB_DEADLINE_S", 300),
-        max_wait_s=setting_parsers.positive(env, "MAX_WAIT_S", 3600),
+        max_queue_size=setting_parsers.positive_int(env, "MAX_QUEUE_SIZE", 1000),
+        result_ttl_s=setting_parsers.positive_int(env, "RESULT_TTL_S", 600),
+        job_deadline_s=setting_parsers.positive_int(env, "JOB_DEADLINE_S", 300),
+        max_wait_s=setting_parsers.positive_int(env, "MAX_WAIT_S", 3600),
         drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
         contact=setting_parsers.contact(env),
         browser=env.str("BROWSER", "") or None,
-        browser_endpoint=setting_parsers.endpoint(env),
-        browser_max_contexts=setting_parsers.positive(env, "BROWSER_MAX_CONTEXTS", 100),
-        browser_max_age_s=setting_parsers.positive(env, "BROWSER_MAX_AGE_S", 3600),
-        browser_max_memory_mb=setting_parsers.positive(env, "BROWSER_MAX_MEMORY_MB", 2048),
+        browser_endpoint=setting_parsers.browser_endpoint(env),
+        browser_max_contexts=setting_parsers.positive_int(env, "BROWSER_MAX_CONTEXTS", 100),
+        browser_max_age_s=setting_parsers.positive_int(env, "BROWSER_MAX_AGE_S", 3600),
+        browser_max_memory_mb=setting_parsers.positive_int(env, "BROWSER_MAX_MEMORY_MB", 2048),
         web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
-        cors_origins=setting_parsers.words(env, "CORS_ORIGINS"),
-        socket_origins=setting_parsers.words(env, "SOCKET_ORIGINS"),
+        cors_origins=setting_parsers.comma_separated(env, "CORS_ORIGINS"),
+        socket_origins=setting_parsers.comma_separated(env, "SOCKET_ORIGINS"),
         allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
-        egress_allow=setting_parsers.words(env, "EGRESS_ALLOW"),
+        egress_allow=setting_parsers.comma_separated(env, "EGRESS_ALLOW"),
         egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
         limit_queued_images=setting_parsers.limit(env, "LIMIT_QUEUED_IMAGES", 1000),
         limit_concurrent_images=setting_parsers.limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),

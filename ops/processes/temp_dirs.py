@@ -5,21 +5,21 @@ import os
 import shutil
 from pathlib import Path
 
-NAME = "scratch"
+TEMP_DIR = "scratch"
 
 
-def use_own_scratch(data_dir: Path) -> None:
+def use_private_temp_dir(data_dir: Path) -> None:
     """Let this process and its children put what is temporary into a folder of its own."""
-    sweep_scratch(data_dir)
-    own = data_dir / NAME / str(os.getpid())
+    remove_stale_temp_dirs(data_dir)
+    own = data_dir / TEMP_DIR / str(os.getpid())
     own.mkdir(parents=True, exist_ok=True)
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     os.environ["TMPDIR"] = str(own)
 
 
-def sweep_scratch(data_dir: Path) -> None:
+def remove_stale_temp_dirs(data_dir: Path) -> None:
     """Remove what processes have left that are no more: by being killed, or because a child of theirs still wrote."""
-    scratch = data_dir / NAME
+    scratch = data_dir / TEMP_DIR
     for folder in scratch.iterdir() if scratch.is_dir() else ():
         if not (folder.name.isdigit() and Path(f"/proc/{folder.name}").exists()):
             shutil.rmtree(folder, ignore_errors=True)

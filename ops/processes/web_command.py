@@ -11,7 +11,7 @@ CONNECTIONS_PER_PROCESS = 20_000
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
 # The most that gunicorn takes: a prompt of 4,000 plain characters fits; others are sent by POST.
-LONGEST_REQUEST_LINE = 8190
+MAX_REQUEST_LINE_BYTES = 8190
 
 
 def free_port() -> int:
@@ -21,7 +21,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def allow_many_connections() -> None:
+def raise_open_files_limit() -> None:
     """Let this process and its children open as many files as the system allows: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * CONNECTIONS_PER_PROCESS
@@ -30,7 +30,7 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def front_command(settings: Settings, application: str) -> list[str]:
+def gunicorn_command(settings: Settings, application: str) -> list[str]:
     """The command that serves a WSGI application as the front is served."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     options = {
@@ -41,7 +41,7 @@ def front_command(settings: Settings, application: str) -> list[str]:
         "keep-alive": KEEP_ALIVE_S,
         "backlog": BACKLOG,
         "graceful-timeout": 5,
-        "limit-request-line": LONGEST_REQUEST_LINE,
+        "limit-request-line": MAX_REQUEST_LINE_BYTES,
         "log-level": "error",
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn makes its own file there
     }

@@ -15,68 +15,68 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ops.testbed.marked_images import paint
+from ops.testbed.marked_images import draw
 
 PAGE = (Path(__file__).parent / "hostile_site.html").read_bytes()
 STEPS = 4
-SHOWN_OF_OTHERS = 6
+FEED_LENGTH = 6
 POLL_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class SiteBehavior:
     """How bad the site is: shortest and longest time for a picture, how often it is down or refuses (0 to 1)."""
 
-    shortest_s: float = 0.2
-    longest_s: float = 1.5
-    down: float = 0.0
-    refuses: float = 0.0
+    min_s: float = 0.2
+    max_s: float = 1.5
+    outage_rate: float = 0.0
+    refusal_rate: float = 0.0
     seed: int = 1
 
 
 @dataclass(slots=True)
-class Painting:
+class Generation:
     """What somebody has asked for."""
 
     prompt: str
     nonce: int
-    began: float
-    takes_s: float
+    started_at: float
+    duration_s: float
     refused: bool
 
 
 @dataclass
-class Studio:
+class SiteState:
     """Everything that the site knows; shared by the threads that answer."""
 
-    manners: Manners
-    dice: random.Random = field(init=False)
+    behavior: SiteBehavior
+    rng: random.Random = field(init=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    paintings: list[Painting] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """The same seed, the same moods."""
-        self.dice = random.Random(self.manners.seed)
+        self.rng = random.Random(self.behavior.seed)
 
     def is_down(self) -> bool:
         """Whether the page does not answer this time."""
         with self.lock:
-            return self.dice.random() < self.manners.down
+            return self.rng.random() < self.behavior.outage_rate
 
     def begin(self, prompt: str, nonce: int) -> int:
         """A new painting; its ticket."""
         with self.lock:
-            takes_s = self.dice.uniform(self.manners.shortest_s, self.manners.longest_s)
-            refused = self.dice.random() < self.manners.refuses
+            takes_s = self.rng.uniform(self.behavior.min_s, self.behavior.max_s)
+            refused = self.rng.random() < self.behavior.refusal_rate
             # What the page shows is never quite what was typed.
             rewritten = f"masterpiece, {' '.join(prompt.split())}, highly detailed"
-            self.paintings.append(Painting(rewritten, nonce, time.monotonic(), takes_s, refused))
-            return len(self.paintings) - 1
+            self.generations.append(Generation(rewritten, nonce, time.monotonic(), takes_s, refused))
+            return len(self.generations) - 1
 
-    def look(self, ticket: int) -> dict[str, Any]:
+    def status(self, ticket: int) -> dict[str, Any]:
         """How far a painting is."""
-        painting = self.paintings[ticket]
-        part = (time.monotonic() - painting.began) / painting.takes_s
+        painting = self.generations[ticket]
+        part = (time.monotonic() - painting.started_at) / painting.duration_s
         if painting.refused and part > 0.5:
             return {"error": "This prompt is against our rules."}
         step = min(STEPS, int(part * STEPS))
@@ -95,14 +95,14 @@ class Studio:
         with self.lock:
             done = [
                 {"src": f"pictures/{ticket}.png", "prompt": painting.prompt}
-                for ticket, painting in enumerate(self.paintings)
-                if not painting.refused and now - painting.began >= painting.takes_s
+                for ticket, painting in enumerate(self.generations)
+                if not painting.refused and now - painting.started_at >= painting.duration_s
             ]
-        return done[: -SHOWN_OF_OTHERS - 1 : -1]
+        return done[: -FEED_LENGTH - 1 : -1]
 
-    def picture(self, ticket: int) -> bytes:
+    def image(self, ticket: int) -> bytes:
         """The picture, with the number of its submission in its pixels."""
-        return paint(self.paintings[ticket].nonce, ticket)
+        return draw(self.generations[ticket].nonce, ticket)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,12 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
-        studio = self.server.studio
+        studio = self.server.state
         kind, _, rest = self.path.partition("?")[0].strip("/").partition("/")
         if kind in ("pictures", "previews"):
-            self._send(studio.picture(int(rest.partition(".")[0])), "image/png")
+            self._send(studio.image(int(rest.partition(".")[0])), "image/png")
         elif kind == "jobs":
-            self._send_json(studio.look(int(rest)))
+            self._send_json(studio.status(int(rest)))
         elif kind.startswith("loop"):
             self._redirect()
         elif kind == "feed":
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._send_json({"ticket": self.server.studio.begin(asked["prompt"], int(asked["seed"]))})
+        self._send_json({"ticket": self.server.state.begin(asked["prompt"], int(asked["seed"]))})
 
     def _redirect(self) -> None:
         self.send_response(302)
@@ -153,18 +153,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, state: SiteState) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.studio = studio
+        self.state = state
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Browsers are killed in the middle of requests; that is what this is for."""
 
 
 @contextmanager
-def serving(manners: Manners) -> Iterator[str]:
+def running_site(behavior: SiteBehavior) -> Iterator[str]:
     """The address of a running hostile site."""
-    server = _Server(Studio(manners))
+    server = _Server(SiteState(behavior))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_INTERVAL_S}, daemon=True)
     thread.start()
     try:
@@ -175,13 +175,13 @@ def serving(manners: Manners) -> Iterator[str]:
         server.server_close()
 
 
-def recipe(address: str, result: str = "#current", *, at_once: int = 0, pause_s: float = 0.0) -> str:
+def recipe(url: str, result_selector: str = "#current", *, concurrency: int = 0, min_interval_s: float = 0.0) -> str:
     """The recipe of the site, as TOML; ``result`` selects the finished picture, the others are its limits."""
-    limits = RECIPE.replace("AT_ONCE", str(at_once)).replace("PAUSE_S", str(pause_s))
-    return limits.replace("ADDRESS", address).replace("RESULT", json.dumps(result))
+    limits = RECIPE_TEMPLATE.replace("AT_ONCE", str(concurrency)).replace("PAUSE_S", str(min_interval_s))
+    return limits.replace("ADDRESS", url).replace("RESULT", json.dumps(result_selector))
 
 
-RECIPE = """\
+RECIPE_TEMPLATE = """\
 title = "Hostile site"
 description = "Confuses whoever matches pictures by anything but their own place."
 url = "ADDRESS"

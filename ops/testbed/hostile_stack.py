@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.testbed import hostile_site
-from ops.testbed.stack import Stack, stack
+from ops.testbed.stack import Stack, run_stack
 
 SITE = "hostile"
 
 
 @contextmanager
-def on_site(*roles: str, takes_s: tuple[float, float], contexts: int) -> Iterator[Stack]:
+def run_hostile_stack(*roles: str, duration_s: tuple[float, float], contexts: int) -> Iterator[Stack]:
     """A Darkroom of ``roles`` whose site takes between so and so many seconds for a picture."""
     with (
-        hostile_site.serving(hostile_site.Manners(*takes_s)) as address,
+        hostile_site.running_site(hostile_site.SiteBehavior(*duration_s)) as address,
         tempfile.TemporaryDirectory(prefix="dr-bench-") as name,
     ):
         (Path(name) / f"{SITE}.toml").write_text(hostile_site.recipe(address))
-        with stack(*roles, SITE=SITE, RECIPES_DIR=name, WORKER_CONCURRENCY=str(contexts)) as darkroom:
+        with run_stack(*roles, SITE=SITE, RECIPES_DIR=name, WORKER_CONCURRENCY=str(contexts)) as darkroom:
             yield darkroom

@@ -18,14 +18,14 @@ MIDDLE = 128
 
 
 @functools.cache
-def paint(nonce: int, ticket: int, form: str = "PNG") -> bytes:
+def draw(nonce: int, ticket: int, image_format: str = "PNG") -> bytes:
     """A picture that carries ``nonce`` (below 2**32) and ``ticket`` (its lowest 16 bits)."""
     head = (nonce & 0xFFFFFFFF) << 16 | ticket & 0xFFFF
-    word = head << 16 | _check(head)
+    word = head << 16 | _checksum(head)
     bits = bytes(WHITE if word >> (BITS - 1 - place) & 1 else BLACK for place in range(BITS))
     small = Image.frombytes("L", (SIDE, SIDE), bits)
     out = io.BytesIO()
-    small.resize((SIDE * BLOCK_PX, SIDE * BLOCK_PX), Image.Resampling.NEAREST).convert("RGB").save(out, form)
+    small.resize((SIDE * BLOCK_PX, SIDE * BLOCK_PX), Image.Resampling.NEAREST).convert("RGB").save(out, image_format)
     return out.getvalue()
 
 
@@ -40,8 +40,8 @@ def read(data: bytes) -> tuple[int, int] | None:
     for value in small.tobytes():
         word = word << 1 | int(value > MIDDLE)
     head, check = word >> 16, word & 0xFFFF
-    return (head >> 16, head & 0xFFFF) if check == _check(head) else None
+    return (head >> 16, head & 0xFFFF) if check == _checksum(head) else None
 
 
-def _check(head: int) -> int:
+def _checksum(head: int) -> int:
     return zlib.crc32(head.to_bytes(6)) & 0xFFFF

@@ -18,15 +18,15 @@ from ops.infra.logging import configure_logging
 from ops.infra.settings import ROOT, Settings, load_settings
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.supervisor import Program, Supervisor
-from ops.processes.web_command import free_port, front_command
-from ops.testbed.tcp_relay import Relay
+from ops.processes.web_command import free_port, gunicorn_command
+from ops.testbed.tcp_relay import TcpRelay
 from stores import Stores, open_stores
 
 KEY = "b" * 64
 START_TIMEOUT_S = 60.0
-RESTART_WITHIN_S = 2.0
+MAX_RESTART_DELAY_S = 2.0
 POLL_INTERVAL_S = 0.02
-MANY = "1000000"
+UNREACHABLE_LIMIT = "1000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Stack:
     settings: Settings
     stores: Stores
     supervisor: Supervisor
-    relay: Relay | None = None
+    relay: TcpRelay | None = None
 
     @property
     def redis(self) -> Redis:
@@ -53,23 +53,23 @@ class Stack:
 
 
 @contextmanager
-def stack(*roles: str, relayed: bool = False, **environment: str) -> Iterator[Stack]:
+def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Iterator[Stack]:
     """A Darkroom of ``roles`` (``web``, ``worker``, ``courier``, ``clock``, ``empty``), ready.
 
     Several of a kind are told apart by a number, as ``worker.2``. When ``relayed`` all connections to Redis go through
     a relay, which can drop them.
     """
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _relay(Path(name), relayed) as relay:
+    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _open_relay(Path(name), use_relay) as relay:
         folder = Path(name)
         through = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
         os.environ.update(_environment(folder, through | environment))
         settings = load_settings()
         configure_logging("bench", level="error")
-        supervisor = Supervisor(os.environ, longest_delay_s=RESTART_WITHIN_S)
+        supervisor = Supervisor(os.environ, max_restart_delay_s=MAX_RESTART_DELAY_S)
         stores = open_stores(settings)
         try:
-            supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), last=True))
+            supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), stop_last=True))
             wait_until(lambda: _answers(stores.redis))
             migrate(settings.database_url)
             for role in roles:
@@ -85,11 +85,11 @@ def stack(*roles: str, relayed: bool = False, **environment: str) -> Iterator[St
 
 
 @contextmanager
-def _relay(folder: Path, wanted: bool) -> Iterator[Relay | None]:
+def _open_relay(folder: Path, wanted: bool) -> Iterator[TcpRelay | None]:
     if not wanted:
         yield None
         return
-    relay = Relay(folder / SOCKET_NAME)
+    relay = TcpRelay(folder / SOCKET_NAME)
     relay.start()
     try:
         yield relay
@@ -103,8 +103,8 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
         "PORT": str(free_port()),
         "HOST": "127.0.0.1",
         "API_KEY": KEY,
-        "MAX_QUEUE_SIZE": MANY,
-        "LIMIT_QUEUED_IMAGES": MANY,
+        "MAX_QUEUE_SIZE": UNREACHABLE_LIMIT,
+        "LIMIT_QUEUED_IMAGES": UNREACHABLE_LIMIT,
         "RATE_LIMIT_SUBMIT": "unlimited",
         "RATE_LIMIT": "unlimited",
         "RATE_LIMIT_ADDRESS": "unlimited",
@@ -118,12 +118,12 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
 def _command(role: str, settings: Settings) -> list[str]:
     applications = {"web": "api.wsgi:app", "empty": "ops.bench.baselines.empty_app:app"}
     if role in applications:
-        return front_command(settings, applications[role])
-    return [front_command(settings, "")[0], "-m", "workers.main", role]
+        return gunicorn_command(settings, applications[role])
+    return [gunicorn_command(settings, "")[0], "-m", "workers.main", role]
 
 
 def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
-    if sum(worker.ready for worker in stores.fleet.alive()) < roles.count("worker"):
+    if sum(worker.ready for worker in stores.workers.list_alive()) < roles.count("worker"):
         return False
     if not {"web", "empty"} & set(roles):
         return True
@@ -140,14 +140,14 @@ def _answers(client: Redis) -> bool:
         return False
 
 
-def wait_until(look: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
     """Wait until ``look`` says yes.
 
     Raises:
         TimeoutError: it did not.
     """
     deadline = time.monotonic() + timeout_s
-    while not look():
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("this Darkroom of our own was not ready in time")
         time.sleep(POLL_INTERVAL_S)

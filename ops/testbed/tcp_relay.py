@@ -10,19 +10,19 @@ from pathlib import Path
 CHUNK_BYTES = 65_536
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-Look = Callable[[bytes], bool]
+Inspector = Callable[[bytes], bool]
 
 
-class Relay:
+class TcpRelay:
     """A relay on a free port of loopback to a server's Unix socket; it runs in a thread of its own."""
 
-    def __init__(self, socket: Path, *, look: Look | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, socket: Path, *, inspect: Inspector | None = None, tls: ssl.SSLContext | None = None) -> None:
         """``look`` sees everything clients send before it is passed on, and cuts the connection by returning True.
 
         It is called in the relay's thread.
         """
         self._socket = socket
-        self.look = look
+        self.inspect = inspect
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -37,41 +37,41 @@ class Relay:
 
     def stop(self) -> None:
         """Listen no more and drop every connection."""
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(STOP_TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(STOP_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_TIMEOUT_S)
         self._loop.close()
 
-    def drop(self) -> None:
+    def drop_connections(self) -> None:
         """Cut every connection that there is now; new ones may be made at once."""
-        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(STOP_TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self._abort_all(), self._loop).result(STOP_TIMEOUT_S)
 
     async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._handle_client, "127.0.0.1", 0, ssl=self._tls)
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def _shut(self) -> None:
+    async def _close(self) -> None:
         self._server.close()
         writers = tuple(self._writers)
-        await self._drop()
+        await self._abort_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
-    async def _drop(self) -> None:
+    async def _abort_all(self) -> None:
         for writer in tuple(self._writers):
             writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
         try:
             far_reader, far_writer = await asyncio.open_unix_connection(str(self._socket))
             ends.add(far_writer)
             self._writers |= ends
-            there = asyncio.create_task(self._pass_on_watched(reader, far_writer))
-            await _pass_on(far_reader, writer)
+            there = asyncio.create_task(self._forward_inspected(reader, far_writer))
+            await _forward(far_reader, writer)
             there.cancel()
         except OSError:
             # The server is away: its clients see just that.
@@ -83,16 +83,16 @@ class Relay:
                 one.transport.abort()
         await asyncio.gather(*(one.wait_closed() for one in ends), return_exceptions=True)
 
-    async def _pass_on_watched(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _pass_on(reader, writer, lambda data: bool(self.look and self.look(data)))
+    async def _forward_inspected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _forward(reader, writer, lambda data: bool(self.inspect and self.inspect(data)))
 
 
-async def _pass_on(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: Look = lambda _data: False
+async def _forward(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Inspector = lambda _data: False
 ) -> None:
     with contextlib.suppress(OSError, asyncio.CancelledError):
         while data := await reader.read(CHUNK_BYTES):
-            if cuts(data):
+            if cut(data):
                 break
             writer.write(data)
             await writer.drain()

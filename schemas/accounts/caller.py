@@ -9,7 +9,7 @@ from schemas.accounts.rate_limits import Rate
 OWNER = "owner"
 ANONYMOUS = "anonymous"
 UNLIMITED = -1
-UNLIMITED_WORD = "unlimited"
+UNLIMITED_TEXT = "unlimited"
 
 
 class Scope(StrEnum):
@@ -22,12 +22,12 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-EVERYTHING = frozenset(Scope)
-USUAL = EVERYTHING - {Scope.ADMIN}
+ALL_SCOPES = frozenset(Scope)
+DEFAULT_SCOPES = ALL_SCOPES - {Scope.ADMIN}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallerLimits:
     """How much a caller may do: pictures, but for ``rate``. None: as the settings say; UNLIMITED: no limit."""
 
     queued: int | None = None
@@ -36,13 +36,13 @@ class Limits:
     weekly: int | None = None
     rate: Rate | None = None
 
-    def or_else(self, others: "Limits") -> "Limits":
+    def with_defaults(self, defaults: "CallerLimits") -> "CallerLimits":
         """These, and those of ``others`` where there are none."""
         names = [field.name for field in fields(self)]
         chosen = {name: getattr(self, name) for name in names}
-        return Limits(**{name: getattr(others, name) if own is None else own for name, own in chosen.items()})
+        return CallerLimits(**{name: getattr(defaults, name) if own is None else own for name, own in chosen.items()})
 
-    def words(self) -> str:
+    def to_text(self) -> str:
         """As ``read_limits`` takes them."""
         set_ = {field.name: getattr(self, field.name) for field in fields(self)}
         return ",".join(f"{name}={_word(value)}" for name, value in set_.items() if value is not None)
@@ -58,28 +58,28 @@ class Caller:
 
     id: str
     name: str
-    scopes: frozenset[Scope] = EVERYTHING
-    limits: Limits = Limits()
+    scopes: frozenset[Scope] = ALL_SCOPES
+    limits: CallerLimits = CallerLimits()
     plan: str | None = OWNER
 
-    def may(self, scope: Scope) -> bool:
+    def has_scope(self, scope: Scope) -> bool:
         """Whether the key may do that."""
         return scope in self.scopes or Scope.ADMIN in self.scopes or (scope is Scope.READ and bool(self.scopes))
 
 
-def read_scopes(words: Iterable[str]) -> frozenset[Scope]:
+def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
     """The scopes of these names; raises ValueError with the one that is none."""
-    wanted = [word.strip() for word in words if word.strip()]
+    wanted = [word.strip() for word in names if word.strip()]
     wrong = [word for word in wanted if word not in list(Scope)]
     if wrong or not wanted:
         raise ValueError(f"{', '.join(wrong) or 'nothing'}: scopes are {', '.join(Scope)}")
     return frozenset(Scope(word) for word in wanted)
 
 
-def read_limits(text: str) -> Limits:
+def parse_limits(text: str) -> CallerLimits:
     """``daily=100,weekly=500,concurrent=2,queued=10,rate=60/minute``; raises ValueError with what is wrong."""
     found: dict[str, int | Rate] = {}
-    known = [field.name for field in fields(Limits)]
+    known = [field.name for field in fields(CallerLimits)]
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if name not in known or not equals:
@@ -88,17 +88,17 @@ def read_limits(text: str) -> Limits:
     return _limits(found)
 
 
-def _limits(found: Mapping[str, int | Rate]) -> Limits:
-    return Limits(**found)  # type: ignore[arg-type] # each under the name of its type
+def _limits(found: Mapping[str, int | Rate]) -> CallerLimits:
+    return CallerLimits(**found)  # type: ignore[arg-type] # each under the name of its type
 
 
 def _number(part: str, value: str) -> int:
-    if value == UNLIMITED_WORD:
+    if value == UNLIMITED_TEXT:
         return UNLIMITED
     if not (value.isascii() and value.isdigit() and len(value) < 10):
-        raise ValueError(f"{part!r}: not a number, nor {UNLIMITED_WORD!r}")
+        raise ValueError(f"{part!r}: not a number, nor {UNLIMITED_TEXT!r}")
     return int(value)
 
 
 def _word(value: int | Rate) -> str:
-    return UNLIMITED_WORD if value == UNLIMITED else str(value)
+    return UNLIMITED_TEXT if value == UNLIMITED else str(value)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+WINDOW_LENGTHS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _WORDS = re.compile(r"\s*(\d{1,9})\s*(?:/|per)\s*(second|minute|hour|day)s?\s*", re.ASCII)
 
 
@@ -14,7 +14,7 @@ class Rate:
 
     UNLIMITED: ClassVar[str] = "unlimited"
 
-    most: int
+    limit: int
     window_s: int
 
     @classmethod
@@ -25,21 +25,21 @@ class Rate:
         found = _WORDS.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is neither a rate, as in 60/minute, nor {cls.UNLIMITED!r}")
-        return cls(int(found[1]), SECONDS[found[2]])
+        return cls(int(found[1]), WINDOW_LENGTHS_S[found[2]])
 
     @property
-    def unlimited(self) -> bool:
+    def is_unlimited(self) -> bool:
         """Whether there is no limit."""
-        return self.most < 0
+        return self.limit < 0
 
     def __str__(self) -> str:
         """As ``parse`` takes it."""
-        unit = next(word for word, seconds in SECONDS.items() if seconds == self.window_s)
-        return self.UNLIMITED if self.unlimited else f"{self.most}/{unit}"
+        unit = next(word for word, seconds in WINDOW_LENGTHS_S.items() if seconds == self.window_s)
+        return self.UNLIMITED if self.is_unlimited else f"{self.limit}/{unit}"
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RateWindow:
     """What is left of a policy's window, which ends at ``reset_at`` (Unix seconds), in ``reset_s`` seconds.
 
     A rate of no length, ``window_s`` 0, bounds what there is at once: by then it is worth asking again.
@@ -52,6 +52,6 @@ class Window:
     reset_s: int
 
     @property
-    def exceeded(self) -> bool:
+    def is_exceeded(self) -> bool:
         """Whether what was asked for was too much."""
         return self.remaining < 0

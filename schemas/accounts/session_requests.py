@@ -4,25 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.errors import Invalid
-from schemas.fields import is_unicode
+from schemas.fields import is_valid_unicode
 
-FIELD = "key"
-LONGEST_KEY = 512
+KEY_FIELD = "key"
+MAX_KEY_LENGTH = 512
 
 
-def read_key(given: Any) -> str:
+def parse_key(body: Any) -> str:
     """The key in a body, which is a JSON object or a form.
 
     Raises:
         Invalid: it has none, or something that cannot be one; what was given is not repeated.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(body, Mapping):
         raise Invalid(problems=['The body must be a JSON object with "key", or a form with the field "key".'])
-    key = given.get(FIELD)
+    key = body.get(KEY_FIELD)
     if isinstance(key, str):
         key = key.strip()
     if not key:
         raise Invalid(problems=["key: is missing; send the API key to sign in with."])
-    if not isinstance(key, str) or not is_unicode(key) or len(key) > LONGEST_KEY:
-        raise Invalid(problems=[f"key: must be text of at most {LONGEST_KEY} characters."])
+    if not isinstance(key, str) or not is_valid_unicode(key) or len(key) > MAX_KEY_LENGTH:
+        raise Invalid(problems=[f"key: must be text of at most {MAX_KEY_LENGTH} characters."])
     return key

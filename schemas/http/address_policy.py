@@ -25,22 +25,22 @@ class Zone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AddressRule:
     """A range of addresses and what it is."""
 
     network: Network
     zone: Zone
-    words: str
+    description: str
 
     def __str__(self) -> str:
         """In one line."""
-        return f"{self.network} ({self.words})"
+        return f"{self.network} ({self.description})"
 
 
-def _rules(zone: Zone, **ranges: str) -> Iterator[Rule]:
+def _rules(zone: Zone, **ranges: str) -> Iterator[AddressRule]:
     for words, networks in ranges.items():
         for network in networks.split():
-            yield Rule(ipaddress.ip_network(network), zone, words.replace("_", " "))
+            yield AddressRule(ipaddress.ip_network(network), zone, words.replace("_", " "))
 
 
 # The narrow before the wide: the first that fits is told.
@@ -68,11 +68,11 @@ RULES = (
         unique_local="fc00::/7",
     ),
 )
-EVERYTHING_ELSE = {
-    4: Rule(ipaddress.ip_network("0.0.0.0/0"), Zone.PUBLIC, "the public internet"),
-    6: Rule(ipaddress.ip_network("2000::/3"), Zone.PUBLIC, "the public internet"),
+DEFAULT_RULES = {
+    4: AddressRule(ipaddress.ip_network("0.0.0.0/0"), Zone.PUBLIC, "the public internet"),
+    6: AddressRule(ipaddress.ip_network("2000::/3"), Zone.PUBLIC, "the public internet"),
 }
-UNASSIGNED = Rule(ipaddress.ip_network("::/0"), Zone.FORBIDDEN, "not assigned")
+UNASSIGNED = AddressRule(ipaddress.ip_network("::/0"), Zone.FORBIDDEN, "not assigned")
 STRICTNESS = {Zone.PUBLIC: 0, Zone.PRIVATE: 1, Zone.FORBIDDEN: 2}
 LOW_32 = 0xFFFFFFFF
 # Prefixes whose last 32 bits are an IPv4 address: compatible, mapped, translated, NAT64.
@@ -87,7 +87,7 @@ TEREDO = ipaddress.IPv6Network("2001::/32")
 ISATAP = (0x00005EFE, 0x02005EFE)
 
 
-def classify(address: str) -> Rule:
+def classify(address: str) -> AddressRule:
     """The rule for an IP address, the strictest of its own and those of the IPv4 addresses that it carries.
 
     Raises:
@@ -97,12 +97,12 @@ def classify(address: str) -> Rule:
     return max((_rule_of(one) for one in (known, *_carried(known))), key=lambda rule: STRICTNESS[rule.zone])
 
 
-def _rule_of(address: Address) -> Rule:
+def _rule_of(address: Address) -> AddressRule:
     for rule in RULES:
         if address in rule.network:
             return rule
-    if address.version == 4 or address in EVERYTHING_ELSE[6].network or any(_carried(address)):
-        return EVERYTHING_ELSE[address.version]
+    if address.version == 4 or address in DEFAULT_RULES[6].network or any(_carried(address)):
+        return DEFAULT_RULES[address.version]
     return UNASSIGNED
 
 
@@ -123,14 +123,14 @@ def _carried(address: Address) -> Iterator[ipaddress.IPv4Address]:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class AllowRule:
     """An exception of the operator's: a network, or one port of it."""
 
     network: Network
     port: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Opening":
+    def parse(cls, text: str) -> "AllowRule":
         """``10.0.0.0/8``, ``127.0.0.1:9000`` or ``[::1]:9000``; raises ValueError if it is none of these."""
         host, port = text, None
         if text.startswith("["):
@@ -150,73 +150,75 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AddressDecision:
     """Whether an address may be reached, by which rule, and which setting would change that."""
 
-    rule: Rule
-    allowed: bool
-    opens_with: str = ""
+    rule: AddressRule
+    is_allowed: bool
+    allow_setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AddressPolicy:
     """What the operator allows besides the public internet: named addresses, and private ones altogether.
 
     ``own`` are the addresses of this machine, which are forbidden however public they are.
     """
 
-    openings: tuple[Opening, ...] = ()
-    private: bool = False
-    own: frozenset[str] = frozenset()
+    allow_rules: tuple[AllowRule, ...] = ()
+    allow_private: bool = False
+    own_addresses: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, openings: Iterable[str], *, private: bool, own: Iterable[str] = ()) -> "Policy":
+    def parse(
+        cls, allow_rules: Iterable[str], *, allow_private: bool, own_addresses: Iterable[str] = ()
+    ) -> "AddressPolicy":
         """The policy that the operator's words mean; raises ValueError with the word that means nothing."""
         read = []
-        for text in openings:
+        for text in allow_rules:
             try:
-                read.append(Opening.parse(text))
+                read.append(AllowRule.parse(text))
             except ValueError as error:
                 raise ValueError(f"{text!r} is neither a network nor ADDRESS:PORT: {error}.") from error
-        return cls(tuple(read), private, frozenset(own))
+        return cls(tuple(read), allow_private, frozenset(own_addresses))
 
-    def _rule_of(self, address: str) -> Rule:
+    def _rule_of(self, address: str) -> AddressRule:
         rule = classify(address)
         known = ipaddress.ip_address(address.partition("%")[0])
-        if str(known) in self.own and rule.zone is not Zone.FORBIDDEN:
-            return Rule(ipaddress.ip_network(known), Zone.FORBIDDEN, "this machine")
+        if str(known) in self.own_addresses and rule.zone is not Zone.FORBIDDEN:
+            return AddressRule(ipaddress.ip_network(known), Zone.FORBIDDEN, "this machine")
         return rule
 
-    def judge(self, address: str, port: int) -> Verdict:
+    def evaluate(self, address: str, port: int) -> AddressDecision:
         """The verdict on one port of an IP address; raises ValueError as ``classify`` does."""
         rule = self._rule_of(address)
-        named = any(opening.covers(address, port) for opening in self.openings)
-        if named or rule.zone is Zone.PUBLIC or (rule.zone is Zone.PRIVATE and self.private):
-            return Verdict(rule, allowed=True)
+        named = any(opening.covers(address, port) for opening in self.allow_rules)
+        if named or rule.zone is Zone.PUBLIC or (rule.zone is Zone.PRIVATE and self.allow_private):
+            return AddressDecision(rule, is_allowed=True)
         known = ipaddress.ip_address(address.partition("%")[0])
         naming = f"EGRESS_ALLOW={f'[{known}]' if known.version == 6 else known}:{port}"
         ways = f"EGRESS_ALLOW_PRIVATE=1 or {naming}" if rule.zone is Zone.PRIVATE else naming
-        return Verdict(rule, allowed=False, opens_with=ways)
+        return AddressDecision(rule, is_allowed=False, allow_setting=ways)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ResolvedHost:
     """What a host led to: each address with its verdict, in the resolver's order."""
 
-    verdicts: tuple[tuple[str, Verdict], ...]
+    decisions: tuple[tuple[str, AddressDecision], ...]
 
     @property
-    def allowed(self) -> list[str]:
+    def allowed_addresses(self) -> list[str]:
         """The addresses that may be reached."""
-        return [address for address, verdict in self.verdicts if verdict.allowed]
+        return [address for address, verdict in self.decisions if verdict.is_allowed]
 
     @property
-    def named(self) -> bool:
+    def is_opened_by_operator(self) -> bool:
         """Whether every address that may be reached is one that the operator has opened, and not a public one."""
-        zones = {verdict.rule.zone for _, verdict in self.verdicts if verdict.allowed}
+        zones = {verdict.rule.zone for _, verdict in self.decisions if verdict.is_allowed}
         return bool(zones) and Zone.PUBLIC not in zones
 
 
-def look_at(addresses: Iterable[str], port: int, policy: Policy) -> Looked:
+def evaluate_addresses(addresses: Iterable[str], port: int, policy: AddressPolicy) -> ResolvedHost:
     """The verdict on each of a host's addresses."""
-    return Looked(tuple((address, policy.judge(address, port)) for address in addresses))
+    return ResolvedHost(tuple((address, policy.evaluate(address, port)) for address in addresses))

@@ -34,7 +34,7 @@ class Representation:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ConditionalHeaders:
     """A request's method and those of its headers that decide; None where it has none."""
 
     method: str = "GET"
@@ -46,7 +46,7 @@ class Asked:
     if_range: str | None = None
 
     @classmethod
-    def of(cls, method: str, header: Callable[[str], str | None]) -> Self:
+    def from_headers(cls, method: str, header: Callable[[str], str | None]) -> Self:
         """From what looks headers up by name; one that came several times is joined by commas."""
         return cls(
             method=method,
@@ -60,7 +60,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RangeDecision:
     """The answer: 200, 206, 304, 412 or 416, and of 200 and 206 the first byte and how many, of how many in all."""
 
     status: HTTPStatus
@@ -78,26 +78,26 @@ class Decision:
         return None
 
 
-def decide(asked: Asked, there: Representation) -> Decision:
+def decide(request: ConditionalHeaders, representation: Representation) -> RangeDecision:
     """What is sent, in the order of RFC 9110, 13.2.2.
 
     Several ranges at once are answered with the whole, and so is a range that means nothing.
     """
-    if not _is_the_expected(asked, there):
-        return Decision(HTTPStatus.PRECONDITION_FAILED, there.size_bytes)
-    if _is_known(asked, there):
-        known = HTTPStatus.NOT_MODIFIED if asked.method in READING else HTTPStatus.PRECONDITION_FAILED
-        return Decision(known, there.size_bytes)
-    if asked.method == "GET" and asked.range is not None and _is_same(asked.if_range, there):
-        return _part(asked.range, there.size_bytes)
-    return _whole(there.size_bytes)
+    if not _is_the_expected(request, representation):
+        return RangeDecision(HTTPStatus.PRECONDITION_FAILED, representation.size_bytes)
+    if _is_known(request, representation):
+        known = HTTPStatus.NOT_MODIFIED if request.method in READING else HTTPStatus.PRECONDITION_FAILED
+        return RangeDecision(known, representation.size_bytes)
+    if request.method == "GET" and request.range is not None and _is_same(request.if_range, representation):
+        return _part(request.range, representation.size_bytes)
+    return _whole(representation.size_bytes)
 
 
-def _whole(size_bytes: int) -> Decision:
-    return Decision(HTTPStatus.OK, size_bytes, 0, size_bytes)
+def _whole(size_bytes: int) -> RangeDecision:
+    return RangeDecision(HTTPStatus.OK, size_bytes, 0, size_bytes)
 
 
-def _is_the_expected(asked: Asked, there: Representation) -> bool:
+def _is_the_expected(asked: ConditionalHeaders, there: Representation) -> bool:
     """If-Match (strong comparison), else If-Unmodified-Since."""
     if asked.if_match is not None:
         return asked.if_match.strip(" \t") == "*" or there.etag in _tags(asked.if_match)
@@ -105,7 +105,7 @@ def _is_the_expected(asked: Asked, there: Representation) -> bool:
     return since is None or there.modified_s is None or there.modified_s <= since
 
 
-def _is_known(asked: Asked, there: Representation) -> bool:
+def _is_known(asked: ConditionalHeaders, there: Representation) -> bool:
     """If-None-Match (weak comparison), else If-Modified-Since."""
     if asked.if_none_match is not None:
         tags = [tag.removeprefix("W/") for tag in _tags(asked.if_none_match)]
@@ -138,17 +138,17 @@ def _date(text: str | None) -> int | None:
         return None
 
 
-def _part(text: str, size_bytes: int) -> Decision:
+def _part(text: str, size_bytes: int) -> RangeDecision:
     unit, _, listed = text.partition("=")
     words = [word for part in listed.split(",") if (word := part.strip(" \t"))]
     spans = [_span(word, size_bytes) for word in words]
     if unit.strip(" \t").lower() != "bytes" or not spans or None in spans:
         return _whole(size_bytes)
     if not any(spans):
-        return Decision(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, size_bytes)
+        return RangeDecision(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, size_bytes)
     if len(spans) > 1 or not spans[0]:
         return _whole(size_bytes)
-    return Decision(HTTPStatus.PARTIAL_CONTENT, size_bytes, spans[0].start, len(spans[0]))
+    return RangeDecision(HTTPStatus.PARTIAL_CONTENT, size_bytes, spans[0].start, len(spans[0]))
 
 
 def _span(word: str, size_bytes: int) -> range | None:

@@ -4,9 +4,9 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-NAMELESS = "model"
-LONGEST_NAME = 200
-LONGEST_SUFFIX = 20
+FALLBACK_NAME = "model"
+MAX_NAME_LENGTH = 200
+MAX_SUFFIX_LENGTH = 20
 # The characters that RFC 8187 lets stand for themselves, beside letters, digits and those that are never quoted.
 PLAIN = "!#$&+-.^_`|~"
 # What a name may not have on one system or another, or what is no letter at all: controls, marks of direction, halves
@@ -17,14 +17,14 @@ _SEPARATORS = re.compile(r'[/\\:*?"<>|]')
 _NOT_IN_QUOTES = re.compile(r"[^\x20-\x7e]|[%;]")
 
 
-def attachment(name: str | bytes) -> str:
+def attachment_header(name: str | bytes) -> str:
     """The header's value for a file of that name: in ASCII first, then in full.
 
     Bytes need not be UTF-8: what cannot be read is shown as unreadable. What must not be in a name is left out.
     """
     text = _presentable(name)
     plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(one for one in plain if not unicodedata.combining(one)) or NAMELESS
+    plain = "".join(one for one in plain if not unicodedata.combining(one)) or FALLBACK_NAME
     return f"attachment; filename=\"{_NOT_IN_QUOTES.sub('_', plain)}\"; filename*=UTF-8''{quote(text, safe=PLAIN)}"
 
 
@@ -35,6 +35,6 @@ def _presentable(name: str | bytes) -> str:
     text = "".join(one for one in encoded.decode(errors="replace") if unicodedata.category(one) not in UNSEEN)
     text = _SEPARATORS.sub("_", text).strip(" .")
     stem, dot, suffix = text.rpartition(".")
-    if dot and len(suffix) <= LONGEST_SUFFIX:
-        return f"{stem[:LONGEST_NAME]}.{suffix}"
-    return text[:LONGEST_NAME] or NAMELESS
+    if dot and len(suffix) <= MAX_SUFFIX_LENGTH:
+        return f"{stem[:MAX_NAME_LENGTH]}.{suffix}"
+    return text[:MAX_NAME_LENGTH] or FALLBACK_NAME

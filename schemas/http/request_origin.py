@@ -5,40 +5,44 @@ from collections.abc import Iterable
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-PORTS = {"http": 80, "https": 443}
-ORIGIN = re.compile(r"https?://[^/?#@\\\s]+")
-OWN_SITES = ("same-origin", "none")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+ORIGIN_PATTERN = re.compile(r"https?://[^/?#@\\\s]+")
+SAME_ORIGIN_VALUES = ("same-origin", "none")
 
 
-class Sender(StrEnum):
+class RequestOrigin(StrEnum):
     """Whose page made a request. ``unknown``: a program, or a browser that does not say."""
 
-    OURS = "ours"
-    ANOTHERS = "anothers"
+    SAME_ORIGIN = "ours"
+    CROSS_ORIGIN = "anothers"
     UNKNOWN = "unknown"
 
 
-def sender_of(fetch_site: str | None, origin: str | None, ours: Iterable[str]) -> Sender:
+def classify_origin(fetch_site: str | None, origin: str | None, own_urls: Iterable[str]) -> RequestOrigin:
     """Whose page it was: ``fetch_site`` is Sec-Fetch-Site, ``origin`` is Origin, None where there is none.
 
     The first decides where it is there, since the browser has compared for us; ``ours`` are addresses of this server.
     """
     if fetch_site is not None:
-        return Sender.OURS if fetch_site in OWN_SITES else Sender.ANOTHERS
+        return RequestOrigin.SAME_ORIGIN if fetch_site in SAME_ORIGIN_VALUES else RequestOrigin.CROSS_ORIGIN
     if origin is None:
-        return Sender.UNKNOWN
-    known = {origin_of(url) for url in ours} - {None}
-    return Sender.OURS if ORIGIN.fullmatch(origin) and origin_of(origin) in known else Sender.ANOTHERS
+        return RequestOrigin.UNKNOWN
+    known = {url_origin(url) for url in own_urls} - {None}
+    return (
+        RequestOrigin.SAME_ORIGIN
+        if ORIGIN_PATTERN.fullmatch(origin) and url_origin(origin) in known
+        else RequestOrigin.CROSS_ORIGIN
+    )
 
 
-def origin_of(url: str) -> str | None:
+def url_origin(url: str) -> str | None:
     """Scheme, host and port of an address as browsers write them; None if it is no address of the web."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in PORTS or not host:
+    if parts.scheme not in DEFAULT_PORTS or not host:
         return None
-    usual = port is None or port == PORTS[parts.scheme]
+    usual = port is None or port == DEFAULT_PORTS[parts.scheme]
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if usual else f':{port}'}"

@@ -21,7 +21,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class GenerationParams:
     """What a picture says of its making; None where it says nothing.
 
     ``tool`` is the program's name; ``workflow`` a ComfyUI graph as it was found; ``other`` holds what has no
@@ -47,18 +47,18 @@ class Generation:
 
     def to_json(self) -> dict[str, Any]:
         """What is said, and nothing of what is not, under the names of the wire; ``loras`` are resources too."""
-        plain = {wire: getattr(self, name) for wire, name in WIRE.items()}
+        plain = {wire: getattr(self, name) for wire, name in WIRE_NAMES.items()}
         lists = {"loras": self._loras(), "resources": [_resource(one) for one in self.resources]}
         found = plain | lists | {"comfyWorkflow": self.workflow, "other": dict(self.other)}
-        return {name: value for name, value in found.items() if value not in NOTHING}
+        return {name: value for name, value in found.items() if value not in EMPTY_VALUES}
 
     def _loras(self) -> list[dict[str, Any]]:
-        named = [one for one in self.resources if one.kind in LORAS and one.name]
+        named = [one for one in self.resources if one.kind in LORA_KINDS and one.name]
         return [{"name": one.name} | ({} if one.weight is None else {"strength": one.weight}) for one in named]
 
 
 # What is called otherwise on the wire, and what is not.
-WIRE: Mapping[str, str] = {
+WIRE_NAMES: Mapping[str, str] = {
     "tool": "tool",
     "prompt": "prompt",
     "negativePrompt": "negative_prompt",
@@ -73,8 +73,8 @@ WIRE: Mapping[str, str] = {
     "height": "height",
     "model": "model",
 }
-LORAS = ("lora", "lycoris")
-NOTHING: tuple[Any, ...] = (None, "", [], {})
+LORA_KINDS = ("lora", "lycoris")
+EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
 
 
 def _resource(one: Resource) -> dict[str, Any]:

@@ -5,21 +5,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from schemas.fields import camel, snake
+from schemas.fields import to_camel_case, to_snake_case
 
 # The types that are taken, and the ending of a file's name for each.
 ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
-TAKEN = "JPEG, PNG, WebP and GIF are taken"
+ACCEPTED_FORMATS = "JPEG, PNG, WebP and GIF are taken"
 # Where the media store has what has just come in, and what is kept.
-UPLOADS, KEPT = "uploads", "library"
-MOST_BYTES = 50 * 1024 * 1024
-SHA256 = re.compile(r"[0-9a-f]{64}")
-BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
+UPLOADS_PREFIX, LIBRARY_PREFIX = "uploads", "library"
+MAX_IMAGE_BYTES = 50 * 1024 * 1024
+SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+BLURHASH_PATTERN = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InspectedImage:
     """What a picture is, by its bytes.
 
     ``width`` and ``height`` are those that one sees, in pixels: a camera's turn is taken into account. ``sha256`` and
@@ -38,7 +38,7 @@ class Seen:
 
     def to_json(self) -> dict[str, Any]:
         """Under the names of the wire."""
-        return {camel(name): value for name, value in asdict(self).items()}
+        return {to_camel_case(name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
@@ -48,7 +48,7 @@ class Seen:
             ValueError: it did not.
         """
         try:
-            seen = cls(**{snake(name): value for name, value in kept.items()})
+            seen = cls(**{to_snake_case(name): value for name, value in kept.items()})
         except (TypeError, AttributeError) as error:
             raise ValueError("these are not the findings about a picture") from error
         if wrong := [name for name, holds in _RULES.items() if not holds(getattr(seen, name))]:
@@ -57,7 +57,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined(Seen):
+class StoredImage(InspectedImage):
     """A picture that was taken: the keys in the media store of its bytes and of its thumbnail, a static WebP."""
 
     key: str
@@ -73,8 +73,8 @@ _RULES: Mapping[str, Callable[[Any], bool]] = {
     "width": _is_count,
     "height": _is_count,
     "animated": lambda value: isinstance(value, bool),
-    "blurhash": lambda value: isinstance(value, str) and bool(BLURHASH.fullmatch(value)),
-    "sha256": lambda value: isinstance(value, str) and bool(SHA256.fullmatch(value)),
-    "size_bytes": lambda value: _is_count(value) and value <= MOST_BYTES,
+    "blurhash": lambda value: isinstance(value, str) and bool(BLURHASH_PATTERN.fullmatch(value)),
+    "sha256": lambda value: isinstance(value, str) and bool(SHA256_PATTERN.fullmatch(value)),
+    "size_bytes": lambda value: _is_count(value) and value <= MAX_IMAGE_BYTES,
     "generation": lambda value: value is None or isinstance(value, dict),
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from schemas.images.inspected_image import TAKEN
+from schemas.images.inspected_image import ACCEPTED_FORMATS
 from schemas.library.formats.safetensors import FormatError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -20,7 +20,7 @@ EXTENSION, FRAME, TRAILER = 0x21, 0x2C, 0x3B
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
+class ImageStructure:
     """``format`` is Pillow's word for it. ``end`` is where the picture ends; what stands behind is none of it.
 
     ``width`` and ``height``, in pixels, hold every frame.
@@ -53,7 +53,7 @@ class _Reader:
         self.position += count
 
 
-def framing(data: bytes) -> Framing:
+def read_structure(data: bytes) -> ImageStructure:
     """What the structure of ``data`` says.
 
     Raises:
@@ -65,10 +65,10 @@ def framing(data: bytes) -> Framing:
             if not (framed.width and framed.height and framed.frames):
                 raise _broken("it has no pixels")
             return framed
-    raise FormatError("not_a_picture", f"The file is not a picture of a known type: {TAKEN}.")
+    raise FormatError("not_a_picture", f"The file is not a picture of a known type: {ACCEPTED_FORMATS}.")
 
 
-def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+def list_png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
     """The chunks of a PNG up to its end: type, where the chunk begins with its length, where it ends."""
     reader = _Reader(data, len(PNG_MAGIC))
     chunks: list[tuple[bytes, int, int]] = []
@@ -80,8 +80,8 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
     return chunks
 
 
-def _png(data: bytes) -> Framing:
-    chunks = png_chunks(data)
+def _png(data: bytes) -> ImageStructure:
+    chunks = list_png_chunks(data)
     kind, start, end = chunks[0]
     if kind != b"IHDR" or end - start != 25:
         raise _broken("it does not begin with its header")
@@ -89,10 +89,10 @@ def _png(data: bytes) -> Framing:
     declared = [data[start + 8 : start + 12] for kind, start, _end in chunks if kind == b"acTL"]
     counted = sum(kind == b"fcTL" for kind, _start, _end in chunks)
     frames = max(1, counted, *(int.from_bytes(one, "big") for one in declared))
-    return Framing("PNG", _big(header[:4]), _big(header[4:8]), frames, chunks[-1][2])
+    return ImageStructure("PNG", _big(header[:4]), _big(header[4:8]), frames, chunks[-1][2])
 
 
-def _jpeg(data: bytes) -> Framing:
+def _jpeg(data: bytes) -> ImageStructure:
     reader, width, height = _Reader(data, 2), 0, 0
     while (marker := _marker(reader)) != END_OF_IMAGE:
         if marker in BARE_MARKERS:
@@ -103,7 +103,7 @@ def _jpeg(data: bytes) -> Framing:
             height, width = _big(segment[1:3]), _big(segment[3:5])
         if marker == START_OF_SCAN:
             _skip_scan(reader)
-    return Framing("JPEG", width, height, 1, reader.position)
+    return ImageStructure("JPEG", width, height, 1, reader.position)
 
 
 def _marker(reader: _Reader) -> int:
@@ -121,7 +121,7 @@ def _skip_scan(reader: _Reader) -> None:
     reader.position = found.start()
 
 
-def _gif(data: bytes) -> Framing:
+def _gif(data: bytes) -> ImageStructure:
     reader = _Reader(data, 6)
     screen = reader.take(7, "its header")
     width, height, frames = _little(screen[:2]), _little(screen[2:4]), 0
@@ -138,7 +138,7 @@ def _gif(data: bytes) -> Framing:
         else:
             raise _broken(f"there is no block at byte {reader.position - 1}")
         _skip_blocks(reader, f"frame {max(1, frames)}")
-    return Framing("GIF", width, height, frames, reader.position)
+    return ImageStructure("GIF", width, height, frames, reader.position)
 
 
 def _colours(flags: int) -> int:
@@ -151,7 +151,7 @@ def _skip_blocks(reader: _Reader, what: str) -> None:
         reader.skip(count, what)
 
 
-def _webp(data: bytes) -> Framing:
+def _webp(data: bytes) -> ImageStructure:
     end = 8 + _little(data[4:8])
     if end > len(data):
         raise _broken(f"it should have {end} bytes and has {len(data)}")
@@ -166,7 +166,7 @@ def _webp(data: bytes) -> Framing:
         size = size or _webp_size(head[:4], body)
         frames += head[:4] == b"ANMF"
     width, height = size or (0, 0)
-    return Framing("WEBP", width, height, max(1, frames), end)
+    return ImageStructure("WEBP", width, height, max(1, frames), end)
 
 
 def _webp_size(kind: bytes, body: bytes) -> tuple[int, int] | None:
@@ -192,7 +192,7 @@ def _broken(where: str) -> FormatError:
     return FormatError("broken", f"The picture is broken: {where}.")
 
 
-_WALKS: dict["re.Pattern[bytes]", Callable[[bytes], Framing]] = {
+_WALKS: dict["re.Pattern[bytes]", Callable[[bytes], ImageStructure]] = {
     re.compile(re.escape(PNG_MAGIC)): _png,
     re.compile(rb"\xff\xd8\xff"): _jpeg,
     re.compile(rb"GIF8[79]a"): _gif,

@@ -20,8 +20,13 @@ class EventType(StrEnum):
 
 
 # The names of events in webhooks and streams, and in the callbacks of the generaitiv API.
-JOB_TYPES: dict[EventType, str] = {kind: f"job.{kind}" for kind in EventType if kind is not EventType.WEBHOOK_DISABLED}
-WORKLOAD_TYPES: dict[EventType, str] = {EventType.COMPLETED: "workload.completed", EventType.FAILED: "workload.failed"}
+JOB_EVENT_NAMES: dict[EventType, str] = {
+    kind: f"job.{kind}" for kind in EventType if kind is not EventType.WEBHOOK_DISABLED
+}
+WORKLOAD_EVENT_NAMES: dict[EventType, str] = {
+    EventType.COMPLETED: "workload.completed",
+    EventType.FAILED: "workload.failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,6 @@ class Event:
     data: dict[str, Any]
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing comes after it."""
         return self.type in (EventType.COMPLETED, EventType.FAILED)

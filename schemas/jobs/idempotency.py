@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from schemas.errors import Invalid
 
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 # The printable characters of ASCII.
-ALLOWED = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+KEY_PATTERN = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class Idempotency:
     digest: str
 
     @classmethod
-    def of(cls, key: str, request: Mapping[str, Any]) -> Self:
+    def for_request(cls, key: str, request: Mapping[str, Any]) -> Self:
         """The key for a request, whose fields may come in any order.
 
         Raises:
             Invalid: the key is not 1 to 255 printable ASCII characters.
         """
-        if not ALLOWED.fullmatch(key):
-            raise Invalid(problems=[f"Idempotency-Key: must be 1 to {LONGEST_KEY} printable ASCII characters."])
+        if not KEY_PATTERN.fullmatch(key):
+            raise Invalid(problems=[f"Idempotency-Key: must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."])
         canonical = json.dumps(request, sort_keys=True, separators=(",", ":"))
         return cls(key, hashlib.sha256(canonical.encode()).hexdigest())

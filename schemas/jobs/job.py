@@ -6,19 +6,19 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import LONGEST_LORA_NAME, LONGEST_PROMPT, LONGEST_URL, Text, WholeNumber
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, MAX_URL_LENGTH, Text, WholeNumber
 from schemas.jobs.lifecycle import JobState
-from schemas.sites.recipe import Limits
+from schemas.sites.recipe import SiteLimits
 
-SHORTEST_WEIGHTS_PROMPT = 10
-LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 10
-PRIORITY = WholeNumber(
+MIN_WEIGHTS_PROMPT_LENGTH = 10
+MIN_PRIORITY, MAX_PRIORITY = -10, 10
+PRIORITY_FIELD = WholeNumber(
     load_default=0,
-    validate=validate.Range(LOWEST_PRIORITY, HIGHEST_PRIORITY),
+    validate=validate.Range(MIN_PRIORITY, MAX_PRIORITY),
     metadata={"description": "Before which of your own jobs it comes; the highest is taken first."},
 )
 ID_PATTERN = r"^[0-9a-f]{32}$"
-PICTURE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+IMAGE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class GeneratedImage:
     """A picture with what is known of its bytes; ``lossy`` if it had to be taken from the screen."""
 
     data: bytes = field(repr=False)
@@ -90,14 +90,14 @@ class Job:
     id: str
     owner: str
     state: JobState
-    submission: Submission
+    request: Submission
     request_id: str
     start_time: int
     last_modified: int
     seq: int
     queued_at: int = 0
     attempt: int = 0
-    claim: str = field(default="", repr=False)
+    claim_token: str = field(default="", repr=False)
     deliveries: int = 0
     retries: int = 0
     preview_version: int = 0
@@ -111,7 +111,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class QueueEstimate:
     """What an unfinished job has before it; an empty one belongs to a job that has ended.
 
     ``position`` is 1 for the job that is claimed next and None for one that runs. ``run_ms`` is the site's mean run
@@ -120,18 +120,18 @@ class Outlook:
     """
 
     position: int | None = None
-    run_ms: int | None = None
+    mean_run_ms: int | None = None
     running: int = 0
     slots: int = 0
     circuit_error: str | None = None
     circuit_retry_at: int | None = None
 
-    def eta_s(self, job: Job, limits: Limits, now_ms: int) -> float | None:
+    def eta_s(self, job: Job, limits: SiteLimits, now_ms: int) -> float | None:
         """Seconds until the job has its picture, as far as one can tell: None while nobody knows."""
-        if self.run_ms is None or job.state.final or self.circuit_retry_at is not None:
+        if self.mean_run_ms is None or job.state.is_final or self.circuit_retry_at is not None:
             return None
         if self.position is None:
-            return max(0.0, self.run_ms - (now_ms - (job.started_at or now_ms))) / 1000
+            return max(0.0, self.mean_run_ms - (now_ms - (job.started_at or now_ms))) / 1000
         slots = min(self.slots, limits.concurrency or self.slots)
         if not slots:
             return None
@@ -139,32 +139,32 @@ class Outlook:
         behind = max(0, self.position - (slots - running))
         # Jobs that run now end one after another, the first of them half a turn from now; jobs that begin now together.
         turns = max(0.0, behind - 0.5) / slots if running else math.ceil(behind / slots)
-        wait_ms = max(turns * self.run_ms, (self.position - 1) * limits.min_interval_s * 1000)
-        return (wait_ms + self.run_ms) / 1000
+        wait_ms = max(turns * self.mean_run_ms, (self.position - 1) * limits.min_interval_s * 1000)
+        return (wait_ms + self.mean_run_ms) / 1000
 
 
-class JobRequest(Schema):
+class JobRequestSchema(Schema):
     """The body of ``POST /api/v1/jobs``."""
 
     prompt = Text(
         required=True,
-        validate=validate.Length(1, LONGEST_PROMPT),
+        validate=validate.Length(1, MAX_PROMPT_LENGTH),
         metadata={"description": "What to paint, in words.", "example": "a lighthouse at dusk, oil painting"},
     )
     site = Text(metadata={"description": "Name of a site; the default one when left out.", "example": "studio"})
     lora = Text(
         allow_none=True,
-        validate=validate.Length(1, LONGEST_LORA_NAME),
+        validate=validate.Length(1, MAX_LORA_NAME_LENGTH),
         metadata={"description": "Name of a LoRA (or style) of that site.", "example": "Ukiyo-e"},
     )
     inputs = fields.Dict(
         keys=fields.String(),
         metadata={"description": "Further inputs that the site declares; see GET /api/v1/sites/NAME."},
     )
-    priority = PRIORITY
+    priority = PRIORITY_FIELD
     webhook = Text(
         allow_none=True,
-        validate=validate.Length(1, LONGEST_URL),
+        validate=validate.Length(1, MAX_URL_LENGTH),
         metadata={"description": "An address that is told of this job's end."},
     )
 

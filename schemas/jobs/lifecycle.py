@@ -13,7 +13,7 @@ class JobState(StrEnum):
     FAILED = "FAILED"
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether no arrow leads away from here."""
         return not TRANSITIONS[self]
 
@@ -27,6 +27,6 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 
-def allowed(source: JobState, target: JobState) -> bool:
+def can_transition(source: JobState, target: JobState) -> bool:
     """Whether a job may go from ``source`` to ``target`` in one step."""
     return target in TRANSITIONS[source]

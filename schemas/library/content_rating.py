@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 
-class Level(IntEnum):
+class NsfwLevel(IntEnum):
     """One level: a bit of the mask."""
 
     PG = 1
@@ -31,33 +31,33 @@ class Level(IntEnum):
     BLOCKED = 32
 
 
-EVERY = 63
-UPLOADS: Mapping[int, int] = {0: 0, 3: Level.R} | {level: level for level in Level}
+ALL_LEVELS = 63
+LEVEL_BY_UPLOAD: Mapping[int, int] = {0: 0, 3: NsfwLevel.R} | {level: level for level in NsfwLevel}
 # The levels' names, and the words of the catalogue's old answers.
-WORDS: Mapping[str, Level] = {level.name.lower(): level for level in Level} | {
-    "none": Level.PG,
-    "soft": Level.PG13,
-    "mature": Level.R,
+LEVEL_BY_NAME: Mapping[str, NsfwLevel] = {level.name.lower(): level for level in NsfwLevel} | {
+    "none": NsfwLevel.PG,
+    "soft": NsfwLevel.PG13,
+    "mature": NsfwLevel.R,
 }
 
 
-def from_word(word: str) -> int:
+def level_from_name(word: str) -> int:
     """The level of that name, new or old; 0 if nobody knows it."""
-    return int(WORDS.get(word.strip().lower(), 0))
+    return int(LEVEL_BY_NAME.get(word.strip().lower(), 0))
 
 
-def from_upload(said: int) -> int | None:
+def level_from_upload(said: int) -> int | None:
     """The level that an upload means, by the table above; None if it means none."""
-    level = UPLOADS.get(said)
+    level = LEVEL_BY_UPLOAD.get(said)
     return None if level is None else int(level)
 
 
-def highest(mask: int) -> int:
+def highest_level(mask: int) -> int:
     """The highest level of a mask, as its bit; 0 if it has none."""
-    known = mask & EVERY
+    known = mask & ALL_LEVELS
     return 1 << (known.bit_length() - 1) if known else 0
 
 
 def allowed(mask: int, most: int) -> bool:
     """Whether something of this mask may be shown to who wants to see at most ``most``; with 0 only what is unrated."""
-    return highest(mask) <= highest(most)
+    return highest_level(mask) <= highest_level(most)

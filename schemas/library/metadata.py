@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, Self
 
-from schemas.fields import camel, snake
+from schemas.fields import to_camel_case, to_snake_case
 
 
 class Source(StrEnum):
@@ -22,18 +22,18 @@ class Source(StrEnum):
     USER = "user"
 
 
-class Rank(IntEnum):
+class SourcePriority(IntEnum):
     """Who is believed: the higher. Of two of the same rank the newer one is."""
 
     GUESS = 0
     HEADER = 1
-    CATALOGUE = 2
+    CIVITAI = 2
     PERSON = 3
     USER = 4
 
 
 @dataclass(frozen=True, slots=True)
-class SaidImage:
+class ImageMetadata:
     """A picture that a source names: the name of a file beside the model, what it shows, how it was made.
 
     ``params`` are generation parameters under the names of ``schemas.images.generation_params``. ``url`` is where the
@@ -51,7 +51,7 @@ class SaidImage:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidFile:
+class CivitaiFile:
     """A file of a version, as a catalogue lists it."""
 
     name: str
@@ -62,7 +62,7 @@ class SaidFile:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidVersion:
+class CivitaiVersion:
     """A version of a model that a catalogue lists, here or not; ``id`` is the catalogue's."""
 
     id: int
@@ -72,12 +72,12 @@ class SaidVersion:
     published_at: str | None = None
     trained_words: tuple[str, ...] = ()
     stats: Mapping[str, Any] = field(default_factory=dict)
-    files: tuple[SaidFile, ...] = ()
+    files: tuple[CivitaiFile, ...] = ()
     nsfw_level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Metadata:
     """What one source says of a file, its version and its model; None and empty where it says nothing.
 
     Texts are as they were written: descriptions may be HTML or Markdown of strangers. ``published_at`` is ISO 8601.
@@ -108,14 +108,14 @@ class Facts:
     preferred_weight: float | None = None
     civitai_version_id: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
-    images: tuple[SaidImage, ...] = ()
+    images: tuple[ImageMetadata, ...] = ()
     # All versions that the catalogue knew when it was asked.
-    versions: tuple[SaidVersion, ...] = ()
+    versions: tuple[CivitaiVersion, ...] = ()
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing at all is said."""
-        return self == Facts()
+        return self == Metadata()
 
     def to_json(self) -> dict[str, Any]:
         """What is said, and nothing of what is not, under the names of the wire."""
@@ -124,46 +124,46 @@ class Facts:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """As ``to_json`` wrote it."""
-        own = {snake(name): value for name, value in kept.items()}
+        own = {to_snake_case(name): value for name, value in kept.items()}
         for name in ("tags", "trained_words"):
             own[name] = tuple(own.get(name, ()))
-        own["images"] = tuple(SaidImage(**_snaked(one)) for one in own.get("images", ()))
+        own["images"] = tuple(ImageMetadata(**_snaked(one)) for one in own.get("images", ()))
         own["versions"] = tuple(_version(one) for one in own.get("versions", ()))
         return cls(**own)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class SourceMetadata:
     """What a source says. ``time_ms`` is when it was written, in milliseconds since 1970; 0 if nobody knows."""
 
     source: Source
-    rank: Rank
-    facts: Facts
+    priority: SourcePriority
+    metadata: Metadata
     time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedMetadata:
     """What is believed, and of each field who has said it."""
 
-    facts: Facts
+    metadata: Metadata
     sources: Mapping[str, Source]
 
 
-def merge(claims: Iterable[Claim]) -> Merged:
+def merge_metadata(claims: Iterable[SourceMetadata]) -> MergedMetadata:
     """Each field as the most believable of those says it who say something of it."""
-    ordered = sorted(claims, key=lambda claim: (claim.rank, claim.time_ms), reverse=True)
+    ordered = sorted(claims, key=lambda claim: (claim.priority, claim.time_ms), reverse=True)
     believed: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     for claim in ordered:
         for name in _FIELDS:
-            value = getattr(claim.facts, name)
+            value = getattr(claim.metadata, name)
             if name not in believed and value not in _NOTHING:
                 believed[name], sources[name] = value, claim.source
-    return Merged(Facts(**believed), sources)
+    return MergedMetadata(Metadata(**believed), sources)
 
 
-_FIELDS = tuple(one.name for one in fields(Facts))
+_FIELDS = tuple(one.name for one in fields(Metadata))
 _NOTHING: tuple[Any, ...] = (None, (), {}, "")
 
 
@@ -174,7 +174,7 @@ def _to_json(said: Any) -> dict[str, Any]:
         if value in _NOTHING:
             continue
         nested = isinstance(value, tuple) and value and not isinstance(value[0], str)
-        found[camel(one.name)] = [_to_json(part) for part in value] if nested else _plain(value)
+        found[to_camel_case(one.name)] = [_to_json(part) for part in value] if nested else _plain(value)
     return found
 
 
@@ -182,12 +182,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
 
 
-def _version(kept: Mapping[str, Any]) -> SaidVersion:
+def _version(kept: Mapping[str, Any]) -> CivitaiVersion:
     own = _snaked(kept)
-    own["files"] = tuple(SaidFile(**_snaked(one)) for one in own.get("files", ()))
+    own["files"] = tuple(CivitaiFile(**_snaked(one)) for one in own.get("files", ()))
     own["trained_words"] = tuple(own.get("trained_words", ()))
-    return SaidVersion(**own)
+    return CivitaiVersion(**own)
 
 
 def _snaked(kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {snake(name): value for name, value in kept.items()}
+    return {to_snake_case(name): value for name, value in kept.items()}

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.library.metadata import Facts
+from schemas.library.metadata import Metadata
 
 
 @dataclass(frozen=True, slots=True)
-class ShownFile:
+class FileView:
     """A file on disk. ``path`` is below ``root``; ``hashes`` is empty until it was read; None where it has gone."""
 
     id: int
@@ -32,7 +32,7 @@ class ShownFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownImage:
+class ImageView:
     """A picture of a model: one that lies beside it (``path``), or one that was given (``media_key``)."""
 
     id: int
@@ -56,24 +56,24 @@ class ShownImage:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownVersion:
+class VersionView:
     """A version, here or not, with its files and pictures."""
 
     id: int
     civitai_id: int | None
-    facts: Facts
+    facts: Metadata
     epoch: int | None
-    files: tuple[ShownFile, ...] = ()
-    images: tuple[ShownImage, ...] = ()
+    files: tuple[FileView, ...] = ()
+    images: tuple[ImageView, ...] = ()
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it has a file that is there."""
         return any(file.present for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
-class ShownModel:
+class ModelView:
     """A model. ``versions`` is empty where it was not asked for; ``sources`` says who has said each field."""
 
     id: int
@@ -87,9 +87,9 @@ class ShownModel:
     flags: int
     newest_at: int
     size_bytes: int
-    facts: Facts
+    facts: Metadata
     sources: Mapping[str, str]
-    hero: ShownImage | None = None
-    versions: tuple[ShownVersion, ...] = ()
-    images: tuple[ShownImage, ...] = field(default=())
+    hero: ImageView | None = None
+    versions: tuple[VersionView, ...] = ()
+    images: tuple[ImageView, ...] = field(default=())
     edited: Mapping[str, int] = field(default_factory=dict)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.library.sanitize import clean_text
+from schemas.library.sanitize import clean_line
 from schemas.library.sidecars.local_file import CIVITDL_STEM
 
 OTHER = "Other"
@@ -39,29 +39,29 @@ _EPOCH = re.compile(r"(.*[^-_ ])(?:-e|[-_]epoch[-_]?)(\d{1,6})|(.*[^-_ ])-(00\d{
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Category:
     """Where a file lies, in words: ``subcategory`` is the folder within the category's."""
 
-    category: str
+    name: str
     subcategory: str | None = None
 
 
-def place_of(relative_path: str) -> Place:
+def categorize(relative_path: str) -> Category:
     """The place of a file, by its path from the library's root, with ``/`` between the parts."""
     parts = [part for part in relative_path.split("/") if part not in ("", ".")][:-1]
-    folders = [clean_text(part) or "?" for part in parts[:2]]
+    folders = [clean_line(part) or "?" for part in parts[:2]]
     if not folders:
-        return Place(OTHER)
+        return Category(OTHER)
     plain = re.sub(r"[-_ ]", "", folders[0].lower()).removesuffix("s")
-    return Place(CATEGORIES.get(plain, folders[0]), folders[1] if len(folders) > 1 else None)
+    return Category(CATEGORIES.get(plain, folders[0]), folders[1] if len(folders) > 1 else None)
 
 
-def type_of(category: str) -> str:
+def civitai_type(category: str) -> str:
     """The catalogue's type of what lies in a category."""
     return TYPES.get(category, OTHER)
 
 
-def epoch_of(stem: str) -> tuple[str, int] | None:
+def parse_epoch(stem: str) -> tuple[str, int] | None:
     """The name of a training and the epoch at which it was saved; None for a name that says no epoch.
 
     Trainers write ``name-000010``, people ``name-e10`` and ``name_epoch_10``.
@@ -70,7 +70,7 @@ def epoch_of(stem: str) -> tuple[str, int] | None:
     return (found[1] or found[3], int(found[2] or found[4])) if found else None
 
 
-def title_of(stem: str) -> str:
+def title_from_stem(stem: str) -> str:
     """A name for people from a file's name without its ending: no ids of a downloader, spaces for underscores."""
     found = CIVITDL_STEM.fullmatch(stem)
-    return clean_text((found[1] if found else stem).replace("_", " ")) or stem
+    return clean_line((found[1] if found else stem).replace("_", " ")) or stem

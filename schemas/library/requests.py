@@ -6,22 +6,22 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from schemas.errors import Invalid
-from schemas.fields import Text, WholeNumber, sentences
+from schemas.fields import Text, WholeNumber, flatten_errors
 from schemas.library import content_rating
-from schemas.library.sanitize import without_controls
-from schemas.library.search_query import LONGEST_QUERY
+from schemas.library.sanitize import strip_control_chars
+from schemas.library.search_query import MAX_QUERY_CHARS
 
-LARGEST_PAGE = 100
-USUAL_PAGE = 40
-DEEPEST_OFFSET = 100_000
-LONGEST_NOTES = 100_000
-LONGEST_PROMPT = 100_000
-LARGEST_SEED = 2**64 - 1
-MOST_TAGS = 100
-LARGEST_ID = 2**31 - 1
+MAX_PAGE_SIZE = 100
+DEFAULT_PAGE_SIZE = 40
+MAX_OFFSET = 100_000
+MAX_NOTES_CHARS = 100_000
+MAX_PROMPT_CHARS = 100_000
+MAX_SEED = 2**64 - 1
+MAX_TAGS = 100
+MAX_ID = 2**31 - 1
 
 
-class Page(WholeNumber):
+class PositiveInteger(WholeNumber):
     """A page's number or length: a whole number from 1 on."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -29,26 +29,26 @@ class Page(WholeNumber):
         super().__init__(validate=validate.Range(1), **kwargs)
 
 
-class Prose(fields.String):
+class MultilineText(fields.String):
     """A text of any number of lines, without what no text has."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return without_controls(str(super()._deserialize(value, attr, data, **kwargs)))
+        return strip_control_chars(str(super()._deserialize(value, attr, data, **kwargs)))
 
 
-class Labels(fields.Field[tuple[str, ...]]):
+class StringList(fields.Field[tuple[str, ...]]):
     """Words between commas, as a query has them, or a list, as JSON has them."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
         listed = value.split(",") if isinstance(value, str) else value
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
             raise ValidationError("Must be words between commas, or a list of them.")
-        if len(listed) > MOST_TAGS or any(len(one) > 200 for one in listed):
-            raise ValidationError(f"At most {MOST_TAGS} of at most 200 characters.")
+        if len(listed) > MAX_TAGS or any(len(one) > 200 for one in listed):
+            raise ValidationError(f"At most {MAX_TAGS} of at most 200 characters.")
         return tuple(dict.fromkeys(Text().deserialize(one) for one in listed if one.strip()))
 
 
-class ListQuery(Schema):
+class ModelListQuery(Schema):
     """Which models; all of it is optional."""
 
     class Meta:
@@ -60,16 +60,16 @@ class ListQuery(Schema):
     subcategory = Text(validate=validate.Length(max=200))
     base_model = Text(data_key="baseModel", validate=validate.Length(max=200))
     type = Text(validate=validate.Length(max=200))
-    search = fields.String(load_default="", validate=validate.Length(max=LONGEST_QUERY))
-    tags = Labels(load_default=())
+    search = fields.String(load_default="", validate=validate.Length(max=MAX_QUERY_CHARS))
+    tags = StringList(load_default=())
     tags_mode = fields.String(data_key="tagsMode", load_default="any", validate=validate.OneOf(["any", "all", "none"]))
-    most_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=validate.Range(0, content_rating.EVERY))
+    most_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=validate.Range(0, content_rating.ALL_LEVELS))
     has_metadata = fields.Boolean(data_key="hasMetadata")
     sort = fields.String(validate=validate.Length(max=20))
-    page = Page(load_default=1)
-    limit = Page(load_default=USUAL_PAGE)
+    page = PositiveInteger(load_default=1)
+    limit = PositiveInteger(load_default=DEFAULT_PAGE_SIZE)
     cursor = fields.String(validate=validate.Length(max=2000))
-    include = Labels(load_default=())
+    include = StringList(load_default=())
 
 
 def _line(most: int, least: int = 0, *, allow_none: bool = True) -> Text:
@@ -88,11 +88,11 @@ class ModelChange(Schema):
     type = _line(100, 1)
     baseModel = _line(100)
     creator = _line(200)
-    notes = Prose(allow_none=True, validate=validate.Length(max=LONGEST_NOTES))
-    description = Prose(allow_none=True, validate=validate.Length(max=200_000))
-    tags = Labels(allow_none=True)
+    notes = MultilineText(allow_none=True, validate=validate.Length(max=MAX_NOTES_CHARS))
+    description = MultilineText(allow_none=True, validate=validate.Length(max=200_000))
+    tags = StringList(allow_none=True)
     trainedWords = fields.List(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
-    nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, content_rating.EVERY))
+    nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, content_rating.ALL_LEVELS))
 
 
 class ImageChange(Schema):
@@ -103,7 +103,7 @@ class ImageChange(Schema):
 
         unknown = RAISE
 
-    prompt = Prose(allow_none=True, validate=validate.Length(max=LONGEST_PROMPT))
+    prompt = MultilineText(allow_none=True, validate=validate.Length(max=MAX_PROMPT_CHARS))
     nsfwLevel = WholeNumber()
     sortOrder = WholeNumber(validate=validate.Range(0, 1_000_000))
     generationParams = fields.Dict(keys=fields.String())
@@ -121,14 +121,14 @@ class ImageForm(Schema):
     def _without_empty(self, given: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
         return {name: value for name, value in given.items() if value.strip()}
 
-    version_id = WholeNumber(data_key="versionId", validate=validate.Range(1, LARGEST_ID))
-    prompt = Prose(validate=validate.Length(max=LONGEST_PROMPT))
-    negative_prompt = Prose(data_key="negativePrompt", validate=validate.Length(max=LONGEST_PROMPT))
-    seed = WholeNumber(validate=validate.Range(-1, LARGEST_SEED))
+    version_id = WholeNumber(data_key="versionId", validate=validate.Range(1, MAX_ID))
+    prompt = MultilineText(validate=validate.Length(max=MAX_PROMPT_CHARS))
+    negative_prompt = MultilineText(data_key="negativePrompt", validate=validate.Length(max=MAX_PROMPT_CHARS))
+    seed = WholeNumber(validate=validate.Range(-1, MAX_SEED))
     steps = WholeNumber(validate=validate.Range(0, 100_000))
     cfg_scale = fields.Float(data_key="cfgScale", allow_nan=False, validate=validate.Range(-1000, 1000))
-    sampler = Prose(validate=validate.Length(max=200))
-    scheduler = Prose(validate=validate.Length(max=200))
+    sampler = MultilineText(validate=validate.Length(max=200))
+    scheduler = MultilineText(validate=validate.Length(max=200))
     nsfw_level = WholeNumber(data_key="nsfwLevel")
     loras = fields.String()
     comfy_workflow = fields.String(data_key="comfyWorkflow")
@@ -144,25 +144,25 @@ class FromJob(Schema):
     """A job whose picture is to be kept."""
 
     jobId = fields.String(required=True, validate=validate.Length(max=100))
-    versionId = WholeNumber(validate=validate.Range(1, LARGEST_ID))
+    versionId = WholeNumber(validate=validate.Range(1, MAX_ID))
     number = WholeNumber(load_default=1, validate=validate.Range(1, 1000))
     nsfwLevel = WholeNumber()
 
 
-def load(schema: Schema, given: Any) -> dict[str, Any]:
+def load_body(schema: Schema, body: Any) -> dict[str, Any]:
     """What ``given`` says by a schema; raises Invalid with all that is wrong."""
-    if not isinstance(given, Mapping):
+    if not isinstance(body, Mapping):
         raise Invalid(problems=["The body must be a JSON object."])
     try:
-        read: dict[str, Any] = schema.load(given)
+        read: dict[str, Any] = schema.load(body)
     except ValidationError as error:
-        raise Invalid(problems=list(sentences(error.normalized_messages(), given))) from error
+        raise Invalid(problems=list(flatten_errors(error.normalized_messages(), body))) from error
     return read
 
 
-def read_level(said: int | None) -> int:
+def parse_nsfw_level(said: int | None) -> int:
     """The level that an upload means; raises Invalid."""
-    level = content_rating.from_upload(said or 0)
+    level = content_rating.level_from_upload(said or 0)
     if level is None:
         raise Invalid(problems=[f"nsfwLevel: {said} is none; take 0 to 3, or one of 1, 2, 4, 8, 16, 32."])
     return level

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from schemas.library.metadata import Claim, SaidImage
+from schemas.library.metadata import ImageMetadata, SourceMetadata
 
 
-class Kind(StrEnum):
+class FileFormat(StrEnum):
     """What a model file is; a pickle can run code when it is loaded, and is never opened beyond its beginning."""
 
     SAFETENSORS = "safetensors"
@@ -16,29 +16,29 @@ class Kind(StrEnum):
     PICKLE = "pickle"
 
 
-KINDS: Mapping[str, Kind] = {
-    ".safetensors": Kind.SAFETENSORS,
-    ".gguf": Kind.GGUF,
-    ".ckpt": Kind.PICKLE,
-    ".pt": Kind.PICKLE,
-    ".bin": Kind.PICKLE,
-    ".pth": Kind.PICKLE,
+FORMAT_BY_EXTENSION: Mapping[str, FileFormat] = {
+    ".safetensors": FileFormat.SAFETENSORS,
+    ".gguf": FileFormat.GGUF,
+    ".ckpt": FileFormat.PICKLE,
+    ".pt": FileFormat.PICKLE,
+    ".bin": FileFormat.PICKLE,
+    ".pth": FileFormat.PICKLE,
 }
 
 
-class Known(NamedTuple):
+class IndexedFile(NamedTuple):
     """What the library knows of a file on disk, for a scan to compare with; many of them are held at once."""
 
     id: int
     inode: int
     size_bytes: int
     mtime_ns: int
-    companions: str
-    missing: bool
+    companions_stamp: str
+    is_missing: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileOnDisk:
     """A model file on disk. ``path`` is below ``root``; ``companions`` changes whenever a file beside it does."""
 
     root: str
@@ -46,21 +46,21 @@ class Found:
     inode: int
     size_bytes: int
     mtime_ns: int
-    companions: str
-    beside: tuple[bytes, ...] = ()
+    companions_stamp: str
+    companion_names: tuple[bytes, ...] = ()
 
     @property
     def name(self) -> str:
         """The file's name, as far as it can be shown."""
         return self.path.rpartition(b"/")[2].decode(errors="replace")
 
-    def same_bytes(self, known: Known) -> bool:
+    def is_unchanged(self, known: IndexedFile) -> bool:
         """Whether nobody has written to the file since."""
         return (self.size_bytes, self.mtime_ns, self.inode) == (known.size_bytes, known.mtime_ns, known.inode)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FileProblem:
     """Something wrong with a file: ``subject`` is its path below the root, ``code`` is stable."""
 
     subject: bytes
@@ -69,17 +69,17 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenImage:
+class PreviewImage:
     """A picture beside a model. ``slot`` stays the same when both are renamed, ``stamp`` until its bytes change."""
 
     slot: str
     path: bytes
-    said: SaidImage
+    metadata: ImageMetadata
     stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ScannedFile:
     """A file with all that is said of it.
 
     ``layout`` is the same for two files whose tensors have the same names, types and shapes; None where unknown.
@@ -87,13 +87,13 @@ class Seen:
     ``group_key`` is shared by the epochs of one training.
     """
 
-    found: Found
-    kind: Kind
+    file: FileOnDisk
+    kind: FileFormat
     layout: str | None = None
     header: Mapping[str, Any] = field(default_factory=dict)
-    claims: tuple[Claim, ...] = ()
-    images: tuple[SeenImage, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    source_metadata: tuple[SourceMetadata, ...] = ()
+    images: tuple[PreviewImage, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
     epoch: int | None = None
     group_key: str | None = None
     moved_from: int | None = None

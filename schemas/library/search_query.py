@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.errors import Invalid
-from schemas.library.text_normalization import fold, words
+from schemas.library.text_normalization import normalize, split_words
 
-LONGEST_QUERY = 500
-MOST_TERMS = 40
+MAX_QUERY_CHARS = 500
+MAX_TERMS = 40
 # The largest numbers that databases compare with: more is as good as this.
-LARGEST, LARGEST_SMALL = 2**53, 2**31 - 1
+MAX_NUMBER, MAX_INT32 = 2**53, 2**31 - 1
 
 
-class Sort(StrEnum):
+class SortKey(StrEnum):
     """In which order models come."""
 
     NEWEST = "newest"
@@ -29,21 +29,21 @@ class Sort(StrEnum):
     SIZE = "size"
 
     @property
-    def descending(self) -> bool:
+    def descending_by_default(self) -> bool:
         """Whether the greatest come first, where nobody says which."""
-        return self not in (Sort.NAME, Sort.OLDEST)
+        return self not in (SortKey.NAME, SortKey.OLDEST)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """What models are sorted by, and whether the greatest come first."""
 
-    sort: Sort
+    key: SortKey
     descending: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class QueryTerm:
     """One condition: ``field`` is a name of ``FIELDS``, ``op`` one of ``= ~ < <= > >=``; ``negated`` turns it round."""
 
     field: str
@@ -53,7 +53,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Phrase:
     """Words that must (not) stand in a model's texts one after another; the last may be the beginning of a longer.
 
     No words at all stand in no text.
@@ -64,17 +64,17 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """What is asked, all of it at once; ``order`` is None where nothing is said of it."""
 
-    terms: tuple[Term, ...] = ()
-    words: tuple[Words, ...] = ()
-    order: Order | None = None
+    terms: tuple[QueryTerm, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
+    order: SortOrder | None = None
 
 
-HAS = ("metadata", "notes", "images", "words", "tags", "civitai", "problem")
-IS = ("local", "missing", "pickle", "duplicate", "hashed")
-UNITS: Mapping[str, int] = {
+HAS_VALUES = ("metadata", "notes", "images", "words", "tags", "civitai", "problem")
+IS_VALUES = ("local", "missing", "pickle", "duplicate", "hashed")
+SIZE_UNITS: Mapping[str, int] = {
     "": 1,
     "b": 1,
     "kb": 1000,
@@ -91,7 +91,7 @@ _NUMBER = re.compile(r"(<=|>=|<|>|=)?(\d{1,15}(?:\.\d{1,6})?)([a-z]{0,3})", re.I
 
 def _text(op: str) -> Callable[[str, str], tuple[str, str | int]]:
     def read(_name: str, value: str) -> tuple[str, str | int]:
-        return op, fold(value)
+        return op, normalize(value)
 
     return read
 
@@ -99,10 +99,10 @@ def _text(op: str) -> Callable[[str, str], tuple[str, str | int]]:
 def _number(name: str, value: str) -> tuple[str, str | int]:
     found = _NUMBER.fullmatch(value)
     unit = found[3].lower() if found else "?"
-    if found is None or unit not in UNITS or (unit and name != "size"):
+    if found is None or unit not in SIZE_UNITS or (unit and name != "size"):
         raise Invalid(problems=[f"search: {name}:{value[:40]} must be a number, such as {name}:>=32."])
-    most = LARGEST_SMALL if name in ("dim", "nsfw") else LARGEST
-    return found[1] or "=", min(most, round(float(found[2]) * UNITS[unit]))
+    most = MAX_INT32 if name in ("dim", "nsfw") else MAX_NUMBER
+    return found[1] or "=", min(most, round(float(found[2]) * SIZE_UNITS[unit]))
 
 
 def _one_of(known: tuple[str, ...]) -> Callable[[str, str], tuple[str, str | int]]:
@@ -115,7 +115,7 @@ def _one_of(known: tuple[str, ...]) -> Callable[[str, str], tuple[str, str | int
 
 
 # How the value of each filter is read; a filter that is none is a word like any other.
-FIELDS: Mapping[str, Callable[[str, str], tuple[str, str | int]]] = {
+FILTERS: Mapping[str, Callable[[str, str], tuple[str, str | int]]] = {
     "base": _text("~"),
     "type": _text("="),
     "category": _text("="),
@@ -123,8 +123,8 @@ FIELDS: Mapping[str, Callable[[str, str], tuple[str, str | int]]] = {
     "creator": _text("~"),
     "name": _text("~"),
     "tag": _text("="),
-    "has": _one_of(HAS),
-    "is": _one_of(IS),
+    "has": _one_of(HAS_VALUES),
+    "is": _one_of(IS_VALUES),
     "dim": _number,
     "size": _number,
     "nsfw": _number,
@@ -134,54 +134,54 @@ FIELDS: Mapping[str, Callable[[str, str], tuple[str, str | int]]] = {
 ALIASES: Mapping[str, str] = {"basemodel": "base", "folder": "subcategory", "tags": "tag", "sort": "order"}
 
 
-def read_query(text: str) -> Query:
+def parse_query(text: str) -> SearchQuery:
     """What ``text`` asks.
 
     Raises:
         Invalid: it is too long, or a filter has a value that means nothing.
     """
-    if len(text) > LONGEST_QUERY:
-        raise Invalid(problems=[f"search: at most {LONGEST_QUERY} characters."])
+    if len(text) > MAX_QUERY_CHARS:
+        raise Invalid(problems=[f"search: at most {MAX_QUERY_CHARS} characters."])
     parts = list(_parts(_NO_TEXT.sub(" ", text)))
-    if len(parts) > MOST_TERMS:
-        raise Invalid(problems=[f"search: at most {MOST_TERMS} words and filters."])
-    orders = [part for part in parts if isinstance(part, Order)]
-    terms = tuple(part for part in parts if isinstance(part, Term))
-    said = [part for part in parts if isinstance(part, Words)]
+    if len(parts) > MAX_TERMS:
+        raise Invalid(problems=[f"search: at most {MAX_TERMS} words and filters."])
+    orders = [part for part in parts if isinstance(part, SortOrder)]
+    terms = tuple(part for part in parts if isinstance(part, QueryTerm))
+    said = [part for part in parts if isinstance(part, Phrase)]
     # A mark between words is not looked for; marks alone are, and not found.
     telling = tuple(part for part in said if part.words)
-    return Query(
+    return SearchQuery(
         terms=terms,
-        words=telling if telling or terms else tuple(said[:1]),
+        phrases=telling if telling or terms else tuple(said[:1]),
         order=orders[-1] if orders else None,
     )
 
 
-def _parts(text: str) -> Iterator[Term | Words | Order]:
+def _parts(text: str) -> Iterator[QueryTerm | Phrase | SortOrder]:
     for found in _PART.finditer(text):
         minus, field, quoted, plain = found.groups()
         value = plain if quoted is None else quoted
         name = ALIASES.get((field or "").lower(), (field or "").lower())
         if name == "order":
-            yield read_order(value)
-        elif name in FIELDS and value:
-            op, read = FIELDS[name](name, value)
-            yield Term(name, op, read, bool(minus))
+            yield parse_sort_order(value)
+        elif name in FILTERS and value:
+            op, read = FILTERS[name](name, value)
+            yield QueryTerm(name, op, read, bool(minus))
         else:
             yield from _as_words(found[0].removeprefix("-") if field else value, negated=bool(minus))
 
 
-def _as_words(text: str, *, negated: bool) -> Iterator[Words]:
-    found = words(text)
+def _as_words(text: str, *, negated: bool) -> Iterator[Phrase]:
+    found = split_words(text)
     # Who types a filter begins with one of these.
     if found or (text.strip('-" ') and not negated):
-        yield Words(tuple(found), negated)
+        yield Phrase(tuple(found), negated)
 
 
-def read_order(text: str) -> Order:
+def parse_sort_order(text: str) -> SortOrder:
     """``size`` as people mean it, ``-size`` the greatest first, ``+size`` the least; raises Invalid."""
     name = text.lower().removeprefix(text[:1] if text[:1] in ("+", "-") else "")
-    if name not in list(Sort):
-        raise Invalid(problems=[f"sort: {text[:40]!r} must be one of {', '.join(Sort)}."])
-    sort = Sort(name)
-    return Order(sort, descending=text[:1] == "-" or (text[:1] != "+" and sort.descending))
+    if name not in list(SortKey):
+        raise Invalid(problems=[f"sort: {text[:40]!r} must be one of {', '.join(SortKey)}."])
+    sort = SortKey(name)
+    return SortOrder(sort, descending=text[:1] == "-" or (text[:1] != "+" and sort.descending_by_default))

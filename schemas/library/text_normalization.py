@@ -4,19 +4,19 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-LONGEST_WORD = 64
+MAX_WORD_CHARS = 64
 # PostgreSQL's indexes take 2,700 bytes of a text, and its search a megabyte.
-LONGEST_KEY = 300
-LONGEST_SEARCH_TEXT = 100_000
+MAX_SORT_KEY_CHARS = 300
+MAX_SEARCH_TEXT_CHARS = 100_000
 # Stands between two texts, so that nothing follows from one to the other: a letter to databases, and one that no folded
 # word has.
-BETWEEN = " \u00aa "
+TEXT_SEPARATOR = " \u00aa "
 # Chinese, Japanese and Thai are written without spaces: each letter is a word, so that any part of a text is found.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"(?![_\W])[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
 
 
-def fold(text: str) -> str:
+def normalize(text: str) -> str:
     """``text`` as it is compared with others: ``Ünïcode`` and ``UNICODE`` are the same."""
     # Twice: letters of mathematics become plain ones, and only these have cases.
     plain = unicodedata.normalize("NFKD", text.casefold())
@@ -26,15 +26,15 @@ def fold(text: str) -> str:
 
 def sort_key(text: str) -> str:
     """``text`` as it is sorted: its beginning, folded, so long that an index takes it."""
-    return fold(text)[:LONGEST_KEY]
+    return normalize(text)[:MAX_SORT_KEY_CHARS]
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text, folded; ``_`` and ``-`` part words, as they do in file names."""
-    return [word[:LONGEST_WORD] for word in _WORD.findall(fold(text))]
+    return [word[:MAX_WORD_CHARS] for word in _WORD.findall(normalize(text))]
 
 
-def search_text(texts: Iterable[str | None]) -> str:
+def build_search_text(texts: Iterable[str | None]) -> str:
     """The words of these texts, in their order, for the index; bounded, the last texts being cut."""
-    each = dict.fromkeys(" ".join(words(text)) for text in texts if text)
-    return BETWEEN.join(filter(None, each))[:LONGEST_SEARCH_TEXT]
+    each = dict.fromkeys(" ".join(split_words(text)) for text in texts if text)
+    return TEXT_SEPARATOR.join(filter(None, each))[:MAX_SEARCH_TEXT_CHARS]

@@ -8,7 +8,7 @@ Selectors = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class FramesSpec:
     """What to look for in the page's own WebSocket.
 
     A JSON message tells if every path of ``match`` has its value there; ``text``, ``step``, ``steps`` and ``pictures``
@@ -26,7 +26,7 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class WatchSpec:
     """Something to observe while the page works: where it is, on the page, in its socket or in either, and which part.
 
     What is ``done`` counts once it has stayed the same for ``settle_ms``.
@@ -36,20 +36,20 @@ class Watch:
     source: str = ""
     pattern: str | None = None
     settle_ms: int = 0
-    frames: Frames | None = None
+    frames: FramesSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Observe:
+class ObserveSpec:
     """What tells about a running generation; only ``done`` is required.
 
     With ``busy``, an element that is shown for as long as the page works, a picture counts as done only once that has
     come and gone: what a page shows before, or late from an earlier run, is not taken for the result.
     """
 
-    done: Watch
-    busy: Watch | None = None
-    preview: Watch | None = None
-    progress: Watch | None = None
-    error: Watch | None = None
-    human: Watch | None = None
+    done: WatchSpec
+    busy: WatchSpec | None = None
+    preview: WatchSpec | None = None
+    progress: WatchSpec | None = None
+    error: WatchSpec | None = None
+    human: WatchSpec | None = None

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import Text, WholeNumber, camel, sentences, snake
-from schemas.sites.observe import Observe, Selectors
+from schemas.fields import Text, WholeNumber, flatten_errors, to_camel_case, to_snake_case
+from schemas.sites.observe import ObserveSpec, Selectors
 
 DEFAULT_STEP_TIMEOUT_MS = 10_000
 
@@ -45,7 +45,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class CaptureSpec:
     """Where the finished pictures are.
 
     ``shown``: in the elements ``selectors`` (those of ``observe.done`` when left out), only the first of them unless
@@ -59,7 +59,7 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class ChoicesSpec:
     """Where the page itself lists what an input may be: ``open`` plays until the ``item`` elements are there."""
 
     item: Selectors
@@ -68,7 +68,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DocumentSpec:
     """A JSON document that the page is given: ``content``, with the values of ``fields`` put in by their paths.
 
     A node may be named by its id or by its title (``_meta.title``), as in ``Positive prompt.inputs.text``.
@@ -79,7 +79,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputSpec:
     """One thing besides the prompt that the site accepts; ``random`` draws a number when the caller gives none."""
 
     type: str
@@ -89,13 +89,13 @@ class Input:
     multiple_of: int | None = None
     max_length: int | None = None
     choices: tuple[str, ...] = ()
-    choices_from: Choices | None = None
+    choices_from: ChoicesSpec | None = None
     random: bool = False
     default: Any = None
 
 
 @dataclass(frozen=True, slots=True)
-class Loras:
+class LorasSpec:
     """How to search the site's catalogue of LoRAs and add one; selectors inside an item are relative to it.
 
     With ``syntax``, such as ``<lora:{{lora}}:1>``, a LoRA is added by appending that to the prompt, and no catalogue
@@ -117,7 +117,7 @@ class Loras:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class QuotaSpec:
     """Where the page shows how much of its own quota is used."""
 
     used: Selectors
@@ -125,7 +125,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionSpec:
     """That the site knows people by a login, and how one sees that somebody is signed in."""
 
     required: bool = False
@@ -134,7 +134,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class CanarySpec:
     """A tiny job that is run by the clock, to find out early that a page has changed."""
 
     every_s: int
@@ -143,7 +143,7 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestedSpec:
     """What the recipe was run against: ``with_`` in words; ``real`` if that was the program or site itself."""
 
     with_: str
@@ -151,7 +151,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SiteLimits:
     """How hard the site may be driven; 0 means no limit."""
 
     concurrency: int = 1
@@ -160,7 +160,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class ConsentSpec:
     """Who may run this recipe: ``own`` pages freely, others by their ``terms_url``."""
 
     ownership: str
@@ -180,19 +180,19 @@ class Recipe:
     description: str
     url: str
     steps: tuple[Step, ...]
-    observe: Observe
-    consent: Consent
-    limits: Limits = field(default_factory=Limits)
-    capture: Capture = field(default_factory=Capture)
-    tested: Tested | None = None
+    observe: ObserveSpec
+    consent: ConsentSpec
+    limits: SiteLimits = field(default_factory=SiteLimits)
+    capture: CaptureSpec = field(default_factory=CaptureSpec)
+    tested: TestedSpec | None = None
     bundle: str | None = None
     hosts: tuple[str, ...] = ()
-    documents: Mapping[str, Document] = field(default_factory=dict)
-    session: Session = field(default_factory=Session)
-    canary: Canary | None = None
-    inputs: Mapping[str, Input] = field(default_factory=dict)
-    loras: Loras | None = None
-    quota: Quota | None = None
+    documents: Mapping[str, DocumentSpec] = field(default_factory=dict)
+    session: SessionSpec = field(default_factory=SessionSpec)
+    canary: CanarySpec | None = None
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
+    loras: LorasSpec | None = None
+    quota: QuotaSpec | None = None
 
     @property
     def own_hosts(self) -> frozenset[str]:
@@ -218,25 +218,25 @@ class Recipe:
         """The checks of the declared inputs."""
         return Schema.from_dict({name: _input_field(one) for name, one in self.inputs.items()})()
 
-    def check_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def validate_inputs(self, raw_inputs: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` (names in either case, values as JSON or as words of a URL) with the recipe's names and types.
 
         Raises:
             Invalid: an input is unknown here or has a value that is not allowed.
         """
-        named = {snake(name): value for name, value in given.items()}
+        named = {to_snake_case(name): value for name, value in raw_inputs.items()}
         if unknown := sorted(set(named) - set(self.inputs)):
-            accepted = ", ".join(camel(name) for name in self.inputs) or "none"
-            raise Invalid(problems=[f"{camel(name)}: {self.name} accepts {accepted}." for name in unknown])
+            accepted = ", ".join(to_camel_case(name) for name in self.inputs) or "none"
+            raise Invalid(problems=[f"{to_camel_case(name)}: {self.name} accepts {accepted}." for name in unknown])
         try:
             checked: dict[str, Any] = self.inputs_schema.load(named)
         except ValidationError as error:
-            messages = {camel(str(name)): what for name, what in error.normalized_messages().items()}
-            raise Invalid(problems=list(sentences(messages, given))) from error
+            messages = {to_camel_case(str(name)): what for name, what in error.normalized_messages().items()}
+            raise Invalid(problems=list(flatten_errors(messages, raw_inputs))) from error
         wanted = {name: value for name, value in checked.items() if value is not None}
         return self._drawn() | wanted
 
-    def check_lora(self, lora: str | None) -> None:
+    def require_lora_support(self, lora: str | None) -> None:
         """See that a LoRA that is asked for can be added.
 
         Raises:
@@ -255,7 +255,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _input_field(one: Input) -> fields.Field[Any]:
+def _input_field(one: InputSpec) -> fields.Field[Any]:
     if one.type in ("integer", "number"):
         kind = WholeNumber if one.type == "integer" else fields.Float
         return kind(allow_none=True, validate=[validate.Range(one.minimum, one.maximum), _multiple_of(one.multiple_of)])

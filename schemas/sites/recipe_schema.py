@@ -6,10 +6,10 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from schemas.errors import Invalid
-from schemas.fields import sentences
+from schemas.fields import flatten_errors
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.section_schemas import (
-    NAME,
+    NAME_PATTERN,
     CanarySchema,
     CaptureSchema,
     ConsentSchema,
@@ -22,13 +22,13 @@ from schemas.sites.section_schemas import (
     SessionSchema,
     TestedSchema,
 )
-from schemas.sites.step_schemas import Frozen, StepSchema
+from schemas.sites.step_schemas import DataclassSchema, StepSchema
 from schemas.sites.templates import PLACEHOLDER
 
 BUILT_IN_PLACEHOLDERS = frozenset({"prompt", "lora", "url"})
-HOST = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
+HOST_PATTERN = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
 Place = tuple[str | int, ...]
-INPUT_NAME = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
+INPUT_NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
 
 
 def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
@@ -40,7 +40,7 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
     try:
         recipe: Recipe = RecipeSchema().load({"name": name, **raw})
     except ValidationError as error:
-        problems = [f"{name}.toml: {sentence}" for sentence in sentences(error.normalized_messages(), raw)]
+        problems = [f"{name}.toml: {sentence}" for sentence in flatten_errors(error.normalized_messages(), raw)]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
     _check_canary(recipe)
     return recipe
@@ -48,36 +48,38 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
 
 def _check_canary(recipe: Recipe) -> None:
     try:
-        recipe.check_inputs(recipe.canary.inputs if recipe.canary else {})
+        recipe.validate_inputs(recipe.canary.inputs if recipe.canary else {})
     except Invalid as error:
         problems = [f"{recipe.name}.toml: canary.inputs: {problem}" for problem in error.problems]
         raise Invalid(f"The recipe {recipe.name!r} is not valid.", problems=problems) from error
 
 
-class RecipeSchema(Frozen):
+class RecipeSchema(DataclassSchema):
     """A whole recipe file."""
 
     builds = Recipe
 
-    name = fields.String(required=True, validate=validate.Regexp(NAME))
+    name = fields.String(required=True, validate=validate.Regexp(NAME_PATTERN))
     title = fields.String(required=True)
     description = fields.String(required=True)
     url = fields.Url(required=True, schemes={"https", "http"}, require_tld=False)
-    bundle = fields.String(validate=validate.Regexp(NAME))
+    bundle = fields.String(validate=validate.Regexp(NAME_PATTERN))
     steps = fields.List(fields.Nested(StepSchema), required=True, validate=validate.Length(min=1))
     observe = fields.Nested(ObserveSchema, required=True)
     inputs = fields.Dict(
-        keys=fields.String(validate=[validate.Regexp(INPUT_NAME), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
+        keys=fields.String(validate=[validate.Regexp(INPUT_NAME_PATTERN), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
         values=fields.Nested(InputSchema),
     )
     loras = fields.Nested(LorasSchema)
     quota = fields.Nested(QuotaSchema)
     capture = fields.Nested(CaptureSchema)
-    documents = fields.Dict(keys=fields.String(validate=validate.Regexp(NAME)), values=fields.Nested(DocumentSchema))
+    documents = fields.Dict(
+        keys=fields.String(validate=validate.Regexp(NAME_PATTERN)), values=fields.Nested(DocumentSchema)
+    )
     session = fields.Nested(SessionSchema)
     canary = fields.Nested(CanarySchema)
     tested = fields.Nested(TestedSchema)
-    hosts = fields.List(fields.String(validate=validate.Regexp(HOST)))
+    hosts = fields.List(fields.String(validate=validate.Regexp(HOST_PATTERN)))
     limits = fields.Nested(LimitsSchema)
     consent = fields.Nested(ConsentSchema, required=True)
 

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.errors import Invalid
-from schemas.sites.step_schemas import LONGEST_STEP_TIMEOUT_MS, STEP_NEEDS
+from schemas.sites.step_schemas import MAX_STEP_TIMEOUT_MS, REQUIRED_KEYS
 
-KEPT_STEPS = frozenset(STEP_NEEDS) - {"customStep"}
+KEPT_STEPS = frozenset(REQUIRED_KEYS) - {"customStep"}
 TYPES: dict[str, type] = {"selectors": list, "width": int, "height": int}
 KEPT_KEYS = ("type", "url", "selectors", "value", "key", "width", "height", "x", "y", "count", "visible", "timeout")
 SUBMITTING = re.compile(r"(?i)\b(generate|create|submit|run|draw|paint|imagine|make|queue|send)\b")
@@ -19,14 +19,14 @@ NAMES = re.compile(r"(?i)\b(seed|steps|width|height|cfg|guidance|scale|strength|
 
 
 @dataclass
-class Skeleton:
+class RecipeDraft:
     """The beginnings of a recipe: its content as a TOML file has it, and sentences about what a person must add."""
 
     recipe: dict[str, Any]
     missing: list[str] = field(default_factory=list)
 
 
-def read_recording(text: str) -> Skeleton:
+def import_recording(text: str) -> RecipeDraft:
     """The beginnings of a recipe from a recording.
 
     Raises:
@@ -53,7 +53,7 @@ def _usable(recorded: list[Any]) -> tuple[list[dict[str, Any]], list[str]]:
             continue
         if kind == "navigate" and not str(step.get("url", "")).startswith(("http://", "https://")):
             continue
-        if lacking := [key for key in STEP_NEEDS[kind] if not isinstance(step.get(key), TYPES.get(key, str))]:
+        if lacking := [key for key in REQUIRED_KEYS[kind] if not isinstance(step.get(key), TYPES.get(key, str))]:
             missing.append(f"step {number} of the recording ({kind}) was left out: its {lacking[0]} is not usable.")
             continue
         if step.get("frame"):
@@ -80,7 +80,7 @@ def _kept(step: Mapping[str, Any]) -> dict[str, Any]:
         chains = [one if isinstance(one, list) else [one] for one in kept["selectors"]]
         kept["selectors"] = [chain[0] if len(chain) == 1 else chain for chain in chains if chain]
     if isinstance(kept.get("timeout"), int):
-        kept["timeout"] = max(1, min(kept["timeout"], LONGEST_STEP_TIMEOUT_MS))
+        kept["timeout"] = max(1, min(kept["timeout"], MAX_STEP_TIMEOUT_MS))
     return kept
 
 
@@ -94,11 +94,11 @@ def _without_repeats(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _skeleton(title: str, steps: list[dict[str, Any]]) -> Skeleton:
+def _skeleton(title: str, steps: list[dict[str, Any]]) -> RecipeDraft:
     url = next(step["url"] for step in steps if step["type"] == "navigate")
     recipe: dict[str, Any] = {"title": title, "description": f"Recorded at {urlsplit(url).netloc}.", "url": url}
     recipe |= {"consent": {"ownership": "own"}, "limits": {"concurrency": 1, "min_interval_s": 1}}
-    skeleton = Skeleton(recipe)
+    skeleton = RecipeDraft(recipe)
     recipe["inputs"] = _fill_in(steps, skeleton)
     _mark_submission(steps, skeleton)
     for step in steps:
@@ -114,7 +114,7 @@ def _skeleton(title: str, steps: list[dict[str, Any]]) -> Skeleton:
     return skeleton
 
 
-def _fill_in(steps: list[dict[str, Any]], skeleton: Skeleton) -> dict[str, Any]:
+def _fill_in(steps: list[dict[str, Any]], skeleton: RecipeDraft) -> dict[str, Any]:
     """Put placeholders for the values that were typed; the inputs that they make."""
     changes = [step for step in steps if step["type"] == "change"]
     wordy = [step for step in changes if not NEGATIVE.search(_words(step)) and not _is_number(step["value"])]
@@ -142,7 +142,7 @@ def _numeric(value: str) -> dict[str, Any]:
     return {"type": "number" if "." in value else "integer"}
 
 
-def _mark_submission(steps: list[dict[str, Any]], skeleton: Skeleton) -> None:
+def _mark_submission(steps: list[dict[str, Any]], skeleton: RecipeDraft) -> None:
     clicks = [step for step in steps if step["type"] == "click"]
     likely = [step for step in clicks if SUBMITTING.search(_words(step))] or clicks
     if likely:

@@ -15,7 +15,7 @@ from schemas.sites.step_schemas import SelectorsField, StepSchema
 SECTIONS: dict[str, type[Schema] | Schema] = {
     "The file": RecipeSchema,
     "`[[steps]]`": StepSchema,
-    "`[observe.WHAT]`": parts.WatchSchema(parts.PICTURE_SOURCES + parts.TEXT_SOURCES),
+    "`[observe.WHAT]`": parts.WatchSchema(parts.IMAGE_SOURCES + parts.TEXT_SOURCES),
     "`[observe.WHAT.frames]`": parts.FramesSchema,
     "`[capture]`": parts.CaptureSchema,
     "`[inputs.NAME]`": parts.InputSchema,
@@ -149,7 +149,7 @@ MEANINGS: dict[str, dict[str, str]] = {
 }
 
 
-def reference() -> str:
+def render_reference() -> str:
     """All sections in Markdown."""
     return "\n".join(line for title, schema in SECTIONS.items() for line in _section(title, schema))
 
@@ -168,7 +168,7 @@ def _section(title: str, schema: type[Schema] | Schema) -> Iterator[str]:
 
 def _holds(title: str, key: str, field: fields.Field[Any]) -> str:
     if (title, key) == ("`[observe.WHAT]`", "source"):
-        return _one_of(parts.PICTURE_SOURCES + parts.TEXT_SOURCES)
+        return _one_of(parts.IMAGE_SOURCES + parts.TEXT_SOURCES)
     for check in field.validators:
         if isinstance(check, validate.OneOf):
             return _one_of(tuple(check.choices))

@@ -6,30 +6,30 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.sites.observe import Frames, Observe, Watch
+from schemas.sites.observe import FramesSpec, ObserveSpec, WatchSpec
 from schemas.sites.recipe import (
-    Canary,
-    Capture,
-    Choices,
-    Consent,
-    Document,
-    Input,
-    Limits,
-    Loras,
-    Quota,
-    Session,
-    Tested,
+    CanarySpec,
+    CaptureSpec,
+    ChoicesSpec,
+    ConsentSpec,
+    DocumentSpec,
+    InputSpec,
+    LorasSpec,
+    QuotaSpec,
+    SessionSpec,
+    SiteLimits,
+    TestedSpec,
 )
-from schemas.sites.step_schemas import Frozen, SelectorsField, StepSchema
-from schemas.sites.templates import steps_to
+from schemas.sites.step_schemas import DataclassSchema, SelectorsField, StepSchema
+from schemas.sites.templates import resolve_path
 
-PICTURE_SOURCES = ("src", "background-image", "canvas", "poster")
+IMAGE_SOURCES = ("src", "background-image", "canvas", "poster")
 TEXT_SOURCES = ("text", "aria-valuenow", "width")
-SHORTEST_CANARY_PAUSE_S = 60
-PLAYWRIGHTS = re.compile(
+MIN_CANARY_INTERVAL_S = 60
+PLAYWRIGHT_SELECTOR = re.compile(
     r":(?:has-text|text|text-is|text-matches|visible|nth-match|near|right-of|left-of|above|below)\b|>>|^internal:"
 )
-NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,39}$"
 
 
 def _is_number(value: Any) -> None:
@@ -37,10 +37,10 @@ def _is_number(value: Any) -> None:
         raise ValidationError("Not a number.")
 
 
-class FramesSchema(Frozen):
+class FramesSchema(DataclassSchema):
     """What to look for in the page's own socket."""
 
-    builds = Frames
+    builds = FramesSpec
 
     match = fields.Dict(keys=fields.String(), values=fields.Raw())
     skip_bytes = fields.Integer(validate=validate.Range(0, 1024))
@@ -57,10 +57,10 @@ class FramesSchema(Frozen):
             raise ValidationError("Either this or 'skip_bytes' is required.", "match")
 
 
-class WatchSchema(Frozen):
+class WatchSchema(DataclassSchema):
     """An observed element; ``sources`` are those that mean something for what it tells."""
 
-    builds = Watch
+    builds = WatchSpec
 
     selectors = SelectorsField()
     source = fields.String()
@@ -84,7 +84,7 @@ class WatchSchema(Frozen):
         """What is observed is looked for by the page itself, which knows none of Playwright's additions to CSS."""
         for chain in data.get("selectors", ()):
             for selector in chain:
-                if found := PLAYWRIGHTS.search(selector):
+                if found := PLAYWRIGHT_SELECTOR.search(selector):
                     words = f"{found[0]!r} in {selector!r}: what is observed is found by CSS, aria/, text/ or xpath/."
                     raise ValidationError(words, "selectors")
 
@@ -103,32 +103,32 @@ class WatchSchema(Frozen):
             raise ValidationError(f"Not a regular expression: {error}.", "pattern") from error
 
     @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> Watch:
+    def build(self, data: dict[str, Any], **_: Any) -> WatchSpec:
         """The dataclass, with its source."""
-        return Watch(**{"source": self._sources[0], **data})
+        return WatchSpec(**{"source": self._sources[0], **data})
 
 
 def _watch(sources: tuple[str, ...], *, required: bool = False) -> fields.Nested:
     return fields.Nested(WatchSchema(sources), required=required)
 
 
-class ObserveSchema(Frozen):
+class ObserveSchema(DataclassSchema):
     """The parts of a page that tell about a running generation."""
 
-    builds = Observe
+    builds = ObserveSpec
 
-    done = _watch(PICTURE_SOURCES, required=True)
+    done = _watch(IMAGE_SOURCES, required=True)
     busy = _watch(TEXT_SOURCES)
-    preview = _watch(PICTURE_SOURCES)
+    preview = _watch(IMAGE_SOURCES)
     progress = _watch(TEXT_SOURCES)
     error = _watch(TEXT_SOURCES)
     human = _watch(TEXT_SOURCES)
 
 
-class CaptureSchema(Frozen):
+class CaptureSchema(DataclassSchema):
     """Where the finished pictures are."""
 
-    builds = Capture
+    builds = CaptureSpec
 
     source = fields.String(validate=validate.OneOf(["shown", "download"]))
     selectors = SelectorsField()
@@ -144,34 +144,34 @@ class CaptureSchema(Frozen):
 
 def _check_path(content: Any, path: str) -> None:
     try:
-        steps_to(content, path)
+        resolve_path(content, path)
     except KeyError as error:
         raise ValidationError(f"{path!r} leads nowhere in the document.", "fields") from error
 
 
-class ChoicesSchema(Frozen):
+class ChoicesSchema(DataclassSchema):
     """Where the page lists its choices."""
 
-    builds = Choices
+    builds = ChoicesSpec
 
     open = fields.List(fields.Nested(StepSchema), load_default=list)
     item = SelectorsField(required=True)
     close = fields.List(fields.Nested(StepSchema), load_default=list)
 
 
-class DocumentSchema(Frozen):
+class DocumentSchema(DataclassSchema):
     """A JSON document for the page; a recipe file may name a file beside it, which is read before."""
 
-    builds = Document
+    builds = DocumentSpec
 
     content = fields.String(required=True)
     fields_ = fields.Dict(data_key="fields", attribute="fields", keys=fields.String(), values=fields.String())
 
     @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> Document:
+    def build(self, data: dict[str, Any], **_: Any) -> DocumentSpec:
         """The document, read."""
         try:
-            document = Document(**data | {"content": json.loads(data["content"])})
+            document = DocumentSpec(**data | {"content": json.loads(data["content"])})
         except ValueError as error:
             raise ValidationError(f"Not JSON: {error}.", "content") from error
         for path in document.fields:
@@ -179,10 +179,10 @@ class DocumentSchema(Frozen):
         return document
 
 
-class InputSchema(Frozen):
+class InputSchema(DataclassSchema):
     """A declared input."""
 
-    builds = Input
+    builds = InputSpec
 
     type = fields.String(required=True, validate=validate.OneOf(["string", "integer", "number", "boolean"]))
     label = fields.String()
@@ -208,10 +208,10 @@ class InputSchema(Frozen):
             raise ValidationError("Is more than the maximum.", "minimum")
 
 
-class LorasSchema(Frozen):
+class LorasSchema(DataclassSchema):
     """The catalogue flow."""
 
-    builds = Loras
+    builds = LorasSpec
 
     open = fields.List(fields.Nested(StepSchema), load_default=list)
     close = fields.List(fields.Nested(StepSchema), load_default=list)
@@ -237,58 +237,58 @@ class LorasSchema(Frozen):
             raise ValidationError("Must contain {{lora}}.", "syntax")
 
 
-class QuotaSchema(Frozen):
+class QuotaSchema(DataclassSchema):
     """The quota readout."""
 
-    builds = Quota
+    builds = QuotaSpec
 
     used = SelectorsField(required=True)
     limit = SelectorsField(required=True)
 
 
-class LimitsSchema(Frozen):
+class LimitsSchema(DataclassSchema):
     """How hard the site may be driven; what is left out is gentle."""
 
-    builds = Limits
+    builds = SiteLimits
 
     concurrency = fields.Integer(validate=validate.Range(min=0))
     min_interval_s = fields.Float(validate=validate.Range(min=0))
     daily = fields.Integer(validate=validate.Range(min=0))
 
 
-class SessionSchema(Frozen):
+class SessionSchema(DataclassSchema):
     """The site's login."""
 
-    builds = Session
+    builds = SessionSpec
 
     required = fields.Boolean()
     login_url = fields.Url(schemes={"https", "http"}, require_tld=False)
     signed_in = SelectorsField()
 
 
-class CanarySchema(Frozen):
+class CanarySchema(DataclassSchema):
     """The job that watches the page."""
 
-    builds = Canary
+    builds = CanarySpec
 
-    every_s = fields.Integer(required=True, validate=validate.Range(min=SHORTEST_CANARY_PAUSE_S))
+    every_s = fields.Integer(required=True, validate=validate.Range(min=MIN_CANARY_INTERVAL_S))
     prompt = fields.String(required=True, validate=validate.Length(1, 200))
     inputs = fields.Dict(keys=fields.String())
 
 
-class TestedSchema(Frozen):
+class TestedSchema(DataclassSchema):
     """What the recipe was run against."""
 
-    builds = Tested
+    builds = TestedSpec
 
     with_ = fields.String(data_key="with", required=True)
     real = fields.Boolean(required=True)
 
 
-class ConsentSchema(Frozen):
+class ConsentSchema(DataclassSchema):
     """Whose page it is."""
 
-    builds = Consent
+    builds = ConsentSpec
 
     ownership = fields.String(required=True, validate=validate.OneOf(["own", "terms"]))
     terms_url = fields.Url(schemes={"https", "http"})

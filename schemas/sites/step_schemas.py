@@ -7,7 +7,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from schemas.sites.observe import Selectors
 from schemas.sites.recipe import Step
 
-STEP_NEEDS: dict[str, tuple[str, ...]] = {
+REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
     "navigate": ("url",),
     "setViewport": ("width", "height"),
     "click": ("selectors",),
@@ -20,13 +20,13 @@ STEP_NEEDS: dict[str, tuple[str, ...]] = {
     "waitForElement": ("selectors",),
     "customStep": ("name",),
 }
-CUSTOM_STEP_NEEDS: dict[str, tuple[str, ...]] = {
+REQUIRED_CUSTOM_KEYS: dict[str, tuple[str, ...]] = {
     "addLora": (),
     "removeLoras": (),
     "choose": ("selectors", "value"),
     "upload": ("selectors", "document"),
 }
-LONGEST_STEP_TIMEOUT_MS = 120_000
+MAX_STEP_TIMEOUT_MS = 120_000
 
 
 class SelectorsField(fields.Field[Selectors]):
@@ -46,7 +46,7 @@ class SelectorsField(fields.Field[Selectors]):
         return tuple(chain)
 
 
-class Frozen(Schema):
+class DataclassSchema(Schema):
     """A schema that refuses unknown keys and builds the dataclass named by ``builds``."""
 
     builds: ClassVar[type]
@@ -62,17 +62,17 @@ class Frozen(Schema):
         return self.builds(**{key: tuple(one) if isinstance(one, list) else one for key, one in data.items()})
 
 
-class StepSchema(Frozen):
+class StepSchema(DataclassSchema):
     """A step; which further keys it needs follows from its type."""
 
     builds = Step
 
-    type = fields.String(required=True, validate=validate.OneOf(STEP_NEEDS))
+    type = fields.String(required=True, validate=validate.OneOf(REQUIRED_KEYS))
     selectors = SelectorsField()
     value = fields.String()
     url = fields.String()
     key = fields.String()
-    name = fields.String(validate=validate.OneOf(CUSTOM_STEP_NEEDS))
+    name = fields.String(validate=validate.OneOf(REQUIRED_CUSTOM_KEYS))
     document = fields.String()
     width = fields.Integer(validate=validate.Range(1, 8192))
     height = fields.Integer(validate=validate.Range(1, 8192))
@@ -80,7 +80,7 @@ class StepSchema(Frozen):
     y = fields.Integer()
     count = fields.Integer(validate=validate.Range(min=0))
     visible = fields.Boolean()
-    timeout_ms = fields.Integer(data_key="timeout", validate=validate.Range(1, LONGEST_STEP_TIMEOUT_MS))
+    timeout_ms = fields.Integer(data_key="timeout", validate=validate.Range(1, MAX_STEP_TIMEOUT_MS))
     when = fields.String()
     settle_ms = fields.Integer(validate=validate.Range(0, 10_000))
     submits = fields.Boolean()
@@ -91,6 +91,6 @@ class StepSchema(Frozen):
         if "name" in data and data["type"] != "customStep":
             raise ValidationError("Belongs to a step of type 'customStep'.", "name")
         kind = f"type {data['type']!r}" if "name" not in data else f"name {data['name']!r}"
-        for key in STEP_NEEDS.get(data["type"], ()) + CUSTOM_STEP_NEEDS.get(data.get("name", ""), ()):
+        for key in REQUIRED_KEYS.get(data["type"], ()) + REQUIRED_CUSTOM_KEYS.get(data.get("name", ""), ()):
             if key not in data:
                 raise ValidationError(f"A step of {kind} needs this key.", key)

@@ -14,55 +14,55 @@ SCHEDULE_S = (
     0, 5, 5 * MINUTE_S, 30 * MINUTE_S, 2 * HOUR_S, 5 * HOUR_S, 10 * HOUR_S, 14 * HOUR_S, 20 * HOUR_S, 24 * HOUR_S,
 )  # fmt: skip
 JITTER = 0.2
-DEAD_AFTER_S = 120 * HOUR_S
-GONE = 410
+DISABLE_AFTER_S = 120 * HOUR_S
+GONE_STATUS = 410
 # A receiver that answers so has more than it can take.
-THROTTLED = (429, 502, 503, 504)
-ANSWER_HEADER = "webhook-delivery"
+OVERLOAD_STATUSES = (429, 502, 503, 504)
+DIRECTIVE_HEADER = "webhook-delivery"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """What an attempt has brought: a status, or why there is none."""
 
     status: int | None = None
     error: str | None = None
     excerpt: str = ""
     retry_after_s: float | None = None
-    wish: str = ""
+    directive: str = ""
 
     @property
-    def delivered(self) -> bool:
+    def is_delivered(self) -> bool:
         """Whether the receiver has it."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
         """Whether the receiver wants no more at all."""
-        return self.status == GONE or self.wish == "disable"
+        return self.status == GONE_STATUS or self.directive == "disable"
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether this delivery is not to be tried again."""
-        return self.gone or self.wish == "abort-message"
+        return self.is_gone or self.directive == "abort-message"
 
     @property
     def reason(self) -> str:
         """Why it was not delivered, for people."""
-        if self.gone:
+        if self.is_gone:
             return "The receiver wants no more deliveries."
-        if self.final:
+        if self.is_final:
             return "The receiver does not want this delivery."
         return self.error or f"The receiver answered {self.status}."
 
 
-def read_answer(status: int, headers: Mapping[str, str], excerpt: str, now_s: float) -> Outcome:
+def parse_response(status: int, headers: Mapping[str, str], excerpt: str, now_s: float) -> AttemptOutcome:
     """The outcome that an answer means; names of ``headers`` are in small letters."""
     retry_after_s = _seconds(headers.get("retry-after", ""), now_s)
-    return Outcome(status, None, excerpt, retry_after_s, headers.get(ANSWER_HEADER, "").strip().lower())
+    return AttemptOutcome(status, None, excerpt, retry_after_s, headers.get(DIRECTIVE_HEADER, "").strip().lower())
 
 
-def next_delay_s(tries: int, outcome: Outcome, draw: Callable[[float, float], float]) -> float | None:
+def next_delay_s(tries: int, outcome: AttemptOutcome, uniform: Callable[[float, float], float]) -> float | None:
     """Seconds until the attempt after ``tries`` of them; None if there is none. ``draw(a, b)`` draws a number between.
 
     A receiver's own wish counts as long as it is between the schedule's delay and twice that.
@@ -72,7 +72,7 @@ def next_delay_s(tries: int, outcome: Outcome, draw: Callable[[float, float], fl
     base = SCHEDULE_S[tries]
     if outcome.retry_after_s is not None:
         return min(max(outcome.retry_after_s, base), 2 * base)
-    return base * draw(1 - JITTER, 1 + JITTER)
+    return base * uniform(1 - JITTER, 1 + JITTER)
 
 
 def _seconds(text: str, now_s: float) -> float | None:

@@ -17,15 +17,15 @@ from schemas.errors import Invalid
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
 PUBLIC_PREFIX = "whpk_"
 SECRET_BYTES = 32
-SHORTEST_SECRET, LONGEST_SECRET = 24, 64
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 
 
-def new_secret() -> str:
+def generate_secret() -> str:
     """A secret nobody else has."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def check_secret(secret: str) -> str:
+def validate_secret(secret: str) -> str:
     """``secret``, if it is one.
 
     Raises:
@@ -35,8 +35,8 @@ def check_secret(secret: str) -> str:
         size = len(_raw(secret))
     except ValueError:
         size = 0
-    if not secret.startswith(SECRET_PREFIX) or not SHORTEST_SECRET <= size <= LONGEST_SECRET:
-        wanted = f"{SECRET_PREFIX} and base64 of {SHORTEST_SECRET} to {LONGEST_SECRET} bytes"
+    if not secret.startswith(SECRET_PREFIX) or not MIN_SECRET_BYTES <= size <= MAX_SECRET_BYTES:
+        wanted = f"{SECRET_PREFIX} and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
         raise Invalid(problems=[f"secret: must be {wanted}, or left out."])
     return secret
 
@@ -54,10 +54,10 @@ class Signer:
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return PUBLIC_PREFIX + base64.b64encode(raw).decode()
 
-    def headers(self, message_id: str, timestamp_s: int, body: bytes, known: Sequence[str]) -> dict[str, str]:
+    def headers(self, message_id: str, timestamp_s: int, body: bytes, signing_secrets: Sequence[str]) -> dict[str, str]:
         """The headers of an attempt at that time."""
         content = f"{message_id}.{timestamp_s}.".encode() + body
-        signatures = [f"v1,{_text(hmac.digest(_raw(secret), content, hashlib.sha256))}" for secret in known]
+        signatures = [f"v1,{_text(hmac.digest(_raw(secret), content, hashlib.sha256))}" for secret in signing_secrets]
         signatures.append(f"v1a,{_text(self._key.sign(content))}")
         return {
             "webhook-id": message_id,

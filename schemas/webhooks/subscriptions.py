@@ -6,17 +6,17 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import LARGEST_NUMBER, LONGEST_URL, Text, WholeNumber
-from schemas.jobs.events import JOB_TYPES, EventType
+from schemas.fields import MAX_INT64, MAX_URL_LENGTH, Text, WholeNumber
+from schemas.jobs.events import JOB_EVENT_NAMES, EventType
 
-FINAL_TYPES = (JOB_TYPES[EventType.COMPLETED], JOB_TYPES[EventType.FAILED])
+FINAL_EVENTS = (JOB_EVENT_NAMES[EventType.COMPLETED], JOB_EVENT_NAMES[EventType.FAILED])
 # What says how far a job is: an old one is worth nothing, so it is sent once and not again.
-FLEETING_TYPES = frozenset({JOB_TYPES[EventType.PROGRESS], JOB_TYPES[EventType.PREVIEW]})
-DISABLED_TYPE = "webhook.disabled"
-TEST_TYPE = "webhook.test"
-SUBSCRIBABLE = (*JOB_TYPES.values(), DISABLED_TYPE)
-MOST_SUBSCRIPTIONS = 50
-LONGEST_DESCRIPTION = 200
+EPHEMERAL_EVENTS = frozenset({JOB_EVENT_NAMES[EventType.PROGRESS], JOB_EVENT_NAMES[EventType.PREVIEW]})
+WEBHOOK_DISABLED_EVENT = "webhook.disabled"
+WEBHOOK_TEST_EVENT = "webhook.test"
+SUBSCRIBABLE_EVENTS = (*JOB_EVENT_NAMES.values(), WEBHOOK_DISABLED_EVENT)
+MAX_SUBSCRIPTIONS = 50
+MAX_DESCRIPTION_LENGTH = 200
 
 
 class DeliveryState(StrEnum):
@@ -48,7 +48,7 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class NewDelivery:
     """A delivery as it is made: ``id`` follows from what it tells of and to whom, so that it is never made twice."""
 
     id: str
@@ -80,7 +80,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """One call: the status that came back, or why none did; ``excerpt`` is what the answer began with."""
 
     at: int
@@ -92,15 +92,15 @@ class Attempt:
 
 _URL = Text(
     required=True,
-    validate=validate.Length(1, LONGEST_URL),
+    validate=validate.Length(1, MAX_URL_LENGTH),
     metadata={"description": "Where to send them: https, at a public host.", "example": "https://example.com/hook"},
 )
 _TYPES = fields.List(
-    fields.String(validate=validate.OneOf(SUBSCRIBABLE)),
-    validate=validate.Length(1, len(SUBSCRIBABLE)),
-    metadata={"description": f"Which events; left out: {', '.join(FINAL_TYPES)}."},
+    fields.String(validate=validate.OneOf(SUBSCRIBABLE_EVENTS)),
+    validate=validate.Length(1, len(SUBSCRIBABLE_EVENTS)),
+    metadata={"description": f"Which events; left out: {', '.join(FINAL_EVENTS)}."},
 )
-_DESCRIPTION = Text(validate=validate.Length(max=LONGEST_DESCRIPTION))
+_DESCRIPTION = Text(validate=validate.Length(max=MAX_DESCRIPTION_LENGTH))
 
 
 class WebhookRequest(Schema):
@@ -115,7 +115,7 @@ class WebhookRequest(Schema):
 class WebhookChange(Schema):
     """The body of ``PATCH /api/v1/webhooks/ID``: what is left out stays."""
 
-    url = Text(validate=validate.Length(1, LONGEST_URL))
+    url = Text(validate=validate.Length(1, MAX_URL_LENGTH))
     types = _TYPES
     description = _DESCRIPTION
 
@@ -179,7 +179,7 @@ class RedeliveryRequest(Schema):
     """The body of ``POST /api/v1/deliveries/redeliver``."""
 
     since = WholeNumber(
-        required=True, validate=validate.Range(0, LARGEST_NUMBER), metadata={"description": "Unix milliseconds."}
+        required=True, validate=validate.Range(0, MAX_INT64), metadata={"description": "Unix milliseconds."}
     )
     webhookId = Text(metadata={"description": "Only those to this webhook."})
 
@@ -201,7 +201,7 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def webhook_view(subscription: Subscription, *, secret: bool = False) -> dict[str, Any]:
+def webhook_view(subscription: Subscription, *, include_secret: bool = False) -> dict[str, Any]:
     """A subscription as ``WebhookView`` describes it; its secret only on demand."""
     shown = {
         "id": subscription.id,
@@ -213,4 +213,4 @@ def webhook_view(subscription: Subscription, *, secret: bool = False) -> dict[st
         "disabledBecause": subscription.disabled_because,
         "failingSince": subscription.failing_since,
     }
-    return shown | ({"secret": subscription.secrets[0]} if secret else {})
+    return shown | ({"secret": subscription.secrets[0]} if include_secret else {})

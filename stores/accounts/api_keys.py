@@ -11,140 +11,140 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Engine, insert, select, update
 
 from ops.infra.clock import Clock
-from schemas.accounts.caller import OWNER, USUAL, Caller, Limits, Scope, read_limits, read_scopes
+from schemas.accounts.caller import DEFAULT_SCOPES, OWNER, Caller, CallerLimits, Scope, parse_limits, parse_scopes
 from schemas.errors import NotFound, Unauthorized
-from stores.accounts.owner_key import OwnerKey, hashed
+from stores.accounts.owner_key import OwnerKey, hash_key
 from stores.sql import tables
 from stores.sql.errors import sql_errors
 
-PREFIX = "dr"
-REMEMBERED_S = 1.0
-MOST_REMEMBERED = 10_000
+KEY_PREFIX = "dr"
+CACHE_TTL_S = 1.0
+MAX_CACHED_KEYS = 10_000
 # What no key has as its hash.
-NOBODYS = "0" * 64
-THE_OWNER = Caller(OWNER, OWNER)
+NO_HASH = "0" * 64
+OWNER_CALLER = Caller(OWNER, OWNER)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class KeyChange:
     """What a key may do; None: as it was. An empty ``plan`` takes the plan away."""
 
     name: str | None = None
     scopes: frozenset[Scope] | None = None
-    limits: Limits | None = None
+    limits: CallerLimits | None = None
     plan: str | None = None
 
-    def values(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """The columns that this sets."""
         columns = {
             "name": self.name,
             "scopes": None if self.scopes is None else " ".join(sorted(self.scopes)),
-            "limits": None if self.limits is None else self.limits.words(),
+            "limits": None if self.limits is None else self.limits.to_text(),
             "plan": self.plan,
         }
         set_ = {name: value for name, value in columns.items() if value is not None}
         return set_ | ({"plan": None} if self.plan == "" else {})
 
 
-USUAL_GRANT: Mapping[str, Any] = {"scopes": " ".join(sorted(USUAL)), "limits": "", "plan": None}
+DEFAULT_COLUMNS: Mapping[str, Any] = {"scopes": " ".join(sorted(DEFAULT_SCOPES)), "limits": "", "plan": None}
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class KeyOwner:
     """Who holds a key now, and the key's version, which no other key in its place will have."""
 
     caller: Caller
     version: str
 
 
-class Keys:
+class ApiKeys:
     """Who a key belongs to."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, owner_key: OwnerKey, tick: Callable[[], float] = time.monotonic
+        self, engine: Engine, clock: Clock, owner_key: OwnerKey, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """``tick`` counts seconds, for how long an answer of the database is believed."""
         self._engine = engine
         self._clock = clock
         self._owner_key = owner_key
-        self._callers: _Memory[Caller | None] = _Memory(tick)
-        self._holders: _Memory[Holder | None] = _Memory(tick)
+        self._callers: _TTLCache[Caller | None] = _TTLCache(monotonic)
+        self._holders: _TTLCache[KeyOwner | None] = _TTLCache(monotonic)
 
-    def caller(self, key: str) -> Caller | None:
+    def authenticate(self, key: str) -> Caller | None:
         """Whose key this is; None if it is nobody's (any more).
 
         Raises:
             Unavailable: the database does not answer.
         """
-        own = hashed(key)
-        if hmac.compare_digest(own, self._owner_key.hashed()):
-            return THE_OWNER
+        own = hash_key(key)
+        if hmac.compare_digest(own, self._owner_key.read_hash()):
+            return OWNER_CALLER
         return self._callers.get(own, lambda: self._look_up(_id_of(key), own) if _id_of(key) else None)
 
-    def prove(self, key: str) -> Caller | None:
+    def authenticate_uncached(self, key: str) -> Caller | None:
         """Whose key this is, asked anew: whatever is wrong with a key, to find it out takes the same steps.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        self._owner_key.look()
-        own = hashed(key)
-        if hmac.compare_digest(own, self._owner_key.hashed()):
-            return THE_OWNER
+        self._owner_key.refresh()
+        own = hash_key(key)
+        if hmac.compare_digest(own, self._owner_key.read_hash()):
+            return OWNER_CALLER
         return self._look_up(_id_of(key), own)
 
-    def holder(self, key_id: str, *, anew: bool = False) -> Holder | None:
+    def get_owner(self, key_id: str, *, refresh: bool = False) -> KeyOwner | None:
         """Who holds the key of that id; None if it was revoked or never was. ``anew``: now, not a second ago.
 
         Raises:
             Unavailable: the database does not answer.
         """
         if key_id == OWNER:
-            if anew:
-                self._owner_key.look()
-            return Holder(THE_OWNER, _version(self._owner_key.hashed()))
-        if anew:
+            if refresh:
+                self._owner_key.refresh()
+            return KeyOwner(OWNER_CALLER, _version(self._owner_key.read_hash()))
+        if refresh:
             self._holders.drop(key_id)
         return self._holders.get(key_id, lambda: self._look_for_holder(key_id))
 
     def _look_up(self, key_id: str, own: str) -> Caller | None:
         row = self._row(key_id)
-        right = hmac.compare_digest(own, NOBODYS if row is None else row.secret_hash)
+        right = hmac.compare_digest(own, NO_HASH if row is None else row.secret_hash)
         return _caller(row) if right else None
 
-    def _look_for_holder(self, key_id: str) -> Holder | None:
+    def _look_for_holder(self, key_id: str) -> KeyOwner | None:
         row = self._row(key_id)
-        return None if row is None else Holder(_caller(row), _version(row.secret_hash))
+        return None if row is None else KeyOwner(_caller(row), _version(row.secret_hash))
 
     def _row(self, key_id: str) -> Any:
-        query = select(tables.keys).where(_valid(key_id))
+        query = select(tables.api_keys).where(_valid(key_id))
         with sql_errors(), self._engine.connect() as connection:
             return connection.execute(query).one_or_none()
 
-    def create(self, name: str, grant: Grant = Grant()) -> str:
+    def create(self, name: str, change: KeyChange = KeyChange()) -> str:
         """A new key for somebody else; it is shown this once and kept as a hash only."""
         key_id = secrets.token_hex(6)
         key = _new_key(key_id)
-        row = {"id": key_id, "name": name, "secret_hash": hashed(key), "created_at": self._clock.now_ms()}
+        row = {"id": key_id, "name": name, "secret_hash": hash_key(key), "created_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
-            connection.execute(insert(tables.keys).values({**row, **USUAL_GRANT, **grant.values()}))
+            connection.execute(insert(tables.api_keys).values({**row, **DEFAULT_COLUMNS, **change.columns()}))
         return key
 
-    def listing(self) -> list[Caller]:
+    def list_active(self) -> list[Caller]:
         """Whom each valid key belongs to, the oldest first."""
-        valid = tables.keys.c.revoked_at.is_(None)
-        query = select(tables.keys).where(valid).order_by(tables.keys.c.created_at, tables.keys.c.id)
+        valid = tables.api_keys.c.revoked_at.is_(None)
+        query = select(tables.api_keys).where(valid).order_by(tables.api_keys.c.created_at, tables.api_keys.c.id)
         with self._engine.connect() as connection:
             return [_caller(row) for row in connection.execute(query)]
 
-    def change(self, key_id: str, grant: Grant) -> None:
+    def update(self, key_id: str, change: KeyChange) -> None:
         """Let a key do something else from now on; every process believes it within a second.
 
         Raises:
             NotFound: there is no such key.
         """
-        self._update(key_id, grant.values())
+        self._update(key_id, change.columns())
 
     def rotate(self, key_id: str) -> str:
         """A new key in place of one that is over within a second; jobs, limits and plan are as before.
@@ -153,10 +153,10 @@ class Keys:
             NotFound: there is no such key.
         """
         key = _new_key(key_id)
-        self._update(key_id, {"secret_hash": hashed(key)})
+        self._update(key_id, {"secret_hash": hash_key(key)})
         return key
 
-    def regenerate(self, caller: Caller, held: str) -> str:
+    def regenerate(self, caller: Caller, current_key: str) -> str:
         """A new key in place of the one that its caller holds, which is over here at once and elsewhere in a second.
 
         Raises:
@@ -164,11 +164,11 @@ class Keys:
             Conflict, Unavailable: as ``OwnerKey.regenerate`` does, for the owner.
         """
         if caller.id == OWNER:
-            return self._owner_key.regenerate(held)
+            return self._owner_key.regenerate(current_key)
         key = _new_key(caller.id)
-        this = _valid(caller.id) & (tables.keys.c.secret_hash == hashed(held))
+        this = _valid(caller.id) & (tables.api_keys.c.secret_hash == hash_key(current_key))
         with sql_errors(), self._engine.begin() as connection:
-            done = connection.execute(update(tables.keys).where(this).values(secret_hash=hashed(key)))
+            done = connection.execute(update(tables.api_keys).where(this).values(secret_hash=hash_key(key)))
         self._forget()
         if not done.rowcount:
             raise Unauthorized
@@ -184,11 +184,11 @@ class Keys:
 
     def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
         with self._engine.begin() as connection:
-            found = connection.execute(select(tables.keys.c.id).where(_valid(key_id))).one_or_none()
+            found = connection.execute(select(tables.api_keys.c.id).where(_valid(key_id))).one_or_none()
             if found is None:
                 raise NotFound(f"There is no key {key_id!r}.")
             if values:
-                connection.execute(update(tables.keys).where(_valid(key_id)).values(values))
+                connection.execute(update(tables.api_keys).where(_valid(key_id)).values(values))
         self._forget()
 
     def _forget(self) -> None:
@@ -196,7 +196,7 @@ class Keys:
         self._holders.clear()
 
 
-class _Memory(Generic[T]):
+class _TTLCache(Generic[T]):
     """What was answered within the last second."""
 
     def __init__(self, tick: Callable[[], float]) -> None:
@@ -209,9 +209,9 @@ class _Memory(Generic[T]):
         if known and known[0] > self._tick():
             return known[1]
         # Counted from the question on: what changes while it is answered is known a second later all the same.
-        until = self._tick() + REMEMBERED_S
+        until = self._tick() + CACHE_TTL_S
         answer = ask()
-        if len(self._known) >= MOST_REMEMBERED:
+        if len(self._known) >= MAX_CACHED_KEYS:
             self._known.clear()
         self._known[name] = (until, answer)
         return answer
@@ -225,9 +225,9 @@ class _Memory(Generic[T]):
         self._known.clear()
 
 
-def version_of(key: str) -> str:
+def compute_key_version(key: str) -> str:
     """The version of a key, as ``Holder`` has it: it tells keys apart and says nothing of them."""
-    return _version(hashed(key))
+    return _version(hash_key(key))
 
 
 def _version(own: str) -> str:
@@ -235,19 +235,19 @@ def _version(own: str) -> str:
 
 
 def _valid(key_id: str) -> ColumnElement[bool]:
-    return (tables.keys.c.id == key_id) & tables.keys.c.revoked_at.is_(None)
+    return (tables.api_keys.c.id == key_id) & tables.api_keys.c.revoked_at.is_(None)
 
 
 def _id_of(key: str) -> str:
     """The id that a key of our shape names; nothing for any other."""
     prefix, _, rest = key.partition("_")
     key_id = rest.partition("_")[0]
-    return key_id if prefix == PREFIX and key_id.isalnum() else ""
+    return key_id if prefix == KEY_PREFIX and key_id.isalnum() else ""
 
 
 def _new_key(key_id: str) -> str:
-    return f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
+    return f"{KEY_PREFIX}_{key_id}_{secrets.token_hex(32)}"
 
 
 def _caller(row: Any) -> Caller:
-    return Caller(row.id, row.name, read_scopes(row.scopes.split()), read_limits(row.limits), row.plan)
+    return Caller(row.id, row.name, parse_scopes(row.scopes.split()), parse_limits(row.limits), row.plan)

@@ -10,31 +10,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from schemas.errors import Unavailable
-from stores.accounts.api_keys import Keys
-from stores.redis.pubsub import Watch
+from stores.accounts.api_keys import ApiKeys
+from stores.redis.pubsub import ChangeSignal
 
 # Beside the second for which ``Keys`` believes an answer.
-LOOK_AGAIN_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 
-class Vigil:
+class RevocationWatcher:
     """The keys that something hangs on in this process."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: ApiKeys) -> None:
         """Looks from the first ``keep`` on, and until there is nothing to look after."""
         self._keys = keys
         self._lock = threading.Lock()
-        self._kept: defaultdict[str, set[Watch]] = defaultdict(set)
-        self._looking = False
+        self._kept: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
+        self._is_polling = False
         self._pause = threading.Event()
 
     @contextmanager
-    def keep(self, key: str, watch: Watch) -> Iterator[None]:
+    def watch(self, key: str, watch: ChangeSignal) -> Iterator[None]:
         """For as long as the block lasts ``watch`` is told once the key is nobody's any more."""
         with self._lock:
             self._kept[key].add(watch)
-            if not self._looking:
-                self._looking = True
+            if not self._is_polling:
+                self._is_polling = True
                 threading.Thread(target=self._run, name="vigil", daemon=True).start()
         try:
             yield
@@ -50,18 +50,18 @@ class Vigil:
                 if self._is_over(key):
                     for watch in watches:
                         watch.revoked = True
-                        watch.tell()
-            self._pause.wait(LOOK_AGAIN_S)
+                        watch.notify()
+            self._pause.wait(POLL_INTERVAL_S)
 
-    def _next(self) -> dict[str, list[Watch]]:
+    def _next(self) -> dict[str, list[ChangeSignal]]:
         """What is to be looked at now; whoever finds nothing ends."""
         with self._lock:
-            self._looking = bool(self._kept)
+            self._is_polling = bool(self._kept)
             return {key: list(watches) for key, watches in self._kept.items()}
 
     def _is_over(self, key: str) -> bool:
         try:
-            return self._keys.caller(key) is None
+            return self._keys.authenticate(key) is None
         except Unavailable:
             # Nothing is known to have changed: whoever revokes a key needs the database too.
             return False

@@ -3,7 +3,7 @@
 DAY_MS = 86_400_000
 
 
-def resets_at(now_ms: int) -> dict[str, int]:
+def compute_reset_times(now_ms: int) -> dict[str, int]:
     """When ``DAILY`` and ``WEEKLY`` quotas begin anew, Unix milliseconds."""
     days = now_ms // DAY_MS
     # 1 January 1970 was a Thursday: day 4 is the first Monday.

@@ -7,16 +7,16 @@ from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
-from schemas.accounts.caller import UNLIMITED, Caller, Limits
-from stores.accounts.quota_windows import resets_at
-from stores.redis.keys import usage_key, week_key
+from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
+from stores.accounts.quota_windows import compute_reset_times
+from stores.redis.keys import daily_usage_key, weekly_usage_key
 from stores.redis.scripts import redis_errors
 
 UNLIMITED_WORD = "Infinity"
-LONGEST_COVER_S = 1800
+MAX_COVER_AUDIO_S = 1800
 
 # The kinds that clients of the Weights API know. Darkroom makes pictures; of everything else it can make none.
-NOT_OFFERED = (
+UNSUPPORTED_KINDS = (
     "QUEUED_COVER_JOBS",
     "QUEUED_SONG_JOBS",
     "QUEUED_VIDEO_JOBS",
@@ -37,7 +37,7 @@ NOT_OFFERED = (
 STATIC_LIMITS = {
     "CHAT_CONVERSATIONS": UNLIMITED_WORD,
     "CHAT_MESSAGES": UNLIMITED_WORD,
-    "COVER_AUDIO_LENGTH_SECONDS": LONGEST_COVER_S,
+    "COVER_AUDIO_LENGTH_SECONDS": MAX_COVER_AUDIO_S,
 }
 
 
@@ -49,7 +49,7 @@ class Usage:
     running: int
     daily: int
     weekly: int
-    resets_at: dict[str, int]
+    reset_times: dict[str, int]
 
 
 class Quotas:
@@ -59,33 +59,33 @@ class Quotas:
         """``client`` answers bytes."""
         self._redis = client
         self._clock = clock
-        self._usual = usual_limits(settings)
+        self._usual = default_limits(settings)
 
-    def usage(self, owner: str) -> Usage:
+    def get_usage(self, owner: str) -> Usage:
         """How much a caller has used."""
         now = self._clock.now_ms()
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.zcard(f"dr:open:{owner}")
             pipe.scard(f"dr:running:{owner}")
-            pipe.get(usage_key(owner, now))
-            pipe.get(week_key(owner, now))
+            pipe.get(daily_usage_key(owner, now))
+            pipe.get(weekly_usage_key(owner, now))
             queued, running, daily, weekly = (int(one or 0) for one in pipe.execute())
-        return Usage(queued, running, daily, weekly, resets_at(now))
+        return Usage(queued, running, daily, weekly, compute_reset_times(now))
 
-    def limits(self, caller: Caller) -> Limits:
+    def get_limits(self, caller: Caller) -> CallerLimits:
         """How much a caller may use: by the key's own limits, else by the settings."""
-        return caller.limits.or_else(self._usual)
+        return caller.limits.with_defaults(self._usual)
 
-    def read(self, caller: Caller) -> dict[str, Any]:
+    def summarize(self, caller: Caller) -> dict[str, Any]:
         """``usage``, ``limits`` and ``remaining`` by kind; ``resetAt`` (Unix milliseconds) of the windows."""
         now = self._clock.now_ms()
-        used, own = self.usage(caller.id), self.limits(caller)
+        used, own = self.get_usage(caller.id), self.get_limits(caller)
         kinds = {
             "QUEUED_IMAGE_JOBS": (used.queued, own.queued),
             "CONCURRENT_IMAGE_JOBS": (used.running, own.concurrent),
             "DAILY_IMAGE_CREATIONS": (used.daily, own.daily),
             "WEEKLY_IMAGE_CREATIONS": (used.weekly, own.weekly),
-        } | dict.fromkeys(NOT_OFFERED, (0, 0))
+        } | dict.fromkeys(UNSUPPORTED_KINDS, (0, 0))
         usage = {name: count for name, (count, _) in kinds.items()}
         limits = {name: _word(limit) for name, (_, limit) in kinds.items()}
         remaining = {name: _remaining(limit, count) for name, (count, limit) in kinds.items()}
@@ -94,7 +94,7 @@ class Quotas:
             "usage": usage,
             "limits": limits | STATIC_LIMITS,
             "remaining": remaining | STATIC_LIMITS,
-            "resetAt": resets_at(now),
+            "resetAt": compute_reset_times(now),
         }
 
 
@@ -106,9 +106,9 @@ def _remaining(limit: int | None, used: int) -> int | str:
     return UNLIMITED_WORD if limit is None or limit == UNLIMITED else max(0, limit - used)
 
 
-def usual_limits(settings: Settings) -> Limits:
+def default_limits(settings: Settings) -> CallerLimits:
     """The limits of a key that has none of its own."""
-    return Limits(
+    return CallerLimits(
         settings.limit_queued_images,
         settings.limit_concurrent_images,
         settings.limit_daily_images,

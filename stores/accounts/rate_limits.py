@@ -7,23 +7,23 @@ from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings, SettingsError
-from schemas.accounts.rate_limits import Rate, Window
+from schemas.accounts.rate_limits import Rate, RateWindow
 from stores.redis.scripts import redis_errors
 
-PREFIX = "dr:rate"
+RATE_KEY_PREFIX = "dr:rate"
 
 
 @dataclass(frozen=True, slots=True)
-class UsualRates:
+class DefaultRates:
     """How often a key may submit, ask for anything, and ask how a job is; and an address without a key do anything."""
 
     submit: Rate
-    anything: Rate
+    general: Rate
     status: Rate
     address: Rate
 
 
-def usual_rates(settings: Settings) -> UsualRates:
+def parse_default_rates(settings: Settings) -> DefaultRates:
     """What the settings say.
 
     Raises:
@@ -35,7 +35,7 @@ def usual_rates(settings: Settings) -> UsualRates:
         "RATE_LIMIT_STATUS": settings.rate_limit_status,
         "RATE_LIMIT_ADDRESS": settings.rate_limit_address,
     }
-    return UsualRates(*(_read(name, text) for name, text in words.items()))
+    return DefaultRates(*(_read(name, text) for name, text in words.items()))
 
 
 def _read(name: str, text: str) -> Rate:
@@ -45,34 +45,34 @@ def _read(name: str, text: str) -> Rate:
         raise SettingsError(f"{name}: {error}.") from error
 
 
-class Rates:
+class RateLimits:
     """The counters of one Redis, and of this process."""
 
-    def __init__(self, client: Redis, clock: Clock, usual: UsualRates) -> None:
+    def __init__(self, client: Redis, clock: Clock, defaults: DefaultRates) -> None:
         """Nothing is counted yet."""
-        self.usual = usual
+        self.defaults = defaults
         self._clock = clock
         # It is not asked for anything while it is made, so Redis may be away.
-        self._shared = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=PREFIX)
+        self._shared = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=RATE_KEY_PREFIX)
         self._own = MemoryStorage()
 
-    def take(self, policy: str, rate: Rate, who: str) -> Window:
+    def hit(self, policy: str, rate: Rate, subject: str) -> RateWindow:
         """Count one request of ``who`` for all processes.
 
         Raises:
             Unavailable: Redis does not answer.
         """
         with redis_errors():
-            return self._take(self._shared, policy, rate, who)
+            return self._take(self._shared, policy, rate, subject)
 
-    def take_here(self, policy: str, rate: Rate, who: str) -> Window:
+    def hit_local(self, policy: str, rate: Rate, subject: str) -> RateWindow:
         """Count one request of ``who`` for this process alone: it costs next to nothing."""
-        return self._take(self._own, policy, rate, who)
+        return self._take(self._own, policy, rate, subject)
 
-    def _take(self, storage: RedisStorage | MemoryStorage, policy: str, rate: Rate, who: str) -> Window:
+    def _take(self, storage: RedisStorage | MemoryStorage, policy: str, rate: Rate, who: str) -> RateWindow:
         now_ms = self._clock.now_ms()
         number = now_ms // 1000 // rate.window_s
         reset_at = (number + 1) * rate.window_s
         # By the number in its name a window ends by our clock, whatever the storage's thinks.
         count = storage.incr(f"{policy}:{who}:{number}", rate.window_s)
-        return Window(policy, rate, rate.most - count, reset_at, -((now_ms - reset_at * 1000) // 1000))
+        return RateWindow(policy, rate, rate.limit - count, reset_at, -((now_ms - reset_at * 1000) // 1000))

@@ -9,34 +9,34 @@ from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
-from schemas.accounts.caller import UNLIMITED, Limits
+from schemas.accounts.caller import UNLIMITED, CallerLimits
 from schemas.errors import Gone, IdempotencyMismatch, LimitReached, NotFound, ServiceError
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import Job, Outlook, Submission
+from schemas.jobs.job import Job, QueueEstimate, Submission
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
-from stores.accounts.quota_windows import resets_at
-from stores.accounts.quotas import usual_limits
-from stores.redis.keys import FIELDS, flat, job_key, read_job, read_outlook, usage_key, week_key
+from stores.accounts.quota_windows import compute_reset_times
+from stores.accounts.quotas import default_limits
+from stores.redis.keys import JOB_FIELDS, daily_usage_key, decode_estimate, decode_job, flat, job_key, weekly_usage_key
 from stores.redis.scripts import Scripts, redis_errors
 
 BUSY_RETRY_AFTER_S = 5
-NO_LIMITS = Limits()
-LIMITS = {
+NO_LIMITS = CallerLimits()
+LIMIT_MESSAGES = {
     "full": "Server is busy. Please try again later.",
     "queued": "You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).",
     "daily": "You have made as many pictures today as your key allows (LIMIT_DAILY_IMAGES).",
     "weekly": "You have made as many pictures this week as your key allows (LIMIT_WEEKLY_IMAGES).",
 }
-Placed = tuple[Job, Outlook]
+JobWithEstimate = tuple[Job, QueueEstimate]
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedJob:
     """A job that was accepted, now or, if ``replayed``, by an earlier request with the same idempotency key."""
 
     job: Job
-    outlook: Outlook
+    estimate: QueueEstimate
     replayed: bool = False
 
 
@@ -50,7 +50,7 @@ class Jobs:
         self._clock = clock
         self._ttl_s = settings.result_ttl_s
         self._most = settings.max_queue_size
-        self._usual = usual_limits(settings)
+        self._usual = default_limits(settings)
 
     # Submission
 
@@ -62,8 +62,8 @@ class Jobs:
         request_id: str,
         idempotency: Idempotency | None = None,
         *,
-        limits: Limits = NO_LIMITS,
-    ) -> Accepted:
+        limits: CallerLimits = NO_LIMITS,
+    ) -> AcceptedJob:
         """Accept a job, or find the one that the same request has made before; ``limits`` are the owner's own.
 
         Raises:
@@ -72,7 +72,7 @@ class Jobs:
             Gone: the key's job has expired.
         """
         now = self._clock.now_ms()
-        own = limits.or_else(self._usual)
+        own = limits.with_defaults(self._usual)
         key = f"dr:idem:{owner}:{idempotency.key}" if idempotency else ""
         digest = idempotency.digest if idempotency else ""
         fields = flat(_record(submission, request_id))
@@ -82,32 +82,35 @@ class Jobs:
         outcome = answer[0].decode()
         if outcome == "created":
             job = Job(job_id, owner, JobState.QUEUED, submission, request_id, now, now, seq=1, queued_at=now)
-            return Accepted(job, read_outlook(answer[1:]))
+            return AcceptedJob(job, decode_estimate(answer[1:]))
         if outcome == "mismatch":
             raise IdempotencyMismatch
         if outcome == "replayed":
-            return Accepted(*self.look(answer[1].decode()), replayed=True)
+            return AcceptedJob(*self.get_with_estimate(answer[1].decode()), replayed=True)
         raise self._limit_error(outcome, own, now)
 
-    def rehearse(
-        self, owner: str, site: str, priority: int, limits: Limits = NO_LIMITS
+    def dry_run(
+        self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS
     ) -> tuple[LimitReached | None, int]:
         """What would become of a job that was submitted now: the limit that forbids it, and its position."""
         now = self._clock.now_ms()
-        own = limits.or_else(self._usual)
+        own = limits.with_defaults(self._usual)
         bounds = self._bounds(owner, own, now)
         limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, *bounds)
         return self._limit_error(limit.decode(), own, now) if limit else None, int(ahead) + 1
 
-    def _bounds(self, owner: str, own: Limits, now: int) -> tuple[str | int, ...]:
+    def _bounds(self, owner: str, own: CallerLimits, now: int) -> tuple[str | int, ...]:
         """What the scripts' ``limit_reached`` takes."""
-        daily, weekly = (usage_key(owner, now), _number(own.daily)), (week_key(owner, now), _number(own.weekly))
+        daily, weekly = (
+            (daily_usage_key(owner, now), _number(own.daily)),
+            (weekly_usage_key(owner, now), _number(own.weekly)),
+        )
         return (self._most, _number(own.queued), *daily, *weekly)
 
-    def _limit_error(self, which: str, own: Limits, now_ms: int) -> LimitReached:
+    def _limit_error(self, which: str, own: CallerLimits, now_ms: int) -> LimitReached:
         """The limit that was reached, with how much it allows."""
         most = {"full": self._most, "queued": own.queued, "daily": own.daily, "weekly": own.weekly}[which]
-        return LimitReached(LIMITS[which], retry_after_s=_wait_s(which, now_ms), policy=which, limit=most)
+        return LimitReached(LIMIT_MESSAGES[which], retry_after_s=_wait_s(which, now_ms), policy=which, limit=most)
 
     def cancel(self, job_id: str) -> str:
         """Ask for the job's end: ``cancelled``, ``requested`` (it runs), ``ended`` (too late) or ``gone``."""
@@ -129,24 +132,24 @@ class Jobs:
             NotFound: it never was.
             Gone: it was, and has expired.
         """
-        return self.look(job_id)[0]
+        return self.get_with_estimate(job_id)[0]
 
-    def look(self, job_id: str) -> Placed:
+    def get_with_estimate(self, job_id: str) -> JobWithEstimate:
         """The job and what it has before it; raises as ``get`` does."""
         values = self._scripts.run("look", job_id)
         if not values:
             raise self._absent(job_id)
-        rest = values[len(FIELDS) :]
-        return read_job(job_id, values), read_outlook(rest) if rest else Outlook()
+        rest = values[len(JOB_FIELDS) :]
+        return decode_job(job_id, values), decode_estimate(rest) if rest else QueueEstimate()
 
     def _absent(self, job_id: str) -> ServiceError:
         with redis_errors():
             once_was = self._redis.exists(job_key(job_id, "gone"))
         return Gone("Image expired; it is no longer kept.") if once_was else NotFound("There is no job of that id.")
 
-    def page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[Placed], Cursor | None]:
+    def list_page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[JobWithEstimate], Cursor | None]:
         """The owner's jobs that are still kept, newest first; and where the next page begins."""
-        jobs: list[Placed] = []
+        jobs: list[JobWithEstimate] = []
         index = f"dr:jobs:{owner}"
         highest = "+inf" if cursor is None else str(cursor.time_ms)
         offset = 0
@@ -163,14 +166,14 @@ class Jobs:
         kept = jobs[:limit]
         return kept, Cursor(kept[-1][0].start_time, kept[-1][0].id) if len(jobs) > limit else None
 
-    def _present(self, ids: list[str]) -> list[Placed]:
+    def _present(self, ids: list[str]) -> list[JobWithEstimate]:
         found = []
         for ident in ids:
             with contextlib.suppress(NotFound, Gone):
-                found.append(self.look(ident))
+                found.append(self.get_with_estimate(ident))
         return found
 
-    def failure(self, job_id: str) -> dict[str, Any] | None:
+    def get_failure_report(self, job_id: str) -> dict[str, Any] | None:
         """What was kept of the job's last failed attempt."""
         with redis_errors():
             bundle = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
@@ -183,7 +186,7 @@ def _number(limit: int | None) -> int:
 
 def _wait_s(which: str, now_ms: int) -> int:
     """Rounded up, so that whoever waits that long finds the new day or week begun."""
-    reset_ms = resets_at(now_ms).get(which.upper())
+    reset_ms = compute_reset_times(now_ms).get(which.upper())
     return BUSY_RETRY_AFTER_S if reset_ms is None else -((now_ms - reset_ms) // 1000)
 
 

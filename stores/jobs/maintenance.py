@@ -10,10 +10,10 @@ from schemas.errors import ServiceError
 from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts, redis_errors
 
-SLOTS_BELIEVED_S = 30
+CAPACITY_TTL_S = 30
 
 
-class Upkeep:
+class Maintenance:
     """The upkeep of one Redis; every step may be done by several processes at once."""
 
     def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings) -> None:
@@ -23,21 +23,21 @@ class Upkeep:
         self._clock = clock
         self._ttl_s = settings.result_ttl_s
 
-    def know_slots(self, slots: int) -> None:
+    def publish_capacity(self, slots: int) -> None:
         """How many jobs the living workers can have in hand together, for estimates."""
         with redis_errors():
-            self._redis.set("dr:slots", slots, ex=SLOTS_BELIEVED_S)
+            self._redis.set("dr:slots", slots, ex=CAPACITY_TTL_S)
 
-    def lapsed(self, limit: int = 200) -> list[str]:
+    def list_expired_leases(self, limit: int = 200) -> list[str]:
         """Running jobs whose lease is over."""
         return self._ids("dr:leases", self._clock.now_ms(), limit)
 
-    def running(self) -> list[str]:
+    def list_running(self) -> list[str]:
         """All running jobs."""
         with redis_errors():
             return [ident.decode() for ident in cast(list[bytes], self._redis.zrange("dr:leases", 0, -1))]
 
-    def accepted_before(self, time_ms: int, limit: int = 200) -> list[str]:
+    def list_open_before(self, time_ms: int, limit: int = 200) -> list[str]:
         """Unfinished jobs that were accepted before a time."""
         return self._ids("dr:open", time_ms, limit)
 
@@ -46,22 +46,22 @@ class Upkeep:
             found = cast(list[bytes], self._redis.zrangebyscore(index, "-inf", highest, 0, limit))
         return [ident.decode() for ident in found]
 
-    def lease_owner(self, job_id: str) -> str | None:
+    def get_lease_owner(self, job_id: str) -> str | None:
         """The worker that runs the job."""
         with redis_errors():
             owner = cast(bytes | None, self._redis.hget(job_key(job_id, "job"), "leaseOwner"))
         return owner.decode() if owner else None
 
-    def lapse(self, job_id: str, dead_worker: str = "") -> bool:
+    def requeue_expired(self, job_id: str, dead_worker: str = "") -> bool:
         """Take the job back if its lease is over or ``dead_worker`` holds it."""
         return bool(self._scripts.run("lapse", job_id, self._clock.now_ms(), dead_worker, self._ttl_s))
 
-    def expire(self, job_id: str, error: ServiceError) -> bool:
+    def fail_queued(self, job_id: str, error: ServiceError) -> bool:
         """End a job that still waits."""
         now = self._clock.now_ms()
         return bool(self._scripts.run("fail", job_id, now, "", self._ttl_s, error.code, error.message, ""))
 
-    def forget(self, job_id: str) -> None:
+    def remove_orphan(self, job_id: str) -> None:
         """Take an id without a record out of the lists of unfinished jobs."""
         with redis_errors(), self._redis.pipeline() as pipe:
             indexes = [b"dr:open", b"dr:due", b"dr:leases"]
@@ -71,7 +71,7 @@ class Upkeep:
                 pipe.zrem(index, job_id)
             pipe.execute()
 
-    def trim_listing(self, before_ms: int) -> None:
+    def trim_job_lists(self, before_ms: int) -> None:
         """Drop jobs accepted before a time from the listings of their owners, except unfinished ones."""
         with redis_errors():
             for index in self._redis.scan_iter(match="dr:jobs:*", count=500):

@@ -18,19 +18,19 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
+class JobMetrics:
     """What is going on: open jobs by (site, state), ended jobs by (site, state, code), depth, age, histograms."""
 
-    open: dict[tuple[str, str], int]
-    ended: dict[tuple[str, str, str], int]
+    open_jobs: dict[tuple[str, str], int]
+    ended_jobs: dict[tuple[str, str, str], int]
     waiting: int
     running: int
-    oldest_s: float
+    oldest_age_s: float
     pickup: Histogram
     run: Histogram
 
 
-def read_measures(client: Redis, clock: Clock) -> Measures:
+def read_job_metrics(client: Redis, clock: Clock) -> JobMetrics:
     """The figures of this moment, in one round trip."""
     with redis_errors(), client.pipeline(transaction=False) as pipe:
         pipe.hgetall("dr:counts")
@@ -41,12 +41,12 @@ def read_measures(client: Redis, clock: Clock) -> Measures:
         pipe.hgetall("dr:histogram:pickup")
         pipe.hgetall("dr:histogram:run")
         counts, ended, unfinished, running, oldest, pickup, run = pipe.execute()
-    return Measures(
-        open={cast(tuple[str, str], _split(name)): int(number) for name, number in counts.items()},
-        ended={cast(tuple[str, str, str], _split(name)): int(number) for name, number in ended.items()},
+    return JobMetrics(
+        open_jobs={cast(tuple[str, str], _split(name)): int(number) for name, number in counts.items()},
+        ended_jobs={cast(tuple[str, str, str], _split(name)): int(number) for name, number in ended.items()},
         waiting=unfinished - running,
         running=running,
-        oldest_s=(clock.now_ms() - oldest[0][1]) / 1000 if oldest else 0.0,
+        oldest_age_s=(clock.now_ms() - oldest[0][1]) / 1000 if oldest else 0.0,
         pickup=_histogram(pickup),
         run=_histogram(run),
     )

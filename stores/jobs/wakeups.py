@@ -8,12 +8,12 @@ from ops.infra.clock import Clock
 from schemas.messages import GENERATE
 from stores.queue.messages import Queue
 from stores.redis.scripts import Scripts
-from stores.sites.recipes import Recipes, site_rules
+from stores.sites.recipes import Recipes, build_scheduling_rules
 
-MOST_AT_ONCE = 500
+MAX_TOP_UP = 500
 
 
-class Tickets:
+class Wakeups:
     """The tickets of one queue."""
 
     def __init__(self, scripts: Scripts, clock: Clock, queue: Queue, recipes: Recipes) -> None:
@@ -23,7 +23,7 @@ class Tickets:
         self._queue = queue
         self._recipes = recipes
 
-    def offer(self) -> None:
+    def publish(self) -> None:
         """Send one.
 
         Raises:
@@ -31,14 +31,14 @@ class Tickets:
         """
         self._queue.send(GENERATE)
 
-    def refill(self) -> int:
+    def top_up(self) -> int:
         """Send as many tickets as jobs may be claimed and none is there for; how many were sent.
 
         One too many costs an empty claim, so nothing keeps two processes from sending it.
         """
-        claimable = int(self._scripts.run("refill", self._clock.now_ms(), *site_rules(self._recipes)))
+        claimable = int(self._scripts.run("refill", self._clock.now_ms(), *build_scheduling_rules(self._recipes)))
         missing = max(0, claimable - self._queue.depth()) if claimable else 0
-        missing = min(missing, MOST_AT_ONCE)
+        missing = min(missing, MAX_TOP_UP)
         for _ in range(missing):
-            self.offer()
+            self.publish()
         return missing

@@ -15,43 +15,43 @@ from stores.accounts.owner_key import OwnerKey
 ALGORITHM = "HS256"
 AUDIENCE = "ws"
 PURPOSE = b"darkroom: watching a job"
-REQUIRED = ["exp", "aud", "sub", "jti"]
-LONGEST = 2048
+REQUIRED_CLAIMS = ["exp", "aud", "sub", "jti"]
+MAX_TOKEN_CHARS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Signing:
+class SigningKey:
     """What signs passes: made from the owner's key, with a name that passes bear."""
 
-    origin: str = field(repr=False)
-    key: bytes = field(repr=False)
-    name: str
+    owner_key: str = field(repr=False)
+    secret: bytes = field(repr=False)
+    key_id: str
 
     @classmethod
-    def of(cls, owner_key: str) -> "Signing":
+    def derive(cls, owner_key: str) -> "SigningKey":
         """What the owner's key makes."""
         key = hmac.digest(owner_key.encode(), PURPOSE, "sha256")
         return cls(owner_key, key, hashlib.sha256(key).hexdigest()[:8])
 
 
-class Passes:
+class WatchTokens:
     """Passes signed with a key of this installation."""
 
-    def __init__(self, clock: Clock, owner_key: OwnerKey, lasting_s: int) -> None:
+    def __init__(self, clock: Clock, owner_key: OwnerKey, lifetime_s: int) -> None:
         """Every process with the same owner's key knows the passes of the others; a new owner's key ends them all."""
         self._clock = clock
         self._owner_key = owner_key
-        self._known: Signing | None = None
-        self._lasting_s = lasting_s
+        self._known: SigningKey | None = None
+        self._lasting_s = lifetime_s
 
     def issue(self, job_id: str) -> str:
         """A new pass for watching a job."""
         expires = self._clock.now_ms() // 1000 + self._lasting_s
         claims = {"aud": AUDIENCE, "sub": job_id, "exp": expires, "jti": secrets.token_hex(8)}
-        signing = self._signing()
-        return jwt.encode(claims, signing.key, ALGORITHM, headers={"kid": signing.name})
+        signing = self._signing_key()
+        return jwt.encode(claims, signing.secret, ALGORITHM, headers={"kid": signing.key_id})
 
-    def check(self, token: str, job_id: str) -> str:
+    def verify(self, token: str, job_id: str) -> str:
         """The name of a pass for that job.
 
         Raises:
@@ -59,8 +59,10 @@ class Passes:
         """
         try:
             # Its time is compared with our clock and not with the library's.
-            options: jwt.types.Options = {"require": REQUIRED, "verify_exp": False}
-            claims = jwt.decode(token[:LONGEST], self._signing().key, [ALGORITHM], options, audience=AUDIENCE)
+            options: jwt.types.Options = {"require": REQUIRED_CLAIMS, "verify_exp": False}
+            claims = jwt.decode(
+                token[:MAX_TOKEN_CHARS], self._signing_key().secret, [ALGORITHM], options, audience=AUDIENCE
+            )
             over = int(claims["exp"]) * 1000 <= self._clock.now_ms()
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise Unauthorized("The pass (jwt) is not valid.") from error
@@ -68,8 +70,8 @@ class Passes:
             raise Unauthorized("The pass (jwt) is over." if over else "The pass (jwt) is for another job.")
         return str(claims["jti"])
 
-    def _signing(self) -> Signing:
+    def _signing_key(self) -> SigningKey:
         key, known = self._owner_key.read(), self._known
-        if known is None or known.origin != key:
-            known = self._known = Signing.of(key)
+        if known is None or known.owner_key != key:
+            known = self._known = SigningKey.derive(key)
         return known

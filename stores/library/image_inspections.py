@@ -9,21 +9,21 @@ from redis import Redis
 from redis.client import Pipeline
 
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
-from schemas.images.inspected_image import Examined
-from schemas.messages import EXAMINE
+from schemas.images.inspected_image import StoredImage
+from schemas.messages import INSPECT_IMAGE
 from stores.queue.messages import Queue
 from stores.redis.scripts import redis_errors
 
-KEPT_S = 600
+RESULT_TTL_S = 600
 # What may be different the next time is soon forgotten.
-FAILED_KEPT_S = 10
+FAILURE_TTL_S = 10
 # Shorter than a connection waits for any answer.
-LONGEST_WAIT_S = 5.0
+MAX_BLOCK_S = 5.0
 RETRY_AFTER_S = 5
 ERRORS: dict[str, type[ServiceError]] = {kind.code: kind for kind in (Invalid, NotFound, Unavailable)}
 
 
-class Examinations:
+class ImageInspections:
     """Questions about uploads, by their keys in the media store, answered by couriers."""
 
     def __init__(self, client: Redis, queue: Queue) -> None:
@@ -31,7 +31,7 @@ class Examinations:
         self._redis = client
         self._queue = queue
 
-    def ask(self, key: str, patience_s: float) -> Examined:
+    def inspect(self, key: str, timeout_s: float) -> StoredImage:
         """What a courier has found out about the upload; asked twice, it looks once.
 
         Raises:
@@ -40,10 +40,10 @@ class Examinations:
             Unavailable: no courier has answered in time, or it could not reach the media store.
         """
         name = _name(key)
-        deadline = time.monotonic() + patience_s
-        if self._answer(name) is None and self._is_first(name, patience_s):
+        deadline = time.monotonic() + timeout_s
+        if self._answer(name) is None and self._is_first(name, timeout_s):
             if self._answer(name) is None:
-                self._queue.send(EXAMINE, key)
+                self._queue.send(INSPECT_IMAGE, key)
             else:
                 # It was answered between our look and our turn to ask: others may still wait for the mark we wiped.
                 self._wake(name)
@@ -51,19 +51,19 @@ class Examinations:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise Unavailable("Nobody has looked at the picture in time.", retry_after_s=RETRY_AFTER_S)
-            self._wait(name, min(left_s, LONGEST_WAIT_S))
+            self._wait(name, min(left_s, MAX_BLOCK_S))
         return _opened(answer)
 
-    def wanted(self, key: str) -> bool:
+    def is_requested(self, key: str) -> bool:
         """Whether somebody still waits for the answer, and there is none yet."""
         with redis_errors():
             return self._redis.exists(f"{_name(key)}:asked") == 1 and self._answer(_name(key)) is None
 
-    def answer(self, key: str, found: Examined | ServiceError) -> None:
+    def answer(self, key: str, result: StoredImage | ServiceError) -> None:
         """Keep an answer and wake everybody who waits for it."""
         name = _name(key)
-        kept = {"examined": found.to_json()} if isinstance(found, Examined) else _closed(found)
-        kept_s = FAILED_KEPT_S if isinstance(found, Unavailable) else KEPT_S
+        kept = {"examined": result.to_json()} if isinstance(result, StoredImage) else _closed(result)
+        kept_s = FAILURE_TTL_S if isinstance(result, Unavailable) else RESULT_TTL_S
         with redis_errors():
             self._redis.set(name, json.dumps(kept), ex=kept_s)
         self._wake(name)
@@ -101,17 +101,17 @@ class Examinations:
 
 def _mark_ready(pipe: Pipeline, name: str) -> None:
     pipe.rpush(f"{name}:ready", b"")
-    pipe.expire(f"{name}:ready", FAILED_KEPT_S)
+    pipe.expire(f"{name}:ready", FAILURE_TTL_S)
 
 
 def _closed(error: ServiceError) -> dict[str, object]:
     return {"error": error.code, "message": error.message, "details": error.details}
 
 
-def _opened(kept: bytes) -> Examined:
+def _opened(kept: bytes) -> StoredImage:
     answer = json.loads(kept)
     if "examined" in answer:
-        return Examined.from_json(answer["examined"])
+        return StoredImage.from_json(answer["examined"])
     raise ERRORS.get(answer["error"], ServiceError)(answer["message"], **answer["details"])
 
 

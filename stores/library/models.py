@@ -10,45 +10,45 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from schemas.errors import NotFound
-from schemas.library.metadata import Facts, SaidVersion, Source
-from schemas.library.model_views import ShownFile, ShownModel, ShownVersion
-from schemas.library.requests import LARGEST_ID
-from schemas.library.sanitize import without_controls
-from schemas.library.scan_records import KINDS
-from schemas.library.text_normalization import fold, sort_key
-from stores.library.images import read_image
-from stores.library.index.read_model import LARGEST_COUNT
+from schemas.library.metadata import CivitaiVersion, Metadata, Source
+from schemas.library.model_views import FileView, ModelView, VersionView
+from schemas.library.requests import MAX_ID
+from schemas.library.sanitize import strip_control_chars
+from schemas.library.scan_records import FORMAT_BY_EXTENSION
+from schemas.library.text_normalization import normalize, sort_key
+from stores.library.images import image_from_row
+from stores.library.index.read_model import MAX_SAFE_INTEGER
 from stores.library.tables import details, edits, files, images, models, versions
 from stores.sql.errors import sql_errors
 
-NO_MODEL = "Model not found"
-ENDINGS = ("", *KINDS)
-MOST_NAMED = 100
+MODEL_NOT_FOUND = "Model not found"
+FILE_SUFFIXES = ("", *FORMAT_BY_EXTENSION)
+MAX_NAME_MATCHES = 100
 
 
-class Shelf:
+class Models:
     """The models in one database."""
 
     def __init__(self, engine: Engine) -> None:
         """Nothing is asked yet."""
         self._engine = engine
 
-    def get(self, model_id: int) -> ShownModel:
+    def get(self, model_id: int) -> ModelView:
         """A model with its versions, files and pictures; raises NotFound."""
-        if not 0 < model_id <= LARGEST_ID:
-            raise NotFound(NO_MODEL)
+        if not 0 < model_id <= MAX_ID:
+            raise NotFound(MODEL_NOT_FOUND)
         with sql_errors(), self._engine.connect() as connection:
             found = self._some(connection, [model_id])
             if not found:
-                raise NotFound(NO_MODEL)
+                raise NotFound(MODEL_NOT_FOUND)
             shown = _with_versions(connection, found)[0]
             mine = select(images).where(images.c.model_id == model_id, images.c.version_id.is_(None))
-            loose = tuple(map(read_image, connection.execute(mine.order_by(images.c.sort_order, images.c.id))))
+            loose = tuple(map(image_from_row, connection.execute(mine.order_by(images.c.sort_order, images.c.id))))
             written = select(edits.c.field, edits.c.edited_at).where(edits.c.model_id == model_id)
             edited = {row.field: row.edited_at for row in connection.execute(written)}
         return replace(shown, images=loose, edited=edited)
 
-    def some(self, ids: Sequence[int], *, with_versions: bool = False) -> list[ShownModel]:
+    def get_many(self, ids: Sequence[int], *, with_versions: bool = False) -> list[ModelView]:
         """These models, in this order; those that are not there any more are left out."""
         with sql_errors(), self._engine.connect() as connection:
             found = self._some(connection, ids)
@@ -65,36 +65,38 @@ class Shelf:
         with sql_errors(), self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 
-    def named(self, name: str, category: str) -> list[ShownModel]:
+    def find_by_name(self, name: str, category: str) -> list[ModelView]:
         """The models of a category that go by a name, or have a file of it; those that are there only.
 
         Names may have folders, as some programs have them: where several files have the name, first the one in these.
         """
-        name = without_controls(name)
+        name = strip_control_chars(name)
         by_name = (models.c.name_key == sort_key(name)) & (models.c.files > 0)
         # Programs name the folder too; SQLite knows the small letters of ASCII only.
         plain = re.split(r"[\\/]", name)[-1]
         stems = {plain, plain.lower(), "".join(one.lower() if one.isascii() else one for one in plain)}
-        stem = func.lower(files.c.name).in_([f"{one}{ending}" for one in stems for ending in ENDINGS])
+        stem = func.lower(files.c.name).in_([f"{one}{ending}" for one in stems for ending in FILE_SUFFIXES])
         by_file = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
         by_file = by_file.where(stem, files.c.missing_since.is_(None))
-        query = select(models.c.id).where(models.c.category_key == fold(category), by_name | models.c.id.in_(by_file))
+        query = select(models.c.id).where(
+            models.c.category_key == normalize(category), by_name | models.c.id.in_(by_file)
+        )
         with sql_errors(), self._engine.connect() as connection:
-            ids = list(connection.execute(query.order_by(models.c.id).limit(MOST_NAMED)).scalars())
+            ids = list(connection.execute(query.order_by(models.c.id).limit(MAX_NAME_MATCHES)).scalars())
         whole = name.replace("\\", "/").lower()
-        return sorted(self.some(ids, with_versions=True), key=lambda model: not _lies_at(model, whole))
+        return sorted(self.get_many(ids, with_versions=True), key=lambda model: not _lies_at(model, whole))
 
-    def catalogued(self, civitai_version_id: int) -> list[ShownModel]:
+    def find_by_civitai_version(self, civitai_version_id: int) -> list[ModelView]:
         """The models with a file that is there of a version that a catalogue has under this number."""
-        if not 0 < civitai_version_id <= LARGEST_COUNT:
+        if not 0 < civitai_version_id <= MAX_SAFE_INTEGER:
             return []
         query = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
         query = query.where(versions.c.civitai_id == civitai_version_id, files.c.missing_since.is_(None))
         with sql_errors(), self._engine.connect() as connection:
             ids = sorted(set(connection.execute(query).scalars()))
-        return self.some(ids)
+        return self.get_many(ids)
 
-    def _some(self, connection: Connection, ids: Sequence[int]) -> list[ShownModel]:
+    def _some(self, connection: Connection, ids: Sequence[int]) -> list[ModelView]:
         query = select(models, details.c.facts, details.c.sources, *_HERO).join(
             details, details.c.model_id == models.c.id
         )
@@ -103,7 +105,7 @@ class Shelf:
         return [_model(rows[ident]) for ident in ids if ident in rows]
 
 
-def _lies_at(model: ShownModel, whole: str) -> bool:
+def _lies_at(model: ModelView, whole: str) -> bool:
     """Whether a file of the model has a path that ends so, with its ending or without."""
     paths = [file.path for version in model.versions for file in version.files if file.present and file.path]
     plain = [f"/{path.decode(errors='replace').lower()}" for path in paths]
@@ -113,8 +115,8 @@ def _lies_at(model: ShownModel, whole: str) -> bool:
 _HERO = tuple(column.label(f"hero_{column.name}") for column in images.c)
 
 
-def _model(row: Any) -> ShownModel:
-    return ShownModel(
+def _model(row: Any) -> ModelView:
+    return ModelView(
         id=row.id,
         name=row.name,
         type=row.type,
@@ -126,13 +128,13 @@ def _model(row: Any) -> ShownModel:
         flags=row.flags,
         newest_at=row.newest_at,
         size_bytes=row.size_bytes,
-        facts=Facts.from_json(json.loads(row.facts)),
+        facts=Metadata.from_json(json.loads(row.facts)),
         sources=json.loads(row.sources),
-        hero=read_image(row, "hero_") if row.hero_id is not None else None,
+        hero=image_from_row(row, "hero_") if row.hero_id is not None else None,
     )
 
 
-def _with_versions(connection: Connection, shown: Sequence[ShownModel]) -> list[ShownModel]:
+def _with_versions(connection: Connection, shown: Sequence[ModelView]) -> list[ModelView]:
     """The same, each with its versions: those that are here first, then the newest."""
     ids = [model.id for model in shown]
     of_models = defaultdict(list)
@@ -153,20 +155,20 @@ def _grouped(rows: Iterable[Any]) -> dict[int, list[Any]]:
     return groups
 
 
-def _versions(model: ShownModel, rows: Iterable[tuple[Any, list[Any], list[Any]]]) -> tuple[ShownVersion, ...]:
+def _versions(model: ModelView, rows: Iterable[tuple[Any, list[Any], list[Any]]]) -> tuple[VersionView, ...]:
     listed = {said.id: said for said in model.facts.versions}
     found = [
-        ShownVersion(
+        VersionView(
             id=row.id,
             civitai_id=row.civitai_id,
             facts=_facts(json.loads(row.facts), listed.get(row.civitai_id)),
             epoch=row.epoch,
             files=tuple(map(_file, its_files)),
-            images=tuple(map(read_image, its_images)),
+            images=tuple(map(image_from_row, its_images)),
         )
         for row, its_files, its_images in rows
     ]
-    here = [version for version in found if version.local]
+    here = [version for version in found if version.is_local]
     if len(here) == 1 and model.sources.get("base_model") == Source.USER:
         # What a person says of the model is said of the one version that is here.
         said = replace(here[0], facts=replace(here[0].facts, base_model=model.base_model))
@@ -174,17 +176,17 @@ def _versions(model: ShownModel, rows: Iterable[tuple[Any, list[Any], list[Any]]
     return tuple(sorted(found, key=_newest_first))
 
 
-def _newest_first(version: ShownVersion) -> tuple[bool, int, int]:
+def _newest_first(version: VersionView) -> tuple[bool, int, int]:
     newest = version.epoch if version.epoch is not None else version.civitai_id or 0
-    return (not version.local, -newest, version.id)
+    return (not version.is_local, -newest, version.id)
 
 
-def _facts(kept: dict[str, Any], listed: SaidVersion | None) -> Facts:
+def _facts(kept: dict[str, Any], listed: CivitaiVersion | None) -> Metadata:
     """What is said of a version; of one that is not here, what the catalogue's list has."""
-    facts = Facts.from_json(kept)
-    if listed is None or not facts.empty:
+    facts = Metadata.from_json(kept)
+    if listed is None or not facts.is_empty:
         return facts
-    return Facts(
+    return Metadata(
         version_name=listed.name,
         base_model=listed.base_model,
         version_description=listed.description,
@@ -194,8 +196,8 @@ def _facts(kept: dict[str, Any], listed: SaidVersion | None) -> Facts:
     )
 
 
-def _file(row: Any) -> ShownFile:
-    return ShownFile(
+def _file(row: Any) -> FileView:
+    return FileView(
         id=row.id,
         name=row.name,
         root=row.root,

@@ -19,10 +19,10 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 # What a link, a file, a pipe say to what is done to one of the others.
 SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 DENIED = (errno.EACCES, errno.EPERM)
-RETRY_S = 5
+RETRY_AFTER_S = 5
 
 
-class Refused(Forbidden):
+class PathNotAllowed(Forbidden):
     """This file is not served."""
 
     hint = "Only regular files inside the folders of MODELS_DIR are served; see what lies at that place."
@@ -40,15 +40,15 @@ class OpenFile:
     mtime_ns: int
     inode: int
     path: bytes
-    root: int
-    below: bytes
+    root_index: int
+    relative_path: bytes
 
     @property
     def fd(self) -> int:
         """The descriptor; ValueError once it is closed, so that it is never another file's."""
         return self.file.fileno()
 
-    def unchanged(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether the file is still as it was when it was opened, as far as size and time tell."""
         now = os.fstat(self.fd)
         return (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
@@ -76,7 +76,7 @@ def open_within(root: Path, relative: bytes, roots: Sequence[Path]) -> OpenFile:
     """
     parts = relative.split(b"/")
     if relative.startswith(b"/") or b".." in parts:
-        raise Refused("The path leads out of the library.")
+        raise PathNotAllowed("The path leads out of the library.")
     try:
         path = os.path.realpath(os.path.join(os.fsencode(root), relative), strict=True)  # noqa: PTH118 - bytes
         number, base = _root_of(path, roots)
@@ -93,7 +93,7 @@ def _root_of(path: bytes, roots: Sequence[Path]) -> tuple[int, bytes]:
         base = os.path.realpath(os.fsencode(root)).rstrip(b"/") + b"/"
         if path.startswith(base):
             return number, base
-    raise Refused("The path leads out of the library, by a link.")
+    raise PathNotAllowed("The path leads out of the library, by a link.")
 
 
 def _open(path: bytes, number: int, base: bytes) -> OpenFile:
@@ -127,14 +127,14 @@ def _checked(file: io.FileIO, path: bytes, number: int, below: bytes) -> OpenFil
 
 def _require_regular(seen: os.stat_result) -> None:
     if not stat.S_ISREG(seen.st_mode):
-        raise Refused("What lies there is no regular file.")
+        raise PathNotAllowed("What lies there is no regular file.")
 
 
 def _raise_ours(error: OSError) -> NoReturn:
     if error.errno in ABSENT:
         raise NotFound("There is no such file any more.") from error
     if error.errno in SWAPPED:
-        raise Refused("The file was replaced while it was opened, or its links lead in a circle.") from error
+        raise PathNotAllowed("The file was replaced while it was opened, or its links lead in a circle.") from error
     if error.errno in DENIED:
-        raise Refused("Darkroom's user may not read this file.") from error
-    raise Unavailable(f"The file cannot be read: {error.strerror}.", retry_after_s=RETRY_S) from error
+        raise PathNotAllowed("Darkroom's user may not read this file.") from error
+    raise Unavailable(f"The file cannot be read: {error.strerror}.", retry_after_s=RETRY_AFTER_S) from error

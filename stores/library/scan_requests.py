@@ -12,26 +12,26 @@ from typing import Any, cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.pubsub import CHANGES
+from stores.redis.pubsub import CHANGES_CHANNEL
 from stores.redis.scripts import redis_errors
 
-WANTED, LATEST, EVENTS = "dr:library:wanted", "dr:library:scan", "dr:library:events"
+REQUESTS, LATEST, EVENTS = "dr:library:wanted", "dr:library:scan", "dr:library:events"
 # What is waited for in ``stores.redis.pubsub``, among the ids of jobs.
 TOPIC = "library"
-MOST_WANTED = 100
-MOST_EVENTS = 500
-BEGINNING = "0-0"
+MAX_REQUESTS = 100
+MAX_EVENTS = 500
+STREAM_START = "0-0"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ScanRequest:
     """A scan that somebody asks for; ``full`` reads every file again."""
 
     id: str
     full: bool
 
 
-class Scans:
+class ScanRequests:
     """Questions and news over Redis."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
@@ -39,41 +39,41 @@ class Scans:
         self._redis = client
         self._clock = clock
 
-    def want(self, *, full: bool) -> str:
+    def request(self, *, full: bool) -> str:
         """Ask for a scan; its id. Several that wait become one: who asks for what is asked for already gets its id."""
         ident = secrets.token_hex(8)
         with redis_errors():
-            waiting = [Wanted(**json.loads(one)) for one in cast(list[bytes], self._redis.lrange(WANTED, 0, -1))]
+            waiting = [ScanRequest(**json.loads(one)) for one in cast(list[bytes], self._redis.lrange(REQUESTS, 0, -1))]
             # Should it be taken this moment, then it begins after this question all the same.
             if same := next((one for one in waiting if one.full or not full), None):
                 return same.id
             with self._redis.pipeline() as pipe:
-                pipe.rpush(WANTED, json.dumps({"id": ident, "full": full}))
-                pipe.ltrim(WANTED, -MOST_WANTED, -1)
+                pipe.rpush(REQUESTS, json.dumps({"id": ident, "full": full}))
+                pipe.ltrim(REQUESTS, -MAX_REQUESTS, -1)
                 pipe.execute()
         return ident
 
-    def give_back(self, wanted: Sequence[Wanted]) -> None:
+    def requeue(self, requests: Sequence[ScanRequest]) -> None:
         """Let another scan for those who asked."""
         with redis_errors():
-            self._redis.lpush(WANTED, *(json.dumps({"id": one.id, "full": one.full}) for one in wanted))
+            self._redis.lpush(REQUESTS, *(json.dumps({"id": one.id, "full": one.full}) for one in requests))
 
-    def take(self, timeout_s: float) -> list[Wanted]:
+    def claim(self, timeout_s: float) -> list[ScanRequest]:
         """All that is asked for, as soon as there is something; nothing after ``timeout_s``."""
         with redis_errors():
-            first = cast(tuple[bytes, bytes] | None, self._redis.blpop([WANTED], timeout=timeout_s))
+            first = cast(tuple[bytes, bytes] | None, self._redis.blpop([REQUESTS], timeout=timeout_s))
             if first is None:
                 return []
-            more = cast(list[bytes] | None, self._redis.lpop(WANTED, MOST_WANTED)) or []
-        return [Wanted(**json.loads(one)) for one in (first[1], *more)]
+            more = cast(list[bytes] | None, self._redis.lpop(REQUESTS, MAX_REQUESTS)) or []
+        return [ScanRequest(**json.loads(one)) for one in (first[1], *more)]
 
-    def tell(self, about: Mapping[str, Any]) -> None:
+    def publish(self, progress: Mapping[str, Any]) -> None:
         """Say how far a scan is: ``id``, ``state`` and figures."""
-        news = json.dumps({"time": self._clock.now_ms(), **about})
+        news = json.dumps({"time": self._clock.now_ms(), **progress})
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.set(LATEST, news)
-            pipe.xadd(EVENTS, {"news": news}, maxlen=MOST_EVENTS, approximate=True)
-            pipe.publish(CHANGES, f"{TOPIC} 0 {TOPIC}")
+            pipe.xadd(EVENTS, {"news": news}, maxlen=MAX_EVENTS, approximate=True)
+            pipe.publish(CHANGES_CHANNEL, f"{TOPIC} 0 {TOPIC}")
             pipe.execute()
 
     def latest(self) -> dict[str, Any] | None:
@@ -82,16 +82,16 @@ class Scans:
             kept = cast(bytes | None, self._redis.get(LATEST))
         return json.loads(kept) if kept else None
 
-    def newest_place(self) -> str:
+    def last_event_id(self) -> str:
         """Where the events end now."""
         with redis_errors():
             last = cast(list[tuple[bytes, Any]], self._redis.xrevrange(EVENTS, count=1))
-        return last[0][0].decode() if last else BEGINNING
+        return last[0][0].decode() if last else STREAM_START
 
-    def events(self, after: str, wait_s: float = 0) -> list[tuple[str, dict[str, Any]]]:
+    def read_events(self, after_id: str, wait_s: float = 0) -> list[tuple[str, dict[str, Any]]]:
         """What was told after a place, each with its own; waits for something for so long at the most."""
         with redis_errors():
-            found = self._redis.xread({EVENTS: after}, block=round(wait_s * 1000) or None)
+            found = self._redis.xread({EVENTS: after_id}, block=round(wait_s * 1000) or None)
         entries = cast(list[tuple[bytes, dict[bytes, bytes]]], _entries(found))
         return [(place.decode(), json.loads(entry[b"news"])) for place, entry in entries]
 

@@ -7,35 +7,35 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, false, func, not_, or_, select, text, tuple_
 
 from schemas.errors import Invalid
-from schemas.library.content_rating import highest
-from schemas.library.requests import LARGEST_ID
-from schemas.library.search_query import Order, Query, Sort, Term, Words
-from schemas.library.text_normalization import fold
-from schemas.paging import MOST_DIGITS, NO_CURSOR, Mark
-from stores.library.index.read_model import Flag
+from schemas.library.content_rating import highest_level
+from schemas.library.requests import MAX_ID
+from schemas.library.search_query import Phrase, QueryTerm, SearchQuery, SortKey, SortOrder
+from schemas.library.text_normalization import normalize
+from schemas.paging import INVALID_CURSOR, MOST_DIGITS, KeysetCursor
+from stores.library.index.read_model import ModelFlag
 from stores.library.tables import models, tags
 from stores.sql.errors import sql_errors
 
 # One question for all words: the index itself joins what it finds for each.
-SEARCHED = {
+FULL_TEXT_CONDITIONS = {
     "sqlite": "library_models.id IN (SELECT rowid FROM library_search WHERE library_search MATCH :{name})",
     "postgresql": "library_models.id IN (SELECT model_id FROM library_details "
     "WHERE to_tsvector('simple', search_text) @@ to_tsquery('simple', :{name}))",
 }
 # Columns behind what may be filtered by equality.
-EQUAL: Mapping[str, Any] = {
+EQUALITY_COLUMNS: Mapping[str, Any] = {
     "category": models.c.category_key,
     "subcategory": models.c.subcategory_key,
     "base_model": models.c.base_model_key,
     "type": models.c.type_key,
 }
-_SORTS: Mapping[Sort, Any] = {
-    Sort.NEWEST: models.c.newest_at,
-    Sort.OLDEST: models.c.newest_at,
-    Sort.NAME: models.c.name_key,
-    Sort.DOWNLOADS: models.c.downloads,
-    Sort.LIKES: models.c.likes,
-    Sort.SIZE: models.c.size_bytes,
+_SORTS: Mapping[SortKey, Any] = {
+    SortKey.NEWEST: models.c.newest_at,
+    SortKey.OLDEST: models.c.newest_at,
+    SortKey.NAME: models.c.name_key,
+    SortKey.DOWNLOADS: models.c.downloads,
+    SortKey.LIKES: models.c.likes,
+    SortKey.SIZE: models.c.size_bytes,
 }
 # Nearly all models are here: as a sum it is looked at on the way, and not taken by a planner for what narrows most.
 _HERE = models.c.files + 0 > 0
@@ -47,41 +47,41 @@ _NUMBERS = {
     "likes": models.c.likes,
 }
 _FLAGS = {
-    "metadata": Flag.METADATA,
-    "notes": Flag.NOTES,
-    "images": Flag.IMAGES,
-    "words": Flag.WORDS,
-    "tags": Flag.TAGS,
-    "problem": Flag.PROBLEM,
-    "pickle": Flag.PICKLE,
-    "duplicate": Flag.DUPLICATE,
-    "hashed": Flag.HASHED,
+    "metadata": ModelFlag.METADATA,
+    "notes": ModelFlag.NOTES,
+    "images": ModelFlag.IMAGES,
+    "words": ModelFlag.WORDS,
+    "tags": ModelFlag.TAGS,
+    "problem": ModelFlag.PROBLEM,
+    "pickle": ModelFlag.PICKLE,
+    "duplicate": ModelFlag.DUPLICATE,
+    "hashed": ModelFlag.HASHED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchFilter:
     """Which models: ``equal`` by the names of ``EQUAL``; ``tags_mode`` is ``any``, ``all`` or ``none``."""
 
     equal: Mapping[str, str]
-    query: Query
-    order: Order
+    query: SearchQuery
+    order: SortOrder
     tags: tuple[str, ...] = ()
     tags_mode: str = "any"
-    most_nsfw: int | None = None
+    max_nsfw: int | None = None
     has_metadata: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """The ids of one page, how many there are in all, and where the next one begins."""
 
     ids: list[int]
     total: int
-    following: Mark | None
+    next_cursor: KeysetCursor | None
 
 
-class Listing:
+class ModelSearch:
     """The models in one database."""
 
     def __init__(self, engine: Engine) -> None:
@@ -89,13 +89,15 @@ class Listing:
         self._engine = engine
         self._dialect = engine.dialect.name
 
-    def page(self, wanted: Wanted, *, limit: int, offset: int = 0, cursor: Mark | None = None) -> Page:
+    def find_page(
+        self, criteria: SearchFilter, *, limit: int, offset: int = 0, cursor: KeysetCursor | None = None
+    ) -> SearchPage:
         """One page of the models; with a cursor those that come after it, whatever has come or gone meanwhile."""
-        narrowed = self._narrowed(wanted)
-        key, descending = _SORTS[wanted.order.sort], wanted.order.descending
+        narrowed = self._narrowed(criteria)
+        key, descending = _SORTS[criteria.order.key], criteria.order.descending
         query = narrowed.with_only_columns(models.c.id, key.label("key"))
         if cursor:
-            query = query.where(_after(key, cursor, wanted.order))
+            query = query.where(_after(key, cursor, criteria.order))
         order = (key.desc(), models.c.id.desc()) if descending else (key, models.c.id)
         query = query.order_by(*order).limit(limit + 1).offset(0 if cursor else offset)
         with sql_errors(), self._engine.connect() as connection:
@@ -103,10 +105,10 @@ class Listing:
             rows = connection.execute(query).all()
         kept = rows[:limit]
         more = len(rows) > limit and bool(kept)
-        following = Mark(_named(wanted.order), str(kept[-1].key), kept[-1].id) if more else None
-        return Page([row.id for row in kept], int(total), following)
+        following = KeysetCursor(_named(criteria.order), str(kept[-1].key), kept[-1].id) if more else None
+        return SearchPage([row.id for row in kept], int(total), following)
 
-    def filters(self) -> dict[str, list[str]]:
+    def list_filter_values(self) -> dict[str, list[str]]:
         """What there is to filter by: ``categories``, ``baseModels``, ``types``, ``tags``, the most frequent first."""
         shown = {"categories": models.c.category, "baseModels": models.c.base_model, "types": models.c.type}
         with sql_errors(), self._engine.connect() as connection:
@@ -121,8 +123,8 @@ class Listing:
             found["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
         return found
 
-    def _narrowed(self, wanted: Wanted) -> Select[Any]:
-        asked = wanted.query.words
+    def _narrowed(self, wanted: SearchFilter) -> Select[Any]:
+        asked = wanted.query.phrases
         wordings = {
             "words": [one for one in asked if not one.negated],
             "no_words": [one for one in asked if one.negated],
@@ -130,54 +132,54 @@ class Listing:
         said = [self._words(name, found) for name, found in wordings.items() if found]
         return select(models.c.id).where(*self._conditions(wanted), *said)
 
-    def _conditions(self, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    def _conditions(self, wanted: SearchFilter) -> Iterator[ColumnElement[bool]]:
         if not any(term.field == "is" and term.value in ("missing", "local") for term in wanted.query.terms):
             yield _HERE
         for name, value in wanted.equal.items():
-            yield EQUAL[name] == fold(value)
+            yield EQUALITY_COLUMNS[name] == normalize(value)
         if wanted.tags:
             yield _tagged(wanted.tags, wanted.tags_mode)
-        if wanted.most_nsfw is not None:
-            yield models.c.nsfw_level < _above(wanted.most_nsfw)
+        if wanted.max_nsfw is not None:
+            yield models.c.nsfw_level < _above(wanted.max_nsfw)
         if wanted.has_metadata is not None:
-            yield _flagged(Flag.METADATA) if wanted.has_metadata else not_(_flagged(Flag.METADATA))
+            yield _flagged(ModelFlag.METADATA) if wanted.has_metadata else not_(_flagged(ModelFlag.METADATA))
         for term in wanted.query.terms:
             yield _negated(_condition(term), negated=term.negated)
 
-    def _words(self, name: str, said: Sequence[Words]) -> Any:
+    def _words(self, name: str, said: Sequence[Phrase]) -> Any:
         """All of these words, or none of them."""
         if not all(one.words for one in said):
             return false()
         negated = said[0].negated
-        found = SEARCHED[self._dialect].format(name=name)
+        found = FULL_TEXT_CONDITIONS[self._dialect].format(name=name)
         sqlite = self._dialect == "sqlite"
         joined = (" OR " if negated else " AND ") if sqlite else (" | " if negated else " & ")
         question = joined.join(f"({_in_fts5(one) if sqlite else _in_tsquery(one)})" for one in said)
         return text(f"NOT ({found})" if negated else found).bindparams(**{name: question})
 
 
-def _in_fts5(said: Words) -> str:
+def _in_fts5(said: Phrase) -> str:
     *whole, last = (f'"{word}"' for word in said.words)
     return " + ".join([*whole, f"{last}*"])
 
 
-def _in_tsquery(said: Words) -> str:
+def _in_tsquery(said: Phrase) -> str:
     *whole, last = said.words
     return " <-> ".join([*whole, f"{last}:*"])
 
 
-def _named(order: Order) -> str:
-    return f"{'-' if order.descending else '+'}{order.sort}"
+def _named(order: SortOrder) -> str:
+    return f"{'-' if order.descending else '+'}{order.key}"
 
 
-def _after(key: Any, cursor: Mark, order: Order) -> ColumnElement[bool]:
+def _after(key: Any, cursor: KeysetCursor, order: SortOrder) -> ColumnElement[bool]:
     """What comes after a mark; raises Invalid if it is one of another order."""
     number = cursor.key.removeprefix("-")
     of_number = number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
-    known = 0 <= cursor.id <= LARGEST_ID and "\0" not in cursor.key
-    if cursor.sort != _named(order) or not known or not (of_number or order.sort is Sort.NAME):
-        raise Invalid(NO_CURSOR)
-    place = (cursor.key if order.sort is Sort.NAME else int(cursor.key), cursor.id)
+    known = 0 <= cursor.id <= MAX_ID and "\0" not in cursor.key
+    if cursor.sort != _named(order) or not known or not (of_number or order.key is SortKey.NAME):
+        raise Invalid(INVALID_CURSOR)
+    place = (cursor.key if order.key is SortKey.NAME else int(cursor.key), cursor.id)
     here = tuple_(key, models.c.id)
     after: ColumnElement[bool] = here < place if order.descending else here > place
     return after
@@ -185,28 +187,28 @@ def _after(key: Any, cursor: Mark, order: Order) -> ColumnElement[bool]:
 
 def _above(most: int) -> int:
     """The first mask whose highest level is above the highest of ``most``; with 0 only what is unrated is below it."""
-    return 2 * highest(most) or 1
+    return 2 * highest_level(most) or 1
 
 
 def _of_level(op: str, most: int) -> ColumnElement[bool]:
     """Masks are compared by the highest level of each."""
-    level, here, above = models.c.nsfw_level, highest(most), _above(most)
+    level, here, above = models.c.nsfw_level, highest_level(most), _above(most)
     conditions = {"<": level < here, "<=": level < above, ">": level >= above, ">=": level >= here}
     return conditions.get(op, and_(level >= here, level < above))
 
 
 def _tagged(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
-    each = [models.c.id.in_(select(tags.c.model_id).where(tags.c.key == fold(label))) for label in labels]
+    each = [models.c.id.in_(select(tags.c.model_id).where(tags.c.key == normalize(label))) for label in labels]
     if mode == "all":
         return and_(*each)
     return not_(or_(*each)) if mode == "none" else or_(*each)
 
 
-def _flagged(flag: Flag) -> ColumnElement[bool]:
+def _flagged(flag: ModelFlag) -> ColumnElement[bool]:
     return models.c.flags.op("&")(int(flag)) != 0
 
 
-def _condition(term: Term) -> ColumnElement[bool]:
+def _condition(term: QueryTerm) -> ColumnElement[bool]:
     if term.field in ("has", "is"):
         return _state(str(term.value))
     if term.field == "tag":
@@ -218,7 +220,7 @@ def _condition(term: Term) -> ColumnElement[bool]:
         return func.coalesce(_NUMBERS[term.field].op(term.op, is_comparison=True)(term.value), false())
     if term.field == "nsfw":
         return _of_level(term.op, int(term.value))
-    same: ColumnElement[bool] = func.coalesce(EQUAL[term.field], "") == term.value
+    same: ColumnElement[bool] = func.coalesce(EQUALITY_COLUMNS[term.field], "") == term.value
     return same
 
 

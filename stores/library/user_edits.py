@@ -7,14 +7,14 @@ from sqlalchemy import Engine, delete, select
 
 from ops.infra.clock import Clock
 from schemas.errors import NotFound
-from stores.library.index.read_model import refresh
-from stores.library.rows import dump, writing
+from stores.library.index.read_model import rebuild_read_model
+from stores.library.rows import dump_json, writing
 from stores.library.tables import edits, models
 
-NO_MODEL = "Model not found"
+MODEL_NOT_FOUND = "Model not found"
 
 
-class Edits:
+class UserEdits:
     """What is written in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -31,10 +31,10 @@ class Edits:
         now = self._clock.now_ms()
         with writing(self._engine) as connection:
             if connection.execute(select(models.c.id).where(models.c.id == model_id)).first() is None:
-                raise NotFound(NO_MODEL)
+                raise NotFound(MODEL_NOT_FOUND)
             for field, value in values.items():
                 connection.execute(delete(edits).where(edits.c.model_id == model_id, edits.c.field == field))
                 if value is not None:
-                    row = {"model_id": model_id, "field": field, "value": dump(value), "edited_at": now}
+                    row = {"model_id": model_id, "field": field, "value": dump_json(value), "edited_at": now}
                     connection.execute(edits.insert().values(**row))
-            refresh(connection, [model_id])
+            rebuild_read_model(connection, [model_id])

@@ -5,16 +5,16 @@ from typing import Any
 from dramatiq import Message
 from redis import Redis
 
-from ops.infra.broker import DoorbellBroker
+from ops.infra.broker import BlockingRedisBroker
 from ops.infra.redis import disconnect
-from schemas.messages import GENERATE_QUEUE, QUEUE_OF_ACTOR
+from schemas.messages import ACTOR_QUEUES, GENERATE_QUEUE
 from stores.redis.scripts import redis_errors
 
 
 class Queue:
     """The sending side of the broker."""
 
-    def __init__(self, broker: DoorbellBroker) -> None:
+    def __init__(self, broker: BlockingRedisBroker) -> None:
         """Declares nothing: the receivers do."""
         self._broker = broker
 
@@ -24,7 +24,7 @@ class Queue:
         Raises:
             Unavailable: Redis does not answer.
         """
-        self._send(Message(QUEUE_OF_ACTOR[actor], actor, args, {}, {}))
+        self._send(Message(ACTOR_QUEUES[actor], actor, args, {}, {}))
 
     def _send(self, message: Message[Any]) -> None:
         with redis_errors():
@@ -40,11 +40,11 @@ class Queue:
         return self._broker.client
 
     @property
-    def list_of_tickets(self) -> str:
+    def wakeups_key(self) -> str:
         """The key of the tickets that wait."""
-        return self._broker.list_of(GENERATE_QUEUE)
+        return self._broker.queue_key(GENERATE_QUEUE)
 
     def depth(self) -> int:
         """How many tickets wait in the queue."""
         with redis_errors():
-            return self._broker.waiting(GENERATE_QUEUE)
+            return self._broker.queue_length(GENERATE_QUEUE)

@@ -10,9 +10,9 @@ from ops.infra.clock import Clock
 from stores.redis.scripts import redis_errors
 
 DEAD_AFTER_MS = 8_000
-FORGOTTEN_AFTER_MS = 3_600_000
-BEATS = "dr:workers"
-DETAILS = "dr:workers:details"
+PURGE_AFTER_MS = 3_600_000
+HEARTBEATS_KEY = "dr:workers"
+DETAILS_KEY = "dr:workers:details"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class WorkerStatus:
     problem: str = ""
 
 
-class Fleet:
+class WorkerRegistry:
     """The workers of one Redis."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
@@ -41,36 +41,38 @@ class Fleet:
         self._redis = client
         self._clock = clock
 
-    def beat(self, status: WorkerStatus) -> None:
+    def record_heartbeat(self, status: WorkerStatus) -> None:
         """Say that a worker lives."""
         with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.zadd(BEATS, {status.id: self._clock.now_ms()})
-            pipe.hset(DETAILS, status.id, json.dumps(asdict(status)))
+            pipe.zadd(HEARTBEATS_KEY, {status.id: self._clock.now_ms()})
+            pipe.hset(DETAILS_KEY, status.id, json.dumps(asdict(status)))
             pipe.execute()
 
-    def leave(self, worker: str) -> None:
+    def remove(self, worker_id: str) -> None:
         """A worker stops in good order."""
         with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.zrem(BEATS, worker)
-            pipe.hdel(DETAILS, worker)
+            pipe.zrem(HEARTBEATS_KEY, worker_id)
+            pipe.hdel(DETAILS_KEY, worker_id)
             pipe.execute()
 
-    def alive(self) -> list[WorkerStatus]:
+    def list_alive(self) -> list[WorkerStatus]:
         """The workers whose heart beats."""
         with redis_errors():
-            ids = cast(list[bytes], self._redis.zrangebyscore(BEATS, self._clock.now_ms() - DEAD_AFTER_MS, "+inf"))
-            rows = cast(list[bytes | None], self._redis.hmget(DETAILS, ids)) if ids else []
+            ids = cast(
+                list[bytes], self._redis.zrangebyscore(HEARTBEATS_KEY, self._clock.now_ms() - DEAD_AFTER_MS, "+inf")
+            )
+            rows = cast(list[bytes | None], self._redis.hmget(DETAILS_KEY, ids)) if ids else []
         return [WorkerStatus(**json.loads(row)) for row in rows if row]
 
-    def is_dead(self, worker: str) -> bool:
+    def is_dead(self, worker_id: str) -> bool:
         """Whether a worker's heart has stopped, or it has left."""
         with redis_errors():
-            beat = self._redis.zscore(BEATS, worker)
+            beat = self._redis.zscore(HEARTBEATS_KEY, worker_id)
         return beat is None or beat < self._clock.now_ms() - DEAD_AFTER_MS
 
-    def forget_dead(self) -> None:
+    def purge_dead(self) -> None:
         """Drop what is known of workers that died long ago."""
         with redis_errors():
-            highest = self._clock.now_ms() - FORGOTTEN_AFTER_MS
-            for worker in cast(list[bytes], self._redis.zrangebyscore(BEATS, "-inf", highest)):
-                self.leave(worker.decode())
+            highest = self._clock.now_ms() - PURGE_AFTER_MS
+            for worker in cast(list[bytes], self._redis.zrangebyscore(HEARTBEATS_KEY, "-inf", highest)):
+                self.remove(worker.decode())

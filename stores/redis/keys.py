@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.jobs.events import Event, EventType
-from schemas.jobs.job import Job, JobError, Outlook, Progress, Result, Submission
+from schemas.jobs.job import Job, JobError, Progress, QueueEstimate, Result, Submission
 from schemas.jobs.lifecycle import JobState
 
 
@@ -15,12 +15,12 @@ def job_key(job_id: str, part: str) -> str:
     return f"dr:{{{job_id}}}:{part}"
 
 
-def usage_key(owner: str, now_ms: int) -> str:
+def daily_usage_key(owner: str, now_ms: int) -> str:
     """Where the owner's pictures of that day (UTC) are counted."""
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
-def week_key(owner: str, now_ms: int) -> str:
+def weekly_usage_key(owner: str, now_ms: int) -> str:
     """Where the owner's pictures of that week (UTC, from Monday on) are counted."""
     year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
     return f"dr:usage:{owner}:{year}-W{week:02}"
@@ -32,7 +32,7 @@ def flat(fields: Mapping[str, str | int]) -> list[str | int]:
 
 
 # In the order in which ``lua/look.lua`` answers them; the state stands first.
-FIELDS = (
+JOB_FIELDS = (
     "state",
     "owner",
     "site",
@@ -63,23 +63,23 @@ FIELDS = (
 )
 
 
-def read_job(job_id: str, values: Sequence[Any]) -> Job:
+def decode_job(job_id: str, values: Sequence[Any]) -> Job:
     """The job whose FIELDS these are."""
     # Read for every status that is asked for: numbers are made from bytes as they are, and only words are decoded.
-    raw: dict[str, Any] = dict(zip(FIELDS, values, strict=False))
+    raw: dict[str, Any] = dict(zip(JOB_FIELDS, values, strict=False))
     progress, code = raw["progress"], raw["errorCode"]
     return Job(
         id=job_id,
         owner=raw["owner"].decode(),
         state=JobState(raw["state"].decode()),
-        submission=_submission(raw),
+        request=_submission(raw),
         request_id=raw["requestId"].decode(),
         start_time=int(raw["startTime"]),
         last_modified=int(raw["lastModifiedDate"]),
         seq=int(raw["seq"]),
         queued_at=int(raw["queuedAt"]),
         attempt=int(raw["attempt"]),
-        claim=(raw["claimToken"] or b"").decode(),
+        claim_token=(raw["claimToken"] or b"").decode(),
         deliveries=int(raw["deliveries"]),
         retries=int(raw["retries"] or 0),
         preview_version=int(raw["previewVersion"]),
@@ -103,17 +103,17 @@ def _number(value: bytes | None) -> int | None:
     return None if value is None else int(value)
 
 
-def read_event(job_id: str, seq: int, fields: Mapping[bytes, bytes]) -> Event:
+def decode_event(job_id: str, seq: int, fields: Mapping[bytes, bytes]) -> Event:
     """An event from the ``type``, ``time`` and ``data`` of its entry in a stream."""
     return Event(job_id, seq, EventType(fields[b"type"].decode()), int(fields[b"time"]), json.loads(fields[b"data"]))
 
 
-def read_outlook(values: Sequence[bytes | int | None]) -> Outlook:
+def decode_estimate(values: Sequence[bytes | int | None]) -> QueueEstimate:
     """What ``lua/look.lua`` adds to the FIELDS of an unfinished job."""
     before, run_ms, retry_at, error, running, slots = values
-    return Outlook(
+    return QueueEstimate(
         position=None if before is None else int(before) + 1,
-        run_ms=int(run_ms) if run_ms else None,
+        mean_run_ms=int(run_ms) if run_ms else None,
         running=int(running or 0),
         slots=int(slots or 0),
         circuit_error=error.decode() if isinstance(error, bytes) and retry_at else None,

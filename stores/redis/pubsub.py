@@ -9,23 +9,25 @@ import redis
 import structlog
 from redis import Redis
 
-CHANGES = "dr:changes"
-CANCELS = "dr:cancels"
-RECONNECT_AFTER_S = 0.5
-LISTEN_FOR_S = 1.0
+CHANGES_CHANNEL = "dr:changes"
+CANCELS_CHANNEL = "dr:cancels"
+RECONNECT_DELAY_S = 0.5
+POLL_TIMEOUT_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-class Channel:
+class RedisListener:
     """A thread that listens to one Redis channel and hands on every message, across reconnects."""
 
-    def __init__(self, client: Redis, channel: str, receive: Callable[[str], None], missed: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Redis, channel: str, on_message: Callable[[str], None], on_gap: Callable[[], None]
+    ) -> None:
         """``receive`` gets each message; ``missed`` is called when some may have been lost."""
         self._redis = client
         self._channel = channel
-        self._receive = receive
-        self._missed = missed
+        self._receive = on_message
+        self._missed = on_gap
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=channel, daemon=True)
 
@@ -36,7 +38,7 @@ class Channel:
     def stop(self) -> None:
         """Stop listening; returns when the thread has ended."""
         self._stopped.set()
-        self._thread.join(timeout=LISTEN_FOR_S + 1)
+        self._thread.join(timeout=POLL_TIMEOUT_S + 1)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -44,13 +46,13 @@ class Channel:
                 self._listen()
             except redis.RedisError as error:
                 log.warning("channel.lost", channel=self._channel, error=str(error))
-                self._stopped.wait(RECONNECT_AFTER_S)
+                self._stopped.wait(RECONNECT_DELAY_S)
 
     def _listen(self) -> None:
         with self._redis.pubsub() as subscription:
             subscription.subscribe(self._channel)
             while not self._stopped.is_set():
-                message = subscription.get_message(timeout=LISTEN_FOR_S)
+                message = subscription.get_message(timeout=POLL_TIMEOUT_S)
                 if message is None:
                     continue
                 if message["type"] == "subscribe":
@@ -59,12 +61,12 @@ class Channel:
                     self._receive(message["data"].decode())
 
 
-class Watch:
+class ChangeSignal:
     """Somebody's wait for changes of one job or of all jobs of one owner."""
 
     def __init__(self) -> None:
         """Nothing has changed yet; ``closing`` becomes true when this process stops, ``revoked`` when a key does."""
-        self.newest = 0
+        self.newest_seq = 0
         self.closing = False
         self.revoked = False
         self._changed = threading.Event()
@@ -75,79 +77,79 @@ class Watch:
         self._changed.clear()
         return changed
 
-    def tell(self, seq: int = 0) -> None:
+    def notify(self, seq: int = 0) -> None:
         """Something has changed; ``seq`` is the number of the newest event, if one knows.
 
         If not, nothing that was read before may be believed: ``newest`` is 0.
         """
-        self.newest = max(self.newest, seq) if seq else 0
+        self.newest_seq = max(self.newest_seq, seq) if seq else 0
         self._changed.set()
 
 
-class Changes:
+class JobNotifier:
     """Lets threads (or greenlets) wait until jobs change, with one subscription for all of them."""
 
     def __init__(self, client: Redis) -> None:
         """Listens from the first ``watch`` on, so that processes which never wait never subscribe."""
-        self._channel = Channel(client, CHANGES, self._hear, self.wake_all)
+        self._channel = RedisListener(client, CHANGES_CHANNEL, self._hear, self.notify_all)
         self._lock = threading.Lock()
         self._started = False
         self._closing = False
-        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
 
-    def watch(self, job_id: str) -> AbstractContextManager[Watch]:
+    def watch(self, job_id: str) -> AbstractContextManager[ChangeSignal]:
         """A wait for changes of one job, for as long as the block lasts."""
         return self._watch(job_id)
 
-    def watch_owner(self, owner: str) -> AbstractContextManager[Watch]:
+    def watch_owner(self, owner: str) -> AbstractContextManager[ChangeSignal]:
         """A wait for changes of all jobs of one owner, for as long as the block lasts."""
         return self._watch(_topic(owner))
 
     @contextmanager
-    def _watch(self, topic: str) -> Iterator[Watch]:
-        watch = Watch()
+    def _watch(self, topic: str) -> Iterator[ChangeSignal]:
+        watch = ChangeSignal()
         with self._lock:
             watch.closing = self._closing
             if not self._started:
                 self._started = True
                 self._channel.start()
-            self._watches[topic].add(watch)
+            self._signals[topic].add(watch)
         try:
             yield watch
         finally:
             with self._lock:
-                self._watches[topic].discard(watch)
-                if not self._watches[topic]:
-                    del self._watches[topic]
+                self._signals[topic].discard(watch)
+                if not self._signals[topic]:
+                    del self._signals[topic]
 
     def stop(self) -> None:
         """Listen no more."""
         if self._started:
             self._channel.stop()
 
-    def close_all(self) -> None:
+    def announce_shutdown(self) -> None:
         """Let everybody who waits know that this process stops; who comes later knows at once."""
         with self._lock:
             self._closing = True
         for watch in self._all():
             watch.closing = True
-            watch.tell()
+            watch.notify()
 
-    def wake_all(self) -> None:
+    def notify_all(self) -> None:
         """Let everybody look again: something may have been missed."""
         for watch in self._all():
-            watch.tell()
+            watch.notify()
 
-    def _all(self) -> list[Watch]:
+    def _all(self) -> list[ChangeSignal]:
         with self._lock:
-            return [watch for group in self._watches.values() for watch in group]
+            return [watch for group in self._signals.values() for watch in group]
 
     def _hear(self, message: str) -> None:
         job_id, seq, owner = message.split(" ", 2)
         with self._lock:
-            watches = (*self._watches.get(job_id, ()), *self._watches.get(_topic(owner), ()))
+            watches = (*self._signals.get(job_id, ()), *self._signals.get(_topic(owner), ()))
         for watch in watches:
-            watch.tell(int(seq))
+            watch.notify(int(seq))
 
 
 def _topic(owner: str) -> str:

@@ -10,16 +10,16 @@ import redis
 from redis import Redis
 
 from ops.infra.redis import run_script
-from schemas.errors import Unavailable, every_error
+from schemas.errors import Unavailable, error_classes
 from schemas.jobs.lifecycle import TRANSITIONS
-from stores.redis.keys import FIELDS
+from stores.redis.keys import JOB_FIELDS
 
-FOLDER = Path(__file__).parent / "lua"
+LUA_FOLDER = Path(__file__).parent / "lua"
 # Scripts that change nothing.
-READERS = ("look", "rehearse")
+READ_ONLY_SCRIPTS = ("look", "rehearse")
 RETRY_AFTER_S = 2
 # What a server says whose disk is full, whose replicas are away, or that is a replica itself.
-CANNOT_WRITE = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
+WRITE_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
 
 
 class Scripts:
@@ -31,8 +31,10 @@ class Scripts:
         reading = _fields() + _shared("reading")
         writing = reading + _tables() + _shared("writing")
         self._scripts = {
-            path.stem: client.register_script((reading if path.stem in READERS else writing) + path.read_text())
-            for path in FOLDER.glob("*.lua")
+            path.stem: client.register_script(
+                (reading if path.stem in READ_ONLY_SCRIPTS else writing) + path.read_text()
+            )
+            for path in LUA_FOLDER.glob("*.lua")
         }
 
     def run(self, name: str, *args: str | int | bytes) -> Any:
@@ -61,17 +63,17 @@ def redis_errors() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
     except redis.ResponseError as error:
-        if not str(error).startswith(CANNOT_WRITE):
+        if not str(error).startswith(WRITE_REFUSALS):
             raise
         raise Unavailable(f"Redis takes no writes now: {error}", retry_after_s=RETRY_AFTER_S) from error
 
 
 def _shared(name: str) -> str:
-    return (FOLDER / "shared" / f"{name}.lua").read_text()
+    return (LUA_FOLDER / "shared" / f"{name}.lua").read_text()
 
 
 def _fields() -> str:
-    fields = ", ".join(f"'{name}'" for name in FIELDS)
+    fields = ", ".join(f"'{name}'" for name in JOB_FIELDS)
     return f"local FIELDS = {{{fields}}}\n"
 
 
@@ -81,9 +83,9 @@ def _tables() -> str:
             "message": error.__doc__,
             "hint": error.hint,
             "retryable": int(error.retryable),
-            "verdict": error.verdict,
+            "verdict": error.site_effect,
         }
-        for error in every_error()
+        for error in error_classes()
     }
     # Sorted, since the scripts of all processes must have the same text, and with it the same name on the server.
     rows = "".join(

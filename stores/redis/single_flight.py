@@ -9,23 +9,23 @@ from typing import Generic, TypeVar
 from schemas.errors import Unavailable
 from stores.redis.scripts import RETRY_AFTER_S
 
-TURNS = 16
-REMEMBERED = 256
-PATIENCE_S = 6.0
+LOCK_STRIPES = 16
+MAX_CACHED = 256
+LOCK_TIMEOUT_S = 6.0
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Shared(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """The newest answers by what was asked."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._turns = [threading.Lock() for _ in range(TURNS)]
+        self._turns = [threading.Lock() for _ in range(LOCK_STRIPES)]
         self._lock = threading.Lock()
         self._known: OrderedDict[K, V] = OrderedDict()
 
-    def get(self, key: K, read: Callable[[], V], is_good: Callable[[V], bool]) -> V:
+    def do(self, key: K, read: Callable[[], V], is_fresh: Callable[[V], bool]) -> V:
         """What is known of ``key`` if that is good enough, else what ``read`` says.
 
         Raises:
@@ -33,21 +33,21 @@ class Shared(Generic[K, V]):
         """
         with self._turn(key):
             known = self._known.get(key)
-            if known is not None and is_good(known):
+            if known is not None and is_fresh(known):
                 return known
             answer = read()
             with self._lock:
                 self._known[key] = answer
                 self._known.move_to_end(key)
-                while len(self._known) > REMEMBERED:
+                while len(self._known) > MAX_CACHED:
                     self._known.popitem(last=False)
             return answer
 
     @contextmanager
     def _turn(self, key: K) -> Iterator[None]:
-        turn = self._turns[hash(key) % TURNS]
+        turn = self._turns[hash(key) % LOCK_STRIPES]
         # Where a read hangs, those behind it are not to wait for it one after another.
-        if not turn.acquire(timeout=PATIENCE_S):
+        if not turn.acquire(timeout=LOCK_TIMEOUT_S):
             raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S)
         try:
             yield

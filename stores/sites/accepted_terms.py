@@ -9,7 +9,7 @@ from stores.sql import tables
 from stores.sql.errors import sql_errors
 
 
-class Consents:
+class AcceptedTerms:
     """The consents in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -21,10 +21,10 @@ class Consents:
         """Somebody has read the terms of the site and accepts them."""
         row = {"site": recipe.name, "terms_url": recipe.consent.terms_url or "", "accepted_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
-            connection.execute(delete(tables.consents).where(tables.consents.c.site == recipe.name))
-            connection.execute(insert(tables.consents).values(row))
+            connection.execute(delete(tables.accepted_terms).where(tables.accepted_terms.c.site == recipe.name))
+            connection.execute(insert(tables.accepted_terms).values(row))
 
-    def given(self, recipe: Recipe) -> bool:
+    def is_accepted(self, recipe: Recipe) -> bool:
         """Whether the site may be run: it is the user's own, or its present terms were accepted.
 
         Raises:
@@ -32,7 +32,7 @@ class Consents:
         """
         if recipe.consent.ownership == "own":
             return True
-        query = select(tables.consents.c.terms_url).where(tables.consents.c.site == recipe.name)
+        query = select(tables.accepted_terms.c.terms_url).where(tables.accepted_terms.c.site == recipe.name)
         with sql_errors(), self._engine.connect() as connection:
             accepted = connection.execute(query).scalar_one_or_none()
         return accepted == recipe.consent.terms_url
@@ -43,7 +43,7 @@ class Consents:
         Raises:
             Forbidden: nobody has accepted the site's present terms.
         """
-        if not self.given(recipe):
+        if not self.is_accepted(recipe):
             raise Forbidden(
                 f"Nobody here has accepted the terms of {recipe.name}: read {recipe.consent.terms_url}, then run "
                 f"'./darkroom sites accept {recipe.name}'."

@@ -15,7 +15,7 @@ CANARY_OWNER = "canary"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CanaryOutcome:
     """How a site's last canary ended: ``at`` in Unix milliseconds, the ``seconds`` it ran, its error if it failed."""
 
     ok: bool
@@ -33,23 +33,23 @@ class Canaries:
         self._redis = client
         self._clock = clock
 
-    def take_turn(self, site: str, every_s: int) -> bool:
+    def claim_turn(self, site: str, every_s: int) -> bool:
         """Whether a canary is due; it is not again until ``every_s`` later."""
         with redis_errors():
             return bool(self._redis.set(f"dr:canary:{site}:sent", b"", nx=True, ex=every_s))
 
-    def sent(self, site: str, job_id: str) -> None:
+    def record_sent(self, site: str, job_id: str) -> None:
         """The site's canary is that job."""
         with redis_errors():
             self._redis.hset(f"dr:canary:{site}", "job", job_id)
 
-    def pending(self, site: str) -> str | None:
+    def get_pending(self, site: str) -> str | None:
         """The job of a canary whose end has not been noted."""
         with redis_errors():
             job_id = cast(bytes | None, self._redis.hget(f"dr:canary:{site}", "job"))
         return job_id.decode() if job_id else None
 
-    def ended(self, site: str, job: Job | None) -> None:
+    def record_outcome(self, site: str, job: Job | None) -> None:
         """Note how a canary ended; None if its record is gone."""
         with redis_errors(), self._redis.pipeline() as pipe:
             if job is not None:
@@ -57,18 +57,18 @@ class Canaries:
             pipe.hdel(f"dr:canary:{site}", "job")
             pipe.execute()
 
-    def read(self, sites: list[str]) -> dict[str, Outcome | None]:
+    def read_outcomes(self, sites: list[str]) -> dict[str, CanaryOutcome | None]:
         """How the last canary of each site ended; None where there has been none."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             for site in sites:
                 pipe.hget(f"dr:canary:{site}", "outcome")
             rows = cast(list[bytes | None], pipe.execute())
-        return {site: Outcome(**json.loads(row)) if row else None for site, row in zip(sites, rows, strict=True)}
+        return {site: CanaryOutcome(**json.loads(row)) if row else None for site, row in zip(sites, rows, strict=True)}
 
 
-def _outcome(job: Job) -> Outcome:
+def _outcome(job: Job) -> CanaryOutcome:
     ran = (job.finished_at or 0) - job.started_at if job.started_at else None
-    return Outcome(
+    return CanaryOutcome(
         ok=job.state is JobState.COMPLETED,
         at=job.finished_at or job.last_modified,
         seconds=None if ran is None else ran / 1000,

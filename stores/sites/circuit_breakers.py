@@ -11,11 +11,11 @@ from redis import Redis
 
 from stores.redis.scripts import redis_errors
 
-FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
+STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class CircuitBreaker:
     """A site's circuit: attempts in a row that blame the site, and, while it is open, since when, until when and why.
 
     Times are Unix milliseconds; after ``retry_at`` one job at a time is tried.
@@ -28,27 +28,27 @@ class Circuit:
     error: str | None = None
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether jobs of the site wait."""
         return self.retry_at is not None
 
 
-class Circuits:
+class CircuitBreakers:
     """The circuits of one Redis."""
 
     def __init__(self, client: Redis) -> None:
         """``client`` answers bytes."""
         self._redis = client
 
-    def read(self, sites: list[str]) -> dict[str, Circuit]:
+    def read(self, sites: list[str]) -> dict[str, CircuitBreaker]:
         """The circuit of each site."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             for site in sites:
-                pipe.hmget(f"dr:site:{site}", FIELDS)
+                pipe.hmget(f"dr:site:{site}", STATE_FIELDS)
             rows = cast(list[list[bytes | None]], pipe.execute())
         return {site: _circuit(row) for site, row in zip(sites, rows, strict=True)}
 
-    def paused_until(self, site: str) -> int:
+    def get_paused_until(self, site: str) -> int:
         """When the next visit to the site may begin (ms); a time that has passed if it may at once."""
         with redis_errors():
             next_at = cast(bytes | None, self._redis.hget(f"dr:site:{site}", "nextAt"))
@@ -56,19 +56,19 @@ class Circuits:
 
     def pause(self, site: str, until_ms: int) -> None:
         """Let no worker start a job of the site before that time, because the site has asked for it."""
-        if self.paused_until(site) < until_ms:
+        if self.get_paused_until(site) < until_ms:
             with redis_errors():
                 self._redis.hset(f"dr:site:{site}", "nextAt", until_ms)
 
     def close(self, site: str) -> None:
         """Let jobs of the site start again, whatever happened before."""
         with redis_errors():
-            self._redis.hdel(f"dr:site:{site}", *FIELDS, "delay", "canary")
+            self._redis.hdel(f"dr:site:{site}", *STATE_FIELDS, "delay", "canary")
 
 
-def _circuit(row: list[bytes | None]) -> Circuit:
+def _circuit(row: list[bytes | None]) -> CircuitBreaker:
     failures, opened_at, retry_at, code, error = (None if value is None else value.decode() for value in row)
-    return Circuit(
+    return CircuitBreaker(
         failures=int(failures or 0),
         opened_at=int(opened_at) if opened_at else None,
         retry_at=int(retry_at) if retry_at else None,

@@ -12,19 +12,19 @@ from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Engine, delete, insert, select
 
 from ops.infra.clock import Clock
-from ops.infra.secret_file import read_or_make
+from ops.infra.secret_file import read_or_create
 from schemas.errors import Invalid, NeedsHuman
 from schemas.sites.recipe import Recipe
 from stores.sql import tables
 from stores.sql.errors import sql_errors
 
 KEY_FILE = "session-key"
-COOKIE_NEEDS = ("name", "value", "domain", "path")
-COOKIE_MAY: dict[str, type] = {"secure": bool, "httpOnly": bool, "sameSite": str}
-LARGEST_STATE = 2 * 1024 * 1024
+REQUIRED_COOKIE_FIELDS = ("name", "value", "domain", "path")
+OPTIONAL_COOKIE_FIELDS: dict[str, type] = {"secure": bool, "httpOnly": bool, "sameSite": str}
+MAX_STATE_CHARS = 2 * 1024 * 1024
 
 
-class Sessions:
+class SiteCredentials:
     """The logins in one database."""
 
     def __init__(self, engine: Engine, clock: Clock, key: str) -> None:
@@ -33,7 +33,7 @@ class Sessions:
         self._clock = clock
         self._fernet = Fernet(key)
 
-    def keep(self, site: str, state: Mapping[str, Any]) -> None:
+    def store(self, site: str, state: Mapping[str, Any]) -> None:
         """Keep a browser's storage state (cookies and origins, as Playwright writes it) in place of the one before.
 
         Raises:
@@ -41,19 +41,23 @@ class Sessions:
         """
         _check(state)
         text = json.dumps({"cookies": state["cookies"], "origins": state.get("origins", [])})
-        if len(text) > LARGEST_STATE:
-            raise Invalid(f"The storage state is larger than {LARGEST_STATE} bytes.")
+        if len(text) > MAX_STATE_CHARS:
+            raise Invalid(f"The storage state is larger than {MAX_STATE_CHARS} bytes.")
         row = {"site": site, "state": self._fernet.encrypt(text.encode()).decode(), "kept_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
-            connection.execute(delete(tables.sessions).where(tables.sessions.c.site == site))
-            connection.execute(insert(tables.sessions).values(row))
+            connection.execute(delete(tables.site_credentials).where(tables.site_credentials.c.site == site))
+            connection.execute(insert(tables.site_credentials).values(row))
 
-    def forget(self, site: str) -> bool:
+    def delete(self, site: str) -> bool:
         """Whether there was a login to forget."""
         with self._engine.begin() as connection:
-            return bool(connection.execute(delete(tables.sessions).where(tables.sessions.c.site == site)).rowcount)
+            return bool(
+                connection.execute(
+                    delete(tables.site_credentials).where(tables.site_credentials.c.site == site)
+                ).rowcount
+            )
 
-    def state(self, recipe: Recipe) -> dict[str, Any] | None:
+    def load(self, recipe: Recipe) -> dict[str, Any] | None:
         """What a context of the site begins with; None where nobody is signed in and nobody need be.
 
         A bundled page knows no logins.
@@ -64,7 +68,7 @@ class Sessions:
         """
         if recipe.bundle is not None:
             return None
-        query = select(tables.sessions.c.state).where(tables.sessions.c.site == recipe.name)
+        query = select(tables.site_credentials.c.state).where(tables.site_credentials.c.site == recipe.name)
         with sql_errors(), self._engine.connect() as connection:
             kept = connection.execute(query).scalar_one_or_none()
         if kept is None:
@@ -85,9 +89,13 @@ def _check(state: Any) -> None:
     if not isinstance(state, Mapping) or not isinstance(state.get("cookies"), list):
         raise Invalid("That is no storage state: a JSON object with a list 'cookies' is needed.")
     for cookie in state["cookies"]:
-        if not isinstance(cookie, Mapping) or not all(isinstance(cookie.get(name), str) for name in COOKIE_NEEDS):
-            raise Invalid(f"That is no storage state: every cookie needs {', '.join(COOKIE_NEEDS)} as text.")
-        if strange := [name for name, kind in COOKIE_MAY.items() if not isinstance(cookie.get(name, kind()), kind)]:
+        if not isinstance(cookie, Mapping) or not all(
+            isinstance(cookie.get(name), str) for name in REQUIRED_COOKIE_FIELDS
+        ):
+            raise Invalid(f"That is no storage state: every cookie needs {', '.join(REQUIRED_COOKIE_FIELDS)} as text.")
+        if strange := [
+            name for name, kind in OPTIONAL_COOKIE_FIELDS.items() if not isinstance(cookie.get(name, kind()), kind)
+        ]:
             raise Invalid(f"That is no storage state: {strange[0]} of a cookie has the wrong type.")
     origins = state.get("origins", [])
     if not isinstance(origins, list) or not all(_is_origin(one) for one in origins):
@@ -104,6 +112,6 @@ def _is_origin(one: Any) -> bool:
     )
 
 
-def session_key(data_dir: Path, configured: str | None) -> str:
+def load_encryption_key(data_dir: Path, configured: str | None) -> str:
     """The key configured, else the one in the key file, which is made on the first call."""
-    return configured or read_or_make(data_dir / KEY_FILE, lambda: Fernet.generate_key().decode())
+    return configured or read_or_create(data_dir / KEY_FILE, lambda: Fernet.generate_key().decode())

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from ops.infra.settings import SHIPPED_RECIPES, Settings, SettingsError
 from schemas.errors import Invalid
-from schemas.sites.recipe import Limits, Recipe
+from schemas.sites.recipe import Recipe, SiteLimits
 from schemas.sites.recipe_schema import load_recipe
 
-UNLIMITED = Limits(concurrency=0, min_interval_s=0.0, daily=0)
+UNLIMITED_SITE = SiteLimits(concurrency=0, min_interval_s=0.0, daily=0)
 
 
 class Recipes:
@@ -22,8 +22,8 @@ class Recipes:
     def __init__(
         self,
         default: str,
-        own: Path | None = None,
-        shipped: Path = SHIPPED_RECIPES,
+        user_folder: Path | None = None,
+        shipped_folder: Path = SHIPPED_RECIPES,
         *,
         urls: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -32,7 +32,12 @@ class Recipes:
         Raises:
             SettingsError: a recipe is not valid, or the default site does not exist.
         """
-        files = {path.stem: path for folder in (shipped, own) if folder for path in sorted(folder.glob("*.toml"))}
+        files = {
+            path.stem: path
+            for folder in (shipped_folder, user_folder)
+            if folder
+            for path in sorted(folder.glob("*.toml"))
+        }
         self._recipes = {name: _at(_load(path), urls) for name, path in files.items()}
         if strangers := sorted(set(urls) - {_variable(name) for name in files}):
             raise SettingsError(f"SITE_{strangers[0].upper()}_URL: there is no recipe of that name.")
@@ -41,11 +46,11 @@ class Recipes:
         self.default = self._recipes[default]
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """The sites that the settings mean; raises SettingsError as the constructor does."""
         return cls(settings.site, settings.recipes_dir, urls=settings.site_urls)
 
-    def all(self) -> list[Recipe]:
+    def list_all(self) -> list[Recipe]:
         """Every recipe, by name."""
         return [self._recipes[name] for name in sorted(self._recipes)]
 
@@ -62,14 +67,14 @@ class Recipes:
             raise Invalid(problems=[f"site: there is no site {name!r} here. Known: {known}."])
         return self._recipes[name]
 
-    def limits(self, name: str) -> Limits:
+    def get_limits(self, name: str) -> SiteLimits:
         """How hard a site may be driven; not limited if its recipe is no longer here."""
-        return self._recipes[name].limits if name in self._recipes else UNLIMITED
+        return self._recipes[name].limits if name in self._recipes else UNLIMITED_SITE
 
 
-def site_rules(recipes: Recipes) -> list[str | int]:
+def build_scheduling_rules(recipes: Recipes) -> list[str | int]:
     """Of each site: its name, the most jobs at once, the pause after a start in ms, the most a day; for the scripts."""
-    return [part for recipe in recipes.all() for part in _rules(recipe)]
+    return [part for recipe in recipes.list_all() for part in _rules(recipe)]
 
 
 def _rules(recipe: Recipe) -> tuple[str, int, int, int]:

@@ -10,11 +10,11 @@ from redis import Redis
 from ops.infra.clock import Clock
 from stores.redis.scripts import redis_errors
 
-CHANGES_KEPT = 20
+MAX_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SelectorChange:
     """A place of the recipe, by its first alternative, with the alternatives that found it before and now.
 
     ``at`` is when that was noticed, in Unix milliseconds.
@@ -26,7 +26,7 @@ class Change:
     at: int
 
 
-class Drift:
+class SelectorDrift:
     """The alternatives of one Redis."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
@@ -34,28 +34,28 @@ class Drift:
         self._redis = client
         self._clock = clock
 
-    def note(self, site: str, matched: Mapping[str, str]) -> list[Change]:
+    def record(self, site: str, matched: Mapping[str, str]) -> list[SelectorChange]:
         """Remember a good run; what was found differently from the last one."""
-        before = self.read(site)
+        before = self.get_matches(site)
         pairs = [(place, before.get(place, now), now) for place, now in matched.items()]
         at = self._clock.now_ms()
-        changes = [Change(place, old, now, at) for place, old, now in pairs if old != now]
+        changes = [SelectorChange(place, old, now, at) for place, old, now in pairs if old != now]
         with redis_errors(), self._redis.pipeline() as pipe:
             if matched:
                 pipe.hset(f"dr:matched:{site}", items=[part for pair in matched.items() for part in pair])
             for change in changes:
                 pipe.lpush(f"dr:drift:{site}", json.dumps(asdict(change)))
-            pipe.ltrim(f"dr:drift:{site}", 0, CHANGES_KEPT - 1)
+            pipe.ltrim(f"dr:drift:{site}", 0, MAX_CHANGES - 1)
             pipe.execute()
         return changes
 
-    def report(self, site: str) -> list[Change]:
+    def list_changes(self, site: str) -> list[SelectorChange]:
         """The last changes of a site's page, the newest first."""
         with redis_errors():
             kept = cast(list[bytes], self._redis.lrange(f"dr:drift:{site}", 0, -1))
-        return [Change(**json.loads(one)) for one in kept]
+        return [SelectorChange(**json.loads(one)) for one in kept]
 
-    def read(self, site: str) -> dict[str, str]:
+    def get_matches(self, site: str) -> dict[str, str]:
         """Of each place, by its first alternative, the one that found it last."""
         with redis_errors():
             kept = cast(dict[bytes, bytes], self._redis.hgetall(f"dr:matched:{site}"))

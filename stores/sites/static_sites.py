@@ -8,7 +8,7 @@ from ops.infra.settings import SHIPPED_RECIPES
 from schemas.sites.recipe import Recipe
 
 # Fixed here because the table of the operating system differs from machine to machine.
-TYPES = {
+MEDIA_TYPES = {
     ".js": "text/javascript",
     ".webp": "image/webp",
     ".css": "text/css",
@@ -17,12 +17,12 @@ TYPES = {
 }
 
 
-def bundle_folder(recipe: Recipe) -> Path | None:
+def get_bundle_folder(recipe: Recipe) -> Path | None:
     """Where the static files of a bundled page lie; None for a page that is reached over the network."""
     return SHIPPED_RECIPES / recipe.bundle if recipe.bundle else None
 
 
-def file_of(folder: Path, path: str) -> Path | None:
+def resolve_file(folder: Path, path: str) -> Path | None:
     """The file that a URL's path means, if it lies in the folder."""
     name = unquote(path.partition("?")[0].partition("#")[0]) or "index.html"
     if "\0" in name:
@@ -35,6 +35,6 @@ def file_of(folder: Path, path: str) -> Path | None:
         return None
 
 
-def content_type(file: Path) -> str:
+def guess_content_type(file: Path) -> str:
     """The media type of a static file."""
-    return TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return MEDIA_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"

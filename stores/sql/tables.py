@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Tex
 
 metadata = MetaData()
 
-keys = Table(
+api_keys = Table(
     "keys",
     metadata,
     Column("id", String(16), primary_key=True),
@@ -17,7 +17,7 @@ keys = Table(
     Column("plan", String(40), nullable=True),
 )
 
-sessions = Table(
+site_credentials = Table(
     "site_sessions",
     metadata,
     Column("site", String(40), primary_key=True),
@@ -25,7 +25,7 @@ sessions = Table(
     Column("kept_at", BigInteger, nullable=False),
 )
 
-consents = Table(
+accepted_terms = Table(
     "site_consents",
     metadata,
     Column("site", String(40), primary_key=True),
@@ -33,7 +33,7 @@ consents = Table(
     Column("accepted_at", BigInteger, nullable=False),
 )
 
-addresses = Table(
+wallet_addresses = Table(
     "addresses",
     metadata,
     Column("caller", String(16), primary_key=True),
@@ -76,7 +76,7 @@ deliveries = Table(
     Column("reason", Text, nullable=True),
 )
 
-attempts = Table(
+delivery_attempts = Table(
     "delivery_attempts",
     metadata,
     Column("id", Integer, primary_key=True),

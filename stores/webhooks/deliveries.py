@@ -10,18 +10,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
 from schemas.paging import Cursor
-from schemas.webhooks.subscriptions import FLEETING_TYPES, Attempt, Delivery, DeliveryState, Outgoing
-from schemas.webhooks.target_url import read_target
+from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, NewDelivery
+from schemas.webhooks.target_url import parse_webhook_url
 from stores.sql.errors import sql_errors
-from stores.sql.tables import attempts, deliveries, webhooks
+from stores.sql.tables import deliveries, delivery_attempts, webhooks
 
 # After this time a courier has lost what it had in hand; four rounds of attempts take no longer.
 LEASE_MS = 120_000
 DAY_MS = 86_400_000
-DELIVERED_KEPT_MS, FAILED_KEPT_MS = 7 * DAY_MS, 30 * DAY_MS
-_HELD = tuple(column for column in deliveries.c if column.name != "destination")
+DELIVERED_RETENTION_MS, FAILED_RETENTION_MS = 7 * DAY_MS, 30 * DAY_MS
+_COLUMNS = tuple(column for column in deliveries.c if column.name != "destination")
 # Whoever holds a delivery no more has nothing to say of it, nor has anybody once it was given up.
-_SETTLE = (
+_RECORD_OUTCOME = (
     update(deliveries)
     .where((deliveries.c.id == bindparam("held")) & (deliveries.c.next_at == bindparam("until")))
     .where(deliveries.c.state == DeliveryState.PENDING)
@@ -30,11 +30,11 @@ _SETTLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class DeliveryOutcome:
     """What an attempt at a delivery has led to; ``next_at`` while it is still pending."""
 
     delivery: Delivery
-    attempt: Attempt
+    attempt: DeliveryAttempt
     state: DeliveryState
     next_at: int = 0
     reason: str | None = None
@@ -48,7 +48,7 @@ class Deliveries:
         self._engine = engine
         self._clock = clock
 
-    def add(self, outgoing: Sequence[Outgoing]) -> None:
+    def add(self, outgoing: Sequence[NewDelivery]) -> None:
         """Make deliveries that are due now; those that there are already stay as they are."""
         if not outgoing:
             return
@@ -56,12 +56,12 @@ class Deliveries:
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(
-                dialect.insert(deliveries).on_conflict_do_nothing(), [_row(one, now) for one in outgoing]
+                dialect.insert(deliveries).on_conflict_do_nothing(), [_row_values(one, now) for one in outgoing]
             )
 
     # For couriers
 
-    def destinations(self) -> list[str]:
+    def due_destinations(self) -> list[str]:
         """Where deliveries are due to."""
         pending, to = deliveries.c.state == DeliveryState.PENDING, deliveries.c.destination
         # From one destination to the next by the index: one with a hundred thousand of them costs as much as any.
@@ -72,7 +72,7 @@ class Deliveries:
         with sql_errors(), self._engine.connect() as connection:
             return list(connection.execute(select(walk.c.to).where(due)).scalars())
 
-    def claim(self, destination: str, most: int) -> list[Delivery]:
+    def claim(self, destination: str, limit: int) -> list[Delivery]:
         """Take deliveries that are due to one destination, the oldest first; nobody else gets them for LEASE_MS."""
         now = self._clock.now_ms()
         due = (
@@ -81,62 +81,67 @@ class Deliveries:
             & (deliveries.c.next_at <= now)
         )
         # PostgreSQL lets several couriers choose at once; SQLite has one writer at a time and knows no such words.
-        chosen = select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(most)
+        chosen = select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(limit)
         # Chosen once, and before anything changes: PostgreSQL might else choose anew for each row.
         locked = chosen.with_for_update(skip_locked=True).cte("chosen")
         taken = (
             update(deliveries)
             .where(deliveries.c.id.in_(select(locked.c.id)))
             .values(next_at=now + LEASE_MS)
-            .returning(*_HELD)
+            .returning(*_COLUMNS)
         )
         with sql_errors(), self._engine.begin() as connection:
-            return [_read(row) for row in connection.execute(taken)]
+            return [_delivery_from_row(row) for row in connection.execute(taken)]
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def record_outcomes(self, outcomes: Sequence[DeliveryOutcome]) -> None:
         """Write down what attempts have led to, in one step; of a delivery held no more the attempt alone."""
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(
-                insert(attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in settled]
+                insert(delivery_attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in outcomes]
             )
-            connection.execute(_SETTLE, [self._values(one) for one in settled])
+            connection.execute(_RECORD_OUTCOME, [self._outcome_values(one) for one in outcomes])
 
-    def _values(self, one: Settled) -> dict[str, Any]:
-        ended = None if one.state is DeliveryState.PENDING else self._clock.now_ms()
-        held = {"held": one.delivery.id, "until": one.delivery.next_at, "tries": one.delivery.tries + 1}
-        return held | {"state": one.state, "next_at": one.next_at, "finished_at": ended, "reason": one.reason}
+    def _outcome_values(self, outcome: DeliveryOutcome) -> dict[str, Any]:
+        ended = None if outcome.state is DeliveryState.PENDING else self._clock.now_ms()
+        held = {"held": outcome.delivery.id, "until": outcome.delivery.next_at, "tries": outcome.delivery.tries + 1}
+        return held | {
+            "state": outcome.state,
+            "next_at": outcome.next_at,
+            "finished_at": ended,
+            "reason": outcome.reason,
+        }
 
-    def release(self, held: Sequence[Delivery]) -> None:
+    def release(self, claimed: Sequence[Delivery]) -> None:
         """Give back deliveries that were taken and not tried."""
         now = self._clock.now_ms()
         with sql_errors(), self._engine.begin() as connection:
-            for one in held:
+            for one in claimed:
                 same = (deliveries.c.id == one.id) & (deliveries.c.next_at == one.next_at)
                 connection.execute(update(deliveries).where(same).values(next_at=now))
 
-    def give_up(self, webhook_id: str, reason: str) -> None:
+    def fail_pending(self, webhook_id: str, reason: str) -> None:
         """End what is on its way to a webhook that gets nothing any more."""
         values = {"state": DeliveryState.FAILED, "finished_at": self._clock.now_ms(), "reason": reason}
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
-    def redirect(self, webhook_id: str, owner: str, url: str) -> None:
+    def redirect_pending(self, webhook_id: str, owner: str, url: str) -> None:
         """Send what is on its way to a webhook to its new address."""
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
-        values = {"url": url, "destination": destination_of(owner, url, webhook_id)}
+        values = {"url": url, "destination": destination_key(owner, url, webhook_id)}
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
-    def trim(self) -> None:
+    def purge(self) -> None:
         """Forget what was delivered a week ago, and what failed a month ago."""
         now = self._clock.now_ms()
-        kept = {DeliveryState.DELIVERED: DELIVERED_KEPT_MS, DeliveryState.FAILED: FAILED_KEPT_MS}
+        kept = {DeliveryState.DELIVERED: DELIVERED_RETENTION_MS, DeliveryState.FAILED: FAILED_RETENTION_MS}
         with sql_errors(), self._engine.begin() as connection:
             for state, kept_ms in kept.items():
                 old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - kept_ms)
                 ids = select(deliveries.c.id).where(old)
-                connection.execute(delete(attempts).where(attempts.c.delivery.in_(ids)))
+                connection.execute(delete(delivery_attempts).where(delivery_attempts.c.delivery.in_(ids)))
                 connection.execute(delete(deliveries).where(old))
 
     # For callers
@@ -145,34 +150,38 @@ class Deliveries:
         """One delivery of the owner's; raises NotFound."""
         one = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner)
         with sql_errors(), self._engine.connect() as connection:
-            row = connection.execute(select(*_HELD).where(one)).one_or_none()
+            row = connection.execute(select(*_COLUMNS).where(one)).one_or_none()
         if row is None:
             raise NotFound("There is no delivery of that id.")
-        return _read(row)
+        return _delivery_from_row(row)
 
-    def attempts(self, delivery_id: str) -> list[Attempt]:
+    def list_attempts(self, delivery_id: str) -> list[DeliveryAttempt]:
         """What has been tried, the oldest first."""
-        query = select(attempts).where(attempts.c.delivery == delivery_id).order_by(attempts.c.id)
+        query = (
+            select(delivery_attempts)
+            .where(delivery_attempts.c.delivery == delivery_id)
+            .order_by(delivery_attempts.c.id)
+        )
         with sql_errors(), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [Attempt(row.at, row.duration_ms, row.status, row.error, row.excerpt) for row in rows]
+        return [DeliveryAttempt(row.at, row.duration_ms, row.status, row.error, row.excerpt) for row in rows]
 
     def page(
-        self, owner: str, wanted: Mapping[str, str], cursor: Cursor | None, limit: int
+        self, owner: str, filters: Mapping[str, str], cursor: Cursor | None, limit: int
     ) -> tuple[list[Delivery], Cursor | None]:
         """The owner's deliveries, newest first, and where the next page begins.
 
         ``wanted`` may name the ``webhook``, the ``state`` and the ``job_id``.
         """
-        query = select(*_HELD).where(deliveries.c.owner == owner)
-        for name, value in wanted.items():
+        query = select(*_COLUMNS).where(deliveries.c.owner == owner)
+        for name, value in filters.items():
             query = query.where(deliveries.c[name] == value)
         if cursor:
             same = (deliveries.c.created_at == cursor.time_ms) & (deliveries.c.id < cursor.id)
             query = query.where((deliveries.c.created_at < cursor.time_ms) | same)
         query = query.order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc()).limit(limit + 1)
         with sql_errors(), self._engine.connect() as connection:
-            found = [_read(row) for row in connection.execute(query)]
+            found = [_delivery_from_row(row) for row in connection.execute(query)]
         kept = found[:limit]
         return kept, Cursor(kept[-1].created_at, kept[-1].id) if len(found) > limit else None
 
@@ -183,9 +192,9 @@ class Deliveries:
             NotFound: there is none.
             Conflict: it is on its way already, or its webhook gets nothing any more.
         """
-        ended = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner) & _ended()
+        ended = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner) & _finished()
         known = self.get(owner, delivery_id)
-        if not self._again(ended):
+        if not self._requeue(ended):
             raise Conflict("This delivery is on its way already, or its webhook is disabled.")
         return self.get(owner, known.id)
 
@@ -195,43 +204,45 @@ class Deliveries:
             (deliveries.c.owner == owner)
             & (deliveries.c.state == DeliveryState.FAILED)
             & (deliveries.c.created_at >= since_ms)
-            & deliveries.c.type.not_in(FLEETING_TYPES)
+            & deliveries.c.type.not_in(EPHEMERAL_EVENTS)
         )
-        return self._again(failed & (deliveries.c.webhook == webhook_id) if webhook_id else failed)
+        return self._requeue(failed & (deliveries.c.webhook == webhook_id) if webhook_id else failed)
 
-    def _again(self, which: Any) -> int:
+    def _requeue(self, condition: Any) -> int:
         values = {"state": DeliveryState.PENDING, "tries": 0, "finished_at": None, "reason": None}
         with sql_errors(), self._engine.begin() as connection:
-            again = update(deliveries).where(which & _reachable()).values(next_at=self._clock.now_ms(), **values)
+            again = (
+                update(deliveries).where(condition & _webhook_enabled()).values(next_at=self._clock.now_ms(), **values)
+            )
             return connection.execute(again).rowcount
 
 
-def destination_of(owner: str, url: str, webhook_id: str | None = None) -> str:
+def destination_key(owner: str, url: str, webhook_id: str | None = None) -> str:
     """The queue of a delivery: no caller waits for another, and no webhook for another at the same host."""
-    target = read_target(url)
+    target = parse_webhook_url(url)
     whose = f"{owner} {webhook_id}" if webhook_id else owner
     return f"{whose} {target.scheme}://{target.host}:{target.port}"
 
 
-def _reachable() -> Any:
+def _webhook_enabled() -> Any:
     enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
     return deliveries.c.webhook.is_(None) | deliveries.c.webhook.in_(enabled)
 
 
-def _ended() -> Any:
+def _finished() -> Any:
     return deliveries.c.state != DeliveryState.PENDING
 
 
-def _row(one: Outgoing, now_ms: int) -> dict[str, Any]:
+def _row_values(outgoing: NewDelivery, now_ms: int) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "owner": one.owner,
-        "webhook": one.subscription,
-        "job_id": one.job_id,
-        "url": one.url,
-        "destination": destination_of(one.owner, one.url, one.subscription),
-        "type": one.type,
-        "body": one.body,
+        "id": outgoing.id,
+        "owner": outgoing.owner,
+        "webhook": outgoing.subscription,
+        "job_id": outgoing.job_id,
+        "url": outgoing.url,
+        "destination": destination_key(outgoing.owner, outgoing.url, outgoing.subscription),
+        "type": outgoing.type,
+        "body": outgoing.body,
         "state": DeliveryState.PENDING,
         "tries": 0,
         "created_at": now_ms,
@@ -239,7 +250,7 @@ def _row(one: Outgoing, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _read(row: Any) -> Delivery:
+def _delivery_from_row(row: Any) -> Delivery:
     return Delivery(
         id=row.id,
         owner=row.owner,

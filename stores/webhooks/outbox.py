@@ -13,32 +13,32 @@ from typing import Any, cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from schemas.jobs.event_payloads import job_notice, notice, workload_notice
-from schemas.jobs.events import JOB_TYPES, WORKLOAD_TYPES, Event, EventType
-from schemas.webhooks.subscriptions import DISABLED_TYPE, Outgoing, Subscription
-from stores.redis.keys import read_event
+from schemas.jobs.event_payloads import job_webhook_payload, webhook_payload, workload_webhook_payload
+from schemas.jobs.events import JOB_EVENT_NAMES, WORKLOAD_EVENT_NAMES, Event, EventType
+from schemas.webhooks.subscriptions import WEBHOOK_DISABLED_EVENT, NewDelivery, Subscription
+from stores.redis.keys import decode_event
 from stores.redis.scripts import redis_errors
 from stores.webhooks.deliveries import Deliveries
-from stores.webhooks.subscriptions import Webhooks
+from stores.webhooks.subscriptions import Subscriptions
 
 OUTBOX = "dr:outbox"
-AT_ONCE = 500
-WAIT_MS = 1_000
-OVERDUE_MS = 3_000
+BATCH_SIZE = 500
+BLOCK_MS = 1_000
+STALE_MS = 3_000
 
-Row = tuple[bytes, dict[bytes, bytes]]
+StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
 
 class Outbox:
     """The outbox of one Redis."""
 
     def __init__(
-        self, client: Redis, clock: Clock, webhooks: Webhooks, deliveries: Deliveries, public_url: str
+        self, client: Redis, clock: Clock, subscriptions: Subscriptions, deliveries: Deliveries, public_url: str
     ) -> None:
         """``client`` answers bytes."""
         self._redis = client
         self._clock = clock
-        self._webhooks = webhooks
+        self._subscriptions = subscriptions
         self._deliveries = deliveries
         self._public_url = public_url
 
@@ -49,73 +49,82 @@ class Outbox:
             Unavailable: Redis does not answer.
         """
         with redis_errors():
-            return bool(self._redis.xread({OUTBOX: "0-0"}, count=1, block=WAIT_MS))
+            return bool(self._redis.xread({OUTBOX: "0-0"}, count=1, block=BLOCK_MS))
 
-    def ring(self) -> None:
+    def wake_dispatchers(self) -> None:
         """Wake the couriers: something is due that did not come this way."""
         with redis_errors():
             self._redis.xadd(OUTBOX, {"job": ""})
 
-    def overdue(self) -> bool:
+    def has_stale_entries(self) -> bool:
         """Whether something has been in it for longer than any courier leaves it there."""
         with redis_errors():
-            rows = cast(list[Row], self._redis.xrange(OUTBOX, count=1))
+            rows = cast(list[StreamEntry], self._redis.xrange(OUTBOX, count=1))
             seconds, micros = self._redis.time()
-        return bool(rows) and seconds * 1000 + micros // 1000 - int(rows[0][0].partition(b"-")[0]) > OVERDUE_MS
+        return bool(rows) and seconds * 1000 + micros // 1000 - int(rows[0][0].partition(b"-")[0]) > STALE_MS
 
-    def empty(self) -> int:
+    def drain(self) -> int:
         """Write the deliveries that the events in it call for, at most AT_ONCE events; how many events those were.
 
         Raises:
             Unavailable: Redis or the database does not answer; nothing is lost.
         """
         with redis_errors():
-            rows = cast(list[Row], self._redis.xrange(OUTBOX, count=AT_ONCE))
+            rows = cast(list[StreamEntry], self._redis.xrange(OUTBOX, count=BATCH_SIZE))
         if rows:
-            self._deliveries.add(list(self._outgoing([fields for _, fields in rows])))
+            self._deliveries.add(list(self._deliveries_of([fields for _, fields in rows])))
             with redis_errors():
                 self._redis.xdel(OUTBOX, *(ident for ident, _ in rows))
         return len(rows)
 
-    def tell_of_disabled(self, webhook: Subscription) -> None:
+    def notify_disabled(self, webhook: Subscription) -> None:
         """Let the owner of a webhook that was disabled know: by the other webhooks and in the stream of events."""
         now = self._clock.now_ms()
         data = {"webhookId": webhook.id, "url": webhook.url, "because": webhook.disabled_because}
-        body = json.dumps(notice(DISABLED_TYPE, now, data))
-        others = [one for one in self._webhooks.wanting([webhook.owner]) if DISABLED_TYPE in one.types]
+        body = json.dumps(webhook_payload(WEBHOOK_DISABLED_EVENT, now, data))
+        others = [
+            one for one in self._subscriptions.enabled_for([webhook.owner]) if WEBHOOK_DISABLED_EVENT in one.types
+        ]
         self._deliveries.add(
-            [_to_webhook(one, DISABLED_TYPE, body, f"{webhook.id} {webhook.disabled_at}") for one in others]
+            [
+                _webhook_delivery(one, WEBHOOK_DISABLED_EVENT, body, f"{webhook.id} {webhook.disabled_at}")
+                for one in others
+            ]
         )
         fields: dict[Any, Any] = {"job": "", "seq": 0, "type": EventType.WEBHOOK_DISABLED, "time": now}
         with redis_errors():
             self._redis.xadd(f"dr:feed:{webhook.owner}", fields | {"data": json.dumps(data)})
             self._redis.publish("dr:changes", f" 0 {webhook.owner}")
 
-    def _outgoing(self, rows: Sequence[dict[bytes, bytes]]) -> Iterator[Outgoing]:
-        told = [fields for fields in rows if fields[b"job"]]
+    def _deliveries_of(self, entries: Sequence[dict[bytes, bytes]]) -> Iterator[NewDelivery]:
+        told = [fields for fields in entries if fields[b"job"]]
         owners = {fields[b"owner"].decode() for fields in told}
-        wanting = self._webhooks.wanting(owners) if owners else []
+        wanting = self._subscriptions.enabled_for(owners) if owners else []
         for fields in told:
-            event = read_event(fields[b"job"].decode(), int(fields[b"seq"]), fields)
-            yield from self._of_event(event, fields[b"owner"].decode(), fields[b"webhook"].decode(), wanting)
+            event = decode_event(fields[b"job"].decode(), int(fields[b"seq"]), fields)
+            yield from self._event_deliveries(event, fields[b"owner"].decode(), fields[b"webhook"].decode(), wanting)
 
-    def _of_event(self, event: Event, owner: str, url: str, wanting: Sequence[Subscription]) -> Iterator[Outgoing]:
-        kind = JOB_TYPES[event.type]
+    def _event_deliveries(
+        self, event: Event, owner: str, url: str, webhooks: Sequence[Subscription]
+    ) -> Iterator[NewDelivery]:
+        kind = JOB_EVENT_NAMES[event.type]
         # A job ends once, so of its end a number would tell nothing more.
-        about = f"{event.job_id} {kind}" if event.final else f"{event.job_id} {kind} {event.seq}"
-        body = json.dumps(job_notice(self._public_url, event))
-        for webhook in wanting:
+        about = f"{event.job_id} {kind}" if event.is_final else f"{event.job_id} {kind} {event.seq}"
+        body = json.dumps(job_webhook_payload(self._public_url, event))
+        for webhook in webhooks:
             if webhook.owner == owner and kind in webhook.types:
-                yield _to_webhook(webhook, kind, body, about, event.job_id)
-        if url and event.final:
-            flat = json.dumps(workload_notice(self._public_url, event))
-            ident = _ident("job", f"{event.job_id} {WORKLOAD_TYPES[event.type]}")
-            yield Outgoing(ident, owner, url, WORKLOAD_TYPES[event.type], flat, job_id=event.job_id)
+                yield _webhook_delivery(webhook, kind, body, about, event.job_id)
+        if url and event.is_final:
+            flat = json.dumps(workload_webhook_payload(self._public_url, event))
+            ident = _delivery_id("job", f"{event.job_id} {WORKLOAD_EVENT_NAMES[event.type]}")
+            yield NewDelivery(ident, owner, url, WORKLOAD_EVENT_NAMES[event.type], flat, job_id=event.job_id)
 
 
-def _to_webhook(webhook: Subscription, kind: str, body: str, about: str, job_id: str | None = None) -> Outgoing:
-    return Outgoing(_ident(webhook.id, about), webhook.owner, webhook.url, kind, body, webhook.id, job_id)
+def _webhook_delivery(
+    webhook: Subscription, kind: str, body: str, about: str, job_id: str | None = None
+) -> NewDelivery:
+    return NewDelivery(_delivery_id(webhook.id, about), webhook.owner, webhook.url, kind, body, webhook.id, job_id)
 
 
-def _ident(to: str, about: str) -> str:
+def _delivery_id(to: str, about: str) -> str:
     return "msg_" + hashlib.sha256(f"{to} {about}".encode()).hexdigest()[:32]

@@ -17,7 +17,7 @@ import pytest
 from ops.infra.settings import ROOT
 from stores.accounts.owner_key import OwnerKey
 from tests.conftest import eventually, free_port
-from workers.browsers.os_processes import words_of
+from workers.browsers.os_processes import cmdline
 
 SCRIPT = ROOT / "darkroom"
 START_TIMEOUT_S = 60
@@ -31,7 +31,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @dataclass
-class Up:
+class DarkroomUp:
     """A running ``./darkroom up``."""
 
     process: "subprocess.Popen[bytes]"
@@ -57,26 +57,26 @@ class Up:
         """All processes below the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def of_role(self, role: str) -> psutil.Process:
+    def find_role(self, role: str) -> psutil.Process:
         """The process of a role, such as ``worker``."""
         found = [
-            one for one in self.descendants() if words_of(one)[-2:] == ["workers.main", role] and "python" in one.name()
+            one for one in self.descendants() if cmdline(one)[-2:] == ["workers.main", role] and "python" in one.name()
         ]
         assert found, f"no process is a {role}"
         return found[0]
 
 
 @contextmanager
-def going_up(folder: Path, *arguments: str, **more: str) -> Iterator[Up]:
+def darkroom_up(folder: Path, *arguments: str, **more: str) -> Iterator[DarkroomUp]:
     """``./darkroom up`` from an empty folder, ready; stopped in any case at the end."""
     port = free_port()
     command = [str(SCRIPT), "up", "--port", str(port), "--data", str(folder / "data"), *arguments]
     with (folder / "output").open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment(**more), stdout=out, stderr=out)
-    up = Up(process, folder, port)
+    up = DarkroomUp(process, folder, port)
     try:
         ready = f"Darkroom is ready at {up.url}"
-        eventually(lambda: ready in up.output or process.poll() is not None, within_s=START_TIMEOUT_S)
+        eventually(lambda: ready in up.output or process.poll() is not None, timeout_s=START_TIMEOUT_S)
         assert ready in up.output, up.output
         yield up
     finally:
@@ -99,7 +99,7 @@ def submit(client: httpx.Client, prompt: str, **inputs: Any) -> str:
     return str(answer.json()["id"])
 
 
-def ended(client: httpx.Client, ident: str) -> dict[str, Any]:
+def await_end(client: httpx.Client, ident: str) -> dict[str, Any]:
     """The job once it has ended."""
     job: dict[str, Any] = {"status": "", "seq": 0}
 
@@ -108,5 +108,5 @@ def ended(client: httpx.Client, ident: str) -> dict[str, Any]:
         job = client.get(f"/api/v1/jobs/{ident}", params={"wait": 10, "since": job["seq"]}).json()
         return job["status"] in ("COMPLETED", "FAILED")
 
-    eventually(look, within_s=60)
+    eventually(look, timeout_s=60)
     return job

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stores.accounts.owner_key import OwnerKey
-from tests.acceptance.conftest import SCRIPT, environment, going_up
+from tests.acceptance.conftest import SCRIPT, darkroom_up, environment
 
 QUICK = ("--input", "width=256", "--input", "height=256", "--input", "steps=4")
 
@@ -42,7 +42,7 @@ def test_one_picture_without_anything_running(folder: Path) -> None:
 
 def test_a_running_darkroom_is_used(folder: Path) -> None:
     """By its note in the data folder, or by --url and --key; other formats by the file's name."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         data = str(folder / "data")
         key = OwnerKey(folder / "data").read()
         by_note = run(folder, "generate", "a quiet lake at dawn", *QUICK, DATA_DIR=data)
@@ -96,7 +96,7 @@ def test_the_doctor_names_every_part(folder: Path) -> None:
 
 def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
     """A made key works at once; a revoked one no more."""
-    with going_up(folder) as up, up.client() as client:
+    with darkroom_up(folder) as up, up.client() as client:
         data = str(folder / "data")
         key = run(folder, "keys", "create", "--name", "bob", DATA_DIR=data).stdout.strip()
         client.headers["x-api-key"] = key

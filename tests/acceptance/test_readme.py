@@ -28,7 +28,7 @@ def test_the_first_steps_work_as_they_stand(folder: Path) -> None:
         running = subprocess.Popen(up.split(), cwd=folder, env=environment(PORT=port), stdout=out, stderr=out)
     try:
         eventually(
-            lambda: f"Darkroom is ready at http://127.0.0.1:{port}" in (folder / "output").read_text(), within_s=60
+            lambda: f"Darkroom is ready at http://127.0.0.1:{port}" in (folder / "output").read_text(), timeout_s=60
         )
         submitted = shell(curl.replace("3000", port), folder)
         painted = shell(generate, folder)

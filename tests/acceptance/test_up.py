@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, ended, environment, free_port, going_up, submit
+from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, await_end, darkroom_up, environment, free_port, submit
 from tests.conftest import eventually
-from workers.browsers.os_processes import words_of
+from workers.browsers.os_processes import cmdline
 
 QUICK = {"width": 256, "height": 256, "steps": 4}
 SLOW = {"width": 768, "height": 768, "steps": 40}
@@ -29,10 +29,10 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def test_three_at_once_and_nothing_left(folder: Path) -> None:
     """From an empty folder to three pictures; SIGTERM ends everything within ten seconds."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         with up.client() as client:
             ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(3)]
-            assert ["COMPLETED"] * 3 == [ended(client, ident)["status"] for ident in ids]
+            assert ["COMPLETED"] * 3 == [await_end(client, ident)["status"] for ident in ids]
             assert 3 == len({client.get(f"/{ident}.png").content for ident in ids})
             assert "OK" == client.get("/health").json()["status"]
         file = folder / "data" / "api-key.json"
@@ -49,7 +49,7 @@ def test_three_at_once_and_nothing_left(folder: Path) -> None:
 
 def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
     """Pasted into a shell it answers with the id of a job."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         line = next(line for line in up.output.splitlines() if line.strip().startswith("curl"))
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, env=environment())
 
@@ -58,12 +58,12 @@ def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
 
 def test_a_killed_worker_loses_no_job(folder: Path) -> None:
     """After kill -9 in mid-job: the worker is started again, the log says so, and the job completes."""
-    with going_up(folder) as up, up.client() as client:
+    with darkroom_up(folder) as up, up.client() as client:
         ident = submit(client, "a castle above the sea", **SLOW)
         eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
-        up.of_role("worker").send_signal(signal.SIGKILL)
+        up.find_role("worker").send_signal(signal.SIGKILL)
 
-        job = ended(client, ident)
+        job = await_end(client, ident)
         assert ("COMPLETED", 2) == (job["status"], job["attempt"])
         for event in ("process.died", "process.started_again", "job.lapsed"):
             assert event in up.output
@@ -71,36 +71,36 @@ def test_a_killed_worker_loses_no_job(folder: Path) -> None:
 
 def test_a_killed_browser_loses_no_job(folder: Path) -> None:
     """The attempt ends as browser_lost and is tried again."""
-    with going_up(folder) as up, up.client() as client:
+    with darkroom_up(folder) as up, up.client() as client:
         ident = submit(client, "a castle above the sea", **SLOW)
         eventually(lambda: client.get(f"/status/{ident}").json()["progress"])
-        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in words_of(one))]
+        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in cmdline(one))]
         for process in browser:
             process.kill()
 
-        job = ended(client, ident)
+        job = await_end(client, ident)
         assert ("COMPLETED", 2) == (job["status"], job["attempt"])
         assert "browser_lost" in up.output
 
 
 def test_a_killed_redis_forgets_nothing(folder: Path) -> None:
     """Accepted jobs are still there after SIGKILL, and everybody reconnects."""
-    with going_up(folder) as up, up.client() as client:
+    with darkroom_up(folder) as up, up.client() as client:
         done = submit(client, "a village in the snow", **QUICK)
-        ended(client, done)
+        await_end(client, done)
         picture = client.get(f"/{done}").content
         redis = next(one for one in up.descendants() if "valkey-server" in one.name())
         redis.kill()
 
         # An answer of /health is believed for a second, so it may still be from before.
-        eventually(lambda: picture == client.get(f"/{done}").content, within_s=60)
-        eventually(lambda: client.get("/health").status_code == 200, within_s=60)
-        assert "COMPLETED" == ended(client, submit(client, "a village in the snow", **QUICK))["status"]
+        eventually(lambda: picture == client.get(f"/{done}").content, timeout_s=60)
+        eventually(lambda: client.get("/health").status_code == 200, timeout_s=60)
+        assert "COMPLETED" == await_end(client, submit(client, "a village in the snow", **QUICK))["status"]
 
 
 def test_sigkill_of_the_supervisor_leaves_no_process(folder: Path) -> None:
     """The kernel tells the children, and these their own."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         processes = up.descendants()
         up.process.kill()
         up.process.wait()
@@ -110,7 +110,7 @@ def test_sigkill_of_the_supervisor_leaves_no_process(folder: Path) -> None:
 
 def test_ctrl_c_ends_it_in_the_middle_of_a_job_and_the_job_goes_on_later(folder: Path) -> None:
     """What was accepted is painted after the next start, from the same data folder."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         with up.client() as client:
             ident = submit(client, "a castle above the sea", **SLOW)
             eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
@@ -121,8 +121,8 @@ def test_ctrl_c_ends_it_in_the_middle_of_a_job_and_the_job_goes_on_later(folder:
         assert time.monotonic() - began < STOP_TIMEOUT_S
         assert gone(processes)
 
-    with going_up(folder) as up, up.client() as client:
-        assert "COMPLETED" == ended(client, ident)["status"]
+    with darkroom_up(folder) as up, up.client() as client:
+        assert "COMPLETED" == await_end(client, ident)["status"]
 
 
 def run_up(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -155,7 +155,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
 
 def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None:
     """It names where the first one is."""
-    with going_up(folder) as up:
+    with darkroom_up(folder) as up:
         done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "data"))
 
         assert_one_clear_line(done, "already runs", up.url)
@@ -199,16 +199,16 @@ def test_a_long_data_path_works(folder: Path) -> None:
     """Sockets have short names; users need not know."""
     deep = folder / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
-    with going_up(deep) as up, up.client() as client:
+    with darkroom_up(deep) as up, up.client() as client:
         assert "OK" == client.get("/health").json()["status"]
 
 
 def test_two_workers_share_the_work(folder: Path) -> None:
     """--workers 2 starts two browsers; both are ready."""
-    with going_up(folder, "--workers", "2", WORKER_CONCURRENCY="1") as up, up.client() as client:
+    with darkroom_up(folder, "--workers", "2", WORKER_CONCURRENCY="1") as up, up.client() as client:
         eventually(lambda: client.get("/health").json()["workers"]["ready"] == 2)
         ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(4)]
-        assert ["COMPLETED"] * 4 == [ended(client, ident)["status"] for ident in ids]
+        assert ["COMPLETED"] * 4 == [await_end(client, ident)["status"] for ident in ids]
 
 
 def test_up_is_documented_by_its_help() -> None:
@@ -232,7 +232,7 @@ def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path)
         assert json.loads(body)["message"] == json.loads(body)["error"]
         return int(head.split()[1]), json.loads(body)["error"]
 
-    with going_up(folder) as up, up.client() as client:
+    with darkroom_up(folder) as up, up.client() as client:
         key = client.headers["x-api-key"].encode()
         head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nx-api-key: " + key
         assert b" 400 " in send(up.port, head + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")

@@ -11,32 +11,32 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from ops.infra.broker import DoorbellBroker
+from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.redis import connect
 from ops.infra.settings import Settings
-from schemas.jobs.job import Job, Picture, Submission
+from schemas.jobs.job import GeneratedImage, Job, Submission
 from schemas.sites.recipe import Recipe
 from stores.accounts.quotas import Quotas
 from stores.jobs.attempts import Attempts
 from stores.jobs.jobs import Jobs
-from stores.jobs.maintenance import Upkeep
+from stores.jobs.maintenance import Maintenance
 from stores.jobs.results import Results
-from stores.jobs.wakeups import Tickets
+from stores.jobs.wakeups import Wakeups
 from stores.queue.messages import Queue
-from stores.queue.worker_heartbeats import Fleet
+from stores.queue.worker_heartbeats import WorkerRegistry
 from stores.redis.scripts import Scripts
-from stores.sites.circuit_breakers import Circuits
+from stores.sites.circuit_breakers import CircuitBreakers
 from stores.sites.recipes import Recipes
 from stores.sql import tables
 from tests.conftest import migrate_twice
 
-ID, OTHER = "a" * 32, "b" * 32
+JOB_ID, OTHER_JOB_ID = "a" * 32, "b" * 32
 OWNER = "owner"
 
 
-class Sites(Recipes):
+class ExtendedRecipes(Recipes):
     """The shipped sites and some of a test's own."""
 
     def __init__(self, others: tuple[Recipe, ...]) -> None:
@@ -45,35 +45,37 @@ class Sites(Recipes):
 
 
 @dataclass(frozen=True)
-class Kept:
+class RedisStores:
     """The stores that need nothing but Redis."""
 
     redis: Redis
     jobs: Jobs
     attempts: Attempts
-    tickets: Tickets
-    upkeep: Upkeep
-    circuits: Circuits
+    wakeups: Wakeups
+    maintenance: Maintenance
+    circuit_breakers: CircuitBreakers
     results: Results
-    fleet: Fleet
+    workers: WorkerRegistry
     quotas: Quotas
 
 
-def kept_in(client: Redis, clock: Clock, settings: Settings, *, others: tuple[Recipe, ...] = ()) -> Kept:
+def build_stores(
+    client: Redis, clock: Clock, settings: Settings, *, extra_recipes: tuple[Recipe, ...] = ()
+) -> RedisStores:
     """The stores on top of a client; they know the shipped sites and ``others``."""
     scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
-    recipes = Sites(others)
-    queue = Queue(DoorbellBroker(settings.broker_url, []))
-    return Kept(
+    recipes = ExtendedRecipes(extra_recipes)
+    queue = Queue(BlockingRedisBroker(settings.broker_url, []))
+    return RedisStores(
         client,
         jobs,
         Attempts(client, scripts, clock, settings, recipes),
-        Tickets(scripts, clock, queue, recipes),
-        Upkeep(client, scripts, clock, settings),
-        Circuits(client),
+        Wakeups(scripts, clock, queue, recipes),
+        Maintenance(client, scripts, clock, settings),
+        CircuitBreakers(client),
         Results(client),
-        Fleet(client, clock),
+        WorkerRegistry(client, clock),
         Quotas(client, clock, settings),
     )
 
@@ -111,23 +113,23 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def kept(client: Redis, clock: Clock, settings: Settings) -> Kept:
+def kept(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
     """The stores under test."""
-    return kept_in(client, clock, settings)
+    return build_stores(client, clock, settings)
 
 
-def accepted(kept: Kept, submission: Submission, ident: str = ID) -> Job:
+def create_accepted_job(kept: RedisStores, submission: Submission, ident: str = JOB_ID) -> Job:
     """A job whose prompt the page has accepted."""
     kept.jobs.create(ident, OWNER, submission, "r1")
     job = kept.attempts.claim("w1")
     assert job is not None
-    kept.attempts.accepted(job)
+    kept.attempts.mark_accepted(job)
     return job
 
 
-def completed(kept: Kept, submission: Submission, picture: Picture) -> Job:
+def create_completed_job(kept: RedisStores, submission: Submission, picture: GeneratedImage) -> Job:
     """A job that has its picture."""
-    job = accepted(kept, submission)
-    kept.attempts.put(job, [picture], b"jpeg bytes")
+    job = create_accepted_job(kept, submission)
+    kept.attempts.store_images(job, [picture], b"jpeg bytes")
     kept.attempts.complete(job, [picture])
-    return kept.jobs.get(ID)
+    return kept.jobs.get(JOB_ID)

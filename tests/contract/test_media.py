@@ -28,7 +28,7 @@ def media(tmp_path: Path) -> Media:
 
 def listed(media: Media, prefix: str, before_ms: int = LATER) -> list[str]:
     """The keys of a folder."""
-    return sorted(key for keys in media.older(prefix, before_ms) for key in keys)
+    return sorted(key for keys in media.list_older_than(prefix, before_ms) for key in keys)
 
 
 @pytest.mark.parametrize("data", [b"", b"bytes", LARGE])
@@ -41,7 +41,7 @@ def test_what_is_put_is_got(media: Media, data: bytes) -> None:
     pieces = list(opened.chunks)
 
     assert media.get(OTHER) == data
-    assert media.get_to(KEY, file) == len(data)
+    assert media.copy_to(KEY, file) == len(data)
     assert file.getvalue() == data
     assert opened.size_bytes == len(data)
     assert b"".join(pieces) == data
@@ -89,7 +89,7 @@ def test_a_new_object_takes_the_place_of_the_old(media: Media) -> None:
 def test_what_is_not_there_is_not_found(media: Media, key: str) -> None:
     """And can be deleted all the same; a key that cannot be is like one that is not."""
     media.put(KEY, b"bytes")
-    for look in (media.get, media.open, lambda key: media.get_to(key, io.BytesIO())):
+    for look in (media.get, media.open, lambda key: media.copy_to(key, io.BytesIO())):
         with pytest.raises(NotFound):
             look(key)
     assert not media.exists(key)
@@ -134,8 +134,8 @@ def test_a_half_written_object_is_not_there_and_is_dropped_in_time(media: Media,
     torn.write_bytes(b"ha")
 
     assert listed(media, "library") == [KEY]
-    assert media.drop_torn(0) == 0
-    assert media.drop_torn(round(time.time() * 1000) + 60_000) == 1
+    assert media.delete_partial_uploads(0) == 0
+    assert media.delete_partial_uploads(round(time.time() * 1000) + 60_000) == 1
     assert not torn.exists()
 
 

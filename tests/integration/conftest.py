@@ -23,16 +23,16 @@ from ops.infra.redis import connect
 from ops.infra.settings import ROOT, Settings, second_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.errors import SiteRefused
-from schemas.jobs.job import Job, Picture, Progress
+from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
-from tests.conftest import DEADLINE_S, KEY, _answers, answers_http, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, eventually, free_port
 
-PICTURE = Picture(b"png bytes", "image/png", 640, 480)
-QUICK = {"width": 256, "height": 256, "steps": 4}
+IMAGE = GeneratedImage(b"png bytes", "image/png", 640, 480)
+QUICK_INPUTS = {"width": 256, "height": 256, "steps": 4}
 
 
 @dataclass(frozen=True)
-class Front:
+class AppClient:
     """The HTTP front, and the stores behind it."""
 
     client: FlaskClient
@@ -40,64 +40,64 @@ class Front:
 
     def get(self, path: str, **kwargs: Any) -> Any:
         """A GET with the owner's key."""
-        return self.client.get(path, headers={"x-api-key": KEY, **kwargs.pop("headers", {})}, **kwargs)
+        return self.client.get(path, headers={"x-api-key": API_KEY, **kwargs.pop("headers", {})}, **kwargs)
 
     def post(self, path: str, **kwargs: Any) -> Any:
         """A POST with the owner's key."""
-        return self.client.post(path, headers={"x-api-key": KEY, **kwargs.pop("headers", {})}, **kwargs)
+        return self.client.post(path, headers={"x-api-key": API_KEY, **kwargs.pop("headers", {})}, **kwargs)
 
     def delete(self, path: str) -> Any:
         """A DELETE with the owner's key."""
-        return self.client.delete(path, headers={"x-api-key": KEY})
+        return self.client.delete(path, headers={"x-api-key": API_KEY})
 
     def submit(self, prompt: str = "a quiet lake at dawn", lora: str | None = None, **inputs: Any) -> str:
         """The id of a new job, small enough to be quick."""
-        body = {"prompt": prompt, "inputs": QUICK | inputs} | ({"lora": lora} if lora else {})
+        body = {"prompt": prompt, "inputs": QUICK_INPUTS | inputs} | ({"lora": lora} if lora else {})
         answer = self.post("/api/v1/jobs", json=body)
         assert answer.status_code == 202, answer.get_data(as_text=True)
         return str(answer.json["id"])
 
-    def job(self, job_id: str) -> dict[str, Any]:
+    def get_job(self, job_id: str) -> dict[str, Any]:
         """The job as the native surface shows it."""
         shown: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}").json
         return shown
 
-    def ended(self, job_id: str) -> dict[str, Any]:
+    def wait_for_end(self, job_id: str) -> dict[str, Any]:
         """The job once it has ended."""
-        deadline = time.monotonic() + DEADLINE_S
-        job = self.job(job_id)
+        deadline = time.monotonic() + TIMEOUT_S
+        job = self.get_job(job_id)
         while job["status"] not in ("COMPLETED", "FAILED"):
-            assert time.monotonic() < deadline, f"{job} has not ended within {DEADLINE_S:g} s"
+            assert time.monotonic() < deadline, f"{job} has not ended within {TIMEOUT_S:g} s"
             job = self.get(f"/api/v1/jobs/{job_id}", query_string={"wait": 5, "since": job["seq"]}).json
         return job
 
 
-def open_front(settings: Settings) -> Front:
+def open_app(settings: Settings) -> AppClient:
     """A front with its database ready."""
     migrate(settings.database_url)
     stores = open_stores(settings)
-    return Front(create_app(stores).test_client(), stores)
+    return AppClient(create_app(stores).test_client(), stores)
 
 
-def close_front(front: Front) -> None:
+def close_app(app: AppClient) -> None:
     """Let go of what a front holds."""
-    front.stores.close()
+    app.stores.close()
 
 
 @pytest.fixture
-def front(settings: Settings) -> Iterator[Front]:
+def app(settings: Settings) -> Iterator[AppClient]:
     """A front without workers, on an empty Redis."""
-    front = open_front(settings)
+    front = open_app(settings)
     yield front
-    close_front(front)
+    close_app(front)
 
 
-class Painter:
+class FakeWorker:
     """Does by hand what a worker does to a job."""
 
-    def __init__(self, front: Front) -> None:
-        self._attempts = front.stores.attempts
-        self.ident = front.submit()
+    def __init__(self, app: AppClient) -> None:
+        self._attempts = app.stores.attempts
+        self.job_id = app.submit()
         self.job: Job
 
     def start(self) -> None:
@@ -105,20 +105,20 @@ class Painter:
         job = self._attempts.claim("w1")
         assert job
         self.job = job
-        self._attempts.accepted(job)
+        self._attempts.mark_accepted(job)
 
-    def progress(self, step: int) -> None:
+    def report_progress(self, step: int) -> None:
         """The page is so far."""
-        self._attempts.note_progress(self.job, Progress(5.0 * step, step, 20))
+        self._attempts.record_progress(self.job, Progress(5.0 * step, step, 20))
 
-    def preview(self) -> None:
+    def report_preview(self) -> None:
         """The page shows something."""
-        self._attempts.note_preview(self.job, b"jpeg bytes")
+        self._attempts.record_preview(self.job, b"jpeg bytes")
 
     def complete(self) -> None:
         """The picture is there."""
-        self._attempts.put(self.job, [PICTURE], b"jpeg bytes")
-        self._attempts.complete(self.job, [PICTURE])
+        self._attempts.store_images(self.job, [IMAGE], b"jpeg bytes")
+        self._attempts.complete(self.job, [IMAGE])
 
     def fail(self) -> None:
         """The page has refused."""
@@ -126,20 +126,20 @@ class Painter:
 
 
 @pytest.fixture
-def painter(front: Front) -> Painter:
+def worker(app: AppClient) -> FakeWorker:
     """A job, and who works on it."""
-    return Painter(front)
+    return FakeWorker(app)
 
 
 @pytest.fixture
-def served(front: Front) -> Iterator[str]:
+def app_url(app: AppClient) -> Iterator[str]:
     """The address at which the front listens, for clients that need one."""
-    with listening(front.client.application) as address:
+    with serve_app(app.client.application) as address:
         yield address
 
 
 @contextmanager
-def listening(application: Flask) -> Iterator[str]:
+def serve_app(application: Flask) -> Iterator[str]:
     """The address at which an application listens."""
     server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -153,10 +153,10 @@ def listening(application: Flask) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Studio:
+class Deployment:
     """A whole Darkroom: a front, and processes that can be killed."""
 
-    front: Front
+    app: AppClient
     processes: dict[str, "subprocess.Popen[bytes]"]
     environment: dict[str, str]
 
@@ -173,13 +173,13 @@ class Studio:
 
 
 @contextmanager
-def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
+def start_deployment(base: Settings, folder: Path, **changes: Any) -> Iterator[Deployment]:
     """A whole Darkroom of its own in ``folder``, ready to take jobs; ``changes`` are settings."""
     socket = folder / SOCKET_NAME
     redis = subprocess.Popen(server_command(folder, socket))
     url = f"unix://{socket}?db=0"
     client = connect(url, retries=0)
-    eventually(lambda: _answers(client))
+    eventually(lambda: answers_ping(client))
     client.close()
     places = {
         "redis_url": url,
@@ -187,32 +187,32 @@ def running(base: Settings, folder: Path, **changes: Any) -> Iterator[Studio]:
         "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
         "media_url": (folder / "media").as_uri(),
     }
-    small = {"data_dir": folder, "api_key": KEY, "worker_concurrency": 2, "drain_grace_s": 1}
+    small = {"data_dir": folder, "api_key": API_KEY, "worker_concurrency": 2, "drain_grace_s": 1}
     settings = replace(base, **{**small, **places, **changes})
-    front = open_front(settings)
-    studio = Studio(front, {}, environment_of(settings, changes))
+    front = open_app(settings)
+    studio = Deployment(front, {}, process_environment(settings, changes))
     try:
         for role in ("worker", "courier", "clock"):
             studio.start(role)
-        eventually(lambda: any(worker.ready for worker in front.stores.fleet.alive()))
+        eventually(lambda: any(worker.ready for worker in front.stores.workers.list_alive()))
         yield studio
     finally:
         for process in studio.processes.values():
             process.terminate()
         for process in studio.processes.values():
             process.wait(20)
-        close_front(front)
+        close_app(front)
         redis.kill()
         redis.wait()
 
 
-def environment_of(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
+def process_environment(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
     """The environment of a process with these settings; ``changes`` are those that have no place in it yet."""
     ours = {
         "DATA_DIR": str(settings.data_dir),
         "REDIS_URL": settings.redis_url,
         "DATABASE_URL": settings.database_url,
-        "API_KEY": KEY,
+        "API_KEY": API_KEY,
         "WORKER_CONCURRENCY": str(settings.worker_concurrency),
         "DRAIN_GRACE_S": str(settings.drain_grace_s),
         "LOG_LEVEL": "debug",
@@ -224,17 +224,17 @@ def environment_of(settings: Settings, changes: dict[str, Any]) -> dict[str, str
 
 
 @pytest.fixture(scope="session")
-def studio(base_settings: Settings) -> Iterator[Studio]:
+def deployment(base_settings: Settings) -> Iterator[Deployment]:
     """One whole Darkroom for all the tests that only use it."""
-    with tempfile.TemporaryDirectory(prefix="dr-") as folder, running(base_settings, Path(folder)) as studio:
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder, start_deployment(base_settings, Path(folder)) as studio:
         yield studio
 
 
 @pytest.fixture
-def process(front: Front, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
+def web_process(app: AppClient, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
     """The front as it is served in production: its address, its process and its log."""
     port, log = free_port(), tmp_path / "web.log"
-    environment = environment_of(front.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
+    environment = process_environment(app.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"

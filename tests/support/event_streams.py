@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import DEADLINE_S, KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 
-HEADERS = {"x-api-key": KEY}
+KEY_HEADERS = {"x-api-key": API_KEY}
 
 
-def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     """What a stream says, as its clients read it."""
     told: dict[str, str] = {}
     for line in lines:
@@ -25,9 +25,9 @@ def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             told = {}
 
 
-def stream(url: str, **headers: str) -> Iterator[dict[str, Any]]:
+def stream_events(url: str, **headers: str) -> Iterator[dict[str, Any]]:
     """The events of an address, as they come."""
-    with httpx.stream("GET", url, headers=HEADERS | headers, timeout=DEADLINE_S, trust_env=False) as answer:
+    with httpx.stream("GET", url, headers=KEY_HEADERS | headers, timeout=TIMEOUT_S, trust_env=False) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
-        yield from events(answer.iter_lines())
+        yield from parse_events(answer.iter_lines())

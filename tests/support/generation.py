@@ -7,10 +7,10 @@ from typing import Self
 from schemas.errors import SiteRefused
 from schemas.jobs.job import Job, Progress
 from stores import Stores
-from tests.integration.conftest import PICTURE
+from tests.integration.conftest import IMAGE
 
 
-class Hands:
+class AutomaticWorker:
     """Carries every job through, at once; refuses those that speak of gore, and begins those of nobody."""
 
     def __init__(self, stores: Stores) -> None:
@@ -34,17 +34,17 @@ class Hands:
     def _run(self) -> None:
         while not self._stopped.wait(0.02):
             while job := self._stores.attempts.claim("hands"):
-                self._paint(job)
+                self._generate(job)
 
-    def _paint(self, job: Job) -> None:
+    def _generate(self, job: Job) -> None:
         attempts = self._stores.attempts
-        attempts.accepted(job)
-        if "nobody" in job.submission.prompt:
+        attempts.mark_accepted(job)
+        if "nobody" in job.request.prompt:
             return
-        if "gore" in job.submission.prompt:
+        if "gore" in job.request.prompt:
             attempts.fail(job, SiteRefused("Not here."))
             return
-        attempts.note_progress(job, Progress(50.0, 10, 20))
-        attempts.note_preview(job, b"preview")
-        attempts.put(job, [PICTURE], b"jpeg bytes")
-        attempts.complete(job, [PICTURE])
+        attempts.record_progress(job, Progress(50.0, 10, 20))
+        attempts.record_preview(job, b"preview")
+        attempts.store_images(job, [IMAGE], b"jpeg bytes")
+        attempts.complete(job, [IMAGE])

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.support.model_files import safetensors
-from workers.library.scanner.walk import LONGEST_PATH
+from tests.support.model_files import write_safetensors
+from workers.library.scanner.walk import MAX_PATH_BYTES
 
 # Letters that no compression makes fewer, and that take three bytes each.
 WIDE = "".join(chr(0x4E00 + (place * place * 31 + place * 7919) % 20_000) for place in range(3000))
-TEXTS: dict[str, str] = {
+HOSTILE_TEXTS: dict[str, str] = {
     "script": "<script>alert(1)</script>",
     "attribute": '"><img src=x onerror=alert(1)>',
     "svg": "<svg><style><img src=x onerror=alert(1)></style></svg>",
@@ -41,7 +41,7 @@ TEXTS: dict[str, str] = {
     "header": "x\r\nSet-Cookie: a=b",
     "expanding": "\ufdfa" * 500,
 }
-VALUES: dict[str, Any] = {
+HOSTILE_VALUES: dict[str, Any] = {
     "no number": float("nan"),
     "no end": float("inf"),
     "too large": 2**64,
@@ -53,7 +53,7 @@ VALUES: dict[str, Any] = {
     "list": [1, [2, {"a": float("nan")}]],
     "object": {"name": {"name": 1}, "meta": {"meta": []}},
 }
-NAMES = (
+HOSTILE_NAMES = (
     b"new\nline",
     b"car\rriage",
     b"'\"`;",
@@ -71,7 +71,7 @@ NAMES = (
     b"\x01\x7f\x1b[31m",
     b"a;b=c",
 )
-FIELDS = (
+HEADER_FIELDS = (
     *("modelspec.architecture", "modelspec.title", "modelspec.author", "modelspec.description", "modelspec.tags"),
     *("modelspec.trigger_phrase", "modelspec.resolution", "modelspec.hash_sha256", "ss_base_model_version"),
     *("ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_output_name", "ss_training_comment"),
@@ -80,30 +80,30 @@ FIELDS = (
 )
 
 
-def put(folder: Path) -> int:
+def write_hostile_models(folder: Path) -> int:
     """Put all of them there; how many model files those are."""
     _headers(folder / "loras")
     _sidecars(folder / "checkpoints")
     _names(folder)
     below = len(os.fsencode(folder)) + 1
-    return sum(1 for path in folder.rglob("*.safetensors") if len(os.fsencode(path)) - below <= LONGEST_PATH)
+    return sum(1 for path in folder.rglob("*.safetensors") if len(os.fsencode(path)) - below <= MAX_PATH_BYTES)
 
 
 def _headers(folder: Path) -> None:
-    for number, text in enumerate(TEXTS.values()):
-        plain = dict.fromkeys(FIELDS, text)
+    for number, text in enumerate(HOSTILE_TEXTS.values()):
+        plain = dict.fromkeys(HEADER_FIELDS, text)
         nested = {
             "ss_tag_frequency": json.dumps({text: {text: 5, "n": 2**60}, "x": {"y": -1, "z": 2**99}}),
             "ss_datasets": json.dumps([{"subsets": [{"class_tokens": text}, 5, None]}, "x"]),
         }
-        safetensors(folder / f"plain{number}.safetensors", metadata=plain, data=b"p" * (number + 1))
-        safetensors(folder / f"nested{number}.safetensors", metadata=nested, data=b"n" * (number + 1))
+        write_safetensors(folder / f"plain{number}.safetensors", metadata=plain, data=b"p" * (number + 1))
+        write_safetensors(folder / f"nested{number}.safetensors", metadata=nested, data=b"n" * (number + 1))
 
 
 def _sidecars(folder: Path) -> None:
-    for number, value in enumerate((*TEXTS.values(), *VALUES.values())):
+    for number, value in enumerate((*HOSTILE_TEXTS.values(), *HOSTILE_VALUES.values())):
         stem = folder / f"s{number}"
-        safetensors(stem.with_suffix(".safetensors"), data=b"s" * (number + 1))
+        write_safetensors(stem.with_suffix(".safetensors"), data=b"s" * (number + 1))
         first = 1000 + 100 * number
         for place, (ending, document) in enumerate(_documents(value, first).items()):
             if number % 5 == place or number % 5 == 0:
@@ -144,7 +144,7 @@ def _version(value: Any, ident: int) -> dict[str, Any]:
 
 def _extra(folder: Path, ident: int, value: Any) -> None:
     """The layout of a downloader, with a picture whose name is no text."""
-    safetensors(folder / f"x-mid_{ident}-vid_{ident + 1}.safetensors", data=str(ident).encode())
+    write_safetensors(folder / f"x-mid_{ident}-vid_{ident + 1}.safetensors", data=str(ident).encode())
     extra = folder / f"extra_data-vid_{ident + 1}"
     extra.mkdir()
     told = {"id": ident, "name": value, "modelVersions": [_version(value, ident)]}
@@ -156,17 +156,17 @@ def _extra(folder: Path, ident: int, value: Any) -> None:
 
 
 def _names(folder: Path) -> None:
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(HOSTILE_NAMES):
         inner = Path(os.fsdecode(os.path.join(os.fsencode(folder), name.strip() or b"_", name)))  # noqa: PTH118 - bytes
-        path = safetensors(inner / "m.safetensors", data=b"d" * (number + 1))
+        path = write_safetensors(inner / "m.safetensors", data=b"d" * (number + 1))
         other = os.path.join(os.fsencode(path.parent), name + b".safetensors")  # noqa: PTH118 - bytes
-        safetensors(Path(os.fsdecode(other)), data=b"f" * (number + 1))
+        write_safetensors(Path(os.fsdecode(other)), data=b"f" * (number + 1))
     deep = folder.joinpath("deep", *("d" * 200 for _ in range(9)))
-    safetensors(deep / "m.safetensors", data=b"deep")
-    safetensors(deep.parents[2] / "m.safetensors", data=b"not so deep")
+    write_safetensors(deep / "m.safetensors", data=b"deep")
+    write_safetensors(deep.parents[2] / "m.safetensors", data=b"not so deep")
 
 
-def put_bombs(folder: Path) -> dict[str, str]:
+def write_bombs(folder: Path) -> dict[str, str]:
     """Put files there whose headers and sidecars cost more to read than they weigh; what is wrong with each."""
     shape = b",".join([b"%d" % 2**62] * 1_000_000)
     raw = b'{"w":{"dtype":"U8","shape":[%s],"data_offsets":[0,1]}}' % shape
@@ -191,7 +191,7 @@ def put_bombs(folder: Path) -> dict[str, str]:
         "large": (" " * (8 * 1024 * 1024 + 1), "too_large"),
     }
     for name, (text, _) in sidecars.items():
-        safetensors(folder / f"{name}.safetensors", data=name.encode())
+        write_safetensors(folder / f"{name}.safetensors", data=name.encode())
         (folder / f"{name}.civitai.info").write_text(text)
     known = {name: code for name, (_, code) in bombs.items()}
     return known | {f"{name}.civitai.info": code for name, (_, code) in sidecars.items() if code}

@@ -8,15 +8,18 @@ from typing import Any
 
 from ops.infra.settings import Settings
 from ops.testbed import hostile_site
-from tests.integration.conftest import Studio, running
+from tests.integration.conftest import Deployment, start_deployment
 
 
 @contextmanager
-def on_hostile_site(base: Settings, result: str = "#current", **changes: Any) -> Iterator[Studio]:
+def darkroom_on_hostile_site(base: Settings, result: str = "#current", **changes: Any) -> Iterator[Deployment]:
     """A Darkroom whose only site is the hostile one; ``result`` is its recipe's selector of the picture."""
-    with hostile_site.serving(hostile_site.Manners()) as address, tempfile.TemporaryDirectory(prefix="dr-") as name:
+    with (
+        hostile_site.running_site(hostile_site.SiteBehavior()) as address,
+        tempfile.TemporaryDirectory(prefix="dr-") as name,
+    ):
         folder = Path(name)
         (folder / "recipes").mkdir()
         (folder / "recipes" / "hostile.toml").write_text(hostile_site.recipe(address, result))
-        with running(base, folder, recipes_dir=folder / "recipes", site="hostile", **changes) as darkroom:
+        with start_deployment(base, folder, recipes_dir=folder / "recipes", site="hostile", **changes) as darkroom:
             yield darkroom

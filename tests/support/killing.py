@@ -8,43 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from ops.testbed import hostile_site, marked_images
-from ops.testbed.stack import Stack, kill_tree, stack
+from ops.testbed.stack import Stack, kill_tree, run_stack
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
 from stores.redis.scripts import Scripts
 from tests.conftest import eventually
 
-RECOVERY_S = 40
+RECOVERY_TIMEOUT_S = 40
 ROLES = ("web", "clock", "courier")
 
 
 @contextmanager
-def darkroom(
+def run_hostile_darkroom(
     *workers: str,
-    manners: hostile_site.Manners | None = None,
+    manners: hostile_site.SiteBehavior | None = None,
     at_once: int = 0,
     pause_s: float = 0.0,
     **environment: str,
 ) -> Iterator[Stack]:
     """A whole Darkroom of real processes on the hostile site, every connection to Redis through a relay."""
     with (
-        hostile_site.serving(manners or hostile_site.Manners(1.0, 1.5)) as address,
+        hostile_site.running_site(manners or hostile_site.SiteBehavior(1.0, 1.5)) as address,
         tempfile.TemporaryDirectory(prefix="dr-") as name,
     ):
-        (Path(name) / "hostile.toml").write_text(hostile_site.recipe(address, at_once=at_once, pause_s=pause_s))
+        (Path(name) / "hostile.toml").write_text(
+            hostile_site.recipe(address, concurrency=at_once, min_interval_s=pause_s)
+        )
         ours = {"SITE": "hostile", "RECIPES_DIR": name, "WORKER_CONCURRENCY": "2", "LOG_LEVEL": "error"}
-        with stack(*ROLES, *workers, relayed=True, **(ours | environment)) as running:
+        with run_stack(*ROLES, *workers, use_relay=True, **(ours | environment)) as running:
             yield running
 
 
-def mended(running: Stack, look: Callable[[], Any], within_s: float = RECOVERY_S) -> Any:
+def eventually_with_restarts(running: Stack, condition: Callable[[], Any], within_s: float = RECOVERY_TIMEOUT_S) -> Any:
     """What ``look`` says once it is true; what dies meanwhile is started again."""
 
     def mend_and_look() -> Any:
-        running.supervisor.mend()
-        return look()
+        running.supervisor.restart_dead()
+        return condition()
 
-    return eventually(mend_and_look, within_s=within_s)
+    return eventually(mend_and_look, timeout_s=within_s)
 
 
 def submit(running: Stack, **more: Any) -> tuple[str, int]:
@@ -55,35 +57,35 @@ def submit(running: Stack, **more: Any) -> tuple[str, int]:
         return str(client.post("/api/v1/jobs", json=body).json()["id"]), nonce
 
 
-def ended(running: Stack, job_id: str) -> Job:
+def await_end(running: Stack, job_id: str) -> Job:
     """The job once it has ended, well or not."""
 
     def look() -> Job | None:
         job = running.stores.jobs.get(job_id)
-        return job if job.state.final else None
+        return job if job.state.is_final else None
 
-    found: Job = mended(running, look)
+    found: Job = eventually_with_restarts(running, look)
     return found
 
 
-def kinds(running: Stack, job_id: str) -> list[str]:
+def event_types(running: Stack, job_id: str) -> list[str]:
     """The types of the job's events, in order."""
     log: Any = running.redis.xrange(f"dr:{{{job_id}}}:events")
     return [entry[b"type"].decode() for _, entry in log]
 
 
-def assert_whole(running: Stack, job_id: str, nonce: int) -> Job:
+def assert_completed_once(running: Stack, job_id: str, nonce: int) -> Job:
     """The job has its own picture and exactly one end."""
-    job = ended(running, job_id)
+    job = await_end(running, job_id)
     assert job.state is JobState.COMPLETED, job.error
-    carried = marked_images.read(running.stores.results.original(job_id) or b"")
+    carried = marked_images.read(running.stores.results.get_original(job_id) or b"")
     assert carried
     assert carried[0] == nonce
-    assert [kind for kind in kinds(running, job_id) if kind in ("completed", "failed")] == ["completed"]
+    assert [kind for kind in event_types(running, job_id) if kind in ("completed", "failed")] == ["completed"]
     return job
 
 
-class Trap:
+class KillOnCommand:
     """Kills a process when it sends a certain command, which is then not executed unless it ``passes``."""
 
     def __init__(
@@ -95,24 +97,24 @@ class Trap:
         when: Callable[[], bool] = lambda: True,
         passes: bool = False,
     ) -> None:
-        self.words = words
-        self.passes = passes
+        self.command = words
+        self.forward = passes
         self.when = when
         self.pid = running.supervisor.pid(name)
-        self.sprung = False
+        self.triggered = False
         assert running.relay
         self.relay = running.relay
-        self.relay.look = self.look
+        self.relay.inspect = self.inspect
 
-    def look(self, data: bytes) -> bool:
+    def inspect(self, data: bytes) -> bool:
         """Spring once."""
-        if self.sprung or self.words not in data or not self.when():
+        if self.triggered or self.command not in data or not self.when():
             return False
-        self.sprung = True
+        self.triggered = True
         kill_tree(self.pid)
-        return not self.passes
+        return not self.forward
 
 
-def script(running: Stack, name: str) -> bytes:
+def script_sha(running: Stack, name: str) -> bytes:
     """How a script is called on the wire."""
     return Scripts(running.redis).sha(name).encode()

@@ -14,66 +14,66 @@ from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
 from schemas.messages import LIBRARY_QUEUE
 from stores import Stores
-from stores.accounts.api_keys import Grant
-from tests.conftest import KEY
-from tests.integration.conftest import Front, close_front, open_front
+from stores.accounts.api_keys import KeyChange
+from tests.conftest import API_KEY
+from tests.integration.conftest import AppClient, close_app, open_app
 from workers.images import uploads
-from workers.library.scanner.hash_file import Pace, digest
-from workers.library.scanner.scan import Part, Progress, Scan
+from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
+from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
 MODELS = "/api/v1/models"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class LibraryApp:
     """A front whose library is one folder."""
 
-    front: Front
+    app: AppClient
     folder: Path
 
     @property
     def stores(self) -> Stores:
         """What is behind the front."""
-        return self.front.stores
+        return self.app.stores
 
-    def scan(self, *, full: bool = False) -> Progress:
+    def scan(self, *, full: bool = False) -> ScanProgress:
         """One scan."""
         roots = self.stores.settings.models_dir
-        return Scan(self.stores.library.recording, roots).run([Part(root, full=full) for root in roots])
+        return Scan(self.stores.library.scan_writer, roots).run([ScanScope(root, full=full) for root in roots])
 
     def hash(self) -> None:
         """Hash all that waits."""
-        hashing = self.stores.library.hashing
-        while waiting := hashing.waiting([str(self.folder)], 1):
-            found = digest(waiting[0], (self.folder,), Pace(0), lambda: True)
-            assert hashing.settle(waiting[0], found.content, found.found)
+        hashing = self.stores.library.file_hashes
+        while waiting := hashing.list_pending([str(self.folder)], 1):
+            found = hash_file(waiting[0], (self.folder,), ByteRateLimiter(0), lambda: True)
+            assert hashing.record(waiting[0], found.content, found.hashes)
 
-    def ask(self, method: str, path: str, *, key: str = KEY, **kwargs: Any) -> Any:
+    def request(self, method: str, path: str, *, key: str = API_KEY, **kwargs: Any) -> Any:
         """A request with a key; ``path`` may be whole, or go on from the models'."""
         headers = {"Authorization": f"Bearer {key}"} | kwargs.pop("headers", {})
         url = path if path.startswith("/api") else MODELS + path
-        return self.front.client.open(url, method=method, headers=headers, buffered=True, **kwargs)
+        return self.app.client.open(url, method=method, headers=headers, buffered=True, **kwargs)
 
-    def read(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, **query: Any) -> Any:
         """What a GET says that works."""
-        answer = self.ask("GET", path, query_string=query)
+        answer = self.request("GET", path, query_string=query)
         assert answer.status_code == 200, answer.get_data(as_text=True)
         return answer.json
 
-    def write(self, ident: int, **fields: Any) -> Any:
+    def patch(self, ident: int, **fields: Any) -> Any:
         """What a PATCH says that works."""
-        answer = self.ask("PATCH", f"/{ident}", json=fields)
+        answer = self.request("PATCH", f"/{ident}", json=fields)
         assert answer.status_code == 200, answer.get_data(as_text=True)
         return answer.json
 
-    def id_of(self, search: str) -> int:
+    def find_id(self, search: str) -> int:
         """The one model that a search finds."""
-        [found] = self.read("", search=search)["items"]
+        [found] = self.get("", search=search)["items"]
         return int(found["id"])
 
-    def reader(self) -> str:
+    def create_reader_key(self) -> str:
         """A key that may read only."""
-        return self.stores.keys.create("reader", Grant(scopes=frozenset({Scope.READ})))
+        return self.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
 
 
 @functools.cache
@@ -85,22 +85,22 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def shelf_in(settings: Settings, folder: Path, **changes: Any) -> Iterator[Shelf]:
+def open_library_app(settings: Settings, folder: Path, **changes: Any) -> Iterator[LibraryApp]:
     """A front whose library is ``folder``; ``changes`` are settings."""
     folder.mkdir(exist_ok=True)
     database = Path(settings.database_url.removeprefix("sqlite:///"))
     if settings.database_url.startswith("sqlite:///") and not database.exists():
         # To make the tables takes longer than most tests.
         database.write_bytes(_empty_database())
-    front = open_front(replace(settings, **{"models_dir": (folder,), **changes}))
+    front = open_app(replace(settings, **{"models_dir": (folder,), **changes}))
     try:
-        yield Shelf(front, folder)
+        yield LibraryApp(front, folder)
     finally:
-        close_front(front)
+        close_app(front)
 
 
 @contextmanager
-def courier(stores: Stores) -> Iterator[list[str]]:
+def run_image_inspector(stores: Stores) -> Iterator[list[str]]:
     """A courier that looks at pictures; the keys of those that it has looked at."""
     looked: list[str] = []
     stopped = threading.Event()
@@ -120,4 +120,4 @@ def _look(stores: Stores, looked: list[str], stopped: threading.Event) -> None:
         if found is not None:
             message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", found[1])
             looked.append(message.decode().partition('"args":["')[2].partition('"')[0])
-            uploads.examine(stores, looked[-1])
+            uploads.inspect_upload(stores, looked[-1])

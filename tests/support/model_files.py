@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 
-def safetensors(
+def write_safetensors(
     path: Path, *, metadata: dict[str, str] | None = None, data: bytes = b"\x01\x02\x03\x04", **header: Any
 ) -> Path:
     """A model with one tensor, whose bytes are ``data``."""
@@ -18,7 +18,7 @@ def safetensors(
     return path
 
 
-def catalogue(model_id: int, *version_ids: int, name: str = "Ink", **more: Any) -> dict[str, Any]:
+def civitai_model(model_id: int, *version_ids: int, name: str = "Ink", **more: Any) -> dict[str, Any]:
     """What the catalogue says of a model and of its versions."""
     listed = [
         {"id": version, "name": f"v{version}", "baseModel": "SDXL 1.0", "trainedWords": [f"word{version}"], "files": []}

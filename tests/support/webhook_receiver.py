@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """One call."""
 
     path: str
@@ -25,7 +25,7 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CannedResponse:
     """What a receiver says."""
 
     status: int = 200
@@ -34,12 +34,12 @@ class Answer:
 
 
 @dataclass
-class Receiver:
+class WebhookReceiver:
     """``answer`` decides on each call, and may take its time."""
 
     port: int = 0
-    calls: list[Received] = field(default_factory=list)
-    answer: Callable[[Received], Answer] = lambda _call: Answer()
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    respond: Callable[[ReceivedRequest], CannedResponse] = lambda _call: CannedResponse()
 
     def url(self, path: str = "/hook", scheme: str = "http") -> str:
         """Where it listens."""
@@ -47,13 +47,13 @@ class Receiver:
 
     def paths(self) -> list[str]:
         """Which paths have been called so far."""
-        return [call.path for call in self.calls]
+        return [call.path for call in self.requests]
 
 
 @contextmanager
-def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+def run_receiver(tls: ssl.SSLContext | None = None) -> Iterator[WebhookReceiver]:
     """A receiver on a free port of loopback."""
-    receiver = Receiver()
+    receiver = WebhookReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -61,9 +61,9 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             """Remember, and answer."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            call = Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-            receiver.calls.append(call)
-            answer = receiver.answer(call)
+            call = ReceivedRequest(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            receiver.requests.append(call)
+            answer = receiver.respond(call)
             self.send_response(answer.status)
             for name, value in ({"Content-Length": str(len(answer.body))} | dict(answer.headers)).items():
                 self.send_header(name, value)

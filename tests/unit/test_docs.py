@@ -8,10 +8,10 @@ import pytest
 
 from ops.cli.main import COMMANDS, LazyGroup, main
 from ops.infra.settings import ROOT, SHIPPED_RECIPES, Settings
-from schemas.errors import every_error
+from schemas.errors import error_classes
 from schemas.jobs.lifecycle import TRANSITIONS, JobState
 from schemas.sites.recipe_schema import load_recipe
-from schemas.sites.reference import reference
+from schemas.sites.reference import render_reference
 from stores.sites.recipes import Recipes
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -35,7 +35,7 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_every_end_of_a_job_is_documented() -> None:
     """The table of codes has what a job can end with, and says rightly what is tried again."""
     rows = dict(re.findall(r"^\| `([a-z_]+)` \|.*\| (yes|no) \|$", section(OPERATIONS, "Errors"), re.MULTILINE))
-    known = {error.code: error for error in every_error()}
+    known = {error.code: error for error in error_classes()}
 
     assert {code: known[code].retryable for code in rows} == {code: said == "yes" for code, said in rows.items()}
     ends = {code for code, error in known.items() if error.status in (502, 504) or code.endswith("_lost")}
@@ -51,14 +51,14 @@ def test_the_diagram_is_the_table() -> None:
 
     assert {(str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets} == drawn
     assert starts == ["QUEUED"]
-    assert {str(state) for state in JobState if state.final} == ends
+    assert {str(state) for state in JobState if state.is_final} == ends
 
 
 def test_the_reference_of_recipes_is_what_the_schemas_say() -> None:
     """Every key with its meaning; ``./darkroom sites reference`` prints it."""
     text = (ROOT / "docs" / "recipes.md").read_text()
 
-    assert reference().strip() == text.split("## Reference\n", 1)[1].strip()
+    assert render_reference().strip() == text.split("## Reference\n", 1)[1].strip()
 
 
 def test_the_recipe_of_the_tutorial_is_valid_and_short() -> None:
@@ -74,10 +74,10 @@ def test_the_shipped_recipes_are_listed_with_what_they_were_tested_against() -> 
     """Never more than is true."""
     text = (ROOT / "docs" / "recipes.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z0-9]+)` \| .* \| (.*) \|$", text.split("## Use one")[0], re.MULTILINE))
-    real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").all()}
+    real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").list_all()}
 
     assert real == {name: "not run against the real" not in said for name, said in rows.items()}
-    for recipe in Recipes("studio").all():
+    for recipe in Recipes("studio").list_all():
         head = (SHIPPED_RECIPES / f"{recipe.name}.toml").read_text().split("title", 1)[0]
         assert real[recipe.name] or "Not run against the" in " ".join(head.replace("#", "").split())
 

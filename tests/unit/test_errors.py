@@ -2,10 +2,10 @@
 
 import pytest
 
-from schemas.errors import ServiceError, every_error
+from schemas.errors import ServiceError, error_classes
 
 
-@pytest.mark.parametrize("error", every_error())
+@pytest.mark.parametrize("error", error_classes())
 def test_every_error_speaks_for_itself(error: type[ServiceError]) -> None:
     """Each has a code of its own kind, a sentence and a hint."""
     made = error()
@@ -18,6 +18,6 @@ def test_every_error_speaks_for_itself(error: type[ServiceError]) -> None:
 
 def test_codes_do_not_repeat_by_accident() -> None:
     """Only 'expired' is said of two things: a picture that is gone and a job that waited too long."""
-    codes = [error.code for error in every_error()]
+    codes = [error.code for error in error_classes()]
 
     assert sorted({code for code in codes if codes.count(code) > 1}) == ["expired"]

@@ -24,12 +24,12 @@ def test_what_drives_pages_knows_no_site_by_name(path: Path) -> None:
     """A site is data; code that branches on a name would make it two things."""
     text = path.read_text()
 
-    assert not [recipe.name for recipe in Recipes("studio").all() if re.search(rf"\b{recipe.name}\b", text)]
+    assert not [recipe.name for recipe in Recipes("studio").list_all() if re.search(rf"\b{recipe.name}\b", text)]
 
 
 def test_modules_stay_small() -> None:
-    """Past three hundred lines an idea is missing."""
-    assert not [path.name for path in MODULES if len(path.read_text().splitlines()) > 300]
+    """Past four hundred lines an idea is missing."""
+    assert not [path.name for path in MODULES if len(path.read_text().splitlines()) > 400]
 
 
 def test_every_module_says_what_it_owns() -> None:

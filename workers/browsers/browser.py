@@ -7,58 +7,58 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext
 
-from workers.browsers.egress_proxy import Proxy
+from workers.browsers.egress_proxy import ProxySettings
 
 VIEWPORT = {"width": 1280, "height": 900}
 
 
 @dataclass(eq=False, slots=True)
-class Living:
+class BrowserInstance:
     """A running browser, what it has done and who still uses it."""
 
     browser: Browser
-    mark: str
-    agent: str
-    born: float
-    served: int = 0
-    open: int = 0
-    retired: str = ""
-    broken: bool = False
+    marker: str
+    user_agent: str
+    started_at_s: float
+    contexts_served: int = 0
+    open_contexts: int = 0
+    retirement_reason: str = ""
+    is_broken: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def new_context(self, state: dict[str, Any] | None, proxy: Proxy | None) -> BrowserContext:
+    async def new_context(self, storage_state: dict[str, Any] | None, proxy: ProxySettings | None) -> BrowserContext:
         """A context that begins with ``state`` and goes out by ``proxy``."""
         return await self.browser.new_context(
-            user_agent=self.agent,
+            user_agent=self.user_agent,
             viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
             service_workers="block",
-            storage_state=state,  # type: ignore[arg-type] # a plain dict is a StorageState
+            storage_state=storage_state,  # type: ignore[arg-type] # a plain dict is a StorageState
             proxy=proxy,  # type: ignore[arg-type] # a plain dict is a ProxySettings
         )
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether a job could have a context of it."""
-        return not self.retired and not self.broken and self.browser.is_connected()
+        return not self.retirement_reason and not self.is_broken and self.browser.is_connected()
 
 
-class DeathWatch:
+class CrashWatcher:
     """Calls back once if a context's browser or one of its pages dies."""
 
-    def __init__(self, browser: Browser, context: BrowserContext, lost: Callable[[], None]) -> None:
+    def __init__(self, browser: Browser, context: BrowserContext, on_lost: Callable[[], None]) -> None:
         self._browser = browser
-        self._lost = lost
-        browser.on("disconnected", self.tell)
-        context.on("page", lambda page: page.on("crash", self.tell))
+        self._on_lost = on_lost
+        browser.on("disconnected", self.notify)
+        context.on("page", lambda page: page.on("crash", self.notify))
 
-    def tell(self, _source: object = None) -> None:
+    def notify(self, _source: object = None) -> None:
         """It is lost."""
-        self._lost()
+        self._on_lost()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """It may die: nobody is told any more."""
-        self._lost = _nothing
-        self._browser.remove_listener("disconnected", self.tell)
+        self._on_lost = _nothing
+        self._browser.remove_listener("disconnected", self.notify)
 
 
 def _nothing() -> None:

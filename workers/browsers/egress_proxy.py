@@ -19,24 +19,24 @@ CHUNK_BYTES = 65_536
 GREETING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 15.0
 IDLE_TIMEOUT_S = 300.0
-VERSION, NO_AUTHENTICATION, CONNECT = 5, 0, 1
-IPV4, NAME, IPV6 = 1, 3, 4
-GRANTED, NOT_ALLOWED, UNREACHABLE, NO_SUCH_COMMAND = 0, 2, 4, 7
-ANSWER_TAIL = bytes([0, IPV4, 0, 0, 0, 0, 0, 0])
+SOCKS_VERSION, NO_AUTHENTICATION, CONNECT = 5, 0, 1
+ADDRESS_IPV4, ADDRESS_NAME, ADDRESS_IPV6 = 1, 3, 4
+REPLY_SUCCEEDED, REPLY_NOT_ALLOWED, REPLY_HOST_UNREACHABLE, REPLY_COMMAND_NOT_SUPPORTED = 0, 2, 4, 7
+REPLY_TAIL = bytes([0, ADDRESS_IPV4, 0, 0, 0, 0, 0, 0])
 
-Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+StreamPair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 log = structlog.get_logger(__name__)
 
 
-class Proxy(TypedDict):
+class ProxySettings(TypedDict):
     """The way out as Playwright takes it."""
 
     server: str
     bypass: str
 
 
-class RefusedError(Exception):
+class ProxyRequestError(Exception):
     """The gate does not lead there; ``args[0]`` is the reply code of RFC 1928."""
 
 
@@ -45,64 +45,64 @@ def is_public(address: str) -> bool:
     return classify(address).zone is Zone.PUBLIC
 
 
-class Gate:
+class EgressProxy:
     """A proxy on a free port of loopback."""
 
-    def __init__(self, allowed: Callable[[str], bool] = is_public) -> None:
+    def __init__(self, is_allowed: Callable[[str], bool] = is_public) -> None:
         """``allowed`` decides on each IP address."""
-        self._allowed = allowed
+        self._is_allowed = is_allowed
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open_writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self.port = 0
 
     async def start(self) -> None:
         """Listen from now on."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._handle_client, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Listen no more and drop every connection."""
         if self._server:
             self._server.close()
-        for writer in tuple(self._open):
+        for writer in tuple(self._open_writers):
             writer.transport.abort()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def proxy(self, direct: Collection[str]) -> Proxy:
+    def settings_for(self, direct_hosts: Collection[str]) -> ProxySettings:
         """The way out for a context that reaches ``direct`` (HOST or HOST:PORT) past the gate."""
         # Loopback is left out of the proxy unless one says so, and the last rule that fits counts.
-        return {"server": f"socks5://127.0.0.1:{self.port}", "bypass": ",".join(["<-loopback>", *direct])}
+        return {"server": f"socks5://127.0.0.1:{self.port}", "bypass": ",".join(["<-loopback>", *direct_hosts])}
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+    async def _handle_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open_writers.add(writer)
         if task := asyncio.current_task():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
-                host, port = await _asked_for(reader, writer)
-            await self._lead(host, port, reader, writer)
-        except RefusedError as refused:
+                host, port = await _read_request(reader, writer)
+            await self._tunnel(host, port, reader, writer)
+        except ProxyRequestError as refused:
             log.info("gate.refused", code=refused.args[0])
-            writer.write(bytes([VERSION, refused.args[0]]) + ANSWER_TAIL)
+            writer.write(bytes([SOCKS_VERSION, refused.args[0]]) + REPLY_TAIL)
         except (OSError, EOFError, TimeoutError, ValueError):
             log.debug("gate.broken_off")
         finally:
-            self._open.discard(writer)
+            self._open_writers.discard(writer)
             writer.close()
 
-    async def _lead(self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _tunnel(self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._connect(host, port)
-        self._open.add(far_writer)
+        self._open_writers.add(far_writer)
         try:
-            writer.write(bytes([VERSION, GRANTED]) + ANSWER_TAIL)
-            await _pass_both_on((reader, far_writer), (far_reader, writer))
+            writer.write(bytes([SOCKS_VERSION, REPLY_SUCCEEDED]) + REPLY_TAIL)
+            await _relay_both_ways((reader, far_writer), (far_reader, writer))
         finally:
-            self._open.discard(far_writer)
+            self._open_writers.discard(far_writer)
             far_writer.close()
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -110,14 +110,14 @@ class Gate:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 addresses = await asyncio.to_thread(resolve, host, port)
-                if not all(self._allowed(address) for address in addresses):
-                    raise RefusedError(NOT_ALLOWED)
-                return await _first_that_answers(addresses, port)
+                if not all(self._is_allowed(address) for address in addresses):
+                    raise ProxyRequestError(REPLY_NOT_ALLOWED)
+                return await _open_first_reachable(addresses, port)
         except (OSError, TimeoutError, UnicodeError) as error:
-            raise RefusedError(UNREACHABLE) from error
+            raise ProxyRequestError(REPLY_HOST_UNREACHABLE) from error
 
 
-async def _first_that_answers(
+async def _open_first_reachable(
     addresses: Collection[str], port: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     for address in addresses:
@@ -126,27 +126,27 @@ async def _first_that_answers(
     raise OSError
 
 
-async def _asked_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
     """Host and port that the client wants to be connected with."""
     version, methods = await reader.readexactly(2)
-    if version != VERSION or NO_AUTHENTICATION not in await reader.readexactly(methods):
+    if version != SOCKS_VERSION or NO_AUTHENTICATION not in await reader.readexactly(methods):
         raise ValueError
-    writer.write(bytes([VERSION, NO_AUTHENTICATION]))
+    writer.write(bytes([SOCKS_VERSION, NO_AUTHENTICATION]))
     _, command, _, kind = await reader.readexactly(4)
-    if kind == NAME:
+    if kind == ADDRESS_NAME:
         host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
     else:
-        host = str(ipaddress.ip_address(await reader.readexactly({IPV4: 4, IPV6: 16}.get(kind, 0))))
+        host = str(ipaddress.ip_address(await reader.readexactly({ADDRESS_IPV4: 4, ADDRESS_IPV6: 16}.get(kind, 0))))
     port = int.from_bytes(await reader.readexactly(2))
     if command != CONNECT:
-        raise RefusedError(NO_SUCH_COMMAND)
+        raise ProxyRequestError(REPLY_COMMAND_NOT_SUPPORTED)
     return host, port
 
 
-async def _pass_both_on(*ways: Way) -> None:
+async def _relay_both_ways(*ways: StreamPair) -> None:
     """Until both sides have said all, or neither has said anything for IDLE_TIMEOUT_S."""
     news = asyncio.Event()
-    passing = [asyncio.create_task(_pass_on(*way, news)) for way in ways]
+    passing = [asyncio.create_task(_relay(*way, news)) for way in ways]
     both = asyncio.gather(*passing)
     try:
         while not both.done():
@@ -162,7 +162,7 @@ async def _pass_both_on(*ways: Way) -> None:
         await asyncio.gather(*passing, return_exceptions=True)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, news: asyncio.Event) -> None:
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, news: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK_BYTES):
             news.set()

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.async_api import Browser, Playwright
 
-from ops.infra.browser_install import NoBrowserError, find_browser, sandbox_works
+from ops.infra.browser_install import BrowserNotFoundError, can_sandbox, find_browser
 from ops.infra.settings import Settings
 
-CDP = "cdp+"
+CDP_PREFIX = "cdp+"
 CAPACITY_TIMEOUT_S = 5.0
 
 
@@ -23,13 +23,13 @@ class LocalBrowser:
     headed: bool = False
     slow_ms: int = 0
 
-    async def open(self, playwright: Playwright, mark: str) -> Browser:
+    async def open(self, playwright: Playwright, marker: str) -> Browser:
         """A new browser with ``mark`` among its arguments; raises Playwright's errors."""
         return await playwright.chromium.launch(
             executable_path=self.path,
             chromium_sandbox=self.sandbox,
             # Sockets of WebRTC would go past the gate.
-            args=[mark, "--mute-audio", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"],
+            args=[marker, "--mute-audio", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"],
             headless=not self.headed,
             slow_mo=self.slow_ms,
             handle_sigint=False,
@@ -37,7 +37,7 @@ class LocalBrowser:
             handle_sighup=False,
         )
 
-    def without_secrets(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """What Playwright says, as it may be shown."""
         return text
 
@@ -52,25 +52,25 @@ class RemoteBrowser:
 
     endpoint: str = field(repr=False)
 
-    async def open(self, playwright: Playwright, _mark: str) -> Browser:
+    async def open(self, playwright: Playwright, _marker: str) -> Browser:
         """A new connection; raises Playwright's errors."""
-        if self.endpoint.startswith(CDP):
-            return await playwright.chromium.connect_over_cdp(self.endpoint.removeprefix(CDP))
+        if self.endpoint.startswith(CDP_PREFIX):
+            return await playwright.chromium.connect_over_cdp(self.endpoint.removeprefix(CDP_PREFIX))
         return await playwright.chromium.connect(self.endpoint)
 
-    def capacity(self) -> int | None:
+    def read_capacity(self) -> int | None:
         """How many contexts the endpoint allows at once, where it tells (as browserless does under ``/pressure``)."""
-        parts = urlsplit(self.endpoint.removeprefix(CDP))
+        parts = urlsplit(self.endpoint.removeprefix(CDP_PREFIX))
         scheme = "https" if parts.scheme in ("wss", "https") else "http"
         query = f"?{parts.query}" if parts.query else ""
         try:
-            answer = httpx.get(f"{scheme}://{parts.netloc}/pressure{query}", timeout=CAPACITY_TIMEOUT_S)
-            most = answer.json()["pressure"]["maxConcurrent"]
+            response = httpx.get(f"{scheme}://{parts.netloc}/pressure{query}", timeout=CAPACITY_TIMEOUT_S)
+            capacity = response.json()["pressure"]["maxConcurrent"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
-        return most if isinstance(most, int) and most > 0 else None
+        return capacity if isinstance(capacity, int) and capacity > 0 else None
 
-    def without_secrets(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """What Playwright says, without what of the endpoint nobody should see."""
         parts = urlsplit(self.endpoint)
         for secret in filter(None, (parts.query, parts.password, parts.username, parts.path.strip("/"))):
@@ -86,7 +86,7 @@ class RemoteBrowser:
 BrowserSource = LocalBrowser | RemoteBrowser
 
 
-def source_of(settings: Settings) -> BrowserSource:
+def browser_source(settings: Settings) -> BrowserSource:
     """Where the settings say that browsers come from.
 
     Raises:
@@ -99,5 +99,5 @@ def local_browser(settings: Settings) -> LocalBrowser:
     """The browser of this machine; raises NoBrowserError if there is none."""
     browser = find_browser(settings.browser)
     if browser is None:
-        raise NoBrowserError("No browser; './darkroom doctor' says what to do.")
-    return LocalBrowser(browser.path, sandbox_works())
+        raise BrowserNotFoundError("No browser; './darkroom doctor' says what to do.")
+    return LocalBrowser(browser.path, can_sandbox())

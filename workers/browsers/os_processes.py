@@ -5,10 +5,10 @@ import contextlib
 import psutil
 
 # Chromium takes no notice of an option that it does not know.
-MARK = "--darkroom-browser="
+MARKER_OPTION = "--darkroom-browser="
 
 
-def words_of(process: psutil.Process) -> list[str]:
+def cmdline(process: psutil.Process) -> list[str]:
     """The command line of a process; none of one that has ended meanwhile."""
     try:
         return process.cmdline()
@@ -16,32 +16,32 @@ def words_of(process: psutil.Process) -> list[str]:
         return []
 
 
-def processes_of(mark: str) -> list[psutil.Process]:
+def find_browser_processes(marker: str) -> list[psutil.Process]:
     """The browser started with ``mark`` and its descendants, among this process's own."""
     for process in psutil.Process().children(recursive=True):
-        if is_browser(words_of(process), mark):
+        if is_browser(cmdline(process), marker):
             with contextlib.suppress(psutil.Error):
                 return [process, *process.children(recursive=True)]
     return []
 
 
-def is_browser(words: list[str], mark: str) -> bool:
+def is_browser(args: list[str], marker: str) -> bool:
     """Whether a command line is that of the browser started with ``mark`` itself, not of one of its helpers."""
-    return mark in words and not any(word.startswith("--type=") for word in words)
+    return marker in args and not any(word.startswith("--type=") for word in args)
 
 
-def memory_of(mark: str) -> int:
+def measure_memory(marker: str) -> int:
     """Bytes held by the browser started with ``mark``, shared pages counted in part."""
     total = 0
-    for process in processes_of(mark):
+    for process in find_browser_processes(marker):
         with contextlib.suppress(psutil.Error):
             memory = process.memory_full_info()
             total += getattr(memory, "pss", 0) or memory.rss
     return total
 
 
-def kill(mark: str) -> None:
+def kill_browser(marker: str) -> None:
     """Kill the browser started with ``mark`` and all its descendants."""
-    for process in processes_of(mark):
+    for process in find_browser_processes(marker):
         with contextlib.suppress(psutil.Error):
             process.kill()

@@ -14,33 +14,33 @@ from playwright.async_api import Browser, BrowserContext, Error, Playwright, asy
 
 from schemas.errors import BrowserLost
 from workers.browsers.launchers import BrowserSource
-from workers.browsers.os_processes import kill, words_of
+from workers.browsers.os_processes import cmdline, kill_browser
 
 LAUNCH_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
-CANARY_TIMEOUT_S = 1.0
-LOOK_INTERVAL_S = 1.0
-MOST_FAILURES = 3
-DRIVER_WORD = "run-driver"
+PAGE_CHECK_TIMEOUT_S = 1.0
+POLL_INTERVAL_S = 1.0
+MAX_LAUNCH_FAILURES = 3
+DRIVER_ARG = "run-driver"
 
 log = structlog.get_logger(__name__)
 
 
-class Engine:
+class PlaywrightServer:
     """One Playwright at a time."""
 
-    def __init__(self, source: BrowserSource, died: Callable[[], None]) -> None:
+    def __init__(self, source: BrowserSource, on_died: Callable[[], None]) -> None:
         """``source`` is where browsers come from; ``died`` is called when all of them are lost at once."""
         self._source = source
-        self._died = died
+        self._on_died = on_died
         self.problem = ""
         self._playwright: Playwright | None = None
         self._process: psutil.Process | None = None
-        self.starts = 0
-        self._failures = 0
+        self.start_count = 0
+        self._launch_failures = 0
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether its process runs."""
         if self._process is None:
             return False
@@ -55,12 +55,12 @@ class Engine:
         Raises:
             BrowserLost: it does not start.
         """
-        self.starts += 1
-        self._failures = 0
+        self.start_count += 1
+        self._launch_failures = 0
         # Not cancelled when it takes too long: Playwright hangs if it is. Its process is killed, which ends it.
         starting = asyncio.create_task(async_playwright().start())
         await asyncio.wait({starting}, timeout=LAUNCH_TIMEOUT_S)
-        self._process = _newest_driver()
+        self._process = _find_driver_process()
         if not starting.done():
             self._kill()
             await asyncio.wait({starting}, timeout=CLOSE_TIMEOUT_S)
@@ -82,17 +82,17 @@ class Engine:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await playwright.stop()
 
-    async def watch_for_ever(self) -> None:
+    async def watch_forever(self) -> None:
         """Tell once each time that it has died."""
-        told = self.starts - 1
+        reported_start = self.start_count - 1
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_S)
-            if not self.alive and told != self.starts:
-                told = self.starts
+            await asyncio.sleep(POLL_INTERVAL_S)
+            if not self.is_alive and reported_start != self.start_count:
+                reported_start = self.start_count
                 log.warning("engine.lost")
-                self._died()
+                self._on_died()
 
-    async def launch(self, mark: str) -> Browser:
+    async def launch(self, marker: str) -> Browser:
         """Start a browser that carries ``mark`` among its arguments; with a new engine if this one is dead.
 
         An engine that has failed several times in a row is killed, and all that hangs on it is lost.
@@ -100,42 +100,42 @@ class Engine:
         Raises:
             BrowserLost: it does not start.
         """
-        if not self.alive:
-            self._died()
+        if not self.is_alive:
+            self._on_died()
             await self.stop()
             await self.start()
         try:
-            browser = await self._launch(mark)
+            browser = await self._launch(marker)
         except BrowserLost:
-            self._failures += 1
-            if self._failures >= MOST_FAILURES:
+            self._launch_failures += 1
+            if self._launch_failures >= MAX_LAUNCH_FAILURES:
                 log.warning("engine.given_up")
                 self._kill()
             raise
-        self._failures = 0
+        self._launch_failures = 0
         return browser
 
-    async def _launch(self, mark: str) -> Browser:
+    async def _launch(self, marker: str) -> Browser:
         if self._playwright is None:
             raise BrowserLost
         try:
             async with asyncio.timeout(LAUNCH_TIMEOUT_S):
-                browser = await self._source.open(self._playwright, mark)
+                browser = await self._source.open(self._playwright, marker)
         except (Error, TimeoutError) as error:
-            await asyncio.to_thread(kill, mark)
-            reason = self._source.without_secrets(str(error).partition("\n")[0]) or "no answer"
+            await asyncio.to_thread(kill_browser, marker)
+            reason = self._source.redact(str(error).partition("\n")[0]) or "no answer"
             self.problem = f"No browser from {self._source}: {reason}"
             raise BrowserLost(self.problem) from error
         self.problem = ""
         return browser
 
 
-def _newest_driver() -> psutil.Process | None:
-    found = [process for process in psutil.Process().children() if DRIVER_WORD in words_of(process)]
+def _find_driver_process() -> psutil.Process | None:
+    found = [process for process in psutil.Process().children() if DRIVER_ARG in cmdline(process)]
     return max(found, key=lambda process: process.create_time(), default=None)
 
 
-async def close_in_time(browser: Browser) -> bool:
+async def close_browser(browser: Browser) -> bool:
     """Close a browser; False if that takes too long."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -147,7 +147,7 @@ async def close_in_time(browser: Browser) -> bool:
     return True
 
 
-async def user_agent(browser: Browser) -> str:
+async def read_user_agent(browser: Browser) -> str:
     """What the browser calls itself."""
     page = await browser.new_page()
     agent: str = await page.evaluate("navigator.userAgent")
@@ -155,10 +155,10 @@ async def user_agent(browser: Browser) -> str:
     return agent
 
 
-async def opens_a_page(browser: Browser) -> bool:
+async def can_open_page(browser: Browser) -> bool:
     """Whether an empty page opens in good time."""
     try:
-        async with asyncio.timeout(CANARY_TIMEOUT_S):
+        async with asyncio.timeout(PAGE_CHECK_TIMEOUT_S):
             page = await browser.new_page()
             await page.goto("about:blank")
     except (Error, TimeoutError):

@@ -14,22 +14,28 @@ from playwright.async_api import BrowserContext, Error
 
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
-from workers.browsers.browser import DeathWatch, Living
-from workers.browsers.egress_proxy import Gate, Proxy
+from workers.browsers.browser import BrowserInstance, CrashWatcher
+from workers.browsers.egress_proxy import EgressProxy, ProxySettings
 from workers.browsers.launchers import BrowserSource, LocalBrowser
-from workers.browsers.os_processes import MARK, kill, memory_of
-from workers.browsers.playwright_server import CLOSE_TIMEOUT_S, Engine, close_in_time, opens_a_page, user_agent
-from workers.browsers.user_agent import agent_of
+from workers.browsers.os_processes import MARKER_OPTION, kill_browser, measure_memory
+from workers.browsers.playwright_server import (
+    CLOSE_TIMEOUT_S,
+    PlaywrightServer,
+    can_open_page,
+    close_browser,
+    read_user_agent,
+)
+from workers.browsers.user_agent import user_agent_suffix
 
 BYTES_PER_MB = 1024 * 1024
 CONTEXT_TIMEOUT_S = 15.0
-INSPECTION_INTERVAL_S = 30.0
+HEALTH_CHECK_INTERVAL_S = 30.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class BrowserRules:
+class BrowserPoolConfig:
     """Which browser, how it is started and when it is retired."""
 
     source: BrowserSource
@@ -37,11 +43,11 @@ class BrowserRules:
     max_contexts: int
     max_age_s: float
     max_memory_bytes: int
-    drain_s: float
-    agent: str
+    drain_timeout_s: float
+    user_agent_suffix: str
 
     @classmethod
-    def of(cls, settings: Settings, source: BrowserSource, slots: int) -> Self:
+    def from_settings(cls, settings: Settings, source: BrowserSource, slots: int) -> Self:
         """The rules that the settings give."""
         return cls(
             source=source,
@@ -49,48 +55,48 @@ class BrowserRules:
             max_contexts=settings.browser_max_contexts,
             max_age_s=settings.browser_max_age_s,
             max_memory_bytes=settings.browser_max_memory_mb * BYTES_PER_MB,
-            drain_s=settings.job_deadline_s,
-            agent=agent_of(settings),
+            drain_timeout_s=settings.job_deadline_s,
+            user_agent_suffix=user_agent_suffix(settings),
         )
 
 
 class BrowserPool:
     """The one browser and its contexts; every wait is bounded."""
 
-    def __init__(self, rules: BrowserRules, tick: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: BrowserPoolConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
         """``tick`` counts seconds, for the browser's age."""
-        self._rules = rules
-        self._tick = tick
-        self._slots = asyncio.Semaphore(rules.slots)
+        self._config = config
+        self._monotonic = monotonic
+        self._slots = asyncio.Semaphore(config.slots)
         self._replacing = asyncio.Lock()
-        self._engine = Engine(rules.source, self._on_engine_died)
+        self._playwright = PlaywrightServer(config.source, self._on_playwright_died)
         # A browser elsewhere cannot come here; its way out is its own host's concern.
-        self._gate = Gate() if isinstance(rules.source, LocalBrowser) else None
-        self._watches: set[DeathWatch] = set()
-        self.launches = 0
-        self._living: Living | None = None
+        self._egress_proxy = EgressProxy() if isinstance(config.source, LocalBrowser) else None
+        self._crash_watchers: set[CrashWatcher] = set()
+        self.launch_count = 0
+        self._current: BrowserInstance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.memory_bytes = 0
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a job could have a context now."""
-        return self._living is not None and self._living.usable and self._engine.alive
+        return self._current is not None and self._current.is_usable and self._playwright.is_alive
 
     @property
-    def version(self) -> str:
+    def browser_version(self) -> str:
         """The browser's own version; empty while there is none."""
-        return self._living.browser.version if self._living else ""
+        return self._current.browser.version if self._current else ""
 
     @property
     def problem(self) -> str:
         """Why there is no browser; empty while there is one."""
-        return "" if self.ready else self._engine.problem
+        return "" if self.is_ready else self._playwright.problem
 
     @property
     def open_contexts(self) -> int:
         """How many contexts of the present browser are in use."""
-        return self._living.open if self._living else 0
+        return self._current.open_contexts if self._current else 0
 
     async def start(self) -> None:
         """Start the driver and the first browser, and look after them from now on.
@@ -98,41 +104,44 @@ class BrowserPool:
         Raises:
             BrowserLost: the browser of this machine does not start.
         """
-        if self._gate:
-            await self._gate.start()
-        await self._engine.start()
+        if self._egress_proxy:
+            await self._egress_proxy.start()
+        await self._playwright.start()
         try:
-            self._living = await self._launch()
+            self._current = await self._launch()
         except BrowserLost as error:
-            if self._gate:
+            if self._egress_proxy:
                 raise
             # An endpoint may come back; until then this worker takes no jobs.
             log.warning("browser.missing", error=error.message)
-        self._spawn(self._inspect_for_ever())
-        self._spawn(self._engine.watch_for_ever())
+        self._spawn(self._check_health_forever())
+        self._spawn(self._playwright.watch_forever())
 
     async def stop(self) -> None:
         """Close everything."""
         for task in tuple(self._tasks):
             task.cancel()
-        living, self._living = self._living, None
-        if living:
-            await close_in_time(living.browser)
-        await self._engine.stop()
-        if self._gate:
-            await self._gate.stop()
+        instance, self._current = self._current, None
+        if instance:
+            await close_browser(instance.browser)
+        await self._playwright.stop()
+        if self._egress_proxy:
+            await self._egress_proxy.stop()
 
-    async def prepare(self) -> None:
+    async def ensure_browser(self) -> None:
         """See to it that there is a browser; where all is well this takes no time.
 
         Raises:
             BrowserLost: none can be had.
         """
-        await self._usable()
+        await self._usable_browser()
 
     @asynccontextmanager
     async def lease(
-        self, lost: Callable[[], None], direct: Collection[str] = (), state: dict[str, Any] | None = None
+        self,
+        on_lost: Callable[[], None],
+        direct_hosts: Collection[str] = (),
+        storage_state: dict[str, Any] | None = None,
     ) -> AsyncIterator[BrowserContext]:
         """A fresh context, closed at the end of the block. ``lost`` is called if its browser or page dies meanwhile.
 
@@ -143,139 +152,143 @@ class BrowserPool:
             BrowserLost: none can be had.
         """
         async with self._slots:
-            living = await self._usable()
-            context = await self._open_context(living, state, self._gate.proxy(direct) if self._gate else None)
-            watch = DeathWatch(living.browser, context, lost)
-            self._watches.add(watch)
+            instance = await self._usable_browser()
+            context = await self._open_context(
+                instance, storage_state, self._egress_proxy.settings_for(direct_hosts) if self._egress_proxy else None
+            )
+            watcher = CrashWatcher(instance.browser, context, on_lost)
+            self._crash_watchers.add(watcher)
             try:
                 yield context
             finally:
-                self._watches.discard(watch)
-                watch.end()
-                await self._close_context(living, context)
+                self._crash_watchers.discard(watcher)
+                watcher.stop()
+                await self._close_context(instance, context)
 
-    async def _usable(self) -> Living:
-        living = self._living
-        if living is None or not living.usable or not self._engine.alive:
-            living = await self._replace(living, "disconnected")
-        elif living.served >= self._rules.max_contexts:
-            living = await self._replace(living, "contexts")
-        return living
+    async def _usable_browser(self) -> BrowserInstance:
+        instance = self._current
+        if instance is None or not instance.is_usable or not self._playwright.is_alive:
+            instance = await self._replace(instance, "disconnected")
+        elif instance.contexts_served >= self._config.max_contexts:
+            instance = await self._replace(instance, "contexts")
+        return instance
 
-    async def _open_context(self, living: Living, state: dict[str, Any] | None, proxy: Proxy | None) -> BrowserContext:
-        living.served += 1
-        living.open += 1
-        living.idle.clear()
-        making = asyncio.create_task(living.new_context(state, proxy))
+    async def _open_context(
+        self, instance: BrowserInstance, storage_state: dict[str, Any] | None, proxy: ProxySettings | None
+    ) -> BrowserContext:
+        instance.contexts_served += 1
+        instance.open_contexts += 1
+        instance.idle.clear()
+        making = asyncio.create_task(instance.new_context(storage_state, proxy))
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
                 return await asyncio.shield(making)
         except asyncio.CancelledError:
             # Nobody waits for it any more; once it is there it is closed.
-            self._spawn(self._close_unwanted(living, making))
+            self._spawn(self._close_abandoned(instance, making))
             raise
         except (Error, TimeoutError) as error:
-            self._left(living)
-            living.broken = True
-            self._retire_soon(living, "no context")
+            self._release(instance)
+            instance.is_broken = True
+            self._retire_soon(instance, "no context")
             raise BrowserLost from error
 
-    async def _close_unwanted(self, living: Living, making: "asyncio.Task[BrowserContext]") -> None:
+    async def _close_abandoned(self, instance: BrowserInstance, making: "asyncio.Task[BrowserContext]") -> None:
         await asyncio.wait({making}, timeout=CONTEXT_TIMEOUT_S)
         if making.done() and not making.cancelled() and making.exception() is None:
-            await self._close_context(living, making.result())
+            await self._close_context(instance, making.result())
         else:
-            self._left(living)
+            self._release(instance)
 
-    async def _close_context(self, living: Living, context: BrowserContext) -> None:
+    async def _close_context(self, instance: BrowserInstance, context: BrowserContext) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await context.close()
         except TimeoutError:
-            self._retire_soon(living, "close timed out")
+            self._retire_soon(instance, "close timed out")
         except Error:
             log.debug("context.gone")
         finally:
-            self._left(living)
+            self._release(instance)
 
-    def _left(self, living: Living) -> None:
-        living.open -= 1
-        if living.open == 0:
-            living.idle.set()
+    def _release(self, instance: BrowserInstance) -> None:
+        instance.open_contexts -= 1
+        if instance.open_contexts == 0:
+            instance.idle.set()
 
-    def _retire_soon(self, living: Living | None, reason: str) -> None:
-        self._spawn(self._retire(living, reason))
+    def _retire_soon(self, instance: BrowserInstance | None, reason: str) -> None:
+        self._spawn(self._retire(instance, reason))
 
-    async def _retire(self, living: Living | None, reason: str) -> None:
+    async def _retire(self, instance: BrowserInstance | None, reason: str) -> None:
         with contextlib.suppress(BrowserLost):
-            await self._replace(living, reason)
+            await self._replace(instance, reason)
 
-    async def _replace(self, old: Living | None, reason: str) -> Living:
+    async def _replace(self, old: BrowserInstance | None, reason: str) -> BrowserInstance:
         """The successor of ``old``, started before ``old`` is let go."""
         async with self._replacing:
-            if self._living is not old and self.ready and self._living is not None:
-                return self._living
-            log.info("browser.replaced", reason=reason, served=old.served if old else 0)
-            self._living = await self._launch()
+            if self._current is not old and self.is_ready and self._current is not None:
+                return self._current
+            log.info("browser.replaced", reason=reason, served=old.contexts_served if old else 0)
+            self._current = await self._launch()
         if old is not None:
-            old.retired = reason
+            old.retirement_reason = reason
             self._spawn(self._drain(old))
-        return self._living
+        return self._current
 
-    async def _drain(self, living: Living) -> None:
+    async def _drain(self, instance: BrowserInstance) -> None:
         """Close a retired browser once its last context has gone, or by force when that takes too long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._rules.drain_s):
-                if living.open:
-                    await living.idle.wait()
-        if not await close_in_time(living.browser):
-            await asyncio.to_thread(kill, living.mark)
+            async with asyncio.timeout(self._config.drain_timeout_s):
+                if instance.open_contexts:
+                    await instance.idle.wait()
+        if not await close_browser(instance.browser):
+            await asyncio.to_thread(kill_browser, instance.marker)
 
-    async def _launch(self) -> Living:
-        self.launches += 1
-        mark = f"{MARK}{os.getpid()}-{self.launches}"
-        browser = await self._engine.launch(mark)
+    async def _launch(self) -> BrowserInstance:
+        self.launch_count += 1
+        marker = f"{MARKER_OPTION}{os.getpid()}-{self.launch_count}"
+        browser = await self._playwright.launch(marker)
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
-                agent = await user_agent(browser)
+                user_agent = await read_user_agent(browser)
         except (Error, TimeoutError) as error:
-            await asyncio.to_thread(kill, mark)
+            await asyncio.to_thread(kill_browser, marker)
             raise BrowserLost("The browser started and opens no page.") from error
-        living = Living(browser, mark, f"{agent} {self._rules.agent}", self._tick())
-        browser.on("disconnected", lambda _browser: self._on_disconnected(living))
-        return living
+        instance = BrowserInstance(browser, marker, f"{user_agent} {self._config.user_agent_suffix}", self._monotonic())
+        browser.on("disconnected", lambda _browser: self._on_disconnected(instance))
+        return instance
 
-    def _on_engine_died(self) -> None:
+    def _on_playwright_died(self) -> None:
         """Nobody will hear of a browser again: tell all who use one, and start anew."""
-        for watch in tuple(self._watches):
-            watch.tell()
-        if self._living:
-            self._living.broken = True
-            self._retire_soon(self._living, "engine died")
+        for watch in tuple(self._crash_watchers):
+            watch.notify()
+        if self._current:
+            self._current.is_broken = True
+            self._retire_soon(self._current, "engine died")
 
-    def _on_disconnected(self, living: Living) -> None:
-        if self._living is living and not living.retired:
-            log.warning("browser.lost", served=living.served, open=living.open)
-            self._retire_soon(living, "disconnected")
+    def _on_disconnected(self, instance: BrowserInstance) -> None:
+        if self._current is instance and not instance.retirement_reason:
+            log.warning("browser.lost", served=instance.contexts_served, open=instance.open_contexts)
+            self._retire_soon(instance, "disconnected")
 
-    async def _inspect_for_ever(self) -> None:
+    async def _check_health_forever(self) -> None:
         while True:
-            await asyncio.sleep(INSPECTION_INTERVAL_S)
-            await self.inspect()
+            await asyncio.sleep(HEALTH_CHECK_INTERVAL_S)
+            await self.check_health()
 
-    async def inspect(self) -> None:
+    async def check_health(self) -> None:
         """Retire the browser if it is too old, too large or too slow."""
-        living = self._living
-        if living is None:
+        instance = self._current
+        if instance is None:
             self._retire_soon(None, "missing")
             return
-        self.memory_bytes = await asyncio.to_thread(memory_of, living.mark)
-        if self._tick() - living.born > self._rules.max_age_s:
-            await self._retire(living, "age")
-        elif self.memory_bytes > self._rules.max_memory_bytes:
-            await self._retire(living, "memory")
-        elif not await opens_a_page(living.browser):
-            await self._retire(living, "slow")
+        self.memory_bytes = await asyncio.to_thread(measure_memory, instance.marker)
+        if self._monotonic() - instance.started_at_s > self._config.max_age_s:
+            await self._retire(instance, "age")
+        elif self.memory_bytes > self._config.max_memory_bytes:
+            await self._retire(instance, "memory")
+        elif not await can_open_page(instance.browser):
+            await self._retire(instance, "slow")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

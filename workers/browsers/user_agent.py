@@ -4,7 +4,7 @@ from ops.infra.settings import Settings
 from ops.infra.version import VERSION
 
 
-def agent_of(settings: Settings) -> str:
+def user_agent_suffix(settings: Settings) -> str:
     """What is put behind the browser's own name: that it is automated, and whom to write to."""
     contact = f"; +{settings.contact}" if settings.contact else ""
     return f"Darkroom/{VERSION} (automated{contact})"

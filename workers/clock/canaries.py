@@ -5,30 +5,30 @@ import secrets
 import structlog
 
 from schemas.errors import Gone, LimitReached, NotFound, ServiceError, Unavailable
-from schemas.jobs.job import LOWEST_PRIORITY, Submission
-from schemas.sites.recipe import Canary, Recipe
+from schemas.jobs.job import MIN_PRIORITY, Submission
+from schemas.sites.recipe import CanarySpec, Recipe
 from stores import Stores
 from stores.sites.canaries import CANARY_OWNER
 
 log = structlog.get_logger(__name__)
 
 
-class Canaries:
+class CanaryScheduler:
     """The canaries of all sites."""
 
     def __init__(self, stores: Stores) -> None:
         """Nothing is sent yet."""
         self._stores = stores
 
-    def look_after(self) -> None:
+    def update_all(self) -> None:
         """Note what has ended, send what is due; a site without consent or with an open circuit gets none."""
-        for recipe in self._stores.recipes.all():
+        for recipe in self._stores.recipes.list_all():
             if recipe.canary:
-                self._look_after(recipe, recipe.canary)
+                self._update_site(recipe, recipe.canary)
 
-    def _look_after(self, recipe: Recipe, canary: Canary) -> None:
+    def _update_site(self, recipe: Recipe, canary: CanarySpec) -> None:
         try:
-            self._note_end(recipe.name)
+            self._record_result(recipe.name)
             self._send_if_due(recipe, canary)
         except Unavailable:
             raise
@@ -36,38 +36,38 @@ class Canaries:
             # The clock has more to do than one site's canary.
             log.error("canary.not_sent", site=recipe.name, code=error.code, error=error.message)  # noqa: TRY400
 
-    def _note_end(self, site: str) -> None:
+    def _record_result(self, site: str) -> None:
         canaries = self._stores.canaries
-        job_id = canaries.pending(site)
+        job_id = canaries.get_pending(site)
         if job_id is None:
             return
         try:
             job = self._stores.jobs.get(job_id)
         except (NotFound, Gone):
-            canaries.ended(site, None)
+            canaries.record_outcome(site, None)
             return
-        if job.state.final:
-            canaries.ended(site, job)
+        if job.state.is_final:
+            canaries.record_outcome(site, job)
             if job.error:
                 log.error("canary.failed", site=site, job_id=job_id, code=job.error.code)
 
-    def _send_if_due(self, recipe: Recipe, canary: Canary) -> None:
+    def _send_if_due(self, recipe: Recipe, canary: CanarySpec) -> None:
         canaries = self._stores.canaries
-        if canaries.pending(recipe.name) or not self._stores.consents.given(recipe):
+        if canaries.get_pending(recipe.name) or not self._stores.accepted_terms.is_accepted(recipe):
             return
-        if self._stores.circuits.read([recipe.name])[recipe.name].open:
+        if self._stores.circuit_breakers.read([recipe.name])[recipe.name].is_open:
             return
-        if canaries.take_turn(recipe.name, canary.every_s):
+        if canaries.claim_turn(recipe.name, canary.every_s):
             self._send(recipe, canary)
 
-    def _send(self, recipe: Recipe, canary: Canary) -> None:
-        inputs = recipe.check_inputs(canary.inputs)
-        submission = Submission(recipe.name, canary.prompt, None, inputs, LOWEST_PRIORITY)
+    def _send(self, recipe: Recipe, canary: CanarySpec) -> None:
+        inputs = recipe.validate_inputs(canary.inputs)
+        submission = Submission(recipe.name, canary.prompt, None, inputs, MIN_PRIORITY)
         job_id = secrets.token_hex(16)
         try:
             self._stores.jobs.create(job_id, CANARY_OWNER, submission, f"canary-{job_id[:8]}")
         except LimitReached:
             log.info("canary.left_out", site=recipe.name)
             return
-        self._stores.canaries.sent(recipe.name, job_id)
-        self._stores.tickets.offer()
+        self._stores.canaries.record_sent(recipe.name, job_id)
+        self._stores.wakeups.publish()

@@ -5,62 +5,62 @@ import io
 from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import SiteChanged
-from schemas.jobs.job import Picture
+from schemas.jobs.job import GeneratedImage
 
 MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-LARGEST_BYTES = 64 * 1024 * 1024
-MOST_PIXELS = 64_000_000
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 64_000_000
 JPEG_QUALITY = 92
 PREVIEW_QUALITY = 80
-PREVIEW_WIDTH = 400
+MAX_PREVIEW_WIDTH = 400
 
 
-def inspect(data: bytes, *, lossy: bool = False) -> Picture:
+def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
     """The picture in ``data``, by its bytes and not by what anybody says they are.
 
     Raises:
         SiteChanged: they are not a picture that Darkroom takes.
     """
-    if len(data) > LARGEST_BYTES:
-        raise SiteChanged(f"The site's picture has {len(data)} bytes; more than {LARGEST_BYTES} are not taken.")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise SiteChanged(f"The site's picture has {len(data)} bytes; more than {MAX_IMAGE_BYTES} are not taken.")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise SiteChanged(f"The site's picture has {image.width}x{image.height} pixels: too many.")
             form, width, height = str(image.format), image.width, image.height
             image.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SiteChanged("What the site gave as its picture is not one.") from error
-    return Picture(data, MEDIA_TYPES[form], width, height, lossy)
+    return GeneratedImage(data, MEDIA_TYPES[form], width, height, lossy)
 
 
-def convert(data: bytes, form: str) -> bytes:
+def convert(data: bytes, extension: str) -> bytes:
     """The picture as ``jpg``, ``png`` or ``webp``; transparency becomes white where the form has none."""
     with Image.open(io.BytesIO(data)) as image:
-        if FORMATS[form] == "JPEG":
-            return _encode(_opaque(image), "JPEG", quality=JPEG_QUALITY, optimize=True)
-        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), FORMATS[form])
+        if FORMATS[extension] == "JPEG":
+            return _encode(_flatten(image), "JPEG", quality=JPEG_QUALITY, optimize=True)
+        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), FORMATS[extension])
 
 
-def shrink(data: bytes) -> bytes:
+def make_preview(data: bytes) -> bytes:
     """A preview: JPEG, ``PREVIEW_WIDTH`` pixels wide at the most; raises SiteChanged as ``inspect`` does."""
-    inspect(data)
+    identify(data)
     with Image.open(io.BytesIO(data)) as image:
-        image.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH * 8))
-        return _encode(_opaque(image), "JPEG", quality=PREVIEW_QUALITY)
+        image.thumbnail((MAX_PREVIEW_WIDTH, MAX_PREVIEW_WIDTH * 8))
+        return _encode(_flatten(image), "JPEG", quality=PREVIEW_QUALITY)
 
 
-def is_small_jpeg(data: bytes) -> bool:
+def is_preview_jpeg(data: bytes) -> bool:
     """Whether ``data`` can be a preview as it is."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            return image.width <= PREVIEW_WIDTH and image.height <= PREVIEW_WIDTH * 8
+            return image.width <= MAX_PREVIEW_WIDTH and image.height <= MAX_PREVIEW_WIDTH * 8
     except (UnidentifiedImageError, OSError, ValueError):
         return False
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _flatten(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
@@ -68,7 +68,7 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, layer).convert("RGB")
 
 
-def _encode(image: Image.Image, form: str, **options: int | bool) -> bytes:
+def _encode(image: Image.Image, format_: str, **options: int | bool) -> bytes:
     out = io.BytesIO()
-    image.save(out, form, **options)
+    image.save(out, format_, **options)
     return out.getvalue()

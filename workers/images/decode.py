@@ -20,19 +20,19 @@ from typing import Any
 import blurhash
 from PIL import Image
 
-from schemas.images.embedded import read_generation, read_stealth
-from schemas.images.inspected_image import MEDIA_TYPES, MOST_BYTES, Seen
-from schemas.images.structure import PNG_MAGIC, Framing, framing, png_chunks
+from schemas.images.embedded import read_generation_params, read_stealth_params
+from schemas.images.inspected_image import MAX_IMAGE_BYTES, MEDIA_TYPES, InspectedImage
+from schemas.images.structure import PNG_MAGIC, ImageStructure, list_png_chunks, read_structure
 from schemas.library.formats.safetensors import FormatError
 
-ANSWER, THUMB = "answer.json", "thumb.webp"
-THUMB_BOX = (400, 3200)
-THUMB_QUALITY = 80
+RESULT_FILE, THUMBNAIL_FILE = "answer.json", "thumb.webp"
+THUMBNAIL_BOX = (400, 3200)
+THUMBNAIL_QUALITY = 80
 BLURHASH_BOX = (32, 32)
-BLURHASH_PARTS = (4, 3)
-ORIENTATION = 0x0112
+BLURHASH_COMPONENTS = (4, 3)
+EXIF_ORIENTATION = 0x0112
 # What undoes each of the ways to hold a camera.
-TURNS = {
+ORIENTATION_TRANSFORMS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -41,17 +41,27 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-LYING = (5, 6, 7, 8)
-MOST_GENERATION_BYTES = 16 * 1024 * 1024
+SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
+MAX_GENERATION_BYTES = 16 * 1024 * 1024
 # What is no part of the pixels: read by nobody here, so that no text can make a good picture a bad one.
-PNG_WORDS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
-WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+PNG_METADATA_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
+HIGH_DEPTH_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # What Pillow and its plugins raise over bytes that they cannot read.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error)
+DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecodeLimits:
     """What looking at one picture may cost. ``most_moving_pixels`` counts those of all frames of an animation."""
 
     wall_s: float = 20
@@ -59,116 +69,116 @@ class Limits:
     memory_bytes: int = 1536 * 1024 * 1024
     file_bytes: int = 64 * 1024 * 1024
     open_files: int = 32
-    most_bytes: int = MOST_BYTES
-    most_pixels: int = 64_000_000
-    most_frames: int = 1000
-    most_moving_pixels: int = 512_000_000
+    max_bytes: int = MAX_IMAGE_BYTES
+    max_pixels: int = 64_000_000
+    max_frames: int = 1000
+    max_animation_pixels: int = 512_000_000
 
 
-def look(data: bytes, limits: Limits) -> tuple[Seen, bytes]:
+def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
     """What the picture is, and its thumbnail as WebP.
 
     Raises:
         FormatError: it is not taken; the code says why.
     """
-    if len(data) > limits.most_bytes:
-        raise FormatError("too_large", f"The picture has more than {limits.most_bytes:,} bytes.")
-    framed = framing(data)
+    if len(data) > limits.max_bytes:
+        raise FormatError("too_large", f"The picture has more than {limits.max_bytes:,} bytes.")
+    framed = read_structure(data)
     _check_size(framed, limits)
     kept = data[: framed.end]
-    first = _decode(_pixels_of(kept) if framed.format == "PNG" else kept, framed)
+    first = _decode_first_frame(_strip_metadata(kept) if framed.format == "PNG" else kept, framed)
     turned = _orientation(first)
-    thumb = _shown(first, turned)
-    width, height = first.size if turned not in LYING else first.size[::-1]
-    seen = Seen(
+    thumb = _make_thumbnail(first, turned)
+    width, height = first.size if turned not in SIDEWAYS_ORIENTATIONS else first.size[::-1]
+    seen = InspectedImage(
         type=MEDIA_TYPES[framed.format],
         width=width,
         height=height,
         animated=framed.frames > 1,
-        blurhash=_blurhash(thumb),
+        blurhash=_compute_blurhash(thumb),
         sha256=hashlib.sha256(kept).hexdigest(),
         size_bytes=len(kept),
-        generation=_bounded(_generation(kept, first)),
+        generation=_drop_oversized(_read_generation(kept, first)),
     )
-    return seen, _encode(thumb)
+    return seen, _encode_webp(thumb)
 
 
-def _generation(data: bytes, image: Image.Image) -> dict[str, Any] | None:
+def _read_generation(data: bytes, image: Image.Image) -> dict[str, Any] | None:
     """How the picture was made, as it says itself: in its bytes, or else hidden in its first frame's transparency."""
-    found = read_generation(data)
+    found = read_generation_params(data)
     if found is None and image.mode == "RGBA":
-        found = read_stealth(image.tobytes(), image.width, image.height)
+        found = read_stealth_params(image.tobytes(), image.width, image.height)
     return found.to_json() if found else None
 
 
-def _bounded(generation: dict[str, Any] | None) -> dict[str, Any] | None:
+def _drop_oversized(generation: dict[str, Any] | None) -> dict[str, Any] | None:
     """Nothing, where it is too much to be carried."""
-    return generation if len(json.dumps(generation)) <= MOST_GENERATION_BYTES else None
+    return generation if len(json.dumps(generation)) <= MAX_GENERATION_BYTES else None
 
 
-def _check_size(framed: Framing, limits: Limits) -> None:
-    pixels = framed.width * framed.height
-    if pixels > limits.most_pixels:
-        shown = f"{framed.width}x{framed.height} pixels"
-        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.most_pixels:,} are the most.")
-    if framed.frames > limits.most_frames:
+def _check_size(structure: ImageStructure, limits: DecodeLimits) -> None:
+    pixels = structure.width * structure.height
+    if pixels > limits.max_pixels:
+        shown = f"{structure.width}x{structure.height} pixels"
+        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.max_pixels:,} are the most.")
+    if structure.frames > limits.max_frames:
         raise FormatError(
-            "too_many_frames", f"The picture has {framed.frames} frames; {limits.most_frames:,} are the most."
+            "too_many_frames", f"The picture has {structure.frames} frames; {limits.max_frames:,} are the most."
         )
-    if framed.frames > 1 and framed.frames * pixels > limits.most_moving_pixels:
-        shown = f"{framed.frames} frames of {framed.width}x{framed.height} pixels"
-        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.most_moving_pixels:,} are the most.")
+    if structure.frames > 1 and structure.frames * pixels > limits.max_animation_pixels:
+        shown = f"{structure.frames} frames of {structure.width}x{structure.height} pixels"
+        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.max_animation_pixels:,} are the most.")
 
 
-def _pixels_of(png: bytes) -> bytes:
+def _strip_metadata(png: bytes) -> bytes:
     """The same picture without words."""
-    chunks = png_chunks(png)
-    if not any(kind in PNG_WORDS for kind, _start, _end in chunks):
+    chunks = list_png_chunks(png)
+    if not any(kind in PNG_METADATA_CHUNKS for kind, _start, _end in chunks):
         return png
-    return PNG_MAGIC + b"".join(png[start:end] for kind, start, end in chunks if kind not in PNG_WORDS)
+    return PNG_MAGIC + b"".join(png[start:end] for kind, start, end in chunks if kind not in PNG_METADATA_CHUNKS)
 
 
-def _decode(data: bytes, framed: Framing) -> Image.Image:
+def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:
     """The first frame, after every frame has been read."""
     number = 0
     try:
-        with Image.open(io.BytesIO(data), formats=[framed.format]) as image:
+        with Image.open(io.BytesIO(data), formats=[structure.format]) as image:
             image.verify()
-        image = Image.open(io.BytesIO(data), formats=[framed.format])
+        image = Image.open(io.BytesIO(data), formats=[structure.format])
         image.load()
-        first = image.copy() if framed.frames > 1 else image
-        for number in range(1, framed.frames):
+        first = image.copy() if structure.frames > 1 else image
+        for number in range(1, structure.frames):
             image.seek(number)
             image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise FormatError("too_many_pixels", "The picture has more pixels than it says.") from error
-    except UNREADABLE as error:
-        which = f"frame {number + 1} of {framed.frames}" if framed.frames > 1 else "it"
+    except DECODE_ERRORS as error:
+        which = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
         raise FormatError("broken", f"The picture is broken: {which} cannot be decoded.") from error
     return first
 
 
 def _orientation(image: Image.Image) -> int:
     """How a camera says that it was held, from 1 to 8; 1 if it says nothing, or nonsense."""
-    with contextlib.suppress(*UNREADABLE):
-        turned = image.getexif().get(ORIENTATION)
+    with contextlib.suppress(*DECODE_ERRORS):
+        turned = image.getexif().get(EXIF_ORIENTATION)
         if isinstance(turned, int) and 1 <= turned <= 8:
             return turned
     return 1
 
 
-def _shown(image: Image.Image, turned: int) -> Image.Image:
+def _make_thumbnail(image: Image.Image, orientation: int) -> Image.Image:
     """The picture as it was seen, in the box of thumbnails and the colours that WebP has, nothing but its pixels."""
-    if image.mode in WIDE_MODES:
+    if image.mode in HIGH_DEPTH_MODES:
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    width, height = THUMB_BOX if turned not in LYING else THUMB_BOX[::-1]
-    small = _within(image, width, height)
-    return small.transpose(TURNS[turned]) if turned in TURNS else small
+    width, height = THUMBNAIL_BOX if orientation not in SIDEWAYS_ORIENTATIONS else THUMBNAIL_BOX[::-1]
+    small = _resize_to_fit(image, width, height)
+    return small.transpose(ORIENTATION_TRANSFORMS[orientation]) if orientation in ORIENTATION_TRANSFORMS else small
 
 
-def _within(image: Image.Image, width: int, height: int) -> Image.Image:
+def _resize_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """A copy without what is said about it, no larger than that."""
     scale = min(1.0, width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -177,21 +187,21 @@ def _within(image: Image.Image, width: int, height: int) -> Image.Image:
     return small
 
 
-def _blurhash(thumb: Image.Image) -> str:
-    small = _within(thumb, *BLURHASH_BOX)
+def _compute_blurhash(thumbnail: Image.Image) -> str:
+    small = _resize_to_fit(thumbnail, *BLURHASH_BOX)
     ground = Image.new("RGBA", small.size, "white")
     flat = Image.alpha_composite(ground, small.convert("RGBA")).convert("RGB")
     rows = [[flat.getpixel((x, y)) for x in range(flat.width)] for y in range(flat.height)]
-    return str(blurhash.encode(rows, *BLURHASH_PARTS))
+    return str(blurhash.encode(rows, *BLURHASH_COMPONENTS))
 
 
-def _encode(thumb: Image.Image) -> bytes:
+def _encode_webp(thumbnail: Image.Image) -> bytes:
     out = io.BytesIO()
-    thumb.save(out, "WEBP", quality=THUMB_QUALITY)
+    thumbnail.save(out, "WEBP", quality=THUMBNAIL_QUALITY)
     return out.getvalue()
 
 
-def confine(limits: Limits) -> None:
+def apply_limits(limits: DecodeLimits) -> None:
     """Let this process have no more than ``limits`` says; it can never have more again."""
     most = {
         resource.RLIMIT_AS: (limits.memory_bytes, limits.memory_bytes),
@@ -206,23 +216,23 @@ def confine(limits: Limits) -> None:
     # Whoever started this may be dead by then.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    Image.MAX_IMAGE_PIXELS = limits.most_pixels
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
 
 
-def main(folder: Path, limits: Limits) -> None:
+def main(folder: Path, limits: DecodeLimits) -> None:
     """Look at the picture that is this process's input."""
-    confine(limits)
+    apply_limits(limits)
     answer: dict[str, Any]
     try:
-        seen, thumb = look(sys.stdin.buffer.read(limits.most_bytes + 1), limits)
+        seen, thumb = inspect(sys.stdin.buffer.read(limits.max_bytes + 1), limits)
         answer = {"seen": seen.to_json()}
-        (folder / THUMB).write_bytes(thumb)
+        (folder / THUMBNAIL_FILE).write_bytes(thumb)
     except FormatError as error:
         answer = {"refused": {"code": error.code, "message": str(error)}}
     except MemoryError:
         answer = {"refused": {"code": "too_much_memory", "message": "Looking at the picture needs too much memory."}}
-    (folder / ANSWER).write_text(json.dumps(answer))
+    (folder / RESULT_FILE).write_text(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Limits(**json.loads(sys.argv[2])))
+    main(Path(sys.argv[1]), DecodeLimits(**json.loads(sys.argv[2])))

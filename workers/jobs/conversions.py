@@ -4,8 +4,8 @@ from stores import Stores
 from workers.images.convert import FORMATS, convert
 
 
-def convert_result(stores: Stores, job_id: str, form: str) -> None:
+def convert_result(stores: Stores, job_id: str, image_format: str) -> None:
     """Make the job's picture available as ``form``, unless it has expired."""
-    original = stores.results.original(job_id)
-    if original is not None and form in FORMATS:
-        stores.results.keep_converted(job_id, form, convert(original, form))
+    original = stores.results.get_original(job_id)
+    if original is not None and image_format in FORMATS:
+        stores.results.store_converted(job_id, image_format, convert(original, image_format))

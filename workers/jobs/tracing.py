@@ -11,35 +11,35 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, Error
 
-from workers.sites.driver.playwright_errors import translated
+from workers.sites.driver.playwright_errors import translate_playwright_errors
 
 STOP_TIMEOUT_S = 5.0
-LARGEST_BYTES = 8 * 1024 * 1024
+MAX_TRACE_BYTES = 8 * 1024 * 1024
 
 
-class Tracing:
+class TraceRecorder:
     """The trace of one context, if it is wanted."""
 
-    def __init__(self, context: BrowserContext, *, wanted: bool) -> None:
+    def __init__(self, context: BrowserContext, *, enabled: bool) -> None:
         """Nothing is recorded yet."""
         self._context = context
-        self._wanted = wanted
+        self._enabled = enabled
 
     async def start(self) -> None:
         """Record from now on; raises BrowserLost if there is no page any more."""
-        if not self._wanted:
+        if not self._enabled:
             return
-        with translated():
+        with translate_playwright_errors():
             await self._context.tracing.start(snapshots=True, screenshots=True)
 
     async def stop(self) -> bytes | None:
         """What was recorded, a zip for ``playwright show-trace``; None if nothing was, or it is too large."""
-        if not self._wanted:
+        if not self._enabled:
             return None
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Error, TimeoutError):
             path = Path(folder) / "trace.zip"
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._context.tracing.stop(path=path)
             data = await asyncio.to_thread(path.read_bytes)
-            return data if len(data) <= LARGEST_BYTES else None
+            return data if len(data) <= MAX_TRACE_BYTES else None
         return None

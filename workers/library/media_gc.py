@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from schemas.images.inspected_image import KEPT, UPLOADS
+from schemas.images.inspected_image import LIBRARY_PREFIX, UPLOADS_PREFIX
 from stores.media import Media
 
 DAY_S = 86_400
@@ -12,24 +12,24 @@ DAY_S = 86_400
 log = structlog.get_logger(__name__)
 
 
-class Known:
+class ReferencedKeys:
     """The keys that rows know; asked for again before anything is deleted, and only then."""
 
-    def __init__(self, ask: Callable[[], Collection[str]]) -> None:
+    def __init__(self, load_keys: Callable[[], Collection[str]]) -> None:
         """``ask`` gives all of them."""
-        self._ask = ask
-        self._keys = ask()
+        self._load_keys = load_keys
+        self._keys = load_keys()
 
     def __call__(self, keys: Sequence[str]) -> Collection[str]:
         """Those that have a row, and others."""
         if any(key not in self._keys for key in keys):
-            self._keys = self._ask()
+            self._keys = self._load_keys()
         return self._keys
 
 
-def sweep_orphans(
+def delete_orphans(
     media: Media,
-    known_keys: Callable[[Sequence[str]], Collection[str]],
+    referenced_keys: Callable[[Sequence[str]], Collection[str]],
     older_than_s: float = DAY_S,
     *,
     now_ms: int,
@@ -43,18 +43,18 @@ def sweep_orphans(
         Unavailable: the media store does not serve.
     """
     before_ms = now_ms - round(older_than_s * 1000)
-    swept = media.drop_torn(before_ms)
-    for keys in media.older(UPLOADS, before_ms):
-        swept += _delete(media, keys)
-    for keys in media.older(KEPT, before_ms):
-        known = known_keys(keys)
-        swept += _delete(media, [key for key in keys if key not in known])
+    swept = media.delete_partial_uploads(before_ms)
+    for keys in media.list_older_than(UPLOADS_PREFIX, before_ms):
+        swept += _delete_keys(media, keys)
+    for keys in media.list_older_than(LIBRARY_PREFIX, before_ms):
+        known = referenced_keys(keys)
+        swept += _delete_keys(media, [key for key in keys if key not in known])
     if swept:
         log.info("media.swept", objects=swept)
     return swept
 
 
-def _delete(media: Media, keys: Sequence[str]) -> int:
+def _delete_keys(media: Media, keys: Sequence[str]) -> int:
     for key in keys:
         media.delete(key)
     return len(keys)

@@ -6,6 +6,6 @@ app = Flask(__name__, static_folder=None)
 
 
 @app.route("/", methods=["GET", "POST"])
-def nothing() -> str:
+def empty() -> str:
     """The least that Flask under this server can do."""
     return ""

@@ -13,16 +13,16 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 
-from ops.bench.baselines.site_scripts import fetch_pictures
+from ops.bench.baselines.site_scripts import fetch_images
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import load_settings
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
-from stores.sites.static_sites import bundle_folder
+from stores.sites.static_sites import get_bundle_folder
 from workers.sites.driver.static_server import serve_bundle
 
 STUDIO_STEPS = 20
-FETCH = """async (url) => {
+FETCH_IMAGE_JS = """async (url) => {
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
   let text = "";
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
@@ -30,9 +30,9 @@ FETCH = """async (url) => {
 }"""
 
 
-async def paint(context: BrowserContext, recipe: Recipe, prompt: str, steps: int) -> bytes:
+async def generate(context: BrowserContext, recipe: Recipe, prompt: str, steps: int) -> bytes:
     """What anybody would write to get one picture out of the page."""
-    folder = bundle_folder(recipe)
+    folder = get_bundle_folder(recipe)
     if folder is None:
         raise ValueError("the baselines drive a bundled page")
     await serve_bundle(context, recipe.url, folder)
@@ -43,7 +43,7 @@ async def paint(context: BrowserContext, recipe: Recipe, prompt: str, steps: int
     await page.click("#generate")
     await page.wait_for_selector("#studio[data-state=done]", timeout=300_000)
     url = await page.get_attribute("#result", "src")
-    return base64.b64decode(await page.evaluate(FETCH, url))
+    return base64.b64decode(await page.evaluate(FETCH_IMAGE_JS, url))
 
 
 async def _launch(playwright: Playwright, path: Path) -> Browser:
@@ -56,15 +56,15 @@ async def _pipeline(playwright: Playwright, path: Path, recipe: Recipe) -> None:
 
     async def one(number: int, steps: int) -> None:
         context = await browser.new_context()
-        await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
+        await generate(context, recipe, f"a lighthouse at dusk, number {number}", steps)
         await context.close()
 
-    _say({"ready": True})
+    _print_json({"ready": True})
     async for words in _lines():
         number, steps = (int(word) for word in words)
         began = time.perf_counter()
         await asyncio.gather(*(one(index, steps) for index in range(number)))
-        _say({"seconds": time.perf_counter() - began})
+        _print_json({"seconds": time.perf_counter() - began})
     await browser.close()
 
 
@@ -81,31 +81,31 @@ async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
         if address:
             await _watch_clock(context, address)
         else:
-            await paint(context, recipe, f"a lighthouse at dusk, number {number}", steps)
+            await generate(context, recipe, f"a lighthouse at dusk, number {number}", steps)
         await browser.close()
 
-    _say({"ready": True})
+    _print_json({"ready": True})
     async for words in _lines():
         number, steps = (int(word) for word in words)
         await asyncio.gather(*(one(index, steps) for index in range(number)))
-        _say({"done": True})
+        _print_json({"done": True})
 
 
 async def _sites(playwright: Playwright, path: Path, recipe: Recipe) -> None:
     """For each ``SITE`` on stdin: its pictures, in a context of one browser; prints the seconds."""
     address, session = sys.argv[2:4]
     browser = await _launch(playwright, path)
-    _say({"ready": True})
+    _print_json({"ready": True})
     async for (site,) in _lines():
         began = time.perf_counter()
         context = await browser.new_context()
         await context.add_cookies([{"name": "session", "value": session, "url": address}])
         if site == recipe.name:
-            await paint(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
+            await generate(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
         else:
-            await fetch_pictures(context, site, address, "a lighthouse at dusk")
+            await fetch_images(context, site, address, "a lighthouse at dusk")
         await context.close()
-        _say({"seconds": time.perf_counter() - began})
+        _print_json({"seconds": time.perf_counter() - began})
     await browser.close()
 
 
@@ -122,7 +122,7 @@ async def _lines() -> Any:
         yield line.split()
 
 
-def _say(message: dict[str, Any]) -> None:
+def _print_json(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 

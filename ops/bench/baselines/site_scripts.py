@@ -13,42 +13,42 @@ from playwright.async_api import BrowserContext, FilePayload, Page
 
 from ops.infra.settings import SHIPPED_RECIPES
 
-READ = """async (urls) => Promise.all(urls.map(async (url) => {
+READ_IMAGES_JS = """async (urls) => Promise.all(urls.map(async (url) => {
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
   let text = "";
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
   return btoa(text);
 }))"""
 WORKFLOW = SHIPPED_RECIPES / "comfyui.workflow.json"
-SOURCES = "images => images.map((image) => image.src)"
+IMAGE_URLS_JS = "images => images.map((image) => image.src)"
 
 
 async def _gradio(page: Page, prompt: str) -> list[str]:
     await page.get_by_label("Prompt", exact=True).fill(prompt)
     await page.get_by_role("button", name="Submit").click()
     await page.locator("button.thumbnail-item img").nth(1).wait_for()
-    return await _sources(page, "button.thumbnail-item img")
+    return await _image_urls(page, "button.thumbnail-item img")
 
 
 async def _automatic1111(page: Page, prompt: str) -> list[str]:
     await page.fill("#txt2img_prompt textarea", prompt)
     await page.click("#txt2img_generate")
     await page.wait_for_selector("#txt2img_gallery .thumbnail-item img")
-    return await _sources(page, "#txt2img_gallery .thumbnail-item img")
+    return await _image_urls(page, "#txt2img_gallery .thumbnail-item img")
 
 
 async def _fooocus(page: Page, prompt: str) -> list[str]:
     await page.fill("#positive_prompt textarea, #positive_prompt input", prompt)
     await page.click("#generate_button")
     await page.wait_for_selector("#final_gallery .thumbnail-item img")
-    return await _sources(page, "#final_gallery .thumbnail-item img")
+    return await _image_urls(page, "#final_gallery .thumbnail-item img")
 
 
 async def _weights(page: Page, prompt: str) -> list[str]:
     await page.fill("[contenteditable=true]", prompt)
     await page.click("#generate")
     await page.wait_for_selector("img[alt='Generated Image']")
-    return await _sources(page, "img[alt='Generated Image']")
+    return await _image_urls(page, "img[alt='Generated Image']")
 
 
 async def _comfyui(page: Page, prompt: str) -> list[str]:
@@ -64,12 +64,12 @@ async def _comfyui(page: Page, prompt: str) -> list[str]:
     return [f"{page.url}view?{urlencode(image)}" for image in images]
 
 
-async def _sources(page: Page, selector: str) -> list[str]:
-    found: list[str] = await page.locator(selector).evaluate_all(SOURCES)
+async def _image_urls(page: Page, selector: str) -> list[str]:
+    found: list[str] = await page.locator(selector).evaluate_all(IMAGE_URLS_JS)
     return found
 
 
-BARE: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
+SCRIPTS: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
     "gradio": _gradio,
     "automatic1111": _automatic1111,
     "fooocus": _fooocus,
@@ -78,9 +78,9 @@ BARE: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
 }
 
 
-async def fetch_pictures(context: BrowserContext, site: str, address: str, prompt: str) -> list[bytes]:
+async def fetch_images(context: BrowserContext, site: str, address: str, prompt: str) -> list[bytes]:
     """The pictures that the page of ``site`` makes of ``prompt``."""
     page = await context.new_page()
     await page.goto(f"{address}/{site}/", wait_until="domcontentloaded")
-    urls = await BARE[site](page, prompt)
-    return [base64.b64decode(text) for text in await page.evaluate(READ, urls)]
+    urls = await SCRIPTS[site](page, prompt)
+    return [base64.b64decode(text) for text in await page.evaluate(READ_IMAGES_JS, urls)]

@@ -17,7 +17,7 @@ QUEUE = "stock"
 THREADS = 4
 
 
-def main(url: str, holds_s: float) -> None:
+def main(url: str, hold_s: float) -> None:
     """Answer every message on a list, and hold it, until told to stop."""
     answers = Redis.from_url(url)
     broker = RedisBroker(url=url)
@@ -25,7 +25,7 @@ def main(url: str, holds_s: float) -> None:
     @actor(broker=broker, queue_name=QUEUE)
     def ping(_number: int) -> None:
         answers.rpush("stock:answers", os.getpid())
-        stopped.wait(holds_s)
+        stopped.wait(hold_s)
 
     stopped = threading.Event()
     worker = Worker(broker, worker_threads=THREADS)

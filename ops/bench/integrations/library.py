@@ -18,23 +18,23 @@ from typing import Any
 import psutil
 
 from ops.bench.report import Row
-from ops.bench.tools.http_load import Load, at_rate, request_bytes
-from ops.bench.tools.library_fixture import make, paths, rename_all
+from ops.bench.tools.http_load import LoadResult, request_bytes, run_at_rate
+from ops.bench.tools.library_fixture import create_models, model_paths, rename_all
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT
-from ops.testbed.stack import KEY, Stack, stack
+from ops.testbed.stack import KEY, Stack, run_stack
 from ops.testbed.statistics import percentile
-from schemas.library.search_query import Order, Sort, read_query
+from schemas.library.search_query import SortKey, SortOrder, parse_query
 from stores.library import Library
-from stores.library.search import Wanted
+from stores.library.search import SearchFilter
 
 MODELS = 30_000
 # Parts of the models that are indexed: how many are asked about, how many renamed.
-ASKED, RENAMED = 5 / 3, 1 / 3
-CHANGED = 100
+QUERIED_SHARE, RENAMED_SHARE = 5 / 3, 1 / 3
+CHANGED_FILES = 100
 REQUESTS, RATE, CONNECTIONS = 600, 40.0, 4
-QUESTIONS = {
+QUERIES = {
     "list": "/api/v1/models?limit=40",
     "page 500": "/api/v1/models?limit=40&page=500",
     "search": "/api/v1/models?limit=40&search=neon%20castle",
@@ -47,36 +47,36 @@ def measure(models: int = MODELS) -> Iterator[Row]:
     """Index, compare, change, rename; then ask a larger one over HTTP."""
     with tempfile.TemporaryDirectory(prefix="dr-library-") as name:
         folder, data = Path(name) / "models", Path(name) / "data"
-        make(folder, models)
-        yield from _indexing(folder, data, models)
-        rows, peak = _asking(Path(name), models)
+        create_models(folder, models)
+        yield from _measure_indexing(folder, data, models)
+        rows, peak = _measure_queries(Path(name), models)
         yield from rows
-        yield Row(f"memory of a scan of {round(models * ASKED):,}", peak, "MB", most=250)
+        yield Row(f"memory of a scan of {round(models * QUERIED_SHARE):,}", peak, "MB", max_value=250)
     with tempfile.TemporaryDirectory(prefix="dr-library-") as name:
-        yield from _renaming(Path(name) / "models", Path(name) / "data", round(models * RENAMED))
+        yield from _measure_renaming(Path(name) / "models", Path(name) / "data", round(models * RENAMED_SHARE))
 
 
-def _indexing(folder: Path, data: Path, models: int) -> Iterator[Row]:
-    watcher = FirstPage(data)
+def _measure_indexing(folder: Path, data: Path, models: int) -> Iterator[Row]:
+    watcher = FirstPageTimer(data)
     watcher.start()
     first = _scan(folder, data)
     watcher.join()
     again = _scan(folder, data)
     old_first, old_again = _delete_and_insert(folder, data), _delete_and_insert(folder, data)
-    yield Row(f"first index of {models:,}", first["seconds"], "s", old_first, most=300)
-    yield Row("first page to be seen", watcher.seconds, "s", most=2)
-    yield Row("scan without a change", again["seconds"], "s", old_again, most=3)
-    yield Row("headers read in it", again["read"], "", most=0)
-    yield Row("times faster than delete and insert", old_again / again["seconds"], "x", 1.0, least=20)
-    for path in list(paths(folder))[: CHANGED * 7 : 7]:
-        _change(path)
+    yield Row(f"first index of {models:,}", first["seconds"], "s", old_first, max_value=300)
+    yield Row("first page to be seen", watcher.seconds, "s", max_value=2)
+    yield Row("scan without a change", again["seconds"], "s", old_again, max_value=3)
+    yield Row("headers read in it", again["read"], "", max_value=0)
+    yield Row("times faster than delete and insert", old_again / again["seconds"], "x", 1.0, min_value=20)
+    for path in list(model_paths(folder))[: CHANGED_FILES * 7 : 7]:
+        _modify(path)
     changed = _scan(folder, data)
-    if changed["changed"] != CHANGED:
-        raise RuntimeError(f"{CHANGED} files were changed, and {changed} was found")
-    yield Row(f"scan with {CHANGED} changes", changed["seconds"], "s", most=5)
+    if changed["changed"] != CHANGED_FILES:
+        raise RuntimeError(f"{CHANGED_FILES} files were changed, and {changed} was found")
+    yield Row(f"scan with {CHANGED_FILES} changes", changed["seconds"], "s", max_value=5)
 
 
-class FirstPage(threading.Thread):
+class FirstPageTimer(threading.Thread):
     """Looks, from another process's point of view, when there is a page to be seen."""
 
     def __init__(self, data: Path) -> None:
@@ -116,7 +116,7 @@ def _scan(folder: Path, data: Path) -> dict[str, Any]:
     return figures
 
 
-def _change(path: Path) -> None:
+def _modify(path: Path) -> None:
     """Other tensors in the same place."""
     with path.open("r+b") as file:
         file.seek(-4, os.SEEK_END)
@@ -133,7 +133,7 @@ def _delete_and_insert(folder: Path, data: Path) -> float:
     for table in ("files", "versions", "models"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of three words
         connection.commit()
-    for number, path in enumerate(paths(folder)):
+    for number, path in enumerate(model_paths(folder)):
         about, sidecar = path.stat(), path.with_suffix(".civitai.info")
         said: dict[str, Any] = json.loads(sidecar.read_text()) if sidecar.exists() else {"model": {"name": path.stem}}
         model = (number, said["model"]["name"], "LORA", json.dumps(said))
@@ -149,59 +149,64 @@ def _delete_and_insert(folder: Path, data: Path) -> float:
     return time.monotonic() - began
 
 
-def _asking(place: Path, models: int) -> tuple[list[Row], float]:
+def _measure_queries(place: Path, models: int) -> tuple[list[Row], float]:
     folder = place / "models"
-    make(folder, round(models * ASKED))
-    with stack("web", MODELS_DIR=str(folder), LOG_LEVEL="warning") as darkroom:
+    create_models(folder, round(models * QUERIED_SHARE))
+    with run_stack("web", MODELS_DIR=str(folder), LOG_LEVEL="warning") as darkroom:
         peak = _scan(folder, darkroom.settings.data_dir)["memoryMb"]
-        loads = {name: _load(darkroom, path) for name, path in QUESTIONS.items()}
+        loads = {name: _load(darkroom, path) for name, path in QUERIES.items()}
         process = psutil.Process(darkroom.supervisor.pid("web"))
         web = sum(one.memory_info().rss for one in (process, *process.children(recursive=True))) / 1e6
     rows = [
-        Row(f"{name}, p95 of {round(models * ASKED):,}", percentile(load.latencies_s, 95) * 1000, "ms", most=30)
+        Row(
+            f"{name}, p95 of {round(models * QUERIED_SHARE):,}",
+            percentile(load.latencies_s, 95) * 1000,
+            "ms",
+            max_value=30,
+        )
         for name, load in loads.items()
     ]
-    return [*rows, Row("memory of web", web, "MB", most=250)], peak
+    return [*rows, Row("memory of web", web, "MB", max_value=250)], peak
 
 
-def _load(darkroom: Stack, path: str) -> Load:
+def _load(darkroom: Stack, path: str) -> LoadResult:
     url = darkroom.settings.public_url
     request = request_bytes(url + path, key=KEY)
-    at_rate(url, lambda _: request, connections=CONNECTIONS, requests=20, per_second=RATE)
-    load = at_rate(url, lambda _: request, connections=CONNECTIONS, requests=REQUESTS, per_second=RATE)
+    run_at_rate(url, lambda _: request, connections=CONNECTIONS, requests=20, per_second=RATE)
+    load = run_at_rate(url, lambda _: request, connections=CONNECTIONS, requests=REQUESTS, per_second=RATE)
     if set(load.statuses) != {200}:
         raise RuntimeError(f"{path}: {load.statuses}")
     return load
 
 
-def _renaming(folder: Path, data: Path, models: int) -> Iterator[Row]:
-    make(folder, models)
+def _measure_renaming(folder: Path, data: Path, models: int) -> Iterator[Row]:
+    create_models(folder, models)
     _scan(folder, data)
     migrate(f"sqlite:///{data / 'darkroom.sqlite3'}")
     engine = open_database(f"sqlite:///{data / 'darkroom.sqlite3'}")
-    library = Library.of(engine, SystemClock())
-    before = _written(library)
+    library = Library.from_engine(engine, SystemClock())
+    before = _user_records(library)
     rename_all(folder)
     renamed = _scan(folder, data)
-    after = _written(library, write=False)
+    after = _user_records(library, write=False)
     engine.dispose()
     lost = sum(after.get(ident) != words for ident, words in before.items()) + abs(len(after) - len(before))
-    yield Row(f"rename of {models:,}: ids, notes and pictures lost", lost, "", most=0)
+    yield Row(f"rename of {models:,}: ids, notes and pictures lost", lost, "", max_value=0)
     yield Row("scan after it", renamed["seconds"], "s")
 
 
-def _written(library: Library, *, write: bool = True) -> dict[int, tuple[str | None, int]]:
+def _user_records(library: Library, *, write: bool = True) -> dict[int, tuple[str | None, int]]:
     """The notes and the number of pictures of every model, by its id; written first, if wanted."""
     found: dict[int, tuple[str | None, int]] = {}
-    wanted, cursor, more = Wanted({}, read_query(""), Order(Sort.NAME, descending=False)), None, True
+    wanted, cursor, more = SearchFilter({}, parse_query(""), SortOrder(SortKey.NAME, descending=False)), None, True
     while more:
-        page = library.listing.page(wanted, limit=500, cursor=cursor)
-        cursor, more = page.following, page.following is not None
+        page = library.search.find_page(wanted, limit=500, cursor=cursor)
+        cursor, more = page.next_cursor, page.next_cursor is not None
         for ident in page.ids:
             if write:
-                library.edits.write(ident, {"notes": f"note {ident}"})
+                library.user_edits.write(ident, {"notes": f"note {ident}"})
                 values = {"media_key": f"library/{ident}.png", "nsfw_level": 0, "params": {}}
-                library.pictures.add(ident, None, values)
-            shown = library.shelf.get(ident)
+                library.images.add(ident, None, values)
+            shown = library.models.get(ident)
             found[ident] = (shown.facts.notes, len(shown.images))
     return found

@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Iterator
 
 from ops.bench.report import Row
-from ops.bench.tools.http_load import SUBMISSION, Load, at_rate, request_bytes
-from ops.testbed.stack import KEY, Stack, stack
+from ops.bench.tools.http_load import SUBMISSION, LoadResult, request_bytes, run_at_rate
+from ops.testbed.stack import KEY, Stack, run_stack
 from ops.testbed.statistics import percentile
 from schemas.accounts.caller import OWNER
 from schemas.jobs.job import Submission
@@ -16,14 +16,16 @@ CONNECTIONS = 16
 RATE = 100.0
 REQUESTS = 1500
 ROUNDS = 3
-WAITING = Submission("studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512})
-MOST_RATIO = 1.3
-MOST_BYTES = 3000.0
+WAITING_JOB = Submission(
+    "studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512}
+)
+MAX_RATIO = 1.3
+MAX_BYTES_PER_JOB = 3000.0
 
 
 def measure() -> Iterator[Row]:
     """The same load with nothing, ten thousand and a hundred thousand jobs waiting; the best of three rounds counts."""
-    with stack("web", "clock") as darkroom:
+    with run_stack("web", "clock") as darkroom:
         made, before = 0, _memory_bytes(darkroom)
         figures: dict[int, dict[str, float]] = {}
         for backlog in BACKLOGS:
@@ -35,16 +37,16 @@ def measure() -> Iterator[Row]:
     for what in ("submit", "status"):
         empty = figures[0][what]
         for backlog in BACKLOGS[1:]:
-            most = MOST_RATIO if backlog == BACKLOGS[-1] else None
+            most = MAX_RATIO if backlog == BACKLOGS[-1] else None
             name = f"{what} p99, {backlog:,} waiting"
-            yield Row(name, figures[backlog][what], "ms", empty, most=most, judge_ratio=most is not None)
-    yield Row("Redis memory of a waiting job", per_job, "bytes", most=MOST_BYTES)
+            yield Row(name, figures[backlog][what], "ms", empty, max_value=most, judge_ratio=most is not None)
+    yield Row("Redis memory of a waiting job", per_job, "bytes", max_value=MAX_BYTES_PER_JOB)
 
 
 def _fill(darkroom: Stack, jobs: int) -> None:
     for number in range(max(0, jobs)):
-        darkroom.stores.jobs.create(secrets.token_hex(16), f"caller-{number % CALLERS}", WAITING, "bench")
-        darkroom.stores.tickets.offer()
+        darkroom.stores.jobs.create(secrets.token_hex(16), f"caller-{number % CALLERS}", WAITING_JOB, "bench")
+        darkroom.stores.wakeups.publish()
 
 
 def _memory_bytes(darkroom: Stack) -> int:
@@ -54,7 +56,7 @@ def _memory_bytes(darkroom: Stack) -> int:
 def _p99s(darkroom: Stack) -> dict[str, float]:
     url = darkroom.settings.public_url
     job_id = secrets.token_hex(16)
-    darkroom.stores.jobs.create(job_id, "caller-0", WAITING, "bench")
+    darkroom.stores.jobs.create(job_id, "caller-0", WAITING_JOB, "bench")
     submit = request_bytes(f"{url}/api/v1/jobs", method="POST", key=KEY, body=SUBMISSION)
     status = request_bytes(f"{url}/status/{job_id}", key=KEY)
     found = {}
@@ -67,9 +69,9 @@ def _p99s(darkroom: Stack) -> dict[str, float]:
     return found
 
 
-def _round(darkroom: Stack, request: bytes) -> Load:
+def _round(darkroom: Stack, request: bytes) -> LoadResult:
     """A steady load, of which nothing stays in the queue."""
     url = darkroom.settings.public_url
-    load = at_rate(url, lambda _: request, connections=CONNECTIONS, requests=REQUESTS, per_second=RATE)
+    load = run_at_rate(url, lambda _: request, connections=CONNECTIONS, requests=REQUESTS, per_second=RATE)
     darkroom.stores.jobs.cancel_all(OWNER)
     return load

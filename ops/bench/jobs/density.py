@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ops.bench.report import Row
-from ops.bench.tools.baseline_process import script
-from ops.bench.tools.clock_page import CLOCK, clock_page
-from ops.testbed.stack import Stack, stack, tree_memory_bytes, wait_until
+from ops.bench.tools.baseline_process import run_baseline
+from ops.bench.tools.clock_page import CLOCK_SITE, run_clock_page
+from ops.testbed.stack import Stack, run_stack, tree_memory_bytes, wait_until
 
 FEW, MANY = 1, 8
 STEPS = 60
 SAMPLES = 7
-SETTLING_S = 1.0
+SETTLE_S_PER_JOB = 1.0
 ROLES = ("web", "worker", "clock")
 BYTES_PER_MB = 1024 * 1024
 
@@ -23,39 +23,42 @@ def measure() -> Iterator[Row]:
 
     On a light page that is Darkroom's and the browser's own; on the studio it is mostly what the page paints with.
     """
-    with clock_page() as page, stack(*ROLES, RECIPES_DIR=page.recipes, WORKER_CONCURRENCY=str(MANY)) as darkroom:
-        light = _ours(darkroom, {"prompt": "what time is it", "site": CLOCK})
-        light_each = _theirs(page.url)
-        heavy = _ours(darkroom, {"prompt": "a lighthouse at dusk", "inputs": {"steps": STEPS}})
-    heavy_each = _theirs()
-    yield Row("light page, each further job", light, "MB", light_each, most=40)
-    yield Row("light page, times less", light_each / light, "x", 1.0, least=4)
+    with (
+        run_clock_page() as page,
+        run_stack(*ROLES, RECIPES_DIR=page.recipes_dir, WORKER_CONCURRENCY=str(MANY)) as darkroom,
+    ):
+        light = _darkroom_mb_per_job(darkroom, {"prompt": "what time is it", "site": CLOCK_SITE})
+        light_each = _script_mb_per_job(page.url)
+        heavy = _darkroom_mb_per_job(darkroom, {"prompt": "a lighthouse at dusk", "inputs": {"steps": STEPS}})
+    heavy_each = _script_mb_per_job()
+    yield Row("light page, each further job", light, "MB", light_each, max_value=40)
+    yield Row("light page, times less", light_each / light, "x", 1.0, min_value=4)
     yield Row("studio, each further job", heavy, "MB", heavy_each)
     yield Row("studio, times less", heavy_each / heavy, "x", 1.0)
 
 
-def _ours(darkroom: Stack, body: dict[str, Any]) -> float:
+def _darkroom_mb_per_job(darkroom: Stack, body: dict[str, Any]) -> float:
     """Megabytes of each further job in contexts of one browser."""
-    return _further({number: _working(darkroom, number, body) for number in (FEW, MANY)})
+    return _per_additional_job({number: _memory_while_running(darkroom, number, body) for number in (FEW, MANY)})
 
 
-def _theirs(*address: str) -> float:
+def _script_mb_per_job(*address: str) -> float:
     """Megabytes of each further job with a browser of its own."""
-    with script("density", *address) as plain:
+    with run_baseline("density", *address) as plain:
         memory = {}
         for number in (FEW, MANY):
-            plain.ask(number, STEPS)
-            time.sleep(SETTLING_S * number)
+            plain.send(number, STEPS)
+            time.sleep(SETTLE_S_PER_JOB * number)
             memory[number] = _sample(lambda: tree_memory_bytes(plain.pid))
-            plain.answer()
-    return _further(memory)
+            plain.receive()
+    return _per_additional_job(memory)
 
 
-def _further(memory: dict[int, float]) -> float:
+def _per_additional_job(memory: dict[int, float]) -> float:
     return (memory[MANY] - memory[FEW]) / (MANY - FEW)
 
 
-def _working(darkroom: Stack, number: int, body: dict[str, Any]) -> float:
+def _memory_while_running(darkroom: Stack, number: int, body: dict[str, Any]) -> float:
     with darkroom.client() as client:
         ids = [client.post("/api/v1/jobs", json=body).json()["id"] for _ in range(number)]
 

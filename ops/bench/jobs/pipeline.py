@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from ops.bench.report import Row
-from ops.bench.tools.baseline_process import script
-from ops.testbed.stack import Stack, stack
+from ops.bench.tools.baseline_process import run_baseline
+from ops.testbed.stack import Stack, run_stack
 
-TOGETHER = (1, 2, 4, 8)
+CONCURRENCIES = (1, 2, 4, 8)
 STEPS = 8
 ROUNDS = 5
 
@@ -19,20 +19,20 @@ ROUNDS = 5
 def measure() -> Iterator[Row]:
     """Rounds of the script and of ours take turns; medians count."""
     with (
-        stack("web", "worker", "clock", WORKER_CONCURRENCY=str(max(TOGETHER))) as darkroom,
-        script("pipeline") as plain,
+        run_stack("web", "worker", "clock", WORKER_CONCURRENCY=str(max(CONCURRENCIES))) as darkroom,
+        run_baseline("pipeline") as plain,
     ):
-        _seconds(darkroom, max(TOGETHER))
-        plain.ask(max(TOGETHER), STEPS)
-        plain.answer()
-        for number in TOGETHER:
+        _seconds(darkroom, max(CONCURRENCIES))
+        plain.send(max(CONCURRENCIES), STEPS)
+        plain.receive()
+        for number in CONCURRENCIES:
             ours, baseline = [], []
             for _ in range(ROUNDS):
-                plain.ask(number, STEPS)
-                baseline.append(plain.answer()["seconds"])
+                plain.send(number, STEPS)
+                baseline.append(plain.receive()["seconds"])
                 ours.append(_seconds(darkroom, number))
             figures = statistics.median(ours), statistics.median(baseline)
-            yield Row(f"{number} at once", figures[0], "s", figures[1], most=1.2, judge_ratio=True)
+            yield Row(f"{number} at once", figures[0], "s", figures[1], max_value=1.2, judge_ratio=True)
 
 
 def _seconds(darkroom: Stack, number: int) -> float:

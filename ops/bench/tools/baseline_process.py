@@ -9,30 +9,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from ops.infra.settings import ROOT
-from ops.processes.parent_death import bond
+from ops.processes.parent_death import set_parent_death_signal
 
 
-class Script:
+class BaselineProcess:
     """A running baseline."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         """The process has just been started."""
         self._process = process
-        self.answer()
+        self.receive()
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
 
-    def ask(self, *words: int | str) -> None:
+    def send(self, *args: int | str) -> None:
         """Give it something to do."""
         if self._process.stdin is None:
             raise RuntimeError("the baseline has no stdin")
-        self._process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        self._process.stdin.write(" ".join(str(word) for word in args) + "\n")
         self._process.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """What it says when that is done."""
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
@@ -42,7 +42,7 @@ class Script:
 
 
 @contextmanager
-def script(name: str, *arguments: str) -> Iterator[Script]:
+def run_baseline(name: str, *arguments: str) -> Iterator[BaselineProcess]:
     """The baseline of that name, ready."""
     command = [sys.executable, "-m", "ops.bench.baselines.playwright_scripts", name, *arguments]
     process = subprocess.Popen(
@@ -51,10 +51,10 @@ def script(name: str, *arguments: str) -> Iterator[Script]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=bond(signal.SIGKILL),  # noqa: PLW1509 - this process has one thread
+        preexec_fn=set_parent_death_signal(signal.SIGKILL),  # noqa: PLW1509 - this process has one thread
     )
     try:
-        yield Script(process)
+        yield BaselineProcess(process)
     finally:
         process.kill()
         process.communicate()

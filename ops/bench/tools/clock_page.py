@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-CLOCK = "clock"
+CLOCK_SITE = "clock"
 BITS, SIDE, COLUMNS = 48, 40, 8
 RECIPE = """
 title = "Clock"
@@ -34,20 +34,20 @@ class ClockPage:
     """Where the page is, and the folder with its recipe."""
 
     url: str
-    recipes: str
+    recipes_dir: str
 
 
 @contextmanager
-def clock_page() -> Iterator[ClockPage]:
+def run_clock_page() -> Iterator[ClockPage]:
     """The page, served on loopback, with its recipe in a folder."""
-    handler = partial(_Quiet, directory=str(Path(__file__).parent))
+    handler = partial(_QuietHandler, directory=str(Path(__file__).parent))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
         with tempfile.TemporaryDirectory() as recipes:
             url = f"http://127.0.0.1:{server.server_port}/clock_page.html"
-            (Path(recipes) / f"{CLOCK}.toml").write_text(RECIPE.format(url=url))
+            (Path(recipes) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
             yield ClockPage(url, recipes)
     finally:
         server.shutdown()
@@ -55,12 +55,12 @@ def clock_page() -> Iterator[ClockPage]:
         server.server_close()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
 
-def time_shown(jpeg: bytes) -> int:
+def read_time_ms(jpeg: bytes) -> int:
     """The time, in Unix milliseconds, that a preview of the page shows."""
     with Image.open(io.BytesIO(jpeg)) as image:
         grey = image.convert("L")

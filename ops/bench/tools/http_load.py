@@ -11,7 +11,7 @@ SUBMISSION = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs
 
 
 @dataclass(slots=True)
-class Load:
+class LoadResult:
     """What came of a load: seconds of each request, seconds in all, statuses by number of answers."""
 
     latencies_s: list[float] = field(default_factory=list)
@@ -34,18 +34,22 @@ def request_bytes(url: str, *, method: str = "GET", key: str = "", body: bytes =
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def flat_out(url: str, make: Callable[[int], bytes], *, connections: int, requests: int) -> Load:
+def run_at_full_speed(url: str, make_request: Callable[[int], bytes], *, connections: int, requests: int) -> LoadResult:
     """Send ``requests`` requests over ``connections`` connections, each as soon as the one before is answered."""
-    return asyncio.run(_run(url, make, connections, requests, None))
+    return asyncio.run(_run(url, make_request, connections, requests, None))
 
 
-def at_rate(url: str, make: Callable[[int], bytes], *, connections: int, requests: int, per_second: float) -> Load:
+def run_at_rate(
+    url: str, make_request: Callable[[int], bytes], *, connections: int, requests: int, per_second: float
+) -> LoadResult:
     """Send ``requests`` requests at a steady rate; a late answer delays no later request."""
-    return asyncio.run(_run(url, make, connections, requests, per_second))
+    return asyncio.run(_run(url, make_request, connections, requests, per_second))
 
 
-async def _run(url: str, make: Callable[[int], bytes], connections: int, requests: int, rate: float | None) -> Load:
-    load = Load()
+async def _run(
+    url: str, make: Callable[[int], bytes], connections: int, requests: int, rate: float | None
+) -> LoadResult:
+    load = LoadResult()
     numbers: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
     clients = [
         asyncio.create_task(_client(url, make, numbers, load, paced=rate is not None)) for _ in range(connections)
@@ -63,7 +67,12 @@ async def _run(url: str, make: Callable[[int], bytes], connections: int, request
 
 
 async def _client(
-    url: str, make: Callable[[int], bytes], numbers: "asyncio.Queue[tuple[int, float]]", load: Load, *, paced: bool
+    url: str,
+    make: Callable[[int], bytes],
+    numbers: "asyncio.Queue[tuple[int, float]]",
+    load: LoadResult,
+    *,
+    paced: bool,
 ) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
@@ -72,7 +81,7 @@ async def _client(
             number, due = await numbers.get()
             began = time.perf_counter()
             writer.write(make(number))
-            status, _ = await read_answer(reader)
+            status, _ = await read_response(reader)
             load.statuses[status] = load.statuses.get(status, 0) + 1
             # Under a steady rate the wait for a free connection counts too.
             load.latencies_s.append(time.perf_counter() - (due if paced else began))
@@ -81,7 +90,7 @@ async def _client(
         writer.close()
 
 
-async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Status and body of the next answer on a connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")

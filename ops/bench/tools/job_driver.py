@@ -7,9 +7,9 @@ from ops.testbed.stack import Stack
 from schemas.jobs.job import Job, Progress
 
 
-def url_of(darkroom: Stack, ident: str) -> str:
+def websocket_url(darkroom: Stack, job_id: str) -> str:
     """Where a job is listened to, with a pass of its own."""
-    return f"{darkroom.settings.public_url}/ws?id={ident}&jwt={darkroom.stores.passes.issue(ident)}"
+    return f"{darkroom.settings.public_url}/ws?id={job_id}&jwt={darkroom.stores.watch_tokens.issue(job_id)}"
 
 
 def submit(darkroom: Stack, prompt: str, priority: int) -> str:
@@ -18,19 +18,19 @@ def submit(darkroom: Stack, prompt: str, priority: int) -> str:
         return str(client.post("/api/v1/jobs", json={"prompt": prompt, "priority": priority}).json()["id"])
 
 
-def take(darkroom: Stack, ident: str) -> Job:
+def claim(darkroom: Stack, job_id: str) -> Job:
     """The job, in hand; its page has taken the prompt."""
     job = darkroom.stores.attempts.claim("bench")
-    if job is None or job.id != ident:
+    if job is None or job.id != job_id:
         raise RuntimeError("another job was claimed, or none")
-    darkroom.stores.attempts.accepted(job)
+    darkroom.stores.attempts.mark_accepted(job)
     return job
 
 
-async def note(darkroom: Stack, job: Job, percentage: float) -> float:
+async def record_progress(darkroom: Stack, job: Job, percentage: float) -> float:
     """Let an event happen; when it began (``time.time``)."""
     began = time.time()
-    await asyncio.to_thread(darkroom.stores.attempts.note_progress, job, Progress(percentage))
+    await asyncio.to_thread(darkroom.stores.attempts.record_progress, job, Progress(percentage))
     return began
 
 

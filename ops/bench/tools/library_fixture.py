@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDERS = ("loras/sdxl/people", "loras/sdxl/styles", "loras/flux", "loras/sd15", "checkpoints/sdxl", "vae")
-BASES = ("sdxl_base_v1-0", "flux1", "sd_v1")
+BASE_MODELS = ("sdxl_base_v1-0", "flux1", "sd_v1")
 # As many tensors as a small LoRA has.
 BLOCKS = 88
 RANK = 32
 WORDS = ("ink", "wash", "neon", "portrait", "castle", "winter", "film", "grain", "anime", "retro", "soft", "light")
-WITH_SIDECAR = 3
+SIDECAR_EVERY = 3
 
 
-def make(folder: Path, count: int) -> None:
+def create_models(folder: Path, count: int) -> None:
     """``count`` models below ``folder``; every third has a sidecar of a catalogue, as downloaders leave it."""
     shape, size_bytes = _tensors()
     for part in FOLDERS:
@@ -23,11 +23,11 @@ def make(folder: Path, count: int) -> None:
     for number in range(count):
         path = folder / FOLDERS[number % len(FOLDERS)] / f"{_name(number)}.safetensors"
         _write(path, shape, size_bytes, number)
-        if number % WITH_SIDECAR == 0:
-            path.with_suffix(".civitai.info").write_text(json.dumps(_said(number)))
+        if number % SIDECAR_EVERY == 0:
+            path.with_suffix(".civitai.info").write_text(json.dumps(_sidecar(number)))
 
 
-def paths(folder: Path) -> Iterator[Path]:
+def model_paths(folder: Path) -> Iterator[Path]:
     """All models below ``folder``, always in the same order."""
     for part in FOLDERS:
         yield from sorted((folder / part).glob("*.safetensors"))
@@ -60,7 +60,7 @@ def _write(path: Path, tensors: dict[str, object], size_bytes: int, number: int)
         "ss_output_name": path.stem,
         "ss_network_dim": str(RANK),
         "ss_network_alpha": "16",
-        "ss_base_model_version": BASES[number % len(BASES)],
+        "ss_base_model_version": BASE_MODELS[number % len(BASE_MODELS)],
         "ss_tag_frequency": json.dumps({"10_x": dict.fromkeys(WORDS, number % 50 + 1)}),
         "ss_seed": str(number),
     }
@@ -72,7 +72,7 @@ def _write(path: Path, tensors: dict[str, object], size_bytes: int, number: int)
         file.truncate(8 + len(raw) + size_bytes)
 
 
-def _said(number: int) -> dict[str, object]:
+def _sidecar(number: int) -> dict[str, object]:
     return {
         "id": 100_000 + number,
         "modelId": 200_000 + number,
@@ -90,6 +90,6 @@ def _said(number: int) -> dict[str, object]:
 
 def rename_all(folder: Path) -> None:
     """Give every model, and what lies beside it, another name."""
-    for path in list(paths(folder)):
+    for path in list(model_paths(folder)):
         for file in path.parent.glob(f"{path.stem}.*"):
             os.rename(file, file.with_name(f"renamed_{file.name}"))  # noqa: PTH104 - ten thousand times

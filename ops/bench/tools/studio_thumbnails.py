@@ -12,12 +12,12 @@ import httpx
 from PIL import Image
 
 from ops.infra.settings import SHIPPED_RECIPES, load_settings
-from ops.processes.instance_file import read_note
+from ops.processes.instance_file import read_instance
 from stores.accounts.owner_key import OwnerKey
 
 FOLDER = SHIPPED_RECIPES / "studio" / "styles"
-PAINTED_SIDE, SIDE = 384, 192
-LARGEST_BYTES = 15_000
+GENERATED_SIDE, SIDE = 384, 192
+MAX_BYTES = 15_000
 QUALITIES = (82, 78, 72, 64, 56, 48)
 SUBJECTS = {
     "Aurora": "a cabin by a mountain lake",
@@ -54,34 +54,34 @@ SUBJECTS = {
 def main(styles: list[str]) -> int:
     """Paint the thumbnails of ``styles``, or all of them."""
     settings = load_settings()
-    note = read_note(settings.data_dir)
+    note = read_instance(settings.data_dir)
     if note is None:
         sys.stderr.write("Start Darkroom first: ./darkroom up\n")
         return 2
-    headers = {"x-api-key": OwnerKey.of(settings).read()}
+    headers = {"x-api-key": OwnerKey.from_settings(settings).read()}
     with httpx.Client(base_url=note.url, headers=headers, timeout=60, trust_env=False) as client:
         for style in styles or SUBJECTS:
             slug = re.sub(r"[^a-z0-9]+", "-", style.lower())
-            (FOLDER / f"{slug}.webp").write_bytes(_small(_painted(client, style)))
+            (FOLDER / f"{slug}.webp").write_bytes(_compress(_generate(client, style)))
     return 0
 
 
-def _painted(client: httpx.Client, style: str) -> bytes:
-    inputs = {"width": PAINTED_SIDE, "height": PAINTED_SIDE, "steps": 20}
+def _generate(client: httpx.Client, style: str) -> bytes:
+    inputs = {"width": GENERATED_SIDE, "height": GENERATED_SIDE, "steps": 20}
     job = client.post("/api/v1/jobs", json={"prompt": SUBJECTS[style], "lora": style, "inputs": inputs}).json()
     while job["status"] not in ("COMPLETED", "FAILED"):
         job = client.get(f"/api/v1/jobs/{job['id']}", params={"wait": 30, "since": job["seq"]}).json()
     return client.get(f"/api/v1/jobs/{job['id']}/result").raise_for_status().content
 
 
-def _small(data: bytes) -> bytes:
+def _compress(data: bytes) -> bytes:
     """The largest quality that fits."""
     with Image.open(io.BytesIO(data)) as image:
         small = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     for quality in QUALITIES:
         out = io.BytesIO()
         small.save(out, "WEBP", quality=quality, method=6)
-        if out.tell() <= LARGEST_BYTES:
+        if out.tell() <= MAX_BYTES:
             break
     return out.getvalue()
 

@@ -10,9 +10,9 @@ import sys
 import time
 from collections import defaultdict
 
-HANGS_S = 15.0
-HANGING = "/hang"
-TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
+HANG_S = 15.0
+HANGING_PATH = "/hang"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 _arrivals: defaultdict[str, list[float]] = defaultdict(list)
 
@@ -25,7 +25,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             lines = head.lower().split("\r\n")
             length = next((int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")), 0)
             await reader.readexactly(length)
-            writer.write(_told() if method == "GET" else await _taken(path))
+            writer.write(_report_arrivals() if method == "GET" else await _receive(path))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         return
@@ -33,14 +33,14 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-async def _taken(path: str) -> bytes:
+async def _receive(path: str) -> bytes:
     _arrivals[path].append(time.time())
-    if path == HANGING:
-        await asyncio.sleep(HANGS_S)
-    return TAKEN
+    if path == HANGING_PATH:
+        await asyncio.sleep(HANG_S)
+    return NO_CONTENT
 
 
-def _told() -> bytes:
+def _report_arrivals() -> bytes:
     body = json.dumps(_arrivals).encode()
     _arrivals.clear()
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 BATCH = 100
 OPEN_TIMEOUT_S = 60.0
-HEAR_TIMEOUT_S = 30.0
-EXTENDED, LONG = 126, 127
+RECEIVE_TIMEOUT_S = 30.0
+LENGTH_16_BITS, LENGTH_64_BITS = 126, 127
 PING = 0x89
 
 
-class Listener:
+class WebSocketClient:
     """One WebSocket; ``heard_at`` is when the newest message had come whole (time.time)."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,14 +23,14 @@ class Listener:
         self._reader = reader
         self._writer = writer
 
-    async def hear(self) -> tuple[float, bytes]:
+    async def receive(self) -> tuple[float, bytes]:
         """The next message and the moment of its arrival; pings are left unanswered."""
-        async with asyncio.timeout(HEAR_TIMEOUT_S):
+        async with asyncio.timeout(RECEIVE_TIMEOUT_S):
             while True:
                 first, length = await self._reader.readexactly(2)
-                if length == EXTENDED:
+                if length == LENGTH_16_BITS:
                     length = int.from_bytes(await self._reader.readexactly(2))
-                elif length == LONG:
+                elif length == LENGTH_64_BITS:
                     length = int.from_bytes(await self._reader.readexactly(8))
                 message = await self._reader.readexactly(length)
                 if first != PING:
@@ -41,9 +41,9 @@ class Listener:
         self._writer.transport.abort()
 
 
-async def listen(urls: Sequence[str]) -> list[Listener]:
+async def connect_all(urls: Sequence[str]) -> list[WebSocketClient]:
     """A WebSocket at each address, each having heard its first message."""
-    listeners: list[Listener] = []
+    listeners: list[WebSocketClient] = []
     for start in range(0, len(urls), BATCH):
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             listeners += await asyncio.gather(*(_open(url) for url in urls[start : start + BATCH]))
@@ -53,7 +53,7 @@ async def listen(urls: Sequence[str]) -> list[Listener]:
     return listeners
 
 
-async def _open(url: str) -> Listener:
+async def _open(url: str) -> WebSocketClient:
     parts = urlsplit(url)
     # The smallest buffer: what is measured is the other side.
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=4096)
@@ -69,6 +69,6 @@ async def _open(url: str) -> Listener:
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 101 " not in head.partition(b"\r\n")[0]:
         raise RuntimeError(f"no upgrade: {head[:80]!r}")
-    listener = Listener(reader, writer)
-    await listener.hear()
+    listener = WebSocketClient(reader, writer)
+    await listener.receive()
     return listener

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from ops.bench.report import Row
-from ops.bench.tools.http_load import read_answer, request_bytes
-from ops.bench.tools.job_driver import take
-from ops.testbed.stack import KEY, Stack, stack
+from ops.bench.tools.http_load import read_response, request_bytes
+from ops.bench.tools.job_driver import claim
+from ops.testbed.stack import KEY, Stack, run_stack
 from schemas.errors import ServiceError
 from schemas.jobs.job import Progress
 
@@ -24,11 +24,11 @@ WAIT_S = 30
 
 def measure() -> Iterator[Row]:
     """Both sides watch the same job, which has an event every five seconds, and learn of every one."""
-    with stack("web") as darkroom:
+    with run_stack("web") as darkroom:
         polling = asyncio.run(_watch(darkroom, wait=False))
         waiting = asyncio.run(_watch(darkroom, wait=True))
-    yield Row("requests of 200 clients", waiting[0], "a second", polling[0], most=1 / 20, judge_ratio=True)
-    yield Row("CPU of the front", waiting[1], "% of a core", polling[1], most=1 / 20, judge_ratio=True)
+    yield Row("requests of 200 clients", waiting[0], "a second", polling[0], max_value=1 / 20, judge_ratio=True)
+    yield Row("CPU of the front", waiting[1], "% of a core", polling[1], max_value=1 / 20, judge_ratio=True)
     yield Row("events learnt of by each", waiting[2], "", polling[2])
 
 
@@ -36,13 +36,13 @@ async def _watch(darkroom: Stack, *, wait: bool) -> tuple[float, float, float]:
     """Requests a second, CPU in per cent, and how many changes a client has seen, on the mean."""
     with darkroom.client() as client:
         ident = client.post("/api/v1/jobs", json={"prompt": "watched"}).json()["id"]
-    job = take(darkroom, ident)
+    job = claim(darkroom, ident)
     over, tree = asyncio.Event(), _tree(darkroom)
     clients = [asyncio.create_task(_client(darkroom, ident, over, wait=wait)) for _ in range(CLIENTS)]
     began, used = time.monotonic(), _cpu_s(tree)
     for number in range(EVENTS):
         await asyncio.sleep(EVENT_INTERVAL_S)
-        await asyncio.to_thread(darkroom.stores.attempts.note_progress, job, Progress(float(number + 1)))
+        await asyncio.to_thread(darkroom.stores.attempts.record_progress, job, Progress(float(number + 1)))
     seconds, busy_s = time.monotonic() - began, _cpu_s(tree) - used
     over.set()
     await asyncio.to_thread(darkroom.stores.attempts.fail, job, ServiceError("over"))
@@ -51,15 +51,15 @@ async def _watch(darkroom: Stack, *, wait: bool) -> tuple[float, float, float]:
     return requests / seconds, 100 * busy_s / seconds, changes / CLIENTS
 
 
-async def _client(darkroom: Stack, ident: str, over: asyncio.Event, *, wait: bool) -> tuple[int, int]:
+async def _client(darkroom: Stack, job_id: str, finished: asyncio.Event, *, wait: bool) -> tuple[int, int]:
     """How many requests it took, and how many changes they brought."""
     parts = urlsplit(darkroom.settings.public_url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     requests, changes, seq = 0, 0, 0
-    while not over.is_set():
+    while not finished.is_set():
         query = f"?wait={WAIT_S}&since={seq}" if wait else ""
-        writer.write(request_bytes(f"{darkroom.settings.public_url}/status/{ident}{query}", key=KEY))
-        _, body = await read_answer(reader)
+        writer.write(request_bytes(f"{darkroom.settings.public_url}/status/{job_id}{query}", key=KEY))
+        _, body = await read_response(reader)
         shown = json.loads(body)
         if "seq" not in shown:
             raise RuntimeError(f"no status: {shown}")

@@ -10,45 +10,45 @@ from urllib.parse import quote
 import click
 import httpx
 
-from ops.cli.http_target import find_target, read_answer
+from ops.cli.http_target import find_target, read_response
 from ops.infra.settings import SettingsError, load_settings
 
 
-def _with_target(command: Callable[..., None]) -> Callable[..., None]:
+def _target_options(command: Callable[..., None]) -> Callable[..., None]:
     at = click.option("--url", envvar="DARKROOM_URL", help="Ask the Darkroom at this address.")
     key = click.option("--key", envvar="DARKROOM_KEY", help="The key for it.")
     return at(key(command))
 
 
 @click.command(name="list")
-@_with_target
+@_target_options
 def list_sites(url: str | None, key: str | None) -> None:
     """Print each site and the state of its circuit."""
     with _client(url, key) as client:
-        for site in read_answer(client.get("/api/v1/sites"))["sites"]:
-            click.echo(f"{site['name']:16} {_in_words(site['circuit'])}")
+        for site in read_response(client.get("/api/v1/sites"))["sites"]:
+            click.echo(f"{site['name']:16} {_describe(site['circuit'])}")
 
 
 @click.command()
 @click.argument("name")
-@_with_target
+@_target_options
 def show(name: str, url: str | None, key: str | None) -> None:
     """Print what a running Darkroom knows of the site NAME."""
     with _client(url, key) as client:
-        click.echo(json.dumps(read_answer(client.get(f"/api/v1/sites/{quote(name, safe='')}")), indent=2))
+        click.echo(json.dumps(read_response(client.get(f"/api/v1/sites/{quote(name, safe='')}")), indent=2))
 
 
 @click.command()
 @click.argument("name")
-@_with_target
+@_target_options
 def close(name: str, url: str | None, key: str | None) -> None:
     """Close the circuit of the site NAME: its waiting jobs start again."""
     with _client(url, key) as client:
-        site = read_answer(client.post(f"/api/v1/sites/{quote(name, safe='')}/circuit/close"))
-        click.echo(f"{site['name']:16} {_in_words(site['circuit'])}")
+        site = read_response(client.post(f"/api/v1/sites/{quote(name, safe='')}/circuit/close"))
+        click.echo(f"{site['name']:16} {_describe(site['circuit'])}")
 
 
-def _in_words(circuit: dict[str, Any]) -> str:
+def _describe(circuit: dict[str, Any]) -> str:
     if circuit["state"] == "closed":
         return "closed"
     again = datetime.fromtimestamp(circuit["retryAt"] / 1000, UTC)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ops.cli.sites.recipe_files import name_from, target_of, write_skeleton
+from ops.cli.sites.recipe_files import new_recipe_path, slug, write_draft
 from ops.infra.settings import ROOT
 
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -40,13 +40,13 @@ def record(url: str, name: str | None) -> None:
             "There is no screen here to show a browser on. Record with Chrome's Recorder where there is one (DevTools, "
             "Recorder, export as JSON), then: ./darkroom sites import recording.json"
         )
-    target = target_of(name or name_from(urlsplit(url).hostname or ""))
+    target = new_recipe_path(name or slug(urlsplit(url).hostname or ""))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.jsonl"
         subprocess.call(_codegen(url, path))
         if not path.is_file():
             raise click.ClickException("Nothing was recorded.")
-        write_skeleton(path, target)
+        write_draft(path, target)
 
 
 def _codegen(url: str, path: Path) -> list[str]:

@@ -8,37 +8,37 @@ from collections.abc import Iterator
 
 from schemas.images.containers import encodings
 
-MARK_BYTES = 15
-LONGEST = 4_000_000
+SIGNATURE_BYTES = 15
+MAX_TEXT_BYTES = 4_000_000
 # By the mark: whether it is compressed. The first two lie in alpha, the others in red, green and blue by turns.
-ALPHA = {b"stealth_pnginfo": False, b"stealth_pngcomp": True}
-COLOURS = {b"stealth_rgbinfo": False, b"stealth_rgbcomp": True}
-DIGITS = bytes(ord("0") + value % 2 for value in range(256))
+ALPHA_SIGNATURES = {b"stealth_pnginfo": False, b"stealth_pngcomp": True}
+RGB_SIGNATURES = {b"stealth_rgbinfo": False, b"stealth_rgbcomp": True}
+LOW_BIT_DIGITS = bytes(ord("0") + value % 2 for value in range(256))
 
 
 def read_stealth_text(rgba: bytes, width: int, height: int) -> str | None:
     """The text in such pixels, four bytes each and row by row; None if there is none."""
     if width < 1 or height < 1 or len(rgba) != width * height * 4:
         return None
-    for channels, marks in (((3,), ALPHA), ((0, 1, 2), COLOURS)):
-        head = _bytes(rgba, width, channels, MARK_BYTES + 4)
-        packed = marks.get(head[:MARK_BYTES])
+    for channels, marks in (((3,), ALPHA_SIGNATURES), ((0, 1, 2), RGB_SIGNATURES)):
+        head = _bytes(rgba, width, channels, SIGNATURE_BYTES + 4)
+        packed = marks.get(head[:SIGNATURE_BYTES])
         if packed is not None:
-            size = int.from_bytes(head[MARK_BYTES:]) // 8
+            size = int.from_bytes(head[SIGNATURE_BYTES:]) // 8
             return _text(rgba, width, channels, size, packed=packed)
     return None
 
 
 def _text(rgba: bytes, width: int, channels: tuple[int, ...], size: int, *, packed: bool) -> str | None:
-    if size > LONGEST:
+    if size > MAX_TEXT_BYTES:
         return None
-    body = _bytes(rgba, width, channels, MARK_BYTES + 4 + size)[MARK_BYTES + 4 :]
+    body = _bytes(rgba, width, channels, SIGNATURE_BYTES + 4 + size)[SIGNATURE_BYTES + 4 :]
     if packed:
         try:
-            body = zlib.decompressobj(wbits=31).decompress(body, LONGEST + 1)
+            body = zlib.decompressobj(wbits=31).decompress(body, MAX_TEXT_BYTES + 1)
         except zlib.error:
             return None
-    return encodings.utf8(body) if len(body) <= LONGEST else None
+    return encodings.decode_utf8(body) if len(body) <= MAX_TEXT_BYTES else None
 
 
 def _bytes(rgba: bytes, width: int, channels: tuple[int, ...], count: int) -> bytes:
@@ -59,4 +59,4 @@ def _columns(rgba: bytes, width: int, channels: tuple[int, ...]) -> Iterator[byt
         column = bytearray(len(rgba) // (4 * width) * len(channels))
         for place, channel in enumerate(channels):
             column[place :: len(channels)] = rgba[4 * x + channel :: 4 * width]
-        yield bytes(column).translate(DIGITS)
+        yield bytes(column).translate(LOW_BIT_DIGITS)

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schemas.images.containers import encodings
-from schemas.images.containers.exif import read_exif
+from schemas.images.containers.exif import read_exif_texts
 
 # Of one text and of all of them, in bytes after unpacking.
-LONGEST_TEXT = 4_000_000
-MOST_BYTES = 8_000_000
-MOST_TEXTS = 100
+MAX_TEXT_BYTES = 4_000_000
+MAX_TOTAL_BYTES = 8_000_000
+MAX_TEXTS = 100
 # What a byte of deflate unpacks to at most.
-MOST_UNPACKED = 1032
-MOST_CHUNKS = 100_000
-MOST_BLOCKS = 500_000
+MAX_DEFLATE_RATIO = 1032
+MAX_CHUNKS = 100_000
+MAX_GIF_BLOCKS = 500_000
 PNG = b"\x89PNG\r\n\x1a\n"
 FILL = re.compile(rb"\xff+")
 NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -27,46 +27,46 @@ GIF_EXTENSION, GIF_IMAGE, GIF_COMMENT = 0x21, 0x2C, 0xFE
 
 
 @dataclass(slots=True)
-class Texts:
+class TextChunks:
     """What a file carries: under keywords (of each the first), and without one. Beyond the limits nothing is taken."""
 
-    named: dict[str, str] = field(default_factory=dict)
-    loose: list[str] = field(default_factory=list)
-    left_bytes: int = MOST_BYTES
+    by_keyword: dict[str, str] = field(default_factory=dict)
+    unkeyed: list[str] = field(default_factory=list)
+    remaining_bytes: int = MAX_TOTAL_BYTES
 
     def add(self, text: str, keyword: str | None = None) -> None:
         """Keeps a text, if there is room."""
-        if not text.strip() or len(self.named) + len(self.loose) >= MOST_TEXTS:
+        if not text.strip() or len(self.by_keyword) + len(self.unkeyed) >= MAX_TEXTS:
             return
         if keyword is None:
-            self.loose.append(text)
+            self.unkeyed.append(text)
         else:
-            self.named.setdefault(keyword, text)
+            self.by_keyword.setdefault(keyword, text)
 
     def take(self, raw: bytes) -> bytes:
         """The bytes of a text, of which no more can be taken later; none if they are too many."""
-        if len(raw) > min(LONGEST_TEXT, self.left_bytes):
+        if len(raw) > min(MAX_TEXT_BYTES, self.remaining_bytes):
             return b""
-        self.left_bytes -= len(raw)
+        self.remaining_bytes -= len(raw)
         return raw
 
-    def unpack(self, packed: bytes) -> bytes:
+    def decompress(self, packed: bytes) -> bytes:
         """The same of a text that is compressed; what is damaged or a bomb costs what it took to see that."""
-        most = min(LONGEST_TEXT, self.left_bytes)
+        most = min(MAX_TEXT_BYTES, self.remaining_bytes)
         if most <= 0:
             return b""
         try:
             found = zlib.decompressobj().decompress(packed, most + 1)
         except zlib.error:
-            self.left_bytes -= min(most, MOST_UNPACKED * len(packed))
+            self.remaining_bytes -= min(most, MAX_DEFLATE_RATIO * len(packed))
             return b""
-        self.left_bytes -= min(most, len(found))
+        self.remaining_bytes -= min(most, len(found))
         return found if len(found) <= most else b""
 
 
-def read_texts(data: bytes) -> Texts:
+def read_text_chunks(data: bytes) -> TextChunks:
     """All texts of a file in one of the four formats; none of any other."""
-    texts = Texts()
+    texts = TextChunks()
     if data.startswith(PNG):
         _read_png(data, texts)
     elif data.startswith(b"\xff\xd8"):
@@ -78,40 +78,40 @@ def read_texts(data: bytes) -> Texts:
     return texts
 
 
-def _read_png(data: bytes, texts: Texts) -> None:
+def _read_png(data: bytes, texts: TextChunks) -> None:
     at = len(PNG)
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if len(kind) < 4 or kind == b"IEND":
             return
         body = slice(at + 8, at + 8 + size)
-        if kind in (b"tEXt", b"zTXt", b"iTXt") and size <= LONGEST_TEXT:
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and size <= MAX_TEXT_BYTES:
             _add_png_text(kind, data[body], texts)
         elif kind == b"eXIf":
             _add_exif(data[body], texts)
         at += 12 + size
 
 
-def _add_png_text(kind: bytes, body: bytes, texts: Texts) -> None:
+def _add_png_text(kind: bytes, body: bytes, texts: TextChunks) -> None:
     keyword, _, rest = body.partition(b"\0")
     if kind == b"tEXt":
-        text = encodings.plain(texts.take(rest))
+        text = encodings.decode_utf8_or_latin1(texts.take(rest))
     elif kind == b"zTXt":
-        text = encodings.plain(texts.unpack(rest[1:]))
+        text = encodings.decode_utf8_or_latin1(texts.decompress(rest[1:]))
     else:
         content = rest[2:].split(b"\0", 2)[-1]
-        text = encodings.utf8(texts.unpack(content) if rest[:1] == b"\1" else texts.take(content))
-    texts.add(text, encodings.plain(keyword[:79]))
+        text = encodings.decode_utf8(texts.decompress(content) if rest[:1] == b"\1" else texts.take(content))
+    texts.add(text, encodings.decode_utf8_or_latin1(keyword[:79]))
 
 
-def _add_exif(body: bytes, texts: Texts) -> None:
-    for text in read_exif(texts.take(body)):
+def _add_exif(body: bytes, texts: TextChunks) -> None:
+    for text in read_exif_texts(texts.take(body)):
         texts.add(text)
 
 
-def _read_jpeg(data: bytes, texts: Texts) -> None:
+def _read_jpeg(data: bytes, texts: TextChunks) -> None:
     at = 2
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         fill = FILL.match(data, at)
         at = fill.end() - 1 if fill else at
         marker = data[at + 1] if data[at : at + 1] == b"\xff" and at + 1 < len(data) else END_OF_IMAGE
@@ -122,13 +122,13 @@ def _read_jpeg(data: bytes, texts: Texts) -> None:
         if marker == APP1 and body.startswith(b"Exif\0\0"):
             _add_exif(body, texts)
         elif marker == COMMENT:
-            texts.add(encodings.comment(texts.take(body), big_endian=True))
+            texts.add(encodings.decode_exif_comment(texts.take(body), big_endian=True))
         at += 2 + size
 
 
-def _read_webp(data: bytes, texts: Texts) -> None:
+def _read_webp(data: bytes, texts: TextChunks) -> None:
     at = 12
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if len(kind) < 4:
             return
@@ -137,9 +137,9 @@ def _read_webp(data: bytes, texts: Texts) -> None:
         at += 8 + size + size % 2
 
 
-def _read_gif(data: bytes, texts: Texts) -> None:
+def _read_gif(data: bytes, texts: TextChunks) -> None:
     at = 13 + _gif_colours(data[10:11])
-    left = MOST_BLOCKS
+    left = MAX_GIF_BLOCKS
     while left > 0:
         kind = data[at] if at < len(data) else None
         if kind == GIF_EXTENSION:
@@ -157,7 +157,7 @@ def _read_gif(data: bytes, texts: Texts) -> None:
             if is_comment:
                 parts.append(part)
         at, left = at + 1, left - 1
-        texts.add(encodings.plain(texts.take(b"".join(parts))))
+        texts.add(encodings.decode_utf8_or_latin1(texts.take(b"".join(parts))))
 
 
 def _gif_blocks(data: bytes, at: int, most: int) -> Iterator[bytes]:

@@ -8,22 +8,22 @@ from functools import reduce
 from typing import Any
 
 from schemas.images.containers.stealth_png import read_stealth_text
-from schemas.images.containers.text_chunks import read_texts
+from schemas.images.containers.text_chunks import read_text_chunks
 from schemas.images.embedded.a1111.reader import read_a1111
-from schemas.images.embedded.builder import joined
+from schemas.images.embedded.builder import combine
 from schemas.images.embedded.comfyui.reader import read_comfyui
-from schemas.images.embedded.detection import said_in
+from schemas.images.embedded.detection import texts_by_keyword
 from schemas.images.embedded.fooocus import read_fooocus
-from schemas.images.embedded.invokeai import read_dream, read_metadata, read_sd_metadata
+from schemas.images.embedded.invokeai import read_dream, read_invokeai_metadata, read_sd_metadata
 from schemas.images.embedded.novelai import read_novelai
 from schemas.images.embedded.swarmui import read_swarmui
-from schemas.images.generation_params import Generation
+from schemas.images.generation_params import GenerationParams
 
 # Each reads the texts that are its own; where several find something, the earlier is believed.
-PROGRAMS: tuple[Callable[[Mapping[str, Any]], Generation | None], ...] = (
+READERS: tuple[Callable[[Mapping[str, Any]], GenerationParams | None], ...] = (
     read_swarmui,
     read_fooocus,
-    read_metadata,
+    read_invokeai_metadata,
     read_sd_metadata,
     read_dream,
     read_novelai,
@@ -32,19 +32,19 @@ PROGRAMS: tuple[Callable[[Mapping[str, Any]], Generation | None], ...] = (
 )
 
 
-def read_generation(data: bytes) -> Generation | None:
+def read_generation_params(data: bytes) -> GenerationParams | None:
     """What a PNG, JPEG, WebP or GIF file carries as text; None if that is nothing, or the bytes are none of these."""
-    texts = read_texts(data)
-    return _generation(texts.named, texts.loose)
+    texts = read_text_chunks(data)
+    return _generation(texts.by_keyword, texts.unkeyed)
 
 
-def read_stealth(rgba: bytes, width: int, height: int) -> Generation | None:
+def read_stealth_params(rgba: bytes, width: int, height: int) -> GenerationParams | None:
     """What the lowest bits of decoded pixels carry: four bytes each, row by row, of such a size in pixels."""
     text = read_stealth_text(rgba, width, height)
     return _generation({}, [text]) if text else None
 
 
-def _generation(named: Mapping[str, str], loose: Iterable[str]) -> Generation | None:
-    said = said_in(named, loose)
-    found = [one for read in PROGRAMS if (one := read(said))]
-    return reduce(joined, found) if found else None
+def _generation(named: Mapping[str, str], loose: Iterable[str]) -> GenerationParams | None:
+    said = texts_by_keyword(named, loose)
+    found = [one for read in READERS if (one := read(said))]
+    return reduce(combine, found) if found else None

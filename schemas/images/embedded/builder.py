@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from schemas.images.generation_params import LORAS, Generation, Resource
+from schemas.images.generation_params import LORA_KINDS, GenerationParams, Resource
 
 WHOLE: Mapping[str, tuple[int, int]] = {
     "seed": (0, 2**64 - 1),
@@ -34,7 +34,7 @@ EXTENSION = re.compile(r"\.(?:safetensors|ckpt|pth?|bin|gguf|sft)$", re.IGNORECA
 
 
 @dataclass(slots=True)
-class Draft:
+class GenerationBuilder:
     """Collects what one program says. Of each field and of each resource's parts, what comes first stands."""
 
     tool: str
@@ -42,47 +42,47 @@ class Draft:
     other: dict[str, str] = field(default_factory=dict)
     resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
 
-    def put(self, name: str, value: Any, said_as: str) -> None:
+    def set_field(self, name: str, value: Any, source_name: str) -> None:
         """Fills a field; ``said_as`` is what the program calls it, should the value fit elsewhere only."""
-        found = checked(name, value)
+        found = validate_value(name, value)
         if found is None or self.fields.setdefault(name, found) != found:
-            self.keep(said_as, value)
+            self.add_other(source_name, value)
 
-    def keep(self, said_as: str, value: Any) -> None:
+    def add_other(self, source_name: str, value: Any) -> None:
         """Keeps what has no field, as text."""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         nothing = value is None or value in ("", [], {})
         if not nothing and len(self.other) < MOST_OTHERS:
-            self.other.setdefault(said_as[:LONGEST_NAME], text[:LONGEST_OTHER])
+            self.other.setdefault(source_name[:LONGEST_NAME], text[:LONGEST_OTHER])
 
-    def resource(self, kind: str, name: Any, hash: Any = None, weight: Any = None, version: Any = None) -> None:  # noqa: A002
+    def add_resource(self, kind: str, name: Any, hash: Any = None, weight: Any = None, version: Any = None) -> None:  # noqa: A002
         """Adds a model, or what else is said of one that is known by its name already."""
         if len(self.resources) >= MOST_RESOURCES:
             return
-        words = checked("model", name)
+        words = validate_value("model", name)
         one = Resource(
             kind,
             name=None if words == "None" else words,
-            hash=read_hash(hash),
-            weight=checked("weight", weight),
+            hash=parse_hash(hash),
+            weight=validate_value("weight", weight),
             civitai_version_id=_version(version),
         )
         if one.weight is None:
-            self.keep(f"{words or kind} weight", weight)
-        self.add(one)
+            self.add_other(f"{words or kind} weight", weight)
+        self.merge_resource(one)
 
-    def finish(self) -> Generation | None:
+    def build(self) -> GenerationParams | None:
         """What was said; None if nothing was."""
         if not (self.fields or self.other or self.resources):
             return None
-        return Generation(self.tool, resources=tuple(self.resources.values()), other=self.other, **self.fields)
+        return GenerationParams(self.tool, resources=tuple(self.resources.values()), other=self.other, **self.fields)
 
-    def add(self, one: Resource) -> None:
+    def merge_resource(self, one: Resource) -> None:
         """Adds one that has been checked, if anything tells it from others."""
         known = one.name or one.hash or one.civitai_version_id
         if known is None:
             return
-        key = ("lora" if one.kind in LORAS else one.kind, plain_name(str(known)))
+        key = ("lora" if one.kind in LORA_KINDS else one.kind, normalize_model_name(str(known)))
         before = self.resources.get(key)
         if before is not None:
             self.resources[key] = _filled(before, one)
@@ -90,19 +90,19 @@ class Draft:
             self.resources[key] = one
 
 
-def joined(first: Generation, second: Generation) -> Generation:
+def combine(first: GenerationParams, second: GenerationParams) -> GenerationParams:
     """What two texts of one picture say: the first is believed, the second fills what it leaves open."""
-    draft = Draft(first.tool, other=dict(first.other))
+    draft = GenerationBuilder(first.tool, other=dict(first.other))
     for one in first.resources + second.resources:
-        draft.add(one)
+        draft.merge_resource(one)
     for name, text in second.other.items():
-        draft.keep(name, text)
+        draft.add_other(name, text)
     filled = _filled(first, second)
-    own = {one.name: getattr(filled, one.name) for one in fields(Generation)}
-    return Generation(**own | {"other": draft.other, "resources": tuple(draft.resources.values())})
+    own = {one.name: getattr(filled, one.name) for one in fields(GenerationParams)}
+    return GenerationParams(**own | {"other": draft.other, "resources": tuple(draft.resources.values())})
 
 
-def checked(name: str, value: Any) -> Any:
+def validate_value(name: str, value: Any) -> Any:
     """A value as its field takes it; None if it does not."""
     if name in WHOLE:
         return _within(_whole(value), WHOLE[name])
@@ -115,13 +115,13 @@ def checked(name: str, value: Any) -> Any:
     return " ".join(value[: 2 * LONGEST_NAME].split())[:LONGEST_NAME] or None
 
 
-def read_hash(value: Any) -> str | None:
+def parse_hash(value: Any) -> str | None:
     """Lower-case hex, if that is what it is and something was hashed."""
     found = HASH.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     return found[1] if found and not found[1].startswith(OF_NOTHING) else None
 
 
-def plain_name(name: str) -> str:
+def normalize_model_name(name: str) -> str:
     """What two spellings of a model's name have in common."""
     return EXTENSION.sub("", name.strip().casefold())
 

@@ -12,7 +12,7 @@ from schemas.images.embedded.a1111.reader import is_infotext
 from schemas.images.embedded.comfyui.reader import is_graph
 from schemas.images.embedded.fooocus import is_fooocus
 from schemas.images.embedded.novelai import is_novelai
-from schemas.images.embedded.swarmui import PARAMETERS
+from schemas.images.embedded.swarmui import PARAMS_KEY
 from schemas.images.embedded.untrusted_json import read_object
 
 MOST_LOOSE = 20
@@ -22,7 +22,7 @@ KNOWN = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd
 ELSEWHERE = ("UserComment", "Comment", "comment", "Description", "Parameters")
 
 
-def said_in(named: Mapping[str, str], loose: Iterable[str]) -> dict[str, Any]:
+def texts_by_keyword(named: Mapping[str, str], loose: Iterable[str]) -> dict[str, Any]:
     """By keyword, texts and the objects that texts are; what stands under its own keyword comes first."""
     said = {keyword: _parsed(text) for keyword, text in named.items()}
     strays = [said[keyword] for keyword in ELSEWHERE if keyword in said and not _at_home(keyword, said[keyword])]
@@ -51,7 +51,7 @@ def _placed(value: Any) -> dict[str, Any]:
 
 
 def _placed_object(found: dict[str, Any]) -> dict[str, Any]:
-    if PARAMETERS in found or is_fooocus(found):
+    if PARAMS_KEY in found or is_fooocus(found):
         return {"parameters": found}
     if is_graph(found):
         return {"prompt": found}

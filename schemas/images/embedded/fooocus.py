@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.images.embedded.builder import Draft
-from schemas.images.generation_params import Generation
+from schemas.images.embedded.builder import GenerationBuilder
+from schemas.images.generation_params import GenerationParams
 
 FIELDS: Mapping[str, str] = {
     "prompt": "prompt",
@@ -32,39 +32,39 @@ def is_fooocus(found: dict[str, Any]) -> bool:
     return sum(name in found for name in SIGNS) >= 2
 
 
-def read_fooocus(said: Mapping[str, Any]) -> Generation | None:
+def read_fooocus(said: Mapping[str, Any]) -> GenerationParams | None:
     """What stands under ``parameters``, if it is an object of Fooocus."""
     found = said.get("parameters")
     if not isinstance(found, dict) or not is_fooocus(found):
         return None
-    draft = Draft("Fooocus")
+    draft = GenerationBuilder("Fooocus")
     for name, field in FIELDS.items():
-        draft.put(field, found.get(name), name)
+        draft.set_field(field, found.get(name), name)
     size = SIZE.fullmatch(str(found.get("resolution"))[:100])
     if size:
-        draft.put("width", size[1], "width")
-        draft.put("height", size[2], "height")
+        draft.set_field("width", size[1], "width")
+        draft.set_field("height", size[2], "height")
     else:
-        draft.keep("resolution", found.get("resolution"))
+        draft.add_other("resolution", found.get("resolution"))
     _add_models(draft, found)
     for name, value in found.items():
         if name not in TAKEN and not COMBINED.fullmatch(name):
-            draft.keep(name, value)
-    return draft.finish()
+            draft.add_other(name, value)
+    return draft.build()
 
 
-def _add_models(draft: Draft, found: dict[str, Any]) -> None:
-    draft.resource("checkpoint", found.get("base_model"), found.get("base_model_hash"))
-    draft.resource("checkpoint", found.get("refiner_model"))
+def _add_models(draft: GenerationBuilder, found: dict[str, Any]) -> None:
+    draft.add_resource("checkpoint", found.get("base_model"), found.get("base_model_hash"))
+    draft.add_resource("checkpoint", found.get("refiner_model"))
     vae = found.get("vae")
     if vae != "Default (model)":
-        draft.resource("vae", vae)
+        draft.add_resource("vae", vae)
     loras = found.get("loras")
     for one in loras if isinstance(loras, list) else ():
         if isinstance(one, list):
             name, weight, said = (*one, None, None, None)[:3]
-            draft.resource("lora", name, said, weight)
+            draft.add_resource("lora", name, said, weight)
     for name, value in found.items():
         if COMBINED.fullmatch(name) and isinstance(value, str):
             lora, _, weight = value.rpartition(":")
-            draft.resource("lora", lora.strip(), weight=weight.strip())
+            draft.add_resource("lora", lora.strip(), weight=weight.strip())

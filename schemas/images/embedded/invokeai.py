@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schemas.images.embedded.builder import Draft
-from schemas.images.generation_params import Generation
+from schemas.images.embedded.builder import GenerationBuilder
+from schemas.images.generation_params import GenerationParams
 
 TOOL = "InvokeAI"
 BRACKETS = re.compile(r"\[([^\[\]]*)\]")
@@ -40,43 +40,43 @@ FIELDS: Mapping[str, str] = {
 MANY = ("loras", "vae", "model", "scheduler", "clip_skip", "positive_prompt", "negative_prompt")
 
 
-def read_metadata(said: Mapping[str, Any]) -> Generation | None:
+def read_invokeai_metadata(said: Mapping[str, Any]) -> GenerationParams | None:
     """``invokeai_metadata``, since version 3."""
     found = said.get("invokeai_metadata")
     if not isinstance(found, dict):
         return None
-    draft = Draft(TOOL)
-    draft.put("prompt", found.get("positive_prompt"), "positive_prompt")
-    draft.put("negative_prompt", found.get("negative_prompt"), "negative_prompt")
+    draft = GenerationBuilder(TOOL)
+    draft.set_field("prompt", found.get("positive_prompt"), "positive_prompt")
+    draft.set_field("negative_prompt", found.get("negative_prompt"), "negative_prompt")
     _put_fields(draft, found, FIELDS)
     sampler = found.get("scheduler")
-    draft.put("sampler", sampler, "scheduler")
+    draft.set_field("sampler", sampler, "scheduler")
     skipped = found.get("clip_skip")
     # How many layers are left out, where others count the layer at which they end.
-    draft.put("clip_skip", skipped + 1 if type(skipped) is int else skipped, "clip_skip")
+    draft.set_field("clip_skip", skipped + 1 if type(skipped) is int else skipped, "clip_skip")
     _put_models(draft, found)
     _keep_rest(draft, found, {*FIELDS, *MANY})
-    return draft.finish()
+    return draft.build()
 
 
-def read_sd_metadata(said: Mapping[str, Any]) -> Generation | None:
+def read_sd_metadata(said: Mapping[str, Any]) -> GenerationParams | None:
     """``sd-metadata``, of version 2."""
     found = said.get("sd-metadata")
     if not isinstance(found, dict):
         return None
     image = found.get("image")
     image = image if isinstance(image, dict) else {}
-    draft = Draft(TOOL)
+    draft = GenerationBuilder(TOOL)
     _put_prompt(draft, " ".join(_prompts(image.get("prompt"))))
     _put_fields(draft, image, {**FIELDS, "sampler": "sampler"})
-    draft.put("model", found.get("model_weights"), "model_weights")
-    draft.resource("checkpoint", found.get("model_weights"), found.get("model_hash"))
+    draft.set_field("model", found.get("model_weights"), "model_weights")
+    draft.add_resource("checkpoint", found.get("model_weights"), found.get("model_hash"))
     _keep_rest(draft, image, {*FIELDS, "sampler", "prompt"})
     _keep_rest(draft, found, {"image", "model_weights", "model_hash"})
-    return draft.finish()
+    return draft.build()
 
 
-def read_dream(said: Mapping[str, Any]) -> Generation | None:
+def read_dream(said: Mapping[str, Any]) -> GenerationParams | None:
     """``Dream``: the command line of version 1, the prompt in quotation marks before its flags."""
     line = said.get("Dream")
     if not isinstance(line, str):
@@ -85,14 +85,14 @@ def read_dream(said: Mapping[str, Any]) -> Generation | None:
     if not line.strip().startswith('"'):
         prompt, _, flags = line.partition(" -")
         flags = "-" + flags
-    draft = Draft(TOOL)
+    draft = GenerationBuilder(TOOL)
     _put_prompt(draft, prompt)
     for flag, value in _flags(flags[:10_000]):
         if flag in LINE:
-            draft.put(LINE[flag], value, flag)
+            draft.set_field(LINE[flag], value, flag)
         else:
-            draft.keep(flag, value)
-    return draft.finish()
+            draft.add_other(flag, value)
+    return draft.build()
 
 
 def _flags(text: str) -> Iterator[tuple[str, str]]:
@@ -108,10 +108,10 @@ def _flags(text: str) -> Iterator[tuple[str, str]]:
         flag, words = found[1], []
 
 
-def _put_prompt(draft: Draft, text: str) -> None:
+def _put_prompt(draft: GenerationBuilder, text: str) -> None:
     """What stands in square brackets is the negative prompt."""
-    draft.put("negative_prompt", ", ".join(part.strip(" ,") for part in BRACKETS.findall(text)), "negative")
-    draft.put("prompt", " ".join(BRACKETS.sub("", text).split()).strip(" ,"), "prompt")
+    draft.set_field("negative_prompt", ", ".join(part.strip(" ,") for part in BRACKETS.findall(text)), "negative")
+    draft.set_field("prompt", " ".join(BRACKETS.sub("", text).split()).strip(" ,"), "prompt")
 
 
 def _prompts(found: Any) -> Iterator[str]:
@@ -121,20 +121,20 @@ def _prompts(found: Any) -> Iterator[str]:
             yield text
 
 
-def _put_fields(draft: Draft, found: dict[str, Any], names: Mapping[str, str]) -> None:
+def _put_fields(draft: GenerationBuilder, found: dict[str, Any], names: Mapping[str, str]) -> None:
     for name, field in names.items():
-        draft.put(field, found.get(name), name)
+        draft.set_field(field, found.get(name), name)
 
 
-def _put_models(draft: Draft, found: dict[str, Any]) -> None:
+def _put_models(draft: GenerationBuilder, found: dict[str, Any]) -> None:
     name, said = _model(found.get("model"))
-    draft.put("model", name, "model")
-    draft.resource("checkpoint", name, said)
-    draft.resource("vae", *_model(found.get("vae")))
+    draft.set_field("model", name, "model")
+    draft.add_resource("checkpoint", name, said)
+    draft.add_resource("vae", *_model(found.get("vae")))
     loras = found.get("loras")
     for one in loras if isinstance(loras, list) else ():
         if isinstance(one, dict):
-            draft.resource("lora", *_model(one.get("model", one.get("lora"))), weight=one.get("weight"))
+            draft.add_resource("lora", *_model(one.get("model", one.get("lora"))), weight=one.get("weight"))
 
 
 def _model(found: Any) -> tuple[Any, Any]:
@@ -144,7 +144,7 @@ def _model(found: Any) -> tuple[Any, Any]:
     return found.get("name", found.get("model_name")), found.get("hash")
 
 
-def _keep_rest(draft: Draft, found: dict[str, Any], taken: set[str]) -> None:
+def _keep_rest(draft: GenerationBuilder, found: dict[str, Any], taken: set[str]) -> None:
     for name, value in found.items():
         if name not in taken:
-            draft.keep(name, value)
+            draft.add_other(name, value)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.images.embedded.builder import Draft
-from schemas.images.generation_params import Generation
+from schemas.images.embedded.builder import GenerationBuilder
+from schemas.images.generation_params import GenerationParams
 
 FIELDS: Mapping[str, str] = {
     "prompt": "prompt",
@@ -32,26 +32,26 @@ def is_novelai(comment: Any) -> bool:
     return isinstance(comment, dict) and sum(name in comment for name in SIGNS) >= 2
 
 
-def read_novelai(said: Mapping[str, Any]) -> Generation | None:
+def read_novelai(said: Mapping[str, Any]) -> GenerationParams | None:
     """What stands under ``Comment`` and beside it; the prompt may stand in either place."""
     comment = said.get("Comment")
     if not isinstance(comment, dict) or not (is_novelai(comment) or said.get("Software") == "NovelAI"):
         return None
-    draft = Draft("NovelAI")
-    draft.put("prompt", said.get("Description"), "Description")
+    draft = GenerationBuilder("NovelAI")
+    draft.set_field("prompt", said.get("Description"), "Description")
     for name, field in FIELDS.items():
-        draft.put(field, comment.get(name), name)
+        draft.set_field(field, comment.get(name), name)
     _put_model(draft, said.get("Source"))
     for name in REST:
-        draft.keep(name, said.get(name))
+        draft.add_other(name, said.get(name))
     for name, value in comment.items():
         if name not in FIELDS:
-            draft.keep(name, value)
-    return draft.finish()
+            draft.add_other(name, value)
+    return draft.build()
 
 
-def _put_model(draft: Draft, source: Any) -> None:
+def _put_model(draft: GenerationBuilder, source: Any) -> None:
     found = SOURCE.fullmatch(source[:300].strip()) if isinstance(source, str) else None
     name, said = (found[1], found[2]) if found else (source, None)
-    draft.put("model", name, "Source")
-    draft.resource("checkpoint", name, said)
+    draft.set_field("model", name, "Source")
+    draft.add_resource("checkpoint", name, said)

@@ -12,11 +12,11 @@ from schemas.library.formats.safetensors import FormatError
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-MOST_PAIRS = 10_000
-LONGEST_STRING = 1_000_000
-MOST_ELEMENTS = 10_000_000
+MAX_PAIRS = 10_000
+MAX_STRING_BYTES = 1_000_000
+MAX_ARRAY_ELEMENTS = 10_000_000
 # Large vocabularies have ten.
-MOST_BYTES = 32 * 1024 * 1024
+MAX_HEADER_BYTES = 32 * 1024 * 1024
 STRING, ARRAY = 8, 9
 LENGTH_BYTES = 8
 # By the format's numbers: how an element is unpacked.
@@ -30,7 +30,7 @@ class GgufHeader:
     """``metadata`` has strings and numbers; of lists it has the length only."""
 
     version: int
-    tensors: int
+    tensor_count: int
     metadata: Mapping[str, Any] = field(repr=False)
 
 
@@ -39,17 +39,17 @@ class _Source:
     """The file's beginning: a sparse file can say that it has more entries than anybody can count."""
 
     stream: BinaryIO
-    left_bytes: int = MOST_BYTES
+    left_bytes: int = MAX_HEADER_BYTES
 
     def read(self, count: int) -> bytes:
         """The next bytes; raises FormatError where a header has too many."""
         self.left_bytes -= count
         if self.left_bytes < 0:
-            raise FormatError("header_too_large", f"The header has more than {MOST_BYTES} bytes.")
+            raise FormatError("header_too_large", f"The header has more than {MAX_HEADER_BYTES} bytes.")
         return self.stream.read(count)
 
 
-def read_gguf(file: BinaryIO) -> GgufHeader:
+def read_gguf_header(file: BinaryIO) -> GgufHeader:
     """The header of a file that is open at its beginning.
 
     Raises:
@@ -62,7 +62,7 @@ def read_gguf(file: BinaryIO) -> GgufHeader:
     if version not in VERSIONS:
         raise FormatError("unknown_version", f"GGUF version {version} is not known here.")
     tensors, pairs = _scalar(stream, "<Q"), _scalar(stream, "<Q")
-    if pairs > MOST_PAIRS:
+    if pairs > MAX_PAIRS:
         raise FormatError("header_too_large", f"The header says that it has {pairs} entries.")
     metadata = {}
     for _ in range(pairs):
@@ -83,7 +83,7 @@ def _value(stream: _Source, kind: int) -> Any:
 
 def _skip_array(stream: _Source) -> int:
     kind, count = _scalar(stream, "<I"), _scalar(stream, "<Q")
-    if count > MOST_ELEMENTS:
+    if count > MAX_ARRAY_ELEMENTS:
         raise FormatError("header_too_large", f"The header has a list of {count} elements.")
     if kind in SCALARS:
         _exactly(stream, struct.calcsize(SCALARS[kind]) * count)
@@ -99,7 +99,7 @@ def _skip_array(stream: _Source) -> int:
 
 def _string(stream: _Source) -> str:
     length = _scalar(stream, "<Q")
-    if length > LONGEST_STRING:
+    if length > MAX_STRING_BYTES:
         raise FormatError("header_too_large", f"The header has a text of {length} bytes.")
     return _exactly(stream, length).decode(errors="replace")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX_BYTES = 8
-LARGEST_HEADER_BYTES = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 # More than programs make; to multiply a million large numbers takes hours.
-MOST_DIMENSIONS = 64
-METADATA = "__metadata__"
+MAX_DIMENSIONS = 64
+METADATA_KEY = "__metadata__"
 # Bits of an element, by the format's names.
-BITS: Mapping[str, int] = {
+DTYPE_BITS: Mapping[str, int] = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
@@ -45,7 +45,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class SafetensorsHeader:
     """What a file says of itself. ``size_bytes`` counts the prefix and the header; tensors begin there."""
 
     size_bytes: int
@@ -53,7 +53,7 @@ class Header:
     metadata: Mapping[str, str] = field(repr=False)
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """How many numbers the model has."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
@@ -66,7 +66,7 @@ class Header:
         return max(sizes, key=lambda name: sizes[name], default=None)
 
 
-def header_bytes(prefix: bytes, file_bytes: int) -> int:
+def parse_header_length(prefix: bytes, file_bytes: int) -> int:
     """How many bytes of header follow the first eight.
 
     Raises:
@@ -75,24 +75,24 @@ def header_bytes(prefix: bytes, file_bytes: int) -> int:
     if len(prefix) < PREFIX_BYTES:
         raise FormatError("too_short", f"The file has {file_bytes} bytes; even an empty one has more.")
     length = int.from_bytes(prefix[:PREFIX_BYTES], "little")
-    if length > LARGEST_HEADER_BYTES:
+    if length > MAX_HEADER_BYTES:
         raise FormatError("header_too_large", f"The header says that it has {length} bytes; 100,000,000 are allowed.")
     if PREFIX_BYTES + length > file_bytes:
         raise FormatError("truncated", f"The header should have {length} bytes, but the file ends before: a download?")
     return length
 
 
-def read_header(raw: bytes, file_bytes: int) -> Header:
+def parse_header(raw: bytes, file_bytes: int) -> SafetensorsHeader:
     """The header, from its ``raw`` bytes, of a file of so many bytes.
 
     Raises:
         FormatError: a rule is broken; the code says which.
     """
     entries = _parse(raw)
-    metadata = _metadata(entries.pop(METADATA, {}))
+    metadata = _metadata(entries.pop(METADATA_KEY, {}))
     tensors = {name: _tensor(name, about) for name, about in entries.items()}
     _check_layout(tensors, file_bytes - PREFIX_BYTES - len(raw))
-    return Header(PREFIX_BYTES + len(raw), tensors, metadata)
+    return SafetensorsHeader(PREFIX_BYTES + len(raw), tensors, metadata)
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
@@ -124,18 +124,18 @@ def _no_constant(word: str) -> Any:
 
 def _metadata(found: Any) -> Mapping[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise FormatError("bad_metadata", f"{METADATA} must have strings and nothing else.")
+        raise FormatError("bad_metadata", f"{METADATA_KEY} must have strings and nothing else.")
     return found
 
 
 def _tensor(name: str, about: Any) -> Tensor:
     match about:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end]} if len(about) == 3:
-            if dtype not in BITS:
+            if dtype not in DTYPE_BITS:
                 raise FormatError("unknown_dtype", f"{_short(name)} has the type {_short(dtype)}, which nobody knows.")
             if not _are_counts([*shape, begin, end]):
                 raise FormatError("bad_tensor", f"{_short(name)}: shape and offsets must be whole numbers from 0 on.")
-            if len(shape) > MOST_DIMENSIONS:
+            if len(shape) > MAX_DIMENSIONS:
                 raise FormatError("bad_tensor", f"{_short(name)} has {len(shape)} dimensions; no tensor has so many.")
             return Tensor(dtype, tuple(shape), begin, end)
         case _:
@@ -152,7 +152,7 @@ def _check_layout(tensors: Mapping[str, Tensor], data_bytes: int) -> None:
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != place or tensor.end < tensor.begin:
             raise FormatError("bad_offsets", f"{_short(name)} begins at {tensor.begin}, where {place} was expected.")
-        bits = math.prod(tensor.shape) * BITS[tensor.dtype]
+        bits = math.prod(tensor.shape) * DTYPE_BITS[tensor.dtype]
         if bits % 8 or bits // 8 != tensor.end - tensor.begin:
             raise FormatError("bad_size", f"{_short(name)} has another size than its shape and type say.")
         place = tensor.end

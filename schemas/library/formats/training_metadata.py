@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.library.sanitize import clean_lines, clean_text
+from schemas.library.sanitize import clean_line, clean_multiline
 
-LONGEST_WORDS = 1000
-LONGEST_TEXT = 20_000
-MOST_WORDS = 100
-MOST_TAGS = 30
+MAX_LINE_CHARS = 1000
+MAX_TEXT_CHARS = 20_000
+MAX_TRIGGER_WORDS = 100
+MAX_TAGS = 30
 NOTHING = ("", "None")
 CLAIMED_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})", re.ASCII)
 # What repackers write who hashed nothing: the beginning of the SHA-256 of no bytes at all.
@@ -42,7 +42,7 @@ FAMILIES: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingMetadata:
     """What a header says; None and empty where it says nothing. ``hashes`` are claims, by their names."""
 
     title: str | None = None
@@ -59,11 +59,11 @@ class Training:
     hashes: Mapping[str, str] | None = None
 
 
-def read_training(metadata: Mapping[str, str]) -> Training:
+def parse_training_metadata(metadata: Mapping[str, str]) -> TrainingMetadata:
     """What the metadata says; a field that is nonsense is left out, and never costs another one."""
     said = {name: value for name, value in metadata.items() if value not in NOTHING}
     architecture = _words(said, "modelspec.architecture", "ss_base_model_version")
-    return Training(
+    return TrainingMetadata(
         title=_words(said, "modelspec.title", "ssmd_display_name", "ss_output_name"),
         author=_words(said, "modelspec.author", "ssmd_author"),
         description=_text(said, "modelspec.description", "ssmd_description", "ss_training_comment"),
@@ -79,12 +79,12 @@ def read_training(metadata: Mapping[str, str]) -> Training:
     )
 
 
-def top_tags(metadata: Mapping[str, str]) -> Counter[str]:
+def count_tags(metadata: Mapping[str, str]) -> Counter[str]:
     """How often each tag stood beside a picture of the training, over all folders of it."""
     counts: Counter[str] = Counter()
     for folder in _json(metadata.get("ss_tag_frequency"), dict).values():
         for name, count in folder.items() if isinstance(folder, dict) else ():
-            tag = clean_text(name, LONGEST_WORDS)
+            tag = clean_line(name, MAX_LINE_CHARS)
             if type(count) is int and 0 < count < 2**53 and tag:
                 counts[tag] += count
     return counts
@@ -97,23 +97,23 @@ def _trigger_words(said: Mapping[str, str]) -> Iterator[str]:
         return
     classes = dict.fromkeys(_class_tokens(said))
     if classes:
-        yield from list(classes)[:MOST_WORDS]
+        yield from list(classes)[:MAX_TRIGGER_WORDS]
         return
-    yield from (tag for tag, _ in top_tags(said).most_common(3))
+    yield from (tag for tag, _ in count_tags(said).most_common(3))
 
 
 def _class_tokens(said: Mapping[str, str]) -> Iterator[str]:
     for dataset in _json(said.get("ss_datasets"), list):
         for subset in dataset.get("subsets") or () if isinstance(dataset, dict) else ():
             tokens = subset.get("class_tokens") if isinstance(subset, dict) else None
-            if isinstance(tokens, str) and (found := clean_text(tokens, LONGEST_WORDS)):
+            if isinstance(tokens, str) and (found := clean_line(tokens, MAX_LINE_CHARS)):
                 yield found
 
 
 def _tags(said: Mapping[str, str]) -> list[str]:
     named = (said.get("modelspec.tags") or said.get("ssmd_tags") or "").split(",")
-    tags = dict.fromkeys(clean_text(tag, LONGEST_WORDS) for tag in named)
-    return [tag for tag in tags if tag][:MOST_TAGS]
+    tags = dict.fromkeys(clean_line(tag, MAX_LINE_CHARS) for tag in named)
+    return [tag for tag in tags if tag][:MAX_TAGS]
 
 
 def _hashes(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -132,12 +132,12 @@ def _family(architecture: str | None) -> str | None:
 
 def _words(said: Mapping[str, str], *names: str) -> str | None:
     """The first of these that says something, in one line."""
-    found = (clean_text(said.get(name, ""), LONGEST_WORDS) for name in names)
+    found = (clean_line(said.get(name, ""), MAX_LINE_CHARS) for name in names)
     return next(filter(None, found), None)
 
 
 def _text(said: Mapping[str, str], *names: str) -> str | None:
-    found = (clean_lines(said.get(name, "")[:LONGEST_TEXT]) for name in names)
+    found = (clean_multiline(said.get(name, "")[:MAX_TEXT_CHARS]) for name in names)
     return next(filter(None, found), None)
 
 

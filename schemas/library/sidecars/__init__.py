@@ -8,26 +8,26 @@ All readers raise ``SidecarError`` for what cannot be read at all; a bad field n
 
 from collections.abc import Callable, Iterable, Mapping
 
-from schemas.library.metadata import Claim, Facts, Source
+from schemas.library.metadata import Metadata, Source, SourceMetadata
 from schemas.library.sidecars import a1111, api_info, civitai_info, civitdl, lora_manager, stability_matrix
-from schemas.library.sidecars.civitdl import civitdl_ids
+from schemas.library.sidecars.civitdl import parse_civitdl_ids
 from schemas.library.sidecars.json_values import SidecarError
-from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
+from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 __all__ = [
-    "ENDINGS",
-    "FIELDS",
+    "SIDECAR_SUFFIXES",
+    "SUPPORTED_FIELDS",
     "LocalFile",
     "SidecarError",
-    "civitdl_ids",
-    "previews_of",
-    "read",
-    "sidecars_of",
-    "write",
+    "find_previews",
+    "find_sidecars",
+    "parse_civitdl_ids",
+    "read_sidecar",
+    "write_sidecar",
 ]
 
 # What follows a model's stem in the names of its sidecars.
-ENDINGS: Mapping[str, Source] = {
+SIDECAR_SUFFIXES: Mapping[str, Source] = {
     ".civitai.info": Source.CIVITAI_INFO,
     ".metadata.json": Source.LORA_MANAGER,
     ".cm-info.json": Source.STABILITY_MATRIX,
@@ -35,11 +35,11 @@ ENDINGS: Mapping[str, Source] = {
     ".json": Source.A1111,
 }
 # Best first: what somebody chose to be the preview before what may be any picture.
-PREVIEW_ENDINGS = (
+PREVIEW_SUFFIXES = (
     *(".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp"),
     *(".png", ".jpg", ".jpeg", ".webp", ".gif"),
 )
-FIELDS: Mapping[Source, frozenset[str]] = {
+SUPPORTED_FIELDS: Mapping[Source, frozenset[str]] = {
     Source.CIVITDL: civitdl.FIELDS,
     Source.CIVITAI_INFO: civitai_info.FIELDS,
     Source.API_INFO: api_info.FIELDS,
@@ -47,7 +47,7 @@ FIELDS: Mapping[Source, frozenset[str]] = {
     Source.STABILITY_MATRIX: stability_matrix.FIELDS,
     Source.A1111: a1111.FIELDS,
 }
-_READERS: Mapping[Source, Callable[[bytes, int, LocalFile], list[Claim]]] = {
+_READERS: Mapping[Source, Callable[[bytes, int, LocalFile], list[SourceMetadata]]] = {
     Source.CIVITDL: civitdl.read,
     Source.CIVITAI_INFO: civitai_info.read,
     Source.API_INFO: api_info.read,
@@ -55,7 +55,7 @@ _READERS: Mapping[Source, Callable[[bytes, int, LocalFile], list[Claim]]] = {
     Source.STABILITY_MATRIX: stability_matrix.read,
     Source.A1111: a1111.read,
 }
-_WRITERS: Mapping[Source, Callable[[Facts, LocalFile], bytes]] = {
+_WRITERS: Mapping[Source, Callable[[Metadata, LocalFile], bytes]] = {
     Source.CIVITDL: civitdl.write,
     Source.CIVITAI_INFO: civitai_info.write,
     Source.API_INFO: api_info.write,
@@ -65,20 +65,23 @@ _WRITERS: Mapping[Source, Callable[[Facts, LocalFile], bytes]] = {
 }
 
 
-def sidecars_of(stem: str, names: Iterable[str]) -> list[tuple[str, Source]]:
+def find_sidecars(stem: str, names: Iterable[str]) -> list[tuple[str, Source]]:
     """Which of the files in a folder are sidecars of the model with that stem, in the order of the endings."""
-    found = [(ending, name) for ending, name in _with_endings(stem, names) if ending in ENDINGS]
-    order = list(ENDINGS)
-    return [(name, ENDINGS[ending]) for ending, name in sorted(found, key=lambda one: (order.index(one[0]), one[1]))]
+    found = [(ending, name) for ending, name in _with_endings(stem, names) if ending in SIDECAR_SUFFIXES]
+    order = list(SIDECAR_SUFFIXES)
+    return [
+        (name, SIDECAR_SUFFIXES[ending])
+        for ending, name in sorted(found, key=lambda one: (order.index(one[0]), one[1]))
+    ]
 
 
-def previews_of(stem: str, names: Iterable[str]) -> list[str]:
+def find_previews(stem: str, names: Iterable[str]) -> list[str]:
     """Which of the files in a folder are pictures of the model with that stem, best first."""
-    found = [(PREVIEW_ENDINGS.index(end), name) for end, name in _with_endings(stem, names) if end in PREVIEW_ENDINGS]
+    found = [(PREVIEW_SUFFIXES.index(end), name) for end, name in _with_endings(stem, names) if end in PREVIEW_SUFFIXES]
     return [name for _, name in sorted(found)]
 
 
-def read(source: Source, raw: bytes, time_ms: int, local: LocalFile = UNKNOWN) -> list[Claim]:
+def read_sidecar(source: Source, raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
     """What a sidecar says that was written at ``time_ms``, in milliseconds since 1970.
 
     Raises:
@@ -88,7 +91,7 @@ def read(source: Source, raw: bytes, time_ms: int, local: LocalFile = UNKNOWN) -
     return _READERS[source](raw, time_ms, local)
 
 
-def write(source: Source, facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
+def write_sidecar(source: Source, facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     """A sidecar that says those of the facts that the format has room for: ``FIELDS`` has their names.
 
     Raises:

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.library.formats.hashes import SHA256, clean
-from schemas.library.metadata import Claim, Facts, Rank, Source
-from schemas.library.sidecars.civitai_reader import facts_of
-from schemas.library.sidecars.civitai_writer import dump, hashes_of
-from schemas.library.sidecars.json_values import MOST_WORDS, identity, line, load, number, said, text
-from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
+from schemas.library.formats.hashes import SHA256, normalize_hash
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
+from schemas.library.sidecars.civitai_reader import parse_metadata
+from schemas.library.sidecars.civitai_writer import encode_sidecar, merge_hashes
+from schemas.library.sidecars.json_values import MAX_WORDS, as_id, as_line, as_number, as_text, drop_empty, load_sidecar
+from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 # A base model as its family; trained words without commas outside of brackets; of the hashes the SHA-256.
 FIELDS = frozenset(
@@ -29,9 +29,9 @@ FIELDS = frozenset(
         "hashes",
     }
 )
-FAMILIES: Mapping[str, str] = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
+BASE_MODEL_BY_FAMILY: Mapping[str, str] = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
 # How the names of base models begin that belong to a family.
-BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+FAMILY_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "SD1": ("SD 1",),
     "SD2": ("SD 2",),
     "SDXL": ("SDXL", "Pony", "Illustrious", "NoobAI"),
@@ -40,23 +40,30 @@ _UNKNOWN = ("unknown", "other", "")
 _OPENING, _CLOSING = "([{<", ")]}>"
 
 
-def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN) -> list[Claim]:
+def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
     """What a person wrote; the family of base models; and what other programs have put there of the catalogue.
 
     Raises:
         SidecarError: it cannot be read at all.
     """
-    document = load(raw)
+    document = load_sidecar(raw)
     answered = isinstance(document.get("modelVersions"), list)
     claims = [
-        Claim(Source.A1111, Rank.CATALOGUE, facts_of(document, local) if answered else _ids(document), time_ms),
-        Claim(Source.A1111, Rank.HEADER, Facts(base_model=_base_model(document.get("sd version"))), time_ms),
-        Claim(Source.A1111, Rank.PERSON, Facts() if answered else _person(document), time_ms),
+        SourceMetadata(
+            Source.A1111,
+            SourcePriority.CIVITAI,
+            parse_metadata(document, local) if answered else _ids(document),
+            time_ms,
+        ),
+        SourceMetadata(
+            Source.A1111, SourcePriority.HEADER, Metadata(base_model=_base_model(document.get("sd version"))), time_ms
+        ),
+        SourceMetadata(Source.A1111, SourcePriority.PERSON, Metadata() if answered else _person(document), time_ms),
     ]
-    return [claim for claim in claims if not claim.facts.empty]
+    return [claim for claim in claims if not claim.metadata.is_empty]
 
 
-def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
+def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     """A file that ``read`` and AUTOMATIC1111 read."""
     document = {
         "description": facts.description or "",
@@ -66,35 +73,35 @@ def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
         "negative text": facts.negative_words or "",
         "notes": facts.notes or "",
     }
-    more = said(
-        sha256=hashes_of(facts, local).get(SHA256),
+    more = drop_empty(
+        sha256=merge_hashes(facts, local).get(SHA256),
         modelId=facts.civitai_id,
         modelVersionId=facts.civitai_version_id,
     )
-    return dump(document | more)
+    return encode_sidecar(document | more)
 
 
-def _person(document: Mapping[str, Any]) -> Facts:
-    weight = number(document.get("preferred weight"))
-    found = said(
-        description=text(document.get("description")),
-        trained_words=_words(text(document.get("activation text")) or ""),
-        negative_words=text(document.get("negative text")),
+def _person(document: Mapping[str, Any]) -> Metadata:
+    weight = as_number(document.get("preferred weight"))
+    found = drop_empty(
+        description=as_text(document.get("description")),
+        trained_words=_words(as_text(document.get("activation text")) or ""),
+        negative_words=as_text(document.get("negative text")),
         # Zero is how the program says that nobody has chosen one.
         preferred_weight=weight or None,
-        notes=text(document.get("notes")),
+        notes=as_text(document.get("notes")),
     )
-    return Facts(**found)
+    return Metadata(**found)
 
 
-def _ids(document: Mapping[str, Any]) -> Facts:
-    sha256 = clean(SHA256, document.get("sha256"))
-    found = said(
-        civitai_id=identity(document.get("modelId")),
-        civitai_version_id=identity(document.get("modelVersionId")),
+def _ids(document: Mapping[str, Any]) -> Metadata:
+    sha256 = normalize_hash(SHA256, document.get("sha256"))
+    found = drop_empty(
+        civitai_id=as_id(document.get("modelId")),
+        civitai_version_id=as_id(document.get("modelVersionId")),
         hashes={SHA256: sha256} if sha256 else None,
     )
-    return Facts(**found)
+    return Metadata(**found)
 
 
 def _words(written: str) -> tuple[str, ...]:
@@ -106,15 +113,15 @@ def _words(written: str) -> tuple[str, ...]:
             parts.append("")
         else:
             parts[-1] += character
-    found = (line(one) for one in parts[:MOST_WORDS])
+    found = (as_line(one) for one in parts[:MAX_WORDS])
     return tuple(dict.fromkeys(word for word in found if word))
 
 
 def _base_model(value: Any) -> str | None:
-    said_there = line(value) or ""
-    return None if said_there.lower() in _UNKNOWN else FAMILIES.get(said_there.upper(), said_there)
+    said_there = as_line(value) or ""
+    return None if said_there.lower() in _UNKNOWN else BASE_MODEL_BY_FAMILY.get(said_there.upper(), said_there)
 
 
 def _family(base_model: str) -> str:
-    families = (family for family, beginnings in BEGINNINGS.items() if base_model.startswith(beginnings))
+    families = (family for family, beginnings in FAMILY_PREFIXES.items() if base_model.startswith(beginnings))
     return next(families, "Unknown")

@@ -3,25 +3,25 @@
 It has the model with all its versions.
 """
 
-from schemas.library.metadata import Claim, Facts, Rank, Source
-from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, facts_of
-from schemas.library.sidecars.civitai_writer import dump, model_answer
-from schemas.library.sidecars.json_values import load
-from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
+from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, parse_metadata
+from schemas.library.sidecars.civitai_writer import build_model, encode_sidecar
+from schemas.library.sidecars.json_values import load_sidecar
+from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS
 
 
-def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN) -> list[Claim]:
+def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
     """What the catalogue said of the model, of all versions, and of the one that ``local`` is.
 
     Raises:
         SidecarError: it cannot be read at all.
     """
-    facts = facts_of(load(raw), local)
-    return [] if facts.empty else [Claim(Source.API_INFO, Rank.CATALOGUE, facts, time_ms)]
+    facts = parse_metadata(load_sidecar(raw), local)
+    return [] if facts.is_empty else [SourceMetadata(Source.API_INFO, SourcePriority.CIVITAI, facts, time_ms)]
 
 
-def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
+def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     """A file that ``read`` and the browser read."""
-    return dump(model_answer(facts, local))
+    return encode_sidecar(build_model(facts, local))

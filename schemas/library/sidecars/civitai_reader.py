@@ -10,15 +10,26 @@ from operator import or_
 from typing import Any
 
 from schemas.library import content_rating
-from schemas.library.formats.hashes import cleaned
-from schemas.library.metadata import Facts, SaidFile, SaidVersion
-from schemas.library.sidecars.civitai_images import images_of, level_of
-from schemas.library.sidecars.json_values import identity, line, moment, number, part, parts, said, text, url, words
+from schemas.library.formats.hashes import normalize_hashes
+from schemas.library.metadata import CivitaiFile, CivitaiVersion, Metadata
+from schemas.library.sidecars.civitai_images import parse_images, parse_level
+from schemas.library.sidecars.json_values import (
+    as_id,
+    as_line,
+    as_number,
+    as_object,
+    as_objects,
+    as_text,
+    as_url,
+    as_utc_time,
+    as_words,
+    drop_empty,
+)
 from schemas.library.sidecars.local_file import LocalFile
 
-MOST_VERSIONS = 1000
-MOST_FILES = 100
-STATS = (
+MAX_VERSIONS = 1000
+MAX_FILES = 100
+STAT_NAMES = (
     "downloadCount",
     "thumbsUpCount",
     "thumbsDownCount",
@@ -65,99 +76,101 @@ MODEL_FIELDS = frozenset(
 )
 
 
-def facts_of(found: Mapping[str, Any], local: LocalFile) -> Facts:
+def parse_metadata(found: Mapping[str, Any], local: LocalFile) -> Metadata:
     """What an answer of either shape says; of a model with several versions, of the one that ``local`` is."""
     if isinstance(found.get("modelVersions"), list):
         return _model_facts(found, local)
-    model = {name: found.get(name) for name in BESIDE_MODEL} | dict(part(found.get("model")))
-    images = tuple(images_of(found.get("images")))
+    model = {name: found.get(name) for name in BESIDE_MODEL} | dict(as_object(found.get("model")))
+    images = tuple(parse_images(found.get("images")))
     own = _of_model(model)
-    mask = level_of(model) or level_of(found) or _together(image.nsfw_level for image in images)
-    own |= said(civitai_id=identity(found.get("modelId")), nsfw_level=mask or _marked(model))
-    return Facts(**own, **_of_version(found, local), **said(images=images))
+    mask = parse_level(model) or parse_level(found) or _together(image.nsfw_level for image in images)
+    own |= drop_empty(civitai_id=as_id(found.get("modelId")), nsfw_level=mask or _marked(model))
+    return Metadata(**own, **_of_version(found, local), **drop_empty(images=images))
 
 
-def stats_of(found: Any) -> dict[str, Any]:
+def parse_stats(found: Any) -> dict[str, Any]:
     """The counts and rates that are numbers, under the catalogue's names."""
-    values = {name: part(found).get(name) for name in STATS}
+    values = {name: as_object(found).get(name) for name in STAT_NAMES}
     return {name: value for name, value in values.items() if _counts(value)}
 
 
-def _model_facts(found: Mapping[str, Any], local: LocalFile) -> Facts:
-    listed = list(parts(found.get("modelVersions"), MOST_VERSIONS))
+def _model_facts(found: Mapping[str, Any], local: LocalFile) -> Metadata:
+    listed = list(as_objects(found.get("modelVersions"), MAX_VERSIONS))
     ours = _chosen(listed, local)
     versions = tuple(version for version in map(_version, listed) if version)
     own = _of_model(found)
-    mask = level_of(found) or _together(map(_version_level, listed)) or _marked(found)
-    own |= said(civitai_id=identity(found.get("id")), nsfw_level=mask, stats=stats_of(found.get("stats")))
+    mask = parse_level(found) or _together(map(_version_level, listed)) or _marked(found)
+    own |= drop_empty(civitai_id=as_id(found.get("id")), nsfw_level=mask, stats=parse_stats(found.get("stats")))
     if ours:
-        own |= _of_version(ours, local) | said(images=tuple(images_of(ours.get("images"))))
-    return Facts(**own, versions=versions)
+        own |= _of_version(ours, local) | drop_empty(images=tuple(parse_images(ours.get("images"))))
+    return Metadata(**own, versions=versions)
 
 
 def _of_model(found: Mapping[str, Any]) -> dict[str, Any]:
-    creator = part(found.get("creator"))
-    return said(
-        name=line(found.get("name")),
-        type=line(found.get("type")),
-        description=text(found.get("description")),
-        tags=words(found.get("tags")),
-        creator=line(creator.get("username")),
-        creator_avatar=url(creator.get("image")),
+    creator = as_object(found.get("creator"))
+    return drop_empty(
+        name=as_line(found.get("name")),
+        type=as_line(found.get("type")),
+        description=as_text(found.get("description")),
+        tags=as_words(found.get("tags")),
+        creator=as_line(creator.get("username")),
+        creator_avatar=as_url(creator.get("image")),
         licensing=_licensing(found),
     )
 
 
 def _of_version(found: Mapping[str, Any], local: LocalFile) -> dict[str, Any]:
-    files = list(parts(found.get("files"), MOST_FILES))
+    files = list(as_objects(found.get("files"), MAX_FILES))
     ours = _file(files, local)
-    return said(
-        version_name=line(found.get("name")),
-        base_model=line(found.get("baseModel")),
-        version_description=text(found.get("description")),
-        version_stats=stats_of(found.get("stats")),
-        published_at=moment(found.get("publishedAt")) or moment(found.get("createdAt")),
-        trained_words=words(found.get("trainedWords")),
-        civitai_version_id=identity(found.get("id")),
-        hashes=cleaned(part(ours.get("hashes"))) if ours else None,
+    return drop_empty(
+        version_name=as_line(found.get("name")),
+        base_model=as_line(found.get("baseModel")),
+        version_description=as_text(found.get("description")),
+        version_stats=parse_stats(found.get("stats")),
+        published_at=as_utc_time(found.get("publishedAt")) or as_utc_time(found.get("createdAt")),
+        trained_words=as_words(found.get("trainedWords")),
+        civitai_version_id=as_id(found.get("id")),
+        hashes=normalize_hashes(as_object(ours.get("hashes"))) if ours else None,
     )
 
 
-def _version(found: Mapping[str, Any]) -> SaidVersion | None:
-    number_of_it = identity(found.get("id"))
+def _version(found: Mapping[str, Any]) -> CivitaiVersion | None:
+    number_of_it = as_id(found.get("id"))
     if number_of_it is None:
         return None
-    files = tuple(_said_file(one) for one in parts(found.get("files"), MOST_FILES) if line(one.get("name")))
-    return SaidVersion(
+    files = tuple(_said_file(one) for one in as_objects(found.get("files"), MAX_FILES) if as_line(one.get("name")))
+    return CivitaiVersion(
         id=number_of_it,
-        name=line(found.get("name")) or "",
-        base_model=line(found.get("baseModel")),
-        description=text(found.get("description")),
-        published_at=moment(found.get("publishedAt")) or moment(found.get("createdAt")),
-        trained_words=words(found.get("trainedWords")),
-        stats=stats_of(found.get("stats")),
+        name=as_line(found.get("name")) or "",
+        base_model=as_line(found.get("baseModel")),
+        description=as_text(found.get("description")),
+        published_at=as_utc_time(found.get("publishedAt")) or as_utc_time(found.get("createdAt")),
+        trained_words=as_words(found.get("trainedWords")),
+        stats=parse_stats(found.get("stats")),
         files=files,
         nsfw_level=_version_level(found),
     )
 
 
-def _said_file(found: Mapping[str, Any]) -> SaidFile:
-    about = part(found.get("metadata"))
-    return SaidFile(
-        name=line(found.get("name")) or "",
+def _said_file(found: Mapping[str, Any]) -> CivitaiFile:
+    about = as_object(found.get("metadata"))
+    return CivitaiFile(
+        name=as_line(found.get("name")) or "",
         size_kb=_size_kb(found),
-        format=line(about.get("format")),
-        precision=line(about.get("fp")),
-        hashes=cleaned(part(found.get("hashes"))),
+        format=as_line(about.get("format")),
+        precision=as_line(about.get("fp")),
+        hashes=normalize_hashes(as_object(found.get("hashes"))),
     )
 
 
 def _chosen(listed: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, Any] | None:
     """The version that our file is: by its id, by what its files are like, or because there is no other."""
-    by_id = [one for one in listed if identity(one.get("id")) == (local.published_version or 0)]
+    by_id = [one for one in listed if as_id(one.get("id")) == (local.civitai_version_id or 0)]
     if by_id or len(listed) == 1:
         return (by_id or listed)[0]
-    likeness = [max((_alike(file, local) for file in parts(one.get("files"), MOST_FILES)), default=0) for one in listed]
+    likeness = [
+        max((_alike(file, local) for file in as_objects(one.get("files"), MAX_FILES)), default=0) for one in listed
+    ]
     best = max(likeness, default=0)
     return listed[likeness.index(best)] if best and likeness.count(best) == 1 else None
 
@@ -174,12 +187,12 @@ def _file(files: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, 
 
 def _alike(file: Mapping[str, Any], local: LocalFile) -> int:
     """How sure it is that a catalogue's file is ours: hashes say it, size and name make it likely."""
-    claimed = cleaned(part(file.get("hashes")))
+    claimed = normalize_hashes(as_object(file.get("hashes")))
     size_kb = _size_kb(file)
     points = (
-        8 if any(claimed.get(name) == digits for name, digits in cleaned(local.hashes).items()) else 0,
+        8 if any(claimed.get(name) == digits for name, digits in normalize_hashes(local.hashes).items()) else 0,
         2 if size_kb is not None and local.size_bytes and abs(size_kb * 1024 - local.size_bytes) < 1 else 0,
-        1 if local.name and line(file.get("name")) in (local.name, local.published_as) else 0,
+        1 if local.name and as_line(file.get("name")) in (local.name, local.civitai_name) else 0,
     )
     return sum(points)
 
@@ -191,12 +204,12 @@ def _licensing(found: Mapping[str, Any]) -> dict[str, Any]:
         commercial = commercial.strip().strip("{}").split(",")
     if isinstance(commercial, list):
         uses = (use.strip("\" '") if isinstance(use, str) else None for use in commercial[:20])
-        allowed[COMMERCIAL] = [use for use in dict.fromkeys(map(line, uses)) if use and use != "None"]
+        allowed[COMMERCIAL] = [use for use in dict.fromkeys(map(as_line, uses)) if use and use != "None"]
     return allowed
 
 
 def _version_level(found: Mapping[str, Any]) -> int:
-    return level_of(found) or _together(image.nsfw_level for image in images_of(found.get("images")))
+    return parse_level(found) or _together(image.nsfw_level for image in parse_images(found.get("images")))
 
 
 def _together(levels: Iterator[int]) -> int:
@@ -205,11 +218,11 @@ def _together(levels: Iterator[int]) -> int:
 
 def _marked(model: Mapping[str, Any]) -> int | None:
     """The level of a model of which nothing is said but that it is not for everybody."""
-    return int(content_rating.Level.X) if model.get("nsfw") is True else None
+    return int(content_rating.NsfwLevel.X) if model.get("nsfw") is True else None
 
 
 def _size_kb(file: Mapping[str, Any]) -> float | None:
-    found = number(file.get("sizeKB"))
+    found = as_number(file.get("sizeKB"))
     return found if found is not None and found >= 0 else None
 
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.library.sanitize import LONGEST_LINE, clean_lines, clean_text
+from schemas.library.sanitize import MAX_LINE_CHARS, clean_line, clean_multiline
 
-LARGEST_BYTES = 8 * 1024 * 1024
+MAX_SIDECAR_BYTES = 8 * 1024 * 1024
 DEEPEST = 100
-MOST_WORDS = 500
-LARGEST_WHOLE = 2**63 - 1
+MAX_WORDS = 500
+MAX_INT64 = 2**63 - 1
 # Seeds are 64 bits without a sign.
-LARGEST_SEED = 2**64 - 1
+MAX_SEED = 2**64 - 1
 _LONGEST_NUMBER = 20
 _DIGITS = re.compile(r"-?\d{1,20}", re.ASCII)
 _URL = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
@@ -37,21 +37,21 @@ class SidecarError(ValueError):
         self.code = code
 
 
-def load(raw: bytes) -> dict[str, Any]:
+def load_sidecar(raw: bytes) -> dict[str, Any]:
     """The document of a sidecar: a JSON object. NaN, infinities and numbers that no database takes become None.
 
     Raises:
         SidecarError: it is none.
     """
-    if len(raw) > LARGEST_BYTES:
-        raise SidecarError("too_large", f"The file has {len(raw)} bytes; {LARGEST_BYTES} are allowed.")
-    document = parse(_decoded(raw))
+    if len(raw) > MAX_SIDECAR_BYTES:
+        raise SidecarError("too_large", f"The file has {len(raw)} bytes; {MAX_SIDECAR_BYTES} are allowed.")
+    document = parse_json(_decoded(raw))
     if not isinstance(document, dict):
         raise SidecarError("wrong_shape", "The file is JSON, but no object: '{' was expected at its beginning.")
     return document
 
 
-def parse(written: str) -> Any:
+def parse_json(written: str) -> Any:
     """What a JSON text says.
 
     Raises:
@@ -67,34 +67,34 @@ def parse(written: str) -> Any:
     return document
 
 
-def part(value: Any) -> Mapping[str, Any]:
+def as_object(value: Any) -> Mapping[str, Any]:
     """An object, or an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def parts(value: Any, most: int) -> Iterator[Mapping[str, Any]]:
+def as_objects(value: Any, most: int) -> Iterator[Mapping[str, Any]]:
     """The objects of a list."""
     return (one for one in (value[:most] if isinstance(value, list) else ()) if isinstance(one, dict))
 
 
-def line(value: Any) -> str | None:
+def as_line(value: Any) -> str | None:
     """A text of one line."""
-    return clean_text(value) or None if isinstance(value, str) else None
+    return clean_line(value) or None if isinstance(value, str) else None
 
 
-def text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A text that may have several lines."""
-    return clean_lines(value) or None if isinstance(value, str) else None
+    return clean_multiline(value) or None if isinstance(value, str) else None
 
 
-def words(value: Any) -> tuple[str, ...]:
+def as_words(value: Any) -> tuple[str, ...]:
     """A list of one-line texts, each once; one text is a list of one. Old answers have objects with a name in it."""
     listed = value if isinstance(value, list) else [value]
-    named = (one.get("name") if isinstance(one, dict) else one for one in listed[:MOST_WORDS])
-    return tuple(dict.fromkeys(word for word in map(line, named) if word))
+    named = (one.get("name") if isinstance(one, dict) else one for one in listed[:MAX_WORDS])
+    return tuple(dict.fromkeys(word for word in map(as_line, named) if word))
 
 
-def whole(value: Any, most: int = LARGEST_WHOLE) -> int | None:
+def as_integer(value: Any, most: int = MAX_INT64) -> int | None:
     """A whole number, also in digits."""
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value = int(value)
@@ -103,13 +103,13 @@ def whole(value: Any, most: int = LARGEST_WHOLE) -> int | None:
     return value if type(value) is int and -most <= value <= most else None
 
 
-def identity(value: Any) -> int | None:
+def as_id(value: Any) -> int | None:
     """A catalogue's id: a whole number above zero."""
-    found = whole(value)
+    found = as_integer(value)
     return found if found and found > 0 else None
 
 
-def number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """A number, also in words; finite."""
     try:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
@@ -118,9 +118,9 @@ def number(value: Any) -> float | None:
     return found if abs(found) < 1e15 else None
 
 
-def moment(value: Any) -> str | None:
+def as_utc_time(value: Any) -> str | None:
     """A time as ISO 8601 in UTC with a Z; one that does not say where is meant so, as old answers are."""
-    if not isinstance(value, str) or len(value) > LONGEST_LINE:
+    if not isinstance(value, str) or len(value) > MAX_LINE_CHARS:
         return None
     try:
         found = datetime.fromisoformat(value.strip())
@@ -131,13 +131,13 @@ def moment(value: Any) -> str | None:
     return found.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
 
 
-def url(value: Any) -> str | None:
+def as_url(value: Any) -> str | None:
     """An address in the web."""
-    found = line(value)
+    found = as_line(value)
     return found if found and _URL.fullmatch(found) else None
 
 
-def said(**values: Any) -> dict[str, Any]:
+def drop_empty(**values: Any) -> dict[str, Any]:
     """Those of the values that say something."""
     return {name: value for name, value in values.items() if value is not None and value not in ((), {}, [], "")}
 
@@ -183,7 +183,7 @@ def _no_constant(_word: str) -> None:
 
 def _whole(digits: str) -> int | None:
     found = int(digits) if len(digits) <= _LONGEST_NUMBER else None
-    return found if found is not None and -LARGEST_WHOLE <= found <= LARGEST_SEED else None
+    return found if found is not None and -MAX_INT64 <= found <= MAX_SEED else None
 
 
 def _fraction(digits: str) -> float | None:

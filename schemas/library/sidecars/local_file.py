@@ -22,7 +22,7 @@ class LocalFile:
     name: str = ""
     size_bytes: int = 0
     hashes: Mapping[str, str] = field(default_factory=dict)
-    version_id: int | None = None
+    known_version_id: int | None = None
     time_ms: int = 0
 
     @property
@@ -31,16 +31,16 @@ class LocalFile:
         return self.name.rpartition(".")[0] or self.name
 
     @property
-    def published_as(self) -> str:
+    def civitai_name(self) -> str:
         """The name that the catalogue has given it, as far as the name tells."""
         found = CIVITDL_STEM.fullmatch(self.stem)
         return found[1] + self.name[len(self.stem) :] if found else self.name
 
     @property
-    def published_version(self) -> int | None:
+    def civitai_version_id(self) -> int | None:
         """The catalogue's id of its version, as far as it is known."""
         found = CIVITDL_STEM.fullmatch(self.stem)
-        return self.version_id or (int(found[3]) or None if found else None)
+        return self.known_version_id or (int(found[3]) or None if found else None)
 
 
-UNKNOWN = LocalFile()
+UNKNOWN_FILE = LocalFile()

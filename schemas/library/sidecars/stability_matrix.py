@@ -6,12 +6,12 @@ It knows one bit of what is not for everybody, and no pictures but one address.
 from typing import Any
 
 from schemas.library import content_rating
-from schemas.library.formats.hashes import BLAKE3, CRC32, SHA256, cleaned
-from schemas.library.metadata import Claim, Facts, Rank, Source
-from schemas.library.sidecars.civitai_reader import stats_of
-from schemas.library.sidecars.civitai_writer import dump, hashes_of
-from schemas.library.sidecars.json_values import identity, line, load, part, said, text, words
-from schemas.library.sidecars.local_file import UNKNOWN, LocalFile
+from schemas.library.formats.hashes import BLAKE3, CRC32, SHA256, normalize_hashes
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
+from schemas.library.sidecars.civitai_reader import parse_stats
+from schemas.library.sidecars.civitai_writer import encode_sidecar, merge_hashes
+from schemas.library.sidecars.json_values import as_id, as_line, as_object, as_text, as_words, drop_empty, load_sidecar
+from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 FIELDS = frozenset(
     {
@@ -33,24 +33,28 @@ FIELDS = frozenset(
 HASHES = (SHA256, CRC32, BLAKE3)
 
 
-def read(raw: bytes, time_ms: int, _local: LocalFile = UNKNOWN) -> list[Claim]:
+def read(raw: bytes, time_ms: int, _local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
     """What the catalogue said, and apart from it the title that a person gave.
 
     Raises:
         SidecarError: it cannot be read at all.
     """
-    document = {name.lower(): value for name, value in load(raw).items()}
+    document = {name.lower(): value for name, value in load_sidecar(raw).items()}
     claims = [
-        Claim(Source.STABILITY_MATRIX, Rank.CATALOGUE, _catalogue(document), time_ms),
-        Claim(Source.STABILITY_MATRIX, Rank.PERSON, Facts(name=line(document.get("usertitle"))), time_ms),
+        SourceMetadata(Source.STABILITY_MATRIX, SourcePriority.CIVITAI, _catalogue(document), time_ms),
+        SourceMetadata(
+            Source.STABILITY_MATRIX, SourcePriority.PERSON, Metadata(name=as_line(document.get("usertitle"))), time_ms
+        ),
     ]
-    return [claim for claim in claims if not claim.facts.empty]
+    return [claim for claim in claims if not claim.metadata.is_empty]
 
 
-def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
+def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     """A file that ``read`` and Stability Matrix read."""
-    hashes = hashes_of(facts, local)
-    adult = facts.nsfw_level is not None and content_rating.highest(facts.nsfw_level) >= content_rating.Level.R
+    hashes = merge_hashes(facts, local)
+    adult = (
+        facts.nsfw_level is not None and content_rating.highest_level(facts.nsfw_level) >= content_rating.NsfwLevel.R
+    )
     document = {
         "ModelName": facts.name or "",
         "ModelDescription": facts.description or "",
@@ -60,36 +64,36 @@ def write(facts: Facts, local: LocalFile = UNKNOWN) -> bytes:
         "Hashes": {name: hashes[name].upper() for name in HASHES if name in hashes},
         "TrainedWords": list(facts.trained_words),
     }
-    more = said(
+    more = drop_empty(
         ModelId=facts.civitai_id,
         ModelType=facts.type,
         VersionId=facts.civitai_version_id,
         VersionDescription=facts.version_description,
         AuthorUsername=facts.creator,
         BaseModel=facts.base_model,
-        RemoteFileName=local.published_as,
+        RemoteFileName=local.civitai_name,
         Stats=dict(facts.stats),
         ThumbnailImageUrl=next((image.url for image in facts.images if image.url), None),
     )
-    return dump(document | more)
+    return encode_sidecar(document | more)
 
 
-def _catalogue(document: dict[str, Any]) -> Facts:
-    stats = {name[:1].lower() + name[1:]: value for name, value in part(document.get("stats")).items()}
-    found = said(
-        name=line(document.get("modelname")),
-        type=line(document.get("modeltype")),
-        description=text(document.get("modeldescription")),
-        tags=words(document.get("tags")),
-        creator=line(document.get("authorusername")),
-        nsfw_level=int(content_rating.Level.X) if document.get("nsfw") is True else None,
-        stats=stats_of(stats),
-        civitai_id=identity(document.get("modelid")),
-        version_name=line(document.get("versionname")),
-        version_description=text(document.get("versiondescription")),
-        base_model=line(document.get("basemodel")),
-        trained_words=words(document.get("trainedwords")),
-        civitai_version_id=identity(document.get("versionid")),
-        hashes=cleaned(part(document.get("hashes"))),
+def _catalogue(document: dict[str, Any]) -> Metadata:
+    stats = {name[:1].lower() + name[1:]: value for name, value in as_object(document.get("stats")).items()}
+    found = drop_empty(
+        name=as_line(document.get("modelname")),
+        type=as_line(document.get("modeltype")),
+        description=as_text(document.get("modeldescription")),
+        tags=as_words(document.get("tags")),
+        creator=as_line(document.get("authorusername")),
+        nsfw_level=int(content_rating.NsfwLevel.X) if document.get("nsfw") is True else None,
+        stats=parse_stats(stats),
+        civitai_id=as_id(document.get("modelid")),
+        version_name=as_line(document.get("versionname")),
+        version_description=as_text(document.get("versiondescription")),
+        base_model=as_line(document.get("basemodel")),
+        trained_words=as_words(document.get("trainedwords")),
+        civitai_version_id=as_id(document.get("versionid")),
+        hashes=normalize_hashes(as_object(document.get("hashes"))),
     )
-    return Facts(**found)
+    return Metadata(**found)

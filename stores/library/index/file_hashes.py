@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ops.infra.clock import Clock
-from schemas.library.scan_records import Kind
+from schemas.library.scan_records import FileFormat
 from stores.library.index import file_matching, model_merge
-from stores.library.index.read_model import refresh
-from stores.library.rows import dump, insert_all, writing
+from stores.library.index.read_model import rebuild_read_model
+from stores.library.rows import dump_json, insert_rows, writing
 from stores.library.tables import files, hashes, versions
 from stores.sql.errors import sql_errors
 
@@ -20,18 +20,18 @@ AFTER_HEX = "g"
 
 
 @dataclass(frozen=True, slots=True)
-class Unhashed:
+class PendingFile:
     """A file to be read; ``path`` is below ``root``."""
 
     id: int
     root: str
     path: bytes
-    kind: Kind
+    kind: FileFormat
     size_bytes: int
     mtime_ns: int
 
 
-class Hashing:
+class FileHashes:
     """The hashes in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class Hashing:
         self._engine = engine
         self._clock = clock
 
-    def waiting(self, roots: Iterable[str], most: int, after: Unhashed | None = None) -> list[Unhashed]:
+    def list_pending(self, roots: Iterable[str], limit: int, after: PendingFile | None = None) -> list[PendingFile]:
         """Files that are there and not hashed, the smallest first; those that come after one of them."""
         here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None) & files.c.root.in_(list(roots))
         query = select(*_READ).where(here, files.c.path.is_not(None)).order_by(files.c.size_bytes, files.c.id)
@@ -47,10 +47,12 @@ class Hashing:
             further = (files.c.size_bytes == after.size_bytes) & (files.c.id > after.id)
             query = query.where((files.c.size_bytes > after.size_bytes) | further)
         with sql_errors(), self._engine.connect() as connection:
-            rows = connection.execute(query.limit(most)).all()
-        return [Unhashed(row.id, row.root, row.path, Kind(row.kind), row.size_bytes, row.mtime_ns) for row in rows]
+            rows = connection.execute(query.limit(limit)).all()
+        return [
+            PendingFile(row.id, row.root, row.path, FileFormat(row.kind), row.size_bytes, row.mtime_ns) for row in rows
+        ]
 
-    def left(self) -> tuple[int, int]:
+    def count_pending(self) -> tuple[int, int]:
         """How many files wait, and how many bytes they have together."""
         here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None)
         query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(here)
@@ -58,24 +60,24 @@ class Hashing:
             count, size = connection.execute(query).one()
         return int(count), int(size)
 
-    def settle(self, read: Unhashed, content: str, found: Mapping[str, str]) -> bool:
+    def record(self, file: PendingFile, content: str, digests: Mapping[str, str]) -> bool:
         """Write down what a file's bytes are, and let it belong where the same bytes belong already.
 
         False if the file has changed since it was read: it is read again.
         """
         with writing(self._engine) as connection:
-            row = connection.execute(select(files).where(files.c.id == read.id)).one_or_none()
-            if row is None or (row.size_bytes, row.mtime_ns) != (read.size_bytes, read.mtime_ns):
+            row = connection.execute(select(files).where(files.c.id == file.id)).one_or_none()
+            if row is None or (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 return False
             touched = {model_merge.model_of(connection, row.version_id)}
             self._place(connection, row, content, touched)
-            values = {"content": content, "hashes": dump(dict(found)), "hashed_at": self._clock.now_ms()}
+            values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": self._clock.now_ms()}
             connection.execute(update(files).where(files.c.id == row.id).values(**values))
-            _write_hashes(connection, row.id, found)
+            _write_hashes(connection, row.id, digests)
             _forget_ghosts(connection, row.id, content)
             version = connection.execute(select(files.c.version_id).where(files.c.id == row.id)).scalar_one()
             file_matching.adopt(connection, version, touched)
-            refresh(connection, touched | {model_merge.model_of(connection, version)})
+            rebuild_read_model(connection, touched | {model_merge.model_of(connection, version)})
         return True
 
     def _place(self, connection: Connection, row: Any, content: str, touched: set[int]) -> None:
@@ -89,7 +91,7 @@ class Hashing:
         if place not in (None, row.version_id):
             model_merge.move_file(connection, row, place, touched)
 
-    def find(self, value: str) -> list[int]:
+    def find_models(self, value: str) -> list[int]:
         """The models with a file of that hash, or of one that begins so: of eight characters at least."""
         return self._find(versions.c.model_id, value)
 
@@ -110,7 +112,7 @@ class Hashing:
 
 def _write_hashes(connection: Connection, file_id: int, found: Mapping[str, str]) -> None:
     connection.execute(delete(hashes).where(hashes.c.file_id == file_id))
-    insert_all(connection, hashes, [{"file_id": file_id, "name": name, "value": found[name]} for name in found])
+    insert_rows(connection, hashes, [{"file_id": file_id, "name": name, "value": found[name]} for name in found])
 
 
 def _forget_ghosts(connection: Connection, file_id: int, content: str) -> None:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from schemas.library.metadata import Claim, Facts, merge
+from schemas.library.metadata import Metadata, SourceMetadata, merge_metadata
 from schemas.library.text_normalization import sort_key
 from stores.library.index.model_merge import has_files, has_local_versions, join_models, merge_versions, model_of
-from stores.library.rows import insert_all, insert_one, read_claim
+from stores.library.rows import claim_from_row, insert_row, insert_rows
 from stores.library.tables import claims, files, images, models, versions
 
 
@@ -25,12 +25,12 @@ def models_of_files(connection: Connection, file_ids: Iterable[int]) -> set[int]
     return set(connection.execute(query.where(files.c.id.in_(list(file_ids)))).scalars())
 
 
-def version_for(connection: Connection, said: Iterable[Claim], epoch: Epoch, now_ms: int) -> int:
+def version_for(connection: Connection, said: Iterable[SourceMetadata], epoch: Epoch, now_ms: int) -> int:
     """The version of a file that is new here, made if there is none: provisional until its content is known."""
-    facts = merge(said).facts
+    facts = merge_metadata(said).metadata
     model_id = _model_for(connection, facts, epoch.group_key)
     known = _catalogued(connection, model_id, facts.civitai_version_id)
-    return known or insert_one(
+    return known or insert_row(
         connection,
         versions,
         model_id=model_id,
@@ -41,7 +41,7 @@ def version_for(connection: Connection, said: Iterable[Claim], epoch: Epoch, now
     )
 
 
-def _model_for(connection: Connection, facts: Facts, group_key: str | None) -> int:
+def _model_for(connection: Connection, facts: Metadata, group_key: str | None) -> int:
     found = _first(connection, models.c.civitai_id, facts.civitai_id)
     if found is None:
         found = _first(connection, models.c.group_key, group_key)
@@ -50,12 +50,14 @@ def _model_for(connection: Connection, facts: Facts, group_key: str | None) -> i
             found = None
     if found is not None:
         return found
-    return insert_one(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=group_key)
+    return insert_row(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=group_key)
 
 
 def split_off(connection: Connection, row: Any, now_ms: int) -> int:
     """The version of a file that turns out to have another content than it had: what is said in its place is new."""
-    said = [read_claim(one) for one in connection.execute(select(claims).where(claims.c.version_id == row.version_id))]
+    said = [
+        claim_from_row(one) for one in connection.execute(select(claims).where(claims.c.version_id == row.version_id))
+    ]
     joined = versions.join(models, models.c.id == versions.c.model_id)
     query = select(versions.c.epoch, models.c.group_key).select_from(joined)
     old = connection.execute(query.where(versions.c.id == row.version_id)).one()
@@ -69,7 +71,7 @@ def _first(connection: Connection, column: Any, value: Any) -> int | None:
     return found
 
 
-def _empty_model(facts: Facts) -> dict[str, Any]:
+def _empty_model(facts: Metadata) -> dict[str, Any]:
     """A model of which nothing is known until it is refreshed."""
     name = facts.name or "?"
     return {
@@ -113,7 +115,7 @@ def _civitai_id(connection: Connection, model_id: int) -> int | None:
     return found
 
 
-def _to_catalogue(connection: Connection, version_id: int, model_id: int, facts: Facts, touched: set[int]) -> int:
+def _to_catalogue(connection: Connection, version_id: int, model_id: int, facts: Metadata, touched: set[int]) -> int:
     """Bring a version to the catalogue's model: its own becomes that, or joins it, unless others are in it."""
     other = _first(connection, models.c.civitai_id, facts.civitai_id)
     alone = not has_local_versions(connection, model_id, without=version_id, present=True)
@@ -122,7 +124,7 @@ def _to_catalogue(connection: Connection, version_id: int, model_id: int, facts:
         connection.execute(update(models).where(models.c.id == model_id).values(civitai_id=facts.civitai_id))
         return model_id
     if other is None:
-        other = insert_one(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=None)
+        other = insert_row(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=None)
     elif alone:
         _unlist(connection, model_id)
         kept = join_models(connection, model_id, other, touched)
@@ -143,11 +145,13 @@ def _unlist(connection: Connection, model_id: int) -> None:
     connection.execute(delete(versions).where(listed))
 
 
-def _facts_of(connection: Connection, version_id: int) -> Facts:
-    return merge(map(read_claim, connection.execute(select(claims).where(claims.c.version_id == version_id)))).facts
+def _facts_of(connection: Connection, version_id: int) -> Metadata:
+    return merge_metadata(
+        map(claim_from_row, connection.execute(select(claims).where(claims.c.version_id == version_id)))
+    ).metadata
 
 
-def _write_catalogue(connection: Connection, model_id: int, version_id: int, facts: Facts) -> None:
+def _write_catalogue(connection: Connection, model_id: int, version_id: int, facts: Metadata) -> None:
     """A row for each version that the catalogue lists, here or not."""
     ours = versions.c.id == version_id
     own = connection.execute(select(versions.c.civitai_id).where(ours)).scalar_one()
@@ -162,7 +166,7 @@ def _write_catalogue(connection: Connection, model_id: int, version_id: int, fac
     known = set(connection.execute(query).scalars())
     new = dict.fromkeys(said.id for said in facts.versions if said.id not in known)
     rows = [{"model_id": model_id, "civitai_id": ident, "facts": "{}", "epoch": None, "first_seen": 0} for ident in new]
-    insert_all(connection, versions, rows)
+    insert_rows(connection, versions, rows)
 
 
 _FIRST = {

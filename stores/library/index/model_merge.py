@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from stores.library.rows import dump, insert_one, values_of
+from stores.library.rows import dump_json, insert_row, row_values
 from stores.library.tables import claims, details, edits, files, hashes, images, models, problems, tags, versions
 
 NOTES = "notes"
@@ -26,7 +26,7 @@ def leave_behind(connection: Connection, row: Any, now_ms: int) -> None:
     again = select(func.count()).where(files.c.content == row.content, files.c.id != row.id)
     if connection.execute(again).scalar_one():
         return
-    ghost = insert_one(connection, files, **values_of(row, path=None, missing_since=now_ms))
+    ghost = insert_row(connection, files, **row_values(row, path=None, missing_since=now_ms))
     connection.execute(update(hashes).where(hashes.c.file_id == row.id).values(file_id=ghost))
 
 
@@ -91,7 +91,7 @@ def tell_on(connection: Connection, teller: int, listener: int) -> None:
         if known.get((row.source, row.rank), -1) < row.time_ms:
             same = (claims.c.version_id == listener) & (claims.c.source == row.source) & (claims.c.rank == row.rank)
             connection.execute(delete(claims).where(same))
-            connection.execute(claims.insert().values(**values_of(row, version_id=listener)))
+            connection.execute(claims.insert().values(**row_values(row, version_id=listener)))
 
 
 def merge_versions(connection: Connection, gone: int, kept: int) -> None:
@@ -151,7 +151,7 @@ def _join_edits(connection: Connection, gone: int, kept: int) -> None:
         here = (edits.c.model_id == kept) & (edits.c.field == row.field)
         ours = known.get(row.field)
         if ours is None:
-            connection.execute(edits.insert().values(**values_of(row, model_id=kept)))
+            connection.execute(edits.insert().values(**row_values(row, model_id=kept)))
         elif row.field == NOTES:
             value, time = _both(ours.value, row.value), max(ours.edited_at, row.edited_at)
             connection.execute(update(edits).where(here).values(value=value, edited_at=time))
@@ -206,7 +206,7 @@ def _both(kept: str, more: str) -> str:
     first, second = str(json.loads(kept)), str(json.loads(more))
     if second in first.split(BETWEEN_NOTES):
         return kept
-    return dump(BETWEEN_NOTES.join(filter(None, (first, second))))
+    return dump_json(BETWEEN_NOTES.join(filter(None, (first, second))))
 
 
 # Made once: thousands of files are asked about with each.

@@ -10,18 +10,18 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from schemas.fields import snake
-from schemas.library.metadata import Claim, Facts, Merged, Rank, Source, merge
-from schemas.library.path_rules import Place, place_of, type_of
-from schemas.library.scan_records import Kind
-from schemas.library.text_normalization import fold, search_text, sort_key
-from stores.library.rows import dump, insert_all, parts, read_claim
+from schemas.fields import to_snake_case
+from schemas.library.metadata import MergedMetadata, Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
+from schemas.library.path_rules import Category, categorize, civitai_type
+from schemas.library.scan_records import FileFormat
+from schemas.library.text_normalization import build_search_text, normalize, sort_key
+from stores.library.rows import batches, claim_from_row, dump_json, insert_rows
 from stores.library.tables import claims, details, edits, files, images, models, tags, versions
 
-LARGEST_COUNT = 2**53
+MAX_SAFE_INTEGER = 2**53
 
 
-class Flag(IntFlag):
+class ModelFlag(IntFlag):
     """What is true of a model, for filters."""
 
     METADATA = 1
@@ -36,11 +36,11 @@ class Flag(IntFlag):
 
 
 @dataclass(slots=True)
-class Parts:
+class ModelRows:
     """All rows about one model."""
 
     versions: list[Any] = field(default_factory=list)
-    claims: defaultdict[int, list[Claim]] = field(default_factory=lambda: defaultdict(list))
+    claims: defaultdict[int, list[SourceMetadata]] = field(default_factory=lambda: defaultdict(list))
     files: list[Any] = field(default_factory=list)
     edits: dict[str, Any] = field(default_factory=dict)
     images: list[Any] = field(default_factory=list)
@@ -51,16 +51,16 @@ class Parts:
         return [row for row in self.files if row.missing_since is None]
 
 
-def refresh(connection: Connection, model_ids: Iterable[int]) -> None:
+def rebuild_read_model(connection: Connection, model_ids: Iterable[int]) -> None:
     """Write down what is to be shown of these models."""
-    for part in parts(sorted(model_ids)):
+    for part in batches(sorted(model_ids)):
         gathered = _gather(connection, part)
         believed = {model_id: _believed(about) for model_id, about in gathered.items()}
         columns = [_columns(model_id, about, believed[model_id]) for model_id, about in gathered.items()]
         if columns:
             connection.execute(_UPDATE_MODEL, columns)
         _rewrite(connection, details, part, [_detail(key, gathered[key], said) for key, said in believed.items()])
-        _rewrite(connection, tags, part, [row for key, said in believed.items() for row in _tags(key, said.facts)])
+        _rewrite(connection, tags, part, [row for key, said in believed.items() for row in _tags(key, said.metadata)])
         versions_now = [row for about in gathered.values() for row in _version_rows(about)]
         if versions_now:
             connection.execute(_UPDATE_VERSION, versions_now)
@@ -68,12 +68,12 @@ def refresh(connection: Connection, model_ids: Iterable[int]) -> None:
 
 def _rewrite(connection: Connection, table: Any, model_ids: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(delete(table).where(table.c.model_id.in_(model_ids)))
-    insert_all(connection, table, rows)
+    insert_rows(connection, table, rows)
 
 
-def _gather(connection: Connection, model_ids: Sequence[int]) -> dict[int, Parts]:
+def _gather(connection: Connection, model_ids: Sequence[int]) -> dict[int, ModelRows]:
     known = connection.execute(select(models.c.id).where(models.c.id.in_(model_ids))).scalars()
-    found = {model_id: Parts() for model_id in known}
+    found = {model_id: ModelRows() for model_id in known}
     model_of: dict[int, int] = {}
     for row in connection.execute(select(versions).where(versions.c.model_id.in_(model_ids)).order_by(versions.c.id)):
         if row.model_id in found:
@@ -81,7 +81,7 @@ def _gather(connection: Connection, model_ids: Sequence[int]) -> dict[int, Parts
             model_of[row.id] = row.model_id
     ours = select(versions.c.id).where(versions.c.model_id.in_(model_ids))
     for row in connection.execute(select(claims).where(claims.c.version_id.in_(ours))):
-        found[model_of[row.version_id]].claims[row.version_id].append(read_claim(row))
+        found[model_of[row.version_id]].claims[row.version_id].append(claim_from_row(row))
     for row in connection.execute(select(*_OF_FILES).where(files.c.version_id.in_(ours)).order_by(files.c.id)):
         found[model_of[row.version_id]].files.append(row)
     for row in connection.execute(select(edits).where(edits.c.model_id.in_(found))):
@@ -91,36 +91,36 @@ def _gather(connection: Connection, model_ids: Sequence[int]) -> dict[int, Parts
     return found
 
 
-def _believed(about: Parts) -> Merged:
+def _believed(about: ModelRows) -> MergedMetadata:
     """What is shown: what people have written, also where they have written that there is nothing."""
-    merged = _with_all_words(merge(claim for said in about.claims.values() for claim in said), about)
-    written = {snake(name): value for name, value in about.edits.items()}
+    merged = _with_all_words(merge_metadata(claim for said in about.claims.values() for claim in said), about)
+    written = {to_snake_case(name): value for name, value in about.edits.items()}
     if not written:
         return merged
-    user = Facts.from_json(about.edits)
-    facts = replace(merged.facts, **{name: getattr(user, name) for name in written})
-    return Merged(facts, {**merged.sources, **dict.fromkeys(written, Source.USER)})
+    user = Metadata.from_json(about.edits)
+    facts = replace(merged.metadata, **{name: getattr(user, name) for name in written})
+    return MergedMetadata(facts, {**merged.sources, **dict.fromkeys(written, Source.USER)})
 
 
-def _with_all_words(merged: Merged, about: Parts) -> Merged:
+def _with_all_words(merged: MergedMetadata, about: ModelRows) -> MergedMetadata:
     """A model is called by the words of all its versions, those of the one that is believed first."""
-    each = (merge(said).facts.trained_words for said in about.claims.values())
-    words = dict.fromkeys((*merged.facts.trained_words, *(word for said in each for word in said)))
-    return Merged(replace(merged.facts, trained_words=tuple(words)), merged.sources)
+    each = (merge_metadata(said).metadata.trained_words for said in about.claims.values())
+    words = dict.fromkeys((*merged.metadata.trained_words, *(word for said in each for word in said)))
+    return MergedMetadata(replace(merged.metadata, trained_words=tuple(words)), merged.sources)
 
 
-def _columns(model_id: int, about: Parts, said: Merged) -> dict[str, Any]:
-    facts, present = said.facts, about.present
+def _columns(model_id: int, about: ModelRows, said: MergedMetadata) -> dict[str, Any]:
+    facts, present = said.metadata, about.present
     place = _place(about)
-    kind = facts.type or type_of(place.category)
+    kind = facts.type or civitai_type(place.name)
     return {
         "key": model_id,
         "name": facts.name or "?",
         "name_key": sort_key(facts.name or "?"),
         "type": kind,
-        "type_key": fold(kind),
-        "category": place.category,
-        "category_key": fold(place.category),
+        "type_key": normalize(kind),
+        "category": place.name,
+        "category_key": normalize(place.name),
         "subcategory": place.subcategory,
         "subcategory_key": _folded(place.subcategory),
         "base_model": facts.base_model or None,
@@ -138,31 +138,31 @@ def _columns(model_id: int, about: Parts, said: Merged) -> dict[str, Any]:
     }
 
 
-def _place(about: Parts) -> Place:
+def _place(about: ModelRows) -> Category:
     """Where its first file lies, or lay."""
     at = next((row.path for row in (*about.present, *about.files) if row.path is not None), b"")
-    return place_of(at.decode(errors="replace"))
+    return categorize(at.decode(errors="replace"))
 
 
-def _flags(about: Parts, facts: Facts) -> Flag:
+def _flags(about: ModelRows, facts: Metadata) -> ModelFlag:
     present = about.present
-    told = any(claim.rank >= Rank.CATALOGUE for said in about.claims.values() for claim in said)
+    told = any(claim.priority >= SourcePriority.CIVITAI for said in about.claims.values() for claim in said)
     contents = [row.content for row in present if row.content and row.hashed_at]
     true = {
-        Flag.METADATA: told,
-        Flag.NOTES: bool(facts.notes),
-        Flag.IMAGES: bool(about.images),
-        Flag.PICKLE: any(row.kind == Kind.PICKLE for row in present),
-        Flag.DUPLICATE: len(set(contents)) < len(contents),
-        Flag.HASHED: bool(present) and all(row.hashed_at for row in present),
-        Flag.PROBLEM: any(row.problem for row in present),
-        Flag.WORDS: bool(facts.trained_words),
-        Flag.TAGS: bool(facts.tags),
+        ModelFlag.METADATA: told,
+        ModelFlag.NOTES: bool(facts.notes),
+        ModelFlag.IMAGES: bool(about.images),
+        ModelFlag.PICKLE: any(row.kind == FileFormat.PICKLE for row in present),
+        ModelFlag.DUPLICATE: len(set(contents)) < len(contents),
+        ModelFlag.HASHED: bool(present) and all(row.hashed_at for row in present),
+        ModelFlag.PROBLEM: any(row.problem for row in present),
+        ModelFlag.WORDS: bool(facts.trained_words),
+        ModelFlag.TAGS: bool(facts.tags),
     }
-    return Flag(sum(flag for flag, holds in true.items() if holds))
+    return ModelFlag(sum(flag for flag, holds in true.items() if holds))
 
 
-def _nsfw_level(facts: Facts, about: Parts) -> int:
+def _nsfw_level(facts: Metadata, about: ModelRows) -> int:
     """What is said, else what its pictures show together."""
     if facts.nsfw_level is not None:
         return facts.nsfw_level
@@ -172,10 +172,10 @@ def _nsfw_level(facts: Facts, about: Parts) -> int:
     return shown
 
 
-def _newest_at(about: Parts) -> int:
+def _newest_at(about: ModelRows) -> int:
     """When the newest version that is here was published; else when its newest file was written."""
     here = {row.version_id for row in about.present}
-    published = (claim.facts.published_at for key in here for claim in about.claims[key])
+    published = (claim.metadata.published_at for key in here for claim in about.claims[key])
     times = [time for text in published if text and (time := _milliseconds(text))]
     written = [row.mtime_ns // 1_000_000 for row in about.present or about.files]
     return max(times or written, default=0)
@@ -191,34 +191,34 @@ def _milliseconds(text: str) -> int | None:
 
 def _count(stats: Mapping[str, Any], name: str) -> int:
     value = stats.get(name)
-    return value if type(value) is int and 0 <= value < LARGEST_COUNT else 0
+    return value if type(value) is int and 0 <= value < MAX_SAFE_INTEGER else 0
 
 
-def _detail(model_id: int, about: Parts, said: Merged) -> dict[str, Any]:
-    facts = said.facts
+def _detail(model_id: int, about: ModelRows, said: MergedMetadata) -> dict[str, Any]:
+    facts = said.metadata
     names = (row.name.rpartition(".")[0] for row in about.present)
     texts = (facts.name, *facts.tags, *facts.trained_words, facts.notes, facts.creator, *names)
     return {
         "model_id": model_id,
-        "facts": dump(replace(facts, images=()).to_json()),
-        "sources": dump(dict(said.sources)),
-        "search_text": search_text(texts),
+        "facts": dump_json(replace(facts, images=()).to_json()),
+        "sources": dump_json(dict(said.sources)),
+        "search_text": build_search_text(texts),
     }
 
 
-def _tags(model_id: int, facts: Facts) -> Iterator[dict[str, Any]]:
-    labels = {fold(label)[:200]: label for label in reversed(facts.tags)}
+def _tags(model_id: int, facts: Metadata) -> Iterator[dict[str, Any]]:
+    labels = {normalize(label)[:200]: label for label in reversed(facts.tags)}
     yield from ({"model_id": model_id, "key": key, "label": label} for key, label in labels.items() if key)
 
 
-def _version_rows(about: Parts) -> Iterator[dict[str, Any]]:
+def _version_rows(about: ModelRows) -> Iterator[dict[str, Any]]:
     for row in about.versions:
-        facts = merge(about.claims[row.id]).facts
-        yield {"key": row.id, "facts": dump(replace(facts, images=(), versions=(), description=None).to_json())}
+        facts = merge_metadata(about.claims[row.id]).metadata
+        yield {"key": row.id, "facts": dump_json(replace(facts, images=(), versions=(), description=None).to_json())}
 
 
 def _folded(text: str | None) -> str | None:
-    return fold(text) if text else None
+    return normalize(text) if text else None
 
 
 _OF_FILES = (

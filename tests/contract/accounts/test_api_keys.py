@@ -8,17 +8,17 @@ from sqlalchemy import Engine, inspect, text
 
 from ops.infra.clock import SystemClock
 from ops.infra.database import open_database
-from schemas.accounts.caller import OWNER, USUAL, Limits, Scope, read_limits
+from schemas.accounts.caller import DEFAULT_SCOPES, OWNER, CallerLimits, Scope, parse_limits
 from schemas.errors import NotFound, Unavailable
-from stores.accounts.api_keys import Grant, Keys
+from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
 from stores.sql import tables
-from tests.conftest import KEY
+from tests.conftest import API_KEY
 
-OWNERS = OwnerKey(Path("unused"), KEY)
+OWNERS = OwnerKey(Path("unused"), API_KEY)
 
 
-class Ticks:
+class FakeTimer:
     """Seconds that pass only when told to."""
 
     def __init__(self) -> None:
@@ -31,80 +31,80 @@ class Ticks:
 
 def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
     """Within a second of being revoked it is nobody's."""
-    ticks = Ticks()
-    keys = Keys(engine, SystemClock(), OWNERS, ticks)
+    ticks = FakeTimer()
+    keys = ApiKeys(engine, SystemClock(), OWNERS, ticks)
     key = keys.create("bob")
-    caller = keys.caller(key)
+    caller = keys.authenticate(key)
 
     assert caller is not None
-    assert (caller.name, keys.listing()) == ("bob", [caller])
+    assert (caller.name, keys.list_active()) == ("bob", [caller])
     keys.revoke(caller.id)
     ticks.now += 1.0
-    assert keys.caller(key) is None
-    assert not keys.listing()
+    assert keys.authenticate(key) is None
+    assert not keys.list_active()
 
 
 @pytest.mark.parametrize(
-    "key", ["", "x", "dr_", "dr__", "dr_000000000000_00", "dr_%_x", "' OR 1=1 --", "ü" * 100, KEY[:-1]]
+    "key", ["", "x", "dr_", "dr__", "dr_000000000000_00", "dr_%_x", "' OR 1=1 --", "ü" * 100, API_KEY[:-1]]
 )
 def test_any_other_key_is_nobodys(engine: Engine, key: str) -> None:
     """Whatever its shape."""
-    assert Keys(engine, SystemClock(), OWNERS).caller(key) is None
+    assert ApiKeys(engine, SystemClock(), OWNERS).authenticate(key) is None
 
 
 def test_a_key_may_what_it_was_given(engine: Engine) -> None:
     """Scopes, limits and a plan; what is left out is as usual, and all but what an admin may."""
-    keys = Keys(engine, SystemClock(), OWNERS)
-    limits = read_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
-    given = keys.caller(keys.create("bob", Grant(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
-    usual = keys.caller(keys.create("eve"))
+    keys = ApiKeys(engine, SystemClock(), OWNERS)
+    limits = parse_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
+    given = keys.authenticate(keys.create("bob", KeyChange(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
+    usual = keys.authenticate(keys.create("eve"))
 
     assert given
     assert (given.scopes, given.limits, given.plan) == ({Scope.READ}, limits, "pro")
     assert usual
-    assert (usual.scopes, usual.limits, usual.plan) == (USUAL, Limits(), None)
+    assert (usual.scopes, usual.limits, usual.plan) == (DEFAULT_SCOPES, CallerLimits(), None)
 
 
 def test_a_key_is_changed_and_rotated_within_a_second(engine: Engine) -> None:
     """What is not named stays; the old secret is nobody's."""
-    ticks = Ticks()
-    keys = Keys(engine, SystemClock(), OWNERS, ticks)
-    old = keys.create("bob", Grant(plan="pro"))
-    bob = keys.caller(old)
+    ticks = FakeTimer()
+    keys = ApiKeys(engine, SystemClock(), OWNERS, ticks)
+    old = keys.create("bob", KeyChange(plan="pro"))
+    bob = keys.authenticate(old)
     assert bob
-    keys.change(bob.id, Grant(limits=read_limits("daily=1")))
+    keys.update(bob.id, KeyChange(limits=parse_limits("daily=1")))
     new = keys.rotate(bob.id)
     ticks.now += 1.0
 
-    assert keys.caller(old) is None
-    assert keys.caller(new) == replace(bob, limits=Limits(daily=1))
-    keys.change(bob.id, Grant(plan=""))
+    assert keys.authenticate(old) is None
+    assert keys.authenticate(new) == replace(bob, limits=CallerLimits(daily=1))
+    keys.update(bob.id, KeyChange(plan=""))
     ticks.now += 1.0
-    assert keys.caller(new) == replace(bob, limits=Limits(daily=1), plan=None)
+    assert keys.authenticate(new) == replace(bob, limits=CallerLimits(daily=1), plan=None)
 
 
 def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
     """It cannot be rotated or changed back to life."""
-    keys = Keys(engine, SystemClock(), OWNERS)
+    keys = ApiKeys(engine, SystemClock(), OWNERS)
     keys.create("bob")
-    [bob] = keys.listing()
+    [bob] = keys.list_active()
     keys.revoke(bob.id)
-    for act in (keys.rotate, keys.revoke, lambda ident: keys.change(ident, Grant(name="eve"))):
+    for act in (keys.rotate, keys.revoke, lambda ident: keys.update(ident, KeyChange(name="eve"))):
         with pytest.raises(NotFound):
             act(bob.id)
 
 
 def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:
     """The id alone opens nothing."""
-    keys = Keys(engine, SystemClock(), OWNERS)
+    keys = ApiKeys(engine, SystemClock(), OWNERS)
     key = keys.create("bob")
 
-    assert keys.caller(key[:-4] + "0000") is None
+    assert keys.authenticate(key[:-4] + "0000") is None
 
 
 def test_no_key_is_stored(engine: Engine) -> None:
     """Whoever reads the table gets hashes."""
-    key = Keys(engine, SystemClock(), OWNERS).create("bob")
+    key = ApiKeys(engine, SystemClock(), OWNERS).create("bob")
     with engine.connect() as connection:
         rows = str(connection.execute(text("SELECT * FROM keys")).all())
 
@@ -115,7 +115,7 @@ def test_no_key_is_stored(engine: Engine) -> None:
 def test_revoking_an_unknown_key_says_so(engine: Engine) -> None:
     """A slip of the hand is noticed."""
     with pytest.raises(NotFound, match="nope"):
-        Keys(engine, SystemClock(), OWNERS).revoke("nope")
+        ApiKeys(engine, SystemClock(), OWNERS).revoke("nope")
 
 
 def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
@@ -127,10 +127,10 @@ def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
 
 def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
     """And any other key meanwhile is neither right nor wrong."""
-    keys = Keys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNERS)
+    keys = ApiKeys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNERS)
 
-    caller = keys.caller(KEY)
+    caller = keys.authenticate(API_KEY)
     assert caller
     assert caller.id == OWNER
     with pytest.raises(Unavailable):
-        keys.caller("dr_000000000000_" + "0" * 64)
+        keys.authenticate("dr_000000000000_" + "0" * 64)

@@ -14,8 +14,8 @@ from ops.infra import secret_file
 from ops.infra.settings import SettingsError
 from schemas.errors import Conflict, Unauthorized, Unavailable
 from stores.accounts.owner_key import KEY_FILE, LOCK_FILE, OwnerKey
-from tests.conftest import KEY
-from tests.contract.accounts.test_api_keys import Ticks
+from tests.conftest import API_KEY
+from tests.contract.accounts.test_api_keys import FakeTimer
 
 
 @contextmanager
@@ -62,8 +62,8 @@ def test_whoever_starts_at_once_gets_the_same_key(tmp_path: Path) -> None:
 
 def test_another_process_believes_a_new_key_within_a_second(tmp_path: Path) -> None:
     """And looks at the file no more often than that."""
-    ticks = Ticks()
-    here, there = OwnerKey(tmp_path), OwnerKey(tmp_path, tick=ticks)
+    ticks = FakeTimer()
+    here, there = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=ticks)
     old = there.read()
     new = here.regenerate()
 
@@ -72,15 +72,15 @@ def test_another_process_believes_a_new_key_within_a_second(tmp_path: Path) -> N
     ticks.now = 0.99
     assert there.read() == old
     ticks.now = 1.0
-    assert (there.read(), there.hashed()) == (new, here.hashed())
+    assert (there.read(), there.read_hash()) == (new, here.read_hash())
 
 
 def test_who_must_know_now_looks_now(tmp_path: Path) -> None:
     """Without waiting for the second to be over."""
-    there = OwnerKey(tmp_path, tick=Ticks())
+    there = OwnerKey(tmp_path, monotonic=FakeTimer())
     there.read()
     new = OwnerKey(tmp_path).regenerate()
-    there.look()
+    there.refresh()
 
     assert there.read() == new
 
@@ -94,7 +94,7 @@ def test_the_new_file_is_for_its_owner_only_from_its_first_moment(
     def fsync(descriptor: int) -> None:
         modes.extend(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.name != KEY_FILE)
 
-    owner_key = written(tmp_path, json.dumps({"key": KEY}))
+    owner_key = written(tmp_path, json.dumps({"key": API_KEY}))
     (tmp_path / KEY_FILE).chmod(0o644)
     monkeypatch.setattr(secret_file.os, "fsync", fsync)
     with umask(0):
@@ -154,7 +154,7 @@ def test_while_somebody_else_is_at_it_it_is_a_conflict(tmp_path: Path) -> None:
     """Nobody waits for a process that may hang; the key stays."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
-    with secret_file.alone(tmp_path / LOCK_FILE), pytest.raises(Conflict, match="at this moment"):
+    with secret_file.exclusive_lock(tmp_path / LOCK_FILE), pytest.raises(Conflict, match="at this moment"):
         owner_key.regenerate()
     assert OwnerKey(tmp_path).read() == key
     assert owner_key.regenerate(key) != key
@@ -162,11 +162,11 @@ def test_while_somebody_else_is_at_it_it_is_a_conflict(tmp_path: Path) -> None:
 
 def test_a_configured_key_is_not_regenerated(tmp_path: Path) -> None:
     """It would be back at the next start; nothing is written."""
-    owner_key = OwnerKey(tmp_path, KEY)
+    owner_key = OwnerKey(tmp_path, API_KEY)
     with pytest.raises(Conflict, match="change API_KEY"):
-        owner_key.regenerate(KEY)
-    owner_key.look()
-    assert owner_key.read() == KEY
+        owner_key.regenerate(API_KEY)
+    owner_key.refresh()
+    assert owner_key.read() == API_KEY
     assert not list(tmp_path.iterdir())
 
 
@@ -192,8 +192,8 @@ def test_a_configured_key_is_not_regenerated(tmp_path: Path) -> None:
 )
 def test_a_file_without_a_key_is_told_at_the_start_and_changes_nothing_later(tmp_path: Path, text: str) -> None:
     """By its path and what to do; who runs keeps the key, and a new one mends the file."""
-    ticks = Ticks()
-    running = OwnerKey(tmp_path, tick=ticks)
+    ticks = FakeTimer()
+    running = OwnerKey(tmp_path, monotonic=ticks)
     key = running.read()
     with pytest.raises(SettingsError, match=r"api-key\.json.*api-key regenerate"):
         written(tmp_path, text).read()
@@ -213,8 +213,8 @@ def test_bytes_that_are_no_text_are_no_key(tmp_path: Path) -> None:
 
 def test_a_file_that_is_gone_leaves_the_key_and_one_that_is_back_is_believed(tmp_path: Path) -> None:
     """A disk that is away for a moment locks nobody out."""
-    ticks = Ticks()
-    owner_key = OwnerKey(tmp_path, tick=ticks)
+    ticks = FakeTimer()
+    owner_key = OwnerKey(tmp_path, monotonic=ticks)
     key = owner_key.read()
     file = tmp_path / KEY_FILE
     file.rename(tmp_path / "away")
@@ -225,9 +225,9 @@ def test_a_file_that_is_gone_leaves_the_key_and_one_that_is_back_is_believed(tmp
     (tmp_path / "away").rename(file)
     ticks.now += 1
     assert owner_key.read() == key
-    written(tmp_path, json.dumps({"key": KEY}))
+    written(tmp_path, json.dumps({"key": API_KEY}))
     ticks.now += 1
-    assert owner_key.read() == KEY
+    assert owner_key.read() == API_KEY
 
 
 def test_a_key_that_cannot_be_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,4 +249,4 @@ def test_no_key_is_shown_by_accident(tmp_path: Path) -> None:
     """What a debugger or a log prints of it has no key."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
-    assert key not in repr(owner_key) + repr(owner_key._known)
+    assert key not in repr(owner_key) + repr(owner_key._snapshot)

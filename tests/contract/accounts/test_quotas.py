@@ -7,11 +7,11 @@ import pytest
 from redis import Redis
 
 from ops.infra.settings import Settings
-from schemas.accounts.caller import Caller, Limits
+from schemas.accounts.caller import Caller, CallerLimits
 from schemas.errors import LimitReached, SiteRefused
-from schemas.jobs.job import Picture, Submission
+from schemas.jobs.job import GeneratedImage, Submission
 from tests.conftest import FakeClock
-from tests.contract.conftest import OWNER, Kept, kept_in
+from tests.contract.conftest import OWNER, RedisStores, build_stores
 
 DAY_S = 86_400
 # A Wednesday, 10:00 UTC.
@@ -23,22 +23,22 @@ def ident(number: int) -> str:
     return f"{number:032x}"
 
 
-def submit(kept: Kept, submission: Submission, number: int, **limits: int) -> None:
+def submit(kept: RedisStores, submission: Submission, number: int, **limits: int) -> None:
     """Submit with a key's own limits."""
-    kept.jobs.create(ident(number), OWNER, submission, "r1", limits=Limits(**limits))
+    kept.jobs.create(ident(number), OWNER, submission, "r1", limits=CallerLimits(**limits))
 
 
-def paint(kept: Kept, picture: Picture) -> None:
+def paint(kept: RedisStores, picture: GeneratedImage) -> None:
     """Carry the next job through."""
     job = kept.attempts.claim("w1")
     assert job
-    kept.attempts.accepted(job)
-    kept.attempts.put(job, [picture], b"jpeg")
+    kept.attempts.mark_accepted(job)
+    kept.attempts.store_images(job, [picture], b"jpeg")
     kept.attempts.complete(job, [picture])
 
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
-def test_a_keys_own_limit_wins_over_the_settings(kept: Kept, submission: Submission, policy: str) -> None:
+def test_a_keys_own_limit_wins_over_the_settings(kept: RedisStores, submission: Submission, policy: str) -> None:
     """Whichever of the two is higher."""
     submit(kept, submission, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
@@ -47,7 +47,7 @@ def test_a_keys_own_limit_wins_over_the_settings(kept: Kept, submission: Submiss
     submit(kept, submission, 2)
 
 
-def test_fifty_at_once_get_exactly_what_there_is(kept: Kept, submission: Submission) -> None:
+def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: Submission) -> None:
     """No two of them take the same last one."""
     outcomes: list[bool] = []
     ready = threading.Barrier(50)
@@ -67,10 +67,12 @@ def test_fifty_at_once_get_exactly_what_there_is(kept: Kept, submission: Submiss
     for thread in threads:
         thread.join()
     assert (outcomes.count(True), len(outcomes)) == (17, 50)
-    assert kept.quotas.usage(OWNER).daily == 17
+    assert kept.quotas.get_usage(OWNER).daily == 17
 
 
-def test_what_fails_or_is_cancelled_is_given_back_once(kept: Kept, submission: Submission, picture: Picture) -> None:
+def test_what_fails_or_is_cancelled_is_given_back_once(
+    kept: RedisStores, submission: Submission, picture: GeneratedImage
+) -> None:
     """A picture that was made stays counted; a retry counts nothing."""
     for number in range(3):
         submit(kept, submission, number)
@@ -78,17 +80,17 @@ def test_what_fails_or_is_cancelled_is_given_back_once(kept: Kept, submission: S
     job = kept.attempts.claim("w1")
     assert job
     kept.attempts.retry(job, SiteRefused("again"), 0)
-    assert kept.quotas.usage(OWNER).daily == 3
+    assert kept.quotas.get_usage(OWNER).daily == 3
     again = kept.attempts.claim("w1")
     assert again
     kept.attempts.fail(again, SiteRefused("no"))
     kept.jobs.cancel(ident(2))
     kept.jobs.cancel(ident(2))
-    used = kept.quotas.usage(OWNER)
+    used = kept.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 0, 0)
 
 
-def test_days_end_at_midnight_and_weeks_on_monday(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_days_end_at_midnight_and_weeks_on_monday(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """Whoever waits as long as Retry-After says gets the next one, and not a second earlier."""
     clock.time_ms = WEDNESDAY_MS + 1
     for limits, wait_s in (({"daily": 1}, 14 * 3600), ({"weekly": 3}, 4 * DAY_S)):
@@ -105,7 +107,7 @@ def test_days_end_at_midnight_and_weeks_on_monday(kept: Kept, submission: Submis
 
 
 def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
-    kept: Kept, submission: Submission, clock: FakeClock
+    kept: RedisStores, submission: Submission, clock: FakeClock
 ) -> None:
     """The new day is not one picture longer."""
     clock.time_ms = WEDNESDAY_MS
@@ -113,10 +115,10 @@ def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
     clock.advance(DAY_S)
     submit(kept, submission, 2)
     kept.jobs.cancel(ident(1))
-    assert (kept.quotas.usage(OWNER).daily, kept.quotas.usage(OWNER).weekly) == (1, 1)
+    assert (kept.quotas.get_usage(OWNER).daily, kept.quotas.get_usage(OWNER).weekly) == (1, 1)
 
 
-def test_no_more_run_at_once_than_a_key_may(kept: Kept, submission: Submission, picture: Picture) -> None:
+def test_no_more_run_at_once_than_a_key_may(kept: RedisStores, submission: Submission, picture: GeneratedImage) -> None:
     """The others wait; other callers are not held up; an end makes room, and a ticket is sent for it."""
     for number in range(3):
         submit(kept, submission, number, concurrent=1)
@@ -127,47 +129,47 @@ def test_no_more_run_at_once_than_a_key_may(kept: Kept, submission: Submission, 
     assert other
     assert {first.owner, other.owner} == {OWNER, "somebody"}
     assert kept.attempts.claim("w1") is None
-    assert kept.tickets.refill() == 0
+    assert kept.wakeups.top_up() == 0
     mine = first if first.owner == OWNER else other
-    kept.attempts.accepted(mine)
-    kept.attempts.put(mine, [picture], b"jpeg")
+    kept.attempts.mark_accepted(mine)
+    kept.attempts.store_images(mine, [picture], b"jpeg")
     kept.attempts.complete(mine, [picture])
-    assert kept.tickets.refill() == 1
+    assert kept.wakeups.top_up() == 1
     assert kept.attempts.claim("w1")
     assert kept.attempts.claim("w1") is None
 
 
-def test_a_lapsed_job_makes_room(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_a_lapsed_job_makes_room(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """A worker that died holds no place."""
     for number in range(2):
         submit(kept, submission, number, concurrent=1)
     lost = kept.attempts.claim("w1")
     assert lost
     clock.advance(60)
-    assert kept.upkeep.lapse(lost.id)
+    assert kept.maintenance.requeue_expired(lost.id)
     assert kept.attempts.claim("w2")
-    assert kept.quotas.usage(OWNER).running == 1
+    assert kept.quotas.get_usage(OWNER).running == 1
 
 
-def test_a_rehearsal_takes_nothing(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_a_rehearsal_takes_nothing(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """It says what would block, and where one would stand."""
     submit(kept, submission, 1)
     clock.advance(1)
-    limit, position = kept.jobs.rehearse(OWNER, "studio", 0, Limits(daily=1))
+    limit, position = kept.jobs.dry_run(OWNER, "studio", 0, CallerLimits(daily=1))
     assert limit
     assert (limit.details["policy"], position) == ("daily", 2)
-    assert kept.jobs.rehearse(OWNER, "studio", 0) == (None, 2)
-    assert kept.quotas.usage(OWNER).daily == 1
+    assert kept.jobs.dry_run(OWNER, "studio", 0) == (None, 2)
+    assert kept.quotas.get_usage(OWNER).daily == 1
 
 
 def test_quotas_are_told_by_kind(client: Redis, clock: FakeClock, settings: Settings, submission: Submission) -> None:
     """The words that clients know; remaining is limit less usage, and no limit is a word that JSON has."""
-    kept = kept_in(client, clock, replace(settings, limit_daily_images=5))
+    kept = build_stores(client, clock, replace(settings, limit_daily_images=5))
     submit(kept, submission, 1)
-    told = kept.quotas.read(Caller(OWNER, OWNER, limits=Limits(weekly=3)))
+    told = kept.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
     assert told["usage"]["DAILY_IMAGE_CREATIONS"] == 1
     assert told["remaining"]["DAILY_IMAGE_CREATIONS"] == 4
     assert told["limits"]["WEEKLY_IMAGE_CREATIONS"] == 3
     assert told["remaining"]["CONCURRENT_IMAGE_JOBS"] == "Infinity"
     assert told["isPremium"]
-    assert not kept.quotas.read(Caller("bob", "bob", plan=None))["isPremium"]
+    assert not kept.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]

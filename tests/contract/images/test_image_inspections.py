@@ -8,13 +8,13 @@ from redis import Redis
 
 from ops.infra.redis import SOCKET_TIMEOUT_S
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
-from schemas.images.inspected_image import Examined, Seen
-from schemas.messages import EXAMINE
-from stores.library.image_inspections import LONGEST_WAIT_S, Examinations
+from schemas.images.inspected_image import InspectedImage, StoredImage
+from schemas.messages import INSPECT_IMAGE
+from stores.library.image_inspections import MAX_BLOCK_S, ImageInspections
 from tests.conftest import eventually
 
 KEY = "uploads/0123abc"
-FOUND = Examined(
+FOUND = StoredImage(
     type="image/png",
     width=64,
     height=48,
@@ -46,93 +46,97 @@ def messages() -> Messages:
 
 
 @pytest.fixture
-def examinations(client: Redis, messages: Messages) -> Examinations:
+def examinations(client: Redis, messages: Messages) -> ImageInspections:
     """The store under test."""
-    return Examinations(client, messages)  # type: ignore[arg-type] # only its send is used
+    return ImageInspections(client, messages)  # type: ignore[arg-type] # only its send is used
 
 
-def test_an_answer_ends_every_wait(examinations: Examinations, messages: Messages) -> None:
+def test_an_answer_ends_every_wait(examinations: ImageInspections, messages: Messages) -> None:
     """Three ask at once, one courier is asked, all have the answer; who asks later has it at once."""
     got: list[Any] = []
-    waiting = [threading.Thread(target=lambda: got.append(examinations.ask(KEY, 20))) for _ in range(3)]
+    waiting = [threading.Thread(target=lambda: got.append(examinations.inspect(KEY, 20))) for _ in range(3)]
     for thread in waiting:
         thread.start()
     eventually(lambda: messages.sent)
-    assert examinations.wanted(KEY)
+    assert examinations.is_requested(KEY)
     examinations.answer(KEY, FOUND)
     for thread in waiting:
         thread.join(10)
 
     assert got == [FOUND] * 3
-    assert examinations.ask(KEY, 0) == FOUND
-    assert messages.sent == [(EXAMINE, KEY)]
+    assert examinations.inspect(KEY, 0) == FOUND
+    assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
 @pytest.mark.parametrize(
     "error", [Invalid("Too many frames.", reason="too_many_frames"), NotFound("Gone."), Unavailable("Away.")]
 )
-def test_a_refusal_is_an_answer(examinations: Examinations, error: ServiceError) -> None:
+def test_a_refusal_is_an_answer(examinations: ImageInspections, error: ServiceError) -> None:
     """With its sentence and its word."""
     examinations.answer(KEY, error)
 
     with pytest.raises(type(error)) as caught:
-        examinations.ask(KEY, 5)
+        examinations.inspect(KEY, 5)
     assert (caught.value.message, caught.value.details) == (error.message, error.details)
 
 
-def test_without_couriers_one_waits_no_longer_than_one_wants(examinations: Examinations, messages: Messages) -> None:
+def test_without_couriers_one_waits_no_longer_than_one_wants(
+    examinations: ImageInspections, messages: Messages
+) -> None:
     """And is told to come again; the question does not stand for ever."""
     with pytest.raises(Unavailable) as caught:
-        examinations.ask(KEY, 0.05)
+        examinations.inspect(KEY, 0.05)
 
     assert caught.value.retry_after_s
-    assert messages.sent == [(EXAMINE, KEY)]
+    assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
-def test_what_nobody_waits_for_is_not_wanted(examinations: Examinations, client: Redis) -> None:
+def test_what_nobody_waits_for_is_not_wanted(examinations: ImageInspections, client: Redis) -> None:
     """Neither what was never asked, nor what was answered, nor what is no longer waited for."""
-    assert not examinations.wanted(KEY)
+    assert not examinations.is_requested(KEY)
     with pytest.raises(Unavailable):
-        examinations.ask(KEY, 0.05)
-    assert examinations.wanted(KEY)
+        examinations.inspect(KEY, 0.05)
+    assert examinations.is_requested(KEY)
     assert 0 < client.ttl(f"dr:examination:{KEY}:asked") <= 2
     examinations.answer(KEY, FOUND)
-    assert not examinations.wanted(KEY)
+    assert not examinations.is_requested(KEY)
 
 
-def test_the_mark_of_an_old_answer_wakes_nobody(examinations: Examinations, client: Redis, messages: Messages) -> None:
+def test_the_mark_of_an_old_answer_wakes_nobody(
+    examinations: ImageInspections, client: Redis, messages: Messages
+) -> None:
     """Whoever asks anew waits for the new answer."""
     examinations.answer(KEY, Unavailable("Away."))
     client.delete(f"dr:examination:{KEY}")
     assert client.exists(f"dr:examination:{KEY}:ready")
     with pytest.raises(Unavailable, match="in time"):
-        examinations.ask(KEY, 0.05)
+        examinations.inspect(KEY, 0.05)
 
-    assert messages.sent == [(EXAMINE, KEY)]
+    assert messages.sent == [(INSPECT_IMAGE, KEY)]
     assert not client.exists(f"dr:examination:{KEY}:ready")
 
 
 def test_one_may_wait_longer_than_a_connection(
-    examinations: Examinations, messages: Messages, monkeypatch: pytest.MonkeyPatch
+    examinations: ImageInspections, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wait is made of waits that each end before a connection's own limit."""
-    assert LONGEST_WAIT_S < SOCKET_TIMEOUT_S
+    assert MAX_BLOCK_S < SOCKET_TIMEOUT_S
     rounds: list[float] = []
-    wait = Examinations._wait
-    monkeypatch.setattr("stores.library.image_inspections.LONGEST_WAIT_S", 0.05)
-    monkeypatch.setattr(Examinations, "_wait", lambda *args: (rounds.append(args[2]), wait(*args)))
+    wait = ImageInspections._wait
+    monkeypatch.setattr("stores.library.image_inspections.MAX_BLOCK_S", 0.05)
+    monkeypatch.setattr(ImageInspections, "_wait", lambda *args: (rounds.append(args[2]), wait(*args)))
     got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(examinations.ask(KEY, 60)))
+    waiting = threading.Thread(target=lambda: got.append(examinations.inspect(KEY, 60)))
     waiting.start()
     eventually(lambda: len(rounds) > 3)
     examinations.answer(KEY, FOUND)
     waiting.join(10)
 
     assert got == [FOUND]
-    assert messages.sent == [(EXAMINE, KEY)]
+    assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
-def test_an_answer_does_not_stay_for_ever(examinations: Examinations, client: Redis) -> None:
+def test_an_answer_does_not_stay_for_ever(examinations: ImageInspections, client: Redis) -> None:
     """What may be better the next time is forgotten within seconds."""
     examinations.answer(KEY, FOUND)
     assert 60 < client.ttl(f"dr:examination:{KEY}") <= 600
@@ -160,7 +164,7 @@ def test_an_answer_does_not_stay_for_ever(examinations: Examinations, client: Re
 def test_findings_are_believed_only_as_far_as_they_can_be_true(name: str, value: Any) -> None:
     """They come from a process that strangers' pictures have been in."""
     good = {key: value for key, value in FOUND.to_json().items() if key not in ("key", "thumbKey")}
-    assert Seen.from_json(good).to_json() == good
+    assert InspectedImage.from_json(good).to_json() == good
 
     with pytest.raises(ValueError, match="findings"):
-        Seen.from_json(good | {name: value})
+        InspectedImage.from_json(good | {name: value})

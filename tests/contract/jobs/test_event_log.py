@@ -6,15 +6,15 @@ from redis import Redis
 from schemas.errors import SiteRefused
 from schemas.jobs.events import Event
 from schemas.jobs.job import Progress, Submission
-from stores.jobs.event_log import BEGINNING, Logs
-from tests.contract.conftest import Kept, accepted
-from tests.contract.jobs.test_jobs import ID, OTHER, OWNER
+from stores.jobs.event_log import STREAM_START, EventLog
+from tests.contract.conftest import RedisStores, create_accepted_job
+from tests.contract.jobs.test_jobs import JOB_ID, OTHER_JOB_ID, OWNER
 
 
 @pytest.fixture
-def logs(client: Redis) -> Logs:
+def logs(client: Redis) -> EventLog:
     """The logs under test."""
-    return Logs(client)
+    return EventLog(client)
 
 
 def kinds(events: list[Event]) -> list[tuple[int, str]]:
@@ -22,24 +22,26 @@ def kinds(events: list[Event]) -> list[tuple[int, str]]:
     return [(event.seq, event.type) for event in events]
 
 
-def test_a_job_that_only_waits_has_its_first_event(kept: Kept, logs: Logs, submission: Submission) -> None:
+def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: EventLog, submission: Submission) -> None:
     """Although its log is written with the second."""
-    job = kept.jobs.create(ID, OWNER, submission, "r").job
+    job = kept.jobs.create(JOB_ID, OWNER, submission, "r").job
 
-    [queued] = logs.of_job(job, 0)
+    [queued] = logs.read_job(job, 0)
 
     assert (queued.seq, queued.type, queued.time_ms, queued.data) == (1, "queued", job.start_time, {})
-    assert logs.of_job(job, 1) == []
+    assert logs.read_job(job, 1) == []
 
 
-def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(kept: Kept, logs: Logs, submission: Submission) -> None:
+def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
+    kept: RedisStores, logs: EventLog, submission: Submission
+) -> None:
     """From the first event to the last."""
-    job = accepted(kept, submission)
-    kept.attempts.note_progress(job, Progress(60.0, 12, 20))
-    kept.attempts.note_preview(job, b"jpeg")
+    job = create_accepted_job(kept, submission)
+    kept.attempts.record_progress(job, Progress(60.0, 12, 20))
+    kept.attempts.record_preview(job, b"jpeg")
     kept.attempts.fail(job, SiteRefused("No."))
 
-    events = logs.of_job(job, 0)
+    events = logs.read_job(job, 0)
 
     assert [
         (1, "queued"),
@@ -50,31 +52,35 @@ def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(kept: Kept, logs: Lo
         (6, "failed"),
     ] == kinds(events)
     assert (events[2].data, events[3].data["percentage"], events[5].data["code"]) == ({}, 60.0, "site_refused")
-    assert [event.final for event in events] == [False] * 5 + [True]
-    assert events[4:] == logs.of_job(job, 4)
+    assert [event.is_final for event in events] == [False] * 5 + [True]
+    assert events[4:] == logs.read_job(job, 4)
 
 
-def test_many_who_know_of_an_event_share_one_read(kept: Kept, logs: Logs, submission: Submission) -> None:
+def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: EventLog, submission: Submission) -> None:
     """And who knows of a newer one reads anew."""
-    job = accepted(kept, submission)
-    before = logs.of_job(job, 0)
-    kept.attempts.note_progress(job, Progress(60.0))
+    job = create_accepted_job(kept, submission)
+    before = logs.read_job(job, 0)
+    kept.attempts.record_progress(job, Progress(60.0))
 
-    assert logs.of_job(job, 0, newest=3) is before
-    assert kinds(logs.of_job(job, 0, newest=4))[-1] == (4, "in_progress")
-    assert kinds(logs.of_job(job, 0))[-1] == (4, "in_progress")
+    assert logs.read_job(job, 0, known_seq=3) is before
+    assert kinds(logs.read_job(job, 0, known_seq=4))[-1] == (4, "in_progress")
+    assert kinds(logs.read_job(job, 0))[-1] == (4, "in_progress")
 
 
-def test_an_owners_feed_has_all_jobs_and_nobody_elses(kept: Kept, logs: Logs, submission: Submission) -> None:
+def test_an_owners_feed_has_all_jobs_and_nobody_elses(
+    kept: RedisStores, logs: EventLog, submission: Submission
+) -> None:
     """In the order in which it happened, from any place on."""
-    kept.jobs.create(ID, OWNER, submission, "r")
-    kept.jobs.create(OTHER, OWNER, submission, "r")
+    kept.jobs.create(JOB_ID, OWNER, submission, "r")
+    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
     kept.jobs.create("c" * 32, "bob", submission, "r")
-    kept.jobs.cancel(ID)
+    kept.jobs.cancel(JOB_ID)
 
-    feed = logs.of_owner(OWNER, BEGINNING)
+    feed = logs.read_owner(OWNER, STREAM_START)
 
-    assert [(ID, "queued"), (OTHER, "queued"), (ID, "failed")] == [(event.job_id, event.type) for _, event in feed]
-    assert feed[2:] == logs.of_owner(OWNER, feed[1][0])
-    assert (logs.oldest(OWNER), logs.newest(OWNER)) == (feed[0][0], feed[2][0])
-    assert (logs.newest("nobody"), logs.of_owner("nobody", BEGINNING)) == (BEGINNING, [])
+    assert [(JOB_ID, "queued"), (OTHER_JOB_ID, "queued"), (JOB_ID, "failed")] == [
+        (event.job_id, event.type) for _, event in feed
+    ]
+    assert feed[2:] == logs.read_owner(OWNER, feed[1][0])
+    assert (logs.oldest_stream_id(OWNER), logs.newest_stream_id(OWNER)) == (feed[0][0], feed[2][0])
+    assert (logs.newest_stream_id("nobody"), logs.read_owner("nobody", STREAM_START)) == (STREAM_START, [])

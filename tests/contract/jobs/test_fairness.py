@@ -5,23 +5,23 @@ from dataclasses import replace
 import pytest
 
 from ops.infra.settings import Settings
-from schemas.jobs.job import Outlook, Picture, Submission
-from schemas.sites.recipe import Limits
+from schemas.jobs.job import GeneratedImage, QueueEstimate, Submission
+from schemas.sites.recipe import SiteLimits
 from stores.sites.recipes import Recipes
 from tests.conftest import FakeClock
-from tests.contract.conftest import Kept, kept_in
+from tests.contract.conftest import RedisStores, build_stores
 
 STUDIO = Recipes("studio").default
-NARROW = replace(STUDIO, name="narrow", limits=Limits(concurrency=1, min_interval_s=0.0, daily=0))
-SCARCE = replace(STUDIO, name="scarce", limits=Limits(concurrency=0, min_interval_s=0.0, daily=2))
-SLOW = replace(STUDIO, name="slow", limits=Limits(concurrency=0, min_interval_s=5.0, daily=0))
-PICTURE = Picture(b"x", "image/png", 1, 1)
+NARROW = replace(STUDIO, name="narrow", limits=SiteLimits(concurrency=1, min_interval_s=0.0, daily=0))
+SCARCE = replace(STUDIO, name="scarce", limits=SiteLimits(concurrency=0, min_interval_s=0.0, daily=2))
+SLOW = replace(STUDIO, name="slow", limits=SiteLimits(concurrency=0, min_interval_s=5.0, daily=0))
+PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
 
 
 class Line:
     """Jobs in line, told apart by short names."""
 
-    def __init__(self, kept: Kept, clock: FakeClock) -> None:
+    def __init__(self, kept: RedisStores, clock: FakeClock) -> None:
         self.kept = kept
         self.clock = clock
         self.names: dict[str, str] = {}
@@ -35,7 +35,7 @@ class Line:
 
     def positions(self) -> dict[str, int | None]:
         """Where each job stands."""
-        return {name: self.kept.jobs.look(ident)[1].position for ident, name in self.names.items()}
+        return {name: self.kept.jobs.get_with_estimate(ident)[1].position for ident, name in self.names.items()}
 
     def claim(self) -> str | None:
         """The name of the next job, which runs from now on."""
@@ -48,16 +48,16 @@ class Line:
         if job is None:
             return None
         self.clock.advance(seconds)
-        self.kept.attempts.accepted(job)
-        self.kept.attempts.put(job, [PICTURE], b"x")
+        self.kept.attempts.mark_accepted(job)
+        self.kept.attempts.store_images(job, [PICTURE], b"x")
         self.kept.attempts.complete(job, [PICTURE])
         return self.names[job.id]
 
 
 @pytest.fixture
-def line(kept: Kept, clock: FakeClock, settings: Settings) -> Line:
+def line(kept: RedisStores, clock: FakeClock, settings: Settings) -> Line:
     """An empty line at three sites, two of which have limits."""
-    return Line(kept_in(kept.redis, clock, settings, others=(NARROW, SLOW, SCARCE)), clock)
+    return Line(build_stores(kept.redis, clock, settings, extra_recipes=(NARROW, SLOW, SCARCE)), clock)
 
 
 def test_callers_take_turns(line: Line) -> None:
@@ -118,8 +118,8 @@ def test_a_site_takes_no_more_than_its_limit_at_once(line: Line) -> None:
     first = line.kept.attempts.claim("w")
     assert first
     assert [line.claim(), line.claim()] == ["s0", None]
-    assert line.kept.tickets.refill() == 0
-    line.kept.upkeep.lapse(first.id, "w")
+    assert line.kept.wakeups.top_up() == 0
+    line.kept.maintenance.requeue_expired(first.id, "w")
     assert line.claim() == "n0"
 
 
@@ -128,8 +128,8 @@ def test_a_full_site_gets_a_ticket_when_there_is_room(line: Line) -> None:
     for number in range(3):
         line.add(f"n{number}", "ann", site="narrow")
 
-    assert line.kept.tickets.refill() == 1
-    assert line.kept.tickets.refill() == 0
+    assert line.kept.wakeups.top_up() == 1
+    assert line.kept.wakeups.top_up() == 0
 
 
 def test_a_site_has_time_to_breathe(line: Line) -> None:
@@ -149,7 +149,7 @@ def test_a_site_has_so_many_a_day(line: Line) -> None:
     for name in ("d0", "d1", "d2"):
         line.add(name, "ann", site="scarce")
     assert [line.run(), line.run(), line.run()] == ["d0", "d1", None]
-    assert line.kept.tickets.refill() == 0
+    assert line.kept.wakeups.top_up() == 0
     line.add("x0", "ann")
     assert line.run() == "x0"
 
@@ -160,7 +160,7 @@ def test_a_site_has_so_many_a_day(line: Line) -> None:
 def test_only_known_sites_are_claimed(line: Line, clock: FakeClock, settings: Settings) -> None:
     """A worker without a site's recipe leaves its jobs to others."""
     line.add("n0", "ann", site="narrow")
-    stranger = kept_in(line.kept.redis, clock, settings)
+    stranger = build_stores(line.kept.redis, clock, settings)
 
     assert stranger.attempts.claim("w") is None
     assert line.claim() == "n0"
@@ -182,7 +182,7 @@ def test_a_missing_ticket_is_sent(line: Line) -> None:
     line.add("a0", "ann")
     line.add("b0", "bob")
 
-    assert [line.kept.tickets.refill(), line.kept.tickets.refill()] == [2, 0]
+    assert [line.kept.wakeups.top_up(), line.kept.wakeups.top_up()] == [2, 0]
 
 
 def test_run_times_are_learned(line: Line) -> None:
@@ -191,26 +191,26 @@ def test_run_times_are_learned(line: Line) -> None:
         line.add("a", "ann")
         line.run(seconds)
     line.add("b", "ann")
-    line.kept.upkeep.know_slots(2)
-    outlook = line.kept.jobs.look(list(line.names)[-1])[1]
+    line.kept.maintenance.publish_capacity(2)
+    outlook = line.kept.jobs.get_with_estimate(list(line.names)[-1])[1]
 
-    assert outlook == Outlook(position=1, run_ms=12_000, running=0, slots=2)
+    assert outlook == QueueEstimate(position=1, mean_run_ms=12_000, running=0, slots=2)
 
 
 def test_estimates_follow_the_line(line: Line) -> None:
     """One run for who finds a free slot, more for who waits, the rest of the run for who runs."""
     line.add("a", "ann")
     line.run(10)
-    line.kept.upkeep.know_slots(2)
+    line.kept.maintenance.publish_capacity(2)
     for name in ("b", "c", "d", "e"):
         line.add(name, "ann")
 
-    def etas(limits: Limits = STUDIO.limits) -> list[float | None]:
-        looks = [line.kept.jobs.look(ident) for ident in list(line.names)[1:]]
+    def etas(limits: SiteLimits = STUDIO.limits) -> list[float | None]:
+        looks = [line.kept.jobs.get_with_estimate(ident) for ident in list(line.names)[1:]]
         return [outlook.eta_s(job, limits, line.clock.now_ms()) for job, outlook in looks]
 
     assert etas() == [10.0, 10.0, 20.0, 20.0]
-    assert etas(Limits(concurrency=1, min_interval_s=0.0, daily=0)) == [10.0, 20.0, 30.0, 40.0]
+    assert etas(SiteLimits(concurrency=1, min_interval_s=0.0, daily=0)) == [10.0, 20.0, 30.0, 40.0]
     line.claim()
     line.clock.advance(4)
     assert etas() == [6.0, 10.0, 12.5, 17.5]

@@ -7,22 +7,30 @@ import pytest
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost, Gone, IdempotencyMismatch, LimitReached, NotFound, SiteRefused
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import Picture, Submission
+from schemas.jobs.job import GeneratedImage, Submission
 from schemas.jobs.lifecycle import JobState
 from tests.conftest import FakeClock
-from tests.contract.conftest import ID, OTHER, OWNER, Kept, accepted, completed, kept_in
+from tests.contract.conftest import (
+    JOB_ID,
+    OTHER_JOB_ID,
+    OWNER,
+    RedisStores,
+    build_stores,
+    create_accepted_job,
+    create_completed_job,
+)
 
 
-def test_a_created_job_can_be_read(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_a_created_job_can_be_read(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """Everything that was submitted is there, and the job waits first in line."""
-    created = kept.jobs.create(ID, OWNER, submission, "r1")
+    created = kept.jobs.create(JOB_ID, OWNER, submission, "r1")
 
-    job, outlook = kept.jobs.look(ID)
+    job, outlook = kept.jobs.get_with_estimate(JOB_ID)
 
-    assert (created.job, created.outlook) == (job, outlook)
+    assert (created.job, created.estimate) == (job, outlook)
     assert (JobState.QUEUED, submission, OWNER, "r1", 1, 1) == (
         job.state,
-        job.submission,
+        job.request,
         job.owner,
         job.request_id,
         job.seq,
@@ -31,43 +39,47 @@ def test_a_created_job_can_be_read(kept: Kept, submission: Submission, clock: Fa
     assert clock.now_ms() == job.start_time
 
 
-def test_positions_count_those_who_wait_before(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_positions_count_those_who_wait_before(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """A job that runs stands in nobody's way."""
-    for ident in (ID, OTHER, "c" * 32):
+    for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32):
         kept.jobs.create(ident, OWNER, submission, "r1")
         clock.advance(1)
 
-    assert [kept.jobs.look(ident)[1].position for ident in (ID, OTHER, "c" * 32)] == [1, 2, 3]
+    assert [kept.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [1, 2, 3]
     kept.attempts.claim("w1")
-    assert [kept.jobs.look(ident)[1].position for ident in (ID, OTHER, "c" * 32)] == [None, 1, 2]
+    assert [kept.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
+        None,
+        1,
+        2,
+    ]
 
 
-def test_an_unknown_id_was_never_here(kept: Kept) -> None:
+def test_an_unknown_id_was_never_here(kept: RedisStores) -> None:
     """404, and not 410."""
     with pytest.raises(NotFound):
-        kept.jobs.get(ID)
+        kept.jobs.get(JOB_ID)
 
 
 def test_a_full_queue_takes_nothing_more(
-    kept: Kept, submission: Submission, settings: Settings, clock: FakeClock
+    kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock
 ) -> None:
     """The refusal says when to come back, and leaves no trace of the job."""
-    small = kept_in(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
-    small.create(ID, OWNER, submission, "r1")
+    small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
+    small.create(JOB_ID, OWNER, submission, "r1")
 
     with pytest.raises(LimitReached, match="busy") as caught:
-        small.create(OTHER, OWNER, submission, "r1")
+        small.create(OTHER_JOB_ID, OWNER, submission, "r1")
 
     assert caught.value.retry_after_s
     with pytest.raises(NotFound):
-        small.get(OTHER)
+        small.get(OTHER_JOB_ID)
 
 
-def test_each_owner_has_limits(kept: Kept, submission: Submission, settings: Settings, clock: FakeClock) -> None:
+def test_each_owner_has_limits(kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock) -> None:
     """Another owner is not held up by the first one's limits, and the daily one ends at midnight."""
-    limited = kept_in(kept.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
-    limited.jobs.create(ID, OWNER, submission, "r1")
-    limited.jobs.create(OTHER, OWNER, submission, "r1")
+    limited = build_stores(kept.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
+    limited.jobs.create(JOB_ID, OWNER, submission, "r1")
+    limited.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
 
     with pytest.raises(LimitReached, match="LIMIT_QUEUED_IMAGES"):
         limited.jobs.create("c" * 32, OWNER, submission, "r1")
@@ -75,9 +87,9 @@ def test_each_owner_has_limits(kept: Kept, submission: Submission, settings: Set
     for _ in range(3):
         job = limited.attempts.claim("w1")
         assert job
-        limited.attempts.accepted(job)
-        limited.attempts.put(job, [Picture(b"x", "image/png", 1, 1)], b"x")
-        limited.attempts.complete(job, [Picture(b"x", "image/png", 1, 1)])
+        limited.attempts.mark_accepted(job)
+        limited.attempts.store_images(job, [GeneratedImage(b"x", "image/png", 1, 1)], b"x")
+        limited.attempts.complete(job, [GeneratedImage(b"x", "image/png", 1, 1)])
 
     with pytest.raises(LimitReached, match="LIMIT_DAILY_IMAGES") as caught:
         limited.jobs.create("d" * 32, OWNER, submission, "r1")
@@ -86,57 +98,59 @@ def test_each_owner_has_limits(kept: Kept, submission: Submission, settings: Set
     limited.jobs.create("d" * 32, OWNER, submission, "r1")
 
 
-def test_a_failed_job_uses_up_no_quota(kept: Kept, submission: Submission) -> None:
+def test_a_failed_job_uses_up_no_quota(kept: RedisStores, submission: Submission) -> None:
     """Only pictures count."""
-    job = accepted(kept, submission)
-    used = kept.quotas.usage(OWNER)
+    job = create_accepted_job(kept, submission)
+    used = kept.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 1, 1)
 
     kept.attempts.fail(job, SiteRefused("no"))
 
-    used = kept.quotas.usage(OWNER)
+    used = kept.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (0, 0, 0, 0)
 
 
-def test_cancelling_while_it_waits_ends_it_at_once(kept: Kept, submission: Submission) -> None:
+def test_cancelling_while_it_waits_ends_it_at_once(kept: RedisStores, submission: Submission) -> None:
     """The worker never gets it, and a second time changes nothing."""
-    kept.jobs.create(ID, OWNER, submission, "r1")
+    kept.jobs.create(JOB_ID, OWNER, submission, "r1")
 
-    assert kept.jobs.cancel(ID) == "cancelled"
-    ended = kept.jobs.get(ID)
+    assert kept.jobs.cancel(JOB_ID) == "cancelled"
+    ended = kept.jobs.get(JOB_ID)
     assert ended.error
     assert ended.error.code == "cancelled"
     assert kept.attempts.claim("w1") is None
-    assert kept.jobs.cancel(ID) == "ended"
-    assert ended == kept.jobs.get(ID)
-    assert kept.jobs.cancel(OTHER) == "gone"
+    assert kept.jobs.cancel(JOB_ID) == "ended"
+    assert ended == kept.jobs.get(JOB_ID)
+    assert kept.jobs.cancel(OTHER_JOB_ID) == "gone"
 
 
-def test_cancelling_while_it_runs_is_a_request(kept: Kept, submission: Submission) -> None:
+def test_cancelling_while_it_runs_is_a_request(kept: RedisStores, submission: Submission) -> None:
     """The worker learns of it with its next renewal at the latest, and a retry becomes the end."""
-    job = accepted(kept, submission)
+    job = create_accepted_job(kept, submission)
 
-    assert kept.jobs.cancel(ID) == "requested"
-    assert JobState.PENDING is kept.jobs.get(ID).state
+    assert kept.jobs.cancel(JOB_ID) == "requested"
+    assert JobState.PENDING is kept.jobs.get(JOB_ID).state
     assert kept.attempts.renew(job)
     kept.attempts.retry(job, BrowserLost(), 0)
-    error = kept.jobs.get(ID).error
+    error = kept.jobs.get(JOB_ID).error
     assert error is not None
     assert error.code == "cancelled"
 
 
-def test_an_expired_job_is_gone_and_not_unknown(kept: Kept, submission: Submission, picture: Picture) -> None:
+def test_an_expired_job_is_gone_and_not_unknown(
+    kept: RedisStores, submission: Submission, picture: GeneratedImage
+) -> None:
     """After its time the answer is 410 for a long while."""
-    completed(kept, submission, picture)
+    create_completed_job(kept, submission, picture)
     for part in ("job", "events", "image", "image.jpg"):
-        assert 0 < kept.redis.ttl(f"dr:{{{ID}}}:{part}") <= 600
-        kept.redis.delete(f"dr:{{{ID}}}:{part}")
+        assert 0 < kept.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600
+        kept.redis.delete(f"dr:{{{JOB_ID}}}:{part}")
 
     with pytest.raises(Gone, match="expired"):
-        kept.jobs.get(ID)
+        kept.jobs.get(JOB_ID)
 
 
-def test_a_listing_is_ones_own_newest_first(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """Pages join without gap or repetition, also where several jobs share a millisecond."""
     ids = [f"{number:032x}" for number in range(7)]
     for number, ident in enumerate(ids):
@@ -146,7 +160,7 @@ def test_a_listing_is_ones_own_newest_first(kept: Kept, submission: Submission, 
 
     pages, cursor = [], None
     while True:
-        jobs, cursor = kept.jobs.page(OWNER, cursor, 3)
+        jobs, cursor = kept.jobs.list_page(OWNER, cursor, 3)
         pages.append([job.id for job, _ in jobs])
         if cursor is None:
             break
@@ -155,81 +169,81 @@ def test_a_listing_is_ones_own_newest_first(kept: Kept, submission: Submission, 
     assert ids[::-1] == [ident for page in pages for ident in page]
 
 
-def test_a_listing_leaves_out_what_has_expired(kept: Kept, submission: Submission) -> None:
+def test_a_listing_leaves_out_what_has_expired(kept: RedisStores, submission: Submission) -> None:
     """An id without its record is no job."""
-    kept.jobs.create(ID, OWNER, submission, "r1")
-    kept.jobs.create(OTHER, OWNER, submission, "r1")
-    kept.redis.delete(f"dr:{{{OTHER}}}:job")
+    kept.jobs.create(JOB_ID, OWNER, submission, "r1")
+    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
+    kept.redis.delete(f"dr:{{{OTHER_JOB_ID}}}:job")
 
-    assert [job.id for job, _ in kept.jobs.page(OWNER, None, 10)[0]] == [ID]
-
-
-BODY = Idempotency.of("key-1", {"prompt": "a lighthouse", "inputs": {"seed": 7, "steps": 4}})
+    assert [job.id for job, _ in kept.jobs.list_page(OWNER, None, 10)[0]] == [JOB_ID]
 
 
-def test_the_same_request_makes_one_job(kept: Kept, submission: Submission, clock: FakeClock) -> None:
+BODY = Idempotency.for_request("key-1", {"prompt": "a lighthouse", "inputs": {"seed": 7, "steps": 4}})
+
+
+def test_the_same_request_makes_one_job(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
     """However often it comes within a day, and whatever has become of the job meanwhile."""
-    first = kept.jobs.create(ID, OWNER, submission, "r1", BODY)
+    first = kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
     assert not first.replayed
     job = kept.attempts.claim("w1")
     assert job
     clock.advance(3600)
-    same = Idempotency.of("key-1", {"inputs": {"steps": 4, "seed": 7}, "prompt": "a lighthouse"})
-    again = kept.jobs.create(OTHER, OWNER, submission, "r2", same)
+    same = Idempotency.for_request("key-1", {"inputs": {"steps": 4, "seed": 7}, "prompt": "a lighthouse"})
+    again = kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r2", same)
 
-    assert (again.replayed, again.job.id, again.job.state) == (True, ID, JobState.STARTING)
+    assert (again.replayed, again.job.id, again.job.state) == (True, JOB_ID, JobState.STARTING)
     with pytest.raises(NotFound):
-        kept.jobs.get(OTHER)
+        kept.jobs.get(OTHER_JOB_ID)
     assert 0 < kept.redis.ttl(f"dr:idem:{OWNER}:key-1") <= 86_400
 
 
-def test_a_key_belongs_to_one_request_and_one_caller(kept: Kept, submission: Submission) -> None:
+def test_a_key_belongs_to_one_request_and_one_caller(kept: RedisStores, submission: Submission) -> None:
     """Another request under the same key is refused; another caller's same key is another key."""
-    kept.jobs.create(ID, OWNER, submission, "r1", BODY)
+    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
     with pytest.raises(IdempotencyMismatch):
-        kept.jobs.create(OTHER, OWNER, submission, "r1", Idempotency.of("key-1", {"prompt": "a city"}))
-    assert not kept.jobs.create(OTHER, "somebody", submission, "r1", BODY).replayed
+        kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", Idempotency.for_request("key-1", {"prompt": "a city"}))
+    assert not kept.jobs.create(OTHER_JOB_ID, "somebody", submission, "r1", BODY).replayed
 
 
 def test_a_refused_request_uses_up_no_key(
-    kept: Kept, submission: Submission, settings: Settings, clock: FakeClock
+    kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock
 ) -> None:
     """Once there is room again the same key makes the job."""
-    small = kept_in(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
-    small.create(ID, OWNER, submission, "r1")
+    small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
+    small.create(JOB_ID, OWNER, submission, "r1")
     with pytest.raises(LimitReached):
-        small.create(OTHER, OWNER, submission, "r1", BODY)
+        small.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
 
-    small.cancel(ID)
-    assert not small.create(OTHER, OWNER, submission, "r1", BODY).replayed
+    small.cancel(JOB_ID)
+    assert not small.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY).replayed
 
 
-def test_an_expired_job_is_not_made_again(kept: Kept, submission: Submission) -> None:
+def test_an_expired_job_is_not_made_again(kept: RedisStores, submission: Submission) -> None:
     """Its key still names it; the answer says that it is gone."""
-    kept.jobs.create(ID, OWNER, submission, "r1", BODY)
-    kept.jobs.cancel(ID)
-    kept.redis.delete(f"dr:{{{ID}}}:job")
+    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
+    kept.jobs.cancel(JOB_ID)
+    kept.redis.delete(f"dr:{{{JOB_ID}}}:job")
 
     with pytest.raises(Gone):
-        kept.jobs.create(OTHER, OWNER, submission, "r1", BODY)
+        kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
 
 
-def test_a_submission_whose_answer_got_lost_is_found_again(kept: Kept, submission: Submission) -> None:
+def test_a_submission_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: Submission) -> None:
     """The client library repeats the call; there is still one job, and it is this call's own."""
-    kept.jobs.create(ID, OWNER, submission, "r1", BODY)
+    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
-    assert not kept.jobs.create(ID, OWNER, submission, "r1", BODY).replayed
+    assert not kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY).replayed
     assert kept.redis.zcard("dr:open") == 1
 
 
-def test_cancelling_everything_ends_ones_own_jobs(kept: Kept, submission: Submission) -> None:
+def test_cancelling_everything_ends_ones_own_jobs(kept: RedisStores, submission: Submission) -> None:
     """Those that wait at once, those that run by request, and nobody else's."""
-    running = accepted(kept, submission)
-    kept.jobs.create(OTHER, OWNER, submission, "r1")
+    running = create_accepted_job(kept, submission)
+    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
     kept.jobs.create("c" * 32, "somebody", submission, "r1")
 
     assert kept.jobs.cancel_all(OWNER) == {"cancelled": 1, "requested": 1}
     assert kept.attempts.renew(running)
-    assert JobState.FAILED is kept.jobs.get(OTHER).state
+    assert JobState.FAILED is kept.jobs.get(OTHER_JOB_ID).state
     assert JobState.QUEUED is kept.jobs.get("c" * 32).state

@@ -2,40 +2,45 @@
 
 import threading
 
-from schemas.jobs.job import Picture, Submission
-from tests.contract.conftest import Kept
-from tests.contract.jobs.test_jobs import ID, completed
+from schemas.jobs.job import GeneratedImage, Submission
+from tests.contract.conftest import RedisStores
+from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 
 
-def test_a_conversion_lives_as_long_as_its_original(kept: Kept, submission: Submission, picture: Picture) -> None:
+def test_a_conversion_lives_as_long_as_its_original(
+    kept: RedisStores, submission: Submission, picture: GeneratedImage
+) -> None:
     """It is not there before it was made, and gone with the original."""
-    completed(kept, submission, picture)
-    assert kept.results.converted(ID, "webp") is None
+    create_completed_job(kept, submission, picture)
+    assert kept.results.get_converted(JOB_ID, "webp") is None
 
-    kept.results.keep_converted(ID, "webp", b"webp bytes")
+    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
-    assert kept.results.converted(ID, "webp") == b"webp bytes"
-    assert 0 < kept.redis.ttl(f"dr:{{{ID}}}:image.webp") <= 600
+    assert kept.results.get_converted(JOB_ID, "webp") == b"webp bytes"
+    assert 0 < kept.redis.ttl(f"dr:{{{JOB_ID}}}:image.webp") <= 600
 
 
-def test_nothing_is_kept_for_a_picture_that_has_expired(kept: Kept) -> None:
+def test_nothing_is_kept_for_a_picture_that_has_expired(kept: RedisStores) -> None:
     """A conversion that comes too late is dropped."""
-    kept.results.keep_converted(ID, "webp", b"webp bytes")
+    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
-    assert kept.results.converted(ID, "webp") is None
+    assert kept.results.get_converted(JOB_ID, "webp") is None
 
 
-def test_all_who_wait_for_a_conversion_are_woken(kept: Kept, submission: Submission, picture: Picture) -> None:
+def test_all_who_wait_for_a_conversion_are_woken(
+    kept: RedisStores, submission: Submission, picture: GeneratedImage
+) -> None:
     """One conversion serves everybody who asked for it meanwhile."""
-    completed(kept, submission, picture)
+    create_completed_job(kept, submission, picture)
     got: list[bytes | None] = []
     waiting = [
-        threading.Thread(target=lambda: got.append(kept.results.await_converted(ID, "webp", 5.0))) for _ in range(3)
+        threading.Thread(target=lambda: got.append(kept.results.wait_for_converted(JOB_ID, "webp", 5.0)))
+        for _ in range(3)
     ]
     for thread in waiting:
         thread.start()
 
-    kept.results.keep_converted(ID, "webp", b"webp bytes")
+    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
     for thread in waiting:
         thread.join()
 

@@ -9,14 +9,14 @@ from redis import Redis
 
 from ops.infra.redis import connect
 from ops.infra.settings import Settings
-from schemas.errors import BrowserLost, LeaseLost, SiteRefused, WaitedTooLong
-from schemas.jobs.job import Job, Picture, Progress, Submission
-from schemas.jobs.lifecycle import JobState, allowed
+from schemas.errors import BrowserLost, LeaseLost, QueueWaitExceeded, SiteRefused
+from schemas.jobs.job import GeneratedImage, Job, Progress, Submission
+from schemas.jobs.lifecycle import JobState, can_transition
 from tests.conftest import FakeClock
-from tests.contract.conftest import Kept, kept_in
+from tests.contract.conftest import RedisStores, build_stores
 
 RUNNING = (JobState.STARTING, JobState.PENDING)
-PICTURE = Picture(b"x", "image/png", 1, 1)
+PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
 CALLS = (
     "claim",
     "accept",
@@ -40,11 +40,11 @@ CALLS = (
 class Life:
     """One job, and somebody who calls whatever comes to mind."""
 
-    def __init__(self, kept: Kept, clock: FakeClock) -> None:
+    def __init__(self, kept: RedisStores, clock: FakeClock) -> None:
         self.jobs = kept.jobs
         self.store = kept.attempts
-        self.upkeep = kept.upkeep
-        self.tickets = kept.tickets
+        self.upkeep = kept.maintenance
+        self.tickets = kept.wakeups
         self.redis = kept.redis
         self.clock = clock
         self.id = "a" * 32
@@ -58,19 +58,19 @@ class Life:
         job = self.job
         calls = {
             "claim": self.claim,
-            "accept": lambda: self.store.accepted(job),
-            "progress": lambda: self.store.note_progress(job, Progress(1.0)),
-            "preview": lambda: self.store.note_preview(job, b"x"),
-            "put": lambda: self.store.put(job, [PICTURE], b"x"),
+            "accept": lambda: self.store.mark_accepted(job),
+            "progress": lambda: self.store.record_progress(job, Progress(1.0)),
+            "preview": lambda: self.store.record_preview(job, b"x"),
+            "put": lambda: self.store.store_images(job, [PICTURE], b"x"),
             "complete": lambda: self.store.complete(job, [PICTURE]),
             "fail": lambda: self.store.fail(job, SiteRefused()),
             "retry": lambda: self.store.retry(job, BrowserLost(), 1000),
             "release": lambda: self.store.release(job, BrowserLost()),
             "renew": lambda: self.store.renew(job),
-            "lapse": lambda: self.upkeep.lapse(self.id),
-            "lapse_dead": lambda: self.upkeep.lapse(self.id, "w"),
+            "lapse": lambda: self.upkeep.requeue_expired(self.id),
+            "lapse_dead": lambda: self.upkeep.requeue_expired(self.id, "w"),
             "cancel": lambda: self.jobs.cancel(self.id),
-            "expire": lambda: self.upkeep.expire(self.id, WaitedTooLong()),
+            "expire": lambda: self.upkeep.fail_queued(self.id, QueueWaitExceeded()),
             "later": self.later,
             "use_old_attempt": self.use_old_attempt,
         }
@@ -86,7 +86,7 @@ class Life:
     def later(self) -> None:
         """Time passes, and what has become due is offered."""
         self.clock.advance(20)
-        self.tickets.refill()
+        self.tickets.top_up()
 
     def use_old_attempt(self) -> None:
         """From now on act as the first attempt that there was."""
@@ -100,21 +100,21 @@ class Life:
 def test_no_sequence_of_calls_leaves_the_table(calls: list[str], settings: Settings, clock: FakeClock) -> None:
     """Each call moves the job along one arrow or not at all; ends stay ends; each job ends once."""
     client: Redis = connect(settings.redis_url)
-    life = Life(kept_in(client, clock, settings), clock)
+    life = Life(build_stores(client, clock, settings), clock)
     state = JobState.QUEUED
     for call in calls:
         life.call(call)
         now = life.jobs.get(life.id).state
-        assert now is state or allowed(state, now), f"{call}: {state} to {now}"
+        assert now is state or can_transition(state, now), f"{call}: {state} to {now}"
         state = now
 
     kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{life.id}}}:events")]
-    assert int(state.final) == sum(kind in (b"completed", b"failed") for kind in kinds)
-    assert int(not state.final) == client.zcard("dr:open")
+    assert int(state.is_final) == sum(kind in (b"completed", b"failed") for kind in kinds)
+    assert int(not state.is_final) == client.zcard("dr:open")
     # A job stands in exactly one place: with its worker, among those that may be claimed, or among those not yet due.
     places = (client.zcard("dr:leases"), client.zcard("dr:ready:studio|owner"), client.zcard("dr:due"))
     assert places == (int(state in RUNNING), *((0, 0) if state is not JobState.QUEUED else places[1:]))
-    assert sum(places) == int(not state.final)
+    assert sum(places) == int(not state.is_final)
     assert client.zcard("dr:leases:studio") == client.zcard("dr:leases")
     assert client.exists("dr:turns:studio") == client.exists("dr:ready:studio|owner")
     client.close()

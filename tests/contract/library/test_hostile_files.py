@@ -12,8 +12,8 @@ from sqlalchemy import Engine, select, update
 
 from ops.infra.settings import Settings
 from stores.library import tables
-from tests.support.hostile_models import TEXTS, VALUES, put
-from tests.support.library import Shelf, shelf_in
+from tests.support.hostile_models import HOSTILE_TEXTS, HOSTILE_VALUES, write_hostile_models
+from tests.support.library import LibraryApp, open_library_app
 
 UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -29,16 +29,16 @@ LISTS = ("tags", "trainedWords")
 
 
 @pytest.fixture
-def shelf(engine: Engine, settings: Settings, tmp_path: Path) -> Iterator[Shelf]:
+def shelf(engine: Engine, settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
     """A front on either database, with an empty library."""
     url = engine.url.render_as_string(hide_password=False)
-    with shelf_in(replace(settings, database_url=url), tmp_path / "models") as shelf:
+    with open_library_app(replace(settings, database_url=url), tmp_path / "models") as shelf:
         yield shelf
 
 
-def read(shelf: Shelf, path: str, statuses: tuple[int, ...] = (200,), **query: Any) -> Any:
+def read(shelf: LibraryApp, path: str, statuses: tuple[int, ...] = (200,), **query: Any) -> Any:
     """An answer that is JSON as every reader takes it."""
-    answer = shelf.ask("GET", path, query_string=query)
+    answer = shelf.request("GET", path, query_string=query)
     assert (answer.status_code in statuses, answer.mimetype) == (True, "application/json"), (path, query, answer.json)
     said = json.loads(answer.get_data(as_text=True), parse_constant=pytest.fail)
     for text in texts(said):
@@ -57,9 +57,9 @@ def texts(said: Any) -> Iterator[str]:
         yield from (text for inner in said for text in texts(inner))
 
 
-def test_files_that_mean_harm_are_a_library_like_any_other(shelf: Shelf) -> None:
+def test_files_that_mean_harm_are_a_library_like_any_other(shelf: LibraryApp) -> None:
     """All are indexed, by one scan and with what is wrong in the report; every answer about them is right."""
-    count = put(shelf.folder)
+    count = write_hostile_models(shelf.folder)
     progress = shelf.scan()
     assert (progress.phase, progress.counts.added) == ("done", count)
     assert shelf.scan().read == 0
@@ -80,7 +80,7 @@ def test_files_that_mean_harm_are_a_library_like_any_other(shelf: Shelf) -> None
             TURNING.search(one) or "\n" in one for one in (model["name"], *model["tags"], *model["trainedWords"])
         )
         assert len(model["name"]) <= 2000
-        sent = shelf.ask("HEAD", f"/{ident}/download")
+        sent = shelf.request("HEAD", f"/{ident}/download")
         assert (sent.status_code, sent.headers["Content-Disposition"].isascii()) == (200, True)
         assert "\n" not in sent.headers["Content-Disposition"] + sent.headers["ETag"]
         for version in model["versions"]:
@@ -88,12 +88,12 @@ def test_files_that_mean_harm_are_a_library_like_any_other(shelf: Shelf) -> None
                 assert read(shelf, f"/{ident}/images/{image['id']}")["uses"].keys() == {"have", "lack"}
 
 
-def test_words_that_mean_harm_are_words(shelf: Shelf) -> None:
+def test_words_that_mean_harm_are_words(shelf: LibraryApp) -> None:
     """In every parameter of a list: answered, or refused with what is wrong; never a fault."""
     (shelf.folder / "a.ckpt").write_bytes(b"\x80")
     shelf.scan()
     equal = ("category", "baseModel", "type", "subcategory", "tags", "include")
-    for text in TEXTS.values():
+    for text in HOSTILE_TEXTS.values():
         asked = text[:150].encode(errors="replace").decode()
         for query in (dict.fromkeys(equal, asked), {"search": asked}, {"sort": asked}, {"cursor": asked}):
             said = read(shelf, "", (200, 400), **query)
@@ -110,16 +110,16 @@ def test_words_that_mean_harm_are_words(shelf: Shelf) -> None:
         assert connection.execute(select(tables.models.c.id)).first()
 
 
-def test_what_people_write_may_mean_harm(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_people_write_may_mean_harm(shelf: LibraryApp, tmp_path: Path) -> None:
     """Every field takes every text, or says why not; what it took is shown, found and survives a scan."""
     (shelf.folder / "a.ckpt").write_bytes(b"\x80")
     shelf.scan()
     [ident] = [one["id"] for one in read(shelf, "")["items"]]
     taken = 0
-    for value in (*TEXTS.values(), *VALUES.values()):
+    for value in (*HOSTILE_TEXTS.values(), *HOSTILE_VALUES.values()):
         for names in FIELDS:
             fields = {name: [value] if name in LISTS else value for name in names}
-            answer = shelf.ask("PATCH", f"/{ident}", data=json.dumps(fields), content_type="application/json")
+            answer = shelf.request("PATCH", f"/{ident}", data=json.dumps(fields), content_type="application/json")
             assert answer.status_code in (200, 400), (names, str(value)[:50])
             taken += answer.status_code == 200
         read(shelf, f"/{ident}")
@@ -128,18 +128,18 @@ def test_what_people_write_may_mean_harm(shelf: Shelf, tmp_path: Path) -> None:
     assert read(shelf, f"/{ident}")["id"] == ident
 
 
-def test_pictures_may_say_harm(shelf: Shelf) -> None:
+def test_pictures_may_say_harm(shelf: LibraryApp) -> None:
     """Prompts and parameters of files are strangers' texts too."""
     (shelf.folder / "a.ckpt").write_bytes(b"\x80")
     shelf.scan()
     [ident] = [one["id"] for one in read(shelf, "")["items"]]
-    pictures = shelf.stores.library.pictures
-    for text in TEXTS.values():
+    pictures = shelf.stores.library.images
+    for text in HOSTILE_TEXTS.values():
         made = pictures.add(
             ident, None, {"prompt": text, "params": {"model": text, "other": {text: text}}, "nsfw_level": 0}
         )
-        assert shelf.ask("GET", f"/{ident}/images/{made.id}").status_code == 200
-    for value in (*TEXTS.values(), *VALUES.values()):
+        assert shelf.request("GET", f"/{ident}/images/{made.id}").status_code == 200
+    for value in (*HOSTILE_TEXTS.values(), *HOSTILE_VALUES.values()):
         params = {
             "model": value,
             "resources": [{"type": "lora", "name": value, "hash": value}, value],
@@ -147,12 +147,12 @@ def test_pictures_may_say_harm(shelf: Shelf) -> None:
             "x": value,
         }
         body = json.dumps({"prompt": value if isinstance(value, str) else "x", "generationParams": params})
-        answer = shelf.ask("PATCH", f"/{ident}/images/{made.id}", data=body, content_type="application/json")
+        answer = shelf.request("PATCH", f"/{ident}/images/{made.id}", data=body, content_type="application/json")
         assert answer.status_code in (200, 400)
         read(shelf, f"/{ident}/images/{made.id}")
 
 
-def test_an_index_that_leads_out_opens_nothing(shelf: Shelf) -> None:
+def test_an_index_that_leads_out_opens_nothing(shelf: LibraryApp) -> None:
     """Whatever path a row has, however large an id or a number is."""
     (shelf.folder / "a.ckpt").write_bytes(b"\x80")
     shelf.scan()
@@ -160,12 +160,12 @@ def test_an_index_that_leads_out_opens_nothing(shelf: Shelf) -> None:
     for path, status in ((b"../../etc/passwd", 403), (b"/etc/passwd", 403), (b"a\0b", 404), (b"", 403), (b".", 403)):
         with shelf.stores.engine.begin() as connection:
             connection.execute(update(tables.files).values(path=path))
-        answer = shelf.ask("GET", f"/{ident}/download")
+        answer = shelf.request("GET", f"/{ident}/download")
         assert (answer.status_code, answer.mimetype) == (status, "application/json"), path
         assert str(shelf.folder) not in answer.get_data(as_text=True)
     for number in (2**31, 10**15 - 1):
-        assert shelf.ask("GET", f"/{number}").status_code == 404
-        assert shelf.ask("GET", f"/{ident}/download?versionId={number}").status_code == 404
-        assert shelf.ask("GET", f"/api/v1/images/{number}").status_code == 404
-        assert shelf.ask("PATCH", f"/{number}", json={"notes": "x"}).status_code == 404
+        assert shelf.request("GET", f"/{number}").status_code == 404
+        assert shelf.request("GET", f"/{ident}/download?versionId={number}").status_code == 404
+        assert shelf.request("GET", f"/api/v1/images/{number}").status_code == 404
+        assert shelf.request("PATCH", f"/{number}", json={"notes": "x"}).status_code == 404
         read(shelf, "", search=f"dim:>{number} size:<{number}gib downloads:{number} nsfw:<{number}")

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, select
 
 from ops.infra.database import open_database
 from stores.library import Library, tables
-from stores.library.index.read_model import refresh
+from stores.library.index.read_model import rebuild_read_model
 from tests.conftest import FakeClock
-from tests.support.model_files import safetensors
-from workers.library.scanner.hash_file import Pace, digest
-from workers.library.scanner.scan import Part, Scan
+from tests.support.model_files import write_safetensors
+from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
+from workers.library.scanner.scan import Scan, ScanScope
 
 FOLDERS = ("one/loras", "two/vae")
 NAMES = ("ink", "mine-000010", "mine-000020")
@@ -55,7 +55,7 @@ class Folders(RuleBasedStateMachine):
         url = f"sqlite:///{shutil.copyfile(self.template, self.place / 'db.sqlite3')}"
         self.engine: Engine = open_database(url)
         self.clock = FakeClock()
-        self.library = Library.of(self.engine, self.clock)
+        self.library = Library.from_engine(self.engine, self.clock)
         self.counter = 0
         self.notes: dict[str, int] = {}
         self.pictures: set[str] = set()
@@ -97,12 +97,14 @@ class Folders(RuleBasedStateMachine):
     @rule(place=places, content=contents, title=st.sampled_from(["", "Old", "New"]))
     def put(self, place: tuple[str, str], content: bytes, title: str) -> None:
         """A file is made, or written anew in its place."""
-        self.stamp(safetensors(self.path(place), data=content, metadata={"modelspec.title": title} if title else None))
+        self.stamp(
+            write_safetensors(self.path(place), data=content, metadata={"modelspec.title": title} if title else None)
+        )
 
     @rule(place=places, content=contents)
     def put_beside_and_rename(self, place: tuple[str, str], content: bytes) -> None:
         """As downloaders do: another inode is there at once."""
-        draft = safetensors(self.path(place).with_name(".draft"), data=content)
+        draft = write_safetensors(self.path(place).with_name(".draft"), data=content)
         self.stamp(draft, shared=True)
         self.bury(self.path(place))
         draft.replace(self.path(place))
@@ -188,7 +190,7 @@ class Folders(RuleBasedStateMachine):
         self.clock.advance(1)
         if picture:
             key = f"library/{len(self.pictures)}.png"
-            self.library.pictures.add(ident, None, {"media_key": key, "nsfw_level": 0, "params": {}})
+            self.library.images.add(ident, None, {"media_key": key, "nsfw_level": 0, "params": {}})
             self.pictures.add(key)
             return
         text = f"<{self.clock.time_ms}>"
@@ -196,7 +198,7 @@ class Folders(RuleBasedStateMachine):
         self.notes = {
             note: place for note, place in self.notes.items() if not any(note in row.value for row in replaced)
         }
-        self.library.edits.write(ident, {"notes": text})
+        self.library.user_edits.write(ident, {"notes": text})
         self.notes[text] = ident
 
     @rule(full=st.booleans())
@@ -223,18 +225,18 @@ class Folders(RuleBasedStateMachine):
 
     def compare(self, *, full: bool = False) -> int:
         """One scan; how many files it read."""
-        return Scan(self.library.recording, self.roots).run([Part(root, full=full) for root in self.roots]).read
+        return Scan(self.library.scan_writer, self.roots).run([ScanScope(root, full=full) for root in self.roots]).read
 
     def hash_all(self) -> None:
         """Hash what waits, once."""
-        for one in self.library.hashing.waiting(list(map(str, self.roots)), 100):
+        for one in self.library.file_hashes.list_pending(list(map(str, self.roots)), 100):
             try:
-                found = digest(one, self.roots, Pace(0), lambda: True)
+                found = hash_file(one, self.roots, ByteRateLimiter(0), lambda: True)
             except Exception as error:
-                if type(error).__name__ in ("NotFound", "Changed"):
+                if type(error).__name__ in ("NotFound", "FileChangedError"):
                     continue
                 raise
-            self.library.hashing.settle(one, found.content, found.found)
+            self.library.file_hashes.record(one, found.content, found.hashes)
 
     def rows(self, table: str) -> list:
         """All rows of a table."""
@@ -276,7 +278,7 @@ class Folders(RuleBasedStateMachine):
         names = ("models", "details", "tags", "versions")
         before = {name: self.rows(name) for name in names}
         with self.engine.connect() as connection:
-            refresh(connection, [row.id for row in before["models"]])
+            rebuild_read_model(connection, [row.id for row in before["models"]])
             after = {name: list(connection.execute(select(getattr(tables, name)))) for name in names}
             connection.rollback()
         for name in names:

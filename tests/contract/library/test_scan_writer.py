@@ -10,48 +10,48 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from schemas.library.metadata import Claim, Facts, Rank, Source
-from schemas.library.scan_records import Found, Seen
-from schemas.library.search_query import Order, Sort, read_query
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
+from schemas.library.scan_records import FileOnDisk, ScannedFile
+from schemas.library.search_query import SortKey, SortOrder, parse_query
 from stores.library import tables
-from stores.library.index.file_hashes import Hashing
-from stores.library.index.scan_writer import Recording
-from stores.library.maintenance import Upkeep
-from stores.library.search import Listing, Wanted
+from stores.library.index.file_hashes import FileHashes
+from stores.library.index.scan_writer import ScanWriter
+from stores.library.maintenance import LibraryMaintenance
+from stores.library.search import ModelSearch, SearchFilter
 from tests.conftest import FakeClock
-from tests.support.model_files import catalogue, safetensors
+from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.scanner import scan as scanning
-from workers.library.scanner.hash_file import Pace, digest
-from workers.library.scanner.read_file import read
-from workers.library.scanner.scan import Part, Progress, Scan
-from workers.library.scanner.walk import Walk
+from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
+from workers.library.scanner.read_file import read_model_file
+from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
+from workers.library.scanner.walk import FolderWalk
 
 
 @dataclass
-class Library:
+class IndexedFolder:
     """A folder of models, and its index."""
 
     folder: Path
     engine: Engine
     clock: FakeClock
 
-    def scan(self, *, full: bool = False, below: bytes = b"") -> Progress:
+    def scan(self, *, full: bool = False, below: bytes = b"") -> ScanProgress:
         """One scan."""
-        return Scan(Recording(self.engine, self.clock), (self.folder,)).run([Part(self.folder, below, full)])
+        return Scan(ScanWriter(self.engine, self.clock), (self.folder,)).run([ScanScope(self.folder, below, full)])
 
     def hash(self) -> int:
         """Hash all that waits; how many files those are."""
-        hashing, count = Hashing(self.engine, self.clock), 0
-        while waiting := hashing.waiting([str(self.folder)], 1):
-            found = digest(waiting[0], (self.folder,), Pace(0), lambda: True)
-            assert hashing.settle(waiting[0], found.content, found.found)
+        hashing, count = FileHashes(self.engine, self.clock), 0
+        while waiting := hashing.list_pending([str(self.folder)], 1):
+            found = hash_file(waiting[0], (self.folder,), ByteRateLimiter(0), lambda: True)
+            assert hashing.record(waiting[0], found.content, found.hashes)
             count += 1
         return count
 
     def ids(self, search: str = "") -> list[int]:
         """The models that a search finds, by name."""
-        wanted = Wanted({}, read_query(search), Order(Sort.NAME, descending=False))
-        page = Listing(self.engine).page(wanted, limit=100)
+        wanted = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
+        page = ModelSearch(self.engine).find_page(wanted, limit=100)
         assert page.total == len(page.ids)
         return page.ids
 
@@ -80,17 +80,17 @@ class Library:
 
 
 @pytest.fixture
-def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> Library:
+def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> IndexedFolder:
     """An empty one."""
     folder = tmp_path / "models"
     folder.mkdir()
-    return Library(folder, engine, clock)
+    return IndexedFolder(folder, engine, clock)
 
 
-def test_what_is_there_is_found(library: Library) -> None:
+def test_what_is_there_is_found(library: IndexedFolder) -> None:
     """And nothing else; what has not changed is not read again."""
-    safetensors(library.folder / "loras" / "sdxl" / "Ink_Wash.safetensors")
-    safetensors(library.folder / "checkpoints" / "base.safetensors")
+    write_safetensors(library.folder / "loras" / "sdxl" / "Ink_Wash.safetensors")
+    write_safetensors(library.folder / "checkpoints" / "base.safetensors")
     (library.folder / "readme.txt").write_text("no model")
     (library.folder / "vae").mkdir()
     (library.folder / "vae" / "old.ckpt").write_bytes(b"\x80\x02}q\x00.")
@@ -105,41 +105,41 @@ def test_what_is_there_is_found(library: Library) -> None:
     assert library.scan(full=True).read == 3
 
 
-def test_two_files_are_two_models_whatever_they_are_called(library: Library) -> None:
+def test_two_files_are_two_models_whatever_they_are_called(library: IndexedFolder) -> None:
     """Names that share a hash are none the less two."""
-    safetensors(library.folder / "loras" / "sdxl" / "Aa_style.safetensors", data=b"a")
-    safetensors(library.folder / "loras" / "sdxl" / "BB_style.safetensors", data=b"b")
+    write_safetensors(library.folder / "loras" / "sdxl" / "Aa_style.safetensors", data=b"a")
+    write_safetensors(library.folder / "loras" / "sdxl" / "BB_style.safetensors", data=b"b")
     library.scan()
     library.hash()
     assert library.names() == ["Aa style", "BB style"]
 
 
-Change = Callable[[Library, Path], None]
+Change = Callable[[IndexedFolder, Path], None]
 
 
-def rename(library: Library, path: Path) -> None:
+def rename(library: IndexedFolder, path: Path) -> None:
     """Another name, another folder."""
     (library.folder / "loras" / "new").mkdir()
     path.rename(library.folder / "loras" / "new" / "other.safetensors")
 
 
-def move_elsewhere(library: Library, path: Path) -> None:
+def move_elsewhere(library: IndexedFolder, path: Path) -> None:
     """As over the border of a file system: another inode, another time."""
     shutil.copyfile(path, library.folder / "copy.safetensors")
     path.unlink()
 
 
-def edit_header(_library: Library, path: Path) -> None:
+def edit_header(_library: IndexedFolder, path: Path) -> None:
     """As a program does that writes tags into the file."""
-    safetensors(path, metadata={"modelspec.title": "A much longer title"})
+    write_safetensors(path, metadata={"modelspec.title": "A much longer title"})
 
 
-def touch(_library: Library, path: Path) -> None:
+def touch(_library: IndexedFolder, path: Path) -> None:
     """Another time, the same bytes."""
     os.utime(path, ns=(1, 1))
 
 
-def leave_and_return(library: Library, path: Path) -> None:
+def leave_and_return(library: IndexedFolder, path: Path) -> None:
     """Deleted, and downloaded again a week later."""
     content = path.read_bytes()
     path.unlink()
@@ -148,10 +148,10 @@ def leave_and_return(library: Library, path: Path) -> None:
     path.write_bytes(content)
 
 
-def replace_and_return(library: Library, path: Path) -> None:
+def replace_and_return(library: IndexedFolder, path: Path) -> None:
     """Something else takes its place; then it comes back under another name."""
     content = path.read_bytes()
-    safetensors(path, data=b"something else, and longer")
+    write_safetensors(path, data=b"something else, and longer")
     library.scan()
     library.hash()
     path.unlink()
@@ -159,9 +159,9 @@ def replace_and_return(library: Library, path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [rename, move_elsewhere, edit_header, touch, leave_and_return, replace_and_return])
-def test_a_model_is_known_by_its_content(library: Library, change: Change) -> None:
+def test_a_model_is_known_by_its_content(library: IndexedFolder, change: Change) -> None:
     """Its id, its notes and its pictures are still there."""
-    path = safetensors(library.folder / "loras" / "ink.safetensors", metadata={"ss_output_name": "Ink"})
+    path = write_safetensors(library.folder / "loras" / "ink.safetensors", metadata={"ss_output_name": "Ink"})
     library.scan()
     library.hash()
     [ident] = library.ids()
@@ -175,9 +175,9 @@ def test_a_model_is_known_by_its_content(library: Library, change: Change) -> No
     assert library.notes() == {ident: "mine"}
 
 
-def test_files_swap_their_names(library: Library) -> None:
+def test_files_swap_their_names(library: IndexedFolder) -> None:
     """Each keeps what is its own."""
-    first, second = (safetensors(library.folder / f"{name}.safetensors", data=name.encode() * 3) for name in "ab")
+    first, second = (write_safetensors(library.folder / f"{name}.safetensors", data=name.encode() * 3) for name in "ab")
     library.scan()
     library.hash()
     a, b = library.ids()
@@ -197,10 +197,10 @@ def test_files_swap_their_names(library: Library) -> None:
     assert owners == {"b.safetensors": a, "a.safetensors": b}
 
 
-def test_the_same_tensors_twice_are_one_model(library: Library) -> None:
+def test_the_same_tensors_twice_are_one_model(library: IndexedFolder) -> None:
     """With two files; notes that were written on both stay, in one."""
-    safetensors(library.folder / "a.safetensors")
-    safetensors(library.folder / "copy.safetensors", metadata={"modelspec.title": "Another header"})
+    write_safetensors(library.folder / "a.safetensors")
+    write_safetensors(library.folder / "copy.safetensors", metadata={"modelspec.title": "Another header"})
     library.scan()
     first, second = library.ids()
     library.write(first, "notes", "one")
@@ -214,27 +214,27 @@ def test_the_same_tensors_twice_are_one_model(library: Library) -> None:
     assert library.count("versions") == 1
 
 
-def test_epochs_are_versions_of_one_training(library: Library) -> None:
+def test_epochs_are_versions_of_one_training(library: IndexedFolder) -> None:
     """In the same folder and no further."""
     for name in ("mine-000010", "mine-000020", "mine_epoch_30", "other-e5"):
-        safetensors(library.folder / "loras" / f"{name}.safetensors", data=name.encode())
-    safetensors(library.folder / "elsewhere" / "mine-000010.safetensors", data=b"x")
+        write_safetensors(library.folder / "loras" / f"{name}.safetensors", data=name.encode())
+    write_safetensors(library.folder / "elsewhere" / "mine-000010.safetensors", data=b"x")
     library.scan()
     library.hash()
     assert library.names() == ["mine", "mine", "other"]
     assert library.count("versions") == 5
 
 
-def test_versions_of_the_catalogue_are_one_model(library: Library) -> None:
+def test_versions_of_the_catalogue_are_one_model(library: IndexedFolder) -> None:
     """Also when its words come later, and beside those that are not here."""
     folder = library.folder / "loras"
-    safetensors(folder / "one.safetensors", data=b"1")
-    safetensors(folder / "two.safetensors", data=b"2")
+    write_safetensors(folder / "one.safetensors", data=b"1")
+    write_safetensors(folder / "two.safetensors", data=b"2")
     library.scan()
     library.hash()
     assert len(library.ids()) == 2
     for name, version in (("one", 11), ("two", 12)):
-        (folder / f"{name}.api_info.json").write_text(json.dumps(catalogue(7, version)))
+        (folder / f"{name}.api_info.json").write_text(json.dumps(civitai_model(7, version)))
         answer = {"id": version, "modelId": 7, "name": f"v{version}", "model": {"name": "Ink", "type": "LORA"}}
         (folder / f"{name}.civitai.info").write_text(json.dumps(answer))
     library.scan()
@@ -245,9 +245,9 @@ def test_versions_of_the_catalogue_are_one_model(library: Library) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "{", "[]", "null", "\x00"])
-def test_an_empty_or_broken_sidecar_erases_nothing(library: Library, content: str) -> None:
+def test_an_empty_or_broken_sidecar_erases_nothing(library: IndexedFolder, content: str) -> None:
     """What it said before is still believed; what is wrong with it is in the report."""
-    path = safetensors(library.folder / "a.safetensors")
+    path = write_safetensors(library.folder / "a.safetensors")
     sidecar = path.with_name("a.civitai.info")
     sidecar.write_text(json.dumps({"id": 1, "modelId": 2, "name": "v1", "model": {"name": "Ink", "type": "LORA"}}))
     library.scan()
@@ -261,9 +261,9 @@ def test_an_empty_or_broken_sidecar_erases_nothing(library: Library, content: st
     assert library.names() == ["Ink"]
 
 
-def test_a_broken_file_is_listed_with_its_fault(library: Library) -> None:
+def test_a_broken_file_is_listed_with_its_fault(library: IndexedFolder) -> None:
     """A download that broke off, a file that is none: in the report, and no crash."""
-    path = safetensors(library.folder / "half.safetensors", data=b"x" * 100)
+    path = write_safetensors(library.folder / "half.safetensors", data=b"x" * 100)
     path.write_bytes(path.read_bytes()[:-10])
     (library.folder / "none.safetensors").write_bytes(b"")
     (library.folder / "html.ckpt").write_bytes(b"<html>")
@@ -273,15 +273,15 @@ def test_a_broken_file_is_listed_with_its_fault(library: Library) -> None:
     with library.engine.connect() as connection:
         codes = set(connection.execute(select(tables.problems.c.code)).scalars())
     assert codes == {"truncated", "too_short", "unknown_format"}
-    safetensors(path)
+    write_safetensors(path)
     library.scan()
     assert library.names("has:problem") == ["html", "none"]
 
 
-def test_links_are_followed_inside_only(library: Library, tmp_path: Path) -> None:
+def test_links_are_followed_inside_only(library: IndexedFolder, tmp_path: Path) -> None:
     """One that leads out is reported; one that leads in a circle ends."""
-    outside = safetensors(tmp_path / "outside" / "secret.safetensors")
-    inside = safetensors(library.folder / "real" / "a.safetensors")
+    outside = write_safetensors(tmp_path / "outside" / "secret.safetensors")
+    inside = write_safetensors(library.folder / "real" / "a.safetensors")
     (library.folder / "link.safetensors").symlink_to(outside)
     (library.folder / "out").symlink_to(outside.parent)
     (library.folder / "real" / "circle").symlink_to(library.folder)
@@ -293,15 +293,15 @@ def test_links_are_followed_inside_only(library: Library, tmp_path: Path) -> Non
     assert library.names() == ["a"] or library.names() == ["b"]
 
 
-def test_a_part_that_is_reached_by_a_link_is_scanned_where_it_lies(library: Library, tmp_path: Path) -> None:
+def test_a_part_that_is_reached_by_a_link_is_scanned_where_it_lies(library: IndexedFolder, tmp_path: Path) -> None:
     """News of it names the link: what lies outside is no model, and nothing is found a second time by a loop."""
-    safetensors(tmp_path / "outside" / "secret.safetensors")
-    safetensors(library.folder / "loras" / "sdxl" / "a.safetensors")
+    write_safetensors(tmp_path / "outside" / "secret.safetensors")
+    write_safetensors(library.folder / "loras" / "sdxl" / "a.safetensors")
     (library.folder / "loras" / "out").symlink_to(tmp_path / "outside")
     (library.folder / "loras" / "sdxl" / "loop").symlink_to(library.folder / "loras")
     (library.folder / "about").symlink_to(library.folder / "loras")
     library.scan()
-    safetensors(library.folder / "loras" / "b.safetensors", data=b"b")
+    write_safetensors(library.folder / "loras" / "b.safetensors", data=b"b")
     for below in (b"loras/out", b"loras/sdxl/loop", b"about/sdxl/loop/sdxl", b"about", b"loras/sdxl"):
         library.scan(below=below)
         assert library.names() == ["a", "b"] or below == b"loras/out"
@@ -309,40 +309,40 @@ def test_a_part_that_is_reached_by_a_link_is_scanned_where_it_lies(library: Libr
     assert (library.scan().read, library.count("files")) == (0, 2)
 
 
-def test_a_link_to_another_root_is_followed_and_its_news_are_of_both(library: Library, tmp_path: Path) -> None:
+def test_a_link_to_another_root_is_followed_and_its_news_are_of_both(library: IndexedFolder, tmp_path: Path) -> None:
     """Also to a folder that a walk does not go into by itself."""
     other, hidden = tmp_path / "other", library.folder / ".kept"
     for folder, name in ((other, "loras"), (hidden, "kept")):
         folder.mkdir()
         (library.folder / name).symlink_to(folder)
-    scan = Scan(Recording(library.engine, library.clock), (library.folder, other))
-    scan.run([Part(library.folder), Part(other)])
-    safetensors(other / "x.safetensors", data=b"x")
-    safetensors(hidden / "y.safetensors", data=b"y")
-    scan.run([Part(library.folder, b"loras"), Part(library.folder, b"kept")])
+    scan = Scan(ScanWriter(library.engine, library.clock), (library.folder, other))
+    scan.run([ScanScope(library.folder), ScanScope(other)])
+    write_safetensors(other / "x.safetensors", data=b"x")
+    write_safetensors(hidden / "y.safetensors", data=b"y")
+    scan.run([ScanScope(library.folder, b"loras"), ScanScope(library.folder, b"kept")])
     with library.engine.connect() as connection:
         paths = sorted(connection.execute(select(tables.files.c.path)).scalars())
     assert paths == [b"kept/y.safetensors", b"loras/x.safetensors", b"x.safetensors"]
 
 
-def test_what_is_swapped_for_a_link_after_it_was_seen_is_not_read(library: Library, tmp_path: Path) -> None:
+def test_what_is_swapped_for_a_link_after_it_was_seen_is_not_read(library: IndexedFolder, tmp_path: Path) -> None:
     """Neither a model nor what lies beside it, nor the folder of both."""
-    secret = safetensors(tmp_path / "outside" / "a.safetensors", metadata={"modelspec.title": "Secret"})
+    secret = write_safetensors(tmp_path / "outside" / "a.safetensors", metadata={"modelspec.title": "Secret"})
     secret.with_name("a.civitai.info").write_text(json.dumps({"id": 1, "modelId": 2, "model": {"name": "Secret"}}))
-    path = safetensors(library.folder / "in" / "a.safetensors")
+    path = write_safetensors(library.folder / "in" / "a.safetensors")
     path.with_name("a.civitai.info").write_text("{}")
-    [found] = Walk(library.folder, [library.folder]).run()
+    [found] = FolderWalk(library.folder, [library.folder]).run()
     shutil.rmtree(path.parent)
     path.parent.symlink_to(secret.parent)
-    seen = read(found, [library.folder])
+    seen = read_model_file(found, [library.folder])
     assert seen
     assert "Secret" not in str(seen)
     assert {problem.code for problem in seen.problems} == {"unreadable"}
 
 
-def test_what_lies_beside_a_model_may_be_a_link(library: Library, tmp_path: Path) -> None:
+def test_what_lies_beside_a_model_may_be_a_link(library: IndexedFolder, tmp_path: Path) -> None:
     """As long as it leads into the library's folders: sidecars and previews alike."""
-    path = safetensors(library.folder / "a.safetensors")
+    path = write_safetensors(library.folder / "a.safetensors")
     for ending, content in ((".civitai.info", {"id": 1, "modelId": 2, "model": {"name": "Linked"}}), (".png", "x")):
         target = library.folder / ".kept" / f"kept{ending}"
         target.parent.mkdir(exist_ok=True)
@@ -357,11 +357,11 @@ def test_what_lies_beside_a_model_may_be_a_link(library: Library, tmp_path: Path
         assert list(connection.execute(select(tables.images.c.path)).scalars()) == [b"a.png"]
 
 
-def test_names_that_are_no_text_are_names(library: Library) -> None:
+def test_names_that_are_no_text_are_names(library: IndexedFolder) -> None:
     """Bytes that are not UTF-8, newlines, quotes, marks that turn the direction."""
     folder = os.fsencode(library.folder)
     for name in (b"a\xff.safetensors", b"new\nline.safetensors", b"'\".safetensors", "\u202eabc.safetensors".encode()):
-        source = safetensors(library.folder / "x", data=name)
+        source = write_safetensors(library.folder / "x", data=name)
         os.rename(source, os.path.join(folder, name))  # noqa: PTH104, PTH118 - bytes
     assert library.scan().counts.added == 4
     library.hash()
@@ -369,9 +369,9 @@ def test_names_that_are_no_text_are_names(library: Library) -> None:
     assert library.scan().read == 0
 
 
-def test_a_folder_that_cannot_be_reached_takes_nothing_away(library: Library) -> None:
+def test_a_folder_that_cannot_be_reached_takes_nothing_away(library: IndexedFolder) -> None:
     """As when a disk is not there: what is below it is neither lost nor forgotten."""
-    safetensors(library.folder / "disk" / "a.safetensors")
+    write_safetensors(library.folder / "disk" / "a.safetensors")
     library.scan()
     shutil.move(library.folder, f"{library.folder}.away")
     library.scan()
@@ -381,32 +381,32 @@ def test_a_folder_that_cannot_be_reached_takes_nothing_away(library: Library) ->
     assert library.names() == ["a"]
 
 
-def test_a_part_is_scanned_by_itself(library: Library) -> None:
+def test_a_part_is_scanned_by_itself(library: IndexedFolder) -> None:
     """What lies elsewhere is left alone."""
-    safetensors(library.folder / "a" / "1.safetensors")
-    path = safetensors(library.folder / "b" / "2.safetensors")
+    write_safetensors(library.folder / "a" / "1.safetensors")
+    path = write_safetensors(library.folder / "b" / "2.safetensors")
     library.scan()
     path.unlink()
-    safetensors(library.folder / "a" / "3.safetensors", data=b"3")
+    write_safetensors(library.folder / "a" / "3.safetensors", data=b"3")
     assert library.scan(below=b"a").counts.added == 1
     assert library.names() == ["1", "2", "3"]
     assert library.scan(below=b"b").lost == 1
     assert library.names() == ["1", "3"]
 
 
-def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(library: Library) -> None:
+def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(library: IndexedFolder) -> None:
     """Hashes of other bytes are not believed."""
-    safetensors(library.folder / "a.safetensors")
+    write_safetensors(library.folder / "a.safetensors")
     library.scan()
-    hashing = Hashing(library.engine, library.clock)
-    [waiting] = hashing.waiting([str(library.folder)], 5)
+    hashing = FileHashes(library.engine, library.clock)
+    [waiting] = hashing.list_pending([str(library.folder)], 5)
     with library.engine.begin() as connection:
         connection.execute(update(tables.files).values(mtime_ns=1))
-    assert not hashing.settle(waiting, "tensors:1", {"SHA256": "1" * 64})
-    assert hashing.left()[0] == 1
+    assert not hashing.record(waiting, "tensors:1", {"SHA256": "1" * 64})
+    assert hashing.count_pending()[0] == 1
 
 
-def owners(library: Library) -> dict[str, int]:
+def owners(library: IndexedFolder) -> dict[str, int]:
     """The model of each file that is there, by the file's name."""
     joined = tables.files.join(tables.versions, tables.versions.c.id == tables.files.c.version_id)
     query = select(tables.files.c.name, tables.versions.c.model_id).select_from(joined)
@@ -417,9 +417,9 @@ def owners(library: Library) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("hashed", [True, False])
-def test_files_of_one_size_and_time_swap_their_names(library: Library, *, hashed: bool) -> None:
+def test_files_of_one_size_and_time_swap_their_names(library: IndexedFolder, *, hashed: bool) -> None:
     """As those of one archive have them: each keeps what is its own, hashed or not."""
-    first, second = (safetensors(library.folder / f"{name}.safetensors", data=name.encode()) for name in "ab")
+    first, second = (write_safetensors(library.folder / f"{name}.safetensors", data=name.encode()) for name in "ab")
     for path in (first, second):
         os.utime(path, ns=(7, 7))
     library.scan()
@@ -436,14 +436,14 @@ def test_files_of_one_size_and_time_swap_their_names(library: Library, *, hashed
     assert library.notes() == {before["a.safetensors"]: "of a"}
 
 
-def test_another_file_of_the_same_size_and_time_is_noticed(library: Library) -> None:
+def test_another_file_of_the_same_size_and_time_is_noticed(library: IndexedFolder) -> None:
     """It lies elsewhere on the disk: its bytes are hashed before it is believed to be what it seems."""
-    path = safetensors(library.folder / "a.safetensors", data=b"one!")
+    path = write_safetensors(library.folder / "a.safetensors", data=b"one!")
     os.utime(path, ns=(7, 7))
     library.scan()
     library.hash()
     [ident] = library.ids()
-    other = safetensors(library.folder / "draft", data=b"two!")
+    other = write_safetensors(library.folder / "draft", data=b"two!")
     os.utime(other, ns=(7, 7))
     other.rename(path)
     library.scan()
@@ -451,9 +451,9 @@ def test_another_file_of_the_same_size_and_time_is_noticed(library: Library) -> 
     assert library.ids() != [ident]
 
 
-def test_the_number_of_a_file_that_is_gone_is_given_to_another(library: Library) -> None:
+def test_the_number_of_a_file_that_is_gone_is_given_to_another(library: IndexedFolder) -> None:
     """With the same size and time, but other tensors: nothing was moved."""
-    path = safetensors(library.folder / "a.safetensors", data=b"12345678")
+    path = write_safetensors(library.folder / "a.safetensors", data=b"12345678")
     os.utime(path, ns=(7, 7))
     library.scan()
     library.hash()
@@ -469,9 +469,9 @@ def test_the_number_of_a_file_that_is_gone_is_given_to_another(library: Library)
     assert library.ids() != [ident]
 
 
-def test_links_to_one_file_are_one_model(library: Library) -> None:
+def test_links_to_one_file_are_one_model(library: IndexedFolder) -> None:
     """Whichever of its names goes."""
-    path = safetensors(library.folder / "a.safetensors")
+    path = write_safetensors(library.folder / "a.safetensors")
     os.link(path, library.folder / "b.safetensors")
     library.scan()
     library.hash()
@@ -482,9 +482,9 @@ def test_links_to_one_file_are_one_model(library: Library) -> None:
     assert library.ids() == [ident]
 
 
-def test_a_download_is_one_model_while_it_grows(library: Library) -> None:
+def test_a_download_is_one_model_while_it_grows(library: IndexedFolder) -> None:
     """Half of it was hashed, even; what was written about it stays with it."""
-    path = safetensors(library.folder / "a.safetensors", data=b"x" * 100)
+    path = write_safetensors(library.folder / "a.safetensors", data=b"x" * 100)
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
     library.scan()
@@ -500,29 +500,29 @@ def test_a_download_is_one_model_while_it_grows(library: Library) -> None:
     assert library.ids("-has:problem") == [ident]
 
 
-def test_a_file_that_is_replaced_before_it_was_hashed_is_known_by_its_place(library: Library) -> None:
+def test_a_file_that_is_replaced_before_it_was_hashed_is_known_by_its_place(library: IndexedFolder) -> None:
     """Nobody knows what it was: what was written about it stays there."""
-    path = safetensors(library.folder / "a.safetensors", data=b"one")
+    path = write_safetensors(library.folder / "a.safetensors", data=b"one")
     library.scan()
     [ident] = library.ids()
     library.write(ident, "notes", "mine")
-    safetensors(path, data=b"another")
+    write_safetensors(path, data=b"another")
     library.scan()
     library.hash()
     assert library.ids() == [ident]
 
 
-def test_a_title_that_is_taken_out_of_the_header_is_shown_no_more(library: Library) -> None:
+def test_a_title_that_is_taken_out_of_the_header_is_shown_no_more(library: IndexedFolder) -> None:
     """A header that can be read says all that it has to say."""
-    path = safetensors(library.folder / "a.safetensors", metadata={"modelspec.title": "Title"})
+    path = write_safetensors(library.folder / "a.safetensors", metadata={"modelspec.title": "Title"})
     library.scan()
     assert library.names() == ["Title"]
-    safetensors(path, metadata={})
+    write_safetensors(path, metadata={})
     library.scan()
     assert library.names() == ["a"]
 
 
-def info(library: Library, name: str, model: int, version: int) -> None:
+def info(library: IndexedFolder, name: str, model: int, version: int) -> None:
     """What a catalogue says of a file; later than what it said before."""
     path = library.folder / f"{name}.civitai.info"
     said = {"id": version, "modelId": model, "name": f"v{version}", "model": {"name": f"Model {model}", "type": "LORA"}}
@@ -531,10 +531,10 @@ def info(library: Library, name: str, model: int, version: int) -> None:
     os.utime(path, ns=(library.clock.time_ms * 1_000_000, library.clock.time_ms * 1_000_000))
 
 
-def test_a_catalogue_that_corrects_itself_is_believed(library: Library) -> None:
+def test_a_catalogue_that_corrects_itself_is_believed(library: IndexedFolder) -> None:
     """The model keeps its id; where two versions of it turn out to be of two models, each goes where it belongs."""
     for name in "ab":
-        safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+        write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
         info(library, name, 7, 11 if name == "a" else 12)
     library.scan()
     library.hash()
@@ -554,10 +554,10 @@ def test_a_catalogue_that_corrects_itself_is_believed(library: Library) -> None:
     assert library.ids() == [ident]
 
 
-def test_two_models_of_a_catalogue_with_one_content_are_one(library: Library) -> None:
+def test_two_models_of_a_catalogue_with_one_content_are_one(library: IndexedFolder) -> None:
     """The newer word is believed, whichever of the files is looked at last; scanning all again changes nothing."""
     for name, model in (("a", 8), ("b", 7)):
-        safetensors(library.folder / f"{name}.safetensors")
+        write_safetensors(library.folder / f"{name}.safetensors")
         info(library, name, model, model * 10)
     library.scan()
     library.hash()
@@ -571,11 +571,11 @@ def test_two_models_of_a_catalogue_with_one_content_are_one(library: Library) ->
     assert (library.ids(), library.names()) == ([ident], ["Model 8"])
 
 
-def test_epochs_that_are_the_same_are_one_version(library: Library) -> None:
+def test_epochs_that_are_the_same_are_one_version(library: IndexedFolder) -> None:
     """With two files."""
     for name in ("mine-000010", "mine-000020"):
-        safetensors(library.folder / f"{name}.safetensors")
-    safetensors(library.folder / "mine-000030.safetensors", data=b"later")
+        write_safetensors(library.folder / f"{name}.safetensors")
+    write_safetensors(library.folder / "mine-000030.safetensors", data=b"later")
     library.scan()
     [ident] = library.ids()
     library.hash()
@@ -583,41 +583,41 @@ def test_epochs_that_are_the_same_are_one_version(library: Library) -> None:
     assert library.count("versions") == 2
 
 
-def test_the_report_tells_of_what_is_there(library: Library) -> None:
+def test_the_report_tells_of_what_is_there(library: IndexedFolder) -> None:
     """A file that could not be read is told of until it can be; one that is gone is not."""
     path = library.folder / "broken.safetensors"
     path.write_bytes(b"x")
     library.scan()
-    upkeep = Upkeep(library.engine, library.clock)
+    upkeep = LibraryMaintenance(library.engine, library.clock)
     library.scan()
-    [problem] = upkeep.problems(10)[0]
-    assert (problem.subject, problem.code, upkeep.counts()["problems"]) == (b"broken.safetensors", "too_short", 1)
+    [problem] = upkeep.list_problems(10)[0]
+    assert (problem.subject, problem.code, upkeep.get_counts()["problems"]) == (b"broken.safetensors", "too_short", 1)
     path.rename(path.with_name("moved.safetensors"))
     library.scan()
-    assert [problem.path for problem in upkeep.problems(10)[0]] == [b"moved.safetensors"]
+    assert [problem.path for problem in upkeep.list_problems(10)[0]] == [b"moved.safetensors"]
     path.with_name("moved.safetensors").unlink()
     library.scan()
-    assert (upkeep.problems(10)[0], upkeep.counts()["problems"]) == ([], 0)
+    assert (upkeep.list_problems(10)[0], upkeep.get_counts()["problems"]) == ([], 0)
 
 
-def test_what_a_walk_met_is_forgotten_with_its_root(library: Library, tmp_path: Path) -> None:
+def test_what_a_walk_met_is_forgotten_with_its_root(library: IndexedFolder, tmp_path: Path) -> None:
     """What is wrong with a file that may come back is not."""
     (library.folder / "broken.safetensors").write_bytes(b"x")
     (library.folder / "out").symlink_to(tmp_path)
     library.scan()
-    upkeep, recording = Upkeep(library.engine, library.clock), Recording(library.engine, library.clock)
-    assert {problem.code for problem in upkeep.problems(10)[0]} == {"outside", "too_short"}
-    recording.forget_roots([str(tmp_path / "other")])
-    assert upkeep.problems(10)[0] == []
+    upkeep, recording = LibraryMaintenance(library.engine, library.clock), ScanWriter(library.engine, library.clock)
+    assert {problem.code for problem in upkeep.list_problems(10)[0]} == {"outside", "too_short"}
+    recording.drop_roots_except([str(tmp_path / "other")])
+    assert upkeep.list_problems(10)[0] == []
     assert library.scan().read == 0
-    assert {problem.code for problem in upkeep.problems(10)[0]} == {"outside", "too_short"}
+    assert {problem.code for problem in upkeep.list_problems(10)[0]} == {"outside", "too_short"}
 
 
-def test_a_copy_does_not_take_away_the_pictures_of_another(library: Library) -> None:
+def test_a_copy_does_not_take_away_the_pictures_of_another(library: IndexedFolder) -> None:
     """Also when both are looked at again."""
-    path = safetensors(library.folder / "a.safetensors")
+    path = write_safetensors(library.folder / "a.safetensors")
     path.with_suffix(".preview.png").write_bytes(b"picture")
-    safetensors(library.folder / "elsewhere" / "b.safetensors")
+    write_safetensors(library.folder / "elsewhere" / "b.safetensors")
     library.scan()
     library.hash()
     for _ in range(2):
@@ -634,11 +634,11 @@ HOSTILE_WORDS = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_WORDS)
-def test_what_no_database_can_hold_costs_no_other_file(library: Library, name: str) -> None:
+def test_what_no_database_can_hold_costs_no_other_file(library: IndexedFolder, name: str) -> None:
     """Neither in a header nor in a sidecar: the file is listed, and so are all that lie beside it."""
-    safetensors(library.folder / "a.safetensors", data=b"a")
-    path = safetensors(library.folder / "b.safetensors", data=b"b", metadata=HOSTILE_WORDS[name])
-    safetensors(library.folder / "c.safetensors", data=b"c")
+    write_safetensors(library.folder / "a.safetensors", data=b"a")
+    path = write_safetensors(library.folder / "b.safetensors", data=b"b", metadata=HOSTILE_WORDS[name])
+    write_safetensors(library.folder / "c.safetensors", data=b"c")
     said = {
         "id": 2**70,
         "modelId": 2**64,
@@ -657,19 +657,24 @@ def test_what_no_database_can_hold_costs_no_other_file(library: Library, name: s
 
 
 def test_a_file_that_cannot_be_written_down_whole_is_listed_bare(
-    library: Library, monkeypatch: pytest.MonkeyPatch
+    library: IndexedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its name, and in the report; the others of its batch as they are."""
     for name in "abc":
-        safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+        write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
 
-    def hostile(found: Found, roots: Sequence[Path]) -> Seen | None:
-        seen = read(found, roots)
+    def hostile(found: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | None:
+        seen = read_model_file(found, roots)
         if seen is None or found.path != b"b.safetensors":
             return seen
-        return replace(seen, claims=(Claim(Source.HEADER, Rank.HEADER, Facts(name="\ud800", civitai_id=2**80)),))
+        return replace(
+            seen,
+            source_metadata=(
+                SourceMetadata(Source.HEADER, SourcePriority.HEADER, Metadata(name="\ud800", civitai_id=2**80)),
+            ),
+        )
 
-    monkeypatch.setattr(scanning, "read", hostile)
+    monkeypatch.setattr(scanning, "read_model_file", hostile)
     library.scan()
     library.hash()
     assert library.names() == ["a", "b", "c"]

@@ -13,58 +13,58 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
 
 from schemas.errors import Invalid
-from schemas.library.search_query import Order, Query, Sort, read_order, read_query
-from schemas.paging import Mark
+from schemas.library.search_query import SearchQuery, SortKey, SortOrder, parse_query, parse_sort_order
+from schemas.paging import KeysetCursor
 from stores.library import tables
-from stores.library.images import Pictures
-from stores.library.search import Listing, Wanted
-from stores.library.user_edits import Edits
+from stores.library.images import ModelImages
+from stores.library.search import ModelSearch, SearchFilter
+from stores.library.user_edits import UserEdits
 from tests.conftest import FakeClock
-from tests.contract.library.test_scan_writer import Library
-from tests.support.model_files import catalogue, safetensors
+from tests.contract.library.test_scan_writer import IndexedFolder
+from tests.support.model_files import civitai_model, write_safetensors
 
-BY_NAME = Order(Sort.NAME, descending=False)
+BY_NAME = SortOrder(SortKey.NAME, descending=False)
 TAGS = ["ink", "Style", "category", "100% cotton", "snake_case", "Ärger", "it's", 'say "hi"', "NOT", "水墨"]
 
 
 @pytest.fixture
-def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> Library:
+def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> IndexedFolder:
     """An empty one."""
     folder = tmp_path / "models"
     folder.mkdir()
-    return Library(folder, engine, clock)
+    return IndexedFolder(folder, engine, clock)
 
 
 def told(path: Path, model_id: int, **more: Any) -> None:
     """What the catalogue says of a model, beside its file."""
-    path.with_suffix(".api_info.json").write_text(json.dumps(catalogue(model_id, 10 * model_id, **more)))
+    path.with_suffix(".api_info.json").write_text(json.dumps(civitai_model(model_id, 10 * model_id, **more)))
 
 
 @pytest.fixture
-def shelf(library: Library, clock: FakeClock) -> Library:
+def shelf(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
     """Ten models, each with something of its own."""
-    folder, edits = library.folder, Edits(library.engine, clock)
-    ink = safetensors(folder / "loras" / "Styles" / "a.safetensors", metadata={"ss_network_dim": "32"}, data=b"1")
+    folder, edits = library.folder, UserEdits(library.engine, clock)
+    ink = write_safetensors(folder / "loras" / "Styles" / "a.safetensors", metadata={"ss_network_dim": "32"}, data=b"1")
     stats = {"downloadCount": 1000, "thumbsUpCount": 7}
     told(ink, 1, name="Ink Wash", tags=TAGS, stats=stats, creator={"username": "Ann O'Neil"}, nsfwLevel=3)
-    cat = safetensors(folder / "loras" / "b.safetensors", metadata={"ss_network_dim": "8"}, data=b"22")
+    cat = write_safetensors(folder / "loras" / "b.safetensors", metadata={"ss_network_dim": "8"}, data=b"22")
     told(cat, 2, name="ÉCLAIR", tags=["cat", "style"], stats={"downloadCount": 5}, nsfwLevel=4)
-    safetensors(folder / "checkpoints" / "base_100%.safetensors", data=b"3" * 3000)
-    safetensors(folder / "loras" / "水墨画風格.safetensors", metadata={"ss_network_dim": "64"}, data=b"4444")
-    safetensors(folder / "loras" / "한국어 스타일.safetensors", data=b"55555")
-    safetensors(folder / "vae" / "Straße.safetensors", data=b"666666")
+    write_safetensors(folder / "checkpoints" / "base_100%.safetensors", data=b"3" * 3000)
+    write_safetensors(folder / "loras" / "水墨画風格.safetensors", metadata={"ss_network_dim": "64"}, data=b"4444")
+    write_safetensors(folder / "loras" / "한국어 스타일.safetensors", data=b"55555")
+    write_safetensors(folder / "vae" / "Straße.safetensors", data=b"666666")
     (folder / "vae" / "old.ckpt").write_bytes(b"\x80\x02}q\x00.")
     (folder / "vae" / "half.safetensors").write_bytes(b"\x10")
-    safetensors(folder / "embeddings" / "twin.safetensors", data=b"7777777")
-    safetensors(folder / "embeddings" / "copy.safetensors", data=b"7777777")
-    gone = safetensors(folder / "embeddings" / "gone.safetensors", data=b"88888888")
+    write_safetensors(folder / "embeddings" / "twin.safetensors", data=b"7777777")
+    write_safetensors(folder / "embeddings" / "copy.safetensors", data=b"7777777")
+    gone = write_safetensors(folder / "embeddings" / "gone.safetensors", data=b"88888888")
     library.scan()
     library.hash()
     gone.unlink()
     library.scan()
     [ident] = library.ids("name:base")
     edits.write(ident, {"notes": "Hände sehen gut aus; use 0.8", "trainedWords": ["photo of sks", "sks dog"]})
-    Pictures(library.engine, clock).add(ident, None, {"nsfw_level": 1, "params": {}})
+    ModelImages(library.engine, clock).add(ident, None, {"nsfw_level": 1, "params": {}})
     return library
 
 
@@ -161,7 +161,7 @@ FOUND: list[tuple[str, list[str]]] = [
 ]
 
 
-def test_every_filter_and_every_word_finds_what_it_says(shelf: Library) -> None:
+def test_every_filter_and_every_word_finds_what_it_says(shelf: IndexedFolder) -> None:
     """Without case and accents, tags whole, and nothing that is asked is a word of the database's own language."""
     wrong = {}
     for text, expected in FOUND:
@@ -171,10 +171,10 @@ def test_every_filter_and_every_word_finds_what_it_says(shelf: Library) -> None:
     assert wrong == {}
 
 
-def page_of(library: Library, **wanted: Any) -> list[str]:
+def page_of(library: IndexedFolder, **wanted: Any) -> list[str]:
     """The names of the models that are wanted, by name."""
-    asked = Wanted(**{"equal": {}, "query": Query(), "order": BY_NAME} | wanted)
-    page = Listing(library.engine).page(asked, limit=100)
+    asked = SearchFilter(**{"equal": {}, "query": SearchQuery(), "order": BY_NAME} | wanted)
+    page = ModelSearch(library.engine).find_page(asked, limit=100)
     assert page.total == len(page.ids)
     with library.engine.connect() as connection:
         query = select(tables.models.c.id, tables.models.c.name)
@@ -182,7 +182,7 @@ def page_of(library: Library, **wanted: Any) -> list[str]:
     return [names[ident] for ident in page.ids]
 
 
-def test_the_filters_of_the_seed(shelf: Library) -> None:
+def test_the_filters_of_the_seed(shelf: IndexedFolder) -> None:
     """Equality without case for each, any, all or none of the tags, and what is told of."""
     assert page_of(shelf, equal={"category": "lora", "base_model": "sdxl 1.0"}) == ["ÉCLAIR", "Ink Wash"]
     assert page_of(shelf, equal={"subcategory": "STYLES"}) == ["Ink Wash"]
@@ -195,43 +195,43 @@ def test_the_filters_of_the_seed(shelf: Library) -> None:
     assert page_of(shelf, tags=("c_t", "%", "ca", "categor")) == []
     assert page_of(shelf, has_metadata=True) == ["ÉCLAIR", "Ink Wash"]
     assert len(page_of(shelf, has_metadata=False)) == 7
-    assert page_of(shelf, equal={"category": "LoRA"}, tags=("style",), most_nsfw=2, query=read_query("wash")) == [
+    assert page_of(shelf, equal={"category": "LoRA"}, tags=("style",), max_nsfw=2, query=parse_query("wash")) == [
         "Ink Wash"
     ]
 
 
-def test_what_there_is_to_filter_by(shelf: Library) -> None:
+def test_what_there_is_to_filter_by(shelf: IndexedFolder) -> None:
     """Each once, in one of its spellings, the most frequent first; nothing of models that have gone."""
-    found = Listing(shelf.engine).filters()
+    found = ModelSearch(shelf.engine).list_filter_values()
     assert found["categories"][0] == "LoRA"
     assert set(found["categories"]) == {"LoRA", "VAE", "Checkpoint", "Embedding"}
     assert found["baseModels"] == ["SDXL 1.0"]
     assert found["tags"][0].lower() == "style"
     assert {tag.lower() for tag in found["tags"]} == {tag.lower() for tag in (*TAGS, "cat")}
     for edit in ({"baseModel": "sdxl 1.0", "type": "lora"}, {"baseModel": ""}):
-        Edits(shelf.engine, shelf.clock).write(shelf.ids("ink")[0], edit)
-        assert [one.lower() for one in Listing(shelf.engine).filters()["baseModels"]] == ["sdxl 1.0"]
+        UserEdits(shelf.engine, shelf.clock).write(shelf.ids("ink")[0], edit)
+        assert [one.lower() for one in ModelSearch(shelf.engine).list_filter_values()["baseModels"]] == ["sdxl 1.0"]
 
 
-def test_levels_are_compared_by_their_highest_bit(library: Library) -> None:
+def test_levels_are_compared_by_their_highest_bit(library: IndexedFolder) -> None:
     """Every mask against every level that one may ask for, as a parameter and in words."""
     for mask in range(64):
-        path = safetensors(library.folder / f"m{mask}.safetensors", data=bytes([mask, 1]))
+        path = write_safetensors(library.folder / f"m{mask}.safetensors", data=bytes([mask, 1]))
         told(path, mask + 1, name=f"m{mask}", nsfwLevel=mask)
     library.scan()
     everything = page_of(library)
     assert len(everything) == 64
     for most in range(64):
         expected = [name for name in everything if int(name[1:]).bit_length() <= most.bit_length()]
-        assert page_of(library, most_nsfw=most) == expected
-        assert page_of(library, query=read_query(f"nsfw:<={most}")) == expected
-        assert page_of(library, query=read_query(f"-nsfw:>{most}")) == expected
+        assert page_of(library, max_nsfw=most) == expected
+        assert page_of(library, query=parse_query(f"nsfw:<={most}")) == expected
+        assert page_of(library, query=parse_query(f"-nsfw:>{most}")) == expected
     assert library.names("nsfw:0") == library.names("nsfw:<1") == ["m0"]
     assert len(library.names("nsfw:=32")) == len(library.names("nsfw:>=32")) == 32
 
 
 @pytest.fixture
-def many(library: Library) -> Library:
+def many(library: IndexedFolder) -> IndexedFolder:
     """Twenty-three models, many of which are equal in what they are sorted by."""
     for number in range(23):
         add(library, number)
@@ -239,81 +239,83 @@ def many(library: Library) -> Library:
     return library
 
 
-def add(library: Library, number: int) -> None:
+def add(library: IndexedFolder, number: int) -> None:
     """A model's file."""
     name = ["Zebra", "zebra", "_under", "ähnlich", "Ab c", "ab-c", "1"][number % 7]
-    path = safetensors(library.folder / str(number) / f"{name}.safetensors", data=bytes(number % 3 + 1))
+    path = write_safetensors(library.folder / str(number) / f"{name}.safetensors", data=bytes(number % 3 + 1))
     told(path, number + 1, name=name, stats={"downloadCount": number % 4, "thumbsUpCount": number % 2})
     os.utime(path, ns=(0, 10**9 * (number % 5)))
 
 
-ORDERS = [Order(sort, descending) for sort in Sort for descending in (True, False)]
+ORDERS = [SortOrder(sort, descending) for sort in SortKey for descending in (True, False)]
 
 
-def keys_of(library: Library) -> dict[int, dict[Sort, Any]]:
+def keys_of(library: IndexedFolder) -> dict[int, dict[SortKey, Any]]:
     """What each model is sorted by."""
     with library.engine.connect() as connection:
         rows = connection.execute(select(tables.models)).all()
     return {
         row.id: {
-            Sort.NEWEST: row.newest_at,
-            Sort.OLDEST: row.newest_at,
-            Sort.NAME: row.name_key,
-            Sort.DOWNLOADS: row.downloads,
-            Sort.LIKES: row.likes,
-            Sort.SIZE: row.size_bytes,
+            SortKey.NEWEST: row.newest_at,
+            SortKey.OLDEST: row.newest_at,
+            SortKey.NAME: row.name_key,
+            SortKey.DOWNLOADS: row.downloads,
+            SortKey.LIKES: row.likes,
+            SortKey.SIZE: row.size_bytes,
         }
         for row in rows
     }
 
 
-def wanted(order: Order) -> Wanted:
+def wanted(order: SortOrder) -> SearchFilter:
     """Everything, in an order."""
-    return Wanted({}, Query(), order)
+    return SearchFilter({}, SearchQuery(), order)
 
 
-def by_cursor(library: Library, order: Order, between: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
+def by_cursor(
+    library: IndexedFolder, order: SortOrder, between: Callable[[], None] = lambda: None
+) -> Iterator[list[int]]:
     """Page by page, with something happening between two of them."""
-    cursor, listing = None, Listing(library.engine)
+    cursor, listing = None, ModelSearch(library.engine)
     while True:
-        page = listing.page(wanted(order), limit=4, cursor=cursor)
+        page = listing.find_page(wanted(order), limit=4, cursor=cursor)
         yield page.ids
-        if page.following is None:
+        if page.next_cursor is None:
             return
         # As it travels.
-        cursor = Mark.decode(page.following.encode())
+        cursor = KeysetCursor.decode(page.next_cursor.encode())
         between()
 
 
-def test_the_newest_is_what_was_published_last(library: Library) -> None:
+def test_the_newest_is_what_was_published_last(library: IndexedFolder) -> None:
     """Else when its file was written; scans change nothing of it."""
     published = {"old": "2020-01-01T00:00:00Z", "new": "2030-01-01T00:00:00Z"}
     for number, (name, written) in enumerate((("old", 10**18), ("new", 0), ("file", 16 * 10**17))):
-        path = safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+        path = write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
         if name in published:
             answer = {"id": number + 1, "modelId": number + 10, "name": "v1", "publishedAt": published[name]}
             path.with_suffix(".civitai.info").write_text(json.dumps(answer))
         os.utime(path, ns=(0, written))
     for _ in range(2):
         library.scan(full=True)
-        assert page_of(library, order=read_order("newest")) == ["new", "file", "old"]
-        assert page_of(library, order=read_order("oldest")) == ["old", "file", "new"]
+        assert page_of(library, order=parse_sort_order("newest")) == ["new", "file", "old"]
+        assert page_of(library, order=parse_sort_order("oldest")) == ["old", "file", "new"]
 
 
-def test_pages_have_everything_once(many: Library) -> None:
+def test_pages_have_everything_once(many: IndexedFolder) -> None:
     """In every order, by number and by cursor, also where many are equal; and the order is what it says it is."""
-    keys, listing = keys_of(many), Listing(many.engine)
+    keys, listing = keys_of(many), ModelSearch(many.engine)
     for order in ORDERS:
-        expected = sorted(keys, key=lambda ident: (keys[ident][order.sort], ident), reverse=order.descending)
-        pages = [listing.page(wanted(order), limit=5, offset=offset) for offset in range(0, 25, 5)]
+        expected = sorted(keys, key=lambda ident: (keys[ident][order.key], ident), reverse=order.descending)
+        pages = [listing.find_page(wanted(order), limit=5, offset=offset) for offset in range(0, 25, 5)]
         assert [ident for page in pages for ident in page.ids] == expected
         assert [page.total for page in pages] == [23] * 5
-        assert [page.following is not None for page in pages] == [True] * 4 + [False]
+        assert [page.next_cursor is not None for page in pages] == [True] * 4 + [False]
         assert list(itertools.chain.from_iterable(by_cursor(many, order))) == expected
-    assert listing.page(wanted(BY_NAME), limit=5, offset=25).ids == []
+    assert listing.find_page(wanted(BY_NAME), limit=5, offset=25).ids == []
 
 
-def test_a_cursor_goes_on_while_models_come_and_go(many: Library) -> None:
+def test_a_cursor_goes_on_while_models_come_and_go(many: IndexedFolder) -> None:
     """Nothing that is there all the time comes twice or is left out, wherever others are put or taken from."""
     numbers = itertools.count(100)
 
@@ -322,7 +324,7 @@ def test_a_cursor_goes_on_while_models_come_and_go(many: Library) -> None:
         min(many.folder.rglob("*.safetensors"), key=lambda path: int(path.parent.name)).unlink()
         many.scan()
 
-    for order in (Order(sort, sort.descending) for sort in Sort):
+    for order in (SortOrder(sort, sort.descending_by_default) for sort in SortKey):
         before = set(many.ids())
         seen = list(itertools.chain.from_iterable(by_cursor(many, order, change)))
         assert len(seen) == len(set(seen))
@@ -332,36 +334,39 @@ def test_a_cursor_goes_on_while_models_come_and_go(many: Library) -> None:
 @pytest.mark.parametrize(
     "mark",
     [
-        Mark("-size", "5", 1),
-        Mark("+name", "a", 1),
-        Mark("newest", "5", 1),
-        Mark("-newest", "x", 1),
-        Mark("-newest", "", 1),
-        Mark("-newest", "9" * 40, 1),
-        Mark("-newest", "\u0663", 1),
-        Mark("-newest", "5", 2**40),
-        Mark("-newest", "5", -1),
+        KeysetCursor("-size", "5", 1),
+        KeysetCursor("+name", "a", 1),
+        KeysetCursor("newest", "5", 1),
+        KeysetCursor("-newest", "x", 1),
+        KeysetCursor("-newest", "", 1),
+        KeysetCursor("-newest", "9" * 40, 1),
+        KeysetCursor("-newest", "\u0663", 1),
+        KeysetCursor("-newest", "5", 2**40),
+        KeysetCursor("-newest", "5", -1),
     ],
     ids=repr,
 )
-def test_a_cursor_of_another_order_is_refused(library: Library, mark: Mark) -> None:
+def test_a_cursor_of_another_order_is_refused(library: IndexedFolder, mark: KeysetCursor) -> None:
     """And one that nobody gave out."""
     with pytest.raises(Invalid, match=r"cursor|not valid"):
-        Listing(library.engine).page(wanted(read_order("newest")), limit=5, cursor=mark)
+        ModelSearch(library.engine).find_page(wanted(parse_sort_order("newest")), limit=5, cursor=mark)
     with pytest.raises(Invalid):
-        Listing(library.engine).page(wanted(BY_NAME), limit=5, cursor=Mark("+name", "a\0", 1))
-    assert Listing(library.engine).page(wanted(BY_NAME), limit=5, cursor=Mark("+name", "", 2**31 - 1)).ids == []
+        ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "a\0", 1))
+    assert (
+        ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "", 2**31 - 1)).ids
+        == []
+    )
 
 
-def test_a_name_of_any_length_is_sorted_and_gone_on_from(library: Library) -> None:
+def test_a_name_of_any_length_is_sorted_and_gone_on_from(library: IndexedFolder) -> None:
     """An index takes no more than so much of it."""
     for number in range(3):
-        path = safetensors(library.folder / f"{number}.safetensors", data=bytes([number]))
+        path = write_safetensors(library.folder / f"{number}.safetensors", data=bytes([number]))
         name = "".join(chr(0x4E00 + (number * 7919 + place * place * 31) % 20_000) for place in range(2000))
         told(path, number + 1, name=name)
     library.scan()
     assert len(list(itertools.chain.from_iterable(by_cursor(library, BY_NAME)))) == 3
-    first = Listing(library.engine).page(wanted(BY_NAME), limit=1).following
+    first = ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=1).next_cursor
     assert first
     assert len(first.encode()) < 2000
 
@@ -370,9 +375,9 @@ def test_a_name_of_any_length_is_sorted_and_gone_on_from(library: Library) -> No
 WORDS = st.text(st.characters(codec="utf-8", max_codepoint=0x2FFF), min_size=1, max_size=12)
 
 
-def test_both_databases_take_every_question(shelf: Library) -> None:
+def test_both_databases_take_every_question(shelf: IndexedFolder) -> None:
     """Whatever is asked is answered: no word is an operator, no number too large."""
-    listing = Listing(shelf.engine)
+    listing = ModelSearch(shelf.engine)
 
     @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
     @given(
@@ -380,27 +385,27 @@ def test_both_databases_take_every_question(shelf: Library) -> None:
     )
     def ask(text: str) -> None:
         try:
-            query = read_query(text)
+            query = parse_query(text)
         except Invalid:
             return
         # The API's fields take no control characters.
         plain = text.replace("\0", "")
-        page = listing.page(Wanted({"category": plain}, query, BY_NAME, tags=(plain,)), limit=10)
+        page = listing.find_page(SearchFilter({"category": plain}, query, BY_NAME, tags=(plain,)), limit=10)
         assert page.ids == []
-        page = listing.page(Wanted({}, query, BY_NAME), limit=10)
+        page = listing.find_page(SearchFilter({}, query, BY_NAME), limit=10)
         assert page.total >= len(page.ids)
 
     ask()
 
 
-def test_what_stands_in_a_text_is_found(shelf: Library) -> None:
+def test_what_stands_in_a_text_is_found(shelf: IndexedFolder) -> None:
     """Any part of it, from the beginning of a word on."""
     [ident] = shelf.ids("name:base")
 
     @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
     @given(st.text(st.characters(codec="utf-8", max_codepoint=0x24F, categories=["L", "Nd", "Zs"]), max_size=40))
     def write(text: str) -> None:
-        Edits(shelf.engine, shelf.clock).write(ident, {"notes": f"begin {text} end"})
+        UserEdits(shelf.engine, shelf.clock).write(ident, {"notes": f"begin {text} end"})
         for word in text.replace(":", " ").split():
             assert ident in shelf.ids(f'"{word}"'), word
         if len(text) < 400:
@@ -409,10 +414,10 @@ def test_what_stands_in_a_text_is_found(shelf: Library) -> None:
     write()
 
 
-def test_models_that_are_empty_are_nowhere(shelf: Library) -> None:
+def test_models_that_are_empty_are_nowhere(shelf: IndexedFolder) -> None:
     """Neither in lists nor in counts, until one asks for what is missing."""
     with shelf.engine.begin() as connection:
         connection.execute(update(tables.models).values(files=0))
     assert page_of(shelf) == []
-    assert all(not found for found in Listing(shelf.engine).filters().values())
+    assert all(not found for found in ModelSearch(shelf.engine).list_filter_values().values())
     assert len(shelf.ids("is:missing")) == 10

@@ -2,37 +2,37 @@
 
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS, WorkerStatus
 from tests.conftest import FakeClock
-from tests.contract.conftest import Kept
+from tests.contract.conftest import RedisStores
 
 STATUS = WorkerStatus("w1", ready=True, browser="156", browser_restarts=0, contexts=1, slots=4, jobs=1, memory_bytes=9)
 
 
-def test_a_worker_lives_while_its_heart_beats(kept: Kept, clock: FakeClock) -> None:
+def test_a_worker_lives_while_its_heart_beats(kept: RedisStores, clock: FakeClock) -> None:
     """What it says of itself is told; without beats it is dead."""
-    kept.fleet.beat(STATUS)
+    kept.workers.record_heartbeat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
-    assert kept.fleet.alive() == [STATUS]
-    assert not kept.fleet.is_dead("w1")
+    assert kept.workers.list_alive() == [STATUS]
+    assert not kept.workers.is_dead("w1")
 
     clock.advance(2)
-    assert not kept.fleet.alive()
-    assert kept.fleet.is_dead("w1")
+    assert not kept.workers.list_alive()
+    assert kept.workers.is_dead("w1")
 
 
-def test_a_worker_that_left_is_dead_at_once(kept: Kept) -> None:
+def test_a_worker_that_left_is_dead_at_once(kept: RedisStores) -> None:
     """Its jobs need not wait for a heartbeat to be missed."""
-    kept.fleet.beat(STATUS)
-    kept.fleet.leave("w1")
+    kept.workers.record_heartbeat(STATUS)
+    kept.workers.remove("w1")
 
-    assert kept.fleet.is_dead("w1")
-    assert not kept.fleet.alive()
+    assert kept.workers.is_dead("w1")
+    assert not kept.workers.list_alive()
 
 
-def test_the_long_dead_are_forgotten(kept: Kept, clock: FakeClock) -> None:
+def test_the_long_dead_are_forgotten(kept: RedisStores, clock: FakeClock) -> None:
     """Machines come and go; their names do not pile up."""
-    kept.fleet.beat(STATUS)
+    kept.workers.record_heartbeat(STATUS)
     clock.advance(2 * 3600)
-    kept.fleet.forget_dead()
+    kept.workers.purge_dead()
 
     assert not kept.redis.zcard("dr:workers")
     assert not kept.redis.hlen("dr:workers:details")

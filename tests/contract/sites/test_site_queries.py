@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from stores.sites.site_queries import Lookups
+from stores.sites.site_queries import SiteQueries
 from tests.conftest import FakeClock, eventually
 
-ASK: dict[str, Any] = {"fresh_s": 60, "patience_s": 5.0}
+ASK: dict[str, Any] = {"max_age_s": 60, "timeout_s": 5.0}
 
 
 class Questions:
@@ -30,23 +30,23 @@ def questions() -> Questions:
 
 
 @pytest.fixture
-def lookups(client: Redis, clock: FakeClock, questions: Questions) -> Lookups:
+def lookups(client: Redis, clock: FakeClock, questions: Questions) -> SiteQueries:
     """The store under test."""
-    return Lookups(client, questions, clock)  # type: ignore[arg-type] # only its send is used
+    return SiteQueries(client, questions, clock)  # type: ignore[arg-type] # only its send is used
 
 
-def test_a_fresh_answer_is_given_again(lookups: Lookups, questions: Questions, clock: FakeClock) -> None:
+def test_a_fresh_answer_is_given_again(lookups: SiteQueries, questions: Questions, clock: FakeClock) -> None:
     """Without asking, until it is no longer fresh; white space and case make no difference."""
-    lookups.answer("search", "studio", "Oil  paint", ["a"])
+    lookups.store_answer("search", "studio", "Oil  paint", ["a"])
 
     assert lookups.ask("search", "studio", " oil paint ", **ASK) == (["a"], True)
     assert not questions.sent
     clock.advance(61)
-    assert lookups.ask("search", "studio", "oil paint", fresh_s=60, patience_s=0.05) == (["a"], False)
+    assert lookups.ask("search", "studio", "oil paint", max_age_s=60, timeout_s=0.05) == (["a"], False)
     assert questions.sent == [("search", "studio", "oil paint")]
 
 
-def test_everybody_who_waits_gets_the_answer(lookups: Lookups, questions: Questions) -> None:
+def test_everybody_who_waits_gets_the_answer(lookups: SiteQueries, questions: Questions) -> None:
     """Three ask at once, the site is asked once."""
     got: list[Any] = []
     waiting = [
@@ -54,7 +54,7 @@ def test_everybody_who_waits_gets_the_answer(lookups: Lookups, questions: Questi
     ]
     for thread in waiting:
         thread.start()
-    lookups.answer("search", "studio", "ink", ["found"])
+    lookups.store_answer("search", "studio", "ink", ["found"])
     for thread in waiting:
         thread.join()
 
@@ -62,26 +62,26 @@ def test_everybody_who_waits_gets_the_answer(lookups: Lookups, questions: Questi
     assert len(questions.sent) <= 1
 
 
-def test_an_empty_answer_is_an_answer(lookups: Lookups) -> None:
+def test_an_empty_answer_is_an_answer(lookups: SiteQueries) -> None:
     """Nothing found is not the same as nothing known."""
-    lookups.answer("search", "studio", "xyzzy", [])
+    lookups.store_answer("search", "studio", "xyzzy", [])
 
     assert lookups.ask("search", "studio", "xyzzy", **ASK) == ([], True)
 
 
-def test_nobody_waits_for_a_site_that_gave_up(lookups: Lookups, questions: Questions) -> None:
+def test_nobody_waits_for_a_site_that_gave_up(lookups: SiteQueries, questions: Questions) -> None:
     """Its failure wakes who waits, long before their patience ends."""
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.append(lookups.ask("search", "studio", "ink", **ASK)))
     waiting.start()
     eventually(lambda: questions.sent)
-    lookups.give_up("search", "studio", "ink")
+    lookups.report_failure("search", "studio", "ink")
     waiting.join(10)
 
     assert got == [(None, False)]
 
 
-def test_without_patience_nothing_is_asked(lookups: Lookups, questions: Questions) -> None:
+def test_without_patience_nothing_is_asked(lookups: SiteQueries, questions: Questions) -> None:
     """Where no worker could answer, what is known must do."""
-    assert lookups.ask("search", "studio", "ink", fresh_s=60, patience_s=0) == (None, False)
+    assert lookups.ask("search", "studio", "ink", max_age_s=60, timeout_s=0) == (None, False)
     assert not questions.sent

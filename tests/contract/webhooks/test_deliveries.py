@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from schemas.errors import Conflict, NotFound
-from schemas.webhooks.subscriptions import Attempt, Delivery, DeliveryState, Outgoing
+from schemas.webhooks.subscriptions import Delivery, DeliveryAttempt, DeliveryState, NewDelivery
 from stores.sql import tables
-from stores.webhooks.deliveries import DELIVERED_KEPT_MS, LEASE_MS, Deliveries, Settled, destination_of
+from stores.webhooks.deliveries import DELIVERED_RETENTION_MS, LEASE_MS, Deliveries, DeliveryOutcome, destination_key
 from tests.conftest import FakeClock
 
 URL = "https://example.com/hook"
-TO = destination_of("bob", URL)
-TO_HOOK = destination_of("bob", URL, "wh_1")
+DESTINATION = destination_key("bob", URL)
+WEBHOOK_DESTINATION = destination_key("bob", URL, "wh_1")
 MINUTE_MS = 60_000
 
 
@@ -23,33 +23,35 @@ def deliveries(engine: Engine, clock: FakeClock) -> Deliveries:
     return Deliveries(engine, clock)
 
 
-def outgoing(name: str, url: str = URL, owner: str = "bob", webhook: str | None = None) -> Outgoing:
+def outgoing(name: str, url: str = URL, owner: str = "bob", webhook: str | None = None) -> NewDelivery:
     """Something to deliver."""
-    return Outgoing(f"msg_{name}", owner, url, "job.completed", "{}", webhook, "a" * 32)
+    return NewDelivery(f"msg_{name}", owner, url, "job.completed", "{}", webhook, "a" * 32)
 
 
-def enabled_webhook(engine: Engine, ident: str = "wh_1") -> None:
+def insert_webhook(engine: Engine, ident: str = "wh_1") -> None:
     """A webhook that gets deliveries."""
     row = {"id": ident, "owner": "bob", "url": URL, "types": "", "description": "", "secret": "", "created_at": 0}
     with engine.begin() as connection:
         connection.execute(insert(tables.webhooks).values(row))
 
 
-def claimed(deliveries: Deliveries) -> list[Delivery]:
+def claim_all(deliveries: Deliveries) -> list[Delivery]:
     """All that is due, wherever it goes."""
-    return [one for to in deliveries.destinations() for one in deliveries.claim(to, 9)]
+    return [one for to in deliveries.due_destinations() for one in deliveries.claim(to, 9)]
 
 
-def settled(delivery: Delivery, state: DeliveryState, next_at: int = 0, reason: str | None = None) -> Settled:
+def outcome_of(
+    delivery: Delivery, state: DeliveryState, next_at: int = 0, reason: str | None = None
+) -> DeliveryOutcome:
     """A delivery after an attempt."""
-    return Settled(delivery, Attempt(1, 5, 500, None, "oh"), state, next_at, reason)
+    return DeliveryOutcome(delivery, DeliveryAttempt(1, 5, 500, None, "oh"), state, next_at, reason)
 
 
 def test_what_is_there_is_not_made_again(deliveries: Deliveries) -> None:
     """Whatever its state."""
     deliveries.add([outgoing("1"), outgoing("2"), outgoing("1")])
-    [first, _] = deliveries.claim(TO, 10)
-    deliveries.settle([settled(first, DeliveryState.DELIVERED)])
+    [first, _] = deliveries.claim(DESTINATION, 10)
+    deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED)])
     deliveries.add([outgoing("1"), outgoing("2")])
     assert deliveries.get("bob", first.id).state is DeliveryState.DELIVERED
     assert len(deliveries.page("bob", {}, None, 10)[0]) == 2
@@ -58,19 +60,19 @@ def test_what_is_there_is_not_made_again(deliveries: Deliveries) -> None:
 def test_one_is_taken_once_until_its_lease_is_over(deliveries: Deliveries, clock: FakeClock) -> None:
     """The courier that took it may have died."""
     deliveries.add([outgoing("1")])
-    assert deliveries.destinations() == [TO]
-    [taken] = deliveries.claim(TO, 10)
+    assert deliveries.due_destinations() == [DESTINATION]
+    [taken] = deliveries.claim(DESTINATION, 10)
     assert taken.body == "{}"
-    assert deliveries.claim(TO, 10) == []
-    assert deliveries.destinations() == []
+    assert deliveries.claim(DESTINATION, 10) == []
+    assert deliveries.due_destinations() == []
     clock.advance(LEASE_MS / 1000 + 1)
-    [again] = deliveries.claim(TO, 10)
+    [again] = deliveries.claim(DESTINATION, 10)
     assert again.id == taken.id
-    deliveries.settle([settled(taken, DeliveryState.FAILED, reason="late")])
+    deliveries.record_outcomes([outcome_of(taken, DeliveryState.FAILED, reason="late")])
     assert deliveries.get("bob", "msg_1").state is DeliveryState.PENDING, "a late courier has nothing to say"
-    deliveries.settle([settled(again, DeliveryState.DELIVERED)])
+    deliveries.record_outcomes([outcome_of(again, DeliveryState.DELIVERED)])
     assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
-    assert len(deliveries.attempts("msg_1")) == 2
+    assert len(deliveries.list_attempts("msg_1")) == 2
 
 
 def test_couriers_at_the_same_time_share_without_doing_one_twice(deliveries: Deliveries) -> None:
@@ -79,7 +81,7 @@ def test_couriers_at_the_same_time_share_without_doing_one_twice(deliveries: Del
     taken: list[str] = []
 
     def courier() -> None:
-        while batch := deliveries.claim(TO, 5):
+        while batch := deliveries.claim(DESTINATION, 5):
             taken.extend(one.id for one in batch)
 
     threads = [threading.Thread(target=courier) for _ in range(8)]
@@ -87,7 +89,7 @@ def test_couriers_at_the_same_time_share_without_doing_one_twice(deliveries: Del
         thread.start()
     for thread in threads:
         thread.join()
-    while batch := deliveries.claim(TO, 5):
+    while batch := deliveries.claim(DESTINATION, 5):
         # A lock that was skipped over leaves some to whoever comes next.
         taken.extend(one.id for one in batch)
     assert sorted(taken) == sorted({f"msg_{number}" for number in range(200)})
@@ -104,20 +106,20 @@ def test_each_destination_is_a_queue_of_its_own(deliveries: Deliveries) -> None:
     ]
     deliveries.add([outgoing(str(number), url) for number, url in enumerate(urls)])
     deliveries.add([outgoing("eve", URL, owner="eve"), outgoing("hook", webhook="wh_1"), outgoing("b", webhook="wh_2")])
-    assert len(deliveries.destinations()) == 7
-    assert {one.id for one in deliveries.claim(TO, 10)} == {"msg_0", "msg_1"}
-    assert {one.id for one in deliveries.claim(TO_HOOK, 10)} == {"msg_hook"}
-    assert not {TO, TO_HOOK} & set(deliveries.destinations())
+    assert len(deliveries.due_destinations()) == 7
+    assert {one.id for one in deliveries.claim(DESTINATION, 10)} == {"msg_0", "msg_1"}
+    assert {one.id for one in deliveries.claim(WEBHOOK_DESTINATION, 10)} == {"msg_hook"}
+    assert not {DESTINATION, WEBHOOK_DESTINATION} & set(deliveries.due_destinations())
 
 
 def test_what_is_due_later_waits(deliveries: Deliveries, clock: FakeClock) -> None:
     """Until then its destination is not due."""
     deliveries.add([outgoing("1")])
-    [one] = deliveries.claim(TO, 1)
-    deliveries.settle([settled(one, DeliveryState.PENDING, clock.now_ms() + MINUTE_MS)])
-    assert deliveries.destinations() == []
+    [one] = deliveries.claim(DESTINATION, 1)
+    deliveries.record_outcomes([outcome_of(one, DeliveryState.PENDING, clock.now_ms() + MINUTE_MS)])
+    assert deliveries.due_destinations() == []
     clock.advance(61)
-    [again] = deliveries.claim(TO, 1)
+    [again] = deliveries.claim(DESTINATION, 1)
     assert again.tries == 1
 
 
@@ -126,31 +128,31 @@ def test_what_has_ended_can_be_sent_again(deliveries: Deliveries) -> None:
     deliveries.add([outgoing("1")])
     with pytest.raises(Conflict):
         deliveries.redeliver("bob", "msg_1")
-    [one] = deliveries.claim(TO, 1)
-    deliveries.settle([settled(one, DeliveryState.FAILED, reason="no")])
+    [one] = deliveries.claim(DESTINATION, 1)
+    deliveries.record_outcomes([outcome_of(one, DeliveryState.FAILED, reason="no")])
     assert deliveries.get("bob", "msg_1").reason == "no"
     with pytest.raises(NotFound):
         deliveries.redeliver("eve", "msg_1")
     again = deliveries.redeliver("bob", "msg_1")
     assert (again.state, again.tries, again.reason) == (DeliveryState.PENDING, 0, None)
-    assert [one.id for one in deliveries.claim(TO, 9)] == ["msg_1"]
+    assert [one.id for one in deliveries.claim(DESTINATION, 9)] == ["msg_1"]
 
 
 def test_all_that_failed_since_can_be_sent_again(deliveries: Deliveries, engine: Engine, clock: FakeClock) -> None:
     """Those to a webhook that gets nothing any more stay."""
-    enabled_webhook(engine)
+    insert_webhook(engine)
     deliveries.add([outgoing("old")])
     clock.advance(60)
     since = clock.now_ms()
     deliveries.add([outgoing("new"), outgoing("hook", webhook="wh_1"), outgoing("removed", webhook="wh_2")])
     deliveries.add([outgoing("good")])
-    for one in claimed(deliveries):
+    for one in claim_all(deliveries):
         good = one.id == "msg_good"
-        deliveries.settle([settled(one, DeliveryState.DELIVERED if good else DeliveryState.FAILED)])
+        deliveries.record_outcomes([outcome_of(one, DeliveryState.DELIVERED if good else DeliveryState.FAILED)])
     assert deliveries.redeliver_failed("eve", 0, None) == 0
     assert deliveries.redeliver_failed("bob", since, "wh_1") == 1
     assert deliveries.redeliver_failed("bob", since, None) == 1
-    assert {one.id for one in claimed(deliveries)} == {"msg_hook", "msg_new"}
+    assert {one.id for one in claim_all(deliveries)} == {"msg_hook", "msg_new"}
     with pytest.raises(Conflict):
         deliveries.redeliver("bob", "msg_removed")
 
@@ -158,11 +160,11 @@ def test_all_that_failed_since_can_be_sent_again(deliveries: Deliveries, engine:
 def test_what_is_on_its_way_can_be_given_up_or_sent_elsewhere(deliveries: Deliveries) -> None:
     """When its webhook is removed, or moves."""
     deliveries.add([outgoing("1", webhook="wh_1"), outgoing("2", webhook="wh_2")])
-    deliveries.give_up("wh_1", "removed")
-    deliveries.redirect("wh_2", "bob", "https://example.org/new")
+    deliveries.fail_pending("wh_1", "removed")
+    deliveries.redirect_pending("wh_2", "bob", "https://example.org/new")
     assert deliveries.get("bob", "msg_1").state is DeliveryState.FAILED
-    assert deliveries.destinations() == [destination_of("bob", "https://example.org", "wh_2")]
-    [moved] = claimed(deliveries)
+    assert deliveries.due_destinations() == [destination_key("bob", "https://example.org", "wh_2")]
+    [moved] = claim_all(deliveries)
     assert moved.url == "https://example.org/new"
 
 
@@ -171,19 +173,19 @@ def test_what_was_given_up_under_way_stays_so(
     deliveries: Deliveries, engine: Engine, clock: FakeClock, outcome: DeliveryState
 ) -> None:
     """Its attempt is written down and changes nothing; only its owner sends it again."""
-    enabled_webhook(engine)
+    insert_webhook(engine)
     deliveries.add([outgoing("1", webhook="wh_1")])
-    [taken] = deliveries.claim(TO_HOOK, 1)
-    deliveries.give_up("wh_1", "disabled")
-    deliveries.settle([settled(taken, outcome, clock.now_ms() + MINUTE_MS)])
+    [taken] = deliveries.claim(WEBHOOK_DESTINATION, 1)
+    deliveries.fail_pending("wh_1", "disabled")
+    deliveries.record_outcomes([outcome_of(taken, outcome, clock.now_ms() + MINUTE_MS)])
     given_up = deliveries.get("bob", "msg_1")
     assert (given_up.state, given_up.reason, given_up.tries) == (DeliveryState.FAILED, "disabled", 0)
-    assert len(deliveries.attempts("msg_1")) == 1
+    assert len(deliveries.list_attempts("msg_1")) == 1
     clock.advance(LEASE_MS / 1000 + 1)
-    assert deliveries.claim(TO_HOOK, 1) == []
+    assert deliveries.claim(WEBHOOK_DESTINATION, 1) == []
     deliveries.redeliver("bob", "msg_1")
-    [again] = deliveries.claim(TO_HOOK, 1)
-    deliveries.settle([settled(again, DeliveryState.DELIVERED)])
+    [again] = deliveries.claim(WEBHOOK_DESTINATION, 1)
+    deliveries.record_outcomes([outcome_of(again, DeliveryState.DELIVERED)])
     assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
 
 
@@ -208,12 +210,12 @@ def test_pages_hang_together(deliveries: Deliveries, clock: FakeClock) -> None:
 def test_old_ones_are_forgotten_with_their_attempts(deliveries: Deliveries, clock: FakeClock) -> None:
     """Delivered ones first; what is on its way never."""
     deliveries.add([outgoing("1"), outgoing("2"), outgoing("3")])
-    first, second, _ = deliveries.claim(TO, 3)
-    deliveries.settle([settled(first, DeliveryState.DELIVERED), settled(second, DeliveryState.FAILED)])
-    clock.advance(DELIVERED_KEPT_MS / 1000 + 1)
-    deliveries.trim()
-    assert deliveries.attempts(first.id) == []
+    first, second, _ = deliveries.claim(DESTINATION, 3)
+    deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED), outcome_of(second, DeliveryState.FAILED)])
+    clock.advance(DELIVERED_RETENTION_MS / 1000 + 1)
+    deliveries.purge()
+    assert deliveries.list_attempts(first.id) == []
     assert {one.id for one in deliveries.page("bob", {}, None, 9)[0]} == {"msg_1", "msg_2", "msg_3"} - {first.id}
     clock.advance(30 * 86_400)
-    deliveries.trim()
+    deliveries.purge()
     assert len(deliveries.page("bob", {}, None, 9)[0]) == 1

@@ -17,10 +17,10 @@ from ops.cli.api_key import api_key
 from ops.infra.settings import ROOT, Settings
 from schemas.accounts.caller import Scope
 from schemas.errors import Unauthorized
-from stores.accounts.api_keys import Grant
+from stores.accounts.api_keys import KeyChange
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
 from tests.conftest import answers_http, eventually, free_port
-from tests.integration.conftest import Front, close_front, environment_of, open_front
+from tests.integration.conftest import AppClient, close_app, open_app, process_environment
 
 REGENERATE = "/api/v1/auth/regenerate"
 MESSAGE = "API key regenerated. Update your clients with the new key."
@@ -33,18 +33,18 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def ours(settings: Settings) -> Iterator[Front]:
+def ours(settings: Settings) -> Iterator[AppClient]:
     """A front whose owner's key is in its file."""
-    front = open_front(replace(settings, api_key=None))
+    front = open_app(replace(settings, api_key=None))
     yield front
-    close_front(front)
+    close_app(front)
 
 
 @pytest.fixture
-def server(ours: Front, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def server(ours: AppClient, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Another process on the same folder, as it is served in production: its address and its log."""
     port, log = free_port(), tmp_path / "web.log"
-    environment = environment_of(ours.stores.settings, {}) | {"PORT": str(port), "API_KEY": ""}
+    environment = process_environment(ours.stores.settings, {}) | {"PORT": str(port), "API_KEY": ""}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"
@@ -56,10 +56,10 @@ def server(ours: Front, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.wait(20)
 
 
-def test_the_owner_gets_a_new_key(ours: Front) -> None:
+def test_the_owner_gets_a_new_key(ours: AppClient) -> None:
     """64 hex digits and a message; the old key is over at once, and what it signed; the file has the new one."""
     old = ours.stores.owner_key.read()
-    watching = ours.stores.passes.issue("a" * 32)
+    watching = ours.stores.watch_tokens.issue("a" * 32)
     answer = ours.client.post(REGENERATE, headers=bearer(old))
     new = answer.json["key"]
 
@@ -71,43 +71,43 @@ def test_the_owner_gets_a_new_key(ours: Front) -> None:
     assert refused.status_code == 401
     assert ours.client.get("/api/v1/jobs", headers=bearer(new)).status_code == 200
     with pytest.raises(Unauthorized):
-        ours.stores.passes.check(watching, "a" * 32)
+        ours.stores.watch_tokens.verify(watching, "a" * 32)
 
 
-def test_anybody_elses_key_is_replaced_by_one_of_the_same_caller(ours: Front) -> None:
+def test_anybody_elses_key_is_replaced_by_one_of_the_same_caller(ours: AppClient) -> None:
     """With the same scopes, also one that may only read; the owner's stays."""
-    old = ours.stores.keys.create("bob", Grant(scopes=frozenset({Scope.READ})))
-    bob = ours.stores.keys.caller(old)
+    old = ours.stores.api_keys.create("bob", KeyChange(scopes=frozenset({Scope.READ})))
+    bob = ours.stores.api_keys.authenticate(old)
     answer = ours.client.post(REGENERATE, headers={"x-api-key": old})
 
     assert answer.json["message"] == MESSAGE
-    assert ours.stores.keys.caller(old) is None
-    assert ours.stores.keys.caller(answer.json["key"]) == bob
+    assert ours.stores.api_keys.authenticate(old) is None
+    assert ours.stores.api_keys.authenticate(answer.json["key"]) == bob
     assert ours.client.get("/quota", headers=bearer(ours.stores.owner_key.read())).status_code == 200
 
 
-def test_who_has_no_key_replaces_none(front: Front) -> None:
+def test_who_has_no_key_replaces_none(app: AppClient) -> None:
     """401 in the words of its clients; nothing happens by GET."""
     for headers in ({}, bearer("wrong"), {"Cookie": "darkroom_session=" + "A" * 43}):
-        refused = front.client.post(REGENERATE, headers=headers)
+        refused = app.client.post(REGENERATE, headers=headers)
         assert (refused.status_code, refused.json["error"]) == (401, NO_KEY)
-    assert front.get(REGENERATE).status_code == 405
+    assert app.get(REGENERATE).status_code == 405
 
 
-def test_a_key_that_the_environment_sets_stays(front: Front) -> None:
+def test_a_key_that_the_environment_sets_stays(app: AppClient) -> None:
     """409, and what to do instead."""
-    refused = front.post(REGENERATE)
+    refused = app.post(REGENERATE)
 
     assert (refused.status_code, refused.json["code"]) == (409, "conflict")
     assert "change API_KEY" in refused.json["error"]
-    assert front.get("/quota").status_code == 200
-    assert not (front.stores.settings.data_dir / KEY_FILE).exists()
+    assert app.get("/quota").status_code == 200
+    assert not (app.stores.settings.data_dir / KEY_FILE).exists()
 
 
 @pytest.mark.parametrize("owner", [True, False])
-def test_of_many_who_replace_a_key_at_once_one_gets_it(ours: Front, owner: bool) -> None:
+def test_of_many_who_replace_a_key_at_once_one_gets_it(ours: AppClient, owner: bool) -> None:
     """And the one that was given is the one that is valid."""
-    key = ours.stores.owner_key.read() if owner else ours.stores.keys.create("bob")
+    key = ours.stores.owner_key.read() if owner else ours.stores.api_keys.create("bob")
     together = threading.Barrier(5)
     answers: list[Any] = []
 
@@ -124,10 +124,10 @@ def test_of_many_who_replace_a_key_at_once_one_gets_it(ours: Front, owner: bool)
 
     assert len(given) == 1
     assert {answer.status_code for answer in answers} <= {200, 401, 409}
-    assert ours.stores.keys.caller(given[0])
+    assert ours.stores.api_keys.authenticate(given[0])
 
 
-def test_a_running_server_follows_and_says_no_secret(ours: Front, server: tuple[str, Path]) -> None:
+def test_a_running_server_follows_and_says_no_secret(ours: AppClient, server: tuple[str, Path]) -> None:
     """By the API here and by the command, keys and logins; and its log at its most talkative has none of them."""
     address, log = server
     first, tokens = ours.stores.owner_key.read(), []
@@ -147,7 +147,7 @@ def test_a_running_server_follows_and_says_no_secret(ours: Front, server: tuple[
         assert browser.get("/api/session").status_code == 401
         assert status(second) == 200
 
-        environment = environment_of(ours.stores.settings, {"api_key": ""})
+        environment = process_environment(ours.stores.settings, {"api_key": ""})
         third = CliRunner().invoke(api_key, ["regenerate"], env=environment).output.split()[-1]
         # A login need not wait until this process has heard of the key.
         assert login(third) == status(third) == 200

@@ -11,31 +11,31 @@ from flask.testing import FlaskClient
 from api import create_app
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
-from schemas.accounts.caller import Scope, read_limits
+from schemas.accounts.caller import Scope, parse_limits
 from stores import open_stores
-from stores.accounts.api_keys import Grant
-from tests.conftest import KEY, FakeClock
-from tests.integration.conftest import Front
+from stores.accounts.api_keys import KeyChange
+from tests.conftest import API_KEY, FakeClock
+from tests.integration.conftest import AppClient
 
 PROMPT = {"prompt": "a quiet lake at dawn"}
-OWNERS = {"x-api-key": KEY}
+OWNERS = {"x-api-key": API_KEY}
 HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 SUBMISSIONS = (("/api/v1/jobs", PROMPT), ("/generateImage", PROMPT), ("/v1/consumer/gen", {"input": PROMPT}))
 
 
 @contextmanager
-def limited(settings: Settings, clock: FakeClock, **changes: Any) -> Iterator[Front]:
+def limited(settings: Settings, clock: FakeClock, **changes: Any) -> Iterator[AppClient]:
     """A front with other settings, at a time that a test sets."""
     changed = replace(settings, **changes)
     migrate(changed.database_url)
     stores = open_stores(changed, clock=clock)
-    yield Front(create_app(stores).test_client(), stores)
+    yield AppClient(create_app(stores).test_client(), stores)
     stores.close()
 
 
-def bobs(front: Front, **grant: Any) -> dict[str, str]:
+def bobs(app: AppClient, **grant: Any) -> dict[str, str]:
     """The header of a key that may what is given."""
-    return {"x-api-key": front.stores.keys.create("bob", Grant(**grant))}
+    return {"x-api-key": app.stores.api_keys.create("bob", KeyChange(**grant))}
 
 
 def ask(client: FlaskClient, path: str, headers: dict[str, str] | None = None) -> Any:
@@ -79,7 +79,7 @@ def test_who_waits_as_long_as_is_said_may_go_on(settings: Settings, clock: FakeC
 def test_each_surface_says_which_policy(settings: Settings, clock: FakeClock, path: str, body: dict[str, Any]) -> None:
     """In its own shape; submissions have a count of their own, and a key may have its own rate."""
     with limited(settings, clock) as front:
-        headers = bobs(front, limits=read_limits("rate=1/hour"))
+        headers = bobs(front, limits=parse_limits("rate=1/hour"))
         assert front.client.post(path, json=body, headers=headers).status_code in (200, 202)
         over = front.client.post(path, json=body, headers=headers)
         assert over.status_code == 429
@@ -94,7 +94,7 @@ def test_each_surface_says_which_policy(settings: Settings, clock: FakeClock, pa
 def test_a_quota_that_is_used_up_says_so(settings: Settings, clock: FakeClock, path: str, body: dict[str, Any]) -> None:
     """Which, and until when."""
     with limited(settings, clock) as front:
-        headers = bobs(front, limits=read_limits("daily=1"))
+        headers = bobs(front, limits=parse_limits("daily=1"))
         front.client.post(path, json=body, headers=headers)
         over = front.client.post(path, json=body, headers=headers)
         assert over.status_code == 429
@@ -125,7 +125,7 @@ def test_what_is_told_of_limits_is_about_the_one_that_was_reached(  # noqa: PLR0
 ) -> None:
     """In both families of headers, although the rate of submissions was kept: nothing is left, and until when."""
     with limited(settings, clock, max_queue_size=most_unfinished) as front:
-        headers = bobs(front, limits=read_limits(limits))
+        headers = bobs(front, limits=parse_limits(limits))
         for path, body in SUBMISSIONS:
             front.client.post(path, json=body, headers=headers)
             over = front.client.post(path, json=body, headers=headers)
@@ -142,7 +142,7 @@ def test_what_is_told_of_limits_is_about_the_one_that_was_reached(  # noqa: PLR0
 def test_the_generaitiv_answer_has_the_fields_of_the_draft(settings: Settings, clock: FakeClock) -> None:
     """Type, title and the policies that were violated, beside the message that its clients read."""
     with limited(settings, clock) as front:
-        headers = bobs(front, limits=read_limits("weekly=0"))
+        headers = bobs(front, limits=parse_limits("weekly=0"))
         told = front.client.post("/v1/consumer/gen", json={"input": PROMPT}, headers=headers).json
     assert told["violated-policies"] == ["weekly"]
     assert told["type"].endswith("#quota-exceeded")
@@ -226,7 +226,7 @@ def test_a_key_may_only_what_its_scopes_say(settings: Settings, clock: FakeClock
 def test_a_key_is_told_all_that_it_may(settings: Settings, clock: FakeClock) -> None:
     """Quotas and rates; null where there is no limit."""
     with limited(settings, clock, limit_weekly_images=9) as front:
-        headers = bobs(front, limits=read_limits("daily=3,rate=5/second"), plan="pro")
+        headers = bobs(front, limits=parse_limits("daily=3,rate=5/second"), plan="pro")
         front.client.post("/api/v1/jobs", json=PROMPT, headers=headers)
         told = ask(front.client, "/api/v1/quota", headers).json
     assert told["plan"] == "pro"

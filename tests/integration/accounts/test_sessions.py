@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from flask import Blueprint, Response, jsonify
 
-from api.http.auth import needs, require_key, require_session_or_key
+from api.http.auth import require_key, require_scope, require_session_or_key
 from api.http.context import caller
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
-from stores.accounts.api_keys import Grant
-from tests.conftest import KEY, FakeClock
+from stores.accounts.api_keys import KeyChange
+from tests.conftest import API_KEY, FakeClock
 from tests.integration.accounts.test_rate_limits import limited
-from tests.integration.conftest import Front, close_front, open_front
+from tests.integration.conftest import AppClient, close_app, open_app
 
 SESSION = "/api/session"
 # Views as the library has them: the same ones below both prefixes.
@@ -25,7 +25,7 @@ OURS = {"Sec-Fetch-Site": "same-origin"}
 NO_KEY = "Missing or invalid Authorization header"
 
 
-def add_shelf(front: Front) -> Front:
+def add_shelf(app: AppClient) -> AppClient:
     """A front with views that read and change something."""
     for name, prefix, check in (
         ("shelf", SHELF, require_session_or_key),
@@ -37,15 +37,15 @@ def add_shelf(front: Front) -> Front:
         blueprint.add_url_rule("", "read", _read)
         blueprint.add_url_rule("", "change", _change, methods=["POST", "PATCH", "PUT", "DELETE"])
         blueprint.add_url_rule("/public", "public", _public)
-        front.client.application.register_blueprint(blueprint)
-    return front
+        app.client.application.register_blueprint(blueprint)
+    return app
 
 
 def _read() -> Response:
     return jsonify({"caller": caller().id})
 
 
-@needs(Scope.LIBRARY)
+@require_scope(Scope.LIBRARY)
 def _change() -> Response:
     return jsonify({"caller": caller().id, "changed": True})
 
@@ -55,40 +55,40 @@ def _public() -> Response:
 
 
 @pytest.fixture
-def shelf(front: Front) -> Front:
+def shelf(app: AppClient) -> AppClient:
     """A front with such views."""
-    return add_shelf(front)
+    return add_shelf(app)
 
 
 @pytest.fixture
-def turned(settings: Settings, clock: FakeClock) -> Iterator[Front]:
+def turned(settings: Settings, clock: FakeClock) -> Iterator[AppClient]:
     """Another one, whose time a test sets."""
     with limited(settings, clock) as front:
         yield add_shelf(front)
 
 
-def sign_in(front: Front, key: str = KEY) -> str:
+def sign_in(app: AppClient, key: str = API_KEY) -> str:
     """The token that the client's cookie now has."""
-    answer = front.client.post(SESSION, json={"key": key})
+    answer = app.client.post(SESSION, json={"key": key})
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    return token_of(front)
+    return token_of(app)
 
 
-def token_of(front: Front) -> str:
+def token_of(app: AppClient) -> str:
     """What the client's cookie has."""
-    cookie = front.client.get_cookie(COOKIE)
+    cookie = app.client.get_cookie(COOKIE)
     assert cookie
     return cookie.value
 
 
-def elsewhere(front: Front) -> Front:
+def elsewhere(app: AppClient) -> AppClient:
     """The same front as another browser sees it."""
-    return Front(front.client.application.test_client(), front.stores)
+    return AppClient(app.client.application.test_client(), app.stores)
 
 
-def answer_of(front: Front, token: str, path: str = SHELF) -> int:
+def answer_of(app: AppClient, token: str, path: str = SHELF) -> int:
     """The status for a token, whatever the client's own cookie is."""
-    with front.client.application.test_client(use_cookies=False) as client:
+    with app.client.application.test_client(use_cookies=False) as client:
         return client.get(path, headers={"Cookie": f"{COOKIE}={token}"}).status_code
 
 
@@ -97,10 +97,10 @@ def answer_of(front: Front, token: str, path: str = SHELF) -> int:
 )
 def test_the_cookie_is_for_our_server_alone(settings: Settings, url: str, secure: bool) -> None:
     """No page reads it, no other site's form sends it, it travels encrypted where we are, and lasts for 30 days."""
-    front = open_front(replace(settings, public_url=url))
-    answer = front.client.post(SESSION, json={"key": KEY})
+    front = open_app(replace(settings, public_url=url))
+    answer = front.client.post(SESSION, json={"key": API_KEY})
     value, *flags = answer.headers["Set-Cookie"].split("; ")
-    close_front(front)
+    close_app(front)
 
     assert value.startswith(f"{COOKIE}=")
     assert len(value.partition("=")[2]) == 43
@@ -111,9 +111,9 @@ def test_the_cookie_is_for_our_server_alone(settings: Settings, url: str, secure
 
 
 @pytest.mark.parametrize("form", ["json", "data"])
-def test_who_signs_in_is_known_until_they_sign_out(shelf: Front, form: str) -> None:
+def test_who_signs_in_is_known_until_they_sign_out(shelf: AppClient, form: str) -> None:
     """By JSON or by a form; signing out twice is no fault."""
-    key = shelf.stores.keys.create("bob")
+    key = shelf.stores.api_keys.create("bob")
     told = shelf.client.post(SESSION, **{form: {"key": key}})
     token = token_of(shelf)
     scopes = ["gallery", "generate", "library", "read"]
@@ -130,10 +130,10 @@ def test_who_signs_in_is_known_until_they_sign_out(shelf: Front, form: str) -> N
     assert (gone.status_code, gone.json["error"], gone.json["code"]) == (401, NO_KEY, "unauthorized")
 
 
-def test_the_cookie_is_nothing_below_api_v1(shelf: Front) -> None:
+def test_the_cookie_is_nothing_below_api_v1(shelf: AppClient) -> None:
     """Whichever check stands before a view; a key is good everywhere."""
     sign_in(shelf)
-    by_key = {"Authorization": f"Bearer {KEY}"}
+    by_key = {"Authorization": f"Bearer {API_KEY}"}
 
     for path in (SHELF_BY_KEY, f"{SHELF_BY_KEY}-or-session", "/api/v1/jobs", "/quota"):
         assert shelf.client.get(path).status_code == 401
@@ -143,10 +143,10 @@ def test_the_cookie_is_nothing_below_api_v1(shelf: Front) -> None:
     assert shelf.client.get(SHELF, headers=by_key).status_code == 200
 
 
-def test_a_wrong_key_is_not_covered_by_a_cookie(shelf: Front) -> None:
+def test_a_wrong_key_is_not_covered_by_a_cookie(shelf: AppClient) -> None:
     """Whoever sends a key means it; with a good one the cookie does not count."""
     sign_in(shelf)
-    bobs = {"x-api-key": shelf.stores.keys.create("bob")}
+    bobs = {"x-api-key": shelf.stores.api_keys.create("bob")}
 
     assert shelf.client.get(SHELF, headers={"x-api-key": "wrong"}).status_code == 401
     assert shelf.client.get(SHELF, headers=bobs).json["caller"] != "owner"
@@ -186,12 +186,12 @@ PAGES: list[tuple[dict[str, str], int]] = [
     ({"Referer": HERE}, 403),
     ({"X-Requested-With": "XMLHttpRequest"}, 403),
     ({}, 403),
-    ({"x-api-key": KEY, SITE: "cross-site", ORIGIN: "https://evil.example"}, 200),
-    ({"Authorization": f"Bearer {KEY}"}, 200),
+    ({"x-api-key": API_KEY, SITE: "cross-site", ORIGIN: "https://evil.example"}, 200),
+    ({"Authorization": f"Bearer {API_KEY}"}, 200),
 ]
 
 
-def test_what_a_cookie_may_change_a_page_of_ours_must_have_asked_for(shelf: Front) -> None:
+def test_what_a_cookie_may_change_a_page_of_ours_must_have_asked_for(shelf: AppClient) -> None:
     """Else 403, with a sentence; a key needs no page, for pages cannot send it unasked."""
     sign_in(shelf)
     # The cookie by hand: the test client would keep it from other hosts.
@@ -204,7 +204,7 @@ def test_what_a_cookie_may_change_a_page_of_ours_must_have_asked_for(shelf: Fron
             assert status == 200 or (answer.json["code"], "page" in answer.json["error"]) == ("forbidden", True)
 
 
-def test_reading_needs_no_page_of_ours(shelf: Front) -> None:
+def test_reading_needs_no_page_of_ours(shelf: AppClient) -> None:
     """A link from elsewhere works; and what it reads the other page does not see."""
     sign_in(shelf)
     for method, site in itertools.product(("GET", "HEAD"), ("cross-site", "same-site", "none", "")):
@@ -214,30 +214,30 @@ def test_reading_needs_no_page_of_ours(shelf: Front) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", SESSION), ("DELETE", SESSION), ("DELETE", f"{SESSION}/all")])
-def test_other_pages_sign_nobody_in_or_out(front: Front, method: str, path: str) -> None:
+def test_other_pages_sign_nobody_in_or_out(app: AppClient, method: str, path: str) -> None:
     """Nor in as somebody else, whose pictures one would then upload to."""
-    sign_in(front)
+    sign_in(app)
     for headers in ({SITE: "cross-site"}, {ORIGIN: "https://evil.example"}, {ORIGIN: "null"}):
-        answer = front.client.open(path, method=method, data={"key": KEY}, headers=headers)
+        answer = app.client.open(path, method=method, data={"key": API_KEY}, headers=headers)
         assert answer.status_code == 403
         assert "Set-Cookie" not in answer.headers
-    assert front.client.get(SESSION).status_code == 200
-    assert front.client.open(path, method=method, data={"key": KEY}, headers={ORIGIN: HERE}).status_code in (200, 204)
+    assert app.client.get(SESSION).status_code == 200
+    assert app.client.open(path, method=method, data={"key": API_KEY}, headers={ORIGIN: HERE}).status_code in (200, 204)
 
 
-def test_signing_out_by_cookie_alone_needs_a_page_of_ours(front: Front) -> None:
+def test_signing_out_by_cookie_alone_needs_a_page_of_ours(app: AppClient) -> None:
     """It changes something too; nothing does by GET."""
-    sign_in(front)
+    sign_in(app)
     for path in (SESSION, f"{SESSION}/all"):
-        assert front.client.delete(path).status_code == 403
-        assert front.client.get(SESSION).status_code == 200
+        assert app.client.delete(path).status_code == 403
+        assert app.client.get(SESSION).status_code == 200
     for path in (f"{SESSION}/all", "/api/v1/auth/regenerate"):
-        assert front.client.get(path).status_code == 405
+        assert app.client.get(path).status_code == 405
 
 
-def test_scopes_hold_for_logins_too(shelf: Front) -> None:
+def test_scopes_hold_for_logins_too(shelf: AppClient) -> None:
     """401 and 403 are told apart."""
-    reader = shelf.stores.keys.create("eve", Grant(scopes=frozenset({Scope.READ})))
+    reader = shelf.stores.api_keys.create("eve", KeyChange(scopes=frozenset({Scope.READ})))
     assert shelf.client.post(SHELF, headers=OURS).status_code == 401
     sign_in(shelf, reader)
     refused = shelf.client.post(SHELF, headers=OURS)
@@ -247,7 +247,7 @@ def test_scopes_hold_for_logins_too(shelf: Front) -> None:
     assert "library" in refused.json["error"]
 
 
-def test_each_login_has_a_token_of_its_own(shelf: Front) -> None:
+def test_each_login_has_a_token_of_its_own(shelf: AppClient) -> None:
     """One that came along is not taken over, and is over if it was a login."""
     shelf.client.set_cookie(COOKIE, "A" * 43)
     first = sign_in(shelf)
@@ -257,7 +257,7 @@ def test_each_login_has_a_token_of_its_own(shelf: Front) -> None:
     assert [answer_of(shelf, token) for token in ("A" * 43, first, second)] == [401, 401, 200]
 
 
-def test_of_two_cookies_none_counts(shelf: Front) -> None:
+def test_of_two_cookies_none_counts(shelf: AppClient) -> None:
     """A neighbouring host can set one beside ours, so that one would work in its account without knowing."""
     mine, evils = sign_in(shelf), sign_in(elsewhere(shelf))
 
@@ -265,26 +265,26 @@ def test_of_two_cookies_none_counts(shelf: Front) -> None:
     assert answer_of(shelf, f"{evils}; {COOKIE}={mine}") == 401
 
 
-def test_no_cookie_is_worse_than_a_401(shelf: Front) -> None:
+def test_no_cookie_is_worse_than_a_401(shelf: AppClient) -> None:
     """Whatever stands in it."""
     for token in ("", "x", "%00", "\u00e9" * 43, "A" * 43, "A" * 5000, '"', "a=b", "' OR 1=1 --"):
         assert answer_of(shelf, token) == answer_of(shelf, token, SESSION) == 401
 
 
-def test_a_login_ends_with_its_key(shelf: Front) -> None:
+def test_a_login_ends_with_its_key(shelf: AppClient) -> None:
     """Revoked or regenerated, and nobody else's with it."""
-    bobs, eves = shelf.stores.keys.create("bob"), shelf.stores.keys.create("eve")
-    bob, eve, owner = (sign_in(elsewhere(shelf), key) for key in (bobs, eves, KEY))
-    shelf.stores.keys.revoke(bobs.split("_")[1])
+    bobs, eves = shelf.stores.api_keys.create("bob"), shelf.stores.api_keys.create("eve")
+    bob, eve, owner = (sign_in(elsewhere(shelf), key) for key in (bobs, eves, API_KEY))
+    shelf.stores.api_keys.revoke(bobs.split("_")[1])
     assert [answer_of(shelf, token) for token in (bob, eve, owner)] == [401, 200, 200]
     regenerated = shelf.client.post("/api/v1/auth/regenerate", headers={"x-api-key": eves})
     assert regenerated.status_code == 200
     assert [answer_of(shelf, token) for token in (bob, eve, owner)] == [401, 401, 200]
 
 
-def test_signing_out_everywhere_ends_every_login_of_the_caller(shelf: Front) -> None:
+def test_signing_out_everywhere_ends_every_login_of_the_caller(shelf: AppClient) -> None:
     """And no other's."""
-    bobs = shelf.stores.keys.create("bob")
+    bobs = shelf.stores.api_keys.create("bob")
     there, bob, here = sign_in(elsewhere(shelf)), sign_in(elsewhere(shelf), bobs), sign_in(shelf)
     assert shelf.client.delete(f"{SESSION}/all", headers=OURS).status_code == 204
 
@@ -292,7 +292,7 @@ def test_signing_out_everywhere_ends_every_login_of_the_caller(shelf: Front) -> 
     assert shelf.client.delete(f"{SESSION}/all", headers=OURS).status_code == 401
 
 
-def test_the_cookie_lasts_from_its_last_use(turned: Front, clock: FakeClock) -> None:
+def test_the_cookie_lasts_from_its_last_use(turned: AppClient, clock: FakeClock) -> None:
     """It is sent anew with an answer now and then, but not with one that a proxy may keep for everybody."""
     token = sign_in(turned)
     assert "Set-Cookie" not in turned.client.get(SHELF).headers
@@ -307,18 +307,18 @@ def test_the_cookie_lasts_from_its_last_use(turned: Front, clock: FakeClock) -> 
     assert turned.client.get(SHELF).status_code == 401
 
 
-def test_ten_logins_a_minute_are_enough(turned: Front, clock: FakeClock) -> None:
+def test_ten_logins_a_minute_are_enough(turned: AppClient, clock: FakeClock) -> None:
     """Of one address, right or wrong; whoever waits as long as is said may go on, and who is signed in is not asked."""
     sign_in(turned)
     wrong = [turned.client.post(SESSION, json={"key": f"guess {n}"}).status_code for n in range(9)]
-    over = turned.client.post(SESSION, json={"key": KEY})
+    over = turned.client.post(SESSION, json={"key": API_KEY})
 
     assert wrong == [401] * 9
     assert (over.status_code, over.json["code"]) == (429, "limit_reached")
     assert '"login";q=10;w=60' in over.headers["RateLimit-Policy"]
     assert turned.client.get(SHELF).status_code == 200
     clock.advance(int(over.headers["Retry-After"]))
-    assert turned.client.post(SESSION, json={"key": KEY}).status_code == 200
+    assert turned.client.post(SESSION, json={"key": API_KEY}).status_code == 200
 
 
 FAILING: list[tuple[dict[str, Any], int, str]] = [
@@ -339,11 +339,11 @@ FAILING: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-def test_a_login_that_fails_says_why(front: Front) -> None:
+def test_a_login_that_fails_says_why(app: AppClient) -> None:
     """In one sentence, without repeating what was sent."""
     for number, (body, status, words) in enumerate(FAILING):
         # Each from an address of its own, for there is a limit.
-        answer = front.client.post(SESSION, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"}, **body)
+        answer = app.client.post(SESSION, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"}, **body)
         assert (answer.status_code, answer.mimetype) == (status, "application/json"), body
         assert words in answer.json["error"]
         assert "kkkk" not in answer.get_data(as_text=True)
@@ -353,13 +353,13 @@ def test_a_login_that_fails_says_why(front: Front) -> None:
 def test_without_redis_nobody_signs_in_uncounted(settings: Settings) -> None:
     """503, for the right key and for a wrong one; the key in a header works as before."""
     nowhere = f"unix://{settings.data_dir / 'none.sock'}?db=0"
-    front = add_shelf(open_front(replace(settings, redis_url=nowhere, broker_url=nowhere)))
-    for key in (KEY, "wrong"):
+    front = add_shelf(open_app(replace(settings, redis_url=nowhere, broker_url=nowhere)))
+    for key in (API_KEY, "wrong"):
         assert front.client.post(SESSION, json={"key": key}).status_code == 503
     front.client.set_cookie(COOKIE, "A" * 43)
     assert front.client.get(SHELF).status_code == 503
-    assert front.client.get(SHELF, headers={"x-api-key": KEY}).status_code == 200
-    close_front(front)
+    assert front.client.get(SHELF, headers={"x-api-key": API_KEY}).status_code == 200
+    close_app(front)
 
 
 PREFIXES = (
@@ -380,10 +380,10 @@ UNKNOWN: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-def test_errors_of_the_library_are_a_sentence(front: Front) -> None:
+def test_errors_of_the_library_are_a_sentence(app: AppClient) -> None:
     """Also those of addresses that nobody knows: `error` is text, beside a code and the request's id."""
     for prefix, (asked, status, code) in itertools.product(PREFIXES, UNKNOWN):
-        answer = front.client.open(f"{prefix}/no/such/thing", headers={"X-Request-ID": "here"}, **asked)
+        answer = app.client.open(f"{prefix}/no/such/thing", headers={"X-Request-ID": "here"}, **asked)
         assert (answer.status_code, answer.mimetype) == (status, "application/json")
         assert isinstance(answer.json["error"], str)
         assert {name: value for name, value in answer.json.items() if name != "error"} == {
@@ -392,9 +392,9 @@ def test_errors_of_the_library_are_a_sentence(front: Front) -> None:
         }
 
 
-def test_the_library_tells_401_403_and_405_apart(shelf: Front) -> None:
+def test_the_library_tells_401_403_and_405_apart(shelf: AppClient) -> None:
     """Each with its code."""
-    reader = {"x-api-key": shelf.stores.keys.create("eve", Grant(scopes=frozenset({Scope.READ})))}
+    reader = {"x-api-key": shelf.stores.api_keys.create("eve", KeyChange(scopes=frozenset({Scope.READ})))}
     for path in (SHELF, SHELF_BY_KEY):
         missing, wrong = shelf.client.get(path), shelf.client.get(path, headers={"Authorization": "Bearer x"})
         assert missing.status_code == wrong.status_code == 401
@@ -404,15 +404,15 @@ def test_the_library_tells_401_403_and_405_apart(shelf: Front) -> None:
     assert shelf.client.open(SESSION, method="PUT").json["code"] == "method_not_allowed"
 
 
-def test_neighbouring_addresses_keep_their_own_shape(front: Front) -> None:
+def test_neighbouring_addresses_keep_their_own_shape(app: AppClient) -> None:
     """A prefix ends where a word ends."""
     for path in ("/api/modelsx", "/api/v1/jobs/none", "/api/sessions", "/api/v1/authority"):
-        assert isinstance(front.get(path).json["error"], dict)
+        assert isinstance(app.get(path).json["error"], dict)
 
 
-def test_details_are_a_list(front: Front) -> None:
+def test_details_are_a_list(app: AppClient) -> None:
     """And left out where the sentence says all."""
-    told = [front.client.post(SESSION, json={}) for _ in range(11)]
+    told = [app.client.post(SESSION, json={}) for _ in range(11)]
 
     assert told[0].json["error"].startswith("key: is missing")
     assert "details" not in told[0].json

@@ -14,12 +14,12 @@ import pytest
 from playwright.async_api import BrowserContext, Error
 
 from ops.infra.settings import Settings
-from schemas.sites.recipe import Consent, Recipe
-from tests.conftest import DEADLINE_S
-from tests.support.fake_site import recipe, serving
-from workers.browsers.egress_proxy import Gate, is_public
-from workers.sites.cli.browser_session import Looks, browsing
-from workers.sites.driver.browser_fetch import fetch
+from schemas.sites.recipe import ConsentSpec, Recipe
+from tests.conftest import TIMEOUT_S
+from tests.support.fake_site import fake_site_recipe, serve_fake_site
+from workers.browsers.egress_proxy import EgressProxy, is_public
+from workers.sites.cli.browser_session import DisplayOptions, open_browser_context
+from workers.sites.driver.browser_fetch import fetch_url
 
 PRIVATE = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "::1", "fe80::1%eth0", "fd00::1"]
 HIDDEN = ["::ffff:127.0.0.1", "2002:7f00:1::", "0.0.0.0", "224.0.0.1", "ff02::1", "::"]  # noqa: S104 - nothing listens
@@ -53,12 +53,17 @@ def test_the_public_internet_is_told(address: str) -> None:
 )
 def test_only_names_that_stay_what_they_are_go_past_the_gate(url: str, ownership: str, direct: tuple[str, ...]) -> None:
     """What belongs to somebody else may lead anywhere tomorrow."""
-    site = replace(recipe("http://x"), url=url, hosts=("gpu",), consent=Consent(ownership, "https://art.example/terms"))
+    site = replace(
+        fake_site_recipe("http://x"),
+        url=url,
+        hosts=("gpu",),
+        consent=ConsentSpec(ownership, "https://art.example/terms"),
+    )
 
     assert direct == site.direct_hosts
 
 
-async def asked(gate: Gate, request: bytes, more: bytes = b"") -> bytes:
+async def exchange(gate: EgressProxy, request: bytes, more: bytes = b"") -> bytes:
     """What the gate answers to a greeting, a request and what follows that, until it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
     writer.write(b"\x05\x01\x00" + request + more)
@@ -68,14 +73,14 @@ async def asked(gate: Gate, request: bytes, more: bytes = b"") -> bytes:
     return answer
 
 
-def through(gate: Gate, request: bytes, more: bytes = b"") -> bytes:
+def exchange_with_proxy(gate: EgressProxy, request: bytes, more: bytes = b"") -> bytes:
     """The same, with a gate that is open for that long."""
 
     async def run() -> bytes:
         await gate.start()
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                return await asked(gate, request, more)
+            async with asyncio.timeout(TIMEOUT_S):
+                return await exchange(gate, request, more)
         finally:
             await gate.stop()
 
@@ -90,7 +95,7 @@ def connect_to(host: str, port: int) -> bytes:
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "127.0.0.1", "2130706433"])
 def test_a_name_for_a_private_address_leads_nowhere(host: str) -> None:
     """It is looked at after it is resolved."""
-    assert through(Gate(), connect_to(host, 80))[2:4] in REFUSALS
+    assert exchange_with_proxy(EgressProxy(), connect_to(host, 80))[2:4] in REFUSALS
 
 
 @pytest.mark.parametrize(
@@ -104,15 +109,15 @@ def test_a_name_for_a_private_address_leads_nowhere(host: str) -> None:
 )
 def test_nonsense_is_turned_away(request_: bytes, answer: bytes) -> None:
     """With the reply that the protocol has for it, where it has one."""
-    assert through(Gate(), request_)[:4] == answer
+    assert exchange_with_proxy(EgressProxy(), request_)[:4] == answer
 
 
 def test_what_is_allowed_is_led_through() -> None:
     """Both ways, until both sides have said all."""
-    with serving() as address:
+    with serve_fake_site() as address:
         port = urlsplit(address).port or 0
         asks = b"GET /robots.txt HTTP/1.0\r\n\r\n"
-        answer = through(Gate(lambda _address: True), connect_to("localhost", port), asks)
+        answer = exchange_with_proxy(EgressProxy(lambda _address: True), connect_to("localhost", port), asks)
 
     assert answer.startswith(b"\x05\x00\x05\x00")
     assert answer.endswith(b"Disallow: /private/\n")
@@ -145,7 +150,7 @@ def another_host() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-WAYS = {
+REQUEST_SCRIPTS = {
     "tab": "target => { open(`http://${target}/tab`); return new Promise((over) => setTimeout(over, 500)); }",
     "frame": """target => new Promise((over) => {
       const frame = Object.assign(document.createElement("iframe"), { src: `http://${target}/frame`, onload: over });
@@ -163,11 +168,11 @@ WAYS = {
 }
 
 
-def on_page(site: Recipe, settings: Settings, work: Callable[[BrowserContext], Awaitable[object]]) -> None:
+def run_in_job_context(site: Recipe, settings: Settings, work: Callable[[BrowserContext], Awaitable[object]]) -> None:
     """Run ``work`` in a context as jobs have them."""
 
     async def run() -> None:
-        async with asyncio.timeout(DEADLINE_S), browsing(settings, site, None, Looks()) as context:
+        async with asyncio.timeout(TIMEOUT_S), open_browser_context(settings, site, None, DisplayOptions()) as context:
             await work(context)
 
     asyncio.run(run())
@@ -177,22 +182,22 @@ def on_page(site: Recipe, settings: Settings, work: Callable[[BrowserContext], A
 def test_no_way_leads_to_another_private_host(base_settings: Settings, tmp_path: Path, listed: bool) -> None:
     """Unless the recipe lists it; then every way does, so the proof is known to bite."""
     settings = replace(base_settings, data_dir=tmp_path)
-    with serving() as address, another_host() as (target, seen):
-        site = replace(recipe(address), hosts=("127.0.0.2",) if listed else ())
+    with serve_fake_site() as address, another_host() as (target, seen):
+        site = replace(fake_site_recipe(address), hosts=("127.0.0.2",) if listed else ())
 
         async def try_all(context: BrowserContext) -> None:
             page = await context.new_page()
             await page.goto(address)
-            for way in WAYS.values():
+            for way in REQUEST_SCRIPTS.values():
                 await page.evaluate(way, target)
-            await fetch(page, f"http://{target}/fetched")
+            await fetch_url(page, f"http://{target}/fetched")
             with_page = await context.new_page()
             try:
                 await with_page.goto(f"http://{target}/visited")
             except Error:
                 assert not listed
 
-        on_page(site, settings, try_all)
+        run_in_job_context(site, settings, try_all)
 
     reached = {path.strip("/") for path in seen} - {"favicon.ico"}
     assert reached == ({"tab", "frame", "worker", "socket", "fetched", "visited"} if listed else set())

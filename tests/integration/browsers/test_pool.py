@@ -14,15 +14,15 @@ from playwright.async_api import Error
 
 from ops.infra.browser_install import find_browser
 from schemas.errors import BrowserLost
-from tests.conftest import DEADLINE_S, eventually
+from tests.conftest import TIMEOUT_S, eventually
 from workers.browsers import playwright_server as engine
 from workers.browsers import pool as browsers
 from workers.browsers.launchers import LocalBrowser
-from workers.browsers.os_processes import is_browser, processes_of, words_of
-from workers.browsers.pool import BrowserPool, BrowserRules
+from workers.browsers.os_processes import cmdline, find_browser_processes, is_browser
+from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 
 
-class Ticks:
+class FakeMonotonic:
     """Seconds that pass only when told to."""
 
     def __init__(self) -> None:
@@ -33,19 +33,19 @@ class Ticks:
         return self.now
 
 
-def rules(**changes: Any) -> BrowserRules:
+def pool_config(**changes: Any) -> BrowserPoolConfig:
     """Rules under which nothing is retired unless a test wants it."""
     browser = find_browser(os.environ.get("BROWSER"))
     assert browser
     source = LocalBrowser(browser.path, sandbox=False)
     fixed = {"source": source, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
-    return BrowserRules(**{**fixed, "max_memory_bytes": 10**12, "drain_s": 5.0, "agent": "Test/1", **changes})
+    return BrowserPoolConfig(**{**fixed, "max_memory_bytes": 10**12, "drain_s": 5.0, "agent": "Test/1", **changes})
 
 
 @asynccontextmanager
-async def a_pool(ticks: Ticks | None = None, **changes: Any) -> AsyncIterator[BrowserPool]:
+async def started_pool(ticks: FakeMonotonic | None = None, **changes: Any) -> AsyncIterator[BrowserPool]:
     """A started pool."""
-    pool = BrowserPool(rules(**changes), ticks or Ticks())
+    pool = BrowserPool(pool_config(**changes), ticks or FakeMonotonic())
     await pool.start()
     try:
         yield pool
@@ -57,7 +57,7 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     """Run ``work`` before a deadline."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await work()
 
     asyncio.run(bounded())
@@ -68,7 +68,7 @@ async def until(look: Callable[[], Any]) -> None:
     await asyncio.to_thread(eventually, look)
 
 
-def nobody() -> None:
+def ignore_loss() -> None:
     """Who need not know that a browser was lost."""
 
 
@@ -76,16 +76,16 @@ def test_each_job_has_a_context_of_its_own() -> None:
     """Nothing of one job is seen by the next, and the user agent says what it is."""
 
     async def work() -> None:
-        async with a_pool() as pool:
-            async with pool.lease(nobody) as context:
+        async with started_pool() as pool:
+            async with pool.lease(ignore_loss) as context:
                 await context.add_cookies([{"name": "a", "value": "b", "url": "http://127.0.0.1/"}])
                 page = await context.new_page()
                 assert (await page.evaluate("navigator.userAgent")).endswith("Test/1")
                 assert await page.evaluate("navigator.webdriver")
                 assert pool.open_contexts == 1
-            async with pool.lease(nobody) as context:
+            async with pool.lease(ignore_loss) as context:
                 assert await context.cookies() == []
-            assert (pool.open_contexts, pool.launches) == (0, 1)
+            assert (pool.open_contexts, pool.launch_count) == (0, 1)
 
     run(work)
 
@@ -94,16 +94,16 @@ def test_a_browser_is_retired_after_its_contexts() -> None:
     """The successor is there first, and the old one ends once its last context is closed."""
 
     async def work() -> None:
-        async with a_pool(max_contexts=2) as pool:
-            async with pool.lease(nobody) as old:
+        async with started_pool(max_contexts=2) as pool:
+            async with pool.lease(ignore_loss) as old:
                 first = old.browser
                 assert first
-                async with pool.lease(nobody):
+                async with pool.lease(ignore_loss):
                     pass
-                async with pool.lease(nobody) as new:
+                async with pool.lease(ignore_loss) as new:
                     assert new.browser is not first
                     assert first.is_connected()
-                    assert pool.launches == 2
+                    assert pool.launch_count == 2
             await until(lambda: not first.is_connected())
 
     run(work)
@@ -114,29 +114,29 @@ def test_a_browser_is_retired_when_it_is_old_or_large(changes: dict[str, Any], s
     """Inspection finds out; a young and small one stays."""
 
     async def work() -> None:
-        ticks = Ticks()
-        async with a_pool(ticks, **changes) as pool:
+        ticks = FakeMonotonic()
+        async with started_pool(ticks, **changes) as pool:
             ticks.now += seconds
-            await pool.inspect()
-            assert pool.launches == 2
-            assert pool.ready
+            await pool.check_health()
+            assert pool.launch_count == 2
+            assert pool.is_ready
             assert pool.memory_bytes > 1_000_000
 
-        async with a_pool() as pool:
-            await pool.inspect()
-            assert pool.launches == 1
+        async with started_pool() as pool:
+            await pool.check_health()
+            assert pool.launch_count == 1
 
     run(work)
 
 
 def test_a_slow_browser_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
     """The canary is an empty page that must open in time."""
-    monkeypatch.setattr(engine, "CANARY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(engine, "PAGE_CHECK_TIMEOUT_S", 0.0)
 
     async def work() -> None:
-        async with a_pool() as pool:
-            await pool.inspect()
-            assert pool.launches == 2
+        async with started_pool() as pool:
+            await pool.check_health()
+            assert pool.launch_count == 2
 
     run(work)
 
@@ -145,12 +145,12 @@ def test_a_close_that_hangs_retires_the_browser(monkeypatch: pytest.MonkeyPatch)
     """The slot is free again although the page never answers."""
 
     async def work() -> None:
-        async with a_pool(slots=1) as pool:
+        async with started_pool(slots=1) as pool:
             monkeypatch.setattr(browsers, "CLOSE_TIMEOUT_S", 0.2)
-            async with pool.lease(nobody) as context:
+            async with pool.lease(ignore_loss) as context:
                 monkeypatch.setattr(context, "close", asyncio.Event().wait)
-            async with pool.lease(nobody):
-                await until(lambda: pool.launches == 2)
+            async with pool.lease(ignore_loss):
+                await until(lambda: pool.launch_count == 2)
 
     run(work)
 
@@ -159,7 +159,7 @@ def test_a_killed_browser_is_noticed_and_replaced() -> None:
     """Who held a context hears of it; the next lease has a new browser."""
 
     async def work() -> None:
-        async with a_pool() as pool:
+        async with started_pool() as pool:
             lost = asyncio.Event()
             async with pool.lease(lost.set) as context:
                 page = await context.new_page()
@@ -167,10 +167,10 @@ def test_a_killed_browser_is_noticed_and_replaced() -> None:
                 await lost.wait()
                 with pytest.raises(Error):
                     await page.evaluate("1")
-            async with pool.lease(nobody) as context:
+            async with pool.lease(ignore_loss) as context:
                 page = await context.new_page()
                 assert await page.evaluate("1 + 1") == 2
-            assert pool.launches == 2
+            assert pool.launch_count == 2
 
     run(work)
 
@@ -179,9 +179,9 @@ def test_an_idle_killed_browser_is_replaced_before_anybody_asks() -> None:
     """The pool does not wait for a job to find out."""
 
     async def work() -> None:
-        async with a_pool() as pool:
+        async with started_pool() as pool:
             _kill_browser(pool)
-            await until(lambda: pool.launches == 2 and pool.ready)
+            await until(lambda: pool.launch_count == 2 and pool.is_ready)
 
     run(work)
 
@@ -190,18 +190,18 @@ def test_a_killed_driver_is_noticed_and_replaced() -> None:
     """Playwright's own process takes every browser with it and says nothing: who waits hears of it all the same."""
 
     async def work() -> None:
-        async with a_pool() as pool:
+        async with started_pool() as pool:
             lost = asyncio.Event()
             async with pool.lease(lost.set):
-                engine = pool._engine._process
+                engine = pool._playwright._process
                 assert engine
                 engine.kill()
                 await lost.wait()
-            await pool.prepare()
-            async with pool.lease(nobody) as context:
+            await pool.ensure_browser()
+            async with pool.lease(ignore_loss) as context:
                 page = await context.new_page()
                 assert await page.evaluate("1 + 1") == 2
-            assert (pool._engine.starts, pool.launches) == (2, 2)
+            assert (pool._playwright.start_count, pool.launch_count) == (2, 2)
 
     run(work)
 
@@ -211,17 +211,17 @@ def test_a_pool_without_a_browser_says_so_and_recovers(tmp_path: Path) -> None:
 
     async def work() -> None:
         program = tmp_path / "browser"
-        program.symlink_to(rules().source.path)
-        async with a_pool(source=LocalBrowser(program, sandbox=False)) as pool:
+        program.symlink_to(pool_config().source.path)
+        async with started_pool(source=LocalBrowser(program, sandbox=False)) as pool:
             program.rename(tmp_path / "elsewhere")
             _kill_browser(pool)
-            await until(lambda: not pool.ready)
+            await until(lambda: not pool.is_ready)
             with pytest.raises(BrowserLost):
-                await pool.prepare()
-            assert not pool.ready
+                await pool.ensure_browser()
+            assert not pool.is_ready
             (tmp_path / "elsewhere").rename(program)
-            await pool.prepare()
-            assert pool.ready
+            await pool.ensure_browser()
+            assert pool.is_ready
 
     run(work)
 
@@ -230,7 +230,7 @@ def test_a_killed_page_is_noticed() -> None:
     """A renderer that dies takes only its own job with it."""
 
     async def work() -> None:
-        async with a_pool() as pool:
+        async with started_pool() as pool:
             lost, unharmed = asyncio.Event(), asyncio.Event()
             async with pool.lease(lost.set) as context, pool.lease(unharmed.set) as other:
                 page, bystander = await context.new_page(), await other.new_page()
@@ -242,14 +242,14 @@ def test_a_killed_page_is_noticed() -> None:
                     await crash
                 assert await bystander.inner_text("p") == "here"
                 assert not unharmed.is_set()
-            assert pool.launches == 1
+            assert pool.launch_count == 1
 
     run(work)
 
 
 def _kill_browser(pool: BrowserPool) -> None:
-    assert pool._living
+    assert pool._current
     # Where the browser's program is a script, the script stands first and the browser itself below it.
-    mark = pool._living.mark
-    own = [process for process in processes_of(mark) if is_browser(words_of(process), mark)]
+    mark = pool._current.marker
+    own = [process for process in find_browser_processes(mark) if is_browser(cmdline(process), mark)]
     os.kill(own[-1].pid, signal.SIGKILL)

@@ -17,9 +17,9 @@ import pytest
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import Settings
 from tests.conftest import answers_http, eventually, free_port
-from tests.integration.conftest import running
+from tests.integration.conftest import start_deployment
 from workers.browsers.launchers import RemoteBrowser
-from workers.browsers.pool import BrowserPool, BrowserRules
+from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 
 START_TIMEOUT_S = 60.0
 Endpoint = Callable[[int], AbstractContextManager[str]]
@@ -65,7 +65,7 @@ def started(command: list[str], port: int) -> Iterator[None]:
     """A process that listens on ``port``, killed at the end with all that it has started."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        eventually(lambda: answers_http(f"http://127.0.0.1:{port}/json/version"), within_s=START_TIMEOUT_S)
+        eventually(lambda: answers_http(f"http://127.0.0.1:{port}/json/version"), timeout_s=START_TIMEOUT_S)
         yield
     finally:
         os.killpg(process.pid, 9)
@@ -78,17 +78,17 @@ def test_jobs_are_painted_by_a_browser_elsewhere(base_settings: Settings, endpoi
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="dr-") as folder, ExitStack() as elsewhere:
         url = elsewhere.enter_context(endpoint(port))
-        with running(base_settings, Path(folder), browser_endpoint=url) as studio:
-            job = studio.front.ended(studio.front.submit("a quiet lake at dawn", lora="Ukiyo-e"))
+        with start_deployment(base_settings, Path(folder), browser_endpoint=url) as studio:
+            job = studio.app.wait_for_end(studio.app.submit("a quiet lake at dawn", lora="Ukiyo-e"))
             assert job["status"] == "COMPLETED", job
 
             elsewhere.close()
-            eventually(lambda: studio.front.get("/health").status_code == 503)
-            workers = eventually(lambda: _with_problem(studio.front.get("/health").json["workers"]))
+            eventually(lambda: studio.app.get("/health").status_code == 503)
+            workers = eventually(lambda: _with_problem(studio.app.get("/health").json["workers"]))
             assert "127.0.0.1" in workers[0]["problem"]
-            waiting = studio.front.submit()
+            waiting = studio.app.submit()
             with endpoint(port):
-                assert studio.front.ended(waiting)["status"] == "COMPLETED"
+                assert studio.app.wait_for_end(waiting)["status"] == "COMPLETED"
 
 
 def _with_problem(workers: dict[str, object]) -> list[dict[str, str]]:
@@ -103,14 +103,14 @@ def test_a_worker_waits_for_an_endpoint_that_is_not_there_yet(base_settings: Set
 
     async def run() -> None:
         source = RemoteBrowser(f"cdp+http://127.0.0.1:{port}")
-        pool = BrowserPool(BrowserRules.of(base_settings, source, slots=1))
+        pool = BrowserPool(BrowserPoolConfig.from_settings(base_settings, source, slots=1))
         await pool.start()
         try:
-            assert not pool.ready
+            assert not pool.is_ready
             assert "127.0.0.1" in pool.problem
             with debugged_chromium(port):
-                await pool.prepare()
-                assert pool.ready
+                await pool.ensure_browser()
+                assert pool.is_ready
         finally:
             await pool.stop()
 
@@ -140,13 +140,13 @@ def test_an_endpoint_that_tells_its_limit_is_believed() -> None:
     thread.start()
     try:
         address = f"ws://127.0.0.1:{server.server_port}"
-        assert RemoteBrowser(f"cdp+{address}?token=abc").capacity() == 3
-        assert RemoteBrowser(f"{address}/playwright").capacity() is None
+        assert RemoteBrowser(f"cdp+{address}?token=abc").read_capacity() == 3
+        assert RemoteBrowser(f"{address}/playwright").read_capacity() is None
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert RemoteBrowser("ws://127.0.0.1:9/").capacity() is None
+    assert RemoteBrowser("ws://127.0.0.1:9/").read_capacity() is None
 
 
 def test_an_endpoint_is_logged_without_its_token() -> None:

@@ -11,11 +11,11 @@ import pytest
 from standardwebhooks import Webhook
 
 from ops.client import AsyncDarkroom, Darkroom, DarkroomError, JobFailedError, event_follower, requests, verify_webhook
-from ops.client.event_follower import MOST_FAILURES, Following
-from schemas.webhooks.signing import new_secret
-from tests.conftest import KEY
-from tests.integration.conftest import PICTURE, Front, Painter
-from tests.support.generation import Hands
+from ops.client.event_follower import MAX_FAILURES, EventFollower
+from schemas.webhooks.signing import generate_secret
+from tests.conftest import API_KEY
+from tests.integration.conftest import IMAGE, AppClient, FakeWorker
+from tests.support.generation import AutomaticWorker
 
 Both = Callable[..., Any]
 PROMPT = "a quiet lake at dawn"
@@ -105,17 +105,17 @@ class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 @pytest.fixture(params=["sync", "async"])
-def use(request: pytest.FixtureRequest, served: str) -> Both:
+def use(request: pytest.FixtureRequest, app_url: str) -> Both:
     """Either client: ``use("wait", ID)``; events come as a list."""
 
-    def call(name: str, *args: Any, way: Cutting | None = None, key: str = KEY, **more: Any) -> Any:
+    def call(name: str, *args: Any, way: Cutting | None = None, key: str = API_KEY, **more: Any) -> Any:
         if request.param == "sync":
-            with Darkroom(served, key, transport=way) as darkroom:
+            with Darkroom(app_url, key, transport=way) as darkroom:
                 answer = getattr(darkroom, name)(*args, **more)
                 return list(answer) if name == "events" else answer
 
         async def run() -> Any:
-            async with AsyncDarkroom(served, key, transport=way) as darkroom:
+            async with AsyncDarkroom(app_url, key, transport=way) as darkroom:
                 if name == "events":
                     return [event async for event in darkroom.events(*args)]
                 return await getattr(darkroom, name)(*args, **more)
@@ -129,20 +129,20 @@ def use(request: pytest.FixtureRequest, served: str) -> Both:
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are for servers that many ask."""
     for module in (requests, event_follower):
-        monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(module, "MIN_PAUSE_S", 0.01)
 
 
 @pytest.fixture
-def hands(front: Front) -> Iterator[Hands]:
+def hands(app: AppClient) -> Iterator[AutomaticWorker]:
     """Somebody who paints whatever is submitted."""
-    with Hands(front.stores) as hands:
+    with AutomaticWorker(app.stores) as hands:
         yield hands
 
 
 @pytest.mark.usefixtures("hands")
 def test_one_call_makes_a_picture(use: Both) -> None:
     """Submitted, awaited, fetched."""
-    assert use("generate", PROMPT, inputs={"seed": 7}) == PICTURE.data
+    assert use("generate", PROMPT, inputs={"seed": 7}) == IMAGE.data
 
 
 @pytest.mark.usefixtures("hands")
@@ -153,69 +153,69 @@ def test_a_job_that_fails_is_an_error_with_the_reason(use: Both) -> None:
     assert (failed.value.code, failed.value.job.status) == ("site_refused", "FAILED")
 
 
-def complete(painter: Painter) -> None:
+def complete(worker: FakeWorker) -> None:
     """A job with some events."""
-    painter.start()
-    painter.progress(5)
-    painter.preview()
-    painter.complete()
+    worker.start()
+    worker.report_progress(5)
+    worker.report_preview()
+    worker.complete()
 
 
-def test_each_event_comes_once_and_in_order(use: Both, painter: Painter) -> None:
+def test_each_event_comes_once_and_in_order(use: Both, worker: FakeWorker) -> None:
     """From the first to the last."""
-    complete(painter)
-    events = use("events", painter.ident)
+    complete(worker)
+    events = use("events", worker.job_id)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert [event.type for event in events][-2:] == ["preview", "completed"]
     assert events[-1].data["link"]
 
 
 @pytest.mark.parametrize("after", [0, 1, 40, 150, 333])
-def test_a_connection_that_breaks_loses_and_doubles_nothing(use: Both, painter: Painter, after: int) -> None:
+def test_a_connection_that_breaks_loses_and_doubles_nothing(use: Both, worker: FakeWorker, after: int) -> None:
     """Wherever it breaks; the client goes on where it was."""
-    complete(painter)
+    complete(worker)
     way = Cutting(lambda _request, number: after if number <= 2 else None)
-    events = use("events", painter.ident, way=way)
+    events = use("events", worker.job_id, way=way)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert events[-1].type == "completed"
     assert len(way.asked) == 3
     assert way.asked[0].headers["Last-Event-ID"] == "0"
 
 
-def test_where_no_stream_comes_through_it_asks(use: Both, painter: Painter) -> None:
+def test_where_no_stream_comes_through_it_asks(use: Both, worker: FakeWorker) -> None:
     """By the long poll, until the end."""
-    complete(painter)
+    complete(worker)
 
     def spoil(request: httpx.Request, _number: int) -> httpx.Response | None:
         return httpx.Response(200, html="<p>sign in</p>", request=request) if "/events" in request.url.path else None
 
     way = Cutting(spoil)
-    events = use("events", painter.ident, way=way)
+    events = use("events", worker.job_id, way=way)
     assert [event.type for event in events] == ["completed"]
     assert [request.url.path.endswith("/events") for request in way.asked] == [True, False]
     assert "wait" in str(way.asked[1].url)
 
 
-def test_after_streams_that_break_time_after_time_it_asks(use: Both, painter: Painter) -> None:
+def test_after_streams_that_break_time_after_time_it_asks(use: Both, worker: FakeWorker) -> None:
     """Something on the way may cut every one of them short."""
-    complete(painter)
+    complete(worker)
     way = Cutting(lambda request, _number: 0 if "/events" in request.url.path else None)
-    assert [event.type for event in use("events", painter.ident, way=way)] == ["completed"]
+    assert [event.type for event in use("events", worker.job_id, way=way)] == ["completed"]
 
 
-def test_a_submission_whose_answer_gets_lost_makes_one_job(use: Both, front: Front) -> None:
+def test_a_submission_whose_answer_gets_lost_makes_one_job(use: Both, app: AppClient) -> None:
     """It is sent again under the same key."""
     way = Cutting(lambda _request, number: 0 if number == 1 else None)
     job = use("submit", PROMPT, way=way)
-    assert [one["id"] for one in front.get("/api/v1/jobs").json["jobs"]] == [job.id]
+    assert [one["id"] for one in app.get("/api/v1/jobs").json["jobs"]] == [job.id]
     assert len({request.headers["Idempotency-Key"] for request in way.asked}) == 1
 
 
-def test_a_server_that_is_being_restarted_is_asked_again(use: Both, front: Front) -> None:
+def test_a_server_that_is_being_restarted_is_asked_again(use: Both, app: AppClient) -> None:
     """A gateway says so in the meantime."""
     way = Cutting(lambda request, number: httpx.Response(502, html="bad", request=request) if number == 1 else None)
     use("submit", PROMPT, way=way)
-    assert len(front.get("/api/v1/jobs").json["jobs"]) == 1
+    assert len(app.get("/api/v1/jobs").json["jobs"]) == 1
 
 
 def test_what_is_refused_says_why(use: Both) -> None:
@@ -239,33 +239,33 @@ def test_another_program_at_the_address_is_told(use: Both) -> None:
         use("job", "f" * 32, way=way)
 
 
-def test_a_job_can_be_cancelled(use: Both, front: Front) -> None:
+def test_a_job_can_be_cancelled(use: Both, app: AppClient) -> None:
     """At once while it waits."""
-    assert use("cancel", front.submit()).raw["error"]["code"] == "cancelled"
+    assert use("cancel", app.submit()).raw["error"]["code"] == "cancelled"
 
 
 @pytest.mark.usefixtures("hands")
-def test_a_picture_comes_in_another_form_too(use: Both, front: Front) -> None:
+def test_a_picture_comes_in_another_form_too(use: Both, app: AppClient) -> None:
     """The JPEG is made with the picture."""
-    ident = use("wait", front.submit()).id
+    ident = use("wait", app.submit()).id
     assert use("download", ident, form="jpg") == b"jpeg bytes"
 
 
 def test_nobody_waits_for_ever_for_what_is_gone() -> None:
     """After a dozen failures in a row the error is raised; the pauses grow."""
-    place, pauses = Following("f" * 32), []
-    for _ in range(MOST_FAILURES):
-        place.lost(OSError("away"))
+    place, pauses = EventFollower("f" * 32), []
+    for _ in range(MAX_FAILURES):
+        place.on_connection_lost(OSError("away"))
         pauses.append(place.pause_s)
     assert pauses == sorted(pauses)
     assert len(set(pauses)) > 8
     with pytest.raises(OSError, match="away"):
-        place.lost(OSError("away"))
+        place.on_connection_lost(OSError("away"))
 
 
 def test_a_delivery_is_checked() -> None:
     """By the library of the standard; whatever is wrong is one kind of error."""
-    secret, body = new_secret(), json.dumps({"type": "job.completed"})
+    secret, body = generate_secret(), json.dumps({"type": "job.completed"})
     now = datetime.now(UTC)
     headers = {
         "Webhook-Id": "msg_1",

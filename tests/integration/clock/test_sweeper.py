@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from ops.infra.broker import DoorbellBroker
+from ops.infra.broker import BlockingRedisBroker
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.jobs.job import Job, Submission
@@ -15,16 +15,16 @@ from stores import Stores, open_stores
 from stores.jobs.attempts import LEASE_MS
 from stores.queue.worker_heartbeats import WorkerStatus
 from tests.conftest import FakeClock
-from workers.clock.sweeper import GAP_MS, HEARTS_RESUME_S, LEASES_RESUME_S, Sweeper
+from workers.clock.sweeper import HEARTBEAT_GRACE_S, LEASE_GRACE_S, MAX_SWEEP_GAP_MS, Sweeper
 
 ID = "a" * 32
-BEAT = WorkerStatus("w1", ready=True, browser="", browser_restarts=0, contexts=0, slots=1, jobs=0, memory_bytes=0)
+HEARTBEAT = WorkerStatus("w1", ready=True, browser="", browser_restarts=0, contexts=0, slots=1, jobs=0, memory_bytes=0)
 
 
 @pytest.fixture
 def stores(settings: Settings, clock: FakeClock) -> Iterator[Stores]:
     """Stores whose clock is turned by hand."""
-    broker = DoorbellBroker(settings.broker_url, [])
+    broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(replace(settings, max_wait_s=120), broker=broker, clock=clock)
     yield stores
     stores.close()
@@ -36,14 +36,14 @@ def sweeper(stores: Stores) -> Sweeper:
     return Sweeper(stores)
 
 
-def created(stores: Stores, submission: Submission) -> None:
+def create_job(stores: Stores, submission: Submission) -> None:
     """A job."""
     stores.jobs.create(ID, "owner", submission, "r")
 
 
-def claimed(stores: Stores) -> Job:
+def claim_job(stores: Stores) -> Job:
     """The job in the hands of a living worker."""
-    stores.fleet.beat(BEAT)
+    stores.workers.record_heartbeat(HEARTBEAT)
     job = stores.attempts.claim("w1")
     assert job
     return job
@@ -53,14 +53,14 @@ def test_a_lapsed_lease_gives_the_job_back(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
 ) -> None:
     """As soon as it is over, and not before; a ticket for it is sent at once."""
-    created(stores, submission)
-    claimed(stores)
+    create_job(stores, submission)
+    claim_job(stores)
     sweeper.sweep()
     assert JobState.STARTING is stores.jobs.get(ID).state
 
     for _ in range(round(LEASE_MS / 1000)):
         clock.advance(1)
-        stores.fleet.beat(BEAT)
+        stores.workers.record_heartbeat(HEARTBEAT)
         sweeper.sweep()
     assert JobState.QUEUED is stores.jobs.get(ID).state
     assert stores.queue.depth() == 1
@@ -68,9 +68,9 @@ def test_a_lapsed_lease_gives_the_job_back(
 
 def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
     """Nobody waits for its leases to end."""
-    created(stores, submission)
-    claimed(stores)
-    stores.fleet.leave("w1")
+    create_job(stores, submission)
+    claim_job(stores)
+    stores.workers.remove("w1")
     sweeper.sweep()
 
     assert JobState.QUEUED is stores.jobs.get(ID).state
@@ -82,34 +82,34 @@ def test_silence_of_everybody_is_nobodys_death(
 ) -> None:
     """Hearts and leases get the time to be renewed; whoever stays silent then is dead after all."""
     seconds = [0.0]
-    sweeper = Sweeper(stores, tick=lambda: seconds[0])
-    created(stores, submission)
-    claimed(stores)
+    sweeper = Sweeper(stores, monotonic=lambda: seconds[0])
+    create_job(stores, submission)
+    claim_job(stores)
     if cause == "redis was away":
-        sweeper.nobody_was_heard()
-        clock.advance(GAP_MS / 1000 - 1)
+        sweeper.reset_grace_periods()
+        clock.advance(MAX_SWEEP_GAP_MS / 1000 - 1)
     else:
         clock.advance(LEASE_MS / 1000 + 1)
     sweeper.sweep()
     assert JobState.STARTING is stores.jobs.get(ID).state
 
-    for passed in (HEARTS_RESUME_S, LEASES_RESUME_S):
-        stores.fleet.beat(BEAT)
+    for passed in (HEARTBEAT_GRACE_S, LEASE_GRACE_S):
+        stores.workers.record_heartbeat(HEARTBEAT)
         seconds[0] = passed - 0.1
         sweeper.sweep()
         assert JobState.STARTING is stores.jobs.get(ID).state
-    stores.fleet.leave("w1")
+    stores.workers.remove("w1")
     sweeper.sweep()
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
 
 def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
     """For estimates, from those who live."""
-    created(stores, submission)
-    stores.fleet.beat(BEAT)
+    create_job(stores, submission)
+    stores.workers.record_heartbeat(HEARTBEAT)
     sweeper.sweep()
 
-    assert stores.jobs.look(ID)[1].slots == 1
+    assert stores.jobs.get_with_estimate(ID)[1].slots == 1
 
 
 def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
@@ -119,7 +119,7 @@ def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
         stores.redis.hset("dr:site:studio", mapping={"retryAt": 1, "code": "site_changed", "error": "x"})
         sweeper.sweep()
         sweeper.sweep()
-        stores.circuits.close("studio")
+        stores.circuit_breakers.close("studio")
         sweeper.sweep()
 
     assert [line["event"] for line in lines] == ["circuit.opened", "circuit.closed"]
@@ -127,15 +127,15 @@ def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
 
 def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
     """After MAX_WAIT_S a job that still waits ends, with the setting's name; one that runs does not."""
-    created(stores, submission)
+    create_job(stores, submission)
     stores.jobs.create("b" * 32, "owner", submission, "r")
     clock.advance(119)
-    job = claimed(stores)
-    sweeper.expire()
+    job = claim_job(stores)
+    sweeper.expire_overdue()
     assert JobState.QUEUED is stores.jobs.get("b" * 32).state
 
     clock.advance(2)
-    sweeper.expire()
+    sweeper.expire_overdue()
     error = stores.jobs.get("b" * 32).error
     assert error
     assert (error.code, "120 s" in error.message) == ("expired", True)
@@ -146,16 +146,16 @@ def test_a_job_that_was_given_back_waits_anew(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
 ) -> None:
     """Its wait counts from then on: the retry that it was promised is not taken from it."""
-    created(stores, submission)
+    create_job(stores, submission)
     clock.advance(119)
-    job = claimed(stores)
+    job = claim_job(stores)
     clock.advance(10)
     stores.attempts.retry(job, BrowserLost(), 2_000)
-    sweeper.expire()
+    sweeper.expire_overdue()
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
     clock.advance(122)
-    sweeper.expire()
+    sweeper.expire_overdue()
     assert JobState.FAILED is stores.jobs.get(ID).state
 
 
@@ -163,7 +163,7 @@ def test_ids_without_a_record_are_forgotten(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
 ) -> None:
     """Nothing is swept again and again for a record that is not there."""
-    created(stores, submission)
+    create_job(stores, submission)
     stores.redis.delete(f"dr:{{{ID}}}:job")
     clock.advance(121)
     sweeper.sweep()
@@ -173,11 +173,11 @@ def test_ids_without_a_record_are_forgotten(
 
 def test_old_listings_are_trimmed(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
     """An owner's list does not grow for ever."""
-    created(stores, submission)
+    create_job(stores, submission)
     stores.jobs.cancel(ID)
-    sweeper.trim()
+    sweeper.purge()
     assert stores.redis.zcard("dr:jobs:owner") == 1
 
     clock.advance(86_400)
-    sweeper.trim()
+    sweeper.purge()
     assert stores.redis.zcard("dr:jobs:owner") == 0

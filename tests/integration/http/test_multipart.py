@@ -16,14 +16,14 @@ import pytest
 from flask.testing import FlaskClient
 
 from ops.infra.settings import ROOT, Settings
-from ops.processes.web_command import front_command
-from schemas.images.inspected_image import MOST_BYTES
+from ops.processes.web_command import gunicorn_command
+from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.messages import LIBRARY_QUEUE
 from stores import open_stores
 from tests.conftest import answers_http, eventually, free_port
-from tests.integration.conftest import environment_of
-from tests.support.images import GOOD
-from tests.support.uploads import front_with_uploads
+from tests.integration.conftest import process_environment
+from tests.support.images import VALID_IMAGES
+from tests.support.uploads import app_with_uploads
 from workers.images import uploads
 
 BOUNDARY = "boundary"
@@ -37,7 +37,7 @@ PIECE = bytes(1024 * 1024)
 def client(settings: Settings) -> Iterator[FlaskClient]:
     """A front that takes files."""
     stores = open_stores(settings)
-    yield front_with_uploads(stores).test_client()
+    yield app_with_uploads(stores).test_client()
     stores.close()
 
 
@@ -131,11 +131,11 @@ def test_a_picture_is_examined(client: FlaskClient, settings: Settings) -> None:
     stores = open_stores(settings)
     courier = threading.Thread(target=answer_one, args=(stores,))
     courier.start()
-    found = client.post("/picture", data={"file": file(GOOD["png"][0])})
+    found = client.post("/picture", data={"file": file(VALID_IMAGES["png"][0])})
     courier.join()
 
     assert found.status_code == 200, found.get_data(as_text=True)
-    assert stores.media.get(found.json["key"]) == GOOD["png"][0]  # type: ignore[index] # it is there, see above
+    assert stores.media.get(found.json["key"]) == VALID_IMAGES["png"][0]  # type: ignore[index] # it is there, see above
     courier = threading.Thread(target=answer_one, args=(stores,))
     courier.start()
     refused = client.post("/picture", data={"file": file(b"<html>")})
@@ -152,15 +152,15 @@ def answer_one(stores: Any) -> None:
     ident = eventually(lambda: queue.lpop(f"dramatiq:{LIBRARY_QUEUE}"))
     message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", ident)
     key = message.decode().partition('"args":["')[2].partition('"')[0]
-    uploads.examine(stores, key)
+    uploads.inspect_upload(stores, key)
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
     """A real front as a process of its own: its address, and the process that answers."""
     settings = replace(settings, port=free_port())
-    environment = environment_of(settings, {"port": settings.port, "media_url": settings.media_url})
-    command = front_command(settings, "tests.support.uploads:serve()")
+    environment = process_environment(settings, {"port": settings.port, "media_url": settings.media_url})
+    command = gunicorn_command(settings, "tests.support.uploads:serve()")
     process = subprocess.Popen(command, cwd=ROOT, env=environment | {"LOG_LEVEL": "warning"})
     url = f"http://127.0.0.1:{settings.port}"
     try:
@@ -190,13 +190,13 @@ def test_a_real_front_goes_on_while_it_keeps_a_picture(settings: Settings) -> No
     courier = threading.Thread(target=answer_one, args=(stores,))
     with serving(settings) as (url, _process):
         courier.start()
-        files = {"file": ("a.gif", GOOD["moving gif"][0], "image/png")}
+        files = {"file": ("a.gif", VALID_IMAGES["moving gif"][0], "image/png")}
         found = httpx.post(f"{url}/picture", files=files, trust_env=False, timeout=60)
         courier.join()
 
     assert found.status_code == 200, found.text
     assert (found.json()["type"], found.json()["animated"]) == ("image/gif", True)
-    assert stores.media.get(found.json()["key"]) == GOOD["moving gif"][0]
+    assert stores.media.get(found.json()["key"]) == VALID_IMAGES["moving gif"][0]
     stores.close()
 
 
@@ -206,11 +206,11 @@ def test_a_real_front_takes_so_much_and_no_more(settings: Settings, tmp_path: Pa
     with serving(settings) as (url, process):
         assert post(url, sent(1000)).json()["sizeBytes"] == 1000
         before = process.memory_info().rss
-        taken = post(url, sent(MOST_BYTES))
-        assert taken.json()["sha256"] == hashlib.sha256(bytes(MOST_BYTES)).hexdigest()
-        assert post(url, sent(MOST_BYTES + 1)).status_code == 413
-        counted = {"Content-Length": str(MOST_BYTES + 1 + frame)}
-        refused = post(url, sent(MOST_BYTES + 1), **counted)
+        taken = post(url, sent(MAX_IMAGE_BYTES))
+        assert taken.json()["sha256"] == hashlib.sha256(bytes(MAX_IMAGE_BYTES)).hexdigest()
+        assert post(url, sent(MAX_IMAGE_BYTES + 1)).status_code == 413
+        counted = {"Content-Length": str(MAX_IMAGE_BYTES + 1 + frame)}
+        refused = post(url, sent(MAX_IMAGE_BYTES + 1), **counted)
         assert refused.status_code == 413
         assert "50 MiB" in refused.text
         assert post(url, sent(70 * len(PIECE)), **{"Content-Length": str(70 * len(PIECE) + frame)}).status_code == 413

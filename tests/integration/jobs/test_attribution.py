@@ -7,8 +7,8 @@ import pytest
 from ops.infra.settings import Settings
 from ops.testbed import marked_images
 from tests.conftest import eventually
-from tests.integration.conftest import Front
-from tests.support.hostile_worker import on_hostile_site
+from tests.integration.conftest import AppClient
+from tests.support.hostile_worker import darkroom_on_hostile_site
 
 # Many are the same, and the others nearly so.
 SAME = "a lighthouse at dusk"
@@ -17,13 +17,13 @@ CONTEXTS = 8
 BY_WORDS = 'img[alt*="a lighthouse at dusk"]'
 
 
-def submitted(front: Front, jobs: int) -> dict[str, int]:
+def submitted(app: AppClient, jobs: int) -> dict[str, int]:
     """The number that each job's picture must carry."""
     dice = random.Random(7)
     numbers = {}
     for nonce in dice.sample(range(2**32), jobs):
         body = {"prompt": dice.choice(PROMPTS), "inputs": {"seed": nonce}}
-        numbers[str(front.post("/api/v1/jobs", json=body).json["id"])] = nonce
+        numbers[str(app.post("/api/v1/jobs", json=body).json["id"])] = nonce
     return numbers
 
 
@@ -36,22 +36,22 @@ def carried(data: bytes) -> int | None:
 @pytest.mark.timeout(300)
 def test_two_hundred_jobs_get_their_own_pictures(base_settings: Settings) -> None:
     """The original, the JPEG and every preview seen on the way carry the job's own number."""
-    with on_hostile_site(base_settings, worker_concurrency=CONTEXTS) as darkroom:
-        front = darkroom.front
+    with darkroom_on_hostile_site(base_settings, worker_concurrency=CONTEXTS) as darkroom:
+        front = darkroom.app
         numbers = submitted(front, 200)
         wrong: list[str] = []
 
         def all_ended() -> bool:
-            for ident in front.stores.upkeep.running():
-                preview = front.stores.results.preview(ident)
+            for ident in front.stores.maintenance.list_running():
+                preview = front.stores.results.get_preview(ident)
                 if preview and carried(preview) != numbers[ident]:
                     wrong.append(f"preview of {ident}")
             return not front.stores.redis.zcard("dr:open")
 
-        eventually(all_ended, within_s=240)
+        eventually(all_ended, timeout_s=240)
 
         for ident, nonce in numbers.items():
-            assert front.job(ident)["status"] == "COMPLETED", front.job(ident)
+            assert front.get_job(ident)["status"] == "COMPLETED", front.get_job(ident)
             original, jpeg = (front.client.get(f"/{ident}{suffix}").data for suffix in ("", ".jpg"))
             assert (carried(original), carried(jpeg)) == (nonce, nonce)
         assert not wrong
@@ -59,10 +59,10 @@ def test_two_hundred_jobs_get_their_own_pictures(base_settings: Settings) -> Non
 
 def test_the_proof_bites(base_settings: Settings) -> None:
     """A recipe that picks the picture by the words of its prompt gets other people's: the same check must see it."""
-    with on_hostile_site(base_settings, BY_WORDS, worker_concurrency=CONTEXTS) as darkroom:
-        front = darkroom.front
+    with darkroom_on_hostile_site(base_settings, BY_WORDS, worker_concurrency=CONTEXTS) as darkroom:
+        front = darkroom.app
         numbers = submitted(front, 40)
-        eventually(lambda: not front.stores.redis.zcard("dr:open"), within_s=120)
+        eventually(lambda: not front.stores.redis.zcard("dr:open"), timeout_s=120)
 
         got = {ident: carried(front.client.get(f"/{ident}").data) for ident in numbers}
         assert any(got[ident] not in (None, nonce) for ident, nonce in numbers.items())

@@ -5,30 +5,30 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import KEY
-from tests.integration.conftest import Front, close_front, open_front
+from tests.conftest import API_KEY
+from tests.integration.conftest import AppClient, close_app, open_app
 from tests.unit.jobs.test_generaitiv_requests import EXAMPLE
 
 BODY = {"input": EXAMPLE, "model": "stability-ai-sdxl"}
 
 
-def call(front: Front, method: str, path: str, authorization: str | None = KEY, **kwargs: Any) -> Any:
+def call(app: AppClient, method: str, path: str, authorization: str | None = API_KEY, **kwargs: Any) -> Any:
     """A call as clients make it: the bare key, and a type that nobody checks."""
     headers = {"Content-Type": "Application/json"} | ({"Authorization": authorization} if authorization else {})
-    return front.client.open(path, method=method, headers=headers | kwargs.pop("headers", {}), **kwargs)
+    return app.client.open(path, method=method, headers=headers | kwargs.pop("headers", {}), **kwargs)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-@pytest.mark.parametrize("authorization", [KEY, f"Bearer {KEY}", f"bearer  {KEY} "])
-def test_a_generation_is_a_job(front: Front, slash: str, authorization: str) -> None:
+@pytest.mark.parametrize("authorization", [API_KEY, f"Bearer {API_KEY}", f"bearer  {API_KEY} "])
+def test_a_generation_is_a_job(app: AppClient, slash: str, authorization: str) -> None:
     """With all that the documents' example has; every surface sees the same one."""
-    answer = call(front, "POST", f"/v1/consumer/gen{slash}", authorization, json=BODY)
+    answer = call(app, "POST", f"/v1/consumer/gen{slash}", authorization, json=BODY)
 
     assert answer.status_code == 200
     told = answer.json
     assert told["id"] == told["workload_id"]
     assert "message" not in told
-    job = front.job(told["id"].removeprefix("0x"))
+    job = app.get_job(told["id"].removeprefix("0x"))
     assert (job["prompt"], job["site"], job["inputs"]["steps"], job["inputs"]["width"]) == (
         "Example",
         "studio",
@@ -40,58 +40,58 @@ def test_a_generation_is_a_job(front: Front, slash: str, authorization: str) -> 
     assert told["ws_url"].endswith(f"/v1/ws?id={told['id']}&jwt={told['jwt']}")
 
 
-def test_what_the_site_does_not_take_is_left_out(front: Front) -> None:
+def test_what_the_site_does_not_take_is_left_out(app: AppClient) -> None:
     """And said."""
     body = {"input": {"prompt": "a harbour", "lora": "x", "lora_name": "y"}, "model": "gradio"}
 
-    told = call(front, "POST", "/v1/consumer/gen?dry_run=1", json=body).json
+    told = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=body).json
 
     assert ["lora", "lora_name"] == sorted(warning.partition(":")[0] for warning in told["warnings"])
 
 
-def test_a_workload_is_read_by_its_owner_alone(front: Front) -> None:
+def test_a_workload_is_read_by_its_owner_alone(app: AppClient) -> None:
     """With a new pass for as long as it goes on, and without a message."""
-    ident = call(front, "POST", "/v1/consumer/gen", json=BODY).json["id"]
+    ident = call(app, "POST", "/v1/consumer/gen", json=BODY).json["id"]
 
-    shown = call(front, "GET", f"/v1/workload/{ident}/").json
+    shown = call(app, "GET", f"/v1/workload/{ident}/").json
     assert (shown["id"], shown["status"], shown["model"]) == (ident, "QUEUED", "studio")
-    assert front.stores.passes.check(shown["jwt"], ident.removeprefix("0x"))
-    front.delete(f"/api/v1/jobs/{ident.removeprefix('0x')}")
-    ended = call(front, "GET", f"/v1/workload/{ident}").json
+    assert app.stores.watch_tokens.verify(shown["jwt"], ident.removeprefix("0x"))
+    app.delete(f"/api/v1/jobs/{ident.removeprefix('0x')}")
+    ended = call(app, "GET", f"/v1/workload/{ident}").json
     assert (ended["status"], ended["error_code"]) == ("FAILED", "cancelled")
     assert "message" not in ended
-    stranger = front.stores.keys.create("bob")
-    assert call(front, "GET", f"/v1/workload/{ident}", stranger).status_code == 404
+    stranger = app.stores.api_keys.create("bob")
+    assert call(app, "GET", f"/v1/workload/{ident}", stranger).status_code == 404
 
 
-def test_a_rehearsal_makes_nothing(front: Front) -> None:
+def test_a_rehearsal_makes_nothing(app: AppClient) -> None:
     """It says the cost, the position and what would block."""
-    call(front, "POST", "/v1/consumer/gen", json=BODY)
+    call(app, "POST", "/v1/consumer/gen", json=BODY)
 
-    told = call(front, "POST", "/v1/consumer/gen?dry_run=1", json=BODY).json
+    told = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=BODY).json
 
     assert (told["dry_run"], told["cost"], told["position"], told["blocked_by"]) == (True, 1, 2, None)
     assert told["warnings"]
-    assert len(front.get("/api/v1/jobs").json["jobs"]) == 1
+    assert len(app.get("/api/v1/jobs").json["jobs"]) == 1
 
 
-def test_a_rehearsal_names_the_limit(front: Front) -> None:
+def test_a_rehearsal_names_the_limit(app: AppClient) -> None:
     """That would refuse the generation."""
-    small = open_front(replace(front.stores.settings, limit_queued_images=1))
+    small = open_app(replace(app.stores.settings, limit_queued_images=1))
     try:
         call(small, "POST", "/v1/consumer/gen", json=BODY)
         told = call(small, "POST", "/v1/consumer/gen?dry_run=true", json=BODY).json
         assert "LIMIT_QUEUED_IMAGES" in told["blocked_by"]["limit"]
         assert call(small, "POST", "/v1/consumer/gen", json=BODY).json["message"] == told["blocked_by"]["limit"]
     finally:
-        close_front(small)
+        close_app(small)
 
 
-def test_each_key_has_an_address_of_its_own(front: Front) -> None:
+def test_each_key_has_an_address_of_its_own(app: AppClient) -> None:
     """The same each time, with the checksum that wallets want."""
-    bob = front.stores.keys.create("bob")
-    mine = [call(front, "GET", f"/v1/consumer/user-info{slash}").json["address"] for slash in ("", "/")]
-    his = call(front, "GET", "/v1/consumer/user-info/", bob).json["address"]
+    bob = app.stores.api_keys.create("bob")
+    mine = [call(app, "GET", f"/v1/consumer/user-info{slash}").json["address"] for slash in ("", "/")]
+    his = call(app, "GET", "/v1/consumer/user-info/", bob).json["address"]
 
     assert mine[0] == mine[1] != his
     assert len(mine[0]) == 42
@@ -99,9 +99,9 @@ def test_each_key_has_an_address_of_its_own(front: Front) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/training/owned-by/me", "/v1/training/owned-by-me", "/v1/training/owned-by-me/"])
-def test_there_are_no_trainings(front: Front, path: str) -> None:
+def test_there_are_no_trainings(app: AppClient, path: str) -> None:
     """A list all the same; a body of a GET is not looked at."""
-    answer = call(front, "GET", path, data="not json")
+    answer = call(app, "GET", path, data="not json")
 
     assert (answer.status_code, answer.json) == (200, [])
 
@@ -126,10 +126,10 @@ def test_there_are_no_trainings(front: Front, path: str) -> None:
     ],
 )
 def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
-    front: Front, method: str, path: str, body: Any, status: int, words: str
+    app: AppClient, method: str, path: str, body: Any, status: int, words: str
 ) -> None:
     """In JSON, and without what would look like success."""
-    answer = call(front, method, path, **({} if body is None else {"json": body}))
+    answer = call(app, method, path, **({} if body is None else {"json": body}))
 
     assert answer.status_code == status
     assert words in answer.json["message"]
@@ -138,49 +138,49 @@ def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
     assert not {"address", "collections", "tokenId", "url", "id", "jwt"} & set(answer.json)
 
 
-def test_without_a_key_there_is_a_message(front: Front) -> None:
+def test_without_a_key_there_is_a_message(app: AppClient) -> None:
     """As with a wrong one."""
     for authorization in (None, "Bearer nobody", ""):
-        answer = call(front, "GET", "/v1/consumer/user-info/", authorization)
+        answer = call(app, "GET", "/v1/consumer/user-info/", authorization)
         assert (answer.status_code, bool(answer.json["message"])) == (401, True)
 
 
-def test_who_has_no_key_may_generate_where_that_is_allowed(front: Front) -> None:
+def test_who_has_no_key_may_generate_where_that_is_allowed(app: AppClient) -> None:
     """As the API's own page does; only that kind."""
-    open_ = open_front(replace(front.stores.settings, allow_anonymous_workloads=True))
+    open_ = open_app(replace(app.stores.settings, allow_anonymous_workloads=True))
     body = {"input": {"prompt": "Example"}, "model": "stability-ai-sdxl", "customTrainedModel": False}
     try:
         told = call(open_, "POST", "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", None, json=body).json
         assert open_.stores.jobs.get(told["id"].removeprefix("0x")).owner == "anonymous"
-        assert open_.stores.passes.check(told["jwt"], told["id"].removeprefix("0x"))
+        assert open_.stores.watch_tokens.verify(told["jwt"], told["id"].removeprefix("0x"))
         headers = {"Idempotency-Key": "1"}
         path = "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT"
         twice = {call(open_, "POST", path, None, json=body, headers=headers).json["id"] for _ in range(2)}
         assert len(twice) == 2
         assert "type" in call(open_, "POST", "/v1/workload/ai/new/?type=OTHER", None, json=body).json["message"]
     finally:
-        close_front(open_)
+        close_app(open_)
 
 
-def test_pages_of_others_may_call(front: Front) -> None:
+def test_pages_of_others_may_call(app: AppClient) -> None:
     """Keys are sent by hand; a preflight is answered, at either form of an address, without a redirect."""
     asks = {"Origin": "https://gai.gg", "Access-Control-Request-Method": "POST"}
     wanted = {"Access-Control-Request-Headers": "authorization,content-type"}
     for path in ("/v1/consumer/gen", "/v1/consumer/gen/"):
-        answer = front.client.options(path, headers=asks | wanted)
+        answer = app.client.options(path, headers=asks | wanted)
         assert answer.status_code == 200
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert {"authorization", "content-type"} <= {
             word.strip().lower() for word in answer.headers["Access-Control-Allow-Headers"].split(",")
         }
         assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert "Access-Control-Allow-Origin" not in front.client.get("/health", headers=asks).headers
+    assert "Access-Control-Allow-Origin" not in app.client.get("/health", headers=asks).headers
 
 
-def test_the_same_key_twice_makes_one_generation(front: Front) -> None:
+def test_the_same_key_twice_makes_one_generation(app: AppClient) -> None:
     """As on every route that submits."""
     headers = {"Idempotency-Key": "abc"}
-    first, second = (call(front, "POST", "/v1/consumer/gen", json=BODY, headers=headers) for _ in range(2))
+    first, second = (call(app, "POST", "/v1/consumer/gen", json=BODY, headers=headers) for _ in range(2))
 
     assert first.json["id"] == second.json["id"]
     assert second.headers["Idempotent-Replayed"] == "true"

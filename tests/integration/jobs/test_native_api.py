@@ -4,25 +4,25 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Front
+from tests.integration.conftest import AppClient
 
 
-def test_ones_jobs_are_ones_own(front: Front) -> None:
+def test_ones_jobs_are_ones_own(app: AppClient) -> None:
     """Another caller's job is as unknown as one that never was, on every native route."""
-    ident = front.submit()
-    bob = {"Authorization": f"Bearer {front.stores.keys.create('bob')}"}
+    ident = app.submit()
+    bob = {"Authorization": f"Bearer {app.stores.api_keys.create('bob')}"}
 
     for path in ("", "/result", "/failure"):
-        assert front.client.get(f"/api/v1/jobs/{ident}{path}", headers=bob).status_code == 404
-    assert front.client.delete(f"/api/v1/jobs/{ident}", headers=bob).status_code == 404
-    assert front.client.get("/api/v1/jobs", headers=bob).json["jobs"] == []
-    assert [ident] == [job["id"] for job in front.get("/api/v1/jobs").json["jobs"]]
-    assert front.client.get("/quota", headers=bob).json["usage"]["QUEUED_IMAGE_JOBS"] == 0
+        assert app.client.get(f"/api/v1/jobs/{ident}{path}", headers=bob).status_code == 404
+    assert app.client.delete(f"/api/v1/jobs/{ident}", headers=bob).status_code == 404
+    assert app.client.get("/api/v1/jobs", headers=bob).json["jobs"] == []
+    assert [ident] == [job["id"] for job in app.get("/api/v1/jobs").json["jobs"]]
+    assert app.client.get("/quota", headers=bob).json["usage"]["QUEUED_IMAGE_JOBS"] == 0
 
 
-def test_a_native_submission_says_where_it_is(front: Front) -> None:
+def test_a_native_submission_says_where_it_is(app: AppClient) -> None:
     """202, Location, and the job itself."""
-    answer = front.post("/api/v1/jobs", json={"prompt": "x", "lora": "Linocut", "inputs": {"negativePrompt": "fog"}})
+    answer = app.post("/api/v1/jobs", json={"prompt": "x", "lora": "Linocut", "inputs": {"negativePrompt": "fog"}})
 
     job = answer.json
     assert (202, f"/api/v1/jobs/{job['id']}") == (answer.status_code, answer.headers["Location"])
@@ -47,9 +47,9 @@ def test_a_native_submission_says_where_it_is(front: Front) -> None:
         ({"prompt": "\ud800"}, "prompt: "),
     ],
 )
-def test_a_bad_native_submission_names_the_field(front: Front, body: dict[str, Any], words: str) -> None:
+def test_a_bad_native_submission_names_the_field(app: AppClient, body: dict[str, Any], words: str) -> None:
     """400 with a code, a hint, and a sentence for each field."""
-    answer = front.post("/api/v1/jobs", json=body)
+    answer = app.post("/api/v1/jobs", json=body)
 
     error = answer.json["error"]
     assert (answer.status_code, error["code"], error["retryable"]) == (400, "invalid", False)
@@ -57,48 +57,48 @@ def test_a_bad_native_submission_names_the_field(front: Front, body: dict[str, A
     assert error["hint"]
 
 
-def test_pages_of_jobs_join(front: Front) -> None:
+def test_pages_of_jobs_join(app: AppClient) -> None:
     """Cursors lead through everything once; a foreign one is refused."""
-    ids = [front.submit() for _ in range(5)]
-    first = front.get("/api/v1/jobs?limit=3").json
-    second = front.get("/api/v1/jobs", query_string={"limit": 3, "cursor": first["nextCursor"]}).json
+    ids = [app.submit() for _ in range(5)]
+    first = app.get("/api/v1/jobs?limit=3").json
+    second = app.get("/api/v1/jobs", query_string={"limit": 3, "cursor": first["nextCursor"]}).json
 
     assert set(ids) == {job["id"] for job in first["jobs"] + second["jobs"]}
     assert second["nextCursor"] is None
     for query in ("cursor=!", "limit=0", "limit=101", "limit=x"):
-        assert front.get(f"/api/v1/jobs?{query}").status_code == 400
+        assert app.get(f"/api/v1/jobs?{query}").status_code == 400
 
 
-def test_cancelling_twice_changes_nothing(front: Front) -> None:
+def test_cancelling_twice_changes_nothing(app: AppClient) -> None:
     """A job that waits ends at once; after that its end stays."""
-    ident = front.submit()
-    first, second = front.delete(f"/api/v1/jobs/{ident}"), front.delete(f"/api/v1/jobs/{ident}")
+    ident = app.submit()
+    first, second = app.delete(f"/api/v1/jobs/{ident}"), app.delete(f"/api/v1/jobs/{ident}")
 
     assert (first.status_code, first.json["status"], first.json["error"]["code"]) == (200, "FAILED", "cancelled")
     assert (200, first.json) == (second.status_code, second.json)
-    assert front.delete("/api/v1/jobs/" + "0" * 32).status_code == 404
+    assert app.delete("/api/v1/jobs/" + "0" * 32).status_code == 404
 
 
-def test_a_result_that_is_not_there_is_a_conflict(front: Front) -> None:
+def test_a_result_that_is_not_there_is_a_conflict(app: AppClient) -> None:
     """The answer says in which state the job is."""
-    answer = front.get(f"/api/v1/jobs/{front.submit()}/result")
+    answer = app.get(f"/api/v1/jobs/{app.submit()}/result")
 
     assert answer.status_code == 409
     assert "QUEUED" in answer.json["error"]["message"]
 
 
-def test_a_body_of_another_type_is_refused(front: Front) -> None:
+def test_a_body_of_another_type_is_refused(app: AppClient) -> None:
     """415, and the answer says which type is wanted."""
-    answer = front.post("/api/v1/jobs", data="prompt=x", content_type="application/x-www-form-urlencoded")
+    answer = app.post("/api/v1/jobs", data="prompt=x", content_type="application/x-www-form-urlencoded")
 
     assert answer.status_code == 415
     assert "application/json" in answer.json["error"]["message"]
 
 
-def test_sites_say_what_they_accept(front: Front) -> None:
+def test_sites_say_what_they_accept(app: AppClient) -> None:
     """Types, ranges and defaults of every input."""
-    sites = front.get("/api/v1/sites").json
-    studio = front.get("/api/v1/sites/studio").json
+    sites = app.get("/api/v1/sites").json
+    studio = app.get("/api/v1/sites/studio").json
 
     assert (sites["default"], [site["name"] for site in sites["sites"]]) == (
         "studio",
@@ -111,7 +111,7 @@ def test_sites_say_what_they_accept(front: Front) -> None:
         512,
     )
     assert "procedural" in studio["title"]
-    assert front.get("/api/v1/sites/nowhere").status_code == 404
+    assert app.get("/api/v1/sites/nowhere").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_sites_say_what_they_accept(front: Front) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage"])
-def test_no_body_is_worse_than_a_400(front: Front, path: str, body: bytes) -> None:
+def test_no_body_is_worse_than_a_400(app: AppClient, path: str, body: bytes) -> None:
     """Broken, deep, huge or odd JSON is the client's fault on every surface."""
     if path == "/generateImage":
         body = (
@@ -138,7 +138,7 @@ def test_no_body_is_worse_than_a_400(front: Front, path: str, body: bytes) -> No
             if b"inputs" in body
             else body
         )
-    answer = front.post(path, data=body, content_type="application/json")
+    answer = app.post(path, data=body, content_type="application/json")
 
     assert (answer.status_code, answer.mimetype) == (400, "application/json"), answer.get_data(as_text=True)[:300]
 
@@ -153,9 +153,9 @@ def test_no_body_is_worse_than_a_400(front: Front, path: str, body: bytes) -> No
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage", "/v1/consumer/gen", "/api/v1/webhooks"])
-def test_what_is_wrong_with_json_is_told(front: Front, path: str, body: bytes, words: str) -> None:
+def test_what_is_wrong_with_json_is_told(app: AppClient, path: str, body: bytes, words: str) -> None:
     """And where, on every surface."""
-    answer = front.post(path, data=body, content_type="application/json")
+    answer = app.post(path, data=body, content_type="application/json")
 
     said = answer.get_data(as_text=True)
     assert (answer.status_code, words in said) == (400, True), said

@@ -6,32 +6,32 @@ import pytest
 
 from ops.infra.settings import Settings
 from tests.conftest import eventually
-from tests.integration.conftest import Front, Studio
-from tests.support.hostile_worker import on_hostile_site
+from tests.integration.conftest import AppClient, Deployment
+from tests.support.hostile_worker import darkroom_on_hostile_site
 
 
 @pytest.fixture(scope="module")
-def impatient(base_settings: Settings) -> Iterator[Studio]:
+def impatient(base_settings: Settings) -> Iterator[Deployment]:
     """A Darkroom that gives an attempt six seconds, on one slot."""
-    with on_hostile_site(base_settings, job_deadline_s=6, worker_concurrency=1) as darkroom:
+    with darkroom_on_hostile_site(base_settings, job_deadline_s=6, worker_concurrency=1) as darkroom:
         yield darkroom
 
 
-def submit(front: Front, prompt: str) -> str:
+def submit(app: AppClient, prompt: str) -> str:
     """The id of a new job."""
-    return str(front.post("/api/v1/jobs", json={"prompt": prompt, "inputs": {"seed": 1}}).json["id"])
+    return str(app.post("/api/v1/jobs", json={"prompt": prompt, "inputs": {"seed": 1}}).json["id"])
 
 
 @pytest.mark.parametrize("word", ["hang", "cling", "wander"])
-def test_a_page_at_its_worst_holds_no_slot(impatient: Studio, word: str) -> None:
+def test_a_page_at_its_worst_holds_no_slot(impatient: Deployment, word: str) -> None:
     """A renderer in an endless loop, a page that does not want to be left, an endless redirect."""
-    front = impatient.front
+    front = impatient.app
     bad, good = submit(front, word), submit(front, "a lighthouse at dusk")
 
-    ended = front.ended(bad)
+    ended = front.wait_for_end(bad)
     assert ended["status"] == "FAILED"
     assert ended["error"]["code"] in ("deadline_exceeded", "site_changed", "browser_lost")
     assert ended["finishedAt"] - ended["startTime"] < 30_000
-    assert front.ended(good)["status"] == "COMPLETED"
-    eventually(lambda: front.stores.fleet.alive()[0].contexts == 0)
+    assert front.wait_for_end(good)["status"] == "COMPLETED"
+    eventually(lambda: front.stores.workers.list_alive()[0].contexts == 0)
     assert not front.stores.redis.zcard("dr:leases")

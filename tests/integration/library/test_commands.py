@@ -16,27 +16,27 @@ from sqlalchemy import select
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT, Settings
-from schemas.library.model_views import ShownModel
-from schemas.library.search_query import Order, Sort, read_query
-from schemas.library.sidecars import FIELDS
+from schemas.library.model_views import ModelView
+from schemas.library.search_query import SortKey, SortOrder, parse_query
+from schemas.library.sidecars import SUPPORTED_FIELDS
 from stores import open_stores
 from stores.library import Library, tables
-from stores.library.search import Wanted
+from stores.library.search import SearchFilter
 from stores.media import Media
 from tests.conftest import eventually
-from tests.support.model_files import catalogue, safetensors
+from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.cli.commands import library
-from workers.library.cli.import_export import FORMATS, facts_of
-from workers.library.indexer import Librarian
-from workers.library.scanner.hash_file import Pace, digest
-from workers.library.scanner.scan import Part, Scan
+from workers.library.cli.import_export import FORMATS, file_metadata
+from workers.library.indexer import LibraryIndexer
+from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
+from workers.library.scanner.scan import Scan, ScanScope
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
 THUMB = b"RIFF and more"
 
 
 @dataclass
-class Place:
+class LibraryUnderTest:
     """A library of its own: folders, database, media."""
 
     folder: Path
@@ -48,7 +48,7 @@ class Place:
         self.url = f"sqlite:///{self.data / 'darkroom.sqlite3'}"
         migrate(self.url)
         self.engine = open_database(self.url)
-        self.library = Library.of(self.engine, SystemClock())
+        self.library = Library.from_engine(self.engine, SystemClock())
         self.media = Media((self.data / "media").as_uri())
 
     def run(self, *words: str, **environment: str) -> Result:
@@ -58,45 +58,45 @@ class Place:
 
     def scan(self) -> None:
         """Scan, and hash what is found."""
-        Scan(self.library.recording, (self.folder,)).run([Part(self.folder)])
-        for one in self.library.hashing.waiting([str(self.folder)], 100):
-            found = digest(one, (self.folder,), Pace(0), lambda: True)
-            self.library.hashing.settle(one, found.content, found.found)
+        Scan(self.library.scan_writer, (self.folder,)).run([ScanScope(self.folder)])
+        for one in self.library.file_hashes.list_pending([str(self.folder)], 100):
+            found = hash_file(one, (self.folder,), ByteRateLimiter(0), lambda: True)
+            self.library.file_hashes.record(one, found.content, found.hashes)
 
-    def held(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether anybody looks after it."""
         with self.engine.connect() as connection:
             return connection.execute(select(tables.leases)).first() is not None
 
-    def models(self, search: str = "") -> list[ShownModel]:
+    def models(self, search: str = "") -> list[ModelView]:
         """The models that a search finds, whole."""
-        wanted = Wanted({}, read_query(search), Order(Sort.NAME, descending=False))
-        return [self.library.shelf.get(ident) for ident in self.library.listing.page(wanted, limit=100).ids]
+        wanted = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
+        return [self.library.models.get(ident) for ident in self.library.search.find_page(wanted, limit=100).ids]
 
-    def give(self, model_id: int, name: str) -> None:
+    def add_image(self, model_id: int, name: str) -> None:
         """A picture."""
         keys = {"media_key": f"library/{name}.png", "thumb_key": f"library/{name}-thumb.webp"}
         self.media.put(keys["media_key"], PNG)
         self.media.put(keys["thumb_key"], THUMB)
         values = {"media_type": "image/png", "nsfw_level": 0, "prompt": f"a {name}", "params": {"seed": 2**64 - 1}}
-        self.library.pictures.add(model_id, None, keys | values)
+        self.library.images.add(model_id, None, keys | values)
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Place:
+def here(tmp_path: Path) -> LibraryUnderTest:
     """An empty library."""
-    return Place(tmp_path / "here" / "models", tmp_path / "here" / "data")
+    return LibraryUnderTest(tmp_path / "here" / "models", tmp_path / "here" / "data")
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Place:
+def there(tmp_path: Path) -> LibraryUnderTest:
     """Another."""
-    return Place(tmp_path / "there" / "models", tmp_path / "there" / "data")
+    return LibraryUnderTest(tmp_path / "there" / "models", tmp_path / "there" / "data")
 
 
-def test_scan_says_what_it_found(here: Place) -> None:
+def test_scan_says_what_it_found(here: LibraryUnderTest) -> None:
     """In words, and as JSON; all is read again only if that is asked for."""
-    safetensors(here.folder / "a.safetensors")
+    write_safetensors(here.folder / "a.safetensors")
     done = here.run("scan")
     assert (done.exit_code, done.stdout) == (0, "1 files, 1 added, 0 changed, 0 moved, 0 lost, 0 problems\n")
     figures = json.loads(here.run("scan", "--json").stdout)
@@ -105,14 +105,14 @@ def test_scan_says_what_it_found(here: Place) -> None:
     assert json.loads(here.run("scan", "--json", "--full").stdout)["read"] == 1
 
 
-def test_scan_asks_whoever_looks_after_the_library(settings: Settings, here: Place) -> None:
+def test_scan_asks_whoever_looks_after_the_library(settings: Settings, here: LibraryUnderTest) -> None:
     """Lists work meanwhile; once nobody looks after it, the command does."""
-    safetensors(here.folder / "a.safetensors")
+    write_safetensors(here.folder / "a.safetensors")
     stores = open_stores(replace(settings, models_dir=(here.folder,), database_url=here.url))
-    librarian = Librarian(stores)
+    librarian = LibraryIndexer(stores)
     librarian.start()
     try:
-        eventually(stores.scans.latest)
+        eventually(stores.scan_requests.latest)
         said = here.run("scan", "--json", "--full", REDIS_URL=settings.redis_url).stdout
         asked = json.loads(said.splitlines()[-1])
         assert (asked["state"], asked["read"]) == ("done", 1)
@@ -129,26 +129,26 @@ def test_scan_asks_whoever_looks_after_the_library(settings: Settings, here: Pla
     assert here.run("scan", REDIS_URL="redis://127.0.0.1:1/0").exit_code == 0
 
 
-def test_watch_follows_until_it_is_told_to_stop(here: Place) -> None:
+def test_watch_follows_until_it_is_told_to_stop(here: LibraryUnderTest) -> None:
     """Through the command line as people use it; what is found is hashed; the duty is free at once."""
     command = [sys.executable, "-m", "ops", "library", "watch"]
     environment = {**os.environ, "DATA_DIR": str(here.data), "MODELS_DIR": str(here.folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
-        eventually(here.held)
-        safetensors(here.folder / "new" / "a.safetensors")
+        eventually(here.is_locked)
+        write_safetensors(here.folder / "new" / "a.safetensors")
         eventually(lambda: [model.name for model in here.models("is:hashed")] == ["a"])
         process.terminate()
         assert process.wait(30) == 143
-    assert here.library.upkeep.take("scanning", "somebody else")
+    assert here.library.maintenance.acquire_lease("scanning", "somebody else")
 
 
-def test_list_finds_by_words_and_filters(here: Place) -> None:
+def test_list_finds_by_words_and_filters(here: LibraryUnderTest) -> None:
     """One model a line, or one JSON object; no more than are wanted."""
     for name in ("ink", "wash", "neon"):
-        safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
+        write_safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
     here.scan()
     assert [line.split()[-1] for line in here.run("list").stdout.splitlines()] == ["ink", "neon", "wash"]
-    here.library.edits.write(here.models("ink")[0].id, {"notes": "mine"})
+    here.library.user_edits.write(here.models("ink")[0].id, {"notes": "mine"})
     without = here.run("list", "type:lora", "-has:notes", "order:-name").stdout
     assert [line.split()[-1] for line in without.splitlines()] == ["wash", "neon"]
     [found] = map(json.loads, here.run("list", "--json", "--limit", "1").stdout.splitlines())
@@ -158,13 +158,15 @@ def test_list_finds_by_words_and_filters(here: Place) -> None:
     assert shown["versions"][0]["files"][0]["hashes"]["SHA256"]
 
 
-def test_names_are_shown_harmlessly(here: Place) -> None:
+def test_names_are_shown_harmlessly(here: LibraryUnderTest) -> None:
     """What would write to the terminal's title, move its cursor or turn its direction is spelled out."""
     name = "[bold]\x1b]0;owned\x07\x9b31m\u202e\n\r.safetensors"
-    safetensors(here.folder / f"x\x1b[2J\n{name[:-12]}" / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"})
+    write_safetensors(
+        here.folder / f"x\x1b[2J\n{name[:-12]}" / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"}
+    )
     here.scan()
     [model] = here.models()
-    here.library.edits.write(model.id, {"name": "[Pony]\u202e title"})
+    here.library.user_edits.write(model.id, {"name": "[Pony]\u202e title"})
     assert here.run("list", "-tag:style", "-nothing").stdout.count("\n") == 1
     assert "[Pony]" in here.run("list").stdout
     [path] = here.folder.rglob("*.safetensors")
@@ -177,10 +179,10 @@ def test_names_are_shown_harmlessly(here: Place) -> None:
     assert "[bold]" in here.run("show", str(model.id)).stdout
 
 
-def test_verify_finds_what_has_rotted(here: Place) -> None:
+def test_verify_finds_what_has_rotted(here: LibraryUnderTest) -> None:
     """The same size and time, and other bytes."""
-    path = safetensors(here.folder / "a.safetensors")
-    gone = safetensors(here.folder / "b.safetensors", data=b"b")
+    path = write_safetensors(here.folder / "a.safetensors")
+    gone = write_safetensors(here.folder / "b.safetensors", data=b"b")
     here.scan()
     whole = here.run("verify")
     assert (whole.exit_code, whole.stdout) == (
@@ -200,20 +202,24 @@ def test_verify_finds_what_has_rotted(here: Place) -> None:
     assert here.run("verify", "a").stdout.startswith("damaged")
 
 
-def told_of(place: Place) -> None:
+def add_described_model(place: LibraryUnderTest) -> None:
     """A model of which a catalogue, a person and the file itself have said something."""
-    path = safetensors(place.folder / "loras" / "ink-mid_7-vid_11.safetensors", metadata={"modelspec.title": "Ink"})
-    said = catalogue(7, 11, 12, description="<p>Ink.</p>", creator={"username": "someone"}, nsfw=False)
+    path = write_safetensors(
+        place.folder / "loras" / "ink-mid_7-vid_11.safetensors", metadata={"modelspec.title": "Ink"}
+    )
+    said = civitai_model(7, 11, 12, description="<p>Ink.</p>", creator={"username": "someone"}, nsfw=False)
     path.with_name(f"{path.stem}.api_info.json").write_text(json.dumps(said))
     place.scan()
     [model] = place.models()
-    place.library.edits.write(model.id, {"notes": "Mine.", "tags": ["ink", "my own"]})
+    place.library.user_edits.write(model.id, {"notes": "Mine.", "tags": ["ink", "my own"]})
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_exported_is_read_back(here: Place, there: Place, form: str, tmp_path: Path) -> None:
+def test_what_is_exported_is_read_back(
+    here: LibraryUnderTest, there: LibraryUnderTest, form: str, tmp_path: Path
+) -> None:
     """By another library that has the file under another name: all that the format has room for."""
-    told_of(here)
+    add_described_model(here)
     done = here.run("export", form, "--into", str(tmp_path / "out"))
     assert (done.exit_code, done.stdout) == (0, "1 files written, 0 left as they are, 0 failed.\n")
     [source] = here.folder.rglob("*.safetensors")
@@ -226,16 +232,16 @@ def test_what_is_exported_is_read_back(here: Place, there: Place, form: str, tmp
     [here_file], [there_file] = (
         [(version, file) for version in model.versions for file in version.files] for model in (before, after)
     )
-    wanted, found = facts_of(before, *here_file), facts_of(after, *there_file)
+    wanted, found = file_metadata(before, *here_file), file_metadata(after, *there_file)
     # What is written tells of the file more than was said of it before.
     assert [one.id for one in found.versions] == [one.id for one in wanted.versions if found.versions]
-    for field in FIELDS[FORMATS[form]] - {"versions"}:
+    for field in SUPPORTED_FIELDS[FORMATS[form]] - {"versions"}:
         assert getattr(found, field) == getattr(wanted, field), field
 
 
-def test_export_writes_over_nothing(here: Place) -> None:
+def test_export_writes_over_nothing(here: LibraryUnderTest) -> None:
     """But where that is wanted; then whole or not at all."""
-    told_of(here)
+    add_described_model(here)
     [model] = here.folder.rglob("*.safetensors")
     sidecar = model.with_name(f"{model.stem}.metadata.json")
     sidecar.write_text("mine")
@@ -251,10 +257,10 @@ def test_export_writes_over_nothing(here: Place) -> None:
     assert not [path for path in model.parent.iterdir() if path.name.endswith(".part")]
 
 
-def test_export_goes_on_after_a_name_that_is_too_long(here: Place) -> None:
+def test_export_goes_on_after_a_name_that_is_too_long(here: LibraryUnderTest) -> None:
     """What has room is written; what has none is said, and fails the command at its end."""
     for stem in ("a", "b" * 240, "c" * 243, "d"):
-        safetensors(here.folder / f"{stem}.safetensors", data=stem.encode())
+        write_safetensors(here.folder / f"{stem}.safetensors", data=stem.encode())
     here.scan()
     done = here.run("export", "lora-manager")
     assert (done.exit_code, done.stdout) == (1, "3 files written, 0 left as they are, 1 failed.\n")
@@ -262,10 +268,10 @@ def test_export_goes_on_after_a_name_that_is_too_long(here: Place) -> None:
     assert len(list(here.folder.glob("*.metadata.json"))) == 3
 
 
-def test_import_believes_hashes_before_names(here: Place, tmp_path: Path) -> None:
+def test_import_believes_hashes_before_names(here: LibraryUnderTest, tmp_path: Path) -> None:
     """What names another file's content is about that file; what is broken, or a pipe, costs nothing else."""
     for name in ("a", "b", "c"):
-        safetensors(here.folder / f"{name}.safetensors", data=name.encode() * 9)
+        write_safetensors(here.folder / f"{name}.safetensors", data=name.encode() * 9)
     here.scan()
     [b] = here.models("b")
     sha256 = b.versions[0].files[0].hashes["SHA256"]
@@ -285,7 +291,7 @@ def test_import_believes_hashes_before_names(here: Place, tmp_path: Path) -> Non
     assert here.models("c")[0].facts.notes == "by name"
 
 
-def written(place: Place) -> list[tuple[str | None, tuple[str, ...], list[tuple[str | None, Any]]]]:
+def user_data(place: LibraryUnderTest) -> list[tuple[str | None, tuple[str, ...], list[tuple[str | None, Any]]]]:
     """What people have written about the models that are there."""
     return [
         (model.facts.notes, model.facts.tags, [(one.prompt, one.params) for one in model.images])
@@ -296,19 +302,19 @@ def written(place: Place) -> list[tuple[str | None, tuple[str, ...], list[tuple[
 @pytest.mark.parametrize("first", ["files", "backup"])
 @pytest.mark.parametrize("hashed", [True, False])
 def test_what_people_wrote_arrives_elsewhere(
-    here: Place, there: Place, tmp_path: Path, first: str, hashed: bool
+    here: LibraryUnderTest, there: LibraryUnderTest, tmp_path: Path, first: str, hashed: bool
 ) -> None:
     """Whether the files come first or the backup, and whether anybody had hashed them; twice is as once."""
     for name in ("a", "b-000010", "b-000020", "c"):
-        safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
+        write_safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
     if hashed:
         here.scan()
     else:
         here.run("scan")
     a, b, _ = here.models()
-    here.library.edits.write(a.id, {"notes": "Of a."})
-    here.library.edits.write(b.id, {"notes": "Of b.", "tags": ["mine"]})
-    here.give(b.id, "lighthouse")
+    here.library.user_edits.write(a.id, {"notes": "Of a."})
+    here.library.user_edits.write(b.id, {"notes": "Of b.", "tags": ["mine"]})
+    here.add_image(b.id, "lighthouse")
     assert here.run("backup", str(tmp_path / "kept.zip")).stdout == "2 models, 1 pictures.\n"
 
     def copy() -> None:
@@ -327,33 +333,35 @@ def test_what_people_wrote_arrives_elsewhere(
     if first == "backup":
         copy()
     there.scan()
-    assert written(there) == written(here)
+    assert user_data(there) == user_data(here)
     assert [len(model.versions) for model in there.models()] == [1, 2, 1]
     assert there.media.get("library/lighthouse.png") == PNG
     assert there.media.get("library/lighthouse-thumb.webp") == THUMB
 
 
-def test_what_was_written_later_stays(here: Place, tmp_path: Path) -> None:
+def test_what_was_written_later_stays(here: LibraryUnderTest, tmp_path: Path) -> None:
     """A backup takes nothing away."""
-    safetensors(here.folder / "a.safetensors")
+    write_safetensors(here.folder / "a.safetensors")
     here.scan()
     [a] = here.models()
-    here.library.edits.write(a.id, {"notes": "old", "name": "Named"})
+    here.library.user_edits.write(a.id, {"notes": "old", "name": "Named"})
     here.run("backup", str(tmp_path / "kept.zip"))
-    here.library.edits.write(a.id, {"notes": "new", "name": None})
+    here.library.user_edits.write(a.id, {"notes": "new", "name": None})
     assert here.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
     [a] = here.models()
     assert (a.facts.notes, a.name) == ("new", "Named")
 
 
-def test_a_backup_without_a_picture_gives_back_the_rest(here: Place, there: Place, tmp_path: Path) -> None:
+def test_a_backup_without_a_picture_gives_back_the_rest(
+    here: LibraryUnderTest, there: LibraryUnderTest, tmp_path: Path
+) -> None:
     """It is said at both ends which one is missing; what waits for its files is called as it was."""
-    safetensors(here.folder / "ink.safetensors")
+    write_safetensors(here.folder / "ink.safetensors")
     here.scan()
     [model] = here.models()
-    here.library.edits.write(model.id, {"notes": "Mine."})
+    here.library.user_edits.write(model.id, {"notes": "Mine."})
     for name in ("kept", "lost"):
-        here.give(model.id, name)
+        here.add_image(model.id, name)
     here.media.delete("library/lost.png")
     made = here.run("backup", str(tmp_path / "kept.zip"))
     assert (made.exit_code, "library/lost.png" in made.stderr) == (0, True)
@@ -407,7 +415,7 @@ HOSTILE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "too deep", "no archive", "a bomb for a listing", "encrypted"])
-def test_a_hostile_backup_is_refused_whole(there: Place, tmp_path: Path, name: str) -> None:
+def test_a_hostile_backup_is_refused_whole(there: LibraryUnderTest, tmp_path: Path, name: str) -> None:
     """With a line that says why; nothing of it is written, not even what is sound."""
     path = tmp_path / "hostile.zip"
     said = HOSTILE.get(name)
@@ -434,7 +442,7 @@ def test_a_hostile_backup_is_refused_whole(there: Place, tmp_path: Path, name: s
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: ")
     assert "is no backup of a library" in done.stderr
-    assert list(there.library.backups.all()) == []
+    assert list(there.library.backups.export()) == []
     assert not [one for one in (there.data / "media").rglob("*") if one.is_file()]
     assert not list(tmp_path.parent.rglob("evil.png"))
 
@@ -450,7 +458,7 @@ def test_the_commands_are_listed_with_a_sentence_each() -> None:
     assert all(len(line.split()) > 3 for line in listed)
 
 
-def test_what_is_asked_wrongly_is_said_in_a_line(here: Place, tmp_path: Path) -> None:
+def test_what_is_asked_wrongly_is_said_in_a_line(here: LibraryUnderTest, tmp_path: Path) -> None:
     """No folders, a bad search, a model that is not there, a database that cannot be."""
     for verb in ("scan", "watch", "verify"):
         done = here.run(verb, MODELS_DIR="")

@@ -25,14 +25,14 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.library import sendfile_body
-from api.library.file_response import MOST_AT_ONCE
-from api.library.sendfile_body import FileBody, under_way
+from api.library.file_response import MAX_CONCURRENT_DOWNLOADS
+from api.library.sendfile_body import FileBody, count_active_downloads
 from ops.infra.settings import ROOT, Settings
-from ops.processes.web_command import front_command
+from ops.processes.web_command import gunicorn_command
 from stores import open_stores
 from stores.library.safe_open import open_within
-from tests.conftest import DEADLINE_S, KEY, eventually, free_port
-from tests.support.library_files import with_files
+from tests.conftest import API_KEY, TIMEOUT_S, eventually, free_port
+from tests.support.library_files import add_file_route
 
 MIB = 1024 * 1024
 LARGE_BYTES = 48 * MIB
@@ -63,14 +63,14 @@ class Server:
     def get(self, name: str, method: str = "GET", **headers: str) -> httpx.Response:
         """An answer about a file; underscores in the names of headers are hyphens."""
         named = {key.replace("_", "-"): value for key, value in headers.items()}
-        return httpx.request(method, self.url(name), headers=named, timeout=DEADLINE_S, trust_env=False)
+        return httpx.request(method, self.url(name), headers=named, timeout=TIMEOUT_S, trust_env=False)
 
     @contextmanager
     def asked(self, *lines: str) -> Iterator[socket.socket]:
         """A connection with little room, on which these requests were sent at once."""
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_RECEIVER)
-            connection.settimeout(DEADLINE_S)
+            connection.settimeout(TIMEOUT_S)
             connection.connect(("127.0.0.1", self.port))
             connection.sendall("".join(f"{line}\r\nHost: x\r\n\r\n" for line in lines).encode())
             yield connection
@@ -82,12 +82,12 @@ def serving(base: Settings, root: Path, folder: Path, **environment: str) -> Ite
     settings = replace(base, port=free_port())
     ours = {
         "DATA_DIR": str(folder),
-        "API_KEY": KEY,
+        "API_KEY": API_KEY,
         "MODELS_DIR": str(root),
         "LOG_LEVEL": "warning",
         "LOG_FORMAT": "json",
     }
-    command = front_command(settings, "tests.support.library_files:application()")
+    command = gunicorn_command(settings, "tests.support.library_files:application()")
     with (folder / "web.log").open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ours, **environment}, stdout=out, stderr=out)
     try:
@@ -102,7 +102,7 @@ def serving(base: Settings, root: Path, folder: Path, **environment: str) -> Ite
 def _listens(port: int) -> bool:
     """Whether somebody has looked at what was sent: with an answer, or, where TLS is expected, by going away."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as probe:
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as probe:
             probe.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return probe.recv(1) == b"H"
     except ConnectionRefusedError:
@@ -249,7 +249,7 @@ NAMES = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"
 
 def test_no_header_however_odd_is_a_fault(server: Server) -> None:
     """Each is answered as something, and what is sent is what the answer says it is."""
-    with httpx.Client(timeout=DEADLINE_S, trust_env=False) as client:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         for name, odd in itertools.product(NAMES, ODD):
             sent = [(name, odd.encode("latin-1")), *([("Range", b"bytes=1-2")] if name == "If-Range" else [])]
             answer = client.get(server.url("small.safetensors"), headers=sent)
@@ -324,7 +324,7 @@ def test_who_reads_slowly_keeps_nobody_waiting(server: Server, large: Path) -> N
     """And gets it all in the end."""
     with server.asked(f"GET {server.path('large.gguf')} HTTP/1.1") as slow:
         first = slow.recv(1)
-        with httpx.Client(timeout=DEADLINE_S, trust_env=False) as client:
+        with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
             for _ in range(50):
                 assert client.get(server.url("small.safetensors")).content == CONTENT
         head, body = read_answer(slow)
@@ -336,7 +336,7 @@ def test_only_so_many_are_sent_at_once(server: Server, large: Path) -> None:
     """Then 503 with Retry-After, until one of them is over; asking about files is not sending them."""
     with contextlib.ExitStack() as stack:
         line = f"GET {server.path('large.gguf')} HTTP/1.1"
-        readers = [stack.enter_context(server.asked(line)) for _ in range(MOST_AT_ONCE)]
+        readers = [stack.enter_context(server.asked(line)) for _ in range(MAX_CONCURRENT_DOWNLOADS)]
         assert {reader.recv(8) for reader in readers} == {b"HTTP/1.1"}
         refused = server.get("small.safetensors")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
@@ -384,7 +384,7 @@ def test_a_file_of_seven_gigabytes_is_fetched_in_the_end(server: Server, tmp_pat
         eventually(lambda: mine.stat().st_size > had + 20 * MIB)
         first.kill()
     interrupted = mine.stat().st_size
-    subprocess.run(curl, check=True, timeout=DEADLINE_S)
+    subprocess.run(curl, check=True, timeout=TIMEOUT_S)
     after = server.process.memory_info().rss
 
     assert had < interrupted < SPARSE_BYTES == mine.stat().st_size
@@ -413,8 +413,8 @@ def test_over_tls_it_is_the_same_file(base_settings: Settings, tmp_path: Path) -
         httpx.Client(verify=context, trust_env=False) as client,
     ):
         url = server.url("large").replace("http:", "https:")
-        assert client.get(url, timeout=DEADLINE_S).content == content
-        assert client.get(url, headers={"Range": "bytes=5-"}, timeout=DEADLINE_S).content == content[5:]
+        assert client.get(url, timeout=TIMEOUT_S).content == content
+        assert client.get(url, headers={"Range": "bytes=5-"}, timeout=TIMEOUT_S).content == content[5:]
 
 
 def test_what_is_not_sent_to_its_end_takes_its_connection_along(tmp_path: Path) -> None:
@@ -424,10 +424,10 @@ def test_what_is_not_sent_to_its_end_takes_its_connection_along(tmp_path: Path) 
     with server_side, client_side:
         body = FileBody(open_within(tmp_path, b"large", [tmp_path]), 0, len(CONTENT), {"gunicorn.socket": server_side})
         assert next(iter(body)) == b""
-        assert under_way() == 1
+        assert count_active_downloads() == 1
         body.close()
         assert client_side.recv(1) == b""
-        assert under_way() == 0
+        assert count_active_downloads() == 0
         with pytest.raises(OSError, match="pipe"):
             server_side.send(b"HTTP/1.1 200 OK")
 
@@ -448,8 +448,8 @@ def test_who_takes_nothing_is_let_go(
     ends: tuple[FileBody, socket.socket], monkeypatch: pytest.MonkeyPatch, copied_bytes: int
 ) -> None:
     """Whether its pages are sent or copies; what the client still finds is how it ends."""
-    monkeypatch.setattr(sendfile_body, "STALLED_AFTER_S", 0.05)
-    monkeypatch.setattr(sendfile_body, "COPIED_AT_THE_END_BYTES", copied_bytes)
+    monkeypatch.setattr(sendfile_body, "STALL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sendfile_body, "COPIED_TAIL_BYTES", copied_bytes)
     body, client = ends
 
     with pytest.raises(ConnectionResetError, match="taken nothing"):
@@ -474,7 +474,7 @@ def test_where_the_kernel_cannot_send_copies_are_sent(
         return kernels(*words)
 
     monkeypatch.setattr(sendfile_body.os, "sendfile", _sendfile)
-    monkeypatch.setattr(sendfile_body, "COPIED_AT_THE_END_BYTES", MIB)
+    monkeypatch.setattr(sendfile_body, "COPIED_TAIL_BYTES", MIB)
     body, client = ends
     reading = gevent.spawn(read, client, 4 * MIB - 1)
     with pytest.raises(OSError, match="no") if refused == errno.EIO else contextlib.nullcontext():
@@ -490,13 +490,13 @@ def test_an_answer_that_is_dropped_is_not_counted(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(CONTENT)
     opened = open_within(tmp_path, b"large", [tmp_path])
     dropped = FileBody(opened, 0, 5, {})
-    assert under_way() == 1
+    assert count_active_downloads() == 1
     del dropped
-    assert under_way() == 0
+    assert count_active_downloads() == 0
     sent = FileBody(opened, 2, 3, {})
     assert b"".join(sent) == CONTENT[2:5]
     sent.close()
-    assert (under_way(), opened.file.closed) == (0, True)
+    assert (count_active_downloads(), opened.file.closed) == (0, True)
 
 
 @pytest.fixture
@@ -513,7 +513,7 @@ def proxied(base_settings: Settings, tmp_path: Path) -> Iterator[dict[str, Flask
         settings = replace(
             base_settings,
             data_dir=tmp_path,
-            api_key=KEY,
+            api_key=API_KEY,
             redis_url=nowhere,
             broker_url=nowhere,
             database_url=f"sqlite:///{tmp_path / 'x.sqlite3'}",
@@ -521,7 +521,7 @@ def proxied(base_settings: Settings, tmp_path: Path) -> Iterator[dict[str, Flask
             downloads_by=way,
         )
         opened.append(open_stores(settings))
-        clients[way] = with_files(create_app(opened[-1])).test_client()
+        clients[way] = add_file_route(create_app(opened[-1])).test_client()
     yield clients
     for stores in opened:
         stores.close()

@@ -14,28 +14,28 @@ import pytest
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT
-from stores.library.index.scan_writer import Recording
-from tests.conftest import DEADLINE_S, eventually
-from tests.support.model_files import catalogue, safetensors
-from workers.library.scanner.scan import Part, Progress, Scan
+from stores.library.index.scan_writer import ScanWriter
+from tests.conftest import TIMEOUT_S, eventually
+from tests.support.model_files import civitai_model, write_safetensors
+from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
 FILES = 1500
 # How many files are written down when the scan is killed.
-MOMENTS = (0, 50, 300, 550, 800, 1050, 1300, 1499)
+KILL_AT_FILES = (0, 50, 300, 550, 800, 1050, 1300, 1499)
 IDS = ("id", "model_id", "version_id", "file_id", "hero_image")
 TIMES = ("first_seen", "missing_since", "found_at", "created_at", "hashed_at")
 TABLES = ("models", "details", "tags", "versions", "claims", "files", "images", "problems", "edits", "hashes")
 
 
-def make(folder: Path) -> None:
+def make_models(folder: Path) -> None:
     """Models of all kinds: epochs, several of one catalogue's model, broken ones, with pictures and without."""
     for number in range(FILES):
         path = folder / f"loras/{number % 7}/model{number:04}.safetensors"
         if number % 10 == 0:
             path = path.with_name(f"epochs{number % 3}-{number:06}.safetensors")
-        safetensors(path, data=b"%08d" % number, metadata={"modelspec.title": f"Title {number}"})
+        write_safetensors(path, data=b"%08d" % number, metadata={"modelspec.title": f"Title {number}"})
         if number % 5 == 1:
-            path.with_suffix(".api_info.json").write_text(json.dumps(catalogue(number % 50, number)))
+            path.with_suffix(".api_info.json").write_text(json.dumps(civitai_model(number % 50, number)))
             said = {"id": number, "modelId": number % 50, "name": "v", "model": {"name": "Ink", "type": "LORA"}}
             path.with_suffix(".civitai.info").write_text(json.dumps(said))
         if number % 9 == 2:
@@ -50,24 +50,24 @@ def environment(folder: Path, data: Path) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "MODELS_DIR": str(folder), "LOG_LEVEL": "error"}
 
 
-def scan(folder: Path, data: Path) -> Progress:
+def scan(folder: Path, data: Path) -> ScanProgress:
     """One scan to its end."""
     engine = open_database(f"sqlite:///{data / 'darkroom.sqlite3'}")
-    found = Scan(Recording(engine, SystemClock()), (folder,)).run([Part(folder)])
+    found = Scan(ScanWriter(engine, SystemClock()), (folder,)).run([ScanScope(folder)])
     engine.dispose()
     return found
 
 
-def _free(data: Path) -> None:
+def _release_lock(data: Path) -> None:
     """Who was killed cannot say that it has ended: its duty would be free in half a minute."""
     with sqlite3.connect(data / "darkroom.sqlite3") as connection:
         connection.execute("DELETE FROM library_leases")
     connection.close()
 
 
-def kill(folder: Path, data: Path, question: str, least: int) -> None:
+def kill_scan(folder: Path, data: Path, question: str, least: int) -> None:
     """Begin a scan, and kill it as soon as a figure in the database has come so far."""
-    _free(data)
+    _release_lock(data)
     command = [sys.executable, "-m", "workers.library", "scan"]
     with subprocess.Popen(command, env=environment(folder, data), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         connection = sqlite3.connect(data / "darkroom.sqlite3")
@@ -76,7 +76,7 @@ def kill(folder: Path, data: Path, question: str, least: int) -> None:
         eventually(lambda: connection.execute(started).fetchone()[0] == 1)
         eventually(lambda: connection.execute(question).fetchone()[0] >= least or process.poll() is not None)
         process.kill()
-        process.wait(DEADLINE_S)
+        process.wait(TIMEOUT_S)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
 
@@ -114,7 +114,7 @@ def _shown(row: dict[str, Any]) -> str:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models, and an empty database."""
     place = tmp_path_factory.mktemp("killed")
-    make(place / "models")
+    make_models(place / "models")
     (place / "empty").mkdir()
     migrate(f"sqlite:///{place / 'empty' / 'darkroom.sqlite3'}")
     return place
@@ -127,13 +127,13 @@ def test_a_scan_that_is_killed_is_as_if_it_had_never_been(template: Path, tmp_pa
     for data in (whole, broken):
         shutil.copytree(template / "empty", data)
     assert scan(folder, whole).counts.added == FILES
-    for files in MOMENTS:
-        kill(folder, broken, "SELECT count(*) FROM library_files", files)
+    for files in KILL_AT_FILES:
+        kill_scan(folder, broken, "SELECT count(*) FROM library_files", files)
     scan(folder, broken)
     assert state(broken) == state(whole)
     assert scan(folder, broken).read == 0
     _rename(folder)
-    kill(folder, broken, "SELECT count(*) FROM library_files WHERE name LIKE 'moved%'", 300)
+    kill_scan(folder, broken, "SELECT count(*) FROM library_files WHERE name LIKE 'moved%'", 300)
     for data in (whole, broken):
         scan(folder, data)
     assert state(broken) == state(whole)

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.errors import NotFound, Unavailable
 from stores.library import safe_open
-from stores.library.safe_open import OpenFile, Refused, open_within
+from stores.library.safe_open import OpenFile, PathNotAllowed, open_within
 
 SECRET = b"nobody's business"
 
@@ -42,10 +42,10 @@ def test_a_file_is_opened_with_what_tells_it_from_others(roots: list[Path]) -> N
     path = roots[0] / "loras" / "a.safetensors"
     seen = path.stat()
     with open_within(roots[0], b"loras/a.safetensors", roots) as opened:
-        told = (opened.size_bytes, opened.mtime_ns, opened.inode, opened.path, opened.root, opened.below)
-        assert opened.unchanged()
+        told = (opened.size_bytes, opened.mtime_ns, opened.inode, opened.path, opened.root_index, opened.relative_path)
+        assert opened.is_unchanged()
         path.write_bytes(b"longer than before")
-        assert not opened.unchanged()
+        assert not opened.is_unchanged()
 
     assert told == (6, seen.st_mtime_ns, seen.st_ino, os.fsencode(path), 0, b"loras/a.safetensors")
     with pytest.raises(ValueError, match="closed"):
@@ -81,7 +81,7 @@ def test_any_name_that_a_file_can_have_is_opened(roots: list[Path], name: bytes)
 )
 def test_a_path_that_leads_out_or_to_no_file_is_refused(roots: list[Path], relative: bytes) -> None:
     """403, also if it would lead back in."""
-    with pytest.raises(Refused):
+    with pytest.raises(PathNotAllowed):
         open_within(roots[0], relative, roots)
 
 
@@ -115,13 +115,13 @@ def test_a_link_may_lead_into_any_root_and_nowhere_else(roots: list[Path]) -> No
     assert content(open_within(roots[0], b"links/within", roots)) == b"models"
     assert content(open_within(roots[0], b"links/relative", roots)) == b"models"
     with open_within(roots[0], b"links/folder/a.safetensors", roots) as other:
-        assert (other.root, other.below) == (1, b"loras/a.safetensors")
+        assert (other.root_index, other.relative_path) == (1, b"loras/a.safetensors")
     for name in (b"out", b"beside", b"outfolder/a.safetensors", b"loop", b"proc"):
-        with pytest.raises(Refused):
+        with pytest.raises(PathNotAllowed):
             open_within(roots[0], b"links/" + name, roots)
     with pytest.raises(NotFound):
         open_within(roots[0], b"links/nowhere", roots)
-    with pytest.raises(Refused):
+    with pytest.raises(PathNotAllowed):
         open_within(roots[0], b"links/folder/a.safetensors", roots[:1])
 
 
@@ -140,9 +140,9 @@ def test_only_regular_files_are_opened_and_nothing_is_waited_for(roots: list[Pat
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(roots[0] / "socket"))
         for name in (b"pipe", b"socket", b"device"):
-            with pytest.raises(Refused):
+            with pytest.raises(PathNotAllowed):
                 open_within(roots[0], name, roots)
-    with pytest.raises(Refused):
+    with pytest.raises(PathNotAllowed):
         open_within(Path("/dev"), b"zero", [Path("/dev")])
 
 
@@ -169,9 +169,9 @@ def _vanishes(roots: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("swap", "error"),
     [
-        (_becomes_a_link, Refused),
-        (_folder_becomes_a_link, (Refused, NotFound)),
-        (_becomes_a_pipe, Refused),
+        (_becomes_a_link, PathNotAllowed),
+        (_folder_becomes_a_link, (PathNotAllowed, NotFound)),
+        (_becomes_a_pipe, PathNotAllowed),
         (_vanishes, NotFound),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_becomes_a_pipe_at_the_very_last_is_not_read(roots: list[Path], mon
     monkeypatch.setattr(safe_open, "_require_regular", _then_swapped)
     before = descriptors()
 
-    with pytest.raises(Refused):
+    with pytest.raises(PathNotAllowed):
         open_within(roots[0], b"loras/a.safetensors", roots)
 
     assert swapped.is_set()
@@ -237,7 +237,7 @@ def test_whoever_swaps_all_the_time_never_gets_what_is_outside(roots: list[Path]
     for _ in range(1500):
         try:
             found.append(content(open_within(roots[0], b"loras/a.safetensors", roots)))
-        except Refused:
+        except PathNotAllowed:
             found.append(b"refused")
     stop.set()
     swapping.join()

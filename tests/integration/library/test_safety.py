@@ -15,14 +15,14 @@ from werkzeug.routing import Rule
 from api.http.error_responses import LIBRARY
 from api.library.models import blueprints
 from ops.infra.settings import Settings
-from schemas.library.scan_records import Found
-from tests.conftest import KEY
-from tests.integration.conftest import Front
-from tests.support.hostile_models import put_bombs
-from tests.support.library import Shelf, shelf_in
-from tests.support.model_files import safetensors
-from workers.library.scanner.read_file import read
-from workers.library.scanner.walk import Walk
+from schemas.library.scan_records import FileOnDisk
+from tests.conftest import API_KEY
+from tests.integration.conftest import AppClient
+from tests.support.hostile_models import write_bombs
+from tests.support.library import LibraryApp, open_library_app
+from tests.support.model_files import write_safetensors
+from workers.library.scanner.read_file import read_model_file
+from workers.library.scanner.walk import FolderWalk
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -39,32 +39,32 @@ FOREIGN: list[dict[str, str]] = [
 BODIES: list[dict[str, Any]] = [
     {"json": {"notes": "x"}},
     {"data": '{"notes": "x"}', "content_type": "text/plain"},
-    {"data": {"notes": "x", "key": KEY}},
+    {"data": {"notes": "x", "key": API_KEY}},
     {"data": b"x", "content_type": "multipart/form-data; boundary=x"},
 ]
 
 
 @pytest.fixture
-def shelf(settings: Settings, tmp_path: Path) -> Iterator[Shelf]:
+def shelf(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
     """A front with a model that has notes and a picture."""
     folder = tmp_path / "models"
-    safetensors(folder / "loras" / "a.safetensors")
-    with shelf_in(settings, folder) as shelf:
+    write_safetensors(folder / "loras" / "a.safetensors")
+    with open_library_app(settings, folder) as shelf:
         shelf.scan()
-        ident = shelf.id_of("a")
-        shelf.write(ident, notes="mine")
-        shelf.stores.library.pictures.add(ident, None, {"nsfw_level": 0, "params": {}, "prompt": "mine"})
+        ident = shelf.find_id("a")
+        shelf.patch(ident, notes="mine")
+        shelf.stores.library.images.add(ident, None, {"nsfw_level": 0, "params": {}, "prompt": "mine"})
         yield shelf
 
 
-def rules(front: Front) -> list[Rule]:
+def rules(app: AppClient) -> list[Rule]:
     """All that the application answers to."""
-    return list(front.client.application.url_map.iter_rules())
+    return list(app.client.application.url_map.iter_rules())
 
 
-def library_rules(front: Front) -> list[Rule]:
+def library_rules(app: AppClient) -> list[Rule]:
     """Those of the library."""
-    return [rule for rule in rules(front) if f"{rule.rule}/".startswith(LIBRARY)]
+    return [rule for rule in rules(app) if f"{rule.rule}/".startswith(LIBRARY)]
 
 
 def url_of(rule: Rule, value: str = "1") -> str:
@@ -80,18 +80,18 @@ def changes(each: list[Rule]) -> Iterator[tuple[str, str]]:
             yield method, url_of(rule)
 
 
-def is_untouched(shelf: Shelf) -> bool:
+def is_untouched(shelf: LibraryApp) -> bool:
     """Whether everything is as it was."""
-    model = shelf.read("/1")
-    [image] = shelf.read("/1/images")
-    return (model["notes"], image["prompt"], shelf.stores.scans.take(0.01)) == ("mine", "mine", [])
+    model = shelf.get("/1")
+    [image] = shelf.get("/1/images")
+    return (model["notes"], image["prompt"], shelf.stores.scan_requests.claim(0.01)) == ("mine", "mine", [])
 
 
-def test_no_page_of_others_changes_anything(shelf: Shelf) -> None:
+def test_no_page_of_others_changes_anything(shelf: LibraryApp) -> None:
     """Whoever is signed in, with whatever body; of the whole application no route is left out."""
-    client = shelf.front.client
-    assert client.post("/api/session", json={"key": KEY}).status_code == 200
-    asked = list(changes(rules(shelf.front)))
+    client = shelf.app.client
+    assert client.post("/api/session", json={"key": API_KEY}).status_code == 200
+    asked = list(changes(rules(shelf.app)))
     assert len(asked) > 20
     for method, url in asked:
         for headers in FOREIGN:
@@ -106,11 +106,11 @@ def test_no_page_of_others_changes_anything(shelf: Shelf) -> None:
     assert is_untouched(shelf)
 
 
-def test_who_is_signed_in_changes_things_from_our_pages(shelf: Shelf) -> None:
+def test_who_is_signed_in_changes_things_from_our_pages(shelf: LibraryApp) -> None:
     """Each of these routes is reached, so that the test above is one of what is forbidden there."""
-    client = shelf.front.client
-    client.post("/api/session", json={"key": KEY})
-    reachable = [rule for rule in library_rules(shelf.front) if not rule.rule.startswith("/api/v1/")]
+    client = shelf.app.client
+    client.post("/api/session", json={"key": API_KEY})
+    reachable = [rule for rule in library_rules(shelf.app) if not rule.rule.startswith("/api/v1/")]
     seen = [(method, url) for method, url in changes(reachable) if "session" not in url]
     assert {url.replace("1", "N") for _, url in seen} == {
         *("/api/models/N", "/api/models/N/images", "/api/models/N/images/N"),
@@ -123,11 +123,11 @@ def test_who_is_signed_in_changes_things_from_our_pages(shelf: Shelf) -> None:
     assert client.get("/api/models/1/images").json == []
 
 
-def test_the_cookie_is_nothing_below_api_v1(shelf: Shelf) -> None:
+def test_the_cookie_is_nothing_below_api_v1(shelf: LibraryApp) -> None:
     """By no method, from no page."""
-    client = shelf.front.client
-    client.post("/api/session", json={"key": KEY})
-    for rule in rules(shelf.front):
+    client = shelf.app.client
+    client.post("/api/session", json={"key": API_KEY})
+    for rule in rules(shelf.app):
         if rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
                 answer = client.open(url_of(rule), method=method, headers=OURS)
@@ -135,32 +135,32 @@ def test_the_cookie_is_nothing_below_api_v1(shelf: Shelf) -> None:
     assert is_untouched(shelf)
 
 
-def test_reading_changes_nothing(shelf: Shelf) -> None:
+def test_reading_changes_nothing(shelf: LibraryApp) -> None:
     """No GET of the library is more than a look."""
-    for rule in library_rules(shelf.front):
+    for rule in library_rules(shelf.app):
         if "GET" in (rule.methods or set()) and "events" not in rule.rule:
-            answer = shelf.ask("GET", url_of(rule), query_string={"notes": "x", "full": "true"})
+            answer = shelf.request("GET", url_of(rule), query_string={"notes": "x", "full": "true"})
             assert answer.status_code in (200, 401, 404), rule.rule
     assert is_untouched(shelf)
 
 
-def test_a_key_that_may_read_changes_nothing(shelf: Shelf) -> None:
+def test_a_key_that_may_read_changes_nothing(shelf: LibraryApp) -> None:
     """403 with the scope that is lacking; of keys, only its own may be replaced."""
-    reader = shelf.reader()
-    assert shelf.ask("GET", "/1", key=reader).status_code == 200
-    for method, url in changes(library_rules(shelf.front)):
+    reader = shelf.create_reader_key()
+    assert shelf.request("GET", "/1", key=reader).status_code == 200
+    for method, url in changes(library_rules(shelf.app)):
         if "session" in url or url.endswith("/auth/regenerate"):
             continue
-        answer = shelf.ask(method, url, key=reader, json={"notes": "x"})
+        answer = shelf.request(method, url, key=reader, json={"notes": "x"})
         assert (answer.status_code, answer.json["code"]) == (403, "forbidden"), (method, url)
         assert "'library'" in answer.json["error"]
     assert is_untouched(shelf)
 
 
-def test_nobody_reads_without_a_key(shelf: Shelf) -> None:
+def test_nobody_reads_without_a_key(shelf: LibraryApp) -> None:
     """Any value of the cookie is as good as none, and so is a key that is nobody's."""
-    client = shelf.front.client
-    for rule in library_rules(shelf.front):
+    client = shelf.app.client
+    for rule in library_rules(shelf.app):
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             if rule.rule.startswith("/api/session"):
                 continue
@@ -198,16 +198,16 @@ PLACES = (
 )
 
 
-def test_no_part_of_an_address_leads_anywhere(shelf: Shelf) -> None:
+def test_no_part_of_an_address_leads_anywhere(shelf: LibraryApp) -> None:
     """Nothing but the number of something is one: the rest is no such address, in the library's shape."""
     asked = 0
-    for rule in library_rules(shelf.front):
+    for rule in library_rules(shelf.app):
         if not rule.arguments:
             continue
         for place in PLACES:
             url = url_of(rule, place)
             for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
-                answer = shelf.ask(method, url, json={})
+                answer = shelf.request(method, url, json={})
                 assert answer.status_code in (400, 404, 405), (method, url[:100], answer.status_code)
                 assert answer.mimetype == "application/json", url[:100]
                 assert isinstance(json.loads(answer.data)["error"], str | dict), url[:100]
@@ -217,9 +217,9 @@ def test_no_part_of_an_address_leads_anywhere(shelf: Shelf) -> None:
     assert is_untouched(shelf)
 
 
-def test_no_parameter_leads_anywhere(shelf: Shelf) -> None:
+def test_no_parameter_leads_anywhere(shelf: LibraryApp) -> None:
     """All that the description names, on every route: an answer, or what is wrong with it."""
-    spec = shelf.front.client.get("/openapi.json").json
+    spec = shelf.app.client.get("/openapi.json").json
     values = (
         "../../etc/passwd",
         "/etc/passwd",
@@ -242,18 +242,18 @@ def test_no_parameter_leads_anywhere(shelf: Shelf) -> None:
         named = [one["name"] for one in methods["get"].get("parameters", []) if one["in"] == "query"]
         for name in named:
             for value in values:
-                answer = shelf.ask("GET", re.sub(r"{\w+}", "1", path), query_string={name: value})
+                answer = shelf.request("GET", re.sub(r"{\w+}", "1", path), query_string={name: value})
                 assert answer.status_code in (200, 400, 404), (path, name, value[:20], answer.status_code)
                 assert b"root:" not in answer.data
                 asked += 1
     assert asked > 200
 
 
-def test_errors_have_one_shape(shelf: Shelf) -> None:
+def test_errors_have_one_shape(shelf: LibraryApp) -> None:
     """On every address of the library and with every method, also those that nobody answers to."""
-    for rule in library_rules(shelf.front):
+    for rule in library_rules(shelf.app):
         for method in (*CHANGING, "GET", "TRACE", "PROPFIND"):
-            answer = shelf.ask(method, url_of(rule, "x"), key="wrong", data=b"{", content_type="application/json")
+            answer = shelf.request(method, url_of(rule, "x"), key="wrong", data=b"{", content_type="application/json")
             assert 400 <= answer.status_code < 500, (method, rule.rule)
             assert set(answer.json) - {"details"} == {"error", "code", "requestId"}, (method, rule.rule)
             assert isinstance(answer.json["error"], str)
@@ -282,12 +282,12 @@ def test_views_are_short() -> None:
 
 def test_a_header_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     """Whatever a header or a sidecar would cost: it is told what is wrong with it, and the file is listed."""
-    expected = put_bombs(tmp_path)
+    expected = write_bombs(tmp_path)
     told: dict[str, str] = {}
-    found = list(Walk(tmp_path, [tmp_path]).run())
+    found = list(FolderWalk(tmp_path, [tmp_path]).run())
     for one in found:
-        assert isinstance(one, Found)
-        seen = read(one, [tmp_path])
+        assert isinstance(one, FileOnDisk)
+        seen = read_model_file(one, [tmp_path])
         assert seen
         told |= {problem.subject.decode(): problem.code for problem in seen.problems}
     assert told == expected

@@ -9,7 +9,7 @@ from dramatiq import Message, Worker, actor
 from dramatiq.middleware import Middleware
 from redis import Redis
 
-from ops.infra.broker import BELL_TOKENS, DoorbellBroker, Heart
+from ops.infra.broker import MAX_WAKEUP_TOKENS, BlockingRedisBroker, HeartbeatThread
 from ops.infra.settings import Settings
 from schemas.errors import Unavailable
 from schemas.messages import GENERATE, GENERATE_QUEUE
@@ -21,7 +21,7 @@ class Receiver:
     """A process's worth of broker: notes what it receives, and can be held up."""
 
     def __init__(self, settings: Settings, prefetch: int = 2) -> None:
-        self.broker = DoorbellBroker(settings.broker_url, [])
+        self.broker = BlockingRedisBroker(settings.broker_url, [])
         self.got: list[str] = []
         self.go_on = threading.Event()
         self.go_on.set()
@@ -51,7 +51,7 @@ def receiving(settings: Settings, prefetch: int = 2) -> Iterator[Receiver]:
 @pytest.fixture
 def queue(settings: Settings) -> Iterator[Queue]:
     """The sending side."""
-    broker = DoorbellBroker(settings.broker_url, [])
+    broker = BlockingRedisBroker(settings.broker_url, [])
     yield Queue(broker)
     broker.client.close()
 
@@ -75,18 +75,18 @@ def test_a_busy_receiver_fetches_no_more_than_it_can_do(settings: Settings, queu
     """The rest stays for others; the bell's tokens do not pile up."""
     with receiving(settings) as receiver:
         receiver.go_on.clear()
-        for number in range(BELL_TOKENS + 20):
+        for number in range(MAX_WAKEUP_TOKENS + 20):
             queue.send(GENERATE, str(number))
         eventually(lambda: len(receiver.got) == 2)
-        assert queue.depth() == BELL_TOKENS + 18
-        assert receiver.broker.client.llen(f"bell:{GENERATE_QUEUE}") <= BELL_TOKENS
+        assert queue.depth() == MAX_WAKEUP_TOKENS + 18
+        assert receiver.broker.client.llen(f"bell:{GENERATE_QUEUE}") <= MAX_WAKEUP_TOKENS
         receiver.go_on.set()
-        eventually(lambda: len(receiver.got) == BELL_TOKENS + 20)
+        eventually(lambda: len(receiver.got) == MAX_WAKEUP_TOKENS + 20)
 
 
 def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: Queue) -> None:
     """A process whose heart has stopped gives up its messages to those that live."""
-    dead = DoorbellBroker(settings.broker_url, [])
+    dead = BlockingRedisBroker(settings.broker_url, [])
     dead.heartbeat_timeout = 0
     queue.send(GENERATE, "from the dead")
     assert len(dead.do_fetch(GENERATE_QUEUE, 1)) == 1
@@ -94,7 +94,7 @@ def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: 
 
     with receiving(settings) as receiver:
         receiver.broker.heartbeat_timeout = 0
-        heart = Heart(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
         heart.start()
         eventually(lambda: receiver.got == ["from the dead"])
         heart.stop()
@@ -121,7 +121,7 @@ def test_messages_fetched_and_not_begun_go_back(settings: Settings, queue: Queue
 def test_an_idle_queue_costs_two_commands_a_second_at_most(settings: Settings) -> None:
     """Beats and looks together, counted by the server over a stretch of its own time."""
     with receiving(settings) as receiver:
-        heart = Heart(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
         heart.start()
         client: Redis = receiver.broker.client
         before, began = _calls(client), client.time()
@@ -142,7 +142,7 @@ def _calls(client: Redis) -> dict[str, int]:
 
 def test_there_are_no_delays(settings: Settings) -> None:
     """A job's record holds its due time; a delayed message is a mistake."""
-    broker = DoorbellBroker(settings.broker_url, [])
+    broker = BlockingRedisBroker(settings.broker_url, [])
     message: Message[None] = Message(GENERATE_QUEUE, "generate", (), {}, {})
 
     with pytest.raises(ValueError, match="not delayed"):
@@ -152,7 +152,7 @@ def test_there_are_no_delays(settings: Settings) -> None:
 
 def test_a_queue_that_does_not_answer_says_so(settings: Settings) -> None:
     """503 for whoever wanted to send."""
-    queue = Queue(DoorbellBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
+    queue = Queue(BlockingRedisBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
 
     with pytest.raises(Unavailable):
         queue.send(GENERATE, "a")

@@ -21,14 +21,14 @@ from ops.infra.redis import connect, disconnect
 from ops.infra.settings import Settings, second_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.web_command import free_port
-from ops.testbed.tcp_relay import Relay
+from ops.testbed.tcp_relay import TcpRelay
 from schemas.errors import Unavailable
 from schemas.jobs.job import Submission
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.redis.scripts import redis_errors
-from tests.conftest import DEADLINE_S, _answers, eventually
-from tests.integration.conftest import close_front, open_front
+from tests.conftest import TIMEOUT_S, answers_ping, eventually
+from tests.integration.conftest import close_app, open_app
 
 ID = "a" * 32
 
@@ -83,7 +83,7 @@ def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
 def works(stores: Stores) -> bool:
     """Whether a job can be made, offered and claimed."""
     stores.jobs.create(ID, "owner", Submission("studio", "a boat"), "r")
-    stores.tickets.offer()
+    stores.wakeups.publish()
     job = stores.attempts.claim("w")
     return job is not None and job.id == ID and stores.queue.depth() == 1
 
@@ -93,7 +93,7 @@ def test_a_password_is_given_by_the_url(settings: Settings) -> None:
     with serving("--requirepass", "s3cret-word") as server:
         url = f"unix://{{}}{server.socket}?db=0"
         with stores_at(settings, url.format(":s3cret-word@")) as stores:
-            eventually(lambda: _answers(stores.redis))
+            eventually(lambda: answers_ping(stores.redis))
             assert works(stores)
         for wrong in ("", ":another@"):
             with stores_at(settings, url.format(wrong)) as stores, pytest.raises(Unavailable, match="password"):
@@ -106,12 +106,12 @@ def test_tls_is_spoken(settings: Settings) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with serving() as server:
-        relay = Relay(server.socket, tls=context)
+        relay = TcpRelay(server.socket, tls=context)
         relay.start()
         authority.cert_pem.write_to_path(server.folder / "ca.pem")
         url = f"rediss://127.0.0.1:{relay.port}/0"
         with stores_at(settings, f"{url}?ssl_ca_certs={server.folder / 'ca.pem'}") as stores:
-            eventually(lambda: _answers(stores.redis))
+            eventually(lambda: answers_ping(stores.redis))
             assert works(stores)
         with stores_at(settings, f"{url}?ssl_cert_reqs=none") as stores:
             assert stores.redis.ping()
@@ -155,8 +155,8 @@ def test_sentinel_names_the_master(settings: Settings) -> None:
         connect(f"redis://127.0.0.1:{sentinel}") as asked,
         connect(f"redis://127.0.0.1:{replica}") as second,
     ):
-        eventually(lambda: _answers(stores.redis))
-        eventually(lambda: _answers(second) and second.info("replication")["master_link_status"] == "up")
+        eventually(lambda: answers_ping(stores.redis))
+        eventually(lambda: answers_ping(second) and second.info("replication")["master_link_status"] == "up")
         assert works(stores)
         eventually(lambda: second.dbsize() == stores.redis.dbsize())
         eventually(lambda: asked.execute_command("SENTINEL", "CKQUORUM", "pictures"))
@@ -191,26 +191,26 @@ def test_a_full_redis_refuses_and_loses_nothing(settings: Settings) -> None:
     """503 with the reason; what was accepted stays, and new jobs are taken once there is room."""
     with serving() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_front(replace(settings, redis_url=url, broker_url=second_database(url)))
-        eventually(lambda: _answers(front.stores.redis))
+        front = open_app(replace(settings, redis_url=url, broker_url=second_database(url)))
+        eventually(lambda: answers_ping(front.stores.redis))
         kept = front.submit()
         front.stores.redis.config_set("maxmemory", 1)
 
         refused = front.get("/generateImage", query_string={"prompt": "a lighthouse at dusk"})
         assert (refused.status_code, refused.headers["Retry-After"].isdigit()) == (503, True)
         assert "full" in refused.json["error"]
-        assert front.job(kept)["status"] == "QUEUED"
+        assert front.get_job(kept)["status"] == "QUEUED"
         front.stores.redis.config_set("maxmemory", 0)
-        assert front.job(front.submit())["position"] == 2
-        close_front(front)
+        assert front.get_job(front.submit())["position"] == 2
+        close_app(front)
 
 
 def test_what_was_accepted_survives_sigkill(settings: Settings) -> None:
     """The last answer before the kill counts; while the server is away 503 with Retry-After, and then all is well."""
     with serving() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_front(replace(settings, redis_url=url, broker_url=second_database(url)))
-        eventually(lambda: _answers(front.stores.redis))
+        front = open_app(replace(settings, redis_url=url, broker_url=second_database(url)))
+        eventually(lambda: answers_ping(front.stores.redis))
         for _ in range(10):
             accepted = [front.submit() for _ in range(20)]
             server.kill()
@@ -219,10 +219,10 @@ def test_what_was_accepted_survives_sigkill(settings: Settings) -> None:
             assert "redis" in front.client.get("/health").json["failing"]
             server.socket.unlink()
             server.start()
-            eventually(lambda: _answers(front.stores.redis))
-            assert {front.job(ident)["status"] for ident in accepted} == {"QUEUED"}
+            eventually(lambda: answers_ping(front.stores.redis))
+            assert {front.get_job(ident)["status"] for ident in accepted} == {"QUEUED"}
             assert front.stores.queue.depth() == front.stores.redis.zcard("dr:open")
-        close_front(front)
+        close_app(front)
 
 
 @pytest.mark.parametrize("reason", ["MISCONF Errors writing to the AOF file: No space left on device", "NOREPLICAS x"])
@@ -236,7 +236,7 @@ def test_a_redis_that_takes_no_writes_is_unavailable(reason: str) -> None:
 
 def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is not told that Redis is away; as many as there are callers would be too many."""
-    monkeypatch.setattr(ops.infra.redis, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     client = connect(redis_url)
     held = [client.connection_pool.get_connection() for _ in range(2)]
     answers: queue.Queue[bool] = queue.Queue()
@@ -248,7 +248,7 @@ def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeyp
     for connection in held:
         client.connection_pool.release(connection)
 
-    assert [True] * 20 == [answers.get(timeout=DEADLINE_S) for _ in asking]
+    assert [True] * 20 == [answers.get(timeout=TIMEOUT_S) for _ in asking]
     for one in asking:
         one.join()
     assert len(client.connection_pool._idle) == 2
@@ -257,7 +257,7 @@ def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeyp
 
 def test_an_outage_uses_no_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask meanwhile: once Redis is back, all is as before."""
-    monkeypatch.setattr(ops.infra.redis, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:
         server = Server(Path(folder))
         client = connect(f"unix://{server.socket}?db=0")
@@ -266,7 +266,7 @@ def test_an_outage_uses_no_connection_up(monkeypatch: pytest.MonkeyPatch) -> Non
                 client.ping()
         server.start()
         try:
-            assert eventually(lambda: _answers(client))
+            assert eventually(lambda: answers_ping(client))
         finally:
             disconnect(client)
             server.kill()

@@ -18,11 +18,11 @@ from playwright.async_api import BrowserContext, StorageState, async_playwright
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
-from schemas.jobs.job import Picture, Progress, Submission
+from schemas.jobs.job import GeneratedImage, Progress, Submission
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
-from tests.conftest import DEADLINE_S, eventually, free_port
-from tests.support.programs.painting import is_of
+from tests.conftest import TIMEOUT_S, eventually, free_port
+from tests.support.programs.painting import is_image_of
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: process.poll() is not None or _answers(address), within_s=START_TIMEOUT_S)
+        eventually(lambda: process.poll() is not None or _answers(address), timeout_s=START_TIMEOUT_S)
         assert process.poll() is None, log.read_text()
         yield address
     finally:
@@ -56,22 +56,22 @@ def _answers(address: str) -> bool:
 
 
 @dataclass
-class Run:
+class AttemptResult:
     """What one attempt saw and brought home."""
 
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[GeneratedImage] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     previews: list[bytes] = field(default_factory=list)
     matched: dict[str, str] = field(default_factory=dict)
 
-    def shows(self, words: str, *numbers: int) -> bool:
+    def shows_images_of(self, words: str, *numbers: int) -> bool:
         """Whether the pictures are those of ``words``, in this order."""
         images = [Image.open(io.BytesIO(picture.data)) for picture in self.pictures]
         pairs = list(zip(images, numbers, strict=True))
-        return all(is_of(image, words, number) for image, number in pairs)
+        return all(is_image_of(image, words, number) for image, number in pairs)
 
 
-def shipped(name: str, url: str) -> Recipe:
+def shipped_recipe(name: str, url: str) -> Recipe:
     """A shipped recipe for a program at ``url``."""
     recipe = Recipes("studio", urls={name: url}).get(name)
     # What is tested here is the driving; whose page it is has tests of its own.
@@ -79,7 +79,7 @@ def shipped(name: str, url: str) -> Recipe:
 
 
 @asynccontextmanager
-async def a_context(state: StorageState | None = None) -> AsyncIterator[BrowserContext]:
+async def open_context(state: StorageState | None = None) -> AsyncIterator[BrowserContext]:
     """A context of a real browser."""
     browser = find_browser(os.environ.get("BROWSER"))
     assert browser
@@ -89,33 +89,35 @@ async def a_context(state: StorageState | None = None) -> AsyncIterator[BrowserC
         await launched.close()
 
 
-def in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: StorageState | None = None) -> T:
+def run_in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: StorageState | None = None) -> T:
     """Run ``work`` with a context, before a deadline."""
 
     async def run() -> T:
-        async with asyncio.timeout(2 * DEADLINE_S), a_context(state) as context:
+        async with asyncio.timeout(2 * TIMEOUT_S), open_context(state) as context:
             return await work(context)
 
     return asyncio.run(run())
 
 
-def attempt(recipe: Recipe, prompt: str, *, lora: str = "", state: StorageState | None = None, **inputs: object) -> Run:
+def run_attempt(
+    recipe: Recipe, prompt: str, *, lora: str = "", state: StorageState | None = None, **inputs: object
+) -> AttemptResult:
     """One attempt, from open to collect, with inputs as the API would pass them on."""
 
-    async def work(context: BrowserContext) -> Run:
-        run, driver = Run(), Driver(context, recipe)
-        await driver.open(Submission(recipe.name, prompt, lora or None, recipe.check_inputs(inputs)))
+    async def work(context: BrowserContext) -> AttemptResult:
+        run, driver = AttemptResult(), Driver(context, recipe)
+        await driver.open(Submission(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs)))
         await driver.submit()
         async for shown in driver.watch():
             if isinstance(shown, Progress):
                 run.progress.append(shown)
             else:
                 run.previews.append(shown)
-        run.pictures = await driver.collect()
-        run.matched = driver.matched
+        run.pictures = await driver.collect_images()
+        run.matched = driver.matched_selectors
         return run
 
-    return in_browser(work, state)
+    return run_in_browser(work, state)
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from playwright.async_api import BrowserContext, async_playwright
 
 from ops.infra.browser_install import find_browser
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteUnavailable
-from schemas.jobs.job import Picture, Progress, Submission
+from schemas.jobs.job import GeneratedImage, Progress, Submission
 from schemas.sites.recipe import Recipe
-from tests.conftest import DEADLINE_S, digest
-from tests.support.fake_site import RESULT_SIZE, recipe, result_bytes, serving
+from tests.conftest import TIMEOUT_S, describe_image
+from tests.support.fake_site import RESULT_SIZE, fake_site_recipe, result_png, serve_fake_site
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ SUBMISSION = Submission("fake", "a {{sampler}} harbour", inputs={"sampler": "DPM
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A running fake site."""
-    with serving() as address:
+    with serve_fake_site() as address:
         yield address
 
 
@@ -46,19 +46,19 @@ def in_browser(work: Callable[[BrowserContext], Awaitable[T]]) -> T:
     """Run ``work`` with a context, before a deadline."""
 
     async def run() -> T:
-        async with asyncio.timeout(DEADLINE_S), a_context() as context:
+        async with asyncio.timeout(TIMEOUT_S), a_context() as context:
             return await work(context)
 
     return asyncio.run(run())
 
 
-async def attempt(context: BrowserContext, recipe: Recipe, seen: list[Progress | bytes]) -> Picture:
+async def attempt(context: BrowserContext, recipe: Recipe, seen: list[Progress | bytes]) -> GeneratedImage:
     """One attempt, from open to collect."""
     driver = Driver(context, recipe)
     await driver.open(SUBMISSION)
     await driver.submit()
     seen += [shown async for shown in driver.watch()]
-    [picture] = await driver.collect()
+    [picture] = await driver.collect_images()
     return picture
 
 
@@ -67,10 +67,10 @@ async def attempt(context: BrowserContext, recipe: Recipe, seen: list[Progress |
 )
 def test_the_exact_bytes_are_fetched(address: str, way: str) -> None:
     """However the page shows its picture, and whatever nonsense or old picture it shows besides."""
-    picture = in_browser(lambda context: attempt(context, recipe(address, way), []))
+    picture = in_browser(lambda context: attempt(context, fake_site_recipe(address, way), []))
 
-    assert (digest(result_bytes()), "image/png", *RESULT_SIZE, False) == (
-        digest(picture.data),
+    assert (describe_image(result_png()), "image/png", *RESULT_SIZE, False) == (
+        describe_image(picture.data),
         picture.media_type,
         picture.width,
         picture.height,
@@ -81,7 +81,7 @@ def test_the_exact_bytes_are_fetched(address: str, way: str) -> None:
 def test_progress_and_previews_are_pushed(address: str) -> None:
     """Each step is told once, previews come downscaled."""
     seen: list[Progress | bytes] = []
-    in_browser(lambda context: attempt(context, recipe(address, "steps"), seen))
+    in_browser(lambda context: attempt(context, fake_site_recipe(address, "steps"), seen))
 
     assert [one.percentage for one in seen if isinstance(one, Progress)] == [25.0, 50.0, 75.0, 100.0]
     previews = [one for one in seen if isinstance(one, bytes)]
@@ -94,7 +94,7 @@ def test_values_are_filled_in_and_not_read_as_templates(address: str) -> None:
     """A select takes its option, a text field the words as they are."""
 
     async def title(context: BrowserContext) -> str:
-        await attempt(context, recipe(address, "blob"), [])
+        await attempt(context, fake_site_recipe(address, "blob"), [])
         return await context.pages[0].title()
 
     assert in_browser(title) == "a {{sampler}} harbour|DPM++"
@@ -115,29 +115,29 @@ def test_what_a_page_does_wrong_has_a_name(
 ) -> None:
     """Moderation, CAPTCHAs and sites that are down end in errors of their own."""
     with pytest.raises(error, match=words):
-        in_browser(lambda context: attempt(context, recipe(address, way, path), []))
+        in_browser(lambda context: attempt(context, fake_site_recipe(address, way, path), []))
 
 
 def test_a_closed_port_is_a_site_that_cannot_be_reached() -> None:
     """And not a fault of the browser."""
     with pytest.raises(SiteUnavailable, match="cannot be reached"):
-        in_browser(lambda context: attempt(context, recipe("http://127.0.0.1:9"), []))
+        in_browser(lambda context: attempt(context, fake_site_recipe("http://127.0.0.1:9"), []))
 
 
 def test_a_missing_element_names_what_was_tried(address: str) -> None:
     """The message has every alternative of the step."""
-    first, second, *rest = recipe(address).steps
+    first, second, *rest = fake_site_recipe(address).steps
     moved = replace(second, selectors=(("#one",), ("aria/Two",)), timeout_ms=200)
 
     with pytest.raises(SiteChanged, match="#one, aria/Two"):
-        in_browser(lambda context: attempt(context, recipe(address, steps=(first, moved, *rest)), []))
+        in_browser(lambda context: attempt(context, fake_site_recipe(address, steps=(first, moved, *rest)), []))
 
 
 def test_a_dead_page_is_a_lost_browser(address: str) -> None:
     """Whatever the driver was about to do."""
 
     async def die(context: BrowserContext) -> None:
-        driver = Driver(context, recipe(address, "nothing"))
+        driver = Driver(context, fake_site_recipe(address, "nothing"))
         await driver.open(SUBMISSION)
         await context.close()
         await driver.submit()
@@ -150,14 +150,14 @@ def test_evidence_explains_a_failure(address: str) -> None:
     """Address, screenshot, console, failed requests and DOM."""
 
     async def look(context: BrowserContext) -> dict[str, object] | None:
-        driver = Driver(context, recipe(address, "refuse"))
+        driver = Driver(context, fake_site_recipe(address, "refuse"))
         await driver.open(SUBMISSION)
         await context.pages[0].evaluate("console.warn('token=hunter2'); fetch('/broken')")
         await driver.submit()
         with pytest.raises(SiteRefused):
             async for _ in driver.watch():
                 pass
-        return await driver.evidence()
+        return await driver.build_failure_report()
 
     bundle = in_browser(look)
 

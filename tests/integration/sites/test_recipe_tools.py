@@ -14,13 +14,13 @@ from PIL import Image
 from ops.infra.settings import ROOT, SHIPPED_RECIPES
 from schemas.jobs.job import Submission
 from stores.sites.recipes import Recipes
-from tests.support.programs.painting import is_of
+from tests.support.programs.painting import is_image_of
 from tests.unit.sites.test_recording_import import RECORDER
 
 PROMPT = "a lighthouse at dusk"
 
 
-def kit(folder: Path, *words: str, **more: str) -> tuple[int, str]:
+def run_sites_command(folder: Path, *words: str, **more: str) -> tuple[int, str]:
     """The exit code of a command, and what it printed; run in ``folder``."""
     settings = {"DATA_DIR": str(folder / "data"), "RECIPES_DIR": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     environment = {**os.environ, **settings, "DISPLAY": "", "WAYLAND_DISPLAY": "", **more}
@@ -31,7 +31,7 @@ def kit(folder: Path, *words: str, **more: str) -> tuple[int, str]:
 
 def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
     """A table of what was found by what, and a screenshot with outlines."""
-    code, printed = kit(tmp_path, "check", "studio", "-o", "seen.png")
+    code, printed = run_sites_command(tmp_path, "check", "studio", "-o", "seen.png")
 
     assert code == 0, printed
     assert "aria/Generate" in printed
@@ -46,7 +46,7 @@ def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
 
 def test_check_says_what_is_missing(tmp_path: Path, programs: str) -> None:
     """With its exit code; the page is not what the recipe is for."""
-    code, printed = kit(tmp_path, "check", "automatic1111", "--url", f"{programs}/fooocus/")
+    code, printed = run_sites_command(tmp_path, "check", "automatic1111", "--url", f"{programs}/fooocus/")
 
     assert code == 1
     assert "MISSING, tried: #txt2img_generate" in printed
@@ -54,9 +54,9 @@ def test_check_says_what_is_missing(tmp_path: Path, programs: str) -> None:
 
 def test_check_says_what_has_drifted(tmp_path: Path, programs: str) -> None:
     """What a later alternative finds is fine, until it is not what found it when all went well."""
-    assert kit(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")[0] == 0
+    assert run_sites_command(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")[0] == 0
     (tmp_path / "gone.toml").write_text((SHIPPED_RECIPES / "gradio.toml").read_text().replace("aria/Generate", "#nope"))
-    code, printed = kit(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
+    code, printed = run_sites_command(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
     assert code == 0, printed
     assert "ok, by a later alternative" in printed
     assert "inputs.sampler.choices_from" in printed
@@ -65,21 +65,21 @@ def test_check_says_what_has_drifted(tmp_path: Path, programs: str) -> None:
 def test_try_prints_every_step_and_writes_what_came_of_it(tmp_path: Path, programs: str) -> None:
     """Pictures, and a trace if one asks for it."""
     words = ("--url", f"{programs}/gradio/", "--input", "seed=2", "--trace", "trace.zip", "-o", "it.png")
-    code, printed = kit(tmp_path, "try", "gradio", PROMPT, *words)
+    code, printed = run_sites_command(tmp_path, "try", "gradio", PROMPT, *words)
 
     assert code == 0, printed
     assert "steps[4] (change) aria/Seed" in printed
     assert "left out: not given" in printed
     for number, name in enumerate(("it.png", "it-2.png")):
         with Image.open(io.BytesIO((tmp_path / name).read_bytes())) as image:
-            assert is_of(image, f"{PROMPT}||2|20|Euler", number)
+            assert is_image_of(image, f"{PROMPT}||2|20|Euler", number)
     with zipfile.ZipFile(tmp_path / "trace.zip") as trace:
         assert trace.namelist()
 
 
 def test_try_fails_in_the_sites_words(tmp_path: Path, programs: str) -> None:
     """With the code that a job would end with."""
-    code, printed = kit(tmp_path, "try", "gradio", "forbidden things", "--url", f"{programs}/gradio/")
+    code, printed = run_sites_command(tmp_path, "try", "gradio", "forbidden things", "--url", f"{programs}/gradio/")
 
     assert code == 1
     assert "not allowed here" in printed
@@ -88,29 +88,29 @@ def test_try_fails_in_the_sites_words(tmp_path: Path, programs: str) -> None:
 
 def test_new_copies_a_recipe_with_its_documents(tmp_path: Path) -> None:
     """The copy loads and has its own workflow; what exists is not overwritten."""
-    code, printed = kit(tmp_path, "new", "mine", "--like", "comfyui")
+    code, printed = run_sites_command(tmp_path, "new", "mine", "--like", "comfyui")
     assert code == 0, printed
 
     recipe = Recipes("mine", tmp_path).get("mine")
     assert recipe.documents["workflow"].content == json.loads((tmp_path / "mine.workflow.json").read_text())
-    assert recipe.check_inputs({"seed": "7"}) == {"seed": 7}
-    assert kit(tmp_path, "new", "mine", "--like", "comfyui")[0] == 2
-    assert kit(tmp_path, "new", "../mine", "--like", "comfyui")[0] == 2
-    assert "There are: automatic1111" in kit(tmp_path, "new", "other", "--like", "nothing")[1]
+    assert recipe.validate_inputs({"seed": "7"}) == {"seed": 7}
+    assert run_sites_command(tmp_path, "new", "mine", "--like", "comfyui")[0] == 2
+    assert run_sites_command(tmp_path, "new", "../mine", "--like", "comfyui")[0] == 2
+    assert "There are: automatic1111" in run_sites_command(tmp_path, "new", "other", "--like", "nothing")[1]
 
 
 def test_new_overwrites_nothing(tmp_path: Path) -> None:
     """A document that stands in the recipe itself is copied with it; one that exists stays as it is."""
     folder = tmp_path
-    assert kit(tmp_path, "new", "mine", "--like", "comfyui")[0] == 0
+    assert run_sites_command(tmp_path, "new", "mine", "--like", "comfyui")[0] == 0
     text = (folder / "mine.toml").read_text().replace('file = "mine.workflow.json"', "content = '{\"6\": {}}'")
     head, fields = text.split("[documents.workflow.fields]")
     (folder / "inline.toml").write_text(f"{head}{fields[fields.index('[[steps]]') :]}")
-    assert kit(tmp_path, "new", "copy", "--like", "inline")[0] == 0
+    assert run_sites_command(tmp_path, "new", "copy", "--like", "inline")[0] == 0
     assert Recipes("copy", folder).get("copy").documents["workflow"].content == {"6": {}}
 
     (folder / "other.workflow.json").write_text("mine")
-    code, printed = kit(tmp_path, "new", "other", "--like", "mine")
+    code, printed = run_sites_command(tmp_path, "new", "other", "--like", "mine")
 
     assert (code, (folder / "other.workflow.json").read_text()) == (2, "mine")
     assert "exists" in printed
@@ -119,14 +119,14 @@ def test_new_overwrites_nothing(tmp_path: Path) -> None:
 def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
     """It loads as it is, and says what a person must add."""
     (tmp_path / "My Recording.json").write_text(json.dumps(RECORDER))
-    code, printed = kit(tmp_path, "import", "My Recording.json")
+    code, printed = run_sites_command(tmp_path, "import", "My Recording.json")
 
     assert code == 0, printed
     assert "To do: observe.done" in printed
     recipe = Recipes("my-recording", tmp_path).get("my-recording")
-    assert Submission("my-recording", "x", inputs=recipe.check_inputs({"seed": 1})).inputs == {"seed": 1}
+    assert Submission("my-recording", "x", inputs=recipe.validate_inputs({"seed": 1})).inputs == {"seed": 1}
     (tmp_path / "no.json").write_text("nothing")
-    assert kit(tmp_path, "import", "no.json")[0] == 2
+    assert run_sites_command(tmp_path, "import", "no.json")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     """And nothing else happens."""
     (tmp_path / "state.json").write_text("{}")
-    code, printed = kit(tmp_path, *words)
+    code, printed = run_sites_command(tmp_path, *words)
 
     assert code == 2, printed
     assert said in printed

@@ -12,12 +12,12 @@ from playwright.async_api import BrowserContext
 
 from schemas.errors import RobotsDisallowed, ServiceError, SiteBusy, SiteUnavailable
 from schemas.jobs.job import Submission
-from schemas.sites.recipe import Consent, Recipe
-from tests.integration.sites.conftest import in_browser
-from tests.support.fake_site import recipe, serving
+from schemas.sites.recipe import ConsentSpec, Recipe
+from tests.integration.sites.conftest import run_in_browser
+from tests.support.fake_site import fake_site_recipe, serve_fake_site
 from workers.sites.driver.driver import Driver
-from workers.sites.policy.request_blocking import patterns, restrict
-from workers.sites.policy.robots import LONGEST_PAUSE_S, Manners, pause_s
+from workers.sites.policy.request_blocking import block_requests, blocked_url_patterns
+from workers.sites.policy.robots import MAX_PAUSE_S, PolitenessPolicy, retry_after_seconds
 
 CACHED = """async (url) => {
   for (let i = 0; i < 2; i++) await (await fetch(url, { cache: "force-cache" })).blob();
@@ -44,7 +44,7 @@ REFUSED = [
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A running fake site."""
-    with serving() as address:
+    with serve_fake_site() as address:
         yield address
 
 
@@ -57,12 +57,12 @@ def test_what_a_page_may_not_reach_is_refused_by_the_browser(address: str, targe
         failures: list[str | None] = []
         page = await context.new_page()
         page.on("requestfailed", lambda request: failures.append(request.failure))
-        await restrict(page, replace(recipe(address), hosts=()))
+        await block_requests(page, replace(fake_site_recipe(address), hosts=()))
         await page.goto(address)
         assert await page.evaluate(FETCH, url) == "failed"
         return failures
 
-    assert ["inspector"] == in_browser(fetch)
+    assert ["inspector"] == run_in_browser(fetch)
 
 
 def test_its_own_host_and_those_of_its_recipe_are_reached(address: str) -> None:
@@ -70,31 +70,31 @@ def test_its_own_host_and_those_of_its_recipe_are_reached(address: str) -> None:
 
     async def fetch(context: BrowserContext) -> tuple[list[str], list[bool], bool]:
         page = await context.new_page()
-        await restrict(page, recipe(address))
+        await block_requests(page, fake_site_recipe(address))
         await page.goto(address)
         own = f"{address}/other.png"
         other = own.replace("127.0.0.1", "localhost")
         reached = [await page.evaluate(FETCH, url) for url in (own, other)]
         return reached, await page.evaluate(CACHED, f"{own}?cached"), await page.evaluate("navigator.webdriver")
 
-    assert (["loaded", "loaded"], [True, False], True) == in_browser(fetch)
+    assert (["loaded", "loaded"], [True, False], True) == run_in_browser(fetch)
 
 
 def test_public_pages_reach_no_private_address_at_all() -> None:
     """Without exceptions the list is short."""
-    refused = patterns(replace(recipe("http://127.0.0.1"), url="https://example.com/", hosts=()))
+    refused = blocked_url_patterns(replace(fake_site_recipe("http://127.0.0.1"), url="https://example.com/", hosts=()))
 
     assert {"*://127.*", "*://10.*", "*://192.168.*", "*://localhost:*"} <= set(refused)
     assert len(refused) < 100
 
 
-def foreign(address: str, path: str = "/") -> Recipe:
+def third_party_recipe(address: str, path: str = "/") -> Recipe:
     """The fake site, as somebody else's."""
-    Manners._robots.clear()
-    return replace(recipe(address, path=path), consent=Consent("terms", "https://example.com/terms"))
+    PolitenessPolicy._robots_cache.clear()
+    return replace(fake_site_recipe(address, path=path), consent=ConsentSpec("terms", "https://example.com/terms"))
 
 
-def opened(recipe: Recipe) -> ServiceError | None:
+def open_and_catch(recipe: Recipe) -> ServiceError | None:
     """Open a site's page; what was in the way."""
 
     async def run(context: BrowserContext) -> ServiceError | None:
@@ -105,30 +105,30 @@ def opened(recipe: Recipe) -> ServiceError | None:
             return error
         return None
 
-    return in_browser(run)
+    return run_in_browser(run)
 
 
 def test_robots_txt_is_obeyed_on_the_pages_of_others(address: str) -> None:
     """What it forbids is not visited; what it does not speak of is; one's own page is never asked about."""
-    forbidden = opened(foreign(address, "/private/"))
+    forbidden = open_and_catch(third_party_recipe(address, "/private/"))
 
     assert isinstance(forbidden, RobotsDisallowed)
     assert "robots.txt" in forbidden.message
-    assert opened(foreign(address)) is None
-    assert opened(recipe(address, path="/private/")) is None
+    assert open_and_catch(third_party_recipe(address)) is None
+    assert open_and_catch(fake_site_recipe(address, path="/private/")) is None
 
 
 def test_a_robots_txt_that_cannot_be_read_forbids_for_now(address: str) -> None:
     """Nobody knows what it says."""
-    Manners._robots.clear()
+    PolitenessPolicy._robots_cache.clear()
 
-    assert isinstance(opened(foreign("http://127.0.0.1:9")), SiteUnavailable)
+    assert isinstance(open_and_catch(third_party_recipe("http://127.0.0.1:9")), SiteUnavailable)
 
 
 @pytest.mark.parametrize(("path", "seconds"), [("/busy", 7), ("/busy-date", 60), ("/busy-silent", 60)])
 def test_a_site_that_wants_to_be_left_alone_says_how_long(address: str, path: str, seconds: int) -> None:
     """By Retry-After in both its forms, or without."""
-    error = opened(recipe(address, path=path))
+    error = open_and_catch(fake_site_recipe(address, path=path))
 
     assert isinstance(error, SiteBusy)
     assert error.retry_after_s is not None
@@ -139,7 +139,7 @@ def test_a_site_that_is_busy_while_it_paints(address: str) -> None:
     """A 429 to what the page itself asks for ends the wait for its picture."""
 
     async def run(context: BrowserContext) -> None:
-        driver = Driver(context, recipe(address, "busy"))
+        driver = Driver(context, fake_site_recipe(address, "busy"))
         await driver.open(Submission("fake", "a harbour"))
         await driver.submit()
         async with asyncio.timeout(10):
@@ -147,13 +147,13 @@ def test_a_site_that_is_busy_while_it_paints(address: str) -> None:
                 pass
 
     with pytest.raises(SiteBusy, match="7 s"):
-        in_browser(run)
+        run_in_browser(run)
 
 
 def test_pauses_are_bounded() -> None:
     """A site cannot ask for a year."""
     later = format_datetime(datetime.now(UTC) + timedelta(days=365), usegmt=True)
 
-    assert [LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1, 60, 60] == [
-        pause_s(asked) for asked in ("99999999", later, "-5", "soon", None)
+    assert [MAX_PAUSE_S, MAX_PAUSE_S, 1, 60, 60] == [
+        retry_after_seconds(asked) for asked in ("99999999", later, "-5", "soon", None)
     ]

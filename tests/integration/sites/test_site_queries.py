@@ -13,10 +13,10 @@ from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.messages import READ_QUOTA
 from stores import Stores, open_stores
-from tests.support.fake_site import serving
+from tests.support.fake_site import serve_fake_site
 from workers.browsers.launchers import local_browser
-from workers.browsers.pool import BrowserPool, BrowserRules
-from workers.jobs.site_queries import Lookups
+from workers.browsers.pool import BrowserPool, BrowserPoolConfig
+from workers.jobs.site_queries import SiteQueryRunner
 
 RECIPE = """
 title = "Busy"
@@ -33,7 +33,7 @@ quota = {{ used = ["#busy", "body"], limit = ["#progress", "body"] }}
 @pytest.fixture
 def address() -> Iterator[str]:
     """A running fake site."""
-    with serving() as address:
+    with serve_fake_site() as address:
         yield address
 
 
@@ -44,32 +44,32 @@ def stores_for(settings: Settings, folder: Path, url: str, interval_s: float = 0
     return open_stores(replace(settings, recipes_dir=folder, site="busy"))
 
 
-def look(stores: Stores) -> object:
+def query_quota(stores: Stores) -> object:
     """What a look at the site's quota brings home; None if it was not looked at."""
 
     async def run() -> None:
-        pool = BrowserPool(BrowserRules.of(stores.settings, local_browser(stores.settings), slots=1))
+        pool = BrowserPool(BrowserPoolConfig.from_settings(stores.settings, local_browser(stores.settings), slots=1))
         await pool.start()
         try:
-            await Lookups(stores, pool).read_quota("busy", "")
+            await SiteQueryRunner(stores, pool).read_quota("busy", "")
         finally:
             await pool.stop()
 
     asyncio.run(run())
-    return stores.lookups.ask(READ_QUOTA, "busy", "", fresh_s=60, patience_s=0)[0]
+    return stores.site_queries.ask(READ_QUOTA, "busy", "", max_age_s=60, timeout_s=0)[0]
 
 
 def test_a_site_that_is_left_alone_is_not_looked_at(settings: Settings, tmp_path: Path, address: str) -> None:
     """Neither while it wants that, nor while its circuit is open."""
     stores = stores_for(settings, tmp_path, address)
     try:
-        stores.circuits.pause("busy", stores.clock.now_ms() + 60_000)
-        assert look(stores) is None
-        stores.circuits.pause("busy", 0)
+        stores.circuit_breakers.pause("busy", stores.clock.now_ms() + 60_000)
+        assert query_quota(stores) is None
+        stores.circuit_breakers.pause("busy", 0)
         stores.redis.hset("dr:site:busy", mapping={"nextAt": 0, "retryAt": stores.clock.now_ms() + 60_000})
-        assert look(stores) is None
-        stores.circuits.close("busy")
-        assert look(stores)
+        assert query_quota(stores) is None
+        stores.circuit_breakers.close("busy")
+        assert query_quota(stores)
     finally:
         stores.close()
 
@@ -79,8 +79,8 @@ def test_looks_keep_the_sites_interval(settings: Settings, tmp_path: Path, addre
     stores = stores_for(settings, tmp_path, address, interval_s=3600)
     try:
         before = time.time()
-        assert look(stores)
-        assert stores.circuits.paused_until("busy") >= (before + 3600) * 1000
+        assert query_quota(stores)
+        assert stores.circuit_breakers.get_paused_until("busy") >= (before + 3600) * 1000
     finally:
         stores.close()
 
@@ -90,7 +90,7 @@ def test_a_429_is_remembered_for_all_workers(settings: Settings, tmp_path: Path,
     stores = stores_for(settings, tmp_path, f"{address}/busy")
     try:
         assert urlsplit(stores.recipes.default.url).path == "/busy"
-        assert look(stores) is None
-        assert stores.circuits.paused_until("busy") > stores.clock.now_ms()
+        assert query_quota(stores) is None
+        assert stores.circuit_breakers.get_paused_until("busy") > stores.clock.now_ms()
     finally:
         stores.close()

@@ -14,13 +14,13 @@ from ops.infra.browser_install import find_browser
 from schemas.jobs.job import Submission
 from schemas.sites.recipe import Step
 from stores.sites.recipes import Recipes
-from stores.sites.static_sites import bundle_folder
-from tests.conftest import DEADLINE_S
-from tests.integration.sites.conftest import in_browser
+from stores.sites.static_sites import get_bundle_folder
+from tests.conftest import TIMEOUT_S
+from tests.integration.sites.conftest import run_in_browser
 from workers.sites.driver.driver import Driver
-from workers.sites.driver.selectors import Finder
+from workers.sites.driver.selectors import ElementFinder
 from workers.sites.driver.static_server import serve_bundle
-from workers.sites.driver.steps import Player
+from workers.sites.driver.steps import StepRunner
 
 T = TypeVar("T")
 RECIPE = Recipes("studio").get("studio")
@@ -36,55 +36,55 @@ FETCH = """async () => {
 
 
 @dataclass
-class Studio:
+class StudioPage:
     """The open page, and what it has complained about or asked of other hosts."""
 
     page: Page
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
-    async def paint(self, prompt: str, **inputs: object) -> None:
+    async def generate(self, prompt: str, **inputs: object) -> None:
         """Fill in and generate; small, unless a test wants otherwise."""
         for name, value in {"width": 256, "height": 256, "steps": 4, **inputs}.items():
             await self.page.fill(f"#{name}", str(value))
         await self.page.fill("#prompt", prompt)
         await self.page.click("#generate")
 
-    async def picture(self, prompt: str, **inputs: object) -> bytes:
+    async def generate_image(self, prompt: str, **inputs: object) -> bytes:
         """The bytes of the finished picture."""
         before = await self.page.get_attribute("#result", "src")
-        await self.paint(prompt, **inputs)
+        await self.generate(prompt, **inputs)
         await self.page.wait_for_selector(f"#result:not([src='{before}'])")
         await self.page.wait_for_selector(DONE)
         return bytes(await self.page.evaluate(FETCH))
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Studio]:
+async def open_studio() -> AsyncIterator[StudioPage]:
     """The page in a browser of its own."""
     browser = find_browser(os.environ.get("BROWSER"))
-    folder = bundle_folder(RECIPE)
+    folder = get_bundle_folder(RECIPE)
     assert browser
     assert folder
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=browser.path)
         context = await launched.new_context()
         await serve_bundle(context, RECIPE.url, folder)
-        studio = Studio(await context.new_page())
-        studio.page.on("console", lambda message: studio.complaints.append(message.text))
-        studio.page.on("pageerror", lambda error: studio.complaints.append(str(error)))
-        studio.page.on("requestfailed", lambda request: studio.complaints.append(request.url))
+        studio = StudioPage(await context.new_page())
+        studio.page.on("console", lambda message: studio.problems.append(message.text))
+        studio.page.on("pageerror", lambda error: studio.problems.append(str(error)))
+        studio.page.on("requestfailed", lambda request: studio.problems.append(request.url))
         await studio.page.goto(RECIPE.url)
         yield studio
         await launched.close()
 
 
-def in_studio(work: Callable[[Studio], Awaitable[T]]) -> T:
+def run_in_studio(work: Callable[[StudioPage], Awaitable[T]]) -> T:
     """Run ``work`` on the open page before a deadline; the page must have had nothing to complain about."""
 
     async def run() -> T:
-        async with asyncio.timeout(2 * DEADLINE_S), opened() as studio:
+        async with asyncio.timeout(2 * TIMEOUT_S), open_studio() as studio:
             result = await work(studio)
-            assert studio.complaints == []
+            assert studio.problems == []
             return result
 
     return asyncio.run(run())
@@ -93,10 +93,10 @@ def in_studio(work: Callable[[Studio], Awaitable[T]]) -> T:
 def test_it_says_what_it_is() -> None:
     """A procedural demo, in the title and to the eye."""
 
-    async def look(studio: Studio) -> tuple[str, str]:
+    async def look(studio: StudioPage) -> tuple[str, str]:
         return await studio.page.title(), await studio.page.inner_text("body")
 
-    title, text = in_studio(look)
+    title, text = run_in_studio(look)
     assert "procedural demo" in title
     assert "procedural demo" in text.lower()
 
@@ -104,11 +104,11 @@ def test_it_says_what_it_is() -> None:
 def test_the_same_inputs_give_the_same_bytes_in_another_browser() -> None:
     """Seed, prompt, negative prompt and size decide; nothing of the machine does."""
 
-    async def paint(studio: Studio) -> list[bytes]:
+    async def paint(studio: StudioPage) -> list[bytes]:
         await studio.page.fill("#negative-prompt", "clouds")
-        return [await studio.picture("a castle by a lake at dawn", seed=seed) for seed in (5, 6)]
+        return [await studio.generate_image("a castle by a lake at dawn", seed=seed) for seed in (5, 6)]
 
-    first, second = in_studio(paint), in_studio(paint)
+    first, second = run_in_studio(paint), run_in_studio(paint)
 
     assert first == second
     assert first[0] != first[1]
@@ -117,14 +117,14 @@ def test_the_same_inputs_give_the_same_bytes_in_another_browser() -> None:
 def test_words_known_and_unknown_change_the_picture() -> None:
     """At least two hundred words are known; any other seeds the composition."""
 
-    async def look(studio: Studio) -> tuple[int, set[bytes]]:
+    async def look(studio: StudioPage) -> tuple[int, set[bytes]]:
         known = await studio.page.evaluate(
             "import('./painter.js').then(({ LEXICON }) => LEXICON.size ?? Object.keys(LEXICON).length)"
         )
         prompts = ("a forest at noon", "a forest at night", "a desert at noon", "xyzzy plugh", "xyzzy frotz")
-        return known, {await studio.picture(prompt) for prompt in prompts}
+        return known, {await studio.generate_image(prompt) for prompt in prompts}
 
-    known, pictures = in_studio(look)
+    known, pictures = run_in_studio(look)
     assert known >= 200
     assert len(pictures) == 5
 
@@ -132,7 +132,7 @@ def test_words_known_and_unknown_change_the_picture() -> None:
 def test_the_preview_changes_at_each_quarter() -> None:
     """Three previews before the result; progress counts every step."""
 
-    async def look(studio: Studio) -> tuple[list[str], str]:
+    async def look(studio: StudioPage) -> tuple[list[str], str]:
         await studio.page.evaluate(
             """() => {
               window.seen = [];
@@ -140,10 +140,10 @@ def test_the_preview_changes_at_each_quarter() -> None:
               new MutationObserver(() => window.seen.push(preview.src)).observe(preview, { attributeFilter: ["src"] });
             }"""
         )
-        await studio.picture("a village in the snow", steps=8)
+        await studio.generate_image("a village in the snow", steps=8)
         return await studio.page.evaluate("window.seen"), await studio.page.inner_text("#progress-text")
 
-    seen, progress = in_studio(look)
+    seen, progress = run_in_studio(look)
     assert len(set(seen)) == 3
     assert all(one.startswith("blob:") for one in seen)
     assert progress == "8/8"
@@ -152,7 +152,7 @@ def test_the_preview_changes_at_each_quarter() -> None:
 def test_styles_are_found_added_and_removed() -> None:
     """At least 24 with name, thumbnail and tags; the search takes the others out of the list."""
 
-    async def look(studio: Studio) -> None:
+    async def look(studio: StudioPage) -> None:
         page = studio.page
         await page.click("#open-styles")
         assert await page.locator("#style-list > li").count() >= 24
@@ -163,12 +163,12 @@ def test_styles_are_found_added_and_removed() -> None:
         await page.click(".style-add")
         await page.click("#close-styles")
         assert await page.locator("#active-styles > li").get_attribute("data-style") == "Linocut"
-        with_style = await studio.picture("a boat at sea")
+        with_style = await studio.generate_image("a boat at sea")
         await page.click("[aria-label='Remove Linocut']")
         assert await page.locator("#active-styles > li").count() == 0
-        assert with_style != await studio.picture("a boat at sea")
+        assert with_style != await studio.generate_image("a boat at sea")
 
-    in_studio(look)
+    run_in_studio(look)
 
 
 @pytest.mark.parametrize(
@@ -183,37 +183,37 @@ def test_styles_are_found_added_and_removed() -> None:
 def test_what_is_refused_is_said_and_not_painted(prompt: str, inputs: dict[str, object], words: str) -> None:
     """In a toast that assistive technology announces."""
 
-    async def look(studio: Studio) -> str:
-        await studio.paint(prompt, **inputs)
+    async def look(studio: StudioPage) -> str:
+        await studio.generate(prompt, **inputs)
         await studio.page.wait_for_selector("[role=alert]#toast:not([hidden])")
         assert await studio.page.is_hidden("#result")
         return await studio.page.inner_text("#toast")
 
-    assert words in in_studio(look)
+    assert words in run_in_studio(look)
 
 
 def test_pictures_are_counted() -> None:
     """The readout goes up by one for each, and the page keeps it."""
 
-    async def look(studio: Studio) -> list[str]:
+    async def look(studio: StudioPage) -> list[str]:
         counts = [await studio.page.inner_text("#quota-used")]
-        await studio.picture("a meadow")
+        await studio.generate_image("a meadow")
         counts.append(await studio.page.inner_text("#quota-used"))
         await studio.page.reload()
         return [*counts, await studio.page.inner_text("#quota-used")]
 
-    assert in_studio(look) == ["0", "1", "1"]
+    assert run_in_studio(look) == ["0", "1", "1"]
 
 
 def test_a_link_prefills_text_only() -> None:
     """What comes in the address is shown as text and nothing else."""
 
-    async def look(studio: Studio) -> str:
+    async def look(studio: StudioPage) -> str:
         await studio.page.wait_for_load_state("networkidle")
         await studio.page.goto(RECIPE.url + "?prompt=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&seed=7")
         return await studio.page.input_value("#prompt")
 
-    assert in_studio(look) == "<img src=x onerror=alert(1)>"
+    assert run_in_studio(look) == "<img src=x onerror=alert(1)>"
 
 
 def test_chosen_styles_are_taken_away() -> None:
@@ -224,11 +224,11 @@ def test_chosen_styles_are_taken_away() -> None:
     async def chosen(context: BrowserContext) -> tuple[list[int], str]:
         driver = Driver(context, RECIPE)
         await driver.open(Submission("studio", "a quiet lake", "Ukiyo-e"))
-        player = Player(driver.page, recipe, Finder(), {"lora": "Oil Impasto"})
+        player = StepRunner(driver.page, recipe, ElementFinder(), {"lora": "Oil Impasto"})
         counts = [await driver.page.locator(".style-remove").count()]
-        await player.play(next(step for step in recipe.steps if step.name == "addLora"))
+        await player.run(next(step for step in recipe.steps if step.name == "addLora"))
         left = await driver.page.locator(".style-remove").get_attribute("aria-label")
-        await player.play(clear)
+        await player.run(clear)
         return [*counts, await driver.page.locator(".style-remove").count()], str(left)
 
-    assert ([1, 0], "Remove Oil Impasto") == in_browser(chosen)
+    assert ([1, 0], "Remove Oil Impasto") == run_in_browser(chosen)

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ops.infra.settings import Settings
 from schemas.paging import Cursor
-from schemas.webhooks.subscriptions import Attempt, DeliveryState
-from stores.webhooks.deliveries import Settled, destination_of
-from tests.conftest import KEY
-from tests.integration.conftest import Front, close_front, open_front
+from schemas.webhooks.subscriptions import DeliveryAttempt, DeliveryState
+from stores.webhooks.deliveries import DeliveryOutcome, destination_key
+from tests.conftest import API_KEY
+from tests.integration.conftest import AppClient, close_app, open_app
 
 HOOK = "http://127.0.0.1:9000/hook"
 OWNER = "owner"
@@ -21,38 +21,38 @@ INNER = "<secret of the inner network>"
 
 
 @pytest.fixture
-def front(settings: Settings) -> Iterator[Front]:
+def app(settings: Settings) -> Iterator[AppClient]:
     """A front that may call one port of this machine."""
-    front = open_front(replace(settings, egress_allow=("127.0.0.1:9000",)))
+    front = open_app(replace(settings, egress_allow=("127.0.0.1:9000",)))
     yield front
-    close_front(front)
+    close_app(front)
 
 
-def created(front: Front, **more: Any) -> dict[str, Any]:
+def create_webhook(app: AppClient, **more: Any) -> dict[str, Any]:
     """A new webhook, as it is shown on creation."""
-    answer = front.post("/api/v1/webhooks", json={"url": HOOK, **more})
+    answer = app.post("/api/v1/webhooks", json={"url": HOOK, **more})
     assert answer.status_code == 201, answer.json
     made: dict[str, Any] = answer.json
     return made
 
 
-def failed(front: Front, webhook_id: str) -> dict[str, Any]:
+def create_failed_delivery(app: AppClient, webhook_id: str) -> dict[str, Any]:
     """A test delivery that has failed for good."""
-    sent: dict[str, Any] = front.post(f"/api/v1/webhooks/{webhook_id}/test").json
-    [held] = front.stores.deliveries.claim(destination_of(OWNER, HOOK, webhook_id), 1)
-    attempt = Attempt(1, 12, 500, None, INNER)
-    front.stores.deliveries.settle([Settled(held, attempt, DeliveryState.FAILED, reason="No.")])
+    sent: dict[str, Any] = app.post(f"/api/v1/webhooks/{webhook_id}/test").json
+    [held] = app.stores.deliveries.claim(destination_key(OWNER, HOOK, webhook_id), 1)
+    attempt = DeliveryAttempt(1, 12, 500, None, INNER)
+    app.stores.deliveries.record_outcomes([DeliveryOutcome(held, attempt, DeliveryState.FAILED, reason="No.")])
     return sent
 
 
-def test_a_secret_is_shown_when_it_is_made_and_not_again(front: Front) -> None:
+def test_a_secret_is_shown_when_it_is_made_and_not_again(app: AppClient) -> None:
     """On creation and on rotation."""
-    made = created(front, description="mine", types=["job.failed"])
+    made = create_webhook(app, description="mine", types=["job.failed"])
     assert made["secret"].startswith("whsec_")
-    shown = front.get(f"/api/v1/webhooks/{made['id']}").json
+    shown = app.get(f"/api/v1/webhooks/{made['id']}").json
     assert shown == {name: value for name, value in made.items() if name != "secret"}
-    assert front.get("/api/v1/webhooks").json == {"webhooks": [shown]}
-    rotated = front.post(f"/api/v1/webhooks/{made['id']}/rotate").json
+    assert app.get("/api/v1/webhooks").json == {"webhooks": [shown]}
+    rotated = app.post(f"/api/v1/webhooks/{made['id']}/rotate").json
     assert rotated["secret"] not in ("", made["secret"])
 
 
@@ -74,50 +74,50 @@ def test_a_secret_is_shown_when_it_is_made_and_not_again(front: Front) -> None:
         ({"url": HOOK, "colour": "red"}, "colour: Unknown field"),
     ],
 )
-def test_what_makes_no_webhook_is_refused_with_the_reason(front: Front, body: dict[str, Any], words: str) -> None:
+def test_what_makes_no_webhook_is_refused_with_the_reason(app: AppClient, body: dict[str, Any], words: str) -> None:
     """Nothing is made, and where names lead to is not told."""
-    answer = front.post("/api/v1/webhooks", json=body)
+    answer = app.post("/api/v1/webhooks", json=body)
     assert answer.status_code == 400
     assert words in " ".join(answer.json["error"]["details"])
-    assert front.get("/api/v1/webhooks").json == {"webhooks": []}
+    assert app.get("/api/v1/webhooks").json == {"webhooks": []}
 
 
 @pytest.mark.parametrize("surface", ["/api/v1/jobs", "/v1/consumer/gen"])
-def test_a_job_with_an_address_that_may_not_be_called_is_refused(front: Front, surface: str) -> None:
+def test_a_job_with_an_address_that_may_not_be_called_is_refused(app: AppClient, surface: str) -> None:
     """At once, and on every surface."""
     body = {"prompt": "a lake", "input": {"prompt": "a lake"}, "webhook": "http://10.0.0.1/"}
     body.pop("input" if surface.startswith("/api") else "prompt")
-    answer = front.post(surface, json=body)
+    answer = app.post(surface, json=body)
     assert answer.status_code == 400
     assert "webhook: 10.0.0.1 leads to no address" in answer.get_data(as_text=True)
-    assert front.get("/api/v1/jobs").json["jobs"] == []
+    assert app.get("/api/v1/jobs").json["jobs"] == []
 
 
-def test_a_webhook_changes_and_ends(front: Front) -> None:
+def test_a_webhook_changes_and_ends(app: AppClient) -> None:
     """Disabled, enabled, removed; each time the answer shows it."""
-    made = created(front)
+    made = create_webhook(app)
     path = f"/api/v1/webhooks/{made['id']}"
-    changed = front.client.patch(path, json={"types": ["job.queued"]}, headers={"x-api-key": KEY})
+    changed = app.client.patch(path, json={"types": ["job.queued"]}, headers={"x-api-key": API_KEY})
     assert changed.json["types"] == ["job.queued"]
     assert changed.json["url"] == HOOK
-    disabled = front.post(f"{path}/disable").json
+    disabled = app.post(f"{path}/disable").json
     assert disabled["disabledBecause"] == "you"
-    assert front.post(f"{path}/disable").status_code == 409
-    assert front.post(f"{path}/enable").json["disabledAt"] is None
-    assert front.delete(path).status_code == 204
-    for answer in (front.get(path), front.delete(path), front.post(f"{path}/test"), front.post(f"{path}/rotate")):
+    assert app.post(f"{path}/disable").status_code == 409
+    assert app.post(f"{path}/enable").json["disabledAt"] is None
+    assert app.delete(path).status_code == 204
+    for answer in (app.get(path), app.delete(path), app.post(f"{path}/test"), app.post(f"{path}/rotate")):
         assert answer.status_code == 404
 
 
-def test_deliveries_are_listed_with_their_attempts(front: Front) -> None:
+def test_deliveries_are_listed_with_their_attempts(app: AppClient) -> None:
     """Of what a receiver answered only the owner of this Darkroom sees anything."""
-    made = created(front)
-    sent = failed(front, made["id"])
+    made = create_webhook(app)
+    sent = create_failed_delivery(app, made["id"])
     wanted = {"webhookId": made["id"], "state": "failed"}
-    [listed] = front.get("/api/v1/deliveries", query_string=wanted).json["deliveries"]
+    [listed] = app.get("/api/v1/deliveries", query_string=wanted).json["deliveries"]
     assert (listed["id"], listed["reason"], listed["type"]) == (sent["id"], "No.", "webhook.test")
-    assert front.get("/api/v1/deliveries", query_string={"state": "delivered"}).json["deliveries"] == []
-    [attempt] = front.get(f"/api/v1/deliveries/{sent['id']}").json["attempts"]
+    assert app.get("/api/v1/deliveries", query_string={"state": "delivered"}).json["deliveries"] == []
+    [attempt] = app.get(f"/api/v1/deliveries/{sent['id']}").json["attempts"]
     assert attempt == {
         "at": 1,
         "durationMs": 12,
@@ -125,48 +125,50 @@ def test_deliveries_are_listed_with_their_attempts(front: Front) -> None:
         "error": None,
         "excerpt": INNER,
     }
-    assert front.get("/api/v1/deliveries", query_string={"state": "lost"}).status_code == 400
-    assert front.get("/api/v1/deliveries/msg_none").status_code == 404
+    assert app.get("/api/v1/deliveries", query_string={"state": "lost"}).status_code == 400
+    assert app.get("/api/v1/deliveries/msg_none").status_code == 404
 
 
-def test_others_see_nothing_and_no_excerpts_of_their_own(front: Front) -> None:
+def test_others_see_nothing_and_no_excerpts_of_their_own(app: AppClient) -> None:
     """A caller might have named an address within this network."""
-    mine = failed(front, created(front)["id"])
-    key = front.stores.keys.create("bob")
+    mine = create_failed_delivery(app, create_webhook(app)["id"])
+    key = app.stores.api_keys.create("bob")
     theirs = {"x-api-key": key}
-    bob = front.stores.keys.caller(key)
+    bob = app.stores.api_keys.authenticate(key)
     assert bob
-    webhook = front.client.post("/api/v1/webhooks", json={"url": HOOK}, headers=theirs).json
-    sent = front.client.post(f"/api/v1/webhooks/{webhook['id']}/test", headers=theirs).json
-    [held] = front.stores.deliveries.claim(destination_of(bob.id, HOOK, webhook["id"]), 1)
-    front.stores.deliveries.settle([Settled(held, Attempt(1, 1, 500, None, "inner"), DeliveryState.FAILED)])
-    [attempt] = front.client.get(f"/api/v1/deliveries/{sent['id']}", headers=theirs).json["attempts"]
+    webhook = app.client.post("/api/v1/webhooks", json={"url": HOOK}, headers=theirs).json
+    sent = app.client.post(f"/api/v1/webhooks/{webhook['id']}/test", headers=theirs).json
+    [held] = app.stores.deliveries.claim(destination_key(bob.id, HOOK, webhook["id"]), 1)
+    app.stores.deliveries.record_outcomes(
+        [DeliveryOutcome(held, DeliveryAttempt(1, 1, 500, None, "inner"), DeliveryState.FAILED)]
+    )
+    [attempt] = app.client.get(f"/api/v1/deliveries/{sent['id']}", headers=theirs).json["attempts"]
     assert "excerpt" not in attempt
-    assert front.client.get(f"/api/v1/deliveries/{mine['id']}", headers=theirs).status_code == 404
-    assert front.client.post(f"/api/v1/deliveries/{mine['id']}/redeliver", headers=theirs).status_code == 404
+    assert app.client.get(f"/api/v1/deliveries/{mine['id']}", headers=theirs).status_code == 404
+    assert app.client.post(f"/api/v1/deliveries/{mine['id']}/redeliver", headers=theirs).status_code == 404
 
 
-def test_what_failed_is_sent_once_more_on_demand(front: Front) -> None:
+def test_what_failed_is_sent_once_more_on_demand(app: AppClient) -> None:
     """One, or all since a time; not what is on its way."""
-    made = created(front)
-    sent = failed(front, made["id"])
-    again = front.post(f"/api/v1/deliveries/{sent['id']}/redeliver")
+    made = create_webhook(app)
+    sent = create_failed_delivery(app, made["id"])
+    again = app.post(f"/api/v1/deliveries/{sent['id']}/redeliver")
     assert (again.status_code, again.json["state"]) == (202, "pending")
-    assert front.post(f"/api/v1/deliveries/{sent['id']}/redeliver").status_code == 409
-    assert front.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 0}
-    front.post(f"/api/v1/webhooks/{made['id']}/disable")
-    assert front.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 0}
-    front.post(f"/api/v1/webhooks/{made['id']}/enable")
-    assert front.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 1}
-    assert front.post("/api/v1/deliveries/redeliver", json={"since": "noon"}).status_code == 400
+    assert app.post(f"/api/v1/deliveries/{sent['id']}/redeliver").status_code == 409
+    assert app.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 0}
+    app.post(f"/api/v1/webhooks/{made['id']}/disable")
+    assert app.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 0}
+    app.post(f"/api/v1/webhooks/{made['id']}/enable")
+    assert app.post("/api/v1/deliveries/redeliver", json={"since": 0}).json == {"redelivered": 1}
+    assert app.post("/api/v1/deliveries/redeliver", json={"since": "noon"}).status_code == 400
 
 
 @pytest.fixture
-def either(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Front]:
+def either(request: pytest.FixtureRequest, settings: Settings) -> Iterator[AppClient]:
     """A front on SQLite, or on PostgreSQL."""
-    front = open_front(replace(settings, database_url=request.getfixturevalue(request.param)))
+    front = open_app(replace(settings, database_url=request.getfixturevalue(request.param)))
     yield front
-    close_front(front)
+    close_app(front)
 
 
 @pytest.fixture
@@ -176,7 +178,7 @@ def own_file(settings: Settings) -> str:
 
 
 @pytest.mark.parametrize("either", ["own_file", "postgresql"], indirect=True)
-def test_what_no_database_holds_is_the_callers_fault(either: Front) -> None:
+def test_what_no_database_holds_is_the_callers_fault(either: AppClient) -> None:
     """Not a fault of ours, and no reason to wait for the database."""
     huge, nul = (Cursor(2**63, "x").encode(), Cursor(5, "\x00").encode())
     for answer in (
@@ -194,21 +196,21 @@ def test_what_no_database_holds_is_the_callers_fault(either: Front) -> None:
         *(either.get(f"/api/v1/{path}") for path in paths),
         *(either.post(f"/api/v1/{path}") for path in (*acts, "deliveries/%00/redeliver")),
         either.delete("/api/v1/webhooks/%00"),
-        either.client.patch("/api/v1/webhooks/%00", json={"description": "x"}, headers={"x-api-key": KEY}),
+        either.client.patch("/api/v1/webhooks/%00", json={"description": "x"}, headers={"x-api-key": API_KEY}),
     ):
         assert answer.status_code in {400, 404}, answer.json
     assert either.post("/api/v1/deliveries/redeliver", json={"since": 2**63 - 1}).json == {"redelivered": 0}
 
 
-def test_anybody_may_have_the_public_key(front: Front) -> None:
+def test_anybody_may_have_the_public_key(app: AppClient) -> None:
     """Without a key of one's own."""
-    [key] = front.client.get("/.well-known/webhooks.json").json["keys"]
+    [key] = app.client.get("/.well-known/webhooks.json").json["keys"]
     assert (key["algorithm"], key["publicKey"][:5]) == ("ed25519", "whpk_")
     assert Ed25519PublicKey.from_public_bytes(base64.b64decode(key["publicKey"][5:]))
 
 
-def test_without_a_key_there_is_nothing(front: Front) -> None:
+def test_without_a_key_there_is_nothing(app: AppClient) -> None:
     """Neither to read nor to make."""
     for path in ("/api/v1/webhooks", "/api/v1/webhooks/secret", "/api/v1/deliveries"):
-        assert front.client.get(path).status_code == 401
-    assert front.client.post("/api/v1/webhooks", json={"url": HOOK}).status_code == 401
+        assert app.client.get(path).status_code == 401
+    assert app.client.post("/api/v1/webhooks", json={"url": HOOK}).status_code == 401

@@ -23,14 +23,14 @@ from schemas.sites.recipe_schema import load_recipe
 PAGE = Path(__file__).parent / "page.html"
 RESULT_SIZE = (96, 64)
 # How the site says that it wants to be left alone: its status, and when to come back.
-BUSY: dict[str, tuple[int, Callable[[], str]]] = {
+BUSY_RESPONSES: dict[str, tuple[int, Callable[[], str]]] = {
     "/busy": (429, lambda: "7"),
     "/busy-date": (503, lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)),
     "/busy-silent": (429, str),
 }
 
 
-def result_bytes(size: tuple[int, int] = RESULT_SIZE) -> bytes:
+def result_png(size: tuple[int, int] = RESULT_SIZE) -> bytes:
     """The picture that every way of showing it shows."""
     out = io.BytesIO()
     Image.radial_gradient("L").resize(size).convert("RGB").save(out, "PNG")
@@ -42,13 +42,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Serve the page, a picture, or an error that was asked for."""
         parts = urlsplit(self.path)
         if parts.path == "/picture.png":
-            self._send(result_bytes(), "image/png")
+            self._send(result_png(), "image/png")
         elif parts.path == "/other.png":
-            self._send(result_bytes((8, 8)), "image/png")
+            self._send(result_png((8, 8)), "image/png")
         elif parts.path == "/robots.txt":
             self._send(b"User-agent: *\nDisallow: /private/\n", "text/plain")
-        elif parts.path in BUSY:
-            self._send(b"busy", "text/plain", status=BUSY[parts.path][0], retry_after=BUSY[parts.path][1]())
+        elif parts.path in BUSY_RESPONSES:
+            self._send(
+                b"busy", "text/plain", status=BUSY_RESPONSES[parts.path][0], retry_after=BUSY_RESPONSES[parts.path][1]()
+            )
         elif parts.path == "/broken":
             self._send(b"broken", "text/plain", status=503)
         elif parts.path == "/hang":
@@ -78,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serve_fake_site() -> Iterator[str]:
     """The address of a running fake site."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.hanging = threading.Event()  # type: ignore[attr-defined] # read above
@@ -94,7 +96,7 @@ def serving() -> Iterator[str]:
         server.server_close()
 
 
-def recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> Recipe:
+def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> Recipe:
     """The recipe of the page in one of its ways; ``changes`` replace fields of the finished recipe."""
     raw: dict[str, Any] = {
         "title": "Fake site",

@@ -10,19 +10,19 @@ from typing import Any
 from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from tests.support.programs.painting import STEPS, is_of, paint
+from tests.support.programs.painting import STEPS, is_image_of, render_image
 
 PAGE = Path(__file__).parent / "comfyui.html"
 STEP_S = 0.2
-MOST_STEPS = 100
+MAX_STEPS = 100
 PREVIEW_EVENT, JPEG_KIND = 1, 1
 
 router = APIRouter()
 listeners: dict[str, WebSocket] = {}
-made: dict[str, bytes] = {}
+saved_images: dict[str, bytes] = {}
 running: set[asyncio.Task[None]] = set()
 
-__all__ = ["is_of", "router"]
+__all__ = ["is_image_of", "router"]
 
 
 @router.get("/")
@@ -52,7 +52,7 @@ async def queue(request: Request) -> JSONResponse:
     nodes = body["prompt"]
     if not nodes or any("class_type" not in node for node in nodes.values()):
         return JSONResponse({"error": {"type": "invalid_prompt", "message": "no workflow"}}, 400)
-    if any(node["inputs"].get("steps", 1) > MOST_STEPS for node in nodes.values()):
+    if any(node["inputs"].get("steps", 1) > MAX_STEPS for node in nodes.values()):
         return JSONResponse({"error": {"type": "prompt_outputs_failed_validation", "message": "Too many steps"}}, 400)
     prompt_id = uuid.uuid4().hex
     task = asyncio.create_task(_execute(prompt_id, nodes, body["client_id"]))
@@ -64,7 +64,7 @@ async def queue(request: Request) -> JSONResponse:
 @router.get("/view")
 def view(filename: str, subfolder: str = "", type: str = "output") -> Response:  # noqa: A002 - the program's own word
     """One picture."""
-    data = made.get(f"{type}/{subfolder}/{filename}")
+    data = saved_images.get(f"{type}/{subfolder}/{filename}")
     return Response(data, media_type="image/png") if data else Response(status_code=404)
 
 
@@ -88,7 +88,7 @@ async def _execute(prompt_id: str, nodes: dict[str, Any], client: str) -> None:
             return
         await tell("progress", node=sampler_id, value=step, max=STEPS)
         preview = io.BytesIO()
-        paint(words, done=step / STEPS).save(preview, "JPEG")
+        render_image(words, brightness=step / STEPS).save(preview, "JPEG")
         await socket.send_bytes(struct.pack(">II", PREVIEW_EVENT, JPEG_KIND) + preview.getvalue())
     images = [_save(words, number, (latent["width"], latent["height"])) for number in range(latent["batch_size"])]
     await tell("executed", node=save_id, output={"images": images})
@@ -97,7 +97,7 @@ async def _execute(prompt_id: str, nodes: dict[str, Any], client: str) -> None:
 
 def _save(words: str, number: int, size: tuple[int, int]) -> dict[str, str]:
     out = io.BytesIO()
-    paint(words, number, size).save(out, "PNG")
+    render_image(words, number, size).save(out, "PNG")
     name = f"ComfyUI {uuid.uuid4().hex[:8]} {number}.png"
-    made[f"output//{name}"] = out.getvalue()
+    saved_images[f"output//{name}"] = out.getvalue()
     return {"filename": name, "subfolder": "", "type": "output"}

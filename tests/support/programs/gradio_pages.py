@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tests.support.programs.painting import STEPS, paint
+from tests.support.programs.painting import STEPS, render_image
 
 STEP_S = 0.25
 REFUSED = "forbidden"
@@ -21,7 +21,7 @@ def _check(prompt: str) -> None:
         raise gr.Error("That prompt is not allowed here.")
 
 
-def plain() -> gr.Blocks:
+def plain_page() -> gr.Blocks:
     """What people write with ``gr.Interface``: a generator that streams intermediate pictures into a gallery."""
 
     def generate(prompt: str, negative: str, seed: float, steps: float, sampler: str) -> Iterator[list[Any]]:
@@ -29,9 +29,9 @@ def plain() -> gr.Blocks:
         words = f"{prompt}|{negative}|{seed:.0f}|{steps:.0f}|{sampler}"
         for step in range(1, STEPS):
             time.sleep(STEP_S)
-            yield [paint(words, done=step / STEPS)]
+            yield [render_image(words, brightness=step / STEPS)]
         time.sleep(STEP_S)
-        yield [paint(words, 0), paint(words, 1)]
+        yield [render_image(words, 0), render_image(words, 1)]
 
     return gr.Interface(
         generate,
@@ -47,12 +47,12 @@ def plain() -> gr.Blocks:
     )
 
 
-def renamed() -> gr.Blocks:
+def relabelled_page() -> gr.Blocks:
     """Somebody's own page: other labels, one plain image."""
 
     def draw(idea: str, number: float) -> Any:
         time.sleep(STEP_S)
-        return paint(f"{idea}|{number:.0f}")
+        return render_image(f"{idea}|{number:.0f}")
 
     with gr.Blocks() as page:
         idea = gr.Textbox(label="Your idea")
@@ -63,7 +63,7 @@ def renamed() -> gr.Blocks:
     return page
 
 
-def automatic1111() -> gr.Blocks:
+def automatic1111_page() -> gr.Blocks:
     """The published element ids of that program: prompt, settings, interrupt button, live preview, gallery."""
 
     def generate(prompt: str, negative: str, *settings: Any) -> Iterator[tuple[Any, ...]]:
@@ -73,9 +73,9 @@ def automatic1111() -> gr.Blocks:
         size = (int(width), int(height))
         for step in range(1, STEPS):
             time.sleep(STEP_S)
-            yield _live(paint(words, done=step / STEPS), step), gr.update(visible=True), None
+            yield _live_preview_html(render_image(words, brightness=step / STEPS), step), gr.update(visible=True), None
         time.sleep(STEP_S)
-        yield "", gr.update(visible=False), [paint(words, number, size) for number in range(int(count))]
+        yield "", gr.update(visible=False), [render_image(words, number, size) for number in range(int(count))]
 
     with gr.Blocks() as page:
         checkpoint = gr.Dropdown(
@@ -104,7 +104,7 @@ def automatic1111() -> gr.Blocks:
     return page
 
 
-def fooocus() -> gr.Blocks:
+def fooocus_page() -> gr.Blocks:
     """The published element ids of that program: progress bar, preview window, final gallery."""
 
     def generate(prompt: str, negative: str, count: float) -> Iterator[tuple[Any, ...]]:
@@ -114,7 +114,7 @@ def fooocus() -> gr.Blocks:
             time.sleep(STEP_S)
             words_shown = f"<span>Sampling step {step}/{STEPS}</span>"
             bar = f'<progress value="{100 * step // STEPS}" max="100"></progress>{words_shown}'
-            shown = paint(words, done=step / STEPS)
+            shown = render_image(words, brightness=step / STEPS)
             yield (
                 gr.update(value=bar, visible=True),
                 gr.update(value=shown, visible=True),
@@ -123,7 +123,7 @@ def fooocus() -> gr.Blocks:
             )
         time.sleep(STEP_S)
         hidden = gr.update(visible=False)
-        yield hidden, hidden, [paint(words, number) for number in range(int(count))], hidden
+        yield hidden, hidden, [render_image(words, number) for number in range(int(count))], hidden
 
     with gr.Blocks() as page:
         preview = gr.Image(label="Preview", visible=False, format="png", elem_classes=["main_view"])
@@ -142,7 +142,7 @@ def _ids(name: str) -> dict[str, str]:
     return {"elem_id": name}
 
 
-def _live(picture: Any, step: int) -> str:
+def _live_preview_html(picture: Any, step: int) -> str:
     """The progress bar and live preview as that program's own script writes them into the page."""
     out = io.BytesIO()
     picture.save(out, "PNG")

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from tests.support.programs import comfyui, gradio_pages, weights
 
 GRADIO = {
-    "/gradio": gradio_pages.plain,
-    "/renamed": gradio_pages.renamed,
-    "/automatic1111": gradio_pages.automatic1111,
-    "/fooocus": gradio_pages.fooocus,
+    "/gradio": gradio_pages.plain_page,
+    "/renamed": gradio_pages.relabelled_page,
+    "/automatic1111": gradio_pages.automatic1111_page,
+    "/fooocus": gradio_pages.fooocus_page,
 }
 
 USER, PASSWORD = "ann", "a word that is no secret"
@@ -28,7 +28,7 @@ def application() -> FastAPI:
     app.include_router(weights.router, prefix="/weights")
     for path, make in GRADIO.items():
         app = gr.mount_gradio_app(app, make().queue(default_concurrency_limit=4), path=path)
-    return gr.mount_gradio_app(app, gradio_pages.plain(), path="/locked", auth=(USER, PASSWORD))
+    return gr.mount_gradio_app(app, gradio_pages.plain_page(), path="/locked", auth=(USER, PASSWORD))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Cookie, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from tests.support.programs.painting import STEPS, paint
+from tests.support.programs.painting import STEPS, render_image
 
 PAGE = Path(__file__).parent / "weights.html"
 COOKIE = "session"
@@ -51,7 +51,7 @@ async def state(run: str) -> JSONResponse:
     words, step = runs[run]
     runs[run] = (words, step + 1)
     out = io.BytesIO()
-    paint(words, done=(step + 1) / STEPS).save(out, "PNG")
+    render_image(words, brightness=(step + 1) / STEPS).save(out, "PNG")
     pictures[f"{run}-{step + 1}"] = out.getvalue()
     return JSONResponse({"step": step + 1, "done": step + 1 == STEPS, "url": f"pictures/{run}-{step + 1}.png"})
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from ops.cli.api_key import api_key
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
-from tests.conftest import KEY
+from tests.conftest import API_KEY
 
 
 def run(folder: Path, word: str, **more: str) -> Result:
@@ -41,9 +41,9 @@ def test_regenerate_puts_a_new_key_in_place_of_the_old(tmp_path: Path) -> None:
 
 def test_where_api_key_is_set_it_is_said(tmp_path: Path) -> None:
     """It is shown, and not regenerated."""
-    shown, refused = run(tmp_path, "show", API_KEY=KEY), run(tmp_path, "regenerate", API_KEY=KEY)
+    shown, refused = run(tmp_path, "show", API_KEY=API_KEY), run(tmp_path, "regenerate", API_KEY=API_KEY)
 
-    assert (shown.exit_code, shown.stdout) == (0, f"Current API key: {KEY}\n")
+    assert (shown.exit_code, shown.stdout) == (0, f"Current API key: {API_KEY}\n")
     assert "API_KEY" in shown.stderr
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "change API_KEY" in refused.stderr

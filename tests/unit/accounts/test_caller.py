@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.accounts.caller import USUAL, Caller, Limits, Scope, read_limits, read_scopes
+from schemas.accounts.caller import DEFAULT_SCOPES, Caller, CallerLimits, Scope, parse_limits, parse_scopes
 from schemas.accounts.rate_limits import Rate
 
 
@@ -12,7 +12,7 @@ from schemas.accounts.rate_limits import Rate
         ({Scope.READ}, {Scope.READ}),
         ({Scope.GENERATE}, {Scope.READ, Scope.GENERATE}),
         ({Scope.GALLERY}, {Scope.READ, Scope.GALLERY}),
-        (USUAL, USUAL),
+        (DEFAULT_SCOPES, DEFAULT_SCOPES),
         ({Scope.ADMIN}, set(Scope)),
         (set(), set()),
     ],
@@ -20,24 +20,24 @@ from schemas.accounts.rate_limits import Rate
 def test_who_may_do_anything_may_read_and_an_admin_may_do_all(scopes: set[Scope], may: set[Scope]) -> None:
     """Nothing else follows from anything."""
     caller = Caller("bob", "bob", frozenset(scopes))
-    assert {scope for scope in Scope if caller.may(scope)} == may
+    assert {scope for scope in Scope if caller.has_scope(scope)} == may
 
 
 @pytest.mark.parametrize("words", [[""], [], ["read", "write"], ["READ"], ["read generate"]])
 def test_what_is_no_scope_is_told(words: list[str]) -> None:
     """With those that there are."""
     with pytest.raises(ValueError, match="scopes are read, generate"):
-        read_scopes(words)
+        parse_scopes(words)
 
 
 def test_limits_are_read_as_they_are_written() -> None:
     """And those of a key win over the usual ones."""
     text = "queued=10,concurrent=2,daily=0,weekly=unlimited,rate=60/minute"
-    limits = read_limits(f" {text.replace(',', ' , ')},")
-    assert limits == Limits(10, 2, 0, -1, Rate(60, 60))
-    assert limits.words() == text
-    assert Limits(daily=0).or_else(Limits(5, 6, 7, 8)) == Limits(5, 6, 0, 8)
-    assert read_limits("") == Limits()
+    limits = parse_limits(f" {text.replace(',', ' , ')},")
+    assert limits == CallerLimits(10, 2, 0, -1, Rate(60, 60))
+    assert limits.to_text() == text
+    assert CallerLimits(daily=0).with_defaults(CallerLimits(5, 6, 7, 8)) == CallerLimits(5, 6, 0, 8)
+    assert parse_limits("") == CallerLimits()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_limits_are_read_as_they_are_written() -> None:
 def test_what_is_no_limit_is_told(text: str) -> None:
     """With what is wrong."""
     with pytest.raises(ValueError, match=r"limits are|not a number|neither a rate"):
-        read_limits(text)
+        parse_limits(text)
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_what_is_no_rate_is_told(text: str) -> None:
 
 def test_unlimited_is_a_rate() -> None:
     """And is written so."""
-    assert Rate.parse("unlimited").unlimited
+    assert Rate.parse("unlimited").is_unlimited
     assert str(Rate.parse("unlimited")) == "unlimited"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stores.accounts.quota_windows import resets_at
+from stores.accounts.quota_windows import compute_reset_times
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ def test_days_end_at_midnight_and_weeks_on_monday(now: str, day: str, week: str)
     def ms(text: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
-    assert {"DAILY": ms(day), "WEEKLY": ms(week)} == resets_at(ms(now))
+    assert {"DAILY": ms(day), "WEEKLY": ms(week)} == compute_reset_times(ms(now))

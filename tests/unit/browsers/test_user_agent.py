@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from ops.infra.settings import Settings, SettingsError, load_settings
-from workers.browsers.user_agent import agent_of
+from workers.browsers.user_agent import user_agent_suffix
 
 
 def test_the_user_agent_is_honest(settings: Settings) -> None:
     """It says that a program is at work, and whom to write to."""
-    assert agent_of(replace(settings, contact=None)).endswith("(automated)")
-    assert agent_of(replace(settings, contact="me@example.com")).endswith("(automated; +me@example.com)")
+    assert user_agent_suffix(replace(settings, contact=None)).endswith("(automated)")
+    assert user_agent_suffix(replace(settings, contact="me@example.com")).endswith("(automated; +me@example.com)")
 
 
 @pytest.mark.parametrize(

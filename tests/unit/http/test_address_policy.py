@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from schemas.http.address_policy import RULES, Opening, Policy, Zone, classify
+from schemas.http.address_policy import RULES, AddressPolicy, AllowRule, Zone, classify
 
 LOOPBACK = "127.0.0.1"
 WRAPPED = {
@@ -124,9 +124,9 @@ def test_the_operator_opens_what_they_name(  # noqa: PLR0917 - a row of the tabl
     openings: tuple[str, ...], private: bool, address: str, port: int, allowed: bool, opens_with: str
 ) -> None:
     """Private ones by a switch, forbidden ones only by name; a refusal says which setting would do."""
-    verdict = Policy(tuple(map(Opening.parse, openings)), private).judge(address, port)
+    verdict = AddressPolicy(tuple(map(AllowRule.parse, openings)), private).evaluate(address, port)
 
-    assert (allowed, opens_with) == (verdict.allowed, verdict.opens_with)
+    assert (allowed, opens_with) == (verdict.is_allowed, verdict.allow_setting)
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_the_operator_opens_what_they_name(  # noqa: PLR0917 - a row of the tabl
 def test_an_exception_that_is_none_is_refused(text: str) -> None:
     """Names cannot be opened: they may lead anywhere tomorrow."""
     with pytest.raises(ValueError, match=r"."):
-        Opening.parse(text)
+        AllowRule.parse(text)

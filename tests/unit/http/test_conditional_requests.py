@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.http.conditional_requests import Asked, Decision, Representation, decide
+from schemas.http.conditional_requests import ConditionalHeaders, RangeDecision, Representation, decide
 
 ETAG = '"sha256-aa"'
 MODIFIED_S = 784_111_777
@@ -19,7 +19,7 @@ WHOLE = (200, 0, 1000)
 NONE = (416, 0, 0)
 
 
-def seen(decision: Decision) -> tuple[int, int, int]:
+def seen(decision: RangeDecision) -> tuple[int, int, int]:
     """A decision in three numbers."""
     return (decision.status, decision.first, decision.count)
 
@@ -89,7 +89,7 @@ def seen(decision: Decision) -> tuple[int, int, int]:
 )
 def test_a_range_is_sent_or_refused_or_means_nothing(asked: str, expected: tuple[int, int, int]) -> None:
     """One range is a part; none that exists is 416; several, or what means nothing, is the whole."""
-    assert seen(decide(Asked(range=asked), FILE)) == expected
+    assert seen(decide(ConditionalHeaders(range=asked), FILE)) == expected
 
 
 @pytest.mark.parametrize(
@@ -105,70 +105,70 @@ def test_a_range_is_sent_or_refused_or_means_nothing(asked: str, expected: tuple
 )
 def test_an_empty_file_has_no_parts(asked: str | None, expected: tuple[int, int, int]) -> None:
     """The last bytes of nothing are the whole, which is nothing."""
-    assert seen(decide(Asked(range=asked), EMPTY)) == expected
+    assert seen(decide(ConditionalHeaders(range=asked), EMPTY)) == expected
 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Asked(if_match="*"), 200),
-        (Asked(if_match=ETAG), 200),
-        (Asked(if_match=f'"b", {ETAG}'), 200),
-        (Asked(if_match=f"W/{ETAG}"), 412),
-        (Asked(if_match='"b"'), 412),
-        (Asked(if_match=""), 412),
-        (Asked(if_match="sha256-aa"), 412),
-        (Asked(if_match=f"{ETAG} and more"), 412),
-        (Asked(if_match=f'{ETAG},"'), 412),
-        (Asked(if_match='"b"', if_unmodified_since=AFTER), 412),
-        (Asked(if_match=ETAG, if_unmodified_since=BEFORE), 200),
-        (Asked(if_unmodified_since=THEN), 200),
-        (Asked(if_unmodified_since=AFTER), 200),
-        (Asked(if_unmodified_since=BEFORE), 412),
-        (Asked(if_unmodified_since="yesterday"), 200),
-        (Asked(if_none_match="*"), 304),
-        (Asked(if_none_match=ETAG), 304),
-        (Asked(if_none_match=f"W/{ETAG}"), 304),
-        (Asked(if_none_match=f' , "b" ,\t{ETAG},'), 304),
-        (Asked(if_none_match='"b"'), 200),
-        (Asked(if_none_match="b"), 200),
-        (Asked(if_none_match='"b"', if_modified_since=AFTER), 200),
-        (Asked(if_none_match=ETAG, if_modified_since=BEFORE), 304),
-        (Asked(method="HEAD", if_none_match=ETAG), 304),
-        (Asked(method="POST", if_none_match=ETAG), 412),
-        (Asked(method="POST", if_modified_since=AFTER), 200),
-        (Asked(if_modified_since=THEN), 304),
-        (Asked(if_modified_since=AFTER), 304),
-        (Asked(if_modified_since=BEFORE), 200),
-        (Asked(if_modified_since="Sunday, 06-Nov-94 08:49:37 GMT"), 304),
-        (Asked(if_modified_since="Sun Nov  6 08:49:37 1994"), 304),
-        (Asked(if_modified_since=f"{THEN}, {THEN}"), 200),
-        (Asked(if_modified_since="Sun, 06 Nov 1994 08:49:37 +0000"), 200),
-        (Asked(if_modified_since="Sun, 99 Nov 1994 99:99:99 GMT"), 200),
-        (Asked(if_modified_since="Sun, 06 Nov 0000 08:49:37 GMT"), 200),
-        (Asked(if_modified_since="Sun, 06 Foo 1994 08:49:37 GMT"), 200),
-        (Asked(if_match='"b"', if_none_match=ETAG, range="bytes=0-1"), 412),
-        (Asked(if_match=ETAG, if_none_match=ETAG, range="bytes=0-1"), 304),
-        (Asked(if_match=ETAG, if_none_match='"b"', range="bytes=0-1"), 206),
-        (Asked(if_unmodified_since=AFTER, if_modified_since=BEFORE, range="bytes=0-1"), 206),
-        (Asked(range="bytes=0-1", if_range=ETAG), 206),
-        (Asked(range="bytes=0-1", if_range=f"W/{ETAG}"), 200),
-        (Asked(range="bytes=0-1", if_range='"b"'), 200),
-        (Asked(range="bytes=0-1", if_range=f"{ETAG}, {ETAG}"), 200),
-        (Asked(range="bytes=0-1", if_range=THEN), 206),
-        (Asked(range="bytes=0-1", if_range=AFTER), 200),
-        (Asked(range="bytes=0-1", if_range=BEFORE), 200),
-        (Asked(range="bytes=0-1", if_range="nonsense"), 200),
-        (Asked(range="bytes=0-1", if_range=""), 200),
-        (Asked(range="bytes=5000-", if_range='"b"'), 200),
-        (Asked(range="bytes=5000-", if_range=ETAG), 416),
-        (Asked(if_range='"b"'), 200),
-        (Asked(method="HEAD", range="bytes=0-1"), 200),
-        (Asked(method="HEAD", range="bytes=5000-"), 200),
-        (Asked(method="POST", range="bytes=0-1"), 200),
+        (ConditionalHeaders(if_match="*"), 200),
+        (ConditionalHeaders(if_match=ETAG), 200),
+        (ConditionalHeaders(if_match=f'"b", {ETAG}'), 200),
+        (ConditionalHeaders(if_match=f"W/{ETAG}"), 412),
+        (ConditionalHeaders(if_match='"b"'), 412),
+        (ConditionalHeaders(if_match=""), 412),
+        (ConditionalHeaders(if_match="sha256-aa"), 412),
+        (ConditionalHeaders(if_match=f"{ETAG} and more"), 412),
+        (ConditionalHeaders(if_match=f'{ETAG},"'), 412),
+        (ConditionalHeaders(if_match='"b"', if_unmodified_since=AFTER), 412),
+        (ConditionalHeaders(if_match=ETAG, if_unmodified_since=BEFORE), 200),
+        (ConditionalHeaders(if_unmodified_since=THEN), 200),
+        (ConditionalHeaders(if_unmodified_since=AFTER), 200),
+        (ConditionalHeaders(if_unmodified_since=BEFORE), 412),
+        (ConditionalHeaders(if_unmodified_since="yesterday"), 200),
+        (ConditionalHeaders(if_none_match="*"), 304),
+        (ConditionalHeaders(if_none_match=ETAG), 304),
+        (ConditionalHeaders(if_none_match=f"W/{ETAG}"), 304),
+        (ConditionalHeaders(if_none_match=f' , "b" ,\t{ETAG},'), 304),
+        (ConditionalHeaders(if_none_match='"b"'), 200),
+        (ConditionalHeaders(if_none_match="b"), 200),
+        (ConditionalHeaders(if_none_match='"b"', if_modified_since=AFTER), 200),
+        (ConditionalHeaders(if_none_match=ETAG, if_modified_since=BEFORE), 304),
+        (ConditionalHeaders(method="HEAD", if_none_match=ETAG), 304),
+        (ConditionalHeaders(method="POST", if_none_match=ETAG), 412),
+        (ConditionalHeaders(method="POST", if_modified_since=AFTER), 200),
+        (ConditionalHeaders(if_modified_since=THEN), 304),
+        (ConditionalHeaders(if_modified_since=AFTER), 304),
+        (ConditionalHeaders(if_modified_since=BEFORE), 200),
+        (ConditionalHeaders(if_modified_since="Sunday, 06-Nov-94 08:49:37 GMT"), 304),
+        (ConditionalHeaders(if_modified_since="Sun Nov  6 08:49:37 1994"), 304),
+        (ConditionalHeaders(if_modified_since=f"{THEN}, {THEN}"), 200),
+        (ConditionalHeaders(if_modified_since="Sun, 06 Nov 1994 08:49:37 +0000"), 200),
+        (ConditionalHeaders(if_modified_since="Sun, 99 Nov 1994 99:99:99 GMT"), 200),
+        (ConditionalHeaders(if_modified_since="Sun, 06 Nov 0000 08:49:37 GMT"), 200),
+        (ConditionalHeaders(if_modified_since="Sun, 06 Foo 1994 08:49:37 GMT"), 200),
+        (ConditionalHeaders(if_match='"b"', if_none_match=ETAG, range="bytes=0-1"), 412),
+        (ConditionalHeaders(if_match=ETAG, if_none_match=ETAG, range="bytes=0-1"), 304),
+        (ConditionalHeaders(if_match=ETAG, if_none_match='"b"', range="bytes=0-1"), 206),
+        (ConditionalHeaders(if_unmodified_since=AFTER, if_modified_since=BEFORE, range="bytes=0-1"), 206),
+        (ConditionalHeaders(range="bytes=0-1", if_range=ETAG), 206),
+        (ConditionalHeaders(range="bytes=0-1", if_range=f"W/{ETAG}"), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range='"b"'), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range=f"{ETAG}, {ETAG}"), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range=THEN), 206),
+        (ConditionalHeaders(range="bytes=0-1", if_range=AFTER), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range=BEFORE), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range="nonsense"), 200),
+        (ConditionalHeaders(range="bytes=0-1", if_range=""), 200),
+        (ConditionalHeaders(range="bytes=5000-", if_range='"b"'), 200),
+        (ConditionalHeaders(range="bytes=5000-", if_range=ETAG), 416),
+        (ConditionalHeaders(if_range='"b"'), 200),
+        (ConditionalHeaders(method="HEAD", range="bytes=0-1"), 200),
+        (ConditionalHeaders(method="HEAD", range="bytes=5000-"), 200),
+        (ConditionalHeaders(method="POST", range="bytes=0-1"), 200),
     ],
 )
-def test_conditions_come_first_and_in_their_order(asked: Asked, expected: int) -> None:
+def test_conditions_come_first_and_in_their_order(asked: ConditionalHeaders, expected: int) -> None:
     """If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since, and then If-Range with Range."""
     assert decide(asked, FILE).status == expected
 
@@ -177,9 +177,9 @@ def test_a_file_whose_time_is_not_known_has_no_dates_to_compare() -> None:
     """Conditions on dates are as if they were not there; a part that hangs on a date is not sent."""
     timeless = Representation(ETAG, None, 1000)
 
-    assert decide(Asked(if_modified_since=AFTER), timeless).status == 200
-    assert decide(Asked(if_unmodified_since=BEFORE), timeless).status == 200
-    assert decide(Asked(range="bytes=0-1", if_range=THEN), timeless).status == 200
+    assert decide(ConditionalHeaders(if_modified_since=AFTER), timeless).status == 200
+    assert decide(ConditionalHeaders(if_unmodified_since=BEFORE), timeless).status == 200
+    assert decide(ConditionalHeaders(range="bytes=0-1", if_range=THEN), timeless).status == 200
 
 
 @pytest.mark.parametrize(
@@ -194,22 +194,24 @@ def test_a_file_whose_time_is_not_known_has_no_dates_to_compare() -> None:
 )
 def test_the_answer_says_which_part_it_is(asked: str, there: Representation, said: str | None) -> None:
     """And of how many bytes, also when there is none."""
-    assert decide(Asked(range=asked), there).content_range == said
+    assert decide(ConditionalHeaders(range=asked), there).content_range == said
 
 
 def test_headers_are_looked_up_by_their_names() -> None:
     """Each has its place."""
     names = ("If-Match", "If-Unmodified-Since", "If-None-Match", "If-Modified-Since", "Range", "If-Range")
 
-    assert Asked.of("HEAD", {name: name for name in names}.get) == Asked("HEAD", *names)
+    assert ConditionalHeaders.from_headers("HEAD", {name: name for name in names}.get) == ConditionalHeaders(
+        "HEAD", *names
+    )
 
 
 HEADER = st.none() | st.text(alphabet='bytes=0123456789-,"W/* \tGMT:SunNov\xff', max_size=40)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.builds(Asked, st.sampled_from(["GET", "HEAD", "PUT"]), *[HEADER] * 6), st.integers(0, 20))
-def test_whatever_is_asked_the_part_lies_in_the_file(asked: Asked, size_bytes: int) -> None:
+@given(st.builds(ConditionalHeaders, st.sampled_from(["GET", "HEAD", "PUT"]), *[HEADER] * 6), st.integers(0, 20))
+def test_whatever_is_asked_the_part_lies_in_the_file(asked: ConditionalHeaders, size_bytes: int) -> None:
     """Nothing is raised, and a part has at least one byte."""
     decision = decide(asked, Representation(ETAG, MODIFIED_S, size_bytes))
 

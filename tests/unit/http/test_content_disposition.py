@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.http.content_disposition import attachment
+from schemas.http.content_disposition import attachment_header
 
 # As a public client of the original reads it.
 SIMPLE = re.compile(r'filename="?([^";\n]+)"?')
@@ -44,7 +44,7 @@ SHAPE = re.compile(r"""attachment; filename="([ -~]+)"; filename\*=UTF-8''([A-Za
 )
 def test_a_name_is_told_in_ascii_first_and_then_in_full(name: str | bytes, plain: str, full: str) -> None:
     """Both without anything that could end the header, hide, or lead elsewhere."""
-    found = SHAPE.fullmatch(attachment(name))
+    found = SHAPE.fullmatch(attachment_header(name))
 
     assert found
     assert (found[1], unquote(found[2])) == (plain, full)
@@ -54,7 +54,7 @@ def test_a_name_is_told_in_ascii_first_and_then_in_full(name: str | bytes, plain
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_every_name_makes_a_header(name: str | bytes) -> None:
     """Of one line and of one shape, in which a simple client finds the same name."""
-    value = attachment(name)
+    value = attachment_header(name)
     found = SHAPE.fullmatch(value)
     simple = SIMPLE.search(value)
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.accounts.session_requests import read_key
+from schemas.accounts.session_requests import parse_key
 from schemas.errors import Invalid
-from schemas.http.request_origin import Sender, origin_of, sender_of
+from schemas.http.request_origin import RequestOrigin, classify_origin, url_origin
 
 OURS = ["https://darkroom.example/below", "http://127.0.0.1:3000"]
 
@@ -14,43 +14,43 @@ OURS = ["https://darkroom.example/below", "http://127.0.0.1:3000"]
 @pytest.mark.parametrize(
     ("fetch_site", "origin", "sender"),
     [
-        ("same-origin", None, Sender.OURS),
-        ("none", None, Sender.OURS),
-        ("same-origin", "https://evil.example", Sender.OURS),
-        ("same-site", "https://darkroom.example", Sender.ANOTHERS),
-        ("cross-site", "https://darkroom.example", Sender.ANOTHERS),
-        ("cross-site", None, Sender.ANOTHERS),
-        ("", None, Sender.ANOTHERS),
-        ("Same-Origin", None, Sender.ANOTHERS),
-        ("same-origin, cross-site", None, Sender.ANOTHERS),
-        (None, None, Sender.UNKNOWN),
-        (None, "https://darkroom.example", Sender.OURS),
-        (None, "https://darkroom.example:443", Sender.OURS),
-        (None, "https://DARKROOM.example", Sender.OURS),
-        (None, "http://127.0.0.1:3000", Sender.OURS),
-        (None, "http://darkroom.example", Sender.ANOTHERS),
-        (None, "https://darkroom.example:8443", Sender.ANOTHERS),
-        (None, "https://darkroom.example.evil.example", Sender.ANOTHERS),
-        (None, "https://evil-darkroom.example", Sender.ANOTHERS),
-        (None, "https://darkroom.example@evil.example", Sender.ANOTHERS),
-        (None, "https://evil.example#https://darkroom.example", Sender.ANOTHERS),
-        (None, "https://darkroom.example/", Sender.ANOTHERS),
-        (None, "https://darkroom.example, https://evil.example", Sender.ANOTHERS),
-        (None, "https://darkroom.example https://evil.example", Sender.ANOTHERS),
-        (None, "https://dark\troom.example", Sender.ANOTHERS),
-        (None, "http://127.0.0.1:3001", Sender.ANOTHERS),
-        (None, "http://127.0.0.1", Sender.ANOTHERS),
-        (None, "http://localhost:3000", Sender.ANOTHERS),
-        (None, "null", Sender.ANOTHERS),
-        (None, "", Sender.ANOTHERS),
-        (None, "file://", Sender.ANOTHERS),
-        (None, "https://[::1", Sender.ANOTHERS),
-        (None, "https://darkroom.example:99999", Sender.ANOTHERS),
+        ("same-origin", None, RequestOrigin.SAME_ORIGIN),
+        ("none", None, RequestOrigin.SAME_ORIGIN),
+        ("same-origin", "https://evil.example", RequestOrigin.SAME_ORIGIN),
+        ("same-site", "https://darkroom.example", RequestOrigin.CROSS_ORIGIN),
+        ("cross-site", "https://darkroom.example", RequestOrigin.CROSS_ORIGIN),
+        ("cross-site", None, RequestOrigin.CROSS_ORIGIN),
+        ("", None, RequestOrigin.CROSS_ORIGIN),
+        ("Same-Origin", None, RequestOrigin.CROSS_ORIGIN),
+        ("same-origin, cross-site", None, RequestOrigin.CROSS_ORIGIN),
+        (None, None, RequestOrigin.UNKNOWN),
+        (None, "https://darkroom.example", RequestOrigin.SAME_ORIGIN),
+        (None, "https://darkroom.example:443", RequestOrigin.SAME_ORIGIN),
+        (None, "https://DARKROOM.example", RequestOrigin.SAME_ORIGIN),
+        (None, "http://127.0.0.1:3000", RequestOrigin.SAME_ORIGIN),
+        (None, "http://darkroom.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example:8443", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example.evil.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://evil-darkroom.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example@evil.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://evil.example#https://darkroom.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example/", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example, https://evil.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example https://evil.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://dark\troom.example", RequestOrigin.CROSS_ORIGIN),
+        (None, "http://127.0.0.1:3001", RequestOrigin.CROSS_ORIGIN),
+        (None, "http://127.0.0.1", RequestOrigin.CROSS_ORIGIN),
+        (None, "http://localhost:3000", RequestOrigin.CROSS_ORIGIN),
+        (None, "null", RequestOrigin.CROSS_ORIGIN),
+        (None, "", RequestOrigin.CROSS_ORIGIN),
+        (None, "file://", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://[::1", RequestOrigin.CROSS_ORIGIN),
+        (None, "https://darkroom.example:99999", RequestOrigin.CROSS_ORIGIN),
     ],
 )
-def test_whose_page_it_is(fetch_site: str | None, origin: str | None, sender: Sender) -> None:
+def test_whose_page_it_is(fetch_site: str | None, origin: str | None, sender: RequestOrigin) -> None:
     """By Sec-Fetch-Site, else by Origin, else nobody knows."""
-    assert sender_of(fetch_site, origin, OURS) is sender
+    assert classify_origin(fetch_site, origin, OURS) is sender
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_whose_page_it_is(fetch_site: str | None, origin: str | None, sender: Se
 )
 def test_origins_are_written_as_browsers_write_them(url: str, origin: str | None) -> None:
     """Without a usual port, a path or capitals."""
-    assert origin_of(url) == origin
+    assert url_origin(url) == origin
 
 
 @settings(max_examples=50)
 @given(st.text(), st.none() | st.text())
 def test_no_words_are_taken_for_our_page(origin: str, fetch_site: str | None) -> None:
     """Nor do any cause a fault."""
-    sender = sender_of(fetch_site, origin, OURS)
+    sender = classify_origin(fetch_site, origin, OURS)
     own = {"https://darkroom.example", "http://127.0.0.1:3000"}
-    assert sender is not Sender.OURS or fetch_site in ("same-origin", "none") or origin_of(origin) in own
+    assert sender is not RequestOrigin.SAME_ORIGIN or fetch_site in ("same-origin", "none") or url_origin(origin) in own
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_no_words_are_taken_for_our_page(origin: str, fetch_site: str | None) ->
 def test_a_body_without_a_key_says_so(given_: object) -> None:
     """And what to send."""
     with pytest.raises(Invalid) as caught:
-        read_key(given_)
+        parse_key(given_)
     assert "key" in caught.value.problems[0]
 
 
@@ -95,10 +95,10 @@ def test_a_body_without_a_key_says_so(given_: object) -> None:
 def test_what_cannot_be_a_key_is_refused_and_not_repeated(key: str) -> None:
     """It may be somebody's secret all the same."""
     with pytest.raises(Invalid) as caught:
-        read_key({"key": key})
+        parse_key({"key": key})
     assert key not in caught.value.problems[0]
 
 
 def test_white_space_around_a_key_is_nothing() -> None:
     """It comes with copying."""
-    assert read_key({"key": " 0123 \n", "more": 1}) == "0123"
+    assert parse_key({"key": " 0123 \n", "more": 1}) == "0123"

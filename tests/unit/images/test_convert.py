@@ -19,7 +19,7 @@ def made(form: str, size: tuple[int, int] = (64, 48), mode: str = "RGB") -> byte
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_a_picture_is_known_by_its_bytes(form: str) -> None:
     """Type and size are read from the bytes."""
-    picture = convert.inspect(made(form))
+    picture = convert.identify(made(form))
 
     assert (f"image/{form.lower()}", 64, 48) == (picture.media_type, picture.width, picture.height)
 
@@ -28,15 +28,15 @@ def test_a_picture_is_known_by_its_bytes(form: str) -> None:
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     """Pages, empty and torn files are not results."""
     with pytest.raises(SiteChanged):
-        convert.inspect(data)
+        convert.identify(data)
 
 
 def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of absurd size is refused before it is decoded."""
-    monkeypatch.setattr(convert, "MOST_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(convert, "MAX_PIXELS", 64 * 48 - 1)
 
     with pytest.raises(SiteChanged, match="too many"):
-        convert.inspect(made("PNG"))
+        convert.identify(made("PNG"))
 
 
 @pytest.mark.parametrize(("form", "expected"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
@@ -58,7 +58,7 @@ def test_transparency_becomes_white_in_jpeg() -> None:
 
 def test_previews_are_small_jpegs() -> None:
     """A shrunk picture passes the check that a preview must pass, a large one or another format does not."""
-    assert convert.is_small_jpeg(convert.shrink(made("PNG", (1024, 768))))
-    assert not convert.is_small_jpeg(made("JPEG", (1024, 768)))
-    assert not convert.is_small_jpeg(made("PNG"))
-    assert not convert.is_small_jpeg(b"jpeg")
+    assert convert.is_preview_jpeg(convert.make_preview(made("PNG", (1024, 768))))
+    assert not convert.is_preview_jpeg(made("JPEG", (1024, 768)))
+    assert not convert.is_preview_jpeg(made("PNG"))
+    assert not convert.is_preview_jpeg(b"jpeg")

@@ -6,13 +6,13 @@ import pytest
 
 from schemas.images.embedded.a1111.reader import read_a1111
 from schemas.images.embedded.samplers import split_sampler
-from schemas.images.generation_params import Generation, Resource
+from schemas.images.generation_params import GenerationParams, Resource
 
 MOST = 2**64 - 1
 HEX, OTHER_HEX = "0123456789ab", "ba9876543210"
 
 
-def a1111(text: str) -> Generation:
+def a1111(text: str) -> GenerationParams:
     """What such a text says."""
     found = read_a1111({"parameters": text})
     assert found
@@ -54,7 +54,9 @@ def test_the_parts_are_told_apart(text: str, prompt: str | None, negative: str |
 
 def test_a_prompt_alone_is_one() -> None:
     """Where nothing else was written."""
-    assert a1111("a cat: Steps, many\nand more") == Generation("AUTOMATIC1111", prompt="a cat: Steps, many\nand more")
+    assert a1111("a cat: Steps, many\nand more") == GenerationParams(
+        "AUTOMATIC1111", prompt="a cat: Steps, many\nand more"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.images.embedded.builder import Draft, checked, joined, read_hash
-from schemas.images.generation_params import Generation, Resource
+from schemas.images.embedded.builder import GenerationBuilder, combine, parse_hash, validate_value
+from schemas.images.generation_params import GenerationParams, Resource
 
 MOST = 2**64 - 1
 HEX = "0123456789ab"
@@ -36,22 +36,22 @@ HEX = "0123456789ab"
 )
 def test_values_are_checked(name: str, value: Any, expected: Any) -> None:
     """Against what a field can be."""
-    assert checked(name, value) == expected
+    assert validate_value(name, value) == expected
 
 
 @pytest.mark.parametrize("value", [None, 5, "", "xyz", "e3b0c442", "e3b0c44298fc1c149afb", HEX + "\n<b>", "1" * 65])
 def test_what_is_no_hash_is_none(value: Any) -> None:
     """Nor is the hash of nothing."""
-    assert read_hash(value) is None
+    assert parse_hash(value) is None
 
 
 def test_drafts_are_bounded() -> None:
     """In how much they keep beside the fields, and how many models."""
-    draft = Draft("x")
+    draft = GenerationBuilder("x")
     for number in range(1000):
-        draft.keep(f"key {number}", "x" * 20_000)
-        draft.resource("lora", f"lora {number}")
-    found = draft.finish()
+        draft.add_other(f"key {number}", "x" * 20_000)
+        draft.add_resource("lora", f"lora {number}")
+    found = draft.build()
     assert found
     assert (len(found.other), len(found.other["key 0"]), len(found.resources)) == (200, 10_000, 100)
 
@@ -59,7 +59,7 @@ def test_drafts_are_bounded() -> None:
 def test_the_wire_has_its_own_names() -> None:
     """And nothing of what is not said."""
     lora, version = Resource("lora", "ink", HEX, 0.0), Resource("checkpoint", None, None, None, 7)
-    found = Generation(
+    found = GenerationParams(
         "x", "cat", "dog", MOST, 9, 7.5, "e", "k", 64, 32, 2, 0.0, "m", (lora, version), {"1": {}}, {"a": "b"}
     )
     assert found.to_json() == {
@@ -72,15 +72,15 @@ def test_the_wire_has_its_own_names() -> None:
         "comfyWorkflow": {"1": {}}, "other": {"a": "b"},
     }  # fmt: skip
     assert json.loads(json.dumps(found.to_json()))["seed"] == MOST
-    assert Generation("x").to_json() == {"tool": "x"}
+    assert GenerationParams("x").to_json() == {"tool": "x"}
 
 
 def test_two_texts_are_joined() -> None:
     """Models by their names, and the rest field by field."""
-    first = Generation("a", prompt="cat", resources=(Resource("lora", "ink", None, 0.5),), other={"k": "1"})
-    second = Generation(
+    first = GenerationParams("a", prompt="cat", resources=(Resource("lora", "ink", None, 0.5),), other={"k": "1"})
+    second = GenerationParams(
         "b", "dog", seed=5, resources=(Resource("lora", "Ink.safetensors", HEX),), other={"k": "2", "l": "3"}
     )
-    assert joined(first, second) == Generation(
+    assert combine(first, second) == GenerationParams(
         "a", "cat", seed=5, resources=(Resource("lora", "ink", HEX, 0.5),), other={"k": "1", "l": "3"}
     )

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from schemas.images.embedded.comfyui.reader import read_comfyui
-from schemas.images.generation_params import Generation, Resource
+from schemas.images.generation_params import GenerationParams, Resource
 
 MOST = 2**64 - 1
 
 
-def read(prompt: Any) -> Generation:
+def read(prompt: Any) -> GenerationParams:
     """What such a graph says, beside a workflow that is none."""
     found = read_comfyui({"prompt": prompt, "workflow": "nonsense"})
     assert found

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from schemas.images.containers.text_chunks import read_texts
-from schemas.images.embedded import read_generation, read_stealth
+from schemas.images.containers.text_chunks import read_text_chunks
+from schemas.images.embedded import read_generation_params, read_stealth_params
 
 PROMPT = "a cat, Ünïcödé 猫"
 INFOTEXT = f"{PROMPT}\nNegative prompt: dog\nSteps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 64x32"
@@ -97,14 +97,16 @@ FILES |= {f"jpeg-ii-{name}": saved("JPEG", exif=exif(comment, little=True)) for 
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
 def test_every_place_is_read(data: bytes) -> None:
     """One text, wherever it stands and however it is encoded."""
-    found = read_generation(data)
+    found = read_generation_params(data)
     assert found
     assert (found.prompt, found.negative_prompt, found.steps, found.seed) == (PROMPT, "dog", 9, 5)
 
 
 def test_latin_1_is_read_as_png_has_it() -> None:
     """Where the bytes are not UTF-8."""
-    found = read_generation(png(chunk(b"tEXt", "parameters\0Köln\nSteps: 9, Seed: 5, Size: 8x8".encode("latin-1"))))
+    found = read_generation_params(
+        png(chunk(b"tEXt", "parameters\0Köln\nSteps: 9, Seed: 5, Size: 8x8".encode("latin-1")))
+    )
     assert found
     assert (found.prompt, found.height) == ("Köln", 8)
 
@@ -121,14 +123,14 @@ def test_latin_1_is_read_as_png_has_it() -> None:
 )
 def test_graphs_are_read_from_every_place(data: bytes) -> None:
     """Savers of WebP put them into tags that are for the names of cameras."""
-    found = read_generation(data)
+    found = read_generation_params(data)
     assert found
     assert (found.tool, found.prompt, found.steps, found.workflow) == ("ComfyUI", PROMPT, 9, {"nodes": []})
 
 
 def test_the_graph_itself_is_kept_where_no_other_is() -> None:
     """In the form in which it is run."""
-    found = read_generation(saved("JPEG", exif=exif(json.dumps(GRAPH).encode())))
+    found = read_generation_params(saved("JPEG", exif=exif(json.dumps(GRAPH).encode())))
     assert found
     assert found.workflow == GRAPH
 
@@ -146,14 +148,14 @@ def test_the_graph_itself_is_kept_where_no_other_is() -> None:
 )
 def test_texts_of_others_are_no_parameters(data: bytes) -> None:
     """Cameras and editors write comments too."""
-    assert read_generation(data) is None
+    assert read_generation_params(data) is None
 
 
 def test_of_two_texts_the_first_stands() -> None:
     """And what the other adds is taken."""
     saver = "cat\nSteps: 9, Sampler: euler, Seed: 5, Version: ComfyUI"
     graph = {"1": {"class_type": "KSampler", "inputs": {"steps": 3, "seed": 5, "cfg": 2.5, "sampler_name": "x"}}}
-    found = read_generation(saved("PNG", pnginfo=info(parameters=saver, prompt=json.dumps(graph))))
+    found = read_generation_params(saved("PNG", pnginfo=info(parameters=saver, prompt=json.dumps(graph))))
     assert found
     assert (found.tool, found.steps, found.cfg_scale, found.prompt) == ("ComfyUI", 9, 2.5, "cat")
     assert found.workflow == graph
@@ -184,7 +186,7 @@ def test_lowest_bits_are_read(text: str, mark: str, channels: tuple[int, ...], p
     """In alpha or in the colours, compressed or not; the last column is not needed whole."""
     body = gzip.compress(text.encode()) if packed else text.encode()
     rgba = pixels(body, f"stealth_{mark}{'comp' if packed else 'info'}".encode(), channels, (61, 37))
-    found = read_stealth(rgba, 61, 37)
+    found = read_stealth_params(rgba, 61, 37)
     assert found
     assert (found.prompt, found.negative_prompt, found.steps, found.seed) == (PROMPT, "dog", 9, 5)
 
@@ -201,41 +203,41 @@ def test_lowest_bits_are_read(text: str, mark: str, channels: tuple[int, ...], p
 )
 def test_hostile_bits_say_nothing(text: bytes, mark: bytes) -> None:
     """And cost no more than a limit."""
-    assert read_stealth(pixels(text, mark, (3,), (620, 380)), 620, 380) is None
+    assert read_stealth_params(pixels(text, mark, (3,), (620, 380)), 620, 380) is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (-1, -1), (3, 1), (1, 1), (2**40, 2**40)])
 def test_pixels_of_another_size_say_nothing(width: int, height: int) -> None:
     """Nothing is read beyond the end."""
-    assert read_stealth(bytes(8), width, height) is None
+    assert read_stealth_params(bytes(8), width, height) is None
 
 
 def test_bombs_in_chunks_are_left_out() -> None:
     """Neither one that unpacks to too much, nor many; what stands beside them is read."""
     bomb = zlib.compress(bytes(30_000_000))
     good = chunk(b"tEXt", b"parameters\0" + INFOTEXT.encode())
-    texts = read_texts(png(good, *[chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(50)]))
-    assert texts.named == {"parameters": INFOTEXT}
-    assert texts.left_bytes == 0
+    texts = read_text_chunks(png(good, *[chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(50)]))
+    assert texts.by_keyword == {"parameters": INFOTEXT}
+    assert texts.remaining_bytes == 0
     damaged = chunk(b"zTXt", b"a\0\0" + bomb[:200] + b"\xff" * 8)
     twice = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
-    assert read_texts(png(*[twice] * 50)).left_bytes < 3_000_000
-    assert read_generation(png(damaged, chunk(b"zTXt", b"b\0\0"), good)) is not None
+    assert read_text_chunks(png(*[twice] * 50)).remaining_bytes < 3_000_000
+    assert read_generation_params(png(damaged, chunk(b"zTXt", b"b\0\0"), good)) is not None
 
 
 def test_texts_are_counted_and_measured() -> None:
     """At most a hundred, and none beyond four million bytes."""
     many = [chunk(b"tEXt", b"%d\0x" % number) for number in range(300)]
-    assert len(read_texts(png(*many)).named) == 100
-    assert not read_texts(png(chunk(b"tEXt", b"long\0" + b"x" * 4_000_001))).named
-    assert [len(text) for text in read_texts(saved("GIF", comment=b"x" * 5000)).loose] == [5000]
+    assert len(read_text_chunks(png(*many)).by_keyword) == 100
+    assert not read_text_chunks(png(chunk(b"tEXt", b"long\0" + b"x" * 4_000_001))).by_keyword
+    assert [len(text) for text in read_text_chunks(saved("GIF", comment=b"x" * 5000)).unkeyed] == [5000]
 
 
 def test_bytes_between_segments_are_passed_over() -> None:
     """JPEG allows any number of them before a marker."""
     whole = saved("JPEG", comment=INFOTEXT.encode())
-    assert read_generation(whole.replace(b"\xff\xfe", b"\xff" * 1000 + b"\xfe", 1)) is not None
-    assert read_generation(b"\xff\xd8" + b"\xff" * 1_000_000) is None
+    assert read_generation_params(whole.replace(b"\xff\xfe", b"\xff" * 1000 + b"\xfe", 1)) is not None
+    assert read_generation_params(b"\xff\xd8" + b"\xff" * 1_000_000) is None
 
 
 def test_directories_that_point_at_themselves_end() -> None:
@@ -243,4 +245,4 @@ def test_directories_that_point_at_themselves_end() -> None:
     loop = b"MM\0*" + struct.pack(">IHHHII", 8, 1, EXIF_IFD, 4, 1, 8) + bytes(4)
     beyond = b"MM\0*" + struct.pack(">IHHHII", 8, 60_000, USER_COMMENT, 7, 2**31, 2**31)
     for block in (loop, beyond, b"MM\0*\xff\xff\xff\xff", b"MM\0*"):
-        assert read_texts(png(chunk(b"eXIf", block))).loose == []
+        assert read_text_chunks(png(chunk(b"eXIf", block))).unkeyed == []

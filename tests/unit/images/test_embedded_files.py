@@ -8,8 +8,8 @@ import sd_parsers
 from PIL import Image
 
 from ops.infra.settings import ROOT
-from schemas.images.embedded import read_generation, read_stealth
-from schemas.images.generation_params import Generation
+from schemas.images.embedded import read_generation_params, read_stealth_params
+from schemas.images.generation_params import GenerationParams
 
 FOLDER = ROOT.parent / "shared" / "testdata" / "images"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
@@ -26,7 +26,7 @@ def lines(text: str | None) -> set[str]:
 @pytest.mark.parametrize("path", TOLD, ids=lambda path: path.name)
 def test_another_reader_reads_the_same(path: Path) -> None:
     """Prompts, seed, steps, guidance, sampler and model, wherever both say something."""
-    ours, theirs = read_generation(path.read_bytes()), sd_parsers.ParserManager().parse(path)
+    ours, theirs = read_generation_params(path.read_bytes()), sd_parsers.ParserManager().parse(path)
     assert ours
     assert theirs
     # A graph may have several samplers: ours is the one that begins.
@@ -57,7 +57,7 @@ def test_another_reader_reads_the_same(path: Path) -> None:
 )
 def test_fields_are_found(name: str, expected: dict[str, Any]) -> None:
     """Also those that the other reader leaves under the program's names."""
-    found = read_generation((FOLDER / name).read_bytes())
+    found = read_generation_params((FOLDER / name).read_bytes())
     assert {field: getattr(found, field) for field in expected} == expected
 
 
@@ -66,7 +66,7 @@ def test_torn_files_say_what_they_say(path: Path) -> None:
     """A file may end anywhere."""
     data = path.read_bytes()
     for end in range(0, len(data), max(1, len(data) // 40)):
-        assert isinstance(read_generation(data[:end]), Generation | None)
+        assert isinstance(read_generation_params(data[:end]), GenerationParams | None)
 
 
 @pytest.mark.parametrize("path", TOLD, ids=lambda path: path.name)
@@ -74,4 +74,4 @@ def test_pixels_without_a_text_say_nothing(path: Path) -> None:
     """Too few for a mark, as it happens."""
     with Image.open(path) as image:
         pixels = image.convert("RGBA")
-    assert read_stealth(pixels.tobytes(), *pixels.size) is None
+    assert read_stealth_params(pixels.tobytes(), *pixels.size) is None

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.images.containers.text_chunks import PNG
-from schemas.images.embedded import PROGRAMS, read_generation, read_stealth
+from schemas.images.embedded import READERS, read_generation_params, read_stealth_params
 from schemas.images.embedded.untrusted_json import end_of_json, read_json, read_object
-from schemas.images.generation_params import Generation
+from schemas.images.generation_params import GenerationParams
 
 KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream", "UserComment")
 MARKS = (
@@ -59,7 +59,7 @@ def chunk(keyword: str, text: bytes) -> bytes:
     return struct.pack(">I", len(body)) + b"tEXt" + body + bytes(4)
 
 
-def kept(found: Generation | None) -> None:
+def kept(found: GenerationParams | None) -> None:
     """What is found can be written as JSON that every program can read."""
     assert found is None or json.dumps(found.to_json(), allow_nan=False).encode()
 
@@ -68,37 +68,37 @@ def kept(found: Generation | None) -> None:
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=300))
 def test_any_bytes_are_met(beginning: bytes, rest: bytes) -> None:
     """Behind any beginning of a format."""
-    kept(read_generation(beginning + rest))
-    kept(read_generation(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
+    kept(read_generation_params(beginning + rest))
+    kept(read_generation_params(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(KEYWORDS), st.lists(st.sampled_from(MARKS) | st.text(max_size=8), max_size=30).map("".join))
 def test_any_text_is_met(keyword: str, text: str) -> None:
     """Under any keyword."""
-    kept(read_generation(PNG + chunk(keyword, text.encode(errors="replace"))))
+    kept(read_generation_params(PNG + chunk(keyword, text.encode(errors="replace"))))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(KEYWORDS), KNOWING)
 def test_any_object_is_met(keyword: str, value: Any) -> None:
     """With anything in any place; texts that are NaN or beyond numbers among it."""
-    kept(read_generation(PNG + chunk(keyword, json.dumps(value).encode())))
+    kept(read_generation_params(PNG + chunk(keyword, json.dumps(value).encode())))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), KNOWING, max_size=4))
 def test_any_parsed_value_is_met(said: dict[str, Any]) -> None:
     """Also of a kind that no text can be."""
-    for program in PROGRAMS:
-        assert isinstance(program(said), Generation | None)
+    for program in READERS:
+        assert isinstance(program(said), GenerationParams | None)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=400), st.integers(-2, 12), st.integers(-2, 12))
 def test_any_pixels_are_met(rgba: bytes, width: int, height: int) -> None:
     """Of any size that they are said to have."""
-    kept(read_stealth(rgba, width, height))
+    kept(read_stealth_params(rgba, width, height))
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ SLOW = [
 @pytest.mark.parametrize("text", SLOW, ids=range(len(SLOW)))
 def test_long_texts_are_read_in_a_time_that_grows_with_them(text: str) -> None:
     """Nothing here is a pattern that takes a step for each pair of letters."""
-    kept(read_generation(PNG + chunk("parameters", text.encode())))
-    kept(read_generation(PNG + chunk("UserComment", text.encode())))
+    kept(read_generation_params(PNG + chunk("parameters", text.encode())))
+    kept(read_generation_params(PNG + chunk("UserComment", text.encode())))
 
 
 def graph(**nodes: dict[str, Any]) -> bytes:
@@ -171,27 +171,27 @@ def test_large_graphs_are_walked_once() -> None:
     """A long chain, a dense one, and circles through all."""
     basic = {"steps": 1, "cfg": 1, "sampler_name": "x"}
     chain = {f"n{i}": basic | {"model": [str(i + 1), 0], "positive": [str(i + 1), 0]} for i in range(2000)}
-    kept(read_generation(graph(**chain)))
+    kept(read_generation_params(graph(**chain)))
     dense = {f"n{i}": {f"k{j}": [str(j), 0] for j in range(120)} | {"positive": [str(i), 0]} for i in range(120)}
-    kept(read_generation(graph(**dense)))
+    kept(read_generation_params(graph(**dense)))
     wide = {f"n{i}": basic | {"ckpt_name": [str(i), 0], "latent_image": [str(i + 1), 0]} for i in range(6000)}
-    assert read_generation(graph(**wide)) is None
+    assert read_generation_params(graph(**wide)) is None
 
 
 def test_markup_stays_text() -> None:
     """It is made harmless where it is shown, and is never a hash."""
     evil = "<script>alert(1)</script>"
-    found = read_generation(
+    found = read_generation_params(
         PNG
         + chunk("parameters", f"{evil}\nSteps: 9, Seed: 5, Sampler: {evil}, Model: {evil}, Model hash: {evil}".encode())
     )
     assert found
     assert (found.prompt, found.sampler, found.resources[0].hash) == (evil, evil, None)
-    assert read_generation(PNG + chunk("parameters", b"a\0b" + string.printable.encode())) is not None
+    assert read_generation_params(PNG + chunk("parameters", b"a\0b" + string.printable.encode())) is not None
 
 
 def test_an_overlong_text_takes_no_time() -> None:
     """No program writes a million letters."""
     packed = zlib.compress(b"x" * 3_000_000)
     body = b"parameters\0\0" + packed
-    assert read_generation(PNG + struct.pack(">I", len(body)) + b"zTXt" + body) is None
+    assert read_generation_params(PNG + struct.pack(">I", len(body)) + b"zTXt" + body) is None

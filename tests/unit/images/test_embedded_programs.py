@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from schemas.images.embedded import PROGRAMS
-from schemas.images.generation_params import Generation, Resource
+from schemas.images.embedded import READERS
+from schemas.images.generation_params import GenerationParams, Resource
 
 MOST = 2**64 - 1
 HEX, OTHER_HEX = "0123456789ab", "ba9876543210"
 
 
-def read(**said: Any) -> Generation:
+def read(**said: Any) -> GenerationParams:
     """What one program makes of texts under their keywords."""
-    found = next(one for program in PROGRAMS if (one := program(said)))
-    assert isinstance(found, Generation)
+    found = next(one for program in READERS if (one := program(said)))
+    assert isinstance(found, GenerationParams)
     return found
 
 

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.images.structure import Framing, framing
+from schemas.images.structure import ImageStructure, read_structure
 from schemas.library.formats.safetensors import FormatError
-from tests.support.images import drawn, gif, moving, png, saved
+from tests.support.images import build_gif, build_png, draw_animation, draw_image, encode
 
-STILL = {form: saved(drawn(), form) for form in ("PNG", "JPEG", "WEBP", "GIF")}
+STILL = {form: encode(draw_image(), form) for form in ("PNG", "JPEG", "WEBP", "GIF")}
 OTHERS = {
-    "progressive": saved(drawn(), "JPEG", progressive=True),
-    "restarts": saved(drawn((200, 200)), "JPEG", restart_marker_blocks=1),
-    "lossless": saved(drawn(), "WEBP", lossless=True),
-    "transparent": saved(drawn(mode="RGBA"), "WEBP"),
+    "progressive": encode(draw_image(), "JPEG", progressive=True),
+    "restarts": encode(draw_image((200, 200)), "JPEG", restart_marker_blocks=1),
+    "lossless": encode(draw_image(), "WEBP", lossless=True),
+    "transparent": encode(draw_image(mode="RGBA"), "WEBP"),
 }
-MOVING = {form: moving(form) for form in ("PNG", "WEBP", "GIF")}
+MOVING = {form: draw_animation(form) for form in ("PNG", "WEBP", "GIF")}
 ALL = {**STILL, **OTHERS, **{f"moving {form}": data for form, data in MOVING.items()}}
 
 
@@ -25,7 +25,7 @@ ALL = {**STILL, **OTHERS, **{f"moving {form}": data for form, data in MOVING.ite
 @pytest.mark.parametrize("tail", [b"", b"PK\x03\x04", b"<script>alert(1)</script>", b"\xff\xd9;IEND"])
 def test_a_picture_ends_where_its_format_says(name: str, tail: bytes) -> None:
     """Whatever stands behind it is none of it."""
-    framed = framing(ALL[name] + tail)
+    framed = read_structure(ALL[name] + tail)
 
     assert framed.end == len(ALL[name])
     assert framed.frames == (3 if name.startswith("moving") else 1)
@@ -38,7 +38,7 @@ def test_a_torn_picture_is_told_from_a_whole_one(name: str) -> None:
     whole = ALL[name]
     for length in range(16, len(whole), max(1, len(whole) // 100)):
         with pytest.raises(FormatError, match="broken") as caught:
-            framing(whole[:length])
+            read_structure(whole[:length])
         assert caught.value.code == "broken"
 
 
@@ -49,7 +49,7 @@ def test_a_torn_picture_is_told_from_a_whole_one(name: str) -> None:
 def test_what_is_no_picture_is_told(data: bytes) -> None:
     """With what is taken instead."""
     with pytest.raises(FormatError, match="WebP") as caught:
-        framing(data)
+        read_structure(data)
     assert caught.value.code == "not_a_picture"
 
 
@@ -57,17 +57,19 @@ def test_what_a_picture_says_of_its_size_is_read_before_its_pixels() -> None:
     """Absurd canvases, frames larger than the canvas, frames that are only announced."""
     announced = struct.pack(">I", 8) + b"acTL" + struct.pack(">II", 70_000, 0) + bytes(4)
 
-    assert framing(png(65_000, 65_000, b"")) == Framing("PNG", 65_000, 65_000, 1, len(png(65_000, 65_000, b"")))
-    assert framing(gif(1, 1, 5000)).frames == 5000
-    assert framing(gif(1, 1, 1, frame=(60_000, 50_000))).width == 60_000
-    assert framing(png(1, 1, b"", announced)).frames == 70_000
+    assert read_structure(build_png(65_000, 65_000, b"")) == ImageStructure(
+        "PNG", 65_000, 65_000, 1, len(build_png(65_000, 65_000, b""))
+    )
+    assert read_structure(build_gif(1, 1, 5000)).frames == 5000
+    assert read_structure(build_gif(1, 1, 1, frame=(60_000, 50_000))).width == 60_000
+    assert read_structure(build_png(1, 1, b"", announced)).frames == 70_000
 
 
-@pytest.mark.parametrize("data", [png(0, 7, b""), gif(5, 5, 0), b"\xff\xd8\xff\xd9", b"RIFF\x04\0\0\0WEBP"])
+@pytest.mark.parametrize("data", [build_png(0, 7, b""), build_gif(5, 5, 0), b"\xff\xd8\xff\xd9", b"RIFF\x04\0\0\0WEBP"])
 def test_a_picture_without_pixels_is_broken(data: bytes) -> None:
     """A structure alone is no picture."""
     with pytest.raises(FormatError, match="no pixels"):
-        framing(data)
+        read_structure(data)
 
 
 @given(
@@ -78,7 +80,7 @@ def test_no_bytes_do_harm(head: bytes, rest: bytes) -> None:
     """Whatever follows a good beginning, the answer is a framing within the bytes or an error of the format."""
     data = head + rest
     try:
-        framed = framing(data)
+        framed = read_structure(data)
     except FormatError:
         return
     assert 0 < framed.end <= len(data)

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.errors import NotFound
-from schemas.jobs.generaitiv_requests import job_id_of, site_of, understand, workload_id
+from schemas.jobs.generaitiv_requests import parse_workload_id, split_model_slug, translate_inputs, workload_id
 from stores.sites.recipes import Recipes
 
 JOB = "0123456789abcdef" * 2
@@ -25,19 +25,19 @@ EXAMPLE = {
 def test_a_workload_is_a_job_by_another_name() -> None:
     """There and back, in either case."""
     assert workload_id(JOB) == f"0x{JOB}"
-    assert {JOB} == {job_id_of(text) for text in (f"0x{JOB}", JOB, f"0X{JOB.upper()}")}
+    assert {JOB} == {parse_workload_id(text) for text in (f"0x{JOB}", JOB, f"0X{JOB.upper()}")}
 
 
 @pytest.mark.parametrize("text", ["", "0x", JOB[:-1], f"{JOB}0", f"0x{JOB}\n", "undefined", "0x" + "g" * 32])
 def test_what_is_no_id_is_no_workload(text: str) -> None:
     """As any other path that nobody knows."""
     with pytest.raises(NotFound):
-        job_id_of(text)
+        parse_workload_id(text)
 
 
 def test_inputs_go_by_the_recipes_names() -> None:
     """What fits is passed on, what does not is said."""
-    understood = understand(Recipes("automatic1111").default, EXAMPLE)
+    understood = translate_inputs(Recipes("automatic1111").default, EXAMPLE)
 
     assert understood.inputs["steps"] == 50
     assert understood.inputs["cfg_scale"] == 7.5
@@ -50,7 +50,7 @@ def test_inputs_go_by_the_recipes_names() -> None:
 
 def test_a_value_that_does_not_fit_is_left_out() -> None:
     """The job is made without it."""
-    understood = understand(Recipes("studio").default, {"width": 9999, "steps": "many", "seed": 7})
+    understood = translate_inputs(Recipes("studio").default, {"width": 9999, "steps": "many", "seed": 7})
 
     assert understood.inputs == {"seed": 7}
     assert {"steps", "width"} == {warning.partition(":")[0] for warning in understood.warnings}
@@ -67,10 +67,10 @@ def test_a_value_that_does_not_fit_is_left_out() -> None:
 )
 def test_a_models_slug_names_a_site_and_its_model(model: str | None, expected: tuple[str | None, str]) -> None:
     """Or a model of elsewhere, which is here no other than the default."""
-    assert site_of(model, ["gradio", "studio"]) == expected
+    assert split_model_slug(model, ["gradio", "studio"]) == expected
 
 
 def test_the_model_is_the_sites_input() -> None:
     """Where it has one."""
-    assert understand(Recipes("automatic1111").default, {}, "dream").inputs == {"checkpoint": "dream"}
-    assert understand(Recipes("studio").default, {}, "dream").warnings
+    assert translate_inputs(Recipes("automatic1111").default, {}, "dream").inputs == {"checkpoint": "dream"}
+    assert translate_inputs(Recipes("studio").default, {}, "dream").warnings

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 from dramatiq.brokers.stub import StubBroker
 
-from schemas.messages import COURIER_QUEUES, QUEUE_OF_ACTOR, WORKER_QUEUES
-from workers.actors import declare_courier_actors, declare_worker_actors
+from schemas.messages import ACTOR_QUEUES, BACKGROUND_QUEUES, WORKER_QUEUES
+from workers.actors import declare_background_actors, declare_worker_actors
 
 
 def test_declared_actors_are_the_named_ones() -> None:
@@ -14,8 +14,8 @@ def test_declared_actors_are_the_named_ones() -> None:
     nobody = cast(Any, None)
     declare_worker_actors(broker, nobody, nobody)
     worker_actors = set(broker.get_declared_actors())
-    declare_courier_actors(broker, nobody)
+    declare_background_actors(broker, nobody)
 
-    assert {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()} == QUEUE_OF_ACTOR
-    assert {QUEUE_OF_ACTOR[name] for name in worker_actors} == WORKER_QUEUES
-    assert set(QUEUE_OF_ACTOR.values()) - WORKER_QUEUES == COURIER_QUEUES
+    assert {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()} == ACTOR_QUEUES
+    assert {ACTOR_QUEUES[name] for name in worker_actors} == WORKER_QUEUES
+    assert set(ACTOR_QUEUES.values()) - WORKER_QUEUES == BACKGROUND_QUEUES

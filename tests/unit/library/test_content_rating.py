@@ -13,7 +13,7 @@ from schemas.library import content_rating
 )
 def test_words_are_levels(word: str, level: int) -> None:
     """Those of old answers too."""
-    assert content_rating.from_word(word) == level
+    assert content_rating.level_from_name(word) == level
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_words_are_levels(word: str, level: int) -> None:
 )
 def test_uploads_say_a_step_or_a_bit(said: int, level: int | None) -> None:
     """By one table; steps and bits agree where they meet, so that what was read can be written back."""
-    assert content_rating.from_upload(said) == level
+    assert content_rating.level_from_upload(said) == level
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_with_whole_masks_it_is_plain_comparison(mask: int, bits: int) -> None:
 @given(st.integers(-(2**70), 2**70))
 def test_no_mask_is_too_odd(mask: int) -> None:
     """The highest level is one that exists, or none."""
-    assert content_rating.highest(mask) in {0, *content_rating.Level}
+    assert content_rating.highest_level(mask) in {0, *content_rating.NsfwLevel}

@@ -37,33 +37,33 @@ REAL = hashlib.sha256(b"a model").hexdigest()
 )
 def test_a_hash_is_hex_of_its_length(name: str, text: object, expected: str | None) -> None:
     """In lower case; anything else is none."""
-    assert hashes.clean(name, text) == expected
+    assert hashes.normalize_hash(name, text) == expected
 
 
 def test_the_hash_of_nothing_is_none() -> None:
     """Files without a hash would all be the same one."""
     of_nothing = hashlib.sha256(b"").hexdigest()
-    claimed = {name: of_nothing[:digits] for name, digits in hashes.DIGITS.items()} | {
+    claimed = {name: of_nothing[:digits] for name, digits in hashes.HEX_LENGTHS.items()} | {
         "CRC32": f"{zlib.crc32(b''):08x}",
         "BLAKE3": blake3(b"").hexdigest(),
     }
-    assert set(claimed) == set(hashes.DIGITS)
-    assert hashes.cleaned(claimed) == {}
-    assert hashes.clean("AutoV3", of_nothing) is None
+    assert set(claimed) == set(hashes.HEX_LENGTHS)
+    assert hashes.normalize_hashes(claimed) == {}
+    assert hashes.normalize_hash("AutoV3", of_nothing) is None
 
 
 def test_of_many_claims_the_good_ones_are_kept() -> None:
     """Under the names as they are spelled here."""
-    assert hashes.cleaned({"autov2": "6F6D687FE0", "SHA256": "no", "x": REAL}) == {"AutoV2": "6f6d687fe0"}
+    assert hashes.normalize_hashes({"autov2": "6F6D687FE0", "SHA256": "no", "x": REAL}) == {"AutoV2": "6f6d687fe0"}
 
 
 def test_the_short_form_is_the_beginning() -> None:
     """As pictures name their models."""
-    assert hashes.clean("AutoV2", hashes.auto_v2(REAL.upper())) == REAL[:10]
+    assert hashes.normalize_hash("AutoV2", hashes.autov2_from_sha256(REAL.upper())) == REAL[:10]
 
 
-@given(st.sampled_from(sorted(hashes.DIGITS)), st.text(max_size=80) | st.none() | st.integers())
+@given(st.sampled_from(sorted(hashes.HEX_LENGTHS)), st.text(max_size=80) | st.none() | st.integers())
 def test_what_comes_out_is_a_hash(name: str, text: object) -> None:
     """And stays one when it is cleaned again."""
-    found = hashes.clean(name, text)
-    assert found is None or (len(found) == hashes.DIGITS[name] and hashes.clean(name, found) == found)
+    found = hashes.normalize_hash(name, text)
+    assert found is None or (len(found) == hashes.HEX_LENGTHS[name] and hashes.normalize_hash(name, found) == found)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.library import path_rules
-from schemas.library.path_rules import Place
+from schemas.library.path_rules import Category
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from schemas.library.path_rules import Place
 )
 def test_the_folder_says_what_it_is(path: str, category: str, subcategory: str | None) -> None:
     """A file's own name is never a subcategory."""
-    assert path_rules.place_of(path) == Place(category, subcategory)
+    assert path_rules.categorize(path) == Category(category, subcategory)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_folder_says_what_it_is(path: str, category: str, subcategory: str |
 )
 def test_the_category_says_the_type(category: str, type_: str) -> None:
     """In the catalogue's words."""
-    assert path_rules.type_of(category) == type_
+    assert path_rules.civitai_type(category) == type_
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_category_says_the_type(category: str, type_: str) -> None:
 )
 def test_epochs_of_a_training_are_known_by_name(stem: str, expected: tuple[str, int] | None) -> None:
     """Dates and versions are none."""
-    assert path_rules.epoch_of(stem) == expected
+    assert path_rules.parse_epoch(stem) == expected
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_epochs_of_a_training_are_known_by_name(stem: str, expected: tuple[str, 
 )
 def test_a_title_can_be_read(stem: str, title: str) -> None:
     """It is one line, and never empty."""
-    assert path_rules.title_of(stem) == title
+    assert path_rules.title_from_stem(stem) == title
 
 
 @given(st.text(max_size=200))
 def test_no_name_is_too_odd(name: str) -> None:
     """Every name has a place, and a title if it has a character."""
-    assert path_rules.place_of(name).category
-    assert bool(path_rules.title_of(name)) is bool(name)
-    path_rules.epoch_of(name)
+    assert path_rules.categorize(name).name
+    assert bool(path_rules.title_from_stem(name)) is bool(name)
+    path_rules.parse_epoch(name)

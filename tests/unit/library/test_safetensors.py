@@ -8,24 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.library.formats.safetensors import PREFIX_BYTES, FormatError, Header, header_bytes, read_header
+from schemas.library.formats.safetensors import (
+    PREFIX_BYTES,
+    FormatError,
+    SafetensorsHeader,
+    parse_header,
+    parse_header_length,
+)
 
 ONE = {"weight": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}}
 
 
-def read(raw: bytes, data_bytes: int) -> Header:
+def read(raw: bytes, data_bytes: int) -> SafetensorsHeader:
     """The header of a file with so many bytes of tensors."""
     prefix = len(raw).to_bytes(PREFIX_BYTES, "little")
     size = PREFIX_BYTES + len(raw) + data_bytes
-    assert header_bytes(prefix, size) == len(raw)
-    return read_header(raw, size)
+    assert parse_header_length(prefix, size) == len(raw)
+    return parse_header(raw, size)
 
 
 def test_a_header_is_read() -> None:
     """Tensors, metadata, how many numbers, of which type."""
     entries = ONE | {"bias": {"dtype": "F32", "shape": [], "data_offsets": [12, 16]}, "__metadata__": {"a": "ä"}}
     header = read(json.dumps(entries, ensure_ascii=False).encode() + b"   ", 16)
-    assert (header.parameters, header.dtype, header.metadata) == (7, "F16", {"a": "ä"})
+    assert (header.parameter_count, header.dtype, header.metadata) == (7, "F16", {"a": "ä"})
     assert header.tensors["weight"].shape == (2, 3)
 
 
@@ -97,7 +103,7 @@ def test_a_file_of_the_wrong_length_is_told(data_bytes: int, code: str) -> None:
 def test_a_length_that_cannot_be_is_told(prefix: bytes, size: int, code: str) -> None:
     """Before anything of it is read."""
     with pytest.raises(FormatError) as error:
-        header_bytes(prefix, size)
+        parse_header_length(prefix, size)
     assert error.value.code == code
 
 
@@ -105,4 +111,4 @@ def test_a_length_that_cannot_be_is_told(prefix: bytes, size: int, code: str) ->
 def test_no_bytes_crash_it(raw: bytes) -> None:
     """They are a header, or a FormatError."""
     with contextlib.suppress(FormatError):
-        assert read_header(b"{" + raw, 500).size_bytes > PREFIX_BYTES
+        assert parse_header(b"{" + raw, 500).size_bytes > PREFIX_BYTES

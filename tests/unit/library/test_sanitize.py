@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.library.sanitize import LONGEST_LINE, LONGEST_TEXT, SCHEMES, TAGS, clean_html, clean_text
+from schemas.library.sanitize import (
+    ALLOWED_SCHEMES,
+    ALLOWED_TAGS,
+    MAX_LINE_CHARS,
+    MAX_TEXT_CHARS,
+    clean_line,
+    sanitize_html,
+)
 
 REL = "noopener noreferrer nofollow ugc"
 VECTORS = [
@@ -62,24 +69,24 @@ def check_harmless(html: str) -> None:
     seen = Seen()
     seen.feed(html)
     for tag, attributes in seen.tags:
-        assert tag in TAGS
+        assert tag in ALLOWED_TAGS
         assert set(attributes) <= ({"href", "rel"} if tag == "a" else set())
         assert attributes.get("rel", REL) == REL
-        assert (attributes.get("href") or "https:").split(":")[0] in SCHEMES
+        assert (attributes.get("href") or "https:").split(":")[0] in ALLOWED_SCHEMES
 
 
 @pytest.mark.parametrize("vector", VECTORS)
 def test_nothing_that_runs_is_left(vector: str) -> None:
     """Nor anything that fetches, frames or leads back to us."""
-    cleaned = clean_html(vector)
+    cleaned = sanitize_html(vector)
     check_harmless(cleaned)
-    assert clean_html(cleaned) == cleaned
+    assert sanitize_html(cleaned) == cleaned
 
 
 @given(st.lists(st.sampled_from([*VECTORS, "<p>", "</p>", "<", ">", '"', "'", "<!--", "-->", "</svg>", "&lt;"])))
 def test_nothing_that_runs_is_left_of_a_mixture(pieces: list[str]) -> None:
     """However the vectors are nested and torn."""
-    check_harmless(clean_html("".join(pieces)))
+    check_harmless(sanitize_html("".join(pieces)))
 
 
 @pytest.mark.parametrize(
@@ -98,21 +105,21 @@ def test_nothing_that_runs_is_left_of_a_mixture(pieces: list[str]) -> None:
 )
 def test_what_describes_a_model_is_left(text: str, expected: str | None) -> None:
     """Of Markdown all that is no HTML; no test stands for what a page would make of its links: none is made."""
-    assert clean_html(text) == (text.replace("&", "&amp;") if expected is None else expected)
+    assert sanitize_html(text) == (text.replace("&", "&amp;") if expected is None else expected)
 
 
 def test_a_text_that_would_grow_does_not() -> None:
     """Open formatting is repeated in every paragraph, nesting costs its square: both are bounded."""
     differing = "<p>" + "".join(f"<b id={n}>" for n in range(2000)) + "<p>x" * 2000
-    assert len(clean_html(differing)) < 5 * len(differing)
-    deep = clean_html("<ul><li>" * 25_000)
+    assert len(sanitize_html(differing)) < 5 * len(differing)
+    deep = sanitize_html("<ul><li>" * 25_000)
     assert len(re.findall("<[a-z]", deep)) <= 8000
 
 
 def test_a_text_is_bounded() -> None:
     """Whatever a sidecar holds."""
-    assert len(clean_html("x" * 10**6)) == LONGEST_TEXT
-    assert len(clean_text("x" * 10**6)) == LONGEST_LINE
+    assert len(sanitize_html("x" * 10**6)) == MAX_TEXT_CHARS
+    assert len(clean_line("x" * 10**6)) == MAX_LINE_CHARS
 
 
 @pytest.mark.parametrize(
@@ -128,12 +135,12 @@ def test_a_text_is_bounded() -> None:
 )
 def test_a_line_is_one_line(text: str, expected: str) -> None:
     """Without marks that turn its direction; it is text, so that what looks like HTML stays."""
-    assert clean_text(text) == expected
+    assert clean_line(text) == expected
 
 
 @given(st.text(st.characters(), max_size=300))
 def test_lines_stay_as_they_are_when_cleaned_again(text: str) -> None:
     """And can be encoded."""
-    cleaned = clean_text(text)
-    assert clean_text(cleaned) == cleaned
+    cleaned = clean_line(text)
+    assert clean_line(cleaned) == cleaned
     assert cleaned.encode().decode().isprintable() or not cleaned.isascii()

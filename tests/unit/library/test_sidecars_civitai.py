@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ops.infra.settings import ROOT
-from schemas.library.metadata import Facts, Rank, SaidImage, Source
-from schemas.library.sidecars import LocalFile, civitdl, read, write
-from schemas.library.sidecars.civitai_reader import facts_of
-from schemas.library.sidecars.local_file import UNKNOWN
+from schemas.library.metadata import ImageMetadata, Metadata, Source, SourcePriority
+from schemas.library.sidecars import LocalFile, civitdl, read_sidecar, write_sidecar
+from schemas.library.sidecars.civitai_reader import parse_metadata
+from schemas.library.sidecars.local_file import UNKNOWN_FILE
 
 REAL = ROOT.parent / "shared" / "testdata" / "json" / "civitai-model.json"
 SHA = "6f6d687fe041fcdc0fe55b9cd90ae7634dc50ebc9da849dc869b232a8df60f9d"
@@ -27,9 +27,9 @@ def real() -> bytes:
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO, Source.CIVITAI_INFO, Source.A1111])
 def test_a_real_answer_is_read(real: bytes, source: Source) -> None:
     """Whatever name it lies under: the model, its version, the file's hashes, the pictures."""
-    (claim,) = read(source, real, 5)
-    facts = claim.facts
-    assert (claim.source, claim.rank, claim.time_ms) == (source, Rank.CATALOGUE, 5)
+    (claim,) = read_sidecar(source, real, 5)
+    facts = claim.metadata
+    assert (claim.source, claim.priority, claim.time_ms) == (source, SourcePriority.CIVITAI, 5)
     assert (facts.name, facts.type, facts.creator) == ("Figma Anime Figures", "LORA", "robowaifudev")
     assert (facts.civitai_id, facts.civitai_version_id, facts.nsfw_level) == (7984, 9413, 3)
     assert facts.tags[:2] == ("anime", "concept")
@@ -55,16 +55,16 @@ def test_a_real_answer_is_read(real: bytes, source: Source) -> None:
 
 def test_what_a_real_answer_says_can_be_kept(real: bytes) -> None:
     """As JSON, and back."""
-    (claim,) = read(Source.CIVITDL, real, 0)
-    assert Facts.from_json(json.loads(json.dumps(claim.facts.to_json()))) == claim.facts
+    (claim,) = read_sidecar(Source.CIVITDL, real, 0)
+    assert Metadata.from_json(json.loads(json.dumps(claim.metadata.to_json()))) == claim.metadata
 
 
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO])
 def test_a_real_answer_can_be_written_again(real: bytes, source: Source) -> None:
     """It says all that the catalogue said."""
     local = LocalFile("figma-mid_7984-vid_9413.safetensors")
-    (claim,) = read(source, real, 5, local)
-    assert read(source, write(source, claim.facts, local), 5, local) == [claim]
+    (claim,) = read_sidecar(source, real, 5, local)
+    assert read_sidecar(source, write_sidecar(source, claim.metadata, local), 5, local) == [claim]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_real_answer_can_be_written_again(real: bytes, source: Source) -> None
 )
 def test_the_commercial_use_has_had_three_forms(form: Any, expected: list[str]) -> None:
     """All become a list."""
-    assert facts_of({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN).licensing == {
+    assert parse_metadata({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN_FILE).licensing == {
         "allowCommercialUse": expected
     }
 
@@ -90,7 +90,7 @@ def test_the_commercial_use_has_had_three_forms(form: Any, expected: list[str]) 
 @pytest.mark.parametrize("form", [None, True, 3, {"a": 1}])
 def test_a_commercial_use_of_no_known_form_says_nothing(form: Any) -> None:
     """It is neither allowed nor forbidden."""
-    assert facts_of({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN).licensing == {}
+    assert parse_metadata({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN_FILE).licensing == {}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_commercial_use_of_no_known_form_says_nothing(form: Any) -> None:
 )
 def test_a_models_fields_are_read_one_by_one(answer: dict[str, Any], field: str, expected: Any) -> None:
     """Old forms and new ones; nonsense is nothing, and costs no other field."""
-    facts = facts_of({"type": "LORA", "modelVersions": [], **answer}, UNKNOWN)
+    facts = parse_metadata({"type": "LORA", "modelVersions": [], **answer}, UNKNOWN_FILE)
     assert getattr(facts, field) == expected
     assert facts.type == "LORA"
 
@@ -142,15 +142,20 @@ def test_a_models_fields_are_read_one_by_one(answer: dict[str, Any], field: str,
 )
 def test_times_are_in_utc(written: Any, expected: str | None) -> None:
     """Those that do not say where they are, too."""
-    assert facts_of({"publishedAt": written}, UNKNOWN).published_at == expected
-    assert facts_of({"createdAt": written, "publishedAt": None}, UNKNOWN).published_at == expected
+    assert parse_metadata({"publishedAt": written}, UNKNOWN_FILE).published_at == expected
+    assert parse_metadata({"createdAt": written, "publishedAt": None}, UNKNOWN_FILE).published_at == expected
 
 
 def test_a_level_is_that_of_the_pictures_where_it_is_not_said() -> None:
     """As old answers have it, picture by picture."""
     old = [{"url": "https://x.test/1.png", "nsfw": "Soft"}, {"url": "https://x.test/2.png", "nsfw": "X"}]
-    assert facts_of({"images": old}, UNKNOWN).nsfw_level == 10
-    assert facts_of({"modelVersions": [{"id": 1, "images": old}, {"id": 2, "nsfwLevel": 1}]}, UNKNOWN).nsfw_level == 11
+    assert parse_metadata({"images": old}, UNKNOWN_FILE).nsfw_level == 10
+    assert (
+        parse_metadata(
+            {"modelVersions": [{"id": 1, "images": old}, {"id": 2, "nsfwLevel": 1}]}, UNKNOWN_FILE
+        ).nsfw_level
+        == 11
+    )
 
 
 def version(number: int, name: str, sha: str, size_kb: float) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def version(number: int, name: str, sha: str, size_kb: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("local", "expected"),
     [
-        (LocalFile(version_id=2), 2),
+        (LocalFile(known_version_id=2), 2),
         (LocalFile("ink-mid_1-vid_2.safetensors"), 2),
         (LocalFile("x.safetensors", hashes={"SHA256": SHA}), 1),
         (LocalFile("b.safetensors"), 2),
@@ -181,7 +186,7 @@ def test_our_version_is_the_one_that_is_like_our_file(local: LocalFile, expected
         version(2, "b.safetensors", OTHER_SHA, 2),
         version(3, "c.safetensors", "2" * 64, 3),
     ]
-    facts = facts_of({"id": 9, "modelVersions": versions}, local)
+    facts = parse_metadata({"id": 9, "modelVersions": versions}, local)
     assert (facts.civitai_id, facts.civitai_version_id, len(facts.versions)) == (9, expected, 3)
 
 
@@ -192,9 +197,9 @@ def test_a_hash_is_claimed_only_where_the_file_is_plain() -> None:
         {"name": "small.safetensors", "type": "Pruned Model", "sizeKB": 2, "hashes": {"SHA256": OTHER_SHA}},
         {"name": "data.zip", "type": "Training Data", "hashes": {"SHA256": "3" * 64}},
     ]
-    assert facts_of({"files": files}, UNKNOWN).hashes == {}
-    assert facts_of({"files": files}, LocalFile("small.safetensors")).hashes == {"SHA256": OTHER_SHA}
-    assert facts_of({"files": files[1:]}, UNKNOWN).hashes == {"SHA256": OTHER_SHA}
+    assert parse_metadata({"files": files}, UNKNOWN_FILE).hashes == {}
+    assert parse_metadata({"files": files}, LocalFile("small.safetensors")).hashes == {"SHA256": OTHER_SHA}
+    assert parse_metadata({"files": files[1:]}, UNKNOWN_FILE).hashes == {"SHA256": OTHER_SHA}
 
 
 META: dict[str, Any] = {
@@ -246,7 +251,7 @@ def test_how_a_picture_was_made_is_read(meta: dict[str, Any]) -> None:
     """In both forms, under our own names."""
     raw = json.dumps({"url": "https://x.test/77.jpeg?width=450#a", "width": 10, "meta": meta}).encode()
     image = civitdl.read_image(raw, "77.png")
-    assert image == SaidImage(
+    assert image == ImageMetadata(
         "77.png", width=10, prompt=META["prompt"], params=PARAMS, url="https://x.test/77.jpeg?width=450#a"
     )
 
@@ -254,7 +259,7 @@ def test_how_a_picture_was_made_is_read(meta: dict[str, Any]) -> None:
 @pytest.mark.parametrize("meta", [None, [], "x", {"id": 5, "meta": None}, {"seed": "x", "Size": "big", "comfy": "{"}])
 def test_a_picture_may_say_nothing_of_its_making(meta: Any) -> None:
     """It is a picture nevertheless."""
-    (image,) = facts_of({"images": [{"url": "https://x.test/1.png", "meta": meta}]}, UNKNOWN).images
+    (image,) = parse_metadata({"images": [{"url": "https://x.test/1.png", "meta": meta}]}, UNKNOWN_FILE).images
     assert (image.file, image.prompt, image.params) == ("1.png", None, {})
 
 
@@ -276,12 +281,12 @@ def test_a_picture_may_say_nothing_of_its_making(meta: Any) -> None:
 )
 def test_what_is_no_picture_is_left_out(entry: Any) -> None:
     """Films, and names that lead elsewhere."""
-    assert facts_of({"name": "v1", "images": [entry]}, UNKNOWN).images == ()
+    assert parse_metadata({"name": "v1", "images": [entry]}, UNKNOWN_FILE).images == ()
 
 
 @pytest.mark.parametrize("blurhash", ["LEHV6nWB2yk8", "", "U" * 5000, '"><script>', 7, None])
 def test_a_blurhash_has_the_length_that_it_says(blurhash: Any) -> None:
     """Others would break what paints them."""
     entry = {"url": "https://x.test/1.png", "hash": blurhash, "width": -1, "height": 2**40}
-    (image,) = facts_of({"images": [entry]}, UNKNOWN).images
+    (image,) = parse_metadata({"images": [entry]}, UNKNOWN_FILE).images
     assert (image.blurhash, image.width, image.height) == (None, None, None)

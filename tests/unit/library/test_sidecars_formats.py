@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.library.metadata import Claim, Facts, Rank, Source, merge
-from schemas.library.sidecars import FIELDS, LocalFile, SidecarError, read, write
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
+from schemas.library.sidecars import SUPPORTED_FIELDS, LocalFile, SidecarError, read_sidecar, write_sidecar
 
 SHA = "6f6d687fe041fcdc0fe55b9cd90ae7634dc50ebc9da849dc869b232a8df60f9d"
 ANSWER = {
@@ -22,11 +22,11 @@ ANSWER = {
 }
 
 
-def claims(source: Source, document: Any) -> dict[Rank, Facts]:
+def claims(source: Source, document: Any) -> dict[SourcePriority, Metadata]:
     """What is said, by who says it."""
-    found = read(source, json.dumps(document).encode(), 7)
+    found = read_sidecar(source, json.dumps(document).encode(), 7)
     assert all((claim.source, claim.time_ms) == (source, 7) for claim in found)
-    return {claim.rank: claim.facts for claim in found}
+    return {claim.priority: claim.metadata for claim in found}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_the_helper_did_not_find_says_nothing(document: dict[str, Any]) -> 
     assert claims(Source.CIVITAI_INFO, document) == {}
 
 
-@pytest.mark.parametrize("source", sorted(FIELDS))
+@pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
 def test_an_empty_object_says_nothing(source: Source) -> None:
     """In any format."""
     assert claims(source, {}) == {}
@@ -51,12 +51,12 @@ def test_an_empty_object_says_nothing(source: Source) -> None:
 
 def test_the_helpers_file_has_a_version_and_its_model() -> None:
     """And, from some, a creator and tags beside the model."""
-    facts = claims(Source.CIVITAI_INFO, ANSWER)[Rank.CATALOGUE]
+    facts = claims(Source.CIVITAI_INFO, ANSWER)[SourcePriority.CIVITAI]
     assert (facts.name, facts.version_name, facts.civitai_id, facts.civitai_version_id) == ("Figma", "v1", 7984, 9413)
     assert (facts.description, facts.version_description) == ("<p>model</p>", "<p>version</p>")
     assert (facts.creator, facts.nsfw_level, facts.tags, facts.versions) == ("bob", 3, ("anime",), ())
     beside = claims(Source.CIVITAI_INFO, {"tags": ["a"], "model": {"name": "Figma"}})
-    assert beside[Rank.CATALOGUE].tags == ("a",)
+    assert beside[SourcePriority.CIVITAI].tags == ("a",)
 
 
 def test_lora_manager_keeps_a_person_apart_from_the_catalogue() -> None:
@@ -75,10 +75,10 @@ def test_lora_manager_keeps_a_person_apart_from_the_catalogue() -> None:
         "civitai": ANSWER,
     }
     said = claims(Source.LORA_MANAGER, document)
-    assert said[Rank.PERSON] == Facts(
+    assert said[SourcePriority.PERSON] == Metadata(
         name="My figures", tags=("anime", "mine"), notes="good at 0.7\nbad at 1", preferred_weight=0.7
     )
-    catalogue = said[Rank.CATALOGUE]
+    catalogue = said[SourcePriority.CIVITAI]
     assert (catalogue.name, catalogue.tags, catalogue.base_model) == ("Figma", ("anime",), "Illustrious")
     assert (catalogue.description, catalogue.trained_words) == ("<p>newer</p>", ("figma",))
     assert catalogue.hashes == {"SHA256": SHA, "AutoV3": "dc746a5a4da9"}
@@ -98,21 +98,23 @@ def test_lora_managers_defaults_are_nobodys(name: str) -> None:
         "civitai": ANSWER,
     }
     said = claims(Source.LORA_MANAGER, document)
-    assert list(said) == [Rank.CATALOGUE]
-    assert (said[Rank.CATALOGUE].name, said[Rank.CATALOGUE].base_model) == ("Figma", "Pony")
+    assert list(said) == [SourcePriority.CIVITAI]
+    assert (said[SourcePriority.CIVITAI].name, said[SourcePriority.CIVITAI].base_model) == ("Figma", "Pony")
 
 
 def test_trained_words_without_a_catalogue_are_a_persons() -> None:
     """Somebody typed them into LoRA Manager."""
     assert claims(Source.LORA_MANAGER, {"civitai": {"trainedWords": ["ink"]}}) == {
-        Rank.PERSON: Facts(trained_words=("ink",))
+        SourcePriority.PERSON: Metadata(trained_words=("ink",))
     }
 
 
 @pytest.mark.parametrize("tips", ["{", "[]", "7", "", None, 5, '{"strength": "x"}', "[" * 5000, '{"strength": NaN}'])
 def test_tips_that_are_none_cost_nothing(tips: Any) -> None:
     """The notes beside them are read."""
-    assert claims(Source.LORA_MANAGER, {"notes": "n", "usage_tips": tips}) == {Rank.PERSON: Facts(notes="n")}
+    assert claims(Source.LORA_MANAGER, {"notes": "n", "usage_tips": tips}) == {
+        SourcePriority.PERSON: Metadata(notes="n")
+    }
 
 
 def test_stability_matrix_is_read() -> None:
@@ -137,8 +139,8 @@ def test_stability_matrix_is_read() -> None:
         "Source": "Civitai",
     }
     said = claims(Source.STABILITY_MATRIX, document)
-    assert said[Rank.PERSON] == Facts(name="Mine")
-    assert said[Rank.CATALOGUE] == Facts(
+    assert said[SourcePriority.PERSON] == Metadata(name="Mine")
+    assert said[SourcePriority.CIVITAI] == Metadata(
         name="Figma",
         type="LORA",
         description="<p>d</p>",
@@ -166,8 +168,8 @@ def test_a1111_is_what_a_person_wrote() -> None:
         "notes": "n",
     }
     assert claims(Source.A1111, document) == {
-        Rank.HEADER: Facts(base_model="SDXL 1.0"),
-        Rank.PERSON: Facts(
+        SourcePriority.HEADER: Metadata(base_model="SDXL 1.0"),
+        SourcePriority.PERSON: Metadata(
             description="d",
             trained_words=("ink", "(wash, grey:1.2)", "[a,b]"),
             negative_words="photo",
@@ -175,9 +177,9 @@ def test_a1111_is_what_a_person_wrote() -> None:
             notes="n",
         ),
     }
-    catalogue = read(Source.CIVITAI_INFO, json.dumps(ANSWER).encode(), 1)
-    merged = merge([*catalogue, *read(Source.A1111, json.dumps(document).encode(), 9)])
-    assert (merged.facts.base_model, merged.facts.trained_words[0]) == ("Pony", "ink")
+    catalogue = read_sidecar(Source.CIVITAI_INFO, json.dumps(ANSWER).encode(), 1)
+    merged = merge_metadata([*catalogue, *read_sidecar(Source.A1111, json.dumps(document).encode(), 9)])
+    assert (merged.metadata.base_model, merged.metadata.trained_words[0]) == ("Pony", "ink")
 
 
 def test_a1111s_defaults_are_nobodys() -> None:
@@ -196,7 +198,7 @@ def test_what_others_put_into_a1111s_file_is_the_catalogues() -> None:
     """Ids and the hash."""
     document = {"modelId": 7984, "modelVersionId": "9413", "sha256": SHA.upper()}
     assert claims(Source.A1111, document) == {
-        Rank.CATALOGUE: Facts(civitai_id=7984, civitai_version_id=9413, hashes={"SHA256": SHA})
+        SourcePriority.CIVITAI: Metadata(civitai_id=7984, civitai_version_id=9413, hashes={"SHA256": SHA})
     }
 
 
@@ -213,13 +215,13 @@ def test_what_others_put_into_a1111s_file_is_the_catalogues() -> None:
 )
 def test_a1111_is_told_the_family(base_model: str | None, family: str) -> None:
     """In its own words."""
-    assert json.loads(write(Source.A1111, Facts(base_model=base_model)))["sd version"] == family
+    assert json.loads(write_sidecar(Source.A1111, Metadata(base_model=base_model)))["sd version"] == family
 
 
 def test_lora_manager_is_told_of_the_file() -> None:
     """It takes no document without its name, size, time and hash."""
     local = LocalFile("figma.safetensors", 1024, {"SHA256": SHA}, time_ms=5500)
-    document = json.loads(write(Source.LORA_MANAGER, Facts(notes="n"), local))
+    document = json.loads(write_sidecar(Source.LORA_MANAGER, Metadata(notes="n"), local))
     assert {
         name: document[name] for name in ("file_name", "model_name", "file_path", "size", "modified", "sha256")
     } == {
@@ -230,17 +232,17 @@ def test_lora_manager_is_told_of_the_file() -> None:
         "modified": 5.5,
         "sha256": SHA,
     }
-    assert read(Source.LORA_MANAGER, write(Source.LORA_MANAGER, Facts(notes="n")), 3) == [
-        Claim(Source.LORA_MANAGER, Rank.PERSON, Facts(notes="n"), 3)
+    assert read_sidecar(Source.LORA_MANAGER, write_sidecar(Source.LORA_MANAGER, Metadata(notes="n")), 3) == [
+        SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, Metadata(notes="n"), 3)
     ]
 
 
 def test_a_source_without_files_is_no_format() -> None:
     """A header has no sidecar."""
     with pytest.raises(KeyError):
-        write(Source.HEADER, Facts())
+        write_sidecar(Source.HEADER, Metadata())
     with pytest.raises(KeyError):
-        read(Source.USER, b"{}", 0)
+        read_sidecar(Source.USER, b"{}", 0)
 
 
 @pytest.mark.parametrize(
@@ -261,11 +263,11 @@ def test_a_source_without_files_is_no_format() -> None:
         (b'{"a": "\x81\x20"}', "not_text"),
     ],
 )
-@pytest.mark.parametrize("source", sorted(FIELDS))
+@pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
 def test_what_cannot_be_read_is_told(source: Source, raw: bytes, code: str) -> None:
     """With a code and a short sentence."""
     with pytest.raises(SidecarError) as error:
-        read(source, raw, 0)
+        read_sidecar(source, raw, 0)
     assert error.value.code == code
     assert len(str(error.value)) < 200
 
@@ -275,7 +277,7 @@ def test_what_cannot_be_read_is_told(source: Source, raw: bytes, code: str) -> N
 def test_western_files_are_read_in_the_encodings_of_windows(encoding: str, notes: str) -> None:
     """A helper writes what the system is set to."""
     raw = json.dumps({"notes": notes}, ensure_ascii=False).encode(encoding)
-    assert read(Source.A1111, raw, 0)[0].facts.notes == notes
+    assert read_sidecar(Source.A1111, raw, 0)[0].metadata.notes == notes
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gbk", "gb2312"])
@@ -283,18 +285,20 @@ def test_chinese_files_are_read_in_the_encodings_of_windows(encoding: str) -> No
     """The same, elsewhere."""
     notes = "水墨画风格 推荐权重 0.8"
     raw = json.dumps({"notes": notes}, ensure_ascii=False).encode(encoding)
-    assert read(Source.A1111, raw, 0)[0].facts.notes == notes
+    assert read_sidecar(Source.A1111, raw, 0)[0].metadata.notes == notes
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1e300", "9" * 5000, "[]", "{}", "true"])
 def test_numbers_that_are_none_cost_nothing(value: str) -> None:
     """The fields beside them are read."""
     raw = f'{{"preferred weight": {value}, "modelId": {value}, "notes": "n"}}'.encode()
-    assert read(Source.A1111, raw, 0) == [Claim(Source.A1111, Rank.PERSON, Facts(notes="n"), 0)]
+    assert read_sidecar(Source.A1111, raw, 0) == [
+        SourceMetadata(Source.A1111, SourcePriority.PERSON, Metadata(notes="n"), 0)
+    ]
 
 
 @pytest.mark.parametrize(("number", "kept"), [(2**63 - 1, 2**63 - 1), (2**63, None), (2**64, None), (-5, None)])
 def test_ids_beyond_what_a_database_takes_are_none(number: int, kept: int | None) -> None:
     """The largest that it takes is one."""
     said = claims(Source.A1111, {"modelId": number, "notes": "n"})
-    assert said.get(Rank.CATALOGUE, Facts()).civitai_id == kept
+    assert said.get(SourcePriority.CIVITAI, Metadata()).civitai_id == kept

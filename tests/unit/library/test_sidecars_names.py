@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.library.metadata import Source
-from schemas.library.sidecars import LocalFile, civitdl, civitdl_ids, previews_of, sidecars_of
+from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, parse_civitdl_ids
 
 
 def test_sidecars_are_known_by_their_endings() -> None:
@@ -21,7 +21,7 @@ def test_sidecars_are_known_by_their_endings() -> None:
         "ink.yaml.json",
         "ink",
     ]
-    assert sidecars_of("ink", names) == [
+    assert find_sidecars("ink", names) == [
         ("ink.civitai.info", Source.CIVITAI_INFO),
         ("ink.Metadata.json", Source.LORA_MANAGER),
         ("ink.cm-info.json", Source.STABILITY_MATRIX),
@@ -32,15 +32,15 @@ def test_sidecars_are_known_by_their_endings() -> None:
 
 def test_a_name_is_no_pattern() -> None:
     """Whatever characters it has."""
-    assert sidecars_of("a[1].*", ["a[1].*.json", "a1.b.json"]) == [("a[1].*.json", Source.A1111)]
-    assert sidecars_of("v1.5", ["v1.5.json", "v1.json"]) == [("v1.5.json", Source.A1111)]
+    assert find_sidecars("a[1].*", ["a[1].*.json", "a1.b.json"]) == [("a[1].*.json", Source.A1111)]
+    assert find_sidecars("v1.5", ["v1.5.json", "v1.json"]) == [("v1.5.json", Source.A1111)]
 
 
 def test_the_best_preview_comes_first() -> None:
     """One that somebody chose before one that only has the name."""
     names = ["ink.gif", "ink.png", "ink.PREVIEW.webp", "ink.preview.jpeg", "ink.preview.mp4", "ink.mp4", "link.png"]
-    assert previews_of("ink", names) == ["ink.preview.jpeg", "ink.PREVIEW.webp", "ink.png", "ink.gif"]
-    assert previews_of("ink", []) == []
+    assert find_previews("ink", names) == ["ink.preview.jpeg", "ink.PREVIEW.webp", "ink.png", "ink.gif"]
+    assert find_previews("ink", []) == []
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_the_best_preview_comes_first() -> None:
 )
 def test_a_downloader_writes_ids_into_names(stem: str, ids: tuple[int, int] | None) -> None:
     """Of the model and the version; the last ones count."""
-    assert civitdl_ids(stem) == ids
+    assert parse_civitdl_ids(stem) == ids
 
 
 def test_a_downloader_has_a_folder_beside_the_model() -> None:
     """With names that follow from the ids."""
-    assert civitdl.folder_of(9413) == "extra_data-vid_9413"
-    assert civitdl.model_dict_of(7984, 9413) == "model_dict-mid_7984-vid_9413.json"
+    assert civitdl.folder_name(9413) == "extra_data-vid_9413"
+    assert civitdl.model_dict_name(7984, 9413) == "model_dict-mid_7984-vid_9413.json"
 
 
 def test_each_picture_has_the_file_that_tells_of_it() -> None:
@@ -82,7 +82,7 @@ def test_each_picture_has_the_file_that_tells_of_it() -> None:
         "5.json",
         "model_dict-mid_1-vid_2.json",
     ]
-    assert civitdl.pictures_of(names) == [
+    assert civitdl.find_images(names) == [
         ("1.jpeg", "1.json"),
         ("2.webp", "2-prompt.json"),
         ("3.PNG", "3.image.json"),
@@ -93,11 +93,11 @@ def test_each_picture_has_the_file_that_tells_of_it() -> None:
 def test_a_file_knows_what_the_catalogue_calls_it() -> None:
     """If the downloader has kept it in the name."""
     ours = LocalFile("figma-mid_7984-vid_9413.safetensors")
-    assert (ours.published_as, ours.published_version, ours.stem) == (
+    assert (ours.civitai_name, ours.civitai_version_id, ours.stem) == (
         "figma.safetensors",
         9413,
         "figma-mid_7984-vid_9413",
     )
-    other = LocalFile("figma.v2.safetensors", version_id=5)
-    assert (other.published_as, other.published_version, other.stem) == ("figma.v2.safetensors", 5, "figma.v2")
+    other = LocalFile("figma.v2.safetensors", known_version_id=5)
+    assert (other.civitai_name, other.civitai_version_id, other.stem) == ("figma.v2.safetensors", 5, "figma.v2")
     assert LocalFile("figma").stem == "figma"

@@ -10,24 +10,35 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.library.formats.hashes import DIGITS, cleaned
-from schemas.library.metadata import Facts, SaidFile, SaidImage, SaidVersion, Source, merge
-from schemas.library.path_rules import title_of
-from schemas.library.sanitize import clean_lines, clean_text
-from schemas.library.sidecars import FIELDS, LocalFile, SidecarError, civitdl, previews_of, read, sidecars_of, write
-from schemas.library.sidecars.a1111 import FAMILIES
-from schemas.library.sidecars.civitai_reader import STATS
+from schemas.library.formats.hashes import HEX_LENGTHS, normalize_hashes
+from schemas.library.metadata import CivitaiFile, CivitaiVersion, ImageMetadata, Metadata, Source, merge_metadata
+from schemas.library.path_rules import title_from_stem
+from schemas.library.sanitize import clean_line, clean_multiline
+from schemas.library.sidecars import (
+    SUPPORTED_FIELDS,
+    LocalFile,
+    SidecarError,
+    civitdl,
+    find_previews,
+    find_sidecars,
+    read_sidecar,
+    write_sidecar,
+)
+from schemas.library.sidecars.a1111 import BASE_MODEL_BY_FAMILY
+from schemas.library.sidecars.civitai_reader import STAT_NAMES
 
 EASILY = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-LINES = st.text(max_size=30).map(clean_text).filter(bool)
+LINES = st.text(max_size=30).map(clean_line).filter(bool)
 WORDS = LINES.filter(lambda word: not set(word) & set(",()[]{}<>"))
-TEXTS = st.text(max_size=60).map(clean_lines).filter(bool)
+TEXTS = st.text(max_size=60).map(clean_multiline).filter(bool)
 IDS = st.integers(1, 2**63 - 1)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
-HASHES = st.fixed_dictionaries({}, optional={name: HEX.map(lambda text, n=n: text[:n]) for name, n in DIGITS.items()})
+HASHES = st.fixed_dictionaries(
+    {}, optional={name: HEX.map(lambda text, n=n: text[:n]) for name, n in HEX_LENGTHS.items()}
+)
 TIMES = st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat() + "Z")
 STAT_VALUES = st.integers(0, 2**53 - 1) | st.floats(0, 5)
-STATISTICS = st.dictionaries(st.sampled_from(STATS), STAT_VALUES, max_size=4)
+STATISTICS = st.dictionaries(st.sampled_from(STAT_NAMES), STAT_VALUES, max_size=4)
 LEVELS = st.integers(1, 63)
 NUMBERS = st.floats(-100, 100).filter(bool)
 
@@ -74,7 +85,7 @@ PARAMS = st.builds(
 )
 FILES = st.from_regex(r"[a-z0-9]{1,8}\.(png|jpeg)", fullmatch=True)
 IMAGES = st.builds(
-    lambda file, base, **more: SaidImage(file, url=base and base + file, **more),
+    lambda file, base, **more: ImageMetadata(file, url=base and base + file, **more),
     FILES,
     st.sampled_from([None, "https://x.test/width=450/"]),
     width=maybe(SIZES),
@@ -85,7 +96,7 @@ IMAGES = st.builds(
     params=PARAMS,
 )
 VERSIONS = st.builds(
-    SaidVersion,
+    CivitaiVersion,
     id=IDS,
     name=LINES,
     base_model=maybe(LINES),
@@ -95,12 +106,12 @@ VERSIONS = st.builds(
     stats=STATISTICS,
     files=st.lists(
         st.builds(
-            SaidFile,
+            CivitaiFile,
             name=FILES,
             size_kb=maybe(st.floats(0, 10**9)),
             format=maybe(LINES),
             precision=maybe(LINES),
-            hashes=HASHES.map(cleaned),
+            hashes=HASHES.map(normalize_hashes),
         ),
         max_size=2,
     ).map(tuple),
@@ -115,7 +126,7 @@ LICENSING = st.fixed_dictionaries(
     },
 )
 FACTS = st.builds(
-    Facts,
+    Metadata,
     name=maybe(LINES),
     type=maybe(st.sampled_from(["LORA", "Checkpoint"])),
     description=maybe(TEXTS),
@@ -136,54 +147,58 @@ FACTS = st.builds(
     negative_words=maybe(TEXTS),
     preferred_weight=maybe(NUMBERS),
     civitai_version_id=maybe(IDS),
-    hashes=HASHES.map(cleaned),
+    hashes=HASHES.map(normalize_hashes),
     images=st.lists(IMAGES, max_size=2).map(tuple),
 )
 OURS = LocalFile("ours.safetensors", 2048, time_ms=1000)
 
 
-def kept(facts: Facts, fields: frozenset[str]) -> dict[str, Any]:
+def kept(facts: Metadata, fields: frozenset[str]) -> dict[str, Any]:
     """What of the facts a format has room for."""
     return {name: getattr(facts, name) for name in fields}
 
 
-def written_and_read(source: Source, facts: Facts, local: LocalFile) -> Facts:
+def written_and_read(source: Source, facts: Metadata, local: LocalFile) -> Metadata:
     """What is believed of it, when nobody else says anything."""
-    return merge(read(source, write(source, facts, local), 1, local)).facts
+    return merge_metadata(read_sidecar(source, write_sidecar(source, facts, local), 1, local)).metadata
 
 
 @EASILY
 @given(FACTS)
-def test_what_is_written_says_the_same_when_read(facts: Facts) -> None:
+def test_what_is_written_says_the_same_when_read(facts: Metadata) -> None:
     """Every field that the format has; versions are those below."""
     for source in (Source.CIVITDL, Source.CIVITAI_INFO, Source.API_INFO, Source.LORA_MANAGER):
-        fields = FIELDS[source] - {"versions"}
+        fields = SUPPORTED_FIELDS[source] - {"versions"}
         again = written_and_read(source, facts, OURS)
         assert kept(again, fields) == kept(facts, fields), source
 
 
 @EASILY
 @given(FACTS)
-def test_stability_matrix_says_the_same_when_read(facts: Facts) -> None:
+def test_stability_matrix_says_the_same_when_read(facts: Metadata) -> None:
     """It has three of the hashes."""
     hashes = {name: digits for name, digits in facts.hashes.items() if name in ("SHA256", "CRC32", "BLAKE3")}
     facts = replace(facts, hashes=hashes)
-    fields = FIELDS[Source.STABILITY_MATRIX]
+    fields = SUPPORTED_FIELDS[Source.STABILITY_MATRIX]
     assert kept(written_and_read(Source.STABILITY_MATRIX, facts, OURS), fields) == kept(facts, fields)
 
 
 @EASILY
-@given(FACTS, maybe(st.sampled_from(sorted(FAMILIES.values()))))
-def test_a1111_says_the_same_when_read(facts: Facts, base_model: str | None) -> None:
+@given(FACTS, maybe(st.sampled_from(sorted(BASE_MODEL_BY_FAMILY.values()))))
+def test_a1111_says_the_same_when_read(facts: Metadata, base_model: str | None) -> None:
     """It has families for base models, and one of the hashes."""
     hashes = {name: digits for name, digits in facts.hashes.items() if name == "SHA256"}
     facts = replace(facts, hashes=hashes, base_model=base_model)
-    assert kept(written_and_read(Source.A1111, facts, OURS), FIELDS[Source.A1111]) == kept(facts, FIELDS[Source.A1111])
+    assert kept(written_and_read(Source.A1111, facts, OURS), SUPPORTED_FIELDS[Source.A1111]) == kept(
+        facts, SUPPORTED_FIELDS[Source.A1111]
+    )
 
 
 @EASILY
 @given(FACTS, st.lists(VERSIONS, min_size=1, max_size=3, unique_by=lambda version: version.id), st.data())
-def test_all_versions_say_the_same_when_read(facts: Facts, versions: list[SaidVersion], data: st.DataObject) -> None:
+def test_all_versions_say_the_same_when_read(
+    facts: Metadata, versions: list[CivitaiVersion], data: st.DataObject
+) -> None:
     """Ours, which may be any of them, and the others."""
     ours = data.draw(st.sampled_from(versions))
     facts = replace(
@@ -199,18 +214,18 @@ def test_all_versions_say_the_same_when_read(facts: Facts, versions: list[SaidVe
         hashes={},
     )
     for source in (Source.CIVITDL, Source.API_INFO):
-        again = written_and_read(source, facts, LocalFile(version_id=ours.id))
-        fields = FIELDS[source] - {"hashes"}
+        again = written_and_read(source, facts, LocalFile(known_version_id=ours.id))
+        fields = SUPPORTED_FIELDS[source] - {"hashes"}
         assert kept(again, fields) == kept(facts, fields), source
 
 
 @EASILY
-@given(st.sampled_from(sorted(FIELDS)), FACTS, HASHES)
-def test_our_own_hashes_count_more_than_claims(source: Source, facts: Facts, hashes: dict[str, str]) -> None:
+@given(st.sampled_from(sorted(SUPPORTED_FIELDS)), FACTS, HASHES)
+def test_our_own_hashes_count_more_than_claims(source: Source, facts: Metadata, hashes: dict[str, str]) -> None:
     """They are written in the claims' place, where the format has them."""
     local = replace(OURS, hashes=hashes)
     again = written_and_read(source, facts, local)
-    known = cleaned(hashes)
+    known = normalize_hashes(hashes)
     assert all(known.get(name, digits) == digits for name, digits in again.hashes.items())
     if source not in (Source.A1111, Source.STABILITY_MATRIX):
         assert again.hashes == {**facts.hashes, **known}
@@ -218,8 +233,8 @@ def test_our_own_hashes_count_more_than_claims(source: Source, facts: Facts, has
 
 def test_our_hashes_stand_with_our_file_in_a_version() -> None:
     """Which the catalogue may have listed with others."""
-    files = (SaidFile("full.safetensors", hashes={"AutoV2": "1" * 10}), SaidFile("ours.safetensors", 2.0))
-    facts = Facts(civitai_version_id=5, versions=(SaidVersion(5, "v", files=files),))
+    files = (CivitaiFile("full.safetensors", hashes={"AutoV2": "1" * 10}), CivitaiFile("ours.safetensors", 2.0))
+    facts = Metadata(civitai_version_id=5, versions=(CivitaiVersion(5, "v", files=files),))
     local = replace(OURS, hashes={"SHA256": "a" * 64})
     again = written_and_read(Source.API_INFO, facts, local)
     assert again.hashes == {"SHA256": "a" * 64}
@@ -228,7 +243,9 @@ def test_our_hashes_stand_with_our_file_in_a_version() -> None:
 
 def test_nothing_is_written_and_read_as_nothing() -> None:
     """By every format."""
-    assert {source: read(source, write(source, Facts()), 1) for source in FIELDS} == {source: [] for source in FIELDS}
+    assert {source: read_sidecar(source, write_sidecar(source, Metadata()), 1) for source in SUPPORTED_FIELDS} == {
+        source: [] for source in SUPPORTED_FIELDS
+    }
 
 
 JSON = st.recursive(
@@ -257,13 +274,13 @@ ODD = st.recursive(
 def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
     """What it says can be kept, and be written for every other program."""
     raw = json.dumps(document).encode()
-    claims = [claim for source in FIELDS for claim in read(source, raw, 1, OURS)]
+    claims = [claim for source in SUPPORTED_FIELDS for claim in read_sidecar(source, raw, 1, OURS)]
     for claim in claims:
-        keepable = json.dumps(claim.facts.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        assert Facts.from_json(json.loads(keepable)) == claim.facts
-    merged = merge(claims).facts
-    for source in FIELDS:
-        read(source, write(source, merged, OURS), 1, OURS)
+        keepable = json.dumps(claim.metadata.to_json(), ensure_ascii=False, allow_nan=False).encode()
+        assert Metadata.from_json(json.loads(keepable)) == claim.metadata
+    merged = merge_metadata(claims).metadata
+    for source in SUPPORTED_FIELDS:
+        read_sidecar(source, write_sidecar(source, merged, OURS), 1, OURS)
     civitdl.read_image(raw, "1.png")
 
 
@@ -271,11 +288,11 @@ def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
 @given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
 def test_no_bytes_break_a_reader(raw: bytes) -> None:
     """They are read, or there is a SidecarError."""
-    for source in FIELDS:
+    for source in SUPPORTED_FIELDS:
         with contextlib.suppress(SidecarError):
-            assert read(source, b'{"notes": "' + raw + b'"}', 0) is not None
+            assert read_sidecar(source, b'{"notes": "' + raw + b'"}', 0) is not None
         with contextlib.suppress(SidecarError):
-            read(source, raw, 0)
+            read_sidecar(source, raw, 0)
 
 
 @EASILY
@@ -283,13 +300,13 @@ def test_no_bytes_break_a_reader(raw: bytes) -> None:
 def test_no_name_breaks_the_search(stem: str, endings: list[str]) -> None:
     """What is found was there."""
     names = [stem + ending for ending in [*endings, ".JSON", ".png"]]
-    found = [name for name, _ in sidecars_of(stem, names)] + previews_of(stem, names)
+    found = [name for name, _ in find_sidecars(stem, names)] + find_previews(stem, names)
     assert {f"{stem}.JSON", f"{stem}.png"} <= set(found) <= set(names)
-    assert civitdl.civitdl_ids(stem) is None or title_of(stem)
+    assert civitdl.parse_civitdl_ids(stem) is None or title_from_stem(stem)
 
 
 def test_levels_of_pictures_make_the_models() -> None:
     """Where a written file leaves it out."""
-    images = (SaidImage("1.png", nsfw_level=1), SaidImage("2.png", nsfw_level=8))
-    again = written_and_read(Source.CIVITAI_INFO, Facts(images=images), OURS)
+    images = (ImageMetadata("1.png", nsfw_level=1), ImageMetadata("2.png", nsfw_level=8))
+    again = written_and_read(Source.CIVITAI_INFO, Metadata(images=images), OURS)
     assert again.nsfw_level == reduce(or_, (image.nsfw_level for image in images))

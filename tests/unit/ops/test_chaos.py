@@ -5,14 +5,14 @@ import io
 import pytest
 from PIL import Image
 
-from ops.testbed.marked_images import paint, read
+from ops.testbed.marked_images import draw, read
 
 
 @pytest.mark.parametrize("nonce", [0, 1, 2**31 + 12345, 2**32 - 1])
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_a_picture_carries_its_number(nonce: int, form: str) -> None:
     """Through every format, and made smaller."""
-    data = paint(nonce, 77, form)
+    data = draw(nonce, 77, form)
     with Image.open(io.BytesIO(data)) as image:
         out = io.BytesIO()
         image.resize((64, 64)).save(out, "JPEG", quality=70)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.jobs.job import Progress
-from workers.sites.observer.observer import LARGEST_MESSAGE, LONGEST_TEXT, _checked, progress
+from workers.sites.observer.observer import MAX_MESSAGE_CHARS, MAX_TEXT_CHARS, _parse_message, parse_progress
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from workers.sites.observer.observer import LARGEST_MESSAGE, LONGEST_TEXT, _chec
 )
 def test_progress_is_read_from_text(text: str, pattern: str | None, expected: Progress | None) -> None:
     """Steps, percentages and anything that a recipe's pattern names."""
-    assert expected == progress(text, pattern)
+    assert expected == parse_progress(text, pattern)
 
 
 @pytest.mark.parametrize(
@@ -40,21 +40,21 @@ def test_progress_is_read_from_text(text: str, pattern: str | None, expected: Pr
         {"run": 1, "kind": "preview", "data": 7},
         {"run": 1, "kind": "preview", "data": "not base64!"},
         {"run": 1, "kind": "done", "url": {"toString": 1}},
-        {"run": 1, "kind": "preview", "data": "A" * (LARGEST_MESSAGE + 4)},
+        {"run": 1, "kind": "preview", "data": "A" * (MAX_MESSAGE_CHARS + 4)},
     ],
 )
 def test_a_message_of_another_shape_is_dropped(message: Any) -> None:
     """Whatever a page sends through the binding, only well-formed news of this run passes."""
-    assert _checked(message, 1) is None
+    assert _parse_message(message, 1) is None
 
 
 def test_a_well_formed_message_passes() -> None:
     """Bytes arrive decoded, texts shortened."""
     data = base64.b64encode(b"jpeg").decode()
-    preview = _checked({"run": 1, "kind": "preview", "data": data}, 1)
-    error = _checked({"run": 1, "kind": "error", "text": "x" * 10_000}, 1)
+    preview = _parse_message({"run": 1, "kind": "preview", "data": data}, 1)
+    error = _parse_message({"run": 1, "kind": "error", "text": "x" * 10_000}, 1)
 
     assert preview is not None
     assert preview.data == b"jpeg"
     assert error is not None
-    assert len(error.text) == LONGEST_TEXT
+    assert len(error.text) == MAX_TEXT_CHARS

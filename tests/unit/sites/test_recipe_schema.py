@@ -78,7 +78,7 @@ def test_several_mistakes_are_told_together() -> None:
 
 def test_every_shipped_recipe_is_valid() -> None:
     """What ships loads."""
-    assert {path.stem for path in SHIPPED_RECIPES.glob("*.toml")} == {one.name for one in Recipes("studio").all()}
+    assert {path.stem for path in SHIPPED_RECIPES.glob("*.toml")} == {one.name for one in Recipes("studio").list_all()}
 
 
 def test_a_recipe_of_the_users_own_wins(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_toml_stops_the_boot(tmp_path: Path) -> None:
 )
 def test_inputs_become_what_the_recipe_declares(given: dict[str, Any], checked: dict[str, Any]) -> None:
     """Names in either case and values as words of a URL are understood."""
-    assert checked == Recipes("studio").default.check_inputs(given)
+    assert checked == Recipes("studio").default.validate_inputs(given)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_inputs_become_what_the_recipe_declares(given: dict[str, Any], checked: 
 def test_a_wrong_input_is_refused_with_its_name(given: dict[str, Any], words: list[str]) -> None:
     """The sentence names the input as the client wrote it and says what is allowed."""
     with pytest.raises(Invalid) as caught:
-        Recipes("studio").default.check_inputs(given)
+        Recipes("studio").default.validate_inputs(given)
 
     assert not [word for word in words if word not in caught.value.problems[0]]
 

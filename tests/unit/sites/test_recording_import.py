@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import Invalid
 from schemas.sites.recipe_schema import load_recipe
-from schemas.sites.recording_import import read_recording
+from schemas.sites.recording_import import import_recording
 
 RECORDER = {
     "title": "Paint",
@@ -52,7 +52,7 @@ LINES = [
 
 def test_a_recorders_export_becomes_a_recipe_that_loads() -> None:
     """The prompt and the inputs are guessed, repeats and unknown steps are gone, the right click submits."""
-    skeleton = read_recording(json.dumps(RECORDER))
+    skeleton = import_recording(json.dumps(RECORDER))
     recipe = load_recipe("mine", skeleton.recipe)
 
     assert ["{{prompt}}", "{{negative_prompt}}", "{{seed}}", "{{cfg}}"] == [
@@ -69,7 +69,7 @@ def test_a_recorders_export_becomes_a_recipe_that_loads() -> None:
 
 def test_playwrights_lines_become_a_recipe_that_loads() -> None:
     """As far as the format is known."""
-    recipe = load_recipe("mine", read_recording("\n".join(map(json.dumps, LINES))).recipe)
+    recipe = load_recipe("mine", import_recording("\n".join(map(json.dumps, LINES))).recipe)
 
     assert [(("aria/Prompt",),), (("aria/Seed",),), (('aria/Generate[role="button"]',),)] == [
         step.selectors for step in recipe.steps if step.selectors
@@ -80,7 +80,7 @@ def test_playwrights_lines_become_a_recipe_that_loads() -> None:
 
 def test_what_could_not_be_guessed_is_said() -> None:
     """A recording without a prompt and without a click."""
-    skeleton = read_recording(json.dumps({"steps": [{"type": "navigate", "url": "http://127.0.0.1/"}]}))
+    skeleton = import_recording(json.dumps({"steps": [{"type": "navigate", "url": "http://127.0.0.1/"}]}))
 
     assert [True, True] == [
         any(sentence.startswith(words) for sentence in skeleton.missing) for words in ("{{prompt}}", "submits")
@@ -93,7 +93,7 @@ def test_what_could_not_be_guessed_is_said() -> None:
 def test_what_is_no_recording_is_told_apart(text: str, words: str) -> None:
     """In one sentence."""
     with pytest.raises(Invalid, match=words):
-        read_recording(text)
+        import_recording(text)
 
 
 def test_what_a_recipe_cannot_have_is_left_out_and_said() -> None:
@@ -106,7 +106,7 @@ def test_what_a_recipe_cannot_have_is_left_out_and_said() -> None:
         {"type": "waitForExpression", "expression": "true"},
         "nonsense",
     ]
-    skeleton = read_recording(json.dumps({"title": "Odd", "steps": odd}))
+    skeleton = import_recording(json.dumps({"title": "Odd", "steps": odd}))
 
     assert ["navigate", "click"] == [step["type"] for step in skeleton.recipe["steps"]]
     assert skeleton.recipe["steps"][0]["timeout"] == 120_000

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from schemas.errors import Invalid
-from schemas.webhooks.signing import PUBLIC_PREFIX, Signer, check_secret, new_secret
+from schemas.webhooks.signing import PUBLIC_PREFIX, Signer, generate_secret, validate_secret
 
 BODY = json.dumps({"type": "job.completed", "data": {"words": "ä ö ü"}}, ensure_ascii=False).encode()
 SIGNER = Signer(b"s" * 32)
@@ -23,18 +23,18 @@ def now_s() -> int:
 
 def test_the_library_of_the_standard_takes_our_signature() -> None:
     """And no other body, and no other secret."""
-    secret = new_secret()
+    secret = generate_secret()
     headers = SIGNER.headers("msg_1", now_s(), BODY, [secret])
     assert Webhook(secret).verify(BODY, headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(BODY + b" ", headers)
     with pytest.raises(WebhookVerificationError):
-        Webhook(new_secret()).verify(BODY, headers)
+        Webhook(generate_secret()).verify(BODY, headers)
 
 
 def test_while_a_secret_is_rotated_both_sign() -> None:
     """A receiver may know either."""
-    old, new = new_secret(), new_secret()
+    old, new = generate_secret(), generate_secret()
     headers = SIGNER.headers("msg_1", now_s(), BODY, [new, old])
     assert Webhook(old).verify(BODY, headers)
     assert Webhook(new).verify(BODY, headers)
@@ -59,10 +59,10 @@ def test_the_public_key_checks_the_other_signature() -> None:
 def test_what_is_no_secret_is_refused(secret: str) -> None:
     """With what one looks like."""
     with pytest.raises(Invalid) as refused:
-        check_secret(secret)
+        validate_secret(secret)
     assert "24 to 64 bytes" in refused.value.problems[0]
 
 
 def test_secrets_are_long_and_never_the_same() -> None:
     """Ours pass our own check."""
-    assert len({check_secret(new_secret()) for _ in range(100)}) == 100
+    assert len({validate_secret(generate_secret()) for _ in range(100)}) == 100

@@ -11,7 +11,7 @@ from rich.console import Console
 from ops.cli import webhooks
 from ops.infra.settings import ROOT
 from schemas.errors import Invalid
-from schemas.webhooks.target_url import read_target
+from schemas.webhooks.target_url import parse_webhook_url
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from schemas.webhooks.target_url import read_target
 )
 def test_a_target_is_read_as_resolvers_take_it(url: str, host: str, port: int) -> None:
     """Nothing is guessed from a spelling."""
-    target = read_target(url)
+    target = parse_webhook_url(url)
 
     assert (host, port, url) == (target.host, target.port, target.url)
 
@@ -63,7 +63,7 @@ def test_a_target_is_read_as_resolvers_take_it(url: str, host: str, port: int) -
 def test_what_nobody_may_have_called_is_refused_with_the_reason(url: str, words: str) -> None:
     """Before anybody is asked where it leads."""
     with pytest.raises(Invalid) as caught:
-        read_target(url)
+        parse_webhook_url(url)
 
     assert words in caught.value.problems[0]
 

@@ -12,117 +12,124 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from schemas.errors import NotFound, ServiceError
-from schemas.library.formats.gguf import read_gguf
-from schemas.library.formats.safetensors import PREFIX_BYTES, FormatError, Header, header_bytes, read_header
-from schemas.library.formats.training_metadata import Training, read_training
-from schemas.library.metadata import Claim, Facts, Rank, SaidImage, Source
-from schemas.library.path_rules import epoch_of, title_of
-from schemas.library.sanitize import clean_lines, clean_text
-from schemas.library.scan_records import KINDS, Found, Kind, Seen, SeenImage
-from schemas.library.sidecars import LocalFile, SidecarError, civitdl, previews_of, sidecars_of
-from schemas.library.sidecars import read as read_sidecar
-from schemas.library.text_normalization import fold
-from workers.library.scanner.file_context import Reading
+from schemas.library.formats.gguf import read_gguf_header
+from schemas.library.formats.safetensors import (
+    PREFIX_BYTES,
+    FormatError,
+    SafetensorsHeader,
+    parse_header,
+    parse_header_length,
+)
+from schemas.library.formats.training_metadata import TrainingMetadata, parse_training_metadata
+from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMetadata, SourcePriority
+from schemas.library.path_rules import parse_epoch, title_from_stem
+from schemas.library.sanitize import clean_line, clean_multiline
+from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileFormat, FileOnDisk, PreviewImage, ScannedFile
+from schemas.library.sidecars import LocalFile, SidecarError, civitdl, find_previews, find_sidecars, read_sidecar
+from schemas.library.text_normalization import normalize
+from workers.library.scanner.file_context import FileContext
 
 # A header may have 100 MB; one that has so much is no help to anybody, and many of them are a bomb.
-LARGEST_HEADER_BYTES = 32 * 1024 * 1024
-MOST_IMAGES = 200
+MAX_HEADER_BYTES = 32 * 1024 * 1024
+MAX_IMAGES = 200
 MAGIC_BYTES = 8
 # How pickles begin: by themselves, or in the archive that newer programs put them into.
-PICKLES = (b"\x80", b"PK\x03\x04", b"(")
+PICKLE_MAGICS = (b"\x80", b"PK\x03\x04", b"(")
 
 
-def read(found: Found, roots: Sequence[Path]) -> Seen | None:
+def read_model_file(file: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | None:
     """All that a file, its name and its companions say; None if the file has gone.
 
     ``roots`` are all folders of the library: where links may lead.
     """
-    name = os.fsdecode(found.path.rpartition(b"/")[2])
-    folder = os.path.dirname(os.path.join(os.fsencode(found.root), found.path))
-    local = LocalFile(name, found.size_bytes, time_ms=found.mtime_ns // 1_000_000)
-    reading = Reading(found, roots, folder, local)
-    kind = KINDS["." + name.rpartition(".")[2].lower()]
-    if not _read_file(reading, kind):
+    name = os.fsdecode(file.path.rpartition(b"/")[2])
+    folder = os.path.dirname(os.path.join(os.fsencode(file.root), file.path))
+    local = LocalFile(name, file.size_bytes, time_ms=file.mtime_ns // 1_000_000)
+    reading = FileContext(file, roots, folder, local)
+    kind = FORMAT_BY_EXTENSION["." + name.rpartition(".")[2].lower()]
+    if not _read_contents(reading, kind):
         return None
     stem = local.stem
-    epoch = epoch_of(stem)
+    epoch = parse_epoch(stem)
     _read_name(reading, stem, epoch)
     _read_sidecars(reading, stem)
     _read_previews(reading, stem)
-    return Seen(
-        found=found,
+    return ScannedFile(
+        file=file,
         kind=kind,
         layout=reading.layout,
         header=reading.header,
-        claims=tuple(reading.claims),
-        images=tuple(reading.images[:MOST_IMAGES]),
+        source_metadata=tuple(reading.source_metadata),
+        images=tuple(reading.images[:MAX_IMAGES]),
         problems=tuple(reading.problems),
         epoch=epoch[1] if epoch else None,
-        group_key=_group_key(found, epoch[0]) if epoch else None,
+        group_key=_group_key(file, epoch[0]) if epoch else None,
     )
 
 
-def bare(seen: Seen) -> Seen:
+def minimal_record(scanned: ScannedFile) -> ScannedFile:
     """A file of which no more than its name can be written down; the report says so."""
-    name = os.fsdecode(seen.found.path.rpartition(b"/")[2])
-    reading = Reading(seen.found, (), b"", LocalFile(name, time_ms=seen.found.mtime_ns // 1_000_000))
+    name = os.fsdecode(scanned.file.path.rpartition(b"/")[2])
+    reading = FileContext(scanned.file, (), b"", LocalFile(name, time_ms=scanned.file.mtime_ns // 1_000_000))
     _read_name(reading, reading.local.stem, None)
-    reading.report(seen.found.path, "unfit", "The file or one beside it says what the database cannot hold.")
-    return Seen(
-        seen.found,
-        seen.kind,
-        claims=tuple(reading.claims),
+    reading.report_problem(scanned.file.path, "unfit", "The file or one beside it says what the database cannot hold.")
+    return ScannedFile(
+        scanned.file,
+        scanned.kind,
+        source_metadata=tuple(reading.source_metadata),
         problems=tuple(reading.problems),
-        moved_from=seen.moved_from,
+        moved_from=scanned.moved_from,
     )
 
 
-def _group_key(found: Found, base: str) -> str:
+def _group_key(found: FileOnDisk, base: str) -> str:
     """What the epochs of one training share: the folder, and the name without the epoch."""
     folder = found.path.rpartition(b"/")[0]
     return hashlib.sha256(
-        b"\0".join((os.fsencode(found.root), folder, fold(base).encode(errors="replace")))
+        b"\0".join((os.fsencode(found.root), folder, normalize(base).encode(errors="replace")))
     ).hexdigest()
 
 
-def _read_name(reading: Reading, stem: str, epoch: tuple[str, int] | None) -> None:
-    title = title_of(epoch[0] if epoch else stem)
-    shown = clean_text(os.fsencode(title).decode(errors="replace")) or "?"
-    facts = Facts(name=shown, version_name=f"Epoch {epoch[1]}" if epoch else "Local")
-    reading.claims.append(Claim(Source.FILE_NAME, Rank.GUESS, facts, reading.local.time_ms))
+def _read_name(reading: FileContext, stem: str, epoch: tuple[str, int] | None) -> None:
+    title = title_from_stem(epoch[0] if epoch else stem)
+    shown = clean_line(os.fsencode(title).decode(errors="replace")) or "?"
+    facts = Metadata(name=shown, version_name=f"Epoch {epoch[1]}" if epoch else "Local")
+    reading.source_metadata.append(SourceMetadata(Source.FILE_NAME, SourcePriority.GUESS, facts, reading.local.time_ms))
 
 
-def _read_file(reading: Reading, kind: Kind) -> bool:
+def _read_contents(reading: FileContext, kind: FileFormat) -> bool:
     """Read what the file says itself; False if it has gone."""
-    found = reading.found
+    found = reading.file
     try:
         with reading.open(found.path) as opened, io.BufferedReader(opened.file) as file:
             _READERS[kind](reading, file)
     except NotFound:
         return False
     except ServiceError as error:
-        reading.report(found.path, "unreadable", error.message)
+        reading.report_problem(found.path, "unreadable", error.message)
     except OSError as error:
-        reading.report(found.path, "unreadable", f"The file cannot be read: {error.strerror}.")
+        reading.report_problem(found.path, "unreadable", f"The file cannot be read: {error.strerror}.")
     except FormatError as error:
-        reading.report(found.path, error.code, str(error))
+        reading.report_problem(found.path, error.code, str(error))
     return True
 
 
-def _read_safetensors(reading: Reading, file: BinaryIO) -> None:
-    size = reading.found.size_bytes
-    length = header_bytes(file.read(PREFIX_BYTES), size)
-    if length > LARGEST_HEADER_BYTES:
-        words = f"The header has {length} bytes; more than {LARGEST_HEADER_BYTES} are not read here."
+def _read_safetensors(reading: FileContext, file: BinaryIO) -> None:
+    size = reading.file.size_bytes
+    length = parse_header_length(file.read(PREFIX_BYTES), size)
+    if length > MAX_HEADER_BYTES:
+        words = f"The header has {length} bytes; more than {MAX_HEADER_BYTES} are not read here."
         raise FormatError("header_too_large", words)
-    header = read_header(file.read(length), size)
-    training = read_training(header.metadata)
-    reading.layout = _layout(header)
-    reading.header = _header_view(header, training)
-    reading.claims.append(Claim(Source.HEADER, Rank.HEADER, _said_by_header(training), reading.local.time_ms))
+    header = parse_header(file.read(length), size)
+    training = parse_training_metadata(header.metadata)
+    reading.layout = _layout_digest(header)
+    reading.header = _header_summary(header, training)
+    reading.source_metadata.append(
+        SourceMetadata(Source.HEADER, SourcePriority.HEADER, _header_metadata(training), reading.local.time_ms)
+    )
 
 
-def _layout(header: Header) -> str:
+def _layout_digest(header: SafetensorsHeader) -> str:
     """The same for two files whose tensors could be one another's."""
     digest = hashlib.blake2b(digest_size=32)
     for name in sorted(header.tensors):
@@ -131,11 +138,11 @@ def _layout(header: Header) -> str:
     return digest.hexdigest()
 
 
-def _header_view(header: Header, training: Training) -> dict[str, Any]:
+def _header_summary(header: SafetensorsHeader, training: TrainingMetadata) -> dict[str, Any]:
     shown = {
         "format": "SafeTensor",
         "dtype": header.dtype,
-        "parameters": header.parameters,
+        "parameters": header.parameter_count,
         "tensors": len(header.tensors),
         "architecture": training.architecture,
         "module": training.module,
@@ -146,10 +153,10 @@ def _header_view(header: Header, training: Training) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _said_by_header(training: Training) -> Facts:
-    return Facts(
-        name=clean_text(training.title or "") or None,
-        creator=clean_text(training.author or "") or None,
+def _header_metadata(training: TrainingMetadata) -> Metadata:
+    return Metadata(
+        name=clean_line(training.title or "") or None,
+        creator=clean_line(training.author or "") or None,
         description=training.description,
         base_model=training.base_model,
         trained_words=training.trigger_words,
@@ -158,93 +165,99 @@ def _said_by_header(training: Training) -> Facts:
     )
 
 
-def _read_gguf(reading: Reading, file: BinaryIO) -> None:
-    header = read_gguf(file)
+def _read_gguf(reading: FileContext, file: BinaryIO) -> None:
+    header = read_gguf_header(file)
     said = {name: value for name, value in header.metadata.items() if isinstance(value, str)}
-    reading.header = {"format": "GGUF", "tensors": header.tensors}
+    reading.header = {"format": "GGUF", "tensors": header.tensor_count}
     if architecture := said.get("general.architecture"):
-        reading.header["architecture"] = clean_text(architecture)[:200]
-    facts = Facts(
-        name=clean_text(said.get("general.name", "")) or None,
-        creator=clean_text(said.get("general.author", "")) or None,
-        description=clean_lines(said.get("general.description", "")) or None,
+        reading.header["architecture"] = clean_line(architecture)[:200]
+    facts = Metadata(
+        name=clean_line(said.get("general.name", "")) or None,
+        creator=clean_line(said.get("general.author", "")) or None,
+        description=clean_multiline(said.get("general.description", "")) or None,
     )
-    reading.claims.append(Claim(Source.HEADER, Rank.HEADER, facts, reading.local.time_ms))
+    reading.source_metadata.append(SourceMetadata(Source.HEADER, SourcePriority.HEADER, facts, reading.local.time_ms))
 
 
-def _read_pickle(reading: Reading, file: BinaryIO) -> None:
+def _read_pickle(reading: FileContext, file: BinaryIO) -> None:
     reading.header = {"format": "PickleTensor"}
     magic = file.read(MAGIC_BYTES)
-    if not magic.startswith(PICKLES):
+    if not magic.startswith(PICKLE_MAGICS):
         raise FormatError("unknown_format", "It does not begin as a pickle or an archive of one does.")
 
 
-_READERS = {Kind.SAFETENSORS: _read_safetensors, Kind.GGUF: _read_gguf, Kind.PICKLE: _read_pickle}
+_READERS = {FileFormat.SAFETENSORS: _read_safetensors, FileFormat.GGUF: _read_gguf, FileFormat.PICKLE: _read_pickle}
 
 
-def _read_sidecars(reading: Reading, stem: str) -> None:
-    names = [os.fsdecode(name) for name in reading.found.beside]
-    ids = civitdl.civitdl_ids(stem)
+def _read_sidecars(reading: FileContext, stem: str) -> None:
+    names = [os.fsdecode(name) for name in reading.file.companion_names]
+    ids = civitdl.parse_civitdl_ids(stem)
     if ids:
-        facts = Facts(civitai_id=ids[0], civitai_version_id=ids[1])
-        reading.claims.append(Claim(Source.CIVITDL, Rank.GUESS, facts, reading.local.time_ms))
-        folder = civitdl.folder_of(ids[1])
+        facts = Metadata(civitai_id=ids[0], civitai_version_id=ids[1])
+        reading.source_metadata.append(
+            SourceMetadata(Source.CIVITDL, SourcePriority.GUESS, facts, reading.local.time_ms)
+        )
+        folder = civitdl.folder_name(ids[1])
         if folder in names:
-            _read_extra(reading, folder, civitdl.model_dict_of(*ids))
-    for name, source in sidecars_of(stem, names):
-        _claim(reading, name, source)
+            _read_civitdl_folder(reading, folder, civitdl.model_dict_name(*ids))
+    for name, source in find_sidecars(stem, names):
+        _add_sidecar(reading, name, source)
 
 
-def _claim(reading: Reading, name: str, source: Source) -> None:
+def _add_sidecar(reading: FileContext, name: str, source: Source) -> None:
     """What a sidecar says; one that is broken or says nothing takes nothing away."""
-    content = reading.content_of(name)
+    content = reading.read_sibling(name)
     if content is None:
         return
     try:
-        reading.claims += read_sidecar(source, content[0], content[1], reading.local)
+        reading.source_metadata += read_sidecar(source, content[0], content[1], reading.local)
     except SidecarError as error:
-        reading.report(reading.path_of(name), error.code, str(error))
+        reading.report_problem(reading.sibling_path(name), error.code, str(error))
 
 
-def _read_extra(reading: Reading, folder: str, model_dict: str) -> None:
+def _read_civitdl_folder(reading: FileContext, folder: str, model_dict: str) -> None:
     """The folder of the downloader civitdl: the catalogue's answer, and pictures with their entries."""
     try:
         names = [os.fsdecode(name) for name in os.listdir(os.path.join(reading.folder, os.fsencode(folder)))]
     except OSError as error:
-        reading.report(reading.path_of(folder), "unreadable", f"The folder cannot be read: {error.strerror}.")
+        reading.report_problem(
+            reading.sibling_path(folder), "unreadable", f"The folder cannot be read: {error.strerror}."
+        )
         return
     if model_dict in names:
-        _claim(reading, f"{folder}/{model_dict}", Source.CIVITDL)
-    listed = {image.file: image for claim in reading.claims for image in claim.facts.images}
-    for name, entry in civitdl.pictures_of(names):
-        said = _entry_of(reading, f"{folder}/{entry}", name) if entry else None
-        known = said or listed.get(name) or SaidImage(name)
+        _add_sidecar(reading, f"{folder}/{model_dict}", Source.CIVITDL)
+    listed = {image.file: image for claim in reading.source_metadata for image in claim.metadata.images}
+    for name, entry in civitdl.find_images(names):
+        said = _read_civitdl_image(reading, f"{folder}/{entry}", name) if entry else None
+        known = said or listed.get(name) or ImageMetadata(name)
         slot = os.fsencode(name).decode(errors="backslashreplace")
-        _see_image(reading, f"civitdl/{slot}", f"{folder}/{name}", known)
+        _add_image(reading, f"civitdl/{slot}", f"{folder}/{name}", known)
 
 
-def _entry_of(reading: Reading, path: str, name: str) -> SaidImage | None:
-    content = reading.content_of(path)
+def _read_civitdl_image(reading: FileContext, path: str, name: str) -> ImageMetadata | None:
+    content = reading.read_sibling(path)
     if content is None:
         return None
     try:
         return civitdl.read_image(content[0], name)
     except SidecarError as error:
-        reading.report(reading.path_of(path), error.code, str(error))
+        reading.report_problem(reading.sibling_path(path), error.code, str(error))
         return None
 
 
-def _read_previews(reading: Reading, stem: str) -> None:
+def _read_previews(reading: FileContext, stem: str) -> None:
     """Pictures beside the model, under the model's own name: the slot is what follows it."""
-    names = [os.fsdecode(name) for name in reading.found.beside]
-    listed: Mapping[str, SaidImage] = {one.file: one for claim in reading.claims for one in claim.facts.images}
-    for name in previews_of(stem, names):
+    names = [os.fsdecode(name) for name in reading.file.companion_names]
+    listed: Mapping[str, ImageMetadata] = {
+        one.file: one for claim in reading.source_metadata for one in claim.metadata.images
+    }
+    for name in find_previews(stem, names):
         slot = name[len(stem) :].lower()
-        said = replace(listed.get(name, SaidImage(name)), file=name)
-        _see_image(reading, f"preview{slot}", name, said)
+        said = replace(listed.get(name, ImageMetadata(name)), file=name)
+        _add_image(reading, f"preview{slot}", name, said)
 
 
-def _see_image(reading: Reading, slot: str, name: str, said: SaidImage) -> None:
+def _add_image(reading: FileContext, slot: str, name: str, said: ImageMetadata) -> None:
     """A picture that is a file, with what tells whether its bytes are still the same."""
-    if stamp := reading.stamp_of(name):
-        reading.images.append(SeenImage(slot, reading.path_of(name), said, stamp))
+    if stamp := reading.sibling_stamp(name):
+        reading.images.append(PreviewImage(slot, reading.sibling_path(name), said, stamp))

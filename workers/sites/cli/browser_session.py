@@ -8,19 +8,19 @@ from typing import Any
 
 from playwright.async_api import BrowserContext
 
-from ops.infra.browser_install import NoBrowserError
+from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings
 from schemas.errors import NeedsHuman
 from schemas.sites.recipe import Recipe
-from stores.sites.credentials import Sessions, session_key
-from workers.browsers.launchers import local_browser, source_of
-from workers.browsers.pool import BrowserPool, BrowserRules
+from stores.sites.credentials import SiteCredentials, load_encryption_key
+from workers.browsers.launchers import browser_source, local_browser
+from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class DisplayOptions:
     """How the browser is shown: with a window or without, and how many milliseconds it waits after each act."""
 
     headed: bool = False
@@ -28,23 +28,23 @@ class Looks:
 
 
 @asynccontextmanager
-async def browsing(
-    settings: Settings, recipe: Recipe, state: dict[str, Any] | None, looks: Looks
+async def open_browser_context(
+    settings: Settings, recipe: Recipe, storage_state: dict[str, Any] | None, display: DisplayOptions
 ) -> AsyncIterator[BrowserContext]:
     """A context for the page of ``recipe`` that begins with ``state``, closed at the end.
 
     Raises:
         NoBrowserError: there is no browser, or no screen to show it on.
     """
-    if looks.headed and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise NoBrowserError("There is no screen here to show a browser on; run this where there is one.")
-    source = source_of(settings)
-    if looks.headed or looks.slow_ms:
-        source = replace(local_browser(settings), headed=looks.headed, slow_ms=looks.slow_ms)
-    pool = BrowserPool(BrowserRules.of(settings, source, slots=1))
+    if display.headed and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise BrowserNotFoundError("There is no screen here to show a browser on; run this where there is one.")
+    source = browser_source(settings)
+    if display.headed or display.slow_ms:
+        source = replace(local_browser(settings), headed=display.headed, slow_ms=display.slow_ms)
+    pool = BrowserPool(BrowserPoolConfig.from_settings(settings, source, slots=1))
     try:
         await pool.start()
-        async with pool.lease(_nobody, recipe.direct_hosts, state) as context:
+        async with pool.lease(_nobody, recipe.direct_hosts, storage_state) as context:
             yield context
     finally:
         await pool.stop()
@@ -54,16 +54,16 @@ def _nobody() -> None:
     """Nobody is told that the browser died: whatever is asked of it next says so."""
 
 
-def open_sessions(settings: Settings) -> Sessions:
+def open_credentials(settings: Settings) -> SiteCredentials:
     """The logins of this installation."""
     migrate(settings.database_url)
-    key = session_key(settings.data_dir, settings.session_key)
-    return Sessions(open_database(settings.database_url), SystemClock(), key)
+    key = load_encryption_key(settings.data_dir, settings.session_key)
+    return SiteCredentials(open_database(settings.database_url), SystemClock(), key)
 
 
-def login_of(settings: Settings, recipe: Recipe) -> dict[str, Any] | None:
+def load_login(settings: Settings, recipe: Recipe) -> dict[str, Any] | None:
     """The login of a site, or None: whoever looks at a page may look at its login wall too."""
     try:
-        return open_sessions(settings).state(recipe)
+        return open_credentials(settings).load(recipe)
     except NeedsHuman:
         return None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops.infra.browser_install import NoBrowserError
+from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.redis import connect
@@ -21,14 +21,14 @@ from ops.infra.settings import Settings, SettingsError, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
 from schemas.jobs.job import Progress, Submission
 from schemas.sites.recipe import Recipe
-from stores.sites.accepted_terms import Consents
+from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.recipes import Recipes
-from stores.sites.selector_drift import Drift
-from workers.sites.cli.browser_session import Looks, browsing, login_of, open_sessions
-from workers.sites.cli.check import findings_of
-from workers.sites.cli.selector_report import Finding, Need, annotated
+from stores.sites.selector_drift import SelectorDrift
+from workers.sites.cli.browser_session import DisplayOptions, load_login, open_browser_context, open_credentials
+from workers.sites.cli.check import check_page
+from workers.sites.cli.selector_report import Requirement, SelectorResult, annotate
 from workers.sites.driver.driver import Driver
-from workers.sites.driver.selectors import Finder, written
+from workers.sites.driver.selectors import ElementFinder, format_chain
 
 MISSING_EXIT_CODE = 1
 DRIFT_EXIT_CODE = 3
@@ -39,8 +39,8 @@ SUFFIXES = {
     "image/gif": ".gif",
     "image/avif": ".avif",
 }
-SIGN_IN_PATIENCE_S = 600
-LOOK_INTERVAL_MS = 500
+SIGN_IN_TIMEOUT_S = 600
+POLL_INTERVAL_MS = 500
 T = TypeVar("T")
 
 console = Console(highlight=False, soft_wrap=True)
@@ -59,45 +59,47 @@ def check(name: str, url: str | None, output: Path | None) -> None:
     """Look for everything that the recipe of the site NAME names, without generating; exit 1: missing, 3: drift."""
     settings = _settings()
     recipe = _recipe(settings, name, url)
-    _require_consent(settings, recipe)
+    _require_accepted_terms(settings, recipe)
     _check_folder(output)
-    findings, screenshot = _run(findings_of(settings, recipe, _say))
-    before = _last_good(settings, name)
+    findings, screenshot = _run(check_page(settings, recipe, _say))
+    before = _last_matched(settings, name)
     _print(findings, before)
     path = output or Path(f"{name}-check.png")
-    path.write_bytes(annotated(screenshot, findings))
+    path.write_bytes(annotate(screenshot, findings))
     _say(f"Screenshot: {path}")
-    if any(finding.missing for finding in findings):
+    if any(finding.is_missing for finding in findings):
         raise SystemExit(MISSING_EXIT_CODE)
-    if any(_drifted(finding, before) for finding in findings):
+    if any(_has_drifted(finding, before) for finding in findings):
         raise SystemExit(DRIFT_EXIT_CODE)
 
 
-def _print(findings: list[Finding], before: dict[str, str]) -> None:
+def _print(findings: list[SelectorResult], before: dict[str, str]) -> None:
     table = Table("place", "found by", "", show_edge=False)
     for finding in findings:
-        table.add_row(escape(finding.place.name), escape(finding.matched or "-"), _verdict(finding, before))
+        table.add_row(escape(finding.target.name), escape(finding.matched or "-"), _describe_result(finding, before))
     console.print(table)
 
 
-def _verdict(finding: Finding, before: dict[str, str]) -> str:
-    if finding.missing:
-        return "[red]MISSING[/red], tried: " + escape(", ".join(written(chain) for chain in finding.place.selectors))
-    if _drifted(finding, before):
-        return f"[yellow]drift[/yellow], was: {escape(before[finding.first])}"
+def _describe_result(finding: SelectorResult, before: dict[str, str]) -> str:
+    if finding.is_missing:
+        return "[red]MISSING[/red], tried: " + escape(
+            ", ".join(format_chain(chain) for chain in finding.target.selectors)
+        )
+    if _has_drifted(finding, before):
+        return f"[yellow]drift[/yellow], was: {escape(before[finding.first_selector])}"
     if finding.matched is None:
-        return "comes later" if finding.place.need is Need.LATER else "not on this page"
-    return "ok" if finding.matched == finding.first else "ok, by a later alternative"
+        return "comes later" if finding.target.requirement is Requirement.LATER else "not on this page"
+    return "ok" if finding.matched == finding.first_selector else "ok, by a later alternative"
 
 
-def _drifted(finding: Finding, before: dict[str, str]) -> bool:
-    return finding.matched is not None and before.get(finding.first, finding.matched) != finding.matched
+def _has_drifted(finding: SelectorResult, before: dict[str, str]) -> bool:
+    return finding.matched is not None and before.get(finding.first_selector, finding.matched) != finding.matched
 
 
-def _last_good(settings: Settings, name: str) -> dict[str, str]:
+def _last_matched(settings: Settings, name: str) -> dict[str, str]:
     """What was found by what when a job last went well; nothing where no Darkroom runs."""
     try:
-        return Drift(connect(settings.redis_url), SystemClock()).read(name)
+        return SelectorDrift(connect(settings.redis_url), SystemClock()).get_matches(name)
     except Unavailable:
         return {}
 
@@ -116,12 +118,12 @@ def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tupl
     """Run one job of the site NAME in the foreground, and print every step."""
     settings = _settings()
     recipe = _recipe(settings, name, url)
-    _require_consent(settings, recipe)
+    _require_accepted_terms(settings, recipe)
     _check_folder(options["output"])
     given = dict(one.partition("=")[::2] for one in inputs)
     try:
-        recipe.check_lora(lora)
-        submission = Submission(name, prompt, lora, recipe.check_inputs(given))
+        recipe.require_lora_support(lora)
+        submission = Submission(name, prompt, lora, recipe.validate_inputs(given))
     except Invalid as error:
         raise click.UsageError(" ".join(error.problems)) from error
     _run(_try(settings, recipe, submission, **options))
@@ -137,13 +139,13 @@ async def _try(
     trace: Path | None,
     output: Path | None,
 ) -> None:
-    state = await asyncio.to_thread(login_of, settings, recipe)
+    state = await asyncio.to_thread(load_login, settings, recipe)
     if trace and state is not None:
         raise Invalid("A trace would hold the login of this site; leave --trace out, or run 'sites forget' first.")
-    async with browsing(settings, recipe, state, Looks(headed, slow_ms)) as context:
+    async with open_browser_context(settings, recipe, state, DisplayOptions(headed, slow_ms)) as context:
         if trace:
             await context.tracing.start(screenshots=True, snapshots=True)
-        driver = Driver(context, recipe, told=_say)
+        driver = Driver(context, recipe, on_step=_say)
         # Who watches may take as long as they like.
         patience_s = None if headed or slow_ms else settings.job_deadline_s
         try:
@@ -162,7 +164,7 @@ async def _generate(driver: Driver, submission: Submission, output: Path) -> Non
     await driver.submit()
     async for shown in driver.watch():
         _say(f"progress {shown.percentage:g} %" if isinstance(shown, Progress) else f"preview {len(shown)} bytes")
-    for number, picture in enumerate(await driver.collect(), 1):
+    for number, picture in enumerate(await driver.collect_images(), 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         path = path.with_suffix(SUFFIXES[picture.media_type])
         await asyncio.to_thread(path.write_bytes, picture.data)
@@ -178,7 +180,7 @@ def login(name: str, state: TextIO | None) -> None:
     recipe = _recipe(settings, name, None)
     try:
         kept = json.load(state) if state else _run(_sign_in(settings, recipe))
-        open_sessions(settings).keep(name, kept)
+        open_credentials(settings).store(name, kept)
     except ValueError as error:
         raise click.UsageError(f"--state: not JSON: {error}") from error
     except Invalid as error:
@@ -187,23 +189,23 @@ def login(name: str, state: TextIO | None) -> None:
 
 
 async def _sign_in(settings: Settings, recipe: Recipe) -> dict[str, Any]:
-    async with browsing(settings, recipe, None, Looks(headed=True)) as context:
+    async with open_browser_context(settings, recipe, None, DisplayOptions(headed=True)) as context:
         page = await context.new_page()
         await page.goto(recipe.session.login_url or recipe.url)
         _say("Sign in in the window; it closes by itself once you are.")
-        finder = Finder()
+        finder = ElementFinder()
         signed_in = recipe.session.signed_in or recipe.steps[-1].selectors
-        async with asyncio.timeout(SIGN_IN_PATIENCE_S):
-            while not await finder.present(page, signed_in):
-                await page.wait_for_timeout(LOOK_INTERVAL_MS)
+        async with asyncio.timeout(SIGN_IN_TIMEOUT_S):
+            while not await finder.find_present(page, signed_in):
+                await page.wait_for_timeout(POLL_INTERVAL_MS)
         state: dict[str, Any] = dict(await context.storage_state())
         return state
 
 
-def _require_consent(settings: Settings, recipe: Recipe) -> None:
+def _require_accepted_terms(settings: Settings, recipe: Recipe) -> None:
     migrate(settings.database_url)
     try:
-        Consents(open_database(settings.database_url), SystemClock()).require(recipe)
+        AcceptedTerms(open_database(settings.database_url), SystemClock()).require(recipe)
     except Forbidden as error:
         raise click.UsageError(error.message) from error
 
@@ -226,7 +228,7 @@ def _settings() -> Settings:
 
 def _recipe(settings: Settings, name: str, url: str | None) -> Recipe:
     try:
-        recipe = Recipes.of(settings).get(name)
+        recipe = Recipes.from_settings(settings).get(name)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     except Invalid as error:
@@ -237,7 +239,7 @@ def _recipe(settings: Settings, name: str, url: str | None) -> Recipe:
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
-    except NoBrowserError as error:
+    except BrowserNotFoundError as error:
         raise click.UsageError(str(error)) from error
     except ServiceError as error:
         raise click.ClickException(f"{error.message} ({error.code}) {error.hint}") from error

@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw
 from playwright.async_api import FloatRect, Page
 
 from schemas.sites.observe import Selectors
-from schemas.sites.recipe import Loras, Recipe
-from workers.sites.driver.selectors import locate, written
+from schemas.sites.recipe import LorasSpec, Recipe
+from workers.sites.driver.selectors import format_chain, locate
 
 OUTLINE = (214, 40, 40)
 LABEL_TEXT = (255, 255, 255)
 
 
-class Need(StrEnum):
+class Requirement(StrEnum):
     """When an element must be on the page."""
 
     ALWAYS = "always"
@@ -25,98 +25,100 @@ class Need(StrEnum):
 
 
 # The parts of an entry of the catalogue.
-ENTRY_PARTS = {
-    "name": Need.ALWAYS,
-    "add": Need.ALWAYS,
-    "image": Need.OPTIONAL,
-    "tags": Need.OPTIONAL,
-    "description": Need.OPTIONAL,
+ENTRY_FIELDS = {
+    "name": Requirement.ALWAYS,
+    "add": Requirement.ALWAYS,
+    "image": Requirement.OPTIONAL,
+    "tags": Requirement.OPTIONAL,
+    "description": Requirement.OPTIONAL,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SelectorTarget:
     """Something that a recipe names: what it is for, its alternatives, and when it must be there."""
 
     name: str
     selectors: Selectors
-    need: Need
+    requirement: Requirement
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SelectorResult:
     """A place with the alternative that found it, or None, and where that is on the page."""
 
-    place: Place
+    target: SelectorTarget
     matched: str | None
     box: FloatRect | None
 
     @property
-    def first(self) -> str:
+    def first_selector(self) -> str:
         """The alternative that was tried first: the place's name in the record of good runs."""
-        return written(self.place.selectors[0])
+        return format_chain(self.target.selectors[0])
 
     @property
-    def missing(self) -> bool:
+    def is_missing(self) -> bool:
         """Whether the page lacks what it must have."""
-        return self.matched is None and self.place.need is Need.ALWAYS
+        return self.matched is None and self.target.requirement is Requirement.ALWAYS
 
 
-def places_of(recipe: Recipe) -> Iterator[Place]:
+def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
     """Everything with selectors that stands on the page itself, and not in what must be opened first."""
     for number, step in enumerate(recipe.steps):
         if step.selectors and step.visible:
-            yield Place(f"steps[{number}] {step.name or step.type}", step.selectors, _need(step.when))
+            yield SelectorTarget(f"steps[{number}] {step.name or step.type}", step.selectors, _requirement(step.when))
     for kind in ("preview", "progress", "done", "busy", "error", "human"):
         watch = getattr(recipe.observe, kind)
         if watch and watch.selectors:
-            yield Place(f"observe.{kind}", watch.selectors, Need.LATER)
+            yield SelectorTarget(f"observe.{kind}", watch.selectors, Requirement.LATER)
     if recipe.loras and recipe.loras.open:
-        yield Place(f"loras.open[0] {recipe.loras.open[0].type}", recipe.loras.open[0].selectors, Need.ALWAYS)
+        yield SelectorTarget(
+            f"loras.open[0] {recipe.loras.open[0].type}", recipe.loras.open[0].selectors, Requirement.ALWAYS
+        )
     if recipe.capture.selectors:
-        yield Place("capture", recipe.capture.selectors, Need.LATER)
+        yield SelectorTarget("capture", recipe.capture.selectors, Requirement.LATER)
     if recipe.session.signed_in:
-        yield Place("session.signed_in", recipe.session.signed_in, Need.OPTIONAL)
+        yield SelectorTarget("session.signed_in", recipe.session.signed_in, Requirement.OPTIONAL)
     if recipe.quota:
-        yield Place("quota.used", recipe.quota.used, Need.ALWAYS)
-        yield Place("quota.limit", recipe.quota.limit, Need.ALWAYS)
+        yield SelectorTarget("quota.used", recipe.quota.used, Requirement.ALWAYS)
+        yield SelectorTarget("quota.limit", recipe.quota.limit, Requirement.ALWAYS)
 
 
-def _need(when: str | None) -> Need:
-    return Need.OPTIONAL if when else Need.ALWAYS
+def _requirement(when: str | None) -> Requirement:
+    return Requirement.OPTIONAL if when else Requirement.ALWAYS
 
 
-def places_in_catalogue(loras: Loras) -> Iterator[Place]:
+def catalogue_targets(loras: LorasSpec) -> Iterator[SelectorTarget]:
     """What is there once the catalogue is open; what belongs to an entry is looked for inside the entries."""
-    yield Place("loras.query", loras.query, Need.ALWAYS)
-    yield Place("loras.item", loras.item, Need.ALWAYS)
-    for part, need in ENTRY_PARTS.items():
+    yield SelectorTarget("loras.query", loras.query, Requirement.ALWAYS)
+    yield SelectorTarget("loras.item", loras.item, Requirement.ALWAYS)
+    for part, need in ENTRY_FIELDS.items():
         inner: Selectors = getattr(loras, part)
         if inner:
-            yield Place(f"loras.{part}", tuple((*item, *one) for item in loras.item for one in inner), need)
+            yield SelectorTarget(f"loras.{part}", tuple((*item, *one) for item in loras.item for one in inner), need)
 
 
-async def look(page: Page, places: Iterable[Place]) -> list[Finding]:
+async def find_targets(page: Page, targets: Iterable[SelectorTarget]) -> list[SelectorResult]:
     """Every place, on the page as it is now."""
-    return [await _find(page, place) for place in places if place.selectors]
+    return [await _find(page, place) for place in targets if place.selectors]
 
 
-async def _find(page: Page, place: Place) -> Finding:
-    for chain in place.selectors:
+async def _find(page: Page, target: SelectorTarget) -> SelectorResult:
+    for chain in target.selectors:
         element = locate(page, chain)
         if await element.count():
-            return Finding(place, written(chain), await element.first.bounding_box())
-    return Finding(place, None, None)
+            return SelectorResult(target, format_chain(chain), await element.first.bounding_box())
+    return SelectorResult(target, None, None)
 
 
-def annotated(screenshot: bytes, findings: list[Finding]) -> bytes:
+def annotate(screenshot: bytes, results: list[SelectorResult]) -> bytes:
     """The screenshot (PNG) with every element that was found outlined and labelled."""
     with Image.open(io.BytesIO(screenshot)) as image:
         drawn = image.convert("RGB")
     pen = ImageDraw.Draw(drawn)
-    for finding in findings:
+    for finding in results:
         if finding.box and finding.box["width"]:
-            _outline(pen, finding.box, finding.place.name)
+            _outline(pen, finding.box, finding.target.name)
     out = io.BytesIO()
     drawn.save(out, "PNG")
     return out.getvalue()

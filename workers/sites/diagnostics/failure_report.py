@@ -9,64 +9,69 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import ConsoleMessage, Error, Page, Request, Response
 
-LINES_KEPT = 50
-LONGEST_LINE = 500
-LARGEST_DOM = 256 * 1024
+MAX_LINES = 50
+MAX_LINE_CHARS = 500
+MAX_DOM_CHARS = 256 * 1024
 STEP_TIMEOUT_S = 3.0
-HIDDEN = "[redacted]"
-GUARDED = (
+REDACTED = "[redacted]"
+SENSITIVE_NAME = (
     r"(?:api[-_]?key|access[-_]?token|auth|authorization|bearer|cookie|csrf|jwt|passw(?:or)?d|secret|session|sid|token)"
 )
-GUARDED_TAG = rf"""(?:{GUARDED}|type=["']?(?:hidden|password))"""
-QUOTED = r"""("[^"]*"|'[^']*'|[^\s>]+)"""
-SECRETS = (
+SECRET_ATTRIBUTE = rf"""(?:{SENSITIVE_NAME}|type=["']?(?:hidden|password))"""
+ATTRIBUTE_VALUE = r"""("[^"]*"|'[^']*'|[^\s>]+)"""
+SECRET_PATTERNS = (
     # name=value and "name": "value", wherever they stand
-    (re.compile(rf"""(?i)({GUARDED}[\w-]{{0,40}}["']?\s{{0,4}}[:=]\s{{0,4}}["']?)([^"'\s&;,<>]+)"""), rf"\1{HIDDEN}"),
+    (
+        re.compile(rf"""(?i)({SENSITIVE_NAME}[\w-]{{0,40}}["']?\s{{0,4}}[:=]\s{{0,4}}["']?)([^"'\s&;,<>]+)"""),
+        rf"\1{REDACTED}",
+    ),
     # <input type=hidden|password value=…>, <meta name="csrf…" content=…>
     (
-        re.compile(rf"(?i)(<(?:input|meta)\b[^<>]{{0,400}}{GUARDED_TAG}[^<>]{{0,400}}?\b(?:value|content)=){QUOTED}"),
-        rf'\1"{HIDDEN}"',
+        re.compile(
+            rf"(?i)(<(?:input|meta)\b[^<>]{{0,400}}{SECRET_ATTRIBUTE}[^<>]{{0,400}}?\b(?:value|content)=){ATTRIBUTE_VALUE}"
+        ),
+        rf'\1"{REDACTED}"',
     ),
     # JSON web tokens
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), HIDDEN),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), REDACTED),
 )
 
 
-class Evidence:
+class FailureReport:
     """Listens to a page so that a failure can be explained; ``explanation`` is about a step that found nothing."""
 
     def __init__(self, page: Page) -> None:
         """Listens from now on."""
         self._page = page
         self.explanation: dict[str, Any] | None = None
-        self._console: deque[str] = deque(maxlen=LINES_KEPT)
-        self._requests: deque[str] = deque(maxlen=LINES_KEPT)
+        self._console: deque[str] = deque(maxlen=MAX_LINES)
+        self._requests: deque[str] = deque(maxlen=MAX_LINES)
         page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self._console.append(redact(f"uncaught: {error}"[:LONGEST_LINE])))
-        page.on("requestfailed", self._on_failed)
+        page.on("pageerror", lambda error: self._console.append(redact(f"uncaught: {error}"[:MAX_LINE_CHARS])))
+        page.on("requestfailed", self._on_request_failed)
         page.on("response", self._on_response)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        self._console.append(redact(f"{message.type}: {message.text}"[:LONGEST_LINE]))
+        self._console.append(redact(f"{message.type}: {message.text}"[:MAX_LINE_CHARS]))
 
-    def _on_failed(self, request: Request) -> None:
+    def _on_request_failed(self, request: Request) -> None:
         self._requests.append(
-            f"{request.method} {without_secrets(request.url[:LONGEST_LINE])}: {request.failure}"[:LONGEST_LINE]
+            f"{request.method} {redact_url(request.url[:MAX_LINE_CHARS])}: {request.failure}"[:MAX_LINE_CHARS]
         )
 
     def _on_response(self, response: Response) -> None:
         if response.status >= 400:
-            line = f"{response.request.method} {without_secrets(response.url[:LONGEST_LINE])}: {response.status}"
-            self._requests.append(line[:LONGEST_LINE])
+            line = f"{response.request.method} {redact_url(response.url[:MAX_LINE_CHARS])}: {response.status}"
+            self._requests.append(line[:MAX_LINE_CHARS])
 
-    async def bundle(self) -> dict[str, Any]:
+    async def build(self) -> dict[str, Any]:
         """JSON: ``url``, ``screenshot`` (a JPEG as a data: address, or null), ``console``, ``requests``, ``dom``.
 
         Where a step found nothing, ``explanation`` has ``step``, the ``selectors`` tried, and as ``similar`` the
         elements most like them, each with a ``selector`` that would match it.
         """
         return {
-            "url": without_secrets(self._page.url),
+            "url": redact_url(self._page.url),
             "screenshot": await self._screenshot(),
             "console": list(self._console),
             "requests": list(self._requests),
@@ -85,7 +90,7 @@ class Evidence:
     async def _dom(self) -> str | None:
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):
-                dom = (await self._page.content())[:LARGEST_DOM]
+                dom = (await self._page.content())[:MAX_DOM_CHARS]
                 return await asyncio.to_thread(redact, dom)
         except (Error, TimeoutError):
             return None
@@ -93,12 +98,12 @@ class Evidence:
 
 def redact(text: str) -> str:
     """``text`` without what looks like a password, a cookie or a token."""
-    for pattern, replacement in SECRETS:
+    for pattern, replacement in SECRET_PATTERNS:
         text = pattern.sub(replacement, text)
     return text
 
 
-def without_secrets(url: str) -> str:
+def redact_url(url: str) -> str:
     """A URL without user, password, fragment and secret parameters."""
     try:
         parts = urlsplit(url)

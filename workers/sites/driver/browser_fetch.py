@@ -5,12 +5,12 @@ import contextlib
 
 from playwright.async_api import CDPSession, Error, Page
 
-from workers.images.convert import LARGEST_BYTES
+from workers.images.convert import MAX_IMAGE_BYTES
 
 CHUNK_BYTES = 1024 * 1024
 
 
-async def fetch(page: Page, url: str) -> bytes | None:
+async def fetch_url(page: Page, url: str) -> bytes | None:
     """The body at ``url``; None if the browser may not or cannot have it, or if it is too large."""
     session = await page.context.new_cdp_session(page)
     try:
@@ -28,7 +28,7 @@ async def fetch(page: Page, url: str) -> bytes | None:
 
 async def _read(session: CDPSession, stream: str) -> bytes | None:
     body = bytearray()
-    while len(body) <= LARGEST_BYTES:
+    while len(body) <= MAX_IMAGE_BYTES:
         part = await session.send("IO.read", {"handle": stream, "size": CHUNK_BYTES})
         body += base64.b64decode(part["data"]) if part.get("base64Encoded") else part["data"].encode()
         if part["eof"]:

@@ -8,11 +8,11 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import BrowserLost, ServiceError, SiteChanged
 
-CLOSED = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
+CLOSED_MESSAGES = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_playwright_errors() -> Iterator[None]:
     """Playwright's errors as ours.
 
     Raises:
@@ -30,7 +30,7 @@ def translated() -> Iterator[None]:
 
 def is_closed(error: Error) -> bool:
     """Whether it says that the page or the browser is no more."""
-    return any(words in error.message for words in CLOSED)
+    return any(words in error.message for words in CLOSED_MESSAGES)
 
 
 def first_line(error: Error) -> str:

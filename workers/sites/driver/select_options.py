@@ -9,48 +9,48 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import ChoiceNotFound
 from schemas.sites.observe import Selectors
-from workers.sites.driver.selectors import Finder, locate
+from workers.sites.driver.selectors import ElementFinder, locate
 
-LISTED: Selectors = (("[role=option]",), ("[role=listbox] li",))
+LISTBOX_OPTIONS: Selectors = (("[role=option]",), ("[role=listbox] li",))
 OPTION_TIMEOUT_MS = 5_000
-FILLING_PATIENCE_S = 2.0
-LOOK_INTERVAL_MS = 100
-MOST_OPTIONS = 2000
-MOST_OFFERED = 20
+OPTIONS_TIMEOUT_S = 2.0
+POLL_INTERVAL_MS = 100
+MAX_OPTIONS = 2000
+MAX_OFFERED = 20
 # Some lists put a check mark into the text of the chosen option; the label is what people see.
-NAMES = """(options, most) => options.slice(0, most).map((option) =>
+OPTION_NAMES_SCRIPT = """(options, most) => options.slice(0, most).map((option) =>
   (option.getAttribute("aria-label") || option.label || option.textContent || "").trim().slice(0, 200))"""
-OWN_LIST = "field => field.getAttribute('aria-controls') || field.getAttribute('aria-owns') || ''"
-VALUES = "options => options.map((option) => option.value)"
+OWN_LISTBOX_SCRIPT = "field => field.getAttribute('aria-controls') || field.getAttribute('aria-owns') || ''"
+OPTION_VALUES_SCRIPT = "options => options.map((option) => option.value)"
 
 
-async def names_of(options: Locator) -> list[str]:
+async def read_option_names(options: Locator) -> list[str]:
     """What the options are called, in their order."""
-    names: list[str] = await options.evaluate_all(NAMES, MOST_OPTIONS)
+    names: list[str] = await options.evaluate_all(OPTION_NAMES_SCRIPT, MAX_OPTIONS)
     return names
 
 
-async def select(field: Locator, value: str, timeout_ms: int) -> None:
+async def select_option(field: Locator, value: str, timeout_ms: int) -> None:
     """Take an option of a select by its name or value; raises ChoiceNotFound if there is none."""
     options = field.locator("option")
-    until = time.monotonic() + FILLING_PATIENCE_S
+    until = time.monotonic() + OPTIONS_TIMEOUT_S
     while True:
-        offered = await names_of(options)
-        values: list[str] = await options.evaluate_all(VALUES)
+        offered = await read_option_names(options)
+        values: list[str] = await options.evaluate_all(OPTION_VALUES_SCRIPT)
         if value in offered or value in values:
             break
         if time.monotonic() > until:
             raise _not_offered(value, offered)
         # Some pages fill their lists after they have opened.
-        await field.page.wait_for_timeout(LOOK_INTERVAL_MS)
+        await field.page.wait_for_timeout(POLL_INTERVAL_MS)
     await field.select_option(value, timeout=timeout_ms)
 
 
-async def choose(finder: Finder, field: Locator, value: str, timeout_ms: int) -> None:
+async def choose_from_listbox(finder: ElementFinder, field: Locator, value: str, timeout_ms: int) -> None:
     """Take an option of the list that opens when ``field`` is clicked; raises ChoiceNotFound if there is none."""
     await field.click(timeout=timeout_ms)
-    options = await _list_of(finder, field)
-    offered = await names_of(options)
+    options = await _find_options(finder, field)
+    offered = await read_option_names(options)
     if value not in offered:
         # A long list shows only some of its options until one types.
         await _type(field, value, timeout_ms)
@@ -58,22 +58,22 @@ async def choose(finder: Finder, field: Locator, value: str, timeout_ms: int) ->
             await options.filter(has_text=value).first.wait_for(timeout=OPTION_TIMEOUT_MS)
         except PlaywrightTimeout as error:
             raise _not_offered(value, offered) from error
-        narrowed = await names_of(options)
+        narrowed = await read_option_names(options)
         if value not in narrowed:
             raise _not_offered(value, offered)
         offered = narrowed
     await options.nth(offered.index(value)).click(timeout=timeout_ms)
 
 
-async def _list_of(finder: Finder, field: Locator) -> Locator:
+async def _find_options(finder: ElementFinder, field: Locator) -> Locator:
     """The options that a field has opened: of the list that it names as its own, or of the one that can be seen."""
     page = field.page
-    if owned := await field.evaluate(OWN_LIST):
-        options = page.locator(f"[id={json.dumps(owned)}]").locator(LISTED[0][0]).filter(visible=True)
+    if owned := await field.evaluate(OWN_LISTBOX_SCRIPT):
+        options = page.locator(f"[id={json.dumps(owned)}]").locator(LISTBOX_OPTIONS[0][0]).filter(visible=True)
         with contextlib.suppress(PlaywrightTimeout):
             await options.first.wait_for(timeout=OPTION_TIMEOUT_MS)
             return options
-    match = await finder.find(page, LISTED, timeout_ms=OPTION_TIMEOUT_MS)
+    match = await finder.find(page, LISTBOX_OPTIONS, timeout_ms=OPTION_TIMEOUT_MS)
     return locate(page, match.chain).filter(visible=True)
 
 
@@ -84,5 +84,5 @@ async def _type(field: Locator, value: str, timeout_ms: int) -> None:
 
 
 def _not_offered(value: str, offered: list[str]) -> ChoiceNotFound:
-    shown = ", ".join(offered[:MOST_OFFERED]) or "nothing"
-    return ChoiceNotFound(f"The page does not offer {value!r}. It offers: {shown}.", offered=offered[:MOST_OFFERED])
+    shown = ", ".join(offered[:MAX_OFFERED]) or "nothing"
+    return ChoiceNotFound(f"The page does not offer {value!r}. It offers: {shown}.", offered=offered[:MAX_OFFERED])

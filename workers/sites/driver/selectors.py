@@ -24,24 +24,24 @@ class Match:
     @property
     def selector(self) -> str:
         """The alternative in one line."""
-        return written(self.chain)
+        return format_chain(self.chain)
 
 
 def locate(root: Page | Locator, chain: tuple[str, ...]) -> Locator:
     """The elements that a chain of selectors means, each inside the one before."""
     first, *rest = chain
-    found = _one(root, first)
+    found = _locate_selector(root, first)
     for selector in rest:
-        found = _one(found, selector)
+        found = _locate_selector(found, selector)
     return found
 
 
-class Finder:
+class ElementFinder:
     """Finds elements by a recipe's selectors, and remembers which alternative it was each time."""
 
     def __init__(self) -> None:
         """Nothing is found yet."""
-        self.matched: dict[str, str] = {}
+        self.matched_selectors: dict[str, str] = {}
 
     async def find(self, root: Page | Locator, selectors: Selectors, *, timeout_ms: int, visible: bool = True) -> Match:
         """The first alternative that is on the page, waiting for any of them.
@@ -49,7 +49,7 @@ class Finder:
         Raises:
             SiteChanged: none of them appeared in time.
         """
-        if match := await self.present(root, selectors, visible=visible):
+        if match := await self.find_present(root, selectors, visible=visible):
             return match
         anyone = reduce(lambda one, other: one.or_(other), (locate(root, chain) for chain in selectors))
         if visible:
@@ -57,37 +57,37 @@ class Finder:
         try:
             await anyone.first.wait_for(state="visible" if visible else "attached", timeout=timeout_ms)
         except PlaywrightTimeout as error:
-            tried = [written(chain) for chain in selectors]
+            tried = [format_chain(chain) for chain in selectors]
             raise SiteChanged(f"Nothing on the page matches {', '.join(tried)}.", selectors=tried) from error
-        return await self.present(root, selectors, visible=visible) or Match(anyone.first, selectors[0])
+        return await self.find_present(root, selectors, visible=visible) or Match(anyone.first, selectors[0])
 
-    async def present(self, root: Page | Locator, selectors: Selectors, *, visible: bool = False) -> Match | None:
+    async def find_present(self, root: Page | Locator, selectors: Selectors, *, visible: bool = False) -> Match | None:
         """The first alternative that is on the page now; one that can be seen, if it must be ``visible``."""
         for chain in selectors:
             locator = locate(root, chain)
             if visible:
                 locator = locator.filter(visible=True)
             if await locator.count():
-                self.matched[written(selectors[0])] = written(chain)
+                self.matched_selectors[format_chain(selectors[0])] = format_chain(chain)
                 return Match(locator.first, chain)
         return None
 
-    async def every(self, root: Page | Locator, selectors: Selectors, most: int) -> list[Locator]:
+    async def find_all(self, root: Page | Locator, selectors: Selectors, limit: int) -> list[Locator]:
         """All elements of one alternative, at most so many: the first that can be seen, or else that is there."""
         for visible in (True, False):
-            if match := await self.present(root, selectors, visible=visible):
-                return (await locate(root, match.chain).all())[:most]
+            if match := await self.find_present(root, selectors, visible=visible):
+                return (await locate(root, match.chain).all())[:limit]
         return []
 
 
-def written(chain: tuple[str, ...]) -> str:
+def format_chain(chain: tuple[str, ...]) -> str:
     """A chain of selectors as one line."""
     return " > ".join(chain)
 
 
-def _one(root: Page | Locator, selector: str) -> Locator:
+def _locate_selector(root: Page | Locator, selector: str) -> Locator:
     if selector.startswith("aria/"):
-        return _by_accessible_name(root, selector)
+        return _locate_by_accessible_name(root, selector)
     if selector.startswith("text/"):
         return root.get_by_text(selector.removeprefix("text/"))
     if selector.startswith("xpath/"):
@@ -95,7 +95,7 @@ def _one(root: Page | Locator, selector: str) -> Locator:
     return root.locator(selector.removeprefix("pierce/"))
 
 
-def _by_accessible_name(root: Page | Locator, selector: str) -> Locator:
+def _locate_by_accessible_name(root: Page | Locator, selector: str) -> Locator:
     found = ARIA.match(selector)
     name, role = (found["name"], found["role"]) if found else (selector, None)
     if role:

@@ -6,21 +6,21 @@ from pathlib import Path
 from playwright.async_api import BrowserContext, Route
 
 from schemas.http.content_security_policy import CONTENT_SECURITY_POLICY
-from stores.sites.static_sites import content_type, file_of
+from stores.sites.static_sites import guess_content_type, resolve_file
 
-EVERY_ADDRESS = re.compile("^https?://")
+ANY_URL = re.compile("^https?://")
 
 
-async def serve_bundle(context: BrowserContext, address: str, folder: Path) -> None:
+async def serve_bundle(context: BrowserContext, base_url: str, folder: Path) -> None:
     """Answer every request below ``address`` from ``folder``, and refuse every other one."""
 
     async def answer(route: Route) -> None:
         url = route.request.url
-        file = file_of(folder, url.removeprefix(address)) if url.startswith(address) else None
+        file = resolve_file(folder, url.removeprefix(base_url)) if url.startswith(base_url) else None
         if file is None:
             await route.fulfill(status=404, body="")
             return
         headers = {"content-security-policy": CONTENT_SECURITY_POLICY}
-        await route.fulfill(path=file, content_type=content_type(file), headers=headers)
+        await route.fulfill(path=file, content_type=guess_content_type(file), headers=headers)
 
-    await context.route(EVERY_ADDRESS, answer)
+    await context.route(ANY_URL, answer)

@@ -10,19 +10,19 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
 from schemas.sites.recipe import Recipe, Step
-from schemas.sites.templates import fill, fill_address, filled
-from workers.sites.driver.lora_catalogue import Catalogue
-from workers.sites.driver.playwright_errors import is_closed, translated
-from workers.sites.driver.select_options import choose, select
-from workers.sites.driver.selectors import Finder, Match, written
+from schemas.sites.templates import apply_fields, render, render_url
+from workers.sites.driver.lora_catalogue import LoraCatalogue
+from workers.sites.driver.playwright_errors import is_closed, translate_playwright_errors
+from workers.sites.driver.select_options import choose_from_listbox, select_option
+from workers.sites.driver.selectors import ElementFinder, Match, format_chain
 
-IS_CHECKBOX = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
-TRUE = ("true", "1", "yes", "on")
+IS_CHECKBOX_SCRIPT = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
+TRUE_VALUES = ("true", "1", "yes", "on")
 NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
-IS_SELECT = "element => element instanceof HTMLSelectElement"
+IS_SELECT_SCRIPT = "element => element instanceof HTMLSelectElement"
 # What a page has been given may keep it working for longer than it was allowed for.
-UNTIL_IDLE = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
-SET_RANGE = """(element, value) => {
+WAIT_UNTIL_IDLE_SCRIPT = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
+SET_RANGE_SCRIPT = """(element, value) => {
   if (!(element instanceof HTMLInputElement) || element.type !== "range") return false;
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(element, value);
   for (const kind of ["input", "change"]) element.dispatchEvent(new Event(kind, { bubbles: true }));
@@ -30,48 +30,48 @@ SET_RANGE = """(element, value) => {
 }"""
 
 
-class Player:
+class StepRunner:
     """Plays steps on one page, with the values of one submission."""
 
-    def __init__(self, page: Page, recipe: Recipe, finder: Finder, values: Mapping[str, Any]) -> None:
+    def __init__(self, page: Page, recipe: Recipe, finder: ElementFinder, values: Mapping[str, Any]) -> None:
         """``values`` by their placeholders."""
         self._page = page
         self._recipe = recipe
         self._finder = finder
         self._values = values
 
-    async def play(self, step: Step) -> None:
+    async def run(self, step: Step) -> None:
         """Play one step, unless it is for an input that was not given.
 
         Raises:
             SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound
         """
-        if self._is_left_out(step):
+        if self._is_skipped(step):
             return
         try:
-            with translated():
+            with translate_playwright_errors():
                 await getattr(self, f"_{step.name or step.type}")(step)
                 if step.settle_ms:
                     await self._page.wait_for_timeout(step.settle_ms)
-                    await self._page.evaluate(UNTIL_IDLE)
+                    await self._page.evaluate(WAIT_UNTIL_IDLE_SCRIPT)
         except SiteChanged as error:
             if step.when in self._recipe.inputs and "selectors" in error.details:
                 raise InputNotOffered(f"The page has no place for the input {step.when!r}: {error.message}") from error
-            error.details.setdefault("step", self.place(step))
-            error.details.setdefault("selectors", [written(chain) for chain in step.selectors])
+            error.details.setdefault("step", self.label(step))
+            error.details.setdefault("selectors", [format_chain(chain) for chain in step.selectors])
             raise
 
-    def _is_left_out(self, step: Step) -> bool:
+    def _is_skipped(self, step: Step) -> bool:
         """A step for an input that was not given, or is false."""
         return step.when is not None and self._values.get(step.when, False) is False
 
     def describe(self, step: Step) -> str:
         """What playing the step means now, in one line; values are not shown, for a prompt may be private."""
-        target = written(step.selectors[0]) if step.selectors else step.url or step.key
-        left_out = " (left out: not given)" if self._is_left_out(step) else ""
-        return f"{self.place(step)} {step.name} {target}".replace("  ", " ").strip() + left_out
+        target = format_chain(step.selectors[0]) if step.selectors else step.url or step.key
+        left_out = " (left out: not given)" if self._is_skipped(step) else ""
+        return f"{self.label(step)} {step.name} {target}".replace("  ", " ").strip() + left_out
 
-    def place(self, step: Step) -> str:
+    def label(self, step: Step) -> str:
         """Where in the recipe a step stands."""
         numbers = [number for number, one in enumerate(self._recipe.steps) if one is step]
         return f"steps[{numbers[0]}] ({step.type})" if numbers else step.type
@@ -79,7 +79,7 @@ class Player:
     async def _navigate(self, step: Step) -> None:
         try:
             answer = await self._page.goto(
-                fill_address(step.url, self._recipe.url, self._values),
+                render_url(step.url, self._recipe.url, self._values),
                 timeout=step.timeout_ms,
                 wait_until="domcontentloaded",
             )
@@ -109,11 +109,11 @@ class Player:
     async def _change(self, step: Step) -> None:
         locator = (await self._match(step)).locator
         value = self._fill(step.value)
-        if await locator.evaluate(IS_CHECKBOX):
-            await locator.set_checked(value.lower() in TRUE, timeout=step.timeout_ms)
-        elif await locator.evaluate(IS_SELECT):
-            await select(locator, value, step.timeout_ms)
-        elif not await locator.evaluate(SET_RANGE, value):
+        if await locator.evaluate(IS_CHECKBOX_SCRIPT):
+            await locator.set_checked(value.lower() in TRUE_VALUES, timeout=step.timeout_ms)
+        elif await locator.evaluate(IS_SELECT_SCRIPT):
+            await select_option(locator, value, step.timeout_ms)
+        elif not await locator.evaluate(SET_RANGE_SCRIPT, value):
             await locator.fill(value, timeout=step.timeout_ms)
             # Pages that take a value only when its field is left would else keep the old one.
             await locator.dispatch_event("change")
@@ -132,21 +132,21 @@ class Player:
 
     async def _addLora(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
         if self._recipe.loras:
-            await Catalogue(self._page, self._recipe.loras, self._finder, self.play).add(self._values["lora"])
+            await LoraCatalogue(self._page, self._recipe.loras, self._finder, self.run).add(self._values["lora"])
 
     async def _removeLoras(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
         if self._recipe.loras:
-            await Catalogue(self._page, self._recipe.loras, self._finder, self.play).clear()
+            await LoraCatalogue(self._page, self._recipe.loras, self._finder, self.run).clear()
 
     async def _choose(self, step: Step) -> None:
         """Take an option of a list that opens below a field."""
         field = (await self._match(step)).locator
-        await choose(self._finder, field, self._fill(step.value), step.timeout_ms)
+        await choose_from_listbox(self._finder, field, self._fill(step.value), step.timeout_ms)
 
     async def _upload(self, step: Step) -> None:
         """Hand a document over as a file."""
         document = self._recipe.documents[step.document]
-        body = json.dumps(filled(document.content, document.fields, self._values)).encode()
+        body = json.dumps(apply_fields(document.content, document.fields, self._values)).encode()
         file = {"name": f"{step.document}.json", "mimeType": "application/json", "buffer": body}
         match = await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=False)
         await match.locator.set_input_files(file, timeout=step.timeout_ms)  # type: ignore[arg-type] # a plain dict is a FilePayload
@@ -155,4 +155,4 @@ class Player:
         return await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms)
 
     def _fill(self, template: str) -> str:
-        return fill(template, lambda name: str(self._values.get(name, "")))
+        return render(template, lambda name: str(self._values.get(name, "")))

@@ -4,7 +4,7 @@ from itertools import dropwhile
 from pathlib import Path
 
 
-def function_in(path: Path) -> str:
+def load_function(path: Path) -> str:
     """The function in a script file, as an expression."""
     lines = path.read_text().splitlines()
     return "\n".join(dropwhile(lambda line: line.startswith("//"), lines)).rstrip().rstrip(";")

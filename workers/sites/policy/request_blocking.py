@@ -38,38 +38,38 @@ PRIVATE_V4 = ("0", "10", "127", "169.254", *(f"172.{number}" for number in range
 OCTETS = range(256)
 
 
-async def restrict(page: Page, recipe: Recipe) -> None:
+async def block_requests(page: Page, recipe: Recipe) -> None:
     """Let the browser refuse what the page of ``recipe`` does not need or may not reach."""
     session = await page.context.new_cdp_session(page)
     await session.send("Network.enable")
-    await session.send("Network.setBlockedURLs", {"urls": patterns(recipe)})
+    await session.send("Network.setBlockedURLs", {"urls": blocked_url_patterns(recipe)})
 
 
-def patterns(recipe: Recipe) -> list[str]:
+def blocked_url_patterns(recipe: Recipe) -> list[str]:
     """The addresses that are refused, with ``*`` for anything."""
     allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
         *(f"*://*.{ending}" for ending in FONTS + MEDIA),
         *(f"*://*.{ending}?*" for ending in FONTS + MEDIA),
-        *(f"*://{name}{end}" for name in names if not _covers(name, allowed) for end in (":*", "/*")),
-        *(f"*://{start}" for start in PRIVATE_V6 if not _covers(start, {f"[{host}" for host in allowed})),
-        *(pattern for network in PRIVATE_V4 for pattern in _outside(network, allowed)),
+        *(f"*://{name}{end}" for name in names if not _matches_any(name, allowed) for end in (":*", "/*")),
+        *(f"*://{start}" for start in PRIVATE_V6 if not _matches_any(start, {f"[{host}" for host in allowed})),
+        *(pattern for network in PRIVATE_V4 for pattern in _patterns_except(network, allowed)),
     ]
 
 
-def _covers(pattern: str, hosts: Collection[str]) -> bool:
+def _matches_any(pattern: str, hosts: Collection[str]) -> bool:
     return any(fnmatchcase(host, pattern.replace("[", "[[]")) for host in hosts)
 
 
-def _outside(start: str, allowed: frozenset[str]) -> Iterator[str]:
+def _patterns_except(prefix: str, allowed: frozenset[str]) -> Iterator[str]:
     """Patterns of all addresses that begin with ``start`` but those allowed; the browser knows no exceptions."""
-    if start in allowed:
+    if prefix in allowed:
         return
-    if start.count(".") == 3:
-        yield from (f"*://{start}:*", f"*://{start}/*")
-    elif not any(host.startswith(f"{start}.") for host in allowed):
-        yield f"*://{start}.*"
+    if prefix.count(".") == 3:
+        yield from (f"*://{prefix}:*", f"*://{prefix}/*")
+    elif not any(host.startswith(f"{prefix}.") for host in allowed):
+        yield f"*://{prefix}.*"
     else:
         for octet in OCTETS:
-            yield from _outside(f"{start}.{octet}", allowed)
+            yield from _patterns_except(f"{prefix}.{octet}", allowed)

@@ -15,29 +15,29 @@ from protego import Protego
 from schemas.errors import RobotsDisallowed, SiteBusy, SiteUnavailable
 from schemas.sites.recipe import Recipe
 
-AGENT = "Darkroom"
-ROBOTS_KEPT_S = 86_400
+ROBOTS_AGENT = "Darkroom"
+ROBOTS_CACHE_TTL_S = 86_400
 ROBOTS_TIMEOUT_S = 10.0
-MOST_REDIRECTS = 5
-NOT_THERE = 404
-LARGEST_ROBOTS = 500 * 1024
+MAX_REDIRECTS = 5
+NOT_FOUND = 404
+MAX_ROBOTS_BYTES = 500 * 1024
 DEFAULT_PAUSE_S = 60
-LONGEST_PAUSE_S = 3600
-PORTS = {"http": 80, "https": 443}
+MAX_PAUSE_S = 3600
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Manners:
+class PolitenessPolicy:
     """How one attempt behaves towards its site."""
 
-    _robots: ClassVar[dict[str, tuple[float, Protego]]] = {}
+    _robots_cache: ClassVar[dict[str, tuple[float, Protego]]] = {}
 
     def __init__(self, recipe: Recipe) -> None:
         """Nobody has been asked yet."""
         self._recipe = recipe
         self._origin = _origin(recipe.url)
-        self.busy: SiteBusy | None = None
+        self.busy_error: SiteBusy | None = None
 
-    async def ask_robots(self) -> None:
+    async def check_robots(self) -> None:
         """See that robots.txt allows the page; it is read once a day for each host, and not at all for one's own.
 
         Raises:
@@ -46,14 +46,16 @@ class Manners:
         """
         if self._recipe.consent.ownership == "own":
             return
-        read_at, rules = self._robots.get(self._origin, (0.0, None))
-        if rules is None or time.monotonic() - read_at > ROBOTS_KEPT_S:
+        read_at, rules = self._robots_cache.get(self._origin, (0.0, None))
+        if rules is None or time.monotonic() - read_at > ROBOTS_CACHE_TTL_S:
             rules = await asyncio.to_thread(self._read_robots)
-            self._robots[self._origin] = (time.monotonic(), rules)
-        if not all(rules.can_fetch(url, AGENT) for url in self._addresses()):
-            raise RobotsDisallowed(f"{self._origin}/robots.txt does not allow {AGENT} to visit {self._recipe.name}.")
+            self._robots_cache[self._origin] = (time.monotonic(), rules)
+        if not all(rules.can_fetch(url, ROBOTS_AGENT) for url in self._known_urls()):
+            raise RobotsDisallowed(
+                f"{self._origin}/robots.txt does not allow {ROBOTS_AGENT} to visit {self._recipe.name}."
+            )
 
-    def _addresses(self) -> list[str]:
+    def _known_urls(self) -> list[str]:
         """Where the recipe goes, as far as that is known before there are values."""
         steps = [step.url.replace("{{url}}", self._recipe.url) for step in self._recipe.steps if step.url]
         return [self._recipe.url, *(url.partition("{{")[0] for url in steps if _origin(url) == self._origin)]
@@ -71,22 +73,22 @@ class Manners:
         # RFC 9309: a file that is not there forbids nothing.
         return Protego.parse(body.decode(errors="replace") if status < 300 else "")
 
-    def listen(self, page: Page, told: Callable[[], None]) -> None:
+    def listen(self, page: Page, on_busy: Callable[[], None]) -> None:
         """Hear a 429, or a 503 that says when to come back; ``told`` is called after ``busy`` is set."""
 
         def on_response(response: Response) -> None:
             asked = response.headers.get("retry-after")
             asks = response.status == 429 or (response.status == 503 and asked)
             if asks and _origin(response.url) == self._origin:
-                seconds = pause_s(asked)
+                seconds = retry_after_seconds(asked)
                 words = f"{self._recipe.name} asks to be left alone for {seconds} s."
-                self.busy = SiteBusy(words, retry_after_s=seconds)
-                told()
+                self.busy_error = SiteBusy(words, retry_after_s=seconds)
+                on_busy()
 
         page.on("response", on_response)
 
 
-def pause_s(retry_after: str | None) -> int:
+def retry_after_seconds(retry_after: str | None) -> int:
     """Seconds that a Retry-After header asks for, in either of its forms; bounded."""
     if not retry_after:
         return DEFAULT_PAUSE_S
@@ -97,32 +99,32 @@ def pause_s(retry_after: str | None) -> int:
             seconds = round((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
         except (TypeError, ValueError):
             return DEFAULT_PAUSE_S
-    return max(1, min(seconds, LONGEST_PAUSE_S))
+    return max(1, min(seconds, MAX_PAUSE_S))
 
 
 def _origin(url: str) -> str:
     """Scheme, host and port, written as browsers write them; never user or password."""
     parts = urlsplit(url)
-    port = parts.port if parts.port != PORTS.get(parts.scheme) else None
+    port = parts.port if parts.port != DEFAULT_PORTS.get(parts.scheme) else None
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 
 def _fetch(url: str) -> tuple[int, bytes]:
     """Status and the beginning of the body; a redirect is followed on the same host only."""
-    for _ in range(MOST_REDIRECTS):
-        with httpx.stream("GET", url, headers={"User-Agent": AGENT}, timeout=ROBOTS_TIMEOUT_S) as answer:
+    for _ in range(MAX_REDIRECTS):
+        with httpx.stream("GET", url, headers={"User-Agent": ROBOTS_AGENT}, timeout=ROBOTS_TIMEOUT_S) as answer:
             following = str(answer.next_request.url) if answer.next_request else ""
             if not following or urlsplit(following).hostname != urlsplit(url).hostname:
-                return answer.status_code, _beginning(answer)
+                return answer.status_code, _read_limited(answer)
         url = following
-    return NOT_THERE, b""
+    return NOT_FOUND, b""
 
 
-def _beginning(answer: httpx.Response) -> bytes:
+def _read_limited(answer: httpx.Response) -> bytes:
     body = bytearray()
     for part in answer.iter_bytes():
         body += part
-        if len(body) >= LARGEST_ROBOTS:
+        if len(body) >= MAX_ROBOTS_BYTES:
             break
-    return bytes(body[:LARGEST_ROBOTS])
+    return bytes(body[:MAX_ROBOTS_BYTES])

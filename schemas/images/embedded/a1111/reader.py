@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.images.embedded.a1111.infotext import Infotext, read_infotext
-from schemas.images.embedded.a1111.resources import add_models
-from schemas.images.embedded.builder import Draft
+from schemas.images.embedded.a1111.resources import add_resources
+from schemas.images.embedded.builder import GenerationBuilder
 from schemas.images.embedded.samplers import split_sampler
-from schemas.images.generation_params import Generation
+from schemas.images.generation_params import GenerationParams
 
 FIELDS: Mapping[str, str] = {
     "steps": "steps",
@@ -24,7 +24,7 @@ FIELDS: Mapping[str, str] = {
 SIZE = re.compile(r"(\d{1,6})\s*[x\u00d7]\s*(\d{1,6})", re.ASCII)
 
 
-def read_a1111(said: Mapping[str, Any]) -> Generation | None:
+def read_a1111(said: Mapping[str, Any]) -> GenerationParams | None:
     """What stands under ``parameters``, if it is text."""
     text = said.get("parameters")
     parts = read_infotext(text) if isinstance(text, str) else None
@@ -37,42 +37,42 @@ def is_infotext(text: str) -> bool:
     return bool(parts and (parts.pairs or parts.negative_prompt))
 
 
-def _generation(parts: Infotext) -> Generation | None:
+def _generation(parts: Infotext) -> GenerationParams | None:
     pairs = dict(parts.pairs)
-    draft = Draft(_tool(pairs))
-    draft.put("prompt", parts.prompt, "Prompt")
-    draft.put("negative_prompt", parts.negative_prompt, "Negative prompt")
+    draft = GenerationBuilder(_tool(pairs))
+    draft.set_field("prompt", parts.prompt, "Prompt")
+    draft.set_field("negative_prompt", parts.negative_prompt, "Negative prompt")
     _put_size(draft, pairs)
     _put_sampler(draft, pairs)
-    add_models(draft, pairs)
+    add_resources(draft, pairs)
     for name, field in FIELDS.items():
         if name in pairs:
             said_as, value = pairs.pop(name)
-            draft.put(field, value, said_as)
+            draft.set_field(field, value, said_as)
     for said_as, value in pairs.values():
-        draft.keep(said_as, value)
-    return draft.finish()
+        draft.add_other(said_as, value)
+    return draft.build()
 
 
-def _put_size(draft: Draft, pairs: dict[str, tuple[str, str]]) -> None:
+def _put_size(draft: GenerationBuilder, pairs: dict[str, tuple[str, str]]) -> None:
     said_as, value = pairs.pop("size", ("Size", ""))
     found = SIZE.fullmatch(value)
     if found:
-        draft.put("width", found[1], "Width")
-        draft.put("height", found[2], "Height")
+        draft.set_field("width", found[1], "Width")
+        draft.set_field("height", found[2], "Height")
     else:
-        draft.keep(said_as, value)
+        draft.add_other(said_as, value)
 
 
-def _put_sampler(draft: Draft, pairs: dict[str, tuple[str, str]]) -> None:
+def _put_sampler(draft: GenerationBuilder, pairs: dict[str, tuple[str, str]]) -> None:
     """One name for both is parted, unless the schedule is said to be another."""
     said_as, sampler = pairs.pop("sampler", ("Sampler", ""))
     _, schedule = pairs.pop("schedule type" if "schedule type" in pairs else "scheduler", ("", ""))
     plain, combined = split_sampler(sampler)
     if combined and schedule.lower() in ("", combined.lower()):
         sampler, schedule = plain, schedule or combined
-    draft.put("sampler", sampler, said_as)
-    draft.put("scheduler", schedule, "Schedule type")
+    draft.set_field("sampler", sampler, said_as)
+    draft.set_field("scheduler", schedule, "Schedule type")
 
 
 def _tool(pairs: Mapping[str, tuple[str, str]]) -> str:

@@ -31,7 +31,7 @@ class Graph:
     nodes: Mapping[str, Node]
 
     @classmethod
-    def read(cls, prompt: Any) -> Self | None:
+    def parse(cls, prompt: Any) -> Self | None:
         """Of what is under ``prompt``; None if nothing there is a node."""
         if not isinstance(prompt, dict) or len(prompt) > MOST_NODES:
             return None
@@ -51,18 +51,18 @@ class Graph:
             seen.update(fresh)
             waiting.extend(fresh)
 
-    def value(self, node: Node | None, *names: str) -> Any:
+    def resolve_value(self, node: Node | None, *names: str) -> Any:
         """The first of these inputs that has a value, also where it comes over links from nodes that hold it."""
         wanted = names
         for _ in range(MOST_HOPS):
             found = next((node.inputs[name] for name in wanted if name in node.inputs), None) if node else None
-            following = linked(found)
+            following = link_target(found)
             if following is None:
                 return None if isinstance(found, list | dict) else found
             node, wanted = self.nodes.get(following), (*names, *VALUES)
         return None
 
-    def source(self, node: Node | None, *names: str) -> Node | None:
+    def linked_node(self, node: Node | None, *names: str) -> Node | None:
         """The node that the first of these inputs is linked to."""
         links = node.links if node else {}
         return next((self.nodes.get(links[name]) for name in names if name in links), None)
@@ -73,11 +73,11 @@ def _node(name: str, found: dict[str, Any]) -> Node | None:
     if not isinstance(kind, str):
         return None
     inputs = inputs if isinstance(inputs, dict) else {}
-    targets = {key: linked(value) for key, value in inputs.items()}
+    targets = {key: link_target(value) for key, value in inputs.items()}
     return Node(name, kind[:200].lower(), inputs, {key: node for key, node in targets.items() if node is not None})
 
 
-def linked(value: Any) -> str | None:
+def link_target(value: Any) -> str | None:
     """The id of the node that an input is linked to; None if it is a value."""
     is_link = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and type(value[1]) is int
     return str(value[0]) if is_link else None

@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from schemas.images.embedded.builder import Draft
-from schemas.images.embedded.comfyui.graph import Graph, Node, linked
-from schemas.images.embedded.comfyui.resources import add_models
-from schemas.images.generation_params import Generation
+from schemas.images.embedded.builder import GenerationBuilder
+from schemas.images.embedded.comfyui.graph import Graph, Node, link_target
+from schemas.images.embedded.comfyui.resources import add_resources
+from schemas.images.generation_params import GenerationParams
 
 # Of those that are looked at, so that no graph takes long.
 MOST_SAMPLERS = 8
@@ -52,41 +52,43 @@ NO_LATENTS = frozenset({*OTHERS, "positive", "negative", "conditioning", "guider
 EMPTY_AGAIN = "conditioningzeroout"
 
 
-def read_comfyui(said: Mapping[str, Any]) -> Generation | None:
+def read_comfyui(said: Mapping[str, Any]) -> GenerationParams | None:
     """What stands under ``prompt`` and ``workflow``, if those are graphs."""
     prompt, workflow = said.get("prompt"), said.get("workflow")
-    graph = Graph.read(prompt)
+    graph = Graph.parse(prompt)
     shown = workflow if isinstance(workflow, dict) and isinstance(workflow.get("nodes"), list) else None
     if graph is None and shown is None:
         return None
-    draft = Draft("ComfyUI")
+    draft = GenerationBuilder("ComfyUI")
     if graph is not None:
         _fill(draft, graph)
     draft.fields["workflow"] = shown or prompt
-    return draft.finish()
+    return draft.build()
 
 
 def is_graph(found: dict[str, Any]) -> bool:
     """Whether an object is a graph in the form in which it is run."""
-    return Graph.read(found) is not None
+    return Graph.parse(found) is not None
 
 
-def _fill(draft: Draft, graph: Graph) -> None:
+def _fill(draft: GenerationBuilder, graph: Graph) -> None:
     sampler = _first_sampler(graph)
-    guider = graph.source(sampler, "guider") or sampler
-    sigmas = graph.source(sampler, "sigmas") or sampler
-    draft.put("prompt", _texts(graph, guider, "positive"), "positive prompt")
-    draft.put("negative_prompt", _texts(graph, guider, "negative"), "negative prompt")
-    noise = graph.source(sampler, "noise") or sampler
-    draft.put("seed", graph.value(noise, "noise_seed", "seed"), "seed")
-    draft.put("steps", graph.value(sigmas, "steps"), "steps")
-    draft.put("cfg_scale", graph.value(guider, "cfg", "cfg_scale"), "cfg")
-    draft.put("denoise", graph.value(sigmas, "denoise", "denoise_strength"), "denoise")
-    draft.put("scheduler", graph.value(sigmas, "scheduler"), "scheduler")
-    draft.put("sampler", graph.value(graph.source(sampler, "sampler") or sampler, "sampler_name"), "sampler_name")
+    guider = graph.linked_node(sampler, "guider") or sampler
+    sigmas = graph.linked_node(sampler, "sigmas") or sampler
+    draft.set_field("prompt", _texts(graph, guider, "positive"), "positive prompt")
+    draft.set_field("negative_prompt", _texts(graph, guider, "negative"), "negative prompt")
+    noise = graph.linked_node(sampler, "noise") or sampler
+    draft.set_field("seed", graph.resolve_value(noise, "noise_seed", "seed"), "seed")
+    draft.set_field("steps", graph.resolve_value(sigmas, "steps"), "steps")
+    draft.set_field("cfg_scale", graph.resolve_value(guider, "cfg", "cfg_scale"), "cfg")
+    draft.set_field("denoise", graph.resolve_value(sigmas, "denoise", "denoise_strength"), "denoise")
+    draft.set_field("scheduler", graph.resolve_value(sigmas, "scheduler"), "scheduler")
+    draft.set_field(
+        "sampler", graph.resolve_value(graph.linked_node(sampler, "sampler") or sampler, "sampler_name"), "sampler_name"
+    )
     _put_size(draft, graph, sampler)
     _put_rest(draft, graph)
-    add_models(draft, graph, guider)
+    add_resources(draft, graph, guider)
 
 
 def _first_sampler(graph: Graph) -> Node | None:
@@ -94,7 +96,7 @@ def _first_sampler(graph: Graph) -> Node | None:
     samplers = [node for node in graph.nodes.values() if _is_sampler(node)][:MOST_SAMPLERS]
     ids = {node.id for node in samplers}
     begin = [node for node in samplers if not any(above.id in ids for above in _latents(graph, node))]
-    texts = (node for node in begin if _texts(graph, graph.source(node, "guider") or node, "positive"))
+    texts = (node for node in begin if _texts(graph, graph.linked_node(node, "guider") or node, "positive"))
     return next(texts, next(iter(begin or samplers), None))
 
 
@@ -105,7 +107,7 @@ def _is_sampler(node: Node) -> bool:
 
 def _latents(graph: Graph, sampler: Node) -> Iterator[Node]:
     """Where the latent comes from that it begins with."""
-    above = graph.source(sampler, *LATENTS)
+    above = graph.linked_node(sampler, *LATENTS)
     return graph.upstream(above.id if above else None, _without(NO_LATENTS))
 
 
@@ -113,28 +115,28 @@ def _without(names: frozenset[str]) -> Any:
     return lambda node: [target for name, target in node.links.items() if name not in names]
 
 
-def _put_size(draft: Draft, graph: Graph, sampler: Node | None) -> None:
+def _put_size(draft: GenerationBuilder, graph: Graph, sampler: Node | None) -> None:
     for node in _latents(graph, sampler) if sampler else ():
-        sizes = [graph.value(node, side, f"empty_latent_{side}") for side in ("width", "height")]
+        sizes = [graph.resolve_value(node, side, f"empty_latent_{side}") for side in ("width", "height")]
         if all(type(size) is int for size in sizes):
-            draft.put("width", sizes[0], "width")
-            draft.put("height", sizes[1], "height")
+            draft.set_field("width", sizes[0], "width")
+            draft.set_field("height", sizes[1], "height")
             return
 
 
-def _put_rest(draft: Draft, graph: Graph) -> None:
+def _put_rest(draft: GenerationBuilder, graph: Graph) -> None:
     """What stands in nodes of its own: where CLIP ends, counted from there, and the guidance of Flux."""
     for node in graph.nodes.values():
         skip = node.inputs.get("stop_at_clip_layer", node.inputs.get("clip_skip"))
         if type(skip) is int and "clip_skip" not in draft.fields:
-            draft.put("clip_skip", abs(skip), "clip_skip")
+            draft.set_field("clip_skip", abs(skip), "clip_skip")
         if node.kind == "fluxguidance":
-            draft.keep("guidance", graph.value(node, "guidance"))
+            draft.add_other("guidance", graph.resolve_value(node, "guidance"))
 
 
 def _texts(graph: Graph, sampler: Node | None, role: str) -> str:
     """All texts that this role's conditioning is made of, each once, a line each."""
-    start = graph.source(sampler, "text_embeds") or sampler
+    start = graph.linked_node(sampler, "text_embeds") or sampler
 
     def inputs(node: Node) -> Iterable[str]:
         return STARTS[role] if node is start else _text_inputs(node, role)
@@ -154,4 +156,4 @@ def _text_inputs(node: Node, role: str) -> list[str]:
         return []
     own = [name for name in ROLES[role] if name in node.inputs]
     texts = [name for name in TEXTS if name in node.inputs]
-    return own or texts or [name for name, value in node.inputs.items() if linked(value) and name not in NO_TEXTS]
+    return own or texts or [name for name, value in node.inputs.items() if link_target(value) and name not in NO_TEXTS]

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schemas.images.embedded.a1111.resources import add_nets
-from schemas.images.embedded.builder import Draft, checked
+from schemas.images.embedded.a1111.resources import add_prompt_networks
+from schemas.images.embedded.builder import GenerationBuilder, validate_value
 from schemas.images.embedded.comfyui.graph import Graph, Node
 
 CHECKPOINTS = ("ckpt_name", "unet_name", "base_ckpt_name", "model")
@@ -31,24 +31,26 @@ SINGLE = ("strength_model", "lora_model_strength", "strength", "lora_strength")
 EMBEDDING = re.compile(r"embedding:([^\s,:()<>]{1,200})", re.IGNORECASE)
 
 
-def add_models(draft: Draft, graph: Graph, sampler: Node | None) -> None:
+def add_resources(draft: GenerationBuilder, graph: Graph, sampler: Node | None) -> None:
     """The checkpoint and the LoRAs on the way to the sampler, then what else the graph loads."""
     way = list(graph.upstream(sampler.id if sampler else None, _model_links))
     names = [name for node in way if (name := _checkpoint(graph, node))]
-    everywhere = [name for node in graph.nodes.values() if (name := graph.value(node, "ckpt_name", "unet_name"))]
+    everywhere = [
+        name for node in graph.nodes.values() if (name := graph.resolve_value(node, "ckpt_name", "unet_name"))
+    ]
     for name in names[:1] or everywhere[:1]:
-        draft.put("model", name, "model")
-        draft.resource("checkpoint", name)
+        draft.set_field("model", name, "model")
+        draft.add_resource("checkpoint", name)
     # From the loader on, as they are applied.
     for node in reversed(way):
         for name, weight in _loras(graph, node):
-            draft.resource("lora", name, weight=weight)
+            draft.add_resource("lora", name, weight=weight)
     for node in graph.nodes.values():
         for name in [name for name in OTHERS if name in node.inputs]:
-            draft.resource(OTHERS[name], graph.value(node, name))
+            draft.add_resource(OTHERS[name], graph.resolve_value(node, name))
     for prompt in ("prompt", "negative_prompt"):
         for found in EMBEDDING.finditer(draft.fields.get(prompt, "")):
-            draft.resource("embedding", found[1])
+            draft.add_resource("embedding", found[1])
 
 
 def _model_links(node: Node) -> list[str]:
@@ -58,7 +60,7 @@ def _model_links(node: Node) -> list[str]:
 def _checkpoint(graph: Graph, node: Node) -> str | None:
     name = next((node.inputs[name] for name in CHECKPOINTS if isinstance(node.inputs.get(name), str)), None)
     return name or (
-        graph.value(node, "ckpt_name", "unet_name") if {"ckpt_name", "unet_name"} & node.inputs.keys() else None
+        graph.resolve_value(node, "ckpt_name", "unet_name") if {"ckpt_name", "unet_name"} & node.inputs.keys() else None
     )
 
 
@@ -66,7 +68,7 @@ def _loras(graph: Graph, node: Node) -> Iterator[tuple[Any, Any]]:
     """Name and weight of each that a node loads and that is not switched off."""
     if "lora_name" in node.inputs:
         weight = next((name for name in SINGLE if name in node.inputs), "")
-        yield graph.value(node, "lora_name"), graph.value(node, weight)
+        yield graph.resolve_value(node, "lora_name"), graph.resolve_value(node, weight)
     for name, value in node.inputs.items():
         if isinstance(value, dict):
             yield from _listed(value)
@@ -74,8 +76,8 @@ def _loras(graph: Graph, node: Node) -> Iterator[tuple[Any, Any]]:
             yield from _stacked(graph, node, name, found[1])
     text = node.inputs.get("text") if "lora" in node.kind else None
     if isinstance(text, str):
-        named = Draft("")
-        add_nets(named, checked("prompt", text) or "")
+        named = GenerationBuilder("")
+        add_prompt_networks(named, validate_value("prompt", text) or "")
         yield from ((one.name, one.weight) for one in named.resources.values())
 
 
@@ -91,4 +93,4 @@ def _stacked(graph: Graph, node: Node, name: str, number: str) -> Iterator[tuple
     if node.inputs.get(f"switch_{number}") == "Off":
         return
     weight = next((key for form in STRENGTHS if (key := form.format(number)) in node.inputs), "")
-    yield graph.value(node, name), graph.value(node, weight)
+    yield graph.resolve_value(node, name), graph.resolve_value(node, weight)
