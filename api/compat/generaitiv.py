@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from api.http.auth import require_key, submission_view
 from api.http.context import caller, own_job, stores
 from api.http.rate_limits import count_anonymous
-from api.jobs.submission import Wanted, add_replay_header, dry_run, submit
+from api.jobs.submission import add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
 from schemas.errors import Forbidden, Invalid
@@ -29,7 +29,7 @@ from schemas.jobs.generaitiv_requests import (
     translate_inputs,
     workload_id,
 )
-from schemas.jobs.job import Job
+from schemas.jobs.job import Job, Submission
 
 TRUE_VALUES = ("1", "true", "yes")
 
@@ -70,16 +70,16 @@ def _generate(submitter: Caller) -> Response:
     body = _body()
     if body.get("webhook") and submitter.id == ANONYMOUS:
         raise Invalid(problems=["webhook: only for callers with a key; watch 'ws_url' instead."])
-    wanted, understood = _job_request(body)
+    job_request, translated = _job_request(body)
     if request.args.get("dry_run", "").lower() in TRUE_VALUES:
-        return jsonify({"dry_run": True, **dry_run(stores(), submitter, wanted), "warnings": understood.warnings})
-    accepted = submit(stores(), submitter, wanted)
+        return jsonify({"dry_run": True, **dry_run(submitter, job_request), "warnings": translated.warnings})
+    accepted = submit(submitter, job_request)
     ident = workload_id(accepted.job.id)
     answer: dict[str, Any] = {"id": ident, "workload_id": ident}
-    if not wanted.webhook:
+    if not job_request.webhook:
         answer |= _watch_links(accepted.job.id)
-    if understood.warnings:
-        answer["warnings"] = understood.warnings
+    if translated.warnings:
+        answer["warnings"] = translated.warnings
     return add_replay_header(jsonify(answer), accepted)
 
 
@@ -94,20 +94,20 @@ def _body() -> dict[str, Any]:
     return checked | {"given": raw["input"]}
 
 
-def _job_request(body: dict[str, Any]) -> tuple[Wanted, TranslatedInputs]:
+def _job_request(body: dict[str, Any]) -> tuple[Submission, TranslatedInputs]:
     recipes = stores().recipes
     slug = body.get("model")
     site, model = split_model_slug(slug, [recipe.name for recipe in recipes.list_all()])
     recipe = recipes.get(site)
-    understood = translate_inputs(recipe, body["given"], model)
+    translated = translate_inputs(recipe, body["given"], model)
     trained = loras.lora_name_from_training_id(stores(), slug) if slug and site is None else None
     if slug and site is None and trained is None:
-        understood.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
+        translated.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
     prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained
     if lora and recipe.loras is None:
-        understood.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
+        translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
         lora = None
-    return Wanted(prompt, recipe.name, lora, understood.inputs, webhook=body.get("webhook")), understood
+    return Submission(recipe.name, prompt, lora, translated.inputs, webhook=body.get("webhook") or ""), translated
 
 
 def _watch_links(job_id: str) -> dict[str, str]:

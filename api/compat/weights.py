@@ -12,12 +12,12 @@ from api.http.auth import require_key, submission_view
 from api.http.context import caller, stores
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, weights_status
-from api.jobs.submission import Wanted, add_replay_header, submit
+from api.jobs.submission import add_replay_header, submit
 from api.pages import health
 from api.sites.site_queries import search_loras, site_quota
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, flatten_errors, is_valid_unicode
-from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, MIN_WEIGHTS_PROMPT_LENGTH, PRIORITY_FIELD
+from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, MIN_WEIGHTS_PROMPT_LENGTH, PRIORITY_FIELD, Submission
 
 JOB_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
 
@@ -65,8 +65,7 @@ def generate_image() -> Response:
     fields = _request_fields()
     prompt, lora = _prompt(fields), _lora(fields)
     inputs = {name: value for name, value in fields.items() if name not in JOB_FIELDS}
-    wanted = Wanted(prompt, _site(fields), lora, inputs, _priority(fields))
-    accepted = submit(stores(), caller(), wanted)
+    accepted = submit(caller(), Submission(_site(fields) or "", prompt, lora, inputs, _priority(fields)))
     job, url = accepted.job, stores().settings.public_url
     answer = {
         "success": True,

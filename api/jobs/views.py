@@ -12,9 +12,9 @@ from api.http.context import caller, own_job, stores
 from api.jobs.images import original_image_response
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, native_job
-from api.jobs.submission import Wanted, add_replay_header, submit
+from api.jobs.submission import add_replay_header, submit
 from schemas.errors import Conflict, NotFound
-from schemas.jobs.job import Job, JobPage, JobRequestSchema, JobView
+from schemas.jobs.job import Job, JobPage, JobRequestSchema, JobView, Submission
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 
@@ -42,9 +42,15 @@ def check_media_type() -> None:
 @submission_view
 def create(body: dict[str, Any]) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
-    inputs, webhook = body.get("inputs", {}), body.get("webhook")
-    wanted = Wanted(body["prompt"], body.get("site"), body.get("lora"), inputs, body["priority"], webhook)
-    accepted = submit(stores(), caller(), wanted)
+    optional = {"site": body.get("site") or "", "webhook": body.get("webhook") or ""}
+    job_request = Submission(
+        prompt=body["prompt"],
+        lora=body.get("lora"),
+        inputs=body.get("inputs", {}),
+        priority=body["priority"],
+        **optional,
+    )
+    accepted = submit(caller(), job_request)
     response = jsonify(native_job(stores(), accepted.job, accepted.estimate))
     response.status_code = 202
     response.headers["Location"] = f"/api/v1/jobs/{accepted.job.id}"

@@ -3,13 +3,11 @@
 import re
 from typing import Any
 
-from schemas.errors import Unavailable
 from schemas.library.model_views import ModelView
 from schemas.library.sanitize import html_to_text
 from schemas.library.search_query import Phrase, SortKey, SortOrder, parse_query
 from schemas.library.search_query import SearchQuery as Asked
 from schemas.library.text_normalization import split_words as words_of
-from schemas.sites.recipe import Recipe
 from stores import Stores
 from stores.library.search import SearchFilter
 
@@ -46,21 +44,6 @@ def _as_found(stores: Stores, model: ModelView) -> dict[str, Any]:
         "description": html_to_text(model.facts.description or "", MAX_DESCRIPTION_CHARS),
         "source": "library",
     }
-
-
-def resolve_lora_filename(stores: Stores, recipe: Recipe, lora: str | None) -> str | None:
-    """The LoRA as the site's page takes it: by the name of its file, where the page is told in the prompt.
-
-    What the library does not know by that name is left as it is: the site may.
-    """
-    if not (lora and recipe.loras and recipe.loras.syntax and stores.settings.models_dir):
-        return lora
-    try:
-        known = stores.library.models.find_by_name(lora, LORA)
-    except Unavailable:
-        return lora
-    stems = [file.stem for model in known for version in model.versions for file in version.files if file.present]
-    return lora if lora in stems else next(iter(stems), lora)
 
 
 def list_trainings(stores: Stores, address: str) -> list[dict[str, Any]]:

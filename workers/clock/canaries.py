@@ -4,11 +4,15 @@ import secrets
 
 import structlog
 
+from schemas.accounts.caller import Caller
 from schemas.errors import Gone, LimitReached, NotFound, ServiceError, Unavailable
 from schemas.jobs.job import MIN_PRIORITY, Submission
 from schemas.sites.recipe import CanarySpec, Recipe
 from stores import Stores
+from stores.jobs.submission import submit
 from stores.sites.canaries import CANARY_OWNER
+
+CANARY_CALLER = Caller(CANARY_OWNER, CANARY_OWNER)
 
 log = structlog.get_logger(__name__)
 
@@ -61,13 +65,10 @@ class CanaryScheduler:
             self._send(recipe, canary)
 
     def _send(self, recipe: Recipe, canary: CanarySpec) -> None:
-        inputs = recipe.validate_inputs(canary.inputs)
-        submission = Submission(recipe.name, canary.prompt, None, inputs, MIN_PRIORITY)
-        job_id = secrets.token_hex(16)
+        request = Submission(recipe.name, canary.prompt, inputs=dict(canary.inputs), priority=MIN_PRIORITY)
         try:
-            self._stores.jobs.create(job_id, CANARY_OWNER, submission, f"canary-{job_id[:8]}")
+            accepted = submit(self._stores, CANARY_CALLER, request, request_id=f"canary-{secrets.token_hex(4)}")
         except LimitReached:
             log.info("canary.left_out", site=recipe.name)
             return
-        self._stores.canaries.record_sent(recipe.name, job_id)
-        self._stores.wakeups.publish()
+        self._stores.canaries.record_sent(recipe.name, accepted.job.id)
