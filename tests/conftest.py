@@ -21,7 +21,7 @@ from redis import Redis, RedisError
 
 from ops.infra.database import migrate
 from ops.infra.redis import connect
-from ops.infra.settings import Settings, load_settings, second_database
+from ops.infra.settings import Settings, load_settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.jobs.job import GeneratedImage, Submission
 
@@ -157,7 +157,7 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
         data_dir=tmp_path,
         api_key=API_KEY,
         redis_url=redis_url,
-        broker_url=second_database(redis_url),
+        broker_url=next_database(redis_url),
         database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
         media_url=(tmp_path / "media").as_uri(),
     )

@@ -1,4 +1,4 @@
-"""What the API's answers mean: jobs, events, errors. No I/O."""
+"""Jobs, events and errors, parsed from the API's responses. No I/O."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ FINAL_STATUSES = ("COMPLETED", "FAILED")
 
 
 class DarkroomError(Exception):
-    """Darkroom has refused, or does not answer as one.
+    """The server refused a request, or did not respond as a Darkroom does.
 
-    ``status`` is HTTP's, ``code`` Darkroom's own (see its docs); ``retry_after_s`` is set where waiting helps, and
-    ``problems`` has a sentence for each thing that is wrong with a request.
+    ``status`` is the HTTP status (0 without a response) and ``code`` the stable error code of the API.
+    ``retry_after_s`` is set if the request may succeed later. ``problems`` has a sentence for each invalid field.
     """
 
     def __init__(
@@ -35,18 +35,17 @@ class DarkroomError(Exception):
 
 
 class JobFailedError(DarkroomError):
-    """The job has ended without a picture; ``job`` says why."""
+    """The job ended without an image; ``job`` is the failed job and ``code`` the reason."""
 
     def __init__(self, job: "Job") -> None:
-        """For a job that has failed."""
-        about = job.raw.get("error") or {}
-        super().__init__(about.get("message", "The job has failed."), code=about.get("code", ""))
+        error = job.raw.get("error") or {}
+        super().__init__(error.get("message", "The job failed."), code=error.get("code", ""))
         self.job = job
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture: where its bytes are, their media type, its size in pixels."""
+    """A finished image: its URL, its media type, and its size in pixels."""
 
     url: str
     type: str
@@ -56,7 +55,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the API shows it; ``raw`` is all of it. ``position`` is 1 for the next, None once a worker has it."""
+    """A job as the API returns it; ``raw`` is the whole JSON object.
+
+    ``position`` is the place in the queue, from 1; None once a worker has the job.
+    """
 
     id: str
     status: str
@@ -70,13 +72,13 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens to it."""
+        """Whether the job is COMPLETED or FAILED."""
         return self.status in FINAL_STATUSES
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "Job":
-        """The job that an answer shows."""
-        pictures = [Picture(one["url"], one["type"], one["width"], one["height"]) for one in body["results"]]
+        """Parse a job from a response body."""
+        pictures = [Picture(row["url"], row["type"], row["width"], row["height"]) for row in body["results"]]
         return cls(
             id=body["id"],
             status=body["status"],
@@ -92,7 +94,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a job: ``seq`` counts from 1, ``data`` is all that the API says of it."""
+    """An event of a job: ``seq`` counts from 1, ``data`` is the whole JSON object."""
 
     type: str
     seq: int
@@ -100,44 +102,45 @@ class Event:
 
     @property
     def final(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether this is the job's last event."""
         return self.type in ("completed", "failed")
 
     @classmethod
     def of_job(cls, job: Job) -> "Event":
-        """What has happened, as far as a job that was asked for tells it."""
-        kinds = {"QUEUED": "queued", "STARTING": "starting", "PENDING": "in_progress"}
-        return cls(kinds.get(job.status, job.status.lower()), job.seq, job.raw)
+        """Return the event that led to the job's current status."""
+        types = {"QUEUED": "queued", "STARTING": "starting", "PENDING": "in_progress"}
+        return cls(types.get(job.status, job.status.lower()), job.seq, job.raw)
 
 
-def read_json(answer: httpx.Response) -> Any:
-    """The JSON of an answer that was read; raises DarkroomError for one that is an error, or none of Darkroom's."""
+def read_json(response: httpx.Response) -> Any:
+    """Return the JSON body of a response that has been read; raise DarkroomError if it is an error or not JSON."""
     try:
-        body = json.loads(answer.content)
+        body = json.loads(response.content)
     except ValueError as error:
-        words = f"{answer.url} does not answer as a Darkroom does (status {answer.status_code})."
-        raise DarkroomError(words, status=answer.status_code) from error
-    if answer.is_error:
-        raise _error(answer, body)
+        message = f"{response.url} does not answer as a Darkroom does (status {response.status_code})."
+        raise DarkroomError(message, status=response.status_code) from error
+    if response.is_error:
+        raise _error(response, body)
     return body
 
 
-def read_bytes(answer: httpx.Response) -> bytes:
-    """The bytes of an answer that was read; raises DarkroomError as ``read_answer`` does."""
-    if answer.is_error:
-        read_json(answer)
-    return answer.content
+def read_bytes(response: httpx.Response) -> bytes:
+    """Return the bytes of a response that has been read; raise DarkroomError as ``read_json`` does."""
+    if response.is_error:
+        read_json(response)
+    return response.content
 
 
-def _error(answer: httpx.Response, body: Any) -> DarkroomError:
-    about = body.get("error") if isinstance(body, dict) else None
-    known: dict[str, Any] = about if isinstance(about, dict) else {"message": str(about or body)}
-    details = known.get("details")
-    seconds = answer.headers.get("Retry-After", "")
+def _error(response: httpx.Response, body: Any) -> DarkroomError:
+    # The original APIs send "error" as a string, the native API as an object.
+    value = body.get("error") if isinstance(body, dict) else None
+    error: dict[str, Any] = value if isinstance(value, dict) else {"message": str(value or body)}
+    details = error.get("details")
+    retry_after = response.headers.get("Retry-After", "")
     return DarkroomError(
-        known.get("message", "Darkroom has refused."),
-        status=answer.status_code,
-        code=known.get("code", ""),
-        retry_after_s=float(seconds) if seconds.isdigit() else None,
+        error.get("message", "The server refused the request."),
+        status=response.status_code,
+        code=error.get("code", ""),
+        retry_after_s=float(retry_after) if retry_after.isdigit() else None,
         problems=tuple(details) if isinstance(details, list) else (),
     )

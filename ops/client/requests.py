@@ -1,4 +1,4 @@
-"""The questions that both clients ask: how a submission is written, how a client is set up. No I/O."""
+"""What the synchronous and the asynchronous client send, and how their HTTP clients are configured. No I/O."""
 
 import re
 import uuid
@@ -11,32 +11,32 @@ import httpx
 from .event_follower import READ_TIMEOUT_S
 
 MAX_TRIES = 4
-FIRST_PAUSE_S = 0.5
+MIN_PAUSE_S = 0.5
 RETRYABLE_STATUSES = (502, 503, 504)
 _LOCAL = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """A submission: its body, and the key under which it makes one job however often it is sent."""
+    """The body and the headers of a submission; its idempotency key makes one job however often it is sent."""
 
     body: Mapping[str, Any]
     headers: Mapping[str, str]
 
 
 def submit_request(prompt: str, idempotency_key: str | None, **fields: Any) -> SubmitRequest:
-    """What to send; fields that are None are left out."""
+    """Return a submission; ``fields`` that are None are left out, a missing key is generated."""
     body = {"prompt": prompt} | {name: value for name, value in fields.items() if value is not None}
     return SubmitRequest(body, {"Idempotency-Key": idempotency_key or str(uuid.uuid4())})
 
 
 def pause_s(tries: int) -> float:
-    """How long to wait after so many tries that failed."""
-    return float(FIRST_PAUSE_S * 2**tries)
+    """Return the exponential back-off after ``tries`` earlier failures."""
+    return float(MIN_PAUSE_S * 2**tries)
 
 
 def client_options(url: str, key: str) -> dict[str, Any]:
-    """How httpx is set up: the key in a header, no proxy before a Darkroom on this machine."""
+    """Return the options of the httpx client: the key in a header, no proxy for a Darkroom on this machine."""
     return {
         "base_url": url.rstrip("/"),
         "headers": {"Authorization": f"Bearer {key}"},
@@ -46,7 +46,7 @@ def client_options(url: str, key: str) -> dict[str, Any]:
 
 
 def result_path(job_id: str, number: int, image_format: str | None) -> str:
-    """Where a picture's original bytes are, or the first picture in another form."""
+    """Return the path of an image's original bytes, or of the first image in another format."""
     if image_format is not None:
         return f"/{job_id}.{image_format}"
     return f"/api/v1/jobs/{job_id}/results/{number}"

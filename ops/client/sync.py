@@ -1,4 +1,4 @@
-"""The client for programs that wait. ``asynchronous`` is the same for those that do not."""
+"""The synchronous client. ``aio`` has the same methods for asyncio."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,24 @@ from .requests import MAX_TRIES, RETRYABLE_STATUSES, client_options, pause_s, re
 
 
 class Darkroom:
-    """A Darkroom somewhere; close it, or use it in a ``with`` block."""
+    """A client of one Darkroom. Close it, or use it in a ``with`` block."""
 
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
-        """``url`` is where it is, as in ``http://127.0.0.1:3000``. Nothing is asked yet."""
+        """``url`` is the server's address, such as ``http://127.0.0.1:3000``. No request is sent yet."""
         self._http = httpx.Client(**client_options(url, key), transport=transport)
 
     def __enter__(self) -> Self:
-        """Use it."""
+        """Return the client."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the client."""
         self.close()
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._http.close()
 
     def submit(
@@ -45,74 +45,74 @@ class Darkroom:
         webhook: str | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
-        """A new job, or the one that the same key has made before.
+        """Submit a job and return it; an idempotency key that was used before returns the earlier job.
 
-        A connection that breaks meanwhile is tried again and makes no second job.
+        If the connection breaks, the request is retried with the same key, so it never creates a second job.
 
         Raises:
-            DarkroomError: it was refused, or nobody answers.
+            DarkroomError: the request was refused, or the server does not respond.
         """
         fields = {"site": site, "lora": lora, "inputs": inputs, "priority": priority, "webhook": webhook}
-        question = submit_request(prompt, idempotency_key, **fields)
+        request = submit_request(prompt, idempotency_key, **fields)
         for tries in range(MAX_TRIES):
             try:
-                answer = self._http.post("/api/v1/jobs", json=question.body, headers=question.headers)
+                response = self._http.post("/api/v1/jobs", json=request.body, headers=request.headers)
             except httpx.TransportError as error:
                 if tries == MAX_TRIES - 1:
                     raise DarkroomError(f"Darkroom does not answer: {error}") from error
             else:
-                if answer.status_code not in RETRYABLE_STATUSES or tries == MAX_TRIES - 1:
+                if response.status_code not in RETRYABLE_STATUSES or tries == MAX_TRIES - 1:
                     break
             time.sleep(pause_s(tries))
-        return Job.read(read_json(answer))
+        return Job.read(read_json(response))
 
     def job(self, job_id: str) -> Job:
-        """How a job of yours is."""
+        """Return a job of yours."""
         return Job.read(read_json(self._request("GET", f"/api/v1/jobs/{job_id}")))
 
     def cancel(self, job_id: str) -> Job:
-        """The job, which ends at once or within a second."""
+        """Cancel a job and return it; a running job ends within a second."""
         return Job.read(read_json(self._request("DELETE", f"/api/v1/jobs/{job_id}")))
 
     def events(self, job_id: str) -> Iterator[Event]:
-        """What happens to a job, from its first event to its last, each once, whatever connections break on the way.
+        """Yield a job's events from the first to the last, each once, across broken connections.
 
         Raises:
-            DarkroomError: there is no such job, or nobody has answered for minutes.
+            DarkroomError: there is no such job, or the server has not responded for minutes.
         """
-        following = EventFollower(job_id)
-        while not following.is_done:
+        follower = EventFollower(job_id)
+        while not follower.is_done:
             try:
-                yield from self._stream(following) if following.can_stream else self._poll(following)
+                yield from self._stream(follower) if follower.can_stream else self._poll(follower)
             except httpx.TransportError as error:
-                following.on_connection_lost(DarkroomError(f"Darkroom does not answer: {error}"))
+                follower.on_connection_lost(DarkroomError(f"Darkroom does not answer: {error}"))
             except DarkroomError as error:
-                following.on_error(error)
-            if not following.is_done:
-                time.sleep(following.pause_s)
+                follower.on_error(error)
+            if not follower.is_done:
+                time.sleep(follower.pause_s)
 
-    def _stream(self, following: EventFollower) -> Iterator[Event]:
-        with self._http.stream("GET", following.path, headers=following.headers) as answer:
-            if not following.accept_stream(answer):
-                answer.read()
-                read_bytes(answer)
+    def _stream(self, follower: EventFollower) -> Iterator[Event]:
+        with self._http.stream("GET", follower.path, headers=follower.headers) as response:
+            if not follower.accept_stream(response):
+                response.read()
+                read_bytes(response)
                 return
-            for said in EventSource(answer).iter_sse():
-                if event := following.on_message(said):
+            for message in EventSource(response).iter_sse():
+                if event := follower.on_message(message):
                     yield event
-        if not following.is_done:
-            following.on_connection_lost(DarkroomError("The stream ended too early, time after time."))
+        if not follower.is_done:
+            follower.on_connection_lost(DarkroomError("The event stream keeps ending before the job's last event."))
 
-    def _poll(self, following: EventFollower) -> Iterator[Event]:
-        if event := following.on_response(self._http.get(following.path, params=following.query)):
+    def _poll(self, follower: EventFollower) -> Iterator[Event]:
+        if event := follower.on_response(self._http.get(follower.path, params=follower.query)):
             yield event
 
     def wait(self, job_id: str) -> Job:
-        """The job once it has its pictures.
+        """Wait until a job is completed and return it.
 
         Raises:
-            JobFailedError: it has none.
-            DarkroomError: as ``events`` does.
+            JobFailedError: the job failed.
+            DarkroomError: as for ``events``.
         """
         for _ in self.events(job_id):
             pass
@@ -122,11 +122,11 @@ class Darkroom:
         return job
 
     def download(self, job_id: str, number: int = 1, *, form: str | None = None) -> bytes:
-        """A finished job's picture: the original bytes, or the first one as ``jpg``, ``png`` or ``webp``."""
+        """Return the original bytes of a finished job's image, or its first image as ``jpg``, ``png`` or ``webp``."""
         return read_bytes(self._request("GET", result_path(job_id, number, form)))
 
     def generate(self, prompt: str, **fields: Any) -> bytes:
-        """The bytes of a picture: ``submit`` (which takes ``fields``), ``wait`` and ``download`` in one."""
+        """Submit a job, wait for it and return the bytes of its image; ``fields`` are those of ``submit``."""
         return self.download(self.wait(self.submit(prompt, **fields).id).id)
 
     def _request(self, method: str, path: str) -> httpx.Response:

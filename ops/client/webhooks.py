@@ -1,4 +1,4 @@
-"""The checking of what webhooks bring."""
+"""Verification of webhook deliveries (Standard Webhooks)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,20 +10,18 @@ from .models import DarkroomError
 
 
 def verify_webhook(secret: str, headers: Mapping[str, str], body: bytes | str) -> dict[str, Any]:
-    """What a delivery says, if it is genuine and no older than five minutes; ``body`` as it came, not parsed.
+    """Return the parsed body of a delivery that is genuine and at most five minutes old; pass ``body`` as received.
 
     Raises:
-        DarkroomError: it is not; answer 400 and forget it. Or ``secret`` is none, and no delivery will ever be.
+        DarkroomError: the delivery is not genuine (respond with 400), or ``secret`` is invalid.
     """
-    known = {name.lower(): value for name, value in headers.items()}
+    lower_case_headers = {name.lower(): value for name, value in headers.items()}
     try:
         webhook = Webhook(secret)
     except (EmptyWebhookSecretError, RuntimeError, ValueError) as error:
-        raise DarkroomError(
-            "The secret is none: it is 'whsec_' and base64, as the webhook's creation told it."
-        ) from error
+        raise DarkroomError("Invalid secret: expected 'whsec_' followed by base64.") from error
     try:
-        said: dict[str, Any] = webhook.verify(body, known)
+        payload: dict[str, Any] = webhook.verify(body, lower_case_headers)
     except (WebhookVerificationError, ValueError) as error:
         raise DarkroomError(f"This delivery is not genuine: {error}") from error
-    return said
+    return payload

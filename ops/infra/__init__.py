@@ -1,1 +1,1 @@
-"""Infrastructure: settings, logging, Redis, SQL, broker, DNS."""
+"""Infrastructure: settings, logging, Redis, SQL, message broker, DNS, file writes."""

@@ -1,4 +1,4 @@
-"""Where native code blocks: in the front in a thread of its own, so that others go on; elsewhere right here."""
+"""Blocking native calls that do not stall gevent's event loop."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def run_blocking(call: Callable[[], T]) -> T:
-    """What ``call`` answers or raises; where gevent runs, its other greenlets run meanwhile."""
+    """Return what ``call`` returns; under gevent it runs in a thread while other greenlets go on."""
     if not is_module_patched("threading"):
         return call()
     return cast(T, get_hub().threadpool.apply(call))

@@ -1,11 +1,11 @@
-"""The message broker: Dramatiq over Redis, with a doorbell in place of polling and a heart of its own.
+"""The message broker: Dramatiq over Redis with blocking consumers and a separate heartbeat thread.
 
-A stock consumer sleeps up to a second between looks at an empty queue. Here whatever puts a message on a queue also
-pushes a token to the list ``bell:QUEUE``, in the same step, and an idle consumer blocks on that list: it wakes within
-milliseconds and asks next to nothing of Redis while idle. A lost token only costs the seconds until the next look; a
-spare one costs one empty look.
+A stock Dramatiq consumer polls an empty queue up to once a second. Here every enqueue also pushes a token to the list
+``bell:QUEUE`` in the same script, and an idle consumer blocks on that list (BLPOP): it wakes within milliseconds and
+sends almost no commands while idle. A lost token delays a message until the BLPOP times out; a spare token costs one
+empty fetch.
 
-A message's id is its key in Redis too, so that one can ask whether it is still there.
+A message's id is also its key in Redis, so that its existence can be checked.
 """
 
 import threading
@@ -30,7 +30,7 @@ MAX_WAKEUP_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
 HEARTBEAT_INTERVAL_S = 1.0
 
-# Put before Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
+# Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
 PUSH_WAKEUP_LUA = f"""
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
     redis.call('rpush', 'bell:' .. ARGV[3], '')
@@ -44,12 +44,13 @@ log = structlog.get_logger(__name__)
 
 
 class BlockingRedisBroker(RedisBroker):
-    """Dramatiq's Redis broker without polling and without delay queues: a job's own record holds its due time."""
+    """Dramatiq's Redis broker without polling and without delay queues: the job record holds a job's due time."""
 
     def __init__(self, url: str, middleware: list[Middleware], *, retries: int = 0) -> None:
-        """``middleware`` replaces Dramatiq's defaults; retries and time limits belong to the job.
+        """``middleware`` replaces Dramatiq's defaults, because retries and time limits belong to the job.
 
-        ``retries`` of a command whose answer was lost are for processes that only send: a fetch must not run twice.
+        ``retries`` of a command whose response was lost are for processes that only enqueue: a fetch must not run
+        twice.
         """
         super().__init__(  # type: ignore[no-untyped-call] # Dramatiq leaves it untyped
             client=connect(url, retries=retries),
@@ -61,55 +62,55 @@ class BlockingRedisBroker(RedisBroker):
 
     @property
     def consumer_class(self) -> type["BlockingRedisConsumer"]:
-        """The consumer that waits at the bell."""
+        """The consumer class that Dramatiq instantiates."""
         return BlockingRedisConsumer
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue, without the delay queue (and its polling consumer) that Dramatiq adds to each."""
+        """Declare a queue without the delay queue (and its polling consumer) that Dramatiq adds to each."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Put ``message`` on its queue and ring.
+        """Put ``message`` on its queue and wake a consumer.
 
         Raises:
-            ValueError: a delay was asked for.
+            ValueError: ``delay`` is set; delayed messages are not supported.
         """
         if delay is not None:
-            raise ValueError("messages are not delayed; a job's record holds its due time")
+            raise ValueError("delayed messages are not supported; a job record holds its due time")
         message.options["redis_message_id"] = message.message_id
         self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
         return message
 
     def wait_for_message(self, queue_name: str) -> None:
-        """Block until the bell rings, for ``BELL_WAIT_S`` seconds at the most."""
+        """Block until a message may be on the queue, for at most ``WAKEUP_TIMEOUT_S`` seconds."""
         self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
 
     def send_heartbeat(self, queue_name: str) -> None:
-        """Say that this process lives, and put back what dead processes had fetched from the queue."""
+        """Record that this process is alive, and requeue messages that dead processes had fetched."""
         self._dispatch_script("heartbeat", queue_name, maintain=True)
 
     def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes, maintain: bool = False) -> Any:
-        about = (command, int(time.time() * 1000), queue_name, self.broker_id)
+        head = (command, int(time.time() * 1000), queue_name, self.broker_id)
         limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
-        return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*about, *limits, *args))
+        return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*head, *limits, *args))
 
     def queue_length(self, queue_name: str) -> int:
-        """How many messages nobody has fetched yet."""
+        """Return the number of messages that no consumer has fetched yet."""
         return int(self.client.llen(self.queue_key(queue_name)))
 
     def queue_key(self, queue_name: str) -> str:
-        """The key of the messages that nobody has fetched yet."""
+        """Return the Redis key of the list of messages that no consumer has fetched yet."""
         return f"{self.namespace}:{queue_name}"
 
 
 class BlockingRedisConsumer(Consumer):
-    """Fetches up to ``prefetch`` messages; with none to fetch it waits at the bell, with no room for an ack."""
+    """Fetch up to ``prefetch`` messages; wait for a wake-up when the queue is empty, for an ack when all are out."""
 
     def __init__(self, broker: BlockingRedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        """Dramatiq calls this; ``timeout`` is its poll interval, of no use here."""
+        """Dramatiq's signature; ``timeout`` is its poll interval and is ignored here."""
         self.broker = broker
         self.queue_name = queue_name
         self.prefetch = prefetch
@@ -118,10 +119,10 @@ class BlockingRedisConsumer(Consumer):
         self.acked = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
-        """The next message, or None after a wait.
+        """Return the next message, or None after a wait.
 
         Raises:
-            ConnectionClosed: Redis did not answer.
+            ConnectionClosed: Redis did not respond.
         """
         if not self.cache:
             self._fetch()
@@ -145,11 +146,11 @@ class BlockingRedisConsumer(Consumer):
             raise ConnectionClosed(error) from None
 
     def ack(self, message: MessageProxy) -> None:
-        """The message is done with."""
+        """Remove a processed message."""
         self._finish("ack", message)
 
     def nack(self, message: MessageProxy) -> None:
-        """The message failed: to the dead letters."""
+        """Move a failed message to the dead-letter queue."""
         self._finish("nack", message)
 
     def _finish(self, command: str, message: MessageProxy) -> None:
@@ -162,33 +163,32 @@ class BlockingRedisConsumer(Consumer):
             self.acked.set()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give back messages that were fetched and not begun."""
+        """Put back messages that were fetched and not started."""
         ids = [message.options["redis_message_id"] for message in messages]
         if not ids:
             return
         try:
             self.broker.do_requeue(self.queue_name, *ids)
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            # Those that live put them back once this process' heart has stopped.
+            # Other processes requeue them once this process's heartbeat has expired.
             log.warning("requeue.failed", error=str(error))
 
 
 class HeartbeatThread:
-    """A thread that beats once a second for every declared queue, whatever the consumers are busy with."""
+    """Send a heartbeat once a second for every queue, independent of what the consumers are doing."""
 
     def __init__(self, broker: BlockingRedisBroker, queues: frozenset[str]) -> None:
-        """Beats for ``queues`` once ``start`` is called."""
         self.broker = broker
         self.queues = queues
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop beating and wait for the last beat to end."""
+        """Stop the thread and wait for the current heartbeat to finish."""
         self.stopped.set()
         self.thread.join(timeout=HEARTBEAT_INTERVAL_S + 5)
 

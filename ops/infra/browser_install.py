@@ -1,4 +1,4 @@
-"""The search for a browser on this machine, its installation where there is none, and whether it may be sandboxed."""
+"""Find a Chromium on this machine, install one if there is none, and check whether its sandbox can be used."""
 
 import importlib.util
 import json
@@ -27,35 +27,37 @@ class Browser:
     origin: str
 
     def version(self) -> str:
-        """What the program says of itself."""
-        answer = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        return answer.stdout.strip() or "unknown version"
+        """Return what the program prints for ``--version``."""
+        process = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+        return process.stdout.strip() or "unknown version"
 
 
 def find_browser(configured: str | None) -> Browser | None:
-    """The browser to use: the setting, else Playwright's own, else one on the PATH; headless-shell first.
+    """Return the configured browser, or Playwright's own, or one on the PATH, in this order; headless shell first.
 
     Raises:
-        NoBrowserError: the setting names a program that does not exist.
+        BrowserNotFoundError: ``configured`` is not an executable program.
     """
     if configured:
         program = shutil.which(configured)
         if program is None:
-            raise BrowserNotFoundError(f"BROWSER: {configured!r} is not a program that can be run.")
+            raise BrowserNotFoundError(f"BROWSER: {configured!r} is not an executable program.")
         return Browser(Path(program), "setting BROWSER")
     for path in _playwright_executables():
         return Browser(path, "Playwright")
     for name in PROGRAM_NAMES:
-        if found := shutil.which(name):
-            return Browser(Path(found), "PATH")
+        if program := shutil.which(name):
+            return Browser(Path(program), "PATH")
     return None
 
 
 def find_or_install_browser(configured: str | None, report: Callable[[str], None]) -> Browser:
-    """As ``find_browser``, but installs one where there is none: by Playwright, else by the system's packages.
+    """Return a browser; if there is none, install one with Playwright or else with the system's package manager.
+
+    ``report`` is called with one line per step.
 
     Raises:
-        NoBrowserError: that did not work either.
+        BrowserNotFoundError: the installation failed too.
     """
     if browser := find_browser(configured):
         return browser
@@ -74,7 +76,7 @@ def find_or_install_browser(configured: str | None, report: Callable[[str], None
 
 
 def can_sandbox() -> bool:
-    """Whether Chromium can confine its pages here: not as root, and only with user namespaces."""
+    """Return whether Chromium's sandbox works here: it needs user namespaces and refuses to run as root."""
     if os.geteuid() == 0:
         return False
     if sys.platform != "linux":
@@ -86,14 +88,17 @@ def can_sandbox() -> bool:
 
 
 def _playwright_executables() -> Iterator[Path]:
-    """Executables that Playwright has downloaded for the very version that is installed."""
+    """Yield the executables that Playwright has downloaded for its installed version.
+
+    Playwright is not imported for this, because only ``workers`` may import it.
+    """
     spec = importlib.util.find_spec("playwright")
     if spec is None or spec.origin is None:
         return
     listing = Path(spec.origin).parent / "driver" / "package" / "browsers.json"
     revisions = {row["name"]: row["revision"] for row in json.loads(listing.read_text())["browsers"]}
-    caches = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ms-playwright"
-    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or caches)
+    default = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ms-playwright"
+    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or default)
     for name in ("chromium-headless-shell", "chromium"):
         folder = cache / f"{name.replace('-', '_')}-{revisions.get(name)}"
         for program in ("chrome-headless-shell", "headless_shell", "chrome"):
@@ -103,11 +108,11 @@ def _playwright_executables() -> Iterator[Path]:
 def _install_commands() -> Iterator[list[str]]:
     yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
     if shutil.which("apt-get"):
-        root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        if not root or _has_passwordless_sudo():
-            yield [*root, "apt-get", "update", "-qq"]
+        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        if not sudo or _has_passwordless_sudo():
+            yield [*sudo, "apt-get", "update", "-qq"]
             for package in (APT_PACKAGE, "chromium"):
-                yield [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", package]
+                yield [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", package]
 
 
 def _has_passwordless_sudo() -> bool:

@@ -1,4 +1,4 @@
-"""The SQL engine and the migrations that bring its tables up to date."""
+"""The SQL engine, and the migrations that bring its tables up to date."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ BUSY_TIMEOUT_MS = 5_000
 
 
 def open_database(url: str) -> Engine:
-    """An engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys."""
+    """Return an engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys."""
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _configure_sqlite)
     return engine
 
 
 def migrate(url: str) -> None:
-    """Bring the tables at ``url`` to the newest revision; safe to run again."""
+    """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date."""
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     config = Config()
@@ -31,7 +31,7 @@ def migrate(url: str) -> None:
     command.upgrade(config, "head")
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

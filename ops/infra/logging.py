@@ -1,4 +1,4 @@
-"""What a log line looks like: JSON on a pipe, colours on a terminal, never a secret."""
+"""Logging: JSON lines on a pipe, colours on a terminal, secrets redacted."""
 
 import logging
 import sys
@@ -17,9 +17,10 @@ MIN_LEVELS = {
 
 
 def configure_logging(process: str, *, level: str = "info", style: str = "auto") -> None:
-    """Send every logger of this process, structlog's and the standard library's, to stdout in one shape.
+    """Send the log lines of structlog and of the standard library to stdout in one format.
 
-    ``style`` is ``json``, ``pretty``, or ``auto``: pretty on a terminal, JSON elsewhere.
+    ``process`` is added to every line. ``style`` is ``json``, ``pretty``, or ``auto``: pretty on a terminal, JSON
+    elsewhere.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stdout.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -31,21 +32,22 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
         _add_process(process),
         _redact_secrets,
     ]
-    last = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
-    tail = [] if pretty else [structlog.processors.format_exc_info]
+    renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    # The console renderer formats exceptions itself.
+    exceptions = [] if pretty else [structlog.processors.format_exc_info]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail, last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *exceptions, renderer],
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name, floor in MIN_LEVELS.items():
-        logging.getLogger(name).setLevel(floor)
+    for name, min_level in MIN_LEVELS.items():
+        logging.getLogger(name).setLevel(min_level)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # Lines below the level cost next to nothing.
+        # Drops lines below the level before any processor runs.
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )

@@ -1,4 +1,4 @@
-"""How connections to Redis are made: timeouts, retries and names."""
+"""Connections to Redis: timeouts, retries, Sentinel, and a connection pool without liveness checks."""
 
 import os
 import threading
@@ -11,7 +11,12 @@ from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.commands.core import Script
 from redis.connection import ConnectionInterface
-from redis.exceptions import ConnectionError, NoScriptError  # noqa: A004 - redis-py's own names
+from redis.exceptions import (  # redis-py's own name hides the builtin
+    AuthenticationError,
+    ConnectionError,  # noqa: A004
+    NoScriptError,
+    RedisError,
+)
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -24,18 +29,26 @@ MAX_CONNECTIONS = 256
 NO_LIMIT = 2**31
 
 
-def connect(url: str, *, retries: int = 3) -> Redis:
-    """A client for ``url``, one of ``ops.infra.settings.REDIS_SCHEMES``, that answers bytes.
+class RedisUnreachableError(Exception):
+    """The server does not respond; the message is redis-py's."""
 
-    ``retries`` is 0 where a command must not run twice because its answer was lost.
+
+class RedisAuthError(RedisUnreachableError):
+    """The server refuses the user name or the password."""
+
+
+def connect(url: str, *, retries: int = 3) -> Redis:
+    """Return a client for ``url`` (one of ``setting_parsers.REDIS_SCHEMES``) that returns bytes.
+
+    Pass ``retries=0`` where a command must not run twice because its response was lost.
     """
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.5) if retries else NoBackoff()
     options: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
-        # Who only listens would else never notice that the other side is gone.
+        # A connection that only listens (pub/sub) would otherwise never notice that the server is gone.
         "health_check_interval": HEALTH_CHECK_INTERVAL_S,
-        # Who has waited for an answer in vain does not wait once more: a server that hangs is told to the client.
+        # Timeouts are not retried: a server that hangs should fail the request once, not several times.
         "retry": Retry(backoff, retries, supported_errors=(ConnectionError,)),
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
@@ -45,32 +58,23 @@ def connect(url: str, *, retries: int = 3) -> Redis:
 
 
 def _connect_to_sentinel_master(url: str, options: dict[str, Any]) -> Redis:
-    """A client of the master that the sentinels of ``url`` name, whichever it is now.
+    """Return a client that asks the sentinels of ``url`` for the current master on every new connection.
 
     ``redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/SERVICE[/DB]``; user and password are the master's.
-    ``sentinel_password`` in the query is the sentinels' own; all else there is for the connection to the master.
+    ``sentinel_password`` in the query is the sentinels' own; all other query parameters are for the master.
     """
     parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
     service, _, database = parts.path.strip("/").partition("/")
     query = dict(parse_qsl(parts.query))
-    own = {"password": query.pop("sentinel_password", None)}
+    sentinel_auth = {"password": query.pop("sentinel_password", None)}
     tls = {"ssl": True} if parts.scheme.startswith("rediss") else {}
-    secret = {"username": unquote(user) or None, "password": unquote(password) or None}
-    addresses = [_parse_sentinel_address(one) for one in hosts.split(",")]
-    sentinel = Sentinel(addresses, sentinel_kwargs={**options, **own, **tls}, **options, **secret, **tls)
-    many = {"max_connections": NO_LIMIT}
-    return cast(Redis, sentinel.master_for(service, db=int(database or 0), **many, **query))
-
-
-def disconnect(client: Redis) -> None:
-    """Close every connection of a client, those to its sentinels too."""
-    pool = client.connection_pool
-    pool.disconnect()
-    if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            sentinel.close()
+    master_auth = {"username": unquote(user) or None, "password": unquote(password) or None}
+    addresses = [_parse_sentinel_address(address) for address in hosts.split(",")]
+    sentinel = Sentinel(addresses, sentinel_kwargs={**options, **sentinel_auth, **tls}, **options, **master_auth, **tls)
+    master = sentinel.master_for(service, db=int(database or 0), max_connections=NO_LIMIT, **query)
+    return cast(Redis, master)
 
 
 def _parse_sentinel_address(text: str) -> tuple[str, int]:
@@ -78,10 +82,38 @@ def _parse_sentinel_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port or DEFAULT_SENTINEL_PORT)
 
 
-def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
-    """What a script answers, without redis-py's bookkeeping around a command, which takes as long as the command.
+def disconnect(client: Redis) -> None:
+    """Close every connection of a client, including those to its sentinels."""
+    pool = client.connection_pool
+    pool.disconnect()
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            sentinel.close()
 
-    Where that fails redis-py runs it, with the client's retries; so the script must bear being run twice.
+
+def server_version(url: str) -> str:
+    """Return the name and the version of the server, such as ``valkey 8.1.1``.
+
+    Raises:
+        RedisAuthError: the server refuses the credentials.
+        RedisUnreachableError: the server does not respond.
+    """
+    client = connect(url, retries=0)
+    try:
+        info: dict[str, Any] = client.info("server")
+    except AuthenticationError as error:
+        raise RedisAuthError(str(error)) from error
+    except RedisError as error:
+        raise RedisUnreachableError(str(error)) from error
+    finally:
+        disconnect(client)
+    return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
+
+
+def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
+    """Run a script directly on a connection: redis-py's command bookkeeping takes as long as the command itself.
+
+    If that fails, the script is run by redis-py with the client's retries, so it must tolerate being run twice.
     """
     pool = client.connection_pool
     connection = pool.get_connection()
@@ -91,7 +123,8 @@ def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequenc
     except (ConnectionError, NoScriptError):
         connection.disconnect()
     except BaseException:
-        # Whatever cut this short, nobody must read what was meant for us.
+        # The response is still on its way (a timeout or a killed greenlet); the next user of this connection must not
+        # read it as its own.
         connection.disconnect()
         raise
     finally:
@@ -100,10 +133,10 @@ def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequenc
 
 
 class UncheckedConnectionPool(ConnectionPool):
-    """A pool that takes an idle connection to be alive, since a command that finds it dead is tried again.
+    """A pool that assumes idle connections are alive, because a command on a dead one is retried anyway.
 
-    redis-py's own asks the operating system before each command, which costs the front a quarter of its requests; and
-    it refuses whoever finds every connection in use, while here one waits for the next that is given back.
+    redis-py's pool asks the operating system before each command, which costs the web process a quarter of its
+    requests per second. It also raises when all connections are in use; this pool waits for a free one.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -113,12 +146,13 @@ class UncheckedConnectionPool(ConnectionPool):
         self._free_slots = threading.Semaphore(MAX_CONNECTIONS)
 
     def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
-        """A connection that nobody else uses."""
+        """Return a connection for exclusive use until ``release``."""
         if self.pid != os.getpid():
+            # After a fork the sockets belong to the parent.
             self.pid = os.getpid()
             self._idle.clear()
         if not self._free_slots.acquire(timeout=SOCKET_TIMEOUT_S):
-            raise ConnectionError("Every connection has been in use for too long.")
+            raise ConnectionError(f"No connection became free within {SOCKET_TIMEOUT_S:g} s.")
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -131,7 +165,7 @@ class UncheckedConnectionPool(ConnectionPool):
         return connection
 
     def release(self, connection: ConnectionInterface) -> None:
-        """Give a connection back."""
+        """Return a connection to the pool."""
         self._idle.append(connection)
         self._free_slots.release()
 

@@ -1,4 +1,4 @@
-"""How single settings are read from the environment: what each may be, and what is said if it is not."""
+"""Parsers of single settings: each returns a checked value or raises a SettingsError that names the variable."""
 
 import itertools
 import os
@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from environs import Env, validate
 
 UNLIMITED = -1
+MIN_API_KEY_CHARS = 16
 ENDPOINT_SCHEMES = ("ws", "wss", "cdp+ws", "cdp+wss", "cdp+http", "cdp+https")
 CONTACT = re.compile(r"[\x21-\x7e]{3,200}")
 SESSION_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
@@ -20,54 +21,60 @@ MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be used; the message is one line that names it."""
+    """A setting has an invalid value; the message is one line that names it."""
 
 
 def comma_separated(env: Env, name: str) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(word.strip() for word in env.str(name, "").split(",") if word.strip())
+    """Return the values between the commas, without spaces around them."""
+    return tuple(value.strip() for value in env.str(name, "").split(",") if value.strip())
 
 
 def positive_int(env: Env, name: str, default: int) -> int:
-    """A whole number from 1 on."""
+    """Return an integer of 1 or more."""
     return env.int(name, default, validate=validate.Range(min=1))
 
 
 def limit(env: Env, name: str, default: int) -> int:
-    """A limit: a number, or ``unlimited``."""
+    """Return a number of 0 or more, or UNLIMITED."""
     if env.str(name, str(default)) in ("unlimited", str(UNLIMITED)):
         return UNLIMITED
     return env.int(name, default, validate=validate.Range(min=0))
 
 
 def public_url(env: Env, host: str, port: int) -> str:
-    """What every address that is handed out begins with."""
-    url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{_connectable_host(host)}:{port}"
+    """Return the prefix of every URL in responses, without a slash at its end."""
+    url = env.str("PUBLIC_URL", "") or env.str("API_URL", "") or f"http://{url_host(connectable_host(host))}:{port}"
     if not _is_http(url):
-        raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// address.")
+        raise SettingsError(f"PUBLIC_URL: {url!r} is not an http:// or https:// URL.")
     return url.rstrip("/")
 
 
 def upgrade_url(env: Env) -> str | None:
-    """Where a plan is to be had; None if nowhere."""
+    """Return the page where users get a plan; None if it is not set."""
     url = env.str("UPGRADE_URL", "")
     if url and not _is_http(url):
-        raise SettingsError(f"UPGRADE_URL: {url!r} is not an http:// or https:// address.")
+        raise SettingsError(f"UPGRADE_URL: {url!r} is not an http:// or https:// URL.")
     return url or None
 
 
-def _connectable_host(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
+def url_host(host: str) -> str:
+    """Return a host or IP address as it is written in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def connectable_host(host: str) -> str:
+    """Return the address at which this machine reaches a server that listens on ``host``."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
 
 
 def site_urls() -> dict[str, str]:
-    """Where sites are, by name, from ``SITE_<NAME>_URL``; a name's ``-`` is written ``_``."""
+    """Return the URLs of ``SITE_<NAME>_URL`` variables by lower-case name; a ``-`` in a name is written ``_``."""
     urls = {}
     for variable, url in os.environ.items():
-        if found := SITE_URL.fullmatch(variable):
+        if match := SITE_URL.fullmatch(variable):
             if not _is_http(url):
-                raise SettingsError(f"{variable}: {url!r} is not an http:// or https:// address.")
-            urls[found[1].lower()] = url
+                raise SettingsError(f"{variable}: {url!r} is not an http:// or https:// URL.")
+            urls[match[1].lower()] = url
     return urls
 
 
@@ -77,46 +84,49 @@ def _is_http(url: str) -> bool:
 
 
 def redis_url(env: Env, name: str, default: str) -> str:
-    """The address of a Redis."""
+    """Return the URL of a Redis server."""
     url = env.str(name, default)
     parts = urlsplit(url)
     if parts.scheme not in REDIS_SCHEMES:
-        raise SettingsError(f"{name}: must begin with one of {', '.join(f'{one}://' for one in REDIS_SCHEMES)}.")
+        schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
+        raise SettingsError(f"{name}: must begin with one of {schemes}.")
     if parts.scheme in SENTINEL_SCHEMES and not parts.path.strip("/"):
         raise SettingsError(
-            f"{name}: behind Sentinel the path names the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
+            f"{name}: with Sentinel the path must name the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
         )
     return url
 
 
 def api_key(env: Env) -> str | None:
-    """The owner's key; None if it is made here."""
+    """Return the owner's key; None if Darkroom generates it."""
     key = env.str("API_KEY", "") or None
-    if key is not None and len(key) < 16:
-        raise SettingsError("API_KEY: shorter than 16 characters; take a random one, or leave it out and one is made.")
+    if key is not None and len(key) < MIN_API_KEY_CHARS:
+        raise SettingsError(
+            f"API_KEY: shorter than {MIN_API_KEY_CHARS} characters; set a random one, or leave it out to have one "
+            "generated."
+        )
     return key
 
 
 def contact(env: Env) -> str | None:
-    """How sites may reach the operator; None if nobody says."""
+    """Return the operator's contact for the user agent; None if it is not set."""
     contact = env.str("CONTACT", "") or None
     if contact is not None and not CONTACT.fullmatch(contact):
-        raise SettingsError("CONTACT: must be an address that sites can write to: a mail address or a URL.")
+        raise SettingsError("CONTACT: must be a mail address or a URL in printable ASCII, without spaces.")
     return contact
 
 
 def browser_endpoint(env: Env) -> str | None:
-    """Where browsers are that run elsewhere; None if nowhere."""
+    """Return the URL of remote browsers; None if browsers run on this machine."""
     url = env.str("BROWSER_ENDPOINT", "") or None
     if url is not None and not (urlsplit(url).scheme in ENDPOINT_SCHEMES and urlsplit(url).netloc):
-        raise SettingsError(
-            f"BROWSER_ENDPOINT: must begin with one of {', '.join(f'{one}://' for one in ENDPOINT_SCHEMES)}."
-        )
+        schemes = ", ".join(f"{scheme}://" for scheme in ENDPOINT_SCHEMES)
+        raise SettingsError(f"BROWSER_ENDPOINT: must begin with one of {schemes}.")
     return url
 
 
 def session_key(env: Env) -> str | None:
-    """What logins of sites are encrypted with; None if it is made here."""
+    """Return the key that encrypts site credentials; None if Darkroom generates it."""
     key = env.str("SESSION_KEY", "") or None
     if key is not None and not SESSION_KEY.fullmatch(key):
         raise SettingsError(
@@ -126,7 +136,7 @@ def session_key(env: Env) -> str | None:
 
 
 def database_url(env: Env, data_dir: Path) -> str:
-    """The address of the database, as SQLAlchemy takes it."""
+    """Return the database URL in SQLAlchemy's form; ``postgres://`` (Heroku) is accepted as an alias."""
     url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'darkroom.sqlite3'}")
     for alias in ("postgres://", "postgresql://"):
         if url.startswith(alias):
@@ -135,7 +145,7 @@ def database_url(env: Env, data_dir: Path) -> str:
 
 
 def media_url(env: Env, data_dir: Path) -> str:
-    """The address of the media store."""
+    """Return the URL of the media store."""
     url = env.str("MEDIA_URL", (data_dir / "media").as_uri())
     if not MEDIA_URL.fullmatch(url):
         raise SettingsError("MEDIA_URL: must be file:///FOLDER, s3://BUCKET, gs://BUCKET or az://ACCOUNT/CONTAINER.")
@@ -143,41 +153,45 @@ def media_url(env: Env, data_dir: Path) -> str:
 
 
 def folder(env: Env, name: str) -> Path | None:
-    """A folder that is there; None if none is named."""
+    """Return an existing folder; None if the variable is not set."""
     text = env.str(name, "")
     return _existing_folder(name, text) if text else None
 
 
 def folders(env: Env, name: str) -> tuple[Path, ...]:
-    """Several folders, with ``:`` between them; none of them inside another. One is there; others may be away."""
+    """Return the folders between the colons, none of them inside another.
+
+    At least one must exist; the others may be on disks that are not mounted at present.
+    """
     paths = tuple(_parse_folder(name, text) for text in env.str(name, "").split(os.pathsep) if text)
     if paths and not any(map(Path.exists, paths)):
-        raise SettingsError(f"{name}: none of these folders is there: {', '.join(map(repr, map(str, paths)))}.")
+        raise SettingsError(f"{name}: none of these folders exists: {', '.join(map(repr, map(str, paths)))}.")
     resolved = [path.resolve() for path in paths]
     for inner, outer in itertools.permutations(resolved, 2):
         if inner.is_relative_to(outer):
-            raise SettingsError(f"{name}: {str(inner)!r} is inside {str(outer)!r}; name the outer one alone.")
+            raise SettingsError(f"{name}: {str(inner)!r} is inside {str(outer)!r}; name only the outer one.")
     return paths
 
 
 def url_path(env: Env, name: str, default: str) -> str:
-    """A path of an address, without a slash at its end."""
+    """Return an absolute URL path without a slash at its end."""
     path = env.str(name, default)
     if not URL_PATH.fullmatch(path):
         raise SettingsError(
-            f"{name}: {path!r} is not a path such as {default!r}: no slash at its end, nothing to escape."
+            f"{name}: {path!r} is not a path such as {default!r}: it may not end in a slash, and may hold only "
+            "letters, digits and ._~-/."
         )
     return path
 
 
 def _parse_folder(name: str, text: str) -> Path:
-    """A folder, or nothing as yet: the disk may not be there."""
     path = Path(text).expanduser().absolute()
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        words = f"{name}: the folder's path {text!r} is not in UTF-8; rename it, or name a link to it."
-        raise SettingsError(words) from error
+        raise SettingsError(
+            f"{name}: the path {text!r} is not valid UTF-8; rename the folder, or name a link to it."
+        ) from error
     return _existing_folder(name, text) if path.exists() else path
 
 
@@ -188,8 +202,11 @@ def _existing_folder(name: str, text: str) -> Path:
     return path
 
 
-def second_database(redis_url: str) -> str:
-    """The same server's next database, for the queue: dead workers' clean-up scans all keys of its database."""
+def next_database(redis_url: str) -> str:
+    """Return the URL of the same server's next database.
+
+    The queue needs a database of its own, because Dramatiq's clean-up after dead workers scans all keys.
+    """
     parts = urlsplit(redis_url)
     if parts.scheme == "unix":
         return redis_url.replace("db=0", "db=1") if "db=0" in redis_url else f"{redis_url}?db=1"
@@ -199,5 +216,5 @@ def second_database(redis_url: str) -> str:
 
 
 def _has_database(parts: SplitResult) -> bool:
-    """Behind Sentinel the path begins with the service's name."""
+    # With Sentinel the path begins with the name of the service.
     return parts.path.strip("/").count("/") == (1 if "sentinel" in parts.scheme else 0)

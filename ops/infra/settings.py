@@ -1,4 +1,4 @@
-"""The settings: read once from the environment, checked, frozen."""
+"""All settings, read once per process from environment variables, checked and frozen."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from environs import Env, EnvError, validate
 
 from ops.infra import setting_parsers
-from ops.infra.setting_parsers import SENTINEL_SCHEMES, UNLIMITED, SettingsError, second_database
+from ops.infra.setting_parsers import SENTINEL_SCHEMES, UNLIMITED, SettingsError, next_database
 
 __all__ = [
     "DOWNLOADS_DIRECT",
@@ -22,7 +22,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "load_settings",
-    "second_database",
+    "next_database",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +36,7 @@ DOWNLOADS_DIRECT, DOWNLOADS_X_ACCEL_REDIRECT, DOWNLOADS_X_SENDFILE = DOWNLOAD_MO
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of every process; ``docs/operations.md`` says what each means and which variable sets it."""
+    """The settings of every process. Each field is set by the variable of the same name; see ``docs/operations.md``."""
 
     host: str
     port: int
@@ -91,16 +91,17 @@ class Settings:
 
 
 def load_settings() -> Settings:
-    """The settings of this process's environment.
+    """Read the settings from the environment.
 
     Raises:
-        SettingsError: one of them is wrong; the message names it.
+        SettingsError: a value is invalid; the message names the variable.
     """
     try:
         return _read(Env())
     except EnvError as error:
-        plain = str(error).replace("['", "").replace("']", "")
-        raise SettingsError(" ".join(plain.split())) from error
+        # environs quotes marshmallow's list of problems; the message must be one line.
+        message = str(error).replace("['", "").replace("']", "")
+        raise SettingsError(" ".join(message.split())) from error
 
 
 def _read(env: Env) -> Settings:
@@ -116,7 +117,7 @@ def _read(env: Env) -> Settings:
         api_key=setting_parsers.api_key(env),
         session_key=setting_parsers.session_key(env),
         redis_url=redis_url,
-        broker_url=setting_parsers.redis_url(env, "BROKER_URL", second_database(redis_url)),
+        broker_url=setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
         site=env.str("SITE", "studio"),

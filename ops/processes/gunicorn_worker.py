@@ -1,6 +1,7 @@
-"""How the front's server answers what it cannot read as HTTP: with JSON and a request id, as everything else does.
+"""gunicorn's gevent worker with JSON error responses for requests that cannot be parsed as HTTP.
 
-Named by ``ops.cli.run.front_command``. Nothing here may load ``ssl``, directly or not, before gevent has patched it.
+Named by class path in ``ops.processes.web_command``. This module must not import ``ssl``, directly or indirectly,
+because gevent has to patch it first.
 """
 
 import contextlib
@@ -27,18 +28,18 @@ STATUSES = {
     UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
 MESSAGES = {
-    HTTPStatus.REQUEST_URI_TOO_LONG: "The address is too long: send long prompts as JSON, by POST.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The URL is too long: send long prompts as JSON, by POST.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The headers are too many or too long.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong inside Darkroom; the log has the details.",
 }
 
 
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untyped
-    """gunicorn's gevent worker with our words for what never reaches the application."""
+    """A gevent worker that ends long polls and streams on shutdown and reports bad HTTP as JSON."""
 
     def handle_exit(self, number: int, frame: FrameType | None) -> None:
-        """Stop: those who wait for something are told, so that they go to another process."""
-        # Not here, where a signal has interrupted anything at all.
+        """Begin the shutdown: waiting clients get their response now and reconnect to another process."""
+        # In a greenlet: a signal handler may have interrupted code that holds a lock.
         gevent.spawn(self._release_waiters)
         super().handle_exit(number, frame)
 
@@ -48,27 +49,27 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
             stores.notifier.announce_shutdown()
 
     def handle_error(self, _request: object, client: socket.socket, _address: object, error: Exception) -> None:
-        """Answer a request that was no request, and close the connection."""
-        ident = secrets.token_hex(8)
+        """Respond to a request that cannot be parsed; gunicorn then closes the connection."""
+        request_id = secrets.token_hex(8)
         status = _status_for(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, ParseException):
-            self.log.error("request %s failed", ident, exc_info=error)
-        # The client may have gone.
+            self.log.error("request %s failed", request_id, exc_info=error)
+        # The client may have disconnected.
         with contextlib.suppress(OSError):
-            client.sendall(_error_response(status, error, ident))
+            client.sendall(_error_response(status, error, request_id))
 
 
 def _status_for(error: Exception) -> HTTPStatus:
-    for kind, status in STATUSES.items():
-        if isinstance(error, kind):
+    for error_class, status in STATUSES.items():
+        if isinstance(error, error_class):
             return status
     return HTTPStatus.BAD_REQUEST if isinstance(error, ParseException) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _error_response(status: HTTPStatus, error: Exception, request_id: str) -> bytes:
-    words = MESSAGES.get(status, f"This is not valid HTTP: {error}")
-    # Which surface was meant is not known: clients of the generaitiv API read "message", all others "error".
-    payload = json.dumps({"error": words, "message": words, "requestId": request_id}).encode()
+    message = MESSAGES.get(status, f"This is not valid HTTP: {error}")
+    # The API that was addressed is unknown: clients of the generaitiv API read "message", all others "error".
+    payload = json.dumps({"error": message, "message": message, "requestId": request_id}).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Content-Type: application/json",

@@ -1,4 +1,4 @@
-"""The note that a running Darkroom leaves in its data folder, so that other commands find it."""
+"""The file in the data folder that tells other commands where the running Darkroom is, and the lock beside it."""
 
 import fcntl
 import json
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ops.infra.atomic_write import write_atomically
 
 INSTANCE_FILE = "running.json"
 LOCK_FILE = "up.lock"
@@ -18,7 +20,7 @@ class AlreadyRunningError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Where the running Darkroom is."""
+    """A running Darkroom: the process id of its supervisor and its addresses."""
 
     pid: int
     url: str
@@ -27,17 +29,17 @@ class Instance:
 
 @contextmanager
 def single_instance(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder for this process; nobody else gets it until the block ends, however it ends.
+    """Lock the data folder for this process until the block ends or the process dies.
 
     Raises:
-        AlreadyRunningError: somebody holds it.
+        AlreadyRunningError: another process holds the lock.
     """
     with (data_dir / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            note = read_instance(data_dir)
-            where = f" at {note.url} (process {note.pid})" if note else ""
+            instance = read_instance(data_dir)
+            where = f" at {instance.url} (process {instance.pid})" if instance else ""
             raise AlreadyRunningError(f"Darkroom already runs on {data_dir}{where}.") from error
         try:
             yield
@@ -46,17 +48,16 @@ def single_instance(data_dir: Path) -> Iterator[None]:
 
 
 def write_instance(data_dir: Path, instance: Instance) -> None:
-    """Tell others where this Darkroom is."""
-    descriptor = os.open(data_dir / INSTANCE_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(instance), file)
+    """Announce this Darkroom to other commands."""
+    # The Redis URL may hold a password.
+    write_atomically(data_dir / INSTANCE_FILE, json.dumps(asdict(instance)), mode=0o600)
 
 
 def read_instance(data_dir: Path) -> Instance | None:
-    """The Darkroom that runs on this data folder, if its process lives."""
+    """Return the Darkroom that runs on this data folder; None if there is none or its process is dead."""
     try:
-        running = Instance(**json.loads((data_dir / INSTANCE_FILE).read_text()))
-        os.kill(running.pid, 0)
+        instance = Instance(**json.loads((data_dir / INSTANCE_FILE).read_text()))
+        os.kill(instance.pid, 0)
     except (OSError, ValueError, TypeError):
         return None
-    return running
+    return instance

@@ -1,4 +1,4 @@
-"""The bond between a process and its parent: the child is signalled when the parent dies, however it dies."""
+"""A signal to a child process when its parent dies (Linux ``PR_SET_PDEATHSIG``; does nothing elsewhere)."""
 
 import ctypes
 import os
@@ -11,15 +11,15 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def set_parent_death_signal(death_signal: signal.Signals) -> Callable[[], None]:
-    """Something to run in a child before it becomes its program: ask the kernel for a signal when the parent ends."""
+    """Return a ``preexec_fn`` that asks the kernel to send the child ``death_signal`` when this process dies."""
     parent = os.getpid()
 
-    def ask() -> None:
+    def request_signal() -> None:
         if _libc is None:
             return
         _libc.prctl(PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != parent:
-            # The parent died between the fork and this line.
+            # The parent died between fork and prctl; no signal will come.
             os._exit(1)
 
-    return ask
+    return request_signal

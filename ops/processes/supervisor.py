@@ -1,4 +1,7 @@
-"""A set of child processes: starts them, starts them again when they die, and leaves none behind."""
+"""A supervisor of child processes: starts them, restarts dead ones with a growing delay, stops them in order.
+
+Children die with the supervisor, even when it is killed (see ``parent_death``).
+"""
 
 import os
 import signal
@@ -23,7 +26,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. ``last`` programs are stopped after all others; they get ``death_signal`` if we die first."""
+    """A command to run.
+
+    Programs with ``stop_last`` are stopped after all others. ``death_signal`` is sent if the supervisor dies.
+    """
 
     name: str
     command: list[str]
@@ -33,7 +39,7 @@ class Program:
 
 @dataclass(slots=True)
 class Child:
-    """A program and its present process."""
+    """A program and its current process; ``started_at`` and ``restart_at`` are ``time.monotonic`` values."""
 
     program: Program
     process: subprocess.Popen[bytes]
@@ -43,29 +49,32 @@ class Child:
 
 
 class Supervisor:
-    """The children of this process; to be used from its main thread."""
+    """The child processes of this process. Use it from the main thread only."""
 
     def __init__(self, environment: Mapping[str, str], *, max_restart_delay_s: float = MAX_RESTART_DELAY_S) -> None:
-        """``environment`` is that of every child; one that keeps dying is started at least that often."""
+        """``environment`` is that of every child."""
         self.environment = dict(environment)
         self._max_restart_delay_s = max_restart_delay_s
         self._children: list[Child] = []
 
     def start(self, program: Program) -> None:
-        """Start a program and keep it running from now on."""
+        """Start a program; ``restart_dead`` keeps it running."""
         self._children.append(Child(program, self._spawn(program), time.monotonic()))
 
     def pid(self, name: str) -> int:
-        """The process of a program now."""
+        """Return the process id of a program's current process."""
         return next(child.process.pid for child in self._children if child.program.name == name)
 
     def exit_codes(self) -> dict[str, int]:
-        """The programs that have ended, with their exit codes (negative: the signal)."""
-        ended = {child.program.name: child.process.poll() for child in self._children}
-        return {name: code for name, code in ended.items() if code is not None}
+        """Return the exit codes of dead programs by name (negative: the number of the signal)."""
+        codes = {child.program.name: child.process.poll() for child in self._children}
+        return {name: code for name, code in codes.items() if code is not None}
 
     def restart_dead(self) -> None:
-        """Start again what has died, after a delay that grows while it keeps dying."""
+        """Restart dead programs whose delay is over; call it periodically.
+
+        The delay doubles while a program keeps dying and is reset once it has run for ``HEALTHY_AFTER_S``.
+        """
         now = time.monotonic()
         for child in self._children:
             code = child.process.poll()
@@ -80,13 +89,13 @@ class Supervisor:
                 log.info("process.started_again", name=child.program.name, pid=child.process.pid)
 
     def _schedule_restart(self, child: Child, code: int, now: float) -> None:
-        healthy = now - child.started_at >= HEALTHY_AFTER_S
-        child.delay_s = MIN_RESTART_DELAY_S if healthy else min(child.delay_s * 2, self._max_restart_delay_s)
+        was_healthy = now - child.started_at >= HEALTHY_AFTER_S
+        child.delay_s = MIN_RESTART_DELAY_S if was_healthy else min(child.delay_s * 2, self._max_restart_delay_s)
         child.restart_at = now + child.delay_s
         log.error("process.died", name=child.program.name, exit_code=code, again_in_s=child.delay_s)
 
     def stop(self) -> None:
-        """Stop everything: ask, wait, kill. Returns when no child is left."""
+        """Stop all children: SIGTERM, wait, then SIGKILL. Returns when no child is left."""
         first = [child.process for child in self._children if not child.program.stop_last]
         last = [child.process for child in self._children if child.program.stop_last]
         _stop(first, STOP_TIMEOUT_S)
@@ -94,7 +103,7 @@ class Supervisor:
         self._children.clear()
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches this process alone, which stops the others in order.
+        # A session of its own: Ctrl-C reaches only this process, which then stops the children in order.
         return subprocess.Popen(
             program.command,
             env=self.environment,

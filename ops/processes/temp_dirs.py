@@ -1,4 +1,4 @@
-"""The scratch folders of processes: one each, below DATA_DIR, swept once the process is gone."""
+"""Temporary directories: one per process below ``DATA_DIR/scratch``, removed once the process is gone."""
 
 import atexit
 import os
@@ -9,17 +9,20 @@ TEMP_DIR = "scratch"
 
 
 def use_private_temp_dir(data_dir: Path) -> None:
-    """Let this process and its children put what is temporary into a folder of its own."""
+    """Create a temporary directory for this process and its children, by ``TMPDIR``; removed at exit."""
     remove_stale_temp_dirs(data_dir)
-    own = data_dir / TEMP_DIR / str(os.getpid())
-    own.mkdir(parents=True, exist_ok=True)
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    os.environ["TMPDIR"] = str(own)
+    path = data_dir / TEMP_DIR / str(os.getpid())
+    path.mkdir(parents=True, exist_ok=True)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    os.environ["TMPDIR"] = str(path)
 
 
 def remove_stale_temp_dirs(data_dir: Path) -> None:
-    """Remove what processes have left that are no more: by being killed, or because a child of theirs still wrote."""
-    scratch = data_dir / TEMP_DIR
-    for folder in scratch.iterdir() if scratch.is_dir() else ():
-        if not (folder.name.isdigit() and Path(f"/proc/{folder.name}").exists()):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the directories of dead processes.
+
+    They remain when a process is killed, or when a child still writes while its parent removes the directory.
+    """
+    parent = data_dir / TEMP_DIR
+    for path in parent.iterdir() if parent.is_dir() else ():
+        if not (path.name.isdigit() and Path(f"/proc/{path.name}").exists()):
+            shutil.rmtree(path, ignore_errors=True)

@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from api import create_app
 from ops.infra.database import migrate
 from ops.infra.redis import connect
-from ops.infra.settings import ROOT, Settings, second_database
+from ops.infra.settings import ROOT, Settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
@@ -183,7 +183,7 @@ def start_deployment(base: Settings, folder: Path, **changes: Any) -> Iterator[D
     client.close()
     places = {
         "redis_url": url,
-        "broker_url": second_database(url),
+        "broker_url": next_database(url),
         "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
         "media_url": (folder / "media").as_uri(),
     }

@@ -1,81 +1,82 @@
 /**
- * The JavaScript client of Darkroom: for browsers and for Node from 20 on, without dependencies.
+ * The JavaScript client of Darkroom: for browsers and Node 20 or newer, without dependencies.
  *
  *     import { Darkroom } from "http://127.0.0.1:3000/client.js";
  *     const darkroom = new Darkroom("http://127.0.0.1:3000", key);
  *     const picture = await darkroom.generate("a lighthouse at dusk");
  *
- * A page of another origin must be named in CORS_ORIGINS. Give no page a key that its readers should not have.
+ * Pages of other origins must be listed in CORS_ORIGINS. Every visitor of a page can read the key that it uses.
  */
 
 /**
- * @typedef {object} Job A job as the API shows it; see /docs.
+ * @typedef {object} Job A job as the API returns it; see /docs.
  * @property {string} id
  * @property {"QUEUED" | "STARTING" | "PENDING" | "COMPLETED" | "FAILED"} status
- * @property {number} seq Grows with every visible change.
- * @property {number | null} position 1 is next; null once a worker has it.
+ * @property {number} seq Increases with every visible change.
+ * @property {number | null} position Place in the queue, from 1; null once a worker has the job.
  * @property {{percentage: number, step: number | null, steps: number | null} | null} progress
  * @property {{code: string, message: string, hint: string, retryable: boolean} | null} error
  * @property {{url: string, type: string, width: number, height: number}[]} results
  */
 
 /**
- * @typedef {object} JobEvent Something that has happened to a job.
+ * @typedef {object} JobEvent An event of a job.
  * @property {string} type queued, starting, in_progress, preview, retried, completed or failed.
  * @property {number} seq Counts from 1.
- * @property {Record<string, any>} data All that the API says of it.
+ * @property {Record<string, any>} data The whole JSON object.
  */
 
 /**
- * @typedef {object} Wanted What a job may have besides its prompt.
+ * @typedef {object} JobFields The optional fields of a job.
  * @property {string} [site]
  * @property {string} [lora]
  * @property {Record<string, unknown>} [inputs]
  * @property {number} [priority]
  * @property {string} [webhook]
- * @property {string} [idempotencyKey] The same key makes no second job.
+ * @property {string} [idempotencyKey] A key that was used before returns the earlier job.
  */
 
-const WAIT_S = 25;
-const SILENCE_MS = 40_000;
-const TRIES = 4;
-const FAILURES_TO_POLL = 3;
-const MOST_FAILURES = 12;
+const LONG_POLL_S = 25;
+// The server sends a comment every 15 s; a stream without any byte for this long is dead.
+const READ_TIMEOUT_MS = 40_000;
+const MAX_TRIES = 4;
+const MAX_STREAM_FAILURES = 3;
+const MAX_FAILURES = 12;
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 15_000;
-const PASSING = [429, 502, 503, 504];
-const STATES = { QUEUED: "queued", STARTING: "starting", PENDING: "in_progress", COMPLETED: "completed", FAILED: "failed" };
+const MAX_PAUSE_MS = 15_000;
+const RETRYABLE_STATUSES = [429, 502, 503, 504];
+const EVENT_TYPES = { QUEUED: "queued", STARTING: "starting", PENDING: "in_progress", COMPLETED: "completed", FAILED: "failed" };
 
-/** Darkroom has refused, or nobody answers. */
+/** The server refused a request, or does not respond. */
 export class DarkroomError extends Error {
   /**
    * @param {string} message A sentence for people.
-   * @param {{status?: number, code?: string, retryAfterS?: number | null, problems?: string[], job?: Job}} [about]
+   * @param {{status?: number, code?: string, retryAfterS?: number | null, problems?: string[], job?: Job}} [details]
    */
   constructor(message, { status = 0, code = "", retryAfterS = null, problems = [], job } = {}) {
     super(message);
     this.name = "DarkroomError";
-    /** HTTP's status; 0 if nobody answered. */
+    /** HTTP status; 0 without a response. */
     this.status = status;
-    /** Darkroom's own code. */
+    /** Stable error code of the API. */
     this.code = code;
-    /** Set where waiting helps. */
+    /** Set if the request may succeed later. */
     this.retryAfterS = retryAfterS;
-    /** A sentence for each thing that is wrong with the request. */
+    /** A sentence for each invalid field. */
     this.problems = problems;
-    /** The job that has failed, if one has. */
+    /** The failed job, if the error is about one. */
     this.job = job;
   }
 }
 
-/** A Darkroom somewhere. */
+/** A client of one Darkroom. */
 export class Darkroom {
   /** @type {string} */ #url;
   /** @type {string} */ #key;
 
   /**
-   * @param {string} url Where it is, as in http://127.0.0.1:3000.
-   * @param {string} key Your key.
+   * @param {string} url The server's address, such as http://127.0.0.1:3000.
+   * @param {string} key Your API key.
    */
   constructor(url, key) {
     this.#url = url.replace(/\/+$/, "");
@@ -83,9 +84,9 @@ export class Darkroom {
   }
 
   /**
-   * A new job. A connection that breaks meanwhile is tried again and makes no second one.
+   * Submit a job. If the connection breaks, the request is retried with the same key: it never creates a second job.
    * @param {string} prompt
-   * @param {Wanted} [wanted]
+   * @param {JobFields} [fields]
    * @returns {Promise<Job>}
    */
   async submit(prompt, { idempotencyKey = uuid(), ...fields } = {}) {
@@ -93,64 +94,64 @@ export class Darkroom {
     const request = { method: "POST", headers, body: JSON.stringify({ prompt, ...fields }) };
     for (let tries = 0; ; tries += 1) {
       try {
-        return await readAnswer(await this.#ask("/api/v1/jobs", request));
+        return await readJson(await this.#request("/api/v1/jobs", request));
       } catch (error) {
-        const passes = error instanceof DarkroomError && [0, 502, 503, 504].includes(error.status);
-        if (!passes || tries === TRIES - 1) throw error;
+        const isTemporary = error instanceof DarkroomError && [0, 502, 503, 504].includes(error.status);
+        if (!isTemporary || tries === MAX_TRIES - 1) throw error;
       }
       await pause(FIRST_PAUSE_MS * 2 ** tries);
     }
   }
 
   /**
-   * How a job of yours is.
+   * Return a job of yours.
    * @param {string} id
    * @returns {Promise<Job>}
    */
   async job(id) {
-    return readAnswer(await this.#ask(`/api/v1/jobs/${id}`));
+    return readJson(await this.#request(`/api/v1/jobs/${id}`));
   }
 
   /**
-   * The job, which ends at once or within a second.
+   * Cancel a job and return it; a running job ends within a second.
    * @param {string} id
    * @returns {Promise<Job>}
    */
   async cancel(id) {
-    return readAnswer(await this.#ask(`/api/v1/jobs/${id}`, { method: "DELETE" }));
+    return readJson(await this.#request(`/api/v1/jobs/${id}`, { method: "DELETE" }));
   }
 
   /**
-   * What happens to a job, from its first event to its last, each once, whatever connections break on the way.
+   * Yield a job's events from the first to the last, each once, across broken connections.
    * @param {string} id
-   * @param {{signal?: AbortSignal}} [options] `signal` ends it.
+   * @param {{signal?: AbortSignal}} [options] `signal` aborts the iteration.
    * @returns {AsyncGenerator<JobEvent>}
    */
   async *events(id, { signal } = {}) {
-    const place = { seen: 0, failures: 0, streams: true, over: false };
-    while (!place.over) {
+    const follower = { lastSeq: 0, failures: 0, canStream: true, isDone: false };
+    while (!follower.isDone) {
       try {
-        const some = place.streams ? this.#stream(id, place, signal) : this.#poll(id, place, signal);
-        for await (const event of some) {
-          place.failures = 0;
-          if (event.seq <= place.seen) continue;
-          place.seen = event.seq;
-          place.over = event.type === "completed" || event.type === "failed";
+        const events = follower.canStream ? this.#stream(id, follower, signal) : this.#poll(id, follower, signal);
+        for await (const event of events) {
+          follower.failures = 0;
+          if (event.seq <= follower.lastSeq) continue;
+          follower.lastSeq = event.seq;
+          follower.isDone = event.type === "completed" || event.type === "failed";
           yield event;
-          if (place.over) return;
+          if (follower.isDone) return;
         }
       } catch (error) {
         signal?.throwIfAborted();
-        lose(place, error);
+        countFailure(follower, error);
       }
-      if (!place.over && place.failures) {
-        await pause(Math.min(FIRST_PAUSE_MS * 2 ** place.failures, LONGEST_PAUSE_MS), signal);
+      if (!follower.isDone && follower.failures) {
+        await pause(Math.min(FIRST_PAUSE_MS * 2 ** follower.failures, MAX_PAUSE_MS), signal);
       }
     }
   }
 
   /**
-   * The job once it has its pictures; throws a DarkroomError with the `job` if it has none.
+   * Wait until a job is completed and return it; throws a DarkroomError with the `job` if it failed.
    * @param {string} id
    * @param {{signal?: AbortSignal, onEvent?: (event: JobEvent) => void}} [options]
    * @returns {Promise<Job>}
@@ -163,67 +164,70 @@ export class Darkroom {
   }
 
   /**
-   * The original bytes of a finished job's picture.
+   * Return the original bytes of a finished job's image.
    * @param {string} id
-   * @param {number} [number] Which one, from 1.
+   * @param {number} [number] Number of the image, from 1.
    * @returns {Promise<Blob>}
    */
   async download(id, number = 1) {
-    const answer = await this.#ask(`/api/v1/jobs/${id}/results/${number}`);
-    if (!answer.ok) await readAnswer(answer);
-    return answer.blob();
+    const response = await this.#request(`/api/v1/jobs/${id}/results/${number}`);
+    if (!response.ok) await readJson(response);
+    return response.blob();
   }
 
   /**
-   * A picture: submit, wait and download in one.
+   * Submit a job, wait for it and return its image.
    * @param {string} prompt
-   * @param {Wanted & {signal?: AbortSignal, onEvent?: (event: JobEvent) => void}} [wanted]
+   * @param {JobFields & {signal?: AbortSignal, onEvent?: (event: JobEvent) => void}} [fields]
    * @returns {Promise<Blob>}
    */
-  async generate(prompt, { signal, onEvent, ...wanted } = {}) {
-    const { id } = await this.submit(prompt, wanted);
+  async generate(prompt, { signal, onEvent, ...fields } = {}) {
+    const { id } = await this.submit(prompt, fields);
     await this.wait(id, { signal, onEvent });
     return this.download(id);
   }
 
   /** @returns {AsyncGenerator<JobEvent>} */
-  async *#stream(id, place, signal) {
-    const silence = new AbortController();
-    const headers = { Accept: "text/event-stream", "Last-Event-ID": String(place.seen) };
-    const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
-    let alarm = setTimeout(() => silence.abort(), SILENCE_MS);
+  async *#stream(id, follower, signal) {
+    const timeout = new AbortController();
+    const headers = { Accept: "text/event-stream", "Last-Event-ID": String(follower.lastSeq) };
+    const either = signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal;
+    let timer = setTimeout(() => timeout.abort(), READ_TIMEOUT_MS);
     try {
-      const answer = await this.#ask(`/api/v1/jobs/${id}/events`, { headers, signal: either });
-      if (answer.status === 204) {
-        place.over = true;
+      const response = await this.#request(`/api/v1/jobs/${id}/events`, { headers, signal: either });
+      // No Content: the job has no further events.
+      if (response.status === 204) {
+        follower.isDone = true;
         return;
       }
-      if (!answer.ok) await readAnswer(answer);
-      if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream") || !answer.body) {
-        place.streams = false;
+      if (!response.ok) await readJson(response);
+      // Another successful response comes from a proxy in place of the server.
+      if (!response.headers.get("Content-Type")?.startsWith("text/event-stream") || !response.body) {
+        follower.canStream = false;
         return;
       }
-      for await (const block of blocks(answer.body)) {
-        clearTimeout(alarm);
-        alarm = setTimeout(() => silence.abort(), SILENCE_MS);
+      for await (const block of blocks(response.body)) {
+        clearTimeout(timer);
+        timer = setTimeout(() => timeout.abort(), READ_TIMEOUT_MS);
         const event = readBlock(block);
         if (event) yield event;
       }
     } finally {
-      clearTimeout(alarm);
-      silence.abort();
+      clearTimeout(timer);
+      timeout.abort();
     }
-    if (!place.over) throw new DarkroomError("The stream ended too early.");
+    if (!follower.isDone) throw new DarkroomError("The event stream ended before the job's last event.");
   }
 
   /** @returns {AsyncGenerator<JobEvent>} */
-  async *#poll(id, place, signal) {
-    const job = await readAnswer(await this.#ask(`/api/v1/jobs/${id}?wait=${WAIT_S}&since=${place.seen}`, { signal }));
-    yield { type: STATES[job.status], seq: job.seq, data: job };
+  async *#poll(id, follower, signal) {
+    const path = `/api/v1/jobs/${id}?wait=${LONG_POLL_S}&since=${follower.lastSeq}`;
+    const job = await readJson(await this.#request(path, { signal }));
+    yield { type: EVENT_TYPES[job.status], seq: job.seq, data: job };
   }
 
   /** @returns {Promise<Response>} */
-  async #ask(path, { headers = {}, ...rest } = {}) {
+  async #request(path, { headers = {}, ...rest } = {}) {
     try {
       const authorized = { Authorization: `Bearer ${this.#key}`, ...headers };
       return await fetch(this.#url + path, { ...rest, headers: authorized, cache: "no-store" });
@@ -234,70 +238,71 @@ export class Darkroom {
 }
 
 /**
- * What a webhook's delivery says, if it is genuine; throws a DarkroomError if it is not, or if the secret is none.
- * Checks HMAC signatures (v1).
+ * Return the parsed body of a genuine webhook delivery; throws a DarkroomError if it is not genuine or if the secret is
+ * invalid. Checks HMAC signatures (v1).
  * @param {string} secret whsec_…
  * @param {Headers | Record<string, string>} headers
- * @param {string} body As it came, not parsed.
- * @param {{toleranceS?: number}} [options] How old it may be.
+ * @param {string} body As received, not parsed.
+ * @param {{toleranceS?: number}} [options] Maximum age in seconds.
  * @returns {Promise<any>}
  */
 export async function verifyWebhook(secret, headers, body, { toleranceS = 300 } = {}) {
   const known = new Headers(headers);
   const [id, timestamp, signatures] = ["webhook-id", "webhook-timestamp", "webhook-signature"].map((name) => known.get(name));
   if (!id || !timestamp || !signatures) throw new DarkroomError("This delivery is not genuine: it is not signed.");
+  // Written so that NaN fails too.
   if (!(Math.abs(Date.now() / 1000 - Number(timestamp)) <= toleranceS)) {
-    throw new DarkroomError("This delivery is not genuine: it is too old, or its time is no time.");
+    throw new DarkroomError("This delivery is not genuine: its timestamp is too old or invalid.");
   }
-  const raw = bytesOf(String(secret ?? "").replace(/^whsec_/, ""));
-  if (!raw.length) throw new DarkroomError("The secret is none: it is 'whsec_' and base64, as the webhook's creation told it.");
+  const raw = decodeBase64(String(secret ?? "").replace(/^whsec_/, ""));
+  if (!raw.length) throw new DarkroomError("Invalid secret: expected 'whsec_' followed by base64.");
   const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
   const content = new TextEncoder().encode(`${id}.${timestamp}.${body}`);
   for (const signature of signatures.split(" ")) {
     const [version, text] = signature.split(",", 2);
     // crypto.subtle compares in constant time.
-    if (version === "v1" && (await crypto.subtle.verify("HMAC", key, bytesOf(text ?? ""), content))) return parsed(body);
+    if (version === "v1" && (await crypto.subtle.verify("HMAC", key, decodeBase64(text ?? ""), content))) return parseBody(body);
   }
-  throw new DarkroomError("This delivery is not genuine: no signature fits.");
+  throw new DarkroomError("This delivery is not genuine: no signature matches.");
 }
 
-/** What a delivery's body says. */
-function parsed(body) {
+function parseBody(body) {
   try {
     return JSON.parse(body);
   } catch {
-    throw new DarkroomError("This delivery is not genuine: its body is no JSON.");
+    throw new DarkroomError("This delivery is not genuine: its body is not JSON.");
   }
 }
 
-/** The JSON of an answer; throws a DarkroomError for one that is an error, or none of Darkroom's. */
-async function readAnswer(answer) {
-  const { status } = answer;
+/** Return the JSON body of a response; throws a DarkroomError if it is an error or not JSON. */
+async function readJson(response) {
+  const { status } = response;
   let body;
   try {
-    body = await answer.json();
+    body = await response.json();
   } catch {
-    throw new DarkroomError(`${answer.url} does not answer as a Darkroom does (status ${status}).`, { status });
+    throw new DarkroomError(`${response.url} does not answer as a Darkroom does (status ${status}).`, { status });
   }
-  if (answer.ok) return body;
-  const about = typeof body?.error === "object" && body.error ? body.error : { message: String(body?.error ?? status) };
-  throw new DarkroomError(about.message, {
+  if (response.ok) return body;
+  // The original APIs send "error" as a string, the native API as an object.
+  const error = typeof body?.error === "object" && body.error ? body.error : { message: String(body?.error ?? status) };
+  throw new DarkroomError(error.message, {
     status,
-    code: about.code,
-    retryAfterS: Number(answer.headers.get("Retry-After")) || null,
-    problems: Array.isArray(about.details) ? about.details : [],
+    code: error.code,
+    retryAfterS: Number(response.headers.get("Retry-After")) || null,
+    problems: Array.isArray(error.details) ? error.details : [],
   });
 }
 
-/** Raise what does not pass by itself; after some failures in a row ask instead of listening, after many give up. */
-function lose(place, error) {
+/** Rethrow permanent errors; after some failures in a row switch to long polls, after many give up. */
+function countFailure(follower, error) {
   const status = error instanceof DarkroomError ? error.status : 0;
-  place.failures += 1;
-  if (place.failures >= FAILURES_TO_POLL) place.streams = false;
-  if ((status && !PASSING.includes(status)) || place.failures > MOST_FAILURES) throw error;
+  follower.failures += 1;
+  if (follower.failures >= MAX_STREAM_FAILURES) follower.canStream = false;
+  if ((status && !RETRYABLE_STATUSES.includes(status)) || follower.failures > MAX_FAILURES) throw error;
 }
 
-/** The blocks of a stream of events, which empty lines part. */
+/** Yield the blocks of an event stream, which are separated by empty lines. */
 async function* blocks(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -314,24 +319,25 @@ async function* blocks(stream) {
   }
 }
 
-/** The event of a block; null if it is a comment. */
+/** Return the event of a block; null for a comment. */
 function readBlock(block) {
   const lines = block.split("\n");
-  const told = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-  if (!told.length) return null;
-  const data = JSON.parse(told.join("\n"));
-  return { type: data.type, seq: data.seq, data };
+  const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+  if (!data.length) return null;
+  const payload = JSON.parse(data.join("\n"));
+  return { type: payload.type, seq: payload.seq, data: payload };
 }
 
-function bytesOf(base64) {
+/** Decode base64; invalid input gives an empty array. */
+function decodeBase64(text) {
   try {
-    return Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   } catch {
     return new Uint8Array();
   }
 }
 
-/** crypto.randomUUID is for secure pages only, and Darkroom may be one on a network at home. */
+/** crypto.randomUUID exists in secure contexts only, and a Darkroom on a home network is served over plain HTTP. */
 function uuid() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// What the JavaScript client is put through, in Node and in a browser alike; answers what it has seen.
+// The scenario that the JavaScript client runs in Node and in a browser; returns what it observed.
 
 export async function scenario({ Darkroom, DarkroomError, verifyWebhook }, { url, key, delivery }) {
   const darkroom = new Darkroom(`${url}/`, key);
@@ -6,29 +6,28 @@ export async function scenario({ Darkroom, DarkroomError, verifyWebhook }, { url
   const events = [];
   const done = await darkroom.wait(job.id, { onEvent: (event) => events.push(event) });
   const blob = await darkroom.download(job.id);
-  const seen = {
+  return {
     types: events.map((event) => event.type),
     numbers: events.map((event) => event.seq),
     status: done.status,
-    picture: await blob.text(),
-    generated: (await darkroom.generate("another lake at dusk")).size,
-    failed: await failure(() => darkroom.generate("gore in a meadow")),
-    refused: await failure(() => darkroom.submit("", { priority: 99 })),
-    stranger: await failure(() => new Darkroom(url, "nobodys").job(job.id)),
-    nobody: await failure(() => darkroom.job("f".repeat(32))),
-    cut: await withCuts(darkroom, job.id, 2, (text) => text.slice(0, 150)),
-    asked: await withCuts(darkroom, job.id, 99, () => null),
-    aborted: await aborted(darkroom),
+    image: await blob.text(),
+    generatedBytes: (await darkroom.generate("another lake at dusk")).size,
+    failedJob: await failure(() => darkroom.generate("gore in a meadow")),
+    invalidJob: await failure(() => darkroom.submit("", { priority: 99 })),
+    wrongKey: await failure(() => new Darkroom(url, "nobodys").job(job.id)),
+    unknownJob: await failure(() => darkroom.job("f".repeat(32))),
+    cutStreams: await eventsWithSpoiltStreams(darkroom, job.id, 2, (text) => text.slice(0, 150)),
+    blockedStreams: await eventsWithSpoiltStreams(darkroom, job.id, 99, () => null),
+    aborted: await abortedWait(darkroom),
     genuine: await verifyWebhook(delivery.secret, delivery.headers, delivery.body),
     forged: await failure(() => verifyWebhook(delivery.secret, delivery.headers, `${delivery.body} `)),
     unsigned: await failure(() => verifyWebhook(delivery.secret, {}, delivery.body)),
-    keyless: await Promise.all(
+    invalidSecrets: await Promise.all(
       [undefined, "", "whsec_", "whsec_!!"].map((secret) => failure(() => verifyWebhook(secret, delivery.headers, delivery.body))),
     ),
-    odd: await failure(() => verifyWebhook(delivery.secret, delivery.oddHeaders, delivery.oddBody)),
+    notJson: await failure(() => verifyWebhook(delivery.secret, delivery.notJsonHeaders, delivery.notJsonBody)),
     old: await failure(() => verifyWebhook(delivery.secret, delivery.headers, delivery.body, { toleranceS: -1 })),
   };
-  return seen;
 
   async function failure(act) {
     try {
@@ -42,15 +41,15 @@ export async function scenario({ Darkroom, DarkroomError, verifyWebhook }, { url
   }
 }
 
-/** The types of a job's events when the first streams are spoilt: cut short, or (null) not streams at all. */
-async function withCuts(darkroom, id, count, spoil) {
-  const real = globalThis.fetch;
+/** Return a job's events when the first streams are cut short, or (null) replaced by a page of a proxy. */
+async function eventsWithSpoiltStreams(darkroom, id, count, spoil) {
+  const realFetch = globalThis.fetch;
   let left = count;
   globalThis.fetch = async (address, options) => {
-    const answer = await real(address, options);
-    if (!String(address).endsWith("/events") || left <= 0) return answer;
+    const response = await realFetch(address, options);
+    if (!String(address).endsWith("/events") || left <= 0) return response;
     left -= 1;
-    const text = spoil(await answer.text());
+    const text = spoil(await response.text());
     return text === null ? new Response("<p>sign in</p>", { headers: { "Content-Type": "text/html" } }) : cutShort(text);
   };
   try {
@@ -58,7 +57,7 @@ async function withCuts(darkroom, id, count, spoil) {
     for await (const event of darkroom.events(id)) types.push(`${event.seq} ${event.type}`);
     return types;
   } finally {
-    globalThis.fetch = real;
+    globalThis.fetch = realFetch;
   }
 }
 
@@ -74,11 +73,11 @@ function cutShort(text) {
   return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
 }
 
-/** How a wait ends that somebody gives up. */
-async function aborted(darkroom) {
-  const giveUp = new AbortController();
+/** Return how a wait ends that the caller aborts. */
+async function abortedWait(darkroom) {
+  const controller = new AbortController();
   const { id } = await darkroom.submit("a lake that nobody paints");
-  const waiting = darkroom.wait(id, { signal: giveUp.signal, onEvent: () => giveUp.abort() });
+  const waiting = darkroom.wait(id, { signal: controller.signal, onEvent: () => controller.abort() });
   const name = await waiting.then(
     () => "done",
     (error) => error.name,

@@ -24,85 +24,96 @@ from tests.support.generation import AutomaticWorker
 from workers.browsers.launchers import local_browser
 
 SCENARIO = Path(__file__).parent / "client_scenario.mjs"
-RUN = """async (given) => {
+RUN = """async (parameters) => {
     const { scenario } = await import("/scenario.mjs");
-    return scenario(await import("/client.js"), given);
+    return scenario(await import("/client.js"), parameters);
 }"""
 BLANK = "<!doctype html><title>client</title>"
-# Pauses are for servers that many ask.
-HURRY = "const FIRST_PAUSE_MS = 500;", "const FIRST_PAUSE_MS = 5;"
+# Shorter pauses between retries keep the tests fast.
+SHORT_PAUSE = "const FIRST_PAUSE_MS = 500;", "const FIRST_PAUSE_MS = 5;"
 
 
 @pytest.fixture
 def client() -> str:
-    """The module, in a hurry."""
+    """The source of the client, with short pauses."""
     text = CLIENT_FILE.read_text()
-    assert HURRY[0] in text
-    return text.replace(*HURRY)
+    assert SHORT_PAUSE[0] in text
+    return text.replace(*SHORT_PAUSE)
 
 
 @pytest.fixture(autouse=True)
-def _hands(app: AppClient) -> Iterator[None]:
-    """Somebody who paints whatever is submitted."""
+def _automatic_worker(app: AppClient) -> Iterator[None]:
+    """Run a worker that completes every job."""
     with AutomaticWorker(app.stores):
         yield
 
 
-def given(url: str) -> dict[str, Any]:
-    """What the scenario needs."""
+def scenario_parameters(url: str) -> dict[str, Any]:
+    """Return what the scenario needs: the server, a key, and a signed delivery."""
     secret, body, now = generate_secret(), json.dumps({"type": "job.completed", "words": "ä"}), datetime.now(UTC)
     headers = {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": f"v1a,xx v1,!! {Webhook(secret).sign('msg_1', now, body)}",
     }
-    odd = {"oddBody": "{", "oddHeaders": headers | {"webhook-signature": Webhook(secret).sign("msg_1", now, "{")}}
-    return {"url": url, "key": API_KEY, "delivery": {"secret": secret, "headers": headers, "body": body, **odd}}
+    not_json = {"webhook-signature": Webhook(secret).sign("msg_1", now, "{")}
+    delivery = {
+        "secret": secret,
+        "headers": headers,
+        "body": body,
+        "notJsonBody": "{",
+        "notJsonHeaders": headers | not_json,
+    }
+    return {"url": url, "key": API_KEY, "delivery": delivery}
 
 
-def check(seen: dict[str, Any]) -> None:
-    """Everything as it should be."""
-    assert seen["numbers"] == list(range(1, len(seen["numbers"]) + 1))
-    assert (seen["types"][0], seen["types"][-1]) == ("queued", "completed")
-    assert (seen["status"], seen["picture"], seen["generated"]) == ("COMPLETED", "png bytes", len(IMAGE.data))
-    assert seen["failed"]["message"] == "Not here."
-    assert (seen["failed"]["code"], seen["failed"]["job"]) == ("site_refused", "FAILED")
-    assert (seen["refused"]["status"], seen["refused"]["problems"]) == (400, 2)
-    assert (seen["stranger"]["status"], seen["nobody"]["status"]) == (401, 404)
-    assert seen["cut"] == [f"{number} {kind}" for number, kind in zip(seen["numbers"], seen["types"], strict=True)]
-    assert seen["asked"] == [f"{seen['numbers'][-1]} completed"]
-    assert seen["aborted"] == "AbortError"
-    assert seen["genuine"] == {"type": "job.completed", "words": "ä"}
-    assert "no signature fits" in seen["forged"]["message"]
-    assert "not signed" in seen["unsigned"]["message"]
-    assert "too old" in seen["old"]["message"]
-    assert ["The secret is none" in one["message"] for one in seen["keyless"]] == [True] * 4
-    assert "no JSON" in seen["odd"]["message"]
+def check(observed: dict[str, Any]) -> None:
+    """Assert what the scenario observed."""
+    numbers, types = observed["numbers"], observed["types"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert (types[0], types[-1]) == ("queued", "completed")
+    assert (observed["status"], observed["image"], observed["generatedBytes"]) == (
+        "COMPLETED",
+        "png bytes",
+        len(IMAGE.data),
+    )
+    assert observed["failedJob"]["message"] == "Not here."
+    assert (observed["failedJob"]["code"], observed["failedJob"]["job"]) == ("site_refused", "FAILED")
+    assert (observed["invalidJob"]["status"], observed["invalidJob"]["problems"]) == (400, 2)
+    assert (observed["wrongKey"]["status"], observed["unknownJob"]["status"]) == (401, 404)
+    assert observed["cutStreams"] == [f"{number} {type_}" for number, type_ in zip(numbers, types, strict=True)]
+    assert observed["blockedStreams"] == [f"{numbers[-1]} completed"]
+    assert observed["aborted"] == "AbortError"
+    assert observed["genuine"] == {"type": "job.completed", "words": "ä"}
+    assert "no signature matches" in observed["forged"]["message"]
+    assert "not signed" in observed["unsigned"]["message"]
+    assert "too old" in observed["old"]["message"]
+    assert ["Invalid secret" in error["message"] for error in observed["invalidSecrets"]] == [True] * 4
+    assert "not JSON" in observed["notJson"]["message"]
 
 
-def nodes() -> list[str]:
-    """Playwright's own Node, and the one of this machine."""
-    found = [compute_driver_executable()[0], shutil.which("node")]
-    return [one for one in found if one]
+def node_programs() -> list[str]:
+    """Return Playwright's own Node and, if there is one, that of this machine."""
+    return [program for program in (compute_driver_executable()[0], shutil.which("node")) if program]
 
 
-@pytest.mark.parametrize("node", nodes(), ids=["playwright", "system"][: len(nodes())])
-def test_it_works_in_node(node: str, app_url: str, client: str, tmp_path: Path) -> None:
-    """From 20 on."""
+@pytest.mark.parametrize("node", node_programs(), ids=["playwright", "system"][: len(node_programs())])
+def test_client_works_in_node(node: str, app_url: str, client: str, tmp_path: Path) -> None:
+    """The whole scenario passes in Node 20 or newer."""
     (tmp_path / "client.mjs").write_text(client)
     (tmp_path / "scenario.mjs").write_text(SCENARIO.read_text())
     (tmp_path / "run.mjs").write_text(
         'import * as client from "./client.mjs";\nimport { scenario } from "./scenario.mjs";\n'
         "console.log(JSON.stringify(await scenario(client, JSON.parse(process.argv[2]))));\n"
     )
-    command = [node, str(tmp_path / "run.mjs"), json.dumps(given(app_url))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    check(json.loads(done.stdout))
+    command = [node, str(tmp_path / "run.mjs"), json.dumps(scenario_parameters(app_url))]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+    check(json.loads(process.stdout))
 
 
-def test_it_works_in_a_browser(app: AppClient, app_url: str, client: str) -> None:
-    """On a page that is not a secure one, too."""
+def test_client_works_in_a_browser(app: AppClient, app_url: str, client: str) -> None:
+    """The whole scenario passes on a page of the same origin, served over plain HTTP."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(local_browser(app.stores.settings).path))
         page = browser.new_page()
@@ -112,40 +123,40 @@ def test_it_works_in_a_browser(app: AppClient, app_url: str, client: str) -> Non
             "**/scenario.mjs", lambda route: route.fulfill(body=SCENARIO.read_text(), content_type="text/javascript")
         )
         page.goto(f"{app_url}/blank")
-        seen = page.evaluate(RUN, given(app_url))
+        observed = page.evaluate(RUN, scenario_parameters(app_url))
         browser.close()
-    check(seen)
+    check(observed)
 
 
-def test_it_works_on_a_page_of_another_origin(settings: Settings, client: str) -> None:
-    """Whose preflights the front answers, once the origin is named in CORS_ORIGINS."""
-    with serve_app(elsewhere(client)) as origin:
-        front = open_app(replace(settings, cors_origins=(origin,)))
-        with serve_app(front.client.application) as address, sync_playwright() as playwright:
+def test_client_works_on_a_page_of_another_origin(settings: Settings, client: str) -> None:
+    """The whole scenario passes across origins (CORS) once the origin is listed in CORS_ORIGINS."""
+    with serve_app(pages_of_another_site(client)) as origin:
+        app = open_app(replace(settings, cors_origins=(origin,)))
+        with serve_app(app.client.application) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(local_browser(settings).path))
             page = browser.new_page()
             page.goto(f"{origin}/blank")
-            seen = page.evaluate(RUN, given(address))
+            observed = page.evaluate(RUN, scenario_parameters(address))
             browser.close()
-        close_app(front)
-    check(seen)
+        close_app(app)
+    check(observed)
 
 
-def elsewhere(client: str) -> Flask:
-    """Somebody else's pages, which use the client."""
+def pages_of_another_site(client: str) -> Flask:
+    """Return an application that serves the client and the scenario from its own origin."""
     pages = Flask(__name__)
-    for path, text, kind in (
+    for path, text, media_type in (
         ("/blank", BLANK, "text/html"),
         ("/client.js", client, "text/javascript"),
         ("/scenario.mjs", SCENARIO.read_text(), "text/javascript"),
     ):
-        pages.add_url_rule(path, path, lambda text=text, kind=kind: Response(text, mimetype=kind))
+        pages.add_url_rule(path, path, lambda text=text, media_type=media_type: Response(text, mimetype=media_type))
     return pages
 
 
-def test_it_is_served_to_pages_of_any_origin(app: AppClient) -> None:
-    """As what it is, without a key."""
-    answer = app.client.get("/client.js", buffered=True)
-    assert answer.get_data() == CLIENT_FILE.read_bytes()
-    assert answer.headers["Content-Type"].startswith("text/javascript")
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+def test_client_is_served_to_pages_of_any_origin(app: AppClient) -> None:
+    """``/client.js`` needs no key and allows every origin."""
+    response = app.client.get("/client.js", buffered=True)
+    assert response.get_data() == CLIENT_FILE.read_bytes()
+    assert response.headers["Content-Type"].startswith("text/javascript")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"

