@@ -29,6 +29,7 @@ from workers.actors import declare_background_actors, declare_worker_actors
 from workers.browsers.launchers import BrowserSource, LocalBrowser, RemoteBrowser, browser_source
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 from workers.clock.sweeper import Sweeper
+from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.heartbeat import Heartbeat, create_worker_id
 from workers.jobs.runner import Runner
 from workers.jobs.site_queries import SiteQueryRunner
@@ -48,12 +49,12 @@ class BrowserMiddleware(Middleware):
     """Starts a worker's browser once its event loop runs, and closes it before the loop ends."""
 
     def __init__(
-        self, stores: Stores, browsers: BrowserPool, runner: Runner, heartbeat: Heartbeat, worker_id: str
+        self, stores: Stores, browsers: BrowserPool, attempts: AttemptRegistry, heartbeat: Heartbeat, worker_id: str
     ) -> None:
         """To be added to the broker after Dramatiq's AsyncIO."""
         self._stores = stores
         self._browsers = browsers
-        self._runner = runner
+        self._attempts = attempts
         self._heartbeat = heartbeat
         self._worker_id = worker_id
         self._cancels = RedisListener(stores.redis, CANCELS_CHANNEL, self._cancel_job, on_gap=self._renew_leases)
@@ -78,7 +79,7 @@ class BrowserMiddleware(Middleware):
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="store"))
         await self._browsers.start()
         self._tasks = [
-            asyncio.create_task(duty) for duty in (self._heartbeat.run_forever(), self._runner.renew_forever())
+            asyncio.create_task(duty) for duty in (self._heartbeat.run_forever(), self._attempts.renew_forever())
         ]
         for duty in self._tasks:
             duty.add_done_callback(_exit_unless_cancelled)
@@ -89,11 +90,11 @@ class BrowserMiddleware(Middleware):
         await self._browsers.stop()
 
     def _cancel_job(self, job_id: str) -> None:
-        _loop_thread().loop.call_soon_threadsafe(self._runner.cancel, job_id)
+        _loop_thread().loop.call_soon_threadsafe(self._attempts.cancel, job_id)
 
     def _renew_leases(self) -> None:
         # What was cancelled while nobody listened is found by asking for every lease.
-        asyncio.run_coroutine_threadsafe(self._runner.renew_all(), _loop_thread().loop)
+        asyncio.run_coroutine_threadsafe(self._attempts.renew_all(), _loop_thread().loop)
 
 
 def _exit_unless_cancelled(task: "asyncio.Task[None]") -> None:
@@ -114,14 +115,15 @@ def run_worker(settings: Settings) -> None:
     use_private_temp_dir(settings.data_dir)
     log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
     browsers = BrowserPool(BrowserPoolConfig.from_settings(settings, source, slots + SITE_QUERY_SLOTS))
-    runner = Runner(stores, browsers, name)
-    presence = Heartbeat(stores, browsers, runner, name, slots)
-    broker.add_middleware(BrowserMiddleware(stores, browsers, runner, presence, name))
+    attempts = AttemptRegistry(stores.attempts)
+    heartbeat = Heartbeat(stores, browsers, attempts, name, slots)
+    broker.add_middleware(BrowserMiddleware(stores, browsers, attempts, heartbeat, name))
+    runner = Runner(stores, browsers, attempts, name)
     declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers))
 
     def drain() -> None:
         # Long drains end here: what still runs then goes back to the queue.
-        _loop_thread().loop.call_soon_threadsafe(runner.release_all)
+        _loop_thread().loop.call_soon_threadsafe(attempts.release_all)
 
     worker = Worker(broker, worker_threads=slots + SITE_QUERY_SLOTS)
     worker.queue_prefetch = slots

@@ -1,1 +1,1 @@
-"""Runs attempts at jobs."""
+"""Execution of jobs and site queries in a worker."""

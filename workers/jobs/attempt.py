@@ -1,13 +1,12 @@
-"""One attempt at a job: its task, what interrupts it, and what must be done before its page closes."""
+"""One attempt at a job: the task that executes it, how that task is interrupted, and how it ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import BrowserLost, Cancelled, LeaseLost, ServiceError
-from schemas.jobs.job import Job
-from workers.jobs.tracing import TraceRecorder
-from workers.sites.driver.driver import Driver
+from schemas.errors import ServiceError
+from schemas.jobs.job import GeneratedImage, Job
 
 
 class WorkerStopping(ServiceError):
@@ -17,63 +16,59 @@ class WorkerStopping(ServiceError):
     retryable = True
 
 
-class Attempt:
-    """A job in hand: the task that works on it, and why it was interrupted, if it was."""
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The outcome of an attempt whose images are stored.
 
-    def __init__(self, job: Job) -> None:
-        """To be made inside the task that works on the job."""
-        self.job = job
+    ``matched_selectors`` maps the first alternative of each selector to the alternative that matched.
+    """
+
+    images: Sequence[GeneratedImage]
+    matched_selectors: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The outcome of an attempt that did not produce images; the report and the trace (zip) explain why."""
+
+    error: ServiceError
+    failure_report: dict[str, Any] | None = None
+    trace: bytes | None = None
+
+
+Outcome = Completed | Failed
+
+
+class TaskInterrupter:
+    """Cancels the task that created it, with an error that says why.
+
+    ``interruption`` is that error. The first call of ``interrupt`` wins, and calls after ``close`` are ignored. The
+    task handles the resulting ``CancelledError`` and must call ``close`` so that it is not counted as cancelled.
+    """
+
+    def __init__(self) -> None:
         self.interruption: ServiceError | None = None
-        self.failure_report: dict[str, Any] | None = None
-        self.trace: bytes | None = None
-        self.written = False
         self._task = asyncio.current_task()
         self._is_closed = False
 
     def interrupt(self, error: ServiceError) -> None:
-        """End the work on the job with ``reason``; the first reason counts."""
+        """Cancel the task with ``error``; must be called on the event loop."""
         if self._task and not self._is_closed and self.interruption is None:
             self.interruption = error
             self._task.cancel()
 
     def close(self) -> None:
-        """The work has ended: an interruption comes too late."""
-        self._is_closed = True
-        if self.interruption and self._task:
+        """Ignore further interruptions, because the interruptible work has ended."""
+        if self.interruption and self._task and not self._is_closed:
             self._task.uncancel()
+        self._is_closed = True
 
 
-class FailureCapture:
-    """Does what must be done before the page's context is closed, if the block inside fails.
+class Attempt(TaskInterrupter):
+    """One attempt at ``job``; create it inside the task that executes the job."""
 
-    A cancelled job, and one that is given back, ends at once: a page that does not want to close holds up neither. Of
-    other failures the page's evidence is taken.
-    """
-
-    def __init__(
-        self,
-        attempt: Attempt,
-        driver: Driver,
-        trace_recorder: TraceRecorder,
-        end: Callable[[Attempt, ServiceError], Awaitable[None]],
-    ) -> None:
-        """``end`` writes the attempt's end."""
-        self._attempt = attempt
-        self._driver = driver
-        self._trace_recorder = trace_recorder
-        self._end = end
-
-    async def __aenter__(self) -> None:
-        """Nothing has failed yet."""
-        await self._trace_recorder.start()
-
-    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(self._attempt.interruption, Cancelled | WorkerStopping):
-            await self._end(self._attempt, self._attempt.interruption)
-            return
-        # Without a reason it is the deadline that ends the work, and a page that hangs is worth a look.
-        hangs = isinstance(error, asyncio.CancelledError) and self._attempt.interruption is None
-        fails = isinstance(error, ServiceError) and not isinstance(error, BrowserLost | LeaseLost)
-        if hangs or fails:
-            self._attempt.failure_report = await self._driver.build_failure_report()
-            self._attempt.trace = await self._trace_recorder.stop()
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+        self.failure_report: dict[str, Any] | None = None
+        self.trace: bytes | None = None

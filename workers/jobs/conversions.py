@@ -1,11 +1,11 @@
-"""The conversion of finished pictures into other formats, away from the processes that answer requests."""
+"""Conversion of finished images into other formats, outside the processes that answer requests."""
 
 from stores import Stores
 from workers.images.convert import FORMATS, convert
 
 
 def convert_result(stores: Stores, job_id: str, image_format: str) -> None:
-    """Make the job's picture available as ``form``, unless it has expired."""
+    """Store the job's first image as ``image_format``, unless the original has expired or the format is unknown."""
     original = stores.results.get_original(job_id)
     if original is not None and image_format in FORMATS:
         stores.results.store_converted(job_id, image_format, convert(original, image_format))

@@ -1,7 +1,4 @@
-"""What a worker tells the fleet about itself, once a second.
-
-Started by ``workers.main``; read through ``stores.queue.worker_heartbeats``.
-"""
+"""Publishes the state of a worker once a second, for the health view and the detection of dead workers."""
 
 import asyncio
 import os
@@ -14,7 +11,7 @@ from schemas.errors import Unavailable
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
 from workers.browsers.pool import BrowserPool
-from workers.jobs.runner import Runner
+from workers.jobs.attempt_registry import AttemptRegistry
 
 HEARTBEAT_INTERVAL_S = 1.0
 
@@ -22,29 +19,30 @@ log = structlog.get_logger(__name__)
 
 
 def create_worker_id() -> str:
-    """A name for this process that no other has."""
+    """Return a unique name for this process: host, process id and a random suffix."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 class Heartbeat:
-    """The heartbeat of one worker."""
+    """Sends the heartbeats of one worker, which may execute ``slots`` jobs at a time."""
 
-    def __init__(self, stores: Stores, browsers: BrowserPool, runner: Runner, worker_id: str, slots: int) -> None:
-        """``slots`` is how many jobs the worker may have in hand."""
+    def __init__(
+        self, stores: Stores, browsers: BrowserPool, attempts: AttemptRegistry, worker_id: str, slots: int
+    ) -> None:
         self._stores = stores
         self._browsers = browsers
-        self._runner = runner
+        self._attempts = attempts
         self._worker_id = worker_id
         self._slots = slots
 
     async def run_forever(self) -> None:
-        """Beat once a second."""
+        """Send a heartbeat every ``HEARTBEAT_INTERVAL_S`` seconds."""
         while True:
             await self.send()
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
     async def send(self) -> None:
-        """Tell the fleet how this worker is."""
+        """Send one heartbeat; a failure is logged and not raised."""
         status = WorkerStatus(
             id=self._worker_id,
             ready=self._browsers.is_ready,
@@ -52,11 +50,11 @@ class Heartbeat:
             browser_restarts=self._browsers.launch_count - 1,
             contexts=self._browsers.open_contexts,
             slots=self._slots,
-            jobs=self._runner.running_jobs,
+            jobs=len(self._attempts),
             memory_bytes=self._browsers.memory_bytes,
             problem=self._browsers.problem,
         )
         try:
             await asyncio.to_thread(self._stores.workers.record_heartbeat, status)
         except Unavailable as error:
-            log.warning("presence.failed", error=error.message)
+            log.warning("heartbeat.failed", error=error.message)

@@ -1,4 +1,8 @@
-"""The pace at which a page's news is passed on: a few a second at once, the rest by the newest of each kind."""
+"""Limits how many progress reports and previews of a page are stored and published.
+
+Each window allows ``MAX_UPDATES``, of which at most ``MAX_PROGRESS_UPDATES`` are progress reports. Faster updates
+are coalesced: only the newest of each kind is kept until it may pass.
+"""
 
 import asyncio
 import time
@@ -8,16 +12,16 @@ from collections.abc import AsyncIterator
 from schemas.jobs.job import Progress
 
 MAX_UPDATES = 4
-# So that a page that tells its progress all the time shows its previews too.
+# Lower than MAX_UPDATES, so that a page that reports progress constantly still shows previews.
 MAX_PROGRESS_UPDATES = 2
 WINDOW_S = 1.0
 Update = Progress | bytes
 
 
 async def throttle(updates: AsyncIterator[Update], window_s: float = WINDOW_S) -> AsyncIterator[Update]:
-    """What ``shown`` yields, no more than MOST within ``window_s``; of what comes faster the newest of each kind.
+    """Yield ``updates`` within the limits; errors of ``updates`` propagate.
 
-    What waits when ``shown`` ends is left out: the end says more. Errors of ``shown`` pass.
+    Updates that are still pending when ``updates`` ends are dropped, because the outcome replaces them.
     """
     rate = _RateWindow(window_s)
     pending: dict[type, Update] = {}
@@ -41,7 +45,7 @@ async def throttle(updates: AsyncIterator[Update], window_s: float = WINDOW_S) -
 
 
 class _RateWindow:
-    """When which kind of news may be passed on."""
+    """Sliding window over the times at which updates passed."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
@@ -49,23 +53,21 @@ class _RateWindow:
         self._progress: deque[float] = deque(maxlen=MAX_PROGRESS_UPDATES)
 
     def record(self, kind: type) -> None:
-        """It is passed on now."""
+        """Count an update that passes now."""
         now = time.monotonic()
         self._all.append(now)
         if kind is Progress:
             self._progress.append(now)
 
     def delay_s(self, kind: type) -> float:
-        """How long it must wait."""
-        full = [times for times in self._limits(kind) if len(times) == times.maxlen]
+        """Return the seconds until an update of ``kind`` may pass; zero or less if it may pass now."""
+        limits = [self._all, self._progress] if kind is Progress else [self._all]
+        full = [times for times in limits if len(times) == times.maxlen]
         return max((times[0] + self._window_s - time.monotonic() for times in full), default=0.0)
-
-    def _limits(self, kind: type) -> list[deque[float]]:
-        return [self._all, self._progress] if kind is Progress else [self._all]
 
 
 def _start_next(updates: AsyncIterator[Update]) -> "asyncio.Future[Update | None]":
-    coming = asyncio.ensure_future(anext(updates, None))
-    # Nobody may be left to hear how it ended.
-    coming.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    return coming
+    future = asyncio.ensure_future(anext(updates, None))
+    # Retrieve the exception even if the future is abandoned; otherwise asyncio logs "exception was never retrieved".
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future

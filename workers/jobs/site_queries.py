@@ -1,7 +1,12 @@
-"""The answering of questions about a site (its LoRAs, its quota) by looking at its page."""
+"""Answers questions about a site (its LoRAs, its quota, the choices of an input) by reading its page.
+
+A query visits the site under the same rules as a job: accepted terms, credentials, circuit breaker and minimum
+interval. Answers are published through ``stores.site_queries``; a failure wakes the waiting requests without one.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,6 +17,8 @@ from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites.recipe import Recipe
 from stores import Stores
 from workers.browsers.pool import BrowserPool
+from workers.jobs.attempt import TaskInterrupter
+from workers.jobs.site_access import authorize_visit
 from workers.sites.driver.driver import Driver
 
 QUERY_TIMEOUT_S = 30.0
@@ -22,15 +29,14 @@ log = structlog.get_logger(__name__)
 
 
 class SiteQueryRunner:
-    """Answers by one worker's browser."""
+    """Runs site queries in the browser of one worker."""
 
     def __init__(self, stores: Stores, browsers: BrowserPool) -> None:
-        """Nothing is opened yet."""
         self._stores = stores
         self._browsers = browsers
 
     async def search_loras(self, site: str, query: str) -> None:
-        """Look ``words`` up in the site's catalogue."""
+        """Search the site's LoRA catalogue for ``query``."""
         recipe = self._stores.recipes.get(site)
 
         async def search(driver: Driver) -> list[dict[str, Any]]:
@@ -39,76 +45,69 @@ class SiteQueryRunner:
         await self._answer(SEARCH_LORAS, recipe, query, search)
 
     async def read_quota(self, site: str, query: str) -> None:
-        """Read the quota that the site shows."""
+        """Read the quota that the site shows; ``query`` only identifies the answer."""
         await self._answer(READ_QUOTA, self._stores.recipes.get(site), query, lambda driver: driver.read_quota())
 
     async def read_choices(self, site: str, input_name: str) -> None:
-        """Read what the page offers for the input ``words``."""
+        """Read the choices that the page offers for an input."""
         await self._answer(
             READ_CHOICES, self._stores.recipes.get(site), input_name, lambda driver: driver.read_choices(input_name)
         )
 
-    async def _answer(self, actor: str, recipe: Recipe, words: str, question: Query) -> None:
-        lookups = self._stores.site_queries
+    async def _answer(self, actor: str, recipe: Recipe, query_text: str, query: Query) -> None:
+        site_queries = self._stores.site_queries
         try:
-            value = await self._run_query(recipe, question)
+            value = await self._run_query(recipe, query)
         except ServiceError as error:
-            log.warning("lookup.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
+            log.warning("site_query.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
             if isinstance(error, SiteBusy) and error.retry_after_s:
                 until_ms = self._stores.clock.now_ms() + 1000 * error.retry_after_s
                 await asyncio.to_thread(self._stores.circuit_breakers.pause, recipe.name, until_ms)
-            await asyncio.to_thread(lookups.report_failure, actor, recipe.name, words)
+            await asyncio.to_thread(site_queries.report_failure, actor, recipe.name, query_text)
         else:
-            await asyncio.to_thread(lookups.store_answer, actor, recipe.name, words, value)
+            await asyncio.to_thread(site_queries.store_answer, actor, recipe.name, query_text, value)
 
-    async def _run_query(self, recipe: Recipe, question: Query) -> Any:
-        looking = asyncio.current_task()
-        lost = False
-
-        def interrupt() -> None:
-            nonlocal lost
-            lost = True
-            if looking:
-                looking.cancel()
-
+    async def _run_query(self, recipe: Recipe, query: Query) -> Any:
+        storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
         await self._wait_for_turn(recipe)
+        interrupter = TaskInterrupter()
+        on_lost = partial(interrupter.interrupt, BrowserLost())
         try:
-            state = await asyncio.to_thread(self._stores.credentials.load, recipe)
             async with (
                 asyncio.timeout(QUERY_TIMEOUT_S),
-                self._browsers.lease(interrupt, recipe.direct_hosts, state) as context,
+                self._browsers.lease(on_lost, recipe.direct_hosts, storage_state) as context,
             ):
                 driver = Driver(context, recipe)
                 await driver.open()
-                return await question(driver)
+                return await query(driver)
         except TimeoutError as error:
             raise SiteUnavailable(f"{recipe.name} did not answer within {QUERY_TIMEOUT_S:g} s.") from error
         except asyncio.CancelledError:
-            if lost and looking:
-                looking.uncancel()
-                raise BrowserLost from None
-            raise
+            if interrupter.interruption is None:
+                raise
+            raise interrupter.interruption from None
+        finally:
+            interrupter.close()
 
     async def _wait_for_turn(self, recipe: Recipe) -> None:
-        """See that the site is visited no sooner after the last visit, and no more willingly, than for a job.
+        """Wait for the site's minimum interval and reserve the next one, as a claim of a job does.
 
         Raises:
-            SiteBusy: its circuit is open, or it wants to be left alone for longer than anybody waits.
-            Forbidden: nobody has accepted its terms.
+            SiteBusy: the circuit is open, or the site is paused for longer than ``MAX_TURN_WAIT_MS``.
         """
-        await asyncio.to_thread(self._stores.accepted_terms.require, recipe)
-        circuits, clock = self._stores.circuit_breakers, self._stores.clock
-        circuit = (await asyncio.to_thread(circuits.read, [recipe.name]))[recipe.name]
-        wait_ms = await asyncio.to_thread(circuits.get_paused_until, recipe.name) - clock.now_ms()
+        circuit_breakers, clock = self._stores.circuit_breakers, self._stores.clock
+        circuit = (await asyncio.to_thread(circuit_breakers.read, [recipe.name]))[recipe.name]
+        wait_ms = await asyncio.to_thread(circuit_breakers.get_paused_until, recipe.name) - clock.now_ms()
         if circuit.is_open or wait_ms > MAX_TURN_WAIT_MS:
-            raise SiteBusy(f"{recipe.name} is left alone just now: {circuit.error or 'it asked for it'}.")
+            reason = circuit.error or "the site asked for a pause"
+            raise SiteBusy(f"{recipe.name} is not visited at present: {reason}.")
         await asyncio.sleep(max(0, wait_ms) / 1000)
         interval_ms = round(1000 * self._stores.recipes.get_limits(recipe.name).min_interval_s)
-        await asyncio.to_thread(circuits.pause, recipe.name, clock.now_ms() + interval_ms)
+        await asyncio.to_thread(circuit_breakers.pause, recipe.name, clock.now_ms() + interval_ms)
 
 
 def _with_public_image(lora: dict[str, Any], recipe: Recipe, stores: Stores) -> dict[str, Any]:
-    """A bundled page's own address means nothing to a client: its files are also served by the API."""
+    """Replace an image address of a bundled page, which exists only in the worker's browser, by a public address."""
     image = lora["image"]
     if image and recipe.bundle and image.startswith(recipe.url):
         image = urljoin(f"{stores.settings.public_url}/{recipe.bundle}/", image.removeprefix(recipe.url))

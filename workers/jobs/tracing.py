@@ -1,7 +1,7 @@
-"""The trace of a further attempt: what Playwright recorded of it, kept only if it fails too.
+"""Playwright traces of retried attempts, stored only if the attempt fails.
 
-A first attempt is not traced, for that costs time; nor is one with a login, for a trace
-holds cookies.
+First attempts are not traced, because tracing slows a page down. Sites with credentials are never traced, because a
+trace contains cookies.
 """
 
 import asyncio
@@ -18,22 +18,21 @@ MAX_TRACE_BYTES = 8 * 1024 * 1024
 
 
 class TraceRecorder:
-    """The trace of one context, if it is wanted."""
+    """Records the trace of one browser context; does nothing unless ``enabled``."""
 
     def __init__(self, context: BrowserContext, *, enabled: bool) -> None:
-        """Nothing is recorded yet."""
         self._context = context
         self._enabled = enabled
 
     async def start(self) -> None:
-        """Record from now on; raises BrowserLost if there is no page any more."""
+        """Start recording; raises BrowserLost if the browser is gone."""
         if not self._enabled:
             return
         with translate_playwright_errors():
             await self._context.tracing.start(snapshots=True, screenshots=True)
 
     async def stop(self) -> bytes | None:
-        """What was recorded, a zip for ``playwright show-trace``; None if nothing was, or it is too large."""
+        """Return the recording as a zip for ``playwright show-trace``; None if there is none or it is too large."""
         if not self._enabled:
             return None
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Error, TimeoutError):
