@@ -1,1 +1,1 @@
-"""The hands: Dramatiq actors, and the browsers that they drive."""
+"""Processes behind the queue: worker, background and clock."""

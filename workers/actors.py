@@ -1,4 +1,4 @@
-"""The receivers of messages, one a name of ``schemas.messages``, without any logic of their own."""
+"""Dramatiq actors: the receiving ends of the messages in ``schemas.messages``. They only delegate."""
 
 from dramatiq import Broker, actor
 
@@ -19,32 +19,32 @@ from workers.jobs.site_queries import SiteQueryRunner
 
 
 def declare_worker_actors(broker: Broker, runner: Runner, site_queries: SiteQueryRunner) -> None:
-    """The actors of a process with a browser."""
+    """Declare the actors of a worker process, which has a browser."""
 
     @actor(broker=broker, actor_name=GENERATE, queue_name=ACTOR_QUEUES[GENERATE])
     async def generate() -> None:
         await runner.run()
 
     @actor(broker=broker, actor_name=SEARCH_LORAS, queue_name=ACTOR_QUEUES[SEARCH_LORAS])
-    async def search_loras(site: str, words: str) -> None:
-        await site_queries.search_loras(site, words)
+    async def search_loras(site: str, query: str) -> None:
+        await site_queries.search_loras(site, query)
 
     @actor(broker=broker, actor_name=READ_QUOTA, queue_name=ACTOR_QUEUES[READ_QUOTA])
-    async def read_quota(site: str, words: str) -> None:
-        await site_queries.read_quota(site, words)
+    async def read_quota(site: str, query: str) -> None:
+        await site_queries.read_quota(site, query)
 
     @actor(broker=broker, actor_name=READ_CHOICES, queue_name=ACTOR_QUEUES[READ_CHOICES])
-    async def read_choices(site: str, words: str) -> None:
-        await site_queries.read_choices(site, words)
+    async def read_choices(site: str, input_name: str) -> None:
+        await site_queries.read_choices(site, input_name)
 
 
 def declare_background_actors(broker: Broker, stores: Stores) -> None:
-    """The actors of a process without a browser."""
+    """Declare the actors of a background process, which has no browser."""
 
     @actor(broker=broker, actor_name=CONVERT_IMAGE, queue_name=ACTOR_QUEUES[CONVERT_IMAGE])
-    def convert(job_id: str, form: str) -> None:
-        conversions.convert_result(stores, job_id, form)
+    def convert(job_id: str, extension: str) -> None:
+        conversions.convert_result(stores, job_id, extension)
 
     @actor(broker=broker, actor_name=INSPECT_IMAGE, queue_name=ACTOR_QUEUES[INSPECT_IMAGE])
-    def examine(key: str) -> None:
+    def inspect(key: str) -> None:
         uploads.inspect_upload(stores, key)

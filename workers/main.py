@@ -1,6 +1,8 @@
-"""The start and the orderly end of the processes behind the queue: worker, courier and clock.
+"""Entry point of the processes behind the queue: ``python -m workers.main worker|background|clock``.
 
-Run as ``python -m workers.main ROLE``; nothing imports it.
+Runs Dramatiq in this process instead of through its command line, so that start, drain and shutdown are under control.
+On SIGTERM or SIGINT a process stops taking messages and finishes what is running, for at most DRAIN_GRACE_S. After
+that a worker returns its unfinished jobs to the queue.
 """
 
 import asyncio
@@ -8,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,6 +40,7 @@ from workers.webhooks.dispatcher import WebhookDispatcher
 
 SITE_QUERY_SLOTS = 2
 BACKGROUND_THREADS = 8
+STORE_THREADS = 32
 SHUTDOWN_MARGIN_S = 8
 START_TIMEOUT_S = 60
 SETTINGS_EXIT_CODE = 2
@@ -46,12 +49,15 @@ log = structlog.get_logger(__name__)
 
 
 class BrowserMiddleware(Middleware):
-    """Starts a worker's browser once its event loop runs, and closes it before the loop ends."""
+    """Dramatiq middleware that ties the browser pool, the heartbeat and lease renewal to the worker's event loop.
+
+    Add it after Dramatiq's AsyncIO: middleware boots in this order and shuts down in reverse, so the browser starts
+    once the event loop runs and stops before the loop ends.
+    """
 
     def __init__(
         self, stores: Stores, browsers: BrowserPool, attempts: AttemptRegistry, heartbeat: Heartbeat, worker_id: str
     ) -> None:
-        """To be added to the broker after Dramatiq's AsyncIO."""
         self._stores = stores
         self._browsers = browsers
         self._attempts = attempts
@@ -61,129 +67,139 @@ class BrowserMiddleware(Middleware):
         self._tasks: list[asyncio.Task[None]] = []
 
     def before_worker_boot(self, _broker: Broker, _worker: Worker) -> None:
-        """The browser first: a worker takes no job before it could do one."""
+        """Start the browser before the worker takes its first message."""
         try:
             _run_on_loop(self._start())
             self._cancels.start()
-        except BaseException as error:  # noqa: BLE001 - whatever it was, Dramatiq would go on without a browser
+        except BaseException as error:  # noqa: BLE001 - Dramatiq logs any exception here and goes on without a browser
             log.critical("worker.not_started", error=str(error))
             os._exit(1)
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
-        """Nothing is in hand any more."""
+        """Stop the browser and deregister the worker, once no job is running."""
         self._cancels.stop()
         _run_on_loop(self._stop())
         self._stores.workers.remove(self._worker_id)
 
     async def _start(self) -> None:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="store"))
+        executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+        asyncio.get_running_loop().set_default_executor(executor)
         await self._browsers.start()
         self._tasks = [
-            asyncio.create_task(duty) for duty in (self._heartbeat.run_forever(), self._attempts.renew_forever())
+            asyncio.create_task(coroutine)
+            for coroutine in (self._heartbeat.run_forever(), self._attempts.renew_forever())
         ]
-        for duty in self._tasks:
-            duty.add_done_callback(_exit_unless_cancelled)
+        for task in self._tasks:
+            task.add_done_callback(_exit_unless_cancelled)
 
     async def _stop(self) -> None:
-        for duty in self._tasks:
-            duty.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._browsers.stop()
 
     def _cancel_job(self, job_id: str) -> None:
         _loop_thread().loop.call_soon_threadsafe(self._attempts.cancel, job_id)
 
     def _renew_leases(self) -> None:
-        # What was cancelled while nobody listened is found by asking for every lease.
+        # Cancellations may have been missed while the listener was disconnected. Renewing a lease reports them.
         asyncio.run_coroutine_threadsafe(self._attempts.renew_all(), _loop_thread().loop)
 
 
 def _exit_unless_cancelled(task: "asyncio.Task[None]") -> None:
-    """A worker without heart or renewal loses every job it takes; a new process does not."""
+    """Exit if a heartbeat or renewal task has failed: without either, every job of this worker would be lost.
+
+    The supervisor starts a new process.
+    """
     if not task.cancelled():
-        log.critical("duty.ended", error=str(task.exception()))
+        log.critical("worker.task_failed", error=str(task.exception()))
         os._exit(1)
 
 
 def run_worker(settings: Settings) -> None:
-    """Take jobs until told to stop."""
+    """Run jobs and site queries in a browser until a stop signal."""
     middleware: list[Middleware] = [AsyncIO(), CurrentMessage()]
     broker = BlockingRedisBroker(settings.broker_url, middleware)
     stores = open_stores(settings, broker=broker)
-    name = create_worker_id()
+    worker_id = create_worker_id()
     source = browser_source(settings)
     slots = _job_slots(settings, source)
     use_private_temp_dir(settings.data_dir)
     log.info("browser.found", source=str(source), sandbox=isinstance(source, LocalBrowser) and source.sandbox)
     browsers = BrowserPool(BrowserPoolConfig.from_settings(settings, source, slots + SITE_QUERY_SLOTS))
     attempts = AttemptRegistry(stores.attempts)
-    heartbeat = Heartbeat(stores, browsers, attempts, name, slots)
-    broker.add_middleware(BrowserMiddleware(stores, browsers, attempts, heartbeat, name))
-    runner = Runner(stores, browsers, attempts, name)
+    heartbeat = Heartbeat(stores, browsers, attempts, worker_id, slots)
+    broker.add_middleware(BrowserMiddleware(stores, browsers, attempts, heartbeat, worker_id))
+    runner = Runner(stores, browsers, attempts, worker_id)
     declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers))
 
-    def drain() -> None:
-        # Long drains end here: what still runs then goes back to the queue.
+    def release_unfinished() -> None:
         _loop_thread().loop.call_soon_threadsafe(attempts.release_all)
 
     worker = Worker(broker, worker_threads=slots + SITE_QUERY_SLOTS)
     worker.queue_prefetch = slots
-    _serve(broker, worker, WORKER_QUEUES, grace_s=settings.drain_grace_s, on_grace_expired=drain)
+    _serve(broker, worker, WORKER_QUEUES, grace_s=settings.drain_grace_s, on_grace_expired=release_unfinished)
 
 
 def run_background(settings: Settings) -> None:
-    """Do what needs no browser until told to stop."""
+    """Convert and inspect images, deliver webhooks and index the library until a stop signal."""
     broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
     use_private_temp_dir(settings.data_dir)
     declare_background_actors(broker, stores)
     worker = Worker(broker, worker_threads=BACKGROUND_THREADS)
     threading.excepthook = _exit_on_thread_error
-    courier, librarian = WebhookDispatcher(stores), LibraryIndexer(stores)
-    courier.start()
-    librarian.start()
-    _serve(broker, worker, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s, on_grace_expired=_do_nothing)
-    librarian.stop()
-    courier.stop()
+    dispatcher, indexer = WebhookDispatcher(stores), LibraryIndexer(stores)
+    dispatcher.start()
+    indexer.start()
+    _serve(broker, worker, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s)
+    indexer.stop()
+    dispatcher.stop()
 
 
 def run_clock(settings: Settings) -> None:
-    """Sweep until told to stop."""
-    stopped = _install_stop_signals()
+    """Run the periodic sweeps until a stop signal."""
+    stop_event = _install_stop_signals()
     sweeper = Sweeper(open_stores(settings))
     log.info("process.ready")
-    sweeper.run(stopped)
+    sweeper.run(stop_event)
 
 
 def _serve(
-    broker: BlockingRedisBroker, worker: Worker, queues: frozenset[str], *, grace_s: int, on_grace_expired: Any
+    broker: BlockingRedisBroker,
+    worker: Worker,
+    queues: frozenset[str],
+    *,
+    grace_s: int,
+    on_grace_expired: Callable[[], object] = lambda: None,
 ) -> None:
-    stopped = _install_stop_signals()
-    heart = HeartbeatThread(broker, queues)
+    """Consume the queues until a stop signal, then drain for at most ``grace_s``."""
+    stop_event = _install_stop_signals()
+    heartbeat = HeartbeatThread(broker, queues)
     worker.start()
-    heart.start()
+    heartbeat.start()
     log.info("process.ready")
-    stopped.wait()
+    stop_event.wait()
     log.info("process.draining", grace_s=grace_s)
-    alarm = threading.Timer(grace_s, on_grace_expired)
-    alarm.daemon = True
-    alarm.start()
+    timer = threading.Timer(grace_s, on_grace_expired)
+    timer.daemon = True
+    timer.start()
     worker.stop(timeout=(grace_s + SHUTDOWN_MARGIN_S) * 1000)
-    alarm.cancel()
-    heart.stop()
+    timer.cancel()
+    heartbeat.stop()
     log.info("process.stopped")
 
 
 def _job_slots(settings: Settings, source: BrowserSource) -> int:
-    """How many jobs this worker takes at once: no more than an endpoint allows, where it tells."""
-    most = source.read_capacity() if isinstance(source, RemoteBrowser) else None
-    return min(settings.worker_concurrency, most or settings.worker_concurrency)
+    """Return how many jobs this worker runs at once, limited by a remote browser's reported capacity."""
+    capacity = source.read_capacity() if isinstance(source, RemoteBrowser) else None
+    return min(settings.worker_concurrency, capacity or settings.worker_concurrency)
 
 
 def _install_stop_signals() -> threading.Event:
-    stopped = threading.Event()
+    stop_event = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
+        signal.signal(number, lambda *_: stop_event.set())
+    return stop_event
 
 
 def _loop_thread() -> EventLoopThread:
@@ -194,8 +210,8 @@ def _loop_thread() -> EventLoopThread:
 
 
 def _exit_on_thread_error(hook_args: threading.ExceptHookArgs) -> None:
-    """A courier that delivers nothing more is of no use; a new process is."""
-    log.critical("thread.ended", exc_info=hook_args.exc_value)
+    """Exit if any thread dies, so that the supervisor replaces a process that no longer does all of its work."""
+    log.critical("background.thread_failed", exc_info=hook_args.exc_value)
     os._exit(1)
 
 
@@ -203,15 +219,12 @@ def _run_on_loop(coroutine: Coroutine[Any, Any, None]) -> None:
     asyncio.run_coroutine_threadsafe(coroutine, _loop_thread().loop).result(START_TIMEOUT_S)
 
 
-def _do_nothing() -> None:
-    """A courier's work cannot be given back half done; its messages go to another when it dies."""
-
-
-ROLES = {"worker": run_worker, "courier": run_background, "clock": run_clock}
+# "courier" is the old name of "background". It remains for one release.
+ROLES = {"worker": run_worker, "background": run_background, "courier": run_background, "clock": run_clock}
 
 
 def main(role: str) -> int:
-    """Run one of the roles; the exit code is 2 where a setting or the browser is at fault."""
+    """Run one of the roles. Return exit code 2 on an invalid setting or a missing browser."""
     try:
         settings = load_settings()
         configure_logging(role, level=settings.log_level, style=settings.log_format)

@@ -14,7 +14,7 @@ COMMANDS = {
     "api-key": ("ops.cli.api_key:api_key", "Show the owner's key, or put a new one in its place."),
     "sites": ("ops.cli.sites:sites", "Show the sites and their circuits; close the circuit of one."),
     "webhooks": ("ops.cli.webhooks:webhooks", "See whether an address may be called for a caller, and why not."),
-    "library": ("ops.cli.library:library", "Scan, search, check and export the model library."),
+    "library": ("workers.library.cli.commands:library", "Scan, search, check and export the model library."),
     "bench": ("ops.bench:bench", "Measure Darkroom and a baseline side by side."),
     "chaos": ("ops.chaos.command:chaos", "Kill and cut at random, and prove that nothing is lost or mixed up."),
     "check": ("ops.cli.dev:check", "Lint, types, imports, unit and contract tests: about a minute."),

@@ -1,4 +1,4 @@
-"""The library's commands: on real folders and a real database."""
+"""Library commands on real folders and a real database."""
 
 import json
 import os
@@ -37,13 +37,13 @@ THUMB = b"RIFF and more"
 
 @dataclass
 class LibraryUnderTest:
-    """A library of its own: folders, database, media."""
+    """A library with folders, database and media store, and a runner of its commands."""
 
     folder: Path
     data: Path
 
     def __post_init__(self) -> None:
-        """With an empty database."""
+        """Create the folders and an empty database."""
         self.folder.mkdir(parents=True)
         self.url = f"sqlite:///{self.data / 'darkroom.sqlite3'}"
         migrate(self.url)
@@ -51,30 +51,31 @@ class LibraryUnderTest:
         self.library = Library.from_engine(self.engine, SystemClock())
         self.media = Media((self.data / "media").as_uri())
 
-    def run(self, *words: str, **environment: str) -> Result:
-        """What a command does."""
-        ours = {"DATA_DIR": str(self.data), "MODELS_DIR": str(self.folder), "LOG_LEVEL": "error", **environment}
-        return CliRunner().invoke(library, words, env=ours)
+    def run(self, *args: str, **environment: str) -> Result:
+        """Run a command and return its result."""
+        variables = {"DATA_DIR": str(self.data), "MODELS_DIR": str(self.folder), "LOG_LEVEL": "error", **environment}
+        return CliRunner().invoke(library, args, env=variables)
 
     def scan(self) -> None:
-        """Scan, and hash what is found."""
+        """Scan the folder and hash all files."""
         Scan(self.library.scan_writer, (self.folder,)).run([ScanScope(self.folder)])
-        for one in self.library.file_hashes.list_pending([str(self.folder)], 100):
-            found = hash_file(one, (self.folder,), ByteRateLimiter(0), lambda: True)
-            self.library.file_hashes.record(one, found.content, found.hashes)
+        for pending in self.library.file_hashes.list_pending([str(self.folder)], 100):
+            result = hash_file(pending, (self.folder,), ByteRateLimiter(0), lambda: True)
+            self.library.file_hashes.record(pending, result.content, result.hashes)
 
     def is_locked(self) -> bool:
-        """Whether anybody looks after it."""
+        """Return whether a process holds a lock of the library."""
         with self.engine.connect() as connection:
             return connection.execute(select(tables.leases)).first() is not None
 
     def models(self, search: str = "") -> list[ModelView]:
-        """The models that a search finds, whole."""
-        wanted = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
-        return [self.library.models.get(ident) for ident in self.library.search.find_page(wanted, limit=100).ids]
+        """Return the models that a search finds, with their versions."""
+        search_filter = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
+        page = self.library.search.find_page(search_filter, limit=100)
+        return [self.library.models.get(model_id) for model_id in page.ids]
 
     def add_image(self, model_id: int, name: str) -> None:
-        """A picture."""
+        """Store an uploaded image and its thumbnail for a model."""
         keys = {"media_key": f"library/{name}.png", "thumb_key": f"library/{name}-thumb.webp"}
         self.media.put(keys["media_key"], PNG)
         self.media.put(keys["thumb_key"], THUMB)
@@ -83,197 +84,198 @@ class LibraryUnderTest:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> LibraryUnderTest:
+def lib(tmp_path: Path) -> LibraryUnderTest:
     """An empty library."""
-    return LibraryUnderTest(tmp_path / "here" / "models", tmp_path / "here" / "data")
+    return LibraryUnderTest(tmp_path / "lib" / "models", tmp_path / "lib" / "data")
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> LibraryUnderTest:
-    """Another."""
-    return LibraryUnderTest(tmp_path / "there" / "models", tmp_path / "there" / "data")
+def other(tmp_path: Path) -> LibraryUnderTest:
+    """Another empty library."""
+    return LibraryUnderTest(tmp_path / "other" / "models", tmp_path / "other" / "data")
 
 
-def test_scan_says_what_it_found(here: LibraryUnderTest) -> None:
-    """In words, and as JSON; all is read again only if that is asked for."""
-    write_safetensors(here.folder / "a.safetensors")
-    done = here.run("scan")
+def test_scan_prints_a_summary(lib: LibraryUnderTest) -> None:
+    """As text or JSON. Unchanged files are read again only with --full."""
+    write_safetensors(lib.folder / "a.safetensors")
+    done = lib.run("scan")
     assert (done.exit_code, done.stdout) == (0, "1 files, 1 added, 0 changed, 0 moved, 0 lost, 0 problems\n")
-    figures = json.loads(here.run("scan", "--json").stdout)
+    figures = json.loads(lib.run("scan", "--json").stdout)
     assert (figures["files"], figures["read"]) == (1, 0)
     assert figures["memoryMb"] > 1
-    assert json.loads(here.run("scan", "--json", "--full").stdout)["read"] == 1
+    assert json.loads(lib.run("scan", "--json", "--full").stdout)["read"] == 1
 
 
-def test_scan_asks_whoever_looks_after_the_library(settings: Settings, here: LibraryUnderTest) -> None:
-    """Lists work meanwhile; once nobody looks after it, the command does."""
-    write_safetensors(here.folder / "a.safetensors")
-    stores = open_stores(replace(settings, models_dir=(here.folder,), database_url=here.url))
-    librarian = LibraryIndexer(stores)
-    librarian.start()
+def test_scan_asks_the_running_indexer(settings: Settings, lib: LibraryUnderTest) -> None:
+    """Other commands work meanwhile. Without a running indexer the command scans by itself."""
+    write_safetensors(lib.folder / "a.safetensors")
+    stores = open_stores(replace(settings, models_dir=(lib.folder,), database_url=lib.url))
+    indexer = LibraryIndexer(stores)
+    indexer.start()
     try:
         eventually(stores.scan_requests.latest)
-        said = here.run("scan", "--json", "--full", REDIS_URL=settings.redis_url).stdout
-        asked = json.loads(said.splitlines()[-1])
-        assert (asked["state"], asked["read"]) == ("done", 1)
-        refused = here.run("watch")
+        output = lib.run("scan", "--json", "--full", REDIS_URL=settings.redis_url).stdout
+        summary = json.loads(output.splitlines()[-1])
+        assert (summary["state"], summary["read"]) == ("done", 1)
+        refused = lib.run("watch")
         assert refused.exit_code == 1
-        assert "A running Darkroom looks after the library already." in refused.stderr
-        assert here.run("list").stdout.endswith("  a\n")
-        lost = here.run("scan", REDIS_URL="redis://127.0.0.1:1/0")
-        assert lost.exit_code == 1
-        assert "its Redis does not answer" in lost.stderr
+        assert "A running Darkroom already indexes the library." in refused.stderr
+        assert lib.run("list").stdout.endswith("  a\n")
+        unreachable = lib.run("scan", REDIS_URL="redis://127.0.0.1:1/0")
+        assert unreachable.exit_code == 1
+        assert "its Redis does not answer" in unreachable.stderr
     finally:
-        librarian.stop()
+        indexer.stop()
         stores.close()
-    assert here.run("scan", REDIS_URL="redis://127.0.0.1:1/0").exit_code == 0
+    assert lib.run("scan", REDIS_URL="redis://127.0.0.1:1/0").exit_code == 0
 
 
-def test_watch_follows_until_it_is_told_to_stop(here: LibraryUnderTest) -> None:
-    """Through the command line as people use it; what is found is hashed; the duty is free at once."""
+def test_watch_indexes_until_sigterm(lib: LibraryUnderTest) -> None:
+    """Run through ``python -m ops``: new files are hashed, and the lock is released at once on SIGTERM."""
     command = [sys.executable, "-m", "ops", "library", "watch"]
-    environment = {**os.environ, "DATA_DIR": str(here.data), "MODELS_DIR": str(here.folder)}
+    environment = {**os.environ, "DATA_DIR": str(lib.data), "MODELS_DIR": str(lib.folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
-        eventually(here.is_locked)
-        write_safetensors(here.folder / "new" / "a.safetensors")
-        eventually(lambda: [model.name for model in here.models("is:hashed")] == ["a"])
+        eventually(lib.is_locked)
+        write_safetensors(lib.folder / "new" / "a.safetensors")
+        eventually(lambda: [model.name for model in lib.models("is:hashed")] == ["a"])
         process.terminate()
         assert process.wait(30) == 143
-    assert here.library.maintenance.acquire_lease("scanning", "somebody else")
+    assert lib.library.maintenance.acquire_lease("scanning", "another process")
 
 
-def test_list_finds_by_words_and_filters(here: LibraryUnderTest) -> None:
-    """One model a line, or one JSON object; no more than are wanted."""
+def test_list_finds_by_words_and_filters(lib: LibraryUnderTest) -> None:
+    """One model or JSON object a line, at most --limit of them."""
     for name in ("ink", "wash", "neon"):
-        write_safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
-    here.scan()
-    assert [line.split()[-1] for line in here.run("list").stdout.splitlines()] == ["ink", "neon", "wash"]
-    here.library.user_edits.write(here.models("ink")[0].id, {"notes": "mine"})
-    without = here.run("list", "type:lora", "-has:notes", "order:-name").stdout
+        write_safetensors(lib.folder / "loras" / f"{name}.safetensors", data=name.encode())
+    lib.scan()
+    assert [line.split()[-1] for line in lib.run("list").stdout.splitlines()] == ["ink", "neon", "wash"]
+    lib.library.user_edits.write(lib.models("ink")[0].id, {"notes": "mine"})
+    without = lib.run("list", "type:lora", "-has:notes", "order:-name").stdout
     assert [line.split()[-1] for line in without.splitlines()] == ["wash", "neon"]
-    [found] = map(json.loads, here.run("list", "--json", "--limit", "1").stdout.splitlines())
+    [found] = map(json.loads, lib.run("list", "--json", "--limit", "1").stdout.splitlines())
     assert (found["name"], found["files"]) == ("ink", ["loras/ink.safetensors"])
-    assert here.run("list", "nothing").stdout == ""
-    shown = json.loads(here.run("show", str(found["id"])).stdout)
+    assert lib.run("list", "nothing").stdout == ""
+    shown = json.loads(lib.run("show", str(found["id"])).stdout)
     assert shown["versions"][0]["files"][0]["hashes"]["SHA256"]
 
 
-def test_names_are_shown_harmlessly(here: LibraryUnderTest) -> None:
-    """What would write to the terminal's title, move its cursor or turn its direction is spelled out."""
+def test_control_characters_in_names_are_escaped(lib: LibraryUnderTest) -> None:
+    """Names cannot set the terminal's title, move its cursor or change the text direction."""
     name = "[bold]\x1b]0;owned\x07\x9b31m\u202e\n\r.safetensors"
     write_safetensors(
-        here.folder / f"x\x1b[2J\n{name[:-12]}" / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"}
+        lib.folder / f"x\x1b[2J\n{name[:-12]}" / name, metadata={"modelspec.title": "\x1b[2J\u202etitle\x9b"}
     )
-    here.scan()
-    [model] = here.models()
-    here.library.user_edits.write(model.id, {"name": "[Pony]\u202e title"})
-    assert here.run("list", "-tag:style", "-nothing").stdout.count("\n") == 1
-    assert "[Pony]" in here.run("list").stdout
-    [path] = here.folder.rglob("*.safetensors")
+    lib.scan()
+    [model] = lib.models()
+    lib.library.user_edits.write(model.id, {"name": "[Pony]\u202e title"})
+    assert lib.run("list", "-tag:style", "-nothing").stdout.count("\n") == 1
+    assert "[Pony]" in lib.run("list").stdout
+    [path] = lib.folder.rglob("*.safetensors")
     with path.open("ab") as file:
         file.write(b"!")
-    assert here.run("verify").stdout.count("\n") == 2
-    for words in (["list"], ["list", "--json"], ["show", str(model.id)], ["verify"]):
-        shown = here.run(*words).stdout
-        assert not [one for one in shown if not one.isprintable() and one != "\n"], words
-    assert "[bold]" in here.run("show", str(model.id)).stdout
+    assert lib.run("verify").stdout.count("\n") == 2
+    for args in (["list"], ["list", "--json"], ["show", str(model.id)], ["verify"]):
+        output = lib.run(*args).stdout
+        assert not [char for char in output if not char.isprintable() and char != "\n"], args
+    assert "[bold]" in lib.run("show", str(model.id)).stdout
 
 
-def test_verify_finds_what_has_rotted(here: LibraryUnderTest) -> None:
-    """The same size and time, and other bytes."""
-    path = write_safetensors(here.folder / "a.safetensors")
-    gone = write_safetensors(here.folder / "b.safetensors", data=b"b")
-    here.scan()
-    whole = here.run("verify")
+def test_verify_finds_bit_rot(lib: LibraryUnderTest) -> None:
+    """A file with the same size and time but different content is reported as damaged."""
+    path = write_safetensors(lib.folder / "a.safetensors")
+    removed = write_safetensors(lib.folder / "b.safetensors", data=b"b")
+    lib.scan()
+    whole = lib.run("verify")
     assert (whole.exit_code, whole.stdout) == (
         0,
-        "2 files checked, 0 of them are not as they were. 0 have no hashes yet.\n",
+        "2 files checked, 0 do not match their hashes. 0 have no hashes yet.\n",
     )
-    about = path.stat()
+    status = path.stat()
     with path.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"!")
-    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
-    gone.unlink()
-    rotten = here.run("verify")
-    assert rotten.exit_code == 1
-    assert "damaged   a.safetensors" in rotten.stdout
-    assert "missing   b.safetensors" in rotten.stdout
-    assert here.run("verify", "a").stdout.startswith("damaged")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    removed.unlink()
+    mismatch = lib.run("verify")
+    assert mismatch.exit_code == 1
+    assert "damaged   a.safetensors" in mismatch.stdout
+    assert "missing   b.safetensors" in mismatch.stdout
+    assert lib.run("verify", "a").stdout.startswith("damaged")
 
 
-def add_described_model(place: LibraryUnderTest) -> None:
-    """A model of which a catalogue, a person and the file itself have said something."""
-    path = write_safetensors(
-        place.folder / "loras" / "ink-mid_7-vid_11.safetensors", metadata={"modelspec.title": "Ink"}
-    )
-    said = civitai_model(7, 11, 12, description="<p>Ink.</p>", creator={"username": "someone"}, nsfw=False)
-    path.with_name(f"{path.stem}.api_info.json").write_text(json.dumps(said))
-    place.scan()
-    [model] = place.models()
-    place.library.user_edits.write(model.id, {"notes": "Mine.", "tags": ["ink", "my own"]})
+def add_described_model(lib: LibraryUnderTest) -> None:
+    """Add a model with metadata from its header, a Civitai sidecar and user edits."""
+    path = write_safetensors(lib.folder / "loras" / "ink-mid_7-vid_11.safetensors", metadata={"modelspec.title": "Ink"})
+
+    answer = civitai_model(7, 11, 12, description="<p>Ink.</p>", creator={"username": "someone"}, nsfw=False)
+    path.with_name(f"{path.stem}.api_info.json").write_text(json.dumps(answer))
+    lib.scan()
+    [model] = lib.models()
+    lib.library.user_edits.write(model.id, {"notes": "Mine.", "tags": ["ink", "my own"]})
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_exported_is_read_back(
-    here: LibraryUnderTest, there: LibraryUnderTest, form: str, tmp_path: Path
+def test_exported_sidecars_are_imported_completely(
+    lib: LibraryUnderTest, other: LibraryUnderTest, form: str, tmp_path: Path
 ) -> None:
-    """By another library that has the file under another name: all that the format has room for."""
-    add_described_model(here)
-    done = here.run("export", form, "--into", str(tmp_path / "out"))
-    assert (done.exit_code, done.stdout) == (0, "1 files written, 0 left as they are, 0 failed.\n")
-    [source] = here.folder.rglob("*.safetensors")
-    # Its name tells a downloader's layout from others: there only it stays.
+    """Another library with the same file under another name gets every field that the format supports."""
+    add_described_model(lib)
+    done = lib.run("export", form, "--into", str(tmp_path / "out"))
+    assert (done.exit_code, done.stdout) == (0, "1 files written, 0 skipped, 0 failed.\n")
+    [source] = lib.folder.rglob("*.safetensors")
+    # The civitdl layout is recognized by the file's name, so that format needs the original name.
     name = source.name if form == "civitdl" else "renamed.safetensors"
-    (there.folder / name).write_bytes(source.read_bytes())
-    there.scan()
-    assert there.run("import", str(tmp_path / "out")).stdout.startswith("1 files read, 0")
-    [before], [after] = here.models(), there.models()
-    [here_file], [there_file] = (
+    (other.folder / name).write_bytes(source.read_bytes())
+    other.scan()
+    assert other.run("import", str(tmp_path / "out")).stdout.startswith("1 files imported, 0")
+    [before], [after] = lib.models(), other.models()
+    [lib_file], [other_file] = (
         [(version, file) for version in model.versions for file in version.files] for model in (before, after)
     )
-    wanted, found = file_metadata(before, *here_file), file_metadata(after, *there_file)
-    # What is written tells of the file more than was said of it before.
-    assert [one.id for one in found.versions] == [one.id for one in wanted.versions if found.versions]
+    expected, actual = file_metadata(before, *lib_file), file_metadata(after, *other_file)
+    # The export adds the file itself to the listed versions, so only their ids are comparable.
+    assert [version.id for version in actual.versions] == [
+        version.id for version in expected.versions if actual.versions
+    ]
     for field in SUPPORTED_FIELDS[FORMATS[form]] - {"versions"}:
-        assert getattr(found, field) == getattr(wanted, field), field
+        assert getattr(actual, field) == getattr(expected, field), field
 
 
-def test_export_writes_over_nothing(here: LibraryUnderTest) -> None:
-    """But where that is wanted; then whole or not at all."""
-    add_described_model(here)
-    [model] = here.folder.rglob("*.safetensors")
+def test_export_overwrites_only_with_force(lib: LibraryUnderTest) -> None:
+    """Files are replaced atomically; a failed one leaves no temporary file."""
+    add_described_model(lib)
+    [model] = lib.folder.rglob("*.safetensors")
     sidecar = model.with_name(f"{model.stem}.metadata.json")
     sidecar.write_text("mine")
-    assert here.run("export", "lora-manager").stdout == "0 files written, 1 left as they are, 0 failed.\n"
+    assert lib.run("export", "lora-manager").stdout == "0 files written, 1 skipped, 0 failed.\n"
     assert sidecar.read_text() == "mine"
-    assert here.run("export", "lora-manager", "--force").exit_code == 0
+    assert lib.run("export", "lora-manager", "--force").exit_code == 0
     assert json.loads(sidecar.read_text())["notes"] == "Mine."
     sidecar.unlink()
     sidecar.mkdir()
     (sidecar / "inner").touch()
-    failed = here.run("export", "lora-manager", "--force")
-    assert (failed.exit_code, failed.stdout) == (1, "0 files written, 0 left as they are, 1 failed.\n")
+    failed = lib.run("export", "lora-manager", "--force")
+    assert (failed.exit_code, failed.stdout) == (1, "0 files written, 0 skipped, 1 failed.\n")
     assert not [path for path in model.parent.iterdir() if path.name.endswith(".part")]
 
 
-def test_export_goes_on_after_a_name_that_is_too_long(here: LibraryUnderTest) -> None:
-    """What has room is written; what has none is said, and fails the command at its end."""
+def test_export_continues_after_a_name_that_is_too_long(lib: LibraryUnderTest) -> None:
+    """The other files are written; the command reports the failure and exits with 1."""
     for stem in ("a", "b" * 240, "c" * 243, "d"):
-        write_safetensors(here.folder / f"{stem}.safetensors", data=stem.encode())
-    here.scan()
-    done = here.run("export", "lora-manager")
-    assert (done.exit_code, done.stdout) == (1, "3 files written, 0 left as they are, 1 failed.\n")
+        write_safetensors(lib.folder / f"{stem}.safetensors", data=stem.encode())
+    lib.scan()
+    done = lib.run("export", "lora-manager")
+    assert (done.exit_code, done.stdout) == (1, "3 files written, 0 skipped, 1 failed.\n")
     assert "File name too long" in done.stderr
-    assert len(list(here.folder.glob("*.metadata.json"))) == 3
+    assert len(list(lib.folder.glob("*.metadata.json"))) == 3
 
 
-def test_import_believes_hashes_before_names(here: LibraryUnderTest, tmp_path: Path) -> None:
-    """What names another file's content is about that file; what is broken, or a pipe, costs nothing else."""
+def test_import_prefers_hashes_to_names(lib: LibraryUnderTest, tmp_path: Path) -> None:
+    """A sidecar with another file's hash applies to that file. Broken sidecars and pipes are skipped."""
     for name in ("a", "b", "c"):
-        write_safetensors(here.folder / f"{name}.safetensors", data=name.encode() * 9)
-    here.scan()
-    [b] = here.models("b")
+        write_safetensors(lib.folder / f"{name}.safetensors", data=name.encode() * 9)
+    lib.scan()
+    [b] = lib.models("b")
     sha256 = b.versions[0].files[0].hashes["SHA256"]
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -284,91 +286,92 @@ def test_import_believes_hashes_before_names(here: LibraryUnderTest, tmp_path: P
     (folder / "c.cm-info.json").symlink_to("/dev/zero")
     os.mkfifo(folder / "c.civitai.info")
     (folder / "c.json").write_text(json.dumps({"description": "of c", "notes": "by name"}))
-    done = here.run("import", str(folder))
-    assert (done.exit_code, done.stdout) == (0, "2 files read, 3 belong to no model that is here.\n")
+    done = lib.run("import", str(folder))
+    assert (done.exit_code, done.stdout) == (0, "2 files imported, 3 without a matching model.\n")
     assert done.stderr.count("not read") == 3
-    assert [model.civitai_id for model in here.models()] == [None, 2, None]
-    assert here.models("c")[0].facts.notes == "by name"
+    assert [model.civitai_id for model in lib.models()] == [None, 2, None]
+    assert lib.models("c")[0].facts.notes == "by name"
 
 
-def user_data(place: LibraryUnderTest) -> list[tuple[str | None, tuple[str, ...], list[tuple[str | None, Any]]]]:
-    """What people have written about the models that are there."""
+def user_data(lib: LibraryUnderTest) -> list[tuple[str | None, tuple[str, ...], list[tuple[str | None, Any]]]]:
+    """Return notes, tags and uploaded images of all models."""
     return [
-        (model.facts.notes, model.facts.tags, [(one.prompt, one.params) for one in model.images])
-        for model in place.models()
+        (model.facts.notes, model.facts.tags, [(image.prompt, image.params) for image in model.images])
+        for model in lib.models()
     ]
 
 
 @pytest.mark.parametrize("first", ["files", "backup"])
 @pytest.mark.parametrize("hashed", [True, False])
-def test_what_people_wrote_arrives_elsewhere(
-    here: LibraryUnderTest, there: LibraryUnderTest, tmp_path: Path, first: str, hashed: bool
+def test_a_backup_is_restored_in_another_library(
+    lib: LibraryUnderTest, other: LibraryUnderTest, tmp_path: Path, first: str, hashed: bool
 ) -> None:
-    """Whether the files come first or the backup, and whether anybody had hashed them; twice is as once."""
+    """Before or after the files arrive, with or without hashes. Restoring is idempotent."""
     for name in ("a", "b-000010", "b-000020", "c"):
-        write_safetensors(here.folder / "loras" / f"{name}.safetensors", data=name.encode())
+        write_safetensors(lib.folder / "loras" / f"{name}.safetensors", data=name.encode())
     if hashed:
-        here.scan()
+        lib.scan()
     else:
-        here.run("scan")
-    a, b, _ = here.models()
-    here.library.user_edits.write(a.id, {"notes": "Of a."})
-    here.library.user_edits.write(b.id, {"notes": "Of b.", "tags": ["mine"]})
-    here.add_image(b.id, "lighthouse")
-    assert here.run("backup", str(tmp_path / "kept.zip")).stdout == "2 models, 1 pictures.\n"
+        lib.run("scan")
+    a, b, _ = lib.models()
+    lib.library.user_edits.write(a.id, {"notes": "Of a."})
+    lib.library.user_edits.write(b.id, {"notes": "Of b.", "tags": ["mine"]})
+    lib.add_image(b.id, "lighthouse")
+    assert lib.run("backup", str(tmp_path / "kept.zip")).stdout == "2 models, 1 images.\n"
 
     def copy() -> None:
-        for path in here.folder.rglob("*.safetensors"):
-            target = there.folder / "elsewhere" / path.name
+        for path in lib.folder.rglob("*.safetensors"):
+            target = other.folder / "elsewhere" / path.name
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(path.read_bytes())
-        there.scan()
+        other.scan()
 
     if first == "files":
         copy()
     for _ in range(2):
         waiting = 0 if first == "files" else 2
-        done = there.run("restore", str(tmp_path / "kept.zip"))
-        assert done.stdout == f"2 models taken back, {waiting} of them wait for their files.\n"
+        done = other.run("restore", str(tmp_path / "kept.zip"))
+        assert done.stdout == f"2 models restored, {waiting} of them wait for their files.\n"
     if first == "backup":
         copy()
-    there.scan()
-    assert user_data(there) == user_data(here)
-    assert [len(model.versions) for model in there.models()] == [1, 2, 1]
-    assert there.media.get("library/lighthouse.png") == PNG
-    assert there.media.get("library/lighthouse-thumb.webp") == THUMB
+    other.scan()
+    assert user_data(other) == user_data(lib)
+    assert [len(model.versions) for model in other.models()] == [1, 2, 1]
+    assert other.media.get("library/lighthouse.png") == PNG
+    assert other.media.get("library/lighthouse-thumb.webp") == THUMB
 
 
-def test_what_was_written_later_stays(here: LibraryUnderTest, tmp_path: Path) -> None:
-    """A backup takes nothing away."""
-    write_safetensors(here.folder / "a.safetensors")
-    here.scan()
-    [a] = here.models()
-    here.library.user_edits.write(a.id, {"notes": "old", "name": "Named"})
-    here.run("backup", str(tmp_path / "kept.zip"))
-    here.library.user_edits.write(a.id, {"notes": "new", "name": None})
-    assert here.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
-    [a] = here.models()
+def test_restore_keeps_newer_edits(lib: LibraryUnderTest, tmp_path: Path) -> None:
+    """A backup overwrites only older values."""
+    write_safetensors(lib.folder / "a.safetensors")
+    lib.scan()
+    [a] = lib.models()
+    lib.library.user_edits.write(a.id, {"notes": "old", "name": "Named"})
+    lib.run("backup", str(tmp_path / "kept.zip"))
+    lib.library.user_edits.write(a.id, {"notes": "new", "name": None})
+    assert lib.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
+    [a] = lib.models()
     assert (a.facts.notes, a.name) == ("new", "Named")
 
 
-def test_a_backup_without_a_picture_gives_back_the_rest(
-    here: LibraryUnderTest, there: LibraryUnderTest, tmp_path: Path
+def test_a_backup_with_a_missing_image_is_restored_without_it(
+    lib: LibraryUnderTest, other: LibraryUnderTest, tmp_path: Path
 ) -> None:
-    """It is said at both ends which one is missing; what waits for its files is called as it was."""
-    write_safetensors(here.folder / "ink.safetensors")
-    here.scan()
-    [model] = here.models()
-    here.library.user_edits.write(model.id, {"notes": "Mine."})
+    """Both commands name the missing image. A model without files keeps its name."""
+    write_safetensors(lib.folder / "ink.safetensors")
+    lib.scan()
+    [model] = lib.models()
+    lib.library.user_edits.write(model.id, {"notes": "Mine."})
     for name in ("kept", "lost"):
-        here.add_image(model.id, name)
-    here.media.delete("library/lost.png")
-    made = here.run("backup", str(tmp_path / "kept.zip"))
+        lib.add_image(model.id, name)
+    lib.media.delete("library/lost.png")
+    made = lib.run("backup", str(tmp_path / "kept.zip"))
     assert (made.exit_code, "library/lost.png" in made.stderr) == (0, True)
-    done = there.run("restore", str(tmp_path / "kept.zip"))
+    done = other.run("restore", str(tmp_path / "kept.zip"))
     assert (done.exit_code, "library/lost.png" in done.stderr) == (0, True)
-    [waiting] = there.models("is:missing")
-    assert (waiting.name, waiting.facts.notes, [one.prompt for one in waiting.images]) == ("ink", "Mine.", ["a kept"])
+    [waiting] = other.models("is:missing")
+    assert (waiting.name, waiting.facts.notes) == ("ink", "Mine.")
+    assert [image.prompt for image in waiting.images] == ["a kept"]
 
 
 IMAGE = {
@@ -385,7 +388,7 @@ IMAGE = {
     "created_at": 0,
     "job_id": None,
 }
-SOUND = {
+VALID = {
     "name": "a",
     "contents": ["tensors:" + "0" * 64],
     "civitai_id": None,
@@ -393,62 +396,63 @@ SOUND = {
     "images": [IMAGE],
     "files": [],
 }
-HOSTILE: dict[str, Any] = {
-    "no listing": None,
+INVALID: dict[str, Any] = {
+    "no manifest": None,
     "no object": [],
     "another version": {"version": 2, "models": []},
     "no models": {"version": 1},
     "a model of another shape": {"version": 1, "models": [7]},
-    "a key that leads out": SOUND | {"images": [IMAGE | {"media_key": "library/../../evil.png"}]},
-    "a key of another folder": SOUND | {"images": [IMAGE | {"media_key": "uploads/x.png"}]},
-    "a type that runs": SOUND | {"images": [IMAGE | {"media_type": "text/html"}]},
-    "a page as a picture": SOUND | {"images": [IMAGE | {"media_key": "library/page.png"}]},
-    "too large a picture": SOUND | {"images": [IMAGE | {"media_key": "library/bomb.png"}]},
-    "an edit of nothing": SOUND | {"edits": {"path": {"value": "/etc", "edited_at": 1}}},
-    "an edit of another type": SOUND | {"edits": {"notes": {"value": [1], "edited_at": 1}}},
-    "a time that is none": SOUND | {"edits": {"notes": {"value": "x", "edited_at": "now"}}},
-    "a width that is none": SOUND | {"images": [IMAGE | {"width": 2**70}]},
-    "params that are none": SOUND | {"images": [IMAGE | {"params": "[1]"}]},
-    "a content that is none": SOUND | {"contents": ["x' OR 1=1"]},
-    "half a character": SOUND | {"name": "\ud800"},
+    "a key outside the media store": VALID | {"images": [IMAGE | {"media_key": "library/../../evil.png"}]},
+    "a key with another prefix": VALID | {"images": [IMAGE | {"media_key": "uploads/x.png"}]},
+    "an executable media type": VALID | {"images": [IMAGE | {"media_type": "text/html"}]},
+    "an HTML page as an image": VALID | {"images": [IMAGE | {"media_key": "library/page.png"}]},
+    "an oversized image": VALID | {"images": [IMAGE | {"media_key": "library/bomb.png"}]},
+    "an edit of an unknown field": VALID | {"edits": {"path": {"value": "/etc", "edited_at": 1}}},
+    "an edit of a wrong type": VALID | {"edits": {"notes": {"value": [1], "edited_at": 1}}},
+    "an invalid time": VALID | {"edits": {"notes": {"value": "x", "edited_at": "now"}}},
+    "an invalid width": VALID | {"images": [IMAGE | {"width": 2**70}]},
+    "invalid params": VALID | {"images": [IMAGE | {"params": "[1]"}]},
+    "an invalid content hash": VALID | {"contents": ["x' OR 1=1"]},
+    "a lone surrogate": VALID | {"name": "\ud800"},
 }
 
 
-@pytest.mark.parametrize("name", [*HOSTILE, "too deep", "no archive", "a bomb for a listing", "encrypted"])
-def test_a_hostile_backup_is_refused_whole(there: LibraryUnderTest, tmp_path: Path, name: str) -> None:
-    """With a line that says why; nothing of it is written, not even what is sound."""
+@pytest.mark.parametrize("name", [*INVALID, "too deep", "no archive", "a bomb as the manifest", "encrypted"])
+def test_an_invalid_backup_is_rejected_completely(other: LibraryUnderTest, tmp_path: Path, name: str) -> None:
+    """The command prints one line with the reason and stores nothing, not even the valid records."""
     path = tmp_path / "hostile.zip"
-    said = HOSTILE.get(name)
-    if isinstance(said, dict) and "version" not in said:
-        said = {"version": 1, "models": [SOUND, said]}
-    text = {"too deep": "[" * 100_000, "a bomb for a listing": " " * 30_000_000}.get(name, json.dumps(said))
+    manifest = INVALID.get(name)
+    if isinstance(manifest, dict) and "version" not in manifest:
+        manifest = {"version": 1, "models": [VALID, manifest]}
+    text = {"too deep": "[" * 100_000, "a bomb as the manifest": " " * 30_000_000}.get(name, json.dumps(manifest))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("library/x.png", PNG)
         archive.writestr("library/page.png", b"<script>")
-        archive.writestr("library/bomb.png", PNG + b"\0" * (51 * 1024 * 1024 if name == "too large a picture" else 0))
+        archive.writestr("library/bomb.png", PNG + b"\0" * (51 * 1024 * 1024 if name == "an oversized image" else 0))
         archive.writestr("../../evil.png", PNG)
-        if said is not None or name not in HOSTILE:
+        if manifest is not None or name not in INVALID:
             archive.writestr("library.json", text)
     if name == "no archive":
         path.write_bytes(b"PK\x03\x04 and nothing more")
     if name == "encrypted":
         raw = bytearray(path.read_bytes())
-        for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        # Set the "encrypted" flag in every local and central file header.
+        for signature, flags_offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
             start = -1
-            while (start := raw.find(mark, start + 1)) >= 0:
-                raw[start + place] |= 1
+            while (start := raw.find(signature, start + 1)) >= 0:
+                raw[start + flags_offset] |= 1
         path.write_bytes(raw)
-    done = there.run("restore", str(path))
+    done = other.run("restore", str(path))
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: ")
-    assert "is no backup of a library" in done.stderr
-    assert list(there.library.backups.export()) == []
-    assert not [one for one in (there.data / "media").rglob("*") if one.is_file()]
+    assert "is not a library backup" in done.stderr
+    assert list(other.library.backups.export()) == []
+    assert not [path for path in (other.data / "media").rglob("*") if path.is_file()]
     assert not list(tmp_path.parent.rglob("evil.png"))
 
 
-def test_the_commands_are_listed_with_a_sentence_each() -> None:
-    """As are those of every other part."""
+def test_help_lists_every_command_with_a_description() -> None:
+    """Through ``python -m ops``, which loads the group lazily."""
     done = subprocess.run(
         [sys.executable, "-m", "ops", "library", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -458,22 +462,22 @@ def test_the_commands_are_listed_with_a_sentence_each() -> None:
     assert all(len(line.split()) > 3 for line in listed)
 
 
-def test_what_is_asked_wrongly_is_said_in_a_line(here: LibraryUnderTest, tmp_path: Path) -> None:
-    """No folders, a bad search, a model that is not there, a database that cannot be."""
-    for verb in ("scan", "watch", "verify"):
-        done = here.run(verb, MODELS_DIR="")
+def test_usage_errors_are_one_line(lib: LibraryUnderTest, tmp_path: Path) -> None:
+    """Without MODELS_DIR, and for an invalid search, an unknown model or an impossible database path."""
+    for command in ("scan", "watch", "verify"):
+        done = lib.run(command, MODELS_DIR="")
         assert done.exit_code == 2
         assert "set MODELS_DIR to its folders" in done.stderr
-    bad = here.run("list", "dim:>=many")
+    bad = lib.run("list", "dim:>=many")
     assert bad.exit_code == 2
     assert "dim" in bad.stderr
-    assert here.run("show", "7").stderr == "Error: Model not found\n"
-    assert here.run("show", "x").exit_code == 2
-    for ident in ("7", "9" * 30, "9" * 5000):
-        assert here.run("list", ident).stderr == "Error: Model not found\n"
-    assert (here.run("show", "9" * 30).exit_code, here.run("list", "²").exit_code) == (1, 0)
-    assert here.run("export", "no-such-format").exit_code == 2
+    assert lib.run("show", "7").stderr == "Error: Model not found\n"
+    assert lib.run("show", "x").exit_code == 2
+    for model_id in ("7", "9" * 30, "9" * 5000):
+        assert lib.run("list", model_id).stderr == "Error: Model not found\n"
+    assert (lib.run("show", "9" * 30).exit_code, lib.run("list", "²").exit_code) == (1, 0)
+    assert lib.run("export", "no-such-format").exit_code == 2
     (tmp_path / "file").touch()
-    nowhere = here.run("list", DATA_DIR=str(tmp_path / "file" / "data"))
+    nowhere = lib.run("list", DATA_DIR=str(tmp_path / "file" / "data"))
     assert nowhere.exit_code == 1
     assert nowhere.stderr.startswith("Error: ")

@@ -68,7 +68,7 @@ def _release_lock(data: Path) -> None:
 def kill_scan(folder: Path, data: Path, question: str, least: int) -> None:
     """Begin a scan, and kill it as soon as a figure in the database has come so far."""
     _release_lock(data)
-    command = [sys.executable, "-m", "workers.library", "scan"]
+    command = [sys.executable, "-m", "ops", "library", "scan"]
     with subprocess.Popen(command, env=environment(folder, data), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         connection = sqlite3.connect(data / "darkroom.sqlite3")
         # Once it has the duty it is at work.

@@ -1,1 +1,1 @@
-"""Commands for the model library."""
+"""Command line of the model library."""

@@ -1,6 +1,7 @@
-"""The library's commands that look: scan, watch, list, show, verify. Run by ``workers.library.__main__``.
+"""The ``library`` command group, with the commands that only read: scan, watch, list, show, verify.
 
-The database is all that they need; where a Darkroom runs and looks after the library, it is asked to scan instead.
+They need nothing but the database. Where a running Darkroom already indexes the library, ``scan`` asks it for a scan
+through Redis instead of scanning here.
 """
 
 import json
@@ -16,8 +17,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops.infra.clock import SystemClock
 from ops.infra.logging import configure_logging
@@ -56,72 +56,72 @@ def library() -> None:
     """Scan, search, check and export the model library in the folders of MODELS_DIR."""
 
 
-for one in (backup, export, import_, restore):
-    library.add_command(one)
+for command in (backup, export, import_, restore):
+    library.add_command(command)
 
 
 @library.command()
-@click.option("--full", is_flag=True, help="Read every file again, not only what has changed.")
-@click.option("--json", "as_json", is_flag=True, help="Figures as JSON, with the time and the memory that it took.")
+@click.option("--full", is_flag=True, help="Read every file again, not only changed ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the time and the peak memory used.")
 def scan(*, full: bool, as_json: bool) -> None:
     """Compare the library with the disk now."""
-    began = time.monotonic()
-    with open_library() as (settings, kept):
+    started = time.monotonic()
+    with open_library() as (settings, library):
         roots = require_roots(settings)
-        with _scan_lock(kept) as duty, _progress_bar() as tell:
-            done = None if duty.acquire() else _request_scan(settings, duty, tell, full=full)
-            if done is None:
-                kept.scan_writer.drop_roots_except([str(root) for root in roots])
-                parts = [ScanScope(root, full=full) for root in roots]
-                done = Scan(kept.scan_writer, roots, tell, duty.acquire).run(parts).to_json()
+        with _scan_lock(library) as lock, _progress_bar() as on_progress:
+            summary = None if lock.acquire() else _request_scan(settings, lock, on_progress, full=full)
+            if summary is None:
+                library.scan_writer.drop_roots_except([str(root) for root in roots])
+                scopes = [ScanScope(root, full=full) for root in roots]
+                summary = Scan(library.scan_writer, roots, on_progress, lock.acquire).run(scopes).to_json()
     if as_json:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        click.echo(json.dumps(done | {"seconds": time.monotonic() - began, "memoryMb": peak_mb}))
+        click.echo(json.dumps(summary | {"seconds": time.monotonic() - started, "memoryMb": peak_mb}))
     else:
-        _print_summary(done)
+        _print_summary(summary)
 
 
 @library.command()
 def watch() -> None:
-    """Look after the library until Ctrl-C: index what changes in its folders, hash it, compare all now and then."""
-    with open_library() as (settings, kept):
+    """Index and hash changes in the library's folders until Ctrl-C."""
+    with open_library() as (settings, library):
         require_roots(settings)
-        with _scan_lock(kept) as duty:
-            if not duty.acquire():
-                raise click.ClickException("A running Darkroom looks after the library already.")
-        # Scans are told in words already.
+        with _scan_lock(library) as lock:
+            if not lock.acquire():
+                raise click.ClickException("A running Darkroom already indexes the library.")
+        # Each scan prints its summary; the log need not repeat it.
         configure_logging("library", level="warning", style=settings.log_format)
         stores = open_stores(settings)
-        librarian = LibraryIndexer(stores, lambda progress: _print_summary(progress.to_json()))
-        librarian.start()
+        indexer = LibraryIndexer(stores, lambda progress: _print_summary(progress.to_json()))
+        indexer.start()
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("Stopping.")
         finally:
-            librarian.stop()
+            indexer.stop()
             stores.close()
 
 
 @library.command(name="list", context_settings=SEARCH_CONTEXT)
 @click.argument("search", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--limit", type=click.IntRange(1), help="No more than so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--limit", type=click.IntRange(1), help="Print at most this many models.")
 def list_(search: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
     """Find models by words and filters, such as: base:sdxl -tag:style has:notes dim:>=32 order:-size."""
-    with open_library() as (_, kept):
-        for number, model in enumerate(find_models(kept, search)):
+    with open_library() as (_, library):
+        for number, model in enumerate(find_models(library, search)):
             if limit is not None and number >= limit:
                 break
             click.echo(json.dumps(_model_json(model)) if as_json else _model_line(model))
 
 
 @library.command()
-@click.argument("ident", type=click.IntRange(1))
-def show(ident: int) -> None:
-    """Print all that is known of the model of that id, as JSON."""
-    with open_library() as (_, kept):
-        model = kept.models.get(ident)
+@click.argument("model_id", type=click.IntRange(1))
+def show(model_id: int) -> None:
+    """Print everything known about the model with this id, as JSON."""
+    with open_library() as (_, library):
+        model = library.models.get(model_id)
         text = json.dumps(_decode_bytes(asdict(model)), indent=2, ensure_ascii=False)
         click.echo("\n".join(map(printable, text.split("\n"))))
 
@@ -129,23 +129,24 @@ def show(ident: int) -> None:
 @library.command(context_settings=SEARCH_CONTEXT)
 @click.argument("search", nargs=-1)
 def verify(search: tuple[str, ...]) -> None:
-    """Read the files of models again and compare them with their hashes; exit code 1 if one differs."""
-    wrong = checked = unknown = 0
-    with open_library() as (settings, kept):
+    """Read model files again and compare them with their hashes; exit code 1 on a mismatch."""
+    mismatched = checked = unhashed = 0
+    with open_library() as (settings, library):
         roots = require_roots(settings)
-        for model in find_models(kept, search):
+        for model in find_models(library, search):
             for file in present_files(model):
                 checked += file.hashed
-                unknown += not file.hashed
-                wrong += file.hashed and not _verify_file(file, roots)
-    click.echo(f"{checked} files checked, {wrong} of them are not as they were. {unknown} have no hashes yet.")
-    raise SystemExit(MISMATCH_EXIT_CODE if wrong else 0)
+                unhashed += not file.hashed
+                mismatched += file.hashed and not _verify_file(file, roots)
+    click.echo(f"{checked} files checked, {mismatched} do not match their hashes. {unhashed} have no hashes yet.")
+    raise SystemExit(MISMATCH_EXIT_CODE if mismatched else 0)
 
 
 def _verify_file(file: FileView, roots: tuple[Path, ...]) -> bool:
-    wanted = PendingFile(file.id, file.root, file.path or b"", FileFormat(file.kind), file.size_bytes, file.mtime_ns)
+    """Hash a file and print a line unless it matches; return whether it does."""
+    pending = PendingFile(file.id, file.root, file.path or b"", FileFormat(file.kind), file.size_bytes, file.mtime_ns)
     try:
-        found = hash_file(wanted, roots, ByteRateLimiter(0), lambda: True).hashes
+        hashes = hash_file(pending, roots, ByteRateLimiter(0), lambda: True).hashes
     except FileChangedError:
         click.echo(f"changed   {_printable_path(file)}")
         return False
@@ -153,43 +154,48 @@ def _verify_file(file: FileView, roots: tuple[Path, ...]) -> bool:
         click.echo(f"missing   {_printable_path(file)}: {error.message}")
         return False
     except OSError as error:
-        click.echo(f"damaged   {_printable_path(file)}: it cannot be read: {error.strerror}")
+        click.echo(f"damaged   {_printable_path(file)}: cannot be read: {error.strerror}")
         return False
-    if dict(found) == dict(file.hashes):
+    if dict(hashes) == dict(file.hashes):
         return True
-    click.echo(f"damaged   {_printable_path(file)}: the same size and time, but other bytes")
+    click.echo(f"damaged   {_printable_path(file)}: same size and time, different content")
     return False
 
 
 @contextmanager
-def _scan_lock(kept: Library) -> Iterator[LeaderLock]:
-    """The duty of scanning, which may be another's; what is held is given back."""
-    duty = LeaderLock(kept.maintenance, SCANNING)
+def _scan_lock(library: Library) -> Iterator[LeaderLock]:
+    """The leader lock for scanning, not yet acquired; released at the end."""
+    lock = LeaderLock(library.maintenance, SCANNING)
     try:
-        yield duty
+        yield lock
     finally:
-        duty.release()
+        lock.release()
 
 
 def _request_scan(
-    settings: Settings, duty: LeaderLock, tell: Callable[[ScanProgress], None], *, full: bool
+    settings: Settings, lock: LeaderLock, on_progress: Callable[[ScanProgress], None], *, full: bool
 ) -> dict[str, Any] | None:
-    """Let the Darkroom that looks after the library scan it; what it says when it is done. None once nobody does."""
+    """Ask the Darkroom that indexes the library for a scan and return its summary.
+
+    Returns None if that process gives up the lock first; the lock is then held here.
+    """
     client = connect(settings.redis_url)
     try:
-        scans = ScanRequests(client, SystemClock())
-        after, ident = scans.last_event_id(), scans.request(full=full)
-        while not duty.acquire():
-            for place, news in scans.read_events(after, EVENT_WAIT_S):
-                after = place
-                if news["id"] != ident:
+        requests = ScanRequests(client, SystemClock())
+        after, scan_id = requests.last_event_id(), requests.request(full=full)
+        while not lock.acquire():
+            for event_id, event in requests.read_events(after, EVENT_WAIT_S):
+                after = event_id
+                if event["id"] != scan_id:
                     continue
-                if news["state"] == "done":
-                    return news
-                tell(ScanProgress(news["phase"], files=news["files"], to_read=news["toRead"], read=news["read"]))
+                if event["state"] == "done":
+                    return event
+                on_progress(
+                    ScanProgress(event["phase"], files=event["files"], to_read=event["toRead"], read=event["read"])
+                )
     except Unavailable as error:
-        words = "Another process looks after the library, and its Redis does not answer; stop it, or set REDIS_URL."
-        raise click.ClickException(words) from error
+        message = "Another process indexes the library, but its Redis does not answer. Stop it, or set REDIS_URL."
+        raise click.ClickException(message) from error
     finally:
         disconnect(client)
     return None
@@ -198,18 +204,18 @@ def _request_scan(
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[ScanProgress], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("walking", total=None)
 
-        def tell(progress: ScanProgress) -> None:
+        def update(progress: ScanProgress) -> None:
             bar.update(task, description=progress.phase, completed=progress.read, total=progress.to_read or None)
 
-        yield tell
+        yield update
 
 
-def _print_summary(done: dict[str, Any]) -> None:
+def _print_summary(summary: dict[str, Any]) -> None:
     figures = ("files", "added", "changed", "moved", "lost", "problems")
-    click.echo(", ".join(f"{done[name]} {name}" for name in figures))
+    click.echo(", ".join(f"{summary[name]} {name}" for name in figures))
 
 
 def _model_json(model: ModelView) -> dict[str, Any]:
@@ -229,7 +235,7 @@ def _printable_path(file: FileView) -> str:
 
 
 def _decode_bytes(value: Any) -> Any:
-    """JSON can hold no bytes."""
+    """Replace bytes by text throughout a value, for JSON."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, dict):

@@ -1,9 +1,11 @@
-"""What the library's commands share: the library of this machine's settings, opened, and how models are named."""
+"""Shared parts of the library commands: open the library, select models, print untrusted text."""
 
 import contextlib
 import json
 import os
+import signal
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +22,20 @@ from stores.library.search import SearchFilter
 from stores.sql.errors import sql_errors
 
 PAGE_SIZE = 200
-# No id has more digits.
 MAX_ID_DIGITS = 16
-# A word of a search may begin with a dash: whoever has it is not wanted.
+TERMINATED_EXIT_CODE = 143
+# Search terms may start with a dash (exclude); click must not take them for options.
 SEARCH_CONTEXT = {"ignore_unknown_options": True}
 
 
 @contextlib.contextmanager
 def open_library() -> Iterator[tuple[Settings, Library]]:
-    """The settings and the library; errors of ours become a line and an exit code."""
+    """Load the settings, migrate the database and open the library.
+
+    Translates errors of settings, services and the file system into click errors. While it is open, SIGTERM raises
+    SystemExit, so that locks are released and temporary files deleted.
+    """
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED_EXIT_CODE))
     try:
         settings = load_settings()
         with sql_errors():
@@ -46,47 +53,54 @@ def open_library() -> Iterator[tuple[Settings, Library]]:
         raise click.ClickException(error.message) from error
     except OSError as error:
         raise click.ClickException(printable(f"{error.strerror}: {error.filename}")) from error
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def printable(text: str) -> str:
-    """A line as a terminal may show it: what would end it, turn its direction or do worse is spelled out."""
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+    """Escape control and bidirectional characters, so that untrusted names cannot alter the terminal or the line."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a regular file that is no link; raises OSError, and ValueError if it has more than ``most``."""
+    """Return the content of a regular file without following links.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        ValueError: it is not a regular file, or larger than ``max_bytes``.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError("it is no regular file")
-        if about.st_size > max_bytes:
-            raise ValueError(f"it has {about.st_size} bytes, more than {max_bytes}")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if status.st_size > max_bytes:
+            raise ValueError(f"{status.st_size} bytes; at most {max_bytes} are read")
         return file.read(max_bytes)
 
 
 def require_roots(settings: Settings) -> tuple[Path, ...]:
-    """The library's folders; says so if there are none."""
+    """Return the library's folders; raise UsageError if MODELS_DIR is not set."""
     if not settings.models_dir:
-        raise click.UsageError("There is no library: set MODELS_DIR to its folders, with ':' between them.")
+        raise click.UsageError("There is no library: set MODELS_DIR to its folders, separated by ':'.")
     return settings.models_dir
 
 
 def find_models(library: Library, terms: tuple[str, ...]) -> Iterator[ModelView]:
-    """The models that a search finds, whole, in its order; with numbers alone, the models of these ids."""
-    if terms and all(word.isascii() and word.isdigit() for word in terms):
-        yield from (library.models.get(int(word) if len(word) <= MAX_ID_DIGITS else 0) for word in terms)
+    """Yield the models that a search finds, in its order. Terms that are all numbers are taken as model ids."""
+    if terms and all(term.isascii() and term.isdigit() for term in terms):
+        yield from (library.models.get(int(term) if len(term) <= MAX_ID_DIGITS else 0) for term in terms)
         return
     query = parse_query(" ".join(terms))
-    wanted = SearchFilter({}, query, query.order or SortOrder(SortKey.NAME, descending=False))
-    cursor, more = None, True
-    while more:
-        page = library.search.find_page(wanted, limit=PAGE_SIZE, cursor=cursor)
+    search_filter = SearchFilter({}, query, query.order or SortOrder(SortKey.NAME, descending=False))
+    cursor, has_more = None, True
+    while has_more:
+        page = library.search.find_page(search_filter, limit=PAGE_SIZE, cursor=cursor)
         yield from library.models.get_many(page.ids, with_versions=True)
-        cursor, more = page.next_cursor, page.next_cursor is not None
+        cursor, has_more = page.next_cursor, page.next_cursor is not None
 
 
 def present_files(model: ModelView) -> Iterator[FileView]:
-    """A model's files that are there."""
+    """Yield the files of a model that are on disk."""
     for version in model.versions:
         yield from (file for file in version.files if file.present)
