@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock, SystemClock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
-from ops.infra.redis import connect, disconnect
+from ops.infra.redis import disconnect
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy
 from stores.accounts.api_keys import ApiKeys
@@ -23,6 +22,7 @@ from stores.jobs.attempts import Attempts
 from stores.jobs.event_log import EventLog
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
+from stores.jobs.metrics import JobMetricsReader
 from stores.jobs.results import Results
 from stores.jobs.shared_reads import SharedReads
 from stores.jobs.wakeups import Wakeups
@@ -33,6 +33,7 @@ from stores.library.scan_requests import ScanRequests
 from stores.media import Media
 from stores.queue.messages import Queue
 from stores.queue.worker_heartbeats import WorkerRegistry
+from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
 from stores.sites.accepted_terms import AcceptedTerms
@@ -42,6 +43,7 @@ from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import SelectorDrift
 from stores.sites.site_queries import SiteQueries
+from stores.sql.errors import sql_errors
 from stores.webhooks.deliveries import Deliveries
 from stores.webhooks.outbox import Outbox
 from stores.webhooks.subscriptions import Subscriptions
@@ -57,12 +59,13 @@ class Stores:
 
     settings: Settings
     clock: Clock
-    redis: Redis
+    redis: StoreClient
     engine: Engine
     jobs: Jobs
     attempts: Attempts
     wakeups: Wakeups
     maintenance: Maintenance
+    metrics: JobMetricsReader
     circuit_breakers: CircuitBreakers
     selector_drift: SelectorDrift
     canaries: Canaries
@@ -93,6 +96,15 @@ class Stores:
     library: Library
     scan_requests: ScanRequests
 
+    def ping_redis(self) -> None:
+        """Raise Unavailable if Redis does not answer."""
+        self.redis.ping()
+
+    def ping_database(self) -> None:
+        """Raise Unavailable if the database does not answer."""
+        with sql_errors(), self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
     def close(self) -> None:
         """Let go of every connection."""
         self.notifier.stop()
@@ -119,7 +131,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
             of the media store.
     """
     clock = clock or SystemClock()
-    client = connect(settings.redis_url)
+    client = open_client(settings.redis_url)
     queue = Queue(broker or BlockingRedisBroker(settings.broker_url, middleware=[], retries=ENQUEUE_RETRIES))
     scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
@@ -141,6 +153,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         attempts=Attempts(client, scripts, clock, settings, recipes),
         wakeups=Wakeups(scripts, clock, queue, recipes),
         maintenance=Maintenance(client, scripts, clock, settings),
+        metrics=JobMetricsReader(client, clock),
         circuit_breakers=CircuitBreakers(client),
         selector_drift=SelectorDrift(client, clock),
         canaries=Canaries(client, clock),

@@ -23,6 +23,7 @@ from ops.infra.database import migrate
 from ops.infra.redis import connect
 from ops.infra.settings import Settings, load_settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from schemas.errors import Unavailable
 from schemas.jobs.job import GeneratedImage, Submission
 
 TIMEOUT_S = 30.0
@@ -128,7 +129,7 @@ def answers_ping(client: Redis) -> bool:
     """Whether the server answers."""
     try:
         return bool(client.ping())
-    except RedisError:
+    except (RedisError, Unavailable):
         return False
 
 

@@ -26,7 +26,8 @@ from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.temp_dirs import use_private_temp_dir
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
-from stores.redis.pubsub import CANCELS_CHANNEL, RedisListener
+from stores.redis.keys import CANCELS_CHANNEL
+from stores.redis.pubsub import RedisListener
 from workers.actors import declare_background_actors, declare_worker_actors
 from workers.browsers.launchers import BrowserSource, LocalBrowser, RemoteBrowser, browser_source
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig

@@ -12,7 +12,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from api.http.auth import require_key
 from api.http.context import stores
 from stores import Stores
-from stores.jobs.metrics import read_job_metrics
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
 MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -54,7 +53,7 @@ class _SharedMetricsCollector:
         self._stores = stores
 
     def collect(self) -> Iterator[Metric]:
-        measures = read_job_metrics(self._stores.redis, self._stores.clock)
+        measures = self._stores.metrics.read()
         jobs = GaugeMetricFamily("darkroom_jobs", "Unfinished jobs.", labels=["site", "state"])
         for (site, state), number in measures.open_jobs.items():
             jobs.add_metric([site, state], number)

@@ -11,6 +11,7 @@ import psutil
 from redis import RedisError
 
 from ops.testbed.stack import Stack
+from schemas.errors import Unavailable
 
 PAUSES_S = (2.0, 25.0)
 REDIS_PAUSES_S = (0.5, 4.0)
@@ -69,7 +70,7 @@ class Faults:
         name = self._rng.choice(list(self._kinds))
         self.counts[name] += 1
         # Who is to be struck may just have gone.
-        with contextlib.suppress(psutil.Error, ProcessLookupError, RedisError):
+        with contextlib.suppress(psutil.Error, ProcessLookupError, RedisError, Unavailable):
             self._kinds[name]()
         return name
 

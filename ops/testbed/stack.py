@@ -20,6 +20,7 @@ from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.supervisor import Program, Supervisor
 from ops.processes.web_command import free_port, gunicorn_command
 from ops.testbed.tcp_relay import TcpRelay
+from schemas.errors import Unavailable
 from stores import Stores, open_stores
 
 KEY = "b" * 64
@@ -136,7 +137,7 @@ def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
 def _answers(client: Redis) -> bool:
     try:
         return bool(client.ping())
-    except RedisError:
+    except (RedisError, Unavailable):
         return False
 
 

@@ -9,8 +9,8 @@ from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
 from stores.accounts.quota_windows import compute_reset_times
+from stores.redis.errors import redis_errors
 from stores.redis.keys import daily_usage_key, weekly_usage_key
-from stores.redis.scripts import redis_errors
 
 UNLIMITED_WORD = "Infinity"
 MAX_COVER_AUDIO_S = 1800

@@ -8,7 +8,7 @@ from redis import Redis
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings, SettingsError
 from schemas.accounts.rate_limits import Rate, RateWindow
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 RATE_KEY_PREFIX = "dr:rate"
 

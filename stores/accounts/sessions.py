@@ -16,7 +16,7 @@ from redis import Redis
 from ops.infra.clock import Clock
 from schemas.accounts.caller import Caller
 from stores.accounts.api_keys import ApiKeys, compute_key_version
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 SESSION_TTL_S = 30 * 24 * 3600
 # A use of the login gives it its full time again, but not more often than this.

@@ -13,8 +13,10 @@ from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, ServiceError
 from schemas.jobs.events import EventType
 from schemas.jobs.job import GeneratedImage, Job, Progress, Result
-from stores.redis.keys import decode_job, job_key
-from stores.redis.scripts import Scripts, redis_errors
+from stores.redis.errors import redis_errors
+from stores.redis.job_decoding import decode_job
+from stores.redis.keys import job_key
+from stores.redis.scripts import Scripts
 from stores.sites.recipes import Recipes, build_scheduling_rules
 
 LEASE_MS = 30_000

@@ -9,8 +9,9 @@ from redis import Redis
 
 from schemas.jobs.events import Event, EventType
 from schemas.jobs.job import Job
-from stores.redis.keys import decode_event, job_key
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
+from stores.redis.job_decoding import decode_event
+from stores.redis.keys import job_key
 from stores.redis.single_flight import SingleFlight
 
 BATCH_SIZE = 500

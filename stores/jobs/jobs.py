@@ -17,8 +17,10 @@ from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.accounts.quota_windows import compute_reset_times
 from stores.accounts.quotas import default_limits
-from stores.redis.keys import JOB_FIELDS, daily_usage_key, decode_estimate, decode_job, flat, job_key, weekly_usage_key
-from stores.redis.scripts import Scripts, redis_errors
+from stores.redis.errors import redis_errors
+from stores.redis.job_decoding import JOB_FIELDS, decode_estimate, decode_job
+from stores.redis.keys import daily_usage_key, job_key, weekly_usage_key
+from stores.redis.scripts import Scripts
 
 BUSY_RETRY_AFTER_S = 5
 NO_LIMITS = CallerLimits()
@@ -75,7 +77,7 @@ class Jobs:
         own = limits.with_defaults(self._usual)
         key = f"dr:idem:{owner}:{idempotency.key}" if idempotency else ""
         digest = idempotency.digest if idempotency else ""
-        fields = flat(_record(submission, request_id))
+        fields = [part for pair in _record(submission, request_id).items() for part in pair]
         # An id is drawn once: one that exists was created by this very call, whose first answer got lost.
         bounds = (*self._bounds(owner, own, now), _number(own.concurrent))
         answer = self._scripts.run("create", job_id, owner, now, key, digest, *bounds, *fields)

@@ -7,8 +7,9 @@ from redis import Redis
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.errors import ServiceError
+from stores.redis.errors import redis_errors
 from stores.redis.keys import job_key
-from stores.redis.scripts import Scripts, redis_errors
+from stores.redis.scripts import Scripts
 
 CAPACITY_TTL_S = 30
 

@@ -1,58 +1,56 @@
-"""The pictures of jobs, which live in Redis until they expire: previews, originals and their conversions."""
+"""The images of jobs: previews, originals and conversions, in Redis until the job expires."""
 
 from typing import cast
 
 from redis import Redis
 
 from stores.redis.keys import job_key
-from stores.redis.scripts import redis_errors
-
-READY_MARK_S = 30
+from stores.redis.request_reply import ReplyKeys, RequestReply
 
 
 class Results:
-    """The pictures of one Redis."""
+    """The images of all jobs of one Redis."""
 
     def __init__(self, client: Redis) -> None:
-        """``client`` answers bytes."""
         self._redis = client
+        self._request_reply = RequestReply(client)
 
     def get_preview(self, job_id: str) -> bytes | None:
-        """The newest preview, JPEG."""
+        """Return the newest preview, JPEG."""
         return self._get(job_id, "preview")
 
     def get_original(self, job_id: str, number: int = 1) -> bytes | None:
-        """The job's picture of that number, from 1, as the site made it."""
+        """Return the job's image of that number (from 1) with the site's own bytes."""
         return self._get(job_id, "image" if number == 1 else f"image.{number}")
 
     def get_converted(self, job_id: str, image_format: str) -> bytes | None:
-        """The first picture as ``jpg``, ``png`` or ``webp``, if it has been made."""
+        """Return the first image as ``jpg``, ``png`` or ``webp``, if it has been converted."""
         return self._get(job_id, f"image.{image_format}")
 
     def get_trace(self, job_id: str) -> bytes | None:
-        """What was recorded of the last failed attempt but the first, a zip."""
+        """Return the Playwright trace of the last failed retry, a zip."""
         return self._get(job_id, "trace")
 
     def store_converted(self, job_id: str, image_format: str, data: bytes) -> None:
-        """Keep a conversion for as long as the original, and wake who waits for it."""
-        with redis_errors():
-            left_ms = self._redis.pttl(job_key(job_id, "image"))
-            if left_ms <= 0:
-                return
-            with self._redis.pipeline() as pipe:
-                pipe.set(job_key(job_id, f"image.{image_format}"), data, px=left_ms)
-                pipe.rpush(job_key(job_id, f"ready.{image_format}"), b"")
-                pipe.expire(job_key(job_id, f"ready.{image_format}"), READY_MARK_S)
-                pipe.execute()
+        """Store a conversion for as long as its original and wake the callers that wait for it.
+
+        Nothing is stored if the original has expired.
+        """
+        remaining_ms = self._redis.pttl(job_key(job_id, "image"))
+        if remaining_ms > 0:
+            self._request_reply.reply(_conversion_keys(job_id, image_format), data, ttl_ms=remaining_ms)
 
     def wait_for_converted(self, job_id: str, image_format: str, timeout_s: float) -> bytes | None:
-        """Wait for a conversion that was asked for."""
-        with redis_errors():
-            ready = job_key(job_id, f"ready.{image_format}")
-            if self._redis.blpop([ready], timeout=timeout_s) is not None:
-                self._redis.rpush(ready, b"")
-        return self.get_converted(job_id, image_format)
+        """Wait for a conversion whose message has been sent; None after ``timeout_s``."""
+        return self._request_reply.wait(_conversion_keys(job_id, image_format), timeout_s=timeout_s)
 
     def _get(self, job_id: str, part: str) -> bytes | None:
-        with redis_errors():
-            return cast(bytes | None, self._redis.get(job_key(job_id, part)))
+        return cast(bytes | None, self._redis.get(job_key(job_id, part)))
+
+
+def _conversion_keys(job_id: str, image_format: str) -> ReplyKeys:
+    return ReplyKeys(
+        answer=job_key(job_id, f"image.{image_format}"),
+        pending=job_key(job_id, f"asked.{image_format}"),
+        ready=job_key(job_id, f"ready.{image_format}"),
+    )

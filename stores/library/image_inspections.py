@@ -1,119 +1,71 @@
-"""What is asked of an uploaded picture while somebody waits: a question, its answer, and the wait between."""
+"""Inspection of uploaded images: a background process decodes the image while the caller waits for the result."""
 
 import json
 import math
-import time
-from typing import cast
+from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from schemas.images.inspected_image import StoredImage
 from schemas.messages import INSPECT_IMAGE
 from stores.queue.messages import Queue
-from stores.redis.scripts import redis_errors
+from stores.redis.keys import image_inspection_key
+from stores.redis.request_reply import ReplyKeys, RequestReply
 
 RESULT_TTL_S = 600
-# What may be different the next time is soon forgotten.
+# Short, because the next attempt may have another result.
 FAILURE_TTL_S = 10
-# Shorter than a connection waits for any answer.
-MAX_BLOCK_S = 5.0
 RETRY_AFTER_S = 5
-ERRORS: dict[str, type[ServiceError]] = {kind.code: kind for kind in (Invalid, NotFound, Unavailable)}
+ERRORS: dict[str, type[ServiceError]] = {error.code: error for error in (Invalid, NotFound, Unavailable)}
 
 
 class ImageInspections:
-    """Questions about uploads, by their keys in the media store, answered by couriers."""
+    """Inspections of uploads, named by their keys in the media store."""
 
     def __init__(self, client: Redis, queue: Queue) -> None:
-        """``client`` answers bytes."""
-        self._redis = client
+        self._request_reply = RequestReply(client)
         self._queue = queue
 
     def inspect(self, key: str, timeout_s: float) -> StoredImage:
-        """What a courier has found out about the upload; asked twice, it looks once.
+        """Return the inspection's result; concurrent calls for one upload share one inspection.
 
         Raises:
-            Invalid: it is no picture that is taken; ``details["reason"]`` says why in a word.
-            NotFound: there is no such upload (any more).
-            Unavailable: no courier has answered in time, or it could not reach the media store.
+            Invalid: the upload is not an acceptable image; ``details["reason"]`` is a code for the reason.
+            NotFound: there is no such upload.
+            Unavailable: no result in time, or the media store does not answer.
         """
-        name = _name(key)
-        deadline = time.monotonic() + timeout_s
-        if self._answer(name) is None and self._is_first(name, timeout_s):
-            if self._answer(name) is None:
-                self._queue.send(INSPECT_IMAGE, key)
-            else:
-                # It was answered between our look and our turn to ask: others may still wait for the mark we wiped.
-                self._wake(name)
-        while (answer := self._answer(name)) is None:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise Unavailable("Nobody has looked at the picture in time.", retry_after_s=RETRY_AFTER_S)
-            self._wait(name, min(left_s, MAX_BLOCK_S))
-        return _opened(answer)
+        answer = self._request_reply.request(
+            _keys(key),
+            lambda: self._queue.send(INSPECT_IMAGE, key),
+            timeout_s=timeout_s,
+            pending_ttl_s=math.ceil(timeout_s) + 1,
+            extend_pending=True,
+        )
+        if answer is None:
+            raise Unavailable("Image inspection timed out.", retry_after_s=RETRY_AFTER_S)
+        return _decode(answer)
 
     def is_requested(self, key: str) -> bool:
-        """Whether somebody still waits for the answer, and there is none yet."""
-        with redis_errors():
-            return self._redis.exists(f"{_name(key)}:asked") == 1 and self._answer(_name(key)) is None
+        """Whether a caller waits for the result and there is none yet."""
+        return self._request_reply.is_pending(_keys(key))
 
     def answer(self, key: str, result: StoredImage | ServiceError) -> None:
-        """Keep an answer and wake everybody who waits for it."""
-        name = _name(key)
-        kept = {"examined": result.to_json()} if isinstance(result, StoredImage) else _closed(result)
-        kept_s = FAILURE_TTL_S if isinstance(result, Unavailable) else RESULT_TTL_S
-        with redis_errors():
-            self._redis.set(name, json.dumps(kept), ex=kept_s)
-        self._wake(name)
-
-    def _wake(self, name: str) -> None:
-        """Nobody asks any more, for there is an answer."""
-        with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.delete(f"{name}:asked")
-            _mark_ready(pipe, name)
-            pipe.execute()
-
-    def _is_first(self, name: str, patience_s: float) -> bool:
-        """Whether nobody else waits; the question stands for as long as one waits."""
-        stands_s = math.ceil(patience_s) + 1
-        with redis_errors():
-            first = bool(self._redis.set(f"{name}:asked", b"", nx=True, ex=stands_s))
-            if first:
-                # Of an answer that is forgotten by now.
-                self._redis.delete(f"{name}:ready")
-            else:
-                self._redis.expire(f"{name}:asked", stands_s, gt=True)
-        return first
-
-    def _wait(self, name: str, seconds: float) -> None:
-        with redis_errors(), self._redis.pipeline() as pipe:
-            if self._redis.blpop([f"{name}:ready"], timeout=seconds) is not None:
-                # The mark is for everybody: each puts it back for the next.
-                _mark_ready(pipe, name)
-                pipe.execute()
-
-    def _answer(self, name: str) -> bytes | None:
-        with redis_errors():
-            return cast(bytes | None, self._redis.get(name))
+        """Store a result and wake the callers that wait for it."""
+        if isinstance(result, StoredImage):
+            record: dict[str, Any] = {"examined": result.to_json()}
+        else:
+            record = {"error": result.code, "message": result.message, "details": result.details}
+        ttl_s = FAILURE_TTL_S if isinstance(result, Unavailable) else RESULT_TTL_S
+        self._request_reply.reply(_keys(key), json.dumps(record).encode(), ttl_ms=ttl_s * 1000)
 
 
-def _mark_ready(pipe: Pipeline, name: str) -> None:
-    pipe.rpush(f"{name}:ready", b"")
-    pipe.expire(f"{name}:ready", FAILURE_TTL_S)
+def _decode(answer: bytes) -> StoredImage:
+    record = json.loads(answer)
+    if "examined" in record:
+        return StoredImage.from_json(record["examined"])
+    raise ERRORS.get(record["error"], ServiceError)(record["message"], **record["details"])
 
 
-def _closed(error: ServiceError) -> dict[str, object]:
-    return {"error": error.code, "message": error.message, "details": error.details}
-
-
-def _opened(kept: bytes) -> StoredImage:
-    answer = json.loads(kept)
-    if "examined" in answer:
-        return StoredImage.from_json(answer["examined"])
-    raise ERRORS.get(answer["error"], ServiceError)(answer["message"], **answer["details"])
-
-
-def _name(key: str) -> str:
-    return f"dr:examination:{key}"
+def _keys(key: str) -> ReplyKeys:
+    return ReplyKeys.below(image_inspection_key(key))

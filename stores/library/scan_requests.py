@@ -12,8 +12,8 @@ from typing import Any, cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.pubsub import CHANGES_CHANNEL
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
+from stores.redis.keys import CHANGES_CHANNEL
 
 REQUESTS, LATEST, EVENTS = "dr:library:wanted", "dr:library:scan", "dr:library:events"
 # What is waited for in ``stores.redis.pubsub``, among the ids of jobs.

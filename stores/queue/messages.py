@@ -8,7 +8,7 @@ from redis import Redis
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.redis import disconnect
 from schemas.messages import ACTOR_QUEUES, GENERATE_QUEUE
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 
 class Queue:

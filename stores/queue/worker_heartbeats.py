@@ -7,7 +7,7 @@ from typing import cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 DEAD_AFTER_MS = 8_000
 PURGE_AFTER_MS = 3_600_000

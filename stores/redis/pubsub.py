@@ -9,8 +9,8 @@ import redis
 import structlog
 from redis import Redis
 
-CHANGES_CHANNEL = "dr:changes"
-CANCELS_CHANNEL = "dr:cancels"
+from stores.redis.keys import CHANGES_CHANNEL
+
 RECONNECT_DELAY_S = 0.5
 POLL_TIMEOUT_S = 1.0
 

@@ -1,25 +1,20 @@
 """The Lua scripts: reads them, puts the shared functions before each, runs them and translates Redis' errors."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import redis
 from redis import Redis
 
 from ops.infra.redis import run_script
-from schemas.errors import Unavailable, error_classes
+from schemas.errors import error_classes
 from schemas.jobs.lifecycle import TRANSITIONS
-from stores.redis.keys import JOB_FIELDS
+from stores.redis.errors import redis_errors
+from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 # Scripts that change nothing.
 READ_ONLY_SCRIPTS = ("look", "rehearse")
-RETRY_AFTER_S = 2
-# What a server says whose disk is full, whose replicas are away, or that is a replica itself.
-WRITE_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
 
 
 class Scripts:
@@ -49,23 +44,6 @@ class Scripts:
     def sha(self, name: str) -> str:
         """The script's name on the wire."""
         return str(self._scripts[name].sha)
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Translate what Redis throws when it cannot serve; anything else is a bug of ours and passes."""
-    try:
-        yield
-    except redis.exceptions.OutOfMemoryError as error:
-        raise Unavailable("Redis is full and stores nothing more.", retry_after_s=RETRY_AFTER_S) from error
-    except redis.AuthenticationError as error:
-        raise Unavailable("Redis refuses the user name or password in its URL.", retry_after_s=RETRY_AFTER_S) from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
-    except redis.ResponseError as error:
-        if not str(error).startswith(WRITE_REFUSALS):
-            raise
-        raise Unavailable(f"Redis takes no writes now: {error}", retry_after_s=RETRY_AFTER_S) from error
 
 
 def _shared(name: str) -> str:

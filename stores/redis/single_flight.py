@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from schemas.errors import Unavailable
-from stores.redis.scripts import RETRY_AFTER_S
+from stores.redis.errors import RETRY_AFTER_S
 
 LOCK_STRIPES = 16
 MAX_CACHED = 256

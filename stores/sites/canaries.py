@@ -9,7 +9,7 @@ from redis import Redis
 from ops.infra.clock import Clock
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 CANARY_OWNER = "canary"
 

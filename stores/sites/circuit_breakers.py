@@ -9,7 +9,7 @@ from typing import cast
 
 from redis import Redis
 
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
 

@@ -8,7 +8,7 @@ from typing import cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 
 MAX_CHANGES = 20
 

@@ -1,14 +1,14 @@
-"""What is asked of a site's page while somebody waits: a question, its cached answer, and the wait between."""
+"""Live questions to a site's page (LoRA search, quota, choices), answered by a worker and cached."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 
 from ops.infra.clock import Clock
 from stores.queue.messages import Queue
-from stores.redis.scripts import redis_errors
+from stores.redis.keys import site_query_key
+from stores.redis.request_reply import ReplyKeys, RequestReply
 
 RETENTION_S = 86_400
 PENDING_TTL_S = 20
@@ -16,76 +16,45 @@ FAILURE_TTL_S = 10
 
 
 class SiteQueries:
-    """Questions to sites, answered by workers."""
+    """Questions and their cached answers in one Redis."""
 
     def __init__(self, client: Redis, queue: Queue, clock: Clock) -> None:
-        """``client`` answers bytes."""
-        self._redis = client
+        self._request_reply = RequestReply(client)
         self._queue = queue
         self._clock = clock
 
     def ask(self, actor: str, site: str, query: str, *, max_age_s: int, timeout_s: float) -> tuple[Any, bool]:
-        """The answer to a question and whether it is fresh; an old one, or None, if the site takes too long."""
-        name = _name(actor, site, query)
-        answer, age_ms = self._cached(name)
-        if answer is not None and age_ms < max_age_s * 1000:
-            return answer, True
-        if timeout_s <= 0:
-            return answer, False
-        if self._is_first(name):
-            newer, age_ms = self._cached(name)
-            if newer is not None and age_ms < max_age_s * 1000:
-                # It was answered between our look and our turn to ask: others may still wait for the mark we wiped.
-                self._wake(name, asked_again_in_s=0)
-                return newer, True
-            self._queue.send(actor, site, query)
-        with redis_errors(), self._redis.pipeline() as pipe:
-            if self._redis.blpop([f"{name}:ready"], timeout=timeout_s) is not None:
-                # The mark is for everybody: each puts it back for the next.
-                _mark_ready(pipe, name)
-                pipe.execute()
-        newer, age_ms = self._cached(name)
-        return (newer, True) if newer is not None and age_ms < max_age_s * 1000 else (answer, False)
+        """Return an answer and whether it is at most ``max_age_s`` old.
 
-    def _is_first(self, name: str) -> bool:
-        """Whether nobody has asked and waits yet; a mark of an earlier answer is wiped then."""
-        with redis_errors():
-            first = bool(self._redis.set(f"{name}:asked", b"", nx=True, ex=PENDING_TTL_S))
-            if first:
-                self._redis.delete(f"{name}:ready")
-        return first
+        A stale answer, or None if there is none, is returned when no worker answers within ``timeout_s``; with a
+        timeout of 0 none is asked.
+        """
+        keys = _keys(actor, site, query)
+
+        def is_fresh(record: bytes) -> bool:
+            return self._clock.now_ms() - int(json.loads(record)["at"]) < max_age_s * 1000
+
+        stored = self._request_reply.get(keys)
+        if (stored is None or not is_fresh(stored)) and timeout_s > 0:
+            fresh = self._request_reply.request(
+                keys,
+                lambda: self._queue.send(actor, site, query),
+                timeout_s=timeout_s,
+                pending_ttl_s=PENDING_TTL_S,
+                is_acceptable=is_fresh,
+            )
+            stored = fresh or stored
+        return (json.loads(stored)["value"], is_fresh(stored)) if stored else (None, False)
 
     def store_answer(self, actor: str, site: str, query: str, value: Any) -> None:
-        """Keep an answer and wake everybody who waits for it."""
-        name = _name(actor, site, query)
-        kept = json.dumps({"at": self._clock.now_ms(), "value": value})
-        with redis_errors():
-            self._redis.set(name, kept, ex=RETENTION_S)
-        self._wake(name, asked_again_in_s=0)
+        """Cache an answer and wake the callers that wait for it."""
+        record = json.dumps({"at": self._clock.now_ms(), "value": value})
+        self._request_reply.reply(_keys(actor, site, query), record.encode(), ttl_ms=RETENTION_S * 1000)
 
     def report_failure(self, actor: str, site: str, query: str) -> None:
-        """The site did not answer: wake who waits, so that they go on with what there is."""
-        self._wake(_name(actor, site, query), asked_again_in_s=FAILURE_TTL_S)
-
-    def _wake(self, name: str, *, asked_again_in_s: int) -> None:
-        with redis_errors(), self._redis.pipeline() as pipe:
-            _mark_ready(pipe, name)
-            pipe.expire(f"{name}:asked", asked_again_in_s)
-            pipe.execute()
-
-    def _cached(self, name: str) -> tuple[Any, int]:
-        with redis_errors():
-            kept = cast(bytes | None, self._redis.get(name))
-        if kept is None:
-            return None, 0
-        record = json.loads(kept)
-        return record["value"], self._clock.now_ms() - record["at"]
+        """Wake the callers without an answer; the site is not asked again for FAILURE_TTL_S."""
+        self._request_reply.fail(_keys(actor, site, query), pause_s=FAILURE_TTL_S)
 
 
-def _mark_ready(pipe: Pipeline, name: str) -> None:
-    pipe.rpush(f"{name}:ready", b"")
-    pipe.expire(f"{name}:ready", FAILURE_TTL_S)
-
-
-def _name(actor: str, site: str, words: str) -> str:
-    return f"dr:lookup:{actor}:{site}:{' '.join(words.lower().split())}"
+def _keys(actor: str, site: str, query: str) -> ReplyKeys:
+    return ReplyKeys.below(site_query_key(actor, site, query))

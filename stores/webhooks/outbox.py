@@ -16,8 +16,8 @@ from ops.infra.clock import Clock
 from schemas.jobs.event_payloads import job_webhook_payload, webhook_payload, workload_webhook_payload
 from schemas.jobs.events import JOB_EVENT_NAMES, WORKLOAD_EVENT_NAMES, Event, EventType
 from schemas.webhooks.subscriptions import WEBHOOK_DISABLED_EVENT, NewDelivery, Subscription
-from stores.redis.keys import decode_event
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
+from stores.redis.job_decoding import decode_event
 from stores.webhooks.deliveries import Deliveries
 from stores.webhooks.subscriptions import Subscriptions
 

@@ -15,7 +15,7 @@ from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
 from schemas.webhooks.signing import SECRET_PREFIX, Signer, generate_secret, validate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS, Subscription
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 from stores.sql.errors import sql_errors
 from stores.sql.tables import webhooks
 

@@ -10,7 +10,8 @@ from ops.infra.redis import SOCKET_TIMEOUT_S
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from schemas.images.inspected_image import InspectedImage, StoredImage
 from schemas.messages import INSPECT_IMAGE
-from stores.library.image_inspections import MAX_BLOCK_S, ImageInspections
+from stores.library.image_inspections import ImageInspections
+from stores.redis.request_reply import MAX_BLOCK_S, ReplyKeys, RequestReply
 from tests.conftest import eventually
 
 KEY = "uploads/0123abc"
@@ -109,7 +110,7 @@ def test_the_mark_of_an_old_answer_wakes_nobody(
     examinations.answer(KEY, Unavailable("Away."))
     client.delete(f"dr:examination:{KEY}")
     assert client.exists(f"dr:examination:{KEY}:ready")
-    with pytest.raises(Unavailable, match="in time"):
+    with pytest.raises(Unavailable, match="timed out"):
         examinations.inspect(KEY, 0.05)
 
     assert messages.sent == [(INSPECT_IMAGE, KEY)]
@@ -122,9 +123,14 @@ def test_one_may_wait_longer_than_a_connection(
     """A wait is made of waits that each end before a connection's own limit."""
     assert MAX_BLOCK_S < SOCKET_TIMEOUT_S
     rounds: list[float] = []
-    wait = ImageInspections._wait
-    monkeypatch.setattr("stores.library.image_inspections.MAX_BLOCK_S", 0.05)
-    monkeypatch.setattr(ImageInspections, "_wait", lambda *args: (rounds.append(args[2]), wait(*args)))
+    pop = RequestReply._pop
+
+    def counting_pop(store: RequestReply, keys: ReplyKeys, timeout_s: float) -> bytes | None:
+        rounds.append(timeout_s)
+        return pop(store, keys, timeout_s)
+
+    monkeypatch.setattr("stores.redis.request_reply.MAX_BLOCK_S", 0.05)
+    monkeypatch.setattr(RequestReply, "_pop", counting_pop)
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.append(examinations.inspect(KEY, 60)))
     waiting.start()

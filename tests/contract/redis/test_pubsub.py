@@ -7,7 +7,7 @@ from redis import Redis
 
 from schemas.errors import BrowserLost
 from schemas.jobs.job import Submission
-from stores.jobs.metrics import read_job_metrics
+from stores.jobs.metrics import JobMetricsReader
 from stores.jobs.shared_reads import SharedReads
 from stores.redis.pubsub import JobNotifier
 from tests.conftest import TIMEOUT_S, FakeClock
@@ -73,10 +73,10 @@ def test_measures_follow_every_job(kept: RedisStores, submission: Submission, cl
     job = create_accepted_job(kept, submission)
     kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
     clock.advance(7)
-    before = read_job_metrics(kept.redis, clock)
+    before = JobMetricsReader(kept.redis, clock).read()
     kept.jobs.cancel(OTHER_JOB_ID)
     kept.attempts.release(job, BrowserLost())
-    after = read_job_metrics(kept.redis, clock)
+    after = JobMetricsReader(kept.redis, clock).read()
 
     assert (before.open_jobs[("studio", "PENDING")], before.open_jobs[("studio", "QUEUED")]) == (1, 1)
     assert (before.waiting, before.running, before.oldest_age_s) == (1, 1, 7.0)

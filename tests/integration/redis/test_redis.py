@@ -26,7 +26,7 @@ from schemas.errors import Unavailable
 from schemas.jobs.job import Submission
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
-from stores.redis.scripts import redis_errors
+from stores.redis.errors import redis_errors
 from tests.conftest import TIMEOUT_S, answers_ping, eventually
 from tests.integration.conftest import close_app, open_app
 

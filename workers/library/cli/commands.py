@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops.infra.clock import SystemClock
 from ops.infra.logging import configure_logging
-from ops.infra.redis import connect, disconnect
+from ops.infra.redis import disconnect
 from ops.infra.settings import Settings
 from schemas.errors import Forbidden, NotFound, Unavailable
 from schemas.library.model_views import FileView, ModelView
@@ -31,6 +31,7 @@ from stores.library import Library
 from stores.library.index.file_hashes import PendingFile
 from stores.library.maintenance import SCANNING
 from stores.library.scan_requests import ScanRequests
+from stores.redis.client import open_client
 from workers.library.cli.import_export import backup, export, import_, restore
 from workers.library.cli.session import (
     SEARCH_CONTEXT,
@@ -179,7 +180,7 @@ def _request_scan(
 
     Returns None if that process gives up the lock first; the lock is then held here.
     """
-    client = connect(settings.redis_url)
+    client = open_client(settings.redis_url)
     try:
         requests = ScanRequests(client, SystemClock())
         after, scan_id = requests.last_event_id(), requests.request(full=full)

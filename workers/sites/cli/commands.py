@@ -16,11 +16,11 @@ from rich.table import Table
 from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
-from ops.infra.redis import connect
 from ops.infra.settings import Settings, SettingsError, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
 from schemas.jobs.job import Progress, Submission
 from schemas.sites.recipe import Recipe
+from stores.redis.client import open_client
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import SelectorDrift
@@ -99,7 +99,7 @@ def _has_drifted(finding: SelectorResult, before: dict[str, str]) -> bool:
 def _last_matched(settings: Settings, name: str) -> dict[str, str]:
     """What was found by what when a job last went well; nothing where no Darkroom runs."""
     try:
-        return SelectorDrift(connect(settings.redis_url), SystemClock()).get_matches(name)
+        return SelectorDrift(open_client(settings.redis_url), SystemClock()).get_matches(name)
     except Unavailable:
         return {}
 
