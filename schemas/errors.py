@@ -1,25 +1,26 @@
-"""The one tree of errors, with the stable codes that clients and logs see.
+"""The tree of service errors: stable code, HTTP status, retryability and a hint for each condition.
 
-Raised by stores, workers and api; turned into HTTP in ``api.http.error_responses`` and into a job's end in
-``workers.jobs.runner``.
+The docstring of a class is its default message, so it is a full sentence for users. Codes are part of the public API
+and never change; the Lua scripts of the job store get the same table, generated from these classes.
 """
 
 from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """Something went wrong inside Darkroom; the log has the details."""
+    """Internal error; the log has the details."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    # What an attempt that ends so says about its site: "works", "broken", "closed" (to us), or nothing.
+    # What a failed attempt says about its site: "works", "broken", "closed" (to Darkroom), or "" for nothing.
+    # The circuit breaker of the site acts on it.
     site_effect: ClassVar[str] = ""
-    hint: ClassVar[str] = "Look at the log of the process that answered, under this request's id."
+    hint: ClassVar[str] = "Search the server log for the id of this request."
 
     def __init__(self, message: str | None = None, *, retry_after_s: int | None = None, **details: Any) -> None:
         """``message`` is a sentence for people; ``details`` are JSON values for programs."""
-        # A page may cut a character in half; what cannot be encoded cannot be stored.
+        # Text from a web page may contain lone surrogates, which neither Redis nor JSON clients accept.
         self.message = (message or (type(self).__doc__ or "").strip()).encode(errors="replace").decode()
         self.retry_after_s = retry_after_s
         self.details = details
@@ -34,9 +35,17 @@ class Invalid(ServiceError):
     hint = "Correct the fields named in the details."
 
     def __init__(self, message: str | None = None, *, problems: list[str] | None = None, **details: Any) -> None:
-        """``problems`` holds one sentence for each thing that is wrong."""
+        """``problems`` holds one sentence for each mistake."""
         super().__init__(message, **details)
         self.problems = problems or [self.message]
+
+
+class RangeNotSatisfiable(Invalid):
+    """The requested byte range lies outside the file."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    hint = "Request a range inside the size that Content-Range states."
 
 
 class Unauthorized(ServiceError):
@@ -48,23 +57,29 @@ class Unauthorized(ServiceError):
 
 
 class PaymentRequired(ServiceError):
-    """This key has no plan that includes the request."""
+    """The plan of this key does not include the request."""
 
     code = "payment_required"
     status = 402
-    hint = "Give the key a plan."
+    hint = "Assign a plan to the key."
 
 
 class Forbidden(ServiceError):
-    """This key may not do that."""
+    """This key is not allowed to do that."""
 
     code = "forbidden"
     status = 403
     hint = "Use a key with the scope that the message names."
 
 
+class PathNotAllowed(Forbidden):
+    """This file is not served."""
+
+    hint = "Only regular files inside the folders of MODELS_DIR are served; check what is at that path."
+
+
 class NotFound(ServiceError):
-    """There is no such thing here."""
+    """Not found."""
 
     code = "not_found"
     status = 404
@@ -72,23 +87,31 @@ class NotFound(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The thing is in a state that does not allow this."""
+    """The current state of the resource does not allow this."""
 
     code = "conflict"
     status = 409
-    hint = "Read the present state first."
+    hint = "Read the current state first."
+
+
+class PreconditionFailed(Conflict):
+    """The file has changed since the version that the request names."""
+
+    code = "precondition_failed"
+    status = 412
+    hint = "Start over without If-Match and If-Unmodified-Since."
 
 
 class IdempotencyMismatch(ServiceError):
-    """This Idempotency-Key came with another request before."""
+    """This Idempotency-Key was already used with a different request."""
 
     code = "idempotency_mismatch"
     status = 422
-    hint = "Send a new key with each new request, and the same key only with the very same one."
+    hint = "Use a new key for each new request; repeat a key only with the identical request."
 
 
 class Gone(ServiceError):
-    """This was here and has expired."""
+    """This has expired."""
 
     code = "expired"
     status = 410
@@ -105,12 +128,18 @@ class LimitReached(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """A part that Darkroom needs does not answer."""
+    """A component that Darkroom depends on does not answer."""
 
     code = "unavailable"
     status = 503
     retryable = True
-    hint = "Ask /health with a key which part is down."
+    hint = "Request /health with a key to see which component is down."
+
+
+class TooManyDownloads(Unavailable):
+    """This process already serves its maximum number of downloads."""
+
+    hint = "Retry after the seconds in Retry-After; with DOWNLOADS_BY a proxy sends the files instead."
 
 
 class SiteUnavailable(ServiceError):
@@ -120,7 +149,7 @@ class SiteUnavailable(ServiceError):
     status = 502
     site_effect = "broken"
     retryable = True
-    hint = "Open the site in a browser of your own; Darkroom tries again by itself."
+    hint = "Open the site in your own browser; Darkroom retries automatically."
 
 
 class SiteRefused(ServiceError):
@@ -129,16 +158,16 @@ class SiteRefused(ServiceError):
     code = "site_refused"
     status = 422
     site_effect = "works"
-    hint = "The words are the site's own: change the prompt accordingly."
+    hint = "The message is the site's own; change the prompt accordingly."
 
 
 class SiteChanged(ServiceError):
-    """The page is not as its recipe describes it."""
+    """The page does not match its recipe."""
 
     code = "site_changed"
     status = 502
     site_effect = "broken"
-    hint = "Compare the recipe's selectors with the page; the job's failure bundle shows both."
+    hint = "Compare the recipe's selectors with the page; the job's failure report shows both."
 
 
 class NeedsHuman(ServiceError):
@@ -156,7 +185,7 @@ class LoraNotFound(ServiceError):
     code = "lora_not_found"
     status = 404
     site_effect = "works"
-    hint = "Take one of the names suggested, or look it up with /search-loras."
+    hint = "Use one of the suggested names, or search with /search-loras."
 
 
 class ChoiceNotFound(ServiceError):
@@ -165,34 +194,34 @@ class ChoiceNotFound(ServiceError):
     code = "choice_not_found"
     status = 422
     site_effect = "works"
-    hint = "Take one of the choices that GET /api/v1/sites/NAME lists."
+    hint = "Use one of the choices that GET /api/v1/sites/NAME lists."
 
 
 class InputNotOffered(ServiceError):
-    """The page has no place for one of the job's inputs."""
+    """The page has no field for one of the job's inputs."""
 
     code = "input_not_offered"
     status = 422
     site_effect = "works"
-    hint = "Leave that input out, or correct the recipe if the page has a place for it."
+    hint = "Omit that input, or correct the recipe if the page has a field for it."
 
 
 class SiteBusy(ServiceError):
-    """The site asks to be left alone for a while."""
+    """The site asks clients to back off for a while."""
 
     code = "site_busy"
     status = 503
     retryable = True
-    hint = "Darkroom waits as long as the site asks for and tries again; raise the recipe's min_interval_s."
+    hint = "Darkroom waits as long as the site asks for and retries; raise min_interval_s in the recipe."
 
 
 class RobotsDisallowed(ServiceError):
-    """The robots.txt of the site's host does not allow automated visits."""
+    """The robots.txt of the site does not allow automated visits."""
 
     code = "robots_disallowed"
     status = 403
     site_effect = "closed"
-    hint = "Do not automate this site; if it is yours, say ownership = 'own' in its recipe."
+    hint = "Do not automate this site; if it is yours, set ownership = 'own' in its recipe."
 
 
 class BrowserLost(ServiceError):
@@ -201,15 +230,15 @@ class BrowserLost(ServiceError):
     code = "browser_lost"
     status = 502
     retryable = True
-    hint = "Darkroom tries again by itself; if it repeats, look at the worker's memory."
+    hint = "Darkroom retries automatically; if it happens again, check the memory of the worker."
 
 
 class DeadlineExceeded(ServiceError):
-    """The attempt took longer than it may."""
+    """The attempt exceeded its time limit."""
 
     code = "deadline_exceeded"
     status = 504
-    hint = "Ask for a smaller picture or fewer steps, or raise JOB_DEADLINE_S."
+    hint = "Request a smaller picture or fewer steps, or raise JOB_DEADLINE_S."
 
 
 class Cancelled(ServiceError):
@@ -217,19 +246,28 @@ class Cancelled(ServiceError):
 
     code = "cancelled"
     status = 409
-    hint = "Submit it again if that was not meant."
+    hint = "Submit it again if that was not intended."
 
 
 class WorkerLost(ServiceError):
-    """The workers that took this job died, time after time."""
+    """Every worker that took this job died."""
 
+    # Raised by the Lua scripts only, from the table generated from these classes.
     code = "worker_lost"
     status = 500
-    hint = "Look at the workers' logs and memory before submitting it again."
+    hint = "Check the workers' logs and memory before submitting it again."
+
+
+class WorkerStopping(ServiceError):
+    """The worker is shutting down and returns the job to the queue."""
+
+    code = "worker_stopping"
+    retryable = True
+    hint = "No action needed: another worker takes the job."
 
 
 class QueueWaitExceeded(ServiceError):
-    """The job waited longer in the queue than it may."""
+    """The job waited in the queue longer than allowed."""
 
     code = "expired"
     status = 504
@@ -237,14 +275,22 @@ class QueueWaitExceeded(ServiceError):
 
 
 class LeaseLost(ServiceError):
-    """Another attempt holds this job now; this one may not write."""
+    """Another attempt holds this job now; this one can no longer write."""
 
     code = "lease_lost"
     status = 409
-    hint = "Nothing to do: the other attempt ends the job."
+    hint = "No action needed: the other attempt finishes the job."
 
 
-def error_classes() -> list[type[ServiceError]]:
-    """All the classes of this module, in the order in which they are written."""
-    kinds = [kind for kind in ServiceError.__subclasses__() if kind.__module__ == __name__]
-    return [ServiceError, *kinds]
+def error_classes(root: type[ServiceError] = ServiceError) -> list[type[ServiceError]]:
+    """Return every error class of this module, each parent before its children."""
+    children = [error for error in root.__subclasses__() if error.__module__ == __name__]
+    return [root, *(error for child in children for error in error_classes(child))]
+
+
+def errors_by_code() -> dict[str, type[ServiceError]]:
+    """Return the class that defines each code.
+
+    "expired" is defined twice; the one that ends a job wins.
+    """
+    return {error.code: error for error in error_classes() if "code" in vars(error)}

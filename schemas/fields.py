@@ -1,4 +1,4 @@
-"""The field types and checks that more than one schema uses, and how their errors are told."""
+"""Marshmallow field types and limits shared by several schemas, and the rendering of validation errors."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,15 +9,17 @@ from marshmallow import ValidationError, fields
 MAX_URL_LENGTH = 2048
 MAX_PROMPT_LENGTH = 4000
 MAX_LORA_NAME_LENGTH = 200
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CAMEL = re.compile(r"(?<!^)(?=[A-Z])")
-MAX_QUOTED_LENGTH = 60
-# What SQL and Redis hold as a number.
+# A signed 64-bit integer, the largest that SQL and Redis store.
 MAX_INT64 = 2**63 - 1
+# A rejected value is quoted in error messages up to this length.
+MAX_QUOTED_LENGTH = 60
+# Tab, line feed and carriage return are allowed.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def is_valid_unicode(text: str) -> bool:
-    """Whether ``text`` can be encoded: JSON may name half of a surrogate pair."""
+    """Return whether ``text`` can be encoded; JSON escapes can produce lone surrogates, which cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -26,7 +28,7 @@ def is_valid_unicode(text: str) -> bool:
 
 
 class Text(fields.String):
-    """A string without control characters, stripped of white space around it."""
+    """A string without control characters or lone surrogates, stripped of surrounding white space."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
@@ -38,8 +40,9 @@ class Text(fields.String):
 
 
 class WholeNumber(fields.Integer):
-    """An integer, also as the words of a URL; a fraction is refused and not cut off."""
+    """An integer, also written as a string; a fraction is rejected instead of truncated."""
 
+    # fields.Integer(strict=True) would also reject strings, and query parameters are strings.
     def _validated(self, value: Any) -> int:
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
@@ -47,25 +50,25 @@ class WholeNumber(fields.Integer):
 
 
 def to_camel_case(name: str) -> str:
-    """``negative_prompt`` as it is written on the wire: ``negativePrompt``."""
+    """Return the name on the wire: ``negative_prompt`` becomes ``negativePrompt``."""
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
 
 
 def to_snake_case(name: str) -> str:
-    """``negativePrompt`` as it is written in a recipe: ``negative_prompt``."""
-    return _CAMEL.sub("_", name).lower()
+    """Return the name in recipes: ``negativePrompt`` becomes ``negative_prompt``."""
+    return _CAMEL_HUMP.sub("_", name).lower()
 
 
 def flatten_errors(messages: Any, source: Any = None, path: str = "") -> Iterator[str]:
-    """Marshmallow's nested messages as one sentence each: where, what is wrong, and the value that was given."""
+    """Yield each of marshmallow's nested messages as one sentence: path, problem, and the value found in ``source``."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
-            yield from flatten_errors(inner, _child(source, key), _join(path, key))
+            yield from flatten_errors(inner, _child(source, key), _join_path(path, key))
     elif isinstance(messages, list):
-        shown = f" (given: {_short(source)})" if isinstance(source, str | int | float | bool) else ""
+        quoted = f" (given: {_quote(source)})" if isinstance(source, str | int | float | bool) else ""
         for message in messages:
-            yield f"{path}: {message}{shown}" if path else str(message)
+            yield f"{path}: {message}{quoted}" if path else str(message)
     else:
         yield f"{path}: {messages}"
 
@@ -78,7 +81,7 @@ def _child(source: Any, key: Any) -> Any:
     return None
 
 
-def _join(path: str, key: Any) -> str:
+def _join_path(path: str, key: Any) -> str:
     if key == "_schema":
         return path
     if isinstance(key, int):
@@ -86,6 +89,6 @@ def _join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _short(value: object) -> str:
+def _quote(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "…"

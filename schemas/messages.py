@@ -1,4 +1,7 @@
-"""The names of queues and actors, the only thing that the API and the workers share about messages."""
+"""Names of the message queues and actors: all that the API and the workers share about messages.
+
+The values are stored in Redis and must not change.
+"""
 
 GENERATE_QUEUE = "generate"
 BROWSE_QUEUE = "browse"

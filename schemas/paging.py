@@ -1,4 +1,4 @@
-"""Cursors: opaque words that say where the next page of a list begins."""
+"""Keyset pagination: opaque tokens that name the last item of a page, so that the next page starts after it."""
 
 import base64
 import binascii
@@ -8,28 +8,25 @@ from typing import Self
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS
 
-INVALID_CURSOR = "cursor: not one that a page gave out; begin again without it."
-MOST_DIGITS = 17
+INVALID_CURSOR = "cursor: not a cursor of this server; start again without it."
+# A number of this many digits fits into the 64-bit integers of SQL and Redis.
+MAX_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last item of a page: its creation time in milliseconds and its id."""
+    """The last item of a page ordered by creation time: its time in milliseconds and its id."""
 
     time_ms: int
     id: str
 
     def encode(self) -> str:
-        """The cursor as a word for a URL."""
+        """Return the cursor as a URL-safe token."""
         return _encode(f"{self.time_ms}:{self.id}")
 
     @classmethod
     def decode(cls, token: str) -> Self:
-        """The cursor behind ``word``.
-
-        Raises:
-            Invalid: it is not one that Darkroom made.
-        """
+        """Return the cursor that ``token`` encodes; raise Invalid if it is malformed."""
         time, _, item = _decode(token).partition(":")
         if not _is_number(time) or CONTROL_CHARACTERS.search(item):
             raise Invalid(INVALID_CURSOR)
@@ -38,19 +35,19 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class KeysetCursor:
-    """The last item of a page of a list that is sorted by ``sort``: its key there, and its number among equals."""
+    """The last item of a page ordered by ``sort``: its sort key, and its row id as the tie-breaker."""
 
     sort: str
     key: str
     id: int
 
     def encode(self) -> str:
-        """The mark as a word for a URL."""
+        """Return the cursor as a URL-safe token."""
         return _encode(f"{self.sort}:{self.id}:{self.key}")
 
     @classmethod
     def decode(cls, token: str) -> Self:
-        """The mark behind ``word``; raises Invalid as above."""
+        """Return the cursor that ``token`` encodes; raise Invalid if it is malformed."""
         sort, _, rest = _decode(token).partition(":")
         number, _, key = rest.partition(":")
         if not _is_number(number):
@@ -59,16 +56,15 @@ class KeysetCursor:
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is a number that databases hold, too."""
-    return text.isascii() and text.isdigit() and len(text) < MOST_DIGITS
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def _encode(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(word: str) -> str:
+def _decode(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
+        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (ValueError, binascii.Error) as error:
         raise Invalid(INVALID_CURSOR) from error

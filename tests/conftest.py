@@ -24,7 +24,7 @@ from ops.infra.redis import connect
 from ops.infra.settings import Settings, load_settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.errors import Unavailable
-from schemas.jobs.job import GeneratedImage, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest
 
 TIMEOUT_S = 30.0
 API_KEY = "0123456789abcdef" * 4
@@ -165,9 +165,9 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
 
 
 @pytest.fixture
-def submission() -> Submission:
+def submission() -> JobRequest:
     """A submission like any other."""
-    return Submission("studio", "a lighthouse at dusk", inputs={"seed": 7})
+    return JobRequest("studio", "a lighthouse at dusk", inputs={"seed": 7})
 
 
 @pytest.fixture

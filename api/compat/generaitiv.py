@@ -29,7 +29,7 @@ from schemas.jobs.generaitiv_requests import (
     translate_inputs,
     workload_id,
 )
-from schemas.jobs.job import Job, Submission
+from schemas.jobs.job import Job, JobRequest
 
 TRUE_VALUES = ("1", "true", "yes")
 
@@ -94,7 +94,7 @@ def _body() -> dict[str, Any]:
     return checked | {"given": raw["input"]}
 
 
-def _job_request(body: dict[str, Any]) -> tuple[Submission, TranslatedInputs]:
+def _job_request(body: dict[str, Any]) -> tuple[JobRequest, TranslatedInputs]:
     recipes = stores().recipes
     slug = body.get("model")
     site, model = split_model_slug(slug, [recipe.name for recipe in recipes.list_all()])
@@ -107,7 +107,7 @@ def _job_request(body: dict[str, Any]) -> tuple[Submission, TranslatedInputs]:
     if lora and recipe.loras is None:
         translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
         lora = None
-    return Submission(recipe.name, prompt, lora, translated.inputs, webhook=body.get("webhook") or ""), translated
+    return JobRequest(recipe.name, prompt, lora, translated.inputs, webhook=body.get("webhook") or ""), translated
 
 
 def _watch_links(job_id: str) -> dict[str, str]:

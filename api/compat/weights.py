@@ -5,7 +5,6 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Response, jsonify, request
 from flask_smorest import Blueprint
-from marshmallow import ValidationError
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.http.auth import require_key, submission_view
@@ -16,10 +15,9 @@ from api.jobs.submission import add_replay_header, submit
 from api.pages import health
 from api.sites.site_queries import search_loras, site_quota
 from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, flatten_errors, is_valid_unicode
-from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, MIN_WEIGHTS_PROMPT_LENGTH, PRIORITY_FIELD, Submission
-
-JOB_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
+from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH
+from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY
+from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, load_weights_request
 
 blueprint = Blueprint("weights", __name__, description="The Weights API, for its existing clients.")
 
@@ -62,10 +60,7 @@ def read_health() -> Response:
 @submission_view
 def generate_image() -> Response:
     """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
-    fields = _request_fields()
-    prompt, lora = _prompt(fields), _lora(fields)
-    inputs = {name: value for name, value in fields.items() if name not in JOB_FIELDS}
-    accepted = submit(caller(), Submission(_site(fields) or "", prompt, lora, inputs, _priority(fields)))
+    accepted = submit(caller(), load_weights_request(_request_fields()))
     job, url = accepted.job, stores().settings.public_url
     answer = {
         "success": True,
@@ -143,47 +138,3 @@ def _require_utf8_query() -> None:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
         raise Invalid(problems=["The query is not valid UTF-8."]) from error
-
-
-def _prompt(fields: dict[str, Any]) -> str:
-    prompt = fields.get("prompt", fields.get("query", ""))
-    if not isinstance(prompt, str):
-        raise Invalid(problems=["Prompt must be a string"])
-    prompt = prompt.strip()
-    if not prompt:
-        raise Invalid(problems=["Prompt is required"])
-    if len(prompt) < MIN_WEIGHTS_PROMPT_LENGTH:
-        raise Invalid(problems=["Prompt is too short"])
-    if len(prompt) > MAX_PROMPT_LENGTH:
-        raise Invalid(problems=[f"Prompt is too long: at most {MAX_PROMPT_LENGTH} characters"])
-    if CONTROL_CHARACTERS.search(prompt):
-        raise Invalid(problems=["Prompt contains control characters"])
-    if not is_valid_unicode(prompt):
-        raise Invalid(problems=["Prompt is not valid Unicode"])
-    return prompt
-
-
-def _lora(fields: dict[str, Any]) -> str | None:
-    lora = fields.get("loraName") or None
-    if lora is not None and (
-        not isinstance(lora, str)
-        or len(lora) > MAX_LORA_NAME_LENGTH
-        or CONTROL_CHARACTERS.search(lora)
-        or not is_valid_unicode(lora)
-    ):
-        raise Invalid(problems=[f"loraName: must be a string of at most {MAX_LORA_NAME_LENGTH} characters."])
-    return lora
-
-
-def _site(fields: dict[str, Any]) -> str | None:
-    site = fields.get("site")
-    if site is not None and not (isinstance(site, str) and is_valid_unicode(site)):
-        raise Invalid(problems=["site: must be the name of a site."])
-    return site
-
-
-def _priority(fields: dict[str, Any]) -> int:
-    try:
-        return int(PRIORITY_FIELD.deserialize(fields.get("priority", 0)))
-    except ValidationError as error:
-        raise Invalid(problems=list(flatten_errors({"priority": error.messages}, fields))) from error

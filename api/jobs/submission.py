@@ -7,12 +7,12 @@ from flask import Response, g, request
 from api.http.context import stores
 from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from stores.jobs import submission
 from stores.jobs.jobs import AcceptedJob
 
 
-def submit(submitter: Caller, job_request: Submission) -> AcceptedJob:
+def submit(submitter: Caller, job_request: JobRequest) -> AcceptedJob:
     """Submit a job under the current request's ``Idempotency-Key``.
 
     Raises:
@@ -24,7 +24,7 @@ def submit(submitter: Caller, job_request: Submission) -> AcceptedJob:
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)
 
 
-def dry_run(submitter: Caller, job_request: Submission) -> dict[str, Any]:
+def dry_run(submitter: Caller, job_request: JobRequest) -> dict[str, Any]:
     """Return what ``submit`` would do; see ``stores.jobs.submission.dry_run``."""
     _check_webhook(job_request)
     return submission.dry_run(stores(), submitter, job_request)
@@ -37,6 +37,6 @@ def add_replay_header(response: Response, accepted: AcceptedJob) -> Response:
     return response
 
 
-def _check_webhook(job_request: Submission) -> None:
+def _check_webhook(job_request: JobRequest) -> None:
     if job_request.webhook:
         require_allowed_url(job_request.webhook, stores().address_policy, "webhook")

@@ -14,7 +14,7 @@ from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, native_job
 from api.jobs.submission import add_replay_header, submit
 from schemas.errors import Conflict, NotFound
-from schemas.jobs.job import Job, JobPage, JobRequestSchema, JobView, Submission
+from schemas.jobs.job import Job, JobPage, JobRequest, JobRequestSchema, JobView
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 
@@ -40,16 +40,8 @@ def check_media_type() -> None:
 @blueprint.arguments(JobRequestSchema())
 @blueprint.response(202, JobView)
 @submission_view
-def create(body: dict[str, Any]) -> Response:
+def create(job_request: JobRequest) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
-    optional = {"site": body.get("site") or "", "webhook": body.get("webhook") or ""}
-    job_request = Submission(
-        prompt=body["prompt"],
-        lora=body.get("lora"),
-        inputs=body.get("inputs", {}),
-        priority=body["priority"],
-        **optional,
-    )
     accepted = submit(caller(), job_request)
     response = jsonify(native_job(stores(), accepted.job, accepted.estimate))
     response.status_code = 202

@@ -14,7 +14,7 @@ from api.http.context import stores
 from api.http.error_responses import error_response
 from api.library.sendfile_body import FileBody, count_active_downloads
 from ops.infra.settings import DOWNLOADS_DIRECT, DOWNLOADS_X_ACCEL_REDIRECT, DOWNLOADS_X_SENDFILE
-from schemas.errors import Conflict, Invalid, ServiceError, Unavailable
+from schemas.errors import PreconditionFailed, RangeNotSatisfiable, ServiceError, TooManyDownloads
 from schemas.http.conditional_requests import ConditionalHeaders, RangeDecision, Representation, decide
 from schemas.http.content_disposition import attachment_header
 from stores.library.safe_open import OpenFile
@@ -25,31 +25,7 @@ NS_PER_S = 10**9
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class TooManyDownloads(Unavailable):
-    """This process sends as many files at once as it may."""
-
-    hint = "Wait as long as Retry-After says; with DOWNLOADS_BY a proxy sends the files instead."
-
-
-class PreconditionFailed(Conflict):
-    """The file is not the one that the request is about."""
-
-    code = "precondition_failed"
-    status = HTTPStatus.PRECONDITION_FAILED
-    hint = "Begin anew, without If-Match and If-Unmodified-Since."
-
-
-class RangeNotSatisfiable(Invalid):
-    """The file has no such bytes."""
-
-    code = "range_not_satisfiable"
-    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-    hint = "Content-Range says how long the file is; ask for bytes that it has."
-
-
-ERRORS: dict[HTTPStatus, type[ServiceError]] = {
-    error.status: error for error in (PreconditionFailed, RangeNotSatisfiable)
-}
+ERRORS: dict[int, type[ServiceError]] = {error.status: error for error in (PreconditionFailed, RangeNotSatisfiable)}
 
 
 def send_opened_file(opened: OpenFile, name: str | bytes, sha256: str | None = None) -> Response:

@@ -3,7 +3,7 @@
 from ops.infra.dns import resolve
 from schemas.errors import Invalid
 from schemas.http.address_policy import AddressPolicy, evaluate_addresses
-from schemas.webhooks.target_url import parse_webhook_url, refusal_reason
+from schemas.http.webhook_url import parse_webhook_url, refusal_reason
 
 
 def require_allowed_url(url: str, address_policy: AddressPolicy, field: str = "url") -> None:

@@ -11,7 +11,7 @@ from ops.infra.dns import resolve
 from ops.infra.settings import SettingsError, load_settings
 from schemas.errors import Invalid
 from schemas.http.address_policy import ResolvedHost, evaluate_addresses
-from schemas.webhooks.target_url import parse_webhook_url, refusal_reason
+from schemas.http.webhook_url import parse_webhook_url, refusal_reason
 from stores import build_address_policy
 
 DENIED_EXIT_CODE = 1

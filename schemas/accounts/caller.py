@@ -1,8 +1,9 @@
-"""Who a request comes from: the caller behind an API key, what the key may do and how much. Pure."""
+"""The caller of a request: the owner of an API key, its scopes and its limits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from schemas.accounts.rate_limits import Rate
 
@@ -10,10 +11,11 @@ OWNER = "owner"
 ANONYMOUS = "anonymous"
 UNLIMITED = -1
 UNLIMITED_TEXT = "unlimited"
+MAX_LIMIT_DIGITS = 9
 
 
 class Scope(StrEnum):
-    """What a key may do. ``admin`` may do everything, and whoever may do anything may read."""
+    """What a key is allowed to do. ``admin`` includes every scope, and every scope includes ``read``."""
 
     READ = "read"
     GENERATE = "generate"
@@ -28,7 +30,10 @@ DEFAULT_SCOPES = ALL_SCOPES - {Scope.ADMIN}
 
 @dataclass(frozen=True, slots=True)
 class CallerLimits:
-    """How much a caller may do: pictures, but for ``rate``. None: as the settings say; UNLIMITED: no limit."""
+    """Limits of a caller: numbers of pictures, except for ``rate``.
+
+    None means the default from the settings; UNLIMITED means no limit.
+    """
 
     queued: int | None = None
     concurrent: int | None = None
@@ -37,23 +42,21 @@ class CallerLimits:
     rate: Rate | None = None
 
     def with_defaults(self, defaults: "CallerLimits") -> "CallerLimits":
-        """These, and those of ``others`` where there are none."""
-        names = [field.name for field in fields(self)]
-        chosen = {name: getattr(self, name) for name in names}
-        return CallerLimits(**{name: getattr(defaults, name) if own is None else own for name, own in chosen.items()})
+        """Return these limits, with those of ``defaults`` where they are None."""
+        own = {name: value for name, value in _values(self).items() if value is not None}
+        return CallerLimits(**_values(defaults) | own)
 
     def to_text(self) -> str:
-        """As ``read_limits`` takes them."""
-        set_ = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ",".join(f"{name}={_word(value)}" for name, value in set_.items() if value is not None)
+        """Return the text that ``parse_limits`` reads."""
+        return ",".join(f"{name}={_format(value)}" for name, value in _values(self).items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner of a key.
+    """The owner of an API key.
 
-    ``id`` is ``owner`` for the key that Darkroom made on its first boot, else the id of the key's row. ``plan`` is what
-    the operator has named; None if there is none.
+    ``id`` is ``owner`` for the key that Darkroom created on its first start, otherwise the id of the key's row.
+    ``plan`` is a name that the operator assigned, or None.
     """
 
     id: str
@@ -63,42 +66,42 @@ class Caller:
     plan: str | None = OWNER
 
     def has_scope(self, scope: Scope) -> bool:
-        """Whether the key may do that."""
+        """Return whether the key has the scope, directly or by inclusion."""
         return scope in self.scopes or Scope.ADMIN in self.scopes or (scope is Scope.READ and bool(self.scopes))
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
-    """The scopes of these names; raises ValueError with the one that is none."""
-    wanted = [word.strip() for word in names if word.strip()]
-    wrong = [word for word in wanted if word not in list(Scope)]
-    if wrong or not wanted:
-        raise ValueError(f"{', '.join(wrong) or 'nothing'}: scopes are {', '.join(Scope)}")
-    return frozenset(Scope(word) for word in wanted)
+    """Return the scopes of these names; raise ValueError if there are none, or with the unknown ones."""
+    stripped = [name.strip() for name in names if name.strip()]
+    unknown = [name for name in stripped if name not in list(Scope)]
+    if unknown or not stripped:
+        raise ValueError(f"{', '.join(unknown) or 'nothing'}: scopes are {', '.join(Scope)}")
+    return frozenset(Scope(name) for name in stripped)
 
 
 def parse_limits(text: str) -> CallerLimits:
-    """``daily=100,weekly=500,concurrent=2,queued=10,rate=60/minute``; raises ValueError with what is wrong."""
-    found: dict[str, int | Rate] = {}
+    """Parse ``daily=100,weekly=500,concurrent=2,queued=10,rate=60/minute``; raise ValueError with the mistake."""
     known = [field.name for field in fields(CallerLimits)]
+    limits: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if name not in known or not equals:
             raise ValueError(f"{part!r}: limits are {', '.join(f'{name}=…' for name in known)}")
-        found[name] = Rate.parse(value) if name == "rate" else _number(part, value)
-    return _limits(found)
+        limits[name] = Rate.parse(value) if name == "rate" else _parse_number(part, value)
+    return CallerLimits(**limits)
 
 
-def _limits(found: Mapping[str, int | Rate]) -> CallerLimits:
-    return CallerLimits(**found)  # type: ignore[arg-type] # each under the name of its type
+def _values(limits: CallerLimits) -> dict[str, Any]:
+    return {field.name: getattr(limits, field.name) for field in fields(limits)}
 
 
-def _number(part: str, value: str) -> int:
+def _parse_number(part: str, value: str) -> int:
     if value == UNLIMITED_TEXT:
         return UNLIMITED
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
-        raise ValueError(f"{part!r}: not a number, nor {UNLIMITED_TEXT!r}")
+    if not (value.isascii() and value.isdigit() and len(value) <= MAX_LIMIT_DIGITS):
+        raise ValueError(f"{part!r}: neither a number nor {UNLIMITED_TEXT!r}")
     return int(value)
 
 
-def _word(value: int | Rate) -> str:
+def _format(value: int | Rate) -> str:
     return UNLIMITED_TEXT if value == UNLIMITED else str(value)

@@ -1,16 +1,19 @@
-"""How often something may be done: so many times in each window of time. Pure."""
+"""Rate limits over fixed windows: a number of requests per second, minute, hour or day."""
 
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 WINDOW_LENGTHS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_WORDS = re.compile(r"\s*(\d{1,9})\s*(?:/|per)\s*(second|minute|hour|day)s?\s*", re.ASCII)
+_RATE = re.compile(r"\s*(\d{1,9})\s*(?:/|per)\s*(second|minute|hour|day)s?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``most`` times in each window of ``window_s`` seconds; windows begin at whole multiples of their length."""
+    """At most ``limit`` requests in each window of ``window_s`` seconds.
+
+    Windows begin at multiples of their length since the epoch. A negative limit means no limit.
+    """
 
     UNLIMITED: ClassVar[str] = "unlimited"
 
@@ -19,13 +22,13 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``60/minute`` or ``unlimited``; raises ValueError."""
+        """Parse ``60/minute``, ``60 per minute`` or ``unlimited``; raise ValueError otherwise."""
         if text.strip() == cls.UNLIMITED:
             return cls(-1, 1)
-        found = _WORDS.fullmatch(text)
-        if found is None:
-            raise ValueError(f"{text!r} is neither a rate, as in 60/minute, nor {cls.UNLIMITED!r}")
-        return cls(int(found[1]), WINDOW_LENGTHS_S[found[2]])
+        match = _RATE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is neither a rate such as 60/minute nor {cls.UNLIMITED!r}")
+        return cls(int(match[1]), WINDOW_LENGTHS_S[match[2]])
 
     @property
     def is_unlimited(self) -> bool:
@@ -33,16 +36,17 @@ class Rate:
         return self.limit < 0
 
     def __str__(self) -> str:
-        """As ``parse`` takes it."""
-        unit = next(word for word, seconds in WINDOW_LENGTHS_S.items() if seconds == self.window_s)
+        """Return the text that ``parse`` reads."""
+        unit = next(unit for unit, length_s in WINDOW_LENGTHS_S.items() if length_s == self.window_s)
         return self.UNLIMITED if self.is_unlimited else f"{self.limit}/{unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class RateWindow:
-    """What is left of a policy's window, which ends at ``reset_at`` (Unix seconds), in ``reset_s`` seconds.
+    """The current window of a rate-limit policy: what remains, and when it ends.
 
-    A rate of no length, ``window_s`` 0, bounds what there is at once: by then it is worth asking again.
+    ``reset_at`` is in Unix seconds, ``reset_s`` is the number of seconds until then. A policy with a ``window_s`` of 0
+    bounds a current number instead of a rate; its reset time is when a retry is worthwhile.
     """
 
     policy: str
@@ -53,5 +57,5 @@ class RateWindow:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether what was asked for was too much."""
+        """Whether the request exceeds the limit."""
         return self.remaining < 0

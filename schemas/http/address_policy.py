@@ -1,13 +1,19 @@
-"""Which addresses Darkroom may send to: a class for every IP address, and the operator's exceptions. Pure.
+"""SSRF protection: which IP addresses outgoing requests may reach, and the operator's exceptions.
 
-Sources: the registries of IANA for
-special addresses (IPv4, IPv6), RFC 6052, RFC 3056, RFC 4380, RFC 5214, and what clouds document of their metadata.
+Every address has a rule with a zone. IPv6 addresses that embed IPv4 addresses (NAT64, 6to4, Teredo, ISATAP and others)
+get the strictest zone of all of them. Only addresses are judged: names must be resolved first.
+
+Sources: the IANA registries of special-purpose addresses (IPv4 and IPv6), RFC 6052, RFC 3056, RFC 4380, RFC 5214, and
+the documentation of cloud metadata services.
 """
 
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
+
+from schemas.http.urls import bracket_host
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -16,7 +22,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Zone(StrEnum):
     """How an address is treated.
 
-    ``private`` ones open by one switch of the operator; ``forbidden`` ones only by being named.
+    One setting opens all ``private`` addresses; a ``forbidden`` one must be named in EGRESS_ALLOW.
     """
 
     PUBLIC = "public"
@@ -26,24 +32,24 @@ class Zone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressRule:
-    """A range of addresses and what it is."""
+    """The zone of an address range, with a description for people."""
 
     network: Network
     zone: Zone
     description: str
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the range and its description."""
         return f"{self.network} ({self.description})"
 
 
 def _rules(zone: Zone, **ranges: str) -> Iterator[AddressRule]:
-    for words, networks in ranges.items():
+    for name, networks in ranges.items():
         for network in networks.split():
-            yield AddressRule(ipaddress.ip_network(network), zone, words.replace("_", " "))
+            yield AddressRule(ipaddress.ip_network(network), zone, name.replace("_", " "))
 
 
-# The narrow before the wide: the first that fits is told.
+# The first match counts, so narrow ranges stand before the wide ones that contain them.
 RULES = (
     *_rules(
         Zone.FORBIDDEN,
@@ -75,83 +81,87 @@ DEFAULT_RULES = {
 UNASSIGNED = AddressRule(ipaddress.ip_network("::/0"), Zone.FORBIDDEN, "not assigned")
 STRICTNESS = {Zone.PUBLIC: 0, Zone.PRIVATE: 1, Zone.FORBIDDEN: 2}
 LOW_32 = 0xFFFFFFFF
-# Prefixes whose last 32 bits are an IPv4 address: compatible, mapped, translated, NAT64.
-IN_LAST_BITS = tuple(
-    ipaddress.IPv6Network(one) for one in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+# Prefixes whose last 32 bits are an IPv4 address: IPv4-compatible, IPv4-mapped, IPv4-translated, NAT64.
+EMBEDDED_IN_LAST_BITS = tuple(
+    ipaddress.IPv6Network(prefix) for prefix in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 )
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-# Where RFC 6052 puts the four bytes, by the length of the prefix; the ninth byte is always zero.
-RFC_6052 = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
-SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
-TEREDO = ipaddress.IPv6Network("2001::/32")
+# Positions of the four IPv4 bytes for each prefix length of RFC 6052; byte 8 is always zero.
+RFC_6052_POSITIONS = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+# Interface identifiers of ISATAP, for private and for global IPv4 addresses.
 ISATAP = (0x00005EFE, 0x02005EFE)
+UNSPECIFIED_AND_LOOPBACK = ipaddress.IPv6Network("::/127")
 
 
 def classify(address: str) -> AddressRule:
-    """The rule for an IP address, the strictest of its own and those of the IPv4 addresses that it carries.
+    """Return the rule of an IP address: the strictest of its own and those of the IPv4 addresses that it embeds.
 
     Raises:
-        ValueError: it is no IP address. Names must be resolved first, and never guessed from their spelling.
+        ValueError: it is not an IP address.
     """
-    known = ipaddress.ip_address(address.partition("%")[0])
-    return max((_rule_of(one) for one in (known, *_carried(known))), key=lambda rule: STRICTNESS[rule.zone])
+    parsed = _parse(address)
+    return max((_own_rule(each) for each in (parsed, *_embedded_ipv4(parsed))), key=lambda rule: STRICTNESS[rule.zone])
 
 
-def _rule_of(address: Address) -> AddressRule:
+def _parse(address: str) -> Address:
+    """Parse an address, ignoring the zone of a link-local IPv6 address."""
+    return ipaddress.ip_address(address.partition("%")[0])
+
+
+def _own_rule(address: Address) -> AddressRule:
     for rule in RULES:
         if address in rule.network:
             return rule
-    if address.version == 4 or address in DEFAULT_RULES[6].network or any(_carried(address)):
+    if address.version == 4 or address in DEFAULT_RULES[6].network or any(_embedded_ipv4(address)):
         return DEFAULT_RULES[address.version]
     return UNASSIGNED
 
 
-def _carried(address: Address) -> Iterator[ipaddress.IPv4Address]:
-    """The IPv4 addresses to which an IPv6 address leads."""
-    if not isinstance(address, ipaddress.IPv6Address) or address in ipaddress.ip_network("::/127"):
+def _embedded_ipv4(address: Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 addresses to which packets for an IPv6 address may be translated or tunnelled."""
+    if not isinstance(address, ipaddress.IPv6Address) or address in UNSPECIFIED_AND_LOOPBACK:
         return
     bits, octets = int(address), address.packed
-    if any(address in network for network in IN_LAST_BITS) or bits >> 32 & LOW_32 in ISATAP:
+    if any(address in network for network in EMBEDDED_IN_LAST_BITS) or bits >> 32 & LOW_32 in ISATAP:
         yield ipaddress.IPv4Address(bits & LOW_32)
     if address in LOCAL_NAT64:
-        yield from (ipaddress.IPv4Address(bytes(octets[place] for place in places)) for places in RFC_6052)
-    if address in SIX_TO_FOUR:
-        yield ipaddress.IPv4Address(octets[2:6])
-    if address in TEREDO:
-        yield ipaddress.IPv4Address(octets[4:8])
-        yield ipaddress.IPv4Address(~bits & LOW_32)
+        yield from (ipaddress.IPv4Address(bytes(octets[i] for i in positions)) for positions in RFC_6052_POSITIONS)
+    if address.sixtofour:
+        yield address.sixtofour
+    if address.teredo:
+        yield from address.teredo
 
 
 @dataclass(frozen=True, slots=True)
 class AllowRule:
-    """An exception of the operator's: a network, or one port of it."""
+    """An exception by the operator: a network, or one port of it."""
 
     network: Network
     port: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "AllowRule":
-        """``10.0.0.0/8``, ``127.0.0.1:9000`` or ``[::1]:9000``; raises ValueError if it is none of these."""
+    def parse(cls, text: str) -> Self:
+        """Parse ``10.0.0.0/8``, ``127.0.0.1:9000`` or ``[::1]:9000``; raise ValueError otherwise."""
         host, port = text, None
         if text.startswith("["):
             host, bracket, rest = text[1:].partition("]")
             if not bracket:
-                raise ValueError("a bracket is open")
+                raise ValueError("the bracket is not closed")
             port = rest.removeprefix(":") or None
         elif text.count(":") == 1:
             host, port = text.split(":")
         if port is not None and not 0 < int(port) < 65_536:
-            raise ValueError(f"{port} is no port")
+            raise ValueError(f"{port} is not a port")
         return cls(ipaddress.ip_network(host), None if port is None else int(port))
 
-    def covers(self, address: str, port: int) -> bool:
-        """Whether this opens ``port`` of an address."""
-        return self.port in (None, port) and ipaddress.ip_address(address.partition("%")[0]) in self.network
+    def covers(self, address: Address, port: int) -> bool:
+        """Return whether the exception applies to this port of an address."""
+        return self.port in (None, port) and address in self.network
 
 
 @dataclass(frozen=True, slots=True)
 class AddressDecision:
-    """Whether an address may be reached, by which rule, and which setting would change that."""
+    """Whether an address may be reached, the rule that decided, and the setting that would allow it."""
 
     rule: AddressRule
     is_allowed: bool
@@ -160,9 +170,9 @@ class AddressDecision:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What the operator allows besides the public internet: named addresses, and private ones altogether.
+    """The operator's exceptions to the public internet: named addresses, and all private ones.
 
-    ``own`` are the addresses of this machine, which are forbidden however public they are.
+    ``own_addresses`` are the addresses of this machine, which are forbidden even if public.
     """
 
     allow_rules: tuple[AllowRule, ...] = ()
@@ -170,55 +180,48 @@ class AddressPolicy:
     own_addresses: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(
-        cls, allow_rules: Iterable[str], *, allow_private: bool, own_addresses: Iterable[str] = ()
-    ) -> "AddressPolicy":
-        """The policy that the operator's words mean; raises ValueError with the word that means nothing."""
-        read = []
+    def parse(cls, allow_rules: Iterable[str], *, allow_private: bool, own_addresses: Iterable[str] = ()) -> Self:
+        """Build the policy from the texts of EGRESS_ALLOW; raise ValueError with the first malformed one."""
+        parsed = []
         for text in allow_rules:
             try:
-                read.append(AllowRule.parse(text))
+                parsed.append(AllowRule.parse(text))
             except ValueError as error:
                 raise ValueError(f"{text!r} is neither a network nor ADDRESS:PORT: {error}.") from error
-        return cls(tuple(read), allow_private, frozenset(own_addresses))
-
-    def _rule_of(self, address: str) -> AddressRule:
-        rule = classify(address)
-        known = ipaddress.ip_address(address.partition("%")[0])
-        if str(known) in self.own_addresses and rule.zone is not Zone.FORBIDDEN:
-            return AddressRule(ipaddress.ip_network(known), Zone.FORBIDDEN, "this machine")
-        return rule
+        return cls(tuple(parsed), allow_private, frozenset(own_addresses))
 
     def evaluate(self, address: str, port: int) -> AddressDecision:
-        """The verdict on one port of an IP address; raises ValueError as ``classify`` does."""
-        rule = self._rule_of(address)
-        named = any(opening.covers(address, port) for opening in self.allow_rules)
-        if named or rule.zone is Zone.PUBLIC or (rule.zone is Zone.PRIVATE and self.allow_private):
+        """Decide on one port of an IP address; raise ValueError if it is not an IP address."""
+        parsed, rule = _parse(address), classify(address)
+        if str(parsed) in self.own_addresses and rule.zone is not Zone.FORBIDDEN:
+            rule = AddressRule(ipaddress.ip_network(parsed), Zone.FORBIDDEN, "this machine")
+        is_named = any(allow_rule.covers(parsed, port) for allow_rule in self.allow_rules)
+        if is_named or rule.zone is Zone.PUBLIC or (rule.zone is Zone.PRIVATE and self.allow_private):
             return AddressDecision(rule, is_allowed=True)
-        known = ipaddress.ip_address(address.partition("%")[0])
-        naming = f"EGRESS_ALLOW={f'[{known}]' if known.version == 6 else known}:{port}"
-        ways = f"EGRESS_ALLOW_PRIVATE=1 or {naming}" if rule.zone is Zone.PRIVATE else naming
-        return AddressDecision(rule, is_allowed=False, allow_setting=ways)
+        setting = f"EGRESS_ALLOW={bracket_host(str(parsed))}:{port}"
+        if rule.zone is Zone.PRIVATE:
+            setting = f"EGRESS_ALLOW_PRIVATE=1 or {setting}"
+        return AddressDecision(rule, is_allowed=False, allow_setting=setting)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedHost:
-    """What a host led to: each address with its verdict, in the resolver's order."""
+    """The addresses of a host with the decision on each, in the resolver's order."""
 
     decisions: tuple[tuple[str, AddressDecision], ...]
 
     @property
     def allowed_addresses(self) -> list[str]:
         """The addresses that may be reached."""
-        return [address for address, verdict in self.decisions if verdict.is_allowed]
+        return [address for address, decision in self.decisions if decision.is_allowed]
 
     @property
     def is_opened_by_operator(self) -> bool:
-        """Whether every address that may be reached is one that the operator has opened, and not a public one."""
-        zones = {verdict.rule.zone for _, verdict in self.decisions if verdict.is_allowed}
+        """Whether all allowed addresses are exceptions by the operator, none of them public."""
+        zones = {decision.rule.zone for _, decision in self.decisions if decision.is_allowed}
         return bool(zones) and Zone.PUBLIC not in zones
 
 
 def evaluate_addresses(addresses: Iterable[str], port: int, policy: AddressPolicy) -> ResolvedHost:
-    """The verdict on each of a host's addresses."""
+    """Decide on each address of a host."""
     return ResolvedHost(tuple((address, policy.evaluate(address, port)) for address in addresses))

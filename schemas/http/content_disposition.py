@@ -1,4 +1,4 @@
-"""How a file's name is told to those who download it: the header Content-Disposition, RFC 6266 and 8187. Pure."""
+"""The Content-Disposition header of downloads (RFC 6266, RFC 8187), for file names from untrusted sources."""
 
 import re
 import unicodedata
@@ -7,33 +7,37 @@ from urllib.parse import quote
 FALLBACK_NAME = "model"
 MAX_NAME_LENGTH = 200
 MAX_SUFFIX_LENGTH = 20
-# The characters that RFC 8187 lets stand for themselves, beside letters, digits and those that are never quoted.
-PLAIN = "!#$&+-.^_`|~"
-# What a name may not have on one system or another, or what is no letter at all: controls, marks of direction, halves
-# of characters, line separators, private ones.
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+# Characters that RFC 8187 allows unescaped, besides letters and digits.
+_RFC_8187_SAFE = "!#$&+-.^_`|~"
+# Unicode categories removed from names: controls, bidirectional marks, surrogates, private and unassigned characters,
+# line separators.
+_REMOVED_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+# Not allowed in file names on at least one system.
 _SEPARATORS = re.compile(r'[/\\:*?"<>|]')
-# A semicolon ends the name for simple clients, and some read a percent sign as the beginning of an escape.
-_NOT_IN_QUOTES = re.compile(r"[^\x20-\x7e]|[%;]")
+# A semicolon ends the name for simple clients, and some decode percent escapes.
+_UNSAFE_IN_QUOTES = re.compile(r"[^\x20-\x7e]|[%;]")
 
 
 def attachment_header(name: str | bytes) -> str:
-    """The header's value for a file of that name: in ASCII first, then in full.
+    """Return the header value that downloads a file under ``name``, as ASCII and in full.
 
-    Bytes need not be UTF-8: what cannot be read is shown as unreadable. What must not be in a name is left out.
+    Bytes need not be UTF-8: undecodable ones become replacement characters. Characters that are unsafe in a file name
+    are removed or replaced by underscores.
     """
-    text = _presentable(name)
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(one for one in plain if not unicodedata.combining(one)) or FALLBACK_NAME
-    return f"attachment; filename=\"{_NOT_IN_QUOTES.sub('_', plain)}\"; filename*=UTF-8''{quote(text, safe=PLAIN)}"
+    full = _sanitize(name)
+    decomposed = unicodedata.normalize("NFKD", full)
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character)) or FALLBACK_NAME
+    quoted = _UNSAFE_IN_QUOTES.sub("_", plain)
+    return f"attachment; filename=\"{quoted}\"; filename*=UTF-8''{quote(full, safe=_RFC_8187_SAFE)}"
 
 
-def _presentable(name: str | bytes) -> str:
-    """The name as any system can keep it: one line, no separators, no marks that turn it around, not too long."""
-    # Names from the file system carry unreadable bytes as halves of characters.
+def _sanitize(name: str | bytes) -> str:
+    """Return a name that every system accepts: one short line without separators or bidirectional marks."""
+    # Python represents undecodable bytes of file names as lone surrogates, which cannot be encoded.
     encoded = name if isinstance(name, bytes) else name.encode(errors="replace")
-    text = "".join(one for one in encoded.decode(errors="replace") if unicodedata.category(one) not in UNSEEN)
-    text = _SEPARATORS.sub("_", text).strip(" .")
+    decoded = encoded.decode(errors="replace")
+    visible = "".join(char for char in decoded if unicodedata.category(char) not in _REMOVED_CATEGORIES)
+    text = _SEPARATORS.sub("_", visible).strip(" .")
     stem, dot, suffix = text.rpartition(".")
     if dot and len(suffix) <= MAX_SUFFIX_LENGTH:
         return f"{stem[:MAX_NAME_LENGTH]}.{suffix}"

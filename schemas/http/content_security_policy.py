@@ -1,7 +1,4 @@
-"""What every HTML page of Darkroom may do: the one Content-Security-Policy.
-
-Sent by ``api`` to people and by ``workers.sites.driver.static_server`` to the worker's own browser.
-"""
+"""The Content-Security-Policy of every HTML page, including the pages that workers serve to their own browsers."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -1,48 +1,37 @@
-"""Which pages a browser's request may come from, by the header fields that no page can forge. Pure."""
+"""CSRF protection: whether a request comes from a page of this server, by headers that no page can forge.
+
+Browsers send cookies with cross-site requests, so a cookie does not prove intent.
+"""
 
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from urllib.parse import urlsplit
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
+from schemas.http.urls import url_origin
+
 ORIGIN_PATTERN = re.compile(r"https?://[^/?#@\\\s]+")
+# Values of Sec-Fetch-Site for pages of this origin, and for addresses that the user typed or bookmarked.
 SAME_ORIGIN_VALUES = ("same-origin", "none")
 
 
 class RequestOrigin(StrEnum):
-    """Whose page made a request. ``unknown``: a program, or a browser that does not say."""
+    """Where a request comes from. ``unknown``: a program, or a browser that sends neither header."""
 
-    SAME_ORIGIN = "ours"
-    CROSS_ORIGIN = "anothers"
+    SAME_ORIGIN = "same_origin"
+    CROSS_ORIGIN = "cross_origin"
     UNKNOWN = "unknown"
 
 
 def classify_origin(fetch_site: str | None, origin: str | None, own_urls: Iterable[str]) -> RequestOrigin:
-    """Whose page it was: ``fetch_site`` is Sec-Fetch-Site, ``origin`` is Origin, None where there is none.
+    """Classify a request by its headers Sec-Fetch-Site and Origin, each None if absent.
 
-    The first decides where it is there, since the browser has compared for us; ``ours`` are addresses of this server.
+    Sec-Fetch-Site takes precedence: the browser has compared the origins already. ``own_urls`` are the URLs under which
+    this server is reached.
     """
     if fetch_site is not None:
         return RequestOrigin.SAME_ORIGIN if fetch_site in SAME_ORIGIN_VALUES else RequestOrigin.CROSS_ORIGIN
     if origin is None:
         return RequestOrigin.UNKNOWN
-    known = {url_origin(url) for url in own_urls} - {None}
-    return (
-        RequestOrigin.SAME_ORIGIN
-        if ORIGIN_PATTERN.fullmatch(origin) and url_origin(origin) in known
-        else RequestOrigin.CROSS_ORIGIN
-    )
-
-
-def url_origin(url: str) -> str | None:
-    """Scheme, host and port of an address as browsers write them; None if it is no address of the web."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in DEFAULT_PORTS or not host:
-        return None
-    usual = port is None or port == DEFAULT_PORTS[parts.scheme]
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if usual else f':{port}'}"
+    own_origins = {url_origin(url) for url in own_urls} - {None}
+    is_own = ORIGIN_PATTERN.fullmatch(origin) and url_origin(origin) in own_origins
+    return RequestOrigin.SAME_ORIGIN if is_own else RequestOrigin.CROSS_ORIGIN

@@ -1,4 +1,4 @@
-"""How an event looks on the wire: the same on every stream, on a WebSocket and in a webhook. Pure."""
+"""JSON payloads of events, the same on every stream, on WebSockets and in webhooks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,80 +10,59 @@ from schemas.jobs.job import IMAGE_FORMATS, Result
 
 
 def event_payload(public_url: str, event: Event) -> dict[str, Any]:
-    """An event as every stream shows it."""
+    """Return the payload of an event in streams."""
     if event.type is EventType.WEBHOOK_DISABLED:
         return {"type": event.type, "time": event.time_ms, **event.data}
     base = {"type": event.type, "jobId": event.job_id, "seq": event.seq, "time": event.time_ms}
-    data = _EVENT_DATA.get(event.type)
-    return base | (data(public_url, event) if data else {})
+    build_data = _DATA_BUILDERS.get(event.type)
+    return base | (build_data(public_url, event) if build_data else {})
 
 
 def job_webhook_payload(public_url: str, event: Event) -> dict[str, Any]:
-    """An event of a job as webhooks are told of it."""
+    """Return the body of a webhook delivery about a job event."""
     return webhook_payload(JOB_EVENT_NAMES[event.type], event.time_ms, event_payload(public_url, event))
 
 
 def webhook_payload(event_name: str, time_ms: int, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Anything that webhooks are told of, in the shape that Standard Webhooks recommends."""
-    return {"type": event_name, "timestamp": _iso(time_ms), "data": dict(data)}
+    """Return the body of a webhook delivery, in the shape that Standard Webhooks recommends."""
+    return {"type": event_name, "timestamp": _iso_utc(time_ms), "data": dict(data)}
 
 
 def workload_webhook_payload(public_url: str, event: Event) -> dict[str, Any]:
-    """A job's end as the address is told that its submission named: flat, as clients of the generaitiv API read it."""
-    shown = {
+    """Return the flat body for the webhook URL of a submission, as clients of the generaitiv API expect it.
+
+    ``event`` must be final.
+    """
+    payload = {
         "id": workload_id(event.job_id),
         "jobId": event.job_id,
         "type": WORKLOAD_EVENT_NAMES[event.type],
-        "timestamp": _iso(event.time_ms),
+        "timestamp": _iso_utc(event.time_ms),
         "status": event.type.upper(),
     }
     if event.type is EventType.COMPLETED:
-        return shown | {"link": event_payload(public_url, event)["link"]}
-    return shown | {"message": event.data["message"], "code": event.data["code"]}
+        return payload | {"link": event_payload(public_url, event)["link"]}
+    return payload | {"message": event.data["message"], "code": event.data["code"]}
 
 
-def _iso(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def progress_payload(data: Mapping[str, Any]) -> dict[str, Any]:
-    """How far a job is, as clients of streams know it; steps count from 0. Empty where the page has not said it."""
-    message = {"percentage": data.get("percentage")}
-    if data.get("step") is not None:
-        message |= {"totalSteps": data["steps"], "currentStep": max(0, data["step"] - 1)}
-    return message if message["percentage"] is not None else {}
+def progress_payload(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the progress fields of stream messages: empty without a percentage, and steps counted from 0."""
+    if progress.get("percentage") is None:
+        return {}
+    payload = {"percentage": progress["percentage"]}
+    if progress.get("step") is not None:
+        payload |= {"totalSteps": progress["steps"], "currentStep": max(0, progress["step"] - 1)}
+    return payload
 
 
 def result_image_url(public_url: str, job_id: str, media_type: str) -> str:
-    """Where a finished job's first picture is: with the ending of its type, where there is one."""
-    form = next((form for form, known in IMAGE_FORMATS.items() if known == media_type), None)
-    return f"{public_url}/{job_id}" + (f".{form}" if form else "")
-
-
-def _preview_data(public_url: str, event: Event) -> dict[str, Any]:
-    return {"url": f"{public_url}/{event.job_id}.jpg?version={event.seq}", "version": event.seq}
-
-
-def _completed_data(public_url: str, event: Event) -> dict[str, Any]:
-    results = [Result(**one) for one in event.data["results"]]
-    return {
-        "link": result_image_url(public_url, event.job_id, results[0].type),
-        "results": result_payloads(results, event.job_id, public_url),
-    }
-
-
-_EVENT_DATA: dict[str, Callable[[str, Event], dict[str, Any]]] = {
-    EventType.PROGRESS: lambda _url, event: progress_payload(event.data),
-    EventType.PREVIEW: _preview_data,
-    EventType.COMPLETED: _completed_data,
-    EventType.STARTING: lambda _url, event: event.data,
-    EventType.FAILED: lambda _url, event: event.data,
-    EventType.RETRIED: lambda _url, event: event.data,
-}
+    """Return the URL of a job's first image, with the file extension of its media type if that is a known one."""
+    extension = next((extension for extension, known in IMAGE_FORMATS.items() if known == media_type), None)
+    return f"{public_url}/{job_id}" + (f".{extension}" if extension else "")
 
 
 def result_payloads(results: Sequence[Result], job_id: str, public_url: str) -> list[dict[str, Any]]:
-    """A job's pictures, as every surface that names them all shows them."""
+    """Return the JSON description of each of a job's images."""
     url = f"{public_url}/api/v1/jobs/{job_id}/result"
     return [
         {
@@ -96,3 +75,29 @@ def result_payloads(results: Sequence[Result], job_id: str, public_url: str) -> 
         }
         for number, result in enumerate(results, 1)
     ]
+
+
+def _iso_utc(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _preview_data(public_url: str, event: Event) -> dict[str, Any]:
+    return {"url": f"{public_url}/{event.job_id}.jpg?version={event.seq}", "version": event.seq}
+
+
+def _completed_data(public_url: str, event: Event) -> dict[str, Any]:
+    results = [Result(**result) for result in event.data["results"]]
+    return {
+        "link": result_image_url(public_url, event.job_id, results[0].type),
+        "results": result_payloads(results, event.job_id, public_url),
+    }
+
+
+_DATA_BUILDERS: dict[str, Callable[[str, Event], dict[str, Any]]] = {
+    EventType.PROGRESS: lambda _url, event: progress_payload(event.data),
+    EventType.PREVIEW: _preview_data,
+    EventType.COMPLETED: _completed_data,
+    EventType.STARTING: lambda _url, event: event.data,
+    EventType.FAILED: lambda _url, event: event.data,
+    EventType.RETRIED: lambda _url, event: event.data,
+}

@@ -1,4 +1,4 @@
-"""The one shape of a job's events: a numbered line in the job's log."""
+"""Job events: entries of a job's event log, numbered without gaps."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class EventType(StrEnum):
-    """What can happen to a job, as clients see it."""
+    """The type of an event, as it appears on the wire."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -15,13 +15,13 @@ class EventType(StrEnum):
     RETRIED = "retried"
     COMPLETED = "completed"
     FAILED = "failed"
-    # Of no job: only in the stream of a caller.
+    # Not about a job: appears only in the event stream of a caller.
     WEBHOOK_DISABLED = "webhook_disabled"
 
 
-# The names of events in webhooks and streams, and in the callbacks of the generaitiv API.
+# Event names in webhooks, and in the callbacks of the generaitiv API.
 JOB_EVENT_NAMES: dict[EventType, str] = {
-    kind: f"job.{kind}" for kind in EventType if kind is not EventType.WEBHOOK_DISABLED
+    event_type: f"job.{event_type}" for event_type in EventType if event_type is not EventType.WEBHOOK_DISABLED
 }
 WORKLOAD_EVENT_NAMES: dict[EventType, str] = {
     EventType.COMPLETED: "workload.completed",
@@ -31,10 +31,10 @@ WORKLOAD_EVENT_NAMES: dict[EventType, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a job's log.
+    """One entry of a job's event log.
 
-    ``seq`` counts from 1 without gaps, ``time_ms`` is Unix time in milliseconds, ``data`` depends on the type: of
-    ``in_progress`` it is empty until the page says how far it is.
+    ``seq`` counts from 1 without gaps. ``time_ms`` is Unix time. The fields of ``data`` depend on the type; the data of
+    ``in_progress`` is empty until the page reports progress.
     """
 
     job_id: str
@@ -45,5 +45,5 @@ class Event:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether this is the last event of the job."""
         return self.type in (EventType.COMPLETED, EventType.FAILED)

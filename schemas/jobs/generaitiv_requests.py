@@ -1,4 +1,4 @@
-"""The words of the generaitiv API: its ids, the body of a generation, and what of it a recipe understands. Pure.
+"""Submissions of the generaitiv API: its ids, the body of a generation, and its translation to a recipe's inputs.
 
 Source: the public documentation of that API.
 """
@@ -12,6 +12,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from schemas.errors import Invalid, NotFound
 from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, to_snake_case
+from schemas.http.webhook_url import WebhookUrlField
 from schemas.sites.recipe import Recipe
 
 WORKLOAD_ID_PREFIX = "0x"
@@ -19,39 +20,39 @@ WORKLOAD_ID_PATTERN = re.compile(r"(?:0x)?([0-9a-f]{32})", re.ASCII)
 PROMPT_TYPE = "IMAGE_GENERATION_PROMPT"
 COMMON_INPUTS = ("prompt", "lora")
 MAX_MODEL_SLUG_LENGTH = 200
-# What an input is called elsewhere; the first that a recipe has is taken.
+# Names that recipes use for an input of this API, in order of preference.
 INPUT_ALIASES: Mapping[str, tuple[str, ...]] = {
     "num_inference_steps": ("steps",),
     "guidance_scale": ("cfg_scale", "guidance", "cfg"),
     "scheduler": ("sampler", "sampler_name"),
     "lora_scale": ("lora_weight",),
     "num_outputs": ("batch_size", "image_number", "count"),
+    "model": ("checkpoint", "model"),
 }
-MODEL_INPUT_ALIASES = ("checkpoint", "model")
 
 
 def workload_id(job_id: str) -> str:
-    """A job's id as clients of this API know it."""
+    """Return the id of a job in this API."""
     return WORKLOAD_ID_PREFIX + job_id
 
 
 def parse_workload_id(workload: str) -> str:
-    """The job of an id, with or without ``0x``, in either case.
+    """Return the job id of a workload id, with or without ``0x``, in either case.
 
     Raises:
-        NotFound: it is no id at all.
+        NotFound: it is malformed.
     """
-    found = WORKLOAD_ID_PATTERN.fullmatch(workload.lower())
-    if found is None:
-        raise NotFound("There is no workload of that id.")
-    return found[1]
+    match = WORKLOAD_ID_PATTERN.fullmatch(workload.lower())
+    if match is None:
+        raise NotFound("There is no workload with that id.")
+    return match[1]
 
 
 class GenerationInput(Schema):
-    """``input`` of a generation; whatever else it has is for the site."""
+    """The ``input`` of a generation; further fields are inputs of the site."""
 
     class Meta:
-        """Recipes decide."""
+        """The recipe decides about other fields."""
 
         unknown = EXCLUDE
 
@@ -63,49 +64,52 @@ class GenerationRequest(Schema):
     """The body of a generation."""
 
     class Meta:
-        """Clients send more than anybody reads."""
+        """Existing clients send fields that have no meaning here."""
 
         unknown = EXCLUDE
 
     input = fields.Nested(GenerationInput, required=True)
     model = Text(allow_none=True, validate=validate.Length(max=MAX_MODEL_SLUG_LENGTH))
-    webhook = Text(allow_none=True, validate=validate.Length(max=2048))
+    webhook = WebhookUrlField(allow_none=True)
 
 
 @dataclass(frozen=True, slots=True)
 class TranslatedInputs:
-    """What of a generation a recipe takes, and a sentence for each thing that it does not."""
+    """The inputs that a recipe accepts, and a warning for each one that was dropped."""
 
     inputs: dict[str, Any]
     warnings: list[str]
 
 
 def translate_inputs(recipe: Recipe, raw_inputs: Mapping[str, Any], model: str = "") -> TranslatedInputs:
-    """Each input under the recipe's name for it, where it fits; ``model`` is the part of the slug behind the site's."""
-    wanted = [(name, value) for name, value in raw_inputs.items() if name not in COMMON_INPUTS]
+    """Rename inputs to the recipe's names and drop what the recipe does not accept.
+
+    ``model`` is the part of the model slug behind the site's name.
+    """
+    requested = [(name, value) for name, value in raw_inputs.items() if name not in COMMON_INPUTS]
     if model:
-        wanted.append(("model", model))
+        requested.append(("model", model))
     inputs: dict[str, Any] = {}
     warnings: list[str] = []
-    for name, value in wanted:
-        known = next((one for one in _names_of(name) if one in recipe.inputs), None)
+    for name, value in requested:
+        known = next((candidate for candidate in _candidate_names(name) if candidate in recipe.inputs), None)
         if known is None:
-            warnings.append(f"{name}: {recipe.name} has no such input; it was left out.")
+            warnings.append(f"{name}: {recipe.name} has no such input; it was dropped.")
             continue
         try:
             inputs[known] = recipe.validate_inputs({known: value}).get(known)
         except Invalid as error:
-            warnings.extend(f"{problem} It was left out." for problem in error.problems)
+            warnings.extend(f"{problem} It was dropped." for problem in error.problems)
     return TranslatedInputs({name: value for name, value in inputs.items() if value is not None}, warnings)
 
 
-def _names_of(name: str) -> Iterator[str]:
+def _candidate_names(name: str) -> Iterator[str]:
     plain = to_snake_case(name)
     yield plain
-    yield from MODEL_INPUT_ALIASES if plain == "model" else INPUT_ALIASES.get(plain, ())
+    yield from INPUT_ALIASES.get(plain, ())
 
 
 def split_model_slug(model: str | None, sites: Sequence[str]) -> tuple[str | None, str]:
-    """The site of a model's slug and the model there, as in ``automatic1111/dreamshaper``; None if it names no site."""
+    """Split a slug such as ``automatic1111/dreamshaper`` into site and model; None if it does not begin with a site."""
     site, _, rest = (model or "").partition("/")
     return (site, rest) if site in sites else (None, "")

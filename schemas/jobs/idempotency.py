@@ -1,34 +1,36 @@
-"""What makes a submission safe to repeat: the key that its client chose and the digest of what it asked for."""
+"""Idempotency keys: repeating a submission with the same key and the same request returns the first job."""
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from schemas.errors import Invalid
+from schemas.jobs.job import JobRequest
 
 MAX_KEY_LENGTH = 255
-# The printable characters of ASCII.
+# Printable ASCII without the space.
 KEY_PATTERN = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A client's key, and the SHA-256 (hex) of its request."""
+    """A client's key, and the SHA-256 (hex) of the request that came with it."""
 
     key: str
     digest: str
 
     @classmethod
-    def for_request(cls, key: str, request: Mapping[str, Any]) -> Self:
-        """The key for a request, whose fields may come in any order.
+    def for_request(cls, key: str, request: JobRequest) -> Self:
+        """Combine a key with the digest of a request as the client sent it, before names are resolved.
 
         Raises:
             Invalid: the key is not 1 to 255 printable ASCII characters.
         """
         if not KEY_PATTERN.fullmatch(key):
             raise Invalid(problems=[f"Idempotency-Key: must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."])
-        canonical = json.dumps(request, sort_keys=True, separators=(",", ":"))
+        # Stored digests outlive an upgrade: absent fields must stay null here.
+        fields = asdict(request) | {"site": request.site or None, "webhook": request.webhook or None}
+        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return cls(key, hashlib.sha256(canonical.encode()).hexdigest())

@@ -1,32 +1,28 @@
-"""A job as everybody sees it: the frozen record, what a submission may contain, what an answer contains."""
+"""The job record, the request that creates a job, and the schemas of both in the native API."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields, post_load, validate
 
-from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, MAX_URL_LENGTH, Text, WholeNumber
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, WholeNumber
+from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.lifecycle import JobState
 from schemas.sites.recipe import SiteLimits
 
-MIN_WEIGHTS_PROMPT_LENGTH = 10
 MIN_PRIORITY, MAX_PRIORITY = -10, 10
-PRIORITY_FIELD = WholeNumber(
-    load_default=0,
-    validate=validate.Range(MIN_PRIORITY, MAX_PRIORITY),
-    metadata={"description": "Before which of your own jobs it comes; the highest is taken first."},
-)
-ID_PATTERN = r"^[0-9a-f]{32}$"
 IMAGE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """What a caller asks for, after validation.
+class JobRequest:
+    """A request for a job, from any of the APIs.
 
-    ``inputs`` has the recipe's names (snake case) and values of the types the recipe declares; ``priority`` orders
-    the jobs of one caller, the highest first. ``webhook`` is told of its end; it is not read back.
+    As a client sends it, an empty ``site`` means the default site, ``lora`` may be a name of the model library, and
+    ``inputs`` have unchecked names and values. As a job stores it, ``site`` is a recipe's name, ``lora`` is the site's
+    own name, and ``inputs`` have the recipe's names (snake case) and types. ``priority`` orders the jobs of one caller,
+    highest first. ``webhook`` is a URL that gets the final event; stored jobs are read without it.
     """
 
     site: str
@@ -39,7 +35,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the page says it is: ``step`` of ``steps``, or only a percentage."""
+    """The progress that a page shows: ``step`` of ``steps``, or only a percentage."""
 
     percentage: float
     step: int | None = None
@@ -48,7 +44,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """A picture with what is known of its bytes; ``lossy`` if it had to be taken from the screen."""
+    """An image with its bytes; ``lossy`` if it had to be taken from a screenshot."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -59,7 +55,7 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is known of a finished picture without its bytes."""
+    """The description of a finished image, without its bytes."""
 
     type: str
     size_bytes: int
@@ -70,7 +66,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job failed: a stable code, a sentence, what to do, whether trying again may help."""
+    """Why a job failed: a stable code, a message, a hint, and whether a retry may help."""
 
     code: str
     message: str
@@ -80,17 +76,18 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. Times are Unix milliseconds; ``seq`` is the number of its newest event.
+    """One job. Times are Unix milliseconds; ``seq`` is the number of the latest event.
 
-    ``queued_at`` is since when it may be claimed. ``attempt`` counts how often a worker has taken it, ``deliveries``
-    those that ended with the loss of the worker and the present one, ``retries`` those that ended in an error and were
-    tried again. ``claim`` is the token by which the attempt that holds it writes; it is nobody else's business.
+    ``queued_at`` is the time from which the job may be claimed. ``attempt`` counts claims by workers. ``deliveries``
+    counts the attempts that ended with the loss of the worker, plus the current one. ``retries`` counts the attempts
+    that ended in an error and were followed by another. ``claim_token`` is the fencing token of the current attempt and
+    must not leave the server.
     """
 
     id: str
     owner: str
     state: JobState
-    request: Submission
+    request: JobRequest
     request_id: str
     start_time: int
     last_modified: int
@@ -112,11 +109,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class QueueEstimate:
-    """What an unfinished job has before it; an empty one belongs to a job that has ended.
+    """Queue position and run-time figures of an unfinished job; empty for a job that has ended.
 
-    ``position`` is 1 for the job that is claimed next and None for one that runs. ``run_ms`` is the site's mean run
-    time, ``running`` and ``slots`` say how many jobs run and could run. ``circuit_...`` are set while the site's
-    circuit is open.
+    ``position`` is 1 for the job that is claimed next and None for a running one. ``mean_run_ms`` is the mean run time
+    of the site's jobs, ``running`` the number of its jobs that run and ``slots`` the number that could run.
+    ``circuit_...`` are set while the site's circuit is open.
     """
 
     position: int | None = None
@@ -127,7 +124,7 @@ class QueueEstimate:
     circuit_retry_at: int | None = None
 
     def eta_s(self, job: Job, limits: SiteLimits, now_ms: int) -> float | None:
-        """Seconds until the job has its picture, as far as one can tell: None while nobody knows."""
+        """Estimate the seconds until the job completes; None if there is no basis for an estimate."""
         if self.mean_run_ms is None or job.state.is_final or self.circuit_retry_at is not None:
             return None
         if self.position is None:
@@ -136,11 +133,21 @@ class QueueEstimate:
         if not slots:
             return None
         running = min(self.running, slots)
-        behind = max(0, self.position - (slots - running))
-        # Jobs that run now end one after another, the first of them half a turn from now; jobs that begin now together.
-        turns = max(0.0, behind - 0.5) / slots if running else math.ceil(behind / slots)
-        wait_ms = max(turns * self.mean_run_ms, (self.position - 1) * limits.min_interval_s * 1000)
+        waiting_ahead = max(0, self.position - (slots - running))
+        # Running jobs end one after another, the first of them half a run time from now on average. If none runs,
+        # all slots start together and end together.
+        rounds = max(0.0, waiting_ahead - 0.5) / slots if running else math.ceil(waiting_ahead / slots)
+        wait_ms = max(rounds * self.mean_run_ms, (self.position - 1) * limits.min_interval_s * 1000)
         return (wait_ms + self.mean_run_ms) / 1000
+
+
+def priority_field() -> WholeNumber:
+    """Return the field of a request's priority."""
+    return WholeNumber(
+        load_default=0,
+        validate=validate.Range(MIN_PRIORITY, MAX_PRIORITY),
+        metadata={"description": "Order among your own jobs; the highest is started first."},
+    )
 
 
 class JobRequestSchema(Schema):
@@ -149,9 +156,9 @@ class JobRequestSchema(Schema):
     prompt = Text(
         required=True,
         validate=validate.Length(1, MAX_PROMPT_LENGTH),
-        metadata={"description": "What to paint, in words.", "example": "a lighthouse at dusk, oil painting"},
+        metadata={"description": "What to generate, in words.", "example": "a lighthouse at dusk, oil painting"},
     )
-    site = Text(metadata={"description": "Name of a site; the default one when left out.", "example": "studio"})
+    site = Text(metadata={"description": "Name of a site; the default site if omitted.", "example": "studio"})
     lora = Text(
         allow_none=True,
         validate=validate.Length(1, MAX_LORA_NAME_LENGTH),
@@ -161,16 +168,21 @@ class JobRequestSchema(Schema):
         keys=fields.String(),
         metadata={"description": "Further inputs that the site declares; see GET /api/v1/sites/NAME."},
     )
-    priority = PRIORITY_FIELD
-    webhook = Text(
+    priority = priority_field()
+    webhook = WebhookUrlField(
         allow_none=True,
-        validate=validate.Length(1, MAX_URL_LENGTH),
-        metadata={"description": "An address that is told of this job's end."},
+        validate=validate.Length(min=1),
+        metadata={"description": "URL that receives the final event of this job."},
     )
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> JobRequest:
+        """Build the record; a null webhook is the same as none."""
+        return JobRequest(**{"site": "", **data, "webhook": data.get("webhook") or ""})
 
 
 class ProgressView(Schema):
-    """How far the page says it is."""
+    """The progress that the page shows."""
 
     percentage = fields.Float()
     step = fields.Integer(allow_none=True)
@@ -178,15 +190,15 @@ class ProgressView(Schema):
 
 
 class WaitView(Schema):
-    """Why no worker takes it although one could."""
+    """Why the job waits although a worker could take it."""
 
-    reason = fields.String(metadata={"description": "`circuit_open`: the site failed time after time."})
+    reason = fields.String(metadata={"description": "`circuit_open`: the site failed repeatedly."})
     message = fields.String()
     retryAt = fields.Integer(metadata={"description": "When the site is tried again, Unix milliseconds."})
 
 
 class ErrorView(Schema):
-    """Why it failed."""
+    """Why the job failed."""
 
     code = fields.String()
     message = fields.String()
@@ -198,15 +210,15 @@ class ResultView(Schema):
     """A finished picture."""
 
     url = fields.Url()
-    type = fields.String(metadata={"description": "The original bytes' media type."})
+    type = fields.String(metadata={"description": "Media type of the original bytes."})
     sizeBytes = fields.Integer()
     width = fields.Integer()
     height = fields.Integer()
-    lossy = fields.Boolean(metadata={"description": "True if it could only be taken from the screen."})
+    lossy = fields.Boolean(metadata={"description": "True if it had to be taken from a screenshot."})
 
 
 class JobView(Schema):
-    """A job, as ``/api/v1`` shows it."""
+    """A job in ``/api/v1``."""
 
     id = fields.String()
     status = fields.Enum(JobState)
@@ -215,7 +227,7 @@ class JobView(Schema):
     lora = fields.String(allow_none=True)
     inputs = fields.Dict()
     position = fields.Integer(allow_none=True, metadata={"description": "1 is next; null once a worker has it."})
-    etaSeconds = fields.Float(allow_none=True, metadata={"description": "Until its picture, as far as one can tell."})
+    etaSeconds = fields.Float(allow_none=True, metadata={"description": "Estimated seconds until it completes."})
     waitingFor = fields.Nested(WaitView, allow_none=True)
     priority = fields.Integer()
     progress = fields.Nested(ProgressView, allow_none=True)

@@ -1,10 +1,14 @@
-"""A job's states and the arrows between them: the table that Lua, tests and docs are made from."""
+"""The states of a job and the transitions between them.
+
+This table is the only definition: the Lua scripts get a copy of it, and a test compares it with the diagram in
+``docs/lifecycle.md``.
+"""
 
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is; the names are those on the wire."""
+    """The state of a job, as it appears on the wire."""
 
     QUEUED = "QUEUED"
     STARTING = "STARTING"
@@ -14,7 +18,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether no arrow leads away from here."""
+        """Whether no transition leads out of this state."""
         return not TRANSITIONS[self]
 
 
@@ -28,5 +32,5 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 
 def can_transition(source: JobState, target: JobState) -> bool:
-    """Whether a job may go from ``source`` to ``target`` in one step."""
+    """Return whether a job may go from ``source`` to ``target`` in one step."""
     return target in TRANSITIONS[source]

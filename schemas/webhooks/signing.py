@@ -1,74 +1,67 @@
-"""The signatures of webhooks, as Standard Webhooks 1.0 describes them: HMAC-SHA256 (v1) and ed25519 (v1a). Pure.
+"""Webhook signatures as defined by Standard Webhooks 1.0: HMAC-SHA256 (v1) and ed25519 (v1a).
 
-A receiver checks either one.
+A receiver verifies either one. The library ``standardwebhooks`` signs v1; it does not offer v1a.
 """
 
 import base64
-import hashlib
-import hmac
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from standardwebhooks import Webhook
 
 from schemas.errors import Invalid
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets
 PUBLIC_PREFIX = "whpk_"
 SECRET_BYTES = 32
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 
 
 def generate_secret() -> str:
-    """A secret nobody else has."""
+    """Return a new random secret."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def validate_secret(secret: str) -> str:
-    """``secret``, if it is one.
+    """Return ``secret`` unchanged.
 
     Raises:
-        Invalid: it is none.
+        Invalid: it is malformed, too short or too long.
     """
     try:
-        size = len(_raw(secret))
+        size = len(base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True))
     except ValueError:
         size = 0
     if not secret.startswith(SECRET_PREFIX) or not MIN_SECRET_BYTES <= size <= MAX_SECRET_BYTES:
-        wanted = f"{SECRET_PREFIX} and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
-        raise Invalid(problems=[f"secret: must be {wanted}, or left out."])
+        expected = f"{SECRET_PREFIX} and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
+        raise Invalid(problems=[f"secret: must be {expected}, or omitted."])
     return secret
 
 
 class Signer:
-    """Signs deliveries: with each of a webhook's secrets, and with this installation's own key."""
+    """Signs deliveries with the secrets of a webhook and with the ed25519 key of this installation."""
 
     def __init__(self, seed: bytes) -> None:
-        """``seed`` is 32 bytes, from which the ed25519 key follows."""
+        """Derive the ed25519 key from a seed of 32 bytes."""
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
 
     @property
     def public_key(self) -> str:
-        """What checks the signatures ``v1a``."""
+        """The key that verifies ``v1a`` signatures."""
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return PUBLIC_PREFIX + base64.b64encode(raw).decode()
 
     def headers(self, message_id: str, timestamp_s: int, body: bytes, signing_secrets: Sequence[str]) -> dict[str, str]:
-        """The headers of an attempt at that time."""
-        content = f"{message_id}.{timestamp_s}.".encode() + body
-        signatures = [f"v1,{_text(hmac.digest(_raw(secret), content, hashlib.sha256))}" for secret in signing_secrets]
-        signatures.append(f"v1a,{_text(self._key.sign(content))}")
+        """Return the signature headers of one attempt."""
+        timestamp, text = datetime.fromtimestamp(timestamp_s, UTC), body.decode()
+        signatures = [Webhook(secret).sign(message_id, timestamp, text) for secret in signing_secrets]
+        ed25519 = self._key.sign(f"{message_id}.{timestamp_s}.".encode() + body)
+        signatures.append(f"v1a,{base64.b64encode(ed25519).decode()}")
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": " ".join(signatures),
         }
-
-
-def _raw(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-
-
-def _text(signature: bytes) -> str:
-    return base64.b64encode(signature).decode()

@@ -12,7 +12,7 @@ from ops.infra.settings import Settings
 from schemas.accounts.caller import UNLIMITED, CallerLimits
 from schemas.errors import Gone, IdempotencyMismatch, LimitReached, NotFound, ServiceError
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import Job, QueueEstimate, Submission
+from schemas.jobs.job import Job, JobRequest, QueueEstimate
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.accounts.quota_windows import compute_reset_times
@@ -60,7 +60,7 @@ class Jobs:
         self,
         job_id: str,
         owner: str,
-        submission: Submission,
+        submission: JobRequest,
         request_id: str,
         idempotency: Idempotency | None = None,
         *,
@@ -192,7 +192,7 @@ def _wait_s(which: str, now_ms: int) -> int:
     return BUSY_RETRY_AFTER_S if reset_ms is None else -((now_ms - reset_ms) // 1000)
 
 
-def _record(submission: Submission, request_id: str) -> dict[str, str | int]:
+def _record(submission: JobRequest, request_id: str) -> dict[str, str | int]:
     return {
         "site": submission.site,
         "prompt": submission.prompt,

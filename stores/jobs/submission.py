@@ -5,7 +5,7 @@ idempotency hold for all of them.
 """
 
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from schemas.accounts.caller import Caller
 from schemas.errors import PaymentRequired, Unavailable
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from stores import Stores
 from stores.jobs.jobs import AcceptedJob
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def submit(
-    stores: Stores, caller: Caller, request: Submission, *, request_id: str, idempotency_key: str | None = None
+    stores: Stores, caller: Caller, request: JobRequest, *, request_id: str, idempotency_key: str | None = None
 ) -> AcceptedJob:
     """Create a job, or return the one that the same request with the same idempotency key created before.
 
@@ -41,10 +41,7 @@ def submit(
     """
     _require_plan(stores, caller)
     validated = _validate(stores, request)
-    idempotency = None
-    if idempotency_key is not None:
-        as_sent = asdict(request) | {"site": request.site or None, "webhook": request.webhook or None}
-        idempotency = Idempotency.for_request(idempotency_key, as_sent)
+    idempotency = None if idempotency_key is None else Idempotency.for_request(idempotency_key, request)
     accepted = stores.jobs.create(
         secrets.token_hex(16), caller.id, validated, request_id, idempotency, limits=caller.limits
     )
@@ -57,7 +54,7 @@ def submit(
     return accepted
 
 
-def dry_run(stores: Stores, caller: Caller, request: Submission) -> dict[str, Any]:
+def dry_run(stores: Stores, caller: Caller, request: JobRequest) -> dict[str, Any]:
     """Return what ``submit`` would do: ``cost`` in images, queue ``position``, ``blocked_by`` (or None) and ``site``.
 
     Raises:
@@ -82,7 +79,7 @@ def _require_plan(stores: Stores, caller: Caller) -> None:
         raise PaymentRequired("This key has no plan that includes generations.", upgradeUrl=stores.settings.upgrade_url)
 
 
-def _validate(stores: Stores, request: Submission) -> Submission:
+def _validate(stores: Stores, request: JobRequest) -> JobRequest:
     """Return the request with the names and types that the site's recipe declares."""
     recipe = stores.recipes.get(request.site or None)
     stores.accepted_terms.require(recipe)

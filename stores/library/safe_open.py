@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from schemas.errors import Forbidden, NotFound, Unavailable
+from schemas.errors import NotFound, PathNotAllowed, Unavailable
 
 IN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Opening a pipe would wait for its other end.
@@ -20,12 +20,6 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 DENIED = (errno.EACCES, errno.EPERM)
 RETRY_AFTER_S = 5
-
-
-class PathNotAllowed(Forbidden):
-    """This file is not served."""
-
-    hint = "Only regular files inside the folders of MODELS_DIR are served; see what lies at that place."
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from schemas.library.content_rating import highest_level
 from schemas.library.requests import MAX_ID
 from schemas.library.search_query import Phrase, QueryTerm, SearchQuery, SortKey, SortOrder
 from schemas.library.text_normalization import normalize
-from schemas.paging import INVALID_CURSOR, MOST_DIGITS, KeysetCursor
+from schemas.paging import INVALID_CURSOR, MAX_DIGITS, KeysetCursor
 from stores.library.index.read_model import ModelFlag
 from stores.library.tables import models, tags
 from stores.sql.errors import sql_errors
@@ -175,7 +175,7 @@ def _named(order: SortOrder) -> str:
 def _after(key: Any, cursor: KeysetCursor, order: SortOrder) -> ColumnElement[bool]:
     """What comes after a mark; raises Invalid if it is one of another order."""
     number = cursor.key.removeprefix("-")
-    of_number = number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
+    of_number = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
     known = 0 <= cursor.id <= MAX_ID and "\0" not in cursor.key
     if cursor.sort != _named(order) or not known or not (of_number or order.key is SortKey.NAME):
         raise Invalid(INVALID_CURSOR)

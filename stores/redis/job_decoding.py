@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.jobs.events import Event, EventType
-from schemas.jobs.job import Job, JobError, Progress, QueueEstimate, Result, Submission
+from schemas.jobs.job import Job, JobError, JobRequest, Progress, QueueEstimate, Result
 from schemas.jobs.lifecycle import JobState
 
 # Fields of the job hash. Passed to the Lua scripts, which return the values in this order; ``read.lua`` needs the first
@@ -99,10 +99,10 @@ def decode_estimate(values: Sequence[bytes | int | None]) -> QueueEstimate:
     )
 
 
-def _decode_request(raw: Mapping[str, Any]) -> Submission:
+def _decode_request(raw: Mapping[str, Any]) -> JobRequest:
     inputs = {} if raw["inputs"] == b"{}" else json.loads(raw["inputs"])
     lora = raw["lora"].decode() or None
-    return Submission(raw["site"].decode(), raw["prompt"].decode(), lora, inputs, int(raw["priority"] or 0))
+    return JobRequest(raw["site"].decode(), raw["prompt"].decode(), lora, inputs, int(raw["priority"] or 0))
 
 
 def _decode_error(raw: Mapping[str, Any]) -> JobError:

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from ops.infra.redis import run_script
-from schemas.errors import error_classes
+from schemas.errors import errors_by_code
 from schemas.jobs.lifecycle import TRANSITIONS
 from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
@@ -57,13 +57,13 @@ def _fields() -> str:
 
 def _tables() -> str:
     errors = {
-        error.code: {
+        code: {
             "message": error.__doc__,
             "hint": error.hint,
             "retryable": int(error.retryable),
             "verdict": error.site_effect,
         }
-        for error in error_classes()
+        for code, error in errors_by_code().items()
     }
     # Sorted, since the scripts of all processes must have the same text, and with it the same name on the server.
     rows = "".join(

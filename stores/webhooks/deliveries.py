@@ -9,9 +9,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
+from schemas.http.webhook_url import parse_webhook_url
 from schemas.paging import Cursor
 from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, NewDelivery
-from schemas.webhooks.target_url import parse_webhook_url
 from stores.sql.errors import sql_errors
 from stores.sql.tables import deliveries, delivery_attempts, webhooks
 

@@ -16,7 +16,7 @@ from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.redis import connect
 from ops.infra.settings import Settings
-from schemas.jobs.job import GeneratedImage, Job, Submission
+from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from schemas.sites.recipe import Recipe
 from stores.accounts.quotas import Quotas
 from stores.jobs.attempts import Attempts
@@ -118,7 +118,7 @@ def kept(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
     return build_stores(client, clock, settings)
 
 
-def create_accepted_job(kept: RedisStores, submission: Submission, ident: str = JOB_ID) -> Job:
+def create_accepted_job(kept: RedisStores, submission: JobRequest, ident: str = JOB_ID) -> Job:
     """A job whose prompt the page has accepted."""
     kept.jobs.create(ident, OWNER, submission, "r1")
     job = kept.attempts.claim("w1")
@@ -127,7 +127,7 @@ def create_accepted_job(kept: RedisStores, submission: Submission, ident: str = 
     return job
 
 
-def create_completed_job(kept: RedisStores, submission: Submission, picture: GeneratedImage) -> Job:
+def create_completed_job(kept: RedisStores, submission: JobRequest, picture: GeneratedImage) -> Job:
     """A job that has its picture."""
     job = create_accepted_job(kept, submission)
     kept.attempts.store_images(job, [picture], b"jpeg bytes")

@@ -8,7 +8,7 @@ import pytest
 
 from ops.cli.main import COMMANDS, LazyGroup, main
 from ops.infra.settings import ROOT, SHIPPED_RECIPES, Settings
-from schemas.errors import error_classes
+from schemas.errors import errors_by_code
 from schemas.jobs.lifecycle import TRANSITIONS, JobState
 from schemas.sites.recipe_schema import load_recipe
 from schemas.sites.reference import render_reference
@@ -35,7 +35,7 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_every_end_of_a_job_is_documented() -> None:
     """The table of codes has what a job can end with, and says rightly what is tried again."""
     rows = dict(re.findall(r"^\| `([a-z_]+)` \|.*\| (yes|no) \|$", section(OPERATIONS, "Errors"), re.MULTILINE))
-    known = {error.code: error for error in error_classes()}
+    known = errors_by_code()
 
     assert {code: known[code].retryable for code in rows} == {code: said == "yes" for code, said in rows.items()}
     ends = {code for code, error in known.items() if error.status in (502, 504) or code.endswith("_lost")}

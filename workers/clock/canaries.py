@@ -6,7 +6,7 @@ import structlog
 
 from schemas.accounts.caller import Caller
 from schemas.errors import Gone, LimitReached, NotFound, ServiceError, Unavailable
-from schemas.jobs.job import MIN_PRIORITY, Submission
+from schemas.jobs.job import MIN_PRIORITY, JobRequest
 from schemas.sites.recipe import CanarySpec, Recipe
 from stores import Stores
 from stores.jobs.submission import submit
@@ -65,7 +65,7 @@ class CanaryScheduler:
             self._send(recipe, canary)
 
     def _send(self, recipe: Recipe, canary: CanarySpec) -> None:
-        request = Submission(recipe.name, canary.prompt, inputs=dict(canary.inputs), priority=MIN_PRIORITY)
+        request = JobRequest(recipe.name, canary.prompt, inputs=dict(canary.inputs), priority=MIN_PRIORITY)
         try:
             accepted = submit(self._stores, CANARY_CALLER, request, request_id=f"canary-{secrets.token_hex(4)}")
         except LimitReached:

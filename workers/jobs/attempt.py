@@ -9,13 +9,6 @@ from schemas.errors import ServiceError
 from schemas.jobs.job import GeneratedImage, Job
 
 
-class WorkerStopping(ServiceError):
-    """The worker stops and gives the job back."""
-
-    code = "worker_stopping"
-    retryable = True
-
-
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The outcome of an attempt whose images are stored.

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from schemas.errors import Cancelled, LeaseLost, Unavailable
+from schemas.errors import Cancelled, LeaseLost, Unavailable, WorkerStopping
 from schemas.jobs.job import Job
 from stores.jobs.attempts import Attempts
-from workers.jobs.attempt import Attempt, WorkerStopping
+from workers.jobs.attempt import Attempt
 
 LEASE_RENEWAL_INTERVAL_S = 10.0
 MAX_EARLY_CANCELLATIONS = 1000

@@ -16,12 +16,12 @@ from typing import ParamSpec, TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from schemas.errors import BrowserLost, DeadlineExceeded, LeaseLost, ServiceError, SiteBusy, Unavailable
+from schemas.errors import BrowserLost, DeadlineExceeded, LeaseLost, ServiceError, SiteBusy, Unavailable, WorkerStopping
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores
 from workers.browsers.pool import BrowserPool
 from workers.images import convert
-from workers.jobs.attempt import Attempt, Completed, Failed, Outcome, WorkerStopping
+from workers.jobs.attempt import Attempt, Completed, Failed, Outcome
 from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.progress_throttle import throttle
 from workers.jobs.site_access import authorize_visit

@@ -22,8 +22,9 @@ from ops.infra.dns import resolve
 from ops.infra.version import VERSION
 from schemas.errors import Invalid
 from schemas.http.address_policy import AddressPolicy, evaluate_addresses
+from schemas.http.urls import DEFAULT_PORTS
+from schemas.http.webhook_url import WebhookUrl, parse_webhook_url, refusal_reason
 from schemas.webhooks.retry_policy import AttemptOutcome, parse_response
-from schemas.webhooks.target_url import DEFAULT_PORTS, WebhookUrl, parse_webhook_url, refusal_reason
 
 CONNECT_TIMEOUT_S, TOTAL_TIMEOUT_S = 5.0, 15.0
 MAX_RESPONSE_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ from ops.bench.tools.http_load import SUBMISSION, LoadResult, request_bytes, run
 from ops.testbed.stack import KEY, Stack, run_stack
 from ops.testbed.statistics import percentile
 from schemas.accounts.caller import OWNER
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 
 BACKLOGS = (0, 10_000, 100_000)
 CALLERS = 20
@@ -16,7 +16,7 @@ CONNECTIONS = 16
 RATE = 100.0
 REQUESTS = 1500
 ROUNDS = 3
-WAITING_JOB = Submission(
+WAITING_JOB = JobRequest(
     "studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512}
 )
 MAX_RATIO = 1.3

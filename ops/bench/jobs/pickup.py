@@ -15,13 +15,13 @@ from ops.bench.report import Row
 from ops.processes.supervisor import Program
 from ops.testbed.stack import Stack, run_stack
 from ops.testbed.statistics import percentile
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 
 JOBS = 40
 MIN_GAP_S, MAX_GAP_S = 0.2, 1.2
 IDLE_S = 20.0
-SMALLEST_JOB = Submission("studio", "a small sketch of a boat", inputs={"width": 256, "height": 256, "steps": 1})
+SMALLEST_JOB = JobRequest("studio", "a small sketch of a boat", inputs={"width": 256, "height": 256, "steps": 1})
 # What clients send; commands inside a script are part of its one.
 BROKER_COMMANDS = ("evalsha", "blpop")
 

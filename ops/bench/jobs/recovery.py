@@ -16,7 +16,7 @@ from ops.processes.supervisor import Program
 from ops.testbed.hostile_stack import SITE, run_hostile_stack
 from ops.testbed.stack import Stack, kill_tree, run_stack, wait_until
 from ops.testbed.statistics import percentile
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.jobs.lifecycle import JobState
 
 ROUNDS = 10
@@ -40,7 +40,7 @@ def measure() -> Iterator[Row]:
 def _recovery_s(darkroom: Stack) -> float:
     jobs, job_id = darkroom.stores.jobs, secrets.token_hex(16)
     wait_until(lambda: sum(one.ready for one in darkroom.stores.workers.list_alive()) == len(WORKERS))
-    jobs.create(job_id, "bench", Submission(SITE, "a boat", inputs={"seed": 1}), "bench")
+    jobs.create(job_id, "bench", JobRequest(SITE, "a boat", inputs={"seed": 1}), "bench")
     darkroom.stores.wakeups.publish()
     wait_until(lambda: jobs.get(job_id).state is JobState.PENDING)
     holder = darkroom.stores.maintenance.get_lease_owner(job_id) or ""

@@ -9,7 +9,7 @@ from redis import Redis
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Caller, CallerLimits
 from schemas.errors import LimitReached, SiteRefused
-from schemas.jobs.job import GeneratedImage, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest
 from tests.conftest import FakeClock
 from tests.contract.conftest import OWNER, RedisStores, build_stores
 
@@ -23,7 +23,7 @@ def ident(number: int) -> str:
     return f"{number:032x}"
 
 
-def submit(kept: RedisStores, submission: Submission, number: int, **limits: int) -> None:
+def submit(kept: RedisStores, submission: JobRequest, number: int, **limits: int) -> None:
     """Submit with a key's own limits."""
     kept.jobs.create(ident(number), OWNER, submission, "r1", limits=CallerLimits(**limits))
 
@@ -38,7 +38,7 @@ def paint(kept: RedisStores, picture: GeneratedImage) -> None:
 
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
-def test_a_keys_own_limit_wins_over_the_settings(kept: RedisStores, submission: Submission, policy: str) -> None:
+def test_a_keys_own_limit_wins_over_the_settings(kept: RedisStores, submission: JobRequest, policy: str) -> None:
     """Whichever of the two is higher."""
     submit(kept, submission, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
@@ -47,7 +47,7 @@ def test_a_keys_own_limit_wins_over_the_settings(kept: RedisStores, submission: 
     submit(kept, submission, 2)
 
 
-def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: Submission) -> None:
+def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: JobRequest) -> None:
     """No two of them take the same last one."""
     outcomes: list[bool] = []
     ready = threading.Barrier(50)
@@ -71,7 +71,7 @@ def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: 
 
 
 def test_what_fails_or_is_cancelled_is_given_back_once(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """A picture that was made stays counted; a retry counts nothing."""
     for number in range(3):
@@ -90,7 +90,7 @@ def test_what_fails_or_is_cancelled_is_given_back_once(
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 0, 0)
 
 
-def test_days_end_at_midnight_and_weeks_on_monday(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_days_end_at_midnight_and_weeks_on_monday(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Whoever waits as long as Retry-After says gets the next one, and not a second earlier."""
     clock.time_ms = WEDNESDAY_MS + 1
     for limits, wait_s in (({"daily": 1}, 14 * 3600), ({"weekly": 3}, 4 * DAY_S)):
@@ -107,7 +107,7 @@ def test_days_end_at_midnight_and_weeks_on_monday(kept: RedisStores, submission:
 
 
 def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
-    kept: RedisStores, submission: Submission, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, clock: FakeClock
 ) -> None:
     """The new day is not one picture longer."""
     clock.time_ms = WEDNESDAY_MS
@@ -118,7 +118,7 @@ def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
     assert (kept.quotas.get_usage(OWNER).daily, kept.quotas.get_usage(OWNER).weekly) == (1, 1)
 
 
-def test_no_more_run_at_once_than_a_key_may(kept: RedisStores, submission: Submission, picture: GeneratedImage) -> None:
+def test_no_more_run_at_once_than_a_key_may(kept: RedisStores, submission: JobRequest, picture: GeneratedImage) -> None:
     """The others wait; other callers are not held up; an end makes room, and a ticket is sent for it."""
     for number in range(3):
         submit(kept, submission, number, concurrent=1)
@@ -139,7 +139,7 @@ def test_no_more_run_at_once_than_a_key_may(kept: RedisStores, submission: Submi
     assert kept.attempts.claim("w1") is None
 
 
-def test_a_lapsed_job_makes_room(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_lapsed_job_makes_room(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """A worker that died holds no place."""
     for number in range(2):
         submit(kept, submission, number, concurrent=1)
@@ -151,7 +151,7 @@ def test_a_lapsed_job_makes_room(kept: RedisStores, submission: Submission, cloc
     assert kept.quotas.get_usage(OWNER).running == 1
 
 
-def test_a_rehearsal_takes_nothing(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_rehearsal_takes_nothing(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """It says what would block, and where one would stand."""
     submit(kept, submission, 1)
     clock.advance(1)
@@ -162,7 +162,7 @@ def test_a_rehearsal_takes_nothing(kept: RedisStores, submission: Submission, cl
     assert kept.quotas.get_usage(OWNER).daily == 1
 
 
-def test_quotas_are_told_by_kind(client: Redis, clock: FakeClock, settings: Settings, submission: Submission) -> None:
+def test_quotas_are_told_by_kind(client: Redis, clock: FakeClock, settings: Settings, submission: JobRequest) -> None:
     """The words that clients know; remaining is limit less usage, and no limit is a word that JSON has."""
     kept = build_stores(client, clock, replace(settings, limit_daily_images=5))
     submit(kept, submission, 1)

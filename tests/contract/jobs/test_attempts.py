@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import BrowserLost, LeaseLost, SiteRefused
-from schemas.jobs.job import GeneratedImage, Progress, Result, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, Progress, Result
 from schemas.jobs.lifecycle import JobState
 from stores.jobs.attempts import LEASE_MS, MAX_DELIVERIES
 from tests.conftest import FakeClock
@@ -14,7 +14,7 @@ from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, cr
 
 
 def test_a_whole_life_in_order(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage, clock: FakeClock
 ) -> None:
     """Every visible change has a number of its own and a later modification time; the log has each once."""
     job = create_accepted_job(kept, submission)
@@ -48,7 +48,7 @@ def test_a_whole_life_in_order(
     )
 
 
-def test_several_pictures_are_kept_and_expire_together(kept: RedisStores, submission: Submission) -> None:
+def test_several_pictures_are_kept_and_expire_together(kept: RedisStores, submission: JobRequest) -> None:
     """Each by its number, the first by itself too; a further attempt begins with none."""
     job = create_accepted_job(kept, submission)
     several = [GeneratedImage(f"picture {number}".encode(), "image/png", 8, number) for number in (1, 2, 3)]
@@ -67,7 +67,7 @@ def test_several_pictures_are_kept_and_expire_together(kept: RedisStores, submis
     assert all(0 < kept.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600 for part in ("image", "image.2", "image.jpg"))
 
 
-def test_a_job_is_claimed_once(kept: RedisStores, submission: Submission) -> None:
+def test_a_job_is_claimed_once(kept: RedisStores, submission: JobRequest) -> None:
     """A second ticket finds nothing to take, while it runs and when it has ended."""
     job = create_accepted_job(kept, submission)
 
@@ -77,7 +77,7 @@ def test_a_job_is_claimed_once(kept: RedisStores, submission: Submission) -> Non
 
 
 def test_only_the_present_attempt_may_write(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage, clock: FakeClock
 ) -> None:
     """An attempt that lost its job changes nothing any more, whatever it tries."""
     old = create_accepted_job(kept, submission)
@@ -108,7 +108,7 @@ def test_only_the_present_attempt_may_write(
 
 
 def test_nothing_completes_without_its_picture(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """COMPLETED never points at a picture that is not there."""
     job = create_accepted_job(kept, submission)
@@ -119,7 +119,7 @@ def test_nothing_completes_without_its_picture(
     assert JobState.PENDING is kept.jobs.get(JOB_ID).state
 
 
-def test_a_live_lease_does_not_lapse(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_live_lease_does_not_lapse(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Renewal keeps a job for as long as it takes."""
     job = create_accepted_job(kept, submission)
     for _ in range(5):
@@ -129,7 +129,7 @@ def test_a_live_lease_does_not_lapse(kept: RedisStores, submission: Submission, 
         assert not kept.maintenance.requeue_expired(JOB_ID)
 
 
-def test_a_dead_workers_job_is_taken_back_at_once(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_dead_workers_job_is_taken_back_at_once(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """And a living one's is not; it is the next to be taken, before those that came after it."""
     create_accepted_job(kept, submission)
     clock.advance(1)
@@ -143,7 +143,7 @@ def test_a_dead_workers_job_is_taken_back_at_once(kept: RedisStores, submission:
     assert (again.id, again.attempt, kept.jobs.get_with_estimate(OTHER_JOB_ID)[1].position) == (JOB_ID, 2, 1)
 
 
-def test_a_fourth_delivery_is_the_last(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_fourth_delivery_is_the_last(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """A job that kills every worker ends, with an honest reason."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     for _ in range(MAX_DELIVERIES):
@@ -156,7 +156,7 @@ def test_a_fourth_delivery_is_the_last(kept: RedisStores, submission: Submission
     assert error.code == "worker_lost"
 
 
-def test_a_released_job_has_not_been_delivered(kept: RedisStores, submission: Submission) -> None:
+def test_a_released_job_has_not_been_delivered(kept: RedisStores, submission: JobRequest) -> None:
     """Workers may stop in good order as often as they like."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     for _ in range(MAX_DELIVERIES * 2):
@@ -167,7 +167,7 @@ def test_a_released_job_has_not_been_delivered(kept: RedisStores, submission: Su
     assert JobState.QUEUED is kept.jobs.get(JOB_ID).state
 
 
-def test_a_retry_waits_and_shows_nothing_old(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_retry_waits_and_shows_nothing_old(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """The next attempt begins when it is due, without the previews of the one before."""
     job = create_accepted_job(kept, submission)
     kept.attempts.record_preview(job, b"preview")
@@ -188,7 +188,7 @@ def test_a_retry_waits_and_shows_nothing_old(kept: RedisStores, submission: Subm
 
 
 def test_a_failure_keeps_its_reason_and_no_picture(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """Code, sentence and hint are there; pictures of an attempt that failed are not."""
     job = create_accepted_job(kept, submission)
@@ -205,7 +205,7 @@ def test_a_failure_keeps_its_reason_and_no_picture(
     assert not kept.redis.zcard("dr:leases")
 
 
-def test_a_claim_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: Submission) -> None:
+def test_a_claim_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: JobRequest) -> None:
     """The client library repeats the call with its token; the job is not stranded under a lease nobody knows."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
@@ -216,7 +216,7 @@ def test_a_claim_whose_answer_got_lost_is_found_again(kept: RedisStores, submiss
     assert JobState.QUEUED is kept.jobs.get(OTHER_JOB_ID).state
 
 
-def test_a_late_repetition_takes_nothing_from_others(kept: RedisStores, submission: Submission) -> None:
+def test_a_late_repetition_takes_nothing_from_others(kept: RedisStores, submission: JobRequest) -> None:
     """Once another worker has the job, the token of the first finds neither that attempt nor another job."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     kept.attempts.claim("w1", "t1")
@@ -231,7 +231,7 @@ def test_a_late_repetition_takes_nothing_from_others(kept: RedisStores, submissi
 
 
 def test_a_write_whose_answer_got_lost_may_be_repeated(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """Saying twice that the prompt was taken, or that the picture is there, changes nothing more."""
     job = create_accepted_job(kept, submission)
@@ -247,7 +247,7 @@ def test_a_write_whose_answer_got_lost_may_be_repeated(
 
 
 def test_a_claim_that_redis_forgot_writes_nothing(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """A server that lost its newest writes numbers attempts anew; the token of the claim still tells them apart."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
@@ -270,7 +270,7 @@ def test_a_claim_that_redis_forgot_writes_nothing(
 
 
 def test_retries_and_lost_workers_are_counted_apart(
-    kept: RedisStores, submission: Submission, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, clock: FakeClock
 ) -> None:
     """An orderly retry is no lost delivery; a worker that stops uses up neither."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
@@ -292,7 +292,7 @@ def test_retries_and_lost_workers_are_counted_apart(
     assert counts == [(1, 1, 0), (2, 1, 1), (3, 1, 1), (4, 2, 1)]
 
 
-def test_words_cut_in_half_are_kept_nevertheless(kept: RedisStores, submission: Submission) -> None:
+def test_words_cut_in_half_are_kept_nevertheless(kept: RedisStores, submission: JobRequest) -> None:
     """A page may cut a character; the job ends with what can be told."""
     job = create_accepted_job(kept, submission)
     kept.attempts.fail(job, SiteRefused("no \ud83d"), {"dom": "\ud83d"})
@@ -302,7 +302,7 @@ def test_words_cut_in_half_are_kept_nevertheless(kept: RedisStores, submission: 
     assert error.message == "no ?"
 
 
-def test_a_job_that_only_waits_has_no_log_yet(kept: RedisStores, submission: Submission) -> None:
+def test_a_job_that_only_waits_has_no_log_yet(kept: RedisStores, submission: JobRequest) -> None:
     """It would take more memory than the job; its first line is written with the second, under its own time."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     assert not kept.redis.exists(f"dr:{{{JOB_ID}}}:events")

@@ -5,7 +5,7 @@ from redis import Redis
 
 from schemas.errors import SiteRefused
 from schemas.jobs.events import Event
-from schemas.jobs.job import Progress, Submission
+from schemas.jobs.job import JobRequest, Progress
 from stores.jobs.event_log import STREAM_START, EventLog
 from tests.contract.conftest import RedisStores, create_accepted_job
 from tests.contract.jobs.test_jobs import JOB_ID, OTHER_JOB_ID, OWNER
@@ -22,7 +22,7 @@ def kinds(events: list[Event]) -> list[tuple[int, str]]:
     return [(event.seq, event.type) for event in events]
 
 
-def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: EventLog, submission: Submission) -> None:
+def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: EventLog, submission: JobRequest) -> None:
     """Although its log is written with the second."""
     job = kept.jobs.create(JOB_ID, OWNER, submission, "r").job
 
@@ -33,7 +33,7 @@ def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: Even
 
 
 def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
-    kept: RedisStores, logs: EventLog, submission: Submission
+    kept: RedisStores, logs: EventLog, submission: JobRequest
 ) -> None:
     """From the first event to the last."""
     job = create_accepted_job(kept, submission)
@@ -56,7 +56,7 @@ def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
     assert events[4:] == logs.read_job(job, 4)
 
 
-def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: EventLog, submission: Submission) -> None:
+def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: EventLog, submission: JobRequest) -> None:
     """And who knows of a newer one reads anew."""
     job = create_accepted_job(kept, submission)
     before = logs.read_job(job, 0)
@@ -68,7 +68,7 @@ def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: Event
 
 
 def test_an_owners_feed_has_all_jobs_and_nobody_elses(
-    kept: RedisStores, logs: EventLog, submission: Submission
+    kept: RedisStores, logs: EventLog, submission: JobRequest
 ) -> None:
     """In the order in which it happened, from any place on."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ops.infra.settings import Settings
-from schemas.jobs.job import GeneratedImage, QueueEstimate, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, QueueEstimate
 from schemas.sites.recipe import SiteLimits
 from stores.sites.recipes import Recipes
 from tests.conftest import FakeClock
@@ -31,7 +31,7 @@ class Line:
         ident = f"{len(self.names):032x}"
         self.names[ident] = name
         self.clock.advance(0.001)
-        self.kept.jobs.create(ident, owner, Submission(site, name, priority=priority), "r")
+        self.kept.jobs.create(ident, owner, JobRequest(site, name, priority=priority), "r")
 
     def positions(self) -> dict[str, int | None]:
         """Where each job stands."""

@@ -7,7 +7,7 @@ import pytest
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost, Gone, IdempotencyMismatch, LimitReached, NotFound, SiteRefused
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import GeneratedImage, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest
 from schemas.jobs.lifecycle import JobState
 from tests.conftest import FakeClock
 from tests.contract.conftest import (
@@ -21,7 +21,7 @@ from tests.contract.conftest import (
 )
 
 
-def test_a_created_job_can_be_read(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_created_job_can_be_read(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Everything that was submitted is there, and the job waits first in line."""
     created = kept.jobs.create(JOB_ID, OWNER, submission, "r1")
 
@@ -39,7 +39,7 @@ def test_a_created_job_can_be_read(kept: RedisStores, submission: Submission, cl
     assert clock.now_ms() == job.start_time
 
 
-def test_positions_count_those_who_wait_before(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_positions_count_those_who_wait_before(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """A job that runs stands in nobody's way."""
     for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32):
         kept.jobs.create(ident, OWNER, submission, "r1")
@@ -61,7 +61,7 @@ def test_an_unknown_id_was_never_here(kept: RedisStores) -> None:
 
 
 def test_a_full_queue_takes_nothing_more(
-    kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
     """The refusal says when to come back, and leaves no trace of the job."""
     small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
@@ -75,7 +75,7 @@ def test_a_full_queue_takes_nothing_more(
         small.get(OTHER_JOB_ID)
 
 
-def test_each_owner_has_limits(kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock) -> None:
+def test_each_owner_has_limits(kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock) -> None:
     """Another owner is not held up by the first one's limits, and the daily one ends at midnight."""
     limited = build_stores(kept.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
     limited.jobs.create(JOB_ID, OWNER, submission, "r1")
@@ -98,7 +98,7 @@ def test_each_owner_has_limits(kept: RedisStores, submission: Submission, settin
     limited.jobs.create("d" * 32, OWNER, submission, "r1")
 
 
-def test_a_failed_job_uses_up_no_quota(kept: RedisStores, submission: Submission) -> None:
+def test_a_failed_job_uses_up_no_quota(kept: RedisStores, submission: JobRequest) -> None:
     """Only pictures count."""
     job = create_accepted_job(kept, submission)
     used = kept.quotas.get_usage(OWNER)
@@ -110,7 +110,7 @@ def test_a_failed_job_uses_up_no_quota(kept: RedisStores, submission: Submission
     assert (used.daily, used.weekly, used.queued, used.running) == (0, 0, 0, 0)
 
 
-def test_cancelling_while_it_waits_ends_it_at_once(kept: RedisStores, submission: Submission) -> None:
+def test_cancelling_while_it_waits_ends_it_at_once(kept: RedisStores, submission: JobRequest) -> None:
     """The worker never gets it, and a second time changes nothing."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
 
@@ -124,7 +124,7 @@ def test_cancelling_while_it_waits_ends_it_at_once(kept: RedisStores, submission
     assert kept.jobs.cancel(OTHER_JOB_ID) == "gone"
 
 
-def test_cancelling_while_it_runs_is_a_request(kept: RedisStores, submission: Submission) -> None:
+def test_cancelling_while_it_runs_is_a_request(kept: RedisStores, submission: JobRequest) -> None:
     """The worker learns of it with its next renewal at the latest, and a retry becomes the end."""
     job = create_accepted_job(kept, submission)
 
@@ -138,7 +138,7 @@ def test_cancelling_while_it_runs_is_a_request(kept: RedisStores, submission: Su
 
 
 def test_an_expired_job_is_gone_and_not_unknown(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """After its time the answer is 410 for a long while."""
     create_completed_job(kept, submission, picture)
@@ -150,7 +150,7 @@ def test_an_expired_job_is_gone_and_not_unknown(
         kept.jobs.get(JOB_ID)
 
 
-def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Pages join without gap or repetition, also where several jobs share a millisecond."""
     ids = [f"{number:032x}" for number in range(7)]
     for number, ident in enumerate(ids):
@@ -169,7 +169,7 @@ def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: Submi
     assert ids[::-1] == [ident for page in pages for ident in page]
 
 
-def test_a_listing_leaves_out_what_has_expired(kept: RedisStores, submission: Submission) -> None:
+def test_a_listing_leaves_out_what_has_expired(kept: RedisStores, submission: JobRequest) -> None:
     """An id without its record is no job."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1")
     kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
@@ -178,17 +178,17 @@ def test_a_listing_leaves_out_what_has_expired(kept: RedisStores, submission: Su
     assert [job.id for job, _ in kept.jobs.list_page(OWNER, None, 10)[0]] == [JOB_ID]
 
 
-BODY = Idempotency.for_request("key-1", {"prompt": "a lighthouse", "inputs": {"seed": 7, "steps": 4}})
+BODY = Idempotency.for_request("key-1", JobRequest("", "a lighthouse", inputs={"seed": 7, "steps": 4}))
 
 
-def test_the_same_request_makes_one_job(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_the_same_request_makes_one_job(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """However often it comes within a day, and whatever has become of the job meanwhile."""
     first = kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
     assert not first.replayed
     job = kept.attempts.claim("w1")
     assert job
     clock.advance(3600)
-    same = Idempotency.for_request("key-1", {"inputs": {"steps": 4, "seed": 7}, "prompt": "a lighthouse"})
+    same = Idempotency.for_request("key-1", JobRequest("", "a lighthouse", inputs={"steps": 4, "seed": 7}))
     again = kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r2", same)
 
     assert (again.replayed, again.job.id, again.job.state) == (True, JOB_ID, JobState.STARTING)
@@ -197,17 +197,19 @@ def test_the_same_request_makes_one_job(kept: RedisStores, submission: Submissio
     assert 0 < kept.redis.ttl(f"dr:idem:{OWNER}:key-1") <= 86_400
 
 
-def test_a_key_belongs_to_one_request_and_one_caller(kept: RedisStores, submission: Submission) -> None:
+def test_a_key_belongs_to_one_request_and_one_caller(kept: RedisStores, submission: JobRequest) -> None:
     """Another request under the same key is refused; another caller's same key is another key."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
     with pytest.raises(IdempotencyMismatch):
-        kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", Idempotency.for_request("key-1", {"prompt": "a city"}))
+        kept.jobs.create(
+            OTHER_JOB_ID, OWNER, submission, "r1", Idempotency.for_request("key-1", JobRequest("", "a city"))
+        )
     assert not kept.jobs.create(OTHER_JOB_ID, "somebody", submission, "r1", BODY).replayed
 
 
 def test_a_refused_request_uses_up_no_key(
-    kept: RedisStores, submission: Submission, settings: Settings, clock: FakeClock
+    kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
     """Once there is room again the same key makes the job."""
     small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
@@ -219,7 +221,7 @@ def test_a_refused_request_uses_up_no_key(
     assert not small.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY).replayed
 
 
-def test_an_expired_job_is_not_made_again(kept: RedisStores, submission: Submission) -> None:
+def test_an_expired_job_is_not_made_again(kept: RedisStores, submission: JobRequest) -> None:
     """Its key still names it; the answer says that it is gone."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
     kept.jobs.cancel(JOB_ID)
@@ -229,7 +231,7 @@ def test_an_expired_job_is_not_made_again(kept: RedisStores, submission: Submiss
         kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
 
 
-def test_a_submission_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: Submission) -> None:
+def test_a_submission_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: JobRequest) -> None:
     """The client library repeats the call; there is still one job, and it is this call's own."""
     kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
@@ -237,7 +239,7 @@ def test_a_submission_whose_answer_got_lost_is_found_again(kept: RedisStores, su
     assert kept.redis.zcard("dr:open") == 1
 
 
-def test_cancelling_everything_ends_ones_own_jobs(kept: RedisStores, submission: Submission) -> None:
+def test_cancelling_everything_ends_ones_own_jobs(kept: RedisStores, submission: JobRequest) -> None:
     """Those that wait at once, those that run by request, and nobody else's."""
     running = create_accepted_job(kept, submission)
     kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")

@@ -2,13 +2,13 @@
 
 import threading
 
-from schemas.jobs.job import GeneratedImage, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest
 from tests.contract.conftest import RedisStores
 from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 
 
 def test_a_conversion_lives_as_long_as_its_original(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """It is not there before it was made, and gone with the original."""
     create_completed_job(kept, submission, picture)
@@ -28,7 +28,7 @@ def test_nothing_is_kept_for_a_picture_that_has_expired(kept: RedisStores) -> No
 
 
 def test_all_who_wait_for_a_conversion_are_woken(
-    kept: RedisStores, submission: Submission, picture: GeneratedImage
+    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """One conversion serves everybody who asked for it meanwhile."""
     create_completed_job(kept, submission, picture)

@@ -10,7 +10,7 @@ from redis import Redis
 from ops.infra.redis import connect
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost, LeaseLost, QueueWaitExceeded, SiteRefused
-from schemas.jobs.job import GeneratedImage, Job, Progress, Submission
+from schemas.jobs.job import GeneratedImage, Job, JobRequest, Progress
 from schemas.jobs.lifecycle import JobState, can_transition
 from tests.conftest import FakeClock
 from tests.contract.conftest import RedisStores, build_stores
@@ -49,7 +49,7 @@ class Life:
         self.clock = clock
         self.id = "a" * 32
         self.redis.flushdb()
-        self.jobs.create(self.id, "owner", Submission("studio", "x"), "r")
+        self.jobs.create(self.id, "owner", JobRequest("studio", "x"), "r")
         self.attempts: list[Job] = [self.jobs.get(self.id)]
         self.job = self.attempts[0]
 

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from schemas.errors import BrowserLost
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from stores.jobs.metrics import JobMetricsReader
 from stores.jobs.shared_reads import SharedReads
 from stores.redis.pubsub import JobNotifier
@@ -23,7 +23,7 @@ def changes(client: Redis) -> Iterator[JobNotifier]:
     changes.stop()
 
 
-def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNotifier, submission: Submission) -> None:
+def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNotifier, submission: JobRequest) -> None:
     """And nobody else, once the subscription stands."""
     with changes.watch(JOB_ID) as changed:
         # A new subscription wakes everybody, since something may have been missed before it stood.
@@ -42,7 +42,7 @@ def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNoti
 
 
 def test_what_was_read_before_a_gap_is_not_believed(
-    kept: RedisStores, changes: JobNotifier, submission: Submission
+    kept: RedisStores, changes: JobNotifier, submission: JobRequest
 ) -> None:
     """A word that was lost while the subscription was away is made up for by a look."""
     glances = SharedReads(kept.jobs)
@@ -68,7 +68,7 @@ def test_nobody_is_remembered_who_watches_no_more(changes: JobNotifier) -> None:
     assert not changes._signals
 
 
-def test_measures_follow_every_job(kept: RedisStores, submission: Submission, clock: FakeClock) -> None:
+def test_measures_follow_every_job(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Open jobs by state, ended ones by code, the age of the oldest, and histograms that add up."""
     job = create_accepted_job(kept, submission)
     kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")

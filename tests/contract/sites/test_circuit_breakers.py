@@ -11,7 +11,7 @@ from schemas.errors import (
     SiteRefused,
     SiteUnavailable,
 )
-from schemas.jobs.job import GeneratedImage, Job, Submission
+from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from tests.conftest import FakeClock
 from tests.contract.conftest import RedisStores
 
@@ -31,7 +31,7 @@ class Visits:
         """One more job."""
         self.made += 1
         ident = f"{self.made:032x}"
-        self.kept.jobs.create(ident, "owner", Submission("studio", "x"), "r")
+        self.kept.jobs.create(ident, "owner", JobRequest("studio", "x"), "r")
         return ident
 
     def claim(self) -> Job | None:

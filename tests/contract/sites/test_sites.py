@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from ops.infra.database import migrate, open_database
 from schemas.errors import Forbidden, Invalid, NeedsHuman, SiteChanged, Unavailable
-from schemas.jobs.job import Job, Submission
+from schemas.jobs.job import Job, JobRequest
 from schemas.sites.recipe import ConsentSpec, Recipe, SessionSpec
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries
@@ -155,7 +155,7 @@ def test_a_canary_has_its_turn_and_its_outcome(kept: RedisStores, client: Redis,
 
 
 def _failed(kept: RedisStores) -> Job:
-    kept.jobs.create("c" * 32, "canary", Submission("studio", "a canary"), "r")
+    kept.jobs.create("c" * 32, "canary", JobRequest("studio", "a canary"), "r")
     job = kept.attempts.claim("w")
     assert job
     kept.attempts.fail(job, SiteChanged("gone"))

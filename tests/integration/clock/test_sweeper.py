@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
-from schemas.jobs.job import Job, Submission
+from schemas.jobs.job import Job, JobRequest
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.jobs.attempts import LEASE_MS
@@ -36,7 +36,7 @@ def sweeper(stores: Stores) -> Sweeper:
     return Sweeper(stores)
 
 
-def create_job(stores: Stores, submission: Submission) -> None:
+def create_job(stores: Stores, submission: JobRequest) -> None:
     """A job."""
     stores.jobs.create(ID, "owner", submission, "r")
 
@@ -50,7 +50,7 @@ def claim_job(stores: Stores) -> Job:
 
 
 def test_a_lapsed_lease_gives_the_job_back(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
     """As soon as it is over, and not before; a ticket for it is sent at once."""
     create_job(stores, submission)
@@ -66,7 +66,7 @@ def test_a_lapsed_lease_gives_the_job_back(
     assert stores.queue.depth() == 1
 
 
-def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
+def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
     """Nobody waits for its leases to end."""
     create_job(stores, submission)
     claim_job(stores)
@@ -78,7 +78,7 @@ def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Swee
 
 @pytest.mark.parametrize("cause", ["redis was away", "the machine slept"])
 def test_silence_of_everybody_is_nobodys_death(
-    stores: Stores, clock: FakeClock, submission: Submission, cause: str
+    stores: Stores, clock: FakeClock, submission: JobRequest, cause: str
 ) -> None:
     """Hearts and leases get the time to be renewed; whoever stays silent then is dead after all."""
     seconds = [0.0]
@@ -103,7 +103,7 @@ def test_silence_of_everybody_is_nobodys_death(
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
 
-def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: Submission) -> None:
+def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
     """For estimates, from those who live."""
     create_job(stores, submission)
     stores.workers.record_heartbeat(HEARTBEAT)
@@ -125,7 +125,7 @@ def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
     assert [line["event"] for line in lines] == ["circuit.opened", "circuit.closed"]
 
 
-def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
+def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest) -> None:
     """After MAX_WAIT_S a job that still waits ends, with the setting's name; one that runs does not."""
     create_job(stores, submission)
     stores.jobs.create("b" * 32, "owner", submission, "r")
@@ -143,7 +143,7 @@ def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeCloc
 
 
 def test_a_job_that_was_given_back_waits_anew(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
     """Its wait counts from then on: the retry that it was promised is not taken from it."""
     create_job(stores, submission)
@@ -160,7 +160,7 @@ def test_a_job_that_was_given_back_waits_anew(
 
 
 def test_ids_without_a_record_are_forgotten(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
     """Nothing is swept again and again for a record that is not there."""
     create_job(stores, submission)
@@ -171,7 +171,7 @@ def test_ids_without_a_record_are_forgotten(
     assert not stores.redis.zcard("dr:open")
 
 
-def test_old_listings_are_trimmed(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: Submission) -> None:
+def test_old_listings_are_trimmed(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest) -> None:
     """An owner's list does not grow for ever."""
     create_job(stores, submission)
     stores.jobs.cancel(ID)

@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import API_KEY
 from tests.integration.conftest import AppClient, close_app, open_app
-from tests.unit.jobs.test_generaitiv_requests import EXAMPLE
+from tests.unit.jobs.test_generaitiv_requests import RAW_INPUTS
 
-BODY = {"input": EXAMPLE, "model": "stability-ai-sdxl"}
+BODY = {"input": RAW_INPUTS, "model": "stability-ai-sdxl"}
 
 
 def call(app: AppClient, method: str, path: str, authorization: str | None = API_KEY, **kwargs: Any) -> Any:

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from schemas.errors import NotFound, Unavailable
+from schemas.errors import NotFound, PathNotAllowed, Unavailable
 from stores.library import safe_open
-from stores.library.safe_open import OpenFile, PathNotAllowed, open_within
+from stores.library.safe_open import OpenFile, open_within
 
 SECRET = b"nobody's business"
 

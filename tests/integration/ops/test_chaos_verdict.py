@@ -9,7 +9,7 @@ from ops.chaos.verdict import Verdict
 from ops.testbed import marked_images
 from ops.testbed.stack import Stack
 from schemas.errors import SiteRefused
-from schemas.jobs.job import GeneratedImage, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
 from tests.integration.conftest import AppClient
@@ -21,7 +21,7 @@ ID, NONCE = "a" * 32, 4711
 def stores(app: AppClient) -> Stores:
     """The stores of one test, with a job that has its own picture."""
     stores = app.stores
-    stores.jobs.create(ID, "ann", Submission("studio", "x"), "r")
+    stores.jobs.create(ID, "ann", JobRequest("studio", "x"), "r")
     job = stores.attempts.claim("w")
     assert job
     stores.attempts.mark_accepted(job)
@@ -42,7 +42,7 @@ def judged(stores: Stores, wishes: list[ExpectedImage]) -> Verdict:
 
 def test_a_job_with_its_own_picture_is_good(stores: Stores) -> None:
     """And so is one that failed for a reason."""
-    stores.jobs.create("b" * 32, "ann", Submission("studio", "x"), "r")
+    stores.jobs.create("b" * 32, "ann", JobRequest("studio", "x"), "r")
     job = stores.attempts.claim("w")
     assert job
     stores.attempts.fail(job, SiteRefused("no"))
@@ -71,14 +71,14 @@ def test_a_second_end_is_seen(stores: Stores) -> None:
 
 def test_a_second_job_for_one_wish_is_seen(stores: Stores) -> None:
     """More jobs than promises."""
-    stores.jobs.create("b" * 32, "ann", Submission("studio", "x"), "r")
+    stores.jobs.create("b" * 32, "ann", JobRequest("studio", "x"), "r")
     stores.jobs.cancel("b" * 32)
     assert judged(stores, [ExpectedImage(NONCE, "ann", ID)]).duplicated == 1
 
 
 def test_a_stuck_job_and_a_leaked_slot_are_seen(stores: Stores) -> None:
     """Neither ended nor given back."""
-    stores.jobs.create("b" * 32, "ann", Submission("studio", "x"), "r")
+    stores.jobs.create("b" * 32, "ann", JobRequest("studio", "x"), "r")
     stores.attempts.claim("w")
     stores.workers.record_heartbeat(WorkerStatus("w", True, "", 0, contexts=2, slots=4, jobs=1, memory_bytes=0))  # noqa: FBT003 - ready
     verdict = judged(stores, [ExpectedImage(NONCE, "ann", ID), ExpectedImage(1, "ann", "b" * 32)])

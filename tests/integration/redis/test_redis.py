@@ -23,7 +23,7 @@ from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.web_command import free_port
 from ops.testbed.tcp_relay import TcpRelay
 from schemas.errors import Unavailable
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.redis.errors import redis_errors
@@ -82,7 +82,7 @@ def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
 
 def works(stores: Stores) -> bool:
     """Whether a job can be made, offered and claimed."""
-    stores.jobs.create(ID, "owner", Submission("studio", "a boat"), "r")
+    stores.jobs.create(ID, "owner", JobRequest("studio", "a boat"), "r")
     stores.wakeups.publish()
     job = stores.attempts.claim("w")
     return job is not None and job.id == ID and stores.queue.depth() == 1

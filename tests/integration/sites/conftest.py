@@ -18,7 +18,7 @@ from playwright.async_api import BrowserContext, StorageState, async_playwright
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
-from schemas.jobs.job import GeneratedImage, Progress, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
 from tests.conftest import TIMEOUT_S, eventually, free_port
@@ -106,7 +106,7 @@ def run_attempt(
 
     async def work(context: BrowserContext) -> AttemptResult:
         run, driver = AttemptResult(), Driver(context, recipe)
-        await driver.open(Submission(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs)))
+        await driver.open(JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs)))
         await driver.submit()
         async for shown in driver.watch():
             if isinstance(shown, Progress):

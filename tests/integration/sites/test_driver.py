@@ -14,14 +14,14 @@ from playwright.async_api import BrowserContext, async_playwright
 
 from ops.infra.browser_install import find_browser
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteUnavailable
-from schemas.jobs.job import GeneratedImage, Progress, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from tests.conftest import TIMEOUT_S, describe_image
 from tests.support.fake_site import RESULT_SIZE, fake_site_recipe, result_png, serve_fake_site
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
-SUBMISSION = Submission("fake", "a {{sampler}} harbour", inputs={"sampler": "DPM++"})
+SUBMISSION = JobRequest("fake", "a {{sampler}} harbour", inputs={"sampler": "DPM++"})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.async_api import BrowserContext
 
 from schemas.errors import BrowserLost
-from schemas.jobs.job import GeneratedImage, Progress, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.observe import ObserveSpec, WatchSpec
 from schemas.sites.recipe import CaptureSpec, Recipe, Step
 from tests.conftest import describe_image
@@ -26,7 +26,7 @@ def attempt(recipe: Recipe, seen: list[Progress | bytes] | None = None) -> list[
 
     async def work(context: BrowserContext) -> list[GeneratedImage]:
         driver = Driver(context, recipe)
-        await driver.open(Submission("fake", "a harbour"))
+        await driver.open(JobRequest("fake", "a harbour"))
         await driver.submit()
         async for shown in driver.watch():
             if seen is not None:
@@ -93,7 +93,7 @@ def test_a_page_that_is_closed_is_noticed() -> None:
 
     async def work(context: BrowserContext) -> None:
         driver = Driver(context, fake_site_recipe(address, "nothing"))
-        await driver.open(Submission("fake", "a harbour"))
+        await driver.open(JobRequest("fake", "a harbour"))
         await driver.submit()
         await driver.page.close()
         async for _ in driver.watch():
@@ -109,7 +109,7 @@ def test_what_can_be_seen_is_observed_and_said_by_which_alternative() -> None:
 
     async def work(context: BrowserContext) -> dict[str, str]:
         driver = Driver(context, fake_site_recipe(address, "second", observe=ObserveSpec(done=done)))
-        await driver.open(Submission("fake", "a harbour"))
+        await driver.open(JobRequest("fake", "a harbour"))
         await driver.submit()
         async for _ in driver.watch():
             pass

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ops.infra.settings import ROOT, SHIPPED_RECIPES
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from stores.sites.recipes import Recipes
 from tests.support.programs.painting import is_image_of
 from tests.unit.sites.test_recording_import import RECORDER
@@ -124,7 +124,7 @@ def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
     assert code == 0, printed
     assert "To do: observe.done" in printed
     recipe = Recipes("my-recording", tmp_path).get("my-recording")
-    assert Submission("my-recording", "x", inputs=recipe.validate_inputs({"seed": 1})).inputs == {"seed": 1}
+    assert JobRequest("my-recording", "x", inputs=recipe.validate_inputs({"seed": 1})).inputs == {"seed": 1}
     (tmp_path / "no.json").write_text("nothing")
     assert run_sites_command(tmp_path, "import", "no.json")[0] == 2
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import BrowserContext
 
 from schemas.errors import RobotsDisallowed, ServiceError, SiteBusy, SiteUnavailable
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import ConsentSpec, Recipe
 from tests.integration.sites.conftest import run_in_browser
 from tests.support.fake_site import fake_site_recipe, serve_fake_site
@@ -100,7 +100,7 @@ def open_and_catch(recipe: Recipe) -> ServiceError | None:
     async def run(context: BrowserContext) -> ServiceError | None:
         driver = Driver(context, recipe)
         try:
-            await driver.open(Submission("fake", "a harbour"))
+            await driver.open(JobRequest("fake", "a harbour"))
         except ServiceError as error:
             return error
         return None
@@ -140,7 +140,7 @@ def test_a_site_that_is_busy_while_it_paints(address: str) -> None:
 
     async def run(context: BrowserContext) -> None:
         driver = Driver(context, fake_site_recipe(address, "busy"))
-        await driver.open(Submission("fake", "a harbour"))
+        await driver.open(JobRequest("fake", "a harbour"))
         await driver.submit()
         async with asyncio.timeout(10):
             async for _ in driver.watch():

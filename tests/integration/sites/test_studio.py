@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright
 
 from ops.infra.browser_install import find_browser
-from schemas.jobs.job import Submission
+from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Step
 from stores.sites.recipes import Recipes
 from stores.sites.static_sites import get_bundle_folder
@@ -223,7 +223,7 @@ def test_chosen_styles_are_taken_away() -> None:
 
     async def chosen(context: BrowserContext) -> tuple[list[int], str]:
         driver = Driver(context, RECIPE)
-        await driver.open(Submission("studio", "a quiet lake", "Ukiyo-e"))
+        await driver.open(JobRequest("studio", "a quiet lake", "Ukiyo-e"))
         player = StepRunner(driver.page, recipe, ElementFinder(), {"lora": "Oil Impasto"})
         counts = [await driver.page.locator(".style-remove").count()]
         await player.run(next(step for step in recipe.steps if step.name == "addLora"))

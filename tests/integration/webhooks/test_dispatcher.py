@@ -329,7 +329,7 @@ def test_a_name_that_means_another_address_at_the_call_is_not_called(stores: Sto
     errors = [stores.deliveries.list_attempts(f"msg_{number}")[0].error for number in range(4)]
     assert receiver.requests == []
     assert asked == ["turning.example"] * 4
-    assert all("leads to no address that may be called" in (error or "") for error in errors)
+    assert all("resolves to no address that may be called" in (error or "") for error in errors)
 
 
 def test_a_name_is_resolved_once_and_what_was_judged_is_called(stores: Stores, receiver: WebhookReceiver) -> None:

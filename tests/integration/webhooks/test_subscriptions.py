@@ -61,7 +61,7 @@ def test_a_secret_is_shown_when_it_is_made_and_not_again(app: AppClient) -> None
     [
         ({}, "url: Missing"),
         ({"url": 7}, "url: Not a valid string"),
-        ({"url": "ftp://example.com"}, "url: must begin with https://"),
+        ({"url": "ftp://example.com"}, "url: Must begin with https://"),
         ({"url": "http://127.0.0.1:9001/"}, "no address that may be called"),
         ({"url": "http://2130706433/"}, "no address that may be called"),
         ({"url": "https://169.254.169.254/latest"}, "no address that may be called"),

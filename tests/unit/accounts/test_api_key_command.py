@@ -1,4 +1,4 @@
-"""The commands of the owner's key."""
+"""The commands ``api-key show`` and ``api-key regenerate``."""
 
 import json
 import stat
@@ -12,13 +12,13 @@ from stores.accounts.owner_key import KEY_FILE, OwnerKey
 from tests.conftest import API_KEY
 
 
-def run(folder: Path, word: str, **more: str) -> Result:
-    """What a command does on a data folder."""
-    return CliRunner().invoke(api_key, [word], env={"DATA_DIR": str(folder), "API_KEY": "", **more})
+def run(data_dir: Path, command: str, **settings: str) -> Result:
+    """Run a command on a data folder."""
+    return CliRunner().invoke(api_key, [command], env={"DATA_DIR": str(data_dir), "API_KEY": "", **settings})
 
 
-def test_show_makes_a_key_and_shows_the_same_ever_after(tmp_path: Path) -> None:
-    """In one line, for programs too."""
+def test_show_creates_a_key_once(tmp_path: Path) -> None:
+    """Later calls print the same line."""
     first, second = run(tmp_path / "data", "show"), run(tmp_path / "data", "show")
     key = OwnerKey(tmp_path / "data").read()
 
@@ -26,21 +26,21 @@ def test_show_makes_a_key_and_shows_the_same_ever_after(tmp_path: Path) -> None:
     assert second.stdout == first.stdout
 
 
-def test_regenerate_puts_a_new_key_in_place_of_the_old(tmp_path: Path) -> None:
-    """Also where there was none; for its owner only."""
+def test_regenerate_replaces_the_key(tmp_path: Path) -> None:
+    """It also works without an old key; only the owner can read the file."""
     keys = []
     for _ in range(2):
-        done = run(tmp_path / "data", "regenerate")
+        result = run(tmp_path / "data", "regenerate")
         keys.append(OwnerKey(tmp_path / "data").read())
-        assert (done.exit_code, done.stdout, done.stderr) == (0, f"New API key: {keys[-1]}\n", "")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, f"New API key: {keys[-1]}\n", "")
         assert len(bytes.fromhex(keys[-1])) == 32
 
     assert keys[0] != keys[1]
     assert stat.S_IMODE((tmp_path / "data" / KEY_FILE).stat().st_mode) == 0o600
 
 
-def test_where_api_key_is_set_it_is_said(tmp_path: Path) -> None:
-    """It is shown, and not regenerated."""
+def test_a_key_from_the_environment_is_shown_and_not_regenerated(tmp_path: Path) -> None:
+    """Both commands name API_KEY, and no file is written."""
     shown, refused = run(tmp_path, "show", API_KEY=API_KEY), run(tmp_path, "regenerate", API_KEY=API_KEY)
 
     assert (shown.exit_code, shown.stdout) == (0, f"Current API key: {API_KEY}\n")
@@ -50,23 +50,23 @@ def test_where_api_key_is_set_it_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_file_is_told_and_mended(tmp_path: Path) -> None:
-    """By regenerating, as the message says."""
+def test_a_damaged_file_is_reported_and_can_be_regenerated(tmp_path: Path) -> None:
+    """The message names the command."""
     (tmp_path / KEY_FILE).write_text("{")
-    broken, mended = run(tmp_path, "show"), run(tmp_path, "regenerate")
+    damaged, repaired = run(tmp_path, "show"), run(tmp_path, "regenerate")
 
-    assert broken.exit_code == 2
-    assert "api-key regenerate" in " ".join(broken.stderr.split())
-    assert mended.exit_code == 0
-    assert json.loads((tmp_path / KEY_FILE).read_text())["key"] in mended.stdout
+    assert damaged.exit_code == 2
+    assert "api-key regenerate" in " ".join(damaged.stderr.split())
+    assert repaired.exit_code == 0
+    assert json.loads((tmp_path / KEY_FILE).read_text())["key"] in repaired.stdout
 
 
-@pytest.mark.parametrize("word", ["show", "regenerate"])
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, word: str) -> None:
-    """Without a traceback."""
+@pytest.mark.parametrize("command", ["show", "regenerate"])
+def test_a_data_folder_that_is_not_writable_is_reported(tmp_path: Path, command: str) -> None:
+    """There is no traceback."""
     (tmp_path / "data").write_text("a file")
-    done = run(tmp_path / "data", word)
+    result = run(tmp_path / "data", command)
 
-    assert done.exit_code in (1, 2)
-    assert isinstance(done.exception, SystemExit)
-    assert "Error: " in done.stderr
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert "Error: " in result.stderr

@@ -1,4 +1,4 @@
-"""What a key may do, how much and how often."""
+"""Scopes, limits and rates of API keys."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from schemas.accounts.rate_limits import Rate
 
 
 @pytest.mark.parametrize(
-    ("scopes", "may"),
+    ("scopes", "expected"),
     [
         ({Scope.READ}, {Scope.READ}),
         ({Scope.GENERATE}, {Scope.READ, Scope.GENERATE}),
@@ -17,21 +17,21 @@ from schemas.accounts.rate_limits import Rate
         (set(), set()),
     ],
 )
-def test_who_may_do_anything_may_read_and_an_admin_may_do_all(scopes: set[Scope], may: set[Scope]) -> None:
-    """Nothing else follows from anything."""
+def test_every_scope_includes_read_and_admin_includes_all(scopes: set[Scope], expected: set[Scope]) -> None:
+    """No other scope includes another."""
     caller = Caller("bob", "bob", frozenset(scopes))
-    assert {scope for scope in Scope if caller.has_scope(scope)} == may
+    assert {scope for scope in Scope if caller.has_scope(scope)} == expected
 
 
-@pytest.mark.parametrize("words", [[""], [], ["read", "write"], ["READ"], ["read generate"]])
-def test_what_is_no_scope_is_told(words: list[str]) -> None:
-    """With those that there are."""
+@pytest.mark.parametrize("names", [[""], [], ["read", "write"], ["READ"], ["read generate"]])
+def test_an_unknown_scope_is_rejected(names: list[str]) -> None:
+    """The message lists the scopes."""
     with pytest.raises(ValueError, match="scopes are read, generate"):
-        parse_scopes(words)
+        parse_scopes(names)
 
 
-def test_limits_are_read_as_they_are_written() -> None:
-    """And those of a key win over the usual ones."""
+def test_limits_round_trip_and_override_defaults() -> None:
+    """White space and a trailing comma are ignored."""
     text = "queued=10,concurrent=2,daily=0,weekly=unlimited,rate=60/minute"
     limits = parse_limits(f" {text.replace(',', ' , ')},")
     assert limits == CallerLimits(10, 2, 0, -1, Rate(60, 60))
@@ -43,9 +43,9 @@ def test_limits_are_read_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     "text", ["daily", "daily=", "daily=-1", "daily=1.5", "daily=٣", "daily=9999999999", "hourly=3", "rate=fast", "=3"]
 )
-def test_what_is_no_limit_is_told(text: str) -> None:
-    """With what is wrong."""
-    with pytest.raises(ValueError, match=r"limits are|not a number|neither a rate"):
+def test_a_malformed_limit_is_rejected(text: str) -> None:
+    """The message states the mistake."""
+    with pytest.raises(ValueError, match=r"limits are|neither a number|neither a rate"):
         parse_limits(text)
 
 
@@ -58,20 +58,20 @@ def test_what_is_no_limit_is_told(text: str) -> None:
         ("0/hour", Rate(0, 3600)),
     ],
 )
-def test_rates_are_read(text: str, rate: Rate) -> None:
-    """In the words of the field."""
+def test_a_rate_round_trips(text: str, rate: Rate) -> None:
+    """Several spellings are accepted."""
     assert Rate.parse(text) == rate
     assert Rate.parse(str(rate)) == rate
 
 
 @pytest.mark.parametrize("text", ["", "60", "/minute", "60/fortnight", "-1/minute", "1e3/minute", "6/hour;x"])
-def test_what_is_no_rate_is_told(text: str) -> None:
-    """Before anything starts."""
+def test_a_malformed_rate_is_rejected(text: str) -> None:
+    """The message shows a valid one."""
     with pytest.raises(ValueError, match="neither a rate"):
         Rate.parse(text)
 
 
 def test_unlimited_is_a_rate() -> None:
-    """And is written so."""
+    """It round-trips as well."""
     assert Rate.parse("unlimited").is_unlimited
     assert str(Rate.parse("unlimited")) == "unlimited"

@@ -1,4 +1,4 @@
-"""When quotas begin anew."""
+"""Reset times of quotas."""
 
 from datetime import UTC, datetime
 
@@ -15,8 +15,8 @@ from stores.accounts.quota_windows import compute_reset_times
         ("2026-11-25T23:59:59", "2026-11-26T00:00:00", "2026-11-30T00:00:00"),
     ],
 )
-def test_days_end_at_midnight_and_weeks_on_monday(now: str, day: str, week: str) -> None:
-    """Both in UTC."""
+def test_days_reset_at_midnight_and_weeks_on_monday(now: str, day: str, week: str) -> None:
+    """Both are in UTC."""
 
     def ms(text: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)

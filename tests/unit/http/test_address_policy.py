@@ -1,14 +1,14 @@
-"""Which addresses are the public internet, whatever they are wrapped in; the operator's exceptions."""
+"""Zones of IP addresses, also of IPv4 addresses embedded in IPv6, and the operator's exceptions."""
 
 import ipaddress
 import socket
 
 import pytest
 
-from schemas.http.address_policy import RULES, AddressPolicy, AllowRule, Zone, classify
+from schemas.http.address_policy import RULES, AddressPolicy, AddressRule, AllowRule, Zone, classify
 
 LOOPBACK = "127.0.0.1"
-WRAPPED = {
+EMBEDDED_FORMS = {
     "mapped": "::ffff:{v4}",
     "compatible": "::{v4}",
     "translated": "::ffff:0:{v4}",
@@ -16,7 +16,7 @@ WRAPPED = {
     "isatap": "2001:470::5efe:{v4}",
     "isatap, global": "2001:470::200:5efe:{v4}",
 }
-INSIDE = [
+IPV4_ZONES = [
     ("127.0.0.1", Zone.FORBIDDEN),
     ("10.1.2.3", Zone.PRIVATE),
     ("169.254.169.254", Zone.FORBIDDEN),
@@ -25,8 +25,8 @@ INSIDE = [
     ("224.0.0.1", Zone.FORBIDDEN),
     ("8.8.8.8", Zone.PUBLIC),
 ]
-# Every way to write this machine's own address that a resolver takes.
-SPELLINGS = [
+# Spellings of loopback addresses that resolvers accept.
+LOOPBACK_SPELLINGS = [
     "127.0.0.1",
     "127.1",
     "127.0.1",
@@ -45,42 +45,40 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize("place", [0, -1])
-def test_each_range_is_what_it_is_from_its_first_address_to_its_last(rule: object, place: int) -> None:
-    """No edge is left open; a narrower rule may be stricter."""
-    known = next(one for one in RULES if one is rule)
-
-    assert classify(str(known.network[place])).zone in (known.zone, Zone.FORBIDDEN)
+@pytest.mark.parametrize("index", [0, -1])
+def test_a_rule_applies_to_its_first_and_last_address(rule: AddressRule, index: int) -> None:
+    """A narrower rule may be stricter."""
+    assert classify(str(rule.network[index])).zone in (rule.zone, Zone.FORBIDDEN)
 
 
-BESIDE = """
+ADJACENT = """
 9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 100.128.0.0
 126.255.255.255 128.0.0.0 169.253.255.255 169.255.0.0 198.17.255.255 198.20.0.0 223.255.255.255 168.63.129.15
 1.1.1.1 2606:4700:4700::1111 2001:4860:4860::8888 2a00::1
 """
 
 
-@pytest.mark.parametrize("address", BESIDE.split())
-def test_what_lies_beside_is_public(address: str) -> None:
-    """So that no rule is wider than it says."""
+@pytest.mark.parametrize("address", ADJACENT.split())
+def test_addresses_adjacent_to_a_range_are_public(address: str) -> None:
+    """No rule is wider than its range."""
     assert classify(address).zone is Zone.PUBLIC
 
 
-@pytest.mark.parametrize("form", WRAPPED.values(), ids=WRAPPED)
-@pytest.mark.parametrize(("v4", "zone"), INSIDE)
-def test_an_address_inside_another_is_looked_at(form: str, v4: str, zone: Zone) -> None:
-    """By what it leads to, and not by the wrapping."""
+@pytest.mark.parametrize("form", EMBEDDED_FORMS.values(), ids=EMBEDDED_FORMS)
+@pytest.mark.parametrize(("v4", "zone"), IPV4_ZONES)
+def test_an_embedded_ipv4_address_is_judged(form: str, v4: str, zone: Zone) -> None:
+    """The zone is that of the address to which packets are translated."""
     assert classify(form.format(v4=v4)).zone is zone
 
 
-@pytest.mark.parametrize(("v4", "zone"), INSIDE)
-def test_6to4_and_teredo_lead_to_an_address_too(v4: str, zone: Zone) -> None:
-    """The one in its head, or, turned over, in its tail."""
+@pytest.mark.parametrize(("v4", "zone"), IPV4_ZONES)
+def test_6to4_and_teredo_embed_ipv4_addresses(v4: str, zone: Zone) -> None:
+    """Teredo embeds the server as it is and the client inverted."""
     high, low = f"{int(ipaddress.IPv4Address(v4)):08x}"[:4], f"{int(ipaddress.IPv4Address(v4)):08x}"[4:]
-    turned = int(ipaddress.IPv4Address(v4)) ^ 0xFFFFFFFF
+    inverted = int(ipaddress.IPv4Address(v4)) ^ 0xFFFFFFFF
 
     assert classify(f"2002:{high}:{low}::1").zone is zone
-    assert classify(f"2001:0:808:808::{turned >> 16:x}:{turned & 0xFFFF:x}").zone is zone
+    assert classify(f"2001:0:808:808::{inverted >> 16:x}:{inverted & 0xFFFF:x}").zone is zone
     assert classify(f"2001:0:{high}:{low}::{0xF7F7:x}:{0xF7F7:x}").zone is zone
 
 
@@ -88,15 +86,15 @@ def test_6to4_and_teredo_lead_to_an_address_too(v4: str, zone: Zone) -> None:
     "address",
     ["64:ff9b:1:7f00:0:100::", "64:ff9b:1:7f:0:1::", "64:ff9b:1::7f:0:100:0", "64:ff9b:1::7f00:1"],
 )
-def test_local_translation_is_read_at_every_length(address: str) -> None:
-    """RFC 6052 puts the bytes elsewhere for each."""
+def test_local_nat64_is_judged_for_every_prefix_length(address: str) -> None:
+    """RFC 6052 places the IPv4 bytes differently for each length."""
     assert classify(address).zone is Zone.FORBIDDEN
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_this_machine_gets_through(spelling: str) -> None:
-    """A spelling is never guessed at: what the resolver makes of it is looked at."""
-    addresses = {str(one[4][0]) for one in socket.getaddrinfo(spelling, 80, type=socket.SOCK_STREAM)}
+@pytest.mark.parametrize("spelling", LOOPBACK_SPELLINGS)
+def test_no_spelling_of_loopback_is_allowed(spelling: str) -> None:
+    """The addresses that the resolver returns are judged; the policy does not interpret spellings."""
+    addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(spelling, 80, type=socket.SOCK_STREAM)}
 
     assert addresses
     assert {Zone.FORBIDDEN} == {classify(address).zone for address in addresses}
@@ -105,7 +103,7 @@ def test_no_spelling_of_this_machine_gets_through(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("openings", "private", "address", "port", "allowed", "opens_with"),
+    ("allow_rules", "allow_private", "address", "port", "is_allowed", "allow_setting"),
     [
         ((), False, "8.8.8.8", 443, True, ""),
         ((), False, "10.0.0.1", 443, False, "EGRESS_ALLOW_PRIVATE=1 or EGRESS_ALLOW=10.0.0.1:443"),
@@ -120,19 +118,19 @@ def test_no_spelling_of_this_machine_gets_through(spelling: str) -> None:
         (("10.0.0.0/8",), True, "169.254.169.254", 80, False, "EGRESS_ALLOW=169.254.169.254:80"),
     ],
 )
-def test_the_operator_opens_what_they_name(  # noqa: PLR0917 - a row of the table
-    openings: tuple[str, ...], private: bool, address: str, port: int, allowed: bool, opens_with: str
+def test_the_operator_can_allow_addresses(  # noqa: PLR0917 - a row of the table
+    allow_rules: tuple[str, ...], allow_private: bool, address: str, port: int, is_allowed: bool, allow_setting: str
 ) -> None:
-    """Private ones by a switch, forbidden ones only by name; a refusal says which setting would do."""
-    verdict = AddressPolicy(tuple(map(AllowRule.parse, openings)), private).evaluate(address, port)
+    """One setting allows private addresses, forbidden ones must be named; a refusal names the setting."""
+    decision = AddressPolicy(tuple(map(AllowRule.parse, allow_rules)), allow_private).evaluate(address, port)
 
-    assert (allowed, opens_with) == (verdict.is_allowed, verdict.allow_setting)
+    assert (is_allowed, allow_setting) == (decision.is_allowed, decision.allow_setting)
 
 
 @pytest.mark.parametrize(
     "text", ["", "example.com", "10.0.0.1/8", "127.0.0.1:0", "127.0.0.1:x", "[::1", "1.2.3.4:99999"]
 )
-def test_an_exception_that_is_none_is_refused(text: str) -> None:
-    """Names cannot be opened: they may lead anywhere tomorrow."""
+def test_a_malformed_exception_is_rejected(text: str) -> None:
+    """Host names are not accepted, since they may resolve to other addresses later."""
     with pytest.raises(ValueError, match=r"."):
         AllowRule.parse(text)

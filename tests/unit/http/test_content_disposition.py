@@ -1,4 +1,4 @@
-"""How a file's name is told: whatever it is, as one header that every client can read."""
+"""Content-Disposition headers for arbitrary file names."""
 
 import re
 import unicodedata
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.http.content_disposition import attachment_header
 
-# As a public client of the original reads it.
-SIMPLE = re.compile(r'filename="?([^";\n]+)"?')
+# The expression by which a client of the API reads the header.
+SIMPLE_CLIENT = re.compile(r'filename="?([^";\n]+)"?')
 SHAPE = re.compile(r"""attachment; filename="([ -~]+)"; filename\*=UTF-8''([A-Za-z0-9!#$&+.^_`|~%-]+)""")
 
 
@@ -42,23 +42,23 @@ SHAPE = re.compile(r"""attachment; filename="([ -~]+)"; filename\*=UTF-8''([A-Za
         ("x" * 5000 + ".safetensors", "x" * 200 + ".safetensors", "x" * 200 + ".safetensors"),
     ],
 )
-def test_a_name_is_told_in_ascii_first_and_then_in_full(name: str | bytes, plain: str, full: str) -> None:
-    """Both without anything that could end the header, hide, or lead elsewhere."""
-    found = SHAPE.fullmatch(attachment_header(name))
+def test_a_name_is_sent_in_ascii_and_in_full(name: str | bytes, plain: str, full: str) -> None:
+    """Neither has characters that could end the header, hide text or form a path."""
+    match = SHAPE.fullmatch(attachment_header(name))
 
-    assert found
-    assert (found[1], unquote(found[2])) == (plain, full)
+    assert match
+    assert (match[1], unquote(match[2])) == (plain, full)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.binary(max_size=60))
-def test_every_name_makes_a_header(name: str | bytes) -> None:
-    """Of one line and of one shape, in which a simple client finds the same name."""
+def test_every_name_yields_a_valid_header(name: str | bytes) -> None:
+    """It is one line of one form, and a simple client reads the same name."""
     value = attachment_header(name)
-    found = SHAPE.fullmatch(value)
-    simple = SIMPLE.search(value)
+    match = SHAPE.fullmatch(value)
+    simple = SIMPLE_CLIENT.search(value)
 
-    assert found
+    assert match
     assert simple
-    assert simple[1] == found[1]
-    assert not [one for one in unquote(found[2]) if unicodedata.category(one).startswith("C") or one in '/\\"']
+    assert simple[1] == match[1]
+    assert not [char for char in unquote(match[2]) if unicodedata.category(char).startswith("C") or char in '/\\"']

@@ -1,4 +1,4 @@
-"""Whose page a request comes from."""
+"""CSRF classification of requests, and the key of a sign-in request."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from schemas.accounts.session_requests import parse_key
 from schemas.errors import Invalid
-from schemas.http.request_origin import RequestOrigin, classify_origin, url_origin
+from schemas.http.request_origin import RequestOrigin, classify_origin
+from schemas.http.urls import url_origin
 
-OURS = ["https://darkroom.example/below", "http://127.0.0.1:3000"]
+OWN_URLS = ["https://darkroom.example/below", "http://127.0.0.1:3000"]
 
 
 @pytest.mark.parametrize(
-    ("fetch_site", "origin", "sender"),
+    ("fetch_site", "origin", "expected"),
     [
         ("same-origin", None, RequestOrigin.SAME_ORIGIN),
         ("none", None, RequestOrigin.SAME_ORIGIN),
@@ -48,9 +49,9 @@ OURS = ["https://darkroom.example/below", "http://127.0.0.1:3000"]
         (None, "https://darkroom.example:99999", RequestOrigin.CROSS_ORIGIN),
     ],
 )
-def test_whose_page_it_is(fetch_site: str | None, origin: str | None, sender: RequestOrigin) -> None:
-    """By Sec-Fetch-Site, else by Origin, else nobody knows."""
-    assert classify_origin(fetch_site, origin, OURS) is sender
+def test_origin_is_classified_by_headers(fetch_site: str | None, origin: str | None, expected: RequestOrigin) -> None:
+    """Sec-Fetch-Site decides, then Origin; without both the origin is unknown."""
+    assert classify_origin(fetch_site, origin, OWN_URLS) is expected
 
 
 @pytest.mark.parametrize(
@@ -66,39 +67,43 @@ def test_whose_page_it_is(fetch_site: str | None, origin: str | None, sender: Re
         ("", None),
     ],
 )
-def test_origins_are_written_as_browsers_write_them(url: str, origin: str | None) -> None:
-    """Without a usual port, a path or capitals."""
+def test_an_origin_is_written_as_browsers_do(url: str, origin: str | None) -> None:
+    """It has no default port, path or upper-case letters."""
     assert url_origin(url) == origin
 
 
 @settings(max_examples=50)
 @given(st.text(), st.none() | st.text())
-def test_no_words_are_taken_for_our_page(origin: str, fetch_site: str | None) -> None:
-    """Nor do any cause a fault."""
-    sender = classify_origin(fetch_site, origin, OURS)
-    own = {"https://darkroom.example", "http://127.0.0.1:3000"}
-    assert sender is not RequestOrigin.SAME_ORIGIN or fetch_site in ("same-origin", "none") or url_origin(origin) in own
+def test_arbitrary_headers_are_never_same_origin(origin: str, fetch_site: str | None) -> None:
+    """They raise nothing either."""
+    classified = classify_origin(fetch_site, origin, OWN_URLS)
+    own_origins = {"https://darkroom.example", "http://127.0.0.1:3000"}
+    assert (
+        classified is not RequestOrigin.SAME_ORIGIN
+        or fetch_site in ("same-origin", "none")
+        or url_origin(origin) in own_origins
+    )
 
 
 @pytest.mark.parametrize(
-    "given_",
+    "body",
     [None, [], "key", 7, {}, {"key": None}, {"key": ""}, {"key": "  "}, {"key": 7}, {"key": ["a"]}, {"key": {"a": 1}}],
 )
-def test_a_body_without_a_key_says_so(given_: object) -> None:
-    """And what to send."""
+def test_a_body_without_a_key_is_rejected(body: object) -> None:
+    """The message names the field."""
     with pytest.raises(Invalid) as caught:
-        parse_key(given_)
+        parse_key(body)
     assert "key" in caught.value.problems[0]
 
 
 @pytest.mark.parametrize("key", ["k" * 513, "\ud800" * 20])
-def test_what_cannot_be_a_key_is_refused_and_not_repeated(key: str) -> None:
-    """It may be somebody's secret all the same."""
+def test_a_malformed_key_is_rejected_without_repeating_it(key: str) -> None:
+    """It may be a secret."""
     with pytest.raises(Invalid) as caught:
         parse_key({"key": key})
     assert key not in caught.value.problems[0]
 
 
-def test_white_space_around_a_key_is_nothing() -> None:
-    """It comes with copying."""
+def test_white_space_around_a_key_is_ignored() -> None:
+    """Copying a key often adds some."""
     assert parse_key({"key": " 0123 \n", "more": 1}) == "0123"

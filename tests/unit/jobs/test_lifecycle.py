@@ -1,30 +1,30 @@
-"""The table of a job's states."""
+"""The state table of jobs."""
 
 from schemas.jobs.lifecycle import TRANSITIONS, JobState, can_transition
 
 
-def test_every_state_has_a_row() -> None:
-    """No state is left out of the table."""
+def test_every_state_is_in_the_table() -> None:
+    """The table has exactly one row for each state."""
     assert set(JobState) == set(TRANSITIONS)
 
 
-def test_only_the_two_ends_are_final() -> None:
-    """COMPLETED and FAILED have no way out, all others have one."""
+def test_only_completed_and_failed_are_final() -> None:
+    """Every other state has a transition."""
     assert {JobState.COMPLETED, JobState.FAILED} == {state for state in JobState if state.is_final}
 
 
-def test_every_state_can_be_reached_and_can_end() -> None:
-    """From QUEUED every state can be reached, and from every open state FAILED can."""
-    reached, front = {JobState.QUEUED}, [JobState.QUEUED]
-    while front:
-        following = TRANSITIONS[front.pop()] - reached
-        reached |= following
-        front.extend(following)
+def test_every_state_is_reachable_and_can_fail() -> None:
+    """QUEUED leads to every state, and every state that is not final leads to FAILED."""
+    reached, pending = {JobState.QUEUED}, [JobState.QUEUED]
+    while pending:
+        targets = TRANSITIONS[pending.pop()] - reached
+        reached |= targets
+        pending.extend(targets)
 
     assert set(JobState) == reached
     assert all(can_transition(state, JobState.FAILED) for state in JobState if not state.is_final)
 
 
-def test_a_picture_comes_only_from_pending() -> None:
-    """Nothing completes that a page has not accepted."""
+def test_only_a_pending_job_can_complete() -> None:
+    """A job that no page has accepted cannot complete."""
     assert [state for state in JobState if can_transition(state, JobState.COMPLETED)] == [JobState.PENDING]

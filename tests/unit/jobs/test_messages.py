@@ -1,4 +1,4 @@
-"""The actors that processes declare are the names that messages carry."""
+"""Names of actors and queues."""
 
 from typing import Any, cast
 
@@ -8,13 +8,13 @@ from schemas.messages import ACTOR_QUEUES, BACKGROUND_QUEUES, WORKER_QUEUES
 from workers.actors import declare_background_actors, declare_worker_actors
 
 
-def test_declared_actors_are_the_named_ones() -> None:
-    """Each name has a receiver on its queue, and no receiver is without a name."""
+def test_processes_declare_every_named_actor() -> None:
+    """Each name has an actor on its queue, and each actor has a name."""
     broker = StubBroker(middleware=[])
-    nobody = cast(Any, None)
-    declare_worker_actors(broker, nobody, nobody)
+    unused = cast(Any, None)
+    declare_worker_actors(broker, unused, unused)
     worker_actors = set(broker.get_declared_actors())
-    declare_background_actors(broker, nobody)
+    declare_background_actors(broker, unused)
 
     assert {name: broker.get_actor(name).queue_name for name in broker.get_declared_actors()} == ACTOR_QUEUES
     assert {ACTOR_QUEUES[name] for name in worker_actors} == WORKER_QUEUES

@@ -1,4 +1,4 @@
-"""Signatures of webhooks: the library of Standard Webhooks is the judge of ours."""
+"""Webhook signatures, verified with the reference library of Standard Webhooks."""
 
 import base64
 import json
@@ -17,12 +17,12 @@ SIGNER = Signer(b"s" * 32)
 
 
 def now_s() -> int:
-    """The verifier believes no old timestamps."""
+    """Return the current time; the verifier rejects old timestamps."""
     return int(time.time())
 
 
-def test_the_library_of_the_standard_takes_our_signature() -> None:
-    """And no other body, and no other secret."""
+def test_a_signature_verifies_with_its_secret_and_body_only() -> None:
+    """Another body or another secret fails."""
     secret = generate_secret()
     headers = SIGNER.headers("msg_1", now_s(), BODY, [secret])
     assert Webhook(secret).verify(BODY, headers)
@@ -32,16 +32,16 @@ def test_the_library_of_the_standard_takes_our_signature() -> None:
         Webhook(generate_secret()).verify(BODY, headers)
 
 
-def test_while_a_secret_is_rotated_both_sign() -> None:
-    """A receiver may know either."""
+def test_during_a_rotation_both_secrets_sign() -> None:
+    """A receiver may still have the old secret."""
     old, new = generate_secret(), generate_secret()
     headers = SIGNER.headers("msg_1", now_s(), BODY, [new, old])
     assert Webhook(old).verify(BODY, headers)
     assert Webhook(new).verify(BODY, headers)
 
 
-def test_the_public_key_checks_the_other_signature() -> None:
-    """ed25519 over id, time and body."""
+def test_the_public_key_verifies_the_ed25519_signature() -> None:
+    """It covers id, timestamp and body."""
     headers = SIGNER.headers("msg_1", 1_700_000_000, BODY, [])
     version, _, signature = headers["webhook-signature"].partition(",")
     assert version == "v1a"
@@ -56,13 +56,13 @@ def test_the_public_key_checks_the_other_signature() -> None:
     ["", "whsec_", "whsec_###", "whsec_" + base64.b64encode(b"short").decode(), "x" * 44, "whsec_ä",
      "whsec_" + base64.b64encode(b"b" * 65).decode(), base64.b64encode(b"b" * 32).decode()],
 )  # fmt: skip
-def test_what_is_no_secret_is_refused(secret: str) -> None:
-    """With what one looks like."""
-    with pytest.raises(Invalid) as refused:
+def test_a_malformed_secret_is_rejected(secret: str) -> None:
+    """The message states the expected form."""
+    with pytest.raises(Invalid) as caught:
         validate_secret(secret)
-    assert "24 to 64 bytes" in refused.value.problems[0]
+    assert "24 to 64 bytes" in caught.value.problems[0]
 
 
-def test_secrets_are_long_and_never_the_same() -> None:
-    """Ours pass our own check."""
+def test_generated_secrets_are_valid_and_unique() -> None:
+    """Generated secrets pass the validation of secrets."""
     assert len({validate_secret(generate_secret()) for _ in range(100)}) == 100

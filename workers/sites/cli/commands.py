@@ -18,7 +18,7 @@ from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings, SettingsError, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
-from schemas.jobs.job import Progress, Submission
+from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.redis.client import open_client
 from stores.sites.accepted_terms import AcceptedTerms
@@ -123,7 +123,7 @@ def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tupl
     given = dict(one.partition("=")[::2] for one in inputs)
     try:
         recipe.require_lora_support(lora)
-        submission = Submission(name, prompt, lora, recipe.validate_inputs(given))
+        submission = JobRequest(name, prompt, lora, recipe.validate_inputs(given))
     except Invalid as error:
         raise click.UsageError(" ".join(error.problems)) from error
     _run(_try(settings, recipe, submission, **options))
@@ -132,7 +132,7 @@ def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tupl
 async def _try(
     settings: Settings,
     recipe: Recipe,
-    submission: Submission,
+    submission: JobRequest,
     *,
     headed: bool,
     slow_ms: int,
@@ -159,7 +159,7 @@ async def _try(
                 _say(f"Trace: {trace}; see it with: playwright show-trace {trace}")
 
 
-async def _generate(driver: Driver, submission: Submission, output: Path) -> None:
+async def _generate(driver: Driver, submission: JobRequest, output: Path) -> None:
     await driver.open(submission)
     await driver.submit()
     async for shown in driver.watch():

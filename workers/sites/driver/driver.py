@@ -8,7 +8,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused
-from schemas.jobs.job import GeneratedImage, Progress, Submission
+from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import render
 from stores.sites.static_sites import get_bundle_folder
@@ -58,7 +58,7 @@ class Driver:
         """Of each place that was looked for, by its first alternative: the alternative that found it."""
         return dict(self._finder.matched_selectors)
 
-    async def open(self, submission: Submission | None = None) -> None:
+    async def open(self, submission: JobRequest | None = None) -> None:
         """Load the page and, with a submission, fill everything in, up to the step that submits.
 
         Raises:
@@ -244,7 +244,7 @@ class Driver:
         return steps[: numbers[0]] if numbers else self._steps_before_submit()
 
 
-def _template_values(submission: Submission, recipe: Recipe) -> dict[str, Any]:
+def _template_values(submission: JobRequest, recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = {**submission.inputs, "prompt": submission.prompt}
     if submission.lora:
         values["lora"] = submission.lora
