@@ -65,7 +65,7 @@ def test_a_secret_is_shown_when_it_is_made_and_not_again(app: AppClient) -> None
         ({"url": "http://127.0.0.1:9001/"}, "no address that may be called"),
         ({"url": "http://2130706433/"}, "no address that may be called"),
         ({"url": "https://169.254.169.254/latest"}, "no address that may be called"),
-        ({"url": "https://user:pw@example.com/"}, "contains a user or a password"),
+        ({"url": "https://user:pw@example.com/"}, "Contains a user or a password"),
         ({"url": "https://nowhere.invalid/"}, "does not resolve"),
         ({"url": HOOK, "types": []}, "types"),
         ({"url": HOOK, "types": ["job.painted"]}, "Must be one of"),
@@ -89,7 +89,7 @@ def test_a_job_with_an_address_that_may_not_be_called_is_refused(app: AppClient,
     body.pop("input" if surface.startswith("/api") else "prompt")
     answer = app.post(surface, json=body)
     assert answer.status_code == 400
-    assert "webhook: 10.0.0.1 leads to no address" in answer.get_data(as_text=True)
+    assert "webhook: 10.0.0.1 resolves to no address" in answer.get_data(as_text=True)
     assert app.get("/api/v1/jobs").json["jobs"] == []
 
 
