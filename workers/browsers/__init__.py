@@ -1,1 +1,1 @@
-"""Browsers: pool, launchers, egress proxy."""
+"""The worker's browser: pool, launchers, Playwright process, egress proxy."""

@@ -1,4 +1,4 @@
-"""One running browser: how its contexts are made, who still uses it, and who is told when it dies."""
+"""One running browser: its contexts, its use, and the detection of crashes."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,11 @@ VIEWPORT = {"width": 1280, "height": 900}
 
 @dataclass(eq=False, slots=True)
 class BrowserInstance:
-    """A running browser, what it has done and who still uses it."""
+    """A running browser and its usage counters.
+
+    ``marker`` is on its command line; ``started_at_s`` is a time of the pool's clock. A retired instance keeps its
+    open contexts and gets no new ones; ``idle`` is set when the last context closes.
+    """
 
     browser: Browser
     marker: str
@@ -27,10 +31,11 @@ class BrowserInstance:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def new_context(self, storage_state: dict[str, Any] | None, proxy: ProxySettings | None) -> BrowserContext:
-        """A context that begins with ``state`` and goes out by ``proxy``."""
+        """Open a context with cookies and local storage from ``storage_state``."""
         return await self.browser.new_context(
             user_agent=self.user_agent,
             viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
+            # Responses that a service worker answers are invisible to Playwright.
             service_workers="block",
             storage_state=storage_state,  # type: ignore[arg-type] # a plain dict is a StorageState
             proxy=proxy,  # type: ignore[arg-type] # a plain dict is a ProxySettings
@@ -38,28 +43,25 @@ class BrowserInstance:
 
     @property
     def is_usable(self) -> bool:
-        """Whether a job could have a context of it."""
+        """Whether new contexts can be opened."""
         return not self.retirement_reason and not self.is_broken and self.browser.is_connected()
 
 
 class CrashWatcher:
-    """Calls back once if a context's browser or one of its pages dies."""
+    """Calls ``on_lost`` when the context's browser disconnects or one of its pages crashes."""
 
     def __init__(self, browser: Browser, context: BrowserContext, on_lost: Callable[[], None]) -> None:
         self._browser = browser
-        self._on_lost = on_lost
+        self._on_lost: Callable[[], None] | None = on_lost
         browser.on("disconnected", self.notify)
         context.on("page", lambda page: page.on("crash", self.notify))
 
     def notify(self, _source: object = None) -> None:
-        """It is lost."""
-        self._on_lost()
+        """Report the loss, unless the watcher has stopped."""
+        if self._on_lost:
+            self._on_lost()
 
     def stop(self) -> None:
-        """It may die: nobody is told any more."""
-        self._on_lost = _nothing
+        """Report no further losses."""
+        self._on_lost = None
         self._browser.remove_listener("disconnected", self.notify)
-
-
-def _nothing() -> None:
-    """Nobody is interested any more."""

@@ -1,7 +1,8 @@
-"""The way out of a worker's browsers: a SOCKS5 proxy (RFC 1928) that leads to public addresses only.
+"""SOCKS5 proxy (RFC 1928) through which the worker's browsers reach public addresses only (SSRF protection).
 
-Whatever a page starts (frames, workers, windows,
-sockets, redirects) goes through it, under whatever name; only a site's own hosts are reached directly.
+All connections of a page use it: frames, workers, windows, WebSockets and redirects. Only the site's own hosts are
+reached directly. The proxy resolves a host name once, checks every address and connects to a checked address, so that
+DNS rebinding has no effect. See docs/decisions/0008.
 """
 
 import asyncio
@@ -30,26 +31,25 @@ log = structlog.get_logger(__name__)
 
 
 class ProxySettings(TypedDict):
-    """The way out as Playwright takes it."""
+    """Proxy settings of a browser context, in Playwright's format."""
 
     server: str
     bypass: str
 
 
 class ProxyRequestError(Exception):
-    """The gate does not lead there; ``args[0]`` is the reply code of RFC 1928."""
+    """The request cannot be granted; ``args[0]`` is the reply code of RFC 1928."""
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet."""
+    """Whether an IP address is globally routable."""
     return classify(address).zone is Zone.PUBLIC
 
 
 class EgressProxy:
-    """A proxy on a free port of loopback."""
+    """A proxy on a free port of 127.0.0.1 that connects to the addresses for which ``is_allowed`` is true."""
 
     def __init__(self, is_allowed: Callable[[str], bool] = is_public) -> None:
-        """``allowed`` decides on each IP address."""
         self._is_allowed = is_allowed
         self._server: asyncio.Server | None = None
         self._open_writers: set[asyncio.StreamWriter] = set()
@@ -57,12 +57,12 @@ class EgressProxy:
         self.port = 0
 
     async def start(self) -> None:
-        """Listen from now on."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._handle_client, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Listen no more and drop every connection."""
+        """Stop listening and abort all connections."""
         if self._server:
             self._server.close()
         for writer in tuple(self._open_writers):
@@ -73,8 +73,8 @@ class EgressProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def settings_for(self, direct_hosts: Collection[str]) -> ProxySettings:
-        """The way out for a context that reaches ``direct`` (HOST or HOST:PORT) past the gate."""
-        # Loopback is left out of the proxy unless one says so, and the last rule that fits counts.
+        """Return the settings of a context that reaches ``direct_hosts`` (HOST or HOST:PORT) without the proxy."""
+        # Chromium never proxies loopback addresses unless "<-loopback>" is listed; the last matching rule applies.
         return {"server": f"socks5://127.0.0.1:{self.port}", "bypass": ",".join(["<-loopback>", *direct_hosts])}
 
     async def _handle_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,86 +86,81 @@ class EgressProxy:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 host, port = await _read_request(reader, writer)
             await self._tunnel(host, port, reader, writer)
-        except ProxyRequestError as refused:
-            log.info("gate.refused", code=refused.args[0])
-            writer.write(bytes([SOCKS_VERSION, refused.args[0]]) + REPLY_TAIL)
+        except ProxyRequestError as error:
+            log.info("egress_proxy.refused", code=error.args[0])
+            writer.write(bytes([SOCKS_VERSION, error.args[0]]) + REPLY_TAIL)
         except (OSError, EOFError, TimeoutError, ValueError):
-            log.debug("gate.broken_off")
+            log.debug("egress_proxy.aborted")
         finally:
             self._open_writers.discard(writer)
             writer.close()
 
     async def _tunnel(self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await self._connect(host, port)
-        self._open_writers.add(far_writer)
+        target_reader, target_writer = await self._connect(host, port)
+        self._open_writers.add(target_writer)
         try:
             writer.write(bytes([SOCKS_VERSION, REPLY_SUCCEEDED]) + REPLY_TAIL)
-            await _relay_both_ways((reader, far_writer), (far_reader, writer))
+            await _relay_both_ways((reader, target_writer), (target_reader, writer))
         finally:
-            self._open_writers.discard(far_writer)
-            far_writer.close()
+            self._open_writers.discard(target_writer)
+            target_writer.close()
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """To an address that was looked at, not to a name that may mean another one the next time."""
+    async def _connect(self, host: str, port: int) -> StreamPair:
+        """Connect to a checked address: a second resolution of the name could yield another address."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 addresses = await asyncio.to_thread(resolve, host, port)
                 if not all(self._is_allowed(address) for address in addresses):
                     raise ProxyRequestError(REPLY_NOT_ALLOWED)
-                return await _open_first_reachable(addresses, port)
+                for address in addresses:
+                    with contextlib.suppress(OSError):
+                        return await asyncio.open_connection(address, port)
         except (OSError, TimeoutError, UnicodeError) as error:
             raise ProxyRequestError(REPLY_HOST_UNREACHABLE) from error
-
-
-async def _open_first_reachable(
-    addresses: Collection[str], port: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    for address in addresses:
-        with contextlib.suppress(OSError):
-            return await asyncio.open_connection(address, port)
-    raise OSError
+        raise ProxyRequestError(REPLY_HOST_UNREACHABLE)
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
-    """Host and port that the client wants to be connected with."""
+    """Read the greeting and the request; return the requested host and port."""
     version, methods = await reader.readexactly(2)
     if version != SOCKS_VERSION or NO_AUTHENTICATION not in await reader.readexactly(methods):
         raise ValueError
     writer.write(bytes([SOCKS_VERSION, NO_AUTHENTICATION]))
-    _, command, _, kind = await reader.readexactly(4)
-    if kind == ADDRESS_NAME:
+    _, command, _, address_type = await reader.readexactly(4)
+    if address_type == ADDRESS_NAME:
         host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
     else:
-        host = str(ipaddress.ip_address(await reader.readexactly({ADDRESS_IPV4: 4, ADDRESS_IPV6: 16}.get(kind, 0))))
+        length = {ADDRESS_IPV4: 4, ADDRESS_IPV6: 16}.get(address_type, 0)
+        host = str(ipaddress.ip_address(await reader.readexactly(length)))
     port = int.from_bytes(await reader.readexactly(2))
     if command != CONNECT:
         raise ProxyRequestError(REPLY_COMMAND_NOT_SUPPORTED)
     return host, port
 
 
-async def _relay_both_ways(*ways: StreamPair) -> None:
-    """Until both sides have said all, or neither has said anything for IDLE_TIMEOUT_S."""
-    news = asyncio.Event()
-    passing = [asyncio.create_task(_relay(*way, news)) for way in ways]
-    both = asyncio.gather(*passing)
+async def _relay_both_ways(*directions: StreamPair) -> None:
+    """Relay until both sides have closed, or neither has sent anything for IDLE_TIMEOUT_S."""
+    activity = asyncio.Event()
+    relays = [asyncio.create_task(_relay(*direction, activity)) for direction in directions]
+    both = asyncio.gather(*relays)
     try:
         while not both.done():
-            news.clear()
-            waiting = asyncio.ensure_future(news.wait())
+            activity.clear()
+            waiting = asyncio.ensure_future(activity.wait())
             either: set[asyncio.Future[Any]] = {both, waiting}
             await asyncio.wait(either, timeout=IDLE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-            if not news.is_set() and not both.done():
+            if not activity.is_set() and not both.done():
                 return
     finally:
         both.cancel()
-        await asyncio.gather(*passing, return_exceptions=True)
+        await asyncio.gather(*relays, return_exceptions=True)
 
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, news: asyncio.Event) -> None:
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, activity: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK_BYTES):
-            news.set()
+            activity.set()
             writer.write(data)
             await writer.drain()
         writer.write_eof()

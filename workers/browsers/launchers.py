@@ -1,4 +1,4 @@
-"""Where browsers come from: a program on this machine, or an endpoint elsewhere."""
+"""The sources of browsers: a local program, or a remote endpoint (``BROWSER_ENDPOINT``)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,10 @@ CAPACITY_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LocalBrowser:
-    """A program on this machine, started for each browser; ``headed`` and ``slow_ms`` are for those who watch it."""
+    """A browser program on this machine, launched for each browser.
+
+    ``headed`` shows its window, and ``slow_ms`` delays every action so that a person can follow.
+    """
 
     path: Path
     sandbox: bool
@@ -24,42 +27,43 @@ class LocalBrowser:
     slow_ms: int = 0
 
     async def open(self, playwright: Playwright, marker: str) -> Browser:
-        """A new browser with ``mark`` among its arguments; raises Playwright's errors."""
+        """Launch a browser with ``marker`` on its command line; raises Playwright's errors."""
         return await playwright.chromium.launch(
             executable_path=self.path,
             chromium_sandbox=self.sandbox,
-            # Sockets of WebRTC would go past the gate.
+            # WebRTC does not use the proxy: without this policy its UDP sockets would bypass the egress proxy.
             args=[marker, "--mute-audio", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"],
             headless=not self.headed,
             slow_mo=self.slow_ms,
+            # The worker drains on signals; the browser must survive until the last job has ended.
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
         )
 
     def redact(self, text: str) -> str:
-        """What Playwright says, as it may be shown."""
+        """Return an error message of Playwright as it may be shown; local messages hold no secrets."""
         return text
 
     def __str__(self) -> str:
-        """For the log."""
+        """The path, for logs."""
         return str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBrowser:
-    """A Playwright server (``ws://``) or any Chromium with remote debugging (``cdp+ws://``, ``cdp+http://``)."""
+    """A Playwright server (``ws://``) or a Chromium with remote debugging (``cdp+ws://``, ``cdp+http://``)."""
 
     endpoint: str = field(repr=False)
 
     async def open(self, playwright: Playwright, _marker: str) -> Browser:
-        """A new connection; raises Playwright's errors."""
+        """Open a new connection; raises Playwright's errors."""
         if self.endpoint.startswith(CDP_PREFIX):
             return await playwright.chromium.connect_over_cdp(self.endpoint.removeprefix(CDP_PREFIX))
         return await playwright.chromium.connect(self.endpoint)
 
     def read_capacity(self) -> int | None:
-        """How many contexts the endpoint allows at once, where it tells (as browserless does under ``/pressure``)."""
+        """Read how many contexts the endpoint allows at a time (browserless's ``/pressure``); None if it is unknown."""
         parts = urlsplit(self.endpoint.removeprefix(CDP_PREFIX))
         scheme = "https" if parts.scheme in ("wss", "https") else "http"
         query = f"?{parts.query}" if parts.query else ""
@@ -71,14 +75,14 @@ class RemoteBrowser:
         return capacity if isinstance(capacity, int) and capacity > 0 else None
 
     def redact(self, text: str) -> str:
-        """What Playwright says, without what of the endpoint nobody should see."""
+        """Remove user, password, path and query of the endpoint from an error message; they may contain a token."""
         parts = urlsplit(self.endpoint)
         for secret in filter(None, (parts.query, parts.password, parts.username, parts.path.strip("/"))):
             text = text.replace(secret, "…")
         return text
 
     def __str__(self) -> str:
-        """For the log: without user, password, path and query, which may hold a token."""
+        """Scheme, host and port, for logs."""
         parts = urlsplit(self.endpoint)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -87,17 +91,17 @@ BrowserSource = LocalBrowser | RemoteBrowser
 
 
 def browser_source(settings: Settings) -> BrowserSource:
-    """Where the settings say that browsers come from.
+    """Return the configured endpoint, or else the local browser.
 
     Raises:
-        NoBrowserError: from here, and there is none.
+        BrowserNotFoundError: no endpoint is configured and no local browser is installed.
     """
     return RemoteBrowser(settings.browser_endpoint) if settings.browser_endpoint else local_browser(settings)
 
 
 def local_browser(settings: Settings) -> LocalBrowser:
-    """The browser of this machine; raises NoBrowserError if there is none."""
+    """Return the browser of this machine; raises BrowserNotFoundError if there is none."""
     browser = find_browser(settings.browser)
     if browser is None:
-        raise BrowserNotFoundError("No browser; './darkroom doctor' says what to do.")
+        raise BrowserNotFoundError("No browser found; run './darkroom doctor' for instructions.")
     return LocalBrowser(browser.path, can_sandbox())

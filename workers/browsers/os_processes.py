@@ -1,15 +1,18 @@
-"""The browser's processes as the operating system sees them: which they are, what they hold, how they are killed."""
+"""Finds, measures and kills browser processes through the operating system, for browsers that no longer answer.
+
+A browser is found by a marker on its command line, an option of the form ``--darkroom-browser=ID``.
+"""
 
 import contextlib
 
 import psutil
 
-# Chromium takes no notice of an option that it does not know.
+# Chromium ignores unknown options.
 MARKER_OPTION = "--darkroom-browser="
 
 
 def cmdline(process: psutil.Process) -> list[str]:
-    """The command line of a process; none of one that has ended meanwhile."""
+    """Return the command line of a process; empty if the process has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -17,7 +20,7 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 
 def find_browser_processes(marker: str) -> list[psutil.Process]:
-    """The browser started with ``mark`` and its descendants, among this process's own."""
+    """Return the browser started with ``marker`` and its descendants, searching the children of this process."""
     for process in psutil.Process().children(recursive=True):
         if is_browser(cmdline(process), marker):
             with contextlib.suppress(psutil.Error):
@@ -26,12 +29,12 @@ def find_browser_processes(marker: str) -> list[psutil.Process]:
 
 
 def is_browser(args: list[str], marker: str) -> bool:
-    """Whether a command line is that of the browser started with ``mark`` itself, not of one of its helpers."""
-    return marker in args and not any(word.startswith("--type=") for word in args)
+    """Whether a command line is the main process of the browser started with ``marker``, not a renderer or the like."""
+    return marker in args and not any(arg.startswith("--type=") for arg in args)
 
 
 def measure_memory(marker: str) -> int:
-    """Bytes held by the browser started with ``mark``, shared pages counted in part."""
+    """Return the bytes that the browser's processes use: proportional set size where available, else resident size."""
     total = 0
     for process in find_browser_processes(marker):
         with contextlib.suppress(psutil.Error):
@@ -41,7 +44,7 @@ def measure_memory(marker: str) -> int:
 
 
 def kill_browser(marker: str) -> None:
-    """Kill the browser started with ``mark`` and all its descendants."""
+    """Kill the browser started with ``marker`` and all its descendants."""
     for process in find_browser_processes(marker):
         with contextlib.suppress(psutil.Error):
             process.kill()

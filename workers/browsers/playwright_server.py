@@ -1,7 +1,7 @@
-"""Playwright's own process, on which every browser of a worker hangs, and the starting of browsers through it.
+"""The Playwright driver process (Node.js) that controls all browsers of a worker.
 
-When that process dies Playwright says nothing: browsers count as connected and what
-waits for a page waits for ever. So it is looked at once a second, and started anew when it is gone.
+Playwright does not report the death of this process: browsers still appear connected, and pending calls never return.
+The process is therefore polled once a second and restarted when it is gone.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psutil
 import structlog
-from playwright.async_api import Browser, BrowserContext, Error, Playwright, async_playwright
+from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from schemas.errors import BrowserLost
 from workers.browsers.launchers import BrowserSource
@@ -27,10 +27,12 @@ log = structlog.get_logger(__name__)
 
 
 class PlaywrightServer:
-    """One Playwright at a time."""
+    """One driver process at a time; ``problem`` says why the last launch of a browser failed.
+
+    ``on_died`` is called when the process has died, and with it all browsers.
+    """
 
     def __init__(self, source: BrowserSource, on_died: Callable[[], None]) -> None:
-        """``source`` is where browsers come from; ``died`` is called when all of them are lost at once."""
         self._source = source
         self._on_died = on_died
         self.problem = ""
@@ -41,7 +43,7 @@ class PlaywrightServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether the process runs."""
         if self._process is None:
             return False
         try:
@@ -50,14 +52,14 @@ class PlaywrightServer:
             return False
 
     async def start(self) -> None:
-        """Start it; what was started before is gone.
+        """Start a new process in place of the previous one, which must have ended.
 
         Raises:
-            BrowserLost: it does not start.
+            BrowserLost: Playwright does not start.
         """
         self.start_count += 1
         self._launch_failures = 0
-        # Not cancelled when it takes too long: Playwright hangs if it is. Its process is killed, which ends it.
+        # Cancelling the start makes Playwright hang. On a timeout the process is killed instead, which ends the task.
         starting = asyncio.create_task(async_playwright().start())
         await asyncio.wait({starting}, timeout=LAUNCH_TIMEOUT_S)
         self._process = _find_driver_process()
@@ -75,7 +77,7 @@ class PlaywrightServer:
                 self._process.kill()
 
     async def stop(self) -> None:
-        """End it and whatever hangs on it."""
+        """Stop the process and all its browsers."""
         playwright, self._playwright, self._process = self._playwright, None, None
         if playwright:
             with contextlib.suppress(TimeoutError, Error):
@@ -83,22 +85,23 @@ class PlaywrightServer:
                     await playwright.stop()
 
     async def watch_forever(self) -> None:
-        """Tell once each time that it has died."""
+        """Poll the process and call ``on_died`` once for each death."""
         reported_start = self.start_count - 1
         while True:
             await asyncio.sleep(POLL_INTERVAL_S)
             if not self.is_alive and reported_start != self.start_count:
                 reported_start = self.start_count
-                log.warning("engine.lost")
+                log.warning("playwright.lost")
                 self._on_died()
 
     async def launch(self, marker: str) -> Browser:
-        """Start a browser that carries ``mark`` among its arguments; with a new engine if this one is dead.
+        """Start a browser with ``marker`` on its command line; restart the driver process first if it is dead.
 
-        An engine that has failed several times in a row is killed, and all that hangs on it is lost.
+        After ``MAX_LAUNCH_FAILURES`` failures in a row the driver process is killed, so that the next call starts
+        with a new one.
 
         Raises:
-            BrowserLost: it does not start.
+            BrowserLost: the browser or the driver process does not start.
         """
         if not self.is_alive:
             self._on_died()
@@ -109,7 +112,7 @@ class PlaywrightServer:
         except BrowserLost:
             self._launch_failures += 1
             if self._launch_failures >= MAX_LAUNCH_FAILURES:
-                log.warning("engine.given_up")
+                log.warning("playwright.killed", launch_failures=self._launch_failures)
                 self._kill()
             raise
         self._launch_failures = 0
@@ -131,12 +134,13 @@ class PlaywrightServer:
 
 
 def _find_driver_process() -> psutil.Process | None:
-    found = [process for process in psutil.Process().children() if DRIVER_ARG in cmdline(process)]
-    return max(found, key=lambda process: process.create_time(), default=None)
+    """Return the newest driver among the children: an older one may not have exited yet."""
+    drivers = [process for process in psutil.Process().children() if DRIVER_ARG in cmdline(process)]
+    return max(drivers, key=lambda process: process.create_time(), default=None)
 
 
 async def close_browser(browser: Browser) -> bool:
-    """Close a browser; False if that takes too long."""
+    """Close a browser; return False on a timeout."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await browser.close()
@@ -148,7 +152,7 @@ async def close_browser(browser: Browser) -> bool:
 
 
 async def read_user_agent(browser: Browser) -> str:
-    """What the browser calls itself."""
+    """Return the browser's own user agent."""
     page = await browser.new_page()
     agent: str = await page.evaluate("navigator.userAgent")
     await page.context.close()
@@ -156,20 +160,13 @@ async def read_user_agent(browser: Browser) -> str:
 
 
 async def can_open_page(browser: Browser) -> bool:
-    """Whether an empty page opens in good time."""
+    """Whether an empty page opens within ``PAGE_CHECK_TIMEOUT_S`` and closes again."""
     try:
         async with asyncio.timeout(PAGE_CHECK_TIMEOUT_S):
             page = await browser.new_page()
             await page.goto("about:blank")
-    except (Error, TimeoutError):
-        return False
-    return await _context_closes(page.context)
-
-
-async def _context_closes(context: BrowserContext) -> bool:
-    try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await context.close()
+            await page.context.close()
     except (Error, TimeoutError):
         return False
     return True

@@ -1,4 +1,9 @@
-"""The browser of a worker: one at a time, replaced before it grows old, and a context of its own for each job."""
+"""The worker's browser and the contexts leased from it: one context for each job or site query.
+
+One browser serves all contexts. It is retired after a number of contexts, at an age, above a memory limit, when it
+becomes slow, and when it crashes; the successor is started first, and the old browser is closed once its last context
+has closed. Every wait for Playwright is bounded, because its calls may never return.
+"""
 
 import asyncio
 import contextlib
@@ -36,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BrowserPoolConfig:
-    """Which browser, how it is started and when it is retired."""
+    """Which browser is started, how many contexts it serves at a time (``slots``), and when it is retired."""
 
     source: BrowserSource
     slots: int
@@ -48,7 +53,7 @@ class BrowserPoolConfig:
 
     @classmethod
     def from_settings(cls, settings: Settings, source: BrowserSource, slots: int) -> Self:
-        """The rules that the settings give."""
+        """Return the configuration for ``settings``."""
         return cls(
             source=source,
             slots=slots,
@@ -61,16 +66,15 @@ class BrowserPoolConfig:
 
 
 class BrowserPool:
-    """The one browser and its contexts; every wait is bounded."""
+    """The current browser and its contexts; ``monotonic`` is the clock for the browser's age, in seconds."""
 
     def __init__(self, config: BrowserPoolConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """``tick`` counts seconds, for the browser's age."""
         self._config = config
         self._monotonic = monotonic
         self._slots = asyncio.Semaphore(config.slots)
         self._replacing = asyncio.Lock()
         self._playwright = PlaywrightServer(config.source, self._on_playwright_died)
-        # A browser elsewhere cannot come here; its way out is its own host's concern.
+        # A remote browser cannot reach a proxy on this machine's loopback; its own network must restrict it.
         self._egress_proxy = EgressProxy() if isinstance(config.source, LocalBrowser) else None
         self._crash_watchers: set[CrashWatcher] = set()
         self.launch_count = 0
@@ -80,29 +84,29 @@ class BrowserPool:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a job could have a context now."""
+        """Whether a context could be opened now."""
         return self._current is not None and self._current.is_usable and self._playwright.is_alive
 
     @property
     def browser_version(self) -> str:
-        """The browser's own version; empty while there is none."""
+        """The browser's version; empty while there is no browser."""
         return self._current.browser.version if self._current else ""
 
     @property
     def problem(self) -> str:
-        """Why there is no browser; empty while there is one."""
+        """Why there is no browser; empty while the pool is ready."""
         return "" if self.is_ready else self._playwright.problem
 
     @property
     def open_contexts(self) -> int:
-        """How many contexts of the present browser are in use."""
+        """The number of open contexts of the current browser."""
         return self._current.open_contexts if self._current else 0
 
     async def start(self) -> None:
-        """Start the driver and the first browser, and look after them from now on.
+        """Start the egress proxy, Playwright and the first browser, and begin to monitor them.
 
         Raises:
-            BrowserLost: the browser of this machine does not start.
+            BrowserLost: the local browser does not start. A remote endpoint may be unavailable at first.
         """
         if self._egress_proxy:
             await self._egress_proxy.start()
@@ -112,13 +116,13 @@ class BrowserPool:
         except BrowserLost as error:
             if self._egress_proxy:
                 raise
-            # An endpoint may come back; until then this worker takes no jobs.
+            # The endpoint may become available later; until then this worker claims no jobs.
             log.warning("browser.missing", error=error.message)
         self._spawn(self._check_health_forever())
         self._spawn(self._playwright.watch_forever())
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close the browser, Playwright and the egress proxy."""
         for task in tuple(self._tasks):
             task.cancel()
         instance, self._current = self._current, None
@@ -129,10 +133,10 @@ class BrowserPool:
             await self._egress_proxy.stop()
 
     async def ensure_browser(self) -> None:
-        """See to it that there is a browser; where all is well this takes no time.
+        """Start a browser unless a usable one runs.
 
         Raises:
-            BrowserLost: none can be had.
+            BrowserLost: no browser can be started.
         """
         await self._usable_browser()
 
@@ -143,19 +147,18 @@ class BrowserPool:
         direct_hosts: Collection[str] = (),
         storage_state: dict[str, Any] | None = None,
     ) -> AsyncIterator[BrowserContext]:
-        """A fresh context, closed at the end of the block. ``lost`` is called if its browser or page dies meanwhile.
+        """Open a new context, and close it at the end of the block; waits while all slots are in use.
 
-        ``direct`` is what it reaches past the gate; ``state`` is what it knows of before: cookies
-        and local storage.
+        ``on_lost`` is called if the browser dies or a page crashes in the meantime. ``direct_hosts`` are reached
+        without the egress proxy. ``storage_state`` has cookies and local storage to begin with.
 
         Raises:
-            BrowserLost: none can be had.
+            BrowserLost: no context can be opened.
         """
         async with self._slots:
             instance = await self._usable_browser()
-            context = await self._open_context(
-                instance, storage_state, self._egress_proxy.settings_for(direct_hosts) if self._egress_proxy else None
-            )
+            proxy = self._egress_proxy.settings_for(direct_hosts) if self._egress_proxy else None
+            context = await self._open_context(instance, storage_state, proxy)
             watcher = CrashWatcher(instance.browser, context, on_lost)
             self._crash_watchers.add(watcher)
             try:
@@ -179,13 +182,13 @@ class BrowserPool:
         instance.contexts_served += 1
         instance.open_contexts += 1
         instance.idle.clear()
-        making = asyncio.create_task(instance.new_context(storage_state, proxy))
+        opening = asyncio.create_task(instance.new_context(storage_state, proxy))
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
-                return await asyncio.shield(making)
+                return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Nobody waits for it any more; once it is there it is closed.
-            self._spawn(self._close_abandoned(instance, making))
+            # The caller is gone, but Playwright still opens the context: close it once it is open.
+            self._spawn(self._close_abandoned(instance, opening))
             raise
         except (Error, TimeoutError) as error:
             self._release(instance)
@@ -193,10 +196,10 @@ class BrowserPool:
             self._retire_soon(instance, "no context")
             raise BrowserLost from error
 
-    async def _close_abandoned(self, instance: BrowserInstance, making: "asyncio.Task[BrowserContext]") -> None:
-        await asyncio.wait({making}, timeout=CONTEXT_TIMEOUT_S)
-        if making.done() and not making.cancelled() and making.exception() is None:
-            await self._close_context(instance, making.result())
+    async def _close_abandoned(self, instance: BrowserInstance, opening: "asyncio.Task[BrowserContext]") -> None:
+        await asyncio.wait({opening}, timeout=CONTEXT_TIMEOUT_S)
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            await self._close_context(instance, opening.result())
         else:
             self._release(instance)
 
@@ -207,7 +210,7 @@ class BrowserPool:
         except TimeoutError:
             self._retire_soon(instance, "close timed out")
         except Error:
-            log.debug("context.gone")
+            log.debug("context.already_closed")
         finally:
             self._release(instance)
 
@@ -224,7 +227,7 @@ class BrowserPool:
             await self._replace(instance, reason)
 
     async def _replace(self, old: BrowserInstance | None, reason: str) -> BrowserInstance:
-        """The successor of ``old``, started before ``old`` is let go."""
+        """Start the successor of ``old``, then retire ``old``; concurrent calls share one successor."""
         async with self._replacing:
             if self._current is not old and self.is_ready and self._current is not None:
                 return self._current
@@ -236,7 +239,7 @@ class BrowserPool:
         return self._current
 
     async def _drain(self, instance: BrowserInstance) -> None:
-        """Close a retired browser once its last context has gone, or by force when that takes too long."""
+        """Close a retired browser after its last context or after ``drain_timeout_s``; kill it if it hangs."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.drain_timeout_s):
                 if instance.open_contexts:
@@ -253,18 +256,18 @@ class BrowserPool:
                 user_agent = await read_user_agent(browser)
         except (Error, TimeoutError) as error:
             await asyncio.to_thread(kill_browser, marker)
-            raise BrowserLost("The browser started and opens no page.") from error
+            raise BrowserLost("The browser starts but does not open a page.") from error
         instance = BrowserInstance(browser, marker, f"{user_agent} {self._config.user_agent_suffix}", self._monotonic())
         browser.on("disconnected", lambda _browser: self._on_disconnected(instance))
         return instance
 
     def _on_playwright_died(self) -> None:
-        """Nobody will hear of a browser again: tell all who use one, and start anew."""
-        for watch in tuple(self._crash_watchers):
-            watch.notify()
+        """Report all leased contexts as lost, since Playwright sends no more events, and replace the browser."""
+        for watcher in tuple(self._crash_watchers):
+            watcher.notify()
         if self._current:
             self._current.is_broken = True
-            self._retire_soon(self._current, "engine died")
+            self._retire_soon(self._current, "playwright died")
 
     def _on_disconnected(self, instance: BrowserInstance) -> None:
         if self._current is instance and not instance.retirement_reason:
@@ -277,7 +280,7 @@ class BrowserPool:
             await self.check_health()
 
     async def check_health(self) -> None:
-        """Retire the browser if it is too old, too large or too slow."""
+        """Measure the browser's memory and retire the browser if it is missing, too old, too large or too slow."""
         instance = self._current
         if instance is None:
             self._retire_soon(None, "missing")

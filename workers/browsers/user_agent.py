@@ -1,10 +1,10 @@
-"""What Darkroom's browsers say of themselves to sites."""
+"""The suffix by which Darkroom identifies itself in the browser's user agent."""
 
 from ops.infra.settings import Settings
 from ops.infra.version import VERSION
 
 
 def user_agent_suffix(settings: Settings) -> str:
-    """What is put behind the browser's own name: that it is automated, and whom to write to."""
+    """Return the text that follows the browser's own user agent: name, version, that it is automated, and a contact."""
     contact = f"; +{settings.contact}" if settings.contact else ""
     return f"Darkroom/{VERSION} (automated{contact})"

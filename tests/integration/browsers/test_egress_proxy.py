@@ -1,4 +1,4 @@
-"""The way out of a worker's browsers: to a site's own hosts and to the public, whatever a page tries."""
+"""The egress proxy: pages reach the site's own hosts and public addresses only."""
 
 import asyncio
 import threading
@@ -24,19 +24,19 @@ from workers.sites.driver.browser_fetch import fetch_url
 PRIVATE = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "::1", "fe80::1%eth0", "fd00::1"]
 HIDDEN = ["::ffff:127.0.0.1", "2002:7f00:1::", "0.0.0.0", "224.0.0.1", "ff02::1", "::"]  # noqa: S104 - nothing listens
 
-# Not allowed, or not known to this machine's resolver.
+# "Not allowed", or "host unreachable" where this machine's resolver does not know the name.
 REFUSALS = (b"\x05\x02", b"\x05\x04")
 
 
 @pytest.mark.parametrize("address", PRIVATE + HIDDEN)
-def test_what_is_not_the_public_internet_is_told(address: str) -> None:
-    """Whatever it is wrapped in."""
+def test_non_public_addresses_are_recognized(address: str) -> None:
+    """Including addresses that embed a private IPv4 address."""
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111"])
-def test_the_public_internet_is_told(address: str) -> None:
-    """So that the other test can fail."""
+def test_public_addresses_are_recognized(address: str) -> None:
+    """Public IPv4 and IPv6 addresses are allowed."""
     assert is_public(address)
 
 
@@ -51,8 +51,10 @@ def test_the_public_internet_is_told(address: str) -> None:
         ("http://gpu:7860/", "terms", ("gpu:7860", "gpu")),
     ],
 )
-def test_only_names_that_stay_what_they_are_go_past_the_gate(url: str, ownership: str, direct: tuple[str, ...]) -> None:
-    """What belongs to somebody else may lead anywhere tomorrow."""
+def test_direct_hosts_exclude_names_that_third_parties_control(
+    url: str, ownership: str, direct: tuple[str, ...]
+) -> None:
+    """The DNS name of a third party may resolve to a private address at any time."""
     site = replace(
         fake_site_recipe("http://x"),
         url=url,
@@ -63,87 +65,87 @@ def test_only_names_that_stay_what_they_are_go_past_the_gate(url: str, ownership
     assert direct == site.direct_hosts
 
 
-async def exchange(gate: EgressProxy, request: bytes, more: bytes = b"") -> bytes:
-    """What the gate answers to a greeting, a request and what follows that, until it closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-    writer.write(b"\x05\x01\x00" + request + more)
+async def exchange(proxy: EgressProxy, request: bytes, payload: bytes = b"") -> bytes:
+    """Send a greeting, a request and a payload; return everything that the proxy sends back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"\x05\x01\x00" + request + payload)
     writer.write_eof()
-    answer = await reader.read()
+    response = await reader.read()
     writer.close()
-    return answer
+    return response
 
 
-def exchange_with_proxy(gate: EgressProxy, request: bytes, more: bytes = b"") -> bytes:
-    """The same, with a gate that is open for that long."""
+def exchange_with_proxy(proxy: EgressProxy, request: bytes, payload: bytes = b"") -> bytes:
+    """Start the proxy, run one exchange and stop it."""
 
     async def run() -> bytes:
-        await gate.start()
+        await proxy.start()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await exchange(gate, request, more)
+                return await exchange(proxy, request, payload)
         finally:
-            await gate.stop()
+            await proxy.stop()
 
     return asyncio.run(run())
 
 
-def connect_to(host: str, port: int) -> bytes:
-    """A request to connect with a host by its name."""
+def connect_request(host: str, port: int) -> bytes:
+    """Return a CONNECT request for a host name."""
     return b"\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + port.to_bytes(2)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "127.0.0.1", "2130706433"])
-def test_a_name_for_a_private_address_leads_nowhere(host: str) -> None:
-    """It is looked at after it is resolved."""
-    assert exchange_with_proxy(EgressProxy(), connect_to(host, 80))[2:4] in REFUSALS
+def test_a_name_that_resolves_to_a_private_address_is_refused(host: str) -> None:
+    """The check follows the resolution of the name."""
+    assert exchange_with_proxy(EgressProxy(), connect_request(host, 80))[2:4] in REFUSALS
 
 
 @pytest.mark.parametrize(
-    ("request_", "answer"),
+    ("request_", "response"),
     [
         (b"\x05\x02\x00\x01\x01\x01\x01\x01\x00\x50", b"\x05\x00\x05\x07"),
-        (connect_to("nowhere.invalid", 80), b"\x05\x00\x05\x04"),
+        (connect_request("nowhere.invalid", 80), b"\x05\x00\x05\x04"),
         (b"\x05\x01\x00\x09\x01", b"\x05\x00"),
         (b"\x05\x01", b"\x05\x00"),
     ],
 )
-def test_nonsense_is_turned_away(request_: bytes, answer: bytes) -> None:
-    """With the reply that the protocol has for it, where it has one."""
-    assert exchange_with_proxy(EgressProxy(), request_)[:4] == answer
+def test_invalid_requests_are_refused(request_: bytes, response: bytes) -> None:
+    """With the reply code of RFC 1928 where there is one."""
+    assert exchange_with_proxy(EgressProxy(), request_)[:4] == response
 
 
-def test_what_is_allowed_is_led_through() -> None:
-    """Both ways, until both sides have said all."""
+def test_an_allowed_connection_is_relayed_both_ways() -> None:
+    """Until both sides have closed."""
     with serve_fake_site() as address:
         port = urlsplit(address).port or 0
-        asks = b"GET /robots.txt HTTP/1.0\r\n\r\n"
-        answer = exchange_with_proxy(EgressProxy(lambda _address: True), connect_to("localhost", port), asks)
+        payload = b"GET /robots.txt HTTP/1.0\r\n\r\n"
+        response = exchange_with_proxy(EgressProxy(lambda _address: True), connect_request("localhost", port), payload)
 
-    assert answer.startswith(b"\x05\x00\x05\x00")
-    assert answer.endswith(b"Disallow: /private/\n")
+    assert response.startswith(b"\x05\x00\x05\x00")
+    assert response.endswith(b"Disallow: /private/\n")
 
 
 @contextmanager
-def another_host() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server on another private host, and the paths that it was asked for."""
-    seen: list[str] = []
+def serve_other_private_host() -> Iterator[tuple[str, list[str]]]:
+    """Run a server on another private address; yields its address and the list of requested paths."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            seen.append(self.path)
+            requested.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"ok")
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Suppress request logs."""
 
     server = ThreadingHTTPServer(("127.0.0.2", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"127.0.0.2:{server.server_port}", seen
+        yield f"127.0.0.2:{server.server_port}", requested
     finally:
         server.shutdown()
         thread.join()
@@ -169,7 +171,7 @@ REQUEST_SCRIPTS = {
 
 
 def run_in_job_context(site: Recipe, settings: Settings, work: Callable[[BrowserContext], Awaitable[object]]) -> None:
-    """Run ``work`` in a context as jobs have them."""
+    """Run ``work`` in a browser context like that of a job."""
 
     async def run() -> None:
         async with asyncio.timeout(TIMEOUT_S), open_browser_context(settings, site, None, DisplayOptions()) as context:
@@ -179,25 +181,27 @@ def run_in_job_context(site: Recipe, settings: Settings, work: Callable[[Browser
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_no_way_leads_to_another_private_host(base_settings: Settings, tmp_path: Path, listed: bool) -> None:
-    """Unless the recipe lists it; then every way does, so the proof is known to bite."""
+def test_a_page_reaches_another_private_host_only_if_listed(
+    base_settings: Settings, tmp_path: Path, listed: bool
+) -> None:
+    """By tab, frame, worker, WebSocket, beacon, fetch or navigation; the listed case proves that the scripts work."""
     settings = replace(base_settings, data_dir=tmp_path)
-    with serve_fake_site() as address, another_host() as (target, seen):
+    with serve_fake_site() as address, serve_other_private_host() as (target, requested):
         site = replace(fake_site_recipe(address), hosts=("127.0.0.2",) if listed else ())
 
         async def try_all(context: BrowserContext) -> None:
             page = await context.new_page()
             await page.goto(address)
-            for way in REQUEST_SCRIPTS.values():
-                await page.evaluate(way, target)
+            for script in REQUEST_SCRIPTS.values():
+                await page.evaluate(script, target)
             await fetch_url(page, f"http://{target}/fetched")
-            with_page = await context.new_page()
+            second_page = await context.new_page()
             try:
-                await with_page.goto(f"http://{target}/visited")
+                await second_page.goto(f"http://{target}/visited")
             except Error:
                 assert not listed
 
         run_in_job_context(site, settings, try_all)
 
-    reached = {path.strip("/") for path in seen} - {"favicon.ico"}
+    reached = {path.strip("/") for path in requested} - {"favicon.ico"}
     assert reached == ({"tab", "frame", "worker", "socket", "fetched", "visited"} if listed else set())

@@ -1,4 +1,4 @@
-"""The browser pool: fresh contexts, retirement, and browsers or pages that are killed."""
+"""The browser pool: isolated contexts, retirement, and recovery from killed browsers and pages."""
 
 import asyncio
 import contextlib
@@ -15,36 +15,38 @@ from playwright.async_api import Error
 from ops.infra.browser_install import find_browser
 from schemas.errors import BrowserLost
 from tests.conftest import TIMEOUT_S, eventually
-from workers.browsers import playwright_server as engine
-from workers.browsers import pool as browsers
+from workers.browsers import playwright_server
+from workers.browsers import pool as pool_module
 from workers.browsers.launchers import LocalBrowser
 from workers.browsers.os_processes import cmdline, find_browser_processes, is_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 
 
 class FakeMonotonic:
-    """Seconds that pass only when told to."""
+    """A clock that tests advance by hand."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """The seconds so far."""
+        """Return the current time in seconds."""
         return self.now
 
 
 def pool_config(**changes: Any) -> BrowserPoolConfig:
-    """Rules under which nothing is retired unless a test wants it."""
+    """Return a configuration that retires no browser unless ``changes`` say so."""
     browser = find_browser(os.environ.get("BROWSER"))
     assert browser
     source = LocalBrowser(browser.path, sandbox=False)
-    fixed = {"source": source, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
-    return BrowserPoolConfig(**{**fixed, "max_memory_bytes": 10**12, "drain_s": 5.0, "agent": "Test/1", **changes})
+    defaults = {"source": source, "slots": 4, "max_contexts": 100, "max_age_s": 3600.0}
+    return BrowserPoolConfig(
+        **{**defaults, "max_memory_bytes": 10**12, "drain_timeout_s": 5.0, "user_agent_suffix": "Test/1", **changes}
+    )
 
 
 @asynccontextmanager
 async def started_pool(ticks: FakeMonotonic | None = None, **changes: Any) -> AsyncIterator[BrowserPool]:
-    """A started pool."""
+    """Run a pool and stop it at the end."""
     pool = BrowserPool(pool_config(**changes), ticks or FakeMonotonic())
     await pool.start()
     try:
@@ -54,7 +56,7 @@ async def started_pool(ticks: FakeMonotonic | None = None, **changes: Any) -> As
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
-    """Run ``work`` before a deadline."""
+    """Run ``work`` with a timeout."""
 
     async def bounded() -> None:
         async with asyncio.timeout(TIMEOUT_S):
@@ -63,17 +65,17 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-async def until(look: Callable[[], Any]) -> None:
-    """Let the loop turn until ``look`` says yes."""
-    await asyncio.to_thread(eventually, look)
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until ``condition`` holds, without blocking the event loop."""
+    await asyncio.to_thread(eventually, condition)
 
 
 def ignore_loss() -> None:
-    """Who need not know that a browser was lost."""
+    """Callback for tests that do not observe the loss of a browser."""
 
 
-def test_each_job_has_a_context_of_its_own() -> None:
-    """Nothing of one job is seen by the next, and the user agent says what it is."""
+def test_contexts_are_isolated() -> None:
+    """Cookies do not leak into the next context; the user agent has the suffix."""
 
     async def work() -> None:
         async with started_pool() as pool:
@@ -90,8 +92,8 @@ def test_each_job_has_a_context_of_its_own() -> None:
     run(work)
 
 
-def test_a_browser_is_retired_after_its_contexts() -> None:
-    """The successor is there first, and the old one ends once its last context is closed."""
+def test_a_browser_is_retired_after_max_contexts() -> None:
+    """The successor starts first, and the old browser closes after its last context."""
 
     async def work() -> None:
         async with started_pool(max_contexts=2) as pool:
@@ -111,7 +113,7 @@ def test_a_browser_is_retired_after_its_contexts() -> None:
 
 @pytest.mark.parametrize(("changes", "seconds"), [({"max_age_s": 60.0}, 61), ({"max_memory_bytes": 1}, 0)])
 def test_a_browser_is_retired_when_it_is_old_or_large(changes: dict[str, Any], seconds: float) -> None:
-    """Inspection finds out; a young and small one stays."""
+    """The health check retires it; a young and small browser stays."""
 
     async def work() -> None:
         ticks = FakeMonotonic()
@@ -130,8 +132,8 @@ def test_a_browser_is_retired_when_it_is_old_or_large(changes: dict[str, Any], s
 
 
 def test_a_slow_browser_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The canary is an empty page that must open in time."""
-    monkeypatch.setattr(engine, "PAGE_CHECK_TIMEOUT_S", 0.0)
+    """The health check opens an empty page with a timeout."""
+    monkeypatch.setattr(playwright_server, "PAGE_CHECK_TIMEOUT_S", 0.0)
 
     async def work() -> None:
         async with started_pool() as pool:
@@ -142,11 +144,11 @@ def test_a_slow_browser_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_close_that_hangs_retires_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slot is free again although the page never answers."""
+    """The slot is released although the close never returns."""
 
     async def work() -> None:
         async with started_pool(slots=1) as pool:
-            monkeypatch.setattr(browsers, "CLOSE_TIMEOUT_S", 0.2)
+            monkeypatch.setattr(pool_module, "CLOSE_TIMEOUT_S", 0.2)
             async with pool.lease(ignore_loss) as context:
                 monkeypatch.setattr(context, "close", asyncio.Event().wait)
             async with pool.lease(ignore_loss):
@@ -156,7 +158,7 @@ def test_a_close_that_hangs_retires_the_browser(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_killed_browser_is_noticed_and_replaced() -> None:
-    """Who held a context hears of it; the next lease has a new browser."""
+    """The holder of a context is notified; the next lease gets a new browser."""
 
     async def work() -> None:
         async with started_pool() as pool:
@@ -175,8 +177,8 @@ def test_a_killed_browser_is_noticed_and_replaced() -> None:
     run(work)
 
 
-def test_an_idle_killed_browser_is_replaced_before_anybody_asks() -> None:
-    """The pool does not wait for a job to find out."""
+def test_a_killed_idle_browser_is_replaced_at_once() -> None:
+    """The replacement does not wait for the next lease."""
 
     async def work() -> None:
         async with started_pool() as pool:
@@ -187,15 +189,15 @@ def test_an_idle_killed_browser_is_replaced_before_anybody_asks() -> None:
 
 
 def test_a_killed_driver_is_noticed_and_replaced() -> None:
-    """Playwright's own process takes every browser with it and says nothing: who waits hears of it all the same."""
+    """Playwright sends no event when its driver process dies; the holder of a context is notified all the same."""
 
     async def work() -> None:
         async with started_pool() as pool:
             lost = asyncio.Event()
             async with pool.lease(lost.set):
-                engine = pool._playwright._process
-                assert engine
-                engine.kill()
+                driver_process = pool._playwright._process
+                assert driver_process
+                driver_process.kill()
                 await lost.wait()
             await pool.ensure_browser()
             async with pool.lease(ignore_loss) as context:
@@ -206,8 +208,8 @@ def test_a_killed_driver_is_noticed_and_replaced() -> None:
     run(work)
 
 
-def test_a_pool_without_a_browser_says_so_and_recovers(tmp_path: Path) -> None:
-    """While the program is missing nothing is ready and nobody gets a context; once it is back all is well."""
+def test_a_pool_recovers_when_the_browser_program_returns(tmp_path: Path) -> None:
+    """While the program is missing the pool is not ready and raises BrowserLost."""
 
     async def work() -> None:
         program = tmp_path / "browser"
@@ -227,7 +229,7 @@ def test_a_pool_without_a_browser_says_so_and_recovers(tmp_path: Path) -> None:
 
 
 def test_a_killed_page_is_noticed() -> None:
-    """A renderer that dies takes only its own job with it."""
+    """A crashed renderer affects only its own context."""
 
     async def work() -> None:
         async with started_pool() as pool:
@@ -235,7 +237,7 @@ def test_a_killed_page_is_noticed() -> None:
             async with pool.lease(lost.set) as context, pool.lease(unharmed.set) as other:
                 page, bystander = await context.new_page(), await other.new_page()
                 await bystander.goto("data:text/html,<p>here</p>")
-                # The page kills its own renderer.
+                # This address makes the renderer crash.
                 crash = asyncio.create_task(page.goto("chrome://crash"))
                 await lost.wait()
                 with contextlib.suppress(Error):
@@ -249,7 +251,7 @@ def test_a_killed_page_is_noticed() -> None:
 
 def _kill_browser(pool: BrowserPool) -> None:
     assert pool._current
-    # Where the browser's program is a script, the script stands first and the browser itself below it.
-    mark = pool._current.marker
-    own = [process for process in find_browser_processes(mark) if is_browser(cmdline(process), mark)]
-    os.kill(own[-1].pid, signal.SIGKILL)
+    # If the browser's program is a shell script, the script comes first and the browser is its child.
+    marker = pool._current.marker
+    main_processes = [process for process in find_browser_processes(marker) if is_browser(cmdline(process), marker)]
+    os.kill(main_processes[-1].pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Browsers elsewhere: a Playwright server and a Chromium with remote debugging, both real."""
+"""Remote browsers: a real Playwright server and a real Chromium with remote debugging."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def _program() -> str:
 
 @contextmanager
 def playwright_server(port: int) -> Iterator[str]:
-    """A Playwright server that starts a browser of its own; the address."""
+    """Run a Playwright server with a browser; yields its address."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps({"executablePath": _program(), "port": port, "wsPath": "/browser"}))
@@ -53,7 +53,7 @@ def playwright_server(port: int) -> Iterator[str]:
 
 @contextmanager
 def debugged_chromium(port: int) -> Iterator[str]:
-    """A Chromium with remote debugging; the address."""
+    """Run a Chromium with remote debugging; yields its address."""
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", f"--remote-debugging-port={port}", f"--user-data-dir={profile}"]
         with started([_program(), *options, "about:blank"], port):
@@ -62,7 +62,7 @@ def debugged_chromium(port: int) -> Iterator[str]:
 
 @contextmanager
 def started(command: list[str], port: int) -> Iterator[None]:
-    """A process that listens on ``port``, killed at the end with all that it has started."""
+    """Run a process until it listens on ``port``; kill its process group at the end."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         eventually(lambda: answers_http(f"http://127.0.0.1:{port}/json/version"), timeout_s=START_TIMEOUT_S)
@@ -73,22 +73,23 @@ def started(command: list[str], port: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("endpoint", [playwright_server, debugged_chromium])
-def test_jobs_are_painted_by_a_browser_elsewhere(base_settings: Settings, endpoint: Endpoint) -> None:
-    """Same pool, same rules; when the endpoint is gone health says so, and jobs wait until it is back."""
+def test_jobs_run_in_a_remote_browser(base_settings: Settings, endpoint: Endpoint) -> None:
+    """While the endpoint is down, health reports it and jobs stay queued."""
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="dr-") as folder, ExitStack() as elsewhere:
-        url = elsewhere.enter_context(endpoint(port))
-        with start_deployment(base_settings, Path(folder), browser_endpoint=url) as studio:
-            job = studio.app.wait_for_end(studio.app.submit("a quiet lake at dawn", lora="Ukiyo-e"))
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder, ExitStack() as remote:
+        url = remote.enter_context(endpoint(port))
+        with start_deployment(base_settings, Path(folder), browser_endpoint=url) as deployment:
+            app = deployment.app
+            job = app.wait_for_end(app.submit("a quiet lake at dawn", lora="Ukiyo-e"))
             assert job["status"] == "COMPLETED", job
 
-            elsewhere.close()
-            eventually(lambda: studio.app.get("/health").status_code == 503)
-            workers = eventually(lambda: _with_problem(studio.app.get("/health").json["workers"]))
+            remote.close()
+            eventually(lambda: app.get("/health").status_code == 503)
+            workers = eventually(lambda: _with_problem(app.get("/health").json["workers"]))
             assert "127.0.0.1" in workers[0]["problem"]
-            waiting = studio.app.submit()
+            queued = app.submit()
             with endpoint(port):
-                assert studio.app.wait_for_end(waiting)["status"] == "COMPLETED"
+                assert app.wait_for_end(queued)["status"] == "COMPLETED"
 
 
 def _with_problem(workers: dict[str, object]) -> list[dict[str, str]]:
@@ -97,8 +98,8 @@ def _with_problem(workers: dict[str, object]) -> list[dict[str, str]]:
     return [worker for worker in listed if worker["problem"]]
 
 
-def test_a_worker_waits_for_an_endpoint_that_is_not_there_yet(base_settings: Settings) -> None:
-    """It starts, says what is missing, and works once it is there."""
+def test_a_pool_starts_before_its_endpoint_is_available(base_settings: Settings) -> None:
+    """It reports the problem and becomes ready once the endpoint is up."""
     port = free_port()
 
     async def run() -> None:
@@ -118,23 +119,24 @@ def test_a_worker_waits_for_an_endpoint_that_is_not_there_yet(base_settings: Set
 
 
 class _Pressure(BaseHTTPRequestHandler):
-    """Answers as browserless does."""
+    """The ``/pressure`` route of browserless."""
 
     def do_GET(self) -> None:
-        """The pressure, to those who know the token."""
-        known = self.path == "/pressure?token=abc"
-        body = json.dumps({"pressure": {"maxConcurrent": 3, "running": 1}} if known else {"error": "no"}).encode()
-        self.send_response(200 if known else 401)
+        """Send the pressure if the token is right."""
+        is_authorized = self.path == "/pressure?token=abc"
+        answer = {"pressure": {"maxConcurrent": 3, "running": 1}} if is_authorized else {"error": "no"}
+        body = json.dumps(answer).encode()
+        self.send_response(200 if is_authorized else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Suppress request logs."""
 
 
-def test_an_endpoint_that_tells_its_limit_is_believed() -> None:
-    """One that does not, or is not there, has none."""
+def test_capacity_is_read_from_the_endpoint() -> None:
+    """It is None where the endpoint does not report it or cannot be reached."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pressure)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -149,7 +151,7 @@ def test_an_endpoint_that_tells_its_limit_is_believed() -> None:
     assert RemoteBrowser("ws://127.0.0.1:9/").read_capacity() is None
 
 
-def test_an_endpoint_is_logged_without_its_token() -> None:
-    """Nor its password."""
+def test_an_endpoint_is_logged_without_secrets() -> None:
+    """Neither password nor token appear in ``str`` and ``repr``."""
     assert str(RemoteBrowser("wss://me:secret@browsers.example/chromium?token=abc")) == "wss://browsers.example"
     assert "abc" not in repr(RemoteBrowser("wss://browsers.example/?token=abc"))

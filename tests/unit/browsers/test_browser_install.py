@@ -1,4 +1,4 @@
-"""The search for a browser, and the ways to get one."""
+"""Finding and installing a browser."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError
 
 
 def write_program(folder: Path, name: str, script: str = "echo Chromium 1") -> Path:
-    """A program of that name."""
+    """Create an executable shell script."""
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -20,7 +20,7 @@ def write_program(folder: Path, name: str, script: str = "echo Chromium 1") -> P
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all of the PATH, on a machine without any browser."""
+    """The only folder in PATH, on a machine without browsers."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "cache"))
@@ -29,7 +29,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_headless_shell_comes_first(machine: Path) -> None:
-    """Then Chromium, then Chrome; a setting goes before all of them."""
+    """Then Chromium, then Chrome; the setting BROWSER takes precedence."""
     chrome = write_program(machine, "google-chrome")
     assert find_browser(None) == Browser(chrome, "PATH")
     chromium = write_program(machine, "chromium")
@@ -41,8 +41,8 @@ def test_headless_shell_comes_first(machine: Path) -> None:
     assert shell.exists()
 
 
-def test_playwrights_own_goes_before_the_path(machine: Path, tmp_path: Path) -> None:
-    """Only the revision that belongs to the installed Playwright counts."""
+def test_playwrights_browser_takes_precedence_over_path(machine: Path, tmp_path: Path) -> None:
+    """Only the revision that the installed Playwright expects is used."""
     write_program(machine, APT_PACKAGE)
     listing = (
         Path(browser_install.importlib.util.find_spec("playwright").origin).parent / "driver/package/browsers.json"
@@ -58,27 +58,29 @@ def test_playwrights_own_goes_before_the_path(machine: Path, tmp_path: Path) -> 
 
 
 def test_a_missing_browser_is_installed_as_a_package(machine: Path) -> None:
-    """By apt-get, as root or with a sudo that asks nothing."""
+    """apt-get runs as root or with passwordless sudo."""
     write_program(machine, "sudo", 'shift; exec "$@"')
     write_program(machine, "env", 'shift; exec "$@"')
-    made = machine / APT_PACKAGE
-    write_program(machine, "apt-get", f'case "$*" in *install*) echo "#!/bin/sh" > {made}; /bin/chmod +x {made};; esac')
-    said: list[str] = []
+    installed = machine / APT_PACKAGE
+    write_program(
+        machine, "apt-get", f'case "$*" in *install*) echo "#!/bin/sh" > {installed}; /bin/chmod +x {installed};; esac'
+    )
+    lines: list[str] = []
 
-    assert find_or_install_browser(None, said.append) == Browser(made, "PATH")
-    assert any("apt-get install" in line for line in said)
+    assert find_or_install_browser(None, lines.append) == Browser(installed, "PATH")
+    assert any("apt-get install" in line for line in lines)
 
 
-def test_where_none_can_be_had_one_line_says_what_to_do(machine: Path) -> None:
-    """It names the package and the setting."""
+def test_a_failed_installation_reports_what_to_do_in_one_line(machine: Path) -> None:
+    """The message names the package and the setting."""
     with pytest.raises(BrowserNotFoundError, match=f"apt-get install {APT_PACKAGE}.*BROWSER") as caught:
         find_or_install_browser(None, lambda _line: None)
 
     assert "\n" not in str(caught.value)
 
 
-def test_a_sudo_that_asks_for_a_password_is_not_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is made to wait at a prompt that they cannot see."""
+def test_sudo_that_asks_for_a_password_is_not_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command must not block at an invisible password prompt."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     write_program(machine, "sudo", "exit 1")
     called = machine / "called"
@@ -89,8 +91,8 @@ def test_a_sudo_that_asks_for_a_password_is_not_used(machine: Path, monkeypatch:
     assert not called.exists()
 
 
-def test_a_setting_that_names_nothing_is_an_error(machine: Path) -> None:
-    """And never replaced in silence by another browser."""
+def test_a_configured_browser_that_does_not_exist_is_an_error(machine: Path) -> None:
+    """Another browser is not used silently instead."""
     write_program(machine, "chromium")
 
     with pytest.raises(BrowserNotFoundError, match="BROWSER: '/no/such'"):

@@ -1,4 +1,4 @@
-"""What Darkroom's browsers say of themselves."""
+"""The user agent suffix and the settings around it."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from ops.infra.settings import Settings, SettingsError, load_settings
 from workers.browsers.user_agent import user_agent_suffix
 
 
-def test_the_user_agent_is_honest(settings: Settings) -> None:
-    """It says that a program is at work, and whom to write to."""
+def test_the_user_agent_names_automation_and_contact(settings: Settings) -> None:
+    """The suffix ends with "automated" and, if configured, the contact."""
     assert user_agent_suffix(replace(settings, contact=None)).endswith("(automated)")
     assert user_agent_suffix(replace(settings, contact="me@example.com")).endswith("(automated; +me@example.com)")
 
@@ -24,8 +24,8 @@ def test_the_user_agent_is_honest(settings: Settings) -> None:
         ("BROWSER_ENDPOINT", "ws://"),
     ],
 )
-def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """In one line."""
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """The error names the setting."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load_settings()
