@@ -1,4 +1,4 @@
-"""The front: validates requests, enqueues jobs, reads states. A view is ten lines or fewer."""
+"""The web application: validates requests, submits jobs, reads state. Views are thin; the work is in ``stores``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,27 +9,28 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
 from api.compat import generaitiv, weights
-from api.http import error_responses, metrics
+from api.http import metrics
+from api.http.auth import init_authorization
+from api.http.error_responses import init_error_handlers
 from api.http.request_bodies import init_body_parsing
 from api.http.request_log import init_request_log
 from api.http.session_cookie import init_cookie_renewal
 from api.http.url_converters import JobIdConverter
 from api.jobs import event_streams, images, websockets
-from api.jobs import views as jobs
+from api.jobs import views as job_views
 from api.library import images as model_images
 from api.library import models, scans_and_report
 from api.openapi import Api
 from api.pages import client_js, docs, home, studio
-from api.sites import views as sites
+from api.sites import views as site_views
 from api.webhooks import deliveries
-from api.webhooks import views as webhooks
+from api.webhooks import views as webhook_views
 from ops.infra.version import VERSION
 from stores import Stores
 
 MAX_BODY_BYTES = 1024 * 1024
 PREFLIGHT_CACHE_TTL_S = 600
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID"]
-# What pages of other origins may read of an answer's headers.
 EXPOSED_HEADERS = [
     "Retry-After",
     "RateLimit",
@@ -43,27 +44,15 @@ EXPOSED_HEADERS = [
 
 
 class App(Flask):
-    """Flask whose views and hooks are plain functions, so that it need not ask for each, on every request."""
+    """Flask without support for async views."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as it is."""
+        """Return ``func`` unchanged; Flask inspects each view and hook on every request otherwise."""
         return func
 
 
-def _allow_all_origins(response: Response) -> Response:
-    """Let any page call the generaitiv API: keys are sent by hand there, so a page has none but its user's own."""
-    if f"{request.path}/".startswith(error_responses.GENERAITIV):
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
-        if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
-            response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
-            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_CACHE_TTL_S)
-    return response
-
-
 def create_app(stores: Stores) -> Flask:
-    """The application on top of ``stores``."""
+    """Create the application on top of ``stores``."""
     app = App(__name__, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
@@ -84,19 +73,57 @@ def create_app(stores: Stores) -> Flask:
     if stores.settings.cors_origins:
         origins = list(stores.settings.cors_origins)
         CORS(app, origins=origins, allow_headers=ALLOWED_HEADERS, expose_headers=EXPOSED_HEADERS)
-    error_responses.init_error_handlers(app)
+    init_error_handlers(app)
+    # Hooks run in this order before a request, and in the opposite order after it.
     init_request_log(app)
     init_body_parsing(app)
+    init_authorization(app)
     init_cookie_renewal(app)
-    surface = app.extensions["openapi"] = Api(app)
-    for part in (weights, images, jobs, event_streams, webhooks, deliveries, quota, generaitiv, sites, metrics):
-        surface.register_blueprint(part.blueprint)
-    for part in (keys, sessions, scans_and_report):
-        surface.register_blueprint(part.blueprint)
-    for part in (models, model_images):
-        for blueprint in part.blueprints:
-            surface.register_blueprint(blueprint)
-    surface.register_blueprint(webhooks.public)
+    _register_blueprints(app)
+    return app
+
+
+def _register_blueprints(app: Flask) -> None:
+    api = app.extensions["openapi"] = Api(app)
+    for part in (
+        weights,
+        images,
+        job_views,
+        event_streams,
+        webhook_views,
+        deliveries,
+        quota,
+        generaitiv,
+        site_views,
+        metrics,
+        keys,
+        sessions,
+        scans_and_report,
+    ):
+        api.register_blueprint(part.blueprint)
+    for blueprint, path in (
+        (models.blueprint, "models"),
+        (model_images.blueprint, "models/<ident>/images"),
+        (model_images.image_blueprint, "images"),
+    ):
+        # Programs use keys below /api/v1; browsers use sessions below /api.
+        api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
+        api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
+    api.register_blueprint(webhook_views.public)
     for page in (home, docs, studio, websockets, client_js):
         app.register_blueprint(page.blueprint)
-    return app
+
+
+def _allow_all_origins(response: Response) -> Response:
+    """Allow pages of any origin to call the generaitiv API.
+
+    This is safe because that API takes keys in headers only: a page has no key but the one that its user entered.
+    """
+    if f"{request.path}/".startswith(f"{generaitiv.blueprint.url_prefix}/"):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_CACHE_TTL_S)
+    return response

@@ -2,23 +2,30 @@
 
 import structlog
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 
-from api.http.auth import api_key_from_request, require_key, require_scope
+from api.http.auth import api_key_from_request
+from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
+from api.http.error_responses import library_body
+from api.http.route_policy import Access, RoutePolicy
 from schemas.accounts.caller import Scope
 
 REGENERATED_MESSAGE = "API key regenerated. Update your clients with the new key."
 
-blueprint = Blueprint("keys", __name__, url_prefix="/api/v1/auth", description="Your key.")
-blueprint.before_request(require_key)
+blueprint = Blueprint(
+    "keys",
+    __name__,
+    access=Access.KEY,
+    error_format=library_body,
+    url_prefix="/api/v1/auth",
+    description="Your key.",
+)
 log = structlog.get_logger(__name__)
 
 
-@blueprint.route("/regenerate", methods=["POST"])
+@blueprint.route("/regenerate", methods=["POST"], policy=RoutePolicy(scope=Scope.READ))
 @blueprint.response(200, description="`key`, which is not shown again, and `message`.")
 @blueprint.alt_response(409, description="It is the owner's key, and API_KEY sets it.")
-@require_scope(Scope.READ)
 def regenerate() -> Response:
     """A new key in place of the one that this request carries, which is over within a second."""
     key = stores().api_keys.regenerate(caller(), api_key_from_request())

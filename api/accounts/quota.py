@@ -3,17 +3,15 @@
 from typing import Any
 
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 
-from api.http.auth import require_key
+from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
-from api.http.rate_limits import REQUESTS, STATUS, SUBMIT
+from api.http.route_policy import Access, RateLimit
 from schemas.accounts.caller import CallerLimits
 from schemas.accounts.rate_limits import Rate
 from stores.accounts.quotas import Usage
 
-blueprint = Blueprint("quota", __name__, url_prefix="/api/v1/quota", description="How much there is.")
-blueprint.before_request(require_key)
+blueprint = Blueprint("quota", __name__, access=Access.KEY, url_prefix="/api/v1/quota", description="Limits and usage.")
 
 
 @blueprint.route("")
@@ -22,7 +20,11 @@ def read() -> Response:
     """What your key may do, how much of it is used, and when it begins anew; null means no limit."""
     who, kept = caller(), stores()
     usual = kept.rate_limits.defaults
-    rates = {SUBMIT: who.limits.rate or usual.submit, REQUESTS: usual.general, STATUS: usual.status}
+    rates = {
+        RateLimit.SUBMIT: who.limits.rate or usual.submit,
+        RateLimit.GENERAL: usual.general,
+        RateLimit.STATUS: usual.status,
+    }
     return jsonify(
         {
             "plan": who.plan,

@@ -7,12 +7,14 @@ from typing import Any
 
 import structlog
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 from werkzeug.exceptions import UnsupportedMediaType
 
 from api.http import session_cookie
+from api.http.blueprint import Blueprint
 from api.http.context import stores
+from api.http.error_responses import library_body
 from api.http.rate_limits import count_anonymous, count_caller, count_login_attempt
+from api.http.route_policy import Access
 from schemas.accounts.caller import Caller
 from schemas.accounts.session_requests import parse_key
 from schemas.errors import Unauthorized
@@ -23,7 +25,14 @@ REQUEST_BODY = {
     "content": {"application/json": {"schema": {"type": "object", "properties": {"key": {"type": "string"}}}}},
 }
 
-blueprint = Blueprint("login", __name__, url_prefix="/api/session", description="Signing in with a browser.")
+blueprint = Blueprint(
+    "login",
+    __name__,
+    access=Access.CHECKED_BY_VIEW,
+    error_format=library_body,
+    url_prefix="/api/session",
+    description="Browser sessions.",
+)
 log = structlog.get_logger(__name__)
 
 
@@ -86,7 +95,7 @@ def _require_session() -> Caller:
     if caller is None:
         count_anonymous()
         raise Unauthorized
-    count_caller(caller, is_submission=False)
+    count_caller(caller)
     return caller
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, g, jsonify, request
-from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
-from api.http.auth import require_key, submission_view
+from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
+from api.http.error_responses import generaitiv_body
 from api.http.rate_limits import count_anonymous
+from api.http.route_policy import SUBMISSION, Access, RoutePolicy
 from api.jobs.submission import add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
@@ -33,25 +34,24 @@ from schemas.jobs.job import Job, JobRequest
 
 TRUE_VALUES = ("1", "true", "yes")
 
-blueprint = Blueprint("generaitiv", __name__, url_prefix="/v1", description="The generaitiv API: generations.")
+blueprint = Blueprint(
+    "generaitiv",
+    __name__,
+    access=Access.KEY,
+    error_format=generaitiv_body,
+    url_prefix="/v1",
+    description="The generaitiv API: generations.",
+)
 
 
-@blueprint.before_request
-def check_key() -> None:
-    """All of these need a key, except the one that its page calls without."""
-    if request.endpoint != "generaitiv.new_workload":
-        require_key()
-
-
-@blueprint.route("/consumer/gen", methods=["POST"])
+@blueprint.route("/consumer/gen", methods=["POST"], policy=SUBMISSION)
 @blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
-@submission_view
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
     return _generate(caller())
 
 
-@blueprint.route("/workload/ai/new", methods=["POST"])
+@blueprint.route("/workload/ai/new", methods=["POST"], policy=RoutePolicy(access=Access.CHECKED_BY_VIEW))
 @blueprint.doc(security=[{}])
 @blueprint.response(200, description="`id` and `jwt`.")
 def new_workload() -> Response:

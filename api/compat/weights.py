@@ -4,11 +4,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.http.auth import require_key, submission_view
+from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
+from api.http.error_responses import weights_status_body
+from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, weights_status
 from api.jobs.submission import add_replay_header, submit
@@ -19,17 +20,13 @@ from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH
 from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY
 from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, load_weights_request
 
-blueprint = Blueprint("weights", __name__, description="The Weights API, for its existing clients.")
+HEALTH = RoutePolicy(access=Access.CHECKED_BY_VIEW, rate_limit=RateLimit.STATUS, is_logged=False)
+STATUS = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False, error_format=weights_status_body)
+
+blueprint = Blueprint("weights", __name__, access=Access.KEY, description="The Weights API, for its existing clients.")
 
 
-@blueprint.before_request
-def check_key() -> None:
-    """All of these need a key, except the short form of health."""
-    if request.endpoint != "weights.read_health":
-        require_key()
-
-
-@blueprint.route("/health")
+@blueprint.route("/health", policy=HEALTH)
 @blueprint.doc(security=[{}, {"key": []}])
 @blueprint.response(200, description="All parts work: `status` is OK. With a key: every part's own state.")
 @blueprint.alt_response(503, description="`status` is DEGRADED, and `failing` names the parts.")
@@ -38,7 +35,7 @@ def read_health() -> Response:
     return health.health_response()
 
 
-@blueprint.route("/generateImage", methods=["GET", "POST"])
+@blueprint.route("/generateImage", methods=["GET", "POST"], policy=SUBMISSION)
 @blueprint.doc(
     parameters=[
         {
@@ -57,7 +54,6 @@ def read_health() -> Response:
     ]
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
-@submission_view
 def generate_image() -> Response:
     """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
     accepted = submit(caller(), load_weights_request(_request_fields()))
@@ -71,7 +67,7 @@ def generate_image() -> Response:
     return add_replay_header(jsonify(answer | {"position": accepted.estimate.position}), accepted)
 
 
-@blueprint.route("/status/<image_id>")
+@blueprint.route("/status/<image_id>", policy=STATUS)
 @blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, description="The job's state, prompt, times, error and progress.")
 @blueprint.alt_response(404, description="An id never given out, or another caller's.")

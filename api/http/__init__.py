@@ -1,1 +1,1 @@
-"""HTTP plumbing shared by all views: authentication, limits, bodies, errors, logs."""
+"""HTTP infrastructure of all views: authentication, rate limits, bodies, errors, logs, streams."""

@@ -1,4 +1,4 @@
-"""What every view needs at hand: the stores of this application, who asks, and what is theirs."""
+"""Request helpers: the stores, the current caller, and the caller's own jobs."""
 
 from typing import cast
 
@@ -11,15 +11,20 @@ from stores import Stores
 
 
 def stores() -> Stores:
-    """The stores that ``create_app`` was given."""
+    """Return the stores of the current application."""
     return cast(Stores, current_app.extensions["stores"])
 
 
+def caller() -> Caller:
+    """Return the authenticated caller; only in routes that need a key or session."""
+    return cast(Caller, g.caller)
+
+
 def own_job(job_id: str) -> Job:
-    """A job of whoever asks; only for views behind ``api.http.auth.require_key``.
+    """Return a job of the current caller.
 
     Raises:
-        NotFound: there is none, or it is another one's.
+        NotFound: there is no such job, or it belongs to another caller.
         Gone: it has expired.
     """
     job = stores().jobs.get(job_id)
@@ -28,15 +33,6 @@ def own_job(job_id: str) -> Job:
 
 
 def require_owner(job: Job, owner_id: str) -> None:
-    """Let nobody know of another one's job.
-
-    Raises:
-        NotFound: it is another one's.
-    """
+    """Raise NotFound, as for a missing job, if the job belongs to another caller."""
     if job.owner != owner_id:
-        raise NotFound("There is no job of that id.")
-
-
-def caller() -> Caller:
-    """Who asks; only for views behind ``api.http.auth.require_key``."""
-    return cast(Caller, g.caller)
+        raise NotFound("There is no job with this id.")

@@ -1,13 +1,17 @@
-"""The turning of errors into HTTP, once, in the shape that each surface's clients know."""
+"""Translation of errors into HTTP responses, in the format of each API.
 
-from collections.abc import Callable
-from typing import Any
+Formats: ``native_body`` for ``/api``, ``library_body`` for the model library, keys and sessions, ``generaitiv_body``
+for ``/v1``, and ``weights_body`` for everything else. Blueprints choose theirs (``api.http.route_policy``).
+"""
+
+from typing import Any, cast
 
 import structlog
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from api.http.rate_limits import report_limit
+from api.http.route_policy import ErrorFormat, current_policy
 from schemas.errors import (
     Gone,
     Invalid,
@@ -20,26 +24,10 @@ from schemas.errors import (
 )
 from schemas.fields import flatten_errors
 
-NATIVE, GENERAITIV, WEIGHTS = "/api/", "/v1/", "/"
-LIBRARY = (
-    "/api/models/",
-    "/api/v1/models/",
-    "/api/images/",
-    "/api/v1/images/",
-    "/api/v1/library/",
-    "/api/v1/scan/",
-    "/api/v1/auth/",
-    "/api/session/",
-)
 MISSING_KEY_MESSAGE = "Missing or invalid Authorization header"
 HTTP_UNPROCESSABLE = 422
-
-# As the IETF's draft on header fields for rate limits names this kind of problem.
+# Problem type of the IETF draft on RateLimit headers.
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-
-Answer = Response
-log = structlog.get_logger(__name__)
-
 CODES = {
     400: "invalid",
     404: "not_found",
@@ -48,19 +36,22 @@ CODES = {
     415: "unsupported_media_type",
 }
 
+log = structlog.get_logger(__name__)
+
 
 def init_error_handlers(app: Flask) -> None:
-    """Catch everything."""
+    """Translate every exception of a request into a JSON response."""
     app.register_error_handler(ServiceError, error_response)
     app.register_error_handler(HTTPException, http_error_response)
     app.register_error_handler(Exception, _unexpected_error_response)
+    app.extensions["error_formats"] = {"/": weights_body, "/api": native_body}
 
 
 def error_response(error: ServiceError) -> Response:
-    """An error of ours."""
+    """Return the response for an error of this application."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", error=error.message)
-    response = jsonify(_body_format()(error))
+    response = jsonify(_error_format()(error))
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -70,12 +61,12 @@ def error_response(error: ServiceError) -> Response:
 
 
 def http_error_response(error: HTTPException) -> Response:
-    """An error of Flask, Werkzeug or webargs."""
+    """Return the response for an error of Flask, Werkzeug or webargs."""
+    # webargs reports schema violations as 422 with its messages in ``data``.
     if error.code == HTTP_UNPROCESSABLE and hasattr(error, "data"):
         messages = error.data["messages"].get("json") or error.data["messages"].get("query") or error.data["messages"]
         return error_response(Invalid(problems=list(flatten_errors(messages))))
-    plain = _GenericHTTPError(error)
-    response = error_response(plain)
+    response = error_response(_GenericHTTPError(error))
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
@@ -88,68 +79,83 @@ def _unexpected_error_response(error: Exception) -> Response:
 
 
 class _GenericHTTPError(ServiceError):
-    """An HTTP error that has no other meaning here."""
+    """An HTTP error without a ``ServiceError`` of its own."""
 
     def __init__(self, error: HTTPException) -> None:
         super().__init__(error.description or error.name)
-        self.code = CODES.get(error.code or 500, "http_error")  # type: ignore[misc] # this instance's own
-        self.status = error.code or 500  # type: ignore[misc] # this instance's own
-        self.hint = "See /docs for what may be asked, and how."  # type: ignore[misc] # this instance's own
+        self.code = CODES.get(error.code or 500, "http_error")  # type: ignore[misc] # overrides the class's
+        self.status = error.code or 500  # type: ignore[misc] # overrides the class's
+        self.hint = "See /docs for the routes and their parameters."  # type: ignore[misc] # overrides the class's
 
 
-def _body_format() -> Callable[[ServiceError], dict[str, Any]]:
+def _error_format() -> ErrorFormat:
+    """Return the format of the matched route, else of the longest URL prefix that has one."""
+    if policy_format := current_policy().error_format:
+        return policy_format
+    formats = cast(dict[str, ErrorFormat], current_app.extensions["error_formats"])
     path = f"{request.path}/"
-    if path.startswith(LIBRARY):
-        return _library_body
-    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), _weights_body)
+    prefixes = [prefix for prefix in formats if path.startswith(f"{prefix.rstrip('/')}/")]
+    return formats[max(prefixes, key=len)]
 
 
-def _library_body(error: ServiceError) -> dict[str, Any]:
-    """Its clients show ``error``, and nothing else."""
-    problems = error.problems if isinstance(error, Invalid) else [f"{name}: {it}" for name, it in error.details.items()]
-    message = " ".join(problems) if isinstance(error, Invalid) else error.message
-    if isinstance(error, Unauthorized) and message == Unauthorized.__doc__:
-        message = MISSING_KEY_MESSAGE
-    about = {"details": problems} if problems and problems != [message] else {}
-    return {"error": message, "code": error.code, **about, "requestId": g.get("request_id")}
-
-
-def _native_body(error: ServiceError) -> dict[str, Any]:
-    about: dict[str, Any] = {
+def native_body(error: ServiceError) -> dict[str, Any]:
+    """Return the body of errors in the native API."""
+    body: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
         "hint": error.hint,
         "retryable": error.retryable,
     }
     if isinstance(error, Invalid):
-        about["details"] = error.problems
+        body["details"] = error.problems
     elif error.details:
-        about["details"] = error.details
-    return {"error": about, "requestId": g.get("request_id")}
+        body["details"] = error.details
+    return {"error": body, "requestId": g.get("request_id")}
 
 
-def _weights_body(error: ServiceError) -> dict[str, Any]:
+def library_body(error: ServiceError) -> dict[str, Any]:
+    """Return the body of errors in the library API, whose clients display the string ``error`` and nothing else."""
+    if isinstance(error, Invalid):
+        details, message = error.problems, " ".join(error.problems)
+    else:
+        details, message = [f"{name}: {value}" for name, value in error.details.items()], error.message
+    if isinstance(error, Unauthorized) and message == Unauthorized.__doc__:
+        message = MISSING_KEY_MESSAGE
+    body: dict[str, Any] = {"error": message, "code": error.code}
+    if details and details != [message]:
+        body["details"] = details
+    return body | {"requestId": g.get("request_id")}
+
+
+def weights_body(error: ServiceError) -> dict[str, Any]:
+    """Return the body of errors in the Weights API."""
     if isinstance(error, Invalid):
         return {"error": "Validation error", "details": error.problems}
-    if isinstance(error, NotFound | Gone) and request.endpoint == "weights.status":
-        return {"status": "NOT_FOUND", "error": error.message if isinstance(error, Gone) else "Image not found"}
     if isinstance(error, LimitReached):
         return {"error": error.message, "retryAfter": error.retry_after_s, **error.details}
     return {"error": error.message, **(error.details if isinstance(error, PaymentRequired) else {})}
 
 
-def _generaitiv_body(error: ServiceError) -> dict[str, Any]:
+def weights_status_body(error: ServiceError) -> dict[str, Any]:
+    """Return the body of errors of the Weights status route: a missing job is a status there."""
+    if isinstance(error, NotFound | Gone):
+        return {"status": "NOT_FOUND", "error": error.message if isinstance(error, Gone) else "Image not found"}
+    return weights_body(error)
+
+
+def generaitiv_body(error: ServiceError) -> dict[str, Any]:
+    """Return the body of errors in the generaitiv API, whose clients recognise an error by ``message``."""
     problems = error.problems if isinstance(error, Invalid) else [error.message]
-    kind = {"type": QUOTA_EXCEEDED_TYPE, "title": "Quota exceeded", "violated-policies": [error.details.get("policy")]}
-    return {
-        **(kind if isinstance(error, LimitReached) else {}),
-        **({"upgrade_url": error.details.get("upgradeUrl")} if isinstance(error, PaymentRequired) else {}),
+    body: dict[str, Any] = {
         "message": " ".join(problems),
         "errors": problems,
         "code": error.code,
         "status": error.status,
         "requestId": g.get("request_id"),
     }
-
-
-_SHAPES = {NATIVE: _native_body, GENERAITIV: _generaitiv_body, WEIGHTS: _weights_body}
+    if isinstance(error, LimitReached):
+        policies = [error.details.get("policy")]
+        body |= {"type": QUOTA_EXCEEDED_TYPE, "title": "Quota exceeded", "violated-policies": policies}
+    if isinstance(error, PaymentRequired):
+        body["upgrade_url"] = error.details.get("upgradeUrl")
+    return body

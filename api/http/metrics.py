@@ -4,20 +4,19 @@ import os
 from collections.abc import Iterator
 
 from flask import Response
-from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from api.http.auth import require_key
+from api.http.blueprint import Blueprint
 from api.http.context import stores
+from api.http.route_policy import Access, RoutePolicy
 from stores import Stores
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
 MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-blueprint = Blueprint("metrics", __name__, description="Figures for Prometheus.")
-blueprint.before_request(require_key)
+blueprint = Blueprint("metrics", __name__, access=Access.KEY, description="Metrics for Prometheus.")
 
 http_seconds = Histogram(
     "darkroom_http_request_seconds", "Time to answer, by route.", ["route", "method", "status"], buckets=BUCKETS_S
@@ -29,7 +28,7 @@ def observe_request(route: str, method: str, status: int, seconds: float) -> Non
     http_seconds.labels(route, method, str(status)).observe(seconds)
 
 
-@blueprint.route("/metrics")
+@blueprint.route("/metrics", policy=RoutePolicy(is_logged=False))
 @blueprint.response(200, description="Prometheus text format.", content_type="text/plain")
 def metrics() -> Response:
     """Jobs by state and site, queue depth and age, pick-up and run times, browsers, contexts, HTTP latencies."""

@@ -1,7 +1,7 @@
-"""How often one may ask: which policy a request falls under, whose count it is, and what is told of it.
+"""Rate limiting of HTTP requests, and the RateLimit headers of responses.
 
-A key's requests are
-counted by key, those of strangers by address.
+Requests with a key are counted by caller, others by network address. If Redis is down, requests pass uncounted:
+whatever needs Redis fails by itself, and the rest must not fail because of a counter.
 """
 
 import ipaddress
@@ -10,67 +10,64 @@ import structlog
 from flask import Response, g, request
 
 from api.http.context import stores
+from api.http.route_policy import RateLimit, current_policy
 from schemas.accounts.caller import Caller
 from schemas.accounts.rate_limits import Rate, RateWindow
 from schemas.errors import LimitReached, Unavailable
-from stores.accounts.rate_limits import RateLimits
 
-SUBMIT, REQUESTS, STATUS, ADDRESS, LOGIN = "submit", "requests", "status", "address", "login"
+ADDRESS_POLICY, LOGIN_POLICY = "address", "login"
 LOGIN_RATE = Rate(10, 60)
-# Asked for many times a second by patient clients: generous, and counted by each process for itself.
-STATUS_ENDPOINTS = frozenset({"weights.read_health", "weights.status", "jobs.read", "pictures.picture"})
+# IPv6 providers give each customer a /64 at least.
 IPV6_CLIENT_PREFIX_LENGTH = 64
-# Of the quotas that begin anew; the others bound what there is at once.
+# Only these quotas have windows; the others limit how many jobs exist at once.
 QUOTA_WINDOWS_S = {"daily": 86_400, "weekly": 604_800}
 
 log = structlog.get_logger(__name__)
 
 
-def count_caller(caller: Caller, *, is_submission: bool) -> None:
-    """Count a request with a key.
-
-    Raises:
-        LimitReached: it is one too many.
-    """
-    rates = stores().rate_limits
-    if request.endpoint in STATUS_ENDPOINTS:
-        _count(rates, STATUS, rates.defaults.status, caller.id)
-    elif is_submission:
-        _count(rates, SUBMIT, caller.limits.rate or rates.defaults.submit, caller.id)
-    else:
-        _count(rates, REQUESTS, rates.defaults.general, caller.id)
+def count_caller(caller: Caller) -> None:
+    """Count a request with a valid key or session; raises LimitReached."""
+    limits = stores().rate_limits
+    match current_policy().rate_limit:
+        case RateLimit.STATUS:
+            _count_status(caller.id)
+        case RateLimit.SUBMIT:
+            _count(RateLimit.SUBMIT, caller.limits.rate or limits.defaults.submit, caller.id)
+        case RateLimit.GENERAL:
+            _count(RateLimit.GENERAL, limits.defaults.general, caller.id)
 
 
 def count_anonymous() -> None:
-    """Count a request without a key, or with one that is nobody's.
-
-    Raises:
-        LimitReached: it is one too many.
-    """
-    rates = stores().rate_limits
-    if request.endpoint in STATUS_ENDPOINTS:
-        _count(rates, STATUS, rates.defaults.status, _client_network())
+    """Count a request without a key, or with an invalid one; raises LimitReached."""
+    if current_policy().rate_limit is RateLimit.STATUS:
+        _count_status(_client_network())
     else:
-        _count(rates, ADDRESS, rates.defaults.address, _client_network())
+        _count(ADDRESS_POLICY, stores().rate_limits.defaults.address, _client_network())
 
 
 def count_login_attempt() -> None:
-    """Count an attempt to sign in, of any address; it is not let through uncounted, as others are.
+    """Count an attempt to sign in. Unlike other requests it fails if it cannot be counted.
 
     Raises:
-        LimitReached: it is one too many.
-        Unavailable: Redis does not answer.
+        LimitReached: too many attempts from this address.
+        Unavailable: Redis is down.
     """
-    _enforce(stores().rate_limits.hit(LOGIN, LOGIN_RATE, _client_network()))
+    _enforce(stores().rate_limits.hit(LOGIN_POLICY, LOGIN_RATE, _client_network()))
 
 
-def _count(rates: RateLimits, policy: str, rate: Rate, client_id: str) -> None:
+def _count_status(client_id: str) -> None:
+    # Patient clients poll many times a second: each process counts for itself, without a round trip to Redis.
+    rate = stores().rate_limits.defaults.status
+    if not rate.is_unlimited:
+        _enforce(stores().rate_limits.hit_local(RateLimit.STATUS, rate, client_id))
+
+
+def _count(policy: str, rate: Rate, client_id: str) -> None:
     if rate.is_unlimited:
         return
     try:
-        window = (rates.hit_local if policy == STATUS else rates.hit)(policy, rate, client_id)
+        window = stores().rate_limits.hit(policy, rate, client_id)
     except Unavailable:
-        # What needs Redis says so itself; what does not need it must not fail for want of a count.
         log.warning("limits.not_counted", policy=policy)
         return
     _enforce(window)
@@ -79,22 +76,22 @@ def _count(rates: RateLimits, policy: str, rate: Rate, client_id: str) -> None:
 def _enforce(window: RateWindow) -> None:
     g.window = window
     if window.is_exceeded:
-        words = f"Too many requests: at most {window.rate} here. Try again in {window.reset_s} s."
-        raise LimitReached(words, retry_after_s=window.reset_s, policy=window.policy)
+        message = f"Too many requests: at most {window.rate}. Try again in {window.reset_s} s."
+        raise LimitReached(message, retry_after_s=window.reset_s, policy=window.policy)
 
 
 def report_limit(error: LimitReached) -> None:
-    """Let the answer's header fields be about the limit that was reached, and not about a rate that was kept."""
-    policy, most, wait_s = error.details.get("policy", ""), error.details.get("limit"), error.retry_after_s
-    if most is None or wait_s is None:
-        # It is a rate's, and its window is known.
+    """Report an exceeded quota in the RateLimit headers, instead of the rate limit that let the request pass."""
+    policy, limit, wait_s = error.details.get("policy", ""), error.details.get("limit"), error.retry_after_s
+    if limit is None or wait_s is None:
+        # A rate limit: its window is already in ``g``.
         return
     reset_at = -(-stores().clock.now_ms() // 1000) + wait_s
-    g.window = RateWindow(policy, Rate(most, QUOTA_WINDOWS_S.get(policy, 0)), 0, reset_at, wait_s)
+    g.window = RateWindow(policy, Rate(limit, QUOTA_WINDOWS_S.get(policy, 0)), 0, reset_at, wait_s)
 
 
 def add_rate_limit_headers(response: Response) -> Response:
-    """``response``, with what is left: in the header fields of the IETF's draft, and in those that came before them."""
+    """Add the header fields of the IETF draft, and the older ``X-RateLimit-`` fields, if the request was counted."""
     window: RateWindow | None = g.get("window")
     if window is not None:
         remaining, add = max(0, window.remaining), response.headers.add
@@ -108,11 +105,11 @@ def add_rate_limit_headers(response: Response) -> Response:
 
 
 def _client_network() -> str:
-    """Where a stranger comes from: of IPv6 addresses the network, since every home has very many."""
+    """Return the client's IPv4 address or IPv6 network."""
     try:
-        known = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
+        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
     except ValueError:
         return "unknown"
-    if known.version == 6 and known.ipv4_mapped is None:
-        return str(ipaddress.ip_network((known, IPV6_CLIENT_PREFIX_LENGTH), strict=False))
-    return str(known)
+    if address.version == 6 and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, IPV6_CLIENT_PREFIX_LENGTH), strict=False))
+    return str(address)

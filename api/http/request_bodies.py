@@ -1,26 +1,22 @@
-"""The reading of request bodies: whatever a client sends, a body is read, or refused with what is wrong.
+"""Reading of request bodies: every body is parsed before the view runs, or rejected with a precise message."""
 
-Put into the application by ``create_app``.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import ParseException
 
+from api.http.route_policy import current_policy
 from schemas.errors import Invalid
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 class StrictJSONProvider(DefaultJSONProvider):
-    """JSON as Flask reads it; text that Python cannot read for its depth is not valid either."""
+    """Flask's JSON, with excessive nesting reported as invalid JSON."""
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """The value that the text means."""
+        """Parse ``s``; raises ValueError."""
         try:
             return super().loads(s, **kwargs)
         except RecursionError as error:
@@ -28,34 +24,28 @@ class StrictJSONProvider(DefaultJSONProvider):
 
 
 class StrictRequest(Request):
-    """A request whose body, if it is no JSON, is the client's fault and told as such."""
+    """A request that reports invalid JSON as an ``Invalid`` error."""
 
     def on_json_loading_failed(self, e: ValueError | None) -> Any:
-        """Say what is wrong with the body."""
+        """Report where the JSON is invalid; None means that the content type is not JSON."""
         if e is None:
             return super().on_json_loading_failed(None)
         raise Invalid(problems=[f"The body is not valid JSON in UTF-8: {str(e)[:100].rstrip('.')}."])
 
 
 def init_body_parsing(app: Flask) -> None:
-    """Read every body before a view does."""
+    """Parse the body of every request before its view runs, except for views that stream it."""
     app.json = StrictJSONProvider(app)
     app.json.sort_keys = False
     app.request_class = StrictRequest
     app.before_request(_read_body)
 
 
-def streams_body(view: View) -> View:
-    """A view that reads the request's body itself, within limits of its own: see ``api.http.multipart``."""
-    view.streams_body = True  # type: ignore[attr-defined] # functions bear what is written on them
-    return view
-
-
 def require_json() -> None:
-    """For views whose fields may all be left out: a body that is not called JSON is not read, and would be lost.
+    """Require ``Content-Type: application/json``; otherwise a body of only optional fields would be silently ignored.
 
     Raises:
-        UnsupportedMediaType: so it is.
+        UnsupportedMediaType: the body has another type.
     """
     if not request.is_json:
         request.get_json()
@@ -63,17 +53,16 @@ def require_json() -> None:
 
 @contextmanager
 def body_errors() -> Iterator[None]:
-    """Tell the client of a body that does not end as it should."""
+    """Translate errors of reading the body into ``Invalid``."""
     try:
         yield
     except (OSError, ParseException) as error:
-        raise Invalid(problems=["The body ended too early or is badly framed."]) from error
+        raise Invalid(problems=["The body ended early or is badly framed."]) from error
 
 
 def _read_body() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    if request.method in ("GET", "HEAD") or hasattr(view, "streams_body"):
-        # Some clients announce JSON on requests that have no body.
+    # Some clients send a JSON content type with requests that have no body.
+    if request.method in ("GET", "HEAD") or current_policy().streams_body:
         return
     with body_errors():
         request.get_data(cache=True, parse_form_data=not request.is_json)

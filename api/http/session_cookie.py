@@ -1,7 +1,7 @@
-"""The cookie by which a browser is signed in: what it looks like, whom it stands for, when it counts.
+"""The session cookie: setting, renewing and checking it.
 
-A request that only a cookie vouches for may change things if a page of ours
-made it: other pages can make a browser send the cookie, but not the header fields that say so.
+Browsers send cookies with cross-site requests, so a cookie does not prove intent. Requests that change something need
+a same-origin ``Sec-Fetch-Site`` or ``Origin`` header in addition (CSRF protection).
 """
 
 from flask import Flask, Response, g, request
@@ -22,60 +22,60 @@ MESSAGES = {
 
 
 def session_caller() -> Caller | None:
-    """Whoever the cookie stands for, if it may do what the request asks for; None if nobody is signed in.
+    """Return the caller of the request's session; None without a valid session.
 
     Raises:
-        Forbidden: it would change something, and no page of ours has made it.
+        Forbidden: the method is unsafe and the request is not from a page of this server.
     """
     token = session_token()
-    login = stores().sessions.get(token) if token else None
-    if login is None:
+    session = stores().sessions.get(token) if token else None
+    if session is None:
         return None
     if request.method not in SAFE_METHODS:
         require_same_origin()
-    if login.is_renewed:
+    if session.is_renewed:
         g.renewed_token = token
-    return login.caller
+    return session.caller
 
 
 def require_same_origin(*, allow_non_browser: bool = False) -> None:
-    """Let only requests pass that a page of this server has made; ``or_program``: or that say nothing of any page.
+    """Raise Forbidden unless a page of this server sent the request.
 
-    Raises:
-        Forbidden: another page has made it, or it does not say.
+    ``allow_non_browser`` also accepts requests with neither ``Sec-Fetch-Site`` nor ``Origin``, as programs send them.
     """
-    ours = [stores().settings.public_url, f"{request.scheme}://{request.host}"]
-    sender = classify_origin(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"), ours)
-    if sender is not RequestOrigin.SAME_ORIGIN and not (allow_non_browser and sender is RequestOrigin.UNKNOWN):
-        raise Forbidden(MESSAGES[sender])
+    own_urls = [stores().settings.public_url, f"{request.scheme}://{request.host}"]
+    origin = classify_origin(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"), own_urls)
+    if origin is not RequestOrigin.SAME_ORIGIN and not (allow_non_browser and origin is RequestOrigin.UNKNOWN):
+        raise Forbidden(MESSAGES[origin])
 
 
 def session_token() -> str:
-    """The cookie's value; nothing if there is none, or several, one of which somebody else must have set."""
+    """Return the token of the cookie, or ``""``."""
     tokens = request.cookies.getlist(COOKIE_NAME)
+    # A neighbouring host can plant a second cookie for the parent domain; which of the two is ours cannot be told.
     return tokens[0] if len(tokens) == 1 else ""
 
 
 def set_session_cookie(response: Response, token: str) -> None:
-    """Have the browser keep the token."""
+    """Store the token in the browser."""
     secure = stores().settings.public_url.startswith("https:")
     response.set_cookie(COOKIE_NAME, token, SESSION_TTL_S, path="/", secure=secure, httponly=True, samesite="Lax")
 
 
 def clear_session_cookie(response: Response) -> None:
-    """Have the browser forget its token."""
+    """Delete the token from the browser."""
     g.pop("renewed_token", None)
     secure = stores().settings.public_url.startswith("https:")
     response.delete_cookie(COOKIE_NAME, path="/", secure=secure, httponly=True, samesite="Lax")
 
 
 def init_cookie_renewal(app: Flask) -> None:
-    """Let the browser's copy last as long as the login, whatever view answers."""
+    """Extend the cookie's lifetime in the browser whenever a request has extended the session."""
     app.after_request(_renew_cookie)
 
 
 def _renew_cookie(response: Response) -> Response:
-    # What proxies may keep for everybody must not have somebody's cookie.
+    # A shared cache may store public responses, so they must not carry a cookie.
     if "renewed_token" in g and not response.cache_control.public:
         set_session_cookie(response, g.renewed_token)
     return response

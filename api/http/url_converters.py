@@ -1,9 +1,9 @@
-"""The shape of a job's id in URLs, so that any other path is simply not a job."""
+"""URL converters."""
 
 from werkzeug.routing import BaseConverter
 
 
 class JobIdConverter(BaseConverter):
-    """32 lower-case hexadecimal digits."""
+    """A job id: 32 lower-case hexadecimal digits. Other paths at the root do not match the image routes."""
 
     regex = "[0-9a-f]{32}"

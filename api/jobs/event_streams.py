@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
-from api.http.auth import api_key_from_request, require_key
+from api.http.auth import api_key_from_request
+from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
+from api.http.route_policy import Access
 from schemas.errors import Gone, Invalid, NotFound
 from schemas.jobs.event_payloads import event_payload
 from schemas.jobs.job import Job
@@ -35,8 +36,9 @@ LAST_EVENT_ID = {
     "description": "The `id` of the last event that the client has seen; as a query, `lastEventId`.",
 }
 
-blueprint = Blueprint("streams", __name__, url_prefix="/api/v1", description="Events as they happen.")
-blueprint.before_request(require_key)
+blueprint = Blueprint(
+    "streams", __name__, access=Access.KEY, url_prefix="/api/v1", description="Events as they happen."
+)
 
 
 @blueprint.route("/jobs/<job_id>/events")

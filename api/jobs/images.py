@@ -1,10 +1,10 @@
 """The pictures at the root: previews while a job runs, the picture in any format once it is done."""
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
+from api.http.blueprint import Blueprint
 from api.http.context import stores
-from api.http.rate_limits import count_anonymous
+from api.http.route_policy import Access, RateLimit, RoutePolicy
 from schemas.errors import Gone, NotFound, ServiceError, Unavailable
 from schemas.jobs.job import IMAGE_FORMATS, Job
 from schemas.jobs.lifecycle import JobState
@@ -13,11 +13,18 @@ from schemas.messages import CONVERT_IMAGE
 CONVERSION_TIMEOUT_S = 5.0
 PREVIEW_RETRY_S = 1
 
-blueprint = Blueprint("pictures", __name__, description="Pictures; their ids are secret enough to need no key.")
-blueprint.before_request(count_anonymous)
+blueprint = Blueprint(
+    "pictures",
+    __name__,
+    access=Access.ANONYMOUS,
+    description="Pictures. They need no key: a job's id cannot be guessed.",
+)
 
 
-@blueprint.route("/<job_id:job_id>.<any(jpg, png, webp):form>")
+@blueprint.route(
+    "/<job_id:job_id>.<any(jpg, png, webp):form>",
+    policy=RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False),
+)
 @blueprint.doc(security=[{}])
 @blueprint.response(
     200, description="The picture; as .jpg also the newest preview while the job runs.", content_type="image/*"

@@ -3,12 +3,12 @@
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api.http.auth import require_key, submission_view
+from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
+from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
 from api.jobs.images import original_image_response
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, native_job
@@ -18,8 +18,7 @@ from schemas.jobs.job import Job, JobPage, JobRequest, JobRequestSchema, JobView
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 
-blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="Jobs.")
-blueprint.before_request(require_key)
+blueprint = Blueprint("jobs", __name__, access=Access.KEY, url_prefix="/api/v1/jobs", description="Jobs.")
 
 
 class PageQuery(Schema):
@@ -36,10 +35,9 @@ def check_media_type() -> None:
         raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
 
 
-@blueprint.route("", methods=["POST"])
+@blueprint.route("", methods=["POST"], policy=SUBMISSION)
 @blueprint.arguments(JobRequestSchema())
 @blueprint.response(202, JobView)
-@submission_view
 def create(job_request: JobRequest) -> Response:
     """Submit a job; it is accepted when this answers, and done when its status says so."""
     accepted = submit(caller(), job_request)
@@ -64,7 +62,7 @@ def listing(query: dict[str, Any]) -> Response:
     )
 
 
-@blueprint.route("/<job_id>")
+@blueprint.route("/<job_id>", policy=RoutePolicy(rate_limit=RateLimit.STATUS))
 @blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, JobView)
 def read(job_id: str) -> Response:

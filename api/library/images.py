@@ -8,12 +8,13 @@ import re
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 
 from api.http import multipart
-from api.http.auth import require_key, require_scope, require_session_or_key
+from api.http.blueprint import Blueprint
 from api.http.context import own_job, stores
-from api.http.request_bodies import require_json, streams_body
+from api.http.error_responses import library_body
+from api.http.request_bodies import require_json
+from api.http.route_policy import Access, RoutePolicy
 from api.http.url_converters import JobIdConverter
 from api.library.image_files import send_image, send_thumbnail
 from api.library.models import parse_id
@@ -28,6 +29,7 @@ from schemas.library.model_views import ImageView
 from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load_body, parse_nsfw_level
 
 MAX_RECENT = 100
+EDIT = RoutePolicy(scope=Scope.LIBRARY)
 BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
 FORM_PARAMS = {
     "negative_prompt": "negativePrompt",
@@ -39,83 +41,85 @@ FORM_PARAMS = {
 }
 
 
-def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
-    blueprint = Blueprint(name, name, url_prefix=f"{prefix}/models/<ident>/images", description="Pictures of models.")
-    blueprint.before_request(guard)
-
-    @blueprint.route("", methods=["GET"])
-    @blueprint.response(200, description="The pictures that people have given to the model.")
-    def listing(ident: str) -> Response:
-        """The pictures of a model that were given, in their order."""
-        model_id = _model(ident)
-        return jsonify([image_view(one) for one in stores().library.images.list_user_images(model_id)])
-
-    @blueprint.route("", methods=["POST"])
-    @blueprint.doc(requestBody=BODY)
-    @blueprint.response(201, description="The picture. A body of JSON with `jobId` keeps the picture of a job.")
-    @require_scope(Scope.LIBRARY)
-    @streams_body
-    def add(ident: str) -> Response:
-        """Give a picture to a model: a form with `file`, or `{"jobId": …}`."""
-        image = _from_job(_model(ident)) if request.is_json else _uploaded(_model(ident))
-        response = jsonify(_whole(image))
-        response.status_code = 201
-        return response
-
-    @blueprint.route("/<image>", methods=["GET"])
-    @blueprint.response(200, description="The picture, and under `uses` the models that it names: here or lacking.")
-    def read(ident: str, image: str) -> Response:
-        """A picture of a model."""
-        return jsonify(_whole(_of_model(ident, image)))
-
-    @blueprint.route("/<image>", methods=["PATCH"])
-    @blueprint.arguments(ImageChange)
-    @blueprint.response(200, description="The picture as it is now.")
-    @require_scope(Scope.LIBRARY)
-    def change(body: dict[str, Any], ident: str, image: str) -> Response:
-        """Write something else about a picture that was given."""
-        require_json()
-        known = _of_model(ident, image)
-        pictures = stores().library.images
-        return jsonify(_whole(pictures.update(known.model_id, known.id, _changes(known, body))))
-
-    @blueprint.route("/<image>", methods=["DELETE"])
-    @blueprint.response(200, description='`{"success": true}`')
-    @require_scope(Scope.LIBRARY)
-    def delete(ident: str, image: str) -> Response:
-        """Take a picture that was given away, for good."""
-        known = _of_model(ident, image)
-        gone = stores().library.images.delete(known.model_id, known.id)
-        for key in filter(None, (gone.media_key, gone.thumb_key)):
-            stores().media.delete(key)
-        return jsonify({"success": True})
-
-    return blueprint
+blueprint = Blueprint(
+    "model_images",
+    __name__,
+    access=Access.KEY_OR_SESSION,
+    error_format=library_body,
+    description="Pictures of models.",
+)
+image_blueprint = Blueprint(
+    "images", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="Pictures of models."
+)
 
 
-def _served(name: str, prefix: str, guard: Any) -> Blueprint:
-    blueprint = Blueprint(name, name, url_prefix=f"{prefix}/images", description="Pictures of models.")
-    blueprint.before_request(guard)
+@blueprint.route("", methods=["GET"])
+@blueprint.response(200, description="The pictures that people have given to the model.")
+def listing(ident: str) -> Response:
+    """The pictures of a model that were given, in their order."""
+    model_id = _model(ident)
+    return jsonify([image_view(one) for one in stores().library.images.list_user_images(model_id)])
 
-    @blueprint.route("/recent", methods=["GET"])
-    @blueprint.response(200, description="The pictures that were given last.")
-    def recent() -> Response:
-        """What was given last, to any model."""
-        return jsonify([image_view(one) for one in stores().library.images.list_recent(MAX_RECENT)])
 
-    @blueprint.route("/<image>", methods=["GET"])
-    @blueprint.response(200, description="The bytes as they were given.", content_type="image/*")
-    def picture(image: str) -> Response:
-        """A picture of a model."""
-        return send_image(stores().library.images.get(parse_id(image, "image")))
+@blueprint.route("", methods=["POST"], policy=RoutePolicy(scope=Scope.LIBRARY, streams_body=True))
+@blueprint.doc(requestBody=BODY)
+@blueprint.response(201, description="The picture. A body of JSON with `jobId` keeps the picture of a job.")
+def add(ident: str) -> Response:
+    """Give a picture to a model: a form with `file`, or `{"jobId": …}`."""
+    image = _from_job(_model(ident)) if request.is_json else _uploaded(_model(ident))
+    response = jsonify(_whole(image))
+    response.status_code = 201
+    return response
 
-    @blueprint.route("/<image>/thumb", methods=["GET"])
-    @blueprint.response(200, description="WebP, 400 pixels wide at the most.", content_type="image/webp")
-    def thumb(image: str) -> Response:
-        """A small picture of it."""
-        return send_thumbnail(stores().library.images.get(parse_id(image, "image")))
 
-    return blueprint
+@blueprint.route("/<image>", methods=["GET"])
+@blueprint.response(200, description="The picture, and under `uses` the models that it names: here or lacking.")
+def read(ident: str, image: str) -> Response:
+    """A picture of a model."""
+    return jsonify(_whole(_of_model(ident, image)))
+
+
+@blueprint.route("/<image>", methods=["PATCH"], policy=EDIT)
+@blueprint.arguments(ImageChange)
+@blueprint.response(200, description="The picture as it is now.")
+def change(body: dict[str, Any], ident: str, image: str) -> Response:
+    """Write something else about a picture that was given."""
+    require_json()
+    known = _of_model(ident, image)
+    pictures = stores().library.images
+    return jsonify(_whole(pictures.update(known.model_id, known.id, _changes(known, body))))
+
+
+@blueprint.route("/<image>", methods=["DELETE"], policy=EDIT)
+@blueprint.response(200, description='`{"success": true}`')
+def delete(ident: str, image: str) -> Response:
+    """Take a picture that was given away, for good."""
+    known = _of_model(ident, image)
+    gone = stores().library.images.delete(known.model_id, known.id)
+    for key in filter(None, (gone.media_key, gone.thumb_key)):
+        stores().media.delete(key)
+    return jsonify({"success": True})
+
+
+@image_blueprint.route("/recent", methods=["GET"])
+@image_blueprint.response(200, description="The pictures that were given last.")
+def recent() -> Response:
+    """What was given last, to any model."""
+    return jsonify([image_view(one) for one in stores().library.images.list_recent(MAX_RECENT)])
+
+
+@image_blueprint.route("/<image>", methods=["GET"])
+@image_blueprint.response(200, description="The bytes as they were given.", content_type="image/*")
+def picture(image: str) -> Response:
+    """A picture of a model."""
+    return send_image(stores().library.images.get(parse_id(image, "image")))
+
+
+@image_blueprint.route("/<image>/thumb", methods=["GET"])
+@image_blueprint.response(200, description="WebP, 400 pixels wide at the most.", content_type="image/webp")
+def thumb(image: str) -> Response:
+    """A small picture of it."""
+    return send_thumbnail(stores().library.images.get(parse_id(image, "image")))
 
 
 def _model(ident: str) -> int:
@@ -214,11 +218,3 @@ def _changes(known: ImageView, body: dict[str, Any]) -> dict[str, Any]:
     if "generationParams" in body:
         values["params"] = merge_params(known.params, body["generationParams"])
     return values
-
-
-blueprints = (
-    _surface("model_images", "/api/v1", require_key),
-    _surface("model_images_of_session", "/api", require_session_or_key),
-    _served("images", "/api/v1", require_key),
-    _served("images_of_session", "/api", require_session_or_key),
-)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 
-from api.http.auth import require_key, require_scope, require_session_or_key
+from api.http.blueprint import Blueprint
 from api.http.context import stores
+from api.http.error_responses import library_body
 from api.http.request_bodies import require_json
+from api.http.route_policy import Access, RoutePolicy
 from api.library.file_response import send_opened_file
 from api.library.serializers import model_detail, model_summary
 from schemas.accounts.caller import Scope
@@ -32,6 +33,11 @@ VERSION_PARAMETER = {
 }
 
 
+blueprint = Blueprint(
+    "models", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="The model library."
+)
+
+
 def parse_id(text: str, kind: str = "model") -> int:
     """The number of a model, version or picture; raises Invalid, and NotFound where it is larger than any."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_ID_DIGITS and int(text)):
@@ -41,48 +47,45 @@ def parse_id(text: str, kind: str = "model") -> int:
     return int(text)
 
 
-def _surface(name: str, prefix: str, guard: Any) -> Blueprint:
-    blueprint = Blueprint(name, name, url_prefix=prefix, description="The model library.")
-    blueprint.before_request(guard)
+@blueprint.route("", methods=["GET"])
+@blueprint.arguments(ModelListQuery, location="query")
+@blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
+def listing(query: dict[str, Any]) -> Response:
+    """Models, filtered and sorted; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
+    return jsonify(_page(query))
 
-    @blueprint.route("", methods=["GET"])
-    @blueprint.arguments(ModelListQuery, location="query")
-    @blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
-    def listing(query: dict[str, Any]) -> Response:
-        """Models, filtered and sorted; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
-        return jsonify(_page(query))
 
-    @blueprint.route("/filters", methods=["GET"])
-    @blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
-    def filters() -> Response:
-        """What there is to filter by."""
-        return jsonify(stores().library.search.list_filter_values())
+@blueprint.route("/filters", methods=["GET"])
+@blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
+def filters() -> Response:
+    """What there is to filter by."""
+    return jsonify(stores().library.search.list_filter_values())
 
-    @blueprint.route("/<ident>", methods=["GET"])
-    @blueprint.response(200, description="The model with its versions, files and pictures.")
-    def read(ident: str) -> Response:
-        """A model with all that is known of it; `sources` says who has said each field."""
-        return jsonify(model_detail(stores().library.models.get(parse_id(ident))))
 
-    @blueprint.route("/<ident>", methods=["PATCH"])
-    @blueprint.arguments(ModelChange)
-    @blueprint.response(200, description="The model as it is now.")
-    @require_scope(Scope.LIBRARY)
-    def change(body: dict[str, Any], ident: str) -> Response:
-        """Write about a model. What you write wins over every source and stays; null takes it back."""
-        require_json()
-        model_id = parse_id(ident)
-        stores().library.user_edits.write(model_id, body)
-        return jsonify(model_detail(stores().library.models.get(model_id)))
+@blueprint.route("/<ident>", methods=["GET"])
+@blueprint.response(200, description="The model with its versions, files and pictures.")
+def read(ident: str) -> Response:
+    """A model with all that is known of it; `sources` says who has said each field."""
+    return jsonify(model_detail(stores().library.models.get(parse_id(ident))))
 
-    @blueprint.route("/<ident>/download", methods=["GET"])
-    @blueprint.doc(parameters=[VERSION_PARAMETER])
-    @blueprint.response(200, description="The file, whole or in part.", content_type="application/octet-stream")
-    def download(ident: str) -> Response:
-        """The model's file; ranges, conditions and HEAD are understood."""
-        return _download(stores().library.models.get(parse_id(ident)))
 
-    return blueprint
+@blueprint.route("/<ident>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY))
+@blueprint.arguments(ModelChange)
+@blueprint.response(200, description="The model as it is now.")
+def change(body: dict[str, Any], ident: str) -> Response:
+    """Write about a model. What you write wins over every source and stays; null takes it back."""
+    require_json()
+    model_id = parse_id(ident)
+    stores().library.user_edits.write(model_id, body)
+    return jsonify(model_detail(stores().library.models.get(model_id)))
+
+
+@blueprint.route("/<ident>/download", methods=["GET"])
+@blueprint.doc(parameters=[VERSION_PARAMETER])
+@blueprint.response(200, description="The file, whole or in part.", content_type="application/octet-stream")
+def download(ident: str) -> Response:
+    """The model's file; ranges, conditions and HEAD are understood."""
+    return _download(stores().library.models.get(parse_id(ident)))
 
 
 def _page(query: dict[str, Any]) -> dict[str, Any]:
@@ -164,9 +167,3 @@ def _root(file: FileView) -> Path:
     if root is None:
         raise NotFound("The file's folder is not one of MODELS_DIR any more.")
     return root
-
-
-blueprints = (
-    _surface("models", "/api/v1/models", require_key),
-    _surface("models_of_session", "/api/models", require_session_or_key),
-)

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from api.http.auth import api_key_from_request, require_key, require_scope
+from api.http.auth import api_key_from_request
+from api.http.blueprint import Blueprint
 from api.http.context import stores
+from api.http.error_responses import library_body
+from api.http.route_policy import Access, RoutePolicy
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
@@ -27,8 +29,16 @@ MAX_STREAM_S = 600.0
 MAX_PROBLEMS_PER_PAGE = 500
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-blueprint = Blueprint("library", __name__, url_prefix="/api/v1", description="The model library as a whole.")
-blueprint.before_request(require_key)
+blueprint = Blueprint(
+    "library",
+    __name__,
+    access=Access.KEY,
+    error_format=library_body,
+    error_prefixes=("/api/v1/library", "/api/v1/scan"),
+    url_prefix="/api/v1",
+    description="The model library as a whole.",
+)
+SCAN = RoutePolicy(scope=Scope.LIBRARY)
 
 
 class ScanRequestBody(Schema):
@@ -44,11 +54,10 @@ class ReportQuery(Schema):
     after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_ID))
 
 
-@blueprint.route("/library/scan", methods=["POST"])
-@blueprint.route("/scan", methods=["POST"])
+@blueprint.route("/library/scan", methods=["POST"], policy=SCAN)
+@blueprint.route("/scan", methods=["POST"], policy=SCAN)
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequestBody}}})
 @blueprint.response(202, description="`id` of the scan, and where its events are.")
-@require_scope(Scope.LIBRARY)
 def scan() -> Response:
     """Compare the library with the disk now; `{"full": true}` reads every file again."""
     if not stores().settings.models_dir:

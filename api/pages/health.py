@@ -47,7 +47,7 @@ def health_response() -> Response:
 def _is_authenticated() -> bool:
     try:
         caller = authenticate()
-        count_caller(caller, is_submission=False) if caller else count_anonymous()
+        count_caller(caller) if caller else count_anonymous()
     except Unavailable:
         # The database that knows keys is down: that is what the answer is about.
         return False

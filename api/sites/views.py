@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 
-from api.http.auth import require_key, require_scope
+from api.http.blueprint import Blueprint
 from api.http.context import stores
+from api.http.route_policy import Access, RoutePolicy
 from api.sites.site_queries import site_choices
 from schemas.accounts.caller import Scope
 from schemas.errors import NotFound
@@ -16,8 +16,9 @@ from schemas.sites.recipe import InputSpec, Recipe
 from stores.sites.canaries import CanaryOutcome
 from stores.sites.circuit_breakers import CircuitBreaker
 
-blueprint = Blueprint("sites", __name__, url_prefix="/api/v1/sites", description="Sites and what they accept.")
-blueprint.before_request(require_key)
+blueprint = Blueprint(
+    "sites", __name__, access=Access.KEY, url_prefix="/api/v1/sites", description="Sites and the inputs they accept."
+)
 
 
 @blueprint.route("")
@@ -37,10 +38,9 @@ def read(name: str) -> Response:
     return _site_response(_find_recipe(name))
 
 
-@blueprint.route("/<name>/circuit/close", methods=["POST"])
+@blueprint.route("/<name>/circuit/close", methods=["POST"], policy=RoutePolicy(scope=Scope.ADMIN))
 @blueprint.response(200, description="The site; its waiting jobs start again.")
 @blueprint.alt_response(403, description="Only a key with the scope `admin` may.")
-@require_scope(Scope.ADMIN)
 def close_circuit(name: str) -> Response:
     """Close a site's circuit by hand, once you have seen to what was wrong."""
     recipe = _find_recipe(name)

@@ -3,11 +3,11 @@
 from typing import Any
 
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from api.http.auth import require_key
+from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
+from api.http.route_policy import Access
 from schemas.accounts.caller import Scope
 from schemas.fields import Text
 from schemas.paging import Cursor
@@ -20,8 +20,9 @@ from schemas.webhooks.subscriptions import (
     delivery_view,
 )
 
-blueprint = Blueprint("deliveries", __name__, url_prefix="/api/v1/deliveries", description="What was sent to you.")
-blueprint.before_request(require_key)
+blueprint = Blueprint(
+    "deliveries", __name__, access=Access.KEY, url_prefix="/api/v1/deliveries", description="Webhook deliveries."
+)
 
 
 class DeliveriesQuery(Schema):

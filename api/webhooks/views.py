@@ -5,11 +5,10 @@ import secrets
 from typing import Any
 
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 
-from api.http.auth import require_key
+from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
-from api.http.rate_limits import count_anonymous
+from api.http.route_policy import Access
 from api.webhooks.target_check import require_allowed_url
 from schemas.jobs.event_payloads import webhook_payload
 from schemas.webhooks.subscriptions import (
@@ -25,10 +24,10 @@ from schemas.webhooks.subscriptions import (
 
 GIVE_UP_REASON = "The webhook was {}."
 
-blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1/webhooks", description="Events, sent to you.")
-blueprint.before_request(require_key)
-public = Blueprint("webhook_keys", __name__, description="What checks webhooks.")
-public.before_request(count_anonymous)
+blueprint = Blueprint(
+    "webhooks", __name__, access=Access.KEY, url_prefix="/api/v1/webhooks", description="Webhook subscriptions."
+)
+public = Blueprint("webhook_keys", __name__, access=Access.ANONYMOUS, description="Public keys of webhooks.")
 
 
 @blueprint.route("", methods=["POST"])

@@ -6,8 +6,9 @@ from typing import Any
 from flask import Flask
 
 from api import create_app
+from api.http.blueprint import Blueprint
 from api.http.multipart import inspect_upload, receive_upload
-from api.http.request_bodies import streams_body
+from api.http.route_policy import Access, RoutePolicy
 from ops.infra.settings import load_settings
 from stores import Stores, open_stores
 
@@ -15,12 +16,15 @@ from stores import Stores, open_stores
 def app_with_uploads(stores: Stores) -> Flask:
     """The front, and ``POST /upload`` and ``POST /picture``."""
     app = create_app(stores)
-    app.add_url_rule("/upload", "upload", upload, methods=["POST"])
-    app.add_url_rule("/picture", "picture", picture, methods=["POST"])
+    blueprint = Blueprint("uploads", __name__, access=Access.CHECKED_BY_VIEW)
+    for view in (upload, picture):
+        blueprint.add_url_rule(
+            f"/{view.__name__}", view_func=view, methods=["POST"], policy=RoutePolicy(streams_body=True)
+        )
+    app.register_blueprint(blueprint)
     return app
 
 
-@streams_body
 def upload() -> dict[str, Any]:
     """What has come in."""
     with receive_upload() as got:
@@ -30,7 +34,6 @@ def upload() -> dict[str, Any]:
         return {"sizeBytes": got.size_bytes, "sha256": digest.hexdigest(), "fields": dict(got.fields)}
 
 
-@streams_body
 def picture() -> dict[str, Any]:
     """What a courier says of it."""
     with receive_upload() as got:

@@ -217,7 +217,7 @@ def test_a_key_may_only_what_its_scopes_say(settings: Settings, clock: FakeClock
         for path, body in (*SUBMISSIONS, ("/api/v1/webhooks", {})):
             refused = front.client.post(path, json=body, headers=reader)
             assert refused.status_code == 403
-            assert "it lacks the scope 'generate'." in refused.get_data(as_text=True)
+            assert "This key lacks the scope 'generate'." in refused.get_data(as_text=True)
         assert ask(front.client, f"/generateImage?prompt={'lake+' * 4}", reader).status_code == 403
         assert front.client.post("/api/v1/sites/studio/circuit/close", headers=usual).status_code == 403
         assert front.client.post("/api/v1/jobs", json=PROMPT, headers=admin).status_code == 202

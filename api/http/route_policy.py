@@ -1,0 +1,64 @@
+"""Policies of routes: who may call a route, which rate limit counts it, how its errors look.
+
+Blueprints declare policies next to their routes (``api.http.blueprint``). The request hooks of this package look up the
+policy of the current endpoint, so none of them needs a list of endpoint names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from flask import current_app, request
+
+from schemas.accounts.caller import Scope
+from schemas.errors import ServiceError
+
+ErrorFormat = Callable[[ServiceError], dict[str, Any]]
+
+
+class Access(StrEnum):
+    """How a route identifies its caller."""
+
+    KEY = "key"
+    # Session cookies are ignored below /api/v1 all the same.
+    KEY_OR_SESSION = "key_or_session"
+    # No key needed; requests are counted by address.
+    ANONYMOUS = "anonymous"
+    # The view authenticates and counts the request itself.
+    CHECKED_BY_VIEW = "checked_by_view"
+
+
+class RateLimit(StrEnum):
+    """The rate limit that counts a route's requests; the values are the policy names in RateLimit headers."""
+
+    SUBMIT = "submit"
+    GENERAL = "requests"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePolicy:
+    """What the request hooks need to know about a route.
+
+    ``access`` and ``error_format`` default to those of the blueprint, and ``scope`` to ``read`` for GET and HEAD and
+    ``generate`` otherwise. Routes that are polled many times a second are not logged; the metrics count them. A view
+    that ``streams_body`` reads the request body itself instead of getting it parsed.
+    """
+
+    access: Access | None = None
+    scope: Scope | None = None
+    rate_limit: RateLimit = RateLimit.GENERAL
+    is_logged: bool = True
+    streams_body: bool = False
+    error_format: ErrorFormat | None = None
+
+
+DEFAULT = RoutePolicy()
+SUBMISSION = RoutePolicy(scope=Scope.GENERATE, rate_limit=RateLimit.SUBMIT)
+
+
+def current_policy() -> RoutePolicy:
+    """Return the policy of the current request's route; the default one if no route matched."""
+    policies = cast(dict[str, RoutePolicy], current_app.extensions["route_policies"])
+    return policies.get(request.endpoint or "", DEFAULT)
