@@ -1,16 +1,18 @@
-"""How a picture was made: the parameters that programs write into their pictures, under one set of names. Pure."""
+"""Generation parameters of an image: what programs embed in their images, under one set of names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LORA_KINDS = ("lora", "lycoris")
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A model that a picture says it was made with.
+    """A model that an image was generated with, as the image names it.
 
     ``kind`` is ``checkpoint``, ``lora``, ``lycoris``, ``vae``, ``embedding``, ``hypernetwork`` or ``other``. ``hash``
-    is lower-case hex of any of the usual hashes, as it was written.
+    is lower-case hex; images do not say of which algorithm.
     """
 
     kind: str
@@ -22,10 +24,10 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class GenerationParams:
-    """What a picture says of its making; None where it says nothing.
+    """The parameters of one image; None where the image does not name one.
 
-    ``tool`` is the program's name; ``workflow`` a ComfyUI graph as it was found; ``other`` holds what has no
-    field here, as text under the program's own names.
+    ``tool`` is the program's name. ``workflow`` is a ComfyUI graph, unchanged. ``other`` holds what has no field here,
+    as text under the program's own names.
     """
 
     tool: str
@@ -46,18 +48,19 @@ class GenerationParams:
     other: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """What is said, and nothing of what is not, under the names of the wire; ``loras`` are resources too."""
-        plain = {wire: getattr(self, name) for wire, name in WIRE_NAMES.items()}
-        lists = {"loras": self._loras(), "resources": [_resource(one) for one in self.resources]}
-        found = plain | lists | {"comfyWorkflow": self.workflow, "other": dict(self.other)}
-        return {name: value for name, value in found.items() if value not in EMPTY_VALUES}
+        """Return the known parameters under their wire names; ``loras`` repeats the LoRAs among ``resources``."""
+        scalars = {wire_name: getattr(self, name) for wire_name, name in WIRE_NAMES.items()}
+        loras = [resource for resource in self.resources if resource.kind in LORA_KINDS and resource.name]
+        document = scalars | {
+            "loras": [_without_none(name=lora.name, strength=lora.weight) for lora in loras],
+            "resources": [_resource_to_json(resource) for resource in self.resources],
+            "comfyWorkflow": self.workflow,
+            "other": dict(self.other),
+        }
+        return {name: value for name, value in document.items() if value not in EMPTY_VALUES}
 
-    def _loras(self) -> list[dict[str, Any]]:
-        named = [one for one in self.resources if one.kind in LORA_KINDS and one.name]
-        return [{"name": one.name} | ({} if one.weight is None else {"strength": one.weight}) for one in named]
 
-
-# What is called otherwise on the wire, and what is not.
+# Fields by their wire names.
 WIRE_NAMES: Mapping[str, str] = {
     "tool": "tool",
     "prompt": "prompt",
@@ -73,16 +76,18 @@ WIRE_NAMES: Mapping[str, str] = {
     "height": "height",
     "model": "model",
 }
-LORA_KINDS = ("lora", "lycoris")
 EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
 
 
-def _resource(one: Resource) -> dict[str, Any]:
-    found = {
-        "type": one.kind,
-        "name": one.name,
-        "hash": one.hash,
-        "weight": one.weight,
-        "civitaiVersionId": one.civitai_version_id,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+def _resource_to_json(resource: Resource) -> dict[str, Any]:
+    return _without_none(
+        type=resource.kind,
+        name=resource.name,
+        hash=resource.hash,
+        weight=resource.weight,
+        civitaiVersionId=resource.civitai_version_id,
+    )
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

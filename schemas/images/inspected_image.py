@@ -1,4 +1,4 @@
-"""What is found out about an uploaded picture, and how that is written down. Pure."""
+"""The records of an inspected image and of one that is stored."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,12 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from schemas.fields import to_camel_case, to_snake_case
+from schemas.images import formats
 
-# The types that are taken, and the ending of a file's name for each.
-ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
-MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
-ACCEPTED_FORMATS = "JPEG, PNG, WebP and GIF are taken"
-# Where the media store has what has just come in, and what is kept.
+# Key prefixes in the media store: uploads that await inspection, and images that the library keeps.
 UPLOADS_PREFIX, LIBRARY_PREFIX = "uploads", "library"
 MAX_IMAGE_BYTES = 50 * 1024 * 1024
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -20,11 +17,11 @@ BLURHASH_PATTERN = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """What a picture is, by its bytes.
+    """What an inspection found out about an image.
 
-    ``width`` and ``height`` are those that one sees, in pixels: a camera's turn is taken into account. ``sha256`` and
-    ``size_bytes`` are of the picture alone, without what stood behind its end. ``generation`` is how it was made, as
-    JSON, or None if it does not say.
+    ``type`` is the media type. ``width`` and ``height`` are in pixels after the EXIF orientation is applied.
+    ``sha256`` and ``size_bytes`` leave out whatever follows the image's end. ``generation`` holds the embedded
+    generation parameters as JSON; None if there are none.
     """
 
     type: str
@@ -37,44 +34,44 @@ class InspectedImage:
     generation: dict[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Under the names of the wire."""
+        """Return the fields under their camel case names."""
         return {to_camel_case(name): value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """As ``to_json`` wrote it.
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Rebuild a record from ``to_json``; the document may come from a compromised sandbox.
 
         Raises:
-            ValueError: it did not.
+            ValueError: a field is missing, unknown or has an impossible value.
         """
         try:
-            seen = cls(**{to_snake_case(name): value for name, value in kept.items()})
+            image = cls(**{to_snake_case(name): value for name, value in document.items()})
         except (TypeError, AttributeError) as error:
-            raise ValueError("these are not the findings about a picture") from error
-        if wrong := [name for name, holds in _RULES.items() if not holds(getattr(seen, name))]:
-            raise ValueError(f"findings about a picture with a wrong {wrong[0]}")
-        return seen
+            raise ValueError("not an inspected image: wrong fields") from error
+        if invalid := [name for name, is_valid in _RULES.items() if not is_valid(getattr(image, name))]:
+            raise ValueError(f"not an inspected image: invalid {invalid[0]}")
+        return image
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage(InspectedImage):
-    """A picture that was taken: the keys in the media store of its bytes and of its thumbnail, a static WebP."""
+    """An inspected image in the media store, with the keys of its bytes and of its thumbnail, a static WebP."""
 
     key: str
     thumb_key: str
 
 
-def _is_count(value: Any) -> bool:
+def _is_positive_int(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
 _RULES: Mapping[str, Callable[[Any], bool]] = {
-    "type": lambda value: isinstance(value, str) and value in ENDINGS,
-    "width": _is_count,
-    "height": _is_count,
+    "type": lambda value: isinstance(value, str) and value in formats.ACCEPTED_MEDIA_TYPES,
+    "width": _is_positive_int,
+    "height": _is_positive_int,
     "animated": lambda value: isinstance(value, bool),
     "blurhash": lambda value: isinstance(value, str) and bool(BLURHASH_PATTERN.fullmatch(value)),
     "sha256": lambda value: isinstance(value, str) and bool(SHA256_PATTERN.fullmatch(value)),
-    "size_bytes": lambda value: _is_count(value) and value <= MAX_IMAGE_BYTES,
+    "size_bytes": lambda value: _is_positive_int(value) and value <= MAX_IMAGE_BYTES,
     "generation": lambda value: value is None or isinstance(value, dict),
 }

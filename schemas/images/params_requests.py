@@ -1,4 +1,4 @@
-"""How a picture was made, as clients say it: JSON within a form or a body, bounded and made fit to be kept. Pure."""
+"""Generation parameters in client requests: JSON in form fields and bodies, bounded and sanitized for storage."""
 
 import json
 import math
@@ -6,73 +6,62 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.errors import Invalid
+from schemas.format_error import FormatError
 from schemas.library.sanitize import strip_control_chars
+from schemas.untrusted_json import JsonReader, is_deeper_than
 
 MAX_LORAS = 100
 MAX_NAME_CHARS = 200
 MAX_DEPTH = 64
 MAX_PARAMS_BYTES = 10_000_000
+JSON_READER = JsonReader("the value", max_depth=MAX_DEPTH)
 
 
 def parse_loras(text: str | None) -> list[dict[str, Any]]:
-    """``[{"name", "strength"}]``; raises Invalid."""
-    listed = parse_json_field("loras", text, list)
-    if len(listed) > MAX_LORAS or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed):
-        raise Invalid(problems=[f'loras: must be a list of at most {MAX_LORAS} of {{"name": …, "strength": …}}.'])
-    return [{"name": one["name"][:MAX_NAME_CHARS], **_strength(one)} for one in listed]
+    """Parse the field ``loras``, a list of ``{"name", "strength"}``; raises Invalid."""
+    loras = parse_json_field("loras", text, list)
+    are_valid = all(isinstance(lora, dict) and isinstance(lora.get("name"), str) for lora in loras)
+    if len(loras) > MAX_LORAS or not are_valid:
+        raise Invalid(problems=[f'loras: must be a list of at most {MAX_LORAS} of {{"name": ..., "strength": ...}}.'])
+    return [{"name": lora["name"][:MAX_NAME_CHARS], **_strength(lora)} for lora in loras]
 
 
-def _strength(one: Mapping[str, Any]) -> dict[str, float]:
-    value = one.get("strength")
+def _strength(lora: Mapping[str, Any]) -> dict[str, float]:
+    value = lora.get("strength")
     return {"strength": value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
 
 
 def parse_json_field(name: str, text: str | None, kind: type[Any]) -> Any:
-    """What a field with JSON in it says; what is no number becomes null. Raises Invalid."""
+    """Parse a form field that contains JSON of type ``kind``; empty if the field is. Raises Invalid."""
     if not text:
         return kind()
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(problems=[f"{name}: not valid JSON: {str(error)[:100]}"]) from error
-    if not isinstance(found, kind) or is_too_deep(found):
-        raise Invalid(problems=[f"{name}: must be a JSON {'list' if kind is list else 'object'}, not too deep."])
-    return sanitize_json(found)
+        value = JSON_READER.parse(text)
+    except FormatError as error:
+        raise Invalid(problems=[f"{name}: {error}"]) from error
+    if not isinstance(value, kind):
+        raise Invalid(problems=[f"{name}: must be a JSON {'list' if kind is list else 'object'}."])
+    return sanitize_json(value)
 
 
-def merge_params(known: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known with what is said now; null takes a field away.
+def merge_params(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored parameters with the changes; null removes a parameter.
 
     Raises:
-        Invalid: it is too much, or nested too deeply.
+        Invalid: the changes are nested too deeply, or the result is too large.
     """
-    if is_too_deep(said):
+    if is_deeper_than(changes, MAX_DEPTH):
         raise Invalid(problems=[f"generationParams: nested more than {MAX_DEPTH} levels deep."])
-    together = {name: value for name, value in (known | sanitize_json(said)).items() if value is not None}
-    if len(json.dumps(together)) > MAX_PARAMS_BYTES:
-        raise Invalid(problems=[f"generationParams: more than {MAX_PARAMS_BYTES:,} bytes with what is there already."])
-    return together
-
-
-def is_too_deep(value: Any) -> bool:
-    """Whether lists and objects stand in one another more than DEEPEST times."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return False
-    return True
+    merged = {name: value for name, value in (stored | sanitize_json(changes)).items() if value is not None}
+    if len(json.dumps(merged)) > MAX_PARAMS_BYTES:
+        raise Invalid(problems=[f"generationParams: more than {MAX_PARAMS_BYTES:,} bytes with the stored parameters."])
+    return merged
 
 
 def sanitize_json(value: Any) -> Any:
-    """A JSON value that is not too deep, as every reader of JSON and every database takes it.
+    """Return a JSON value that every JSON reader and database accepts; ``value`` must not be nested deeply.
 
-    NaN and infinities become null, and texts lose control characters and halves of surrogate pairs.
+    NaN and infinities become null; strings lose control characters and lone surrogates.
     """
     if isinstance(value, str):
         return strip_control_chars(value)
@@ -84,5 +73,5 @@ def sanitize_json(value: Any) -> Any:
 
 
 def dict_items(value: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list; none where it is no list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    """Return the objects in a list; empty if ``value`` is not a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, func, select
 from ops.infra.clock import Clock
 from schemas.errors import Invalid
 from schemas.fields import is_valid_unicode
-from schemas.images.inspected_image import BLURHASH_PATTERN, ENDINGS, LIBRARY_PREFIX
+from schemas.images import formats
+from schemas.images.inspected_image import BLURHASH_PATTERN, LIBRARY_PREFIX
 from schemas.images.params_requests import parse_json_field
 from schemas.library import content_rating
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
@@ -130,7 +131,7 @@ def _or_none(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _IMAGE_RULES: Mapping[str, Callable[[Any], bool]] = {
     "media_key": _is_key,
     "thumb_key": _or_none(_is_key),
-    "media_type": lambda value: isinstance(value, str) and value in ENDINGS,
+    "media_type": lambda value: isinstance(value, str) and value in formats.ACCEPTED_MEDIA_TYPES,
     "width": _or_none(_is_count),
     "height": _or_none(_is_count),
     "nsfw_level": lambda value: _is_count(value) and value <= content_rating.ALL_LEVELS,

@@ -20,10 +20,12 @@ from typing import Any
 import blurhash
 from PIL import Image
 
+from schemas.format_error import FormatError
+from schemas.images import formats
+from schemas.images.containers.segments import PNG_SIGNATURE_BYTES, walk_png
 from schemas.images.embedded import read_generation_params, read_stealth_params
-from schemas.images.inspected_image import MAX_IMAGE_BYTES, MEDIA_TYPES, InspectedImage
-from schemas.images.structure import PNG_MAGIC, ImageStructure, list_png_chunks, read_structure
-from schemas.library.formats.safetensors import FormatError
+from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
+from schemas.images.structure import ImageStructure, read_structure
 
 RESULT_FILE, THUMBNAIL_FILE = "answer.json", "thumb.webp"
 THUMBNAIL_BOX = (400, 3200)
@@ -91,7 +93,7 @@ def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
     thumb = _make_thumbnail(first, turned)
     width, height = first.size if turned not in SIDEWAYS_ORIENTATIONS else first.size[::-1]
     seen = InspectedImage(
-        type=MEDIA_TYPES[framed.format],
+        type=formats.BY_PILLOW_NAME[framed.format].media_type,
         width=width,
         height=height,
         animated=framed.frames > 1,
@@ -132,10 +134,11 @@ def _check_size(structure: ImageStructure, limits: DecodeLimits) -> None:
 
 def _strip_metadata(png: bytes) -> bytes:
     """The same picture without words."""
-    chunks = list_png_chunks(png)
-    if not any(kind in PNG_METADATA_CHUNKS for kind, _start, _end in chunks):
+    chunks = list(walk_png(png))
+    if not any(chunk.kind in PNG_METADATA_CHUNKS for chunk in chunks):
         return png
-    return PNG_MAGIC + b"".join(png[start:end] for kind, start, end in chunks if kind not in PNG_METADATA_CHUNKS)
+    kept = (png[chunk.start : chunk.end] for chunk in chunks if chunk.kind not in PNG_METADATA_CHUNKS)
+    return png[:PNG_SIGNATURE_BYTES] + b"".join(kept)
 
 
 def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import structlog
 
 from schemas.errors import Invalid, ServiceError
-from schemas.images.inspected_image import ENDINGS, LIBRARY_PREFIX, MAX_IMAGE_BYTES, StoredImage
+from schemas.images import formats
+from schemas.images.inspected_image import LIBRARY_PREFIX, MAX_IMAGE_BYTES, StoredImage
 from stores import Stores
 from workers.images.decode import DecodeLimits
 from workers.images.sandbox import DEFAULT_LIMITS, InspectionResult, inspect_in_sandbox
@@ -58,7 +59,8 @@ def _inspect_and_store(stores: Stores, key: str, limits: DecodeLimits) -> Stored
             raise Invalid(f"The picture has more than {MAX_IMAGE_BYTES:,} bytes.", reason="too_large")
         look = inspect_in_sandbox(file, limits)
         name = hashlib.sha256(key.encode()).hexdigest()[:NAME_LENGTH]
-        kept, thumb = f"{LIBRARY_PREFIX}/{name}.{ENDINGS[look.image.type]}", f"{LIBRARY_PREFIX}/{name}-thumb.webp"
+        extension = formats.BY_MEDIA_TYPE[look.image.type].extension
+        kept, thumb = f"{LIBRARY_PREFIX}/{name}.{extension}", f"{LIBRARY_PREFIX}/{name}-thumb.webp"
         file.truncate(look.image.size_bytes)
         stores.media.put(thumb, look.thumbnail)
         stores.media.put_file(kept, file)

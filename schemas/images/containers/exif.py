@@ -1,62 +1,75 @@
-"""EXIF: the few texts in it that programs put their parameters into. Pure.
+"""The EXIF texts that image generators put their parameters into.
 
-Source: the Exif standard (CIPA DC-008) and TIFF 6.0. Torn and looping directories end early.
+Source: the Exif standard (CIPA DC-008) and TIFF 6.0. Torn directories and loops of directories end the reading.
 """
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from schemas.images.containers import encodings
 
+# Stands before the TIFF header in JPEG, and by mistake of some writers in other formats.
+EXIF_HEADER = b"Exif\0\0"
 EXIF_IFD = 0x8769
 USER_COMMENT, XP_COMMENT = 0x9286, 0x9C9C
 # ImageDescription, Make, Model, then the two comments.
 TEXT_TAGS = (0x010E, 0x010F, 0x0110, USER_COMMENT, XP_COMMENT)
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 MAX_ENTRIES = 1000
-BYTE, TEXT, UNDEFINED = 1, 2, 7
+ENTRY_BYTES = 12
+# Field types; the other ones are numbers.
+BYTE, ASCII, UNDEFINED = 1, 2, 7
+
+
+class _Entry(NamedTuple):
+    """A directory entry; ``value`` is the value itself or, if its ``length`` exceeds four bytes, its offset."""
+
+    tag: int
+    type: int
+    length: int
+    value: bytes
 
 
 def read_exif_texts(data: bytes) -> list[str]:
-    """The texts of both directories, comments last; of each name the first. ``data`` begins with the byte order."""
-    data = data.removeprefix(b"Exif\0\0")
+    """Return the texts of the first directory and its Exif directory, by ascending tag; of each tag the first."""
+    data = data.removeprefix(EXIF_HEADER)
     order = BYTE_ORDERS.get(data[:4])
     if order is None or len(data) < 8:
         return []
-    found: dict[int, str] = {}
-    first = list(_entries(data, order, struct.unpack_from(order + "I", data, 4)[0]))
-    inner = [_number(order, value) for tag, _, value in first if tag == EXIF_IFD][:1]
-    second = [entry for start in inner for entry in _entries(data, order, start)]
-    for tag, count_type, value in first + second:
-        if tag in TEXT_TAGS and tag not in found and (text := _text(data, order, tag, count_type, value).strip()):
-            found[tag] = text
-    return [found[tag] for tag in sorted(found)]
+    main = list(_read_directory(data, order, _uint32(order, data[4:8])))
+    nested = [_uint32(order, entry.value) for entry in main if entry.tag == EXIF_IFD][:1]
+    exif = [entry for start in nested for entry in _read_directory(data, order, start)]
+    texts: dict[int, str] = {}
+    for entry in main + exif:
+        if entry.tag in TEXT_TAGS and entry.tag not in texts and (text := _read_text(data, order, entry).strip()):
+            texts[entry.tag] = text
+    return [texts[tag] for tag in sorted(texts)]
 
 
-def _entries(data: bytes, order: str, start: int) -> Iterator[tuple[int, tuple[int, int], bytes]]:
-    """Tag, (type, count) and the four bytes that hold the value or say where it is."""
+def _read_directory(data: bytes, order: str, start: int) -> Iterator[_Entry]:
     if start + 2 > len(data):
         return
     (count,) = struct.unpack_from(order + "H", data, start)
-    for at in range(start + 2, start + 2 + 12 * min(count, MAX_ENTRIES), 12):
-        if at + 12 > len(data):
+    first = start + 2
+    for offset in range(first, first + ENTRY_BYTES * min(count, MAX_ENTRIES), ENTRY_BYTES):
+        if offset + ENTRY_BYTES > len(data):
             return
-        tag, kind, length = struct.unpack_from(order + "HHI", data, at)
-        yield tag, (kind, length), data[at + 8 : at + 12]
+        tag, type_, length = struct.unpack_from(order + "HHI", data, offset)
+        yield _Entry(tag, type_, length, data[offset + 8 : offset + ENTRY_BYTES])
 
 
-def _text(data: bytes, order: str, tag: int, count_type: tuple[int, int], value: bytes) -> str:
-    kind, length = count_type
-    if kind not in (BYTE, TEXT, UNDEFINED):
+def _read_text(data: bytes, order: str, entry: _Entry) -> str:
+    if entry.type not in (BYTE, ASCII, UNDEFINED):
         return ""
-    start = _number(order, value)
-    raw = value[:length] if length <= 4 else data[start : start + length]
-    if tag == USER_COMMENT:
+    start = _uint32(order, entry.value)
+    raw = entry.value[: entry.length] if entry.length <= 4 else data[start : start + entry.length]
+    if entry.tag == USER_COMMENT:
         return encodings.decode_exif_comment(raw, big_endian=order == ">")
-    if tag == XP_COMMENT:
+    if entry.tag == XP_COMMENT:
         return encodings.decode_utf16(raw, big_endian=False)
     return encodings.decode_utf8_or_latin1(raw)
 
 
-def _number(order: str, value: bytes) -> int:
+def _uint32(order: str, value: bytes) -> int:
     return int(struct.unpack(order + "I", value)[0])

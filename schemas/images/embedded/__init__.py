@@ -1,6 +1,7 @@
-"""Reading how a picture was made from what its file or its pixels carry. Pure: bytes in, a ``Generation`` out.
+"""Reads the generation parameters embedded in an image: bytes or pixels in, ``GenerationParams`` out.
 
-Nothing here raises, whatever the bytes; all of it is bounded.
+Nothing here raises, whatever the bytes; time and memory are bounded. ``docs/decisions/0015-generation-parsers.md`` says
+why no library is used.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from schemas.images.embedded.novelai import read_novelai
 from schemas.images.embedded.swarmui import read_swarmui
 from schemas.images.generation_params import GenerationParams
 
-# Each reads the texts that are its own; where several find something, the earlier is believed.
+# One reader per program and format, from the most specific to the most general: earlier results take precedence.
 READERS: tuple[Callable[[Mapping[str, Any]], GenerationParams | None], ...] = (
     read_swarmui,
     read_fooocus,
@@ -33,18 +34,18 @@ READERS: tuple[Callable[[Mapping[str, Any]], GenerationParams | None], ...] = (
 
 
 def read_generation_params(data: bytes) -> GenerationParams | None:
-    """What a PNG, JPEG, WebP or GIF file carries as text; None if that is nothing, or the bytes are none of these."""
+    """Read the parameters from the texts of a PNG, JPEG, WebP or GIF file; None if it has none."""
     texts = read_text_chunks(data)
-    return _generation(texts.by_keyword, texts.unkeyed)
+    return _read_texts(texts.by_keyword, texts.unkeyed)
 
 
 def read_stealth_params(rgba: bytes, width: int, height: int) -> GenerationParams | None:
-    """What the lowest bits of decoded pixels carry: four bytes each, row by row, of such a size in pixels."""
+    """Read the parameters from the lowest bits of decoded pixels, four bytes each, row by row; None if none."""
     text = read_stealth_text(rgba, width, height)
-    return _generation({}, [text]) if text else None
+    return _read_texts({}, [text]) if text else None
 
 
-def _generation(named: Mapping[str, str], loose: Iterable[str]) -> GenerationParams | None:
-    said = texts_by_keyword(named, loose)
-    found = [one for read in READERS if (one := read(said))]
-    return reduce(combine, found) if found else None
+def _read_texts(by_keyword: Mapping[str, str], unkeyed: Iterable[str]) -> GenerationParams | None:
+    texts = texts_by_keyword(by_keyword, unkeyed)
+    results = [params for read in READERS if (params := read(texts))]
+    return reduce(combine, results) if results else None

@@ -1,41 +1,42 @@
-"""A ``Generation`` in the making: each value is checked by itself, and one that is nonsense costs no other. Pure.
+"""Builds ``GenerationParams`` from untrusted values.
 
-What fits no field is kept as text under the program's own name.
+Each value is validated by itself, so an invalid one costs no other. Values that fit no field are kept as text under the
+program's own name. Everything is bounded.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.images.generation_params import LORA_KINDS, GenerationParams, Resource
+from schemas.library.formats.hashes import is_hash_of_nothing
 
-WHOLE: Mapping[str, tuple[int, int]] = {
+INTEGER_RANGES: Mapping[str, tuple[int, int]] = {
     "seed": (0, 2**64 - 1),
     "steps": (1, 100_000),
     "width": (1, 100_000),
     "height": (1, 100_000),
     "clip_skip": (1, 100),
 }
-NUMBERS: Mapping[str, tuple[float, float]] = {"cfg_scale": (0, 1000), "denoise": (0, 1), "weight": (-100, 100)}
-PROMPTS = ("prompt", "negative_prompt")
-LONGEST_PROMPT = 100_000
-LONGEST_NAME = 300
-LONGEST_OTHER = 10_000
-MOST_OTHERS = 200
-MOST_RESOURCES = 100
-WHOLE_TEXT = re.compile(r"(\d{1,20})(?:\.0+)?", re.ASCII)
+NUMBER_RANGES: Mapping[str, tuple[float, float]] = {"cfg_scale": (0, 1000), "denoise": (0, 1), "weight": (-100, 100)}
+PROMPT_FIELDS = ("prompt", "negative_prompt")
+MAX_PROMPT_CHARS = 100_000
+MAX_NAME_CHARS = 300
+MAX_OTHER_CHARS = 10_000
+MAX_OTHERS = 200
+MAX_RESOURCES = 100
+INTEGER_TEXT = re.compile(r"(\d{1,20})(?:\.0+)?", re.ASCII)
 NUMBER_TEXT = re.compile(r"[+-]?\d{0,20}\.?\d{1,40}(?:[eE][+-]?\d{1,3})?", re.ASCII)
 HASH = re.compile(r"(?:0x|blake3:|sha256:)?([0-9a-f]{8,64})", re.ASCII)
-# The beginning of the SHA-256 of no bytes: what is written where nothing was hashed.
-OF_NOTHING = "e3b0c442"
-EXTENSION = re.compile(r"\.(?:safetensors|ckpt|pth?|bin|gguf|sft)$", re.IGNORECASE)
+MODEL_EXTENSION = re.compile(r"\.(?:safetensors|ckpt|pth?|bin|gguf|sft)$", re.IGNORECASE)
+Record = TypeVar("Record", GenerationParams, Resource)
 
 
 @dataclass(slots=True)
 class GenerationBuilder:
-    """Collects what one program says. Of each field and of each resource's parts, what comes first stands."""
+    """Collects the parameters that one program wrote; the first value of each field wins."""
 
     tool: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -43,113 +44,113 @@ class GenerationBuilder:
     resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
 
     def set_field(self, name: str, value: Any, source_name: str) -> None:
-        """Fills a field; ``said_as`` is what the program calls it, should the value fit elsewhere only."""
-        found = validate_value(name, value)
-        if found is None or self.fields.setdefault(name, found) != found:
+        """Set a field; an invalid or second value goes to ``other`` under ``source_name``, the program's own name."""
+        valid = validate_value(name, value)
+        if valid is None or self.fields.setdefault(name, valid) != valid:
             self.add_other(source_name, value)
 
     def add_other(self, source_name: str, value: Any) -> None:
-        """Keeps what has no field, as text."""
+        """Keep a value without a field, as text."""
+        if value is None or value in ("", [], {}) or len(self.other) >= MAX_OTHERS:
+            return
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        nothing = value is None or value in ("", [], {})
-        if not nothing and len(self.other) < MOST_OTHERS:
-            self.other.setdefault(source_name[:LONGEST_NAME], text[:LONGEST_OTHER])
+        self.other.setdefault(source_name[:MAX_NAME_CHARS], text[:MAX_OTHER_CHARS])
 
     def add_resource(self, kind: str, name: Any, hash: Any = None, weight: Any = None, version: Any = None) -> None:  # noqa: A002
-        """Adds a model, or what else is said of one that is known by its name already."""
-        if len(self.resources) >= MOST_RESOURCES:
+        """Add a model from unvalidated values, or complete one of the same name."""
+        if len(self.resources) >= MAX_RESOURCES:
             return
-        words = validate_value("model", name)
-        one = Resource(
+        valid_name = validate_value("model", name)
+        resource = Resource(
             kind,
-            name=None if words == "None" else words,
+            name=None if valid_name == "None" else valid_name,
             hash=parse_hash(hash),
             weight=validate_value("weight", weight),
-            civitai_version_id=_version(version),
+            civitai_version_id=_parse_version_id(version),
         )
-        if one.weight is None:
-            self.add_other(f"{words or kind} weight", weight)
-        self.merge_resource(one)
+        if resource.weight is None:
+            self.add_other(f"{valid_name or kind} weight", weight)
+        self.merge_resource(resource)
+
+    def merge_resource(self, resource: Resource) -> None:
+        """Add a validated model unless nothing identifies it; complete the one with the same kind and name."""
+        identity = resource.name or resource.hash or resource.civitai_version_id
+        if identity is None:
+            return
+        # Prompts and hash lists do not tell LyCORIS from LoRA.
+        key = ("lora" if resource.kind in LORA_KINDS else resource.kind, normalize_model_name(str(identity)))
+        known = self.resources.get(key)
+        if known is not None:
+            self.resources[key] = _fill_empty(known, resource)
+        elif len(self.resources) < MAX_RESOURCES:
+            self.resources[key] = resource
 
     def build(self) -> GenerationParams | None:
-        """What was said; None if nothing was."""
+        """Return the parameters; None if nothing was collected."""
         if not (self.fields or self.other or self.resources):
             return None
         return GenerationParams(self.tool, resources=tuple(self.resources.values()), other=self.other, **self.fields)
 
-    def merge_resource(self, one: Resource) -> None:
-        """Adds one that has been checked, if anything tells it from others."""
-        known = one.name or one.hash or one.civitai_version_id
-        if known is None:
-            return
-        key = ("lora" if one.kind in LORA_KINDS else one.kind, normalize_model_name(str(known)))
-        before = self.resources.get(key)
-        if before is not None:
-            self.resources[key] = _filled(before, one)
-        elif len(self.resources) < MOST_RESOURCES:
-            self.resources[key] = one
-
 
 def combine(first: GenerationParams, second: GenerationParams) -> GenerationParams:
-    """What two texts of one picture say: the first is believed, the second fills what it leaves open."""
-    draft = GenerationBuilder(first.tool, other=dict(first.other))
-    for one in first.resources + second.resources:
-        draft.merge_resource(one)
+    """Combine two texts of one image: ``second`` fills what ``first`` leaves open."""
+    builder = GenerationBuilder(first.tool, other=dict(first.other))
+    for resource in first.resources + second.resources:
+        builder.merge_resource(resource)
     for name, text in second.other.items():
-        draft.add_other(name, text)
-    filled = _filled(first, second)
-    own = {one.name: getattr(filled, one.name) for one in fields(GenerationParams)}
-    return GenerationParams(**own | {"other": draft.other, "resources": tuple(draft.resources.values())})
+        builder.add_other(name, text)
+    filled = _fill_empty(first, second)
+    return replace(filled, other=builder.other, resources=tuple(builder.resources.values()))
 
 
 def validate_value(name: str, value: Any) -> Any:
-    """A value as its field takes it; None if it does not."""
-    if name in WHOLE:
-        return _within(_whole(value), WHOLE[name])
-    if name in NUMBERS:
-        return _within(_number(value), NUMBERS[name])
+    """Return ``value`` as the field of that name holds it; None if it is invalid there."""
+    if name in INTEGER_RANGES:
+        return _in_range(_parse_integer(value), INTEGER_RANGES[name])
+    if name in NUMBER_RANGES:
+        return _in_range(_parse_number(value), NUMBER_RANGES[name])
     if not isinstance(value, str):
         return None
-    if name in PROMPTS:
-        return value[: LONGEST_PROMPT + 1000].strip()[:LONGEST_PROMPT] or None
-    return " ".join(value[: 2 * LONGEST_NAME].split())[:LONGEST_NAME] or None
+    if name in PROMPT_FIELDS:
+        return value[: MAX_PROMPT_CHARS + 1000].strip()[:MAX_PROMPT_CHARS] or None
+    return " ".join(value[: 2 * MAX_NAME_CHARS].split())[:MAX_NAME_CHARS] or None
 
 
 def parse_hash(value: Any) -> str | None:
-    """Lower-case hex, if that is what it is and something was hashed."""
-    found = HASH.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    return found[1] if found and not found[1].startswith(OF_NOTHING) else None
+    """Return a hash as lower-case hex; None if it is not one, or the hash of no bytes."""
+    match = HASH.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    return match[1] if match and not is_hash_of_nothing(match[1]) else None
 
 
 def normalize_model_name(name: str) -> str:
-    """What two spellings of a model's name have in common."""
-    return EXTENSION.sub("", name.strip().casefold())
+    """Return the name without case and file name extension, by which two spellings are compared."""
+    return MODEL_EXTENSION.sub("", name.strip().casefold())
 
 
-def _filled(before: Any, after: Any) -> Any:
-    """The first, with those fields of the second that it leaves open."""
-    empty = [one.name for one in fields(before) if getattr(before, one.name) is None]
-    return replace(before, **{name: getattr(after, name) for name in empty})
+def _fill_empty(first: Record, second: Record) -> Record:
+    """Return ``first`` with its None fields taken from ``second``."""
+    empty = [column.name for column in fields(first) if getattr(first, column.name) is None]
+    return replace(first, **{name: getattr(second, name) for name in empty})
 
 
-def _version(value: Any) -> int | None:
-    found = _whole(value)
-    return found if found and found < 2**53 else None
+def _parse_version_id(value: Any) -> int | None:
+    version_id = _parse_integer(value)
+    return version_id if version_id and version_id < 2**53 else None
 
 
-def _within(number: float | None, limits: tuple[float, float]) -> float | None:
+def _in_range(number: float | None, limits: tuple[float, float]) -> float | None:
     return number if number is not None and limits[0] <= number <= limits[1] else None
 
 
-def _whole(value: Any) -> int | None:
+def _parse_integer(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and (found := WHOLE_TEXT.fullmatch(value.strip())):
-        return int(found[1])
+    if isinstance(value, str) and (match := INTEGER_TEXT.fullmatch(value.strip())):
+        return int(match[1])
     return value if type(value) is int else None
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     if isinstance(value, str):
         return float(value) if NUMBER_TEXT.fullmatch(value.strip()) else None
     return float(value) if type(value) in (int, float) and abs(value) < 1e9 else None

@@ -1,6 +1,7 @@
-"""Under which keyword a text belongs that has none, by what is in it; and which texts are JSON. Pure.
+"""Assigns texts to the PNG keywords that programs write them under, by their content.
 
-The keywords are those under which the programs write into PNG.
+Containers other than PNG have no keywords, and some tools copy texts to other keywords. Texts that are JSON objects are
+parsed on the way.
 """
 
 import itertools
@@ -11,59 +12,61 @@ from typing import Any
 from schemas.images.embedded.a1111.reader import is_infotext
 from schemas.images.embedded.comfyui.reader import is_graph
 from schemas.images.embedded.fooocus import is_fooocus
+from schemas.images.embedded.json_texts import parse_object
 from schemas.images.embedded.novelai import is_novelai
 from schemas.images.embedded.swarmui import PARAMS_KEY
-from schemas.images.embedded.untrusted_json import read_object
 
-MOST_LOOSE = 20
+MAX_UNKEYED = 20
+# WebP savers of ComfyUI write "prompt:{...}" and "workflow:{...}" into EXIF tags.
 LABEL = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
-KNOWN = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream")
-# Where people's tools put a text that belongs under another keyword.
-ELSEWHERE = ("UserComment", "Comment", "comment", "Description", "Parameters")
+KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream")
+# Keywords that may hold a text that belongs under another one.
+FOREIGN_KEYWORDS = ("UserComment", "Comment", "comment", "Description", "Parameters")
 
 
-def texts_by_keyword(named: Mapping[str, str], loose: Iterable[str]) -> dict[str, Any]:
-    """By keyword, texts and the objects that texts are; what stands under its own keyword comes first."""
-    said = {keyword: _parsed(text) for keyword, text in named.items()}
-    strays = [said[keyword] for keyword in ELSEWHERE if keyword in said and not _at_home(keyword, said[keyword])]
-    for value in [*strays, *itertools.islice(loose, MOST_LOOSE)]:
-        for keyword, found in _placed(value).items():
-            said.setdefault(keyword, found)
-    return said
+def texts_by_keyword(by_keyword: Mapping[str, str], unkeyed: Iterable[str]) -> dict[str, Any]:
+    """Return texts and parsed objects by keyword; a text under its own keyword takes precedence."""
+    texts = {keyword: _parse(text) for keyword, text in by_keyword.items()}
+    displaced = [
+        texts[keyword]
+        for keyword in FOREIGN_KEYWORDS
+        if keyword in texts and not (keyword == "Comment" and is_novelai(texts[keyword]))
+    ]
+    for value in [*displaced, *itertools.islice(unkeyed, MAX_UNKEYED)]:
+        for keyword, text in _assign(value).items():
+            texts.setdefault(keyword, text)
+    return texts
 
 
-def _at_home(keyword: str, value: Any) -> bool:
-    return keyword == "Comment" and is_novelai(value)
-
-
-def _placed(value: Any) -> dict[str, Any]:
-    """Under which keywords it belongs; under none if nobody is known to write such a thing."""
+def _assign(value: Any) -> dict[str, Any]:
+    """Return the value under its keyword, or under none if no known program writes it."""
     if isinstance(value, dict):
-        return _placed_object(value)
+        return _assign_object(value)
     label = LABEL.match(value)
     if label:
-        found = read_object(value[label.end() :])
-        return {} if found is None else {label[1].lower(): found}
-    found = read_object(value)
-    if found is not None:
-        return _placed_object(found)
+        graph = parse_object(value[label.end() :])
+        return {} if graph is None else {label[1].lower(): graph}
+    document = parse_object(value)
+    if document is not None:
+        return _assign_object(document)
     return {"parameters": value} if is_infotext(value) else {}
 
 
-def _placed_object(found: dict[str, Any]) -> dict[str, Any]:
-    if PARAMS_KEY in found or is_fooocus(found):
-        return {"parameters": found}
-    if is_graph(found):
-        return {"prompt": found}
-    if isinstance(found.get("nodes"), list):
-        return {"workflow": found}
-    if is_novelai(found):
-        return {"Comment": found}
-    if not any(keyword in found for keyword in KNOWN):
+def _assign_object(document: dict[str, Any]) -> dict[str, Any]:
+    if PARAMS_KEY in document or is_fooocus(document):
+        return {"parameters": document}
+    if is_graph(document):
+        return {"prompt": document}
+    if isinstance(document.get("nodes"), list):
+        return {"workflow": document}
+    if is_novelai(document):
+        return {"Comment": document}
+    if not any(keyword in document for keyword in KEYWORDS):
         return {}
-    return {keyword: _parsed(value) for keyword, value in found.items() if isinstance(value, str | dict)}
+    # All texts of a PNG in one object, as converters to JPEG write it.
+    return {keyword: _parse(value) for keyword, value in document.items() if isinstance(value, str | dict)}
 
 
-def _parsed(value: Any) -> Any:
-    found = read_object(value) if isinstance(value, str) else None
-    return value if found is None else found
+def _parse(value: Any) -> Any:
+    document = parse_object(value) if isinstance(value, str) else None
+    return value if document is None else document

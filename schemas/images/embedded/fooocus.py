@@ -1,6 +1,6 @@
-"""The JSON that Fooocus writes under ``parameters`` or as a comment. Pure.
+"""Reads the JSON that Fooocus writes under ``parameters`` or as a comment.
 
-What it writes in AUTOMATIC1111's way is read as such.
+Fooocus can also write AUTOMATIC1111's infotext, which ``a1111.reader`` reads.
 """
 
 import re
@@ -21,50 +21,52 @@ FIELDS: Mapping[str, str] = {
     "clip_skip": "clip_skip",
     "base_model": "model",
 }
-SIGNS = ("metadata_scheme", "base_model", "guidance_scale")
-SIZE = re.compile(r"\D{0,3}(\d{1,6})\D{1,5}(\d{1,6})\D{0,3}", re.ASCII)
-COMBINED = re.compile(r"lora_combined_\d+")
-TAKEN = {*FIELDS, "base_model_hash", "resolution", "loras", "refiner_model", "vae"}
+READ_KEYS = {*FIELDS, "base_model_hash", "resolution", "loras", "refiner_model", "vae"}
+IDENTIFYING_KEYS = ("metadata_scheme", "base_model", "guidance_scale")
+RESOLUTION = re.compile(r"\D{0,3}(\d{1,6})\D{1,5}(\d{1,6})\D{0,3}", re.ASCII)
+COMBINED_LORA = re.compile(r"lora_combined_\d+")
+DEFAULT_VAE = "Default (model)"
 
 
-def is_fooocus(found: dict[str, Any]) -> bool:
-    """Whether an object is one of these."""
-    return sum(name in found for name in SIGNS) >= 2
+def is_fooocus(document: dict[str, Any]) -> bool:
+    """Whether an object looks like Fooocus's."""
+    return sum(key in document for key in IDENTIFYING_KEYS) >= 2
 
 
-def read_fooocus(said: Mapping[str, Any]) -> GenerationParams | None:
-    """What stands under ``parameters``, if it is an object of Fooocus."""
-    found = said.get("parameters")
-    if not isinstance(found, dict) or not is_fooocus(found):
+def read_fooocus(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read the object under ``parameters``."""
+    document = texts.get("parameters")
+    if not isinstance(document, dict) or not is_fooocus(document):
         return None
-    draft = GenerationBuilder("Fooocus")
-    for name, field in FIELDS.items():
-        draft.set_field(field, found.get(name), name)
-    size = SIZE.fullmatch(str(found.get("resolution"))[:100])
-    if size:
-        draft.set_field("width", size[1], "width")
-        draft.set_field("height", size[2], "height")
+    builder = GenerationBuilder("Fooocus")
+    for key, field in FIELDS.items():
+        builder.set_field(field, document.get(key), key)
+    resolution = RESOLUTION.fullmatch(str(document.get("resolution"))[:100])
+    if resolution:
+        builder.set_field("width", resolution[1], "width")
+        builder.set_field("height", resolution[2], "height")
     else:
-        draft.add_other("resolution", found.get("resolution"))
-    _add_models(draft, found)
-    for name, value in found.items():
-        if name not in TAKEN and not COMBINED.fullmatch(name):
-            draft.add_other(name, value)
-    return draft.build()
+        builder.add_other("resolution", document.get("resolution"))
+    _add_resources(builder, document)
+    for key, value in document.items():
+        if key not in READ_KEYS and not COMBINED_LORA.fullmatch(key):
+            builder.add_other(key, value)
+    return builder.build()
 
 
-def _add_models(draft: GenerationBuilder, found: dict[str, Any]) -> None:
-    draft.add_resource("checkpoint", found.get("base_model"), found.get("base_model_hash"))
-    draft.add_resource("checkpoint", found.get("refiner_model"))
-    vae = found.get("vae")
-    if vae != "Default (model)":
-        draft.add_resource("vae", vae)
-    loras = found.get("loras")
-    for one in loras if isinstance(loras, list) else ():
-        if isinstance(one, list):
-            name, weight, said = (*one, None, None, None)[:3]
-            draft.add_resource("lora", name, said, weight)
-    for name, value in found.items():
-        if COMBINED.fullmatch(name) and isinstance(value, str):
-            lora, _, weight = value.rpartition(":")
-            draft.add_resource("lora", lora.strip(), weight=weight.strip())
+def _add_resources(builder: GenerationBuilder, document: dict[str, Any]) -> None:
+    builder.add_resource("checkpoint", document.get("base_model"), document.get("base_model_hash"))
+    builder.add_resource("checkpoint", document.get("refiner_model"))
+    vae = document.get("vae")
+    if vae != DEFAULT_VAE:
+        builder.add_resource("vae", vae)
+    loras = document.get("loras")
+    for lora in loras if isinstance(loras, list) else ():
+        if isinstance(lora, list):
+            name, weight, hash_ = (*lora, None, None, None)[:3]
+            builder.add_resource("lora", name, hash_, weight)
+    # Older versions: "lora_combined_1": "name : weight".
+    for key, value in document.items():
+        if COMBINED_LORA.fullmatch(key) and isinstance(value, str):
+            name, _, weight = value.rpartition(":")
+            builder.add_resource("lora", name.strip(), weight=weight.strip())

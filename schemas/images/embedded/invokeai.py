@@ -1,6 +1,6 @@
-"""The three ways in which InvokeAI has written its metadata: a command line, and two kinds of JSON. Pure.
+"""Reads InvokeAI's metadata: the command line of version 1 and the JSON of version 2 and of version 3 and later.
 
-Pictures with two of them are common: the newer is believed.
+Images often carry two of them; the newer takes precedence.
 """
 
 import re
@@ -11,9 +11,11 @@ from schemas.images.embedded.builder import GenerationBuilder
 from schemas.images.generation_params import GenerationParams
 
 TOOL = "InvokeAI"
-BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+NEGATIVE_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 FLAG = re.compile(r"--?([A-Za-z_]\w*)")
-LINE: Mapping[str, str] = {
+MAX_FLAGS_CHARS = 10_000
+# Flags of version 1's command line.
+DREAM_FIELDS: Mapping[str, str] = {
     "s": "steps",
     "steps": "steps",
     "S": "seed",
@@ -37,114 +39,119 @@ FIELDS: Mapping[str, str] = {
     "height": "height",
     "strength": "denoise",
 }
-MANY = ("loras", "vae", "model", "scheduler", "clip_skip", "positive_prompt", "negative_prompt")
+SD_METADATA_FIELDS: Mapping[str, str] = {**FIELDS, "sampler": "sampler"}
+METADATA_KEYS = {
+    *FIELDS,
+    *("loras", "vae", "model", "scheduler", "clip_skip", "positive_prompt", "negative_prompt"),
+}
 
 
-def read_invokeai_metadata(said: Mapping[str, Any]) -> GenerationParams | None:
-    """``invokeai_metadata``, since version 3."""
-    found = said.get("invokeai_metadata")
-    if not isinstance(found, dict):
+def read_invokeai_metadata(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read ``invokeai_metadata``, of version 3 and later."""
+    document = texts.get("invokeai_metadata")
+    if not isinstance(document, dict):
         return None
-    draft = GenerationBuilder(TOOL)
-    draft.set_field("prompt", found.get("positive_prompt"), "positive_prompt")
-    draft.set_field("negative_prompt", found.get("negative_prompt"), "negative_prompt")
-    _put_fields(draft, found, FIELDS)
-    sampler = found.get("scheduler")
-    draft.set_field("sampler", sampler, "scheduler")
-    skipped = found.get("clip_skip")
-    # How many layers are left out, where others count the layer at which they end.
-    draft.set_field("clip_skip", skipped + 1 if type(skipped) is int else skipped, "clip_skip")
-    _put_models(draft, found)
-    _keep_rest(draft, found, {*FIELDS, *MANY})
-    return draft.build()
+    builder = GenerationBuilder(TOOL)
+    builder.set_field("prompt", document.get("positive_prompt"), "positive_prompt")
+    builder.set_field("negative_prompt", document.get("negative_prompt"), "negative_prompt")
+    _set_fields(builder, document, FIELDS)
+    builder.set_field("sampler", document.get("scheduler"), "scheduler")
+    # InvokeAI counts the skipped layers, other programs the layer at which CLIP stops.
+    skipped = document.get("clip_skip")
+    builder.set_field("clip_skip", skipped + 1 if type(skipped) is int else skipped, "clip_skip")
+    _add_resources(builder, document)
+    _add_others(builder, document, METADATA_KEYS)
+    return builder.build()
 
 
-def read_sd_metadata(said: Mapping[str, Any]) -> GenerationParams | None:
-    """``sd-metadata``, of version 2."""
-    found = said.get("sd-metadata")
-    if not isinstance(found, dict):
+def read_sd_metadata(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read ``sd-metadata``, of version 2."""
+    document = texts.get("sd-metadata")
+    if not isinstance(document, dict):
         return None
-    image = found.get("image")
+    image = document.get("image")
     image = image if isinstance(image, dict) else {}
-    draft = GenerationBuilder(TOOL)
-    _put_prompt(draft, " ".join(_prompts(image.get("prompt"))))
-    _put_fields(draft, image, {**FIELDS, "sampler": "sampler"})
-    draft.set_field("model", found.get("model_weights"), "model_weights")
-    draft.add_resource("checkpoint", found.get("model_weights"), found.get("model_hash"))
-    _keep_rest(draft, image, {*FIELDS, "sampler", "prompt"})
-    _keep_rest(draft, found, {"image", "model_weights", "model_hash"})
-    return draft.build()
+    builder = GenerationBuilder(TOOL)
+    _set_prompts(builder, " ".join(_prompt_texts(image.get("prompt"))))
+    _set_fields(builder, image, SD_METADATA_FIELDS)
+    builder.set_field("model", document.get("model_weights"), "model_weights")
+    builder.add_resource("checkpoint", document.get("model_weights"), document.get("model_hash"))
+    _add_others(builder, image, {*SD_METADATA_FIELDS, "prompt"})
+    _add_others(builder, document, {"image", "model_weights", "model_hash"})
+    return builder.build()
 
 
-def read_dream(said: Mapping[str, Any]) -> GenerationParams | None:
-    """``Dream``: the command line of version 1, the prompt in quotation marks before its flags."""
-    line = said.get("Dream")
+def read_dream(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read ``Dream``, the command line of version 1: the prompt, in most cases quoted, and flags."""
+    line = texts.get("Dream")
     if not isinstance(line, str):
         return None
     prompt, _, flags = line.strip().removeprefix('"').rpartition('"')
     if not line.strip().startswith('"'):
         prompt, _, flags = line.partition(" -")
         flags = "-" + flags
-    draft = GenerationBuilder(TOOL)
-    _put_prompt(draft, prompt)
-    for flag, value in _flags(flags[:10_000]):
-        if flag in LINE:
-            draft.set_field(LINE[flag], value, flag)
+    builder = GenerationBuilder(TOOL)
+    _set_prompts(builder, prompt)
+    for flag, value in _split_flags(flags[:MAX_FLAGS_CHARS]):
+        if flag in DREAM_FIELDS:
+            builder.set_field(DREAM_FIELDS[flag], value, flag)
         else:
-            draft.add_other(flag, value)
-    return draft.build()
+            builder.add_other(flag, value)
+    return builder.build()
 
 
-def _flags(text: str) -> Iterator[tuple[str, str]]:
-    """Each flag and the words up to the next one."""
+def _split_flags(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each flag with the words up to the next flag."""
     flag, words = "", []
     for word in [*text.replace("=", " ").split(), "-end"]:
-        found = FLAG.fullmatch(word)
-        if not found:
+        match = FLAG.fullmatch(word)
+        if not match:
             words.append(word)
             continue
         if flag:
             yield flag, " ".join(words)
-        flag, words = found[1], []
+        flag, words = match[1], []
 
 
-def _put_prompt(draft: GenerationBuilder, text: str) -> None:
-    """What stands in square brackets is the negative prompt."""
-    draft.set_field("negative_prompt", ", ".join(part.strip(" ,") for part in BRACKETS.findall(text)), "negative")
-    draft.set_field("prompt", " ".join(BRACKETS.sub("", text).split()).strip(" ,"), "prompt")
+def _set_prompts(builder: GenerationBuilder, text: str) -> None:
+    """Set both prompts: text in square brackets is the negative one."""
+    negative = ", ".join(part.strip(" ,") for part in NEGATIVE_BRACKETS.findall(text))
+    builder.set_field("negative_prompt", negative, "negative")
+    builder.set_field("prompt", " ".join(NEGATIVE_BRACKETS.sub("", text).split()).strip(" ,"), "prompt")
 
 
-def _prompts(found: Any) -> Iterator[str]:
-    for one in found if isinstance(found, list) else [found]:
-        text = one.get("prompt") if isinstance(one, dict) else one
+def _prompt_texts(prompts: Any) -> Iterator[str]:
+    for prompt in prompts if isinstance(prompts, list) else [prompts]:
+        text = prompt.get("prompt") if isinstance(prompt, dict) else prompt
         if isinstance(text, str):
             yield text
 
 
-def _put_fields(draft: GenerationBuilder, found: dict[str, Any], names: Mapping[str, str]) -> None:
-    for name, field in names.items():
-        draft.set_field(field, found.get(name), name)
+def _set_fields(builder: GenerationBuilder, document: dict[str, Any], fields: Mapping[str, str]) -> None:
+    for key, field in fields.items():
+        builder.set_field(field, document.get(key), key)
 
 
-def _put_models(draft: GenerationBuilder, found: dict[str, Any]) -> None:
-    name, said = _model(found.get("model"))
-    draft.set_field("model", name, "model")
-    draft.add_resource("checkpoint", name, said)
-    draft.add_resource("vae", *_model(found.get("vae")))
-    loras = found.get("loras")
-    for one in loras if isinstance(loras, list) else ():
-        if isinstance(one, dict):
-            draft.add_resource("lora", *_model(one.get("model", one.get("lora"))), weight=one.get("weight"))
+def _add_resources(builder: GenerationBuilder, document: dict[str, Any]) -> None:
+    name, hash_ = _name_and_hash(document.get("model"))
+    builder.set_field("model", name, "model")
+    builder.add_resource("checkpoint", name, hash_)
+    builder.add_resource("vae", *_name_and_hash(document.get("vae")))
+    loras = document.get("loras")
+    for lora in loras if isinstance(loras, list) else ():
+        if isinstance(lora, dict):
+            model = lora.get("model", lora.get("lora"))
+            builder.add_resource("lora", *_name_and_hash(model), weight=lora.get("weight"))
 
 
-def _model(found: Any) -> tuple[Any, Any]:
-    """Name and hash, as version 3 and the later ones have them."""
-    if not isinstance(found, dict):
-        return found, None
-    return found.get("name", found.get("model_name")), found.get("hash")
+def _name_and_hash(model: Any) -> tuple[Any, Any]:
+    """Return a model's name and hash; version 3 calls the name ``model_name``."""
+    if not isinstance(model, dict):
+        return model, None
+    return model.get("name", model.get("model_name")), model.get("hash")
 
 
-def _keep_rest(draft: GenerationBuilder, found: dict[str, Any], taken: set[str]) -> None:
-    for name, value in found.items():
-        if name not in taken:
-            draft.add_other(name, value)
+def _add_others(builder: GenerationBuilder, document: dict[str, Any], read_keys: set[str]) -> None:
+    for key, value in document.items():
+        if key not in read_keys:
+            builder.add_other(key, value)

@@ -1,6 +1,6 @@
-"""What NovelAI writes: ``Description``, ``Source`` and a ``Comment`` that is JSON. Pure.
+"""Reads NovelAI's metadata: ``Description``, ``Source`` and a JSON ``Comment``.
 
-The same five texts lie in files, in comments and in lowest bits.
+NovelAI writes the same texts into PNG chunks, comments and the lowest bits of pixels.
 """
 
 import re
@@ -22,36 +22,33 @@ FIELDS: Mapping[str, str] = {
     "width": "width",
     "height": "height",
 }
-SIGNS = ("uc", "sampler", "scale", "v4_prompt", "noise_schedule")
-SOURCE = re.compile(r"(.*\S)\s+([0-9A-Fa-f]{8,64})")
-REST = ("Title", "Software", "Generation time")
+IDENTIFYING_KEYS = ("uc", "sampler", "scale", "v4_prompt", "noise_schedule")
+MODEL_AND_HASH = re.compile(r"(.*\S)\s+([0-9A-Fa-f]{8,64})")
+OTHER_TEXTS = ("Title", "Software", "Generation time")
 
 
 def is_novelai(comment: Any) -> bool:
-    """Whether a comment is one of these."""
-    return isinstance(comment, dict) and sum(name in comment for name in SIGNS) >= 2
+    """Whether a comment looks like NovelAI's."""
+    return isinstance(comment, dict) and sum(key in comment for key in IDENTIFYING_KEYS) >= 2
 
 
-def read_novelai(said: Mapping[str, Any]) -> GenerationParams | None:
-    """What stands under ``Comment`` and beside it; the prompt may stand in either place."""
-    comment = said.get("Comment")
-    if not isinstance(comment, dict) or not (is_novelai(comment) or said.get("Software") == "NovelAI"):
+def read_novelai(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read ``Comment`` and the texts beside it; the prompt may be in ``Description`` or in the comment."""
+    comment = texts.get("Comment")
+    if not isinstance(comment, dict) or not (is_novelai(comment) or texts.get("Software") == "NovelAI"):
         return None
-    draft = GenerationBuilder("NovelAI")
-    draft.set_field("prompt", said.get("Description"), "Description")
-    for name, field in FIELDS.items():
-        draft.set_field(field, comment.get(name), name)
-    _put_model(draft, said.get("Source"))
-    for name in REST:
-        draft.add_other(name, said.get(name))
-    for name, value in comment.items():
-        if name not in FIELDS:
-            draft.add_other(name, value)
-    return draft.build()
-
-
-def _put_model(draft: GenerationBuilder, source: Any) -> None:
-    found = SOURCE.fullmatch(source[:300].strip()) if isinstance(source, str) else None
-    name, said = (found[1], found[2]) if found else (source, None)
-    draft.set_field("model", name, "Source")
-    draft.add_resource("checkpoint", name, said)
+    builder = GenerationBuilder("NovelAI")
+    builder.set_field("prompt", texts.get("Description"), "Description")
+    for key, field in FIELDS.items():
+        builder.set_field(field, comment.get(key), key)
+    source = texts.get("Source")
+    match = MODEL_AND_HASH.fullmatch(source[:300].strip()) if isinstance(source, str) else None
+    model, hash_ = (match[1], match[2]) if match else (source, None)
+    builder.set_field("model", model, "Source")
+    builder.add_resource("checkpoint", model, hash_)
+    for keyword in OTHER_TEXTS:
+        builder.add_other(keyword, texts.get(keyword))
+    for key, value in comment.items():
+        if key not in FIELDS:
+            builder.add_other(key, value)
+    return builder.build()

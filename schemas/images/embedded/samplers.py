@@ -1,4 +1,4 @@
-"""Names that hold a sampler and a schedule of its noise at once, as programs wrote them before they had two. Pure."""
+"""Splits names that combine a sampler and a noise schedule, as programs wrote them before they separated the two."""
 
 import re
 
@@ -18,10 +18,10 @@ SCHEDULES = (
     "Normal",
     "Beta",
 )
-COMBINED = re.compile(r"(.+?)[ _](" + "|".join(SCHEDULES) + ")", re.IGNORECASE)
+COMBINED_NAME = re.compile(r"(.+?)[ _](" + "|".join(SCHEDULES) + ")", re.IGNORECASE)
 
 
 def split_sampler(name: str) -> tuple[str, str | None]:
-    """Sampler and schedule, of which the second may not be named."""
-    found = COMBINED.fullmatch(name[:200].strip())
-    return (found[1], found[2]) if found else (name, None)
+    """Return the sampler and the schedule; the schedule is None if the name has none."""
+    match = COMBINED_NAME.fullmatch(name[:200].strip())
+    return (match[1], match[2]) if match else (name, None)

@@ -1,6 +1,6 @@
-"""The JSON that SwarmUI writes under ``parameters`` or as a comment. Pure.
+"""Reads the JSON that SwarmUI writes under ``parameters`` or as a comment.
 
-Three objects: parameters, what else there is, models with their hashes.
+It has three parts: parameters, extra data, and models with their hashes.
 """
 
 from collections.abc import Mapping
@@ -23,41 +23,48 @@ FIELDS: Mapping[str, str] = {
     "model": "model",
 }
 PARAMS_KEY = "sui_image_params"
-TAKEN = {*FIELDS, "loras", "loraweights", "clipstopatlayer"}
-KINDS: Mapping[str, str] = {"model": "checkpoint", "refinermodel": "checkpoint", "loras": "lora", "vae": "vae"}
+READ_KEYS = {*FIELDS, "loras", "loraweights", "clipstopatlayer"}
+RESOURCE_KINDS: Mapping[str, str] = {
+    "model": "checkpoint",
+    "refinermodel": "checkpoint",
+    "loras": "lora",
+    "vae": "vae",
+}
 
 
-def read_swarmui(said: Mapping[str, Any]) -> GenerationParams | None:
-    """What stands under ``parameters``, if it is an object of SwarmUI."""
-    whole = said.get("parameters")
-    found = whole.get(PARAMS_KEY) if isinstance(whole, dict) else None
-    if not isinstance(whole, dict) or not isinstance(found, dict):
+def read_swarmui(texts: Mapping[str, Any]) -> GenerationParams | None:
+    """Read the object under ``parameters``."""
+    document = texts.get("parameters")
+    params = document.get(PARAMS_KEY) if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(params, dict):
         return None
-    draft = GenerationBuilder("SwarmUI")
-    for name, field in FIELDS.items():
-        draft.set_field(field, found.get(name), name)
-    layer = found.get("clipstopatlayer")
-    draft.set_field("clip_skip", abs(layer) if type(layer) is int else layer, "clipstopatlayer")
-    _add_models(draft, found, whole.get("sui_models"))
-    extra = whole.get("sui_extra_data")
-    for name, value in (found | (extra if isinstance(extra, dict) else {})).items():
-        if name not in TAKEN:
-            draft.add_other(name, value)
-    return draft.build()
+    builder = GenerationBuilder("SwarmUI")
+    for key, field in FIELDS.items():
+        builder.set_field(field, params.get(key), key)
+    # Layers are counted from the end: -2 is a clip skip of 2.
+    layer = params.get("clipstopatlayer")
+    builder.set_field("clip_skip", abs(layer) if type(layer) is int else layer, "clipstopatlayer")
+    _add_resources(builder, params, document.get("sui_models"))
+    extra = document.get("sui_extra_data")
+    for key, value in (params | (extra if isinstance(extra, dict) else {})).items():
+        if key not in READ_KEYS:
+            builder.add_other(key, value)
+    return builder.build()
 
 
-def _add_models(draft: GenerationBuilder, found: dict[str, Any], models: Any) -> None:
-    draft.add_resource("checkpoint", found.get("model"))
-    weights = _listed(found.get("loraweights"))
-    for place, name in enumerate(_listed(found.get("loras"))):
-        draft.add_resource("lora", name, weight=weights[place] if place < len(weights) else None)
-    for one in models if isinstance(models, list) else ():
-        if isinstance(one, dict):
-            draft.add_resource(KINDS.get(str(one.get("param")), "other"), one.get("name"), one.get("hash"))
+def _add_resources(builder: GenerationBuilder, params: dict[str, Any], models: Any) -> None:
+    builder.add_resource("checkpoint", params.get("model"))
+    weights = _as_list(params.get("loraweights"))
+    for index, name in enumerate(_as_list(params.get("loras"))):
+        builder.add_resource("lora", name, weight=weights[index] if index < len(weights) else None)
+    for model in models if isinstance(models, list) else ():
+        if isinstance(model, dict):
+            kind = RESOURCE_KINDS.get(str(model.get("param")), "other")
+            builder.add_resource(kind, model.get("name"), model.get("hash"))
 
 
-def _listed(value: Any) -> list[Any]:
-    """A list, which older versions wrote as one text with commas."""
+def _as_list(value: Any) -> list[Any]:
+    """Return a list; older versions wrote it as text with commas."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     return value if isinstance(value, list) else []

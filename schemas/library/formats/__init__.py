@@ -1,1 +1,1 @@
-"""Model file formats and content hashes."""
+"""Model file formats, training metadata and content hashes."""

@@ -1,4 +1,4 @@
-"""The GGUF format: its header's key-value pairs, as far as they are of use to people. Pure but for the stream.
+"""Reads the header of GGUF files: its key-value pairs.
 
 Source: the format's description (ggml-org/ggml, docs/gguf.md).
 """
@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from schemas.library.formats.safetensors import FormatError
+from schemas.format_error import FormatError
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_PAIRS = 10_000
 MAX_STRING_BYTES = 1_000_000
 MAX_ARRAY_ELEMENTS = 10_000_000
-# Large vocabularies have ten.
+# Large vocabularies take 10 MB.
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 STRING, ARRAY = 8, 9
 LENGTH_BYTES = 8
-# By the format's numbers: how an element is unpacked.
+# struct formats by the format's type numbers.
 SCALARS: Mapping[int, str] = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
@@ -27,7 +27,7 @@ SCALARS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """``metadata`` has strings and numbers; of lists it has the length only."""
+    """A header. ``metadata`` maps keys to strings and numbers, and for arrays to their length."""
 
     version: int
     tensor_count: int
@@ -35,81 +35,76 @@ class GgufHeader:
 
 
 @dataclass(slots=True)
-class _Source:
-    """The file's beginning: a sparse file can say that it has more entries than anybody can count."""
+class _HeaderStream:
+    """A file that stops after ``MAX_HEADER_BYTES``: a sparse file can declare any number of entries at no cost."""
 
-    stream: BinaryIO
-    left_bytes: int = MAX_HEADER_BYTES
+    file: BinaryIO
+    remaining_bytes: int = MAX_HEADER_BYTES
 
     def read(self, count: int) -> bytes:
-        """The next bytes; raises FormatError where a header has too many."""
-        self.left_bytes -= count
-        if self.left_bytes < 0:
+        self.remaining_bytes -= count
+        if self.remaining_bytes < 0:
             raise FormatError("header_too_large", f"The header has more than {MAX_HEADER_BYTES} bytes.")
-        return self.stream.read(count)
+        data = self.file.read(count)
+        if len(data) < count:
+            raise FormatError("truncated", "The file ends within its header: an incomplete download?")
+        return data
+
+    def read_scalar(self, form: str) -> Any:
+        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
+
+    def read_string(self) -> str:
+        length = self.read_scalar("<Q")
+        if length > MAX_STRING_BYTES:
+            raise FormatError("header_too_large", f"The header has a string of {length} bytes.")
+        return self.read(length).decode(errors="replace")
 
 
 def read_gguf_header(file: BinaryIO) -> GgufHeader:
-    """The header of a file that is open at its beginning.
+    """Read the header of a file that is open at its beginning.
 
     Raises:
-        FormatError: it is none, or breaks off, or does not end.
+        FormatError: the file is not GGUF, is truncated, or its header exceeds a limit.
     """
-    stream = _Source(file)
-    if stream.read(4) != MAGIC:
+    if file.read(len(MAGIC)) != MAGIC:
         raise FormatError("no_header", "The file does not begin with GGUF.")
-    version = _scalar(stream, "<I")
+    stream = _HeaderStream(file)
+    version = stream.read_scalar("<I")
     if version not in VERSIONS:
-        raise FormatError("unknown_version", f"GGUF version {version} is not known here.")
-    tensors, pairs = _scalar(stream, "<Q"), _scalar(stream, "<Q")
+        raise FormatError("unknown_version", f"GGUF version {version} is not supported.")
+    tensor_count, pairs = stream.read_scalar("<Q"), stream.read_scalar("<Q")
     if pairs > MAX_PAIRS:
-        raise FormatError("header_too_large", f"The header says that it has {pairs} entries.")
+        raise FormatError("header_too_large", f"The header declares {pairs} entries; {MAX_PAIRS:,} are allowed.")
     metadata = {}
     for _ in range(pairs):
-        key = _string(stream)
-        metadata[key] = _value(stream, _scalar(stream, "<I"))
-    return GgufHeader(version, tensors, metadata)
+        key = stream.read_string()
+        metadata[key] = _read_value(stream, stream.read_scalar("<I"))
+    return GgufHeader(version, tensor_count, metadata)
 
 
-def _value(stream: _Source, kind: int) -> Any:
+def _read_value(stream: _HeaderStream, kind: int) -> Any:
     if kind in SCALARS:
-        return _scalar(stream, SCALARS[kind])
+        return stream.read_scalar(SCALARS[kind])
     if kind == STRING:
-        return _string(stream)
+        return stream.read_string()
     if kind == ARRAY:
         return _skip_array(stream)
-    raise FormatError("bad_header", f"The header has an entry of type {kind}, which nobody knows.")
+    raise FormatError("bad_header", f"The header has an entry of the unknown type {kind}.")
 
 
-def _skip_array(stream: _Source) -> int:
-    kind, count = _scalar(stream, "<I"), _scalar(stream, "<Q")
+def _skip_array(stream: _HeaderStream) -> int:
+    """Skip an array and return its length."""
+    kind, count = stream.read_scalar("<I"), stream.read_scalar("<Q")
     if count > MAX_ARRAY_ELEMENTS:
-        raise FormatError("header_too_large", f"The header has a list of {count} elements.")
+        raise FormatError("header_too_large", f"The header has an array of {count} elements.")
     if kind in SCALARS:
-        _exactly(stream, struct.calcsize(SCALARS[kind]) * count)
+        stream.read(struct.calcsize(SCALARS[kind]) * count)
     elif kind == STRING:
-        if count * LENGTH_BYTES > stream.left_bytes:
-            raise FormatError("header_too_large", f"The header has a list of {count} texts.")
+        # Checked before the loop: ten million empty strings would take a minute to skip.
+        if count * LENGTH_BYTES > stream.remaining_bytes:
+            raise FormatError("header_too_large", f"The header has an array of {count} strings.")
         for _ in range(count):
-            _string(stream)
+            stream.read_string()
     else:
-        raise FormatError("bad_header", f"The header has a list of type {kind}, which nobody uses.")
+        raise FormatError("bad_header", f"The header has an array of the unsupported type {kind}.")
     return int(count)
-
-
-def _string(stream: _Source) -> str:
-    length = _scalar(stream, "<Q")
-    if length > MAX_STRING_BYTES:
-        raise FormatError("header_too_large", f"The header has a text of {length} bytes.")
-    return _exactly(stream, length).decode(errors="replace")
-
-
-def _scalar(stream: _Source, form: str) -> Any:
-    return struct.unpack(form, _exactly(stream, struct.calcsize(form)))[0]
-
-
-def _exactly(stream: _Source, count: int) -> bytes:
-    data = stream.read(count)
-    if len(data) < count:
-        raise FormatError("truncated", "The file ends within its header: a download that broke off?")
-    return data

@@ -1,20 +1,24 @@
-"""The safetensors format: its header, checked to the last rule, since a file that breaks one loads nowhere. Pure.
+"""Reads and validates the header of safetensors files.
 
-Source: the format and its reference implementation.
+Every rule of the reference implementation is checked, because loaders reject a file that breaks one. Source: the format
+and its reference implementation.
 """
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.format_error import FormatError
+from schemas.untrusted_json import JsonReader
+
 PREFIX_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
-# More than programs make; to multiply a million large numbers takes hours.
+# More than programs write; multiplying a million large numbers would take hours.
 MAX_DIMENSIONS = 64
 METADATA_KEY = "__metadata__"
-# Bits of an element, by the format's names.
+JSON_READER = JsonReader("The header", unique_keys=True, reject_nan=True)
+# Bits per element, by the format's names.
 DTYPE_BITS: Mapping[str, int] = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -25,18 +29,9 @@ DTYPE_BITS: Mapping[str, int] = {
 }
 
 
-class FormatError(ValueError):
-    """The file is not what its name says; ``code`` is stable, the message is a sentence for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        """``code`` is one word of the report."""
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: the type and shape of its elements, and where its bytes are, counted from the header's end."""
+    """A tensor: element type, shape, and the byte range of its data, counted from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -46,7 +41,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What a file says of itself. ``size_bytes`` counts the prefix and the header; tensors begin there."""
+    """A validated header. ``size_bytes`` includes the length prefix, so tensor data begins at that offset."""
 
     size_bytes: int
     tensors: Mapping[str, Tensor] = field(repr=False)
@@ -54,12 +49,12 @@ class SafetensorsHeader:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the model has."""
+        """The number of elements of all tensors."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
     @property
     def dtype(self) -> str | None:
-        """The type of most of its bytes."""
+        """The element type that takes most bytes; None without tensors."""
         sizes: dict[str, int] = {}
         for tensor in self.tensors.values():
             sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.end - tensor.begin
@@ -67,79 +62,60 @@ class SafetensorsHeader:
 
 
 def parse_header_length(prefix: bytes, file_bytes: int) -> int:
-    """How many bytes of header follow the first eight.
+    """Return the length of the header that follows the first eight bytes.
 
     Raises:
-        FormatError: too few bytes, or a length that cannot be.
+        FormatError: too few bytes, or an impossible length.
     """
     if len(prefix) < PREFIX_BYTES:
-        raise FormatError("too_short", f"The file has {file_bytes} bytes; even an empty one has more.")
+        raise FormatError("too_short", f"The file has {file_bytes} bytes; even an empty model has more.")
     length = int.from_bytes(prefix[:PREFIX_BYTES], "little")
     if length > MAX_HEADER_BYTES:
-        raise FormatError("header_too_large", f"The header says that it has {length} bytes; 100,000,000 are allowed.")
+        raise FormatError("header_too_large", f"The header declares {length} bytes; {MAX_HEADER_BYTES:,} are allowed.")
     if PREFIX_BYTES + length > file_bytes:
-        raise FormatError("truncated", f"The header should have {length} bytes, but the file ends before: a download?")
+        raise FormatError(
+            "truncated", f"The header declares {length} bytes, but the file is shorter: an incomplete download?"
+        )
     return length
 
 
 def parse_header(raw: bytes, file_bytes: int) -> SafetensorsHeader:
-    """The header, from its ``raw`` bytes, of a file of so many bytes.
+    """Parse and validate the header, without its length prefix, of a file of ``file_bytes`` bytes.
 
     Raises:
-        FormatError: a rule is broken; the code says which.
+        FormatError: the header breaks a rule; the code says which.
     """
-    entries = _parse(raw)
-    metadata = _metadata(entries.pop(METADATA_KEY, {}))
-    tensors = {name: _tensor(name, about) for name, about in entries.items()}
+    if not raw.startswith(b"{"):
+        raise FormatError("no_header", "The header does not begin with '{': this is not a safetensors file.")
+    try:
+        entries: dict[str, Any] = JSON_READER.parse(raw.decode())
+    except UnicodeDecodeError as error:
+        raise FormatError("not_utf8", f"The header is not UTF-8 (byte {error.start}).") from error
+    except FormatError as error:
+        # Reports have one code for both.
+        raise FormatError("not_json" if error.code == "too_deep" else error.code, str(error)) from error
+    metadata = entries.pop(METADATA_KEY, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise FormatError("bad_metadata", f"{METADATA_KEY} must contain only strings.")
+    tensors = {name: _parse_tensor(name, entry) for name, entry in entries.items()}
     _check_layout(tensors, file_bytes - PREFIX_BYTES - len(raw))
     return SafetensorsHeader(PREFIX_BYTES + len(raw), tensors, metadata)
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
-    if not raw.startswith(b"{"):
-        raise FormatError("no_header", "The header does not begin with '{': this is no safetensors file.")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise FormatError("not_utf8", f"The header is not UTF-8 (byte {error.start}).") from error
-    try:
-        entries = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
-    except FormatError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FormatError("not_json", f"The header is not JSON: {str(error)[:100]}") from error
-    return dict(entries)
-
-
-def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise FormatError("double_key", "The header names something twice.")
-    return found
-
-
-def _no_constant(word: str) -> Any:
-    raise FormatError("not_json", f"The header is not JSON: it has {word}.")
-
-
-def _metadata(found: Any) -> Mapping[str, str]:
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise FormatError("bad_metadata", f"{METADATA_KEY} must have strings and nothing else.")
-    return found
-
-
-def _tensor(name: str, about: Any) -> Tensor:
-    match about:
-        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end]} if len(about) == 3:
+def _parse_tensor(name: str, entry: Any) -> Tensor:
+    match entry:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end]} if len(entry) == 3:
             if dtype not in DTYPE_BITS:
-                raise FormatError("unknown_dtype", f"{_short(name)} has the type {_short(dtype)}, which nobody knows.")
+                raise FormatError("unknown_dtype", f"{_quote(name)} has the unknown type {_quote(dtype)}.")
             if not _are_counts([*shape, begin, end]):
-                raise FormatError("bad_tensor", f"{_short(name)}: shape and offsets must be whole numbers from 0 on.")
+                raise FormatError("bad_tensor", f"{_quote(name)}: shape and offsets must be integers from 0 on.")
             if len(shape) > MAX_DIMENSIONS:
-                raise FormatError("bad_tensor", f"{_short(name)} has {len(shape)} dimensions; no tensor has so many.")
+                raise FormatError(
+                    "bad_tensor", f"{_quote(name)} has {len(shape)} dimensions; {MAX_DIMENSIONS} are allowed."
+                )
             return Tensor(dtype, tuple(shape), begin, end)
         case _:
-            raise FormatError("bad_tensor", f"{_short(name)} must have dtype, shape and data_offsets.")
+            raise FormatError("bad_tensor", f"{_quote(name)} must have exactly dtype, shape and data_offsets.")
 
 
 def _are_counts(numbers: Iterable[Any]) -> bool:
@@ -147,20 +123,20 @@ def _are_counts(numbers: Iterable[Any]) -> bool:
 
 
 def _check_layout(tensors: Mapping[str, Tensor], data_bytes: int) -> None:
-    """Tensors follow one another without holes and fill the file."""
-    place = 0
+    """Check that the tensors are contiguous and fill the file exactly."""
+    position = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if tensor.begin != place or tensor.end < tensor.begin:
-            raise FormatError("bad_offsets", f"{_short(name)} begins at {tensor.begin}, where {place} was expected.")
+        if tensor.begin != position or tensor.end < tensor.begin:
+            raise FormatError("bad_offsets", f"{_quote(name)} begins at {tensor.begin}; expected {position}.")
         bits = math.prod(tensor.shape) * DTYPE_BITS[tensor.dtype]
         if bits % 8 or bits // 8 != tensor.end - tensor.begin:
-            raise FormatError("bad_size", f"{_short(name)} has another size than its shape and type say.")
-        place = tensor.end
-    if place > data_bytes:
-        raise FormatError("truncated", f"{place - data_bytes} bytes are missing at the end: a download that broke off?")
-    if place < data_bytes:
-        raise FormatError("too_long", f"{data_bytes - place} bytes at the end belong to nothing.")
+            raise FormatError("bad_size", f"The size of {_quote(name)} does not match its shape and type.")
+        position = tensor.end
+    if position > data_bytes:
+        raise FormatError("truncated", f"{position - data_bytes} bytes are missing at the end: an incomplete download?")
+    if position < data_bytes:
+        raise FormatError("too_long", f"{data_bytes - position} bytes at the end belong to no tensor.")
 
 
-def _short(name: str) -> str:
+def _quote(name: str) -> str:
     return repr(name if len(name) <= 60 else name[:60] + "…")

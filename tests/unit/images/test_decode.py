@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from ops.infra.settings import ROOT
+from schemas.format_error import FormatError
 from schemas.images.structure import read_structure
-from schemas.library.formats.safetensors import FormatError
 from tests.support.images import (
     REJECTED_IMAGES,
     TRAILING_DATA,

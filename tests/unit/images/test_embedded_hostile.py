@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.images.containers.text_chunks import PNG
 from schemas.images.embedded import READERS, read_generation_params, read_stealth_params
-from schemas.images.embedded.untrusted_json import end_of_json, read_json, read_object
+from schemas.images.embedded.json_texts import find_json_end, parse_json, parse_object
 from schemas.images.generation_params import GenerationParams
 
 KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream", "UserComment")
@@ -32,6 +31,7 @@ MARKS = (
     "\\",
     "-s ",
 )
+PNG = b"\x89PNG\r\n\x1a\n"
 BEGINNINGS = (PNG, b"\xff\xd8", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"II*\0", b"")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=9),
@@ -121,16 +121,16 @@ def test_any_pixels_are_met(rgba: bytes, width: int, height: int) -> None:
 )
 def test_json_is_bounded_and_clean(text: str, expected: Any) -> None:
     """Deep, wide, long or with what no database takes: one bad number costs only itself."""
-    found = read_json(text)
+    found = parse_json(text)
     assert found is not None if expected is ... else found == expected
 
 
 def test_objects_are_objects() -> None:
     """And lists are not; where JSON ends in a text is known."""
-    assert read_object("[1]") is None
-    assert read_object(' {"a": 1} ') == {"a": 1}
-    assert end_of_json('x: {"a": "}"}, y', 3) == 13
-    assert end_of_json("[" * 100_000, 0) is None
+    assert parse_object("[1]") is None
+    assert parse_object(' {"a": 1} ') == {"a": 1}
+    assert find_json_end('x: {"a": "}"}, y', 3) == 13
+    assert find_json_end("[" * 100_000, 0) is None
 
 
 LONG = 200_000

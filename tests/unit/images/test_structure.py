@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.format_error import FormatError
 from schemas.images.structure import ImageStructure, read_structure
-from schemas.library.formats.safetensors import FormatError
 from tests.support.images import build_gif, build_png, draw_animation, draw_image, encode
 
 STILL = {form: encode(draw_image(), form) for form in ("PNG", "JPEG", "WEBP", "GIF")}

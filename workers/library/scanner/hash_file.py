@@ -10,7 +10,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from schemas.library.formats.safetensors import PREFIX_BYTES, FormatError, parse_header_length
+from schemas.format_error import FormatError
+from schemas.library.formats.safetensors import PREFIX_BYTES, parse_header_length
 from schemas.library.scan_records import FileFormat
 from stores.library.index.file_hashes import PendingFile
 from stores.library.safe_open import OpenFile, open_within

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from schemas.errors import NotFound, ServiceError
+from schemas.format_error import FormatError
 from schemas.library.formats.gguf import read_gguf_header
 from schemas.library.formats.safetensors import (
     PREFIX_BYTES,
-    FormatError,
     SafetensorsHeader,
     parse_header,
     parse_header_length,

@@ -1,128 +1,132 @@
-"""The text that AUTOMATIC1111 writes and many others imitate: prompt, negative prompt, and pairs. Pure.
+"""Splits AUTOMATIC1111's infotext into prompt, negative prompt and parameters; many programs imitate it.
 
-Source: the writer and the reader in AUTOMATIC1111/stable-diffusion-webui, by their behaviour.
-Prompts may hold all the words that mark the parts: so the parameters are looked for from the end.
+Prompts may contain everything that marks the other parts, so the parameters are searched from the end. Source: the
+observed behaviour of the writer and the reader in AUTOMATIC1111/stable-diffusion-webui.
 """
 
 import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from schemas.images.embedded.untrusted_json import end_of_json, read_json
+from schemas.images.embedded.json_texts import find_json_end, parse_json
 
-LONGEST_TEXT = 1_000_000
-LONGEST_PAIRS = 100_000
-MOST_PAIRS = 500
-# How many lines or words from the end are tried as the beginning of the parameters.
-MOST_TRIES = 5
-USUAL = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type"})
-ENOUGH = 3
+MAX_TEXT_CHARS = 1_000_000
+MAX_PARAMETERS_CHARS = 100_000
+MAX_PARAMETERS = 500
+# How many lines, or places within lines, are tried as the start of the parameters.
+MAX_TRIES = 5
+# A text with this many of the common keys is a list of parameters.
+COMMON_KEYS = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type"})
+MIN_COMMON_KEYS = 3
 KEY = re.compile(r"\s*(\w[\w \-/.()]{0,80}):[ \t]*")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*(?:,|\n|$))', re.DOTALL)
-STOP = re.compile(r"[,\n]")
+QUOTED_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*(?:,|\n|$))', re.DOTALL)
+SEPARATOR = re.compile(r"[,\n]")
 STEPS = re.compile(r"(?<!Hires )(?<!Refiner )(?<!ADetailer )Steps:\s*\d")
-HEADER = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
-NEGATIVE = "Negative prompt:"
+HEADING = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
+NEGATIVE_LABEL = "Negative prompt:"
+NEGATIVE_LINE = re.compile(r"^[ \t]*" + NEGATIVE_LABEL, re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Infotext:
-    """The three parts. ``pairs`` has the program's spelling and the value, under the key in lower case."""
+    """The parts of an infotext. ``parameters`` maps keys in lower case to the program's spelling and the value."""
 
     prompt: str
     negative_prompt: str
-    pairs: dict[str, tuple[str, str]]
+    parameters: dict[str, tuple[str, str]]
 
 
 def read_infotext(text: str) -> Infotext | None:
-    """The parts of such a text; all of it is a prompt where there are no parameters. None if it is far too long."""
-    if len(text) > LONGEST_TEXT:
+    """Split an infotext; a text without parameters is a prompt. None if it is too long."""
+    if len(text) > MAX_TEXT_CHARS:
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    header = HEADER.match(text)
-    text = text[header.end() :] if header else text
-    start = _start_of_pairs(text)
-    jammed = start is not None and bool(text[:start].rpartition("\n")[2].strip())
-    prompt, negative = _prompts(text[:start], jammed=jammed)
-    return Infotext(prompt, negative, {} if start is None else _pairs(text[start : start + LONGEST_PAIRS]))
+    heading = HEADING.match(text)
+    text = text[heading.end() :] if heading else text
+    start = _find_parameters(text)
+    # Parameters in the middle of a line mean that the line breaks were lost.
+    is_one_line = start is not None and bool(text[:start].rpartition("\n")[2].strip())
+    prompt, negative_prompt = _split_prompts(text[:start], is_one_line=is_one_line)
+    parameters = {} if start is None else _parse_parameters(text[start : start + MAX_PARAMETERS_CHARS])
+    return Infotext(prompt, negative_prompt, parameters)
 
 
-def _start_of_pairs(text: str) -> int | None:
-    tries = itertools.chain(_lines(text, STEPS), _words(text), _lines(text, KEY))
-    return next((start for start, end in tries if _usual(text[start:end]) >= ENOUGH), None)
+def _find_parameters(text: str) -> int | None:
+    """Return where the parameters start: a line or place with "Steps:", or else a line with any key."""
+    candidates = itertools.chain(_last_lines(text, STEPS), _last_places(text), _last_lines(text, KEY))
+    return next(
+        (start for start, end in candidates if _count_common_keys(text[start:end]) >= MIN_COMMON_KEYS),
+        None,
+    )
 
 
-def _lines(text: str, beginning: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """Those of the last lines that begin so."""
+def _last_lines(text: str, beginning: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Yield the spans of those of the last lines that begin so, last one first."""
     ends = [len(text)]
-    while len(ends) <= MOST_TRIES and (before := text.rfind("\n", 0, ends[-1])) >= 0:
-        ends.append(before)
-    starts = [end + 1 for end in ends[1:]] + ([0] if len(ends) <= MOST_TRIES else [])
+    while len(ends) <= MAX_TRIES and (line_break := text.rfind("\n", 0, ends[-1])) >= 0:
+        ends.append(line_break)
+    starts = [end + 1 for end in ends[1:]] + ([0] if len(ends) <= MAX_TRIES else [])
     spans = zip(starts, ends, strict=False)
     yield from ((start, end) for start, end in spans if beginning.match(text[start:end].lstrip()))
 
 
-def _words(text: str) -> Iterator[tuple[int, int]]:
-    """The last places within lines where parameters may begin, of programs that lost the line breaks.
+def _last_places(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans from the last places of "Steps:" within lines, last one first.
 
-    A line that begins with another of the usual keys begins there.
+    If the line begins with another common key, the parameters begin there.
     """
-    tail = max(0, len(text) - LONGEST_PAIRS)
-    places = [tail + found.start() for found in STEPS.finditer(text[tail:])]
-    for place in places[: -MOST_TRIES - 1 : -1]:
-        line = text.rfind("\n", 0, place) + 1
-        key = KEY.match(text, line, place)
-        yield (line if key and key[1].lower() in USUAL else place), len(text)
+    tail = max(0, len(text) - MAX_PARAMETERS_CHARS)
+    places = [tail + match.start() for match in STEPS.finditer(text[tail:])]
+    for place in places[: -MAX_TRIES - 1 : -1]:
+        line_start = text.rfind("\n", 0, place) + 1
+        key = KEY.match(text, line_start, place)
+        yield (line_start if key and key[1].lower() in COMMON_KEYS else place), len(text)
 
 
-def _usual(text: str) -> int:
-    return len(USUAL & _pairs(text[:LONGEST_PAIRS]).keys())
+def _count_common_keys(text: str) -> int:
+    return len(COMMON_KEYS & _parse_parameters(text[:MAX_PARAMETERS_CHARS]).keys())
 
 
-def _prompts(text: str, *, jammed: bool) -> tuple[str, str]:
-    """The negative prompt begins a line; within one it is looked for only where line breaks are lost."""
-    found = re.search(r"^[ \t]*" + NEGATIVE, text, re.MULTILINE)
-    place = found.start() if found else text.rfind(NEGATIVE) if jammed else -1
+def _split_prompts(text: str, *, is_one_line: bool) -> tuple[str, str]:
+    """Split at a line that begins with the label, or at the last label if the line breaks were lost."""
+    match = NEGATIVE_LINE.search(text)
+    place = match.start() if match else text.rfind(NEGATIVE_LABEL) if is_one_line else -1
     if place < 0:
         return text.strip(), ""
-    return text[:place].strip(), text[place:].strip().removeprefix(NEGATIVE).strip()
+    return text[:place].strip(), text[place:].strip().removeprefix(NEGATIVE_LABEL).strip()
 
 
-def _pairs(text: str) -> dict[str, tuple[str, str]]:
-    """Of each key the first value."""
-    found: dict[str, tuple[str, str]] = {}
-    for key, value in itertools.islice(_each_pair(text), MOST_PAIRS):
-        found.setdefault(key.lower(), (key, value))
-    return found
+def _parse_parameters(text: str) -> dict[str, tuple[str, str]]:
+    """Return the parameters; the first value of a key wins."""
+    parameters: dict[str, tuple[str, str]] = {}
+    for key, value in itertools.islice(_split_parameters(text), MAX_PARAMETERS):
+        parameters.setdefault(key.lower(), (key, value))
+    return parameters
 
 
-def _each_pair(text: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while at < len(text):
-        key = KEY.match(text, at)
-        start = key.end() if key else at
-        end = _end_of_value(text, start)
+def _split_parameters(text: str) -> Iterator[tuple[str, str]]:
+    position = 0
+    while position < len(text):
+        key = KEY.match(text, position)
+        start = key.end() if key else position
+        end = _find_value_end(text, start)
         if key and (value := text[start:end].strip()):
-            yield key[1].strip(), _unquoted(value)
-        at = end + 1
+            yield key[1].strip(), _unquote(value)
+        position = end + 1
 
 
-def _end_of_value(text: str, start: int) -> int:
-    """Values with commas in them are quoted, or else are JSON as it is."""
-    quoted = QUOTED.match(text, start)
+def _find_value_end(text: str, start: int) -> int:
+    """Return the index of the separator after a value; values that contain commas are quoted, or are JSON."""
+    quoted = QUOTED_VALUE.match(text, start)
     if quoted:
-        return _stop(text, quoted.end())
-    end = end_of_json(text, start) if text[start : start + 1] in ("{", "[") else None
-    return _stop(text, start if end is None else end)
+        end: int | None = quoted.end()
+    else:
+        end = find_json_end(text, start) if text[start : start + 1] in ("{", "[") else None
+    separator = SEPARATOR.search(text, start if end is None else end)
+    return separator.start() if separator else len(text)
 
 
-def _stop(text: str, start: int) -> int:
-    found = STOP.search(text, start)
-    return found.start() if found else len(text)
-
-
-def _unquoted(value: str) -> str:
-    found: Any = read_json(value) if value[0] == '"' else None
-    return found if isinstance(found, str) else value
+def _unquote(value: str) -> str:
+    content = parse_json(value) if value[0] == '"' else None
+    return content if isinstance(content, str) else value

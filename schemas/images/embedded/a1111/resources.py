@@ -1,6 +1,6 @@
-"""Which models a text of AUTOMATIC1111's kind names: in its prompt, and in keys of several extensions. Pure.
+"""Finds the models that an infotext names: in its prompt, and in the parameters of several extensions.
 
-What is read is taken out of the pairs; what cannot be read stays.
+Parameters that are read are removed from the dictionary; those that cannot be read stay and become text.
 """
 
 import re
@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.images.embedded.builder import GenerationBuilder
-from schemas.images.embedded.untrusted_json import read_json, read_object
+from schemas.images.embedded.json_texts import parse_json, parse_object
 
-Pairs = dict[str, tuple[str, str]]
-NETS = re.compile(r"<(lora|lyco|hypernet):([^<>:\n]{1,300})((?::[^<>:\n]{0,100}){0,10})>", re.IGNORECASE)
-NET_KINDS = {"lora": "lora", "lyco": "lycoris", "hypernet": "hypernetwork"}
-# In "Hashes" and in Civitai's lists, by how a name begins.
-KINDS: Mapping[str, str] = {
+# By keys in lower case: the program's spelling and the value.
+Parameters = dict[str, tuple[str, str]]
+
+PROMPT_NETWORK = re.compile(r"<(lora|lyco|hypernet):([^<>:\n]{1,300})((?::[^<>:\n]{0,100}){0,10})>", re.IGNORECASE)
+NETWORK_KINDS = {"lora": "lora", "lyco": "lycoris", "hypernet": "hypernetwork"}
+# How the kinds in "Hashes" and in Civitai's lists begin.
+KIND_PREFIXES: Mapping[str, str] = {
     "model": "checkpoint",
     "checkpoint": "checkpoint",
     "lora": "lora",
@@ -26,91 +28,95 @@ KINDS: Mapping[str, str] = {
     "textualinversion": "embedding",
     "hypernet": "hypernetwork",
 }
+# Civitai's resource name (AIR).
 AIR = re.compile(r"urn:air:[^:]*:(?P<kind>[^:]*):civitai:\d+@(?P<version>\d+)")
 NAME_AND_HASH = re.compile(r"(.*)\(([0-9a-fA-F]+)\)")
-ADDNET = re.compile(r"addnet model (\d+)")
-SAVER = re.compile(r"lora_(\d+) model name")
+ADDITIONAL_NETWORK = re.compile(r"addnet model (\d+)")
+SAVED_LORA = re.compile(r"lora_(\d+) model name")
 MODULE = re.compile(r"module \d+")
+# In "Hashes", the key of the checkpoint has no name.
+MAIN_MODEL = ("checkpoint", None)
 
 
-def add_resources(draft: GenerationBuilder, pairs: Pairs) -> None:
-    """All of them, each once, with what several keys say of it."""
-    hashes = _hashes(pairs)
-    civitai = _civitai(pairs)
-    _add_checkpoint(draft, pairs, hashes, civitai)
-    add_prompt_networks(draft, draft.fields.get("prompt", ""))
-    _add_listed(draft, pairs)
-    for kind, name, value in hashes:
-        draft.add_resource(kind, name, value)
-    _add_addnet(draft, pairs)
-    _add_saved(draft, pairs)
-    _add_single(draft, pairs)
-    for kind, one in civitai:
-        draft.add_resource(kind, one.get("modelName"), None, one.get("weight"), one.get("modelVersionId"))
+def add_resources(builder: GenerationBuilder, parameters: Parameters) -> None:
+    """Add all models, each once, combining what several parameters say about it."""
+    hashes = _pop_hashes(parameters)
+    civitai = _pop_civitai_resources(parameters)
+    _add_checkpoint(builder, parameters, hashes, civitai)
+    add_prompt_networks(builder, builder.fields.get("prompt", ""))
+    _add_hash_lists(builder, parameters)
+    for kind, name, hash_ in hashes:
+        builder.add_resource(kind, name, hash_)
+    _add_additional_networks(builder, parameters)
+    _add_saved_loras(builder, parameters)
+    _add_single_models(builder, parameters)
+    for kind, entry in civitai:
+        builder.add_resource(kind, entry.get("modelName"), None, entry.get("weight"), entry.get("modelVersionId"))
 
 
-def add_prompt_networks(draft: GenerationBuilder, prompt: str) -> None:
-    """Those that the prompt itself calls for: ``<lora:name:weight>``, with a weight of 1 where it says none."""
-    for net in NETS.finditer(prompt):
-        weight = net[3][1:].partition(":")[0].rpartition("=")[2].strip() or 1.0
-        draft.add_resource(NET_KINDS[net[1].lower()], net[2].strip(), weight=weight)
+def add_prompt_networks(builder: GenerationBuilder, prompt: str) -> None:
+    """Add the networks that a prompt calls, ``<lora:name:weight>``; the weight is 1 if it names none."""
+    for network in PROMPT_NETWORK.finditer(prompt):
+        # "<lora:name:te=0.7:unet=1>" has a weight for each part of the model; the first is taken.
+        weight = network[3][1:].partition(":")[0].rpartition("=")[2].strip() or 1.0
+        builder.add_resource(NETWORK_KINDS[network[1].lower()], network[2].strip(), weight=weight)
 
 
-def _add_checkpoint(draft: GenerationBuilder, pairs: Pairs, hashes: list[Any], civitai: list[Any]) -> None:
-    """The model, of which up to three keys speak; the first of Civitai's checkpoints is the same one."""
-    name = pairs.get("model", ("", ""))[1] or None
-    said = _pop(pairs, "model hash") or next((value for kind, own, value in hashes if (kind, own) == MAIN), None)
-    hashes[:] = [one for one in hashes if one[:2] != MAIN]
-    index = next((place for place, (kind, _) in enumerate(civitai) if kind == "checkpoint"), None)
-    one = {} if index is None else civitai.pop(index)[1]
-    draft.add_resource("checkpoint", name or one.get("modelName"), said, version=one.get("modelVersionId"))
+def _add_checkpoint(
+    builder: GenerationBuilder, parameters: Parameters, hashes: list[Any], civitai: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Add the checkpoint, which "Model", "Hashes" and the first checkpoint of Civitai's list describe."""
+    name = parameters.get("model", ("", ""))[1] or None
+    listed_hash = next((hash_ for kind, own_name, hash_ in hashes if (kind, own_name) == MAIN_MODEL), None)
+    hash_ = _pop(parameters, "model hash") or listed_hash
+    hashes[:] = [entry for entry in hashes if entry[:2] != MAIN_MODEL]
+    index = next((index for index, (kind, _) in enumerate(civitai) if kind == "checkpoint"), None)
+    entry = {} if index is None else civitai.pop(index)[1]
+    builder.add_resource("checkpoint", name or entry.get("modelName"), hash_, version=entry.get("modelVersionId"))
     if not name:
-        draft.set_field("model", one.get("modelName"), "Model")
+        builder.set_field("model", entry.get("modelName"), "Model")
 
 
-MAIN = ("checkpoint", None)
-
-
-def _hashes(pairs: Pairs) -> list[tuple[str, str | None, Any]]:
-    """``{"model": …, "lora:name": …}``, which is not quoted: kind, name, hash."""
-    found = read_object(pairs.get("hashes", ("", ""))[1])
-    if found is None:
+def _pop_hashes(parameters: Parameters) -> list[tuple[str, str | None, Any]]:
+    """Read "Hashes", ``{"model": ..., "lora:name": ...}``, as kind, name and hash."""
+    hashes = parse_object(parameters.get("hashes", ("", ""))[1])
+    if hashes is None:
         return []
-    del pairs["hashes"]
-    parts = [(*key.partition(":"), value) for key, value in found.items()]
-    return [(_kind(kind), name or None, value) for kind, _, name, value in parts]
+    del parameters["hashes"]
+    parts = [(*key.partition(":"), value) for key, value in hashes.items()]
+    return [(_kind_of(kind), name or None, value) for kind, _, name, value in parts]
 
 
-def _civitai(pairs: Pairs) -> list[tuple[str, dict[str, Any]]]:
-    found = read_json(pairs.get("civitai resources", ("", ""))[1])
-    if not isinstance(found, list):
+def _pop_civitai_resources(parameters: Parameters) -> list[tuple[str, dict[str, Any]]]:
+    entries = parse_json(parameters.get("civitai resources", ("", ""))[1])
+    if not isinstance(entries, list):
         return []
-    del pairs["civitai resources"]
-    return [_civitai_one(one) for one in found if isinstance(one, dict)]
+    del parameters["civitai resources"]
+    return [_read_civitai_resource(entry) for entry in entries if isinstance(entry, dict)]
 
 
-def _civitai_one(one: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    air = AIR.match(str(one.get("air", "")))
+def _read_civitai_resource(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    air = AIR.match(str(entry.get("air", "")))
     if air:
-        one = {"type": air["kind"], "modelVersionId": air["version"]} | one
-    return _kind(one.get("type")), one
+        entry = {"type": air["kind"], "modelVersionId": air["version"]} | entry
+    return _kind_of(entry.get("type")), entry
 
 
-def _kind(word: Any) -> str:
-    plain = word.lower() if isinstance(word, str) else ""
-    return next((kind for start, kind in KINDS.items() if plain.startswith(start)), "other")
+def _kind_of(name: Any) -> str:
+    lower = name.lower() if isinstance(name, str) else ""
+    return next((kind for prefix, kind in KIND_PREFIXES.items() if lower.startswith(prefix)), "other")
 
 
-def _add_listed(draft: GenerationBuilder, pairs: Pairs) -> None:
-    """``name: hash, name: hash``; a hash may be missing, and a name may have a comma in it."""
+def _add_hash_lists(builder: GenerationBuilder, parameters: Parameters) -> None:
     for key, kind in (("lora hashes", "lora"), ("ti hashes", "embedding")):
-        for name, value in _listed(_pop(pairs, key)):
-            draft.add_resource(kind, name, value)
-    for name, value in _listed(_pop(pairs, "lora weights")):
-        draft.add_resource("lora", name, weight=value)
+        for name, hash_ in _split_list(_pop(parameters, key)):
+            builder.add_resource(kind, name, hash_)
+    for name, weight in _split_list(_pop(parameters, "lora weights")):
+        builder.add_resource("lora", name, weight=weight)
 
 
-def _listed(text: str | None) -> Iterator[tuple[str, str]]:
+def _split_list(text: str | None) -> Iterator[tuple[str, str]]:
+    """Split ``name: value, name: value``; a value may be empty, and a name may contain commas."""
     name = ""
     for part in (text or "").split(","):
         before, colon, value = part.rpartition(":")
@@ -121,33 +127,35 @@ def _listed(text: str | None) -> Iterator[tuple[str, str]]:
             name += part + ","
 
 
-def _add_addnet(draft: GenerationBuilder, pairs: Pairs) -> None:
-    """Of the extension Additional Networks: ``name(hash)``, and weights for two parts of the model."""
-    for number, value in _numbered(pairs, ADDNET):
-        found = NAME_AND_HASH.fullmatch(value)
-        weight = _pop(pairs, f"addnet weight a {number}") or _pop(pairs, f"addnet weight {number}")
-        draft.add_resource("lora", found[1] if found else value, found[2] if found else None, weight)
+def _add_additional_networks(builder: GenerationBuilder, parameters: Parameters) -> None:
+    """Read the extension Additional Networks: ``name(hash)``, and weights for two parts of the model."""
+    for number, value in _pop_numbered(parameters, ADDITIONAL_NETWORK):
+        match = NAME_AND_HASH.fullmatch(value)
+        weight = _pop(parameters, f"addnet weight a {number}") or _pop(parameters, f"addnet weight {number}")
+        builder.add_resource("lora", match[1] if match else value, match[2] if match else None, weight)
 
 
-def _add_saved(draft: GenerationBuilder, pairs: Pairs) -> None:
-    """Of a saver of ComfyUI, which numbers them from 0."""
-    for number, value in _numbered(pairs, SAVER):
-        weight, said = _pop(pairs, f"lora_{number} strength model"), _pop(pairs, f"lora_{number} model hash")
-        draft.add_resource("lora", value, said, weight)
+def _add_saved_loras(builder: GenerationBuilder, parameters: Parameters) -> None:
+    """Read the LoRAs that a saver node of ComfyUI numbers from 0."""
+    for number, name in _pop_numbered(parameters, SAVED_LORA):
+        weight = _pop(parameters, f"lora_{number} strength model")
+        hash_ = _pop(parameters, f"lora_{number} model hash")
+        builder.add_resource("lora", name, hash_, weight)
 
 
-def _add_single(draft: GenerationBuilder, pairs: Pairs) -> None:
-    draft.add_resource("vae", _pop(pairs, "vae"), _pop(pairs, "vae hash"))
-    if network := _pop(pairs, "hypernet"):
-        draft.add_resource("hypernetwork", network, _pop(pairs, "hypernet hash"), _pop(pairs, "hypernet strength"))
-    for key in [key for key in pairs if MODULE.fullmatch(key)]:
-        draft.add_resource("other", _pop(pairs, key))
+def _add_single_models(builder: GenerationBuilder, parameters: Parameters) -> None:
+    builder.add_resource("vae", _pop(parameters, "vae"), _pop(parameters, "vae hash"))
+    if network := _pop(parameters, "hypernet"):
+        hash_, weight = _pop(parameters, "hypernet hash"), _pop(parameters, "hypernet strength")
+        builder.add_resource("hypernetwork", network, hash_, weight)
+    for key in [key for key in parameters if MODULE.fullmatch(key)]:
+        builder.add_resource("other", _pop(parameters, key))
 
 
-def _numbered(pairs: Pairs, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    found = [match for key in pairs if (match := pattern.fullmatch(key))]
-    return [(match[1], pairs.pop(match[0])[1]) for match in found]
+def _pop_numbered(parameters: Parameters, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    matches = [match for key in parameters if (match := pattern.fullmatch(key))]
+    return [(match[1], parameters.pop(match[0])[1]) for match in matches]
 
 
-def _pop(pairs: Pairs, key: str) -> str | None:
-    return pairs.pop(key, (None, None))[1]
+def _pop(parameters: Parameters, key: str) -> str | None:
+    return parameters.pop(key, (None, None))[1]

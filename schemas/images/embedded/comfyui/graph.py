@@ -1,6 +1,6 @@
-"""A graph of ComfyUI in the form in which it is run: nodes by id, inputs that are values or links. Pure.
+"""A ComfyUI graph in its API form: nodes by id, whose inputs are values or links to other nodes.
 
-Links may go in circles or nowhere; every walk visits a node once.
+Links may form cycles or lead nowhere; every walk visits a node once.
 """
 
 from collections import deque
@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-MOST_NODES = 5000
-MOST_HOPS = 10
-# Under these, nodes that only hold or pass a value have it.
-VALUES = ("value", "Value", "int", "float", "number", "seed", "noise_seed", "string", "text", "source", "any_01")
+MAX_NODES = 5000
+MAX_HOPS = 10
+MAX_CLASS_CHARS = 200
+# Inputs under which primitive and pass-through nodes hold their value.
+VALUE_INPUTS = (
+    *("value", "Value", "int", "float", "number", "seed", "noise_seed"),
+    *("string", "text", "source", "any_01"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. ``kind`` is its class in lower case; ``links`` has by inputs' names the nodes that they come from."""
+    """A node. ``kind`` is its class in lower case; ``links`` maps input names to the ids of the linked nodes."""
 
     id: str
     kind: str
@@ -26,58 +30,58 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The nodes, in the order in which they stand."""
+    """The nodes by id, in the order of the document."""
 
     nodes: Mapping[str, Node]
 
     @classmethod
     def parse(cls, prompt: Any) -> Self | None:
-        """Of what is under ``prompt``; None if nothing there is a node."""
-        if not isinstance(prompt, dict) or len(prompt) > MOST_NODES:
+        """Parse the object under ``prompt``; None if it has no nodes, or too many."""
+        if not isinstance(prompt, dict) or len(prompt) > MAX_NODES:
             return None
-        found = [_node(name, node) for name, node in prompt.items() if isinstance(node, dict)]
-        nodes = {node.id: node for node in found if node}
-        return cls(nodes) if nodes else None
+        nodes = [_parse_node(id_, node) for id_, node in prompt.items() if isinstance(node, dict)]
+        by_id = {node.id: node for node in nodes if node}
+        return cls(by_id) if by_id else None
 
     def upstream(self, start: str | None, follow: Callable[[Node], Iterable[str]]) -> Iterator[Node]:
-        """The node and those it depends on, near ones first; ``follow`` gives the ids to go on with."""
-        waiting, seen = deque([start]), {start}
-        while waiting:
-            node = self.nodes.get(waiting.popleft() or "")
+        """Yield the node and those it depends on, breadth first; ``follow`` returns the ids to go on with."""
+        queue, seen = deque([start]), {start}
+        while queue:
+            node = self.nodes.get(queue.popleft() or "")
             if node is None:
                 continue
             yield node
-            fresh = [name for name in dict.fromkeys(follow(node)) if name not in seen]
-            seen.update(fresh)
-            waiting.extend(fresh)
+            unseen = [id_ for id_ in dict.fromkeys(follow(node)) if id_ not in seen]
+            seen.update(unseen)
+            queue.extend(unseen)
 
     def resolve_value(self, node: Node | None, *names: str) -> Any:
-        """The first of these inputs that has a value, also where it comes over links from nodes that hold it."""
-        wanted = names
-        for _ in range(MOST_HOPS):
-            found = next((node.inputs[name] for name in wanted if name in node.inputs), None) if node else None
-            following = link_target(found)
-            if following is None:
-                return None if isinstance(found, list | dict) else found
-            node, wanted = self.nodes.get(following), (*names, *VALUES)
+        """Return the first of these inputs that exists, following links to the node that holds the value."""
+        candidates = names
+        for _ in range(MAX_HOPS):
+            value = next((node.inputs[name] for name in candidates if name in node.inputs), None) if node else None
+            target = link_target(value)
+            if target is None:
+                return None if isinstance(value, list | dict) else value
+            node, candidates = self.nodes.get(target), (*names, *VALUE_INPUTS)
         return None
 
     def linked_node(self, node: Node | None, *names: str) -> Node | None:
-        """The node that the first of these inputs is linked to."""
+        """Return the node that the first linked one of these inputs leads to."""
         links = node.links if node else {}
         return next((self.nodes.get(links[name]) for name in names if name in links), None)
 
 
-def _node(name: str, found: dict[str, Any]) -> Node | None:
-    kind, inputs = found.get("class_type"), found.get("inputs")
+def _parse_node(id_: str, document: dict[str, Any]) -> Node | None:
+    kind, inputs = document.get("class_type"), document.get("inputs")
     if not isinstance(kind, str):
         return None
     inputs = inputs if isinstance(inputs, dict) else {}
-    targets = {key: link_target(value) for key, value in inputs.items()}
-    return Node(name, kind[:200].lower(), inputs, {key: node for key, node in targets.items() if node is not None})
+    links = {name: target for name, value in inputs.items() if (target := link_target(value)) is not None}
+    return Node(id_, kind[:MAX_CLASS_CHARS].lower(), inputs, links)
 
 
 def link_target(value: Any) -> str | None:
-    """The id of the node that an input is linked to; None if it is a value."""
+    """Return the node id of a link, ``[id, output index]``; None for a value."""
     is_link = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and type(value[1]) is int
     return str(value[0]) if is_link else None

@@ -1,6 +1,6 @@
-"""Which models a ComfyUI graph loads: by the names of inputs, of whatever node. Pure.
+"""Finds the models that a ComfyUI graph loads, by the names of inputs.
 
-Loaders of many makers name their inputs alike; nodes nobody here knows are walked through.
+Loaders of different authors name their inputs alike, so unknown node classes are understood too.
 """
 
 import re
@@ -11,8 +11,8 @@ from schemas.images.embedded.a1111.resources import add_prompt_networks
 from schemas.images.embedded.builder import GenerationBuilder, validate_value
 from schemas.images.embedded.comfyui.graph import Graph, Node
 
-CHECKPOINTS = ("ckpt_name", "unet_name", "base_ckpt_name", "model")
-OTHERS: Mapping[str, str] = {
+CHECKPOINT_INPUTS = ("ckpt_name", "unet_name", "base_ckpt_name", "model")
+LOADER_INPUTS: Mapping[str, str] = {
     "ckpt_name": "checkpoint",
     "unet_name": "checkpoint",
     "vae_name": "vae",
@@ -23,74 +23,76 @@ OTHERS: Mapping[str, str] = {
     "clip_name2": "other",
     "clip_name3": "other",
 }
-PICTURES = ("latent_image", "latent", "samples", "image", "images", "pixels", "mask", "vae")
-NOT_MODELS = frozenset({"positive", "negative", "conditioning", "noise", "sampler", "sigmas", *PICTURES})
-STACKED = re.compile(r"(?:lora_name_|lora_)(\d{1,3})(?:_name)?")
-STRENGTHS = ("strength_model_{}", "model_str_{}", "model_weight_{}", "lora_wt_{}", "strength_{}", "lora_{}_strength")
-SINGLE = ("strength_model", "lora_model_strength", "strength", "lora_strength")
+IMAGE_INPUTS = ("latent_image", "latent", "samples", "image", "images", "pixels", "mask", "vae")
+NON_MODEL_INPUTS = frozenset({"positive", "negative", "conditioning", "noise", "sampler", "sigmas", *IMAGE_INPUTS})
+# Inputs of stackers, which number their LoRAs, and the names of the weights for such a number.
+STACKED_LORA = re.compile(r"(?:lora_name_|lora_)(\d{1,3})(?:_name)?")
+STACKED_WEIGHTS = (
+    *("strength_model_{}", "model_str_{}", "model_weight_{}"),
+    *("lora_wt_{}", "strength_{}", "lora_{}_strength"),
+)
+WEIGHT_INPUTS = ("strength_model", "lora_model_strength", "strength", "lora_strength")
 EMBEDDING = re.compile(r"embedding:([^\s,:()<>]{1,200})", re.IGNORECASE)
 
 
-def add_resources(draft: GenerationBuilder, graph: Graph, sampler: Node | None) -> None:
-    """The checkpoint and the LoRAs on the way to the sampler, then what else the graph loads."""
-    way = list(graph.upstream(sampler.id if sampler else None, _model_links))
-    names = [name for node in way if (name := _checkpoint(graph, node))]
-    everywhere = [
-        name for node in graph.nodes.values() if (name := graph.resolve_value(node, "ckpt_name", "unet_name"))
-    ]
-    for name in names[:1] or everywhere[:1]:
-        draft.set_field("model", name, "model")
-        draft.add_resource("checkpoint", name)
-    # From the loader on, as they are applied.
-    for node in reversed(way):
+def add_resources(builder: GenerationBuilder, graph: Graph, sampler: Node | None) -> None:
+    """Add the checkpoint and the LoRAs upstream of the sampler, then whatever else the graph loads."""
+    path = list(graph.upstream(sampler.id if sampler else None, _model_links))
+    on_path = [name for node in path if (name := _checkpoint_name(graph, node))]
+    anywhere = [name for node in graph.nodes.values() if (name := graph.resolve_value(node, "ckpt_name", "unet_name"))]
+    for name in on_path[:1] or anywhere[:1]:
+        builder.set_field("model", name, "model")
+        builder.add_resource("checkpoint", name)
+    # From the loader to the sampler, the order in which LoRAs are applied.
+    for node in reversed(path):
         for name, weight in _loras(graph, node):
-            draft.add_resource("lora", name, weight=weight)
+            builder.add_resource("lora", name, weight=weight)
     for node in graph.nodes.values():
-        for name in [name for name in OTHERS if name in node.inputs]:
-            draft.add_resource(OTHERS[name], graph.resolve_value(node, name))
-    for prompt in ("prompt", "negative_prompt"):
-        for found in EMBEDDING.finditer(draft.fields.get(prompt, "")):
-            draft.add_resource("embedding", found[1])
+        for name in [name for name in LOADER_INPUTS if name in node.inputs]:
+            builder.add_resource(LOADER_INPUTS[name], graph.resolve_value(node, name))
+    for field in ("prompt", "negative_prompt"):
+        for match in EMBEDDING.finditer(builder.fields.get(field, "")):
+            builder.add_resource("embedding", match[1])
 
 
 def _model_links(node: Node) -> list[str]:
-    return [target for name, target in node.links.items() if name not in NOT_MODELS]
+    return [target for name, target in node.links.items() if name not in NON_MODEL_INPUTS]
 
 
-def _checkpoint(graph: Graph, node: Node) -> str | None:
-    name = next((node.inputs[name] for name in CHECKPOINTS if isinstance(node.inputs.get(name), str)), None)
-    return name or (
-        graph.resolve_value(node, "ckpt_name", "unet_name") if {"ckpt_name", "unet_name"} & node.inputs.keys() else None
-    )
+def _checkpoint_name(graph: Graph, node: Node) -> Any:
+    name = next((node.inputs[name] for name in CHECKPOINT_INPUTS if isinstance(node.inputs.get(name), str)), None)
+    if name or not {"ckpt_name", "unet_name"} & node.inputs.keys():
+        return name
+    return graph.resolve_value(node, "ckpt_name", "unet_name")
 
 
 def _loras(graph: Graph, node: Node) -> Iterator[tuple[Any, Any]]:
-    """Name and weight of each that a node loads and that is not switched off."""
+    """Yield name and weight of each LoRA that a node loads and that is not switched off."""
     if "lora_name" in node.inputs:
-        weight = next((name for name in SINGLE if name in node.inputs), "")
+        weight = next((name for name in WEIGHT_INPUTS if name in node.inputs), "")
         yield graph.resolve_value(node, "lora_name"), graph.resolve_value(node, weight)
     for name, value in node.inputs.items():
         if isinstance(value, dict):
-            yield from _listed(value)
-        elif found := STACKED.fullmatch(name):
-            yield from _stacked(graph, node, name, found[1])
+            yield from _listed_loras(value)
+        elif match := STACKED_LORA.fullmatch(name):
+            yield from _stacked_loras(graph, node, name, match[1])
     text = node.inputs.get("text") if "lora" in node.kind else None
     if isinstance(text, str):
-        named = GenerationBuilder("")
-        add_prompt_networks(named, validate_value("prompt", text) or "")
-        yield from ((one.name, one.weight) for one in named.resources.values())
+        builder = GenerationBuilder("")
+        add_prompt_networks(builder, validate_value("prompt", text) or "")
+        yield from ((resource.name, resource.weight) for resource in builder.resources.values())
 
 
-def _listed(value: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Of loaders with a list that grows: one object each, or one with all."""
-    inside = value.get("__value__")
-    for one in inside if isinstance(inside, list) else [value]:
-        if isinstance(one, dict) and one.get("on", one.get("active", True)) is not False:
-            yield one.get("lora", one.get("name")), one.get("strength")
+def _listed_loras(value: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Read loaders with a list that grows: an object for each LoRA, or one object with all of them."""
+    entries = value.get("__value__")
+    for entry in entries if isinstance(entries, list) else [value]:
+        if isinstance(entry, dict) and entry.get("on", entry.get("active", True)) is not False:
+            yield entry.get("lora", entry.get("name")), entry.get("strength")
 
 
-def _stacked(graph: Graph, node: Node, name: str, number: str) -> Iterator[tuple[Any, Any]]:
+def _stacked_loras(graph: Graph, node: Node, name: str, number: str) -> Iterator[tuple[Any, Any]]:
     if node.inputs.get(f"switch_{number}") == "Off":
         return
-    weight = next((key for form in STRENGTHS if (key := form.format(number)) in node.inputs), "")
+    weight = next((key for form in STACKED_WEIGHTS if (key := form.format(number)) in node.inputs), "")
     yield graph.resolve_value(node, name), graph.resolve_value(node, weight)
