@@ -6,7 +6,8 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
 from schemas.errors import Gone, NotFound, ServiceError, Unavailable
-from schemas.jobs.job import IMAGE_FORMATS, Job
+from schemas.images import formats
+from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
 from schemas.messages import CONVERT_IMAGE
 
@@ -33,7 +34,7 @@ def picture(job_id: str, form: str) -> Response:
     """The picture in a format of choice."""
     job = stores().jobs.get(job_id)
     if job.state is JobState.COMPLETED:
-        return _image_response(job, _image_in_format(job, form), IMAGE_FORMATS[form], form)
+        return _image_response(job, _image_in_format(job, form), formats.OUTPUT[form].media_type, form)
     if form == "jpg" and not job.state.is_final and (preview := stores().results.get_preview(job_id)):
         return Response(preview, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
     raise _no_image_error(job)
@@ -67,7 +68,7 @@ def original_image_response(job: Job, number: int = 1) -> Response:
 
 def _image_in_format(job: Job, form: str) -> bytes | None:
     results = stores().results
-    if form != "jpg" and job.results[0].type == IMAGE_FORMATS[form]:
+    if form != "jpg" and job.results[0].type == formats.OUTPUT[form].media_type:
         return results.get_original(job.id)
     if kept := results.get_converted(job.id, form):
         return kept

@@ -8,17 +8,16 @@ from flask import Response, request
 
 from api.http.context import stores
 from schemas.errors import Invalid, NotFound
+from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
 from schemas.library.model_views import ImageView
 from stores.library.safe_open import OpenFile, open_within
 
 INSPECTION_TIMEOUT_S = 20.0
 CHUNK_BYTES = 256 * 1024
-HEAD_BYTES = 16
 CACHE_MAX_AGE_S = 86_400
 # A picture is shown as one, and can do nothing else, should a browser be talked into opening it as a page.
 HEADERS = {"Content-Security-Policy": "sandbox; default-src 'none'", "Content-Disposition": "inline"}
-MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
 
 def send_image(image: ImageView) -> Response:
@@ -29,11 +28,11 @@ def send_image(image: ImageView) -> Response:
         response.content_length = found.size_bytes
         return _cached(response, image.media_key)
     opened = _opened(image)
-    media_type = _type_of(os.pread(opened.fd, HEAD_BYTES, 0))
-    if media_type is None:
+    form = formats.detect(os.pread(opened.fd, formats.SIGNATURE_BYTES, 0))
+    if form is None:
         opened.close()
         raise NotFound("What lies there is no picture that is shown.")
-    response = Response(_chunks(opened), mimetype=media_type, headers=HEADERS)
+    response = Response(_chunks(opened), mimetype=form.media_type, headers=HEADERS)
     response.content_length = opened.size_bytes
     response.call_on_close(opened.close)
     return _cached(response, f"{image.id}-{opened.size_bytes}-{opened.mtime_ns}")
@@ -83,12 +82,6 @@ def _opened(image: ImageView) -> OpenFile:
     if root is None or image.path is None:
         raise NotFound("The picture's folder is not one of MODELS_DIR any more.")
     return open_within(root, image.path, roots)
-
-
-def _type_of(head: bytes) -> str | None:
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return next((media_type for magic, media_type in MAGIC if head.startswith(magic)), None)
 
 
 def _chunks(opened: OpenFile) -> Iterator[bytes]:

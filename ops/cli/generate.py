@@ -19,13 +19,14 @@ from ops.cli.http_target import Target, find_target
 from ops.client import Darkroom, DarkroomError, Event, Job
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.instance_file import read_instance
+from schemas.images import formats
 from stores.accounts.owner_key import OwnerKey
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 12
 POLL_INTERVAL_S = 0.1
 MAX_FILE_NAME_CHARS = 60
-FORMATS_BY_SUFFIX = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".png": "png"}
+FORMATS_BY_SUFFIX = {f".{extension}": name for name, form in formats.OUTPUT.items() for extension in form.extensions}
 
 
 @click.command()
@@ -149,7 +150,7 @@ def _update_bar(progress: Progress, bar: TaskID, event: Event) -> None:
 def _fetch(darkroom: Darkroom, job: Job, path: Path) -> bytes:
     """The original bytes, or a conversion if the file's name asks for another format."""
     form = FORMATS_BY_SUFFIX.get(path.suffix.lower())
-    same = form is None or job.pictures[0].type == f"image/{'jpeg' if form == 'jpg' else form}"
+    same = form is None or job.pictures[0].type == formats.OUTPUT[form].media_type
     return darkroom.download(job.id, form=None if same else form)
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas.images import formats
 from schemas.jobs.events import JOB_EVENT_NAMES, WORKLOAD_EVENT_NAMES, Event, EventType
 from schemas.jobs.generaitiv_requests import workload_id
-from schemas.jobs.job import IMAGE_FORMATS, Result
+from schemas.jobs.job import Result
 
 
 def event_payload(public_url: str, event: Event) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def progress_payload(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 def result_image_url(public_url: str, job_id: str, media_type: str) -> str:
     """Return the URL of a job's first image, with the file extension of its media type if that is a known one."""
-    extension = next((extension for extension, known in IMAGE_FORMATS.items() if known == media_type), None)
+    extension = next((name for name, form in formats.OUTPUT.items() if form.media_type == media_type), None)
     return f"{public_url}/{job_id}" + (f".{extension}" if extension else "")
 
 

@@ -12,7 +12,6 @@ from schemas.jobs.lifecycle import JobState
 from schemas.sites.recipe import SiteLimits
 
 MIN_PRIORITY, MAX_PRIORITY = -10, 10
-IMAGE_FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ import io
 from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import SiteChanged
+from schemas.images import formats
 from schemas.jobs.job import GeneratedImage
 
-MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
-FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 JPEG_QUALITY = 92
@@ -25,22 +24,23 @@ def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
     if len(data) > MAX_IMAGE_BYTES:
         raise SiteChanged(f"The site's picture has {len(data)} bytes; more than {MAX_IMAGE_BYTES} are not taken.")
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
+        with Image.open(io.BytesIO(data), formats=tuple(formats.BY_PILLOW_NAME)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise SiteChanged(f"The site's picture has {image.width}x{image.height} pixels: too many.")
             form, width, height = str(image.format), image.width, image.height
             image.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SiteChanged("What the site gave as its picture is not one.") from error
-    return GeneratedImage(data, MEDIA_TYPES[form], width, height, lossy)
+    return GeneratedImage(data, formats.BY_PILLOW_NAME[form].media_type, width, height, lossy)
 
 
 def convert(data: bytes, extension: str) -> bytes:
     """The picture as ``jpg``, ``png`` or ``webp``; transparency becomes white where the form has none."""
     with Image.open(io.BytesIO(data)) as image:
-        if FORMATS[extension] == "JPEG":
-            return _encode(_flatten(image), "JPEG", quality=JPEG_QUALITY, optimize=True)
-        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), FORMATS[extension])
+        form = formats.OUTPUT[extension]
+        if form is formats.JPEG:
+            return _encode(_flatten(image), form.pillow_name, quality=JPEG_QUALITY, optimize=True)
+        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), form.pillow_name)
 
 
 def make_preview(data: bytes) -> bytes:

@@ -172,5 +172,5 @@ def test_findings_are_believed_only_as_far_as_they_can_be_true(name: str, value:
     good = {key: value for key, value in FOUND.to_json().items() if key not in ("key", "thumbKey")}
     assert InspectedImage.from_json(good).to_json() == good
 
-    with pytest.raises(ValueError, match="findings"):
+    with pytest.raises(ValueError, match="not an inspected image"):
         InspectedImage.from_json(good | {name: value})

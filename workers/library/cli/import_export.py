@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from schemas.errors import NotFound
+from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.library.formats.hashes import normalize_hashes
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMetadata
@@ -39,7 +40,6 @@ SUFFIX_OF = {source: suffix for suffix, source in SIDECAR_SUFFIXES.items()}
 FORMATS = {str(source).replace("_", "-"): source for source in (*SUFFIX_OF, Source.CIVITDL)}
 # The other hashes are too short to identify a file.
 IDENTIFYING_HASHES = ("SHA256", "AutoV2", "AutoV3", "BLAKE3")
-MAGIC_BYTES = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
 MODEL_DICT_NAME = re.compile(r"model_dict-mid_\d{1,18}-vid_\d{1,18}\.json", re.ASCII)
 # zipfile and json raise these for damaged, encrypted or malformed archives.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, RuntimeError)
@@ -309,7 +309,7 @@ def _check_image(archive: zipfile.ZipFile, key: str, media_type: str) -> None:
     if info.file_size > MAX_IMAGE_BYTES:
         raise ValueError(f"{key} is too large")
     _check_compression(info)
-    if not archive.read(info).startswith(MAGIC_BYTES[media_type]):
+    if formats.detect(archive.read(info)) is not formats.BY_MEDIA_TYPE[media_type]:
         raise ValueError(f"{key} is not an image of type {media_type}")
 
 

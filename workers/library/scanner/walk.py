@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from schemas.images import formats
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileOnDisk, FileProblem
 from schemas.library.sidecars import parse_civitdl_ids
 from schemas.library.sidecars.civitdl import model_dict_name
@@ -21,7 +22,8 @@ CIVITDL_FOLDER_PREFIX = b"extra_data-"
 MODEL_EXTENSIONS = tuple(ending.encode() for ending in FORMAT_BY_EXTENSION)
 # What may stand between a model's name and the ending of a file that belongs to it.
 COMPANION_INFIXES = frozenset({b"preview", b"civitai", b"metadata", b"cm-info", b"api_info"})
-COMPANION_EXTENSIONS = frozenset({b"info", b"json", b"png", b"jpg", b"jpeg", b"webp", b"gif"})
+IMAGE_EXTENSIONS = [extension.encode() for form in formats.ACCEPTED for extension in form.extensions]
+COMPANION_EXTENSIONS = frozenset({b"info", b"json", *IMAGE_EXTENSIONS})
 DIGEST_BYTES = 16
 MAX_DEPTH = 40
 # What a database keeps an index of has no more.

@@ -18,6 +18,7 @@ from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings, SettingsError, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
+from schemas.images import formats
 from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.redis.client import open_client
@@ -32,13 +33,6 @@ from workers.sites.driver.selectors import ElementFinder, format_chain
 
 MISSING_EXIT_CODE = 1
 DRIFT_EXIT_CODE = 3
-SUFFIXES = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/avif": ".avif",
-}
 SIGN_IN_TIMEOUT_S = 600
 POLL_INTERVAL_MS = 500
 T = TypeVar("T")
@@ -166,7 +160,7 @@ async def _generate(driver: Driver, submission: JobRequest, output: Path) -> Non
         _say(f"progress {shown.percentage:g} %" if isinstance(shown, Progress) else f"preview {len(shown)} bytes")
     for number, picture in enumerate(await driver.collect_images(), 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
-        path = path.with_suffix(SUFFIXES[picture.media_type])
+        path = path.with_suffix(f".{formats.BY_MEDIA_TYPE[picture.media_type].extension}")
         await asyncio.to_thread(path.write_bytes, picture.data)
         _say(f"{path}: {picture.media_type}, {picture.width}x{picture.height}")
 
