@@ -32,7 +32,7 @@ from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
 from workers.library.scanner.scan import Scan, ScanScope
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
-THUMB = b"RIFF and more"
+THUMB = b"RIFF\0\0\0\0WEBP and more"
 
 
 @dataclass
