@@ -1,4 +1,4 @@
-"""The model library's state: what lies on disk, what is said of it, what people have written. SQL only."""
+"""The model library: model files, their metadata from all sources, user edits and images. SQL only."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,20 +8,21 @@ from sqlalchemy import Engine
 from ops.infra.clock import Clock
 from stores.library.backup import Backups
 from stores.library.images import ModelImages
-from stores.library.index.file_hashes import FileHashes
+from stores.library.index.file_hashes import HashIndex
 from stores.library.index.scan_writer import ScanWriter
 from stores.library.maintenance import LibraryMaintenance
 from stores.library.models import Models
 from stores.library.search import ModelSearch
 from stores.library.user_edits import UserEdits
+from stores.sql.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The library in one database, by what is done with it."""
+    """The stores of the library in one database."""
 
     scan_writer: ScanWriter
-    file_hashes: FileHashes
+    file_hashes: HashIndex
     search: ModelSearch
     models: Models
     user_edits: UserEdits
@@ -31,14 +32,15 @@ class Library:
 
     @classmethod
     def from_engine(cls, engine: Engine, clock: Clock) -> Self:
-        """All of them on one engine."""
+        """Create all stores on one engine."""
+        database = Database(engine)
         return cls(
-            scan_writer=ScanWriter(engine, clock),
-            file_hashes=FileHashes(engine, clock),
-            search=ModelSearch(engine),
-            models=Models(engine),
-            user_edits=UserEdits(engine, clock),
-            images=ModelImages(engine, clock),
-            maintenance=LibraryMaintenance(engine, clock),
-            backups=Backups(engine, clock),
+            scan_writer=ScanWriter(database, clock),
+            file_hashes=HashIndex(database, clock),
+            search=ModelSearch(database),
+            models=Models(database),
+            user_edits=UserEdits(database, clock),
+            images=ModelImages(database, clock),
+            maintenance=LibraryMaintenance(database, clock),
+            backups=Backups(database, clock),
         )

@@ -1,4 +1,8 @@
-"""The opening of files below the library's roots: never anything outside, whatever paths and links say."""
+"""Opens files below the library's roots, and never a file outside of them, whatever paths and links say.
+
+The path is resolved first and then walked from its root folder by folder without following links, so that a link that
+is put there between check and open (TOCTOU) is refused.
+"""
 
 import errno
 import io
@@ -12,21 +16,21 @@ from typing import NoReturn, Self
 
 from schemas.errors import NotFound, PathNotAllowed, Unavailable
 
-IN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Opening a pipe would wait for its other end.
-TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-# What a link, a file, a pipe say to what is done to one of the others.
-SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
-DENIED = (errno.EACCES, errno.EPERM)
+OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: opening a pipe would otherwise wait for a writer.
+OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NOT_FOUND_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+# What opening fails with where a link or a pipe has taken the place of a file or folder.
+REPLACED_ERRNOS = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
+DENIED_ERRNOS = (errno.EACCES, errno.EPERM)
 RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file inside a root, open for reading until it is closed.
+    """A regular file inside a root, open for reading; a context manager that closes it.
 
-    ``path`` is absolute and has no links in it; ``below`` is the same relative to the root of number ``root``.
+    ``path`` is absolute and contains no links. ``relative_path`` is relative to the root with number ``root_index``.
     """
 
     file: io.FileIO
@@ -39,16 +43,16 @@ class OpenFile:
 
     @property
     def fd(self) -> int:
-        """The descriptor; ValueError once it is closed, so that it is never another file's."""
+        """The file descriptor. Raises ValueError once closed: the number may be another file's by then."""
         return self.file.fileno()
 
     def is_unchanged(self) -> bool:
-        """Whether the file is still as it was when it was opened, as far as size and time tell."""
+        """Whether size and modification time are still as they were when the file was opened."""
         now = os.fstat(self.fd)
         return (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
 
     def close(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Close the file; safe to call again."""
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -61,74 +65,69 @@ class OpenFile:
 
 
 def open_within(root: Path, relative: bytes, roots: Sequence[Path]) -> OpenFile:
-    """The file at ``relative`` below ``root``, which is one of ``roots``; a link may lead into any of them.
+    """Open the file at ``relative`` below ``root``, which is one of ``roots``; links may lead into any of ``roots``.
 
     Raises:
-        Refused: it is outside all roots, no regular file, was swapped while it was opened, or may not be read.
-        NotFound: there is none.
-        Unavailable: the disk or this process is in trouble.
+        PathNotAllowed: outside all roots, not a regular file, replaced meanwhile, or not readable by this user.
+        NotFound: there is no such file.
+        Unavailable: the disk fails, or this process has too many open files.
     """
-    parts = relative.split(b"/")
-    if relative.startswith(b"/") or b".." in parts:
+    if relative.startswith(b"/") or b".." in relative.split(b"/"):
         raise PathNotAllowed("The path leads out of the library.")
     try:
         path = os.path.realpath(os.path.join(os.fsencode(root), relative), strict=True)  # noqa: PTH118 - bytes
-        number, base = _root_of(path, roots)
-        return _open(path, number, base)
+        return _open_resolved(path, roots)
     except ValueError as error:
-        raise NotFound("There is no such file: its name has a zero byte.") from error
+        raise NotFound("No such file: the name contains a zero byte.") from error
     except OSError as error:
-        _raise_ours(error)
+        _raise_service_error(error)
 
 
-def _root_of(path: bytes, roots: Sequence[Path]) -> tuple[int, bytes]:
-    """The number of the root that a resolved path is in, and that root, resolved, with a separator at its end."""
-    for number, root in enumerate(roots):
-        base = os.path.realpath(os.fsencode(root)).rstrip(b"/") + b"/"
-        if path.startswith(base):
-            return number, base
-    raise PathNotAllowed("The path leads out of the library, by a link.")
-
-
-def _open(path: bytes, number: int, base: bytes) -> OpenFile:
-    """Walk to it from the root, part by part. The path has no links: one that is met on the way was put there since."""
-    below = path.removeprefix(base)
-    *folders, name = below.split(b"/")
-    folder = os.open(base, IN_FOLDER)
+def _open_resolved(path: bytes, roots: Sequence[Path]) -> OpenFile:
+    """Open an absolute path without links; a link that is met on the way was put there since it was resolved."""
+    root_index, base = _root_of(path, roots)
+    relative_path = path.removeprefix(base)
+    *folders, name = relative_path.split(b"/")
+    folder = os.open(base, OPEN_FOLDER_FLAGS)
     try:
         for part in folders:
-            inner = os.open(part, IN_FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            inner = os.open(part, OPEN_FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        # A device is not even opened: that alone can do something to it.
+        # Checked before opening: opening a device can have side effects.
         _require_regular(os.stat(name, dir_fd=folder, follow_symlinks=False))
-        file = io.FileIO(os.open(name, TO_READ, dir_fd=folder))
+        file = io.FileIO(os.open(name, OPEN_FILE_FLAGS, dir_fd=folder))
     finally:
         os.close(folder)
-    return _checked(file, path, number, below)
-
-
-def _checked(file: io.FileIO, path: bytes, number: int, below: bytes) -> OpenFile:
-    """What was opened, if it is a regular file as well: it may not be what was looked at."""
     try:
+        # Checked again: it may have been replaced between stat and open.
         now = os.fstat(file.fileno())
         _require_regular(now)
     except BaseException:
         file.close()
         raise
-    return OpenFile(file, now.st_size, now.st_mtime_ns, now.st_ino, path, number, below)
+    return OpenFile(file, now.st_size, now.st_mtime_ns, now.st_ino, path, root_index, relative_path)
 
 
-def _require_regular(seen: os.stat_result) -> None:
-    if not stat.S_ISREG(seen.st_mode):
-        raise PathNotAllowed("What lies there is no regular file.")
+def _root_of(path: bytes, roots: Sequence[Path]) -> tuple[int, bytes]:
+    """Return the index of the root that a resolved path is in, and that root, resolved, with a trailing slash."""
+    for index, root in enumerate(roots):
+        base = os.path.realpath(os.fsencode(root)).rstrip(b"/") + b"/"
+        if path.startswith(base):
+            return index, base
+    raise PathNotAllowed("The path leads out of the library through a link.")
 
 
-def _raise_ours(error: OSError) -> NoReturn:
-    if error.errno in ABSENT:
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PathNotAllowed("This is not a regular file.")
+
+
+def _raise_service_error(error: OSError) -> NoReturn:
+    if error.errno in NOT_FOUND_ERRNOS:
         raise NotFound("There is no such file any more.") from error
-    if error.errno in SWAPPED:
-        raise PathNotAllowed("The file was replaced while it was opened, or its links lead in a circle.") from error
-    if error.errno in DENIED:
-        raise PathNotAllowed("Darkroom's user may not read this file.") from error
+    if error.errno in REPLACED_ERRNOS:
+        raise PathNotAllowed("The file was replaced while it was opened, or its links form a loop.") from error
+    if error.errno in DENIED_ERRNOS:
+        raise PathNotAllowed("Darkroom's user has no permission to read this file.") from error
     raise Unavailable(f"The file cannot be read: {error.strerror}.", retry_after_s=RETRY_AFTER_S) from error

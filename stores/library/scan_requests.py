@@ -1,7 +1,4 @@
-"""What is asked of whoever looks after the model library, and what is told of its scans as they go on.
-
-The library itself is in ``stores.library``.
-"""
+"""Requests for library scans, and the progress of scans: a list of requests and a stream of events in Redis."""
 
 import json
 import secrets
@@ -12,11 +9,9 @@ from typing import Any, cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.errors import redis_errors
-from stores.redis.keys import CHANGES_CHANNEL
+from stores.redis.keys import CHANGES_CHANNEL, SCAN_EVENTS, SCAN_REQUESTS, SCAN_STATUS
 
-REQUESTS, LATEST, EVENTS = "dr:library:wanted", "dr:library:scan", "dr:library:events"
-# What is waited for in ``stores.redis.pubsub``, among the ids of jobs.
+# What watchers of scans subscribe to in ``stores.redis.pubsub``, in place of a job id.
 TOPIC = "library"
 MAX_REQUESTS = 100
 MAX_EVENTS = 500
@@ -25,83 +20,81 @@ STREAM_START = "0-0"
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """A scan that somebody asks for; ``full`` reads every file again."""
+    """A requested scan; with ``full`` every file is read again."""
 
     id: str
     full: bool
 
+    def to_json(self) -> str:
+        """Return the entry for the list of requests."""
+        return json.dumps({"id": self.id, "full": self.full})
+
 
 class ScanRequests:
-    """Questions and news over Redis."""
+    """Requests for scans and events of scans."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
-        """``client`` answers bytes."""
+        """``client`` must return bytes."""
         self._redis = client
         self._clock = clock
 
     def request(self, *, full: bool) -> str:
-        """Ask for a scan; its id. Several that wait become one: who asks for what is asked for already gets its id."""
-        ident = secrets.token_hex(8)
-        with redis_errors():
-            waiting = [ScanRequest(**json.loads(one)) for one in cast(list[bytes], self._redis.lrange(REQUESTS, 0, -1))]
-            # Should it be taken this moment, then it begins after this question all the same.
-            if same := next((one for one in waiting if one.full or not full), None):
-                return same.id
-            with self._redis.pipeline() as pipe:
-                pipe.rpush(REQUESTS, json.dumps({"id": ident, "full": full}))
-                pipe.ltrim(REQUESTS, -MAX_REQUESTS, -1)
-                pipe.execute()
-        return ident
+        """Request a scan and return its id; a pending request that covers it is not repeated, its id is returned."""
+        new = ScanRequest(secrets.token_hex(8), full)
+        pending = [ScanRequest(**json.loads(entry)) for entry in self._entries()]
+        # If it is claimed right now, its scan still begins after this request.
+        if same := next((request for request in pending if request.full or not full), None):
+            return same.id
+        with self._redis.pipeline() as pipe:
+            pipe.rpush(SCAN_REQUESTS, new.to_json())
+            pipe.ltrim(SCAN_REQUESTS, -MAX_REQUESTS, -1)
+            pipe.execute()
+        return new.id
+
+    def _entries(self) -> list[bytes]:
+        return cast(list[bytes], self._redis.lrange(SCAN_REQUESTS, 0, -1))
 
     def requeue(self, requests: Sequence[ScanRequest]) -> None:
-        """Let another scan for those who asked."""
-        with redis_errors():
-            self._redis.lpush(REQUESTS, *(json.dumps({"id": one.id, "full": one.full}) for one in requests))
+        """Put claimed requests back, for another process to claim."""
+        self._redis.lpush(SCAN_REQUESTS, *(request.to_json() for request in requests))
 
     def claim(self, timeout_s: float) -> list[ScanRequest]:
-        """All that is asked for, as soon as there is something; nothing after ``timeout_s``."""
-        with redis_errors():
-            first = cast(tuple[bytes, bytes] | None, self._redis.blpop([REQUESTS], timeout=timeout_s))
-            if first is None:
-                return []
-            more = cast(list[bytes] | None, self._redis.lpop(REQUESTS, MAX_REQUESTS)) or []
-        return [ScanRequest(**json.loads(one)) for one in (first[1], *more)]
+        """Take all pending requests; wait for one for up to ``timeout_s``."""
+        first = cast(tuple[bytes, bytes] | None, self._redis.blpop([SCAN_REQUESTS], timeout=timeout_s))
+        if first is None:
+            return []
+        more = cast(list[bytes] | None, self._redis.lpop(SCAN_REQUESTS, MAX_REQUESTS)) or []
+        return [ScanRequest(**json.loads(entry)) for entry in (first[1], *more)]
 
     def publish(self, progress: Mapping[str, Any]) -> None:
-        """Say how far a scan is: ``id``, ``state`` and figures."""
-        news = json.dumps({"time": self._clock.now_ms(), **progress})
-        with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.set(LATEST, news)
-            pipe.xadd(EVENTS, {"news": news}, maxlen=MAX_EVENTS, approximate=True)
+        """Publish the progress of a scan: ``id``, ``state`` and figures."""
+        event = json.dumps({"time": self._clock.now_ms(), **progress})
+        with self._redis.pipeline() as pipe:
+            pipe.set(SCAN_STATUS, event)
+            pipe.xadd(SCAN_EVENTS, {"news": event}, maxlen=MAX_EVENTS, approximate=True)
             pipe.publish(CHANGES_CHANNEL, f"{TOPIC} 0 {TOPIC}")
             pipe.execute()
 
     def latest(self) -> dict[str, Any] | None:
-        """What was told last; None if nothing ever was."""
-        with redis_errors():
-            kept = cast(bytes | None, self._redis.get(LATEST))
-        return json.loads(kept) if kept else None
+        """Return the last event; None if there never was a scan."""
+        event = cast(bytes | None, self._redis.get(SCAN_STATUS))
+        return json.loads(event) if event else None
 
     def last_event_id(self) -> str:
-        """Where the events end now."""
-        with redis_errors():
-            last = cast(list[tuple[bytes, Any]], self._redis.xrevrange(EVENTS, count=1))
+        """Return the id of the last event in the stream."""
+        last = cast(list[tuple[bytes, Any]], self._redis.xrevrange(SCAN_EVENTS, count=1))
         return last[0][0].decode() if last else STREAM_START
 
     def read_events(self, after_id: str, wait_s: float = 0) -> list[tuple[str, dict[str, Any]]]:
-        """What was told after a place, each with its own; waits for something for so long at the most."""
-        with redis_errors():
-            found = self._redis.xread({EVENTS: after_id}, block=round(wait_s * 1000) or None)
-        entries = cast(list[tuple[bytes, dict[bytes, bytes]]], _entries(found))
-        return [(place.decode(), json.loads(entry[b"news"])) for place, entry in entries]
+        """Return ids and events after an id; wait for one for up to ``wait_s``."""
+        response = self._redis.xread({SCAN_EVENTS: after_id}, block=round(wait_s * 1000) or None)
+        return [(event_id.decode(), json.loads(fields[b"news"])) for event_id, fields in _stream_entries(response)]
 
 
-def _entries(found: Any) -> list[Any]:
-    """The entries of the one stream, in whichever form the client gives them."""
-    if not found:
+def _stream_entries(response: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return the entries of the only stream: RESP2 and RESP3, and versions of redis-py, nest them differently."""
+    if not response:
         return []
-    streams = list(found.values()) if isinstance(found, dict) else [entries for _, entries in found]
-    entries = streams[0]
-    return (
-        entries[0] if entries and isinstance(entries[0], list) and isinstance(entries[0][0], (list, tuple)) else entries
-    )
+    entries = next(iter(response.values())) if isinstance(response, dict) else response[0][1]
+    is_nested = entries and isinstance(entries[0], list) and isinstance(entries[0][0], list | tuple)
+    return cast(list[tuple[bytes, dict[bytes, bytes]]], entries[0] if is_nested else entries)

@@ -1,10 +1,10 @@
-"""The finding of models: filters, words, orders, pages by number and by cursor, and what there is to filter by."""
+"""Finds models: filters, full-text search, sort orders, pages by number and by keyset cursor."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, false, func, not_, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, func, not_, or_, select, text, tuple_
 
 from schemas.errors import Invalid
 from schemas.library.content_rating import highest_level
@@ -14,22 +14,22 @@ from schemas.library.text_normalization import normalize
 from schemas.paging import INVALID_CURSOR, MAX_DIGITS, KeysetCursor
 from stores.library.index.read_model import ModelFlag
 from stores.library.tables import models, tags
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
-# One question for all words: the index itself joins what it finds for each.
+# One condition for all phrases: the full-text index intersects their matches itself.
 FULL_TEXT_CONDITIONS = {
     "sqlite": "library_models.id IN (SELECT rowid FROM library_search WHERE library_search MATCH :{name})",
     "postgresql": "library_models.id IN (SELECT model_id FROM library_details "
     "WHERE to_tsvector('simple', search_text) @@ to_tsquery('simple', :{name}))",
 }
-# Columns behind what may be filtered by equality.
+# The columns behind filters by equality.
 EQUALITY_COLUMNS: Mapping[str, Any] = {
     "category": models.c.category_key,
     "subcategory": models.c.subcategory_key,
     "base_model": models.c.base_model_key,
     "type": models.c.type_key,
 }
-_SORTS: Mapping[SortKey, Any] = {
+_SORT_COLUMNS: Mapping[SortKey, Any] = {
     SortKey.NEWEST: models.c.newest_at,
     SortKey.OLDEST: models.c.newest_at,
     SortKey.NAME: models.c.name_key,
@@ -37,10 +37,11 @@ _SORTS: Mapping[SortKey, Any] = {
     SortKey.LIKES: models.c.likes,
     SortKey.SIZE: models.c.size_bytes,
 }
-# Nearly all models are here: as a sum it is looked at on the way, and not taken by a planner for what narrows most.
-_HERE = models.c.files + 0 > 0
-_CONTAINING = {"base": models.c.base_model_key, "creator": models.c.creator_key, "name": models.c.name_key}
-_NUMBERS = {
+# Nearly all models have files. The sum hides the column from the query planner, which would otherwise take this for the
+# most selective condition and use the index on it instead of the one of the sort order.
+_IS_LOCAL = models.c.files + 0 > 0
+_SUBSTRING_COLUMNS = {"base": models.c.base_model_key, "creator": models.c.creator_key, "name": models.c.name_key}
+_NUMBER_COLUMNS = {
     "dim": models.c.dim,
     "size": models.c.size_bytes,
     "downloads": models.c.downloads,
@@ -61,7 +62,7 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class SearchFilter:
-    """Which models: ``equal`` by the names of ``EQUAL``; ``tags_mode`` is ``any``, ``all`` or ``none``."""
+    """Which models: ``equal`` has names of EQUALITY_COLUMNS; ``tags_mode`` is ``any``, ``all`` or ``none``."""
 
     equal: Mapping[str, str]
     query: SearchQuery
@@ -74,7 +75,7 @@ class SearchFilter:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """The ids of one page, how many there are in all, and where the next one begins."""
+    """The ids of one page, the number of all matches, and the cursor of the next page."""
 
     ids: list[int]
     total: int
@@ -82,155 +83,163 @@ class SearchPage:
 
 
 class ModelSearch:
-    """The models in one database."""
+    """Searches the read model of one database."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Nothing is asked yet."""
-        self._engine = engine
-        self._dialect = engine.dialect.name
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def find_page(
         self, criteria: SearchFilter, *, limit: int, offset: int = 0, cursor: KeysetCursor | None = None
     ) -> SearchPage:
-        """One page of the models; with a cursor those that come after it, whatever has come or gone meanwhile."""
-        narrowed = self._narrowed(criteria)
-        key, descending = _SORTS[criteria.order.key], criteria.order.descending
-        query = narrowed.with_only_columns(models.c.id, key.label("key"))
+        """Return one page of models.
+
+        With a cursor it is the page after that, whatever has been added or deleted since, and ``offset`` is ignored.
+        """
+        matches = self._matches(criteria)
+        key, descending = _SORT_COLUMNS[criteria.order.key], criteria.order.descending
+        query = matches.with_only_columns(models.c.id, key.label("key"))
         if cursor:
             query = query.where(_after(key, cursor, criteria.order))
         order = (key.desc(), models.c.id.desc()) if descending else (key, models.c.id)
+        # One more than the page shows whether there is another one.
         query = query.order_by(*order).limit(limit + 1).offset(0 if cursor else offset)
-        with sql_errors(), self._engine.connect() as connection:
-            total = connection.execute(narrowed.with_only_columns(func.count())).scalar_one()
+        with self._database.read() as connection:
+            total = connection.execute(matches.with_only_columns(func.count())).scalar_one()
             rows = connection.execute(query).all()
-        kept = rows[:limit]
-        more = len(rows) > limit and bool(kept)
-        following = KeysetCursor(_named(criteria.order), str(kept[-1].key), kept[-1].id) if more else None
-        return SearchPage([row.id for row in kept], int(total), following)
+        page = rows[:limit]
+        next_cursor = None
+        if page and len(rows) > limit:
+            next_cursor = KeysetCursor(_order_name(criteria.order), str(page[-1].key), page[-1].id)
+        return SearchPage([row.id for row in page], int(total), next_cursor)
 
     def list_filter_values(self) -> dict[str, list[str]]:
-        """What there is to filter by: ``categories``, ``baseModels``, ``types``, ``tags``, the most frequent first."""
-        shown = {"categories": models.c.category, "baseModels": models.c.base_model, "types": models.c.type}
-        with sql_errors(), self._engine.connect() as connection:
-            found = {}
-            for name, column in shown.items():
-                # By how they are compared: whoever filters by one spelling finds the others.
+        """Return the ``categories``, ``baseModels``, ``types`` and ``tags`` in use, the most frequent first.
+
+        Values that are equal when normalized are listed once, in one of their spellings.
+        """
+        columns = {"categories": models.c.category, "baseModels": models.c.base_model, "types": models.c.type}
+        with self._database.read() as connection:
+            values = {}
+            for name, column in columns.items():
                 key = models.c[f"{column.name}_key"]
                 query = select(func.min(column)).where(models.c.files > 0, key.is_not(None)).group_by(key)
-                found[name] = list(connection.execute(query.order_by(func.count().desc(), key)).scalars())
-            here = tags.c.model_id.in_(select(models.c.id).where(models.c.files > 0))
-            query = select(func.min(tags.c.label)).where(here).group_by(tags.c.key)
-            found["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
-        return found
+                values[name] = list(connection.execute(query.order_by(func.count().desc(), key)).scalars())
+            is_local = tags.c.model_id.in_(select(models.c.id).where(models.c.files > 0))
+            query = select(func.min(tags.c.label)).where(is_local).group_by(tags.c.key)
+            values["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
+        return values
 
-    def _narrowed(self, wanted: SearchFilter) -> Select[Any]:
-        asked = wanted.query.phrases
-        wordings = {
-            "words": [one for one in asked if not one.negated],
-            "no_words": [one for one in asked if one.negated],
+    def _matches(self, criteria: SearchFilter) -> Select[Any]:
+        phrases = {
+            "words": [phrase for phrase in criteria.query.phrases if not phrase.negated],
+            "no_words": [phrase for phrase in criteria.query.phrases if phrase.negated],
         }
-        said = [self._words(name, found) for name, found in wordings.items() if found]
-        return select(models.c.id).where(*self._conditions(wanted), *said)
+        full_text = [self._full_text(name, group) for name, group in phrases.items() if group]
+        return select(models.c.id).where(*_conditions(criteria), *full_text)
 
-    def _conditions(self, wanted: SearchFilter) -> Iterator[ColumnElement[bool]]:
-        if not any(term.field == "is" and term.value in ("missing", "local") for term in wanted.query.terms):
-            yield _HERE
-        for name, value in wanted.equal.items():
-            yield EQUALITY_COLUMNS[name] == normalize(value)
-        if wanted.tags:
-            yield _tagged(wanted.tags, wanted.tags_mode)
-        if wanted.max_nsfw is not None:
-            yield models.c.nsfw_level < _above(wanted.max_nsfw)
-        if wanted.has_metadata is not None:
-            yield _flagged(ModelFlag.METADATA) if wanted.has_metadata else not_(_flagged(ModelFlag.METADATA))
-        for term in wanted.query.terms:
-            yield _negated(_condition(term), negated=term.negated)
-
-    def _words(self, name: str, said: Sequence[Phrase]) -> Any:
-        """All of these words, or none of them."""
-        if not all(one.words for one in said):
+    def _full_text(self, name: str, phrases: Sequence[Phrase]) -> Any:
+        """Match models that contain all of these phrases, or none if they are negated; ``name`` is the parameter."""
+        if not all(phrase.words for phrase in phrases):
             return false()
-        negated = said[0].negated
-        found = FULL_TEXT_CONDITIONS[self._dialect].format(name=name)
-        sqlite = self._dialect == "sqlite"
-        joined = (" OR " if negated else " AND ") if sqlite else (" | " if negated else " & ")
-        question = joined.join(f"({_in_fts5(one) if sqlite else _in_tsquery(one)})" for one in said)
-        return text(f"NOT ({found})" if negated else found).bindparams(**{name: question})
+        negated = phrases[0].negated
+        dialect = self._database.dialect
+        condition = FULL_TEXT_CONDITIONS[dialect].format(name=name)
+        if dialect == "sqlite":
+            terms, operator = map(_to_fts5, phrases), " OR " if negated else " AND "
+        else:
+            terms, operator = map(_to_tsquery, phrases), " | " if negated else " & "
+        expression = operator.join(f"({term})" for term in terms)
+        return text(f"NOT ({condition})" if negated else condition).bindparams(**{name: expression})
 
 
-def _in_fts5(said: Phrase) -> str:
-    *whole, last = (f'"{word}"' for word in said.words)
+def _to_fts5(phrase: Phrase) -> str:
+    """Convert to FTS5 syntax; the last word matches as a prefix."""
+    *whole, last = (f'"{word}"' for word in phrase.words)
     return " + ".join([*whole, f"{last}*"])
 
 
-def _in_tsquery(said: Phrase) -> str:
-    *whole, last = said.words
+def _to_tsquery(phrase: Phrase) -> str:
+    """Convert to tsquery syntax; the last word matches as a prefix."""
+    *whole, last = phrase.words
     return " <-> ".join([*whole, f"{last}:*"])
 
 
-def _named(order: SortOrder) -> str:
+def _conditions(criteria: SearchFilter) -> Iterator[ColumnElement[bool]]:
+    if not any(term.field == "is" and term.value in ("missing", "local") for term in criteria.query.terms):
+        yield _IS_LOCAL
+    for name, value in criteria.equal.items():
+        yield EQUALITY_COLUMNS[name] == normalize(value)
+    if criteria.tags:
+        yield _has_tags(criteria.tags, criteria.tags_mode)
+    if criteria.max_nsfw is not None:
+        yield models.c.nsfw_level < _next_level(criteria.max_nsfw)
+    if criteria.has_metadata is not None:
+        yield _has_flag(ModelFlag.METADATA) if criteria.has_metadata else not_(_has_flag(ModelFlag.METADATA))
+    for term in criteria.query.terms:
+        yield not_(_term_condition(term)) if term.negated else _term_condition(term)
+
+
+def _order_name(order: SortOrder) -> str:
     return f"{'-' if order.descending else '+'}{order.key}"
 
 
 def _after(key: Any, cursor: KeysetCursor, order: SortOrder) -> ColumnElement[bool]:
-    """What comes after a mark; raises Invalid if it is one of another order."""
-    number = cursor.key.removeprefix("-")
-    of_number = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
-    known = 0 <= cursor.id <= MAX_ID and "\0" not in cursor.key
-    if cursor.sort != _named(order) or not known or not (of_number or order.key is SortKey.NAME):
+    """Match what comes after a cursor; raises Invalid for a cursor of another order or one that was made up."""
+    digits = cursor.key.removeprefix("-")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
+    is_storable = 0 <= cursor.id <= MAX_ID and "\0" not in cursor.key
+    by_name = order.key is SortKey.NAME
+    if cursor.sort != _order_name(order) or not is_storable or not (is_number or by_name):
         raise Invalid(INVALID_CURSOR)
-    place = (cursor.key if order.key is SortKey.NAME else int(cursor.key), cursor.id)
-    here = tuple_(key, models.c.id)
-    after: ColumnElement[bool] = here < place if order.descending else here > place
-    return after
+    position = (cursor.key if by_name else int(cursor.key), cursor.id)
+    row = tuple_(key, models.c.id)
+    condition: ColumnElement[bool] = row < position if order.descending else row > position
+    return condition
 
 
-def _above(most: int) -> int:
-    """The first mask whose highest level is above the highest of ``most``; with 0 only what is unrated is below it."""
-    return 2 * highest_level(most) or 1
+def _next_level(mask: int) -> int:
+    """Return the smallest mask with a higher level than the highest of ``mask``; 1 for 0, which is unrated."""
+    return 2 * highest_level(mask) or 1
 
 
-def _of_level(op: str, most: int) -> ColumnElement[bool]:
-    """Masks are compared by the highest level of each."""
-    level, here, above = models.c.nsfw_level, highest_level(most), _above(most)
-    conditions = {"<": level < here, "<=": level < above, ">": level >= above, ">=": level >= here}
-    return conditions.get(op, and_(level >= here, level < above))
+def _compare_level(op: str, mask: int) -> ColumnElement[bool]:
+    """Compare masks by the highest level of each."""
+    column, level, above = models.c.nsfw_level, highest_level(mask), _next_level(mask)
+    conditions = {"<": column < level, "<=": column < above, ">": column >= above, ">=": column >= level}
+    return conditions.get(op, and_(column >= level, column < above))
 
 
-def _tagged(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
+def _has_tags(labels: Sequence[str], mode: str) -> ColumnElement[bool]:
     each = [models.c.id.in_(select(tags.c.model_id).where(tags.c.key == normalize(label))) for label in labels]
     if mode == "all":
         return and_(*each)
     return not_(or_(*each)) if mode == "none" else or_(*each)
 
 
-def _flagged(flag: ModelFlag) -> ColumnElement[bool]:
+def _has_flag(flag: ModelFlag) -> ColumnElement[bool]:
     return models.c.flags.op("&")(int(flag)) != 0
 
 
-def _condition(term: QueryTerm) -> ColumnElement[bool]:
+def _term_condition(term: QueryTerm) -> ColumnElement[bool]:
+    """Convert a term, regardless of its negation; never NULL, so that it can be negated."""
     if term.field in ("has", "is"):
-        return _state(str(term.value))
+        return _state_condition(str(term.value))
     if term.field == "tag":
-        return _tagged([str(term.value)], "any")
-    if term.field in _CONTAINING:
-        return func.coalesce(_CONTAINING[term.field], "").contains(str(term.value), autoescape=True)
-    if term.field in _NUMBERS:
-        # What has no such number is neither above nor below any.
-        return func.coalesce(_NUMBERS[term.field].op(term.op, is_comparison=True)(term.value), false())
+        return _has_tags([str(term.value)], "any")
+    if term.field in _SUBSTRING_COLUMNS:
+        return func.coalesce(_SUBSTRING_COLUMNS[term.field], "").contains(str(term.value), autoescape=True)
+    if term.field in _NUMBER_COLUMNS:
+        # A model without this number matches no comparison, and every negated one.
+        return func.coalesce(_NUMBER_COLUMNS[term.field].op(term.op, is_comparison=True)(term.value), false())
     if term.field == "nsfw":
-        return _of_level(term.op, int(term.value))
-    same: ColumnElement[bool] = func.coalesce(EQUALITY_COLUMNS[term.field], "") == term.value
-    return same
+        return _compare_level(term.op, int(term.value))
+    equal: ColumnElement[bool] = func.coalesce(EQUALITY_COLUMNS[term.field], "") == term.value
+    return equal
 
 
-def _state(word: str) -> ColumnElement[bool]:
+def _state_condition(word: str) -> ColumnElement[bool]:
     if word == "civitai":
         return models.c.civitai_id.is_not(None)
     if word in ("local", "missing"):
         return models.c.files > 0 if word == "local" else models.c.files == 0
-    return _flagged(_FLAGS[word])
-
-
-def _negated(condition: Any, *, negated: bool) -> Any:
-    return not_(condition) if negated else condition
+    return _has_flag(_FLAGS[word])

@@ -1,19 +1,32 @@
-"""The SQL tables of the model library; ``migrations`` brings a database up to them.
+"""The SQL tables of the model library. ``migrations`` brings a database up to them.
 
-A model has versions, a version has files. Files that have gone leave their row
-behind, without a path if another took it: it is what their content is known by, should it come back. Ids are never
-given twice (``sqlite_autoincrement``).
+A model has versions, a version has files. The row of a file that has gone stays as a tombstone, without a path once
+another file takes that: its content identifies the file if it comes back. Ids are never reused
+(``sqlite_autoincrement``). Deleting a row deletes what belongs to it, except user edits: the database refuses to delete
+a model that still has some.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from stores.sql.tables import metadata
 
-# Sorted by its letters' numbers wherever it is, and not by the language of the database server.
+# Sorted by code point in every database, not by the locale of the PostgreSQL server.
 SORTED_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
-# What lists are filtered and sorted by; ``*_key`` columns are folded for comparing. Narrow, for it is read whole; each
-# index of an order tells also whether the model is here, so that pages far behind cost no look at the rows before.
+# The read model that lists are filtered and sorted by; ``*_key`` columns are normalized for comparison. The table is
+# narrow because filters scan it. Each sort index includes ``files``, so that a page far down the list skips models
+# without files on the index alone.
 models = Table(
     "library_models",
     metadata,
@@ -51,11 +64,11 @@ models = Table(
     sqlite_autoincrement=True,
 )
 
-# What is shown of a model; ``facts`` and ``sources`` are JSON, of ``schemas.library.metadata``.
+# The rest of the read model. ``facts`` and ``sources`` are JSON of ``schemas.library.metadata``.
 details = Table(
     "library_details",
     metadata,
-    Column("model_id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("library_models.id", ondelete="CASCADE"), primary_key=True),
     Column("facts", Text, nullable=False),
     Column("sources", Text, nullable=False),
     Column("search_text", Text, nullable=False),
@@ -64,7 +77,7 @@ details = Table(
 tags = Table(
     "library_tags",
     metadata,
-    Column("model_id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("library_models.id", ondelete="CASCADE"), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("label", Text, nullable=False),
     Index("library_tags_key", "key", "model_id"),
@@ -74,7 +87,7 @@ versions = Table(
     "library_versions",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model_id", Integer, nullable=False),
+    Column("model_id", Integer, ForeignKey("library_models.id", ondelete="CASCADE"), nullable=False),
     Column("civitai_id", BigInteger, nullable=True),
     Column("facts", Text, nullable=False),
     Column("epoch", Integer, nullable=True),
@@ -84,10 +97,11 @@ versions = Table(
     sqlite_autoincrement=True,
 )
 
-claims = Table(
+# What each source says about a version: at most one row for each source and priority.
+source_metadata = Table(
     "library_claims",
     metadata,
-    Column("version_id", Integer, primary_key=True),
+    Column("version_id", Integer, ForeignKey("library_versions.id", ondelete="CASCADE"), primary_key=True),
     Column("source", String(20), primary_key=True),
     Column("rank", Integer, primary_key=True),
     Column("time_ms", BigInteger, nullable=False),
@@ -98,7 +112,7 @@ files = Table(
     "library_files",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("version_id", Integer, nullable=False),
+    Column("version_id", Integer, ForeignKey("library_versions.id", ondelete="CASCADE"), nullable=False),
     Column("root", Text, nullable=False),
     Column("path", LargeBinary, nullable=True),
     Column("name", Text, nullable=False),
@@ -123,17 +137,18 @@ files = Table(
     sqlite_autoincrement=True,
 )
 
-# Hashes by which pictures and programs name a file: several of one file, each findable.
+# The hashes by which image metadata and programs refer to a file, several for each file.
 hashes = Table(
     "library_hashes",
     metadata,
-    Column("file_id", Integer, primary_key=True),
+    Column("file_id", Integer, ForeignKey("library_files.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(8), primary_key=True),
     Column("value", String(64), nullable=False),
     Index("library_hashes_value", "value"),
 )
 
-# What is wrong with a file or with one beside it: the report.
+# The report: what is wrong with a model file or with a companion of it (``subject``). No foreign key: a problem may be
+# about a path that is no model file.
 problems = Table(
     "library_problems",
     metadata,
@@ -147,22 +162,23 @@ problems = Table(
     Index("library_problems_place", "root", "path"),
 )
 
-# What people have written, which wins and stays.
-edits = Table(
+# User edits: they override every source and survive every scan.
+user_edits = Table(
     "library_edits",
     metadata,
-    Column("model_id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("library_models.id"), primary_key=True),
     Column("field", String(40), primary_key=True),
     Column("value", Text, nullable=False),
     Column("edited_at", BigInteger, nullable=False),
 )
 
+# Preview images beside model files have a ``slot`` and a path; user images have a ``media_key``.
 images = Table(
     "library_images",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model_id", Integer, nullable=False),
-    Column("version_id", Integer, nullable=True),
+    Column("model_id", Integer, ForeignKey("library_models.id", ondelete="CASCADE"), nullable=False),
+    Column("version_id", Integer, ForeignKey("library_versions.id", ondelete="CASCADE"), nullable=True),
     Column("slot", Text, nullable=True),
     Column("root", Text, nullable=True),
     Column("path", LargeBinary, nullable=True),
@@ -184,7 +200,7 @@ images = Table(
     sqlite_autoincrement=True,
 )
 
-# Who looks after the library now: one process of all.
+# Leases of the elected background process.
 leases = Table(
     "library_leases",
     metadata,

@@ -1,40 +1,40 @@
-"""What people write about models: it wins over what anybody else says, stays, and can be taken back."""
+"""User edits of models: they override every source, survive scans, and can be reverted."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import delete, select
 
 from ops.infra.clock import Clock
 from schemas.errors import NotFound
-from stores.library.index.read_model import rebuild_read_model
-from stores.library.rows import dump_json, writing
-from stores.library.tables import edits, models
+from stores.library.index.transaction import index_transaction
+from stores.library.rows import dump_json
+from stores.library.tables import models, user_edits
+from stores.sql.database import Database
 
 MODEL_NOT_FOUND = "Model not found"
 
 
 class UserEdits:
-    """What is written in one database."""
+    """The user edits of all models."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        """Nothing is asked yet."""
-        self._engine = engine
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     def write(self, model_id: int, values: Mapping[str, Any]) -> None:
-        """Write these fields, under their names on the wire; None takes back what was written of one.
+        """Set fields of a model, by their JSON names; None reverts a field to what the sources say.
 
         Raises:
             NotFound: there is no such model.
         """
-        now = self._clock.now_ms()
-        with writing(self._engine) as connection:
-            if connection.execute(select(models.c.id).where(models.c.id == model_id)).first() is None:
+        with index_transaction(self._database, self._clock) as transaction:
+            if transaction.execute(select(models.c.id).where(models.c.id == model_id)).first() is None:
                 raise NotFound(MODEL_NOT_FOUND)
             for field, value in values.items():
-                connection.execute(delete(edits).where(edits.c.model_id == model_id, edits.c.field == field))
+                same_field = (user_edits.c.model_id == model_id) & (user_edits.c.field == field)
+                transaction.execute(delete(user_edits).where(same_field))
                 if value is not None:
-                    row = {"model_id": model_id, "field": field, "value": dump_json(value), "edited_at": now}
-                    connection.execute(edits.insert().values(**row))
-            rebuild_read_model(connection, [model_id])
+                    row = {"field": field, "value": dump_json(value), "edited_at": transaction.now_ms}
+                    transaction.execute(user_edits.insert().values(model_id=model_id, **row))
+            transaction.mark_changed(model_id)

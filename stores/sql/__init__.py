@@ -1,1 +1,1 @@
-"""SQL: tables, migrations, error translation."""
+"""SQL: tables, migrations, transactions, error translation."""

@@ -1,4 +1,4 @@
-"""The translation of what the database throws, for the stores that read while somebody waits."""
+"""Translation of database errors into ServiceErrors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ RETRY_AFTER_S = 2
 
 @contextmanager
 def sql_errors() -> Iterator[None]:
-    """Translate what the database throws when it cannot serve, or is given what it cannot hold.
+    """Raise Unavailable when the database fails, and Invalid for values that no column can hold.
 
-    PostgreSQL refuses NUL in texts and numbers beyond 64 bits, the driver of SQLite the latter, before it is asked.
+    PostgreSQL rejects NUL in text and numbers beyond 64 bits; SQLite's driver rejects such numbers with OverflowError.
     """
     try:
         yield
     except (DataError, OverflowError) as error:
-        raise Invalid("An id or a number is none that the database could hold.") from error
+        raise Invalid("Id or number out of range.") from error
     except SQLAlchemyError as error:
         raise Unavailable("The database does not answer.", retry_after_s=RETRY_AFTER_S) from error

@@ -1,6 +1,6 @@
-"""The SQL tables, as SQLAlchemy Core describes them; ``migrations`` brings a database up to them."""
+"""The SQL tables of keys, sites and webhooks. ``migrations`` brings a database up to them."""
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -55,8 +55,10 @@ webhooks = Table(
     Column("disabled_at", BigInteger, nullable=True),
     Column("disabled_because", String(16), nullable=True),
     Column("failing_since", BigInteger, nullable=True),
+    Index("webhooks_of_owner", "owner"),
 )
 
+# ``webhook`` is NULL for the callback URL of a job. It has no foreign key: deliveries outlive their webhook.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -74,16 +76,20 @@ deliveries = Table(
     Column("next_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger, nullable=True),
     Column("reason", Text, nullable=True),
+    Index("deliveries_due", "state", "destination", "next_at"),
+    Index("deliveries_of_owner", "owner", "created_at", "id"),
+    Index("deliveries_of_webhook", "webhook", "state"),
 )
 
 delivery_attempts = Table(
     "delivery_attempts",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("delivery", String(40), nullable=False),
+    Column("delivery", String(40), ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("duration_ms", Integer, nullable=False),
     Column("status", Integer, nullable=True),
     Column("error", Text, nullable=True),
     Column("excerpt", Text, nullable=False),
+    Index("attempts_of_delivery", "delivery"),
 )

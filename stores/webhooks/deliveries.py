@@ -140,8 +140,7 @@ class Deliveries:
         with sql_errors(), self._engine.begin() as connection:
             for state, kept_ms in kept.items():
                 old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - kept_ms)
-                ids = select(deliveries.c.id).where(old)
-                connection.execute(delete(delivery_attempts).where(delivery_attempts.c.delivery.in_(ids)))
+                # The database deletes their attempts with them.
                 connection.execute(delete(deliveries).where(old))
 
     # For callers

@@ -106,7 +106,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         url = f"sqlite:///{copy}"
     engine = open_database(url)
     with engine.begin() as connection:
-        for table in tables.metadata.sorted_tables:
+        for table in reversed(tables.metadata.sorted_tables):
             connection.execute(table.delete())
     yield engine
     engine.dispose()

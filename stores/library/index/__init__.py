@@ -1,1 +1,1 @@
-"""Writes to the library index: scans, metadata, merges, hashes."""
+"""The index of model files: which model and version each file belongs to, and what sources say about them."""

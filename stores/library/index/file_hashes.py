@@ -1,27 +1,30 @@
-"""What is known of files by their content: which wait to be hashed, and what their hashes say they are."""
+"""Hashes of model files: which files wait to be hashed, what their content is, and lookups by hash."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 
 from ops.infra.clock import Clock
 from schemas.library.scan_records import FileFormat
 from stores.library.index import file_matching, model_merge
-from stores.library.index.read_model import rebuild_read_model
-from stores.library.rows import dump_json, insert_rows, writing
+from stores.library.index.transaction import IndexTransaction, index_transaction
+from stores.library.rows import dump_json, insert_rows
 from stores.library.tables import files, hashes, versions
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
-HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+HASH_PATTERN = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+# The first character after those of hexadecimal: the end of the range of hashes with a prefix.
 AFTER_HEX = "g"
+_PENDING_COLUMNS = (files.c.id, files.c.root, files.c.path, files.c.kind, files.c.size_bytes, files.c.mtime_ns)
+_PENDING = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingFile:
-    """A file to be read; ``path`` is below ``root``."""
+    """A file that waits to be hashed; ``path`` is relative to ``root``."""
 
     id: int
     root: str
@@ -31,95 +34,94 @@ class PendingFile:
     mtime_ns: int
 
 
-class FileHashes:
-    """The hashes in one database."""
+class HashIndex:
+    """The hashes of all files, and the files that wait for theirs."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        """Nothing is asked yet."""
-        self._engine = engine
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     def list_pending(self, roots: Iterable[str], limit: int, after: PendingFile | None = None) -> list[PendingFile]:
-        """Files that are there and not hashed, the smallest first; those that come after one of them."""
-        here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None) & files.c.root.in_(list(roots))
-        query = select(*_READ).where(here, files.c.path.is_not(None)).order_by(files.c.size_bytes, files.c.id)
+        """Return files that are on disk and not hashed, the smallest first; with ``after`` the ones that follow it."""
+        query = select(*_PENDING_COLUMNS).where(_PENDING, files.c.root.in_(list(roots)), files.c.path.is_not(None))
         if after is not None:
-            further = (files.c.size_bytes == after.size_bytes) & (files.c.id > after.id)
-            query = query.where((files.c.size_bytes > after.size_bytes) | further)
-        with sql_errors(), self._engine.connect() as connection:
-            rows = connection.execute(query.limit(limit)).all()
+            same_size = (files.c.size_bytes == after.size_bytes) & (files.c.id > after.id)
+            query = query.where((files.c.size_bytes > after.size_bytes) | same_size)
+        query = query.order_by(files.c.size_bytes, files.c.id).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
         return [
             PendingFile(row.id, row.root, row.path, FileFormat(row.kind), row.size_bytes, row.mtime_ns) for row in rows
         ]
 
     def count_pending(self) -> tuple[int, int]:
-        """How many files wait, and how many bytes they have together."""
-        here = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None)
-        query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(here)
-        with sql_errors(), self._engine.connect() as connection:
-            count, size = connection.execute(query).one()
-        return int(count), int(size)
+        """Return how many files wait to be hashed, and their total size in bytes."""
+        query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(_PENDING)
+        with self._database.read() as connection:
+            count, size_bytes = connection.execute(query).one()
+        return int(count), int(size_bytes)
 
     def record(self, file: PendingFile, content: str, digests: Mapping[str, str]) -> bool:
-        """Write down what a file's bytes are, and let it belong where the same bytes belong already.
+        """Store the hashes of a file, and move it to the version that has the same content already.
 
-        False if the file has changed since it was read: it is read again.
+        Returns False and stores nothing if the file has changed since it was read; it stays pending.
         """
-        with writing(self._engine) as connection:
-            row = connection.execute(select(files).where(files.c.id == file.id)).one_or_none()
+        with index_transaction(self._database, self._clock) as transaction:
+            row = transaction.execute(select(files).where(files.c.id == file.id)).one_or_none()
             if row is None or (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 return False
-            touched = {model_merge.model_of(connection, row.version_id)}
-            self._place(connection, row, content, touched)
-            values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": self._clock.now_ms()}
-            connection.execute(update(files).where(files.c.id == row.id).values(**values))
-            _write_hashes(connection, row.id, digests)
-            _forget_ghosts(connection, row.id, content)
-            version = connection.execute(select(files.c.version_id).where(files.c.id == row.id)).scalar_one()
-            file_matching.adopt(connection, version, touched)
-            rebuild_read_model(connection, touched | {model_merge.model_of(connection, version)})
+            transaction.mark_changed(transaction.model_of(row.version_id))
+            _move_to_version_of_content(transaction, row, content)
+            values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": transaction.now_ms}
+            transaction.execute(update(files).where(files.c.id == row.id).values(**values))
+            _replace_hashes(transaction, row.id, digests)
+            _delete_tombstones(transaction, row.id, content)
+            version_id = transaction.execute(select(files.c.version_id).where(files.c.id == row.id)).scalar_one()
+            file_matching.attach_to_civitai_model(transaction, version_id)
+            transaction.mark_changed(transaction.model_of(version_id))
         return True
 
-    def _place(self, connection: Connection, row: Any, content: str, touched: set[int]) -> None:
-        same = (files.c.content == content) & (files.c.id != row.id)
-        query = select(files.c.version_id).where(same).order_by(files.c.first_seen, files.c.id).limit(1)
-        place: int | None = connection.execute(query).scalar_one_or_none()
-        if row.content not in (None, content):
-            now = self._clock.now_ms()
-            model_merge.leave_behind(connection, row, now)
-            place = file_matching.split_off(connection, row, now) if place is None else place
-        if place not in (None, row.version_id):
-            model_merge.move_file(connection, row, place, touched)
-
     def find_models(self, value: str) -> list[int]:
-        """The models with a file of that hash, or of one that begins so: of eight characters at least."""
+        """Return the models with a file on disk of this hash, or of one with this prefix of at least 8 characters."""
         return self._find(versions.c.model_id, value)
 
     def find_versions(self, value: str) -> list[int]:
-        """The versions, likewise."""
+        """Return the versions with a file on disk of this hash or prefix."""
         return self._find(versions.c.id, value)
 
     def _find(self, column: Any, value: str) -> list[int]:
-        digits = value.strip().lower()
-        if not HASH.fullmatch(digits):
+        prefix = value.strip().lower()
+        if not HASH_PATTERN.fullmatch(prefix):
             return []
-        same = (hashes.c.value >= digits) & (hashes.c.value < digits + AFTER_HEX)
+        # A range, unlike LIKE, uses the index in both databases.
+        in_range = (hashes.c.value >= prefix) & (hashes.c.value < prefix + AFTER_HEX)
         query = select(column).join(files, files.c.version_id == versions.c.id)
-        query = query.join(hashes, hashes.c.file_id == files.c.id).where(same, files.c.missing_since.is_(None))
-        with sql_errors(), self._engine.connect() as connection:
+        query = query.join(hashes, hashes.c.file_id == files.c.id).where(in_range, files.c.missing_since.is_(None))
+        with self._database.read() as connection:
             return sorted(set(connection.execute(query).scalars()))
 
 
-def _write_hashes(connection: Connection, file_id: int, found: Mapping[str, str]) -> None:
-    connection.execute(delete(hashes).where(hashes.c.file_id == file_id))
-    insert_rows(connection, hashes, [{"file_id": file_id, "name": name, "value": found[name]} for name in found])
+def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content: str) -> None:
+    """Move a file to the version of its content; to a new version if its content was known and is another now."""
+    same = (files.c.content == content) & (files.c.id != row.id)
+    query = select(files.c.version_id).where(same).order_by(files.c.first_seen, files.c.id).limit(1)
+    version_id: int | None = transaction.execute(query).scalar_one_or_none()
+    if row.content not in (None, content):
+        model_merge.keep_tombstone(transaction, row)
+        if version_id is None:
+            version_id = file_matching.version_for_new_content(transaction, row)
+    if version_id is not None and version_id != row.version_id:
+        model_merge.move_file(transaction, row, version_id)
 
 
-def _forget_ghosts(connection: Connection, file_id: int, content: str) -> None:
-    """The content is here: what stood for it meanwhile is not needed."""
-    ghosts = (files.c.content == content) & files.c.missing_since.is_not(None) & (files.c.id != file_id)
-    for row in connection.execute(select(files).where(ghosts)).all():
-        model_merge.remove_file(connection, row)
+def _replace_hashes(transaction: IndexTransaction, file_id: int, digests: Mapping[str, str]) -> None:
+    transaction.execute(delete(hashes).where(hashes.c.file_id == file_id))
+    rows = [{"file_id": file_id, "name": name, "value": value} for name, value in digests.items()]
+    insert_rows(transaction.connection, hashes, rows)
 
 
-_READ = (files.c.id, files.c.root, files.c.path, files.c.kind, files.c.size_bytes, files.c.mtime_ns)
+def _delete_tombstones(transaction: IndexTransaction, file_id: int, content: str) -> None:
+    """Delete the tombstones of a content that is on disk again."""
+    tombstones = (files.c.content == content) & files.c.missing_since.is_not(None) & (files.c.id != file_id)
+    for row in transaction.execute(select(files).where(tombstones)).all():
+        model_merge.delete_file(transaction, row)

@@ -1,4 +1,4 @@
-"""Which version and which model a file belongs to: by its content first, then by what a catalogue says."""
+"""Decides which version and which model a file belongs to: by its content first, then by its Civitai metadata."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -7,169 +7,165 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from schemas.library.metadata import Metadata, SourceMetadata, merge_metadata
 from schemas.library.text_normalization import sort_key
-from stores.library.index.model_merge import has_files, has_local_versions, join_models, merge_versions, model_of
-from stores.library.rows import claim_from_row, insert_row, insert_rows
-from stores.library.tables import claims, files, images, models, versions
+from stores.library.index.model_merge import has_files, has_local_versions, merge_models, merge_versions
+from stores.library.index.transaction import IndexTransaction
+from stores.library.rows import insert_row, insert_rows, source_metadata_from_row
+from stores.library.tables import files, images, models, source_metadata, versions
+
+# Compiled once: each may run for every file of a scan.
+_OLDEST_MODEL = {
+    column.name: select(func.min(models.c.id)).where(column == bindparam("value"))
+    for column in (models.c.civitai_id, models.c.group_key)
+}
 
 
-class Epoch(NamedTuple):
-    """Which epoch of a training a file is, and what the training's files share; None where it is none."""
+class TrainingEpoch(NamedTuple):
+    """The epoch of a file within a training run, and the key that the files of the run share; None if it has none."""
 
     number: int | None
     group_key: str | None
 
 
 def models_of_files(connection: Connection, file_ids: Iterable[int]) -> set[int]:
-    """The models of files."""
+    """Return the models that have these files."""
     query = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
     return set(connection.execute(query.where(files.c.id.in_(list(file_ids)))).scalars())
 
 
-def version_for(connection: Connection, said: Iterable[SourceMetadata], epoch: Epoch, now_ms: int) -> int:
-    """The version of a file that is new here, made if there is none: provisional until its content is known."""
-    facts = merge_metadata(said).metadata
-    model_id = _model_for(connection, facts, epoch.group_key)
-    known = _catalogued(connection, model_id, facts.civitai_version_id)
-    return known or insert_row(
-        connection,
-        versions,
-        model_id=model_id,
-        civitai_id=facts.civitai_version_id,
-        facts="{}",
-        epoch=epoch.number,
-        first_seen=now_ms,
-    )
+def find_or_create_version(
+    transaction: IndexTransaction, records: Iterable[SourceMetadata], epoch: TrainingEpoch
+) -> int:
+    """Return the version for a new file. It is provisional until the file is hashed."""
+    metadata = merge_metadata(records).metadata
+    model_id = _find_or_create_model(transaction, metadata, epoch.group_key)
+    existing = _civitai_version_of(transaction, model_id, metadata.civitai_version_id)
+    if existing is not None:
+        return existing
+    new = {"civitai_id": metadata.civitai_version_id, "epoch": epoch.number, "first_seen": transaction.now_ms}
+    return insert_row(transaction.connection, versions, model_id=model_id, facts="{}", **new)
 
 
-def _model_for(connection: Connection, facts: Metadata, group_key: str | None) -> int:
-    found = _first(connection, models.c.civitai_id, facts.civitai_id)
-    if found is None:
-        found = _first(connection, models.c.group_key, group_key)
-        if found is not None and facts.civitai_id not in (None, _civitai_id(connection, found) or facts.civitai_id):
-            # The catalogue says that it is another.
-            found = None
-    if found is not None:
-        return found
-    return insert_row(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=group_key)
+def _find_or_create_model(transaction: IndexTransaction, metadata: Metadata, group_key: str | None) -> int:
+    model_id = _oldest_model(transaction, "civitai_id", metadata.civitai_id)
+    if model_id is None:
+        model_id = _oldest_model(transaction, "group_key", group_key)
+        if model_id is not None and metadata.civitai_id is not None:
+            # The training run may have been attached to another model of Civitai.
+            attached = _civitai_id(transaction, model_id)
+            model_id = model_id if attached in (None, metadata.civitai_id) else None
+    if model_id is not None:
+        return model_id
+    return _create_model(transaction, metadata, group_key)
 
 
-def split_off(connection: Connection, row: Any, now_ms: int) -> int:
-    """The version of a file that turns out to have another content than it had: what is said in its place is new."""
-    said = [
-        claim_from_row(one) for one in connection.execute(select(claims).where(claims.c.version_id == row.version_id))
-    ]
+def _create_model(transaction: IndexTransaction, metadata: Metadata, group_key: str | None) -> int:
+    """Insert a model with placeholders; its columns are computed when the read model is rebuilt."""
+    name = metadata.name or "?"
+    zeros = dict.fromkeys(("nsfw_level", "downloads", "likes", "newest_at", "size_bytes", "files", "flags"), 0)
+    texts = {"type": "Other", "type_key": "other", "category": "Other", "category_key": "other"}
+    keys = {"name_key": sort_key(name), "civitai_id": metadata.civitai_id, "group_key": group_key}
+    return insert_row(transaction.connection, models, name=name, **keys, **texts, **zeros)
+
+
+def version_for_new_content(transaction: IndexTransaction, row: Any) -> int:
+    """Return a version for a file whose content has changed, with the metadata of its current version."""
+    query = select(source_metadata).where(source_metadata.c.version_id == row.version_id)
+    records = [source_metadata_from_row(source) for source in transaction.execute(query)]
     joined = versions.join(models, models.c.id == versions.c.model_id)
-    query = select(versions.c.epoch, models.c.group_key).select_from(joined)
-    old = connection.execute(query.where(versions.c.id == row.version_id)).one()
-    return version_for(connection, said, Epoch(old.epoch, old.group_key if old.epoch is not None else None), now_ms)
+    current = select(versions.c.epoch, models.c.group_key).select_from(joined).where(versions.c.id == row.version_id)
+    old = transaction.execute(current).one()
+    epoch = TrainingEpoch(old.epoch, old.group_key if old.epoch is not None else None)
+    return find_or_create_version(transaction, records, epoch)
 
 
-def _first(connection: Connection, column: Any, value: Any) -> int | None:
+def _oldest_model(transaction: IndexTransaction, column: str, value: Any) -> int | None:
     if value is None:
         return None
-    found: int | None = connection.execute(_FIRST[column.name], {"value": value}).scalar_one()
-    return found
+    model_id: int | None = transaction.execute(_OLDEST_MODEL[column], {"value": value}).scalar_one()
+    return model_id
 
 
-def _empty_model(facts: Metadata) -> dict[str, Any]:
-    """A model of which nothing is known until it is refreshed."""
-    name = facts.name or "?"
-    return {
-        "name": name,
-        "name_key": sort_key(name),
-        "type": "Other",
-        "type_key": "other",
-        "category": "Other",
-        "category_key": "other",
-        **dict.fromkeys(("nsfw_level", "downloads", "likes", "newest_at", "size_bytes", "files", "flags"), 0),
-    }
+def _civitai_id(transaction: IndexTransaction, model_id: int) -> int | None:
+    query = select(models.c.civitai_id).where(models.c.id == model_id)
+    civitai_id: int | None = transaction.execute(query).scalar_one()
+    return civitai_id
 
 
-def _catalogued(connection: Connection, model_id: int, civitai_version_id: int | None) -> int | None:
+def _civitai_version_of(transaction: IndexTransaction, model_id: int, civitai_version_id: int | None) -> int | None:
     if civitai_version_id is None:
         return None
     same = (versions.c.model_id == model_id) & (versions.c.civitai_id == civitai_version_id)
-    found: int | None = connection.execute(select(func.min(versions.c.id)).where(same)).scalar_one()
-    return found
+    version_id: int | None = transaction.execute(select(func.min(versions.c.id)).where(same)).scalar_one()
+    return version_id
 
 
-def adopt(connection: Connection, version_id: int, touched: set[int]) -> None:
-    """Let a version that a catalogue knows belong to the catalogue's model.
+def attach_to_civitai_model(transaction: IndexTransaction, version_id: int) -> None:
+    """Move a version to the model that its Civitai metadata names, and list that model's versions.
 
-    ``touched`` are the models that are to be refreshed: it is kept true.
+    Does nothing if the version has no Civitai metadata.
     """
-    facts = _facts_of(connection, version_id)
-    if facts.civitai_id is None and facts.civitai_version_id is None:
+    query = select(source_metadata).where(source_metadata.c.version_id == version_id)
+    metadata = merge_metadata(map(source_metadata_from_row, transaction.execute(query))).metadata
+    if metadata.civitai_id is None and metadata.civitai_version_id is None:
         return
-    model_id = model_of(connection, version_id)
-    touched.add(model_id)
-    own = _civitai_id(connection, model_id)
-    if facts.civitai_id not in (None, own):
-        model_id = _to_catalogue(connection, version_id, model_id, facts, touched)
-        touched.add(model_id)
-    _write_catalogue(connection, model_id, version_id, facts)
+    model_id = transaction.model_of(version_id)
+    transaction.mark_changed(model_id)
+    if metadata.civitai_id not in (None, _civitai_id(transaction, model_id)):
+        model_id = _move_to_civitai_model(transaction, version_id, model_id, metadata)
+        transaction.mark_changed(model_id)
+    _set_civitai_version(transaction, model_id, version_id, metadata.civitai_version_id)
+    _list_civitai_versions(transaction, model_id, metadata)
 
 
-def _civitai_id(connection: Connection, model_id: int) -> int | None:
-    found: int | None = connection.execute(select(models.c.civitai_id).where(models.c.id == model_id)).scalar_one()
-    return found
-
-
-def _to_catalogue(connection: Connection, version_id: int, model_id: int, facts: Metadata, touched: set[int]) -> int:
-    """Bring a version to the catalogue's model: its own becomes that, or joins it, unless others are in it."""
-    other = _first(connection, models.c.civitai_id, facts.civitai_id)
-    alone = not has_local_versions(connection, model_id, without=version_id, present=True)
-    if other is None and (alone or _civitai_id(connection, model_id) is None):
-        _unlist(connection, model_id)
-        connection.execute(update(models).where(models.c.id == model_id).values(civitai_id=facts.civitai_id))
+def _move_to_civitai_model(transaction: IndexTransaction, version_id: int, model_id: int, metadata: Metadata) -> int:
+    """Relabel the version's model, merge it into the named one, or move only this version if the model has others."""
+    named = _oldest_model(transaction, "civitai_id", metadata.civitai_id)
+    relabel = update(models).values(civitai_id=metadata.civitai_id)
+    is_only_version = not has_local_versions(transaction, model_id, ignored_version=version_id, present=True)
+    if named is None and (is_only_version or _civitai_id(transaction, model_id) is None):
+        _drop_stale_civitai_versions(transaction, model_id)
+        transaction.execute(relabel.where(models.c.id == model_id))
         return model_id
-    if other is None:
-        other = insert_row(connection, models, **_empty_model(facts), civitai_id=facts.civitai_id, group_key=None)
-    elif alone:
-        _unlist(connection, model_id)
-        kept = join_models(connection, model_id, other, touched)
-        connection.execute(update(models).where(models.c.id == kept).values(civitai_id=facts.civitai_id))
+    if named is None:
+        named = _create_model(transaction, metadata, None)
+    elif is_only_version:
+        _drop_stale_civitai_versions(transaction, model_id)
+        kept = merge_models(transaction, model_id, named)
+        transaction.execute(relabel.where(models.c.id == kept))
         return kept
-    connection.execute(update(versions).where(versions.c.id == version_id).values(model_id=other))
-    connection.execute(update(images).where(images.c.version_id == version_id).values(model_id=other))
-    return other
+    transaction.execute(update(versions).where(versions.c.id == version_id).values(model_id=named))
+    transaction.execute(update(images).where(images.c.version_id == version_id).values(model_id=named))
+    return named
 
 
-def _unlist(connection: Connection, model_id: int) -> None:
-    """Forget what a catalogue listed that is no longer believed; not what has files, pictures or words of its own."""
-    kept = (select(column).where(column.is_not(None)) for column in (files.c.version_id, images.c.version_id))
-    of_claims = versions.c.id.not_in(select(claims.c.version_id))
-    listed = (versions.c.model_id == model_id) & versions.c.civitai_id.is_not(None) & of_claims
-    for ids in kept:
-        listed &= versions.c.id.not_in(ids)
-    connection.execute(delete(versions).where(listed))
+def _drop_stale_civitai_versions(transaction: IndexTransaction, model_id: int) -> None:
+    """Delete versions that only an earlier Civitai listing named: those without files, images and metadata."""
+    stale = (versions.c.model_id == model_id) & versions.c.civitai_id.is_not(None)
+    for column in (source_metadata.c.version_id, files.c.version_id, images.c.version_id):
+        stale &= versions.c.id.not_in(select(column).where(column.is_not(None)))
+    transaction.execute(delete(versions).where(stale))
 
 
-def _facts_of(connection: Connection, version_id: int) -> Metadata:
-    return merge_metadata(
-        map(claim_from_row, connection.execute(select(claims).where(claims.c.version_id == version_id)))
-    ).metadata
+def _set_civitai_version(
+    transaction: IndexTransaction, model_id: int, version_id: int, civitai_version_id: int | None
+) -> None:
+    """Set the Civitai id of a version, and merge the empty row that a listing made for it."""
+    this = versions.c.id == version_id
+    current = transaction.execute(select(versions.c.civitai_id).where(this)).scalar_one()
+    if civitai_version_id in (None, current):
+        return
+    twin = _civitai_version_of(transaction, model_id, civitai_version_id)
+    if twin is not None and not has_files(transaction, twin):
+        merge_versions(transaction, twin, version_id)
+    transaction.execute(update(versions).where(this).values(civitai_id=civitai_version_id))
 
 
-def _write_catalogue(connection: Connection, model_id: int, version_id: int, facts: Metadata) -> None:
-    """A row for each version that the catalogue lists, here or not."""
-    ours = versions.c.id == version_id
-    own = connection.execute(select(versions.c.civitai_id).where(ours)).scalar_one()
-    if facts.civitai_version_id not in (None, own):
-        twin = _catalogued(connection, model_id, facts.civitai_version_id)
-        if twin is not None and not has_files(connection, twin):
-            merge_versions(connection, twin, version_id)
-        connection.execute(update(versions).where(ours).values(civitai_id=facts.civitai_version_id))
-    if not facts.versions:
+def _list_civitai_versions(transaction: IndexTransaction, model_id: int, metadata: Metadata) -> None:
+    """Insert a row for each version that Civitai lists and the library does not have."""
+    if not metadata.versions:
         return
     query = select(versions.c.civitai_id).where(versions.c.model_id == model_id)
-    known = set(connection.execute(query).scalars())
-    new = dict.fromkeys(said.id for said in facts.versions if said.id not in known)
-    rows = [{"model_id": model_id, "civitai_id": ident, "facts": "{}", "epoch": None, "first_seen": 0} for ident in new]
-    insert_rows(connection, versions, rows)
-
-
-_FIRST = {
-    column.name: select(func.min(models.c.id)).where(column == bindparam("value"))
-    for column in (models.c.civitai_id, models.c.group_key)
-}
+    known = set(transaction.execute(query).scalars())
+    new = dict.fromkeys(version.id for version in metadata.versions if version.id not in known)
+    row = {"model_id": model_id, "facts": "{}", "epoch": None, "first_seen": 0}
+    insert_rows(transaction.connection, versions, [row | {"civitai_id": civitai_id} for civitai_id in new])

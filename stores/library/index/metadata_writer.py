@@ -1,115 +1,133 @@
-"""The writing down of what is said of a file: by its sources, by the pictures beside it, by what is wrong."""
+"""Writes what a scan found out about one file: metadata of its sources, preview images, problems."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from schemas.library.metadata import ImageMetadata, Source, SourceMetadata
 from schemas.library.scan_records import FileProblem, ScannedFile
-from stores.library.index.model_merge import model_of
-from stores.library.rows import claim_to_row, dump_json, insert_row, insert_rows
-from stores.library.tables import claims, files, images, problems
+from stores.library.index.transaction import IndexTransaction
+from stores.library.rows import dump_json, insert_row, insert_rows, source_metadata_to_row
+from stores.library.tables import files, images, problems, source_metadata
+
+# What inspecting an image finds out; it stays true while the bytes are the same.
+_INSPECTED_COLUMNS = ("width", "height", "blurhash")
+# Compiled once: each runs for every file of a scan.
+_SAME_SOURCE = (
+    (source_metadata.c.version_id == bindparam("v"))
+    & (source_metadata.c.source == bindparam("s"))
+    & (source_metadata.c.rank == bindparam("r"))
+)
+_STORED_TIMES = select(source_metadata.c.source, source_metadata.c.rank, source_metadata.c.time_ms).where(
+    source_metadata.c.version_id == bindparam("v")
+)
+_STORED_PREVIEWS = select(images).where(images.c.version_id == bindparam("v"), images.c.slot.is_not(None))
+_DELETE_PROBLEMS = delete(problems).where(problems.c.root == bindparam("r"), problems.c.path == bindparam("p"))
 
 
-def write_claims(
-    connection: Connection, version_id: int, said: Sequence[SourceMetadata], file_id: int | None = None
+def write_source_metadata(
+    transaction: IndexTransaction, version_id: int, records: Sequence[SourceMetadata], file_id: int | None = None
 ) -> None:
-    """What sources say now, in place of what they said before; who says nothing any more is not forgotten.
+    """Replace the metadata of each source that says something now; keep that of sources that are silent.
 
-    A header that was read says all that it has to say. Where the version has other files beside ``file_id``, which say
-    something as well, the newer is kept: it does not matter which is looked at first.
+    Only a header that was read and says nothing deletes what it said before. If the version has other files besides
+    ``file_id``, the newer metadata of each source wins, so that the order in which files are scanned does not matter.
     """
-    known = {(row.source, row.rank): row.time_ms for row in connection.execute(_KNOWN_CLAIMS, {"v": version_id})}
-    rows = [claim_to_row(version_id, claim) for claim in said if not claim.metadata.is_empty]
-    if known and file_id is not None and _has_others(connection, version_id, file_id):
-        rows = [row for row in rows if row["time_ms"] >= known.get((row["source"], row["rank"]), -1)]
-    elif known:
-        silent = [claim for claim in said if claim.metadata.is_empty and claim.source == Source.HEADER]
-        _forget_claims(connection, version_id, [(claim.source, int(claim.priority)) for claim in silent], known)
-    _forget_claims(connection, version_id, [(row["source"], row["rank"]) for row in rows], known)
-    insert_rows(connection, claims, rows)
+    stored = {(row.source, row.rank): row.time_ms for row in transaction.execute(_STORED_TIMES, {"v": version_id})}
+    rows = [source_metadata_to_row(version_id, record) for record in records if not record.metadata.is_empty]
+    replaced = [(row["source"], row["rank"]) for row in rows]
+    if stored and file_id is not None and _has_other_files(transaction, version_id, file_id):
+        rows = [row for row in rows if row["time_ms"] >= stored.get((row["source"], row["rank"]), -1)]
+        replaced = [(row["source"], row["rank"]) for row in rows]
+    elif stored:
+        replaced += [
+            (record.source, int(record.priority))
+            for record in records
+            if record.metadata.is_empty and record.source == Source.HEADER
+        ]
+    _delete_source_metadata(transaction, version_id, [key for key in replaced if key in stored])
+    insert_rows(transaction.connection, source_metadata, rows)
 
 
-def _has_others(connection: Connection, version_id: int, file_id: int) -> bool:
-    here = (files.c.version_id == version_id) & (files.c.id != file_id) & files.c.missing_since.is_(None)
-    return connection.execute(select(files.c.id).where(here).limit(1)).first() is not None
+def _has_other_files(transaction: IndexTransaction, version_id: int, file_id: int) -> bool:
+    others = (files.c.version_id == version_id) & (files.c.id != file_id) & files.c.missing_since.is_(None)
+    return transaction.execute(select(files.c.id).where(others).limit(1)).first() is not None
 
 
-def _forget_claims(connection: Connection, version_id: int, keys: Sequence[tuple[str, int]], known: Any) -> None:
-    gone = [{"v": version_id, "s": source, "r": rank} for source, rank in keys if (source, rank) in known]
-    if gone:
-        connection.execute(delete(claims).where(_SAME_CLAIM), gone)
+def _delete_source_metadata(transaction: IndexTransaction, version_id: int, keys: Sequence[tuple[str, int]]) -> None:
+    if keys:
+        parameters = [{"v": version_id, "s": source, "r": rank} for source, rank in keys]
+        transaction.execute(delete(source_metadata).where(_SAME_SOURCE), parameters)
 
 
-def write_images(connection: Connection, version_id: int, seen: ScannedFile, now_ms: int) -> None:
-    """The pictures beside the model: one that is known by its slot keeps its id."""
-    known = {row.slot: row for row in connection.execute(_KNOWN_IMAGES, {"v": version_id})}
-    if not known and not seen.images:
+def write_previews(transaction: IndexTransaction, version_id: int, scanned: ScannedFile) -> None:
+    """Write the images beside a model file. An image keeps its id while its slot is the same."""
+    stored = {row.slot: row for row in transaction.execute(_STORED_PREVIEWS, {"v": version_id})}
+    if not stored and not scanned.images:
         return
-    model_id = model_of(connection, version_id)
-    for order, image in enumerate(seen.images):
-        place = {"root": seen.file.root, "path": image.path, "stamp": image.stamp, "sort_order": order}
-        row = known.pop(image.slot, None)
+    model_id = transaction.model_of(version_id)
+    for order, image in enumerate(scanned.images):
+        location = {"root": scanned.file.root, "path": image.path, "stamp": image.stamp, "sort_order": order}
+        columns = _image_columns(image.metadata)
+        row = stored.pop(image.slot, None)
         if row is None:
-            more = {"model_id": model_id, "version_id": version_id, "slot": image.slot, "created_at": now_ms}
-            insert_row(connection, images, **_image_values(image.metadata), **place, **more)
+            owner = {"model_id": model_id, "version_id": version_id}
+            new = {"slot": image.slot, "created_at": transaction.now_ms}
+            insert_row(transaction.connection, images, **columns, **location, **owner, **new)
             continue
-        said = _image_values(image.metadata)
-        # What was found out about the same bytes is still so.
-        kept = {name: getattr(row, name) for name in _FOUND_OUT if row.stamp == image.stamp and said[name] is None}
-        thumb = {"thumb_key": row.thumb_key if row.stamp == image.stamp else None}
-        connection.execute(update(images).where(images.c.id == row.id).values(**said | kept | place | thumb))
-    if known:
-        others = _stems_of_others(connection, version_id, seen)
-        gone = [row.id for row in known.values() if not any(_lies_beside(row, *other) for other in others)]
-        connection.execute(delete(images).where(images.c.id.in_(gone)))
+        inspected: dict[str, Any] = {"thumb_key": None}
+        if row.stamp == image.stamp:
+            known = {name: getattr(row, name) for name in _INSPECTED_COLUMNS if columns[name] is None}
+            inspected = known | {"thumb_key": row.thumb_key}
+        transaction.execute(update(images).where(images.c.id == row.id).values(**columns | inspected | location))
+    if stored:
+        _delete_previews(transaction, version_id, scanned, list(stored.values()))
 
 
-def _stems_of_others(connection: Connection, version_id: int, seen: ScannedFile) -> list[tuple[str, bytes]]:
-    """The root and the path without its ending of every other file of the version that is there."""
+def _delete_previews(transaction: IndexTransaction, version_id: int, scanned: ScannedFile, rows: Sequence[Any]) -> None:
+    """Delete previews that no longer lie beside this file, unless they lie beside another file of the version."""
     query = select(files.c.root, files.c.path).where(files.c.version_id == version_id, files.c.missing_since.is_(None))
-    here = (seen.file.root, seen.file.path)
-    return [(root, path.rpartition(b".")[0]) for root, path in connection.execute(query) if (root, path) != here]
+    this = (scanned.file.root, scanned.file.path)
+    rows_of_files = transaction.execute(query).all()
+    stems = [(row.root, row.path.rpartition(b".")[0]) for row in rows_of_files if (row.root, row.path) != this]
+    deleted = [row.id for row in rows if not any(_is_beside(row, root, stem) for root, stem in stems)]
+    transaction.execute(delete(images).where(images.c.id.in_(deleted)))
 
 
-def _lies_beside(row: Any, root: str, stem: bytes) -> bool:
-    """Whether a picture is that of a file; those in a downloader's folder are of whichever lies beside it."""
+def _is_beside(row: Any, root: str, stem: bytes) -> bool:
+    """Whether an image lies beside the file ``stem``; images in a civitdl folder belong to every file beside that."""
     folder = stem.rpartition(b"/")[0]
-    beside = row.path.startswith(stem) or (row.slot.startswith("civitdl/") and row.path.startswith(folder))
-    return bool(row.root == root and beside)
+    in_folder = row.slot.startswith("civitdl/") and row.path.startswith(folder)
+    return bool(row.root == root and (row.path.startswith(stem) or in_folder))
 
 
-def _image_values(said: ImageMetadata) -> dict[str, Any]:
+def _image_columns(metadata: ImageMetadata) -> dict[str, Any]:
     return {
-        "width": said.width,
-        "height": said.height,
-        "nsfw_level": said.nsfw_level,
-        "blurhash": said.blurhash,
-        "prompt": said.prompt,
-        "params": dump_json(dict(said.params)),
+        "width": metadata.width,
+        "height": metadata.height,
+        "nsfw_level": metadata.nsfw_level,
+        "blurhash": metadata.blurhash,
+        "prompt": metadata.prompt,
+        "params": dump_json(dict(metadata.params)),
     }
 
 
-def write_problems(connection: Connection, seen: ScannedFile, now_ms: int) -> None:
-    """What is wrong with a file and with what lies beside it, in place of what was."""
-    found = seen.file
-    connection.execute(_FORGET_PROBLEMS, {"r": found.root, "p": found.path})
-    rows = [problem_row(found.root, found.path, problem, now_ms) for problem in seen.problems]
-    insert_rows(connection, problems, rows)
+def write_problems(transaction: IndexTransaction, scanned: ScannedFile) -> None:
+    """Replace the problems of a file and of its companions."""
+    root, path = scanned.file.root, scanned.file.path
+    transaction.execute(_DELETE_PROBLEMS, {"r": root, "p": path})
+    rows = [problem_to_row(root, path, problem, transaction.now_ms) for problem in scanned.problems]
+    insert_rows(transaction.connection, problems, rows)
 
 
-def problem_row(root: str, path: bytes, problem: FileProblem, now_ms: int) -> dict[str, Any]:
-    """Something wrong, as its table keeps it."""
-    about = {"subject": problem.subject, "code": problem.code, "message": problem.message, "found_at": now_ms}
-    return {"root": root, "path": path, **about}
-
-
-_FOUND_OUT = ("width", "height", "blurhash")
-_SAME_CLAIM = (
-    (claims.c.version_id == bindparam("v")) & (claims.c.source == bindparam("s")) & (claims.c.rank == bindparam("r"))
-)
-# Made once: thousands of files are asked about with each.
-_KNOWN_CLAIMS = select(claims.c.source, claims.c.rank, claims.c.time_ms).where(claims.c.version_id == bindparam("v"))
-_KNOWN_IMAGES = select(images).where(images.c.version_id == bindparam("v"), images.c.slot.is_not(None))
-_FORGET_PROBLEMS = delete(problems).where(problems.c.root == bindparam("r"), problems.c.path == bindparam("p"))
+def problem_to_row(root: str, path: bytes, problem: FileProblem, now_ms: int) -> Mapping[str, Any]:
+    """Convert to a row of ``library_problems``; ``path`` is that of the model file."""
+    return {
+        "root": root,
+        "path": path,
+        "subject": problem.subject,
+        "code": problem.code,
+        "message": problem.message,
+        "found_at": now_ms,
+    }

@@ -1,7 +1,7 @@
-"""The writing down of what a scan has found: which model each file belongs to, and what became of those it was.
+"""Writes the results of a scan: which model each file belongs to, and which files have moved, changed or gone.
 
-Each call is one transaction: readers see what was before it or after it, and
-whoever is killed within it has changed nothing.
+Each call is one transaction, or one for each batch of ids: readers see the state before or after it, and a process
+that is killed within it has changed nothing.
 """
 
 import time
@@ -10,38 +10,49 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 
 from ops.infra.clock import Clock
 from schemas.library.metadata import SourceMetadata, merge_metadata
-from schemas.library.scan_records import FileOnDisk, FileProblem, IndexedFile, ScannedFile
+from schemas.library.scan_records import FileProblem, IndexedFile, ScannedFile
 from stores.library.index import file_matching, metadata_writer, model_merge
-from stores.library.index.read_model import rebuild_read_model
-from stores.library.rows import batches, dump_json, insert_row, insert_rows, to_signed64, writing
+from stores.library.index.file_matching import TrainingEpoch
+from stores.library.index.transaction import IndexTransaction, index_transaction
+from stores.library.rows import batches, dump_json, from_signed64, insert_row, insert_rows, to_signed64
 from stores.library.tables import files, hashes, problems, versions
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
-# What only a walk finds, not the reading of a file.
+# Problems that walking the folders finds; all other codes come from reading a file.
 WALK_CODES = ("outside", "path_too_long", "unreadable")
+_COMPARED_COLUMNS = (
+    *(files.c.path, files.c.id, files.c.inode, files.c.size_bytes, files.c.mtime_ns, files.c.companions),
+    files.c.missing_since,
+)
+# Compiled once: each runs for every file of a scan.
+_FILE_AT_PATH = select(files).where(files.c.root == bindparam("r"), files.c.path == bindparam("p"))
+_PLACEHOLDER = select(files.c.id, files.c.version_id).where(
+    *(files.c.inode == 0, files.c.root == "", files.c.content.is_(None), files.c.name == bindparam("n")),
+    *(files.c.size_bytes == bindparam("s"), files.c.layout.is_not_distinct_from(bindparam("l"))),
+)
 
 
 @dataclass(slots=True)
 class ScanCounts:
-    """What became of the files of a scan."""
+    """How many files of a scan were new, changed or moved."""
 
     added: int = 0
     changed: int = 0
     moved: int = 0
 
     def add(self, other: "ScanCounts") -> None:
-        """These and those of ``other``."""
+        """Add the counts of ``other``."""
         self.added += other.added
         self.changed += other.changed
         self.moved += other.moved
 
 
 class IndexedLocation(NamedTuple):
-    """Where a file was that the library knows; ``path`` is None if another has its place."""
+    """Where the index has a file; ``path`` is None for a tombstone whose path another file has taken."""
 
     id: int
     root: str
@@ -50,253 +61,240 @@ class IndexedLocation(NamedTuple):
 
 
 class ScanWriter:
-    """Writes to one database."""
+    """The index of files, as a scan reads and writes it."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        """Nothing is asked yet."""
-        self._engine = engine
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     def list_indexed(self, root: str) -> dict[bytes, IndexedFile]:
-        """The files below a root that the library knows, by their path."""
-        query = select(*_COMPARED).where(files.c.root == root, files.c.path.is_not(None))
-        with sql_errors(), self._engine.connect() as connection:
-            return {row.path: _known(row) for row in connection.execute(query)}
+        """Return the indexed files below a root by path, missing ones included."""
+        query = select(*_COMPARED_COLUMNS).where(files.c.root == root, files.c.path.is_not(None))
+        with self._database.read() as connection:
+            return {row.path: _indexed_file(row) for row in connection.execute(query)}
 
     def find_by_inode(self, inodes: Iterable[int]) -> dict[int, list[IndexedLocation]]:
-        """The files that the library knows by these inodes, under whatever root and path."""
-        found: defaultdict[int, list[IndexedLocation]] = defaultdict(list)
-        for part in batches(inodes):
-            query = select(files).where(files.c.inode.in_([to_signed64(inode) for inode in part]))
-            with sql_errors(), self._engine.connect() as connection:
+        """Return the indexed files with these inodes, below any root."""
+        locations: defaultdict[int, list[IndexedLocation]] = defaultdict(list)
+        for batch in batches(inodes):
+            query = select(files).where(files.c.inode.in_([to_signed64(inode) for inode in batch]))
+            with self._database.read() as connection:
                 for row in connection.execute(query):
-                    found[row.inode % 2**64].append(IndexedLocation(row.id, row.root, row.path, _known(row)))
-        return found
+                    location = IndexedLocation(row.id, row.root, row.path, _indexed_file(row))
+                    locations[from_signed64(row.inode)].append(location)
+        return locations
 
     def write_batch(self, batch: Sequence[ScannedFile]) -> ScanCounts:
-        """Write down files that are new or changed, or whose companions are."""
-        counts, touched = ScanCounts(), set[int]()
-        with writing(self._engine) as connection:
-            for seen in batch:
-                file_id, version_id = self._place(connection, seen, counts, touched)
-                metadata_writer.write_problems(connection, seen, self._clock.now_ms())
-                metadata_writer.write_claims(connection, version_id, seen.source_metadata, file_id)
-                if _is_catalogued(seen):
-                    file_matching.adopt(connection, version_id, touched)
-                metadata_writer.write_images(connection, version_id, seen, self._clock.now_ms())
-                touched.add(model_merge.model_of(connection, version_id))
-            rebuild_read_model(connection, touched)
+        """Write files that are new or changed, or whose companions are, in one transaction."""
+        counts = ScanCounts()
+        with index_transaction(self._database, self._clock) as transaction:
+            for scanned in batch:
+                file_id, version_id = _write_file(transaction, scanned, counts)
+                metadata_writer.write_problems(transaction, scanned)
+                metadata_writer.write_source_metadata(transaction, version_id, scanned.source_metadata, file_id)
+                if _has_civitai_metadata(scanned):
+                    file_matching.attach_to_civitai_model(transaction, version_id)
+                metadata_writer.write_previews(transaction, version_id, scanned)
+                transaction.mark_changed(transaction.model_of(version_id))
         return counts
 
     def import_metadata(self, version_id: int, source_metadata: Sequence[SourceMetadata]) -> None:
-        """Write down what sources say of a version that do not lie beside it."""
-        touched: set[int] = set()
-        with writing(self._engine) as connection:
-            metadata_writer.write_claims(connection, version_id, source_metadata)
-            file_matching.adopt(connection, version_id, touched)
-            rebuild_read_model(connection, touched | {model_merge.model_of(connection, version_id)})
+        """Store metadata of a version that was imported from sidecars outside the library."""
+        with index_transaction(self._database, self._clock) as transaction:
+            metadata_writer.write_source_metadata(transaction, version_id, source_metadata)
+            file_matching.attach_to_civitai_model(transaction, version_id)
+            transaction.mark_changed(transaction.model_of(version_id))
 
     def mark_missing(self, ids: Iterable[int]) -> None:
-        """Write down that files have gone; what people wrote about them stays, should they come back."""
+        """Mark files as gone. Their rows stay, so that edits and images are there again if they come back."""
         self._set_missing(ids, self._clock.now_ms())
 
     def mark_present(self, ids: Iterable[int]) -> None:
-        """Write down that files are back where they were, unchanged."""
+        """Mark missing files as back at their path, unchanged."""
         self._set_missing(ids, None)
 
+    def _set_missing(self, ids: Iterable[int], since_ms: int | None) -> None:
+        for batch in batches(ids):
+            with index_transaction(self._database, self._clock) as transaction:
+                transaction.execute(update(files).where(files.c.id.in_(batch)).values(missing_since=since_ms))
+                transaction.changed_models |= file_matching.models_of_files(transaction.connection, batch)
+            # Let other writers in between two batches.
+            time.sleep(0)
+
     def drop_roots_except(self, kept: Sequence[str]) -> None:
-        """Write down that the files below any other root are out of reach, and that nobody walks there any more."""
+        """Mark the files below all other roots as missing, and delete the problems that walking these had found."""
         query = select(files.c.id).where(files.c.root.not_in(kept), files.c.missing_since.is_(None))
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             ids = list(connection.execute(query).scalars())
         self.mark_missing(ids)
         of_a_file = exists().where(files.c.root == problems.c.root, files.c.path == problems.c.path)
-        with writing(self._engine) as connection:
-            connection.execute(delete(problems).where(problems.c.root.not_in(kept), ~of_a_file))
+        with index_transaction(self._database, self._clock) as transaction:
+            transaction.execute(delete(problems).where(problems.c.root.not_in(kept), ~of_a_file))
 
     def record_walk_problems(self, root: str, folder: bytes, found: Sequence[FileProblem]) -> None:
-        """Write down what a walk below ``below`` could not go into, in place of what an earlier one could not."""
-        here = select(files.c.path).where(
+        """Replace the problems that earlier walks found below ``folder``; empty for the whole root."""
+        of_present_files = select(files.c.path).where(
             files.c.root == root, files.c.missing_since.is_(None), files.c.problem.in_(WALK_CODES)
         )
-        of_walks = (problems.c.root == root) & problems.c.code.in_(WALK_CODES) & problems.c.path.not_in(here)
-        with writing(self._engine) as connection:
-            for row in connection.execute(select(problems.c.id, problems.c.path).where(of_walks)).all():
+        of_walks = (
+            (problems.c.root == root) & problems.c.code.in_(WALK_CODES) & problems.c.path.not_in(of_present_files)
+        )
+        with index_transaction(self._database, self._clock) as transaction:
+            for row in transaction.execute(select(problems.c.id, problems.c.path).where(of_walks)).all():
                 if not folder or row.path == folder or row.path.startswith(folder + b"/"):
-                    connection.execute(delete(problems).where(problems.c.id == row.id))
-            now = self._clock.now_ms()
-            insert_rows(
-                connection, problems, [metadata_writer.problem_row(root, one.subject, one, now) for one in found]
-            )
-
-    def _set_missing(self, ids: Iterable[int], since: int | None) -> None:
-        for part in batches(ids):
-            with writing(self._engine) as connection:
-                connection.execute(update(files).where(files.c.id.in_(part)).values(missing_since=since))
-                rebuild_read_model(connection, file_matching.models_of_files(connection, part))
-            # Others write too: between two parts it is their turn.
-            time.sleep(0)
+                    transaction.execute(delete(problems).where(problems.c.id == row.id))
+            rows = [
+                metadata_writer.problem_to_row(root, problem.subject, problem, transaction.now_ms) for problem in found
+            ]
+            insert_rows(transaction.connection, problems, rows)
 
     def purge_displaced(self) -> None:
-        """Forget files that something else has taken the place of, and whose content nobody knows."""
-        placeless = files.c.path.is_(None) & files.c.content.is_(None) & (files.c.root != "")
-        touched: set[int] = set()
-        with writing(self._engine) as connection:
-            for row in connection.execute(select(files).where(placeless)).all():
-                touched.add(model_merge.model_of(connection, row.version_id))
-                model_merge.remove_file(connection, row)
-            rebuild_read_model(connection, touched)
-
-    def _place(
-        self, connection: Connection, seen: ScannedFile, counts: ScanCounts, touched: set[int]
-    ) -> tuple[int, int]:
-        """The file's row, and the version that it belongs to."""
-        row, origin = _at(connection, seen.file), _origin(connection, seen)
-        if origin is not None and (row is None or row.id != origin.id):
-            if row is not None:
-                touched.add(model_merge.model_of(connection, row.version_id))
-                model_merge.vacate(connection, row, self._clock.now_ms())
-            model_merge.forget_problems(connection, origin)
-            row = origin
-            counts.moved += 1
-        elif row is None:
-            counts.added += 1
-            return self._add(connection, seen)
-        else:
-            counts.changed += 1
-        touched.add(model_merge.model_of(connection, row.version_id))
-        if not _same_bytes(row, seen):
-            return row.id, self._replace(connection, row, seen)
-        version_id = self._version_of(connection, row, seen)
-        found_out = {} if seen.layout is None else {"layout": seen.layout, "header": dump_json(dict(seen.header))}
-        values = _placed(seen) | found_out | {"version_id": version_id}
-        connection.execute(update(files).where(files.c.id == row.id).values(**values))
-        return row.id, version_id
-
-    def _add(self, connection: Connection, seen: ScannedFile) -> tuple[int, int]:
-        now = self._clock.now_ms()
-        values = _placed(seen) | _read(seen)
-        if (waiting := _waiting(connection, seen)) is not None:
-            connection.execute(update(files).where(files.c.id == waiting.id).values(**values))
-            return waiting.id, waiting.version_id
-        version_id = file_matching.version_for(connection, seen.source_metadata, _epoch(seen), now)
-        return insert_row(connection, files, version_id=version_id, first_seen=now, **values), version_id
-
-    def _replace(self, connection: Connection, row: Any, seen: ScannedFile) -> int:
-        """The file has other bytes now: the same tensors under another header, perhaps, or another model.
-
-        One that was broken, as while it was downloaded, or that nobody knew by its content, is known by its place.
-        """
-        alike = _is_alike(row, seen)
-        if alike or row.content is None or row.problem is not None:
-            version_id = self._version_of(connection, row, seen)
-        else:
-            model_merge.leave_behind(connection, row, self._clock.now_ms())
-            version_id = file_matching.version_for(connection, seen.source_metadata, _epoch(seen), self._clock.now_ms())
-        values = _placed(seen) | _read(seen) | {"content": row.content if alike else None}
-        connection.execute(update(files).where(files.c.id == row.id).values(version_id=version_id, **values))
-        connection.execute(delete(hashes).where(hashes.c.file_id == row.id))
-        return version_id
-
-    def _version_of(self, connection: Connection, row: Any, seen: ScannedFile) -> int:
-        """The version of a file with the bytes that it had: another one if a catalogue now tells it from the others."""
-        said = merge_metadata(seen.source_metadata).metadata.civitai_version_id
-        if said is None:
-            return int(row.version_id)
-        own = select(versions.c.civitai_id).where(versions.c.id == row.version_id)
-        others = select(files.c.content).where(files.c.version_id == row.version_id, files.c.id != row.id)
-        if connection.execute(own).scalar_one() in (None, said):
-            return int(row.version_id)
-        contents = list(connection.execute(others).scalars())
-        if not contents or (row.content is not None and row.content in contents):
-            return int(row.version_id)
-        return file_matching.version_for(connection, seen.source_metadata, _epoch(seen), self._clock.now_ms())
+        """Delete files whose path another file has taken and whose content was never hashed."""
+        displaced = files.c.path.is_(None) & files.c.content.is_(None) & (files.c.root != "")
+        with index_transaction(self._database, self._clock) as transaction:
+            for row in transaction.execute(select(files).where(displaced)).all():
+                transaction.mark_changed(transaction.model_of(row.version_id))
+                model_merge.delete_file(transaction, row)
 
 
-def _at(connection: Connection, found: FileOnDisk) -> Any:
-    return connection.execute(_AT, {"r": found.root, "p": found.path}).one_or_none()
+def _write_file(transaction: IndexTransaction, scanned: ScannedFile, counts: ScanCounts) -> tuple[int, int]:
+    """Write the row of a file, and return its id and that of its version."""
+    row = transaction.execute(_FILE_AT_PATH, {"r": scanned.file.root, "p": scanned.file.path}).one_or_none()
+    origin = _move_origin(transaction, scanned)
+    if origin is not None and (row is None or row.id != origin.id):
+        if row is not None:
+            transaction.mark_changed(transaction.model_of(row.version_id))
+            model_merge.release_path(transaction, row)
+        model_merge.delete_problems(transaction, origin)
+        row = origin
+        counts.moved += 1
+    elif row is None:
+        counts.added += 1
+        return _add_file(transaction, scanned)
+    else:
+        counts.changed += 1
+    transaction.mark_changed(transaction.model_of(row.version_id))
+    if not _has_same_bytes(row, scanned):
+        return row.id, _replace_content(transaction, row, scanned)
+    version_id = _version_of_unchanged(transaction, row, scanned)
+    header = {} if scanned.layout is None else {"layout": scanned.layout, "header": dump_json(dict(scanned.header))}
+    values = _location_columns(scanned) | header | {"version_id": version_id}
+    transaction.execute(update(files).where(files.c.id == row.id).values(**values))
+    return row.id, version_id
 
 
-def _origin(connection: Connection, seen: ScannedFile) -> Any:
-    """What the file was before it was moved; None if it only has the number that another one had on the disk."""
-    if seen.moved_from is None:
+def _move_origin(transaction: IndexTransaction, scanned: ScannedFile) -> Any:
+    """Return the row of the file before it was moved; None if only its inode is that of another file."""
+    if scanned.moved_from is None:
         return None
-    row = connection.execute(select(files).where(files.c.id == seen.moved_from)).one_or_none()
-    return row if row is not None and _same_bytes(row, seen) else None
+    row = transaction.execute(select(files).where(files.c.id == scanned.moved_from)).one_or_none()
+    return row if row is not None and _has_same_bytes(row, scanned) else None
 
 
-def _waiting(connection: Connection, seen: ScannedFile) -> Any:
-    """A file that was never hashed, and that people have written about in another library."""
-    found = seen.file
-    return connection.execute(_WAITING, {"n": found.name, "s": found.size_bytes, "l": seen.layout}).first()
+def _add_file(transaction: IndexTransaction, scanned: ScannedFile) -> tuple[int, int]:
+    values = _location_columns(scanned) | _content_columns(scanned)
+    # A restored backup makes placeholders for files that were never hashed.
+    parameters = {"n": scanned.file.name, "s": scanned.file.size_bytes, "l": scanned.layout}
+    placeholder = transaction.execute(_PLACEHOLDER, parameters).first()
+    if placeholder is not None:
+        transaction.execute(update(files).where(files.c.id == placeholder.id).values(**values))
+        return placeholder.id, placeholder.version_id
+    version_id = file_matching.find_or_create_version(transaction, scanned.source_metadata, _epoch(scanned))
+    new = {"version_id": version_id, "first_seen": transaction.now_ms}
+    return insert_row(transaction.connection, files, **new, **values), version_id
 
 
-def _same_bytes(row: Any, seen: ScannedFile) -> bool:
-    """Whether nobody has written to the file since, as far as the disk and its own beginning tell."""
-    found = seen.file
-    stamp = (row.inode, row.size_bytes, row.mtime_ns, row.kind) == (
-        to_signed64(found.inode),
-        found.size_bytes,
-        found.mtime_ns,
-        seen.kind,
-    )
-    return stamp and (row.layout == seen.layout or row.layout is None or seen.layout is None)
+def _replace_content(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
+    """Write the new content of a file, and return its version.
+
+    The file keeps its version if its tensors may be the same under another header, if it was incomplete (such as a
+    download), or if it was never hashed. Otherwise it is another model, and its old content becomes a tombstone.
+    """
+    may_be_same = _may_have_same_content(row, scanned)
+    if may_be_same or row.content is None or row.problem is not None:
+        version_id = _version_of_unchanged(transaction, row, scanned)
+    else:
+        model_merge.keep_tombstone(transaction, row)
+        version_id = file_matching.find_or_create_version(transaction, scanned.source_metadata, _epoch(scanned))
+    values = _location_columns(scanned) | _content_columns(scanned)
+    values |= {"content": row.content if may_be_same else None, "version_id": version_id}
+    transaction.execute(update(files).where(files.c.id == row.id).values(**values))
+    transaction.execute(delete(hashes).where(hashes.c.file_id == row.id))
+    return version_id
 
 
-def _is_alike(row: Any, seen: ScannedFile) -> bool:
-    """Whether the file's content may be the same as before: only hashing tells."""
-    if row.kind != seen.kind:
+def _version_of_unchanged(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
+    """Return the version of a file with the same bytes: its current one, unless Civitai now names another one.
+
+    A version that only this file has is relabelled instead, and files with the same content stay together.
+    """
+    current = int(row.version_id)
+    civitai_version_id = merge_metadata(scanned.source_metadata).metadata.civitai_version_id
+    if civitai_version_id is None:
+        return current
+    own = select(versions.c.civitai_id).where(versions.c.id == current)
+    if transaction.execute(own).scalar_one() in (None, civitai_version_id):
+        return current
+    others = select(files.c.content).where(files.c.version_id == current, files.c.id != row.id)
+    contents = list(transaction.execute(others).scalars())
+    if not contents or (row.content is not None and row.content in contents):
+        return current
+    return file_matching.find_or_create_version(transaction, scanned.source_metadata, _epoch(scanned))
+
+
+def _has_same_bytes(row: Any, scanned: ScannedFile) -> bool:
+    """Whether a file is unchanged, as far as its stat data and the layout of its tensors show."""
+    file = scanned.file
+    stored = (row.inode, row.size_bytes, row.mtime_ns, row.kind)
+    if stored != (to_signed64(file.inode), file.size_bytes, file.mtime_ns, scanned.kind):
         return False
-    same_size = row.size_bytes == seen.file.size_bytes
-    return bool(row.layout == seen.layout and (row.layout is not None or same_size))
+    return bool(row.layout == scanned.layout or row.layout is None or scanned.layout is None)
 
 
-def _is_catalogued(seen: ScannedFile) -> bool:
-    return any(claim.metadata.civitai_id or claim.metadata.civitai_version_id for claim in seen.source_metadata)
+def _may_have_same_content(row: Any, scanned: ScannedFile) -> bool:
+    """Whether a changed file may still have the same tensors; only hashing can tell."""
+    if row.kind != scanned.kind:
+        return False
+    same_size = row.size_bytes == scanned.file.size_bytes
+    return bool(row.layout == scanned.layout and (row.layout is not None or same_size))
 
 
-def _epoch(seen: ScannedFile) -> file_matching.Epoch:
-    return file_matching.Epoch(seen.epoch, seen.group_key)
+def _has_civitai_metadata(scanned: ScannedFile) -> bool:
+    each = (record.metadata for record in scanned.source_metadata)
+    return any(metadata.civitai_id or metadata.civitai_version_id for metadata in each)
 
 
-def _known(row: Any) -> IndexedFile:
-    missing = row.missing_since is not None
-    return IndexedFile(row.id, row.inode % 2**64, row.size_bytes, row.mtime_ns, row.companions, missing)
+def _epoch(scanned: ScannedFile) -> TrainingEpoch:
+    return TrainingEpoch(scanned.epoch, scanned.group_key)
 
 
-def _placed(seen: ScannedFile) -> dict[str, Any]:
-    found = seen.file
+def _indexed_file(row: Any) -> IndexedFile:
+    is_missing = row.missing_since is not None
+    inode = from_signed64(row.inode)
+    return IndexedFile(row.id, inode, row.size_bytes, row.mtime_ns, row.companions, is_missing)
+
+
+def _location_columns(scanned: ScannedFile) -> dict[str, Any]:
+    file = scanned.file
     return {
-        "root": found.root,
-        "path": found.path,
-        "name": found.name,
-        "inode": to_signed64(found.inode),
-        "mtime_ns": found.mtime_ns,
-        "companions": found.companions_stamp,
+        "root": file.root,
+        "path": file.path,
+        "name": file.name,
+        "inode": to_signed64(file.inode),
+        "mtime_ns": file.mtime_ns,
+        "companions": file.companions_stamp,
         "missing_since": None,
-        "problem": next((one.code for one in seen.problems if one.subject == found.path), None),
+        "problem": next((problem.code for problem in scanned.problems if problem.subject == file.path), None),
     }
 
 
-def _read(seen: ScannedFile) -> dict[str, Any]:
+def _content_columns(scanned: ScannedFile) -> dict[str, Any]:
     return {
-        "kind": seen.kind,
-        "size_bytes": seen.file.size_bytes,
-        "layout": seen.layout,
-        "header": dump_json(dict(seen.header)),
+        "kind": scanned.kind,
+        "size_bytes": scanned.file.size_bytes,
+        "layout": scanned.layout,
+        "header": dump_json(dict(scanned.header)),
         "content": None,
         "hashes": "{}",
         "hashed_at": None,
     }
-
-
-_COMPARED = (
-    *(files.c.path, files.c.id, files.c.inode, files.c.size_bytes, files.c.mtime_ns, files.c.companions),
-    files.c.missing_since,
-)
-# Made once: thousands of files are asked about with each.
-_AT = select(files).where(files.c.root == bindparam("r"), files.c.path == bindparam("p"))
-_WAITING = select(files.c.id, files.c.version_id).where(
-    *(files.c.inode == 0, files.c.root == "", files.c.content.is_(None), files.c.name == bindparam("n")),
-    *(files.c.size_bytes == bindparam("s"), files.c.layout.is_not_distinct_from(bindparam("l"))),
-)

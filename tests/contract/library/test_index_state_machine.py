@@ -28,8 +28,8 @@ CONTENTS = (b"aaaa", b"bbbb", b"cccc", b"dddddd")
 SECOND_NS = 1_000_000_000
 places = st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES))
 contents = st.sampled_from(CONTENTS)
-TABLES_OF_VERSIONS = ("claims", "files")
-TABLES_OF_MODELS = ("versions", "details", "tags", "edits", "images")
+TABLES_OF_VERSIONS = ("source_metadata", "files")
+TABLES_OF_MODELS = ("versions", "details", "tags", "user_edits", "images")
 
 
 @dataclass
@@ -194,7 +194,7 @@ class Folders(RuleBasedStateMachine):
             self.pictures.add(key)
             return
         text = f"<{self.clock.time_ms}>"
-        replaced = [row for row in self.rows("edits") if row.model_id == ident]
+        replaced = [row for row in self.rows("user_edits") if row.model_id == ident]
         self.notes = {
             note: place for note, place in self.notes.items() if not any(note in row.value for row in replaced)
         }
@@ -265,7 +265,7 @@ class Folders(RuleBasedStateMachine):
         """Each note is in one model, each picture as well."""
         if not hasattr(self, "engine"):
             return
-        written = [row.value for row in self.rows("edits")]
+        written = [row.value for row in self.rows("user_edits")]
         for text in self.notes:
             assert sum(text in value for value in written) == 1, (text, written)
         assert sorted(row.media_key for row in self.rows("images") if row.slot is None) == sorted(self.pictures)

@@ -13,11 +13,8 @@ from sqlalchemy import Engine, func, select, update
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.scan_records import FileOnDisk, ScannedFile
 from schemas.library.search_query import SortKey, SortOrder, parse_query
-from stores.library import tables
-from stores.library.index.file_hashes import FileHashes
-from stores.library.index.scan_writer import ScanWriter
-from stores.library.maintenance import LibraryMaintenance
-from stores.library.search import ModelSearch, SearchFilter
+from stores.library import Library, tables
+from stores.library.search import SearchFilter
 from tests.conftest import FakeClock
 from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.scanner import scan as scanning
@@ -35,13 +32,18 @@ class IndexedFolder:
     engine: Engine
     clock: FakeClock
 
+    @property
+    def stores(self) -> Library:
+        """The stores of the library."""
+        return Library.from_engine(self.engine, self.clock)
+
     def scan(self, *, full: bool = False, below: bytes = b"") -> ScanProgress:
         """One scan."""
-        return Scan(ScanWriter(self.engine, self.clock), (self.folder,)).run([ScanScope(self.folder, below, full)])
+        return Scan(self.stores.scan_writer, (self.folder,)).run([ScanScope(self.folder, below, full)])
 
     def hash(self) -> int:
         """Hash all that waits; how many files those are."""
-        hashing, count = FileHashes(self.engine, self.clock), 0
+        hashing, count = self.stores.file_hashes, 0
         while waiting := hashing.list_pending([str(self.folder)], 1):
             found = hash_file(waiting[0], (self.folder,), ByteRateLimiter(0), lambda: True)
             assert hashing.record(waiting[0], found.content, found.hashes)
@@ -51,7 +53,7 @@ class IndexedFolder:
     def ids(self, search: str = "") -> list[int]:
         """The models that a search finds, by name."""
         wanted = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
-        page = ModelSearch(self.engine).find_page(wanted, limit=100)
+        page = self.stores.search.find_page(wanted, limit=100)
         assert page.total == len(page.ids)
         return page.ids
 
@@ -66,12 +68,12 @@ class IndexedFolder:
         """What a person writes."""
         with self.engine.begin() as connection:
             values = {"model_id": model_id, "field": field, "value": json.dumps(value), "edited_at": 0}
-            connection.execute(tables.edits.insert().values(**values))
+            connection.execute(tables.user_edits.insert().values(**values))
 
     def notes(self) -> dict[int, str]:
         """What people have written, by model."""
         with self.engine.connect() as connection:
-            return {row.model_id: json.loads(row.value) for row in connection.execute(select(tables.edits))}
+            return {row.model_id: json.loads(row.value) for row in connection.execute(select(tables.user_edits))}
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -315,7 +317,7 @@ def test_a_link_to_another_root_is_followed_and_its_news_are_of_both(library: In
     for folder, name in ((other, "loras"), (hidden, "kept")):
         folder.mkdir()
         (library.folder / name).symlink_to(folder)
-    scan = Scan(ScanWriter(library.engine, library.clock), (library.folder, other))
+    scan = Scan(library.stores.scan_writer, (library.folder, other))
     scan.run([ScanScope(library.folder), ScanScope(other)])
     write_safetensors(other / "x.safetensors", data=b"x")
     write_safetensors(hidden / "y.safetensors", data=b"y")
@@ -398,7 +400,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(library: Indexed
     """Hashes of other bytes are not believed."""
     write_safetensors(library.folder / "a.safetensors")
     library.scan()
-    hashing = FileHashes(library.engine, library.clock)
+    hashing = library.stores.file_hashes
     [waiting] = hashing.list_pending([str(library.folder)], 5)
     with library.engine.begin() as connection:
         connection.execute(update(tables.files).values(mtime_ns=1))
@@ -588,7 +590,7 @@ def test_the_report_tells_of_what_is_there(library: IndexedFolder) -> None:
     path = library.folder / "broken.safetensors"
     path.write_bytes(b"x")
     library.scan()
-    upkeep = LibraryMaintenance(library.engine, library.clock)
+    upkeep = library.stores.maintenance
     library.scan()
     [problem] = upkeep.list_problems(10)[0]
     assert (problem.subject, problem.code, upkeep.get_counts()["problems"]) == (b"broken.safetensors", "too_short", 1)
@@ -605,7 +607,7 @@ def test_what_a_walk_met_is_forgotten_with_its_root(library: IndexedFolder, tmp_
     (library.folder / "broken.safetensors").write_bytes(b"x")
     (library.folder / "out").symlink_to(tmp_path)
     library.scan()
-    upkeep, recording = LibraryMaintenance(library.engine, library.clock), ScanWriter(library.engine, library.clock)
+    upkeep, recording = library.stores.maintenance, library.stores.scan_writer
     assert {problem.code for problem in upkeep.list_problems(10)[0]} == {"outside", "too_short"}
     recording.drop_roots_except([str(tmp_path / "other")])
     assert upkeep.list_problems(10)[0] == []

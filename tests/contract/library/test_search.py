@@ -16,9 +16,7 @@ from schemas.errors import Invalid
 from schemas.library.search_query import SearchQuery, SortKey, SortOrder, parse_query, parse_sort_order
 from schemas.paging import KeysetCursor
 from stores.library import tables
-from stores.library.images import ModelImages
-from stores.library.search import ModelSearch, SearchFilter
-from stores.library.user_edits import UserEdits
+from stores.library.search import SearchFilter
 from tests.conftest import FakeClock
 from tests.contract.library.test_scan_writer import IndexedFolder
 from tests.support.model_files import civitai_model, write_safetensors
@@ -43,7 +41,7 @@ def told(path: Path, model_id: int, **more: Any) -> None:
 @pytest.fixture
 def shelf(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
     """Ten models, each with something of its own."""
-    folder, edits = library.folder, UserEdits(library.engine, clock)
+    folder, edits = library.folder, library.stores.user_edits
     ink = write_safetensors(folder / "loras" / "Styles" / "a.safetensors", metadata={"ss_network_dim": "32"}, data=b"1")
     stats = {"downloadCount": 1000, "thumbsUpCount": 7}
     told(ink, 1, name="Ink Wash", tags=TAGS, stats=stats, creator={"username": "Ann O'Neil"}, nsfwLevel=3)
@@ -64,7 +62,7 @@ def shelf(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
     library.scan()
     [ident] = library.ids("name:base")
     edits.write(ident, {"notes": "Hände sehen gut aus; use 0.8", "trainedWords": ["photo of sks", "sks dog"]})
-    ModelImages(library.engine, clock).add(ident, None, {"nsfw_level": 1, "params": {}})
+    library.stores.images.add(ident, None, {"nsfw_level": 1, "params": {}})
     return library
 
 
@@ -174,7 +172,7 @@ def test_every_filter_and_every_word_finds_what_it_says(shelf: IndexedFolder) ->
 def page_of(library: IndexedFolder, **wanted: Any) -> list[str]:
     """The names of the models that are wanted, by name."""
     asked = SearchFilter(**{"equal": {}, "query": SearchQuery(), "order": BY_NAME} | wanted)
-    page = ModelSearch(library.engine).find_page(asked, limit=100)
+    page = library.stores.search.find_page(asked, limit=100)
     assert page.total == len(page.ids)
     with library.engine.connect() as connection:
         query = select(tables.models.c.id, tables.models.c.name)
@@ -202,15 +200,15 @@ def test_the_filters_of_the_seed(shelf: IndexedFolder) -> None:
 
 def test_what_there_is_to_filter_by(shelf: IndexedFolder) -> None:
     """Each once, in one of its spellings, the most frequent first; nothing of models that have gone."""
-    found = ModelSearch(shelf.engine).list_filter_values()
+    found = shelf.stores.search.list_filter_values()
     assert found["categories"][0] == "LoRA"
     assert set(found["categories"]) == {"LoRA", "VAE", "Checkpoint", "Embedding"}
     assert found["baseModels"] == ["SDXL 1.0"]
     assert found["tags"][0].lower() == "style"
     assert {tag.lower() for tag in found["tags"]} == {tag.lower() for tag in (*TAGS, "cat")}
     for edit in ({"baseModel": "sdxl 1.0", "type": "lora"}, {"baseModel": ""}):
-        UserEdits(shelf.engine, shelf.clock).write(shelf.ids("ink")[0], edit)
-        assert [one.lower() for one in ModelSearch(shelf.engine).list_filter_values()["baseModels"]] == ["sdxl 1.0"]
+        shelf.stores.user_edits.write(shelf.ids("ink")[0], edit)
+        assert [one.lower() for one in shelf.stores.search.list_filter_values()["baseModels"]] == ["sdxl 1.0"]
 
 
 def test_levels_are_compared_by_their_highest_bit(library: IndexedFolder) -> None:
@@ -276,7 +274,7 @@ def by_cursor(
     library: IndexedFolder, order: SortOrder, between: Callable[[], None] = lambda: None
 ) -> Iterator[list[int]]:
     """Page by page, with something happening between two of them."""
-    cursor, listing = None, ModelSearch(library.engine)
+    cursor, listing = None, library.stores.search
     while True:
         page = listing.find_page(wanted(order), limit=4, cursor=cursor)
         yield page.ids
@@ -304,7 +302,7 @@ def test_the_newest_is_what_was_published_last(library: IndexedFolder) -> None:
 
 def test_pages_have_everything_once(many: IndexedFolder) -> None:
     """In every order, by number and by cursor, also where many are equal; and the order is what it says it is."""
-    keys, listing = keys_of(many), ModelSearch(many.engine)
+    keys, listing = keys_of(many), many.stores.search
     for order in ORDERS:
         expected = sorted(keys, key=lambda ident: (keys[ident][order.key], ident), reverse=order.descending)
         pages = [listing.find_page(wanted(order), limit=5, offset=offset) for offset in range(0, 25, 5)]
@@ -349,12 +347,11 @@ def test_a_cursor_goes_on_while_models_come_and_go(many: IndexedFolder) -> None:
 def test_a_cursor_of_another_order_is_refused(library: IndexedFolder, mark: KeysetCursor) -> None:
     """And one that nobody gave out."""
     with pytest.raises(Invalid, match=r"cursor|not valid"):
-        ModelSearch(library.engine).find_page(wanted(parse_sort_order("newest")), limit=5, cursor=mark)
+        library.stores.search.find_page(wanted(parse_sort_order("newest")), limit=5, cursor=mark)
     with pytest.raises(Invalid):
-        ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "a\0", 1))
+        library.stores.search.find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "a\0", 1))
     assert (
-        ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "", 2**31 - 1)).ids
-        == []
+        library.stores.search.find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "", 2**31 - 1)).ids == []
     )
 
 
@@ -366,7 +363,7 @@ def test_a_name_of_any_length_is_sorted_and_gone_on_from(library: IndexedFolder)
         told(path, number + 1, name=name)
     library.scan()
     assert len(list(itertools.chain.from_iterable(by_cursor(library, BY_NAME)))) == 3
-    first = ModelSearch(library.engine).find_page(wanted(BY_NAME), limit=1).next_cursor
+    first = library.stores.search.find_page(wanted(BY_NAME), limit=1).next_cursor
     assert first
     assert len(first.encode()) < 2000
 
@@ -377,7 +374,7 @@ WORDS = st.text(st.characters(codec="utf-8", max_codepoint=0x2FFF), min_size=1, 
 
 def test_both_databases_take_every_question(shelf: IndexedFolder) -> None:
     """Whatever is asked is answered: no word is an operator, no number too large."""
-    listing = ModelSearch(shelf.engine)
+    listing = shelf.stores.search
 
     @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
     @given(
@@ -405,7 +402,7 @@ def test_what_stands_in_a_text_is_found(shelf: IndexedFolder) -> None:
     @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
     @given(st.text(st.characters(codec="utf-8", max_codepoint=0x24F, categories=["L", "Nd", "Zs"]), max_size=40))
     def write(text: str) -> None:
-        UserEdits(shelf.engine, shelf.clock).write(ident, {"notes": f"begin {text} end"})
+        shelf.stores.user_edits.write(ident, {"notes": f"begin {text} end"})
         for word in text.replace(":", " ").split():
             assert ident in shelf.ids(f'"{word}"'), word
         if len(text) < 400:
@@ -419,5 +416,5 @@ def test_models_that_are_empty_are_nowhere(shelf: IndexedFolder) -> None:
     with shelf.engine.begin() as connection:
         connection.execute(update(tables.models).values(files=0))
     assert page_of(shelf) == []
-    assert all(not found for found in ModelSearch(shelf.engine).list_filter_values().values())
+    assert all(not found for found in shelf.stores.search.list_filter_values().values())
     assert len(shelf.ids("is:missing")) == 10

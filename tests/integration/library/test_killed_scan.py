@@ -14,7 +14,7 @@ import pytest
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT
-from stores.library.index.scan_writer import ScanWriter
+from stores.library import Library
 from tests.conftest import TIMEOUT_S, eventually
 from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
@@ -53,7 +53,7 @@ def environment(folder: Path, data: Path) -> dict[str, str]:
 def scan(folder: Path, data: Path) -> ScanProgress:
     """One scan to its end."""
     engine = open_database(f"sqlite:///{data / 'darkroom.sqlite3'}")
-    found = Scan(ScanWriter(engine, SystemClock()), (folder,)).run([ScanScope(folder)])
+    found = Scan(Library.from_engine(engine, SystemClock()).scan_writer, (folder,)).run([ScanScope(folder)])
     engine.dispose()
     return found
 

@@ -1,0 +1,44 @@
+"""Connections and transactions for the SQL stores, with database errors translated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+from stores.sql.errors import sql_errors
+
+
+class Database:
+    """An engine whose connections raise Unavailable and Invalid instead of SQLAlchemy's errors."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for queries."""
+        with sql_errors(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction: committed at the end, rolled back by an exception."""
+        with sql_errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write_exclusively(self, lock_id: int) -> Iterator[Connection]:
+        """Open a transaction that excludes all others with the same lock, so that what it reads stays true.
+
+        SQLite has one writer at a time whatever the lock: taking its lock before the first read avoids SQLITE_BUSY
+        when a reader wants to become the writer.
+        """
+        begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else f"SELECT pg_advisory_xact_lock({lock_id})"
+        with sql_errors(), self._engine.begin() as connection:
+            connection.exec_driver_sql(begin)
+            yield connection
