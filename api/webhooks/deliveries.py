@@ -8,6 +8,7 @@ from marshmallow import Schema, fields, validate
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import Access
+from api.webhooks.serializers import delivery_view
 from schemas.accounts.caller import Scope
 from schemas.fields import Text
 from schemas.paging import Cursor
@@ -17,7 +18,6 @@ from schemas.webhooks.subscriptions import (
     DeliveryState,
     DeliveryView,
     RedeliveryRequest,
-    delivery_view,
 )
 
 blueprint = Blueprint(

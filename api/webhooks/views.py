@@ -9,6 +9,7 @@ from flask import Response, jsonify
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import Access
+from api.webhooks.serializers import delivery_view, webhook_view
 from api.webhooks.target_check import require_allowed_url
 from schemas.jobs.event_payloads import webhook_payload
 from schemas.webhooks.subscriptions import (
@@ -18,8 +19,6 @@ from schemas.webhooks.subscriptions import (
     WebhookChange,
     WebhookRequest,
     WebhookView,
-    delivery_view,
-    webhook_view,
 )
 
 GIVE_UP_REASON = "The webhook was {}."

@@ -1,16 +1,16 @@
-"""Webhooks as everybody sees them: a subscription, a delivery and its attempts, what a request may contain. Pure."""
+"""Webhook records (subscriptions, deliveries, attempts) and the schemas of their requests and responses."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from marshmallow import Schema, fields, validate
 
 from schemas.fields import MAX_INT64, MAX_URL_LENGTH, Text, WholeNumber
+from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
 
 FINAL_EVENTS = (JOB_EVENT_NAMES[EventType.COMPLETED], JOB_EVENT_NAMES[EventType.FAILED])
-# What says how far a job is: an old one is worth nothing, so it is sent once and not again.
+# Progress is worthless once it is old, so these events are delivered at most once and never retried.
 EPHEMERAL_EVENTS = frozenset({JOB_EVENT_NAMES[EventType.PROGRESS], JOB_EVENT_NAMES[EventType.PREVIEW]})
 WEBHOOK_DISABLED_EVENT = "webhook.disabled"
 WEBHOOK_TEST_EVENT = "webhook.test"
@@ -20,7 +20,7 @@ MAX_DESCRIPTION_LENGTH = 200
 
 
 class DeliveryState(StrEnum):
-    """How a delivery is."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -29,10 +29,10 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Where a caller wants which events to be sent.
+    """A caller's webhook: the URL that receives events of the given types.
 
-    Times are Unix milliseconds. ``secrets`` sign each delivery; of two the second is an old one that still signs along.
-    ``disabled_because`` is ``you``, ``gone`` (it answered 410, or asked for it) or ``failing``.
+    Times are Unix milliseconds. Each of ``secrets`` signs a delivery; during a rotation the second is the old secret.
+    ``disabled_because`` is ``you``, ``gone`` (the receiver answered 410 or asked for it) or ``failing``.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A delivery as it is made: ``id`` follows from what it tells of and to whom, so that it is never made twice."""
+    """A delivery to be stored. ``id`` is derived from the event and the receiver, so that no event is stored twice."""
 
     id: str
     owner: str
@@ -62,7 +62,7 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one address. ``tries`` counts attempts; ``next_at`` is when the next one is due."""
+    """One event for one receiver. ``tries`` counts attempts; ``next_at`` is when the next one is due."""
 
     id: str
     owner: str
@@ -81,7 +81,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One call: the status that came back, or why none did; ``excerpt`` is what the answer began with."""
+    """One request to a receiver: the response status, or the error that prevented a response.
+
+    ``excerpt`` is the beginning of the response body.
+    """
 
     at: int
     duration_ms: int
@@ -90,15 +93,10 @@ class DeliveryAttempt:
     excerpt: str
 
 
-_URL = Text(
-    required=True,
-    validate=validate.Length(1, MAX_URL_LENGTH),
-    metadata={"description": "Where to send them: https, at a public host.", "example": "https://example.com/hook"},
-)
 _TYPES = fields.List(
     fields.String(validate=validate.OneOf(SUBSCRIBABLE_EVENTS)),
     validate=validate.Length(1, len(SUBSCRIBABLE_EVENTS)),
-    metadata={"description": f"Which events; left out: {', '.join(FINAL_EVENTS)}."},
+    metadata={"description": f"Events to send; if omitted: {', '.join(FINAL_EVENTS)}."},
 )
 _DESCRIPTION = Text(validate=validate.Length(max=MAX_DESCRIPTION_LENGTH))
 
@@ -106,22 +104,28 @@ _DESCRIPTION = Text(validate=validate.Length(max=MAX_DESCRIPTION_LENGTH))
 class WebhookRequest(Schema):
     """The body of ``POST /api/v1/webhooks``."""
 
-    url = _URL
+    url = WebhookUrlField(
+        required=True,
+        validate=validate.Length(1, MAX_URL_LENGTH),
+        metadata={"description": "Receiver: an https URL of a public host.", "example": "https://example.com/hook"},
+    )
     types = _TYPES
     description = _DESCRIPTION
-    secret = Text(metadata={"description": "`whsec_` and base64 of 24 to 64 bytes; left out: one is drawn."})
+    secret = Text(
+        metadata={"description": "`whsec_` and base64 of 24 to 64 bytes; if omitted, a random secret is created."}
+    )
 
 
 class WebhookChange(Schema):
-    """The body of ``PATCH /api/v1/webhooks/ID``: what is left out stays."""
+    """The body of ``PATCH /api/v1/webhooks/ID``; omitted fields keep their values."""
 
-    url = Text(validate=validate.Length(1, MAX_URL_LENGTH))
+    url = WebhookUrlField(validate=validate.Length(1, MAX_URL_LENGTH))
     types = _TYPES
     description = _DESCRIPTION
 
 
 class WebhookView(Schema):
-    """A webhook of yours."""
+    """One of your webhooks."""
 
     id = fields.String()
     url = fields.String()
@@ -136,26 +140,26 @@ class WebhookView(Schema):
         },
     )
     failingSince = fields.Integer(allow_none=True)
-    secret = fields.String(metadata={"description": "Only in the answers that make it: on creation and rotation."})
+    secret = fields.String(metadata={"description": "Only in responses to creation and rotation."})
 
 
 class AttemptView(Schema):
-    """One call."""
+    """One request to the receiver."""
 
     at = fields.Integer()
     durationMs = fields.Integer()
     status = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
     excerpt = fields.String(
-        metadata={"description": "What the answer began with; only the owner of this Darkroom sees it."}
+        metadata={"description": "Beginning of the response body; visible to the operator of this Darkroom only."}
     )
 
 
 class DeliveryView(Schema):
-    """One event on its way to one address."""
+    """One event for one receiver."""
 
     id = fields.String(metadata={"description": "The header `webhook-id`: the same for all attempts."})
-    webhookId = fields.String(allow_none=True, metadata={"description": "null: the job itself named the address."})
+    webhookId = fields.String(allow_none=True, metadata={"description": "null: the job itself named the URL."})
     jobId = fields.String(allow_none=True)
     url = fields.String()
     type = fields.String()
@@ -181,36 +185,4 @@ class RedeliveryRequest(Schema):
     since = WholeNumber(
         required=True, validate=validate.Range(0, MAX_INT64), metadata={"description": "Unix milliseconds."}
     )
-    webhookId = Text(metadata={"description": "Only those to this webhook."})
-
-
-def delivery_view(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as ``DeliveryView`` describes it."""
-    return {
-        "id": delivery.id,
-        "webhookId": delivery.subscription,
-        "jobId": delivery.job_id,
-        "url": delivery.url,
-        "type": delivery.type,
-        "state": delivery.state,
-        "tries": delivery.tries,
-        "createdAt": delivery.created_at,
-        "nextAt": delivery.next_at if delivery.state is DeliveryState.PENDING else None,
-        "finishedAt": delivery.finished_at,
-        "reason": delivery.reason,
-    }
-
-
-def webhook_view(subscription: Subscription, *, include_secret: bool = False) -> dict[str, Any]:
-    """A subscription as ``WebhookView`` describes it; its secret only on demand."""
-    shown = {
-        "id": subscription.id,
-        "url": subscription.url,
-        "types": list(subscription.types),
-        "description": subscription.description,
-        "createdAt": subscription.created_at,
-        "disabledAt": subscription.disabled_at,
-        "disabledBecause": subscription.disabled_because,
-        "failingSince": subscription.failing_since,
-    }
-    return shown | ({"secret": subscription.secrets[0]} if include_secret else {})
+    webhookId = Text(metadata={"description": "Only deliveries to this webhook."})

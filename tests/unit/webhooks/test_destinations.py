@@ -1,4 +1,4 @@
-"""How many deliveries to one destination are under way at once."""
+"""Concurrency and circuit breaker of the deliveries to one destination."""
 
 from schemas.webhooks.retry_policy import AttemptOutcome
 from schemas.webhooks.subscriptions import Delivery, DeliveryState
@@ -15,81 +15,83 @@ from workers.webhooks.destinations import (
 GOOD, BAD = AttemptOutcome(status=200), AttemptOutcome(status=500)
 
 
-def load(number: int) -> PreparedDelivery:
-    """Something to deliver."""
+def prepared_delivery(number: int) -> PreparedDelivery:
+    """Return a pending delivery."""
     state = DeliveryState.PENDING
     return PreparedDelivery(
         Delivery(f"msg_{number}", "o", None, None, "u", "t", "{}", state, 0, 0, 0, None, None), None, ()
     )
 
 
-def full(count: int = MAX_CLAIMED) -> DestinationQueue:
-    """A lane with so many that wait."""
-    lane = DestinationQueue()
-    lane.waiting.extend(load(number) for number in range(count))
-    return lane
+def filled_queue(count: int = MAX_CLAIMED) -> DestinationQueue:
+    """Return a queue with waiting deliveries."""
+    queue = DestinationQueue()
+    queue.waiting.extend(prepared_delivery(number) for number in range(count))
+    return queue
 
 
-def test_some_run_and_some_wait() -> None:
-    """In their order; whoever ends makes room for the next."""
-    lane = full()
-    assert [one.delivery.id for one in lane.start_ready(0)] == [f"msg_{number}" for number in range(MAX_CONCURRENT)]
-    assert list(lane.start_ready(0)) == []
-    assert lane.capacity(0) == 0
-    assert lane.finish(GOOD, 0) == []
-    assert [one.delivery.id for one in lane.start_ready(0)] == [f"msg_{MAX_CONCURRENT}"]
-    assert lane.capacity(0) == 1
+def test_a_limited_number_of_deliveries_runs_at_once() -> None:
+    """They start in order, and each end starts the next."""
+    queue = filled_queue()
+    assert [prepared.delivery.id for prepared in queue.start_ready(0)] == [
+        f"msg_{number}" for number in range(MAX_CONCURRENT)
+    ]
+    assert list(queue.start_ready(0)) == []
+    assert queue.capacity(0) == 0
+    assert queue.finish(GOOD, 0) == []
+    assert [prepared.delivery.id for prepared in queue.start_ready(0)] == [f"msg_{MAX_CONCURRENT}"]
+    assert queue.capacity(0) == 1
 
 
-def test_failures_in_a_row_open_the_circuit() -> None:
-    """What waits is given back; nothing is begun until the pause is over, and then one at a time."""
-    lane = full()
-    list(lane.start_ready(0))
-    given_back = [lane.finish(BAD, 10.0) for _ in range(FAILURES_TO_OPEN)]
-    assert [len(one) for one in given_back] == [0] * (FAILURES_TO_OPEN - 1) + [MAX_CLAIMED - MAX_CONCURRENT]
-    assert lane.capacity(10.0) == 0
-    lane.running = 0
-    assert lane.capacity(10.0 + MIN_PAUSE_S) == 1
-    lane.waiting.extend(load(number) for number in range(3))
-    assert len(list(lane.start_ready(10.0))) == 0
-    assert len(list(lane.start_ready(10.0 + MIN_PAUSE_S))) == 1
+def test_consecutive_failures_open_the_circuit() -> None:
+    """Waiting deliveries are returned; after the pause one delivery at a time starts."""
+    queue = filled_queue()
+    list(queue.start_ready(0))
+    returned = [queue.finish(BAD, 10.0) for _ in range(FAILURES_TO_OPEN)]
+    assert [len(deliveries) for deliveries in returned] == [0] * (FAILURES_TO_OPEN - 1) + [MAX_CLAIMED - MAX_CONCURRENT]
+    assert queue.capacity(10.0) == 0
+    queue.running = 0
+    assert queue.capacity(10.0 + MIN_PAUSE_S) == 1
+    queue.waiting.extend(prepared_delivery(number) for number in range(3))
+    assert len(list(queue.start_ready(10.0))) == 0
+    assert len(list(queue.start_ready(10.0 + MIN_PAUSE_S))) == 1
 
 
-def test_a_success_in_between_keeps_it_closed() -> None:
-    """Only an unbroken row counts."""
-    lane = full(100)
+def test_a_success_resets_the_failure_count() -> None:
+    """Only consecutive failures open the circuit."""
+    queue = filled_queue(100)
     for _ in range(3):
         for _ in range(FAILURES_TO_OPEN - 1):
-            list(lane.start_ready(0))
-            lane.finish(BAD, 0)
-        lane.finish(GOOD, 0)
-    assert not lane.is_circuit_open
+            list(queue.start_ready(0))
+            queue.finish(BAD, 0)
+        queue.finish(GOOD, 0)
+    assert not queue.is_circuit_open
 
 
-def test_who_says_that_it_is_too_much_is_believed() -> None:
-    """At once."""
-    lane = full()
-    list(lane.start_ready(0))
-    assert len(lane.finish(AttemptOutcome(status=429), 0)) == MAX_CLAIMED - MAX_CONCURRENT
+def test_an_overloaded_receiver_opens_the_circuit_at_once() -> None:
+    """One response of 429 is enough."""
+    queue = filled_queue()
+    list(queue.start_ready(0))
+    assert len(queue.finish(AttemptOutcome(status=429), 0)) == MAX_CLAIMED - MAX_CONCURRENT
 
 
-def test_pauses_grow_up_to_a_limit_and_end_with_a_success() -> None:
-    """Attempts that were under way when it opened lengthen nothing."""
-    lane, now_s, pauses = DestinationQueue(consecutive_failures=FAILURES_TO_OPEN - 1, running=2), 0.0, []
+def test_pauses_double_up_to_a_limit_until_a_success() -> None:
+    """Failures of attempts that ran when the circuit opened do not lengthen the pause."""
+    queue, now_s, pauses = DestinationQueue(consecutive_failures=FAILURES_TO_OPEN - 1, running=2), 0.0, []
     for _ in range(8):
-        lane.running = 2
-        lane.finish(BAD, now_s)
-        lane.finish(BAD, now_s + 0.5)
-        pauses.append(lane.retry_at - now_s)
-        now_s = lane.retry_at
+        queue.running = 2
+        queue.finish(BAD, now_s)
+        queue.finish(BAD, now_s + 0.5)
+        pauses.append(queue.retry_at - now_s)
+        now_s = queue.retry_at
     assert pauses == [MIN_PAUSE_S * 2**number for number in range(6)] + [MAX_PAUSE_S] * 2
-    lane.running = 1
-    lane.finish(GOOD, now_s)
-    assert (lane.capacity(now_s), lane.is_idle) == (MAX_CLAIMED, True)
+    queue.running = 1
+    queue.finish(GOOD, now_s)
+    assert (queue.capacity(now_s), queue.is_idle) == (MAX_CLAIMED, True)
 
 
-def test_a_receiver_that_wants_no_more_is_not_broken() -> None:
-    """It has answered well."""
-    lane = DestinationQueue(consecutive_failures=FAILURES_TO_OPEN - 1, running=1)
-    lane.finish(AttemptOutcome(status=410), 0)
-    assert not lane.is_circuit_open
+def test_a_receiver_that_is_gone_does_not_open_the_circuit() -> None:
+    """A response of 410 is not a failure of the destination."""
+    queue = DestinationQueue(consecutive_failures=FAILURES_TO_OPEN - 1, running=1)
+    queue.finish(AttemptOutcome(status=410), 0)
+    assert not queue.is_circuit_open
