@@ -14,10 +14,10 @@ def url_origin(url: str) -> str | None:
     return str(origin) if origin.scheme in DEFAULT_PORTS else None
 
 
-def host_and_port(url: str) -> tuple[str, int]:
-    """Return the host of an HTTP URL, with brackets around an IPv6 address, and its port."""
+def host_and_port(url: str) -> str:
+    """Return ``host:port`` of an HTTP URL, with the default port if it names none."""
     parsed = URL(url)
-    return parsed.host_subcomponent or "", parsed.port or DEFAULT_PORTS["http"]
+    return f"{parsed.host_subcomponent}:{parsed.port}"
 
 
 def bracket_host(host: str) -> str:

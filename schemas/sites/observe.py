@@ -1,19 +1,20 @@
-"""What of a recipe says where to look while a page works: on the page, or in its own socket."""
+"""The parts of a recipe that observe a page while it works: elements of the page, or frames of its WebSocket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Alternatives, tried in order; each is a chain of selectors that leads through frames and shadow hosts.
 Selectors = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FramesSpec:
-    """What to look for in the page's own WebSocket.
+    """Which frames of the page's own WebSocket count, and where their content is.
 
-    A JSON message tells if every path of ``match`` has its value there; ``text``, ``step``, ``steps`` and ``pictures``
-    are paths into it, and ``url`` makes each picture's address of its fields. ``skip_bytes`` means binary messages
-    instead: pictures behind so many bytes. A path is ``data.output.images``; a number is a place in a list.
+    A JSON frame counts if each path of ``match`` has its value; ``text``, ``step``, ``steps`` and ``pictures`` are
+    paths into it, and ``url`` is the template of a picture's URL, filled from its entry. With ``skip_bytes``, binary
+    frames count instead: an image behind that many bytes. A path is ``data.output.images``; a number is a list index.
     """
 
     match: Mapping[str, Any] = field(default_factory=dict)
@@ -27,9 +28,10 @@ class FramesSpec:
 
 @dataclass(frozen=True, slots=True)
 class WatchSpec:
-    """Something to observe while the page works: where it is, on the page, in its socket or in either, and which part.
+    """Something to observe: an element of the page, frames of its WebSocket, or either.
 
-    What is ``done`` counts once it has stayed the same for ``settle_ms``.
+    ``source`` is the attribute or property of the element that is read. ``done`` counts once its value has been stable
+    for ``settle_ms``.
     """
 
     selectors: Selectors = ()
@@ -41,10 +43,10 @@ class WatchSpec:
 
 @dataclass(frozen=True, slots=True)
 class ObserveSpec:
-    """What tells about a running generation; only ``done`` is required.
+    """What to observe during a generation; only ``done`` is required.
 
-    With ``busy``, an element that is shown for as long as the page works, a picture counts as done only once that has
-    come and gone: what a page shows before, or late from an earlier run, is not taken for the result.
+    ``busy`` is an element that is visible while the page works. With it, a picture counts as done only after the
+    element has appeared and disappeared, so that a picture of an earlier run is not mistaken for the result.
     """
 
     done: WatchSpec

@@ -1,4 +1,4 @@
-"""What a recipe is: the frozen description of a page that a driver can run, and of the inputs it accepts."""
+"""A recipe: the description of a site's page, complete enough for the driver to operate it."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -11,18 +11,20 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, flatten_errors, to_camel_case, to_snake_case
+from schemas.http.urls import bracket_host, host_and_port
 from schemas.sites.observe import ObserveSpec, Selectors
 
 DEFAULT_STEP_TIMEOUT_MS = 10_000
+DEFAULT_MAX_LENGTH = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action on the page, in the vocabulary of the Chrome DevTools Recorder.
 
-    ``selectors`` are alternatives, tried in order; ``when`` names the input without which the step is left out;
-    ``document`` names the document that an ``upload`` hands over; ``settle_ms`` is the time the page is given after the
-    step; ``submits`` marks the step that hands the prompt to the page.
+    ``selectors`` are alternatives, tried in order. ``when`` names the input without which the step is skipped.
+    ``document`` names the document that an ``upload`` sends. ``settle_ms`` is a pause after the step. ``submits`` marks
+    the step that submits the prompt to the page.
     """
 
     type: str
@@ -48,8 +50,8 @@ class Step:
 class CaptureSpec:
     """Where the finished pictures are.
 
-    ``shown``: in the elements ``selectors`` (those of ``observe.done`` when left out), only the first of them unless
-    ``many``. ``download``: in the files that the page hands out while ``steps`` are played.
+    ``shown``: in the elements ``selectors`` (default: those of ``observe.done``), only the first of them unless
+    ``many``. ``download``: in the files that the page offers while ``steps`` run.
     """
 
     source: str = "shown"
@@ -60,7 +62,7 @@ class CaptureSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChoicesSpec:
-    """Where the page itself lists what an input may be: ``open`` plays until the ``item`` elements are there."""
+    """Where the page lists the values of an input: the ``item`` elements, visible after the steps ``open``."""
 
     item: Selectors
     open: tuple[Step, ...] = ()
@@ -69,9 +71,9 @@ class ChoicesSpec:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSpec:
-    """A JSON document that the page is given: ``content``, with the values of ``fields`` put in by their paths.
+    """A JSON document for the page: ``content``, with templates that ``fields`` place at paths.
 
-    A node may be named by its id or by its title (``_meta.title``), as in ``Positive prompt.inputs.text``.
+    The first part of a path may be a node's id or its title (``_meta.title``), as in ``Positive prompt.inputs.text``.
     """
 
     content: Any
@@ -80,7 +82,7 @@ class DocumentSpec:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One thing besides the prompt that the site accepts; ``random`` draws a number when the caller gives none."""
+    """An input besides the prompt; ``random`` draws a whole number if the caller sends none."""
 
     type: str
     label: str = ""
@@ -96,10 +98,10 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class LorasSpec:
-    """How to search the site's catalogue of LoRAs and add one; selectors inside an item are relative to it.
+    """How to search the site's LoRA catalogue and add an entry; selectors inside an item are relative to it.
 
-    With ``syntax``, such as ``<lora:{{lora}}:1>``, a LoRA is added by appending that to the prompt, and no catalogue
-    is needed for it. ``remove`` is pressed on the page until no LoRA is chosen any more.
+    With ``syntax``, such as ``<lora:{{lora}}:1>``, a LoRA is added by appending that to the prompt, without a
+    catalogue. ``remove`` is clicked until no LoRA is selected.
     """
 
     open: tuple[Step, ...] = ()
@@ -118,7 +120,7 @@ class LorasSpec:
 
 @dataclass(frozen=True, slots=True)
 class QuotaSpec:
-    """Where the page shows how much of its own quota is used."""
+    """Where the page shows the use of its own quota."""
 
     used: Selectors
     limit: Selectors
@@ -126,7 +128,7 @@ class QuotaSpec:
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """That the site knows people by a login, and how one sees that somebody is signed in."""
+    """The login of the site, and the element that only a signed-in user sees."""
 
     required: bool = False
     login_url: str | None = None
@@ -135,7 +137,7 @@ class SessionSpec:
 
 @dataclass(frozen=True, slots=True)
 class CanarySpec:
-    """A tiny job that is run by the clock, to find out early that a page has changed."""
+    """A small scheduled job that detects changes of the page."""
 
     every_s: int
     prompt: str
@@ -144,7 +146,7 @@ class CanarySpec:
 
 @dataclass(frozen=True, slots=True)
 class TestedSpec:
-    """What the recipe was run against: ``with_`` in words; ``real`` if that was the program or site itself."""
+    """What the recipe was tested with: a description, and whether that was the real program or site."""
 
     with_: str
     real: bool
@@ -152,7 +154,7 @@ class TestedSpec:
 
 @dataclass(frozen=True, slots=True)
 class SiteLimits:
-    """How hard the site may be driven; 0 means no limit."""
+    """Limits of the load on the site; 0 means no limit."""
 
     concurrency: int = 1
     min_interval_s: float = 1.0
@@ -161,7 +163,7 @@ class SiteLimits:
 
 @dataclass(frozen=True, slots=True)
 class ConsentSpec:
-    """Who may run this recipe: ``own`` pages freely, others by their ``terms_url``."""
+    """Who may run this recipe: anyone for an ``own`` page, otherwise those who accept the terms at ``terms_url``."""
 
     ownership: str
     terms_url: str | None = None
@@ -169,10 +171,10 @@ class ConsentSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A site, completely described.
+    """The complete description of a site.
 
-    ``bundle`` names the folder of static files that are served for ``url``; ``hosts`` are private hosts besides its
-    own that the page may reach.
+    ``bundle`` names a folder of static files that are served for ``url``; ``hosts`` are further private hosts that the
+    page may reach.
     """
 
     name: str
@@ -196,74 +198,69 @@ class Recipe:
 
     @property
     def own_hosts(self) -> frozenset[str]:
-        """The hosts that its page may reach although they are private."""
+        """The hosts that the page may reach even if they are private."""
         return frozenset([urlsplit(self.url).hostname or "", *self.hosts])
 
     @property
     def direct_hosts(self) -> tuple[str, ...]:
-        """What of that it reaches past the gate, as browsers write it.
+        """The hosts that bypass the egress proxy, in the notation of browsers.
 
-        A site of somebody else's has a name that may mean any address tomorrow: it goes through the gate, unless it is
-        private by its very name.
+        The host of a foreign site is among them only if it is an IP address or a local name: a public name may resolve
+        to any address at any time, so it needs the proxy.
         """
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        listed = tuple(_bracketed(one) for one in self.hosts)
-        fixed = "." not in host or ":" in host or host.replace(".", "").isdigit()
-        return (f"{_bracketed(host)}:{port}", *listed) if self.consent.ownership == "own" or fixed else listed
+        host = urlsplit(self.url).hostname or ""
+        is_fixed = "." not in host or ":" in host or host.replace(".", "").isdigit()
+        extra = tuple(bracket_host(extra_host) for extra_host in self.hosts)
+        if self.consent.ownership != "own" and not is_fixed:
+            return extra
+        return (host_and_port(self.url), *extra)
 
     @cached_property
     def inputs_schema(self) -> Schema:
-        """The checks of the declared inputs."""
-        return Schema.from_dict({name: _input_field(one) for name, one in self.inputs.items()})()
+        """The schema of the declared inputs."""
+        return Schema.from_dict({name: _input_field(spec) for name, spec in self.inputs.items()})()
 
     def validate_inputs(self, raw_inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """``given`` (names in either case, values as JSON or as words of a URL) with the recipe's names and types.
+        """Return inputs with the recipe's names and types, and random numbers where the recipe asks for them.
+
+        Names may be in camel case or snake case; values are JSON or strings of a query.
 
         Raises:
-            Invalid: an input is unknown here or has a value that is not allowed.
+            Invalid: an input is not declared or has an invalid value.
         """
         named = {to_snake_case(name): value for name, value in raw_inputs.items()}
         if unknown := sorted(set(named) - set(self.inputs)):
             accepted = ", ".join(to_camel_case(name) for name in self.inputs) or "none"
             raise Invalid(problems=[f"{to_camel_case(name)}: {self.name} accepts {accepted}." for name in unknown])
         try:
-            checked: dict[str, Any] = self.inputs_schema.load(named)
+            loaded: dict[str, Any] = self.inputs_schema.load(named)
         except ValidationError as error:
-            messages = {to_camel_case(str(name)): what for name, what in error.normalized_messages().items()}
+            messages = {to_camel_case(str(name)): texts for name, texts in error.normalized_messages().items()}
             raise Invalid(problems=list(flatten_errors(messages, raw_inputs))) from error
-        wanted = {name: value for name, value in checked.items() if value is not None}
-        return self._drawn() | wanted
+        # Drawn here and not on the page, so that the job record states the number.
+        drawn = {
+            name: random.randint(int(spec.minimum or 0), int(spec.maximum or 0))
+            for name, spec in self.inputs.items()
+            if spec.random
+        }
+        return drawn | {name: value for name, value in loaded.items() if value is not None}
 
     def require_lora_support(self, lora: str | None) -> None:
-        """See that a LoRA that is asked for can be added.
-
-        Raises:
-            Invalid: this site has none.
-        """
+        """Raise Invalid if a LoRA is requested and this site has none."""
         if lora and self.loras is None:
-            raise Invalid(problems=[f"lora: {self.name} takes no LoRA."])
-
-    def _drawn(self) -> dict[str, int]:
-        """A number for each input that wants one: so the job's record says which it was."""
-        bounds = {name: (one.minimum, one.maximum) for name, one in self.inputs.items() if one.random}
-        return {name: random.randint(int(low or 0), int(high or 0)) for name, (low, high) in bounds.items()}
+            raise Invalid(problems=[f"lora: {self.name} does not support LoRAs."])
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _input_field(one: InputSpec) -> fields.Field[Any]:
-    if one.type in ("integer", "number"):
-        kind = WholeNumber if one.type == "integer" else fields.Float
-        return kind(allow_none=True, validate=[validate.Range(one.minimum, one.maximum), _multiple_of(one.multiple_of)])
-    if one.type == "boolean":
+def _input_field(spec: InputSpec) -> fields.Field[Any]:
+    if spec.type in ("integer", "number"):
+        field_type = WholeNumber if spec.type == "integer" else fields.Float
+        in_range = validate.Range(spec.minimum, spec.maximum)
+        return field_type(allow_none=True, validate=[in_range, _multiple_of(spec.multiple_of)])
+    if spec.type == "boolean":
         return fields.Boolean(allow_none=True)
-    checks: list[Any] = [validate.Length(max=one.max_length or 4000)]
-    if one.choices:
-        checks.append(validate.OneOf(one.choices))
+    checks: list[Any] = [validate.Length(max=spec.max_length or DEFAULT_MAX_LENGTH)]
+    if spec.choices:
+        checks.append(validate.OneOf(spec.choices))
     return Text(allow_none=True, validate=checks)
 
 

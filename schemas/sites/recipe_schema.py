@@ -1,4 +1,4 @@
-"""The checks that a recipe file must pass as a whole, and the building of a ``Recipe`` from it."""
+"""The schema of a whole recipe file, with the checks across its sections."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -7,9 +7,9 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from schemas.errors import Invalid
 from schemas.fields import flatten_errors
+from schemas.sites.observe_schemas import ObserveSchema
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.section_schemas import (
-    NAME_PATTERN,
     CanarySchema,
     CaptureSchema,
     ConsentSchema,
@@ -17,116 +17,131 @@ from schemas.sites.section_schemas import (
     InputSchema,
     LimitsSchema,
     LorasSchema,
-    ObserveSchema,
     QuotaSchema,
     SessionSchema,
     TestedSchema,
 )
-from schemas.sites.step_schemas import DataclassSchema, StepSchema
+from schemas.sites.step_schemas import DataclassSchema, StepSchema, doc
 from schemas.sites.templates import PLACEHOLDER
 
 BUILT_IN_PLACEHOLDERS = frozenset({"prompt", "lora", "url"})
-HOST_PATTERN = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
-Place = tuple[str | int, ...]
+NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,39}$"
 INPUT_NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
+HOST_PATTERN = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
+# The keys and list indexes that lead to a value of the file.
+KeyPath = tuple[str | int, ...]
 
 
 def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
-    """The recipe called ``name`` from its file's content.
+    """Build the recipe ``name`` from the content of its file.
 
     Raises:
-        Invalid: something in it is missing or wrong; each problem names the key, the value and what is allowed.
+        Invalid: a key is missing or wrong; each problem names the key, the value and what is allowed.
     """
     try:
         recipe: Recipe = RecipeSchema().load({"name": name, **raw})
     except ValidationError as error:
-        problems = [f"{name}.toml: {sentence}" for sentence in flatten_errors(error.normalized_messages(), raw)]
+        problems = [f"{name}.toml: {problem}" for problem in flatten_errors(error.normalized_messages(), raw)]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
-    _check_canary(recipe)
-    return recipe
-
-
-def _check_canary(recipe: Recipe) -> None:
     try:
         recipe.validate_inputs(recipe.canary.inputs if recipe.canary else {})
     except Invalid as error:
-        problems = [f"{recipe.name}.toml: canary.inputs: {problem}" for problem in error.problems]
-        raise Invalid(f"The recipe {recipe.name!r} is not valid.", problems=problems) from error
+        problems = [f"{name}.toml: canary.inputs: {problem}" for problem in error.problems]
+        raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
+    return recipe
 
 
 class RecipeSchema(DataclassSchema):
-    """A whole recipe file."""
+    """A recipe file; ``name`` comes from the name of the file."""
 
-    builds = Recipe
+    dataclass_type = Recipe
 
     name = fields.String(required=True, validate=validate.Regexp(NAME_PATTERN))
-    title = fields.String(required=True)
-    description = fields.String(required=True)
-    url = fields.Url(required=True, schemes={"https", "http"}, require_tld=False)
-    bundle = fields.String(validate=validate.Regexp(NAME_PATTERN))
-    steps = fields.List(fields.Nested(StepSchema), required=True, validate=validate.Length(min=1))
-    observe = fields.Nested(ObserveSchema, required=True)
+    title = fields.String(required=True, metadata=doc("The site's name for people."))
+    description = fields.String(required=True, metadata=doc("One sentence about the site."))
+    url = fields.Url(
+        required=True,
+        schemes={"https", "http"},
+        require_tld=False,
+        metadata=doc("URL of the page; `SITE_<NAME>_URL` overrides it."),
+    )
+    bundle = fields.String(
+        validate=validate.Regexp(NAME_PATTERN),
+        metadata=doc("A folder of static files, served for `url` to the worker's browser only."),
+    )
+    steps = fields.List(
+        fields.Nested(StepSchema),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata=doc("The actions on the page, in order."),
+    )
+    observe = fields.Nested(
+        ObserveSchema,
+        required=True,
+        metadata=doc("What is observed: `done` (required), `busy`, `preview`, `progress`, `error`, `human`."),
+    )
     inputs = fields.Dict(
         keys=fields.String(validate=[validate.Regexp(INPUT_NAME_PATTERN), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
         values=fields.Nested(InputSchema),
+        metadata=doc("The inputs that the site accepts besides the prompt, by name."),
     )
-    loras = fields.Nested(LorasSchema)
-    quota = fields.Nested(QuotaSchema)
-    capture = fields.Nested(CaptureSchema)
+    loras = fields.Nested(LorasSchema, metadata=doc("How a LoRA is found and added."))
+    quota = fields.Nested(QuotaSchema, metadata=doc("Where the page shows its own quota."))
+    capture = fields.Nested(CaptureSchema, metadata=doc("Where the finished pictures are."))
     documents = fields.Dict(
-        keys=fields.String(validate=validate.Regexp(NAME_PATTERN)), values=fields.Nested(DocumentSchema)
+        keys=fields.String(validate=validate.Regexp(NAME_PATTERN)),
+        values=fields.Nested(DocumentSchema),
+        metadata=doc("JSON documents for the page, by name."),
     )
-    session = fields.Nested(SessionSchema)
-    canary = fields.Nested(CanarySchema)
-    tested = fields.Nested(TestedSchema)
-    hosts = fields.List(fields.String(validate=validate.Regexp(HOST_PATTERN)))
-    limits = fields.Nested(LimitsSchema)
-    consent = fields.Nested(ConsentSchema, required=True)
+    session = fields.Nested(SessionSchema, metadata=doc("The login of the site."))
+    canary = fields.Nested(CanarySchema, metadata=doc("A small scheduled job that detects changes of the page early."))
+    tested = fields.Nested(TestedSchema, metadata=doc("What the recipe was tested with."))
+    hosts = fields.List(
+        fields.String(validate=validate.Regexp(HOST_PATTERN)),
+        metadata=doc("Further private hosts that the page may reach."),
+    )
+    limits = fields.Nested(LimitsSchema, metadata=doc("Limits of the load on the site."))
+    consent = fields.Nested(ConsentSchema, required=True, metadata=doc("Who owns the page."))
 
     @validates_schema
-    def one_step_submits(self, data: dict[str, Any], **_: Any) -> None:
-        """The driver must know which step hands the prompt over."""
+    def require_one_submitting_step(self, data: dict[str, Any], **_: Any) -> None:
+        """Require exactly one step that submits, without a condition."""
         submitting = [number for number, step in enumerate(data.get("steps", ())) if step.submits]
         if len(submitting) != 1:
             raise ValidationError("Exactly one step must have 'submits = true'.", "steps")
         if data["steps"][submitting[0]].when is not None:
-            words = "A step that submits cannot be left out, so it has no 'when'."
-            raise ValidationError({"steps": {submitting[0]: {"when": [words]}}})
+            message = "The step that submits must not be skipped, so it cannot have 'when'."
+            raise ValidationError(_at(("steps", submitting[0], "when"), message))
 
     @validates_schema
-    def names_are_known(self, data: dict[str, Any], **_: Any) -> None:
-        """Placeholders, conditions and documents speak of what is declared."""
+    def check_references(self, data: dict[str, Any], **_: Any) -> None:
+        """Require placeholders, conditions and documents to refer to declared names."""
         known = BUILT_IN_PLACEHOLDERS | set(data.get("inputs", {}))
-        for place, step in _steps_of(data):
-            _check_placeholders(place, step.value + step.url, known)
+        for path, step in _all_steps(data):
+            _check_placeholders(path, step.value + step.url, known)
             if step.when is not None and step.when not in known:
-                raise ValidationError(_at(place, _unknown([step.when], known)))
+                raise ValidationError(_at(path, _unknown_names([step.when], known)))
             if step.document and step.document not in data.get("documents", {}):
-                raise ValidationError(_at((*place, "document"), f"There is no [documents.{step.document}]."))
+                raise ValidationError(_at((*path, "document"), f"There is no [documents.{step.document}]."))
         for name, document in data.get("documents", {}).items():
-            for path, value in document.fields.items():
-                _check_placeholders(("documents", name, "fields", path), value, known)
+            for field_path, template in document.fields.items():
+                _check_placeholders(("documents", name, "fields", field_path), template, known)
         if "loras" in data:
             _check_placeholders(("loras", "syntax"), data["loras"].syntax, known)
 
     @validates_schema
-    def done_and_capture_agree(self, data: dict[str, Any], **_: Any) -> None:
-        """A picture must be somewhere."""
-        done, capture = data["observe"].done, data.get("capture")
-        shown = capture is None or capture.source == "shown"
-        if (
-            done.frames
-            and shown
-            and not (done.frames.pictures and done.frames.url)
-            and not (capture and capture.selectors)
-        ):
-            raise ValidationError(
-                "Say where the pictures are: here, or with 'pictures' and 'url' of observe.done.frames.", "capture"
-            )
+    def require_image_location(self, data: dict[str, Any], **_: Any) -> None:
+        """Require a place to take the pictures from if ``done`` is observed in WebSocket frames."""
+        frames, capture = data["observe"].done.frames, data.get("capture")
+        if frames is None or (frames.pictures and frames.url):
+            return
+        if capture is None or (capture.source == "shown" and not capture.selectors):
+            message = "State where the pictures are: here, or with 'pictures' and 'url' of observe.done.frames."
+            raise ValidationError(message, "capture")
 
     @validates_schema
-    def lora_steps_have_a_catalogue(self, data: dict[str, Any], **_: Any) -> None:
-        """``addLora`` needs to know where the catalogue is."""
+    def require_lora_sections(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the sections that ``addLora`` and ``removeLoras`` use."""
         for step in data.get("steps", ()):
             if step.name == "addLora" and not ("loras" in data and data["loras"].query):
                 raise ValidationError("A step adds a LoRA, so this section is needed.", "loras")
@@ -134,36 +149,36 @@ class RecipeSchema(DataclassSchema):
                 raise ValidationError("A step removes LoRAs, so this section and its 'remove' are needed.", "loras")
 
 
-def _steps_of(data: Mapping[str, Any]) -> Iterator[tuple[Place, Step]]:
-    """Every step of a recipe, wherever it stands, with its place in the file."""
-    lists: list[tuple[Place, tuple[Step, ...]]] = [(("steps",), data.get("steps", ()))]
+def _all_steps(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Step]]:
+    """Yield every step of a recipe, in whatever section, with its path in the file."""
+    lists: list[tuple[KeyPath, tuple[Step, ...]]] = [(("steps",), data.get("steps", ()))]
     if capture := data.get("capture"):
         lists.append((("capture", "steps"), capture.steps))
     if loras := data.get("loras"):
         lists += [(("loras", "open"), loras.open), (("loras", "close"), loras.close)]
-    for name, known in data.get("inputs", {}).items():
-        if choices := known.choices_from:
-            place: Place = ("inputs", name, "choices_from")
-            lists += [((*place, "open"), choices.open), ((*place, "close"), choices.close)]
-    for place, steps in lists:
+    for name, spec in data.get("inputs", {}).items():
+        if choices := spec.choices_from:
+            section: KeyPath = ("inputs", name, "choices_from")
+            lists += [((*section, "open"), choices.open), ((*section, "close"), choices.close)]
+    for path, steps in lists:
         for number, step in enumerate(steps):
-            yield (*place, number), step
+            yield (*path, number), step
 
 
-def _check_placeholders(place: Place, text: str, known: Collection[str]) -> None:
+def _check_placeholders(path: KeyPath, text: str, known: Collection[str]) -> None:
     if "{{" in PLACEHOLDER.sub("", text):
-        raise ValidationError(_at(place, "Has a '{{' that begins no placeholder: these are {{small_letters}}."))
+        raise ValidationError(_at(path, "Has '{{' without a placeholder; placeholders look like {{small_letters}}."))
     if unknown := sorted(set(PLACEHOLDER.findall(text)) - set(known)):
-        raise ValidationError(_at(place, _unknown(unknown, known)))
+        raise ValidationError(_at(path, _unknown_names(unknown, known)))
 
 
-def _at(place: Place, words: str) -> dict[Any, Any]:
-    """A sentence at its place, as marshmallow has it."""
-    inner: Any = [words]
-    for key in reversed(place):
-        inner = {key: inner}
-    return dict(inner)
+def _at(path: KeyPath, message: str) -> dict[Any, Any]:
+    """Return marshmallow's nested form of a message about the value at ``path``."""
+    nested: Any = [message]
+    for key in reversed(path):
+        nested = {key: nested}
+    return dict(nested)
 
 
-def _unknown(unknown: list[str], known: Collection[str]) -> str:
+def _unknown_names(unknown: list[str], known: Collection[str]) -> str:
     return f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."

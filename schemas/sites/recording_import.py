@@ -1,4 +1,7 @@
-"""The turning of a recording into the beginnings of a recipe: placeholders guessed, what is missing listed. Pure."""
+"""Drafts of recipes from recordings of Chrome's Recorder (JSON) or Playwright's codegen (JSON lines).
+
+Prompt, inputs and the submitting step are guessed from selectors and values; the draft lists what a person must add.
+"""
 
 import json
 import re
@@ -10,150 +13,149 @@ from urllib.parse import urlsplit
 from schemas.errors import Invalid
 from schemas.sites.step_schemas import MAX_STEP_TIMEOUT_MS, REQUIRED_KEYS
 
-KEPT_STEPS = frozenset(REQUIRED_KEYS) - {"customStep"}
-TYPES: dict[str, type] = {"selectors": list, "width": int, "height": int}
-KEPT_KEYS = ("type", "url", "selectors", "value", "key", "width", "height", "x", "y", "count", "visible", "timeout")
-SUBMITTING = re.compile(r"(?i)\b(generate|create|submit|run|draw|paint|imagine|make|queue|send)\b")
-NEGATIVE = re.compile(r"(?i)negative")
-NAMES = re.compile(r"(?i)\b(seed|steps|width|height|cfg|guidance|scale|strength|batch|count|number)\b")
+SUPPORTED_STEPS = frozenset(REQUIRED_KEYS) - {"customStep"}
+SUPPORTED_KEYS = (
+    "type", "url", "selectors", "value", "key", "width", "height", "x", "y", "count", "visible", "timeout",
+)  # fmt: skip
+# The types of keys whose values are not strings.
+KEY_TYPES: dict[str, type] = {"selectors": list, "width": int, "height": int}
+# Words in a selector, by which the purpose of an element is guessed.
+SUBMIT_WORDS = re.compile(r"(?i)\b(generate|create|submit|run|draw|paint|imagine|make|queue|send)\b")
+NEGATIVE_WORDS = re.compile(r"(?i)negative")
+NUMERIC_INPUT_WORDS = re.compile(r"(?i)\b(seed|steps|width|height|cfg|guidance|scale|strength|batch|count|number)\b")
 
 
 @dataclass
 class RecipeDraft:
-    """The beginnings of a recipe: its content as a TOML file has it, and sentences about what a person must add."""
+    """A draft: the content of the recipe's TOML file, and a sentence for each thing that a person must add."""
 
     recipe: dict[str, Any]
     missing: list[str] = field(default_factory=list)
 
 
 def import_recording(text: str) -> RecipeDraft:
-    """The beginnings of a recipe from a recording.
+    """Return the draft of a recipe from a recording.
 
     Raises:
-        Invalid: it is neither kind of recording, or has no step that could be replayed.
+        Invalid: the format is unknown, or the recording opens no page.
     """
     recording = _parse(text)
-    steps, missing = _usable(recording["steps"])
+    steps, problems = _supported_steps(recording["steps"])
     if not any(step["type"] == "navigate" for step in steps):
-        raise Invalid("The recording opens no page: begin it before the page is loaded.")
-    skeleton = _skeleton(str(recording.get("title") or "Recorded"), _without_repeats(steps))
-    skeleton.missing = [*missing, *skeleton.missing]
-    return skeleton
-
-
-def _usable(recorded: list[Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The steps that a recipe can have, and a sentence for each that was left out or means something else now."""
-    steps, missing = [], []
-    for number, step in enumerate(recorded):
-        kind = step.get("type") if isinstance(step, Mapping) else None
-        if kind not in KEPT_STEPS:
-            missing.append(
-                f"step {number} of the recording ({kind or 'no step'}) was left out: recipes have no such step."
-            )
-            continue
-        if kind == "navigate" and not str(step.get("url", "")).startswith(("http://", "https://")):
-            continue
-        if lacking := [key for key in REQUIRED_KEYS[kind] if not isinstance(step.get(key), TYPES.get(key, str))]:
-            missing.append(f"step {number} of the recording ({kind}) was left out: its {lacking[0]} is not usable.")
-            continue
-        if step.get("frame"):
-            missing.append(
-                f"step {number} of the recording ({kind}) is inside a frame: recipes reach the page itself only."
-            )
-        steps.append(_kept(step))
-    return steps, missing
+        raise Invalid("The recording opens no page: start recording before the page is loaded.")
+    draft = _draft(str(recording.get("title") or "Recorded"), _merge_repeated_changes(steps))
+    draft.missing = [*problems, *draft.missing]
+    return draft
 
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        whole = json.loads(text)
+        recording = json.loads(text)
     except ValueError:
-        return {"title": "Recorded", "steps": _from_lines(text)}
-    if not isinstance(whole, dict) or not isinstance(whole.get("steps"), list):
-        raise Invalid("That is no recording: it has no list 'steps', as Chrome's Recorder exports it.")
-    return whole
+        return {"title": "Recorded", "steps": _steps_from_playwright(text)}
+    if not isinstance(recording, dict) or not isinstance(recording.get("steps"), list):
+        raise Invalid("Not a recording: it has no list 'steps', as Chrome's Recorder exports it.")
+    return recording
 
 
-def _kept(step: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: step[key] for key in KEPT_KEYS if key in step}
-    if isinstance(kept.get("selectors"), list):
-        chains = [one if isinstance(one, list) else [one] for one in kept["selectors"]]
-        kept["selectors"] = [chain[0] if len(chain) == 1 else chain for chain in chains if chain]
-    if isinstance(kept.get("timeout"), int):
-        kept["timeout"] = max(1, min(kept["timeout"], MAX_STEP_TIMEOUT_MS))
-    return kept
+def _supported_steps(recorded: list[Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the steps that a recipe can have, and a sentence for each one that was dropped or changes its meaning."""
+    steps, problems = [], []
+    for number, step in enumerate(recorded):
+        kind = step.get("type") if isinstance(step, Mapping) else None
+        label = f"step {number} of the recording ({kind or 'no step'})"
+        if kind not in SUPPORTED_STEPS:
+            problems.append(f"{label} was dropped: recipes have no such step.")
+            continue
+        # Chrome records its own pages, such as chrome://newtab.
+        if kind == "navigate" and not str(step.get("url", "")).startswith(("http://", "https://")):
+            continue
+        if wrong := [key for key in REQUIRED_KEYS[kind] if not isinstance(step.get(key), KEY_TYPES.get(key, str))]:
+            problems.append(f"{label} was dropped: its {wrong[0]} is missing or has the wrong type.")
+            continue
+        if step.get("frame"):
+            problems.append(f"{label} is inside a frame: recipes reach only the page itself.")
+        steps.append(_supported_keys(step))
+    return steps, problems
 
 
-def _without_repeats(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The Recorder notes a change for every pause in typing; only the last one of a field counts."""
-    kept: list[dict[str, Any]] = []
+def _supported_keys(step: Mapping[str, Any]) -> dict[str, Any]:
+    supported = {key: step[key] for key in SUPPORTED_KEYS if key in step}
+    if isinstance(supported.get("selectors"), list):
+        chains = [chain if isinstance(chain, list) else [chain] for chain in supported["selectors"]]
+        supported["selectors"] = [chain[0] if len(chain) == 1 else chain for chain in chains if chain]
+    if isinstance(supported.get("timeout"), int):
+        supported["timeout"] = max(1, min(supported["timeout"], MAX_STEP_TIMEOUT_MS))
+    return supported
+
+
+def _merge_repeated_changes(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the last of consecutive changes of a field: the Recorder writes one at each pause in typing."""
+    merged: list[dict[str, Any]] = []
     for step in steps:
-        if kept and step["type"] == kept[-1]["type"] == "change" and step["selectors"] == kept[-1]["selectors"]:
-            kept.pop()
-        kept.append(step)
-    return kept
+        if merged and step["type"] == merged[-1]["type"] == "change" and step["selectors"] == merged[-1]["selectors"]:
+            merged.pop()
+        merged.append(step)
+    return merged
 
 
-def _skeleton(title: str, steps: list[dict[str, Any]]) -> RecipeDraft:
+def _draft(title: str, steps: list[dict[str, Any]]) -> RecipeDraft:
     url = next(step["url"] for step in steps if step["type"] == "navigate")
     recipe: dict[str, Any] = {"title": title, "description": f"Recorded at {urlsplit(url).netloc}.", "url": url}
     recipe |= {"consent": {"ownership": "own"}, "limits": {"concurrency": 1, "min_interval_s": 1}}
-    skeleton = RecipeDraft(recipe)
-    recipe["inputs"] = _fill_in(steps, skeleton)
-    _mark_submission(steps, skeleton)
+    draft = RecipeDraft(recipe)
+    recipe["inputs"] = _insert_placeholders(steps, draft)
+    _mark_submitting_step(steps, draft)
     for step in steps:
         if step["type"] == "navigate" and step["url"] == url:
             step["url"] = "{{url}}"
     recipe["steps"] = steps
     recipe["observe"] = {"done": {"selectors": ["main img", "img"]}}
-    skeleton.missing += [
+    draft.missing += [
         "observe.done: the element that shows the finished picture; 'img' is only a guess.",
         "observe.error, observe.progress, observe.preview: where the page shows these, if it does.",
-        "consent: 'own' is right for a page of yours; others need ownership = 'terms' and their terms_url.",
+        "consent: 'own' is right for your own page; other pages need ownership = 'terms' and their terms_url.",
     ]
-    return skeleton
+    return draft
 
 
-def _fill_in(steps: list[dict[str, Any]], skeleton: RecipeDraft) -> dict[str, Any]:
-    """Put placeholders for the values that were typed; the inputs that they make."""
+def _insert_placeholders(steps: list[dict[str, Any]], draft: RecipeDraft) -> dict[str, Any]:
+    """Replace typed values by placeholders, and return the inputs that these need."""
     changes = [step for step in steps if step["type"] == "change"]
-    wordy = [step for step in changes if not NEGATIVE.search(_words(step)) and not _is_number(step["value"])]
-    if not wordy:
-        skeleton.missing.append("{{prompt}}: no step of the recording types words into a field.")
+    texts = [step for step in changes if not NEGATIVE_WORDS.search(_hints(step)) and not _is_number(step["value"])]
+    if texts:
+        max(texts, key=lambda step: len(step["value"]))["value"] = "{{prompt}}"
     else:
-        max(wordy, key=lambda step: len(step["value"]))["value"] = "{{prompt}}"
+        draft.missing.append("{{prompt}}: no step of the recording types text into a field.")
     inputs: dict[str, Any] = {}
     for step in changes:
-        name = _input_name(step)
+        name = _guess_input(step)
         if name and step["value"] != "{{prompt}}":
-            inputs[name] = {"type": "string"} if name == "negative_prompt" else _numeric(step["value"])
+            number_type = "number" if "." in step["value"] else "integer"
+            inputs[name] = {"type": "string" if name == "negative_prompt" else number_type}
             step |= {"value": f"{{{{{name}}}}}", "when": name}
     return inputs
 
 
-def _input_name(step: Mapping[str, Any]) -> str | None:
-    if NEGATIVE.search(_words(step)):
+def _guess_input(step: Mapping[str, Any]) -> str | None:
+    if NEGATIVE_WORDS.search(_hints(step)):
         return "negative_prompt"
-    found = NAMES.search(_words(step))
-    return found[1].lower() if found and _is_number(step["value"]) else None
+    match = NUMERIC_INPUT_WORDS.search(_hints(step))
+    return match[1].lower() if match and _is_number(step["value"]) else None
 
 
-def _numeric(value: str) -> dict[str, Any]:
-    return {"type": "number" if "." in value else "integer"}
-
-
-def _mark_submission(steps: list[dict[str, Any]], skeleton: RecipeDraft) -> None:
+def _mark_submitting_step(steps: list[dict[str, Any]], draft: RecipeDraft) -> None:
     clicks = [step for step in steps if step["type"] == "click"]
-    likely = [step for step in clicks if SUBMITTING.search(_words(step))] or clicks
-    if likely:
-        likely[-1]["submits"] = True
-    elif presses := [step for step in steps if step["type"] == "keyDown" and step.get("key") == "Enter"]:
-        presses[-1]["submits"] = True
+    likely = [step for step in clicks if SUBMIT_WORDS.search(_hints(step))] or clicks
+    candidates = likely or [step for step in steps if step["type"] == "keyDown" and step.get("key") == "Enter"]
+    if candidates:
+        candidates[-1]["submits"] = True
     else:
-        skeleton.missing.append("submits = true: at the step that hands the prompt to the page.")
+        draft.missing.append("submits = true: at the step that submits the prompt.")
 
 
-def _words(step: Mapping[str, Any]) -> str:
+def _hints(step: Mapping[str, Any]) -> str:
+    """Return the words of a step's selectors."""
     return re.sub(r"[_-]", " ", json.dumps(step.get("selectors", [])))
 
 
@@ -161,24 +163,24 @@ def _is_number(value: str) -> bool:
     return bool(re.fullmatch(r"-?\d+(\.\d+)?", value))
 
 
-def _from_lines(text: str) -> list[dict[str, Any]]:
-    """The steps of Playwright's recording, in the Recorder's words."""
+def _steps_from_playwright(text: str) -> list[dict[str, Any]]:
+    """Return the steps of a Playwright recording in the Recorder's vocabulary."""
     steps = []
     for line in text.splitlines():
         try:
             action = json.loads(line)
         except ValueError as error:
-            raise Invalid("That is no recording: neither JSON nor JSON lines.") from error
-        if isinstance(action, dict) and (step := _from_action(action)):
+            raise Invalid("Not a recording: neither JSON nor JSON lines.") from error
+        if isinstance(action, dict) and (step := _step_from_action(action)):
             steps.append(step)
     return steps
 
 
-def _from_action(action: Mapping[str, Any]) -> dict[str, Any] | None:
+def _step_from_action(action: Mapping[str, Any]) -> dict[str, Any] | None:
     name, url = action.get("name"), action.get("url")
     if name in ("navigate", "openPage"):
         return {"type": "navigate", "url": url} if url and url != "about:blank" else None
-    selector = _from_locator(action.get("locator")) or _from_selector(str(action.get("selector", "")))
+    selector = _selector_from_locator(action.get("locator")) or _convert_selector(str(action.get("selector", "")))
     step = {"selectors": [selector]}
     if name in ("click", "check"):
         return {"type": "click", **step}
@@ -189,13 +191,13 @@ def _from_action(action: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"type": "keyDown", "key": str(action.get("key", ""))} if name == "press" else None
 
 
-def _from_locator(locator: Any) -> str | None:
+def _selector_from_locator(locator: Any) -> str | None:
     if not isinstance(locator, Mapping):
         return None
     kind, body, options = locator.get("kind"), str(locator.get("body", "")), locator.get("options") or {}
     if kind == "role" and options.get("name"):
         return f'aria/{options["name"]}[role="{body}"]'
-    patterns = {
+    selectors = {
         "label": f"aria/{body}",
         "alt": f"aria/{body}",
         "text": f"text/{body}",
@@ -203,10 +205,11 @@ def _from_locator(locator: Any) -> str | None:
         "placeholder": f"[placeholder={json.dumps(body)}]",
         "test-id": f"[data-testid={json.dumps(body)}]",
     }
-    return patterns.get(str(kind))
+    return selectors.get(str(kind))
 
 
-def _from_selector(selector: str) -> str:
-    if found := re.match(r'internal:(?:label|role=\w+\[name)="?([^"]+)"', selector.replace("=[name=", "[name=")):
-        return f"aria/{found[1]}"
+def _convert_selector(selector: str) -> str:
+    """Return the Recorder's form of Playwright's internal label and role selectors."""
+    if match := re.match(r'internal:(?:label|role=\w+\[name)="?([^"]+)"', selector.replace("=[name=", "[name=")):
+        return f"aria/{match[1]}"
     return selector or "body"

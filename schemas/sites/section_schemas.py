@@ -1,12 +1,10 @@
-"""The checks of a recipe's parts: one schema for each dataclass of ``schemas.sites.recipe``."""
+"""Schemas of the sections of a recipe file, one for each dataclass of ``schemas.sites.recipe``."""
 
 import json
-import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.sites.observe import FramesSpec, ObserveSpec, WatchSpec
 from schemas.sites.recipe import (
     CanarySpec,
     CaptureSpec,
@@ -20,16 +18,11 @@ from schemas.sites.recipe import (
     SiteLimits,
     TestedSpec,
 )
-from schemas.sites.step_schemas import DataclassSchema, SelectorsField, StepSchema
+from schemas.sites.step_schemas import MAX_SETTLE_MS, DataclassSchema, SelectorsField, StepSchema, doc
 from schemas.sites.templates import resolve_path
 
-IMAGE_SOURCES = ("src", "background-image", "canvas", "poster")
-TEXT_SOURCES = ("text", "aria-valuenow", "width")
 MIN_CANARY_INTERVAL_S = 60
-PLAYWRIGHT_SELECTOR = re.compile(
-    r":(?:has-text|text|text-is|text-matches|visible|nth-match|near|right-of|left-of|above|below)\b|>>|^internal:"
-)
-NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,39}$"
+MAX_CANARY_PROMPT_LENGTH = 200
 
 
 def _is_number(value: Any) -> None:
@@ -37,264 +30,222 @@ def _is_number(value: Any) -> None:
         raise ValidationError("Not a number.")
 
 
-class FramesSchema(DataclassSchema):
-    """What to look for in the page's own socket."""
-
-    builds = FramesSpec
-
-    match = fields.Dict(keys=fields.String(), values=fields.Raw())
-    skip_bytes = fields.Integer(validate=validate.Range(0, 1024))
-    text = fields.String()
-    step = fields.String()
-    steps = fields.String()
-    pictures = fields.String()
-    url = fields.String()
-
-    @validates_schema
-    def looks_for_something(self, data: dict[str, Any], **_: Any) -> None:
-        """Every message would tell otherwise."""
-        if not data.get("match") and "skip_bytes" not in data:
-            raise ValidationError("Either this or 'skip_bytes' is required.", "match")
-
-
-class WatchSchema(DataclassSchema):
-    """An observed element; ``sources`` are those that mean something for what it tells."""
-
-    builds = WatchSpec
-
-    selectors = SelectorsField()
-    source = fields.String()
-    pattern = fields.String()
-    settle_ms = fields.Integer(validate=validate.Range(0, 10_000))
-    frames = fields.Nested(FramesSchema)
-
-    def __init__(self, sources: tuple[str, ...]) -> None:
-        """The first of ``sources`` is taken when none is given."""
-        super().__init__()
-        self._sources = sources
-
-    @validates_schema
-    def is_somewhere(self, data: dict[str, Any], **_: Any) -> None:
-        """On the page, in its socket, or in either."""
-        if "selectors" not in data and "frames" not in data:
-            raise ValidationError("This or 'frames' is required.", "selectors")
-
-    @validates_schema
-    def page_can_look(self, data: dict[str, Any], **_: Any) -> None:
-        """What is observed is looked for by the page itself, which knows none of Playwright's additions to CSS."""
-        for chain in data.get("selectors", ()):
-            for selector in chain:
-                if found := PLAYWRIGHT_SELECTOR.search(selector):
-                    words = f"{found[0]!r} in {selector!r}: what is observed is found by CSS, aria/, text/ or xpath/."
-                    raise ValidationError(words, "selectors")
-
-    @validates_schema
-    def source_is_known(self, data: dict[str, Any], **_: Any) -> None:
-        """A picture has other sources than a text."""
-        if data.get("source", self._sources[0]) not in self._sources:
-            raise ValidationError(f"Must be one of: {', '.join(self._sources)}.", "source")
-
-    @validates_schema
-    def pattern_compiles(self, data: dict[str, Any], **_: Any) -> None:
-        """The pattern must be a regular expression."""
-        try:
-            re.compile(data.get("pattern") or "")
-        except re.error as error:
-            raise ValidationError(f"Not a regular expression: {error}.", "pattern") from error
-
-    @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> WatchSpec:
-        """The dataclass, with its source."""
-        return WatchSpec(**{"source": self._sources[0], **data})
-
-
-def _watch(sources: tuple[str, ...], *, required: bool = False) -> fields.Nested:
-    return fields.Nested(WatchSchema(sources), required=required)
-
-
-class ObserveSchema(DataclassSchema):
-    """The parts of a page that tell about a running generation."""
-
-    builds = ObserveSpec
-
-    done = _watch(IMAGE_SOURCES, required=True)
-    busy = _watch(TEXT_SOURCES)
-    preview = _watch(IMAGE_SOURCES)
-    progress = _watch(TEXT_SOURCES)
-    error = _watch(TEXT_SOURCES)
-    human = _watch(TEXT_SOURCES)
-
-
 class CaptureSchema(DataclassSchema):
-    """Where the finished pictures are."""
+    """``[capture]``."""
 
-    builds = CaptureSpec
+    dataclass_type = CaptureSpec
 
-    source = fields.String(validate=validate.OneOf(["shown", "download"]))
-    selectors = SelectorsField()
-    many = fields.Boolean()
-    steps = fields.List(fields.Nested(StepSchema))
+    source = fields.String(
+        validate=validate.OneOf(["shown", "download"]),
+        metadata=doc("`shown`: elements of the page. `download`: files that the page offers while `steps` run."),
+    )
+    selectors = SelectorsField("The elements; default: those of `observe.done`.")
+    many = fields.Boolean(metadata=doc("Whether each matching element is a picture of the job, not only the first."))
+    steps = fields.List(fields.Nested(StepSchema), metadata=doc("For `download`: the steps that start it."))
 
     @validates_schema
-    def downloads_have_steps(self, data: dict[str, Any], **_: Any) -> None:
-        """Somebody must ask the page for the file."""
+    def require_download_steps(self, data: dict[str, Any], **_: Any) -> None:
+        """Require steps that start the download."""
         if data.get("source") == "download" and not data.get("steps"):
-            raise ValidationError("Needed where source is 'download': the steps that start it.", "steps")
-
-
-def _check_path(content: Any, path: str) -> None:
-    try:
-        resolve_path(content, path)
-    except KeyError as error:
-        raise ValidationError(f"{path!r} leads nowhere in the document.", "fields") from error
+            raise ValidationError("Needed if source is 'download': the steps that start it.", "steps")
 
 
 class ChoicesSchema(DataclassSchema):
-    """Where the page lists its choices."""
+    """``[inputs.NAME.choices_from]``."""
 
-    builds = ChoicesSpec
+    dataclass_type = ChoicesSpec
 
-    open = fields.List(fields.Nested(StepSchema), load_default=list)
-    item = SelectorsField(required=True)
-    close = fields.List(fields.Nested(StepSchema), load_default=list)
+    open = fields.List(
+        fields.Nested(StepSchema), load_default=list, metadata=doc("Steps after which the choices are visible.")
+    )
+    item = SelectorsField("The elements whose texts are the choices.", required=True)
+    close = fields.List(
+        fields.Nested(StepSchema), load_default=list, metadata=doc("Steps that restore the page afterwards.")
+    )
 
 
 class DocumentSchema(DataclassSchema):
-    """A JSON document for the page; a recipe file may name a file beside it, which is read before."""
+    """``[documents.NAME]``; a ``file`` beside the recipe has been read into ``content`` before."""
 
-    builds = DocumentSpec
+    dataclass_type = DocumentSpec
 
-    content = fields.String(required=True)
-    fields_ = fields.Dict(data_key="fields", attribute="fields", keys=fields.String(), values=fields.String())
+    content = fields.String(
+        required=True, metadata=doc("The document as JSON text; or `file`, the name of a file beside the recipe.")
+    )
+    fields_ = fields.Dict(
+        data_key="fields",
+        attribute="fields",
+        keys=fields.String(),
+        values=fields.String(),
+        metadata=doc("Templates, by the path where they are placed; a path may begin with a node's id or title."),
+    )
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> DocumentSpec:
-        """The document, read."""
+        """Build the instance with the parsed document, and check that each path exists in it."""
         try:
-            document = DocumentSpec(**data | {"content": json.loads(data["content"])})
+            content = json.loads(data["content"])
         except ValueError as error:
             raise ValidationError(f"Not JSON: {error}.", "content") from error
+        document = DocumentSpec(**data | {"content": content})
         for path in document.fields:
-            _check_path(document.content, path)
+            try:
+                resolve_path(content, path)
+            except KeyError as error:
+                raise ValidationError(f"{path!r} does not exist in the document.", "fields") from error
         return document
 
 
 class InputSchema(DataclassSchema):
-    """A declared input."""
+    """``[inputs.NAME]``."""
 
-    builds = InputSpec
+    dataclass_type = InputSpec
 
-    type = fields.String(required=True, validate=validate.OneOf(["string", "integer", "number", "boolean"]))
-    label = fields.String()
-    minimum = fields.Raw(validate=_is_number)
-    maximum = fields.Raw(validate=_is_number)
-    multiple_of = fields.Integer(validate=validate.Range(min=1))
-    max_length = fields.Integer(validate=validate.Range(min=1))
-    choices = fields.List(fields.String())
-    choices_from = fields.Nested(ChoicesSchema)
-    random = fields.Boolean()
-    default = fields.Raw()
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf(["string", "integer", "number", "boolean"]),
+        metadata=doc("The type of its values."),
+    )
+    label = fields.String(metadata=doc("Its name for people."))
+    minimum = fields.Raw(validate=_is_number, metadata=doc("The smallest allowed value."))
+    maximum = fields.Raw(validate=_is_number, metadata=doc("The largest allowed value."))
+    multiple_of = fields.Integer(validate=validate.Range(min=1), metadata=doc("Only multiples of it are allowed."))
+    max_length = fields.Integer(validate=validate.Range(min=1), metadata=doc("The maximum number of characters."))
+    choices = fields.List(fields.String(), metadata=doc("The allowed values."))
+    choices_from = fields.Nested(ChoicesSchema, metadata=doc("Where the page lists the allowed values."))
+    random = fields.Boolean(
+        metadata=doc("Draw a whole number between the bounds if the caller sends none; the job states the number.")
+    )
+    default = fields.Raw(metadata=doc("The value that the page uses if the input is omitted; for information."))
 
     @validates_schema
-    def random_has_a_range(self, data: dict[str, Any], **_: Any) -> None:
-        """Only whole numbers between two bounds are drawn."""
+    def require_random_bounds(self, data: dict[str, Any], **_: Any) -> None:
+        """Require an integer type with both bounds for random numbers."""
         if data.get("random") and not (data["type"] == "integer" and {"minimum", "maximum"} <= set(data)):
             raise ValidationError("Needs type 'integer', a minimum and a maximum.", "random")
 
     @validates_schema
-    def range_is_one(self, data: dict[str, Any], **_: Any) -> None:
-        """From the least to the most."""
+    def check_bounds(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the minimum not to exceed the maximum."""
         if "minimum" in data and "maximum" in data and data["minimum"] > data["maximum"]:
             raise ValidationError("Is more than the maximum.", "minimum")
 
 
 class LorasSchema(DataclassSchema):
-    """The catalogue flow."""
+    """``[loras]``."""
 
-    builds = LorasSpec
+    dataclass_type = LorasSpec
 
-    open = fields.List(fields.Nested(StepSchema), load_default=list)
-    close = fields.List(fields.Nested(StepSchema), load_default=list)
-    query = SelectorsField()
-    item = SelectorsField()
-    name = SelectorsField()
-    add = SelectorsField()
-    remove = SelectorsField()
-    syntax = fields.String()
-    image = SelectorsField()
-    tags = SelectorsField()
-    description = SelectorsField()
-    settle_ms = fields.Integer(validate=validate.Range(0, 10_000))
+    open = fields.List(fields.Nested(StepSchema), load_default=list, metadata=doc("Steps that open the catalogue."))
+    close = fields.List(fields.Nested(StepSchema), load_default=list, metadata=doc("Steps that close it."))
+    query = SelectorsField("The search field.")
+    item = SelectorsField("An entry of the catalogue.")
+    name = SelectorsField("In an entry: its name.")
+    add = SelectorsField("In an entry: the button that adds it.")
+    remove = SelectorsField("On the page: the button that removes a selected LoRA.")
+    syntax = fields.String(
+        metadata=doc("How the prompt names a LoRA, with `{{lora}}`; then no catalogue is needed."),
+    )
+    image = SelectorsField("In an entry: its picture.")
+    tags = SelectorsField("In an entry: its tags.")
+    description = SelectorsField("In an entry: its description.")
+    settle_ms = fields.Integer(
+        validate=validate.Range(0, MAX_SETTLE_MS),
+        metadata=doc("Milliseconds to pause after typing, until the list has changed."),
+    )
 
     @validates_schema
-    def can_be_added(self, data: dict[str, Any], **_: Any) -> None:
-        """By the syntax of the prompt, or in a catalogue that can be searched."""
+    def require_syntax_or_catalogue(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the prompt syntax, or a catalogue that can be searched."""
         if "syntax" not in data:
             for key in ("query", "item", "name", "add"):
                 if key not in data:
-                    raise ValidationError("Needed where there is no 'syntax'.", key)
+                    raise ValidationError("Needed if there is no 'syntax'.", key)
         elif "{{lora}}" not in data["syntax"]:
             raise ValidationError("Must contain {{lora}}.", "syntax")
 
 
 class QuotaSchema(DataclassSchema):
-    """The quota readout."""
+    """``[quota]``."""
 
-    builds = QuotaSpec
+    dataclass_type = QuotaSpec
 
-    used = SelectorsField(required=True)
-    limit = SelectorsField(required=True)
+    used = SelectorsField("The number used.", required=True)
+    limit = SelectorsField("The number allowed.", required=True)
 
 
 class LimitsSchema(DataclassSchema):
-    """How hard the site may be driven; what is left out is gentle."""
+    """``[limits]``; the defaults are gentle."""
 
-    builds = SiteLimits
+    dataclass_type = SiteLimits
 
-    concurrency = fields.Integer(validate=validate.Range(min=0))
-    min_interval_s = fields.Float(validate=validate.Range(min=0))
-    daily = fields.Integer(validate=validate.Range(min=0))
+    concurrency = fields.Integer(
+        validate=validate.Range(min=0),
+        metadata=doc("Maximum number of concurrent jobs, over all workers; default 1, 0 for no limit."),
+    )
+    min_interval_s = fields.Float(
+        validate=validate.Range(min=0), metadata=doc("Minimum seconds between two starts, over all workers; default 1.")
+    )
+    daily = fields.Integer(
+        validate=validate.Range(min=0),
+        metadata=doc("Maximum number of starts per day (UTC), over all workers; further jobs wait. Default: no limit."),
+    )
 
 
 class SessionSchema(DataclassSchema):
-    """The site's login."""
+    """``[session]``."""
 
-    builds = SessionSpec
+    dataclass_type = SessionSpec
 
-    required = fields.Boolean()
-    login_url = fields.Url(schemes={"https", "http"}, require_tld=False)
-    signed_in = SelectorsField()
+    required = fields.Boolean(metadata=doc("Whether every job needs a login."))
+    login_url = fields.Url(
+        schemes={"https", "http"}, require_tld=False, metadata=doc("Where people sign in; default: `url`.")
+    )
+    signed_in = SelectorsField("An element that only a signed-in user sees.")
 
 
 class CanarySchema(DataclassSchema):
-    """The job that watches the page."""
+    """``[canary]``."""
 
-    builds = CanarySpec
+    dataclass_type = CanarySpec
 
-    every_s = fields.Integer(required=True, validate=validate.Range(min=MIN_CANARY_INTERVAL_S))
-    prompt = fields.String(required=True, validate=validate.Length(1, 200))
-    inputs = fields.Dict(keys=fields.String())
+    every_s = fields.Integer(
+        required=True,
+        validate=validate.Range(min=MIN_CANARY_INTERVAL_S),
+        metadata=doc("Seconds between two canary jobs."),
+    )
+    prompt = fields.String(
+        required=True, validate=validate.Length(1, MAX_CANARY_PROMPT_LENGTH), metadata=doc("Its prompt.")
+    )
+    inputs = fields.Dict(keys=fields.String(), metadata=doc("Its inputs; keep the job small."))
 
 
 class TestedSchema(DataclassSchema):
-    """What the recipe was run against."""
+    """``[tested]``."""
 
-    builds = TestedSpec
+    dataclass_type = TestedSpec
 
-    with_ = fields.String(data_key="with", required=True)
-    real = fields.Boolean(required=True)
+    with_ = fields.String(data_key="with", required=True, metadata=doc("What it was tested with, in words."))
+    real = fields.Boolean(required=True, metadata=doc("Whether that was the real program or site."))
 
 
 class ConsentSchema(DataclassSchema):
-    """Whose page it is."""
+    """``[consent]``."""
 
-    builds = ConsentSpec
+    dataclass_type = ConsentSpec
 
-    ownership = fields.String(required=True, validate=validate.OneOf(["own", "terms"]))
-    terms_url = fields.Url(schemes={"https", "http"})
+    ownership = fields.String(
+        required=True,
+        validate=validate.OneOf(["own", "terms"]),
+        metadata=doc("`own`: your page. `terms`: another's page whose terms allow automation; robots.txt is obeyed."),
+    )
+    terms_url = fields.Url(
+        schemes={"https", "http"},
+        metadata=doc("Needed with `terms`: the terms that `./darkroom sites accept` shows."),
+    )
 
     @validates_schema
-    def foreign_pages_have_terms(self, data: dict[str, Any], **_: Any) -> None:
-        """A page of somebody else's needs the address of the terms that allow automation."""
+    def require_terms_url(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the URL of the terms that allow automation of another's page."""
         if data.get("ownership") == "terms" and not data.get("terms_url"):
-            raise ValidationError("Needed where ownership is 'terms'.", "terms_url")
+            raise ValidationError("Needed if ownership is 'terms'.", "terms_url")

@@ -1,11 +1,14 @@
-"""The checks of a recipe's selectors and steps, and what all its parts have in common."""
+"""Schemas of a recipe's selectors and steps, and the base class of all recipe schemas.
+
+The description in a field's metadata is its text in the recipe reference.
+"""
 
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.sites.observe import Selectors
-from schemas.sites.recipe import Step
+from schemas.sites.recipe import DEFAULT_STEP_TIMEOUT_MS, Step
 
 REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
     "navigate": ("url",),
@@ -27,69 +30,92 @@ REQUIRED_CUSTOM_KEYS: dict[str, tuple[str, ...]] = {
     "upload": ("selectors", "document"),
 }
 MAX_STEP_TIMEOUT_MS = 120_000
+MAX_SETTLE_MS = 10_000
+MAX_VIEWPORT_PX = 8192
+
+
+def doc(description: str) -> dict[str, str]:
+    """Return the metadata of a field with this description."""
+    return {"description": description}
 
 
 class SelectorsField(fields.Field[Selectors]):
     """A list of alternatives, each a selector or a chain of selectors (frame or shadow host first)."""
 
+    def __init__(self, description: str, *, required: bool = False) -> None:
+        """Describe what the selectors find."""
+        super().__init__(required=required, metadata=doc(description))
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Selectors:
         alternatives = [value] if isinstance(value, str) else value
         if not isinstance(alternatives, list) or not alternatives:
             raise ValidationError("Must be a list of selectors, at least one.")
-        return tuple(self._chain(one) for one in alternatives)
+        return tuple(self._chain(alternative) for alternative in alternatives)
 
     @staticmethod
-    def _chain(one: Any) -> tuple[str, ...]:
-        chain = [one] if isinstance(one, str) else one
+    def _chain(alternative: Any) -> tuple[str, ...]:
+        chain = [alternative] if isinstance(alternative, str) else alternative
         if not isinstance(chain, list) or not chain or not all(isinstance(part, str) and part for part in chain):
             raise ValidationError("Each alternative is a selector or a list of selectors.")
         return tuple(chain)
 
 
 class DataclassSchema(Schema):
-    """A schema that refuses unknown keys and builds the dataclass named by ``builds``."""
+    """A schema that builds an instance of ``dataclass_type``, with tuples in place of lists."""
 
-    builds: ClassVar[type]
-
-    class Meta:
-        """Nothing is ignored in silence."""
-
-        unknown = RAISE
+    dataclass_type: ClassVar[type]
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> Any:
-        """The frozen dataclass, with tuples for lists."""
-        return self.builds(**{key: tuple(one) if isinstance(one, list) else one for key, one in data.items()})
+        """Build the instance."""
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return self.dataclass_type(**values)
 
 
 class StepSchema(DataclassSchema):
-    """A step; which further keys it needs follows from its type."""
+    """A step; its type decides which further keys it needs."""
 
-    builds = Step
+    dataclass_type = Step
 
-    type = fields.String(required=True, validate=validate.OneOf(REQUIRED_KEYS))
-    selectors = SelectorsField()
-    value = fields.String()
-    url = fields.String()
-    key = fields.String()
-    name = fields.String(validate=validate.OneOf(REQUIRED_CUSTOM_KEYS))
-    document = fields.String()
-    width = fields.Integer(validate=validate.Range(1, 8192))
-    height = fields.Integer(validate=validate.Range(1, 8192))
-    x = fields.Integer()
-    y = fields.Integer()
-    count = fields.Integer(validate=validate.Range(min=0))
-    visible = fields.Boolean()
-    timeout_ms = fields.Integer(data_key="timeout", validate=validate.Range(1, MAX_STEP_TIMEOUT_MS))
-    when = fields.String()
-    settle_ms = fields.Integer(validate=validate.Range(0, 10_000))
-    submits = fields.Boolean()
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf(REQUIRED_KEYS),
+        metadata=doc("As in Chrome's Recorder; `customStep` is an action of Darkroom, chosen by `name`."),
+    )
+    selectors = SelectorsField("The element; alternatives, tried in order.")
+    value = fields.String(metadata=doc("What a `change` types or selects, or a `choose` selects."))
+    url = fields.String(metadata=doc("Where `navigate` goes."))
+    key = fields.String(metadata=doc("The key of `keyDown` and `keyUp`."))
+    name = fields.String(
+        validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),
+        metadata=doc("`addLora`, `removeLoras`, `choose` (from a list that opens) or `upload` (a document as a file)."),
+    )
+    document = fields.String(metadata=doc("The document that `upload` sends."))
+    width = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport width in pixels."))
+    height = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport height in pixels."))
+    x = fields.Integer(metadata=doc("Pixels to scroll to the right."))
+    y = fields.Integer(metadata=doc("Pixels to scroll down."))
+    count = fields.Integer(
+        validate=validate.Range(min=0), metadata=doc("Accepted because the Recorder writes it; one element is enough.")
+    )
+    visible = fields.Boolean(metadata=doc("Whether `waitForElement` waits until the element is visible."))
+    timeout_ms = fields.Integer(
+        data_key="timeout",
+        validate=validate.Range(1, MAX_STEP_TIMEOUT_MS),
+        metadata=doc(f"Milliseconds to wait for the element or the page; default {DEFAULT_STEP_TIMEOUT_MS}."),
+    )
+    when = fields.String(metadata=doc("An input; without it the step is skipped."))
+    settle_ms = fields.Integer(
+        validate=validate.Range(0, MAX_SETTLE_MS),
+        metadata=doc("Milliseconds to pause after the step, before waiting for the page to be idle."),
+    )
+    submits = fields.Boolean(metadata=doc("True for the one step that submits the prompt."))
 
     @validates_schema
-    def has_what_its_type_needs(self, data: dict[str, Any], **_: Any) -> None:
-        """Each type has keys without which it means nothing."""
+    def require_keys_of_type(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the keys of the step's type."""
         if "name" in data and data["type"] != "customStep":
-            raise ValidationError("Belongs to a step of type 'customStep'.", "name")
+            raise ValidationError("Only a step of type 'customStep' has this key.", "name")
         kind = f"type {data['type']!r}" if "name" not in data else f"name {data['name']!r}"
         for key in REQUIRED_KEYS.get(data["type"], ()) + REQUIRED_CUSTOM_KEYS.get(data.get("name", ""), ()):
             if key not in data:

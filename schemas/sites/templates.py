@@ -1,4 +1,4 @@
-"""The filling in of a recipe's templates and JSON documents: values for placeholders, and where paths lead. Pure."""
+"""Templates of recipes: placeholders in texts, and values at paths of JSON documents."""
 
 import copy
 import re
@@ -11,53 +11,53 @@ MISSING = object()
 
 
 def render(template: str, value: Callable[[str], str]) -> str:
-    """``template`` with ``value`` of each placeholder in its place; what a value contains is never read as one."""
-    return PLACEHOLDER.sub(lambda found: value(found[1]), template)
+    """Replace each placeholder by ``value(name)``. Placeholders inside values are not expanded."""
+    return PLACEHOLDER.sub(lambda match: value(match[1]), template)
 
 
 def render_url(template: str, url: str, values: Mapping[str, Any]) -> str:
-    """The same for an address: ``url`` is the site's own and stays as it is, a value is a part and is quoted."""
+    """Render a URL: ``{{url}}`` is the site's own URL, unchanged; other values are percent-encoded."""
     return render(template, lambda name: url if name == "url" else quote(str(values.get(name, "")), safe=""))
 
 
 def apply_fields(content: Any, fields: Mapping[str, str], values: Mapping[str, Any]) -> Any:
-    """``content`` with each field's template, filled with ``values``, at its path.
+    """Return a copy of ``content`` with each field's rendered template at its path.
 
-    A template that is one placeholder keeps the value's type; one that names a value nobody gave changes nothing.
+    A template that consists of one placeholder keeps the type of the value. A field is skipped if a value is missing.
 
     Raises:
-        KeyError: a path leads nowhere.
+        KeyError: a path does not exist.
     """
     document = copy.deepcopy(content)
     for path, template in fields.items():
         if all(name in values for name in PLACEHOLDER.findall(template)):
-            *way, last = resolve_path(document, path)
-            place = document
-            for step in way:
-                place = place[step]
-            place[last] = _value(template, values)
+            *parents, last = resolve_path(document, path)
+            container = document
+            for key in parents:
+                container = container[key]
+            container[last] = _render_value(template, values)
     return document
 
 
 def resolve_path(content: Any, path: str) -> list[str | int]:
-    """The keys on the way to ``path``; a node may be named by its id or by its title.
+    """Return the keys that lead to ``path``. Its first part may be a node's id or title.
 
     Raises:
-        KeyError: the path leads nowhere.
+        KeyError: the path does not exist.
     """
-    first, rest = _node(content, path)
-    way: list[str | int] = [first]
-    place = content[first]
+    first, rest = _resolve_node(content, path)
+    keys: list[str | int] = [first]
+    container = content[first]
     for part in rest.split(".") if rest else ():
-        way.append(int(part) if isinstance(place, list) and part.isdigit() else part)
-        place = get_path(place, part)
-        if place is MISSING:
+        keys.append(int(part) if isinstance(container, list) and part.isdigit() else part)
+        container = get_path(container, part)
+        if container is MISSING:
             raise KeyError(path)
-    return way
+    return keys
 
 
 def get_path(content: Any, path: str) -> Any:
-    """What is at a path such as ``data.images.0.name``; MISSING if there is nothing."""
+    """Return the value at a path such as ``data.images.0.name``, or MISSING."""
     for part in path.split("."):
         if isinstance(content, Mapping) and part in content:
             content = content[part]
@@ -68,8 +68,8 @@ def get_path(content: Any, path: str) -> Any:
     return content
 
 
-def _node(content: Any, path: str) -> tuple[str, str]:
-    """The key of the node that a path begins with, and the rest of the path. The longest name that fits counts."""
+def _resolve_node(content: Any, path: str) -> tuple[str, str]:
+    """Split a path into a node's key and the rest. Titles may contain dots, so the longest matching name wins."""
     names: dict[str, str] = {}
     for key, node in content.items() if isinstance(content, Mapping) else ():
         title = get_path(node, "_meta.title")
@@ -80,7 +80,7 @@ def _node(content: Any, path: str) -> tuple[str, str]:
     raise KeyError(path)
 
 
-def _value(template: str, values: Mapping[str, Any]) -> Any:
-    if whole := PLACEHOLDER.fullmatch(template):
-        return values[whole[1]]
+def _render_value(template: str, values: Mapping[str, Any]) -> Any:
+    if placeholder := PLACEHOLDER.fullmatch(template):
+        return values[placeholder[1]]
     return render(template, lambda name: str(values[name]))

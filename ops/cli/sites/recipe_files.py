@@ -10,9 +10,8 @@ import tomli_w
 from ops.infra.settings import SHIPPED_RECIPES, SettingsError, load_settings
 from schemas.errors import Invalid
 from schemas.sites import reference as recipe_reference
-from schemas.sites.recipe_schema import load_recipe
+from schemas.sites.recipe_schema import NAME_PATTERN, load_recipe
 from schemas.sites.recording_import import RecipeDraft, import_recording
-from schemas.sites.section_schemas import NAME_PATTERN
 
 TITLE = re.compile(r'^title = ".*"$', re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Secrets do not get into what is kept of a failed attempt."""
+"""Failure reports contain no secrets."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from workers.sites.diagnostics.failure_report import REDACTED, redact, redact_ur
     ],
 )
 def test_secrets_are_redacted(text: str) -> None:
-    """Passwords, cookies, tokens and keys disappear wherever they stand."""
+    """Passwords, cookies, tokens and keys are removed in every notation."""
     assert "hunter2" not in redact(text)
     assert REDACTED in redact(text)
 
@@ -28,8 +28,8 @@ def test_secrets_are_redacted(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["a lighthouse at dusk", '<input id="prompt" value="a lighthouse">', "Error: 12/20 steps"]
 )
-def test_other_text_stays(text: str) -> None:
-    """What explains the failure is still there."""
+def test_other_text_is_kept(text: str) -> None:
+    """The text that explains the failure is unchanged."""
     assert text == redact(text)
 
 
@@ -42,6 +42,6 @@ def test_other_text_stays(text: str) -> None:
         ("data:image/png;base64,AAAA", "data:…"),
     ],
 )
-def test_addresses_lose_their_secrets(url: str, expected: str) -> None:
-    """User, password, fragment and secret parameters go, the rest stays."""
+def test_secrets_are_removed_from_urls(url: str, expected: str) -> None:
+    """User, password, fragment and secret parameters are removed, the rest is kept."""
     assert expected == redact_url(url)

@@ -1,4 +1,4 @@
-"""What a page tells its worker, which must not be trusted."""
+"""Messages from pages to their worker, which are untrusted."""
 
 import base64
 from typing import Any
@@ -24,7 +24,7 @@ from workers.sites.observer.observer import MAX_MESSAGE_CHARS, MAX_TEXT_CHARS, _
     ],
 )
 def test_progress_is_read_from_text(text: str, pattern: str | None, expected: Progress | None) -> None:
-    """Steps, percentages and anything that a recipe's pattern names."""
+    """Steps, percentages and custom patterns are recognized."""
     assert expected == parse_progress(text, pattern)
 
 
@@ -43,13 +43,13 @@ def test_progress_is_read_from_text(text: str, pattern: str | None, expected: Pr
         {"run": 1, "kind": "preview", "data": "A" * (MAX_MESSAGE_CHARS + 4)},
     ],
 )
-def test_a_message_of_another_shape_is_dropped(message: Any) -> None:
-    """Whatever a page sends through the binding, only well-formed news of this run passes."""
+def test_a_malformed_message_is_dropped(message: Any) -> None:
+    """Only well-formed messages of the current run are accepted."""
     assert _parse_message(message, 1) is None
 
 
-def test_a_well_formed_message_passes() -> None:
-    """Bytes arrive decoded, texts shortened."""
+def test_a_well_formed_message_is_accepted() -> None:
+    """Bytes are decoded and long texts truncated."""
     data = base64.b64encode(b"jpeg").decode()
     preview = _parse_message({"run": 1, "kind": "preview", "data": data}, 1)
     error = _parse_message({"run": 1, "kind": "error", "text": "x" * 10_000}, 1)

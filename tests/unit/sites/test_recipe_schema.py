@@ -1,4 +1,4 @@
-"""What a recipe must contain, and how its mistakes are told."""
+"""Validation of recipe files and of a job's inputs."""
 
 import copy
 import tomllib
@@ -17,25 +17,25 @@ CHANGE = {"type": "change", "selectors": ["#go"]}
 STUDIO = tomllib.loads((SHIPPED_RECIPES / "studio.toml").read_text())
 
 
-def problems(change: dict[str, Any]) -> list[str]:
-    """What is said about the studio's recipe with some keys changed."""
+def problems(changes: dict[str, Any]) -> list[str]:
+    """Return the problems of the studio recipe with some keys changed; None deletes a key."""
     raw = copy.deepcopy(STUDIO)
-    for path, value in change.items():
+    for path, value in changes.items():
         *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-        place: Any = raw
+        container: Any = raw
         for part in parents:
-            place = place[part]
+            container = container[part]
         if value is None:
-            del place[last]
+            del container[last]
         else:
-            place[last] = value
+            container[last] = value
     with pytest.raises(Invalid) as caught:
         load_recipe("studio", raw)
     return caught.value.problems
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("changes", "fragments"),
     [
         ({"steps/3/type": "clik"}, ["studio.toml: steps[3].type", "'clik'", "navigate", "click"]),
         ({"steps/0/url": None}, ["steps[0].url", "navigate", "needs this key"]),
@@ -50,7 +50,7 @@ def problems(change: dict[str, Any]) -> list[str]:
         ({"steps/2/selectors": []}, ["steps[2].selectors", "at least one"]),
         ({"steps/9/submits": False}, ["steps", "Exactly one"]),
         ({"loras": None}, ["loras", "section is needed"]),
-        ({"steps/9/when": "seed"}, ["steps[9].when", "cannot be left out"]),
+        ({"steps/9/when": "seed"}, ["steps[9].when", "must not be skipped"]),
         ({"steps/9/name": "choose"}, ["steps[9].name", "customStep"]),
         ({"steps/2/value": "{{Prompt}}"}, ["steps[2]", "small_letters"]),
         ({"loras/syntax": "<{{lora}}:{{banana}}>"}, ["loras.syntax", "banana"]),
@@ -63,39 +63,40 @@ def problems(change: dict[str, Any]) -> list[str]:
         ({"bundle": "../../etc"}, ["bundle"]),
     ],
 )
-def test_a_mistake_is_named_with_place_and_value(change: dict[str, Any], words: list[str]) -> None:
-    """Each mistake gives one sentence that names the file, the key, the value or what is allowed."""
-    said = problems(change)
+def test_a_mistake_is_reported_with_key_and_value(changes: dict[str, Any], fragments: list[str]) -> None:
+    """Each mistake yields one sentence with the file, the key, and the value or what is allowed."""
+    [problem] = problems(changes)
 
-    assert len(said) == 1
-    assert not [word for word in words if word not in said[0]]
+    assert not [fragment for fragment in fragments if fragment not in problem]
 
 
-def test_several_mistakes_are_told_together() -> None:
-    """Nobody has to mend one mistake to see the next."""
+def test_several_mistakes_are_reported_together() -> None:
+    """Correcting one mistake is not needed to see the next."""
     assert len(problems({"limits/daily": -1, "title": None})) == 2
 
 
 def test_every_shipped_recipe_is_valid() -> None:
-    """What ships loads."""
-    assert {path.stem for path in SHIPPED_RECIPES.glob("*.toml")} == {one.name for one in Recipes("studio").list_all()}
+    """Every file loads under its name."""
+    assert {path.stem for path in SHIPPED_RECIPES.glob("*.toml")} == {
+        recipe.name for recipe in Recipes("studio").list_all()
+    }
 
 
-def test_a_recipe_of_the_users_own_wins(tmp_path: Path) -> None:
-    """A recipe in RECIPES_DIR replaces a shipped one of the same name."""
+def test_a_recipe_in_recipes_dir_overrides_a_shipped_one(tmp_path: Path) -> None:
+    """The names are the same."""
     text = (SHIPPED_RECIPES / "studio.toml").read_text().replace('title = "', 'title = "My ', 1)
     (tmp_path / "studio.toml").write_text(text)
 
     assert Recipes("studio", tmp_path).get("studio").title.startswith("My ")
 
 
-def test_an_unknown_default_site_stops_the_boot() -> None:
-    """SITE must name a recipe; the message lists what there is."""
+def test_an_unknown_default_site_prevents_the_start() -> None:
+    """SITE must name a recipe; the message lists the recipes."""
     with pytest.raises(SettingsError, match=r"SITE.*'nowhere'.*studio"):
         Recipes("nowhere")
 
 
-def test_a_file_that_is_no_toml_stops_the_boot(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_prevents_the_start(tmp_path: Path) -> None:
     """The message names the file."""
     (tmp_path / "broken.toml").write_text("= nothing")
 
@@ -104,7 +105,7 @@ def test_a_file_that_is_no_toml_stops_the_boot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "checked"),
+    ("raw_inputs", "expected"),
     [
         ({"seed": "12"}, {"seed": 12}),
         ({"negativePrompt": " fog "}, {"negative_prompt": "fog"}),
@@ -113,13 +114,13 @@ def test_a_file_that_is_no_toml_stops_the_boot(tmp_path: Path) -> None:
         ({}, {}),
     ],
 )
-def test_inputs_become_what_the_recipe_declares(given: dict[str, Any], checked: dict[str, Any]) -> None:
-    """Names in either case and values as words of a URL are understood."""
-    assert checked == Recipes("studio").default.validate_inputs(given)
+def test_inputs_get_the_declared_names_and_types(raw_inputs: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Names in either case and values from a query string are accepted."""
+    assert expected == Recipes("studio").default.validate_inputs(raw_inputs)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("raw_inputs", "fragments"),
     [
         ({"sed": 1}, ["sed", "studio accepts", "negativePrompt", "seed"]),
         ({"seed": "seven"}, ["seed", "integer", "'seven'"]),
@@ -134,16 +135,16 @@ def test_inputs_become_what_the_recipe_declares(given: dict[str, Any], checked: 
         ({"negativePrompt": {"deep": 1}}, ["negativePrompt", "string"]),
     ],
 )
-def test_a_wrong_input_is_refused_with_its_name(given: dict[str, Any], words: list[str]) -> None:
-    """The sentence names the input as the client wrote it and says what is allowed."""
+def test_an_invalid_input_is_rejected_by_name(raw_inputs: dict[str, Any], fragments: list[str]) -> None:
+    """The message names the input as the client wrote it, and what is allowed."""
     with pytest.raises(Invalid) as caught:
-        Recipes("studio").default.validate_inputs(given)
+        Recipes("studio").default.validate_inputs(raw_inputs)
 
-    assert not [word for word in words if word not in caught.value.problems[0]]
+    assert not [fragment for fragment in fragments if fragment not in caught.value.problems[0]]
 
 
-def test_a_site_may_be_elsewhere_than_its_recipe_says(tmp_path: Path) -> None:
-    """The address that the installation names wins; a bundled page is then a page of the user's."""
+def test_a_setting_overrides_the_url_of_a_recipe(tmp_path: Path) -> None:
+    """The bundled files are then not served."""
     (tmp_path / "my-forge.toml").write_text((SHIPPED_RECIPES / "studio.toml").read_text())
     recipes = Recipes("studio", tmp_path, urls={"my_forge": "http://127.0.0.1:7860/"})
 

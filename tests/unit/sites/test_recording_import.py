@@ -1,4 +1,4 @@
-"""Recordings of other programs, turned into the beginnings of a recipe."""
+"""Drafts of recipes from recordings of other programs."""
 
 import json
 
@@ -50,25 +50,25 @@ LINES = [
 ]
 
 
-def test_a_recorders_export_becomes_a_recipe_that_loads() -> None:
-    """The prompt and the inputs are guessed, repeats and unknown steps are gone, the right click submits."""
-    skeleton = import_recording(json.dumps(RECORDER))
-    recipe = load_recipe("mine", skeleton.recipe)
+def test_an_export_of_chromes_recorder_becomes_a_valid_recipe() -> None:
+    """Prompt, inputs and submitting click are guessed; repeated and unsupported steps are dropped."""
+    draft = import_recording(json.dumps(RECORDER))
+    recipe = load_recipe("mine", draft.recipe)
 
     assert ["{{prompt}}", "{{negative_prompt}}", "{{seed}}", "{{cfg}}"] == [
         step.value for step in recipe.steps if step.type == "change"
     ]
     assert {"negative_prompt": "string", "seed": "integer", "cfg": "number"} == {
-        name: one.type for name, one in recipe.inputs.items()
+        name: spec.type for name, spec in recipe.inputs.items()
     }
     [submitting] = [step for step in recipe.steps if step.submits]
     assert (("aria/Generate",), ("#host", "button")) == submitting.selectors
     assert "{{url}}" in [step.url for step in recipe.steps]
-    assert any(sentence.startswith("observe.done") for sentence in skeleton.missing)
+    assert any(sentence.startswith("observe.done") for sentence in draft.missing)
 
 
-def test_playwrights_lines_become_a_recipe_that_loads() -> None:
-    """As far as the format is known."""
+def test_a_playwright_recording_becomes_a_valid_recipe() -> None:
+    """The known kinds of actions are converted."""
     recipe = load_recipe("mine", import_recording("\n".join(map(json.dumps, LINES))).recipe)
 
     assert [(("aria/Prompt",),), (("aria/Seed",),), (('aria/Generate[role="button"]',),)] == [
@@ -78,27 +78,27 @@ def test_playwrights_lines_become_a_recipe_that_loads() -> None:
     assert recipe.url == "http://127.0.0.1:7860/"
 
 
-def test_what_could_not_be_guessed_is_said() -> None:
-    """A recording without a prompt and without a click."""
-    skeleton = import_recording(json.dumps({"steps": [{"type": "navigate", "url": "http://127.0.0.1/"}]}))
+def test_what_cannot_be_guessed_is_listed_as_missing() -> None:
+    """A recording without a prompt and a click lacks both."""
+    draft = import_recording(json.dumps({"steps": [{"type": "navigate", "url": "http://127.0.0.1/"}]}))
 
     assert [True, True] == [
-        any(sentence.startswith(words) for sentence in skeleton.missing) for words in ("{{prompt}}", "submits")
+        any(sentence.startswith(start) for sentence in draft.missing) for start in ("{{prompt}}", "submits")
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("no json", "neither JSON"), ("[]", "no list 'steps'"), ('{"steps": []}', "opens no page")]
+    ("text", "message"), [("no json", "neither JSON"), ("[]", "no list 'steps'"), ('{"steps": []}', "opens no page")]
 )
-def test_what_is_no_recording_is_told_apart(text: str, words: str) -> None:
-    """In one sentence."""
-    with pytest.raises(Invalid, match=words):
+def test_a_text_that_is_not_a_recording_is_rejected(text: str, message: str) -> None:
+    """The message states the reason."""
+    with pytest.raises(Invalid, match=message):
         import_recording(text)
 
 
-def test_what_a_recipe_cannot_have_is_left_out_and_said() -> None:
-    """Steps of other kinds, steps that are not whole, frames; timeouts that are too long are cut."""
-    odd = [
+def test_unsupported_steps_are_dropped_and_listed() -> None:
+    """Unknown and incomplete steps are dropped, frames are reported, and long timeouts are reduced."""
+    steps = [
         {"type": "navigate", "url": "chrome://new-tab-page/"},
         {"type": "navigate", "url": "http://127.0.0.1:7860/", "timeout": 10**9},
         {"type": "change", "selectors": [["#a"]], "value": 7},
@@ -106,8 +106,8 @@ def test_what_a_recipe_cannot_have_is_left_out_and_said() -> None:
         {"type": "waitForExpression", "expression": "true"},
         "nonsense",
     ]
-    skeleton = import_recording(json.dumps({"title": "Odd", "steps": odd}))
+    draft = import_recording(json.dumps({"title": "Odd", "steps": steps}))
 
-    assert ["navigate", "click"] == [step["type"] for step in skeleton.recipe["steps"]]
-    assert skeleton.recipe["steps"][0]["timeout"] == 120_000
-    assert [2, 3, 4, 5] == [int(words.split()[1]) for words in skeleton.missing if words.startswith("step ")]
+    assert ["navigate", "click"] == [step["type"] for step in draft.recipe["steps"]]
+    assert draft.recipe["steps"][0]["timeout"] == 120_000
+    assert [2, 3, 4, 5] == [int(sentence.split()[1]) for sentence in draft.missing if sentence.startswith("step ")]
