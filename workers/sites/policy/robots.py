@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -13,6 +11,8 @@ from playwright.async_api import Page, Response
 from protego import Protego
 
 from schemas.errors import RobotsDisallowed, SiteBusy, SiteUnavailable
+from schemas.http.retry_after import parse_retry_after
+from schemas.http.urls import url_origin
 from schemas.sites.recipe import Recipe
 
 ROBOTS_AGENT = "Darkroom"
@@ -23,7 +23,6 @@ NOT_FOUND = 404
 MAX_ROBOTS_BYTES = 500 * 1024
 DEFAULT_PAUSE_S = 60
 MAX_PAUSE_S = 3600
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class PolitenessPolicy:
@@ -34,7 +33,7 @@ class PolitenessPolicy:
     def __init__(self, recipe: Recipe) -> None:
         """Nobody has been asked yet."""
         self._recipe = recipe
-        self._origin = _origin(recipe.url)
+        self._origin = url_origin(recipe.url) or recipe.url
         self.busy_error: SiteBusy | None = None
 
     async def check_robots(self) -> None:
@@ -58,7 +57,7 @@ class PolitenessPolicy:
     def _known_urls(self) -> list[str]:
         """Where the recipe goes, as far as that is known before there are values."""
         steps = [step.url.replace("{{url}}", self._recipe.url) for step in self._recipe.steps if step.url]
-        return [self._recipe.url, *(url.partition("{{")[0] for url in steps if _origin(url) == self._origin)]
+        return [self._recipe.url, *(url.partition("{{")[0] for url in steps if url_origin(url) == self._origin)]
 
     def _read_robots(self) -> Protego:
         """By ourselves and not by the browser: the address is the recipe's, and there is no page yet."""
@@ -79,7 +78,7 @@ class PolitenessPolicy:
         def on_response(response: Response) -> None:
             asked = response.headers.get("retry-after")
             asks = response.status == 429 or (response.status == 503 and asked)
-            if asks and _origin(response.url) == self._origin:
+            if asks and url_origin(response.url) == self._origin:
                 seconds = retry_after_seconds(asked)
                 words = f"{self._recipe.name} asks to be left alone for {seconds} s."
                 self.busy_error = SiteBusy(words, retry_after_s=seconds)
@@ -89,25 +88,9 @@ class PolitenessPolicy:
 
 
 def retry_after_seconds(retry_after: str | None) -> int:
-    """Seconds that a Retry-After header asks for, in either of its forms; bounded."""
-    if not retry_after:
-        return DEFAULT_PAUSE_S
-    try:
-        seconds = int(retry_after)
-    except ValueError:
-        try:
-            seconds = round((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-        except (TypeError, ValueError):
-            return DEFAULT_PAUSE_S
-    return max(1, min(seconds, MAX_PAUSE_S))
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port, written as browsers write them; never user or password."""
-    parts = urlsplit(url)
-    port = parts.port if parts.port != DEFAULT_PORTS.get(parts.scheme) else None
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+    """Return the pause that a Retry-After header asks for, within bounds."""
+    seconds = parse_retry_after(retry_after, time.time())
+    return DEFAULT_PAUSE_S if seconds is None else max(1, min(round(seconds), MAX_PAUSE_S))
 
 
 def _fetch(url: str) -> tuple[int, bytes]:
