@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real server that answers as a test wants, and remembers what it got."""
+"""A webhook receiver: an HTTP server that records requests and answers as a test decides."""
 
 import json
 import ssl
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One call."""
+    """A recorded request, with header names in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -20,13 +20,13 @@ class ReceivedRequest:
 
     @property
     def json(self) -> Any:
-        """What the body says."""
+        """The decoded JSON body."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True)
 class CannedResponse:
-    """What a receiver says."""
+    """The response to one request."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -35,50 +35,50 @@ class CannedResponse:
 
 @dataclass
 class WebhookReceiver:
-    """``answer`` decides on each call, and may take its time."""
+    """A running receiver. ``respond`` is called for each request, on a thread, and may block."""
 
     port: int = 0
     requests: list[ReceivedRequest] = field(default_factory=list)
-    respond: Callable[[ReceivedRequest], CannedResponse] = lambda _call: CannedResponse()
+    respond: Callable[[ReceivedRequest], CannedResponse] = lambda _request: CannedResponse()
 
     def url(self, path: str = "/hook", scheme: str = "http") -> str:
-        """Where it listens."""
+        """Return a URL of the receiver."""
         return f"{scheme}://127.0.0.1:{self.port}{path}"
 
     def paths(self) -> list[str]:
-        """Which paths have been called so far."""
-        return [call.path for call in self.requests]
+        """Return the paths requested so far."""
+        return [request.path for request in self.requests]
 
 
 @contextmanager
 def run_receiver(tls: ssl.SSLContext | None = None) -> Iterator[WebhookReceiver]:
-    """A receiver on a free port of loopback."""
+    """Run a receiver on a free loopback port."""
     receiver = WebhookReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            """Remember, and answer."""
+            """Record the request and send the response."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            call = ReceivedRequest(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-            receiver.requests.append(call)
-            answer = receiver.respond(call)
-            self.send_response(answer.status)
-            for name, value in ({"Content-Length": str(len(answer.body))} | dict(answer.headers)).items():
+            request = ReceivedRequest(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            receiver.requests.append(request)
+            response = receiver.respond(request)
+            self.send_response(response.status)
+            for name, value in ({"Content-Length": str(len(response.body))} | dict(response.headers)).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 128
 
         def handle_error(self, *_args: object) -> None:
-            """Clients may hang up."""
+            """Ignore clients that disconnect."""
 
     server = Server(("127.0.0.1", 0), Handler)
     if tls:

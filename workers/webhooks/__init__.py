@@ -1,1 +1,1 @@
-"""Delivers webhooks."""
+"""Delivery of webhooks."""

@@ -1,7 +1,8 @@
-"""The calling of addresses that callers have named: resolved once, judged, connected with what was judged.
+"""HTTP client for webhook deliveries, safe against server-side request forgery (SSRF).
 
-A caller may name anything; nothing but what the operator allows is ever connected with,
-no redirect is followed, no proxy is used, and no more of an answer is read than is of use.
+Callers choose the target URLs, so every address is checked against the operator's address policy: after resolving the
+name, and again when the socket is opened. Between the two the name is not resolved again, which defeats DNS rebinding.
+Redirects are not followed, proxies are not used, and only the beginning of a response is read.
 """
 
 import asyncio
@@ -33,89 +34,90 @@ KEEPALIVE_S = 5.0
 RESOLVER_THREADS = 64
 IMMEDIATE_RETRY_S = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
-# An answer is not unpacked: it might be a bomb.
 HEADERS = {
     "Content-Type": "application/json",
+    # A compressed response could be a decompression bomb.
     "Accept-Encoding": "identity",
     "User-Agent": f"Darkroom/{VERSION} (webhooks)",
 }
-# What another attempt at once may mend: a receiver that is just being restarted, a kept connection that it has closed.
+# Worth an immediate second try: a receiver that is restarting, or a kept-alive connection that it has closed.
 TRANSIENT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
-# How a call may break, the more particular before the more general. Only these words are told: those of the errors
-# themselves quote what came back, which is none of a caller's business, for it may have come from within this network.
+# Messages by error class, subclasses first. The exceptions' own texts are never shown: they quote the response, which
+# may come from a host inside the operator's network.
 ERROR_MESSAGES: tuple[tuple[type[Exception], str], ...] = (
-    (TimeoutError, f"It did not answer within {TOTAL_TIMEOUT_S:g} s ({CONNECT_TIMEOUT_S:g} s for the connection)."),
-    (aiohttp.InvalidURL, "Its address cannot be called."),
-    (aiohttp.ClientConnectorDNSError, "Its host does not resolve."),
-    (aiohttp.ClientConnectorCertificateError, "Its certificate is not accepted: {why}."),
-    (ssl.SSLError, "It does not speak TLS as it should."),
-    (aiohttp.ClientConnectorError, "It takes no connection: {why}."),
-    (aiohttp.ServerDisconnectedError, "It closed the connection without a whole answer."),
-    (OSError, "The connection broke: {why}."),
+    (TimeoutError, f"No answer within {TOTAL_TIMEOUT_S:g} s ({CONNECT_TIMEOUT_S:g} s for the connection)."),
+    (aiohttp.InvalidURL, "The address is not a valid URL."),
+    (aiohttp.ClientConnectorDNSError, "The host does not resolve."),
+    (aiohttp.ClientConnectorCertificateError, "The certificate is not accepted: {reason}."),
+    (ssl.SSLError, "The TLS connection failed."),
+    (aiohttp.ClientConnectorError, "The connection failed: {reason}."),
+    (aiohttp.ServerDisconnectedError, "The connection was closed before the response was complete."),
+    (OSError, "The connection broke: {reason}."),
 )
-INVALID_HTTP = "It did not answer in valid HTTP."
+INVALID_HTTP = "The response is not valid HTTP."
 
 ResolveHost = Callable[[str, int], list[str]]
 log = structlog.get_logger(__name__)
 
 
 class AddressNotAllowedError(Exception):
-    """The address leads to nothing that may be called."""
+    """The policy allows none of the host's addresses."""
 
 
 class PolicyResolver(AbstractResolver):
-    """Finds the addresses of a host that may be called, and no others, whatever its name means a moment later."""
+    """An aiohttp resolver that returns only addresses allowed by the policy, for targets of one scheme."""
 
     def __init__(self, scheme: str, policy: AddressPolicy, resolve_host: ResolveHost) -> None:
-        """For the targets of one scheme."""
         self._scheme = scheme
         self._policy = policy
         self._resolve_host = resolve_host
-        # A resolver that hangs keeps a thread: enough of them that others do not wait for it.
+        # A hanging name server blocks its thread; the pool is large so that other hosts still resolve.
         self._executor = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """As aiohttp wants it; ``family`` is of no interest."""
+        """Return the allowed addresses of a host, in aiohttp's shape. ``family`` is ignored."""
         addresses = await asyncio.get_running_loop().run_in_executor(self._executor, self._resolve_host, host, port)
         return [_resolve_result(host, address, port) for address in self.require_allowed(host, port, addresses)]
 
     def require_allowed(self, host: str, port: int, addresses: list[str]) -> list[str]:
-        """Those of a host's addresses that may be called; raises RefusedError if there is none."""
-        looked = evaluate_addresses(addresses, port, self._policy)
-        if reason := refusal_reason(WebhookUrl("", self._scheme, host, port), looked):
+        """Return those of a host's addresses that the policy allows; raise AddressNotAllowedError if there are none."""
+        resolved = evaluate_addresses(addresses, port, self._policy)
+        if reason := refusal_reason(WebhookUrl("", self._scheme, host, port), resolved):
             raise AddressNotAllowedError(reason)
-        return looked.allowed_addresses
+        return resolved.allowed_addresses
 
     def open_socket(self, address_info: Any) -> socket.socket:
-        """A socket for an address that is about to be connected with: however it came here, it is judged once more."""
+        """Create the socket for a connection, after checking its address.
+
+        aiohttp does not resolve hosts that are IP addresses, so this is the only check for them.
+        """
         family, kind, protocol, _, (address, port, *_) = address_info
         self.require_allowed(address, port, [address])
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop the resolver threads without waiting for pending look-ups."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class WebhookClient:
-    """Calls addresses; connections are kept for a while and shared by the deliveries to one host."""
+    """Posts deliveries. Create and use it on one event loop; connections to a host are reused for a few seconds."""
 
     def __init__(self, policy: AddressPolicy, resolve_host: ResolveHost = resolve) -> None:
-        """To be made and used on one event loop."""
         self._sessions = {
             scheme: _client_session(PolicyResolver(scheme, policy, resolve_host)) for scheme in DEFAULT_PORTS
         }
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         for session in self._sessions.values():
             await session.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptOutcome:
-        """What has come of sending ``body``, a JSON text, to ``url``; never raises."""
-        began, first = time.monotonic(), True
+        """Send a JSON body and return the outcome. Network and protocol errors are outcomes too, not exceptions."""
+        started, is_first = time.monotonic(), True
         while True:
             try:
                 return await self._post(url, headers, body)
@@ -124,24 +126,26 @@ class WebhookClient:
             except Invalid as error:
                 return AttemptOutcome(error=f"Not called: {error.problems[0]}")
             except (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError) as error:
-                if not (first and isinstance(error, TRANSIENT_ERRORS) and time.monotonic() - began < IMMEDIATE_RETRY_S):
-                    log.debug("call.broken", kind=type(error).__name__, error=str(getattr(error, "message", error)))
+                is_transient = isinstance(error, TRANSIENT_ERRORS) and time.monotonic() - started < IMMEDIATE_RETRY_S
+                if not (is_first and is_transient):
+                    message = str(getattr(error, "message", error))
+                    log.debug("webhook.call_failed", kind=type(error).__name__, error=message)
                     return AttemptOutcome(error=_error_message(error))
-            first = False
+            is_first = False
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptOutcome:
         target = parse_webhook_url(url)
         post = self._sessions[target.scheme].post
-        async with post(url, data=body, headers=HEADERS | dict(headers), allow_redirects=False) as answer:
-            excerpt = await _read_excerpt(answer)
-        names = {name.lower(): value for name, value in answer.headers.items()}
-        return parse_response(answer.status, names, excerpt, time.time())
+        async with post(url, data=body, headers=HEADERS | dict(headers), allow_redirects=False) as response:
+            excerpt = await _read_excerpt(response)
+        response_headers = {name.lower(): value for name, value in response.headers.items()}
+        return parse_response(response.status, response_headers, excerpt, time.time())
 
 
-def _client_session(judge: PolicyResolver) -> aiohttp.ClientSession:
+def _client_session(resolver: PolicyResolver) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        resolver=judge,
-        socket_factory=judge.open_socket,
+        resolver=resolver,
+        socket_factory=resolver.open_socket,
         use_dns_cache=False,
         ssl=ssl.create_default_context(),
         limit=0,
@@ -158,7 +162,10 @@ def _resolve_result(host: str, address: str, port: int) -> ResolveResult:
 
 
 async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
-    """What the answer begins with. It is read to its end, for the connection to be of further use, but not for ever."""
+    """Return the beginning of the response body.
+
+    A short body is read to its end, so that the connection can be reused; a long one closes the connection.
+    """
     read, excerpt = 0, b""
     async for chunk in response.content.iter_any():
         read += len(chunk)
@@ -170,14 +177,14 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
 
 
 def _error_message(error: Exception) -> str:
-    words = next((words for kind, words in ERROR_MESSAGES if isinstance(error, kind)), INVALID_HTTP)
-    return words.format(why=_error_reason(error))
+    template = next((template for kind, template in ERROR_MESSAGES if isinstance(error, kind)), INVALID_HTTP)
+    return template.format(reason=_error_reason(error))
 
 
 def _error_reason(error: Exception) -> str:
-    """What OpenSSL says of a certificate, or the system of a connection: neither repeats anything that was sent."""
-    verdict = getattr(error, "certificate_error", None)
-    if isinstance(verdict, ssl.SSLCertVerificationError):
-        return verdict.verify_message.rstrip(".")
+    """Return OpenSSL's or the operating system's reason; neither contains anything from the response."""
+    certificate_error = getattr(error, "certificate_error", None)
+    if isinstance(certificate_error, ssl.SSLCertVerificationError):
+        return certificate_error.verify_message.rstrip(".")
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else "no reason was given"

@@ -1,4 +1,9 @@
-"""How many deliveries to one destination are under way at once, and when none is. Pure: time is handed in."""
+"""Per-destination queue of claimed deliveries, with a concurrency limit and a circuit breaker. Pure; no I/O, no clock.
+
+One slow or broken receiver must not delay the others, so each destination has its own limit and circuit. After
+FAILURES_TO_OPEN failures in a row the circuit opens: waiting deliveries go back to SQL, and a single attempt probes
+the receiver after a pause that doubles up to MAX_PAUSE_S.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,7 +13,7 @@ from schemas.webhooks.retry_policy import OVERLOAD_STATUSES, AttemptOutcome
 from schemas.webhooks.subscriptions import Delivery, Subscription
 
 MAX_CONCURRENT = 16
-# Taken beforehand, so that places are not empty while SQL is asked for more.
+# Claiming more than can run at once keeps all connections busy during the next claim.
 MAX_CLAIMED = 64
 FAILURES_TO_OPEN = 5
 MIN_PAUSE_S, MAX_PAUSE_S = 15.0, 600.0
@@ -16,7 +21,7 @@ MIN_PAUSE_S, MAX_PAUSE_S = 15.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class PreparedDelivery:
-    """A delivery that was taken, its webhook if it has one, and the secrets that sign it."""
+    """A claimed delivery with its webhook, if it belongs to one, and the secrets that sign it."""
 
     delivery: Delivery
     webhook: Subscription | None
@@ -25,10 +30,7 @@ class PreparedDelivery:
 
 @dataclass(slots=True)
 class DestinationQueue:
-    """The deliveries to one destination that a courier has in hand.
-
-    While its circuit is open nothing is under way but, from time to time, one attempt that looks whether it is well.
-    """
+    """The claimed deliveries to one destination. ``retry_at`` is on the monotonic clock that callers pass in."""
 
     waiting: deque[PreparedDelivery] = field(default_factory=deque)
     running: int = 0
@@ -38,47 +40,48 @@ class DestinationQueue:
 
     @property
     def is_circuit_open(self) -> bool:
-        """Whether the circuit is open."""
+        """Whether only probing attempts are allowed."""
         return self.consecutive_failures >= FAILURES_TO_OPEN
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to remember."""
+        """Whether the queue holds no state and can be discarded."""
         return not (self.running or self.waiting or self.consecutive_failures)
 
     def capacity(self, now_s: float) -> int:
-        """How many more may be taken."""
-        places = self._max_running(now_s)
-        return max(0, (places if self.is_circuit_open else MAX_CLAIMED) - self.running - len(self.waiting))
+        """Return how many more deliveries to claim."""
+        limit = self._max_running(now_s) if self.is_circuit_open else MAX_CLAIMED
+        return max(0, limit - self.running - len(self.waiting))
 
     def start_ready(self, now_s: float) -> Iterator[PreparedDelivery]:
-        """Those whose turn it is now."""
+        """Yield the deliveries to start now, and count each as running."""
         while self.waiting and self.running < self._max_running(now_s):
             self.running += 1
             yield self.waiting.popleft()
 
     def finish(self, outcome: AttemptOutcome, now_s: float) -> list[PreparedDelivery]:
-        """One attempt is over. Those that wait are given back if the circuit is open now."""
+        """Record the end of an attempt; return the waiting deliveries to release if the circuit is open now."""
         self.running -= 1
         if outcome.is_delivered or outcome.is_final:
             self.consecutive_failures, self.pause_s = 0, 0.0
             return []
-        # Who says that it is too much is believed at once.
-        self.consecutive_failures = max(
-            self.consecutive_failures + 1, FAILURES_TO_OPEN if outcome.status in OVERLOAD_STATUSES else 0
-        )
+        # A receiver that reports overload opens the circuit with its first answer.
+        self.consecutive_failures += 1
+        if outcome.status in OVERLOAD_STATUSES:
+            self.consecutive_failures = max(self.consecutive_failures, FAILURES_TO_OPEN)
         if not self.is_circuit_open:
             return []
+        # Attempts that were running when the circuit opened must not lengthen the pause.
         if now_s >= self.retry_at:
             self.pause_s = min(max(MIN_PAUSE_S, 2 * self.pause_s), MAX_PAUSE_S)
             self.retry_at = now_s + self.pause_s
         return self.drain()
 
     def drain(self) -> list[PreparedDelivery]:
-        """Those that wait, which do so no more."""
-        back = list(self.waiting)
+        """Remove and return the waiting deliveries."""
+        drained = list(self.waiting)
         self.waiting.clear()
-        return back
+        return drained
 
     def _max_running(self, now_s: float) -> int:
         if not self.is_circuit_open:

@@ -1,4 +1,4 @@
-"""Webhooks from a job's end to a real receiver."""
+"""Webhooks from the end of a job to a real HTTP receiver."""
 
 import contextlib
 import json
@@ -33,15 +33,15 @@ OWNER = "owner"
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[AppClient]:
-    """A front that may call this machine."""
-    front = open_app(replace(settings, egress_allow=("127.0.0.0/8",)))
-    yield front
-    close_app(front)
+    """An app that may call this machine."""
+    app = open_app(replace(settings, egress_allow=("127.0.0.0/8",)))
+    yield app
+    close_app(app)
 
 
 @pytest.fixture
 def stores(app: AppClient, clock: FakeClock) -> Iterator[Stores]:
-    """The same stores at a time that a test sets."""
+    """The app's stores, with a clock that the test sets."""
     opened = open_stores(app.stores.settings, clock=clock)
     clock.time_ms = app.stores.clock.now_ms()
     yield opened
@@ -50,116 +50,118 @@ def stores(app: AppClient, clock: FakeClock) -> Iterator[Stores]:
 
 @pytest.fixture
 def receiver() -> Iterator[WebhookReceiver]:
-    """A receiver that takes everything."""
+    """A receiver that accepts everything."""
     with run_receiver() as receiver:
         yield receiver
 
 
 @contextmanager
 def running_dispatcher(stores: Stores, resolve: ResolveHost | None = None) -> Iterator[WebhookDispatcher]:
-    """A courier at work."""
-    courier = WebhookDispatcher(stores, (lambda: WebhookClient(stores.address_policy, resolve)) if resolve else None)
-    courier.start()
+    """Run a dispatcher, optionally with another name resolution."""
+    dispatcher = WebhookDispatcher(stores, (lambda: WebhookClient(stores.address_policy, resolve)) if resolve else None)
+    dispatcher.start()
     try:
-        yield courier
+        yield dispatcher
     finally:
-        courier.stop()
+        dispatcher.stop()
 
 
 def subscribe(stores: Stores, url: str, *types: str) -> Subscription:
-    """A webhook of the owner's."""
+    """Create a webhook of the owner."""
     return stores.subscriptions.create(OWNER, url, {"types": types} if types else {})
 
 
 def add_deliveries(stores: Stores, url: str, *names: str, webhook: Subscription | None = None) -> None:
-    """Deliveries of nothing in particular."""
-    hook = webhook.id if webhook else None
-    made = [NewDelivery(f"msg_{name}", OWNER, f"{url}/{name}", "job.completed", "{}", hook) for name in names]
-    stores.deliveries.add(made)
+    """Add deliveries with an empty body and wake the dispatchers."""
+    webhook_id = webhook.id if webhook else None
+    deliveries = [
+        NewDelivery(f"msg_{name}", OWNER, f"{url}/{name}", "job.completed", "{}", webhook_id) for name in names
+    ]
+    stores.deliveries.add(deliveries)
     stores.outbox.wake_dispatchers()
 
 
-def wait_until_finished(stores: Stores, ident: str) -> Delivery:
-    """The delivery once it has ended."""
+def wait_until_finished(stores: Stores, delivery_id: str) -> Delivery:
+    """Return the delivery once it is delivered or has failed."""
 
-    def look() -> Delivery | None:
-        found = stores.deliveries.get(OWNER, ident)
-        return found if found.state is not DeliveryState.PENDING else None
+    def find_finished() -> Delivery | None:
+        delivery = stores.deliveries.get(OWNER, delivery_id)
+        return delivery if delivery.state is not DeliveryState.PENDING else None
 
-    ended: Delivery = eventually(look)
-    return ended
+    finished: Delivery = eventually(find_finished)
+    return finished
 
 
 def all_deliveries(stores: Stores) -> list[Delivery]:
-    """What there is, the newest first."""
+    """Return all deliveries, newest first."""
     return stores.deliveries.page(OWNER, {}, None, 100)[0]
 
 
 def test_the_end_of_a_job_is_delivered_and_signed(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
-    """The library of Standard Webhooks takes it for genuine; it says what the stream says."""
+    """The Standard Webhooks library verifies the signature; the body equals the event of the stream."""
     webhook = subscribe(stores, receiver.url())
-    painter = FakeWorker(app)
-    painter.start()
-    painter.complete()
+    worker = FakeWorker(app)
+    worker.start()
+    worker.complete()
     with running_dispatcher(app.stores):
-        [call] = eventually(lambda: list(receiver.requests))
-        assert Webhook(webhook.secrets[0]).verify(call.body, dict(call.headers))
-        told = call.json
-        assert told["type"] == "job.completed"
-        assert told["data"]["jobId"] == painter.job_id
-        assert told["data"]["link"].endswith(f"/{painter.job_id}.png")
-        assert told["data"]["seq"] == app.get_job(painter.job_id)["seq"]
-        assert call.headers["content-type"] == "application/json"
-        done = wait_until_finished(stores, call.headers["webhook-id"])
+        [request] = eventually(lambda: list(receiver.requests))
+        assert Webhook(webhook.secrets[0]).verify(request.body, dict(request.headers))
+        payload = request.json
+        assert payload["type"] == "job.completed"
+        assert payload["data"]["jobId"] == worker.job_id
+        assert payload["data"]["link"].endswith(f"/{worker.job_id}.png")
+        assert payload["data"]["seq"] == app.get_job(worker.job_id)["seq"]
+        assert request.headers["content-type"] == "application/json"
+        done = wait_until_finished(stores, request.headers["webhook-id"])
     assert done.state is DeliveryState.DELIVERED
     [attempt] = stores.deliveries.list_attempts(done.id)
     assert (attempt.status, attempt.excerpt) == (200, "thank you")
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_an_address_that_a_job_names_gets_the_flat_body(app: AppClient, receiver: WebhookReceiver, good: bool) -> None:
-    """As clients of the generaitiv API read it; it is signed with the caller's own secret."""
-    answer = app.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "webhook": receiver.url("/mine")})
-    assert sorted(answer.json) == ["id", "workload_id"]
-    painter = object.__new__(FakeWorker)
-    painter._attempts = app.stores.attempts
-    painter.start()
-    painter.complete() if good else painter.fail()
+def test_a_webhook_url_of_a_job_gets_the_generaitiv_body(app: AppClient, receiver: WebhookReceiver, good: bool) -> None:
+    """Signed with the caller's own secret."""
+    response = app.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "webhook": receiver.url("/mine")})
+    assert sorted(response.json) == ["id", "workload_id"]
+    worker = object.__new__(FakeWorker)
+    worker._attempts = app.stores.attempts
+    worker.start()
+    worker.complete() if good else worker.fail()
     with running_dispatcher(app.stores):
-        [call] = eventually(lambda: list(receiver.requests))
-    told = call.json
-    assert call.path == "/mine"
-    assert told["id"] == answer.json["id"]
-    assert told["status"] == ("COMPLETED" if good else "FAILED")
-    assert told["type"] == ("workload.completed" if good else "workload.failed")
-    assert ("link" in told, told.get("message")) == ((True, None) if good else (False, "Not here."))
+        [request] = eventually(lambda: list(receiver.requests))
+    payload = request.json
+    assert request.path == "/mine"
+    assert payload["id"] == response.json["id"]
+    assert payload["status"] == ("COMPLETED" if good else "FAILED")
+    assert payload["type"] == ("workload.completed" if good else "workload.failed")
+    assert ("link" in payload, payload.get("message")) == ((True, None) if good else (False, "Not here."))
     secret = app.get("/api/v1/webhooks/secret").json["secret"]
-    assert Webhook(secret).verify(call.body, dict(call.headers))
+    assert Webhook(secret).verify(request.body, dict(request.headers))
 
 
-def test_only_what_was_asked_for_is_delivered(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
-    """Of each type in the order of a job's life, with its number; other callers' jobs never."""
+def test_only_subscribed_events_are_delivered(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
+    """Each with its sequence number, and never those of other callers' jobs."""
     subscribe(stores, receiver.url(), "job.starting", "job.in_progress", "job.preview")
-    stores.subscriptions.create("somebody", receiver.url("/somebody"), {})
+    stores.subscriptions.create("bob", receiver.url("/bob"), {})
     with running_dispatcher(app.stores):
-        painter = FakeWorker(app)
-        painter.start()
-        painter.report_progress(3)
-        painter.report_preview()
-        painter.complete()
+        worker = FakeWorker(app)
+        worker.start()
+        worker.report_progress(3)
+        worker.report_preview()
+        worker.complete()
         eventually(lambda: len(receiver.requests) >= 4)
-        eventually(lambda: all(one.state is DeliveryState.DELIVERED for one in all_deliveries(stores)))
-    kinds = sorted(call.json["type"] for call in receiver.requests)
+        eventually(lambda: all(delivery.state is DeliveryState.DELIVERED for delivery in all_deliveries(stores)))
+    kinds = sorted(request.json["type"] for request in receiver.requests)
     assert kinds == ["job.in_progress", "job.in_progress", "job.preview", "job.starting"]
     assert set(receiver.paths()) == {"/hook"}
-    assert len({call.json["data"]["seq"] for call in receiver.requests}) == 4
+    assert len({request.json["data"]["seq"] for request in receiver.requests}) == 4
 
 
-def test_what_fails_is_tried_again_under_the_same_id(
+def test_a_failed_attempt_is_retried_under_the_same_id(
     stores: Stores, receiver: WebhookReceiver, clock: FakeClock
 ) -> None:
-    """Signed anew each time, by the schedule, until it is taken."""
-    receiver.respond = lambda _call: CannedResponse(500 if len(receiver.requests) < 3 else 204, body=b"")
+    """On the retry schedule and with a new signature each time."""
+    receiver.respond = lambda _request: CannedResponse(500 if len(receiver.requests) < 3 else 204, body=b"")
     webhook = subscribe(stores, receiver.url())
     add_deliveries(stores, receiver.url(), "1", webhook=webhook)
     with running_dispatcher(stores):
@@ -171,33 +173,33 @@ def test_what_fails_is_tried_again_under_the_same_id(
         assert wait_until_finished(stores, "msg_1").state is DeliveryState.DELIVERED
         eventually(lambda: stores.subscriptions.get(OWNER, webhook.id).failing_since is None)
     assert len(receiver.requests) == 3
-    assert {call.headers["webhook-id"] for call in receiver.requests} == {"msg_1"}
-    assert len({call.headers["webhook-timestamp"] for call in receiver.requests}) == 3
-    assert len({call.headers["webhook-signature"] for call in receiver.requests}) == 3
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {"msg_1"}
+    assert len({request.headers["webhook-timestamp"] for request in receiver.requests}) == 3
+    assert len({request.headers["webhook-signature"] for request in receiver.requests}) == 3
 
 
-def test_after_the_last_attempt_it_has_failed(stores: Stores, receiver: WebhookReceiver, clock: FakeClock) -> None:
-    """With the reason; sent once more by hand it arrives."""
-    receiver.respond = lambda _call: CannedResponse(500)
+def test_a_delivery_fails_after_the_last_attempt(stores: Stores, receiver: WebhookReceiver, clock: FakeClock) -> None:
+    """It keeps the reason, and a manual redelivery succeeds."""
+    receiver.respond = lambda _request: CannedResponse(500)
     add_deliveries(stores, receiver.url(), "1")
-    with running_dispatcher(stores) as courier:
+    with running_dispatcher(stores) as dispatcher:
         for tries in range(1, 11):
             eventually(lambda tries=tries: len(stores.deliveries.list_attempts("msg_1")) == tries)
-            courier._queues.clear()
+            dispatcher._queues.clear()
             clock.advance(2 * 86_400)
             stores.outbox.wake_dispatchers()
         failed = wait_until_finished(stores, "msg_1")
         assert (failed.state, failed.reason) == (DeliveryState.FAILED, "The receiver answered 500.")
-        receiver.respond = lambda _call: CannedResponse()
+        receiver.respond = lambda _request: CannedResponse()
         stores.deliveries.redeliver(OWNER, "msg_1")
         stores.outbox.wake_dispatchers()
         assert wait_until_finished(stores, "msg_1").state is DeliveryState.DELIVERED
     assert len(receiver.requests) == 11
 
 
-def test_a_receiver_that_is_gone_is_disabled(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
-    """Its owner is told by the other webhooks and in the stream; what else was on its way is given up."""
-    receiver.respond = lambda call: CannedResponse(410 if call.path.startswith("/gone") else 200)
+def test_status_410_disables_the_webhook(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
+    """The owner is notified by other webhooks and in the event stream; pending deliveries fail."""
+    receiver.respond = lambda request: CannedResponse(410 if request.path.startswith("/gone") else 200)
     gone = subscribe(stores, receiver.url("/gone"))
     subscribe(stores, receiver.url("/other"), "webhook.disabled")
     add_deliveries(stores, receiver.url("/gone"), "1", webhook=gone)
@@ -205,17 +207,17 @@ def test_a_receiver_that_is_gone_is_disabled(stores: Stores, app: AppClient, rec
         assert wait_until_finished(stores, "msg_1").reason == "The receiver wants no more deliveries."
         eventually(lambda: "/other" in receiver.paths())
     assert stores.subscriptions.get(OWNER, gone.id).disabled_because == "gone"
-    told = next(call for call in receiver.requests if call.path == "/other").json
-    assert (told["type"], told["data"]["webhookId"]) == ("webhook.disabled", gone.id)
+    payload = next(request for request in receiver.requests if request.path == "/other").json
+    assert (payload["type"], payload["data"]["webhookId"]) == ("webhook.disabled", gone.id)
     [(_, event)] = app.stores.event_log.read_owner(OWNER, "0-0")
     assert (event.type, event.data["because"]) == ("webhook_disabled", "gone")
 
 
-def test_one_that_is_dead_for_five_days_is_disabled(
+def test_a_webhook_that_fails_for_five_days_is_disabled(
     stores: Stores, receiver: WebhookReceiver, clock: FakeClock
 ) -> None:
-    """Without one success in between."""
-    receiver.respond = lambda _call: CannedResponse(500)
+    """If not one delivery succeeds in between."""
+    receiver.respond = lambda _request: CannedResponse(500)
     webhook = subscribe(stores, receiver.url())
     add_deliveries(stores, receiver.url(), "1", webhook=webhook)
     with running_dispatcher(stores):
@@ -226,10 +228,10 @@ def test_one_that_is_dead_for_five_days_is_disabled(
         assert wait_until_finished(stores, "msg_1").reason == "The webhook was disabled."
 
 
-def test_no_redirect_is_followed(stores: Stores, receiver: WebhookReceiver) -> None:
-    """It counts as a failure."""
+def test_redirects_are_not_followed(stores: Stores, receiver: WebhookReceiver) -> None:
+    """A redirect counts as a failure."""
     with run_receiver() as elsewhere:
-        receiver.respond = lambda _call: CannedResponse(307, {"Location": elsewhere.url()})
+        receiver.respond = lambda _request: CannedResponse(307, {"Location": elsewhere.url()})
         add_deliveries(stores, receiver.url(), "1")
         with running_dispatcher(stores):
             eventually(lambda: stores.deliveries.list_attempts("msg_1"))
@@ -237,21 +239,21 @@ def test_no_redirect_is_followed(stores: Stores, receiver: WebhookReceiver) -> N
     assert stores.deliveries.list_attempts("msg_1")[0].status == 307
 
 
-def test_what_progress_tells_is_sent_once(stores: Stores, receiver: WebhookReceiver) -> None:
-    """An old one is worth nothing."""
-    receiver.respond = lambda _call: CannedResponse(500)
+def test_progress_events_are_not_retried(stores: Stores, receiver: WebhookReceiver) -> None:
+    """They are outdated by the time of a retry."""
+    receiver.respond = lambda _request: CannedResponse(500)
     stores.deliveries.add([NewDelivery("msg_1", OWNER, receiver.url(), "job.in_progress", "{}")])
     with running_dispatcher(stores):
         assert wait_until_finished(stores, "msg_1").state is DeliveryState.FAILED
     assert len(receiver.requests) == 1
 
 
-def test_a_receiver_that_hangs_keeps_nobody_else(stores: Stores, receiver: WebhookReceiver) -> None:
-    """All others arrive while it still holds its few places."""
-    letting_go = threading.Event()
+def test_a_hanging_receiver_does_not_delay_others(stores: Stores, receiver: WebhookReceiver) -> None:
+    """All other deliveries arrive while it holds its few connections."""
+    release = threading.Event()
 
-    def hang(_call: ReceivedRequest) -> CannedResponse:
-        letting_go.wait(30)
+    def hang(_request: ReceivedRequest) -> CannedResponse:
+        release.wait(30)
         return CannedResponse()
 
     receiver.respond = hang
@@ -261,97 +263,97 @@ def test_a_receiver_that_hangs_keeps_nobody_else(stores: Stores, receiver: Webho
         add_deliveries(stores, good.url(), *(f"good{number}" for number in range(60)))
         eventually(lambda: len(good.requests) == 60)
         assert len(receiver.requests) == MAX_CONCURRENT
-        letting_go.set()
+        release.set()
         eventually(lambda: len(receiver.requests) == 60)
 
 
-@pytest.mark.parametrize("trouble", ["hangs", "throttles"])
-def test_a_webhook_in_trouble_keeps_no_other_at_its_host(
-    stores: Stores, receiver: WebhookReceiver, trouble: str
+@pytest.mark.parametrize("failure", ["hangs", "throttles"])
+def test_a_failing_webhook_does_not_delay_another_at_the_same_host(
+    stores: Stores, receiver: WebhookReceiver, failure: str
 ) -> None:
-    """Many are behind one gateway: each has places and a circuit of its own."""
-    letting_go = threading.Event()
+    """Each webhook has its own limit and circuit, as many may share one gateway."""
+    release = threading.Event()
 
-    def answer(call: ReceivedRequest) -> CannedResponse:
-        if call.path.startswith("/good"):
+    def respond(request: ReceivedRequest) -> CannedResponse:
+        if request.path.startswith("/good"):
             return CannedResponse()
-        letting_go.wait(30 if trouble == "hangs" else 0)
+        release.wait(30 if failure == "hangs" else 0)
         return CannedResponse(429)
 
-    receiver.respond = answer
+    receiver.respond = respond
     bad, good = (subscribe(stores, receiver.url(path)) for path in ("/bad", "/good"))
     with running_dispatcher(stores):
         add_deliveries(stores, receiver.url("/bad"), *(f"bad{number}" for number in range(40)), webhook=bad)
-        eventually(lambda: len(receiver.requests) >= (MAX_CONCURRENT if trouble == "hangs" else 1))
+        eventually(lambda: len(receiver.requests) >= (MAX_CONCURRENT if failure == "hangs" else 1))
         add_deliveries(stores, receiver.url("/good"), *(f"good{number}" for number in range(40)), webhook=good)
         eventually(lambda: sum(path.startswith("/good") for path in receiver.paths()) == 40)
         assert sum(path.startswith("/bad") for path in receiver.paths()) <= MAX_CONCURRENT
-        letting_go.set()
+        release.set()
 
 
-def test_a_receiver_that_is_gone_is_not_called_for_what_waits(stores: Stores, receiver: WebhookReceiver) -> None:
-    """All of it is given up."""
-    receiver.respond = lambda _call: CannedResponse(410)
+def test_waiting_deliveries_to_a_gone_receiver_are_not_sent(stores: Stores, receiver: WebhookReceiver) -> None:
+    """All of them fail."""
+    receiver.respond = lambda _request: CannedResponse(410)
     gone = subscribe(stores, receiver.url())
     add_deliveries(stores, receiver.url(), *(str(number) for number in range(60)), webhook=gone)
     with running_dispatcher(stores):
-        eventually(lambda: all(one.state is DeliveryState.FAILED for one in all_deliveries(stores)))
+        eventually(lambda: all(delivery.state is DeliveryState.FAILED for delivery in all_deliveries(stores)))
     assert len(receiver.requests) <= MAX_CONCURRENT
 
 
-def test_a_dead_receiver_is_not_called_for_each_delivery(stores: Stores, receiver: WebhookReceiver) -> None:
-    """After a few failures in a row its circuit is open: what waits has lost no attempt."""
-    receiver.respond = lambda _call: CannedResponse(500)
+def test_an_open_circuit_stops_deliveries_to_a_dead_receiver(stores: Stores, receiver: WebhookReceiver) -> None:
+    """After a few failures in a row; waiting deliveries lose no attempt."""
+    receiver.respond = lambda _request: CannedResponse(500)
     with run_receiver() as good, running_dispatcher(stores):
         add_deliveries(stores, receiver.url(), *(f"bad{number:02}" for number in range(80)))
         eventually(lambda: len(receiver.requests) >= FAILURES_TO_OPEN)
         add_deliveries(stores, good.url(), "good")
         assert wait_until_finished(stores, "msg_good").state is DeliveryState.DELIVERED
-    untried = [one for one in all_deliveries(stores) if one.tries == 0 and one.state is DeliveryState.PENDING]
+    unattempted = [item for item in all_deliveries(stores) if item.tries == 0 and item.state is DeliveryState.PENDING]
     assert len(receiver.requests) <= FAILURES_TO_OPEN + MAX_CONCURRENT
-    assert len(untried) >= 80 - FAILURES_TO_OPEN - MAX_CONCURRENT
+    assert len(unattempted) >= 80 - FAILURES_TO_OPEN - MAX_CONCURRENT
 
 
-def test_a_name_that_means_another_address_at_the_call_is_not_called(stores: Stores, receiver: WebhookReceiver) -> None:
-    """Each connection is judged by what the name leads to then; nothing is sent to what it may not reach."""
+def test_dns_rebinding_is_refused(stores: Stores, receiver: WebhookReceiver) -> None:
+    """Addresses are checked when the connection is made, and nothing is sent to a forbidden one."""
     answers = iter([["127.0.0.2"], ["169.254.169.254"], ["::ffff:169.254.169.254"], ["10.0.0.1"]])
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def resolve(host: str, _port: int) -> list[str]:
-        asked.append(host)
+        resolved.append(host)
         return next(answers)
 
     closed = replace(stores, address_policy=replace(stores.address_policy, allow_rules=()))
     for number in range(4):
-        add_deliveries(stores, f"http://turning.example:{receiver.port}", str(number))
+        add_deliveries(stores, f"http://rebinding.example:{receiver.port}", str(number))
     with running_dispatcher(closed, resolve):
         eventually(lambda: all(stores.deliveries.list_attempts(f"msg_{number}") for number in range(4)))
     errors = [stores.deliveries.list_attempts(f"msg_{number}")[0].error for number in range(4)]
     assert receiver.requests == []
-    assert asked == ["turning.example"] * 4
+    assert resolved == ["rebinding.example"] * 4
     assert all("resolves to no address that may be called" in (error or "") for error in errors)
 
 
-def test_a_name_is_resolved_once_and_what_was_judged_is_called(stores: Stores, receiver: WebhookReceiver) -> None:
-    """The Host header stays the name's."""
-    asked: list[str] = []
+def test_a_name_is_resolved_once_per_connection(stores: Stores, receiver: WebhookReceiver) -> None:
+    """The checked address is called, with the name in the Host header."""
+    resolved: list[str] = []
 
     def resolve(host: str, _port: int) -> list[str]:
-        asked.append(host)
-        return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
+        resolved.append(host)
+        return ["127.0.0.1"] if len(resolved) == 1 else ["169.254.169.254"]
 
-    add_deliveries(stores, f"http://turning.example:{receiver.port}", "1")
+    add_deliveries(stores, f"http://rebinding.example:{receiver.port}", "1")
     with running_dispatcher(stores, resolve):
         assert wait_until_finished(stores, "msg_1").state is DeliveryState.DELIVERED
-    assert asked == ["turning.example"]
-    assert receiver.requests[0].headers["host"] == f"turning.example:{receiver.port}"
+    assert resolved == ["rebinding.example"]
+    assert receiver.requests[0].headers["host"] == f"rebinding.example:{receiver.port}"
 
 
 @pytest.mark.parametrize("name", ["hooks.example", "other.example"])
-def test_a_certificate_must_be_the_names(
+def test_the_certificate_must_match_the_host_name(
     stores: Stores, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Although the connection goes to an address."""
+    """Although the connection is made to an IP address."""
     authority = trustme.CA()
     trusted = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(trusted))
@@ -365,15 +367,15 @@ def test_a_certificate_must_be_the_names(
 
 
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    """What a receiver at hooks.example shows."""
+    """Return the TLS context of a receiver at hooks.example."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("hooks.example").configure_cert(context)
     return context
 
 
-def test_an_answer_without_an_end_is_read_no_further(stores: Stores, receiver: WebhookReceiver) -> None:
-    """What counts is its status."""
-    receiver.respond = lambda _call: CannedResponse(200, {"Content-Length": str(10**9)}, b"x" * 300_000)
+def test_an_endless_response_is_not_read_to_its_end(stores: Stores, receiver: WebhookReceiver) -> None:
+    """The status decides the outcome."""
+    receiver.respond = lambda _request: CannedResponse(200, {"Content-Length": str(10**9)}, b"x" * 300_000)
     add_deliveries(stores, receiver.url(), "1")
     with running_dispatcher(stores):
         assert wait_until_finished(stores, "msg_1").state is DeliveryState.DELIVERED
@@ -381,49 +383,49 @@ def test_an_answer_without_an_end_is_read_no_further(stores: Stores, receiver: W
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "message"),
     [
-        (b"\x00\xff inner words\r\n\r\n", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 OK\r\ninner words\r\n\r\n", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: inner\r\n\r\n", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ninner\r\n", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"inner" * 9000 + b"\r\n\r\n", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ninner", "It did not answer in valid HTTP."),
-        (b"HTTP/1.1 200 inner\r\nX-Inner: words\r\n", "It closed the connection without a whole answer."),
-        (b"", "It closed the connection without a whole answer."),
+        (b"\x00\xff inner words\r\n\r\n", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\ninner words\r\n\r\n", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: inner\r\n\r\n", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ninner\r\n", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"inner" * 9000 + b"\r\n\r\n", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ninner", "The response is not valid HTTP."),
+        (b"HTTP/1.1 200 inner\r\nX-Inner: words\r\n", "The connection was closed before the response was complete."),
+        (b"", "The connection was closed before the response was complete."),
     ],
     ids=["status", "header", "length", "chunk", "long", "short", "half", "nothing"],
 )
-def test_nothing_of_a_broken_answer_is_told(stores: Stores, answer: bytes, words: str) -> None:
-    """Neither in the attempt nor as the reason: the address may be one within this network."""
-    with raw_server(answer) as port:
+def test_invalid_responses_are_not_quoted(stores: Stores, response: bytes, message: str) -> None:
+    """Neither in the attempt nor as the reason: the host may be inside the operator's network."""
+    with raw_server(response) as port:
         stores.deliveries.add([NewDelivery("msg_1", OWNER, f"http://127.0.0.1:{port}/", "job.in_progress", "{}")])
         with running_dispatcher(stores):
-            assert wait_until_finished(stores, "msg_1").reason == words
-    assert [(one.error, one.excerpt) for one in stores.deliveries.list_attempts("msg_1")] == [(words, "")]
+            assert wait_until_finished(stores, "msg_1").reason == message
+    assert [(attempt.error, attempt.excerpt) for attempt in stores.deliveries.list_attempts("msg_1")] == [(message, "")]
 
 
-def test_where_nobody_listens_is_told_without_the_address_it_leads_to(stores: Stores) -> None:
-    """In the system's words."""
+def test_a_refused_connection_is_reported_without_the_address(stores: Stores) -> None:
+    """The message is the operating system's."""
     port = free_port()
     stores.deliveries.add([NewDelivery("msg_1", OWNER, f"http://inner.example:{port}/", "job.in_progress", "{}")])
     with running_dispatcher(stores, lambda _host, _port: ["127.0.0.1"]):
-        assert wait_until_finished(stores, "msg_1").reason == "It takes no connection: Connection refused."
+        assert wait_until_finished(stores, "msg_1").reason == "The connection failed: Connection refused."
 
 
 @contextmanager
-def raw_server(answer: bytes) -> Iterator[int]:
-    """The port of a server that says these bytes to whatever it is asked, and hangs up."""
+def raw_server(response: bytes) -> Iterator[int]:
+    """Serve these bytes as the response to every request; yields the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            # The end of the test closes the server.
+            # accept() fails once the test closes the server.
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = server.accept()
                     with connection:
                         connection.recv(65536)
-                        connection.sendall(answer)
+                        connection.sendall(response)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -434,33 +436,33 @@ def raw_server(answer: bytes) -> Iterator[int]:
             thread.join()
 
 
-def test_an_event_is_delivered_once_although_it_was_written_twice(
+def test_an_outbox_entry_written_twice_is_delivered_once(
     stores: Stores, app: AppClient, receiver: WebhookReceiver
 ) -> None:
-    """As when a process dies after it has written to SQL and before it has said so."""
+    """As when a process dies between writing to SQL and deleting the outbox entry."""
     subscribe(stores, receiver.url())
-    painter = FakeWorker(app)
-    painter.start()
-    painter.complete()
+    worker = FakeWorker(app)
+    worker.start()
+    worker.complete()
     [(_, fields)] = stores.redis.xrange(OUTBOX)
     assert stores.outbox.drain() == 1
     stores.redis.xadd(OUTBOX, fields)
     with running_dispatcher(stores):
         eventually(lambda: stores.redis.xlen(OUTBOX) == 0)
-        eventually(lambda: all(one.state is DeliveryState.DELIVERED for one in all_deliveries(stores)))
+        eventually(lambda: all(delivery.state is DeliveryState.DELIVERED for delivery in all_deliveries(stores)))
     assert len(receiver.requests) == len(all_deliveries(stores)) == 1
 
 
-def test_what_could_not_be_written_down_is_written_later(
+def test_outcomes_are_recorded_after_a_database_outage(
     stores: Stores, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database was away when the answer came: it is not asked for twice."""
-    settle, failures = Deliveries.record_outcomes, iter([True, False, False])
+    """The receiver is not called a second time."""
+    record_outcomes, failures = Deliveries.record_outcomes, iter([True, False, False])
 
-    def failing(self: Deliveries, settled: list[DeliveryOutcome]) -> None:
+    def failing(self: Deliveries, outcomes: list[DeliveryOutcome]) -> None:
         if next(failures):
             raise Unavailable("The database does not answer.")
-        settle(self, settled)
+        record_outcomes(self, outcomes)
 
     monkeypatch.setattr(Deliveries, "record_outcomes", failing)
     add_deliveries(stores, receiver.url(), "1")
@@ -469,14 +471,12 @@ def test_what_could_not_be_written_down_is_written_later(
     assert len(receiver.requests) == 1
 
 
-def test_the_clock_writes_what_no_courier_has_written(
-    stores: Stores, app: AppClient, receiver: WebhookReceiver
-) -> None:
-    """After a while; a courier delivers it when there is one."""
+def test_the_clock_drains_a_stale_outbox(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
+    """The delivery waits in SQL for the next dispatcher."""
     webhook = subscribe(stores, receiver.url())
-    painter = FakeWorker(app)
-    painter.start()
-    painter.complete()
+    worker = FakeWorker(app)
+    worker.start()
+    worker.complete()
     assert not stores.outbox.has_stale_entries()
     [(_, fields)] = stores.redis.xrange(OUTBOX)
     stores.redis.delete(OUTBOX)
@@ -484,4 +484,4 @@ def test_the_clock_writes_what_no_courier_has_written(
     assert stores.outbox.has_stale_entries()
     Sweeper(stores).drain_stale_outbox()
     [waiting] = all_deliveries(stores)
-    assert (waiting.subscription, json.loads(waiting.body)["data"]["jobId"]) == (webhook.id, painter.job_id)
+    assert (waiting.subscription, json.loads(waiting.body)["data"]["jobId"]) == (webhook.id, worker.job_id)
