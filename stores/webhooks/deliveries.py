@@ -1,4 +1,8 @@
-"""Deliveries: events on their way to webhooks, each with its attempts, from the first until it is forgotten."""
+"""Webhook deliveries in SQL: their queue, leases, attempts and history.
+
+A delivery is claimed by moving its ``next_at`` LEASE_MS ahead. That is the lease: once it has passed, the delivery is
+due again. ``next_at`` is also the fencing token when the outcome is recorded.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,15 +19,15 @@ from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryA
 from stores.sql.errors import sql_errors
 from stores.sql.tables import deliveries, delivery_attempts, webhooks
 
-# After this time a courier has lost what it had in hand; four rounds of attempts take no longer.
+# Enough for four rounds of attempts (64 claimed, 16 at once, 15 s each) with a margin.
 LEASE_MS = 120_000
 DAY_MS = 86_400_000
 DELIVERED_RETENTION_MS, FAILED_RETENTION_MS = 7 * DAY_MS, 30 * DAY_MS
 _COLUMNS = tuple(column for column in deliveries.c if column.name != "destination")
-# Whoever holds a delivery no more has nothing to say of it, nor has anybody once it was given up.
+# Only the current lease holder may record an outcome, and only while the delivery is pending.
 _RECORD_OUTCOME = (
     update(deliveries)
-    .where((deliveries.c.id == bindparam("held")) & (deliveries.c.next_at == bindparam("until")))
+    .where((deliveries.c.id == bindparam("delivery_id")) & (deliveries.c.next_at == bindparam("lease")))
     .where(deliveries.c.state == DeliveryState.PENDING)
     .values({name: bindparam(name) for name in ("tries", "state", "next_at", "finished_at", "reason")})
 )
@@ -31,7 +35,7 @@ _RECORD_OUTCOME = (
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """What an attempt at a delivery has led to; ``next_at`` while it is still pending."""
+    """The new state of a delivery after an attempt; ``next_at`` is its due time if it is still pending."""
 
     delivery: Delivery
     attempt: DeliveryAttempt
@@ -44,118 +48,118 @@ class Deliveries:
     """The deliveries in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        """Nothing is asked yet."""
         self._engine = engine
         self._clock = clock
 
-    def add(self, outgoing: Sequence[NewDelivery]) -> None:
-        """Make deliveries that are due now; those that there are already stay as they are."""
-        if not outgoing:
+    def add(self, new_deliveries: Sequence[NewDelivery]) -> None:
+        """Insert deliveries that are due now; ids that exist already stay unchanged."""
+        if not new_deliveries:
             return
         now = self._clock.now_ms()
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         with sql_errors(), self._engine.begin() as connection:
-            connection.execute(
-                dialect.insert(deliveries).on_conflict_do_nothing(), [_row_values(one, now) for one in outgoing]
-            )
+            rows = [_row_values(delivery, now) for delivery in new_deliveries]
+            connection.execute(dialect.insert(deliveries).on_conflict_do_nothing(), rows)
 
-    # For couriers
+    # For dispatchers
 
     def due_destinations(self) -> list[str]:
-        """Where deliveries are due to."""
-        pending, to = deliveries.c.state == DeliveryState.PENDING, deliveries.c.destination
-        # From one destination to the next by the index: one with a hundred thousand of them costs as much as any.
-        walk = select(func.min(to).label("to")).where(pending).cte(recursive=True)
-        following = select(func.min(to)).where(pending, to > walk.c.to).scalar_subquery()
-        walk = walk.union_all(select(following).where(walk.c.to.is_not(None)))
-        due = exists().where(pending, to == walk.c.to, deliveries.c.next_at <= self._clock.now_ms())
+        """Return the destinations that have due deliveries."""
+        pending, destination = deliveries.c.state == DeliveryState.PENDING, deliveries.c.destination
+        # Loose index scan: jumps from one destination to the next in the index, so a backlog of any size at one
+        # destination costs a single step.
+        walk = select(func.min(destination).label("destination")).where(pending).cte(recursive=True)
+        following = select(func.min(destination)).where(pending, destination > walk.c.destination).scalar_subquery()
+        walk = walk.union_all(select(following).where(walk.c.destination.is_not(None)))
+        due = exists().where(pending, destination == walk.c.destination, deliveries.c.next_at <= self._clock.now_ms())
         with sql_errors(), self._engine.connect() as connection:
-            return list(connection.execute(select(walk.c.to).where(due)).scalars())
+            return list(connection.execute(select(walk.c.destination).where(due)).scalars())
 
     def claim(self, destination: str, limit: int) -> list[Delivery]:
-        """Take deliveries that are due to one destination, the oldest first; nobody else gets them for LEASE_MS."""
+        """Claim due deliveries to one destination for LEASE_MS, oldest first."""
         now = self._clock.now_ms()
         due = (
             (deliveries.c.state == DeliveryState.PENDING)
             & (deliveries.c.destination == destination)
             & (deliveries.c.next_at <= now)
         )
-        # PostgreSQL lets several couriers choose at once; SQLite has one writer at a time and knows no such words.
+        # SKIP LOCKED lets several dispatchers claim at once on PostgreSQL. SQLAlchemy omits it on SQLite, which has one
+        # writer at a time.
         chosen = select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(limit)
-        # Chosen once, and before anything changes: PostgreSQL might else choose anew for each row.
+        # A CTE is evaluated once. PostgreSQL may evaluate a plain subquery again for each row and exceed the limit.
         locked = chosen.with_for_update(skip_locked=True).cte("chosen")
-        taken = (
+        claim = (
             update(deliveries)
             .where(deliveries.c.id.in_(select(locked.c.id)))
             .values(next_at=now + LEASE_MS)
             .returning(*_COLUMNS)
         )
         with sql_errors(), self._engine.begin() as connection:
-            return [_delivery_from_row(row) for row in connection.execute(taken)]
+            return [_delivery_from_row(row) for row in connection.execute(claim)]
 
     def record_outcomes(self, outcomes: Sequence[DeliveryOutcome]) -> None:
-        """Write down what attempts have led to, in one step; of a delivery held no more the attempt alone."""
+        """Record attempts and new states in one transaction; only the attempt if the lease has expired."""
         with sql_errors(), self._engine.begin() as connection:
-            connection.execute(
-                insert(delivery_attempts), [{"delivery": one.delivery.id, **asdict(one.attempt)} for one in outcomes]
-            )
-            connection.execute(_RECORD_OUTCOME, [self._outcome_values(one) for one in outcomes])
+            attempts = [{"delivery": outcome.delivery.id, **asdict(outcome.attempt)} for outcome in outcomes]
+            connection.execute(insert(delivery_attempts), attempts)
+            connection.execute(_RECORD_OUTCOME, [self._outcome_values(outcome) for outcome in outcomes])
 
     def _outcome_values(self, outcome: DeliveryOutcome) -> dict[str, Any]:
-        ended = None if outcome.state is DeliveryState.PENDING else self._clock.now_ms()
-        held = {"held": outcome.delivery.id, "until": outcome.delivery.next_at, "tries": outcome.delivery.tries + 1}
-        return held | {
+        return {
+            "delivery_id": outcome.delivery.id,
+            "lease": outcome.delivery.next_at,
+            "tries": outcome.delivery.tries + 1,
             "state": outcome.state,
             "next_at": outcome.next_at,
-            "finished_at": ended,
+            "finished_at": None if outcome.state is DeliveryState.PENDING else self._clock.now_ms(),
             "reason": outcome.reason,
         }
 
     def release(self, claimed: Sequence[Delivery]) -> None:
-        """Give back deliveries that were taken and not tried."""
+        """Make claimed deliveries due again that were not attempted."""
         now = self._clock.now_ms()
         with sql_errors(), self._engine.begin() as connection:
-            for one in claimed:
-                same = (deliveries.c.id == one.id) & (deliveries.c.next_at == one.next_at)
-                connection.execute(update(deliveries).where(same).values(next_at=now))
+            for delivery in claimed:
+                held = (deliveries.c.id == delivery.id) & (deliveries.c.next_at == delivery.next_at)
+                connection.execute(update(deliveries).where(held).values(next_at=now))
 
     def fail_pending(self, webhook_id: str, reason: str) -> None:
-        """End what is on its way to a webhook that gets nothing any more."""
+        """Fail all pending deliveries to a webhook, because it was disabled or deleted."""
         values = {"state": DeliveryState.FAILED, "finished_at": self._clock.now_ms(), "reason": reason}
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
     def redirect_pending(self, webhook_id: str, owner: str, url: str) -> None:
-        """Send what is on its way to a webhook to its new address."""
+        """Send the pending deliveries of a webhook to its new URL."""
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
         values = {"url": url, "destination": destination_key(owner, url, webhook_id)}
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
     def purge(self) -> None:
-        """Forget what was delivered a week ago, and what failed a month ago."""
+        """Delete deliveries, and their attempts, that ended longer ago than their retention."""
         now = self._clock.now_ms()
-        kept = {DeliveryState.DELIVERED: DELIVERED_RETENTION_MS, DeliveryState.FAILED: FAILED_RETENTION_MS}
+        retention = {DeliveryState.DELIVERED: DELIVERED_RETENTION_MS, DeliveryState.FAILED: FAILED_RETENTION_MS}
         with sql_errors(), self._engine.begin() as connection:
-            for state, kept_ms in kept.items():
-                old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - kept_ms)
-                # The database deletes their attempts with them.
+            for state, retention_ms in retention.items():
+                old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - retention_ms)
+                # The foreign key deletes their attempts as well.
                 connection.execute(delete(deliveries).where(old))
 
-    # For callers
+    # For the API
 
     def get(self, owner: str, delivery_id: str) -> Delivery:
-        """One delivery of the owner's; raises NotFound."""
-        one = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner)
+        """Return a delivery of the owner; raise NotFound for another owner's as well."""
+        condition = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner)
         with sql_errors(), self._engine.connect() as connection:
-            row = connection.execute(select(*_COLUMNS).where(one)).one_or_none()
+            row = connection.execute(select(*_COLUMNS).where(condition)).one_or_none()
         if row is None:
-            raise NotFound("There is no delivery of that id.")
+            raise NotFound("There is no delivery with this id.")
         return _delivery_from_row(row)
 
     def list_attempts(self, delivery_id: str) -> list[DeliveryAttempt]:
-        """What has been tried, the oldest first."""
+        """Return the attempts of a delivery, oldest first."""
         query = (
             select(delivery_attempts)
             .where(delivery_attempts.c.delivery == delivery_id)
@@ -168,9 +172,9 @@ class Deliveries:
     def page(
         self, owner: str, filters: Mapping[str, str], cursor: Cursor | None, limit: int
     ) -> tuple[list[Delivery], Cursor | None]:
-        """The owner's deliveries, newest first, and where the next page begins.
+        """Return a page of the owner's deliveries, newest first, and the cursor of the next page.
 
-        ``wanted`` may name the ``webhook``, the ``state`` and the ``job_id``.
+        ``filters`` may have ``webhook``, ``state`` and ``job_id``.
         """
         query = select(*_COLUMNS).where(deliveries.c.owner == owner)
         for name, value in filters.items():
@@ -180,25 +184,25 @@ class Deliveries:
             query = query.where((deliveries.c.created_at < cursor.time_ms) | same)
         query = query.order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc()).limit(limit + 1)
         with sql_errors(), self._engine.connect() as connection:
-            found = [_delivery_from_row(row) for row in connection.execute(query)]
-        kept = found[:limit]
-        return kept, Cursor(kept[-1].created_at, kept[-1].id) if len(found) > limit else None
+            rows = [_delivery_from_row(row) for row in connection.execute(query)]
+        # One row more than the page was read, to know whether another page follows.
+        page = rows[:limit]
+        return page, Cursor(page[-1].created_at, page[-1].id) if len(rows) > limit else None
 
     def redeliver(self, owner: str, delivery_id: str) -> Delivery:
-        """The delivery, due once more under the same id.
+        """Make a finished delivery due again, under the same id and with a new retry schedule.
 
         Raises:
-            NotFound: there is none.
-            Conflict: it is on its way already, or its webhook gets nothing any more.
+            NotFound: the owner has no such delivery.
+            Conflict: it is pending, or its webhook is disabled or deleted.
         """
-        ended = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner) & _finished()
-        known = self.get(owner, delivery_id)
-        if not self._requeue(ended):
-            raise Conflict("This delivery is on its way already, or its webhook is disabled.")
-        return self.get(owner, known.id)
+        delivery = self.get(owner, delivery_id)
+        if not self._requeue((deliveries.c.id == delivery.id) & (deliveries.c.state != DeliveryState.PENDING)):
+            raise Conflict("The delivery is still pending, or its webhook is disabled or deleted.")
+        return self.get(owner, delivery.id)
 
     def redeliver_failed(self, owner: str, since_ms: int, webhook_id: str | None) -> int:
-        """Make due once more what failed for good since then; how many those are."""
+        """Make due again what failed since then, except ephemeral events; return their number."""
         failed = (
             (deliveries.c.owner == owner)
             & (deliveries.c.state == DeliveryState.FAILED)
@@ -208,40 +212,34 @@ class Deliveries:
         return self._requeue(failed & (deliveries.c.webhook == webhook_id) if webhook_id else failed)
 
     def _requeue(self, condition: Any) -> int:
+        enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
+        can_receive = deliveries.c.webhook.is_(None) | deliveries.c.webhook.in_(enabled)
         values = {"state": DeliveryState.PENDING, "tries": 0, "finished_at": None, "reason": None}
         with sql_errors(), self._engine.begin() as connection:
-            again = (
-                update(deliveries).where(condition & _webhook_enabled()).values(next_at=self._clock.now_ms(), **values)
-            )
-            return connection.execute(again).rowcount
+            requeue = update(deliveries).where(condition & can_receive)
+            return connection.execute(requeue.values(next_at=self._clock.now_ms(), **values)).rowcount
 
 
 def destination_key(owner: str, url: str, webhook_id: str | None = None) -> str:
-    """The queue of a delivery: no caller waits for another, and no webhook for another at the same host."""
+    """Return the key of a delivery's queue: caller, webhook (if any), scheme, host and port.
+
+    Callers do not wait for one another, nor do a caller's webhooks at the same host.
+    """
     target = parse_webhook_url(url)
-    whose = f"{owner} {webhook_id}" if webhook_id else owner
-    return f"{whose} {target.scheme}://{target.host}:{target.port}"
+    sender = f"{owner} {webhook_id}" if webhook_id else owner
+    return f"{sender} {target.scheme}://{target.host}:{target.port}"
 
 
-def _webhook_enabled() -> Any:
-    enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
-    return deliveries.c.webhook.is_(None) | deliveries.c.webhook.in_(enabled)
-
-
-def _finished() -> Any:
-    return deliveries.c.state != DeliveryState.PENDING
-
-
-def _row_values(outgoing: NewDelivery, now_ms: int) -> dict[str, Any]:
+def _row_values(delivery: NewDelivery, now_ms: int) -> dict[str, Any]:
     return {
-        "id": outgoing.id,
-        "owner": outgoing.owner,
-        "webhook": outgoing.subscription,
-        "job_id": outgoing.job_id,
-        "url": outgoing.url,
-        "destination": destination_key(outgoing.owner, outgoing.url, outgoing.subscription),
-        "type": outgoing.type,
-        "body": outgoing.body,
+        "id": delivery.id,
+        "owner": delivery.owner,
+        "webhook": delivery.subscription,
+        "job_id": delivery.job_id,
+        "url": delivery.url,
+        "destination": destination_key(delivery.owner, delivery.url, delivery.subscription),
+        "type": delivery.type,
+        "body": delivery.body,
         "state": DeliveryState.PENDING,
         "tries": 0,
         "created_at": now_ms,

@@ -1,4 +1,8 @@
-"""Webhooks: who wants which events to be sent where. Their secrets are encrypted at rest."""
+"""Webhook subscriptions: which events go to which URL. Signing secrets are encrypted at rest with SESSION_KEY.
+
+Subscriptions live in SQL. Redis has a copy of the subscribed event types, so that scripts add only events to the
+outbox that some webhook wants.
+"""
 
 import base64
 import hmac
@@ -15,21 +19,21 @@ from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
 from schemas.webhooks.signing import SECRET_PREFIX, Signer, generate_secret, validate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS, Subscription
-from stores.redis.errors import redis_errors
+from stores.redis.keys import SUBSCRIBED
 from stores.sql.errors import sql_errors
 from stores.sql.tables import webhooks
 
 OLD_SECRET_TTL_MS = 24 * 3_600_000
-SUBSCRIBED = "dr:subscribed"
+# Labels that derive independent keys from the one secret key. Changing them invalidates signatures.
 SIGNING_KEY_LABEL = b"darkroom: signing webhooks"
 OWNER_SECRET_LABEL = b"darkroom: secret of "
 
 
 class Subscriptions:
-    """The webhooks in one database."""
+    """The webhook subscriptions in one database."""
 
     def __init__(self, engine: Engine, client: Redis, clock: Clock, key: str) -> None:
-        """``key`` encrypts secrets, and from it follow those that are not drawn; ``client`` answers bytes."""
+        """``key`` is a Fernet key; it encrypts the secrets, and the derived keys are computed from it."""
         self._engine = engine
         self._redis = client
         self._clock = clock
@@ -38,23 +42,23 @@ class Subscriptions:
 
     @property
     def signer(self) -> Signer:
-        """What signs for this installation."""
+        """The signer with this installation's Ed25519 key."""
         return Signer(hmac.digest(self._key, SIGNING_KEY_LABEL, "sha256"))
 
     def owner_secret(self, owner: str) -> str:
-        """What signs deliveries to addresses that a caller's jobs name themselves."""
+        """Return the secret that signs deliveries to the webhook URLs of a caller's jobs."""
         raw = hmac.digest(self._key, OWNER_SECRET_LABEL + owner.encode(), "sha256")
         return SECRET_PREFIX + base64.b64encode(raw).decode()
 
     def create(self, owner: str, url: str, fields: Mapping[str, Any]) -> Subscription:
-        """A new webhook; ``wanted`` may have ``types``, ``description`` and ``secret``.
+        """Create a webhook; ``fields`` may contain ``types``, ``description`` and ``secret``.
 
         Raises:
-            Invalid: the secret is none.
-            Conflict: the owner has as many as one may have, and waiting would not help.
+            Invalid: the secret is malformed.
+            Conflict: the owner has MAX_SUBSCRIPTIONS webhooks.
         """
         secret = validate_secret(fields["secret"]) if fields.get("secret") else generate_secret()
-        made = Subscription(
+        subscription = Subscription(
             id=f"wh_{secrets.token_hex(12)}",
             owner=owner,
             url=url,
@@ -66,106 +70,106 @@ class Subscriptions:
         count = select(func.count()).select_from(webhooks).where(webhooks.c.owner == owner)
         with sql_errors(), self._engine.begin() as connection:
             if connection.execute(count).scalar_one() >= MAX_SUBSCRIPTIONS:
-                raise Conflict(f"You have {MAX_SUBSCRIPTIONS} webhooks; remove one first.")
-            connection.execute(insert(webhooks).values(self._row_values(made)))
+                raise Conflict(f"You have {MAX_SUBSCRIPTIONS} webhooks, the maximum. Delete one first.")
+            connection.execute(insert(webhooks).values(self._row_values(subscription)))
         self.sync_event_filter()
-        return made
+        return subscription
 
     def list_by_owner(self, owner: str) -> list[Subscription]:
-        """The owner's webhooks, the oldest first."""
+        """Return the owner's webhooks, oldest first."""
         query = select(webhooks).where(webhooks.c.owner == owner).order_by(webhooks.c.created_at, webhooks.c.id)
         with sql_errors(), self._engine.connect() as connection:
             return [self._from_row(row) for row in connection.execute(query)]
 
     def get(self, owner: str, webhook_id: str) -> Subscription:
-        """One webhook of the owner's; raises NotFound."""
-        found = self.get_many([webhook_id]).get(webhook_id)
-        if found is None or found.owner != owner:
-            raise NotFound("There is no webhook of that id.")
-        return found
+        """Return a webhook of the owner; raise NotFound for another owner's as well."""
+        subscription = self.get_many([webhook_id]).get(webhook_id)
+        if subscription is None or subscription.owner != owner:
+            raise NotFound("There is no webhook with this id.")
+        return subscription
 
     def get_many(self, ids: Collection[str]) -> dict[str, Subscription]:
-        """Webhooks by their ids, those that there are."""
+        """Return the existing ones among these webhooks, by id."""
         with sql_errors(), self._engine.connect() as connection:
             rows = connection.execute(select(webhooks).where(webhooks.c.id.in_(ids)))
             return {row.id: self._from_row(row) for row in rows}
 
     def enabled_for(self, owners: Collection[str]) -> list[Subscription]:
-        """Those of some owners that are not disabled."""
+        """Return the enabled webhooks of these owners."""
         enabled = webhooks.c.owner.in_(owners) & webhooks.c.disabled_at.is_(None)
         with sql_errors(), self._engine.connect() as connection:
             return [self._from_row(row) for row in connection.execute(select(webhooks).where(enabled))]
 
     def update(self, owner: str, webhook_id: str, fields: Mapping[str, Any]) -> Subscription:
-        """The webhook with another ``url``, ``types`` or ``description``; raises NotFound."""
+        """Change ``url``, ``types`` or ``description``; raise NotFound."""
         values = {name: fields[name] for name in ("url", "description") if name in fields}
         if "types" in fields:
             values["types"] = " ".join(dict.fromkeys(fields["types"]))
         return self._update_row(owner, webhook_id, values)
 
     def rotate_secret(self, owner: str, webhook_id: str) -> Subscription:
-        """The webhook with a new secret; the old one signs along for a day. Raises NotFound."""
+        """Set a new secret; the old one also signs for OLD_SECRET_TTL_MS. Raise NotFound."""
         values: dict[str, Any] = {"secret": self._encrypt(generate_secret())}
-        if known := self.get(owner, webhook_id).secrets:
+        if secrets_ := self.get(owner, webhook_id).secrets:
             until = self._clock.now_ms() + OLD_SECRET_TTL_MS
-            values |= {"old_secret": self._encrypt(known[0]), "old_secret_until": until}
+            values |= {"old_secret": self._encrypt(secrets_[0]), "old_secret_until": until}
         return self._update_row(owner, webhook_id, values)
 
     def disable(self, owner: str, webhook_id: str, reason: str) -> Subscription:
-        """The webhook, which gets nothing from now on.
+        """Stop deliveries to the webhook.
 
         Raises:
-            NotFound: there is none.
-            Conflict: it was so before.
+            NotFound: the owner has no such webhook.
+            Conflict: it is disabled already.
         """
         if self.get(owner, webhook_id).disabled_at is not None:
-            raise Conflict("This webhook is disabled already.")
+            raise Conflict("The webhook is already disabled.")
         values = {"disabled_at": self._clock.now_ms(), "disabled_because": reason}
         return self._update_row(owner, webhook_id, values)
 
     def enable(self, owner: str, webhook_id: str) -> Subscription:
-        """The webhook, which gets what happens from now on; raises NotFound."""
+        """Resume deliveries, for events from now on; raise NotFound."""
         values = {"disabled_at": None, "disabled_because": None, "failing_since": None}
         return self._update_row(owner, webhook_id, values)
 
     def delete(self, owner: str, webhook_id: str) -> None:
-        """Forget a webhook; raises NotFound."""
+        """Delete a webhook; raise NotFound."""
         self.get(owner, webhook_id)
         with sql_errors(), self._engine.begin() as connection:
             connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
         self.sync_event_filter()
 
     def record_health(self, recovered: Collection[str], failing: Collection[str]) -> None:
-        """Remember since when each of ``failing`` has failed without a break; ``well`` have answered well."""
-        ok = webhooks.c.id.in_(recovered) & webhooks.c.failing_since.is_not(None)
-        bad = webhooks.c.id.in_(failing) & webhooks.c.failing_since.is_(None)
+        """Clear ``failing_since`` of the recovered webhooks, and set it for failing ones that do not have it yet."""
+        was_failing = webhooks.c.id.in_(recovered) & webhooks.c.failing_since.is_not(None)
+        was_healthy = webhooks.c.id.in_(failing) & webhooks.c.failing_since.is_(None)
         with sql_errors(), self._engine.begin() as connection:
             if recovered:
-                connection.execute(update(webhooks).where(ok).values(failing_since=None))
+                connection.execute(update(webhooks).where(was_failing).values(failing_since=None))
             if failing:
-                connection.execute(update(webhooks).where(bad).values(failing_since=self._clock.now_ms()))
+                connection.execute(update(webhooks).where(was_healthy).values(failing_since=self._clock.now_ms()))
 
     def sync_event_filter(self) -> None:
-        """Tell the scripts who wants events that are no ends; ends are kept for the courier in any case."""
+        """Copy the subscribed types of non-final events to Redis. Final events always go to the outbox."""
         enabled = select(webhooks.c.owner, webhooks.c.types).where(webhooks.c.disabled_at.is_(None))
         with sql_errors(), self._engine.connect() as connection:
             rows = connection.execute(enabled).all()
-        wanted = {
+        entries = {
             f"{row.owner} {kind.removeprefix('job.')}"
             for row in rows
             for kind in _non_final_job_types(row.types.split())
         }
-        with redis_errors(), self._redis.pipeline() as pipe:
+        with self._redis.pipeline() as pipe:
             pipe.delete(SUBSCRIBED)
-            if wanted:
-                pipe.sadd(SUBSCRIBED, *wanted)
+            if entries:
+                pipe.sadd(SUBSCRIBED, *entries)
             pipe.execute()
 
     def _update_row(self, owner: str, webhook_id: str, values: Mapping[str, Any]) -> Subscription:
-        one = (webhooks.c.id == webhook_id) & (webhooks.c.owner == owner)
+        condition = (webhooks.c.id == webhook_id) & (webhooks.c.owner == owner)
         if values:
             with sql_errors(), self._engine.begin() as connection:
-                connection.execute(update(webhooks).where(one).values(values))
+                connection.execute(update(webhooks).where(condition).values(values))
             self.sync_event_filter()
         return self.get(owner, webhook_id)
 
@@ -178,9 +182,9 @@ class Subscriptions:
         return row
 
     def _from_row(self, row: Any) -> Subscription:
-        hidden = [row.secret]
+        encrypted = [row.secret]
         if row.old_secret and row.old_secret_until > self._clock.now_ms():
-            hidden.append(row.old_secret)
+            encrypted.append(row.old_secret)
         return Subscription(
             id=row.id,
             owner=row.owner,
@@ -188,7 +192,7 @@ class Subscriptions:
             types=tuple(row.types.split()),
             description=row.description,
             created_at=row.created_at,
-            secrets=tuple(secret for one in hidden if (secret := self._decrypt(one))),
+            secrets=tuple(secret for value in encrypted if (secret := self._decrypt(value))),
             disabled_at=row.disabled_at,
             disabled_because=row.disabled_because,
             failing_since=row.failing_since,
@@ -201,7 +205,7 @@ class Subscriptions:
         try:
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken:
-            # Another SESSION_KEY encrypted it: nobody can know it any more, and rotating makes a new one.
+            # SESSION_KEY has changed since. The secret is lost until the owner rotates it.
             return None
 
 

@@ -17,7 +17,7 @@ from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 from ops.testbed.statistics import percentile
 from schemas.accounts.caller import OWNER
-from stores.webhooks.outbox import OUTBOX
+from stores.redis.keys import OUTBOX
 
 DELIVERIES = 3_000
 CONCURRENT_DELIVERIES = 1_000

@@ -1,4 +1,4 @@
-"""Deliveries, in SQLite and in PostgreSQL."""
+"""Deliveries on SQLite and PostgreSQL."""
 
 import threading
 
@@ -23,80 +23,80 @@ def deliveries(engine: Engine, clock: FakeClock) -> Deliveries:
     return Deliveries(engine, clock)
 
 
-def outgoing(name: str, url: str = URL, owner: str = "bob", webhook: str | None = None) -> NewDelivery:
-    """Something to deliver."""
+def new_delivery(name: str, url: str = URL, owner: str = "bob", webhook: str | None = None) -> NewDelivery:
+    """Build a delivery."""
     return NewDelivery(f"msg_{name}", owner, url, "job.completed", "{}", webhook, "a" * 32)
 
 
-def insert_webhook(engine: Engine, ident: str = "wh_1") -> None:
-    """A webhook that gets deliveries."""
-    row = {"id": ident, "owner": "bob", "url": URL, "types": "", "description": "", "secret": "", "created_at": 0}
+def insert_webhook(engine: Engine, webhook_id: str = "wh_1") -> None:
+    """Insert an enabled webhook."""
+    row = {"id": webhook_id, "owner": "bob", "url": URL, "types": "", "description": "", "secret": "", "created_at": 0}
     with engine.begin() as connection:
         connection.execute(insert(tables.webhooks).values(row))
 
 
 def claim_all(deliveries: Deliveries) -> list[Delivery]:
-    """All that is due, wherever it goes."""
-    return [one for to in deliveries.due_destinations() for one in deliveries.claim(to, 9)]
+    """Claim the due deliveries of all destinations."""
+    return [delivery for key in deliveries.due_destinations() for delivery in deliveries.claim(key, 9)]
 
 
 def outcome_of(
     delivery: Delivery, state: DeliveryState, next_at: int = 0, reason: str | None = None
 ) -> DeliveryOutcome:
-    """A delivery after an attempt."""
+    """Build the outcome of an attempt."""
     return DeliveryOutcome(delivery, DeliveryAttempt(1, 5, 500, None, "oh"), state, next_at, reason)
 
 
-def test_what_is_there_is_not_made_again(deliveries: Deliveries) -> None:
-    """Whatever its state."""
-    deliveries.add([outgoing("1"), outgoing("2"), outgoing("1")])
+def test_existing_deliveries_are_not_added_again(deliveries: Deliveries) -> None:
+    """Whatever their state."""
+    deliveries.add([new_delivery("1"), new_delivery("2"), new_delivery("1")])
     [first, _] = deliveries.claim(DESTINATION, 10)
     deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED)])
-    deliveries.add([outgoing("1"), outgoing("2")])
+    deliveries.add([new_delivery("1"), new_delivery("2")])
     assert deliveries.get("bob", first.id).state is DeliveryState.DELIVERED
     assert len(deliveries.page("bob", {}, None, 10)[0]) == 2
 
 
-def test_one_is_taken_once_until_its_lease_is_over(deliveries: Deliveries, clock: FakeClock) -> None:
-    """The courier that took it may have died."""
-    deliveries.add([outgoing("1")])
+def test_a_claim_holds_until_its_lease_expires(deliveries: Deliveries, clock: FakeClock) -> None:
+    """The dispatcher may have died; an outcome that it records afterwards is ignored."""
+    deliveries.add([new_delivery("1")])
     assert deliveries.due_destinations() == [DESTINATION]
-    [taken] = deliveries.claim(DESTINATION, 10)
-    assert taken.body == "{}"
+    [claimed] = deliveries.claim(DESTINATION, 10)
+    assert claimed.body == "{}"
     assert deliveries.claim(DESTINATION, 10) == []
     assert deliveries.due_destinations() == []
     clock.advance(LEASE_MS / 1000 + 1)
     [again] = deliveries.claim(DESTINATION, 10)
-    assert again.id == taken.id
-    deliveries.record_outcomes([outcome_of(taken, DeliveryState.FAILED, reason="late")])
-    assert deliveries.get("bob", "msg_1").state is DeliveryState.PENDING, "a late courier has nothing to say"
+    assert again.id == claimed.id
+    deliveries.record_outcomes([outcome_of(claimed, DeliveryState.FAILED, reason="late")])
+    assert deliveries.get("bob", "msg_1").state is DeliveryState.PENDING, "the lease has expired"
     deliveries.record_outcomes([outcome_of(again, DeliveryState.DELIVERED)])
     assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
     assert len(deliveries.list_attempts("msg_1")) == 2
 
 
-def test_couriers_at_the_same_time_share_without_doing_one_twice(deliveries: Deliveries) -> None:
+def test_concurrent_dispatchers_claim_each_delivery_once(deliveries: Deliveries) -> None:
     """Eight threads, two hundred deliveries."""
-    deliveries.add([outgoing(str(number)) for number in range(200)])
-    taken: list[str] = []
+    deliveries.add([new_delivery(str(number)) for number in range(200)])
+    claimed: list[str] = []
 
-    def courier() -> None:
+    def claim_until_empty() -> None:
         while batch := deliveries.claim(DESTINATION, 5):
-            taken.extend(one.id for one in batch)
+            claimed.extend(delivery.id for delivery in batch)
 
-    threads = [threading.Thread(target=courier) for _ in range(8)]
+    threads = [threading.Thread(target=claim_until_empty) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     while batch := deliveries.claim(DESTINATION, 5):
-        # A lock that was skipped over leaves some to whoever comes next.
-        taken.extend(one.id for one in batch)
-    assert sorted(taken) == sorted({f"msg_{number}" for number in range(200)})
+        # SKIP LOCKED may have hidden rows from the last claim of every thread.
+        claimed.extend(delivery.id for delivery in batch)
+    assert sorted(claimed) == sorted({f"msg_{number}" for number in range(200)})
 
 
-def test_each_destination_is_a_queue_of_its_own(deliveries: Deliveries) -> None:
-    """By caller, scheme, host and port; and for each webhook, so that one does not wait for another at its host."""
+def test_each_destination_has_its_own_queue(deliveries: Deliveries) -> None:
+    """By caller, scheme, host and port, and by webhook."""
     urls = [
         URL,
         "https://example.com/other",
@@ -104,63 +104,67 @@ def test_each_destination_is_a_queue_of_its_own(deliveries: Deliveries) -> None:
         "https://example.org/",
         "http://example.com/",
     ]
-    deliveries.add([outgoing(str(number), url) for number, url in enumerate(urls)])
-    deliveries.add([outgoing("eve", URL, owner="eve"), outgoing("hook", webhook="wh_1"), outgoing("b", webhook="wh_2")])
+    deliveries.add([new_delivery(str(number), url) for number, url in enumerate(urls)])
+    deliveries.add(
+        [new_delivery("eve", URL, owner="eve"), new_delivery("hook", webhook="wh_1"), new_delivery("b", webhook="wh_2")]
+    )
     assert len(deliveries.due_destinations()) == 7
-    assert {one.id for one in deliveries.claim(DESTINATION, 10)} == {"msg_0", "msg_1"}
-    assert {one.id for one in deliveries.claim(WEBHOOK_DESTINATION, 10)} == {"msg_hook"}
+    assert {delivery.id for delivery in deliveries.claim(DESTINATION, 10)} == {"msg_0", "msg_1"}
+    assert {delivery.id for delivery in deliveries.claim(WEBHOOK_DESTINATION, 10)} == {"msg_hook"}
     assert not {DESTINATION, WEBHOOK_DESTINATION} & set(deliveries.due_destinations())
 
 
-def test_what_is_due_later_waits(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Until then its destination is not due."""
-    deliveries.add([outgoing("1")])
-    [one] = deliveries.claim(DESTINATION, 1)
-    deliveries.record_outcomes([outcome_of(one, DeliveryState.PENDING, clock.now_ms() + MINUTE_MS)])
+def test_a_delivery_is_not_claimed_before_it_is_due(deliveries: Deliveries, clock: FakeClock) -> None:
+    """Until then its destination is not due either."""
+    deliveries.add([new_delivery("1")])
+    [delivery] = deliveries.claim(DESTINATION, 1)
+    deliveries.record_outcomes([outcome_of(delivery, DeliveryState.PENDING, clock.now_ms() + MINUTE_MS)])
     assert deliveries.due_destinations() == []
     clock.advance(61)
     [again] = deliveries.claim(DESTINATION, 1)
     assert again.tries == 1
 
 
-def test_what_has_ended_can_be_sent_again(deliveries: Deliveries) -> None:
-    """Under the same id, from the start of the schedule; not while it is on its way."""
-    deliveries.add([outgoing("1")])
+def test_a_finished_delivery_can_be_redelivered(deliveries: Deliveries) -> None:
+    """Under the same id and from the start of the retry schedule; a pending one cannot."""
+    deliveries.add([new_delivery("1")])
     with pytest.raises(Conflict):
         deliveries.redeliver("bob", "msg_1")
-    [one] = deliveries.claim(DESTINATION, 1)
-    deliveries.record_outcomes([outcome_of(one, DeliveryState.FAILED, reason="no")])
+    [delivery] = deliveries.claim(DESTINATION, 1)
+    deliveries.record_outcomes([outcome_of(delivery, DeliveryState.FAILED, reason="no")])
     assert deliveries.get("bob", "msg_1").reason == "no"
     with pytest.raises(NotFound):
         deliveries.redeliver("eve", "msg_1")
     again = deliveries.redeliver("bob", "msg_1")
     assert (again.state, again.tries, again.reason) == (DeliveryState.PENDING, 0, None)
-    assert [one.id for one in deliveries.claim(DESTINATION, 9)] == ["msg_1"]
+    assert [delivery.id for delivery in deliveries.claim(DESTINATION, 9)] == ["msg_1"]
 
 
-def test_all_that_failed_since_can_be_sent_again(deliveries: Deliveries, engine: Engine, clock: FakeClock) -> None:
-    """Those to a webhook that gets nothing any more stay."""
+def test_failed_deliveries_since_a_time_can_be_redelivered(
+    deliveries: Deliveries, engine: Engine, clock: FakeClock
+) -> None:
+    """Except those to disabled or deleted webhooks."""
     insert_webhook(engine)
-    deliveries.add([outgoing("old")])
+    deliveries.add([new_delivery("old")])
     clock.advance(60)
     since = clock.now_ms()
-    deliveries.add([outgoing("new"), outgoing("hook", webhook="wh_1"), outgoing("removed", webhook="wh_2")])
-    deliveries.add([outgoing("good")])
-    for one in claim_all(deliveries):
-        good = one.id == "msg_good"
-        deliveries.record_outcomes([outcome_of(one, DeliveryState.DELIVERED if good else DeliveryState.FAILED)])
+    deliveries.add([new_delivery("new"), new_delivery("hook", webhook="wh_1"), new_delivery("deleted", webhook="wh_2")])
+    deliveries.add([new_delivery("good")])
+    for delivery in claim_all(deliveries):
+        state = DeliveryState.DELIVERED if delivery.id == "msg_good" else DeliveryState.FAILED
+        deliveries.record_outcomes([outcome_of(delivery, state)])
     assert deliveries.redeliver_failed("eve", 0, None) == 0
     assert deliveries.redeliver_failed("bob", since, "wh_1") == 1
     assert deliveries.redeliver_failed("bob", since, None) == 1
-    assert {one.id for one in claim_all(deliveries)} == {"msg_hook", "msg_new"}
+    assert {delivery.id for delivery in claim_all(deliveries)} == {"msg_hook", "msg_new"}
     with pytest.raises(Conflict):
-        deliveries.redeliver("bob", "msg_removed")
+        deliveries.redeliver("bob", "msg_deleted")
 
 
-def test_what_is_on_its_way_can_be_given_up_or_sent_elsewhere(deliveries: Deliveries) -> None:
-    """When its webhook is removed, or moves."""
-    deliveries.add([outgoing("1", webhook="wh_1"), outgoing("2", webhook="wh_2")])
-    deliveries.fail_pending("wh_1", "removed")
+def test_pending_deliveries_can_be_failed_or_redirected(deliveries: Deliveries) -> None:
+    """When their webhook is deleted or gets another URL."""
+    deliveries.add([new_delivery("1", webhook="wh_1"), new_delivery("2", webhook="wh_2")])
+    deliveries.fail_pending("wh_1", "deleted")
     deliveries.redirect_pending("wh_2", "bob", "https://example.org/new")
     assert deliveries.get("bob", "msg_1").state is DeliveryState.FAILED
     assert deliveries.due_destinations() == [destination_key("bob", "https://example.org", "wh_2")]
@@ -169,17 +173,17 @@ def test_what_is_on_its_way_can_be_given_up_or_sent_elsewhere(deliveries: Delive
 
 
 @pytest.mark.parametrize("outcome", DeliveryState)
-def test_what_was_given_up_under_way_stays_so(
+def test_a_delivery_failed_during_its_attempt_stays_failed(
     deliveries: Deliveries, engine: Engine, clock: FakeClock, outcome: DeliveryState
 ) -> None:
-    """Its attempt is written down and changes nothing; only its owner sends it again."""
+    """The attempt is recorded; only its owner can redeliver it."""
     insert_webhook(engine)
-    deliveries.add([outgoing("1", webhook="wh_1")])
-    [taken] = deliveries.claim(WEBHOOK_DESTINATION, 1)
+    deliveries.add([new_delivery("1", webhook="wh_1")])
+    [claimed] = deliveries.claim(WEBHOOK_DESTINATION, 1)
     deliveries.fail_pending("wh_1", "disabled")
-    deliveries.record_outcomes([outcome_of(taken, outcome, clock.now_ms() + MINUTE_MS)])
-    given_up = deliveries.get("bob", "msg_1")
-    assert (given_up.state, given_up.reason, given_up.tries) == (DeliveryState.FAILED, "disabled", 0)
+    deliveries.record_outcomes([outcome_of(claimed, outcome, clock.now_ms() + MINUTE_MS)])
+    failed = deliveries.get("bob", "msg_1")
+    assert (failed.state, failed.reason, failed.tries) == (DeliveryState.FAILED, "disabled", 0)
     assert len(deliveries.list_attempts("msg_1")) == 1
     clock.advance(LEASE_MS / 1000 + 1)
     assert deliveries.claim(WEBHOOK_DESTINATION, 1) == []
@@ -189,33 +193,34 @@ def test_what_was_given_up_under_way_stays_so(
     assert deliveries.get("bob", "msg_1").state is DeliveryState.DELIVERED
 
 
-def test_pages_hang_together(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Newest first, filtered, each once."""
+def test_pages_list_each_delivery_once(deliveries: Deliveries, clock: FakeClock) -> None:
+    """Newest first, with filters."""
     for number in range(7):
-        deliveries.add([outgoing(str(number), webhook="wh_1" if number % 2 else None)])
+        deliveries.add([new_delivery(str(number), webhook="wh_1" if number % 2 else None)])
         clock.advance(number % 2)
-    seen, cursor = [], None
+    ids, cursor = [], None
     while True:
         page, cursor = deliveries.page("bob", {}, cursor, 3)
-        seen += [one.id for one in page]
+        ids += [delivery.id for delivery in page]
         if cursor is None:
             break
-    assert len(seen) == len(set(seen)) == 7
-    assert seen[0] == "msg_6"
+    assert len(ids) == len(set(ids)) == 7
+    assert ids[0] == "msg_6"
     assert len(deliveries.page("bob", {"webhook": "wh_1"}, None, 9)[0]) == 3
     assert deliveries.page("bob", {"state": DeliveryState.FAILED}, None, 9) == ([], None)
     assert deliveries.page("eve", {}, None, 9) == ([], None)
 
 
-def test_old_ones_are_forgotten_with_their_attempts(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Delivered ones first; what is on its way never."""
-    deliveries.add([outgoing("1"), outgoing("2"), outgoing("3")])
+def test_old_deliveries_are_purged_with_their_attempts(deliveries: Deliveries, clock: FakeClock) -> None:
+    """Delivered ones first, then failed ones; pending ones never."""
+    deliveries.add([new_delivery("1"), new_delivery("2"), new_delivery("3")])
     first, second, _ = deliveries.claim(DESTINATION, 3)
     deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED), outcome_of(second, DeliveryState.FAILED)])
     clock.advance(DELIVERED_RETENTION_MS / 1000 + 1)
     deliveries.purge()
     assert deliveries.list_attempts(first.id) == []
-    assert {one.id for one in deliveries.page("bob", {}, None, 9)[0]} == {"msg_1", "msg_2", "msg_3"} - {first.id}
+    remaining = {delivery.id for delivery in deliveries.page("bob", {}, None, 9)[0]}
+    assert remaining == {"msg_1", "msg_2", "msg_3"} - {first.id}
     clock.advance(30 * 86_400)
     deliveries.purge()
     assert len(deliveries.page("bob", {}, None, 9)[0]) == 1

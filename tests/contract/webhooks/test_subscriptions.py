@@ -1,4 +1,4 @@
-"""Webhooks, in SQLite and in PostgreSQL."""
+"""Webhook subscriptions on SQLite and PostgreSQL."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -10,8 +10,9 @@ from ops.infra.settings import Settings
 from schemas.errors import Conflict, Invalid, NotFound
 from schemas.webhooks.signing import generate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS
+from stores.redis.keys import SUBSCRIBED
 from stores.sql import tables
-from stores.webhooks.subscriptions import SUBSCRIBED, Subscriptions
+from stores.webhooks.subscriptions import Subscriptions
 from tests.conftest import FakeClock
 
 URL = "https://example.com/hook"
@@ -20,7 +21,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def redis(settings: Settings) -> Redis:
-    """A real server."""
+    """A client of a real server."""
     return connect(settings.redis_url)
 
 
@@ -30,106 +31,106 @@ def webhooks(engine: Engine, redis: Redis, clock: FakeClock) -> Subscriptions:
     return Subscriptions(engine, redis, clock, Fernet.generate_key().decode())
 
 
-def test_a_webhook_is_its_owners_alone(webhooks: Subscriptions) -> None:
-    """To others it is as good as none."""
-    made = webhooks.create("bob", URL, {"description": "mine"})
-    assert webhooks.get("bob", made.id) == made
-    assert made.types == FINAL_EVENTS
-    assert webhooks.list_by_owner("bob") == [made]
+def test_a_webhook_is_visible_to_its_owner_only(webhooks: Subscriptions) -> None:
+    """Other callers get NotFound."""
+    webhook = webhooks.create("bob", URL, {"description": "mine"})
+    assert webhooks.get("bob", webhook.id) == webhook
+    assert webhook.types == FINAL_EVENTS
+    assert webhooks.list_by_owner("bob") == [webhook]
     assert webhooks.list_by_owner("eve") == []
-    for act in (webhooks.get, webhooks.rotate_secret, webhooks.enable, webhooks.delete):
+    for method in (webhooks.get, webhooks.rotate_secret, webhooks.enable, webhooks.delete):
         with pytest.raises(NotFound):
-            act("eve", made.id)
+            method("eve", webhook.id)
     with pytest.raises(NotFound):
-        webhooks.update("eve", made.id, {"url": "https://evil.example"})
+        webhooks.update("eve", webhook.id, {"url": "https://evil.example"})
     with pytest.raises(NotFound):
-        webhooks.disable("eve", made.id, "you")
-    assert webhooks.get("bob", made.id) == made
+        webhooks.disable("eve", webhook.id, "you")
+    assert webhooks.get("bob", webhook.id) == webhook
 
 
-def test_secrets_are_not_readable_in_the_database(webhooks: Subscriptions, engine: Engine) -> None:
-    """They sign, so they cannot be hashed; they are encrypted."""
+def test_secrets_are_encrypted_in_the_database(webhooks: Subscriptions, engine: Engine) -> None:
+    """They sign, so hashing them is not possible."""
     secret = generate_secret()
-    made = webhooks.create("bob", URL, {"secret": secret})
-    assert made.secrets == (secret,)
-    assert secret not in repr(made)
+    webhook = webhooks.create("bob", URL, {"secret": secret})
+    assert webhook.secrets == (secret,)
+    assert secret not in repr(webhook)
     with engine.connect() as connection:
         row = connection.execute(select(tables.webhooks)).one()
     assert secret not in str(row)
     assert secret.removeprefix("whsec_") not in str(row)
 
 
-def test_a_secret_that_nobody_can_decrypt_is_rotated(engine: Engine, redis: Redis, clock: FakeClock) -> None:
-    """Another SESSION_KEY encrypted it; the public signature goes on meanwhile."""
+def test_an_undecryptable_secret_can_be_rotated(engine: Engine, redis: Redis, clock: FakeClock) -> None:
+    """After a change of SESSION_KEY. Until then only the Ed25519 signature is sent."""
     before, after = (Subscriptions(engine, redis, clock, Fernet.generate_key().decode()) for _ in range(2))
-    made = before.create("bob", URL, {})
-    assert after.get("bob", made.id).secrets == ()
-    assert len(after.rotate_secret("bob", made.id).secrets) == 1
+    webhook = before.create("bob", URL, {})
+    assert after.get("bob", webhook.id).secrets == ()
+    assert len(after.rotate_secret("bob", webhook.id).secrets) == 1
 
 
-def test_an_old_secret_signs_along_for_a_day(webhooks: Subscriptions, clock: FakeClock) -> None:
-    """Long enough to tell the receiver the new one."""
-    made = webhooks.create("bob", URL, {})
-    rotated = webhooks.rotate_secret("bob", made.id)
+def test_an_old_secret_also_signs_for_a_day(webhooks: Subscriptions, clock: FakeClock) -> None:
+    """So that the receiver can be updated."""
+    webhook = webhooks.create("bob", URL, {})
+    rotated = webhooks.rotate_secret("bob", webhook.id)
     assert len(rotated.secrets) == 2
-    assert rotated.secrets[1] == made.secrets[0]
+    assert rotated.secrets[1] == webhook.secrets[0]
     clock.advance(DAY_S + 1)
-    assert webhooks.get("bob", made.id).secrets == rotated.secrets[:1]
+    assert webhooks.get("bob", webhook.id).secrets == rotated.secrets[:1]
 
 
-def test_a_bad_secret_makes_nothing(webhooks: Subscriptions) -> None:
-    """The error says what one looks like."""
+def test_a_malformed_secret_is_rejected(webhooks: Subscriptions) -> None:
+    """No webhook is created."""
     with pytest.raises(Invalid):
         webhooks.create("bob", URL, {"secret": "guess me"})
     assert webhooks.list_by_owner("bob") == []
 
 
-def test_one_may_have_only_so_many(webhooks: Subscriptions) -> None:
-    """Others still may."""
+def test_the_number_of_webhooks_is_limited(webhooks: Subscriptions) -> None:
+    """For each owner separately."""
     for _ in range(MAX_SUBSCRIPTIONS):
         webhooks.create("bob", URL, {})
-    with pytest.raises(Conflict, match="remove one first"):
+    with pytest.raises(Conflict, match="Delete one first"):
         webhooks.create("bob", URL, {})
     webhooks.create("eve", URL, {})
 
 
-def test_a_disabled_one_wants_nothing(webhooks: Subscriptions) -> None:
+def test_a_disabled_webhook_gets_no_events(webhooks: Subscriptions) -> None:
     """Until it is enabled again."""
-    made = webhooks.create("bob", URL, {})
-    assert webhooks.enabled_for(["bob", "eve"]) == [made]
-    disabled = webhooks.disable("bob", made.id, "failing")
+    webhook = webhooks.create("bob", URL, {})
+    assert webhooks.enabled_for(["bob", "eve"]) == [webhook]
+    disabled = webhooks.disable("bob", webhook.id, "failing")
     assert disabled.disabled_because == "failing"
     assert webhooks.enabled_for(["bob"]) == []
     with pytest.raises(Conflict):
-        webhooks.disable("bob", made.id, "you")
-    assert webhooks.enable("bob", made.id).disabled_because is None
-    assert [one.id for one in webhooks.enabled_for(["bob"])] == [made.id]
+        webhooks.disable("bob", webhook.id, "you")
+    assert webhooks.enable("bob", webhook.id).disabled_because is None
+    assert [enabled.id for enabled in webhooks.enabled_for(["bob"])] == [webhook.id]
 
 
-def test_since_when_it_fails_is_remembered_until_it_works(webhooks: Subscriptions, clock: FakeClock) -> None:
-    """The first failure counts; any success ends it."""
-    made = webhooks.create("bob", URL, {})
+def test_failing_since_is_the_first_failure(webhooks: Subscriptions, clock: FakeClock) -> None:
+    """Any success clears it."""
+    webhook = webhooks.create("bob", URL, {})
     first = clock.now_ms()
-    webhooks.record_health([], [made.id])
+    webhooks.record_health([], [webhook.id])
     clock.advance(60)
-    webhooks.record_health([], [made.id])
-    assert webhooks.get("bob", made.id).failing_since == first
-    webhooks.record_health([made.id], [])
-    assert webhooks.get("bob", made.id).failing_since is None
+    webhooks.record_health([], [webhook.id])
+    assert webhooks.get("bob", webhook.id).failing_since == first
+    webhooks.record_health([webhook.id], [])
+    assert webhooks.get("bob", webhook.id).failing_since is None
 
 
-def test_the_scripts_know_who_wants_what(webhooks: Subscriptions, redis: Redis) -> None:
-    """Ends are kept in any case; of the rest only what somebody wants."""
-    made = webhooks.create("bob", URL, {"types": ["job.completed", "job.starting", "webhook.disabled"]})
+def test_redis_has_the_subscribed_event_types(webhooks: Subscriptions, redis: Redis) -> None:
+    """Only those of non-final events; final ones always go to the outbox."""
+    webhook = webhooks.create("bob", URL, {"types": ["job.completed", "job.starting", "webhook.disabled"]})
     assert redis.smembers(SUBSCRIBED) == {b"bob starting"}
-    webhooks.update("bob", made.id, {"types": ["job.preview", "job.preview"]})
+    webhooks.update("bob", webhook.id, {"types": ["job.preview", "job.preview"]})
     assert redis.smembers(SUBSCRIBED) == {b"bob preview"}
-    webhooks.delete("bob", made.id)
+    webhooks.delete("bob", webhook.id)
     assert redis.smembers(SUBSCRIBED) == set()
 
 
-def test_a_callers_own_secret_stays_and_is_the_callers(webhooks: Subscriptions) -> None:
-    """It follows from the key, so every process knows it."""
+def test_owner_secrets_are_stable_and_distinct(webhooks: Subscriptions) -> None:
+    """They are derived from the key, so all processes compute the same one."""
     assert webhooks.owner_secret("bob") == webhooks.owner_secret("bob")
     assert webhooks.owner_secret("bob") != webhooks.owner_secret("eve")
     assert webhooks.signer.public_key == webhooks.signer.public_key
