@@ -16,7 +16,7 @@ from schemas.errors import Conflict, NotFound
 from schemas.http.webhook_url import parse_webhook_url
 from schemas.paging import Cursor
 from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, NewDelivery
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 from stores.sql.tables import deliveries, delivery_attempts, webhooks
 
 # Enough for four rounds of attempts (64 claimed, 16 at once, 15 s each) with a margin.
@@ -48,7 +48,7 @@ class Deliveries:
     """The deliveries in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+        self._database = Database(engine)
         self._clock = clock
 
     def add(self, new_deliveries: Sequence[NewDelivery]) -> None:
@@ -56,8 +56,8 @@ class Deliveries:
         if not new_deliveries:
             return
         now = self._clock.now_ms()
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        with sql_errors(), self._engine.begin() as connection:
+        dialect = postgresql if self._database.dialect == "postgresql" else sqlite
+        with self._database.write() as connection:
             rows = [_row_values(delivery, now) for delivery in new_deliveries]
             connection.execute(dialect.insert(deliveries).on_conflict_do_nothing(), rows)
 
@@ -72,7 +72,7 @@ class Deliveries:
         following = select(func.min(destination)).where(pending, destination > walk.c.destination).scalar_subquery()
         walk = walk.union_all(select(following).where(walk.c.destination.is_not(None)))
         due = exists().where(pending, destination == walk.c.destination, deliveries.c.next_at <= self._clock.now_ms())
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return list(connection.execute(select(walk.c.destination).where(due)).scalars())
 
     def claim(self, destination: str, limit: int) -> list[Delivery]:
@@ -94,12 +94,12 @@ class Deliveries:
             .values(next_at=now + LEASE_MS)
             .returning(*_COLUMNS)
         )
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             return [_delivery_from_row(row) for row in connection.execute(claim)]
 
     def record_outcomes(self, outcomes: Sequence[DeliveryOutcome]) -> None:
         """Record attempts and new states in one transaction; only the attempt if the lease has expired."""
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             attempts = [{"delivery": outcome.delivery.id, **asdict(outcome.attempt)} for outcome in outcomes]
             connection.execute(insert(delivery_attempts), attempts)
             connection.execute(_RECORD_OUTCOME, [self._outcome_values(outcome) for outcome in outcomes])
@@ -118,7 +118,7 @@ class Deliveries:
     def release(self, claimed: Sequence[Delivery]) -> None:
         """Make claimed deliveries due again that were not attempted."""
         now = self._clock.now_ms()
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             for delivery in claimed:
                 held = (deliveries.c.id == delivery.id) & (deliveries.c.next_at == delivery.next_at)
                 connection.execute(update(deliveries).where(held).values(next_at=now))
@@ -127,21 +127,21 @@ class Deliveries:
         """Fail all pending deliveries to a webhook, because it was disabled or deleted."""
         values = {"state": DeliveryState.FAILED, "finished_at": self._clock.now_ms(), "reason": reason}
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
     def redirect_pending(self, webhook_id: str, owner: str, url: str) -> None:
         """Send the pending deliveries of a webhook to its new URL."""
         pending = (deliveries.c.webhook == webhook_id) & (deliveries.c.state == DeliveryState.PENDING)
         values = {"url": url, "destination": destination_key(owner, url, webhook_id)}
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(update(deliveries).where(pending).values(values))
 
     def purge(self) -> None:
         """Delete deliveries, and their attempts, that ended longer ago than their retention."""
         now = self._clock.now_ms()
         retention = {DeliveryState.DELIVERED: DELIVERED_RETENTION_MS, DeliveryState.FAILED: FAILED_RETENTION_MS}
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             for state, retention_ms in retention.items():
                 old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - retention_ms)
                 # The foreign key deletes their attempts as well.
@@ -152,7 +152,7 @@ class Deliveries:
     def get(self, owner: str, delivery_id: str) -> Delivery:
         """Return a delivery of the owner; raise NotFound for another owner's as well."""
         condition = (deliveries.c.id == delivery_id) & (deliveries.c.owner == owner)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(*_COLUMNS).where(condition)).one_or_none()
         if row is None:
             raise NotFound("There is no delivery with this id.")
@@ -165,7 +165,7 @@ class Deliveries:
             .where(delivery_attempts.c.delivery == delivery_id)
             .order_by(delivery_attempts.c.id)
         )
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [DeliveryAttempt(row.at, row.duration_ms, row.status, row.error, row.excerpt) for row in rows]
 
@@ -183,7 +183,7 @@ class Deliveries:
             same = (deliveries.c.created_at == cursor.time_ms) & (deliveries.c.id < cursor.id)
             query = query.where((deliveries.c.created_at < cursor.time_ms) | same)
         query = query.order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc()).limit(limit + 1)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = [_delivery_from_row(row) for row in connection.execute(query)]
         # One row more than the page was read, to know whether another page follows.
         page = rows[:limit]
@@ -215,7 +215,7 @@ class Deliveries:
         enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
         can_receive = deliveries.c.webhook.is_(None) | deliveries.c.webhook.in_(enabled)
         values = {"state": DeliveryState.PENDING, "tries": 0, "finished_at": None, "reason": None}
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             requeue = update(deliveries).where(condition & can_receive)
             return connection.execute(requeue.values(next_at=self._clock.now_ms(), **values)).rowcount
 

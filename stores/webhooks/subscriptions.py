@@ -20,7 +20,7 @@ from schemas.errors import Conflict, NotFound
 from schemas.webhooks.signing import SECRET_PREFIX, Signer, generate_secret, validate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS, Subscription
 from stores.redis.keys import SUBSCRIBED
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 from stores.sql.tables import webhooks
 
 OLD_SECRET_TTL_MS = 24 * 3_600_000
@@ -34,7 +34,7 @@ class Subscriptions:
 
     def __init__(self, engine: Engine, client: Redis, clock: Clock, key: str) -> None:
         """``key`` is a Fernet key; it encrypts the secrets, and the derived keys are computed from it."""
-        self._engine = engine
+        self._database = Database(engine)
         self._redis = client
         self._clock = clock
         self._key = key.encode()
@@ -68,7 +68,7 @@ class Subscriptions:
             secrets=(secret,),
         )
         count = select(func.count()).select_from(webhooks).where(webhooks.c.owner == owner)
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             if connection.execute(count).scalar_one() >= MAX_SUBSCRIPTIONS:
                 raise Conflict(f"You have {MAX_SUBSCRIPTIONS} webhooks, the maximum. Delete one first.")
             connection.execute(insert(webhooks).values(self._row_values(subscription)))
@@ -78,7 +78,7 @@ class Subscriptions:
     def list_by_owner(self, owner: str) -> list[Subscription]:
         """Return the owner's webhooks, oldest first."""
         query = select(webhooks).where(webhooks.c.owner == owner).order_by(webhooks.c.created_at, webhooks.c.id)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [self._from_row(row) for row in connection.execute(query)]
 
     def get(self, owner: str, webhook_id: str) -> Subscription:
@@ -90,14 +90,14 @@ class Subscriptions:
 
     def get_many(self, ids: Collection[str]) -> dict[str, Subscription]:
         """Return the existing ones among these webhooks, by id."""
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(webhooks).where(webhooks.c.id.in_(ids)))
             return {row.id: self._from_row(row) for row in rows}
 
     def enabled_for(self, owners: Collection[str]) -> list[Subscription]:
         """Return the enabled webhooks of these owners."""
         enabled = webhooks.c.owner.in_(owners) & webhooks.c.disabled_at.is_(None)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [self._from_row(row) for row in connection.execute(select(webhooks).where(enabled))]
 
     def update(self, owner: str, webhook_id: str, fields: Mapping[str, Any]) -> Subscription:
@@ -135,7 +135,7 @@ class Subscriptions:
     def delete(self, owner: str, webhook_id: str) -> None:
         """Delete a webhook; raise NotFound."""
         self.get(owner, webhook_id)
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
         self.sync_event_filter()
 
@@ -143,7 +143,7 @@ class Subscriptions:
         """Clear ``failing_since`` of the recovered webhooks, and set it for failing ones that do not have it yet."""
         was_failing = webhooks.c.id.in_(recovered) & webhooks.c.failing_since.is_not(None)
         was_healthy = webhooks.c.id.in_(failing) & webhooks.c.failing_since.is_(None)
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             if recovered:
                 connection.execute(update(webhooks).where(was_failing).values(failing_since=None))
             if failing:
@@ -152,7 +152,7 @@ class Subscriptions:
     def sync_event_filter(self) -> None:
         """Copy the subscribed types of non-final events to Redis. Final events always go to the outbox."""
         enabled = select(webhooks.c.owner, webhooks.c.types).where(webhooks.c.disabled_at.is_(None))
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(enabled).all()
         entries = {
             f"{row.owner} {kind.removeprefix('job.')}"
@@ -168,7 +168,7 @@ class Subscriptions:
     def _update_row(self, owner: str, webhook_id: str, values: Mapping[str, Any]) -> Subscription:
         condition = (webhooks.c.id == webhook_id) & (webhooks.c.owner == owner)
         if values:
-            with sql_errors(), self._engine.begin() as connection:
+            with self._database.write() as connection:
                 connection.execute(update(webhooks).where(condition).values(values))
             self.sync_event_filter()
         return self.get(owner, webhook_id)
