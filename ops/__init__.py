@@ -1,1 +1,1 @@
-"""The plumbing (settings, clock, logging, connections) and the switches (command line, supervisor, benches)."""
+"""Infrastructure, process supervision, the Python client, the command line, benchmarks and fault injection."""

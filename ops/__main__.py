@@ -1,4 +1,4 @@
-"""``python -m ops``; the script ``darkroom`` calls it."""
+"""The entry point ``python -m ops``, called by the script ``darkroom``."""
 
 from ops.cli.main import main
 

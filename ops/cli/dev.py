@@ -1,4 +1,4 @@
-"""The commands that look after the code: ``check``, ``test`` and ``lock``."""
+"""The commands for developers: ``check``, ``test`` and ``lock``."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ops.infra.browser_install import BrowserNotFoundError, find_or_install_browser
+from ops.infra.browser_install import find_or_install_browser
 from ops.infra.settings import ROOT
 
 BIN = Path(sys.executable).parent
@@ -23,26 +23,22 @@ LINTS = (
 )
 FAST_TESTS = ("tests/unit", "tests/contract")
 SLOW_TESTS = ("tests/integration",)
-# Whole Darkrooms, under load and killed: one after the other, so that none is short of a processor for another's sake.
+# End-to-end tests under load run one after the other, so that they do not compete for the CPU.
 ACCEPTANCE_TESTS = ("tests/acceptance",)
 MAX_TEST_PROCESSES = 4
 
 
 @click.command()
 def check() -> None:
-    """Lint, types, imports, unit and contract tests: about a minute."""
+    """Run linters, type checks, import rules, unit and contract tests (about a minute)."""
     _run_steps(*LINTS, ("fast tests", [*_parallel_pytest(), *FAST_TESTS]))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def test(pytest_args: tuple[str, ...]) -> None:
-    """Lint, types, imports and all tests; with arguments, just pytest with these."""
-    try:
-        browser = find_or_install_browser(os.environ.get("BROWSER"), click.echo)
-    except BrowserNotFoundError as error:
-        raise click.ClickException(str(error)) from error
-    os.environ["BROWSER"] = str(browser.path)
+    """Run linters, type checks, import rules and all tests; with arguments, only pytest with these."""
+    os.environ["BROWSER"] = str(find_or_install_browser(os.environ.get("BROWSER"), click.echo).path)
     if pytest_args:
         _run_steps(("tests", ["pytest", *pytest_args]))
     else:
@@ -51,9 +47,9 @@ def test(pytest_args: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--upgrade", is_flag=True, help="Take the newest versions that pyproject.toml allows.")
+@click.option("--upgrade", is_flag=True, help="Upgrade to the newest versions that pyproject.toml allows.")
 def lock(upgrade: bool) -> None:
-    """Write the lock files anew from pyproject.toml: names, versions and hashes, for every platform."""
+    """Update the lock files from pyproject.toml: names, versions and hashes, for every platform."""
     options = [
         "--universal",
         "--generate-hashes",
@@ -71,19 +67,19 @@ def lock(upgrade: bool) -> None:
 
 
 def _parallel_pytest() -> list[str]:
-    """Tests that are apart, file by file, on several processors."""
+    """Return a pytest command that distributes test files over several processes."""
     return ["pytest", "-n", str(min(os.cpu_count() or 1, MAX_TEST_PROCESSES)), "--dist", "loadfile"]
 
 
 def _run_steps(*steps: tuple[str, list[str]]) -> None:
-    """Run every step, even after one has failed; the exit code tells whether all passed."""
+    """Run every step, even after a failure; fail at the end if any failed."""
     failed = []
     for name, command in steps:
-        began = time.monotonic()
-        done = subprocess.run([_program(command[0]), *command[1:]], cwd=ROOT, env=_environment(), check=False)
-        mark = "failed" if done.returncode else "ok"
-        click.echo(f"-- {name}: {mark} ({time.monotonic() - began:.1f} s)")
-        if done.returncode:
+        started_at = time.monotonic()
+        process = subprocess.run([_program(command[0]), *command[1:]], cwd=ROOT, env=_environment(), check=False)
+        mark = "failed" if process.returncode else "ok"
+        click.echo(f"-- {name}: {mark} ({time.monotonic() - started_at:.1f} s)")
+        if process.returncode:
             failed.append(name)
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")

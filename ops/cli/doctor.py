@@ -1,4 +1,4 @@
-"""The command ``doctor``: looks at every part that Darkroom needs and says what to do where one is missing."""
+"""The command ``doctor``: check every part that Darkroom needs, and print what to do if one is missing."""
 
 import platform
 import shutil
@@ -11,16 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-from redis import RedisError
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, can_sandbox, find_browser
-from ops.infra.database import open_database
-from ops.infra.redis import connect
-from ops.infra.settings import Settings, SettingsError, load_settings
+from ops.infra.database import DatabaseUnreachableError, check_connection
+from ops.infra.redis import RedisUnreachableError, server_version
+from ops.infra.settings import Settings, load_settings
 from ops.infra.version import VERSION
 from ops.processes.embedded_redis import server_command
 from ops.processes.instance_file import read_instance
@@ -44,7 +41,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One part: what was found, whether it will do, and if not what helps."""
+    """The state of one part; ``advice`` says what to do, and without ``ok`` the part is missing or broken."""
 
     part: str
     result: str
@@ -54,17 +51,14 @@ class CheckResult:
 
 @click.command()
 def doctor() -> None:
-    """Look whether this machine has what Darkroom needs; exit code 1 if something is missing."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    findings = [finding for look in CHECKS for finding in look(settings)]
+    """Check what this machine has of what Darkroom needs; exit code 1 if something is missing."""
+    settings = load_settings()
+    results = [result for check in CHECKS for result in check(settings)]
     table = Table("Part", "Found", "", box=None, pad_edge=False)
-    for one in findings:
-        table.add_row(one.part, one.result, "ok" if one.ok and not one.advice else one.advice)
+    for row in results:
+        table.add_row(row.part, row.result, "ok" if row.ok and not row.advice else row.advice)
     Console().print(table)
-    sys.exit(0 if all(one.ok for one in findings) else 1)
+    sys.exit(0 if all(row.ok for row in results) else 1)
 
 
 def _check_versions(_settings: Settings) -> Iterator[CheckResult]:
@@ -76,7 +70,7 @@ def _check_versions(_settings: Settings) -> Iterator[CheckResult]:
 
 def _check_browser(settings: Settings) -> Iterator[CheckResult]:
     if settings.browser_endpoint:
-        yield CheckResult("browser", "elsewhere, by BROWSER_ENDPOINT; /health says whether it answers")
+        yield CheckResult("browser", "remote, by BROWSER_ENDPOINT; /health shows whether it answers")
         return
     try:
         browser = find_browser(settings.browser)
@@ -84,13 +78,13 @@ def _check_browser(settings: Settings) -> Iterator[CheckResult]:
         yield CheckResult("browser", "none", ok=False, advice=str(error))
         return
     if browser is None:
-        advice = f"sudo apt-get install {APT_PACKAGE}, or set BROWSER; './darkroom up' tries to install one by itself"
+        advice = f"sudo apt-get install {APT_PACKAGE}, or set BROWSER; './darkroom up' tries to install one"
         yield CheckResult("browser", "none", ok=False, advice=advice)
         return
     yield CheckResult("browser", f"{browser.version()} ({browser.path}, by {browser.origin})")
     yield _check_browser_launch(browser)
     sandboxed = can_sandbox()
-    advice = "" if sandboxed else "pages are not confined: run as a user other than root, with user namespaces allowed"
+    advice = "" if sandboxed else "run as a user other than root, with user namespaces allowed"
     yield CheckResult("sandbox", "yes" if sandboxed else "no", advice=advice)
 
 
@@ -103,28 +97,25 @@ def _check_browser_launch(browser: Browser) -> CheckResult:
             "--disable-background-networking",
             f"--user-data-dir={profile}",
         ]
-        command = [str(browser.path), *options, "--dump-dom", "data:text/html,<p>painted</p>"]
+        command = [str(browser.path), *options, "--dump-dom", "data:text/html,<p>rendered</p>"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LAUNCH_TIMEOUT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             return CheckResult(
-                "browser launch", "failed", ok=False, advice=f"{type(error).__name__}: try the browser by hand"
+                "browser launch", "failed", ok=False, advice=f"{type(error).__name__}: run the browser by hand"
             )
-    if "painted" in done.stdout:
+    if "rendered" in done.stdout:
         return CheckResult("browser launch", "a page was rendered")
     last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
     return CheckResult("browser launch", "failed", ok=False, advice=last[0])
 
 
 def _check_redis(settings: Settings) -> Iterator[CheckResult]:
-    note = read_instance(settings.data_dir)
+    instance = read_instance(settings.data_dir)
     try:
-        about = connect(note.redis_url if note else settings.redis_url, retries=0).info("server")
-        yield CheckResult(
-            "redis",
-            f"{about.get('server_name', 'redis')} {about.get('valkey_version') or about['redis_version']}, answers",
-        )
-    except RedisError as error:
+        version_text = server_version(instance.redis_url if instance else settings.redis_url)
+        yield CheckResult("redis", f"{version_text}, answers")
+    except RedisUnreachableError as error:
         if settings.redis_url.startswith("unix://"):
             yield from _check_embedded_redis(settings)
         else:
@@ -140,20 +131,14 @@ def _check_embedded_redis(settings: Settings) -> Iterator[CheckResult]:
 
 def _check_sql(settings: Settings) -> Iterator[CheckResult]:
     if settings.database_url.startswith("sqlite:///") and not settings.data_dir.exists():
-        yield CheckResult("sql", "sqlite, made on the first start")
+        yield CheckResult("sql", "sqlite, created on the first start")
         return
-    engine = open_database(settings.database_url)
+    dialect = settings.database_url.partition(":")[0].partition("+")[0]
     try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-        yield CheckResult("sql", f"{engine.dialect.name}, answers")
-    except SQLAlchemyError as error:
-        yield CheckResult(
-            "sql",
-            f"{engine.dialect.name}, does not answer",
-            ok=False,
-            advice=f"check DATABASE_URL: {type(error).__name__}",
-        )
+        check_connection(settings.database_url)
+        yield CheckResult("sql", f"{dialect}, answers")
+    except DatabaseUnreachableError as error:
+        yield CheckResult("sql", f"{dialect}, does not answer", ok=False, advice=f"check DATABASE_URL: {error}")
 
 
 def _check_disk(settings: Settings) -> Iterator[CheckResult]:

@@ -1,4 +1,4 @@
-"""The commands about calls to addresses that callers name."""
+"""The command ``webhooks check``: would Darkroom call a URL, and if not, which setting allows it."""
 
 import sys
 
@@ -7,56 +7,58 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.cli.groups import CommandGroup
 from ops.infra.dns import resolve
-from ops.infra.settings import SettingsError, load_settings
+from ops.infra.settings import load_settings
 from schemas.errors import Invalid
 from schemas.http.address_policy import ResolvedHost, evaluate_addresses
 from schemas.http.webhook_url import parse_webhook_url, refusal_reason
 from stores import build_address_policy
 
 DENIED_EXIT_CODE = 1
-WIDTH = 300
+PIPE_WIDTH = 300
 
-# Whole, for programs that read it; as wide as the terminal for people.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+# A pipe gets whole lines, a terminal lines of its own width.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def webhooks() -> None:
-    """See what Darkroom would call for a caller, and what not."""
+    """Check which URLs may be called on behalf of callers."""
 
 
 @webhooks.command()
 @click.argument("url")
 def check(url: str) -> None:
-    """Tell whether URL may be called: what its host leads to, by which rule, and which setting would open it."""
+    """Check whether URL may be called; exit code 1 if not.
+
+    Prints the addresses of its host, the rule that applies to each, and the setting that would allow it.
+    """
+    policy = build_address_policy(load_settings())
     try:
-        policy = build_address_policy(load_settings())
         target = parse_webhook_url(url)
-        looked = evaluate_addresses(resolve(target.host, target.port), target.port, policy)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+        host = evaluate_addresses(resolve(target.host, target.port), target.port, policy)
     except Invalid as error:
         _deny(error.problems[0])
     except OSError as error:
         _deny(f"{target.host} does not resolve: {error.strerror or error}.")
-    console.print(_table(looked))
-    if reason := refusal_reason(target, looked):
+    console.print(_table(host))
+    if reason := refusal_reason(target, host):
         _deny(reason)
-    console.print(f"May be called, at {looked.allowed_addresses[0]} port {target.port}.")
+    console.print(f"May be called, at {host.allowed_addresses[0]} port {target.port}.")
 
 
-def _table(looked: ResolvedHost) -> Table:
+def _table(host: ResolvedHost) -> Table:
     table = Table(show_edge=False)
     for name in ("address", "rule", "", "opens with"):
-        # A setting of which a part is left out opens nothing.
+        # Folded, not cut off: a truncated setting could not be copied.
         table.add_column(name, overflow="fold")
-    for address, verdict in looked.decisions:
+    for address, decision in host.decisions:
         table.add_row(
             escape(address),
-            str(verdict.rule),
-            "allowed" if verdict.is_allowed else "denied",
-            escape(verdict.allow_setting),
+            str(decision.rule),
+            "allowed" if decision.is_allowed else "denied",
+            escape(decision.allow_setting),
         )
     return table
 

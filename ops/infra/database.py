@@ -5,12 +5,17 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from ops.infra.settings import ROOT
 
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
 BUSY_TIMEOUT_MS = 5_000
+
+
+class DatabaseUnreachableError(Exception):
+    """The database does not respond; the message names the kind of error, without the URL and its password."""
 
 
 def open_database(url: str) -> Engine:
@@ -19,6 +24,18 @@ def open_database(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
     return engine
+
+
+def check_connection(url: str) -> None:
+    """Connect and run a trivial query; raises DatabaseUnreachableError."""
+    engine = open_database(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        raise DatabaseUnreachableError(type(error).__name__) from error
+    finally:
+        engine.dispose()
 
 
 def migrate(url: str) -> None:

@@ -3,7 +3,8 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -91,23 +92,35 @@ def disconnect(client: Redis) -> None:
             sentinel.close()
 
 
-def server_version(url: str) -> str:
-    """Return the name and the version of the server, such as ``valkey 8.1.1``.
+def ping(url: str) -> None:
+    """Connect to the server and wait for its response.
 
     Raises:
         RedisAuthError: the server refuses the credentials.
         RedisUnreachableError: the server does not respond.
     """
+    with _checked_client(url) as client:
+        client.ping()
+
+
+def server_version(url: str) -> str:
+    """Return the name and the version of the server, such as ``valkey 8.1.1``; raises as ``ping`` does."""
+    with _checked_client(url) as client:
+        info: dict[str, Any] = client.info("server")
+    return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
+
+
+@contextmanager
+def _checked_client(url: str) -> Iterator[Redis]:
     client = connect(url, retries=0)
     try:
-        info: dict[str, Any] = client.info("server")
+        yield client
     except AuthenticationError as error:
         raise RedisAuthError(str(error)) from error
     except RedisError as error:
         raise RedisUnreachableError(str(error)) from error
     finally:
         disconnect(client)
-    return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
 
 
 def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:

@@ -110,7 +110,7 @@ def _environment(folder: Path, data: Path) -> dict[str, str]:
 
 def _scan(folder: Path, data: Path) -> dict[str, Any]:
     """One scan in a process of its own; the seconds are from its first line on."""
-    command = [sys.executable, "-m", "workers.library", "scan", "--json"]
+    command = [sys.executable, "-m", "ops", "library", "scan", "--json"]
     done = subprocess.run(command, env=_environment(folder, data), cwd=ROOT, capture_output=True, text=True, check=True)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures

@@ -1,17 +1,25 @@
-"""The commands about sites: what runs, recipes as files, looking at pages, logins and terms. ``sites`` is the group."""
+"""The group of commands about sites."""
 
 import click
 
-from ops.cli.sites.circuits import close, list_sites, show
-from ops.cli.sites.page_tools import check, login, record, try_
-from ops.cli.sites.recipe_files import import_, new, reference
-from ops.cli.sites.terms_and_login import accept, forget
+from ops.cli.groups import LazyGroup
+
+COMMANDS = {
+    "list": "ops.cli.sites.circuits:list_sites",
+    "show": "ops.cli.sites.circuits:show",
+    "check": "workers.sites.cli.commands:check",
+    "try": "workers.sites.cli.commands:try_",
+    "new": "ops.cli.sites.recipe_files:new",
+    "import": "ops.cli.sites.recipe_files:import_",
+    "record": "ops.cli.sites.recipe_files:record",
+    "reference": "ops.cli.sites.recipe_files:reference",
+    "accept": "ops.cli.sites.terms_and_login:accept",
+    "login": "workers.sites.cli.commands:login",
+    "forget": "ops.cli.sites.terms_and_login:forget",
+    "close": "ops.cli.sites.circuits:close",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, targets=COMMANDS, aliases={})
 def sites() -> None:
-    """Show, check, try and write the recipes of sites; sign in to them."""
-
-
-for one in (list_sites, show, check, try_, new, import_, record, reference, accept, login, forget, close):
-    sites.add_command(one)
+    """Show sites, write, check and try their recipes, and log in to them."""

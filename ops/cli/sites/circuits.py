@@ -1,30 +1,27 @@
-"""The commands that show the sites of a running Darkroom and close the circuit of one."""
+"""The commands that show the sites of a running Darkroom and close the circuit breaker of a site."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import click
-import httpx
 
-from ops.cli.http_target import find_target, read_response
-from ops.infra.settings import SettingsError, load_settings
+from ops.cli.http_target import open_client, read_response
 
 
 def _target_options(command: Callable[..., None]) -> Callable[..., None]:
-    at = click.option("--url", envvar="DARKROOM_URL", help="Ask the Darkroom at this address.")
-    key = click.option("--key", envvar="DARKROOM_KEY", help="The key for it.")
-    return at(key(command))
+    url = click.option("--url", envvar="DARKROOM_URL", help="Use the Darkroom at this URL.")
+    key = click.option("--key", envvar="DARKROOM_KEY", help="API key for it.")
+    return url(key(command))
 
 
 @click.command(name="list")
 @_target_options
 def list_sites(url: str | None, key: str | None) -> None:
-    """Print each site and the state of its circuit."""
-    with _client(url, key) as client:
+    """Print every site and the state of its circuit breaker."""
+    with open_client(url, key) as client:
         for site in read_response(client.get("/api/v1/sites"))["sites"]:
             click.echo(f"{site['name']:16} {_describe(site['circuit'])}")
 
@@ -33,38 +30,27 @@ def list_sites(url: str | None, key: str | None) -> None:
 @click.argument("name")
 @_target_options
 def show(name: str, url: str | None, key: str | None) -> None:
-    """Print what a running Darkroom knows of the site NAME."""
-    with _client(url, key) as client:
-        click.echo(json.dumps(read_response(client.get(f"/api/v1/sites/{quote(name, safe='')}")), indent=2))
+    """Print the inputs, limits and state of the site NAME as JSON."""
+    with open_client(url, key) as client:
+        click.echo(json.dumps(read_response(client.get(_path(name))), indent=2))
 
 
 @click.command()
 @click.argument("name")
 @_target_options
 def close(name: str, url: str | None, key: str | None) -> None:
-    """Close the circuit of the site NAME: its waiting jobs start again."""
-    with _client(url, key) as client:
-        site = read_response(client.post(f"/api/v1/sites/{quote(name, safe='')}/circuit/close"))
+    """Close the circuit breaker of the site NAME: its queued jobs start again."""
+    with open_client(url, key) as client:
+        site = read_response(client.post(f"{_path(name)}/circuit/close"))
         click.echo(f"{site['name']:16} {_describe(site['circuit'])}")
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/sites/{quote(name, safe='')}"
 
 
 def _describe(circuit: dict[str, Any]) -> str:
     if circuit["state"] == "closed":
         return "closed"
-    again = datetime.fromtimestamp(circuit["retryAt"] / 1000, UTC)
-    return f"open, tried again from {again:%H:%M:%S} UTC on: {circuit['error']} ({circuit['code']})"
-
-
-@contextmanager
-def _client(url: str | None, key: str | None) -> Iterator[httpx.Client]:
-    try:
-        target = find_target(load_settings(), url, key)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    if target is None:
-        raise click.ClickException("No Darkroom runs here; start one with './darkroom up', or name one with --url.")
-    try:
-        with target.client() as client:
-            yield client
-    except httpx.HTTPError as error:
-        raise click.ClickException(f"Darkroom does not answer: {error}") from error
+    retry_at = datetime.fromtimestamp(circuit["retryAt"] / 1000, UTC)
+    return f"open, retried from {retry_at:%H:%M:%S} UTC on: {circuit['error']} ({circuit['code']})"
