@@ -1,1 +1,1 @@
-"""The chaos: a Darkroom of its own under fire, and the proof that it loses, doubles and mixes up nothing."""
+"""Fault injection: load on a temporary Darkroom while its processes are killed and paused, then a consistency check."""

@@ -1,4 +1,4 @@
-"""The command ``chaos``: a Darkroom under fire for some minutes, then quiet, then the verdict."""
+"""The command ``chaos``: load and faults for some minutes, then quiet, then the consistency check."""
 
 import contextlib
 import os
@@ -31,24 +31,26 @@ BEHAVIOR = hostile_site.SiteBehavior(min_s=0.3, max_s=2.5, outage_rate=0.02, ref
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="How long it lasts.")
-@click.option("--seed", type=int, default=None, help="Makes the same wishes and the same plan of faults again.")
-@click.option("--rate", type=click.FloatRange(0.1, 20), default=1.5, show_default=True, help="Jobs a second.")
-@click.option("--verbose", is_flag=True, help="Say what happens when.")
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Duration of the load."
+)
+@click.option("--seed", type=int, default=None, help="Repeat the submissions and faults of an earlier run.")
+@click.option("--rate", type=click.FloatRange(0.1, 20), default=1.5, show_default=True, help="Jobs per second.")
+@click.option("--verbose", is_flag=True, help="Print every fault.")
 def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
-    """Kill, pause and cut whatever can be, and prove that no job is lost, doubled or mixed up."""
+    """Kill and pause processes under load, and check that no job is lost, run twice or given a wrong image."""
     seed = random.randrange(10_000) if seed is None else seed
     token = secrets.token_hex(8)
     verdict = Verdict()
-    with _darkroom(token) as darkroom:
-        faults = Faults(darkroom, WORKERS, seed)
-        recoveries = Recoveries(darkroom)
-        callers = _start_clients(darkroom, seed, rate)
-        _inject_faults(darkroom, faults, recoveries, minutes * 60, say=verbose)
-        wishes = _collect_expected_images(callers, darkroom, recoveries)
-        _await_quiet(darkroom, recoveries)
-        verdict.judge_jobs(darkroom, wishes)
-        verdict.judge_slots(darkroom)
+    with _darkroom(token) as stack:
+        faults = Faults(stack, WORKERS, seed)
+        recoveries = Recoveries(stack)
+        clients = _start_clients(stack, seed, rate)
+        _inject_faults(stack, faults, recoveries, minutes * 60, verbose=verbose)
+        expected_images = _collect_expected_images(clients, stack, recoveries)
+        _await_quiet(stack, recoveries)
+        verdict.judge_jobs(stack, expected_images)
+        verdict.judge_slots(stack)
     _await_exit(token)
     verdict.judge_processes(token)
     show(verdict, faults.counts, recoveries.seconds, seed, minutes)
@@ -57,74 +59,74 @@ def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
 
 @contextmanager
 def _darkroom(token: str) -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="dr-chaos-") as name, hostile_site.running_site(BEHAVIOR) as address:
-        (Path(name) / f"{SITE}.toml").write_text(hostile_site.recipe(address))
+    with tempfile.TemporaryDirectory(prefix="dr-chaos-") as folder, hostile_site.running_site(BEHAVIOR) as url:
+        (Path(folder) / f"{SITE}.toml").write_text(hostile_site.recipe(url))
         environment = {
             TOKEN_VARIABLE: token,
             "SITE": SITE,
-            "RECIPES_DIR": name,
+            "RECIPES_DIR": folder,
             "RESULT_TTL_S": "86400",
             "DRAIN_GRACE_S": "4",
             "WORKER_CONCURRENCY": "4",
             "LOG_LEVEL": "error",
         }
-        with run_stack("web", "clock", "courier", *WORKERS, use_relay=True, **environment) as darkroom:
-            yield darkroom
+        with run_stack("web", "clock", "background", *WORKERS, use_relay=True, **environment) as stack:
+            yield stack
 
 
-def _inject_faults(darkroom: Stack, faults: Faults, recoveries: Recoveries, seconds: float, *, say: bool) -> None:
-    began = time.monotonic()
-    next_fault = began + faults.next_delay_s()
-    while (now := time.monotonic()) < began + seconds:
+def _inject_faults(stack: Stack, faults: Faults, recoveries: Recoveries, seconds: float, *, verbose: bool) -> None:
+    started_at = time.monotonic()
+    next_fault = started_at + faults.next_delay_s()
+    while (now := time.monotonic()) < started_at + seconds:
         if now >= next_fault:
             recoveries.record_running_jobs()
             name = faults.inject()
             next_fault = now + faults.next_delay_s()
-            if say:
-                click.echo(f"{now - began:7.1f} s  {name}")
-        _tick(darkroom, recoveries)
+            if verbose:
+                click.echo(f"{now - started_at:7.1f} s  {name}")
+        _tick(stack, recoveries)
     faults.resume_all()
 
 
 def _collect_expected_images(
-    callers: list[SubmittingClient], darkroom: Stack, recoveries: Recoveries
+    clients: list[SubmittingClient], stack: Stack, recoveries: Recoveries
 ) -> list[ExpectedImage]:
-    """What they wanted, once the last of it is answered."""
-    for caller in callers:
-        caller.stop()
-    while any(caller.is_busy for caller in callers):
-        _tick(darkroom, recoveries)
-    return [wish for caller in callers for wish in caller.expected_images]
+    """Stop the clients, wait for their last responses, and return what they submitted."""
+    for client in clients:
+        client.stop()
+    while any(client.is_busy for client in clients):
+        _tick(stack, recoveries)
+    return [expected for client in clients for expected in client.expected_images]
 
 
-def _start_clients(darkroom: Stack, seed: int, rate: float) -> list[SubmittingClient]:
-    url = darkroom.settings.public_url
-    callers = []
+def _start_clients(stack: Stack, seed: int, rate: float) -> list[SubmittingClient]:
+    url = stack.settings.public_url
+    clients = []
     for number in range(CLIENTS):
-        key = darkroom.stores.api_keys.create(f"caller {number}")
-        owner = darkroom.stores.api_keys.authenticate(key)
+        key = stack.stores.api_keys.create(f"client {number}")
+        owner = stack.stores.api_keys.authenticate(key)
         if owner:
-            callers.append(SubmittingClient(url, key, owner.id, seed + number, CLIENTS / rate))
-    for caller in callers:
-        caller.start()
-    return callers
+            clients.append(SubmittingClient(url, key, owner.id, seed + number, CLIENTS / rate))
+    for client in clients:
+        client.start()
+    return clients
 
 
-def _tick(darkroom: Stack, recoveries: Recoveries) -> None:
-    darkroom.supervisor.restart_dead()
+def _tick(stack: Stack, recoveries: Recoveries) -> None:
+    stack.supervisor.restart_dead()
     recoveries.update()
     time.sleep(TICK_S)
 
 
-def _await_quiet(darkroom: Stack, recoveries: Recoveries) -> None:
-    """Until every job has ended and every worker is idle, or for so long that what has not ended is stuck."""
+def _await_quiet(stack: Stack, recoveries: Recoveries) -> None:
+    """Wait until every job has ended and every worker is idle; after the timeout, what is left counts as stuck."""
     deadline = time.monotonic() + QUIET_TIMEOUT_S
     while time.monotonic() < deadline:
-        _tick(darkroom, recoveries)
+        _tick(stack, recoveries)
         with contextlib.suppress(Unavailable):
-            fleet = darkroom.stores.workers.list_alive()
-            idle = len(fleet) == len(WORKERS) and not any(one.jobs or one.contexts for one in fleet)
-            if idle and not darkroom.stores.maintenance.list_open_before(sys.maxsize):
+            workers = stack.stores.workers.list_alive()
+            is_idle = len(workers) == len(WORKERS) and not any(worker.jobs or worker.contexts for worker in workers)
+            if is_idle and not stack.stores.maintenance.list_open_before(sys.maxsize):
                 return
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong in the chaos: which faults there are, on whom they fall, and the end of those that last."""
+"""The faults that are injected into a running stack."""
 
 import contextlib
 import random
@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 
 import psutil
-from redis import RedisError
 
 from ops.testbed.stack import Stack
 from schemas.errors import Unavailable
+from stores.redis.errors import redis_errors
 
 PAUSES_S = (2.0, 25.0)
 REDIS_PAUSES_S = (0.5, 4.0)
 EXTRA_WAKEUPS = 20
 MEAN_PAUSE_S = 4.0
-# Puts some messages into the queue once more, and all of them into another order.
+# Duplicates up to three messages of the queue and reorders all of them.
 SHUFFLE_LUA = """
 local queue = KEYS[1]
 local ids = redis.call('LRANGE', queue, 0, -1)
@@ -35,7 +35,7 @@ return #ids
 
 
 class Faults:
-    """The faults that befall one stack; the same seed makes the same plan."""
+    """Random faults for one stack; the same seed gives the same sequence. ``counts`` has them by name."""
 
     def __init__(self, stack: Stack, workers: list[str], seed: int) -> None:
         """``workers`` are the names of the worker processes."""
@@ -45,80 +45,62 @@ class Faults:
         self._pauses: list[tuple[threading.Timer, psutil.Process]] = []
         self.counts: Counter[str] = Counter()
         self._kinds: dict[str, Callable[[], None]] = {
-            "worker killed": self._kill_worker,
-            "worker paused": self._pause_worker,
-            "worker restarted": self._restart_worker,
-            "browser killed": self._kill_browser,
-            "renderer killed": self._kill_renderer,
-            "driver killed": self._kill_driver,
-            "web killed": lambda: self._signal("web", signal.SIGKILL),
-            "web restarted": lambda: self._signal("web", signal.SIGTERM),
-            "clock killed": lambda: self._signal("clock", signal.SIGKILL),
-            "redis killed": lambda: self._signal("redis", signal.SIGKILL),
-            "redis paused": self._pause_redis,
+            "worker killed": lambda: self._worker().kill(),
+            "worker paused": lambda: self._pause(self._worker(), PAUSES_S),
+            "worker restarted": lambda: self._worker().terminate(),
+            "browser killed": lambda: self._kill_descendant(
+                lambda command: "--darkroom-browser=" in command and "--type=" not in command
+            ),
+            "renderer killed": lambda: self._kill_descendant(lambda command: "--type=renderer" in command),
+            "driver killed": lambda: self._kill_descendant(lambda command: "run-driver" in command),
+            "web killed": lambda: self._process("web").kill(),
+            "web restarted": lambda: self._process("web").send_signal(signal.SIGTERM),
+            "clock killed": lambda: self._process("clock").kill(),
+            "redis killed": lambda: self._process("redis").kill(),
+            "redis paused": lambda: self._pause(self._process("redis"), REDIS_PAUSES_S),
             "connections dropped": self._drop_connections,
             "messages shuffled": self._shuffle,
             "messages added": self._add_wakeups,
         }
 
     def next_delay_s(self) -> float:
-        """Seconds until the next fault."""
+        """Return the seconds until the next fault."""
         return self._rng.expovariate(1 / MEAN_PAUSE_S)
 
     def inject(self) -> str:
-        """Let one fault happen; its name."""
+        """Inject one fault and return its name."""
         name = self._rng.choice(list(self._kinds))
         self.counts[name] += 1
-        # Who is to be struck may just have gone.
-        with contextlib.suppress(psutil.Error, ProcessLookupError, RedisError, Unavailable):
+        # The target may just have died of an earlier fault.
+        with contextlib.suppress(psutil.Error, ProcessLookupError, Unavailable):
             self._kinds[name]()
         return name
 
     def resume_all(self) -> None:
-        """Let everybody go on."""
+        """Resume every paused process."""
         for timer, process in self._pauses:
             timer.cancel()
             _resume(process)
 
-    def _worker(self) -> psutil.Process:
-        return psutil.Process(self._stack.supervisor.pid(self._rng.choice(self._workers)))
+    def _process(self, name: str) -> psutil.Process:
+        return psutil.Process(self._stack.supervisor.pid(name))
 
-    def _signal(self, name: str, number: signal.Signals) -> None:
-        psutil.Process(self._stack.supervisor.pid(name)).send_signal(number)
+    def _worker(self) -> psutil.Process:
+        return self._process(self._rng.choice(self._workers))
 
     def _pause(self, process: psutil.Process, bounds: tuple[float, float]) -> None:
         process.suspend()
-        # A thread of its own: whoever waits for a paused Redis cannot end its pause.
+        # On a thread: the main thread may be waiting for the very Redis that is paused.
         timer = threading.Timer(self._rng.uniform(*bounds), _resume, [process])
         timer.daemon = True
         timer.start()
         self._pauses.append((timer, process))
 
-    def _kill_worker(self) -> None:
-        self._worker().kill()
-
-    def _pause_worker(self) -> None:
-        self._pause(self._worker(), PAUSES_S)
-
-    def _restart_worker(self) -> None:
-        self._worker().terminate()
-
-    def _kill_browser(self) -> None:
-        self._kill_descendant(lambda words: "--darkroom-browser=" in words and "--type=" not in words)
-
-    def _kill_renderer(self) -> None:
-        self._kill_descendant(lambda words: "--type=renderer" in words)
-
-    def _kill_driver(self) -> None:
-        self._kill_descendant(lambda words: "run-driver" in words)
-
     def _kill_descendant(self, matches: Callable[[str], bool]) -> None:
-        found = [one for one in self._worker().children(recursive=True) if matches(" ".join(one.cmdline()))]
-        if found:
-            self._rng.choice(found).kill()
-
-    def _pause_redis(self) -> None:
-        self._pause(psutil.Process(self._stack.supervisor.pid("redis")), REDIS_PAUSES_S)
+        children = self._worker().children(recursive=True)
+        matching = [process for process in children if matches(" ".join(process.cmdline()))]
+        if matching:
+            self._rng.choice(matching).kill()
 
     def _drop_connections(self) -> None:
         if self._stack.relay:
@@ -126,7 +108,8 @@ class Faults:
 
     def _shuffle(self) -> None:
         queue = self._stack.stores.queue
-        queue.client.eval(SHUFFLE_LUA, 1, queue.wakeups_key, self._rng.getrandbits(30))
+        with redis_errors():
+            queue.client.eval(SHUFFLE_LUA, 1, queue.wakeups_key, self._rng.getrandbits(30))
 
     def _add_wakeups(self) -> None:
         for _ in range(EXTRA_WAKEUPS):

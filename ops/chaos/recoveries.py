@@ -1,9 +1,7 @@
-"""The measuring of recoveries: from a fault that takes a running job's worker away to the job's running again."""
+"""Recovery times: from a fault that interrupts a running job until the job runs again."""
 
 import time
 from dataclasses import dataclass
-
-from redis import RedisError
 
 from ops.testbed.stack import Stack
 from schemas.errors import Gone, NotFound, Unavailable
@@ -12,23 +10,22 @@ from schemas.jobs.job import Job
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that ran when something happened, under which attempt, and when that was."""
+    """A job that was running at a fault: its attempt, and the time of the fault (``time.monotonic``)."""
 
     attempt: int
     time_s: float
 
 
 class Recoveries:
-    """How long each job that lost its attempt was without one; ``seconds`` grows as they recover."""
+    """The times that interrupted jobs were without a worker; ``seconds`` grows as jobs recover."""
 
     def __init__(self, stack: Stack) -> None:
-        """Nothing is watched yet."""
         self._stack = stack
         self._watched: dict[str, RunningJob] = {}
         self.seconds: list[float] = []
 
     def record_running_jobs(self) -> None:
-        """Note who runs now: something is about to happen."""
+        """Record the running jobs; call it just before a fault."""
         try:
             for job_id in self._stack.stores.maintenance.list_running():
                 job = self._get(job_id)
@@ -38,11 +35,11 @@ class Recoveries:
             return
 
     def update(self) -> None:
-        """See who runs again under a new attempt; who has ended meanwhile had lost nothing."""
+        """Find jobs with a new attempt; jobs that ended under the old one were not interrupted."""
         for job_id, watched in tuple(self._watched.items()):
             try:
                 job = self._get(job_id)
-            except (Unavailable, RedisError):
+            except Unavailable:
                 return
             if job is None or job.attempt > watched.attempt:
                 self.seconds += [time.monotonic() - watched.time_s] if job else []

@@ -1,4 +1,4 @@
-"""The judgement of the chaos: what became of every wish, what was left behind, how fast it recovered."""
+"""The consistency check after fault injection: the fate of every submission, leaked resources, recovery times."""
 
 import json
 import os
@@ -18,14 +18,20 @@ from ops.testbed.statistics import percentile
 from schemas.errors import Gone, NotFound
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
+from stores.redis.keys import DUE_JOBS, LEASES, job_key, owner_jobs_key, site_leases_key, turns_key
 
 TOKEN_VARIABLE = "DARKROOM_CHAOS"  # noqa: S105 - the name of a variable
-TERMINAL = (b"completed", b"failed")
+FINAL_EVENTS = (b"completed", b"failed")
+MAX_NOTES = 20
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What the chaos found. All of ``lost`` to ``left`` must be 0."""
+    """Counts of outcomes and of violations; every count from ``lost`` to ``processes_left`` must be 0.
+
+    ``duplicated`` counts jobs beyond one per submission, ``slots_leaked`` leases, queue entries and browser contexts
+    without a job.
+    """
 
     submitted: int = 0
     accepted: int = 0
@@ -42,7 +48,7 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing was lost, doubled, mixed up or left behind."""
+        """Whether there is no violation."""
         return not any(
             (
                 self.lost,
@@ -56,17 +62,16 @@ class Verdict:
         )
 
     def judge_jobs(self, stack: Stack, expected_images: list[ExpectedImage]) -> None:
-        """Look at every job that was accepted."""
+        """Check every accepted job, and the number of jobs of each owner."""
         self.submitted = len(expected_images)
-        for wish in expected_images:
-            if wish.job_id:
+        for expected in expected_images:
+            if expected.job_id:
                 self.accepted += 1
-                self._judge_job(stack, wish.job_id, wish.nonce)
-        for owner in {wish.owner for wish in expected_images}:
-            promised = sum(1 for wish in expected_images if wish.owner == owner and wish.job_id)
-            unanswered = sum(1 for wish in expected_images if wish.owner == owner and not wish.job_id)
-            made = int(stack.redis.zcard(f"dr:jobs:{owner}"))
-            self.duplicated += max(0, made - promised - unanswered)
+                self._judge_job(stack, expected.job_id, expected.nonce)
+        # An unanswered submission may have created a job or not; it allows for one.
+        submitted = Counter(expected.owner for expected in expected_images)
+        for owner, number in submitted.items():
+            self.duplicated += max(0, int(stack.redis.zcard(owner_jobs_key(owner))) - number)
 
     def _judge_job(self, stack: Stack, job_id: str, nonce: int) -> None:
         try:
@@ -75,8 +80,8 @@ class Verdict:
             self.lost += 1
             self.notes.append(f"{job_id} is lost")
             return
-        log = cast(list[tuple[bytes, dict[bytes, bytes]]], stack.redis.xrange(f"dr:{{{job_id}}}:events"))
-        times = sum(entry[b"type"] in TERMINAL for _, entry in log)
+        log = cast(list[tuple[bytes, dict[bytes, bytes]]], stack.redis.xrange(job_key(job_id, "events")))
+        times = sum(entry[b"type"] in FINAL_EVENTS for _, entry in log)
         if times > 1:
             self.ended_twice += 1
             self.notes.append(f"{job_id} ended {times} times")
@@ -99,37 +104,38 @@ class Verdict:
             marked_images.read(data or b"")
             for data in (results.get_original(job_id), results.get_converted(job_id, "jpg"))
         ]
-        if [one and one[0] for one in carried] != [nonce, nonce]:
+        if [mark and mark[0] for mark in carried] != [nonce, nonce]:
             self.wrong_image += 1
-            self.notes.append(f"{job_id} should carry {nonce}, and carries {carried}")
+            self.notes.append(f"{job_id} should carry {nonce}, but carries {carried}")
 
     def judge_slots(self, stack: Stack) -> None:
-        """Look for what nobody holds any more and is held nevertheless."""
+        """Count slots, contexts, leases and queue entries that are still held when all jobs have ended."""
         for worker in stack.stores.workers.list_alive():
             self.slots_leaked += worker.jobs + worker.contexts
-        for key in ("dr:leases", "dr:due", *stack.redis.keys("dr:leases:*"), *stack.redis.keys("dr:turns:*")):
+        by_site = [key for pattern in (site_leases_key("*"), turns_key("*")) for key in stack.redis.keys(pattern)]
+        for key in (LEASES, DUE_JOBS, *by_site):
             self.slots_leaked += int(stack.redis.zcard(key))
         if self.slots_leaked:
             self.notes.append(f"workers at the end: {stack.stores.workers.list_alive()}")
 
     def judge_processes(self, token: str) -> None:
-        """Look for processes of this chaos that still run."""
+        """Count processes of this run that are still alive."""
         left = find_processes(token)
         self.processes_left = len(left)
-        self.notes += [f"still runs: {process}" for process in left]
+        self.notes += [f"still running: {process}" for process in left]
 
 
 def find_processes(token: str) -> list[psutil.Process]:
-    """Every process that was started with this chaos' token in its environment, but this one."""
-    found = []
+    """Return the processes, except this one, that were started with the token of this run in their environment."""
+    processes = []
     for process in psutil.process_iter():
         try:
-            marked = process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE
+            is_ours = process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE
         except (psutil.Error, OSError):
             continue
-        if marked and process.pid != os.getpid():
-            found.append(process)
-    return found
+        if is_ours and process.pid != os.getpid():
+            processes.append(process)
+    return processes
 
 
 def show(verdict: Verdict, faults: Counter[str], recoveries_s: list[float], seed: int, minutes: float) -> None:
@@ -138,14 +144,14 @@ def show(verdict: Verdict, faults: Counter[str], recoveries_s: list[float], seed
     figures = asdict(verdict) | {"failed": dict(verdict.failed)}
     notes = figures.pop("notes")
     for name, value in figures.items():
-        shown = ", ".join(f"{code} {times}" for code, times in value.items()) if name == "failed" else str(value)
-        table.add_row(name.replace("_", " "), shown or "0")
+        text = ", ".join(f"{code} {times}" for code, times in value.items()) if name == "failed" else str(value)
+        table.add_row(name.replace("_", " "), text or "0")
     recovery = {f"p{percent}": percentile(recoveries_s, percent) for percent in (50, 95, 100)} if recoveries_s else {}
     table.add_row("recoveries", str(len(recoveries_s)))
     table.add_row("recovery, p50 / p95 / max", " / ".join(f"{value:.1f} s" for value in recovery.values()))
     table.add_row("faults", ", ".join(f"{name} {times}" for name, times in faults.most_common()))
     Console(width=120).print(table)
-    for note in notes[:20]:
+    for note in notes[:MAX_NOTES]:
         click.echo(note)
-    found = figures | {"recoveries": len(recoveries_s), "recovery_s": recovery, "faults": dict(faults)}
-    click.echo(json.dumps({"chaos": found, "minutes": minutes, "seed": seed, "good": verdict.is_good}))
+    result = figures | {"recoveries": len(recoveries_s), "recovery_s": recovery, "faults": dict(faults)}
+    click.echo(json.dumps({"chaos": result, "minutes": minutes, "seed": seed, "good": verdict.is_good}))

@@ -74,10 +74,11 @@ class LazyGroup(CommandGroup):
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _help_line(target)) for name, target in self.targets.items()])
+            formatter.write_dl([(name, help_line(target)) for name, target in self.targets.items()])
 
 
-def _help_line(target: str) -> str:
+def help_line(target: str) -> str:
+    """Return the first line of a command's docstring, read from its source file."""
     module, _, attribute = target.partition(":")
     path = ROOT.joinpath(*module.split("."))
     source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()

@@ -1,1 +1,1 @@
-"""Darkrooms, pages and relays for benches and chaos runs."""
+"""Temporary Darkrooms, a hostile site and a TCP relay, for benchmarks, fault injection and tests."""

@@ -1,7 +1,7 @@
-"""The hostile site: a generation page that does what makes pictures end up with the wrong job.
+"""A hostile generation page: it does everything that makes images end up with the wrong job.
 
-It rewrites prompts, answers out of order, goes on showing the last picture until the new one is ready, shows other
-people's pictures beside yours, and now and then does not answer or refuses. Served by ``ops.chaos`` and by tests.
+It rewrites prompts, finishes out of order, shows the previous image until the new one is ready and other users' images
+beside it, and at a configured rate does not answer or refuses a prompt.
 """
 
 import json
@@ -25,7 +25,7 @@ POLL_INTERVAL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SiteBehavior:
-    """How bad the site is: shortest and longest time for a picture, how often it is down or refuses (0 to 1)."""
+    """Bounds of the generation time in seconds, and the shares of requests that fail or are refused (0 to 1)."""
 
     min_s: float = 0.2
     max_s: float = 1.5
@@ -36,7 +36,7 @@ class SiteBehavior:
 
 @dataclass(slots=True)
 class Generation:
-    """What somebody has asked for."""
+    """A submitted prompt; ``started_at`` is a ``time.monotonic`` value."""
 
     prompt: str
     nonce: int
@@ -47,7 +47,7 @@ class Generation:
 
 @dataclass
 class SiteState:
-    """Everything that the site knows; shared by the threads that answer."""
+    """The state of the site, shared by the server's threads."""
 
     behavior: SiteBehavior
     rng: random.Random = field(init=False)
@@ -55,54 +55,54 @@ class SiteState:
     generations: list[Generation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """The same seed, the same moods."""
+        """Seed the random numbers, so that runs are repeatable."""
         self.rng = random.Random(self.behavior.seed)
 
     def is_down(self) -> bool:
-        """Whether the page does not answer this time."""
+        """Decide whether the page fails to answer this time."""
         with self.lock:
             return self.rng.random() < self.behavior.outage_rate
 
     def begin(self, prompt: str, nonce: int) -> int:
-        """A new painting; its ticket."""
+        """Start a generation and return its number."""
         with self.lock:
-            takes_s = self.rng.uniform(self.behavior.min_s, self.behavior.max_s)
+            duration_s = self.rng.uniform(self.behavior.min_s, self.behavior.max_s)
             refused = self.rng.random() < self.behavior.refusal_rate
-            # What the page shows is never quite what was typed.
+            # The page never shows the prompt exactly as it was typed.
             rewritten = f"masterpiece, {' '.join(prompt.split())}, highly detailed"
-            self.generations.append(Generation(rewritten, nonce, time.monotonic(), takes_s, refused))
+            self.generations.append(Generation(rewritten, nonce, time.monotonic(), duration_s, refused))
             return len(self.generations) - 1
 
-    def status(self, ticket: int) -> dict[str, Any]:
-        """How far a painting is."""
-        painting = self.generations[ticket]
-        part = (time.monotonic() - painting.started_at) / painting.duration_s
-        if painting.refused and part > 0.5:
+    def status(self, number: int) -> dict[str, Any]:
+        """Return the progress of a generation as the page reads it."""
+        generation = self.generations[number]
+        share = (time.monotonic() - generation.started_at) / generation.duration_s
+        if generation.refused and share > 0.5:
             return {"error": "This prompt is against our rules."}
-        step = min(STEPS, int(part * STEPS))
+        step = min(STEPS, int(share * STEPS))
         return {
             "step": step,
             "steps": STEPS,
-            "done": part >= 1,
-            "prompt": painting.prompt,
-            "preview": f"previews/{ticket}.png?{step}",
-            "src": f"pictures/{ticket}.png",
+            "done": share >= 1,
+            "prompt": generation.prompt,
+            "preview": f"previews/{number}.png?{step}",
+            "src": f"pictures/{number}.png",
         }
 
     def feed(self) -> list[dict[str, str]]:
-        """The newest finished pictures, whosever they are."""
+        """Return the newest finished images of all users."""
         now = time.monotonic()
         with self.lock:
-            done = [
-                {"src": f"pictures/{ticket}.png", "prompt": painting.prompt}
-                for ticket, painting in enumerate(self.generations)
-                if not painting.refused and now - painting.started_at >= painting.duration_s
+            finished = [
+                {"src": f"pictures/{number}.png", "prompt": generation.prompt}
+                for number, generation in enumerate(self.generations)
+                if not generation.refused and now - generation.started_at >= generation.duration_s
             ]
-        return done[: -FEED_LENGTH - 1 : -1]
+        return finished[: -FEED_LENGTH - 1 : -1]
 
-    def image(self, ticket: int) -> bytes:
-        """The picture, with the number of its submission in its pixels."""
-        return draw(self.generations[ticket].nonce, ticket)
+    def image(self, number: int) -> bytes:
+        """Return the image of a generation, with the nonce of its submission in its pixels."""
+        return draw(self.generations[number].nonce, number)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,24 +110,24 @@ class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
-        studio = self.server.state
+        state = self.server.state
         kind, _, rest = self.path.partition("?")[0].strip("/").partition("/")
         if kind in ("pictures", "previews"):
-            self._send(studio.image(int(rest.partition(".")[0])), "image/png")
+            self._send(state.image(int(rest.partition(".")[0])), "image/png")
         elif kind == "jobs":
-            self._send_json(studio.status(int(rest)))
+            self._send_json(state.status(int(rest)))
         elif kind.startswith("loop"):
             self._redirect()
         elif kind == "feed":
-            self._send_json(studio.feed())
-        elif studio.is_down():
+            self._send_json(state.feed())
+        elif state.is_down():
             self._send(b"down", "text/plain", 503)
         else:
             self._send(PAGE, "text/html")
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._send_json({"ticket": self.server.state.begin(asked["prompt"], int(asked["seed"]))})
+        fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._send_json({"number": self.server.state.begin(fields["prompt"], int(fields["seed"]))})
 
     def _redirect(self) -> None:
         self.send_response(302)
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -158,12 +158,12 @@ class _Server(ThreadingHTTPServer):
         self.state = state
 
     def handle_error(self, _request: object, _address: object) -> None:
-        """Browsers are killed in the middle of requests; that is what this is for."""
+        """Ignore broken connections: browsers are killed in the middle of requests."""
 
 
 @contextmanager
 def running_site(behavior: SiteBehavior) -> Iterator[str]:
-    """The address of a running hostile site."""
+    """Yield the URL of a running hostile site."""
     server = _Server(SiteState(behavior))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_INTERVAL_S}, daemon=True)
     thread.start()
@@ -176,14 +176,14 @@ def running_site(behavior: SiteBehavior) -> Iterator[str]:
 
 
 def recipe(url: str, result_selector: str = "#current", *, concurrency: int = 0, min_interval_s: float = 0.0) -> str:
-    """The recipe of the site, as TOML; ``result`` selects the finished picture, the others are its limits."""
+    """Return the site's recipe as TOML; ``result_selector`` finds the finished image, the rest are limits."""
     limits = RECIPE_TEMPLATE.replace("AT_ONCE", str(concurrency)).replace("PAUSE_S", str(min_interval_s))
     return limits.replace("ADDRESS", url).replace("RESULT", json.dumps(result_selector))
 
 
 RECIPE_TEMPLATE = """\
 title = "Hostile site"
-description = "Confuses whoever matches pictures by anything but their own place."
+description = "Confuses clients that match images by anything but the element that shows their own."
 url = "ADDRESS"
 
 [consent]
@@ -196,7 +196,7 @@ daily = 0
 
 [inputs.seed]
 type = "integer"
-label = "The number that the picture carries."
+label = "The number that the image carries."
 
 [[steps]]
 type = "navigate"

@@ -1,4 +1,4 @@
-"""A bench's Darkroom on the hostile site, whose pictures take as long as the bench wants. Used by two benches."""
+"""A temporary Darkroom whose default site is the hostile site, with a chosen generation time."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ SITE = "hostile"
 
 @contextmanager
 def run_hostile_stack(*roles: str, duration_s: tuple[float, float], contexts: int) -> Iterator[Stack]:
-    """A Darkroom of ``roles`` whose site takes between so and so many seconds for a picture."""
+    """Yield a Darkroom of ``roles``; the site needs between the two durations for an image."""
     with (
-        hostile_site.running_site(hostile_site.SiteBehavior(*duration_s)) as address,
-        tempfile.TemporaryDirectory(prefix="dr-bench-") as name,
+        hostile_site.running_site(hostile_site.SiteBehavior(*duration_s)) as url,
+        tempfile.TemporaryDirectory(prefix="dr-bench-") as folder,
     ):
-        (Path(name) / f"{SITE}.toml").write_text(hostile_site.recipe(address))
-        with run_stack(*roles, SITE=SITE, RECIPES_DIR=name, WORKER_CONCURRENCY=str(contexts)) as darkroom:
+        (Path(folder) / f"{SITE}.toml").write_text(hostile_site.recipe(url))
+        with run_stack(*roles, SITE=SITE, RECIPES_DIR=folder, WORKER_CONCURRENCY=str(contexts)) as darkroom:
             yield darkroom

@@ -1,7 +1,7 @@
-"""The pictures of the hostile site: each carries a number in its pixels, so that nobody can take it for another.
+"""Images that carry a number in their pixels, so that a wrong image in a job can be detected.
 
-Painted by ``ops.testbed.hostile_site``; read by whoever checks what a job has got. Sixty-four blocks, black or white:
-32 bits of the number, 16 of the site's own ticket, 16 of a check sum. They survive JPEG and scaling.
+64 black or white blocks hold 32 bits of the nonce, 16 bits of the site's generation number and a 16-bit checksum. They
+survive JPEG compression and scaling.
 """
 
 import functools
@@ -14,23 +14,24 @@ SIDE = 8
 BLOCK_PX = 12
 BITS = SIDE * SIDE
 BLACK, WHITE = 40, 215
-MIDDLE = 128
+THRESHOLD = 128
 
 
 @functools.cache
-def draw(nonce: int, ticket: int, image_format: str = "PNG") -> bytes:
-    """A picture that carries ``nonce`` (below 2**32) and ``ticket`` (its lowest 16 bits)."""
-    head = (nonce & 0xFFFFFFFF) << 16 | ticket & 0xFFFF
+def draw(nonce: int, number: int, image_format: str = "PNG") -> bytes:
+    """Return an image that carries ``nonce`` (below 2**32) and the lowest 16 bits of ``number``."""
+    head = (nonce & 0xFFFFFFFF) << 16 | number & 0xFFFF
     word = head << 16 | _checksum(head)
-    bits = bytes(WHITE if word >> (BITS - 1 - place) & 1 else BLACK for place in range(BITS))
-    small = Image.frombytes("L", (SIDE, SIDE), bits)
+    pixels = bytes(WHITE if word >> (BITS - 1 - bit) & 1 else BLACK for bit in range(BITS))
+    small = Image.frombytes("L", (SIDE, SIDE), pixels)
     out = io.BytesIO()
-    small.resize((SIDE * BLOCK_PX, SIDE * BLOCK_PX), Image.Resampling.NEAREST).convert("RGB").save(out, image_format)
+    large = small.resize((SIDE * BLOCK_PX, SIDE * BLOCK_PX), Image.Resampling.NEAREST)
+    large.convert("RGB").save(out, image_format)
     return out.getvalue()
 
 
 def read(data: bytes) -> tuple[int, int] | None:
-    """The nonce and the ticket that a picture carries; None if it carries none."""
+    """Return the nonce and the number that an image carries; None if it carries none."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -38,9 +39,9 @@ def read(data: bytes) -> tuple[int, int] | None:
         return None
     word = 0
     for value in small.tobytes():
-        word = word << 1 | int(value > MIDDLE)
-    head, check = word >> 16, word & 0xFFFF
-    return (head >> 16, head & 0xFFFF) if check == _checksum(head) else None
+        word = word << 1 | int(value > THRESHOLD)
+    head, checksum = word >> 16, word & 0xFFFF
+    return (head >> 16, head & 0xFFFF) if checksum == _checksum(head) else None
 
 
 def _checksum(head: int) -> int:

@@ -1,6 +1,7 @@
-"""A Darkroom of a bench's or the chaos' own: only the processes it needs, on loopback, gone at the end."""
+"""A temporary Darkroom for benchmarks and fault injection: chosen processes on loopback, removed at the end."""
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import psutil
-from redis import Redis, RedisError
 
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.database import migrate
@@ -22,17 +22,20 @@ from ops.processes.web_command import free_port, gunicorn_command
 from ops.testbed.tcp_relay import TcpRelay
 from schemas.errors import Unavailable
 from stores import Stores, open_stores
+from stores.redis.client import StoreClient
 
 KEY = "b" * 64
 START_TIMEOUT_S = 60.0
 MAX_RESTART_DELAY_S = 2.0
 POLL_INTERVAL_S = 0.02
+# Higher than any test reaches.
 UNREACHABLE_LIMIT = "1000000"
+APPLICATIONS = {"web": "api.wsgi:app", "empty": "ops.bench.baselines.empty_app:app"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running Darkroom: its stores, its address, its processes."""
+    """A running Darkroom: its settings, its stores and its processes."""
 
     settings: Settings
     stores: Stores
@@ -40,43 +43,44 @@ class Stack:
     relay: TcpRelay | None = None
 
     @property
-    def redis(self) -> Redis:
-        """The connection to its Redis."""
+    def redis(self) -> StoreClient:
+        """The connection of the stores to Redis."""
         return self.stores.redis
 
     def client(self, key: str = KEY) -> httpx.Client:
-        """A client, with the owner's key unless another is given."""
+        """Return an HTTP client with ``key``, by default the owner's."""
         return httpx.Client(base_url=self.settings.public_url, headers={"x-api-key": key}, timeout=60, trust_env=False)
 
     def memory_bytes(self, name: str) -> int:
-        """What a program and everything below it hold, shared pages counted in part."""
+        """Return the memory of a program and its descendants, as ``tree_memory_bytes`` counts it."""
         return tree_memory_bytes(self.supervisor.pid(name))
 
 
 @contextmanager
 def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Iterator[Stack]:
-    """A Darkroom of ``roles`` (``web``, ``worker``, ``courier``, ``clock``, ``empty``), ready.
+    """Yield a Darkroom with the processes ``roles``, ready: ``web``, ``worker``, ``background``, ``clock``, ``empty``.
 
-    Several of a kind are told apart by a number, as ``worker.2``. When ``relayed`` all connections to Redis go through
-    a relay, which can drop them.
+    ``empty`` is the web server with an empty Flask application. Several processes of one role are numbered:
+    ``worker.1``, ``worker.2``. With ``use_relay`` all connections to Redis go through a relay that can cut them.
+    ``environment`` holds settings; the environment of this process is changed until the block ends.
     """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _open_relay(Path(name), use_relay) as relay:
         folder = Path(name)
-        through = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
-        os.environ.update(_environment(folder, through | environment))
+        redis = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
+        os.environ.update(_environment(folder) | redis | environment)
         settings = load_settings()
         configure_logging("bench", level="error")
         supervisor = Supervisor(os.environ, max_restart_delay_s=MAX_RESTART_DELAY_S)
         stores = open_stores(settings)
         try:
             supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), stop_last=True))
-            wait_until(lambda: _answers(stores.redis))
+            wait_until(lambda: _is_redis_ready(stores))
             migrate(settings.database_url)
             for role in roles:
                 supervisor.start(Program(role, _command(role.partition(".")[0], settings)))
             kinds = [role.partition(".")[0] for role in roles]
-            wait_until(lambda: _ready(kinds, settings, stores))
+            wait_until(lambda: _is_ready(kinds, settings, stores))
             yield Stack(settings, stores, supervisor, relay)
         finally:
             supervisor.stop()
@@ -98,8 +102,8 @@ def _open_relay(folder: Path, wanted: bool) -> Iterator[TcpRelay | None]:
         relay.stop()
 
 
-def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
-    ours = {
+def _environment(folder: Path) -> dict[str, str]:
+    return {
         "DATA_DIR": str(folder),
         "PORT": str(free_port()),
         "HOST": "127.0.0.1",
@@ -113,20 +117,26 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
         "BROWSER": str(find_or_install_browser(os.environ.get("BROWSER"), print).path),
         "PYTHONPATH": str(ROOT),
     }
-    return ours | more
 
 
 def _command(role: str, settings: Settings) -> list[str]:
-    applications = {"web": "api.wsgi:app", "empty": "ops.bench.baselines.empty_app:app"}
-    if role in applications:
-        return gunicorn_command(settings, applications[role])
-    return [gunicorn_command(settings, "")[0], "-m", "workers.main", role]
+    if role in APPLICATIONS:
+        return gunicorn_command(settings, APPLICATIONS[role])
+    return [sys.executable, "-m", "ops", role]
 
 
-def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
+def _is_redis_ready(stores: Stores) -> bool:
+    try:
+        stores.ping_redis()
+    except Unavailable:
+        return False
+    return True
+
+
+def _is_ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
     if sum(worker.ready for worker in stores.workers.list_alive()) < roles.count("worker"):
         return False
-    if not {"web", "empty"} & set(roles):
+    if not set(APPLICATIONS) & set(roles):
         return True
     try:
         return httpx.get(f"{settings.public_url}/", timeout=2, trust_env=False).is_success
@@ -134,35 +144,24 @@ def _ready(roles: list[str], settings: Settings, stores: Stores) -> bool:
         return False
 
 
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except (RedisError, Unavailable):
-        return False
-
-
 def wait_until(condition: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
-    """Wait until ``look`` says yes.
-
-    Raises:
-        TimeoutError: it did not.
-    """
+    """Wait until ``condition`` returns True; raises TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("this Darkroom of our own was not ready in time")
+            raise TimeoutError(f"a condition was not met within {timeout_s:g} s")
         time.sleep(POLL_INTERVAL_S)
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL for a process and all below it."""
+    """Send SIGKILL to a process and all its descendants."""
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
         process.kill()
 
 
 def tree_memory_bytes(pid: int) -> int:
-    """What a process and all below it hold, shared pages counted in part."""
+    """Return the memory of a process and its descendants: PSS, which divides shared pages, or RSS without it."""
     total = 0
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:

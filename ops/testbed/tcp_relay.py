@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server: it can look at what clients send, drop every connection, or add TLS."""
+"""A TCP relay in front of a server on a Unix socket: inspects what clients send, cuts connections, or adds TLS."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,10 @@ Inspector = Callable[[bytes], bool]
 
 
 class TcpRelay:
-    """A relay on a free port of loopback to a server's Unix socket; it runs in a thread of its own."""
+    """A relay on a free port of the loopback interface; its event loop runs in a thread."""
 
     def __init__(self, socket: Path, *, inspect: Inspector | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """``look`` sees everything clients send before it is passed on, and cuts the connection by returning True.
-
-        It is called in the relay's thread.
-        """
+        """``inspect`` is called in the relay's thread with all client bytes; True cuts the connection before them."""
         self._socket = socket
         self.inspect = inspect
         self._tls = tls
@@ -31,19 +28,19 @@ class TcpRelay:
         self.port = 0
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Start listening; ``port`` is known afterwards."""
         self._thread.start()
         self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(START_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Listen no more and drop every connection."""
+        """Stop listening and cut every connection."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(STOP_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_TIMEOUT_S)
         self._loop.close()
 
     def drop_connections(self) -> None:
-        """Cut every connection that there is now; new ones may be made at once."""
+        """Cut every current connection; clients may reconnect at once."""
         asyncio.run_coroutine_threadsafe(self._abort_all(), self._loop).result(STOP_TIMEOUT_S)
 
     async def _listen(self) -> int:
@@ -54,10 +51,10 @@ class TcpRelay:
         self._server.close()
         writers = tuple(self._writers)
         await self._abort_all()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
     async def _abort_all(self) -> None:
@@ -65,25 +62,26 @@ class TcpRelay:
             writer.transport.abort()
 
     async def _handle_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ends = {writer}
+        writers = {writer}
         try:
-            far_reader, far_writer = await asyncio.open_unix_connection(str(self._socket))
-            ends.add(far_writer)
-            self._writers |= ends
-            there = asyncio.create_task(self._forward_inspected(reader, far_writer))
-            await _forward(far_reader, writer)
-            there.cancel()
+            server_reader, server_writer = await asyncio.open_unix_connection(str(self._socket))
+            writers.add(server_writer)
+            self._writers |= writers
+            requests = asyncio.create_task(self._forward_inspected(reader, server_writer))
+            await _forward(server_reader, writer)
+            requests.cancel()
         except OSError:
-            # The server is away: its clients see just that.
+            # The server is down; the client sees its connection close.
             pass
         finally:
-            self._writers -= ends
-            # A task that is cancelled before its first step closes nothing.
-            for one in ends:
-                one.transport.abort()
-        await asyncio.gather(*(one.wait_closed() for one in ends), return_exceptions=True)
+            self._writers -= writers
+            # A task that is cancelled before its first step closes nothing itself.
+            for open_writer in writers:
+                open_writer.transport.abort()
+        await asyncio.gather(*(open_writer.wait_closed() for open_writer in writers), return_exceptions=True)
 
     async def _forward_inspected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # ``inspect`` may be replaced while the connection is open.
         await _forward(reader, writer, lambda data: bool(self.inspect and self.inspect(data)))
 
 

@@ -1,4 +1,4 @@
-"""A Darkroom that is started as its user starts it, in a folder of its own."""
+"""A Darkroom that is started with ``./darkroom up`` in an empty folder."""
 
 import os
 import signal
@@ -25,9 +25,9 @@ STOP_TIMEOUT_S = 10
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A user's plain environment."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "BROWSER", "LANG") if name in os.environ}
-    return {**kept, **more}
+    """Return a minimal environment, with ``more`` variables."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "BROWSER", "LANG") if name in os.environ}
+    return {**inherited, **more}
 
 
 @dataclass
@@ -40,35 +40,37 @@ class DarkroomUp:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def output(self) -> str:
-        """Everything that it and its processes have printed."""
+        """The output of the supervisor and its processes."""
         return (self.folder / "output").read_text()
 
     def client(self) -> httpx.Client:
-        """A client with the owner's key."""
+        """Return an HTTP client with the owner's key."""
         key = OwnerKey(self.folder / "data").read()
         return httpx.Client(base_url=self.url, headers={"x-api-key": key}, timeout=40, trust_env=False)
 
     def descendants(self) -> list[psutil.Process]:
-        """All processes below the supervisor."""
+        """Return all processes below the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def find_role(self, role: str) -> psutil.Process:
-        """The process of a role, such as ``worker``."""
-        found = [
-            one for one in self.descendants() if cmdline(one)[-2:] == ["workers.main", role] and "python" in one.name()
+        """Return the process of a role, such as ``worker``; the command of the Procfile keeps its process id."""
+        processes = [
+            process
+            for process in self.descendants()
+            if cmdline(process)[-2:] == ["ops", role] and "python" in process.name()
         ]
-        assert found, f"no process is a {role}"
-        return found[0]
+        assert processes, f"no process has the role {role}"
+        return processes[0]
 
 
 @contextmanager
 def darkroom_up(folder: Path, *arguments: str, **more: str) -> Iterator[DarkroomUp]:
-    """``./darkroom up`` from an empty folder, ready; stopped in any case at the end."""
+    """Run ``./darkroom up`` in ``folder``; yield it once it is ready, and stop it at the end."""
     port = free_port()
     command = [str(SCRIPT), "up", "--port", str(port), "--data", str(folder / "data"), *arguments]
     with (folder / "output").open("wb") as out:
@@ -93,20 +95,20 @@ def folder() -> Iterator[Path]:
 
 
 def submit(client: httpx.Client, prompt: str, **inputs: Any) -> str:
-    """The id of a new job."""
-    answer = client.post("/api/v1/jobs", json={"prompt": prompt, "inputs": inputs})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
+    """Submit a job and return its id."""
+    response = client.post("/api/v1/jobs", json={"prompt": prompt, "inputs": inputs})
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
 
 
-def await_end(client: httpx.Client, ident: str) -> dict[str, Any]:
-    """The job once it has ended."""
+def await_end(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Wait until a job is completed or failed, and return it."""
     job: dict[str, Any] = {"status": "", "seq": 0}
 
-    def look() -> bool:
+    def is_final() -> bool:
         nonlocal job
-        job = client.get(f"/api/v1/jobs/{ident}", params={"wait": 10, "since": job["seq"]}).json()
+        job = client.get(f"/api/v1/jobs/{job_id}", params={"wait": 10, "since": job["seq"]}).json()
         return job["status"] in ("COMPLETED", "FAILED")
 
-    eventually(look, timeout_s=60)
+    eventually(is_final, timeout_s=60)
     return job

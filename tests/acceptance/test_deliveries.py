@@ -1,4 +1,4 @@
-"""Couriers that die at the worst moments, and the deliveries that they had in hand."""
+"""Background processes that are killed while they hold webhook deliveries."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,87 +8,93 @@ import pytest
 from ops.testbed.stack import Stack, kill_tree
 from schemas.accounts.caller import OWNER
 from schemas.webhooks.subscriptions import DeliveryState
-from stores.webhooks.outbox import OUTBOX
+from stores.redis.keys import OUTBOX
 from tests.conftest import eventually
 from tests.support.killing import KillOnCommand, await_end, eventually_with_restarts, run_hostile_darkroom, submit
 from tests.support.webhook_receiver import CannedResponse, ReceivedRequest, WebhookReceiver, run_receiver
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """A whole Darkroom that may call this machine."""
-    with run_hostile_darkroom("worker", EGRESS_ALLOW="127.0.0.0/8") as running:
-        yield running
+    with run_hostile_darkroom("worker", EGRESS_ALLOW="127.0.0.0/8") as stack:
+        yield stack
 
 
 @pytest.fixture
-def receiver(running: Stack) -> Iterator[WebhookReceiver]:
-    """A receiver with a webhook of its own."""
+def receiver(stack: Stack) -> Iterator[WebhookReceiver]:
+    """A receiver with a subscription of its own."""
     with run_receiver() as receiver:
-        webhook = running.stores.subscriptions.create(OWNER, receiver.url(), {})
+        subscription = stack.stores.subscriptions.create(OWNER, receiver.url(), {})
         yield receiver
-        running.stores.subscriptions.delete(OWNER, webhook.id)
+        stack.stores.subscriptions.delete(OWNER, subscription.id)
 
 
-def ids_of(receiver: WebhookReceiver, job_id: str) -> set[str]:
-    """Under which ids the end of a job has come."""
-    return {call.headers["webhook-id"] for call in receiver.requests if call.json["data"]["jobId"] == job_id}
+def delivery_ids(receiver: WebhookReceiver, job_id: str) -> set[str]:
+    """Return the ids under which deliveries about a job have arrived."""
+    return {request.headers["webhook-id"] for request in receiver.requests if request.json["data"]["jobId"] == job_id}
 
 
-def assert_told_once(running: Stack, receiver: WebhookReceiver, job_id: str) -> None:
-    """It has come, under one id, and is known to have come."""
-    eventually_with_restarts(running, lambda: ids_of(receiver, job_id))
+def deliveries(stack: Stack, job_id: str) -> list[Any]:
+    """Return the stored deliveries about a job."""
+    return list(stack.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0])
 
-    def all_delivered() -> list[Any]:
-        found = running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0]
-        return found if all(one.state is DeliveryState.DELIVERED for one in found) else []
 
-    [delivery] = eventually_with_restarts(running, all_delivered)
-    assert ids_of(receiver, job_id) == {delivery.id}
+def assert_delivered_once(stack: Stack, receiver: WebhookReceiver, job_id: str) -> None:
+    """Assert that one delivery has arrived, under one id, and is recorded as delivered."""
+    eventually_with_restarts(stack, lambda: delivery_ids(receiver, job_id))
+
+    def delivered() -> list[Any]:
+        rows = deliveries(stack, job_id)
+        return rows if all(row.state is DeliveryState.DELIVERED for row in rows) else []
+
+    [delivery] = eventually_with_restarts(stack, delivered)
+    assert delivery_ids(receiver, job_id) == {delivery.id}
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("words", [b"XRANGE", b"XDEL"], ids=["before it is written", "after it is written"])
-def test_a_courier_killed_at_the_outbox_loses_and_doubles_nothing(
-    running: Stack, receiver: WebhookReceiver, words: bytes
+@pytest.mark.parametrize("command", [b"XRANGE", b"XDEL"], ids=["before it is written", "after it is written"])
+def test_a_kill_while_draining_the_outbox_loses_and_repeats_nothing(
+    stack: Stack, receiver: WebhookReceiver, command: bytes
 ) -> None:
-    """The event is in Redis until its deliveries are in SQL; written twice they are the same."""
-    trap = KillOnCommand(running, "courier", words, when=lambda: True)
-    assert running.relay
-    inner = running.relay.inspect
-    running.relay.inspect = lambda data: OUTBOX.encode() in data and inner(data)
-    job_id, _ = submit(running)
-    eventually_with_restarts(running, lambda: trap.triggered)
-    await_end(running, job_id)
-    assert_told_once(running, receiver, job_id)
-    running.relay.inspect = lambda _data: False
+    """An event stays in Redis until its deliveries are in SQL; writing them twice has no effect."""
+    kill = KillOnCommand(stack, "background", command, when=lambda: True)
+    assert stack.relay
+    inspect = stack.relay.inspect
+    assert inspect
+    stack.relay.inspect = lambda data: OUTBOX.encode() in data and inspect(data)
+    job_id, _ = submit(stack)
+    eventually_with_restarts(stack, lambda: kill.triggered)
+    await_end(stack, job_id)
+    assert_delivered_once(stack, receiver, job_id)
+    stack.relay.inspect = lambda _data: False
 
 
 @pytest.mark.timeout(240)
-def test_a_courier_killed_while_it_delivers_leaves_it_to_the_next(running: Stack, receiver: WebhookReceiver) -> None:
-    """Once its lease is over (here it is ended by hand); the receiver hears the same id again."""
+def test_a_delivery_is_repeated_after_a_kill_during_its_request(stack: Stack, receiver: WebhookReceiver) -> None:
+    """The next process sends it under the same id once the lease has expired (here it is released by hand)."""
 
-    def kill_the_first(_call: ReceivedRequest) -> CannedResponse:
+    def kill_at_the_first_request(_request: ReceivedRequest) -> CannedResponse:
         if len(receiver.requests) == 1:
-            kill_tree(running.supervisor.pid("courier"))
+            kill_tree(stack.supervisor.pid("background"))
         return CannedResponse()
 
-    receiver.respond = kill_the_first
-    job_id, _ = submit(running)
-    eventually_with_restarts(running, lambda: receiver.requests)
-    held = running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0]
-    assert [one.state for one in held] == [DeliveryState.PENDING]
-    running.stores.deliveries.release(held)
-    eventually_with_restarts(running, lambda: len(receiver.requests) >= 2)
-    assert_told_once(running, receiver, job_id)
+    receiver.respond = kill_at_the_first_request
+    job_id, _ = submit(stack)
+    eventually_with_restarts(stack, lambda: receiver.requests)
+    pending = deliveries(stack, job_id)
+    assert [delivery.state for delivery in pending] == [DeliveryState.PENDING]
+    stack.stores.deliveries.release(pending)
+    eventually_with_restarts(stack, lambda: len(receiver.requests) >= 2)
+    assert_delivered_once(stack, receiver, job_id)
 
 
 @pytest.mark.timeout(240)
-def test_without_a_courier_the_clock_writes_it(running: Stack, receiver: WebhookReceiver) -> None:
-    """And the next courier delivers it."""
-    kill_tree(running.supervisor.pid("courier"))
-    job_id, _ = submit(running)
-    eventually(lambda: running.stores.jobs.get(job_id).state.is_final)
-    eventually(lambda: running.stores.deliveries.page(OWNER, {"job_id": job_id}, None, 10)[0])
+def test_the_clock_drains_the_outbox_without_a_background_process(stack: Stack, receiver: WebhookReceiver) -> None:
+    """The clock writes the delivery, the next background process sends it."""
+    kill_tree(stack.supervisor.pid("background"))
+    job_id, _ = submit(stack)
+    eventually(lambda: stack.stores.jobs.get(job_id).state.is_final)
+    eventually(lambda: deliveries(stack, job_id))
     assert receiver.requests == []
-    assert_told_once(running, receiver, job_id)
+    assert_delivered_once(stack, receiver, job_id)

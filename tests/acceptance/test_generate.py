@@ -1,4 +1,4 @@
-"""``./darkroom generate`` and the other commands, as their user runs them."""
+"""``./darkroom generate`` and other commands, run as a user does."""
 
 import io
 import subprocess
@@ -14,15 +14,15 @@ QUICK = ("--input", "width=256", "--input", "height=256", "--input", "steps=4")
 
 
 def run(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """A command of Darkroom, from a folder."""
+    """Run a command of Darkroom in ``folder``."""
     command = [str(SCRIPT), *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=110, check=False
     )
 
 
-def test_one_picture_without_anything_running(folder: Path) -> None:
-    """It starts a Darkroom just for this, writes the file, and leaves nothing running."""
+def test_generate_starts_a_temporary_darkroom(folder: Path) -> None:
+    """Without a running Darkroom, one is started for the image and stopped afterwards."""
     done = run(
         folder,
         "generate",
@@ -40,12 +40,12 @@ def test_one_picture_without_anything_running(folder: Path) -> None:
     assert not (folder / ".darkroom" / "running.json").exists()
 
 
-def test_a_running_darkroom_is_used(folder: Path) -> None:
-    """By its note in the data folder, or by --url and --key; other formats by the file's name."""
+def test_generate_uses_a_running_darkroom(folder: Path) -> None:
+    """It is found by its data folder or named by --url and --key; the file name chooses the format."""
     with darkroom_up(folder) as up:
         data = str(folder / "data")
         key = OwnerKey(folder / "data").read()
-        by_note = run(folder, "generate", "a quiet lake at dawn", *QUICK, DATA_DIR=data)
+        by_folder = run(folder, "generate", "a quiet lake at dawn", *QUICK, DATA_DIR=data)
         by_url = run(
             folder, "generate", "a quiet lake at dawn", "-o", "lake.jpg", "--url", up.url, "--key", key, *QUICK
         )
@@ -53,7 +53,7 @@ def test_a_running_darkroom_is_used(folder: Path) -> None:
         refused = run(folder, "generate", "a lake", "--input", "colour=red", DATA_DIR=data)
         unknown = run(folder, "generate", "a lake", "--url", up.url, "--key", "wrong-key", DATA_DIR=data)
 
-    assert (0, "a-quiet-lake-at-dawn.png") == (by_note.returncode, by_note.stdout.strip()), by_note.stderr
+    assert (0, "a-quiet-lake-at-dawn.png") == (by_folder.returncode, by_folder.stdout.strip()), by_folder.stderr
     assert 0 == by_url.returncode, by_url.stderr
     with Image.open(io.BytesIO((folder / "lake.jpg").read_bytes())) as image:
         assert "JPEG" == image.format
@@ -64,7 +64,7 @@ def test_a_running_darkroom_is_used(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "text"),
     [
         (("generate", "a lake", "-o", "no/such/folder.png"), 2, "no/such"),
         (("generate", "a lake", "--input", "seed"), 2, "NAME=VALUE"),
@@ -74,35 +74,35 @@ def test_a_running_darkroom_is_used(folder: Path) -> None:
         (("paint",), 2, "paint"),
     ],
 )
-def test_a_slip_is_explained(folder: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
-    """Without a traceback, and without starting anything."""
+def test_invalid_arguments_are_explained(folder: Path, arguments: tuple[str, ...], code: int, text: str) -> None:
+    """The message names the argument, without a traceback; nothing is started."""
     done = run(folder, *arguments)
 
-    assert (code, True) == (done.returncode, words in done.stderr), done.stderr
+    assert (code, True) == (done.returncode, text in done.stderr), done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_doctor_names_every_part(folder: Path) -> None:
-    """Versions, browser and launch, sandbox, Redis, SQL, disk, fonts; with a broken part the exit code is 1."""
-    well = run(folder, "doctor")
-    ill = run(folder, "doctor", BROWSER="/no/such/browser")
+def test_doctor_checks_every_part(folder: Path) -> None:
+    """The table lists every part; the exit code is 1 if one is broken."""
+    healthy = run(folder, "doctor")
+    broken = run(folder, "doctor", BROWSER="/no/such/browser")
 
-    assert 0 == well.returncode, well.stdout
+    assert 0 == healthy.returncode, healthy.stdout
     for part in ("darkroom", "playwright", "browser launch", "sandbox", "redis", "sql", "disk", "fonts"):
-        assert part in well.stdout
-    assert 1 == ill.returncode
-    assert "BROWSER" in ill.stdout
+        assert part in healthy.stdout
+    assert 1 == broken.returncode
+    assert "BROWSER" in broken.stdout
 
 
-def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
-    """A made key works at once; a revoked one no more."""
+def test_keys_are_created_listed_and_revoked(folder: Path) -> None:
+    """A new key works at once; revoking an unknown key is an error."""
     with darkroom_up(folder) as up, up.client() as client:
         data = str(folder / "data")
         key = run(folder, "keys", "create", "--name", "bob", DATA_DIR=data).stdout.strip()
         client.headers["x-api-key"] = key
         assert 200 == client.get("/quota").status_code
-        ident = run(folder, "keys", "list", DATA_DIR=data).stdout.splitlines()[-1].split()[0]
-        assert 0 == run(folder, "keys", "revoke", ident, DATA_DIR=data).returncode
+        key_id = run(folder, "keys", "list", DATA_DIR=data).stdout.splitlines()[-1].split()[0]
+        assert 0 == run(folder, "keys", "revoke", key_id, DATA_DIR=data).returncode
 
-    assert key.split("_")[1] == ident
+    assert key.split("_")[1] == key_id
     assert 1 == run(folder, "keys", "revoke", "nope", DATA_DIR=data).returncode

@@ -1,4 +1,4 @@
-"""The Python client, as it is installed elsewhere."""
+"""The Python client as an installed package."""
 
 import shutil
 import subprocess
@@ -11,10 +11,10 @@ from ops.infra.settings import ROOT
 SCRIPT = "import darkroom_client, sys; print(darkroom_client.Darkroom.__name__, [m for m in sys.modules if m == 'ops'])"
 
 
-def test_what_is_installed_is_the_client_alone(tmp_path: Path) -> None:
-    """Under its own name, with its types, without anything of the server."""
+def test_the_package_holds_only_the_client(tmp_path: Path) -> None:
+    """The wheel contains ``darkroom_client`` with type information and nothing of the server."""
     source = tmp_path / "source"
-    # Elsewhere, since building leaves things behind.
+    # A copy, because building leaves files behind.
     shutil.copytree(ROOT / "ops" / "client", source / "ops" / "client")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand."""
+"""The commands in README.md work as printed."""
 
 import json
 import re
@@ -14,12 +14,12 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks() -> list[str]:
-    """The shell blocks of the README, in order."""
+    """Return the shell blocks of the README, in order."""
     return re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_first_steps_work_as_they_stand(folder: Path) -> None:
-    """From ``./darkroom up`` to the first picture, from an empty folder; only the port may differ."""
+def test_the_first_steps_work_as_printed(folder: Path) -> None:
+    """The commands lead from an empty folder to the first image; only the port is replaced."""
     (folder / "darkroom").symlink_to(SCRIPT)
     port = str(free_port())
     start, curl, generate, *_ = blocks()
@@ -39,22 +39,22 @@ def test_the_first_steps_work_as_they_stand(folder: Path) -> None:
     assert json.loads(submitted)["success"]
     assert painted.strip() == "lighthouse.png"
     assert (folder / "lighthouse.png").read_bytes().startswith(b"\x89PNG")
-    # The second command is the one that runs this very test; CI runs nothing else.
+    # The second command runs this very test; CI runs it too.
     assert test == "./darkroom test"
     assert f"exec {test}" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_fleets_command_is_the_procfiles() -> None:
-    """What the README tells to start is a line of the Procfile."""
+def test_the_worker_command_is_in_the_procfile() -> None:
+    """The README's command for more workers is a line of the Procfile."""
     command = blocks()[3].split("postgres://… ")[1].strip()
 
     assert f"worker: {command}\n" in (ROOT / "Procfile").read_text()
 
 
 def shell(script: str, folder: Path) -> str:
-    """What a block prints; it must succeed."""
-    done = subprocess.run(
+    """Run a shell block and return its output; it must succeed."""
+    process = subprocess.run(
         ["sh", "-ec", script], cwd=folder, env=environment(), capture_output=True, text=True, timeout=110, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout

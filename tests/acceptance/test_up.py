@@ -1,4 +1,4 @@
-"""``./darkroom up``, as its user runs it."""
+"""``./darkroom up``, run as a user does."""
 
 import json
 import os
@@ -19,21 +19,19 @@ from workers.browsers.os_processes import cmdline
 QUICK = {"width": 256, "height": 256, "steps": 4}
 SLOW = {"width": 768, "height": 768, "steps": 40}
 
-NONSENSE = "This is not valid HTTP: Invalid HTTP request line: 'NONSENSE'"
+
+def all_dead(processes: list[psutil.Process]) -> bool:
+    """Return whether none of the processes is alive."""
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
-    return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-
-
-def test_three_at_once_and_nothing_left(folder: Path) -> None:
-    """From an empty folder to three pictures; SIGTERM ends everything within ten seconds."""
+def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) -> None:
+    """Three jobs from an empty folder complete; SIGTERM stops every process within ten seconds."""
     with darkroom_up(folder) as up:
         with up.client() as client:
             ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(3)]
-            assert ["COMPLETED"] * 3 == [await_end(client, ident)["status"] for ident in ids]
-            assert 3 == len({client.get(f"/{ident}.png").content for ident in ids})
+            assert ["COMPLETED"] * 3 == [await_end(client, job_id)["status"] for job_id in ids]
+            assert 3 == len({client.get(f"/{job_id}.png").content for job_id in ids})
             assert "OK" == client.get("/health").json()["status"]
         file = folder / "data" / "api-key.json"
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
@@ -43,12 +41,12 @@ def test_three_at_once_and_nothing_left(folder: Path) -> None:
 
         up.process.send_signal(signal.SIGTERM)
         assert 0 == up.process.wait(STOP_TIMEOUT_S)
-        assert gone(processes)
+        assert all_dead(processes)
         assert not (folder / "data" / "running.json").exists()
 
 
 def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
-    """Pasted into a shell it answers with the id of a job."""
+    """Pasted into a shell, the line submits a job."""
     with darkroom_up(folder) as up:
         line = next(line for line in up.output.splitlines() if line.strip().startswith("curl"))
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, env=environment())
@@ -57,92 +55,92 @@ def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
 
 
 def test_a_killed_worker_loses_no_job(folder: Path) -> None:
-    """After kill -9 in mid-job: the worker is started again, the log says so, and the job completes."""
+    """After kill -9 during a job the worker is restarted, the log records it, and the job completes."""
     with darkroom_up(folder) as up, up.client() as client:
-        ident = submit(client, "a castle above the sea", **SLOW)
-        eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
+        job_id = submit(client, "a castle above the sea", **SLOW)
+        eventually(lambda: client.get(f"/status/{job_id}").json()["status"] == "PENDING")
         up.find_role("worker").send_signal(signal.SIGKILL)
 
-        job = await_end(client, ident)
+        job = await_end(client, job_id)
         assert ("COMPLETED", 2) == (job["status"], job["attempt"])
         for event in ("process.died", "process.started_again", "job.lapsed"):
             assert event in up.output
 
 
 def test_a_killed_browser_loses_no_job(folder: Path) -> None:
-    """The attempt ends as browser_lost and is tried again."""
+    """The attempt ends as browser_lost and the job is retried."""
     with darkroom_up(folder) as up, up.client() as client:
-        ident = submit(client, "a castle above the sea", **SLOW)
-        eventually(lambda: client.get(f"/status/{ident}").json()["progress"])
-        browser = [one for one in up.descendants() if any("--darkroom-browser=" in word for word in cmdline(one))]
-        for process in browser:
-            process.kill()
+        job_id = submit(client, "a castle above the sea", **SLOW)
+        eventually(lambda: client.get(f"/status/{job_id}").json()["progress"])
+        for process in up.descendants():
+            if any("--darkroom-browser=" in argument for argument in cmdline(process)):
+                process.kill()
 
-        job = await_end(client, ident)
+        job = await_end(client, job_id)
         assert ("COMPLETED", 2) == (job["status"], job["attempt"])
         assert "browser_lost" in up.output
 
 
-def test_a_killed_redis_forgets_nothing(folder: Path) -> None:
-    """Accepted jobs are still there after SIGKILL, and everybody reconnects."""
+def test_a_killed_redis_loses_no_data(folder: Path) -> None:
+    """Jobs and images survive SIGKILL of Redis, and every process reconnects."""
     with darkroom_up(folder) as up, up.client() as client:
         done = submit(client, "a village in the snow", **QUICK)
         await_end(client, done)
         picture = client.get(f"/{done}").content
-        redis = next(one for one in up.descendants() if "valkey-server" in one.name())
+        redis = next(process for process in up.descendants() if "valkey-server" in process.name())
         redis.kill()
 
-        # An answer of /health is believed for a second, so it may still be from before.
+        # /health caches its response for a second, so the first one may be stale.
         eventually(lambda: picture == client.get(f"/{done}").content, timeout_s=60)
         eventually(lambda: client.get("/health").status_code == 200, timeout_s=60)
         assert "COMPLETED" == await_end(client, submit(client, "a village in the snow", **QUICK))["status"]
 
 
 def test_sigkill_of_the_supervisor_leaves_no_process(folder: Path) -> None:
-    """The kernel tells the children, and these their own."""
+    """The parent-death signal ends the children, which end their own."""
     with darkroom_up(folder) as up:
         processes = up.descendants()
         up.process.kill()
         up.process.wait()
 
-        eventually(lambda: gone(processes))
+        eventually(lambda: all_dead(processes))
 
 
-def test_ctrl_c_ends_it_in_the_middle_of_a_job_and_the_job_goes_on_later(folder: Path) -> None:
-    """What was accepted is painted after the next start, from the same data folder."""
+def test_a_job_interrupted_by_ctrl_c_continues_after_the_next_start(folder: Path) -> None:
+    """Ctrl-C stops everything within ten seconds; the job completes after a restart on the same data folder."""
     with darkroom_up(folder) as up:
         with up.client() as client:
-            ident = submit(client, "a castle above the sea", **SLOW)
-            eventually(lambda: client.get(f"/status/{ident}").json()["status"] == "PENDING")
+            job_id = submit(client, "a castle above the sea", **SLOW)
+            eventually(lambda: client.get(f"/status/{job_id}").json()["status"] == "PENDING")
         processes = up.descendants()
-        began = time.monotonic()
+        started_at = time.monotonic()
         up.process.send_signal(signal.SIGINT)
         assert 0 == up.process.wait(30)
-        assert time.monotonic() - began < STOP_TIMEOUT_S
-        assert gone(processes)
+        assert time.monotonic() - started_at < STOP_TIMEOUT_S
+        assert all_dead(processes)
 
     with darkroom_up(folder) as up, up.client() as client:
-        assert "COMPLETED" == await_end(client, ident)["status"]
+        assert "COMPLETED" == await_end(client, job_id)["status"]
 
 
 def run_up(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """``./darkroom up`` where it cannot start."""
+    """Run ``./darkroom up`` where it cannot start."""
     command = [str(SCRIPT), "up", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def assert_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
-    """Exit code 2 and one line with the words."""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("darkroom")]
+def assert_one_clear_line(done: "subprocess.CompletedProcess[str]", *texts: str) -> None:
+    """Assert exit code 2 and one error line that contains all the texts."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("Error: ", "darkroom"))]
     assert (2, 1) == (done.returncode, len(lines)), done
-    assert not [word for word in words if word not in lines[0]], lines[0]
+    assert not [text for text in texts if text not in lines[0]], lines[0]
     assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
-    """And nothing is left running."""
+    """The line names the port and the option; no process is left."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -154,7 +152,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
 
 
 def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None:
-    """It names where the first one is."""
+    """The line has the URL of the running instance."""
     with darkroom_up(folder) as up:
         done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "data"))
 
@@ -162,7 +160,7 @@ def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "texts"),
     [
         ("WORKER_CONCURRENCY", "many", ["WORKER_CONCURRENCY"]),
         ("SITE", "nowhere", ["SITE", "nowhere", "studio"]),
@@ -172,15 +170,15 @@ def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None
         ("REDIS_URL", "redis://127.0.0.1:9/0", ["REDIS_URL", "does not answer"]),
     ],
 )
-def test_a_bad_setting_is_one_clear_line(folder: Path, name: str, value: str, words: list[str]) -> None:
+def test_a_bad_setting_is_one_clear_line(folder: Path, name: str, value: str, texts: list[str]) -> None:
     """The line names the setting."""
     done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "data"), **{name: value})
 
-    assert_one_clear_line(done, *words)
+    assert_one_clear_line(done, *texts)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(folder: Path) -> None:
-    """Also for root, for whom only a file in the way forbids it."""
+    """A file in place of a parent folder fails even for root."""
     (folder / "file").write_text("in the way")
 
     done = run_up(folder, "--port", str(free_port()), "--data", str(folder / "file" / "data"))
@@ -196,7 +194,7 @@ def test_a_folder_without_permission_is_one_clear_line(folder: Path) -> None:
 
 
 def test_a_long_data_path_works(folder: Path) -> None:
-    """Sockets have short names; users need not know."""
+    """The socket moves to a temporary folder if the data folder's path is too long for a Unix socket."""
     deep = folder / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
     with darkroom_up(deep) as up, up.client() as client:
@@ -204,30 +202,30 @@ def test_a_long_data_path_works(folder: Path) -> None:
 
 
 def test_two_workers_share_the_work(folder: Path) -> None:
-    """--workers 2 starts two browsers; both are ready."""
+    """``--workers 2`` starts two workers, and both become ready."""
     with darkroom_up(folder, "--workers", "2", WORKER_CONCURRENCY="1") as up, up.client() as client:
         eventually(lambda: client.get("/health").json()["workers"]["ready"] == 2)
         ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(4)]
-        assert ["COMPLETED"] * 4 == [await_end(client, ident)["status"] for ident in ids]
+        assert ["COMPLETED"] * 4 == [await_end(client, job_id)["status"] for job_id in ids]
 
 
 def test_up_is_documented_by_its_help() -> None:
-    """Every flag has its sentence."""
+    """The help lists every option."""
     text = subprocess.run([str(SCRIPT), "up", "--help"], capture_output=True, text=True, check=True).stdout
 
     assert all(flag in text for flag in ("--port", "--data", "--workers"))
 
 
-def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path) -> None:
-    """Bad framing is a 400; a request that cannot be read leaves no prompt in the output, which is JSON throughout."""
+def test_malformed_http_is_a_400_and_is_not_logged(folder: Path) -> None:
+    """Bad framing gets a JSON error; the prompt of a malformed request does not reach the log."""
 
     def send(up_port: int, data: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", up_port), timeout=10) as connection:
             connection.sendall(data)
             return connection.recv(4096)
 
-    def told(answer: bytes) -> tuple[int, str]:
-        head, _, body = answer.partition(b"\r\n\r\n")
+    def parse(response: bytes) -> tuple[int, str]:
+        head, _, body = response.partition(b"\r\n\r\n")
         assert json.loads(body)["requestId"].encode() in head
         assert json.loads(body)["message"] == json.loads(body)["error"]
         return int(head.split()[1]), json.loads(body)["error"]
@@ -236,12 +234,12 @@ def test_broken_http_is_the_clients_fault_and_stays_out_of_the_log(folder: Path)
         key = client.headers["x-api-key"].encode()
         head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nx-api-key: " + key
         assert b" 400 " in send(up.port, head + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")
-        assert told(send(up.port, b"GET /generateImage?prompt=lighthouse\xff HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 400
-        assert told(send(up.port, b"NONSENSE\r\n\r\n")) == (
+        assert parse(send(up.port, b"GET /generateImage?prompt=lighthouse\xff HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 400
+        assert parse(send(up.port, b"NONSENSE\r\n\r\n")) == (
             400,
             "This is not valid HTTP: Invalid HTTP request line: 'NONSENSE'",
         )
-        assert told(send(up.port, b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"))[0] == 431
+        assert parse(send(up.port, b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"))[0] == 431
         assert client.get("/generateImage", params={"prompt": "word " * 790}).status_code == 200
         assert client.get("/generateImage", params={"prompt": "\u00fc" * 3000}).json()["error"].endswith("by POST.")
         output = up.output

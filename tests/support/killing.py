@@ -1,4 +1,4 @@
-"""A Darkroom whose processes die: how it is run and mended, what is asked of its jobs, and the trap that kills."""
+"""A Darkroom of real processes on the hostile site, for tests that kill processes at chosen moments."""
 
 import secrets
 import tempfile
@@ -11,103 +11,104 @@ from ops.testbed import hostile_site, marked_images
 from ops.testbed.stack import Stack, kill_tree, run_stack
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
+from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts
 from tests.conftest import eventually
 
 RECOVERY_TIMEOUT_S = 40
-ROLES = ("web", "clock", "courier")
+ROLES = ("web", "clock", "background")
 
 
 @contextmanager
 def run_hostile_darkroom(
     *workers: str,
-    manners: hostile_site.SiteBehavior | None = None,
-    at_once: int = 0,
-    pause_s: float = 0.0,
+    behavior: hostile_site.SiteBehavior | None = None,
+    concurrency: int = 0,
+    min_interval_s: float = 0.0,
     **environment: str,
 ) -> Iterator[Stack]:
-    """A whole Darkroom of real processes on the hostile site, every connection to Redis through a relay."""
+    """Yield a Darkroom on the hostile site whose connections to Redis all go through a relay."""
     with (
-        hostile_site.running_site(manners or hostile_site.SiteBehavior(1.0, 1.5)) as address,
-        tempfile.TemporaryDirectory(prefix="dr-") as name,
+        hostile_site.running_site(behavior or hostile_site.SiteBehavior(1.0, 1.5)) as url,
+        tempfile.TemporaryDirectory(prefix="dr-") as folder,
     ):
-        (Path(name) / "hostile.toml").write_text(
-            hostile_site.recipe(address, concurrency=at_once, min_interval_s=pause_s)
-        )
-        ours = {"SITE": "hostile", "RECIPES_DIR": name, "WORKER_CONCURRENCY": "2", "LOG_LEVEL": "error"}
-        with run_stack(*ROLES, *workers, use_relay=True, **(ours | environment)) as running:
-            yield running
+        recipe = hostile_site.recipe(url, concurrency=concurrency, min_interval_s=min_interval_s)
+        (Path(folder) / "hostile.toml").write_text(recipe)
+        defaults = {"SITE": "hostile", "RECIPES_DIR": folder, "WORKER_CONCURRENCY": "2", "LOG_LEVEL": "error"}
+        with run_stack(*ROLES, *workers, use_relay=True, **(defaults | environment)) as stack:
+            yield stack
 
 
-def eventually_with_restarts(running: Stack, condition: Callable[[], Any], within_s: float = RECOVERY_TIMEOUT_S) -> Any:
-    """What ``look`` says once it is true; what dies meanwhile is started again."""
+def eventually_with_restarts(stack: Stack, condition: Callable[[], Any], timeout_s: float = RECOVERY_TIMEOUT_S) -> Any:
+    """Wait for a true value of ``condition`` and return it; dead processes are restarted meanwhile."""
 
-    def mend_and_look() -> Any:
-        running.supervisor.restart_dead()
+    def restart_and_check() -> Any:
+        stack.supervisor.restart_dead()
         return condition()
 
-    return eventually(mend_and_look, timeout_s=within_s)
+    return eventually(restart_and_check, timeout_s=timeout_s)
 
 
-def submit(running: Stack, **more: Any) -> tuple[str, int]:
-    """A new job and the number that its picture must carry."""
+def submit(stack: Stack, **fields: Any) -> tuple[str, int]:
+    """Submit a job; return its id and the number that its image must carry."""
     nonce = secrets.randbits(32)
-    body = {"prompt": "a lighthouse at dusk", "inputs": {"seed": nonce}, **more}
-    with running.client() as client:
+    body = {"prompt": "a lighthouse at dusk", "inputs": {"seed": nonce}, **fields}
+    with stack.client() as client:
         return str(client.post("/api/v1/jobs", json=body).json()["id"]), nonce
 
 
-def await_end(running: Stack, job_id: str) -> Job:
-    """The job once it has ended, well or not."""
+def await_end(stack: Stack, job_id: str) -> Job:
+    """Wait until a job is completed or failed, and return it."""
 
-    def look() -> Job | None:
-        job = running.stores.jobs.get(job_id)
+    def final_job() -> Job | None:
+        job = stack.stores.jobs.get(job_id)
         return job if job.state.is_final else None
 
-    found: Job = eventually_with_restarts(running, look)
-    return found
+    job: Job = eventually_with_restarts(stack, final_job)
+    return job
 
 
-def event_types(running: Stack, job_id: str) -> list[str]:
-    """The types of the job's events, in order."""
-    log: Any = running.redis.xrange(f"dr:{{{job_id}}}:events")
+def event_types(stack: Stack, job_id: str) -> list[str]:
+    """Return the types of a job's events, in order."""
+    log: Any = stack.redis.xrange(job_key(job_id, "events"))
     return [entry[b"type"].decode() for _, entry in log]
 
 
-def assert_completed_once(running: Stack, job_id: str, nonce: int) -> Job:
-    """The job has its own picture and exactly one end."""
-    job = await_end(running, job_id)
+def assert_completed_once(stack: Stack, job_id: str, nonce: int) -> Job:
+    """Assert that a job ends exactly once, with its own image; return it."""
+    job = await_end(stack, job_id)
     assert job.state is JobState.COMPLETED, job.error
-    carried = marked_images.read(running.stores.results.get_original(job_id) or b"")
+    carried = marked_images.read(stack.stores.results.get_original(job_id) or b"")
     assert carried
     assert carried[0] == nonce
-    assert [kind for kind in event_types(running, job_id) if kind in ("completed", "failed")] == ["completed"]
+    ends = [event_type for event_type in event_types(stack, job_id) if event_type in ("completed", "failed")]
+    assert ends == ["completed"]
     return job
 
 
 class KillOnCommand:
-    """Kills a process when it sends a certain command, which is then not executed unless it ``passes``."""
+    """Kill a process when it sends a certain Redis command; the command reaches Redis only if ``forward``."""
 
     def __init__(
         self,
-        running: Stack,
+        stack: Stack,
         name: str,
-        words: bytes,
+        command: bytes,
         *,
         when: Callable[[], bool] = lambda: True,
-        passes: bool = False,
+        forward: bool = False,
     ) -> None:
-        self.command = words
-        self.forward = passes
+        self.command = command
+        self.forward = forward
         self.when = when
-        self.pid = running.supervisor.pid(name)
+        self.pid = stack.supervisor.pid(name)
         self.triggered = False
-        assert running.relay
-        self.relay = running.relay
+        assert stack.relay
+        self.relay = stack.relay
         self.relay.inspect = self.inspect
 
     def inspect(self, data: bytes) -> bool:
-        """Spring once."""
+        """Kill the process at the first match; return whether the relay cuts the connection."""
         if self.triggered or self.command not in data or not self.when():
             return False
         self.triggered = True
@@ -115,6 +116,6 @@ class KillOnCommand:
         return not self.forward
 
 
-def script_sha(running: Stack, name: str) -> bytes:
-    """How a script is called on the wire."""
-    return Scripts(running.redis).sha(name).encode()
+def script_sha(stack: Stack, name: str) -> bytes:
+    """Return the SHA-1 by which a Lua script is called."""
+    return Scripts(stack.redis).sha(name).encode()

@@ -1,12 +1,16 @@
-"""What the documents say is what the code does."""
+"""The documentation matches the code."""
 
+import inspect
 import re
 import tomllib
 from dataclasses import fields
 
 import pytest
 
-from ops.cli.main import COMMANDS, LazyGroup, main
+from ops.cli.groups import LazyGroup, help_line
+from ops.cli.main import COMMANDS, main
+from ops.cli.sites import COMMANDS as SITE_COMMANDS
+from ops.cli.sites import sites
 from ops.infra.settings import ROOT, SHIPPED_RECIPES, Settings
 from schemas.errors import errors_by_code
 from schemas.jobs.lifecycle import TRANSITIONS, JobState
@@ -19,12 +23,12 @@ README = (ROOT / "README.md").read_text()
 
 
 def section(text: str, title: str) -> str:
-    """The part of a document below a heading."""
+    """Return the text below a heading."""
     return text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    """The table of settings has a row for each field."""
+    """The table of settings has a row for each field of ``Settings``."""
     documented = re.findall(r"^\| `([A-Z_]+)` \|", section(OPERATIONS, "Settings"), re.MULTILINE)
 
     assert {field.name.upper() for field in fields(Settings)} - {"SITE_URLS"} == set(documented)
@@ -32,18 +36,18 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert len(documented) == len(set(documented))
 
 
-def test_every_end_of_a_job_is_documented() -> None:
-    """The table of codes has what a job can end with, and says rightly what is tried again."""
+def test_every_error_code_of_a_job_is_documented() -> None:
+    """The table of error codes is complete and states which errors are retried."""
     rows = dict(re.findall(r"^\| `([a-z_]+)` \|.*\| (yes|no) \|$", section(OPERATIONS, "Errors"), re.MULTILINE))
     known = errors_by_code()
 
-    assert {code: known[code].retryable for code in rows} == {code: said == "yes" for code, said in rows.items()}
+    assert {code: known[code].retryable for code in rows} == {code: text == "yes" for code, text in rows.items()}
     ends = {code for code, error in known.items() if error.status in (502, 504) or code.endswith("_lost")}
     assert ends - {"lease_lost"} <= set(rows)
 
 
-def test_the_diagram_is_the_table() -> None:
-    """Each arrow of the picture is in the table, and the other way round."""
+def test_the_state_diagram_matches_the_transition_table() -> None:
+    """Each arrow is in the table, and each transition in the diagram."""
     text = (ROOT / "docs" / "lifecycle.md").read_text()
     drawn = set(re.findall(r"^ +([A-Z]+) --> ([A-Z]+)$", text, re.MULTILINE))
     starts = re.findall(r"\[\*\] --> ([A-Z]+)", text)
@@ -54,15 +58,15 @@ def test_the_diagram_is_the_table() -> None:
     assert {str(state) for state in JobState if state.is_final} == ends
 
 
-def test_the_reference_of_recipes_is_what_the_schemas_say() -> None:
-    """Every key with its meaning; ``./darkroom sites reference`` prints it."""
+def test_the_recipe_reference_is_generated() -> None:
+    """The documented reference is the output of ``./darkroom sites reference``."""
     text = (ROOT / "docs" / "recipes.md").read_text()
 
     assert render_reference().strip() == text.split("## Reference\n", 1)[1].strip()
 
 
 def test_the_recipe_of_the_tutorial_is_valid_and_short() -> None:
-    """A new page takes 25 lines at the most."""
+    """A simple page takes at most 25 lines."""
     text = (ROOT / "docs" / "recipes.md").read_text()
     written = next(block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if block.startswith("title"))
 
@@ -70,20 +74,20 @@ def test_the_recipe_of_the_tutorial_is_valid_and_short() -> None:
     assert len(written.splitlines()) <= 25
 
 
-def test_the_shipped_recipes_are_listed_with_what_they_were_tested_against() -> None:
-    """Never more than is true."""
+def test_the_shipped_recipes_are_listed_with_their_test_status() -> None:
+    """The documentation and the recipe files agree on which recipes were run against the real program."""
     text = (ROOT / "docs" / "recipes.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z0-9]+)` \| .* \| (.*) \|$", text.split("## Use one")[0], re.MULTILINE))
     real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").list_all()}
 
-    assert real == {name: "not run against the real" not in said for name, said in rows.items()}
+    assert real == {name: "not run against the real" not in text for name, text in rows.items()}
     for recipe in Recipes("studio").list_all():
         head = (SHIPPED_RECIPES / f"{recipe.name}.toml").read_text().split("title", 1)[0]
         assert real[recipe.name] or "Not run against the" in " ".join(head.replace("#", "").split())
 
 
-def test_the_readme_keeps_its_order() -> None:
-    """What it is with a picture, the two commands, a first curl, the map of the code, how to grow."""
+def test_the_readme_has_its_sections_in_order() -> None:
+    """Image, commands, first request, map of the code, scaling; all links point to existing files."""
     marks = ["![", "./darkroom up", "./darkroom test", "curl", "schemas/", "fleet"]
     places = [README.index(mark) for mark in marks]
 
@@ -93,25 +97,36 @@ def test_the_readme_keeps_its_order() -> None:
 
 
 def test_the_map_of_the_code_is_complete() -> None:
-    """Every folder and no other."""
+    """The README lists every top-level folder."""
     mapped = set(re.findall(r"^([a-z]+)/ ", README, re.MULTILINE))
     tracked = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
 
     assert mapped == tracked - {"bench-results"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_there(name: str) -> None:
-    """Each can be loaded and explains itself."""
-    assert isinstance(main, LazyGroup)
-    command = main.get_command(main.make_context("darkroom", [], resilient_parsing=True), name)
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [*((main, name) for name in COMMANDS), *((sites, name) for name in SITE_COMMANDS)],
+)
+def test_every_command_can_be_loaded(group: LazyGroup, name: str) -> None:
+    """Every command of the tables exists, and its help begins with the line that the group's help shows."""
+    context = group.make_context(group.name, [], resilient_parsing=True)
+    command = group.get_command(context, name)
     assert command
     assert command.help
+    assert help_line(group.targets[name]) == inspect.cleandoc(command.help).partition("\n")[0]
+
+
+def test_the_old_name_of_the_background_command_works() -> None:
+    """``courier`` is an alias that the help does not list."""
+    context = main.make_context("darkroom", [], resilient_parsing=True)
+    assert main.get_command(context, "courier") is main.get_command(context, "background")
+    assert "courier" not in main.list_commands(context)
 
 
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
-def test_the_lock_holds_names_versions_and_hashes_only(lock: str) -> None:
-    """No address of an index, and a hash for every package."""
+def test_the_lock_files_hold_names_versions_and_hashes(lock: str) -> None:
+    """The lock files name no package index and have a hash for every package."""
     text = (ROOT / lock).read_text()
     packages = re.findall(r"^([a-z0-9-]+)==\S+", text, re.MULTILINE)
 
@@ -122,8 +137,8 @@ def test_the_lock_holds_names_versions_and_hashes_only(lock: str) -> None:
         assert "--hash=sha256:" in block, block[:60]
 
 
-def test_the_lock_belongs_to_the_project() -> None:
-    """Every dependency is locked, and the development lock contains the other one as it is."""
+def test_the_lock_files_match_the_project() -> None:
+    """Every dependency is locked, and the development lock contains the runtime lock unchanged."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = {re.split(r"[\[>=<]", name)[0] for name in project["project"]["optional-dependencies"]["server"]}
     runtime, development = (

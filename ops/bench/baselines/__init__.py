@@ -1,1 +1,1 @@
-"""What benches compare Darkroom with."""
+"""What Darkroom is compared with: an empty Flask app, a stock Dramatiq worker, plain Playwright scripts."""

@@ -1,4 +1,4 @@
-"""An application with one route that does nothing: what the benches of the front are measured against."""
+"""An application with one route that does nothing: the baseline of the HTTP benchmarks."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask(__name__, static_folder=None)
 
 @app.route("/", methods=["GET", "POST"])
 def empty() -> str:
-    """The least that Flask under this server can do."""
+    """Return an empty response."""
     return ""

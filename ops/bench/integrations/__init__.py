@@ -1,1 +1,1 @@
-"""Benches of sites, webhooks and the library."""
+"""Benchmarks of sites, webhooks and the model library."""

@@ -1,1 +1,1 @@
-"""Benches of the job pipeline."""
+"""Benchmarks of the job pipeline."""

@@ -1,97 +1,102 @@
-"""The bench ``pickup``: from a message to an idle worker that has begun, and what idling costs Redis."""
+"""The benchmark ``pickup``: the time from a message to an idle worker that has begun, and what idling costs Redis."""
 
 import random
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
-from redis import Redis
-
-from ops.bench.baselines.stock_dramatiq import QUEUE
+from ops.bench.baselines.stock_dramatiq import StockQueue
 from ops.bench.report import Row
 from ops.processes.supervisor import Program
-from ops.testbed.stack import Stack, run_stack
+from ops.testbed.stack import Stack, run_stack, wait_until
 from ops.testbed.statistics import percentile
 from schemas.jobs.job import JobRequest
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 
-JOBS = 40
 MIN_GAP_S, MAX_GAP_S = 0.2, 1.2
-IDLE_S = 20.0
+TIMEOUT_S = 10.0
+# The first event of a job, QUEUED, has the number 1.
+STARTING_SEQ = 2
 SMALLEST_JOB = JobRequest("studio", "a small sketch of a boat", inputs={"width": 256, "height": 256, "steps": 1})
-# What clients send; commands inside a script are part of its one.
+# The commands that clients send; commands inside a script are part of its EVALSHA.
 BROKER_COMMANDS = ("evalsha", "blpop")
 
 
-def measure() -> Iterator[Row]:
-    """Our worker first, then a stock one on the same server; both idle before each message."""
-    with run_stack("worker", "courier") as darkroom:
-        ours = [_after_random_gap(lambda: _pickup_ms(darkroom)) for _ in range(JOBS)]
-        idle = _commands_per_second(darkroom.redis, BROKER_COMMANDS) / len(WORKER_QUEUES | BACKGROUND_QUEUES)
-    with run_stack() as plain:
-        stock, stock_idle = _measure_stock(plain)
-    for percent, most in ((50, 5.0), (95, 15.0), (100, None)):
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The number of jobs, and how long both workers idle."""
+
+    jobs: int
+    idle_s: float
+
+
+FULL = Size(jobs=40, idle_s=20.0)
+SMOKE = Size(jobs=2, idle_s=1.0)
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Measure our worker, then a stock one; each is idle before a message."""
+    with run_stack("worker", "background") as stack, stack.stores.notifier.watch("subscribed") as subscription:
+        # The first watch subscribes to Redis, which is reported as a possible change.
+        subscription.wait(TIMEOUT_S)
+        ours = [_after_random_gap(lambda: _pickup_ms(stack)) for _ in range(size.jobs)]
+        idle = _commands_per_second(stack, size.idle_s) / len(WORKER_QUEUES | BACKGROUND_QUEUES)
+    with run_stack() as stack:
+        stock = _measure_stock(stack, size.jobs)
+        # A stock queue is two: its delay queue is polled too.
+        stock_idle = _commands_per_second(stack, size.idle_s)
+    for percent, max_ms in ((50, 5.0), (95, 15.0), (100, None)):
         name = "max" if percent == 100 else f"p{percent}"
-        yield Row(
-            f"enqueue to STARTING, {name}", percentile(ours, percent), "ms", percentile(stock, percent), max_value=most
-        )
-    faster = percentile(stock, 50) / percentile(ours, 50)
-    yield Row("times faster than stock, p50", faster, "x", 1.0, min_value=40)
-    yield Row("Redis commands of an idle queue", idle, "a second", stock_idle, max_value=2)
+        values = percentile(ours, percent), "ms", percentile(stock, percent)
+        yield Row(f"enqueue to STARTING, {name}", *values, max_value=max_ms)
+    yield Row("times faster than stock, p50", percentile(stock, 50) / percentile(ours, 50), "x", 1.0, min_value=40)
+    yield Row("Redis commands of an idle queue", idle, "per s", stock_idle, max_value=2)
 
 
-def _after_random_gap(once: Callable[[], float]) -> float:
+def _after_random_gap(measure_once: Callable[[], float]) -> float:
     time.sleep(random.uniform(MIN_GAP_S, MAX_GAP_S))
-    return once()
+    return measure_once()
 
 
-def _pickup_ms(darkroom: Stack) -> float:
-    """Milliseconds from enqueueing a job to its first change, which is STARTING; waits for its end besides."""
+def _pickup_ms(stack: Stack) -> float:
+    """Return the milliseconds from enqueueing a job to its change to STARTING; wait for its end too."""
     job_id = secrets.token_hex(16)
-    darkroom.stores.jobs.create(job_id, "bench", SMALLEST_JOB, "bench")
-    with darkroom.redis.pubsub() as changes:
-        changes.subscribe("dr:changes")
-        changes.get_message(timeout=5)
-        began = time.perf_counter()
-        darkroom.stores.wakeups.publish()
-        while not (message := changes.get_message(ignore_subscribe_messages=True, timeout=5)):
-            pass
-        taken_ms = (time.perf_counter() - began) * 1000
-        if message["data"] != f"{job_id} 2".encode():
-            raise RuntimeError(f"the first change was {message['data']!r}")
-        while not darkroom.stores.jobs.get(job_id).state.is_final:
-            changes.get_message(timeout=1)
-    return taken_ms
+    stack.stores.jobs.create(job_id, "bench", SMALLEST_JOB, "bench")
+    with stack.stores.notifier.watch(job_id) as change:
+        started_at = time.perf_counter()
+        stack.stores.wakeups.publish()
+        # The notification of the first event may still be on its way.
+        while change.newest_seq < STARTING_SEQ:
+            if not change.wait(TIMEOUT_S):
+                raise TimeoutError("no worker took the job")
+        duration_ms = (time.perf_counter() - started_at) * 1000
+    wait_until(lambda: stack.stores.jobs.get(job_id).state.is_final)
+    return duration_ms
 
 
-def _measure_stock(plain: Stack) -> tuple[list[float], float]:
-    url = plain.settings.redis_url
-    plain.supervisor.start(Program("stock", [sys.executable, "-m", "ops.bench.baselines.stock_dramatiq", url, "0"]))
-    plain.redis.blpop(["stock:answers"], timeout=5)
-    broker = RedisBroker(url=url)
-    broker.declare_queue(QUEUE)
+def _measure_stock(stack: Stack, jobs: int) -> list[float]:
+    url = stack.settings.redis_url
+    stack.supervisor.start(Program("stock", StockQueue.worker_command(url)))
+    queue = StockQueue(url, timeout_s=TIMEOUT_S)
+    queue.await_worker()
 
-    def ping() -> float:
-        message: Message[None] = Message(QUEUE, "ping", (1,), {}, {})
-        began = time.perf_counter()
-        broker.enqueue(message)
-        plain.redis.blpop(["stock:answers"], timeout=5)
-        return (time.perf_counter() - began) * 1000
+    def pickup_ms() -> float:
+        started_at = time.perf_counter()
+        queue.send()
+        if queue.await_answer() is None:
+            raise TimeoutError("the stock worker did not take the message")
+        return (time.perf_counter() - started_at) * 1000
 
-    taken = [_after_random_gap(ping) for _ in range(JOBS)]
-    # A stock queue is two: the delay queue beside it is polled too.
-    return taken, _commands_per_second(plain.redis, BROKER_COMMANDS)
+    return [_after_random_gap(pickup_ms) for _ in range(jobs)]
 
 
-def _commands_per_second(client: Redis, names: tuple[str, ...]) -> float:
-    before = _count_calls(client, names)
-    time.sleep(IDLE_S)
-    return (_count_calls(client, names) - before) / IDLE_S
+def _commands_per_second(stack: Stack, idle_s: float) -> float:
+    before = _count_calls(stack)
+    time.sleep(idle_s)
+    return (_count_calls(stack) - before) / idle_s
 
 
-def _count_calls(client: Redis, names: tuple[str, ...]) -> int:
-    stats = client.info("commandstats")
-    return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in names)
+def _count_calls(stack: Stack) -> int:
+    stats = stack.redis.info("commandstats")
+    return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in BROKER_COMMANDS)

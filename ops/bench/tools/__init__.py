@@ -1,1 +1,1 @@
-"""Tools that benches share."""
+"""Tools that several benchmarks share."""

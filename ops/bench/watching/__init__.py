@@ -1,1 +1,1 @@
-"""Benches of event delivery to clients."""
+"""Benchmarks of event delivery to clients."""

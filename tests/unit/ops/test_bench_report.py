@@ -1,4 +1,4 @@
-"""How a bench judges."""
+"""Targets and reports of benchmarks."""
 
 import json
 
@@ -20,27 +20,27 @@ from ops.testbed.statistics import percentile
     ],
 )
 def test_a_target_is_met_or_not(row: Row, met: bool) -> None:
-    """By the figure, or by its ratio to the baseline of the same run."""
+    """Targets apply to the value or to its ratio to the baseline."""
     assert row.is_met is met
 
 
-def test_a_report_is_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    """A table, then one line of JSON; one missed target spoils it."""
+def test_a_report_is_a_table_and_a_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """``show`` returns False if one target is missed."""
     assert show("good", [Row("a", 1, "ms", 2, max_value=1)])
     assert not show("bad", [Row("a", 1, "ms", 2, max_value=1), Row("b", 2, "ms", max_value=1)])
 
     out = capsys.readouterr().out
     assert "MISSED" in out
-    told = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    assert [(one["bench"], [row["met"] for row in one["rows"]]) for one in told] == [
+    reports = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [(report["bench"], [row["met"] for row in report["rows"]]) for report in reports] == [
         ("good", [True]),
         ("bad", [True, False]),
     ]
-    assert told[0]["rows"][0]["ratio"] == 0.5
+    assert reports[0]["rows"][0]["ratio"] == 0.5
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
-    """Of a hundred and one values the percentiles are themselves."""
+def test_percentiles_are_measured_values() -> None:
+    """With 101 values, each percentile is one of them."""
     values = list(range(100, -1, -1))
 
     assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [0, 50, 99, 100]

@@ -1,4 +1,4 @@
-"""The parts of the chaos that can be judged alone."""
+"""Images with a number in their pixels."""
 
 import io
 
@@ -9,10 +9,10 @@ from ops.testbed.marked_images import draw, read
 
 
 @pytest.mark.parametrize("nonce", [0, 1, 2**31 + 12345, 2**32 - 1])
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-def test_a_picture_carries_its_number(nonce: int, form: str) -> None:
-    """Through every format, and made smaller."""
-    data = draw(nonce, 77, form)
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
+def test_an_image_carries_its_number(nonce: int, image_format: str) -> None:
+    """The number survives every format, JPEG compression and scaling."""
+    data = draw(nonce, 77, image_format)
     with Image.open(io.BytesIO(data)) as image:
         out = io.BytesIO()
         image.resize((64, 64)).save(out, "JPEG", quality=70)
@@ -20,11 +20,11 @@ def test_a_picture_carries_its_number(nonce: int, form: str) -> None:
     assert read(data) == read(out.getvalue()) == (nonce, 77)
 
 
-def test_other_pictures_carry_none() -> None:
-    """Noise, an empty picture and no picture at all."""
+def test_other_images_carry_no_number() -> None:
+    """Noise, a white image and bytes that are no image give None."""
     out = io.BytesIO()
     Image.effect_noise((96, 96), 200).save(out, "PNG")
-    grey = io.BytesIO()
-    Image.new("RGB", (96, 96), "white").save(grey, "PNG")
+    white = io.BytesIO()
+    Image.new("RGB", (96, 96), "white").save(white, "PNG")
 
-    assert [read(data) for data in (out.getvalue(), grey.getvalue(), b"", b"GIF89a")] == [None] * 4
+    assert [read(data) for data in (out.getvalue(), white.getvalue(), b"", b"GIF89a")] == [None] * 4

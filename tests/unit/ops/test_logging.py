@@ -1,4 +1,4 @@
-"""Log lines."""
+"""The format of log lines."""
 
 import json
 
@@ -8,8 +8,8 @@ import structlog
 from ops.infra.logging import configure_logging
 
 
-def test_a_line_is_json_with_what_is_bound_and_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
-    """Context is there, keys are not."""
+def test_a_line_is_json_with_context_and_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bound context variables are included, secret fields are redacted."""
     configure_logging("worker", style="json")
     with structlog.contextvars.bound_contextvars(job_id="j1", attempt=2):
         structlog.get_logger("test").info("something.happened", api_key="hunter2", token="hunter2", site="studio")
@@ -26,8 +26,8 @@ def test_a_line_is_json_with_what_is_bound_and_without_secrets(capsys: pytest.Ca
     assert "hunter2" not in json.dumps(line)
 
 
-def test_debug_lines_stay_away_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """Prompts are logged at debug only."""
+def test_debug_lines_are_dropped_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prompts are logged at debug level, which is off by default."""
     configure_logging("worker", level="info", style="json")
     structlog.get_logger("test").debug("job.prompt", prompt="a secret lighthouse")
 

@@ -44,7 +44,7 @@ from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_dat
 def test_a_bad_value_is_one_line_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """Whoever set it finds it."""
+    """The SettingsError names the variable."""
     monkeypatch.setenv(name, value)
 
     with pytest.raises(SettingsError, match=name) as caught:
@@ -53,26 +53,26 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_of_models_may_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a disk that is not there when the machine starts: what lies in the others is served."""
+def test_a_model_folder_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may be unmounted at the start; at least one folder must exist."""
     monkeypatch.setenv("MODELS_DIR", "/does/not/exist:/usr")
     assert load_settings().models_dir == (Path("/does/not/exist"), Path("/usr"))
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings can be printed without giving away a key or a password."""
+def test_secrets_are_not_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printed settings contain no key and no password."""
     monkeypatch.setenv("API_KEY", "k" * 32)
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2hunter2@127.0.0.1/0")
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2hunter2@127.0.0.1/darkroom")
 
-    shown = repr(load_settings())
+    text = repr(load_settings())
 
-    assert "kkkk" not in shown
-    assert "hunter2" not in shown
+    assert "kkkk" not in text
+    assert "hunter2" not in text
 
 
-def test_platforms_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Heroku sets (postgres://, PORT) and what the original was given (API_URL) work as they are."""
+def test_aliases_of_platforms_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heroku's postgres:// scheme and the original's API_URL work."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me@db/darkroom")
     monkeypatch.setenv("API_URL", "https://pictures.example.org/")
     monkeypatch.setenv("LIMIT_QUEUED_IMAGES", "unlimited")
@@ -84,8 +84,8 @@ def test_platforms_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.limit_queued_images == UNLIMITED
 
 
-def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address to listen on everywhere is no address to hand out."""
+def test_the_default_public_url_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that listens on all interfaces gets a loopback URL by default."""
     monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - what a platform sets
     monkeypatch.setenv("PORT", "8080")
 
@@ -104,20 +104,20 @@ def test_a_public_url_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         ("redis+sentinel://:pw@a/pictures/2", "redis+sentinel://:pw@a/pictures/3"),
     ],
 )
-def test_the_queue_has_the_next_database(first: str, second: str) -> None:
-    """Jobs and queue share a server and not a database."""
+def test_the_queue_uses_the_next_database(first: str, second: str) -> None:
+    """The queue uses another database of the same server."""
     assert second == next_database(first)
 
 
 def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes with other working folders mean the same place."""
+    """Processes with different working directories use the same folder."""
     monkeypatch.setenv("DATA_DIR", "somewhere")
 
     assert Path.cwd() / "somewhere" == load_settings().data_dir
 
 
-def test_a_sites_address_is_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name in lower case, as many as there are."""
+def test_site_urls_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SITE_<NAME>_URL sets the URL of the site with the lower-case name."""
     monkeypatch.setenv("SITE_MY_FORGE_URL", "http://127.0.0.1:7860/sd")
 
     assert load_settings().site_urls == {"my_forge": "http://127.0.0.1:7860/sd"}
