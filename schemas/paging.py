@@ -5,6 +5,8 @@ import binascii
 from dataclasses import dataclass
 from typing import Self
 
+from marshmallow import Schema, fields, validate
+
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS
 
@@ -53,6 +55,13 @@ class KeysetCursor:
         if not _is_number(number):
             raise Invalid(INVALID_CURSOR)
         return cls(sort, key, int(number))
+
+
+class PageQuery(Schema):
+    """The query parameters of a paged list."""
+
+    cursor = fields.String()
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""``/metrics``: this process's HTTP latencies, and the whole fleet's jobs, queue and browsers from Redis."""
+"""``/metrics`` for Prometheus: HTTP latencies of the web processes, and jobs, queue and browsers from Redis."""
 
 import os
 from collections.abc import Iterator
@@ -24,59 +24,64 @@ http_seconds = Histogram(
 
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
-    """Count an answered request."""
+    """Record the latency of a request; ``route`` is the endpoint's name."""
     http_seconds.labels(route, method, str(status)).observe(seconds)
 
 
 @blueprint.route("/metrics", policy=RoutePolicy(is_logged=False))
 @blueprint.response(200, description="Prometheus text format.", content_type="text/plain")
 def metrics() -> Response:
-    """Jobs by state and site, queue depth and age, pick-up and run times, browsers, contexts, HTTP latencies."""
-    fleet = CollectorRegistry()
-    fleet.register(_SharedMetricsCollector(stores()))
-    return Response(generate_latest(_http_registry()) + generate_latest(fleet), content_type=CONTENT_TYPE_LATEST)
+    """Jobs by state and site, queue depth and age, pick-up and run times, browsers, HTTP latencies."""
+    shared = CollectorRegistry()
+    shared.register(_SharedMetricsCollector(stores()))
+    return Response(generate_latest(_http_registry()) + generate_latest(shared), content_type=CONTENT_TYPE_LATEST)
 
 
 def _http_registry() -> CollectorRegistry:
+    """Return this process's registry, or one that merges those of all web processes of this machine."""
     if MULTIPROCESS_DIR_VARIABLE not in os.environ:
         return REGISTRY
-    shared = CollectorRegistry()
-    MultiProcessCollector(shared)
-    return shared
+    merged = CollectorRegistry()
+    MultiProcessCollector(merged)
+    return merged
 
 
 class _SharedMetricsCollector:
-    """The figures that all processes share."""
+    """Metrics that are the same for all processes, read from Redis on every scrape."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     def collect(self) -> Iterator[Metric]:
-        measures = self._stores.metrics.read()
+        yield from self._jobs()
+        yield self._canaries()
+        yield from self._workers()
+
+    def _jobs(self) -> Iterator[Metric]:
+        metrics = self._stores.metrics.read()
         jobs = GaugeMetricFamily("darkroom_jobs", "Unfinished jobs.", labels=["site", "state"])
-        for (site, state), number in measures.open_jobs.items():
-            jobs.add_metric([site, state], number)
+        for (site, state), count in metrics.open_jobs.items():
+            jobs.add_metric([site, state], count)
         yield jobs
         ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["site", "state", "code"])
-        for labels, number in measures.ended_jobs.items():
-            ended.add_metric(list(labels), number)
+        for labels, count in metrics.ended_jobs.items():
+            ended.add_metric(list(labels), count)
         yield ended
-        yield GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", value=measures.waiting)
-        yield GaugeMetricFamily(
-            "darkroom_queue_messages", "Messages not yet fetched.", value=self._stores.queue.depth()
-        )
-        yield GaugeMetricFamily("darkroom_queue_oldest_seconds", "Age of the oldest job.", value=measures.oldest_age_s)
+        for name, text, value in (
+            ("queue_depth", "Jobs that wait.", metrics.waiting),
+            ("queue_messages", "Messages not yet fetched by a worker.", self._stores.queue.depth()),
+            ("queue_oldest_seconds", "Age of the oldest unfinished job.", metrics.oldest_age_s),
+        ):
+            yield GaugeMetricFamily(f"darkroom_{name}", text, value=value)
         for name, text, histogram in (
-            ("pickup", "From the queue to a worker.", measures.pickup),
-            ("run", "From a worker to the end.", measures.run),
+            ("pickup", "Time from queued to claimed by a worker.", metrics.pickup),
+            ("run", "Time from claimed by a worker to finished.", metrics.run),
         ):
             yield HistogramMetricFamily(f"darkroom_job_{name}_seconds", text, histogram.buckets, histogram.sum)
-        yield self._canaries()
-        yield from self._browsers()
 
     def _canaries(self) -> Metric:
         canaries = GaugeMetricFamily(
-            "darkroom_canary_ok", "Whether the site's last canary got a picture.", labels=["site"]
+            "darkroom_canary_ok", "Whether the site's last canary produced an image.", labels=["site"]
         )
         names = [recipe.name for recipe in self._stores.recipes.list_all() if recipe.canary]
         for site, outcome in self._stores.canaries.read_outcomes(names).items():
@@ -84,17 +89,17 @@ class _SharedMetricsCollector:
                 canaries.add_metric([site], float(outcome.ok))
         return canaries
 
-    def _browsers(self) -> Iterator[Metric]:
-        alive = self._stores.workers.list_alive()
+    def _workers(self) -> Iterator[Metric]:
+        workers = self._stores.workers.list_alive()
         for name, text, attribute in (
-            ("browser_up", "Whether the worker's browser runs.", "ready"),
-            ("browser_restarts", "Browsers started after the first.", "browser_restarts"),
+            ("browser_up", "Whether the worker's browser is running.", "ready"),
+            ("browser_restarts", "Browser starts after the first.", "browser_restarts"),
             ("browser_contexts", "Open browser contexts.", "contexts"),
             ("browser_memory_bytes", "Memory of the browser.", "memory_bytes"),
-            ("worker_slots", "Jobs the worker may have in hand.", "slots"),
-            ("worker_jobs", "Jobs the worker has in hand.", "jobs"),
+            ("worker_slots", "Maximum number of jobs the worker runs at once.", "slots"),
+            ("worker_jobs", "Jobs the worker is running.", "jobs"),
         ):
             family = GaugeMetricFamily(f"darkroom_{name}", text, labels=["worker"])
-            for worker in alive:
+            for worker in workers:
                 family.add_metric([worker.id], float(getattr(worker, attribute)))
             yield family

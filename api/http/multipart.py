@@ -1,4 +1,8 @@
-"""The taking of uploaded files: a form that is read from the wire to the disk, counted, never held whole."""
+"""Uploads: streams one file of a multipart form to disk, and enforces limits while the form arrives.
+
+Werkzeug's decoder does the parsing. Its form parser is not used, because that checks sizes of fields only against one
+limit for all, and cannot reject a file by the name of its field before the file is on disk.
+"""
 
 import secrets
 import tempfile
@@ -17,19 +21,19 @@ from schemas.errors import Invalid
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
 
 CHUNK_BYTES = 64 * 1024
-# What may stand in memory at once of a part's head, or before the first part.
+# Headers of one part, or a preamble before the first part.
 MAX_BUFFER_BYTES = 256 * 1024
 MAX_FIELDS = 50
 MAX_FIELD_BYTES = 100_000
 MAX_BYTES_BY_FIELD: Mapping[str, int] = {"comfyWorkflow": 8_000_000}
 MAX_FORM_BYTES = 10_000_000
-# The courier's limit for one look, and some time in the queue.
+# The time limit of one inspection, plus some time in the queue.
 INSPECTION_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came in, on this machine's disk until the request ends, and the form's other fields."""
+    """An uploaded file, in a temporary file that lives as long as the request, and the form's other fields."""
 
     file: IO[bytes] = field(repr=False)
     size_bytes: int
@@ -38,11 +42,11 @@ class Upload:
 
 @contextmanager
 def receive_upload(field_name: str = "file", *, max_bytes: int = MAX_IMAGE_BYTES) -> Iterator[Upload]:
-    """The one file of this request's form, under ``name``, and its fields; the file is gone afterwards.
+    """Receive the request's form, whose only file is in ``field_name``; the temporary file is deleted on exit.
 
     Raises:
-        Invalid: the body is no such form, or a field is too long, or one comes twice.
-        RequestEntityTooLarge: the file is larger than ``most_bytes``.
+        Invalid: the body is not such a form, or a field is too long or given twice.
+        RequestEntityTooLarge: the file is larger than ``max_bytes``.
     """
     max_body_bytes = max_bytes + MAX_FORM_BYTES
     request.max_content_length = max_body_bytes
@@ -56,17 +60,17 @@ def receive_upload(field_name: str = "file", *, max_bytes: int = MAX_IMAGE_BYTES
 
 
 def inspect_upload(upload: Upload) -> StoredImage:
-    """What a courier finds out about the uploaded picture, which is in the media store from then on.
+    """Store an uploaded image in the media store and have a background process inspect it.
 
     Raises:
-        Invalid: it is no picture that is taken; ``details["reason"]`` says why in a word.
-        Unavailable: no courier answers in time, or the media store does not serve.
+        Invalid: it is not an acceptable image; ``details["reason"]`` is a code for the reason.
+        Unavailable: no result in time, or the media store is down.
     """
     return _store_and_inspect(lambda key: stores().media.put_file(key, upload.file))
 
 
 def inspect_bytes(image: bytes) -> StoredImage:
-    """The same of a picture that is here already; raises as ``examine``."""
+    """Store and inspect an image that is in memory already; raises as ``inspect_upload``."""
     return _store_and_inspect(lambda key: stores().media.put(key, image))
 
 
@@ -77,7 +81,7 @@ def _store_and_inspect(put: Callable[[str], None]) -> StoredImage:
 
 
 class _UploadForm:
-    """The parts of a form, in the order in which they come."""
+    """The form as received so far."""
 
     def __init__(self, field_name: str, file: IO[bytes], max_bytes: int) -> None:
         self._field_name = field_name
@@ -87,11 +91,11 @@ class _UploadForm:
         self._has_file = False
         self._fields: dict[str, bytearray] = {}
         self._form_bytes = 0
-        # The field that is being read; None for the file.
+        # The field whose data arrives; None for the file.
         self._current_field: str | None = None
 
     def feed(self, event: Event) -> None:
-        """One part's beginning, or a piece of it."""
+        """Process the start of a part, or some of its data."""
         if isinstance(event, File):
             self._begin_file(event)
         elif isinstance(event, Field):
@@ -102,7 +106,7 @@ class _UploadForm:
             self._append_field(event.data)
 
     def upload(self) -> Upload:
-        """What has come in; raises Invalid where there is no file, or a field is no text."""
+        """Return the complete upload; raises Invalid if the file is missing or a field is not UTF-8."""
         if not self._has_file:
             raise _invalid(f"{self._field_name}: missing. Send one file in the field {self._field_name!r}.")
         self._file.flush()
@@ -116,7 +120,7 @@ class _UploadForm:
             raise _invalid(f"{part.name}: not a field for files. Send one file in the field {self._field_name!r}.")
         if self._has_file:
             raise _invalid(f"{self._field_name}: given twice. Send one file at a time.")
-        # So do browsers say that nothing was chosen.
+        # Browsers send an empty file name if the user has chosen no file.
         self._has_file = bool(part.filename)
         self._current_field = None
 
@@ -158,14 +162,14 @@ def _boundary() -> bytes:
 
 
 def _form_events(boundary: bytes, max_bytes: int) -> Iterator[Event]:
-    """The form as it comes off the wire; raises Invalid where it is none."""
+    """Yield the parts of the form as they arrive; raises Invalid if the framing is wrong."""
     decoder = MultipartDecoder(boundary, MAX_BUFFER_BYTES)
     while decoder.state is not State.EPILOGUE:
         yield from _decode(decoder, _read_chunk(max_bytes))
 
 
 def _read_chunk(max_bytes: int) -> bytes | None:
-    """The next bytes of the body; None at its end."""
+    """Return the next bytes of the body; None at its end."""
     try:
         with body_errors():
             return request.stream.read(CHUNK_BYTES) or None
@@ -180,7 +184,7 @@ def _decode(decoder: MultipartDecoder, data: bytes | None) -> list[Event]:
         while decoder.state is not State.EPILOGUE and not isinstance(event := decoder.next_event(), NeedData):
             events.append(event)
     except (ValueError, RequestEntityTooLarge) as error:
-        raise _invalid("The form ended too early or is badly framed.") from error
+        raise _invalid("The form ended early or is badly framed.") from error
     return events
 
 

@@ -1,7 +1,7 @@
-"""One WebSocket on the connection of a request: the handshake, whole messages out, and the end.
+"""A WebSocket server on the connection of an HTTP request: handshake, whole messages to the client, close.
 
-The protocol is wsproto's; what no library does is to give up on a reader that is too slow
-without cutting a message in two.
+wsproto implements the protocol. The reason for a server of our own is the time limit on sends: a client that reads too
+slowly is disconnected without cutting a message in two (docs/decisions/0013-websocket-server.md).
 """
 
 import contextlib
@@ -23,9 +23,10 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from schemas.errors import Invalid
 
 READ_BYTES = 4096
-# Nobody has anything to say to us: who says much is not listened to.
+# Clients have nothing to send but pongs and a close frame.
 MAX_READ_BYTES = 64 * 1024
 SEND_TIMEOUT_S = 10.0
+# For the handshake, and for the close frame after a timeout.
 CONTROL_TIMEOUT_S = 5.0
 CLOSE_NORMAL, CLOSE_POLICY_VIOLATION, CLOSE_TRY_AGAIN_LATER = 1000, 1008, 1013
 
@@ -33,25 +34,25 @@ log = structlog.get_logger(__name__)
 
 
 class SlowConsumerError(Exception):
-    """The client has not taken what was sent for too long; it has been told so, if it listens at all."""
+    """The client did not read a message within ``SEND_TIMEOUT_S``; the connection is closed."""
 
 
 class ConnectionClosedError(Exception):
-    """The client is no longer there."""
+    """The client has disconnected."""
 
 
 class WebSocket:
-    """A connection that has been upgraded. ``on_close`` is called, from another thread, when the client goes."""
+    """An upgraded connection. ``on_close`` is called on the reader thread when the client disconnects."""
 
-    # A process may have ten thousand.
+    # A process may hold ten thousand of these.
     __slots__ = ("_lock", "_protocol", "_reader_thread", "_socket", "closed", "on_close")
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        """``environ`` is the request's.
+        """Upgrade the connection of a WSGI request.
 
         Raises:
-            Invalid: it is no handshake; nothing has been sent.
-            GoneError: the client has gone already.
+            Invalid: the request is not a valid handshake; nothing has been sent.
+            ConnectionClosedError: the client has disconnected already.
         """
         self._socket: socket.socket = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
         handshake = H11Handshake(ConnectionType.SERVER)
@@ -61,8 +62,8 @@ class WebSocket:
         try:
             handshake.initiate_upgrade_connection(_handshake_headers(environ), environ.get("REQUEST_URI", "/"))
         except (RemoteProtocolError, h11.ProtocolError, ValueError) as error:
-            raise Invalid(problems=[f"This is no handshake of a WebSocket: {error}."]) from error
-        # Each side waits for itself, so that neither takes the other's patience.
+            raise Invalid(problems=[f"Not a WebSocket handshake: {error}."]) from error
+        # A timeout of the socket would apply to reads and writes alike; each of the two polls with its own instead.
         self._socket.settimeout(0.0)
         accepted = handshake.send(AcceptConnection())
         self._protocol = cast(Connection, handshake.connection)
@@ -72,19 +73,19 @@ class WebSocket:
         self._reader_thread.start()
 
     def send_text(self, message: str) -> None:
-        """Send words; raises SlowReaderError or GoneError."""
+        """Send a text message; raises SlowConsumerError or ConnectionClosedError."""
         self._send(TextMessage(message))
 
     def send_bytes(self, message: bytes) -> None:
-        """Send bytes; raises SlowReaderError or GoneError."""
+        """Send a binary message; raises SlowConsumerError or ConnectionClosedError."""
         self._send(BytesMessage(message))
 
     def ping(self) -> None:
-        """See whether the client is there; raises SlowReaderError or GoneError."""
+        """Send a ping; raises SlowConsumerError or ConnectionClosedError."""
         self._send(Ping())
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye, and drop the connection."""
+        """Send a close frame and disconnect; does nothing if the connection is closed."""
         with contextlib.suppress(SlowConsumerError, ConnectionClosedError):
             self._send(CloseConnection(code, reason))
         self._disconnect()
@@ -97,18 +98,18 @@ class WebSocket:
                 data = self._protocol.send(event)
             except LocalProtocolError as error:
                 raise ConnectionClosedError from error
-            left = self._write(data, SEND_TIMEOUT_S)
-            if left:
-                log.info("socket.too_slow", unsent_bytes=len(left))
-                # The rest of the message first, for what is cut in two cannot be understood.
+            unsent = self._write(data, SEND_TIMEOUT_S)
+            if unsent:
+                log.info("socket.too_slow", unsent_bytes=len(unsent))
+                # The close frame may only follow the whole message: inside a message it would be read as its data.
                 self._write(
-                    left + self._protocol.send(CloseConnection(CLOSE_TRY_AGAIN_LATER, "too slow")), CONTROL_TIMEOUT_S
+                    unsent + self._protocol.send(CloseConnection(CLOSE_TRY_AGAIN_LATER, "too slow")), CONTROL_TIMEOUT_S
                 )
                 self._disconnect()
                 raise SlowConsumerError
 
     def _write(self, data: bytes, timeout_s: float) -> bytes:
-        """What could not be written in time."""
+        """Write to the socket and return what was not written within the timeout."""
         deadline = time.monotonic() + timeout_s
         while data:
             try:
@@ -124,7 +125,7 @@ class WebSocket:
         return b""
 
     def _poll(self, event_mask: int, timeout_s: float | None = None) -> None:
-        """Until the connection can be read or written; not by ``select``, which knows no more than 1,024 files."""
+        """Wait until the socket is ready. Not with ``select()``, which cannot watch descriptors above 1023."""
         polling = select.poll()
         try:
             polling.register(self._socket, event_mask)
@@ -134,22 +135,22 @@ class WebSocket:
             raise ConnectionClosedError from error
 
     def _read_loop(self) -> None:
-        """Answer pings and goodbyes; whatever else is said is forgotten."""
-        taken = 0
+        """Answer pings and close frames; ignore messages."""
+        read_bytes = 0
         with contextlib.suppress(
             OSError, ValueError, RemoteProtocolError, LocalProtocolError, ConnectionClosedError, SlowConsumerError
         ):
-            while not self.closed and taken <= MAX_READ_BYTES:
+            while not self.closed and read_bytes <= MAX_READ_BYTES:
                 self._poll(select.POLLIN)
                 data = self._socket.recv(READ_BYTES)
-                taken += len(data)
+                read_bytes += len(data)
                 for event in self._parse(data):
                     if isinstance(event, Ping | CloseConnection):
                         self._send(event.response())
                     if isinstance(event, CloseConnection):
                         raise ConnectionClosedError
-            if taken > MAX_READ_BYTES:
-                self._send(CloseConnection(CLOSE_POLICY_VIOLATION, "too much said"))
+            if read_bytes > MAX_READ_BYTES:
+                self._send(CloseConnection(CLOSE_POLICY_VIOLATION, "too much data"))
         self._disconnect()
 
     def _parse(self, data: bytes) -> list[Event]:
@@ -166,15 +167,19 @@ class WebSocket:
 
 
 class WebSocketResponse(Response):
-    """What a view returns once its WebSocket has ended: nothing more may be written to the connection."""
+    """The response of a view whose WebSocket has ended: it writes nothing to the connection."""
 
     def __call__(self, environ: Mapping[str, Any], *_: Any) -> Any:
-        """Let the server forget the connection, in the way that it knows."""
+        """Make the server drop the connection.
+
+        gunicorn's async workers end a connection on StopIteration, and werkzeug's development server on
+        ConnectionError, neither with a response or a line in the log.
+        """
         raise StopIteration if "gunicorn.socket" in environ else ConnectionError
 
 
 def _do_nothing() -> None:
-    """Nobody wants to know."""
+    """Default of ``on_close``."""
 
 
 def _handshake_headers(environ: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:

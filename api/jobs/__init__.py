@@ -1,1 +1,1 @@
-"""Views for jobs."""
+"""Views for jobs: submission, status, images, event streams, WebSockets."""

@@ -1,4 +1,4 @@
-"""The long-poll: an answer as soon as a job changes. Used by both status routes."""
+"""Long polling: status requests that wait until the job changes."""
 
 import time
 
@@ -22,21 +22,21 @@ WAIT_PARAMETERS = [
         "in": "query",
         "name": "since",
         "schema": {"type": "integer"},
-        "description": "The `seq` that the caller has seen.",
+        "description": "The `seq` of the last status received; without it, the current one.",
     },
 ]
-# Should a word of a change be lost on its way, the next look is not far.
+# Notifications can be lost, so a waiting request reads the job this often in any case.
 RECHECK_INTERVAL_S = 5.0
 
 
 def read_job(job_id: str, owner_id: str) -> JobWithEstimate:
-    """The owner's job and its outlook; with ``?wait=SECONDS&since=SEQ`` as soon as it has changed.
+    """Return the owner's job; with ``?wait=SECONDS&since=SEQ`` as soon as it is newer than ``since``.
 
     Raises:
-        Invalid: one of the two is not a number.
-        NotFound: there is none, or it is another one's.
+        Invalid: ``wait`` or ``since`` is not a number.
+        NotFound: there is no such job, or it belongs to another caller.
         Gone: it has expired.
-        Unauthorized: the key was revoked meanwhile.
+        Unauthorized: the key was revoked during the wait.
     """
     wait_s = min(_number_parameter("wait", 0.0), MAX_WAIT_S) if request.query_string else 0.0
     if wait_s <= 0:
@@ -45,23 +45,23 @@ def read_job(job_id: str, owner_id: str) -> JobWithEstimate:
 
 
 def _read_own_job(job_id: str, owner_id: str) -> JobWithEstimate:
-    job, outlook = stores().jobs.get_with_estimate(job_id)
+    job, estimate = stores().jobs.get_with_estimate(job_id)
     require_owner(job, owner_id)
-    return job, outlook
+    return job, estimate
 
 
 def _await_change(job_id: str, owner_id: str, wait_s: float) -> JobWithEstimate:
     deadline = time.monotonic() + wait_s
     since = _number_parameter("since", UNKNOWN_SEQ)
-    with stores().notifier.watch(job_id) as watch, stores().key_revocation.watch(api_key_from_request(), watch):
-        while not watch.revoked:
-            job, outlook = _read_own_job(job_id, owner_id)
+    with stores().notifier.watch(job_id) as signal, stores().key_revocation.watch(api_key_from_request(), signal):
+        while not signal.revoked:
+            job, estimate = _read_own_job(job_id, owner_id)
             if since == UNKNOWN_SEQ:
                 since = job.seq
             left_s = deadline - time.monotonic()
-            if job.seq > since or job.state.is_final or left_s <= 0 or watch.closing:
-                return job, outlook
-            watch.wait(min(left_s, RECHECK_INTERVAL_S))
+            if job.seq > since or job.state.is_final or left_s <= 0 or signal.closing:
+                return job, estimate
+            signal.wait(min(left_s, RECHECK_INTERVAL_S))
     raise Unauthorized
 
 

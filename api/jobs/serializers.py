@@ -1,4 +1,4 @@
-"""How a job looks on the wire, on each surface. Plain dictionaries: this is the hot path."""
+"""JSON of jobs in each API. Plain dictionaries instead of marshmallow: status requests are the hot path."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from stores import Stores
 
 
 def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
-    """A job as clients of the Weights API know it."""
+    """Return a job in the format of the Weights API."""
     return {
         "status": job.state,
         "prompt": job.request.prompt,
@@ -34,7 +34,7 @@ def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[st
 
 
 def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
-    """A job as ``schemas.jobs.job.JobView`` describes it."""
+    """Return a job in the format of the native API, as ``schemas.jobs.job.JobView`` documents it."""
     error = job.error
     public_url = stores.settings.public_url
     results = result_payloads(job.results, job.id, public_url)
@@ -67,7 +67,7 @@ def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, A
 
 
 def json_with_etag(body: dict[str, Any], job: Job, estimate: QueueEstimate) -> Response:
-    """``body`` as JSON, or 304 if the client has seen the job just like this."""
+    """Return ``body``, or 304 if the client has seen this version of the job, position and circuit breaker."""
     etag = f"{job.seq}.{estimate.position or 0}.{estimate.circuit_retry_at or 0}"
     headers = {"ETag": f'W/"{etag}"', "Cache-Control": "no-cache"}
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
@@ -85,7 +85,7 @@ def _eta_s(stores: Stores, job: Job, estimate: QueueEstimate) -> float | None:
 def _waiting_for(estimate: QueueEstimate) -> dict[str, Any] | None:
     if estimate.position is None or estimate.circuit_retry_at is None:
         return None
-    message = f"The site failed time after time, so its jobs wait: {estimate.circuit_error}"
+    message = f"The site failed repeatedly, so its jobs wait: {estimate.circuit_error}"
     return {"reason": "circuit_open", "message": message, "retryAt": estimate.circuit_retry_at}
 
 

@@ -1,6 +1,7 @@
-"""The WebSocket on which a job is watched: where it is, then every change, then its end.
+"""WebSockets that report one job: its current state, every change, its end.
 
-Anybody with the job's pass may listen (``stores.jobs.watch_tokens``); nobody may say anything.
+A client needs the job's watch token (``stores.jobs.watch_tokens``) instead of an API key. Messages state the whole
+current state, so a client that misses some loses nothing.
 """
 
 import json
@@ -34,7 +35,7 @@ from stores import Stores
 
 PATHS = ("/", "/ws", "/v1/ws", "/production")
 PING_INTERVAL_S = 25.0
-# For how long a look of somebody else at the same job is believed.
+# Maximum age of a read by another client when no change was announced.
 SHARED_READ_TTL_S = 5.0
 MAX_CONNECTIONS_PER_TOKEN = 8
 CLOSE_INTERNAL_ERROR, CLOSE_SERVICE_RESTART, CLOSE_NO_SUCH_JOB = 1011, 1012, 4404
@@ -49,7 +50,7 @@ _connections_lock = threading.Lock()
 
 
 def serve_job_updates() -> WebSocketResponse:
-    """Tell a client of one job until the job, the client or this process ends."""
+    """Report a job to a client until the job ends, the client disconnects or this process stops."""
     try:
         socket = WebSocket(request.environ)
     except ConnectionClosedError:
@@ -71,13 +72,14 @@ for path in PATHS:
 
 
 def _serve(stores: Stores, socket: WebSocket, query: Mapping[str, str]) -> None:
+    # Errors are reported after the upgrade: browsers do not show pages the response to a failed handshake.
     try:
         _check_origin(stores)
         job_id = parse_workload_id(query.get("id", ""))
         with _connection_slot(stores.watch_tokens.verify(query.get("jwt", ""), job_id)):
             _stream_updates(stores, socket, job_id, query.get("previews", ""))
     except Unavailable as error:
-        # Not an ERROR, for that would be the job's end.
+        # No ERROR message: to clients that means that the job has failed.
         socket.close(CLOSE_TRY_AGAIN_LATER, error.code)
     except (Unauthorized, Forbidden, NotFound, Gone) as error:
         socket.send_text(_error_message(error.message, error.code))
@@ -87,14 +89,15 @@ def _serve(stores: Stores, socket: WebSocket, query: Mapping[str, str]) -> None:
 def _check_origin(stores: Stores) -> None:
     origin, allowed = request.headers.get("Origin"), stores.settings.socket_origins
     if origin and allowed and origin not in allowed:
-        raise Forbidden("Pages of this origin may not listen here.")
+        raise Forbidden("Pages of this origin are not allowed to connect (SOCKET_ORIGINS).")
 
 
 @contextmanager
 def _connection_slot(token_id: str) -> Iterator[None]:
+    """Count a connection of a token in this process; raises Unauthorized if it has too many."""
     with _connections_lock:
         if _connections_by_token[token_id] >= MAX_CONNECTIONS_PER_TOKEN:
-            raise Unauthorized(f"This pass is in use {MAX_CONNECTIONS_PER_TOKEN} times already.")
+            raise Unauthorized(f"The watch token is in use {MAX_CONNECTIONS_PER_TOKEN} times already.")
         _connections_by_token[token_id] += 1
     try:
         yield
@@ -106,40 +109,43 @@ def _connection_slot(token_id: str) -> Iterator[None]:
 
 
 def _stream_updates(stores: Stores, socket: WebSocket, job_id: str, previews: str) -> None:
-    """Subscribe, then look, then tell what is new: nothing that happens in between is missed."""
-    told, preview = "", 0
+    """Send the job's state after every change.
+
+    Subscribing comes before the first read, so that no change in between is missed.
+    """
+    sent, preview_version = "", 0
     ping_at = time.monotonic() + PING_INTERVAL_S
-    with stores.notifier.watch(job_id) as watch:
-        socket.on_close = watch.notify
-        since, told_of_change = stores.shared_reads.timestamp(), True
+    with stores.notifier.watch(job_id) as signal:
+        socket.on_close = signal.notify
+        since, was_notified = stores.shared_reads.timestamp(), True
         while True:
-            job = stores.shared_reads.read_since(job_id, watch.newest_seq if told_of_change else 0, since)
+            job = stores.shared_reads.read_since(job_id, signal.newest_seq if was_notified else 0, since)
             message = job_message(stores.settings.public_url, job)
-            if message != told:
-                told = message
+            if message != sent:
+                sent = message
                 socket.send_text(message)
             if job.state.is_final:
                 return socket.close(CLOSE_NORMAL)
-            if job.preview_version != preview:
-                # None from the end of an attempt to the next one's first.
-                preview = job.preview_version
-                if previews and preview:
+            if job.preview_version != preview_version:
+                # 0 from the end of an attempt to the first preview of the next one.
+                preview_version = job.preview_version
+                if previews and preview_version:
                     _send_preview(stores, socket, job, previews)
             if socket.closed:
                 return None
-            if watch.closing:
+            if signal.closing:
                 return socket.close(CLOSE_SERVICE_RESTART, "this process stops; connect again")
-            told_of_change = watch.wait(ping_at - time.monotonic())
-            if not watch.newest_seq or not told_of_change:
-                # Words of changes may have been lost on their way: this look finds what they would have said.
-                since = stores.shared_reads.timestamp() - (0 if told_of_change else SHARED_READ_TTL_S)
+            was_notified = signal.wait(ping_at - time.monotonic())
+            if not signal.newest_seq or not was_notified:
+                # Notifications may have been lost, so what was read before them must not be reused.
+                since = stores.shared_reads.timestamp() - (0 if was_notified else SHARED_READ_TTL_S)
             if time.monotonic() >= ping_at:
                 ping_at = time.monotonic() + PING_INTERVAL_S
                 socket.ping()
 
 
 def job_message(public_url: str, job: Job) -> str:
-    """Where a job is, in one message; the newest says all, so that a slow client may miss those before."""
+    """Return the message that states the job's current state."""
     if job.state is JobState.COMPLETED:
         return json.dumps({"type": "COMPLETED", "link": result_image_url(public_url, job.id, job.results[0].type)})
     if job.error:
@@ -147,9 +153,9 @@ def job_message(public_url: str, job: Job) -> str:
     return _in_progress_message(job.progress)
 
 
+# Many clients watch one job and get the same message.
 @lru_cache(maxsize=1024)
 def _in_progress_message(progress: Progress | None) -> str:
-    """Many watch one job, and are told the same."""
     message = progress_payload(asdict(progress)) if progress else {}
     return json.dumps({"type": "IN_PROGRESS"} | ({"message": message} if message else {}))
 

@@ -3,14 +3,13 @@
 For keys, below ``/api/v1``.
 """
 
-import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, jsonify, request
 from marshmallow import Schema, fields, validate
 
+from api.http import sse
 from api.http.auth import api_key_from_request
 from api.http.blueprint import Blueprint
 from api.http.context import stores
@@ -23,11 +22,9 @@ from schemas.library.requests import MAX_ID, PositiveInteger
 from stores import Stores
 from stores.library.maintenance import ReportedProblem
 from stores.library.scan_requests import TOPIC
+from stores.redis.pubsub import ChangeSignal
 
-HEARTBEAT_S = 15.0
-MAX_STREAM_S = 600.0
 MAX_PROBLEMS_PER_PAGE = 500
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 blueprint = Blueprint(
     "library",
@@ -80,10 +77,7 @@ def latest() -> Response:
 @blueprint.response(200, description="What scans tell as they go on.", content_type="text/event-stream")
 def events() -> Response:
     """The news of scans from now on, or from `Last-Event-ID` on."""
-    seen = request.headers.get("Last-Event-ID", "")
-    if seen and not _is_place(seen):
-        raise Invalid(problems=[f"Last-Event-ID: {seen[:40]!r} is not the id of an event of this stream."])
-    return Response(_events(stores(), api_key_from_request(), seen), mimetype="text/event-stream", headers=HEADERS)
+    return sse.sse_response(_events(stores(), api_key_from_request(), sse.last_stream_id()))
 
 
 @blueprint.route("/library/report", methods=["GET"])
@@ -117,20 +111,12 @@ def _problem(one: ReportedProblem) -> dict[str, Any]:
     }
 
 
-def _events(kept: Stores, key: str, seen: str) -> Iterator[str]:
-    after = seen or kept.scan_requests.last_event_id()
-    yield f"retry: 1000\nid: {after}\n\n"
-    ends_at = time.monotonic() + MAX_STREAM_S
-    with kept.notifier.watch(TOPIC) as watch, kept.key_revocation.watch(key, watch):
-        while not watch.revoked and not watch.closing and time.monotonic() < ends_at:
-            found = kept.scan_requests.read_events(after)
-            for place, news in found:
-                after = place
-                yield f"id: {place}\nevent: scan\ndata: {json.dumps({'type': 'scan', **news})}\n\n"
-            if not found and not watch.wait(HEARTBEAT_S):
-                yield ": still here\n\n"
+def _events(stores: Stores, key: str, last_event_id: str) -> Iterator[str]:
+    def read(after: str, _: ChangeSignal) -> sse.Batch[str]:
+        entries = stores.scan_requests.read_events(after)
+        messages = [sse.format_event(stream_id, "scan", {"type": "scan", **event}) for stream_id, event in entries]
+        return sse.Batch(messages, entries[-1][0] if entries else after, has_more=bool(entries))
 
-
-def _is_place(text: str) -> bool:
-    head, _, tail = text.partition("-")
-    return all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (head, tail))
+    after = last_event_id or stores.scan_requests.last_event_id()
+    yield sse.format_start(after)
+    yield from sse.follow(stores, key, stores.notifier.watch(TOPIC), read, after, max_s=sse.MAX_STREAM_S)

@@ -70,7 +70,7 @@ END = b"--boundary--\r\n"
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"\r\n", "ended too early"),
+        (b"\r\n", "ended early"),
         (END, "file: missing"),
         (part('; name="file"; filename=""') + END, "file: missing"),
         (part('; name="prompt"', b"a ship") + END, "file: missing"),
@@ -83,9 +83,9 @@ END = b"--boundary--\r\n"
         (FILE + part('; name="prompt"', b"x" * 100_001) + END, "prompt: longer than 100,000"),
         (FILE + part('; name="comfyWorkflow"', b"x" * 8_000_001) + END, "comfyWorkflow: longer than 8,000,000"),
         (b"".join(part(f'; name="f{number}"') for number in range(51)) + END, "more than 50 fields"),
-        (FILE, "ended too early"),
-        (FILE + b"--boundary\r\nContent-Disp", "ended too early"),
-        (HEAD + b"half a pict", "ended too early"),
+        (FILE, "ended early"),
+        (FILE + b"--boundary\r\nContent-Disp", "ended early"),
+        (HEAD + b"half a pict", "ended early"),
         (b"--boundary\r\nX: " + b"x" * 300_000, "badly framed"),
         (b"x" * 300_000, "badly framed"),
         (b"--boundary\r\n\xff\xfe: x\r\n\r\n" + END, "badly framed"),

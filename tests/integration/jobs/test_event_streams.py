@@ -5,6 +5,7 @@ import threading
 import httpx
 import pytest
 
+import api.http.sse
 import api.jobs.event_streams
 import stores.jobs.event_log
 from stores.accounts.api_keys import ApiKeys
@@ -43,7 +44,7 @@ def test_a_long_log_is_told_without_a_pause(app_url: str, worker: FakeWorker, mo
     """Read part by part; a number that does not exist yet is not waited for."""
     for module in (stores.jobs.event_log, api.jobs.event_streams):
         monkeypatch.setattr(module, "BATCH_SIZE", 2)
-    monkeypatch.setattr(api.jobs.event_streams, "HEARTBEAT_S", 10 * TIMEOUT_S)
+    monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 10 * TIMEOUT_S)
     worker.start()
     url = f"{app_url}/api/v1/jobs/{worker.job_id}/events"
     ahead = stream_events(url, **{"Last-Event-ID": "9999"})
@@ -61,7 +62,7 @@ def test_a_stream_ends_when_its_job_is_no_more(
     app_url: str, app: AppClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expired, or gone with its Redis."""
-    monkeypatch.setattr(api.jobs.event_streams, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 0.05)
     told = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
     assert next(told)["type"] == "queued"
     app.stores.redis.flushdb()
@@ -103,7 +104,7 @@ def test_a_place_that_is_no_longer_kept_is_said(app_url: str, app: AppClient) ->
 
 def test_no_stream_outlives_its_key(app_url: str, app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one job or of all, whoever ends the key; what happens afterwards is not told."""
-    monkeypatch.setattr(api.jobs.event_streams, "HEARTBEAT_S", 10 * TIMEOUT_S)
+    monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 10 * TIMEOUT_S)
     key = app.stores.api_keys.create("bob")
     caller = app.stores.api_keys.authenticate(key)
     assert caller
