@@ -103,7 +103,7 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(part.blueprint)
     for blueprint, path in (
         (models.blueprint, "models"),
-        (model_images.blueprint, "models/<ident>/images"),
+        (model_images.blueprint, "models/<model_id>/images"),
         (model_images.image_blueprint, "images"),
     ):
         # Programs use keys below /api/v1; browsers use sessions below /api.

@@ -1,1 +1,1 @@
-"""Views for the model library."""
+"""The model library over HTTP: models, their images and files, scans and the report."""

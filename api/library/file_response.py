@@ -1,4 +1,4 @@
-"""How files of the library are sent: whole, in part or not again, by this process or by the proxy before it."""
+"""Responses with files of the library: whole or in part, sent by this process or by the reverse proxy before it."""
 
 import base64
 import re
@@ -22,23 +22,21 @@ from stores.library.safe_open import OpenFile
 MAX_CONCURRENT_DOWNLOADS = 64
 RETRY_AFTER_S = 10
 NS_PER_S = 10**9
-SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
+SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 ERRORS: dict[int, type[ServiceError]] = {error.status: error for error in (PreconditionFailed, RangeNotSatisfiable)}
 
 
 def send_opened_file(opened: OpenFile, name: str | bytes, sha256: str | None = None) -> Response:
-    """The answer to a GET or HEAD for a file, under ``name``; the file is closed when the answer is over.
+    """Return the response to a GET or HEAD for a file, offered under ``name``; it closes the file when it ends.
 
-    ``sha256``, in hexadecimal, must be that of these very bytes: the file has the size, time and inode that it had when
-    it was hashed.
+    ``sha256``, in hexadecimal, must be that of exactly these bytes: pass it only if size, time and inode of the file
+    are those that it had when it was hashed.
 
     Raises:
-        TooManyDownloads: the client is to come again.
+        TooManyDownloads: this process sends as many files as it may.
     """
     try:
-        response = _answered(opened, name, (sha256 or "").lower())
+        response = _build_response(opened, name, (sha256 or "").lower())
     except BaseException:
         opened.close()
         raise
@@ -47,29 +45,37 @@ def send_opened_file(opened: OpenFile, name: str | bytes, sha256: str | None = N
     return response
 
 
-def _answered(opened: OpenFile, name: str | bytes, sha256: str) -> Response:
-    by = stores().settings.downloads_by
-    hashed = bool(SHA256.fullmatch(sha256))
-    there = Representation(_etag(opened, by, sha256 if hashed else ""), _modified_s(opened), opened.size_bytes)
-    asked = ConditionalHeaders.from_headers(request.method, request.headers.get)
-    # What a proxy sends, it sends in parts as well.
-    decision = decide(asked if by == DOWNLOADS_DIRECT else replace(asked, range=None), there)
+def _build_response(opened: OpenFile, name: str | bytes, sha256: str) -> Response:
+    sender = stores().settings.downloads_by
+    is_hashed = bool(SHA256_PATTERN.fullmatch(sha256))
+    etag = _etag(opened, sender, sha256 if is_hashed else "")
+    representation = Representation(etag, _modified_s(opened), opened.size_bytes)
+    headers = ConditionalHeaders.from_headers(request.method, request.headers.get)
+    # A proxy that sends the file also handles its ranges.
+    decision = decide(headers if sender == DOWNLOADS_DIRECT else replace(headers, range=None), representation)
     if error := ERRORS.get(decision.status):
         response = error_response(error())
     elif decision.status == HTTPStatus.NOT_MODIFIED:
         response = Response(status=decision.status)
     else:
-        response = _content(opened, decision, by)
+        response = _content_response(opened, decision, sender)
         response.headers["Content-Disposition"] = attachment_header(name)
-        if hashed:
+        if is_hashed:
             response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"
-    return _described(response, decision, there)
+    response.headers["ETag"] = etag
+    # no-cache: a cached copy is revalidated each time, because the key may have been revoked.
+    response.headers["Cache-Control"] = "private, no-cache"
+    if representation.modified_s is not None:
+        response.headers["Last-Modified"] = http_date(representation.modified_s)
+    if decision.content_range:
+        response.headers["Content-Range"] = decision.content_range
+    return response
 
 
-def _content(opened: OpenFile, decision: RangeDecision, by: str) -> Response:
+def _content_response(opened: OpenFile, decision: RangeDecision, sender: str) -> Response:
     response = Response(status=decision.status, mimetype="application/octet-stream")
-    if by != DOWNLOADS_DIRECT:
-        response.headers.update(_to_the_proxy(opened, by))
+    if sender != DOWNLOADS_DIRECT:
+        response.headers.update(_proxy_headers(opened, sender))
         return response
     response.headers["Accept-Ranges"] = "bytes"
     if request.method != "HEAD":
@@ -80,27 +86,15 @@ def _content(opened: OpenFile, decision: RangeDecision, by: str) -> Response:
     return response
 
 
-def _described(response: Response, decision: RangeDecision, there: Representation) -> Response:
-    """With what every answer about a file says."""
-    response.headers["ETag"] = there.etag
-    # It may be kept, by whoever asked, and is asked for again each time: the key may be good no longer.
-    response.headers["Cache-Control"] = "private, no-cache"
-    if there.modified_s is not None:
-        response.headers["Last-Modified"] = http_date(there.modified_s)
-    if decision.content_range:
-        response.headers["Content-Range"] = decision.content_range
-    return response
-
-
-def _to_the_proxy(opened: OpenFile, by: str) -> dict[str, str]:
-    if by == DOWNLOADS_X_SENDFILE:
+def _proxy_headers(opened: OpenFile, sender: str) -> dict[str, str]:
+    if sender == DOWNLOADS_X_SENDFILE:
         return {"X-Sendfile": quote(opened.path)}
     return {"X-Accel-Redirect": f"{stores().settings.x_accel_prefix}/{opened.root_index}/{quote(opened.relative_path)}"}
 
 
-def _etag(opened: OpenFile, by: str, sha256: str) -> str:
-    if by == DOWNLOADS_X_ACCEL_REDIRECT:
-        # As nginx makes it itself, so that it and we judge the same.
+def _etag(opened: OpenFile, sender: str, sha256: str) -> str:
+    if sender == DOWNLOADS_X_ACCEL_REDIRECT:
+        # The format of nginx, which compares the same conditional headers with its own ETag.
         return f'"{opened.mtime_ns // NS_PER_S:x}-{opened.size_bytes:x}"'
     if sha256:
         return f'"sha256-{sha256}"'
@@ -108,6 +102,6 @@ def _etag(opened: OpenFile, by: str, sha256: str) -> str:
 
 
 def _modified_s(opened: OpenFile) -> int | None:
-    """When the file was changed, unless its time is one that cannot be or cannot be said."""
+    """Return the modification time; None if it is before 1970 or in the future, which Last-Modified must not be."""
     modified_s = opened.mtime_ns // NS_PER_S
     return modified_s if 0 <= modified_s <= time.time() else None

@@ -1,8 +1,4 @@
-"""The pictures of models: those that people give, those that jobs have made, those that lie beside the files.
-
-The same views stand below ``/api/v1`` for keys and below ``/api`` for who is signed in, as ``api.library.models`` has
-them.
-"""
+"""Routes for images of models: user images, which are uploaded or kept from a job, and previews beside model files."""
 
 import re
 from typing import Any
@@ -30,8 +26,10 @@ from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUploa
 
 MAX_RECENT = 100
 EDIT = RoutePolicy(scope=Scope.LIBRARY)
+UPLOAD = RoutePolicy(scope=Scope.LIBRARY, streams_body=True)
 BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
-FORM_PARAMS = {
+# Generation parameters by the names of form fields and job inputs, with their JSON names.
+PARAM_NAMES = {
     "negative_prompt": "negativePrompt",
     "seed": "seed",
     "steps": "steps",
@@ -40,181 +38,184 @@ FORM_PARAMS = {
     "scheduler": "scheduler",
 }
 
-
 blueprint = Blueprint(
     "model_images",
     __name__,
     access=Access.KEY_OR_SESSION,
     error_format=library_body,
-    description="Pictures of models.",
+    description="Images of models.",
 )
 image_blueprint = Blueprint(
-    "images", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="Pictures of models."
+    "images", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="Images of models."
 )
 
 
 @blueprint.route("", methods=["GET"])
-@blueprint.response(200, description="The pictures that people have given to the model.")
-def listing(ident: str) -> Response:
-    """The pictures of a model that were given, in their order."""
-    model_id = _model(ident)
-    return jsonify([image_view(one) for one in stores().library.images.list_user_images(model_id)])
+@blueprint.response(200, description="The user images of the model.")
+def list_images(model_id: str) -> Response:
+    """List the user images of a model, in their order."""
+    images = stores().library.images.list_user_images(_existing_model(model_id))
+    return jsonify([image_view(image) for image in images])
 
 
-@blueprint.route("", methods=["POST"], policy=RoutePolicy(scope=Scope.LIBRARY, streams_body=True))
+@blueprint.route("", methods=["POST"], policy=UPLOAD)
 @blueprint.doc(requestBody=BODY)
-@blueprint.response(201, description="The picture. A body of JSON with `jobId` keeps the picture of a job.")
-def add(ident: str) -> Response:
-    """Give a picture to a model: a form with `file`, or `{"jobId": …}`."""
-    image = _from_job(_model(ident)) if request.is_json else _uploaded(_model(ident))
-    response = jsonify(_whole(image))
+@blueprint.response(201, description="The image. A JSON body with `jobId` keeps an image of a job.")
+def add_image(model_id: str) -> Response:
+    """Add an image to a model: a form with `file`, or `{"jobId": …}`."""
+    id_ = _existing_model(model_id)
+    response = jsonify(_image_detail(_keep_job_image(id_) if request.is_json else _store_upload(id_)))
     response.status_code = 201
     return response
 
 
-@blueprint.route("/<image>", methods=["GET"])
-@blueprint.response(200, description="The picture, and under `uses` the models that it names: here or lacking.")
-def read(ident: str, image: str) -> Response:
-    """A picture of a model."""
-    return jsonify(_whole(_of_model(ident, image)))
+@blueprint.route("/<image_id>", methods=["GET"])
+@blueprint.response(200, description="The image, and under `uses` the models that it names, in the library or not.")
+def get_image(model_id: str, image_id: str) -> Response:
+    """Get an image of a model."""
+    return jsonify(_image_detail(_image_of_model(model_id, image_id)))
 
 
-@blueprint.route("/<image>", methods=["PATCH"], policy=EDIT)
+@blueprint.route("/<image_id>", methods=["PATCH"], policy=EDIT)
 @blueprint.arguments(ImageChange)
-@blueprint.response(200, description="The picture as it is now.")
-def change(body: dict[str, Any], ident: str, image: str) -> Response:
-    """Write something else about a picture that was given."""
+@blueprint.response(200, description="The changed image.")
+def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
+    """Edit a user image."""
     require_json()
-    known = _of_model(ident, image)
-    pictures = stores().library.images
-    return jsonify(_whole(pictures.update(known.model_id, known.id, _changes(known, body))))
+    image = _image_of_model(model_id, image_id)
+    edited = stores().library.images.update(image.model_id, image.id, _changed_columns(image, body))
+    return jsonify(_image_detail(edited))
 
 
-@blueprint.route("/<image>", methods=["DELETE"], policy=EDIT)
+@blueprint.route("/<image_id>", methods=["DELETE"], policy=EDIT)
 @blueprint.response(200, description='`{"success": true}`')
-def delete(ident: str, image: str) -> Response:
-    """Take a picture that was given away, for good."""
-    known = _of_model(ident, image)
-    gone = stores().library.images.delete(known.model_id, known.id)
-    for key in filter(None, (gone.media_key, gone.thumb_key)):
+def delete_image(model_id: str, image_id: str) -> Response:
+    """Delete a user image for good."""
+    image = _image_of_model(model_id, image_id)
+    deleted = stores().library.images.delete(image.model_id, image.id)
+    for key in filter(None, (deleted.media_key, deleted.thumb_key)):
         stores().media.delete(key)
     return jsonify({"success": True})
 
 
 @image_blueprint.route("/recent", methods=["GET"])
-@image_blueprint.response(200, description="The pictures that were given last.")
-def recent() -> Response:
-    """What was given last, to any model."""
-    return jsonify([image_view(one) for one in stores().library.images.list_recent(MAX_RECENT)])
+@image_blueprint.response(200, description="The newest user images.")
+def list_recent() -> Response:
+    """List the newest user images of all models."""
+    return jsonify([image_view(image) for image in stores().library.images.list_recent(MAX_RECENT)])
 
 
-@image_blueprint.route("/<image>", methods=["GET"])
-@image_blueprint.response(200, description="The bytes as they were given.", content_type="image/*")
-def picture(image: str) -> Response:
-    """A picture of a model."""
-    return send_image(stores().library.images.get(parse_id(image, "image")))
+@image_blueprint.route("/<image_id>", methods=["GET"])
+@image_blueprint.response(200, description="The original bytes.", content_type="image/*")
+def get_original(image_id: str) -> Response:
+    """Get the bytes of an image."""
+    return send_image(stores().library.images.get(parse_id(image_id, "image")))
 
 
-@image_blueprint.route("/<image>/thumb", methods=["GET"])
-@image_blueprint.response(200, description="WebP, 400 pixels wide at the most.", content_type="image/webp")
-def thumb(image: str) -> Response:
-    """A small picture of it."""
-    return send_thumbnail(stores().library.images.get(parse_id(image, "image")))
+@image_blueprint.route("/<image_id>/thumb", methods=["GET"])
+@image_blueprint.response(200, description="WebP, at most 400 pixels wide.", content_type="image/webp")
+def get_thumbnail(image_id: str) -> Response:
+    """Get a thumbnail of an image."""
+    return send_thumbnail(stores().library.images.get(parse_id(image_id, "image")))
 
 
-def _model(ident: str) -> int:
-    model_id = parse_id(ident)
-    if not stores().library.models.exists(model_id):
+def _existing_model(model_id: str) -> int:
+    id_ = parse_id(model_id)
+    if not stores().library.models.exists(id_):
         raise NotFound("Model not found")
-    return model_id
+    return id_
 
 
-def _of_model(ident: str, image: str) -> ImageView:
-    known = stores().library.images.get(parse_id(image, "image"))
-    if known.model_id != parse_id(ident):
+def _image_of_model(model_id: str, image_id: str) -> ImageView:
+    image = stores().library.images.get(parse_id(image_id, "image"))
+    if image.model_id != parse_id(model_id):
         raise NotFound("Image not found")
-    return known
+    return image
 
 
-def _whole(image: ImageView) -> dict[str, Any]:
+def _image_detail(image: ImageView) -> dict[str, Any]:
     return image_view(image) | {"uses": match_resources(params_view(image))}
 
 
-def _uploaded(model_id: int) -> ImageView:
+def _store_upload(model_id: int) -> ImageView:
+    """Add the image of the request's form. Fields of the form override what the file says; empty ones do not."""
     with multipart.receive_upload() as upload:
-        said = load_body(ImageForm(), upload.fields)
-        version_id = _version(model_id, said.get("version_id"))
-        given = _said_in_form(said)
-        level = parse_nsfw_level(said.get("nsfw_level"))
-        found = multipart.inspect_upload(upload)
-    params = sanitize_json(dict(found.generation or {})) | given
-    prompt = said.get("prompt", params.get("prompt"))
-    return _keep(model_id, version_id, found, {"prompt": prompt, "params": params, "nsfw_level": level})
+        fields = load_body(ImageForm(), upload.fields)
+        # Everything is validated before the file is inspected, which takes longest.
+        version_id = _require_version(model_id, fields.get("version_id"))
+        from_form = _form_params(fields)
+        level = parse_nsfw_level(fields.get("nsfw_level"))
+        stored = multipart.inspect_upload(upload)
+    params = sanitize_json(dict(stored.generation or {})) | from_form
+    prompt = fields.get("prompt", params.get("prompt"))
+    return _add_image(model_id, version_id, stored, {"prompt": prompt, "params": params, "nsfw_level": level})
 
 
-def _said_in_form(said: dict[str, Any]) -> dict[str, Any]:
-    """What the sender says of the picture's making, which wins over what the file says."""
-    given = {wire: said[name] for name, wire in FORM_PARAMS.items() if name in said}
-    loras = parse_loras(said.get("loras"))
-    workflow = parse_json_field("comfyWorkflow", said.get("comfy_workflow"), dict)
-    return given | ({"loras": loras} if loras else {}) | ({"comfyWorkflow": workflow} if workflow else {})
+def _form_params(fields: dict[str, Any]) -> dict[str, Any]:
+    params = {json_name: fields[name] for name, json_name in PARAM_NAMES.items() if name in fields}
+    loras = parse_loras(fields.get("loras"))
+    workflow = parse_json_field("comfyWorkflow", fields.get("comfy_workflow"), dict)
+    return params | ({"loras": loras} if loras else {}) | ({"comfyWorkflow": workflow} if workflow else {})
 
 
-def _from_job(model_id: int) -> ImageView:
+def _keep_job_image(model_id: int) -> ImageView:
+    """Add an image of the caller's own job; raises NotFound, Conflict and Gone for jobs without it."""
     body = load_body(FromJob(), request.get_json())
-    job = own_job(_job_id(body["jobId"]))
+    job = own_job(_require_job_id(body["jobId"]))
     if not job.results:
-        raise Conflict(f"The job is {job.state}: it has no picture to keep.")
+        raise Conflict(f"The job is {job.state} and has no image.")
     data = stores().results.get_original(job.id, body["number"]) if body["number"] <= len(job.results) else None
     if data is None:
-        raise Gone("The job has no picture of that number (any more).")
-    version_id, level = _version(model_id, body.get("versionId")), parse_nsfw_level(body.get("nsfwLevel"))
-    found = multipart.inspect_bytes(data)
-    values = {"prompt": job.request.prompt, "params": _params_of(job, found), "nsfw_level": level, "job_id": job.id}
-    return _keep(model_id, version_id, found, values)
+        raise Gone("The job has no image with this number, or the image has expired.")
+    version_id, level = _require_version(model_id, body.get("versionId")), parse_nsfw_level(body.get("nsfwLevel"))
+    stored = multipart.inspect_bytes(data)
+    values = {"nsfw_level": level, "job_id": job.id}
+    return _add_image(
+        model_id, version_id, stored, values | {"prompt": job.request.prompt, "params": _job_params(job, stored)}
+    )
 
 
-def _job_id(text: str) -> str:
+def _require_job_id(text: str) -> str:
     if not re.fullmatch(JobIdConverter.regex, text):
-        raise NotFound("There is no job of that id.")
+        raise NotFound("There is no job with this id.")
     return text
 
 
-def _params_of(job: Job, found: StoredImage) -> dict[str, Any]:
-    """How a job's picture was made: what was asked for, and what the picture itself says."""
+def _job_params(job: Job, stored: StoredImage) -> dict[str, Any]:
+    """Return generation parameters: those that the image has embedded, overridden by the job's inputs."""
     inputs, lora = job.request.inputs, job.request.lora
-    known = {wire: inputs[name] for name, wire in FORM_PARAMS.items() if name in inputs}
+    embedded: dict[str, Any] = sanitize_json(dict(stored.generation or {}))
+    from_job = {json_name: inputs[name] for name, json_name in PARAM_NAMES.items() if name in inputs}
     loras = {"loras": [{"name": lora}]} if lora else {}
-    said: dict[str, Any] = sanitize_json(dict(found.generation or {}))
-    return said | known | loras | {"site": job.request.site}
+    return embedded | from_job | loras | {"site": job.request.site}
 
 
-def _keep(model_id: int, version_id: int | None, found: StoredImage, values: dict[str, Any]) -> ImageView:
-    about = {
-        "media_key": found.key,
-        "thumb_key": found.thumb_key,
-        "media_type": found.type,
-        "width": found.width,
-        "height": found.height,
-        "blurhash": found.blurhash,
+def _add_image(model_id: int, version_id: int | None, stored: StoredImage, values: dict[str, Any]) -> ImageView:
+    columns = {
+        "media_key": stored.key,
+        "thumb_key": stored.thumb_key,
+        "media_type": stored.type,
+        "width": stored.width,
+        "height": stored.height,
+        "blurhash": stored.blurhash,
     }
-    return stores().library.images.add(model_id, version_id, about | values)
+    return stores().library.images.add(model_id, version_id, columns | values)
 
 
-def _version(model_id: int, version_id: int | None) -> int | None:
+def _require_version(model_id: int, version_id: int | None) -> int | None:
     if version_id is not None and not stores().library.models.has_version(model_id, version_id):
         raise Invalid(problems=[f"versionId: the model has no version {version_id}."])
     return version_id
 
 
-def _changes(known: ImageView, body: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _changed_columns(image: ImageView, body: dict[str, Any]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
     if "prompt" in body:
-        values["prompt"] = body["prompt"]
+        columns["prompt"] = body["prompt"]
     if "nsfwLevel" in body:
-        values["nsfw_level"] = parse_nsfw_level(body["nsfwLevel"])
+        columns["nsfw_level"] = parse_nsfw_level(body["nsfwLevel"])
     if "sortOrder" in body:
-        values["sort_order"] = body["sortOrder"]
+        columns["sort_order"] = body["sortOrder"]
     if "generationParams" in body:
-        values["params"] = merge_params(known.params, body["generationParams"])
-    return values
+        columns["params"] = merge_params(image.params, body["generationParams"])
+    return columns

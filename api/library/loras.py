@@ -1,20 +1,21 @@
-"""The library's LoRAs as generations know them: found by words, named in a job, listed as trainings."""
+"""The library's LoRAs for the compatible APIs: search results of the Weights API, trainings of the generaitiv API."""
 
 import re
 from typing import Any
 
 from schemas.library.model_views import ModelView
 from schemas.library.sanitize import html_to_text
-from schemas.library.search_query import Phrase, SortKey, SortOrder, parse_query
-from schemas.library.search_query import SearchQuery as Asked
-from schemas.library.text_normalization import split_words as words_of
+from schemas.library.search_query import Phrase, SearchQuery, SortKey, SortOrder
+from schemas.library.text_normalization import split_words
 from stores import Stores
 from stores.library.search import SearchFilter
 
 LORA = "LoRA"
 MAX_RESULTS, MAX_TRAININGS, PAGE_SIZE = 20, 1000, 100
 MAX_DESCRIPTION_CHARS = 500
+# A model id as an Ethereum-style hash of 256 bits.
 TRAINING_ID = re.compile(r"0x0{48}([0-9a-f]{16})", re.ASCII)
+MAX_MODEL_ID = 2**53
 SLUGS = {
     "sdxl 1.0": "stability-ai-sdxl",
     "sd 1.5": "stability-ai-stable-diffusion",
@@ -23,43 +24,43 @@ SLUGS = {
 
 
 def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
-    """The library's LoRAs for these words, in the shape of the Weights API."""
+    """Return the LoRAs that match all words of ``text``, in the shape of the Weights API."""
     if not stores.settings.models_dir:
         return []
-    asked = Asked(phrases=tuple(Phrase((word,)) for word in words_of(text)))
-    page = stores.library.search.find_page(_loras(asked), limit=MAX_RESULTS)
-    return [_as_found(stores, model) for model in stores.library.models.get_many(page.ids)]
+    query = SearchQuery(phrases=tuple(Phrase((word,)) for word in split_words(text)))
+    page = stores.library.search.find_page(_lora_filter(query), limit=MAX_RESULTS)
+    return [_search_result(stores, model) for model in stores.library.models.get_many(page.ids)]
 
 
-def _loras(asked: Asked) -> SearchFilter:
-    return SearchFilter({"category": LORA}, asked, SortOrder(SortKey.NAME, descending=False))
+def list_trainings(stores: Stores, address: str) -> list[dict[str, Any]]:
+    """Return all LoRAs as trainings owned by ``address``, in the shape of the generaitiv API."""
+    if not stores.settings.models_dir:
+        return []
+    trainings: list[dict[str, Any]] = []
+    cursor, has_more = None, True
+    while has_more and len(trainings) < MAX_TRAININGS:
+        page = stores.library.search.find_page(_lora_filter(SearchQuery()), limit=PAGE_SIZE, cursor=cursor)
+        trainings += [_training(model, address) for model in stores.library.models.get_many(page.ids)]
+        cursor, has_more = page.next_cursor, page.next_cursor is not None
+    return trainings
 
 
-def _as_found(stores: Stores, model: ModelView) -> dict[str, Any]:
-    thumb = f"{stores.settings.public_url}/api/v1/images/{model.hero.id}/thumb" if model.hero else None
+def _lora_filter(query: SearchQuery) -> SearchFilter:
+    return SearchFilter({"category": LORA}, query, SortOrder(SortKey.NAME, descending=False))
+
+
+def _search_result(stores: Stores, model: ModelView) -> dict[str, Any]:
+    thumb_url = f"{stores.settings.public_url}/api/v1/images/{model.hero.id}/thumb" if model.hero else None
     return {
         "name": model.name,
-        "image": thumb,
+        "image": thumb_url,
         "tags": list(model.facts.tags),
         "description": html_to_text(model.facts.description or "", MAX_DESCRIPTION_CHARS),
         "source": "library",
     }
 
 
-def list_trainings(stores: Stores, address: str) -> list[dict[str, Any]]:
-    """The library's LoRAs in the shape of the generaitiv API."""
-    if not stores.settings.models_dir:
-        return []
-    found: list[dict[str, Any]] = []
-    cursor, more = None, True
-    while more and len(found) < MAX_TRAININGS:
-        page = stores.library.search.find_page(_loras(parse_query("")), limit=PAGE_SIZE, cursor=cursor)
-        found += [_as_training(model, address) for model in stores.library.models.get_many(page.ids)]
-        cursor, more = page.next_cursor, page.next_cursor is not None
-    return found
-
-
-def _as_training(model: ModelView, address: str) -> dict[str, Any]:
+def _training(model: ModelView, address: str) -> dict[str, Any]:
     base = (model.base_model or "").lower()
     return {
         "id": training_id(model.id),
@@ -72,12 +73,13 @@ def _as_training(model: ModelView, address: str) -> dict[str, Any]:
 
 
 def training_id(model_id: int) -> str:
-    """A model as clients of the generaitiv API know it."""
+    """Return the training id of a model in the generaitiv API."""
     return f"0x{model_id:064x}"
 
 
 def lora_name_from_training_id(stores: Stores, training: str) -> str | None:
-    """The LoRA behind the id of a training; None if it is no such id, or nobody's."""
-    found = TRAINING_ID.fullmatch(training.lower())
-    models = stores.library.models.get_many([int(found[1], 16)]) if found and int(found[1], 16) < 2**53 else []
+    """Return the name of the model behind a training id; None if there is none."""
+    match = TRAINING_ID.fullmatch(training.lower())
+    model_id = int(match[1], 16) if match else MAX_MODEL_ID
+    models = stores.library.models.get_many([model_id]) if model_id < MAX_MODEL_ID else []
     return models[0].name if models else None

@@ -1,9 +1,5 @@
-"""The model library's surface: models in lists and whole, what people write about them, their files.
+"""Routes for models: lists, details, user edits, downloads."""
 
-The same views stand at two places: below ``/api/v1/models`` for keys, and below ``/api/models`` for who is signed in.
-"""
-
-from pathlib import Path
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -21,7 +17,7 @@ from schemas.library.model_views import FileView, ModelView, VersionView
 from schemas.library.requests import MAX_ID, MAX_OFFSET, MAX_PAGE_SIZE, ModelChange, ModelListQuery
 from schemas.library.search_query import SortKey, SortOrder, parse_query, parse_sort_order
 from schemas.paging import KeysetCursor
-from stores.library.safe_open import OpenFile, open_within
+from stores.library.safe_open import OpenFile, open_indexed
 from stores.library.search import EQUALITY_COLUMNS, SearchFilter
 
 MAX_ID_DIGITS = 16
@@ -29,9 +25,8 @@ VERSION_PARAMETER = {
     "in": "query",
     "name": "versionId",
     "schema": {"type": "integer"},
-    "description": "Which version; otherwise the newest that is here.",
+    "description": "Which version; by default the newest one that is on disk.",
 }
-
 
 blueprint = Blueprint(
     "models", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="The model library."
@@ -39,7 +34,7 @@ blueprint = Blueprint(
 
 
 def parse_id(text: str, kind: str = "model") -> int:
-    """The number of a model, version or picture; raises Invalid, and NotFound where it is larger than any."""
+    """Return the id of a model, version or image; raises Invalid, and NotFound for ids larger than any can be."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_ID_DIGITS and int(text)):
         raise Invalid(f"Invalid {kind} ID")
     if int(text) > MAX_ID:
@@ -50,69 +45,70 @@ def parse_id(text: str, kind: str = "model") -> int:
 @blueprint.route("", methods=["GET"])
 @blueprint.arguments(ModelListQuery, location="query")
 @blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
-def listing(query: dict[str, Any]) -> Response:
-    """Models, filtered and sorted; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
-    return jsonify(_page(query))
+def list_models(query: dict[str, Any]) -> Response:
+    """List models; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
+    return jsonify(_find_page(query))
 
 
 @blueprint.route("/filters", methods=["GET"])
 @blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
-def filters() -> Response:
-    """What there is to filter by."""
+def list_filters() -> Response:
+    """List the values to filter by."""
     return jsonify(stores().library.search.list_filter_values())
 
 
-@blueprint.route("/<ident>", methods=["GET"])
-@blueprint.response(200, description="The model with its versions, files and pictures.")
-def read(ident: str) -> Response:
-    """A model with all that is known of it; `sources` says who has said each field."""
-    return jsonify(model_detail(stores().library.models.get(parse_id(ident))))
+@blueprint.route("/<model_id>", methods=["GET"])
+@blueprint.response(200, description="The model with its versions, files and images.")
+def get_model(model_id: str) -> Response:
+    """Get a model with all its metadata; `sources` names the source of each field."""
+    return jsonify(model_detail(stores().library.models.get(parse_id(model_id))))
 
 
-@blueprint.route("/<ident>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY))
+@blueprint.route("/<model_id>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY))
 @blueprint.arguments(ModelChange)
-@blueprint.response(200, description="The model as it is now.")
-def change(body: dict[str, Any], ident: str) -> Response:
-    """Write about a model. What you write wins over every source and stays; null takes it back."""
+@blueprint.response(200, description="The changed model.")
+def edit_model(body: dict[str, Any], model_id: str) -> Response:
+    """Edit a model. Your values override every source and survive scans; null reverts a field."""
     require_json()
-    model_id = parse_id(ident)
-    stores().library.user_edits.write(model_id, body)
-    return jsonify(model_detail(stores().library.models.get(model_id)))
+    id_ = parse_id(model_id)
+    stores().library.user_edits.write(id_, body)
+    return jsonify(model_detail(stores().library.models.get(id_)))
 
 
-@blueprint.route("/<ident>/download", methods=["GET"])
+@blueprint.route("/<model_id>/download", methods=["GET"])
 @blueprint.doc(parameters=[VERSION_PARAMETER])
 @blueprint.response(200, description="The file, whole or in part.", content_type="application/octet-stream")
-def download(ident: str) -> Response:
-    """The model's file; ranges, conditions and HEAD are understood."""
-    return _download(stores().library.models.get(parse_id(ident)))
+def download(model_id: str) -> Response:
+    """Download the model's file; supports HEAD, ranges and conditional requests."""
+    model = stores().library.models.get(parse_id(model_id))
+    return _send_first_file(_requested_version(model))
 
 
-def _page(query: dict[str, Any]) -> dict[str, Any]:
+def _find_page(query: dict[str, Any]) -> dict[str, Any]:
     limit = min(query["limit"], MAX_PAGE_SIZE)
     offset = (query["page"] - 1) * limit
     if offset > MAX_OFFSET:
-        raise Invalid(problems=["page: too far; go on with 'cursor', from 'nextCursor' of the page before."])
+        raise Invalid(problems=["page: too far; use 'cursor' with the 'nextCursor' of the page before."])
     cursor = KeysetCursor.decode(query["cursor"]) if query.get("cursor") else None
-    found = stores().library.search.find_page(_wanted(query), limit=limit, offset=offset, cursor=cursor)
+    page = stores().library.search.find_page(_search_filter(query), limit=limit, offset=offset, cursor=cursor)
     with_versions = "versions" in query["include"]
-    shown = stores().library.models.get_many(found.ids, with_versions=with_versions)
+    models = stores().library.models.get_many(page.ids, with_versions=with_versions)
     return {
-        "items": [model_summary(model, with_versions=with_versions) for model in shown],
-        "total": found.total,
+        "items": [model_summary(model, with_versions=with_versions) for model in models],
+        "total": page.total,
         "page": query["page"],
         "limit": limit,
-        "hasMore": found.next_cursor is not None,
-        "nextCursor": found.next_cursor.encode() if found.next_cursor else None,
+        "hasMore": page.next_cursor is not None,
+        "nextCursor": page.next_cursor.encode() if page.next_cursor else None,
     }
 
 
-def _wanted(query: dict[str, Any]) -> SearchFilter:
-    asked = parse_query(query["search"])
-    order = parse_sort_order(query["sort"]) if query.get("sort") else asked.order
+def _search_filter(query: dict[str, Any]) -> SearchFilter:
+    search = parse_query(query["search"])
+    order = parse_sort_order(query["sort"]) if query.get("sort") else search.order
     return SearchFilter(
         equal={name: query[name] for name in EQUALITY_COLUMNS if query.get(name)},
-        query=asked,
+        query=search,
         order=order or SortOrder(SortKey.NEWEST, descending=True),
         tags=query["tags"],
         tags_mode=query["tags_mode"],
@@ -121,49 +117,35 @@ def _wanted(query: dict[str, Any]) -> SearchFilter:
     )
 
 
-def _download(model: ModelView) -> Response:
-    version = _version(model)
+def _requested_version(model: ModelView) -> VersionView | None:
+    """Return the version of the query; by default the newest one with a file on disk, or None without any."""
+    requested = request.args.get("versionId")
+    if requested is None:
+        return next((version for version in model.versions if version.is_local), None)
+    version_id = parse_id(requested, "version")
+    version = next((version for version in model.versions if version.id == version_id), None)
+    if version is None:
+        raise NotFound("Version not found")
+    return version
+
+
+def _send_first_file(version: VersionView | None) -> Response:
+    """Send the first file of a version that can be opened: a file may have gone since the last scan, its copy not."""
     error = NotFound("Version file not available locally" if version else "Model or file not found")
     for file in version.files if version else ():
         if not file.present or file.path is None:
             continue
         try:
-            opened = open_within(_root(file), file.path, stores().settings.models_dir)
-        except NotFound as gone:
-            # Gone since the last scan; there may be another copy.
-            error = gone
+            opened = open_indexed(file.root, file.path, stores().settings.models_dir)
+        except NotFound as not_found:
+            error = not_found
             continue
-        return send_opened_file(
-            opened, _name(file.path), file.hashes.get("SHA256") if _is_as_hashed(opened, file) else None
-        )
+        sha256 = file.hashes.get("SHA256") if _is_as_hashed(opened, file) else None
+        return send_opened_file(opened, file.path.rpartition(b"/")[2], sha256)
     raise error
 
 
-def _name(path: bytes) -> bytes:
-    return path.rpartition(b"/")[2]
-
-
 def _is_as_hashed(opened: OpenFile, file: FileView) -> bool:
-    """Whether these are the bytes that the index knows: what has taken their place since has no hash yet."""
-    now = opened.size_bytes, opened.mtime_ns, opened.inode
-    return file.hashed and now == (file.size_bytes, file.mtime_ns, file.inode)
-
-
-def _version(model: ModelView) -> VersionView | None:
-    """The version that is asked for; else the newest that is here."""
-    asked = request.args.get("versionId")
-    if asked is None:
-        return next((version for version in model.versions if version.is_local), None)
-    ident = parse_id(asked, "version")
-    found = next((version for version in model.versions if version.id == ident), None)
-    if found is None:
-        raise NotFound("Version not found")
-    return found
-
-
-def _root(file: FileView) -> Path:
-    """The folder that the file is below; raises NotFound if MODELS_DIR does not name it any more."""
-    root = next((one for one in stores().settings.models_dir if str(one) == file.root), None)
-    if root is None:
-        raise NotFound("The file's folder is not one of MODELS_DIR any more.")
-    return root
+    """Whether the hashes of the index are those of these bytes: the file may have been replaced since."""
+    stat = opened.size_bytes, opened.mtime_ns, opened.inode
+    return file.hashed and stat == (file.size_bytes, file.mtime_ns, file.inode)

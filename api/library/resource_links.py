@@ -1,4 +1,4 @@
-"""The looking up of what a picture says it was made with: which of these models are here, and which are not."""
+"""Matches the models that an image says it was made with to models of the library."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,45 +8,50 @@ from schemas.images.params_requests import dict_items
 from schemas.library.model_views import ModelView
 
 MAX_RESOURCES = 50
+MAX_NAME_CHARS = 300
 CATEGORIES = {"checkpoint": "Checkpoint", "lora": "LoRA", "lycoris": "LoRA", "vae": "VAE", "embedding": "Embedding"}
 
 
 def match_resources(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """``have``: what is here, each with its ``model``; ``lack``: what is not."""
+    """Return the resources of an image: in ``have`` those of the library, with their ``model``; in ``lack`` the rest.
+
+    ``params`` are generation parameters under their JSON names, and untrusted: any value may be of any type.
+    """
     have, lack = [], []
-    for named in list(_named(params))[:MAX_RESOURCES]:
-        found = _found(named)
-        if found:
-            have.append({**named, "model": {"id": found.id, "name": found.name}})
+    for resource in list(_resources(params))[:MAX_RESOURCES]:
+        model = _find_model(resource)
+        if model:
+            have.append({**resource, "model": {"id": model.id, "name": model.name}})
         else:
-            lack.append(dict(named))
+            lack.append(dict(resource))
     return {"have": have, "lack": lack}
 
 
-def _named(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _resources(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield ``resources``, and then ``loras`` and the ``model`` if they are not among them."""
     resources = dict_items(params.get("resources"))
     yield from resources
-    names = {str(one.get("name", "")).lower() for one in resources}
+    names = {str(resource.get("name", "")).lower() for resource in resources}
     for lora in dict_items(params.get("loras")):
         if str(lora.get("name", "")).lower() not in names:
             yield {"type": "lora", "name": lora.get("name"), "weight": lora.get("strength")}
     model = params.get("model")
-    if isinstance(model, str) and model and not any(one.get("type") == "checkpoint" for one in resources):
+    has_checkpoint = any(resource.get("type") == "checkpoint" for resource in resources)
+    if isinstance(model, str) and model and not has_checkpoint:
         yield {"type": "checkpoint", "name": model}
 
 
-def _found(named: Mapping[str, Any]) -> ModelView | None:
-    """By its hash or the catalogue's number, which are certain; else by its name, among models of its kind."""
+def _find_model(resource: Mapping[str, Any]) -> ModelView | None:
+    """Find a model by hash or Civitai version, which are unique; otherwise by name among models of its category."""
     library = stores().library
-    digits = named.get("hash")
-    by_hash = library.file_hashes.find_models(digits) if isinstance(digits, str) else []
+    hash_ = resource.get("hash")
+    by_hash = library.file_hashes.find_models(hash_) if isinstance(hash_, str) else []
     if by_hash:
         return next(iter(library.models.get_many(by_hash[:1])), None)
-    number = named.get("civitaiVersionId")
-    catalogued = library.models.find_by_civitai_version(number) if type(number) is int else []
-    if catalogued:
-        return catalogued[0]
-    name, category = named.get("name"), CATEGORIES.get(str(named.get("type")))
+    civitai_version_id = resource.get("civitaiVersionId")
+    if type(civitai_version_id) is int and (by_version := library.models.find_by_civitai_version(civitai_version_id)):
+        return by_version[0]
+    name, category = resource.get("name"), CATEGORIES.get(str(resource.get("type")))
     if not isinstance(name, str) or not name or category is None:
         return None
-    return next(iter(library.models.find_by_name(name[:300], category)), None)
+    return next(iter(library.models.find_by_name(name[:MAX_NAME_CHARS], category)), None)

@@ -1,7 +1,4 @@
-"""The surface for the library as a whole: scans, the report, what pictures say they were made with.
-
-For keys, below ``/api/v1``.
-"""
+"""Routes for the library as a whole: requesting scans, following their progress, and the report."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +42,7 @@ class ScanRequestBody(Schema):
 
 
 class ReportQuery(Schema):
-    """Which part of the report."""
+    """Which page of the report."""
 
     limit = PositiveInteger(load_default=100)
     after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_ID))
@@ -54,60 +51,59 @@ class ReportQuery(Schema):
 @blueprint.route("/library/scan", methods=["POST"], policy=SCAN)
 @blueprint.route("/scan", methods=["POST"], policy=SCAN)
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequestBody}}})
-@blueprint.response(202, description="`id` of the scan, and where its events are.")
-def scan() -> Response:
-    """Compare the library with the disk now; `{"full": true}` reads every file again."""
+@blueprint.response(202, description="The `id` of the scan, and the URL of its events.")
+def request_scan() -> Response:
+    """Scan the library now; with `{"full": true}` every file is read again."""
     if not stores().settings.models_dir:
-        raise Conflict("There is no library: MODELS_DIR names no folder.")
-    ident = stores().scan_requests.request(full=_is_full())
+        raise Conflict("There is no model library: MODELS_DIR is not set.")
+    scan_id = stores().scan_requests.request(full=_is_full())
     url = f"{stores().settings.public_url}/api/v1/library/scan/events"
-    response = jsonify({"id": ident, "state": "queued", "eventsUrl": url})
+    response = jsonify({"id": scan_id, "state": "queued", "eventsUrl": url})
     response.status_code = 202
     return response
 
 
 @blueprint.route("/library/scan", methods=["GET"])
-@blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null where there was none.")
-def latest() -> Response:
-    """How the last scan is going, or went."""
+@blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null if there was none.")
+def get_latest_scan() -> Response:
+    """Get the progress or result of the last scan."""
     return jsonify(stores().scan_requests.latest())
 
 
 @blueprint.route("/library/scan/events", methods=["GET"])
-@blueprint.response(200, description="What scans tell as they go on.", content_type="text/event-stream")
-def events() -> Response:
-    """The news of scans from now on, or from `Last-Event-ID` on."""
+@blueprint.response(200, description="The progress of scans.", content_type="text/event-stream")
+def stream_scan_events() -> Response:
+    """Stream the progress of scans from now on, or after the event of `Last-Event-ID`."""
     return sse.sse_response(_events(stores(), api_key_from_request(), sse.last_stream_id()))
 
 
 @blueprint.route("/library/report", methods=["GET"])
 @blueprint.arguments(ReportQuery, location="query")
-@blueprint.response(200, description="`counts`, `problems`, and `nextAfter` where there are more.")
-def report(query: dict[str, Any]) -> Response:
-    """What the library has, and what is wrong in it."""
-    upkeep = stores().library.maintenance
-    found, following = upkeep.list_problems(min(query["limit"], MAX_PROBLEMS_PER_PAGE), query["after"])
-    waiting, waiting_bytes = stores().library.file_hashes.count_pending()
-    hashing = {"files": waiting, "sizeBytes": waiting_bytes}
-    shown = [_problem(one) for one in found]
-    return jsonify({"counts": upkeep.get_counts(), "hashing": hashing, "problems": shown, "nextAfter": following})
+@blueprint.response(200, description="`counts`, `hashing`, `problems`, and `nextAfter` if there are more problems.")
+def get_report(query: dict[str, Any]) -> Response:
+    """Get the size of the library, and what is wrong with its files."""
+    maintenance = stores().library.maintenance
+    problems, next_after = maintenance.list_problems(min(query["limit"], MAX_PROBLEMS_PER_PAGE), query["after"])
+    count, size_bytes = stores().library.file_hashes.count_pending()
+    report = {"counts": maintenance.get_counts(), "hashing": {"files": count, "sizeBytes": size_bytes}}
+    return jsonify(report | {"problems": [_problem_view(problem) for problem in problems], "nextAfter": next_after})
 
 
 def _is_full() -> bool:
     body = request.get_json() if request.get_data() else {}
     full = body.get("full", False) if isinstance(body, dict) and not body.keys() - {"full"} else None
     if not isinstance(full, bool):
-        raise Invalid(problems=["full: must be true or false; nothing else is to be said of a scan."])
+        raise Invalid(problems=["full: must be true or false; no other fields are accepted."])
     return full
 
 
-def _problem(one: ReportedProblem) -> dict[str, Any]:
+def _problem_view(problem: ReportedProblem) -> dict[str, Any]:
     return {
-        "path": one.path.decode(errors="replace"),
-        "subject": one.subject.decode(errors="replace"),
-        "code": one.code,
-        "message": one.message,
-        "foundAt": one.found_at,
+        "path": problem.path.decode(errors="replace"),
+        "subject": problem.subject.decode(errors="replace"),
+        "code": problem.code,
+        "message": problem.message,
+        "foundAt": problem.found_at,
     }
 
 

@@ -1,4 +1,4 @@
-"""How the library looks on the wire: models in lists, models whole, versions, files and pictures."""
+"""JSON views of the library: models in lists and in detail, versions, files and images."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from schemas.library.scan_records import FileFormat
 from stores.library.index.read_model import ModelFlag
 
 AUTOV3_DIGITS = 12
-_OF_GENERATION = frozenset(
+_PARAM_FIELDS = frozenset(
     {
         *("prompt", "negative_prompt", "seed", "steps", "cfg_scale", "sampler", "scheduler", "width", "height"),
         *("clip_skip", "denoise", "model", "workflow"),
@@ -26,9 +26,9 @@ _OF_GENERATION = frozenset(
 
 
 def model_summary(model: ModelView, *, with_versions: bool = False) -> dict[str, Any]:
-    """A model in a list."""
-    facts = model.facts
-    shown = {
+    """Return a model as lists have it."""
+    metadata = model.facts
+    view = {
         "id": model.id,
         "name": model.name,
         "type": model.type,
@@ -36,35 +36,35 @@ def model_summary(model: ModelView, *, with_versions: bool = False) -> dict[str,
         "subcategory": model.subcategory,
         "baseModel": model.base_model,
         "nsfwLevel": model.nsfw_level,
-        "creatorName": facts.creator,
-        "creatorAvatar": facts.creator_avatar,
-        "tags": list(facts.tags),
-        "stats": dict(facts.stats),
+        "creatorName": metadata.creator,
+        "creatorAvatar": metadata.creator_avatar,
+        "tags": list(metadata.tags),
+        "stats": dict(metadata.stats),
         "hasMetadata": bool(model.flags & ModelFlag.METADATA),
         "canRunCode": bool(model.flags & ModelFlag.PICKLE),
         "civitaiId": model.civitai_id,
         "heroImage": _hero(model.hero) if model.hero else None,
     }
-    return shown | ({"versions": [_brief(one) for one in model.versions]} if with_versions else {})
+    return view | ({"versions": [_version_summary(version) for version in model.versions]} if with_versions else {})
 
 
 def model_detail(model: ModelView) -> dict[str, Any]:
-    """A model with all that is known of it."""
-    facts = model.facts
-    first = next((file for version in model.versions for file in version.files if file.present), None)
+    """Return a model with all its metadata, versions, files and images."""
+    metadata = model.facts
+    first_file = next((file for version in model.versions for file in version.files if file.present), None)
     return model_summary(model) | {
-        "description": sanitize_html(facts.description) if facts.description else None,
-        "filePath": visible_path(first) if first else None,
-        "fileSize": first.size_bytes if first else None,
-        "trainedWords": list(facts.trained_words),
-        "negativeWords": facts.negative_words,
-        "preferredWeight": facts.preferred_weight,
-        "licensingInfo": dict(facts.licensing),
-        "notes": facts.notes,
+        "description": sanitize_html(metadata.description) if metadata.description else None,
+        "filePath": visible_path(first_file) if first_file else None,
+        "fileSize": first_file.size_bytes if first_file else None,
+        "trainedWords": list(metadata.trained_words),
+        "negativeWords": metadata.negative_words,
+        "preferredWeight": metadata.preferred_weight,
+        "licensingInfo": dict(metadata.licensing),
+        "notes": metadata.notes,
         "sources": {to_camel_case(name): source for name, source in model.sources.items()},
-        "editedAt": {name: _time(at) for name, at in model.edited.items()},
-        "versions": [_version(one) for one in model.versions],
-        "modelLevelImages": [image_view(one) for one in model.images],
+        "editedAt": {name: _iso_time(time_ms) for name, time_ms in model.edited.items()},
+        "versions": [_version_detail(version) for version in model.versions],
+        "modelLevelImages": [image_view(image) for image in model.images],
     }
 
 
@@ -79,30 +79,30 @@ def _hero(image: ImageView) -> dict[str, Any]:
     }
 
 
-def _brief(version: VersionView) -> dict[str, Any]:
-    """A version in a list."""
-    here = next((file for file in version.files if file.present), None)
+def _version_summary(version: VersionView) -> dict[str, Any]:
+    """Return a version as lists have it."""
+    local = next((file for file in version.files if file.present), None)
     return {
         "id": version.id,
         "name": version.facts.version_name or "",
         "baseModel": version.facts.base_model,
-        "isLocal": here is not None,
-        "localPath": visible_path(here) if here else None,
-        "localFileSize": here.size_bytes if here else None,
+        "isLocal": local is not None,
+        "localPath": visible_path(local) if local else None,
+        "localFileSize": local.size_bytes if local else None,
         "files": [_file(file) for file in version.files],
     }
 
 
-def _version(version: VersionView) -> dict[str, Any]:
-    facts = version.facts
-    return _brief(version) | {
+def _version_detail(version: VersionView) -> dict[str, Any]:
+    metadata = version.facts
+    return _version_summary(version) | {
         "civitaiId": version.civitai_id,
         "epoch": version.epoch,
-        "description": sanitize_html(facts.version_description) if facts.version_description else None,
-        "stats": dict(facts.version_stats),
-        "publishedAt": facts.published_at,
-        "trainedWords": list(facts.trained_words),
-        "images": [image_view(one) for one in version.images],
+        "description": sanitize_html(metadata.version_description) if metadata.version_description else None,
+        "stats": dict(metadata.version_stats),
+        "publishedAt": metadata.published_at,
+        "trainedWords": list(metadata.trained_words),
+        "images": [image_view(image) for image in version.images],
     }
 
 
@@ -119,25 +119,25 @@ def _file(file: FileView) -> dict[str, Any]:
         "problem": file.problem,
         "header": dict(file.header),
         "hashState": "done" if file.hashed else "pending",
-        "hashes": hashes_view(file.hashes) if file.hashed else {},
+        "hashes": _hashes_view(file.hashes) if file.hashed else {},
     }
 
 
-def hashes_view(kept: Mapping[str, str]) -> dict[str, str]:
-    """Hashes as catalogues and pictures write them."""
-    found = dict(kept)
-    if "AutoV3" in found:
-        found["AutoV3"] = found["AutoV3"][:AUTOV3_DIGITS]
-    return found | ({"AutoV2": autov2_from_sha256(found["SHA256"])} if "SHA256" in found else {})
+def _hashes_view(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return hashes in the lengths that Civitai and image metadata use, with AutoV2, which is derived from SHA256."""
+    view = dict(hashes)
+    if "AutoV3" in view:
+        view["AutoV3"] = view["AutoV3"][:AUTOV3_DIGITS]
+    return view | ({"AutoV2": autov2_from_sha256(view["SHA256"])} if "SHA256" in view else {})
 
 
 def _precision(dtype: Any) -> str | None:
-    known = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
-    return known.get(dtype, dtype) if isinstance(dtype, str) else None
+    names = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
+    return names.get(dtype, dtype) if isinstance(dtype, str) else None
 
 
 def visible_path(file: FileView) -> str | None:
-    """Where a file is: below its folder, or on the disk where EXPOSE_PATHS allows it."""
+    """Return the path of a file relative to its root; with EXPOSE_PATHS the absolute path."""
     if file.path is None:
         return None
     path = os.path.join(os.fsencode(file.root), file.path) if stores().settings.expose_paths else file.path  # noqa: PTH118 - bytes
@@ -145,13 +145,13 @@ def visible_path(file: FileView) -> str | None:
 
 
 def image_url(image: ImageView, *, thumb: bool = False) -> str:
-    """Where a picture is fetched, by the way that the client came."""
+    """Return the URL of an image, below the same prefix as the request: each has its own authentication."""
     prefix = "/api/v1/images" if request.path.startswith("/api/v1/") else "/api/images"
     return f"{stores().settings.public_url}{prefix}/{image.id}{'/thumb' if thumb else ''}"
 
 
 def image_view(image: ImageView) -> dict[str, Any]:
-    """A picture."""
+    """Return an image."""
     return {
         "id": image.id,
         "modelId": image.model_id,
@@ -166,21 +166,22 @@ def image_view(image: ImageView) -> dict[str, Any]:
         "blurhash": image.blurhash,
         "sortOrder": image.sort_order,
         "isUserUpload": image.given,
-        "createdAt": _time(image.created_at),
+        "createdAt": _iso_time(image.created_at),
         "jobId": image.job_id,
     }
 
 
 def params_view(image: ImageView) -> dict[str, Any]:
-    """How a picture was made, under the names of the wire."""
+    """Return the generation parameters of an image, under their JSON names."""
     if image.given:
         return {name: value for name, value in image.params.items() if name != "prompt"}
-    said = {name: value for name, value in image.params.items() if name in _OF_GENERATION}
-    resources = tuple(Resource(**one) for one in image.params.get("resources", ()))
-    shown = GenerationParams(tool="", resources=resources, **said).to_json()
-    shown.pop("prompt", None)
-    return shown
+    # Params of previews are stored under the field names of GenerationParams.
+    known = {name: value for name, value in image.params.items() if name in _PARAM_FIELDS}
+    resources = tuple(Resource(**resource) for resource in image.params.get("resources", ()))
+    view = GenerationParams(tool="", resources=resources, **known).to_json()
+    view.pop("prompt", None)
+    return view
 
 
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _iso_time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

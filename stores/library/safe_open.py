@@ -83,6 +83,18 @@ def open_within(root: Path, relative: bytes, roots: Sequence[Path]) -> OpenFile:
         _raise_service_error(error)
 
 
+def open_indexed(root: str | None, path: bytes | None, roots: Sequence[Path]) -> OpenFile:
+    """Open a file at the root and path that the index has for it; raises as ``open_within``.
+
+    Raises:
+        NotFound: also if ``root`` is not one of ``roots``, because MODELS_DIR has changed since the last scan.
+    """
+    folder = next((each for each in roots if str(each) == root), None)
+    if folder is None or path is None:
+        raise NotFound("The file's folder is not one of MODELS_DIR any more.")
+    return open_within(folder, path, roots)
+
+
 def _open_resolved(path: bytes, roots: Sequence[Path]) -> OpenFile:
     """Open an absolute path without links; a link that is met on the way was put there since it was resolved."""
     root_index, base = _root_of(path, roots)

@@ -452,7 +452,7 @@ def test_who_takes_nothing_is_let_go(
     monkeypatch.setattr(sendfile_body, "COPIED_TAIL_BYTES", copied_bytes)
     body, client = ends
 
-    with pytest.raises(ConnectionResetError, match="taken nothing"):
+    with pytest.raises(ConnectionResetError, match="read nothing"):
         list(body)
     body.close()
 

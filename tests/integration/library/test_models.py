@@ -650,6 +650,6 @@ def test_every_route_is_described(app: AppClient) -> None:
             operation = spec["paths"][path][method.lower()]
             words = " ".join(filter(None, (operation.get("summary"), operation.get("description"))))
             assert re.search(r"\w.*[.?`]$", words, re.DOTALL), (path, words)
-    upload = spec["paths"]["/api/v1/models/{ident}/images"]["post"]["requestBody"]["content"]
+    upload = spec["paths"]["/api/v1/models/{model_id}/images"]["post"]["requestBody"]["content"]
     form = spec["components"]["schemas"][upload["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]]
     assert {"file", "versionId", "negativePrompt", "cfgScale", "nsfwLevel", "comfyWorkflow"} <= set(form["properties"])
