@@ -1,4 +1,7 @@
-"""Whose an API key is: the owner's (``stores.accounts.owner_key``), or another one's, kept as a hash in SQL."""
+"""API keys: the owner's (``stores.accounts.owner_key``), and others stored in SQL as hashes.
+
+Answers are cached for a second, so a changed, rotated or revoked key takes effect in every process within that time.
+"""
 
 import hashlib
 import hmac
@@ -20,7 +23,7 @@ from stores.sql.errors import sql_errors
 KEY_PREFIX = "dr"
 CACHE_TTL_S = 1.0
 MAX_CACHED_KEYS = 10_000
-# What no key has as its hash.
+# Not the hash of any key.
 NO_HASH = "0" * 64
 OWNER_CALLER = Caller(OWNER, OWNER)
 T = TypeVar("T")
@@ -28,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What a key may do; None: as it was. An empty ``plan`` takes the plan away."""
+    """New properties of a key; None leaves one as it is, an empty ``plan`` removes the plan."""
 
     name: str | None = None
     scopes: frozenset[Scope] | None = None
@@ -36,15 +39,15 @@ class KeyChange:
     plan: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The columns that this sets."""
+        """Return the columns to set."""
         columns = {
             "name": self.name,
             "scopes": None if self.scopes is None else " ".join(sorted(self.scopes)),
             "limits": None if self.limits is None else self.limits.to_text(),
             "plan": self.plan,
         }
-        set_ = {name: value for name, value in columns.items() if value is not None}
-        return set_ | ({"plan": None} if self.plan == "" else {})
+        changed = {name: value for name, value in columns.items() if value is not None}
+        return changed | ({"plan": None} if self.plan == "" else {})
 
 
 DEFAULT_COLUMNS: Mapping[str, Any] = {"scopes": " ".join(sorted(DEFAULT_SCOPES)), "limits": "", "plan": None}
@@ -52,50 +55,50 @@ DEFAULT_COLUMNS: Mapping[str, Any] = {"scopes": " ".join(sorted(DEFAULT_SCOPES))
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """Who holds a key now, and the key's version, which no other key in its place will have."""
+    """The caller behind a key id, and the version of the present key, which no other key under that id shares."""
 
     caller: Caller
     version: str
 
 
 class ApiKeys:
-    """Who a key belongs to."""
+    """The API keys of one installation."""
 
     def __init__(
         self, engine: Engine, clock: Clock, owner_key: OwnerKey, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """``tick`` counts seconds, for how long an answer of the database is believed."""
+        """``monotonic`` measures the age of cached answers, in seconds."""
         self._engine = engine
         self._clock = clock
         self._owner_key = owner_key
         self._callers: _TTLCache[Caller | None] = _TTLCache(monotonic)
-        self._holders: _TTLCache[KeyOwner | None] = _TTLCache(monotonic)
+        self._owners: _TTLCache[KeyOwner | None] = _TTLCache(monotonic)
 
     def authenticate(self, key: str) -> Caller | None:
-        """Whose key this is; None if it is nobody's (any more).
+        """Return the caller who holds a key; None if the key is unknown or revoked.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        own = hash_key(key)
-        if hmac.compare_digest(own, self._owner_key.read_hash()):
+        key_hash = hash_key(key)
+        if hmac.compare_digest(key_hash, self._owner_key.read_hash()):
             return OWNER_CALLER
-        return self._callers.get(own, lambda: self._look_up(_id_of(key), own) if _id_of(key) else None)
+        return self._callers.get(key_hash, lambda: self._read_caller(_id_of(key), key_hash) if _id_of(key) else None)
 
     def authenticate_uncached(self, key: str) -> Caller | None:
-        """Whose key this is, asked anew: whatever is wrong with a key, to find it out takes the same steps.
+        """Do the same without the cache and with one database query for any invalid key, so that timing tells nothing.
 
         Raises:
             Unavailable: the database does not answer.
         """
         self._owner_key.refresh()
-        own = hash_key(key)
-        if hmac.compare_digest(own, self._owner_key.read_hash()):
+        key_hash = hash_key(key)
+        if hmac.compare_digest(key_hash, self._owner_key.read_hash()):
             return OWNER_CALLER
-        return self._look_up(_id_of(key), own)
+        return self._read_caller(_id_of(key), key_hash)
 
     def get_owner(self, key_id: str, *, refresh: bool = False) -> KeyOwner | None:
-        """Who holds the key of that id; None if it was revoked or never was. ``anew``: now, not a second ago.
+        """Return the owner of a key id; None if it is unknown or revoked. ``refresh`` bypasses the cache.
 
         Raises:
             Unavailable: the database does not answer.
@@ -103,43 +106,43 @@ class ApiKeys:
         if key_id == OWNER:
             if refresh:
                 self._owner_key.refresh()
-            return KeyOwner(OWNER_CALLER, _version(self._owner_key.read_hash()))
+            return KeyOwner(OWNER_CALLER, _version_of_hash(self._owner_key.read_hash()))
         if refresh:
-            self._holders.drop(key_id)
-        return self._holders.get(key_id, lambda: self._look_for_holder(key_id))
+            self._owners.drop(key_id)
+        return self._owners.get(key_id, lambda: self._read_owner(key_id))
 
-    def _look_up(self, key_id: str, own: str) -> Caller | None:
-        row = self._row(key_id)
-        right = hmac.compare_digest(own, NO_HASH if row is None else row.secret_hash)
-        return _caller(row) if right else None
+    def _read_caller(self, key_id: str, key_hash: str) -> Caller | None:
+        row = self._read_row(key_id)
+        is_valid = hmac.compare_digest(key_hash, NO_HASH if row is None else row.secret_hash)
+        return _to_caller(row) if is_valid else None
 
-    def _look_for_holder(self, key_id: str) -> KeyOwner | None:
-        row = self._row(key_id)
-        return None if row is None else KeyOwner(_caller(row), _version(row.secret_hash))
+    def _read_owner(self, key_id: str) -> KeyOwner | None:
+        row = self._read_row(key_id)
+        return None if row is None else KeyOwner(_to_caller(row), _version_of_hash(row.secret_hash))
 
-    def _row(self, key_id: str) -> Any:
-        query = select(tables.api_keys).where(_valid(key_id))
+    def _read_row(self, key_id: str) -> Any:
+        query = select(tables.api_keys).where(_is_valid(key_id))
         with sql_errors(), self._engine.connect() as connection:
             return connection.execute(query).one_or_none()
 
     def create(self, name: str, change: KeyChange = KeyChange()) -> str:
-        """A new key for somebody else; it is shown this once and kept as a hash only."""
+        """Create and return a key; only its hash is stored."""
         key_id = secrets.token_hex(6)
-        key = _new_key(key_id)
+        key = _generate_key(key_id)
         row = {"id": key_id, "name": name, "secret_hash": hash_key(key), "created_at": self._clock.now_ms()}
         with self._engine.begin() as connection:
             connection.execute(insert(tables.api_keys).values({**row, **DEFAULT_COLUMNS, **change.columns()}))
         return key
 
     def list_active(self) -> list[Caller]:
-        """Whom each valid key belongs to, the oldest first."""
-        valid = tables.api_keys.c.revoked_at.is_(None)
-        query = select(tables.api_keys).where(valid).order_by(tables.api_keys.c.created_at, tables.api_keys.c.id)
+        """Return the caller of each valid key, the oldest first."""
+        table = tables.api_keys
+        query = select(table).where(table.c.revoked_at.is_(None)).order_by(table.c.created_at, table.c.id)
         with self._engine.connect() as connection:
-            return [_caller(row) for row in connection.execute(query)]
+            return [_to_caller(row) for row in connection.execute(query)]
 
     def update(self, key_id: str, change: KeyChange) -> None:
-        """Let a key do something else from now on; every process believes it within a second.
+        """Change a key.
 
         Raises:
             NotFound: there is no such key.
@@ -147,107 +150,107 @@ class ApiKeys:
         self._update(key_id, change.columns())
 
     def rotate(self, key_id: str) -> str:
-        """A new key in place of one that is over within a second; jobs, limits and plan are as before.
+        """Replace a key by a new one with the same id, jobs, limits and plan, and return it.
 
         Raises:
             NotFound: there is no such key.
         """
-        key = _new_key(key_id)
+        key = _generate_key(key_id)
         self._update(key_id, {"secret_hash": hash_key(key)})
         return key
 
     def regenerate(self, caller: Caller, current_key: str) -> str:
-        """A new key in place of the one that its caller holds, which is over here at once and elsewhere in a second.
+        """Replace the key that its caller holds and return the new one; here the old one is invalid at once.
 
         Raises:
-            Unauthorized: it is over already: of two who ask at once only one is answered with a key.
-            Conflict, Unavailable: as ``OwnerKey.regenerate`` does, for the owner.
+            Unauthorized: ``current_key`` is no longer valid, for instance because of a concurrent call.
+            Conflict, Unavailable: as ``OwnerKey.regenerate``, for the owner.
         """
         if caller.id == OWNER:
             return self._owner_key.regenerate(current_key)
-        key = _new_key(caller.id)
-        this = _valid(caller.id) & (tables.api_keys.c.secret_hash == hash_key(current_key))
+        key = _generate_key(caller.id)
+        is_current = _is_valid(caller.id) & (tables.api_keys.c.secret_hash == hash_key(current_key))
         with sql_errors(), self._engine.begin() as connection:
-            done = connection.execute(update(tables.api_keys).where(this).values(secret_hash=hash_key(key)))
-        self._forget()
-        if not done.rowcount:
+            result = connection.execute(update(tables.api_keys).where(is_current).values(secret_hash=hash_key(key)))
+        self._clear_caches()
+        if not result.rowcount:
             raise Unauthorized
         return key
 
     def revoke(self, key_id: str) -> None:
-        """End a key; every process believes it within a second.
+        """Revoke a key.
 
         Raises:
             NotFound: there is no such key.
         """
         self._update(key_id, {"revoked_at": self._clock.now_ms()})
 
-    def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
+    def _update(self, key_id: str, columns: Mapping[str, Any]) -> None:
         with self._engine.begin() as connection:
-            found = connection.execute(select(tables.api_keys.c.id).where(_valid(key_id))).one_or_none()
-            if found is None:
+            row = connection.execute(select(tables.api_keys.c.id).where(_is_valid(key_id))).one_or_none()
+            if row is None:
                 raise NotFound(f"There is no key {key_id!r}.")
-            if values:
-                connection.execute(update(tables.api_keys).where(_valid(key_id)).values(values))
-        self._forget()
+            if columns:
+                connection.execute(update(tables.api_keys).where(_is_valid(key_id)).values(columns))
+        self._clear_caches()
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         self._callers.clear()
-        self._holders.clear()
+        self._owners.clear()
 
 
 class _TTLCache(Generic[T]):
-    """What was answered within the last second."""
+    """Values by name for CACHE_TTL_S."""
 
-    def __init__(self, tick: Callable[[], float]) -> None:
-        self._tick = tick
-        self._known: dict[str, tuple[float, T]] = {}
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._entries: dict[str, tuple[float, T]] = {}
 
-    def get(self, name: str, ask: Callable[[], T]) -> T:
-        """The answer that is known, or a new one."""
-        known = self._known.get(name)
-        if known and known[0] > self._tick():
-            return known[1]
-        # Counted from the question on: what changes while it is answered is known a second later all the same.
-        until = self._tick() + CACHE_TTL_S
-        answer = ask()
-        if len(self._known) >= MAX_CACHED_KEYS:
-            self._known.clear()
-        self._known[name] = (until, answer)
-        return answer
+    def get(self, name: str, load: Callable[[], T]) -> T:
+        """Return the cached value, or load it."""
+        entry = self._entries.get(name)
+        if entry and entry[0] > self._monotonic():
+            return entry[1]
+        # From before the load: a change during it must take effect within the TTL too.
+        expires_at = self._monotonic() + CACHE_TTL_S
+        value = load()
+        if len(self._entries) >= MAX_CACHED_KEYS:
+            self._entries.clear()
+        self._entries[name] = (expires_at, value)
+        return value
 
     def drop(self, name: str) -> None:
-        """Forget one answer."""
-        self._known.pop(name, None)
+        """Drop one value."""
+        self._entries.pop(name, None)
 
     def clear(self) -> None:
-        """Forget all of it."""
-        self._known.clear()
+        """Drop all values."""
+        self._entries.clear()
 
 
 def compute_key_version(key: str) -> str:
-    """The version of a key, as ``Holder`` has it: it tells keys apart and says nothing of them."""
-    return _version(hash_key(key))
+    """Return the version of a key, as in ``KeyOwner``; neither the key nor its hash can be derived from it."""
+    return _version_of_hash(hash_key(key))
 
 
-def _version(own: str) -> str:
-    return hashlib.sha256(f"the version of {own}".encode()).hexdigest()
+def _version_of_hash(key_hash: str) -> str:
+    return hashlib.sha256(f"the version of {key_hash}".encode()).hexdigest()
 
 
-def _valid(key_id: str) -> ColumnElement[bool]:
+def _is_valid(key_id: str) -> ColumnElement[bool]:
     return (tables.api_keys.c.id == key_id) & tables.api_keys.c.revoked_at.is_(None)
 
 
 def _id_of(key: str) -> str:
-    """The id that a key of our shape names; nothing for any other."""
+    """Return the id in a key of our form; empty for any other."""
     prefix, _, rest = key.partition("_")
     key_id = rest.partition("_")[0]
     return key_id if prefix == KEY_PREFIX and key_id.isalnum() else ""
 
 
-def _new_key(key_id: str) -> str:
+def _generate_key(key_id: str) -> str:
     return f"{KEY_PREFIX}_{key_id}_{secrets.token_hex(32)}"
 
 
-def _caller(row: Any) -> Caller:
+def _to_caller(row: Any) -> Caller:
     return Caller(row.id, row.name, parse_scopes(row.scopes.split()), parse_limits(row.limits), row.plan)

@@ -1,8 +1,4 @@
-"""The watch over keys whose answers last: streams and waits end when their key does.
-
-Kept by ``api.jobs.event_streams`` and ``api.jobs.long_poll``. One thread a process looks at each key, however many hang
-on it.
-"""
+"""Revocation of API keys during long responses: streams and long polls end when their key does."""
 
 import threading
 from collections import defaultdict
@@ -13,55 +9,57 @@ from schemas.errors import Unavailable
 from stores.accounts.api_keys import ApiKeys
 from stores.redis.pubsub import ChangeSignal
 
-# Beside the second for which ``Keys`` believes an answer.
+# In addition to the second for which ApiKeys caches an answer.
 POLL_INTERVAL_S = 0.2
 
 
 class RevocationWatcher:
-    """The keys that something hangs on in this process."""
+    """Checks each key that is in use once per interval, however many responses depend on it.
+
+    The polling thread runs while at least one key is watched.
+    """
 
     def __init__(self, keys: ApiKeys) -> None:
-        """Looks from the first ``keep`` on, and until there is nothing to look after."""
         self._keys = keys
         self._lock = threading.Lock()
-        self._kept: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
+        self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
         self._is_polling = False
         self._pause = threading.Event()
 
     @contextmanager
-    def watch(self, key: str, watch: ChangeSignal) -> Iterator[None]:
-        """For as long as the block lasts ``watch`` is told once the key is nobody's any more."""
+    def watch(self, key: str, signal: ChangeSignal) -> Iterator[None]:
+        """Notify ``signal``, with ``revoked`` set, when the key becomes invalid while the block runs."""
         with self._lock:
-            self._kept[key].add(watch)
+            self._signals[key].add(signal)
             if not self._is_polling:
                 self._is_polling = True
-                threading.Thread(target=self._run, name="vigil", daemon=True).start()
+                threading.Thread(target=self._run, name="key-revocation", daemon=True).start()
         try:
             yield
         finally:
             with self._lock:
-                self._kept[key].discard(watch)
-                if not self._kept[key]:
-                    del self._kept[key]
+                self._signals[key].discard(signal)
+                if not self._signals[key]:
+                    del self._signals[key]
 
     def _run(self) -> None:
-        while kept := self._next():
-            for key, watches in kept.items():
-                if self._is_over(key):
-                    for watch in watches:
-                        watch.revoked = True
-                        watch.notify()
+        while signals := self._snapshot():
+            for key, waiting in signals.items():
+                if self._is_revoked(key):
+                    for signal in waiting:
+                        signal.revoked = True
+                        signal.notify()
             self._pause.wait(POLL_INTERVAL_S)
 
-    def _next(self) -> dict[str, list[ChangeSignal]]:
-        """What is to be looked at now; whoever finds nothing ends."""
+    def _snapshot(self) -> dict[str, list[ChangeSignal]]:
+        """Return the signals by key; if there are none the thread ends, which ``watch`` must see under the lock."""
         with self._lock:
-            self._is_polling = bool(self._kept)
-            return {key: list(watches) for key, watches in self._kept.items()}
+            self._is_polling = bool(self._signals)
+            return {key: list(signals) for key, signals in self._signals.items()}
 
-    def _is_over(self, key: str) -> bool:
+    def _is_revoked(self, key: str) -> bool:
         try:
             return self._keys.authenticate(key) is None
         except Unavailable:
-            # Nothing is known to have changed: whoever revokes a key needs the database too.
+            # Revoking a key needs the database too, so nothing can have changed meanwhile.
             return False

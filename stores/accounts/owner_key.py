@@ -1,6 +1,6 @@
-"""The owner's key: the one that API_KEY sets, or the one in a file that only the owner can read.
+"""The owner's API key: the setting API_KEY, or a file that only the owner can read.
 
-Another key in the file is believed within a second.
+Processes check the file once a second. If it is missing or damaged later, they keep the key that they have.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ log = structlog.get_logger(__name__)
 
 
 class InvalidKeyFileError(ValueError):
-    """The key file holds no key."""
+    """The key file does not contain a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySnapshot:
-    """A key, its hash, and by what one tells that its file has changed: device, inode, size, times in ns."""
+    """A key, its hash, and the fingerprint of its file: device, inode, size, times in ns; empty without a file."""
 
     key: str = field(repr=False)
     key_hash: str = field(repr=False)
@@ -48,145 +48,147 @@ class KeySnapshot:
 
 
 class OwnerKey:
-    """The owner's key as it is now. Safe to share between threads."""
+    """The owner's present key. Safe to share between threads."""
 
     def __init__(
         self, data_dir: Path, configured: str | None = None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """``configured`` wins over the file in ``data_dir``; ``tick`` counts seconds, as long as a look is believed."""
+        """``configured`` takes precedence over the file in ``data_dir``; ``monotonic`` times the checks of the file."""
         self._file = data_dir / KEY_FILE
         self._lock_file = data_dir / LOCK_FILE
         self.is_configured = bool(configured)
-        self._tick = monotonic
+        self._monotonic = monotonic
         self._snapshot = KeySnapshot(configured, hash_key(configured)) if configured else None
-        self._believed_until = math.inf if configured else -math.inf
-        self._troubled = False
+        self._next_check = math.inf if configured else -math.inf
+        self._is_unreadable = False
         self._lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The key of an installation."""
+        """Return the key of an installation."""
         return cls(settings.data_dir, settings.api_key)
 
     def read(self) -> str:
-        """The key; it is made if there was none.
+        """Return the key; on first use it is created if there is no file.
 
         Raises:
-            SettingsError: the first look finds a file that cannot be read, or holds no key.
+            SettingsError: on first use the file cannot be read or does not contain a key.
         """
-        return self._present().key
+        return self._current().key
 
     def read_hash(self) -> str:
-        """The key's hash; raises as ``read`` does."""
-        return self._present().key_hash
+        """Return the key's hash; raises as ``read``."""
+        return self._current().key_hash
 
     def refresh(self) -> None:
-        """Look at the file now, however lately it was looked at; raises as ``read`` does."""
-        self._present()
+        """Check the file now, however recent the last check is; raises as ``read``."""
+        self._current()
         if not self.is_configured:
             with self._lock:
-                self._look_again()
+                self._check_file()
 
     def regenerate(self, current_key: str | None = None) -> str:
-        """A new key of 64 hex digits in place of the present one, which is over here at once and elsewhere in a second.
+        """Replace the key by a new one of 64 hexadecimal digits and return it; here the old one is invalid at once.
 
-        ``held`` is the key of whoever asks, so that of two who ask at once only one is answered with a key.
+        Of several concurrent calls with the same ``current_key`` only one succeeds.
 
         Raises:
-            Conflict: API_KEY sets the key, or somebody else regenerates it at this moment.
-            Unauthorized: ``held`` is no longer the key.
+            Conflict: API_KEY sets the key, or another process is regenerating it.
+            Unauthorized: ``current_key`` is no longer the key.
             Unavailable: the file cannot be written.
         """
         if self.is_configured:
             raise Conflict(
-                "The owner's key is the one in API_KEY and cannot be regenerated: "
-                "change API_KEY and start every process anew."
+                "The owner's key is set by API_KEY and cannot be regenerated: change API_KEY and restart every process."
             )
         key = secrets.token_hex(KEY_BYTES)
-        with self._lock, _writing(), exclusive_lock(self._lock_file):
-            if current_key is not None and not hmac.compare_digest(hash_key(current_key), self._newest()):
+        with self._lock, _translate_write_errors(), exclusive_lock(self._lock_file):
+            if current_key is not None and not hmac.compare_digest(hash_key(current_key), self._hash_in_file()):
                 raise Unauthorized
             replace(self._file, json.dumps({"key": key}))
-            self._believe(_read(self._file))
+            self._set(_read_file(self._file))
         return key
 
-    def _newest(self) -> str:
-        """The hash of the key in the file; of the one believed where the file has none."""
+    def _hash_in_file(self) -> str:
+        """Return the hash of the key in the file, or of the last known key if the file is unusable."""
         try:
-            return _read(self._file).key_hash
+            return _read_file(self._file).key_hash
         except (OSError, InvalidKeyFileError):
             return self._snapshot.key_hash if self._snapshot else ""
 
-    def _present(self) -> KeySnapshot:
-        known = self._snapshot
-        if known is not None and self._tick() < self._believed_until:
-            return known
+    def _current(self) -> KeySnapshot:
+        snapshot = self._snapshot
+        if snapshot is not None and self._monotonic() < self._next_check:
+            return snapshot
         with self._lock:
-            if self._tick() >= self._believed_until:
-                self._look_again()
-            return self._snapshot or self._believe(self._first())
+            if self._monotonic() >= self._next_check:
+                self._check_file()
+            return self._snapshot or self._set(self._read_first())
 
-    def _first(self) -> KeySnapshot:
+    def _read_first(self) -> KeySnapshot:
         try:
             if not self._file.exists():
                 read_or_create(self._file, lambda: json.dumps({"key": secrets.token_hex(KEY_BYTES)}))
-            return _read(self._file)
+            return _read_file(self._file)
         except OSError as error:
             raise SettingsError(f"{self._file}: cannot be read: {error.strerror}.") from error
         except InvalidKeyFileError as error:
-            hint = "put the key back, or make a new one with './darkroom api-key regenerate'"
+            hint = "restore the key, or create a new one with './darkroom api-key regenerate'"
             raise SettingsError(f"{self._file}: {error}; {hint}.") from error
 
-    def _look_again(self) -> None:
-        """Take what the file says now. Where it says nothing the key stays: who lost a disk is not locked out too."""
-        known = self._snapshot
-        if known is None:
+    def _check_file(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
             return
         try:
-            changed = _stamp(self._file.stat()) != known.fingerprint
-            self._believe(_read(self._file) if changed else known)
+            is_changed = _fingerprint(self._file.stat()) != snapshot.fingerprint
+            self._set(_read_file(self._file) if is_changed else snapshot)
         except (OSError, InvalidKeyFileError) as error:
-            self._believed_until = self._tick() + RECHECK_INTERVAL_S
-            if not self._troubled:
+            # The known key stays valid, so that a lost disk does not lock the owner out.
+            self._next_check = self._monotonic() + RECHECK_INTERVAL_S
+            if not self._is_unreadable:
                 log.warning("owner_key.unreadable", file=str(self._file), error=str(error))
-            self._troubled = True
+            self._is_unreadable = True
 
-    def _believe(self, known: KeySnapshot) -> KeySnapshot:
-        self._snapshot = known
-        self._believed_until = self._tick() + RECHECK_INTERVAL_S
-        self._troubled = False
-        return known
+    def _set(self, snapshot: KeySnapshot) -> KeySnapshot:
+        self._snapshot = snapshot
+        self._next_check = self._monotonic() + RECHECK_INTERVAL_S
+        self._is_unreadable = False
+        return snapshot
 
 
 def hash_key(key: str) -> str:
-    """What is kept and compared in place of a key: 256 random bits, so a plain hash cannot be searched backwards."""
+    """Return the hash that is stored and compared in place of a key.
+
+    A plain SHA-256 is enough: generated keys have 256 random bits, too many to search.
+    """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _read(file: Path) -> KeySnapshot:
+def _read_file(file: Path) -> KeySnapshot:
     with file.open("rb") as opened:
-        # Of the very file that is read, whatever takes its place meanwhile.
-        stamp = _stamp(os.fstat(opened.fileno()))
+        # Of the opened file: another may replace it while it is read.
+        fingerprint = _fingerprint(os.fstat(opened.fileno()))
         text = opened.read(MAX_FILE_BYTES)
     try:
         key = json.loads(text)["key"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InvalidKeyFileError('is not {"key": "…"}') from error
+        raise InvalidKeyFileError('is not {"key": "..."}') from error
     if not isinstance(key, str) or not KEY_PATTERN.fullmatch(key):
-        raise InvalidKeyFileError("its key is not 16 to 512 printable ASCII characters")
-    return KeySnapshot(key, hash_key(key), stamp)
+        raise InvalidKeyFileError("the key is not 16 to 512 printable ASCII characters")
+    return KeySnapshot(key, hash_key(key), fingerprint)
 
 
-def _stamp(about: os.stat_result) -> tuple[int, ...]:
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+def _fingerprint(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _translate_write_errors() -> Iterator[None]:
     try:
         yield
     except BlockingIOError as error:
-        raise Conflict("Somebody else regenerates the owner's key at this moment.") from error
+        raise Conflict("Another process is regenerating the owner's key.") from error
     except (OSError, InvalidKeyFileError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise Unavailable(f"The owner's key cannot be written to its file: {reason}.") from error

@@ -1,4 +1,4 @@
-"""How much a caller has used and how much that caller may use."""
+"""Quotas: usage and limits of callers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
 from stores.accounts.quota_windows import compute_reset_times
-from stores.redis.errors import redis_errors
-from stores.redis.keys import daily_usage_key, weekly_usage_key
+from stores.redis.keys import daily_usage_key, owner_open_jobs_key, owner_running_jobs_key, weekly_usage_key
 
+# JSON has no infinity; clients of the Weights API expect this word.
 UNLIMITED_WORD = "Infinity"
 MAX_COVER_AUDIO_S = 1800
 
-# The kinds that clients of the Weights API know. Darkroom makes pictures; of everything else it can make none.
+# Kinds that clients of the Weights API know and Darkroom does not offer.
 UNSUPPORTED_KINDS = (
     "QUEUED_COVER_JOBS",
     "QUEUED_SONG_JOBS",
@@ -43,7 +43,10 @@ STATIC_LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a caller has used: unfinished jobs, running ones, pictures today and this week, and when these end."""
+    """A caller's usage: unfinished and running jobs, images of the present day and week.
+
+    ``reset_times`` are those of ``compute_reset_times``.
+    """
 
     queued: int
     running: int
@@ -53,61 +56,52 @@ class Usage:
 
 
 class Quotas:
-    """Usage and limits by caller."""
+    """The quotas in one Redis."""
 
     def __init__(self, client: Redis, clock: Clock, settings: Settings) -> None:
-        """``client`` answers bytes."""
         self._redis = client
         self._clock = clock
-        self._usual = default_limits(settings)
+        self._default_limits = default_limits(settings)
 
     def get_usage(self, owner: str) -> Usage:
-        """How much a caller has used."""
+        """Return a caller's usage."""
         now = self._clock.now_ms()
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(f"dr:open:{owner}")
-            pipe.scard(f"dr:running:{owner}")
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(owner_open_jobs_key(owner))
+            pipe.scard(owner_running_jobs_key(owner))
             pipe.get(daily_usage_key(owner, now))
             pipe.get(weekly_usage_key(owner, now))
-            queued, running, daily, weekly = (int(one or 0) for one in pipe.execute())
+            queued, running, daily, weekly = (int(count or 0) for count in pipe.execute())
         return Usage(queued, running, daily, weekly, compute_reset_times(now))
 
     def get_limits(self, caller: Caller) -> CallerLimits:
-        """How much a caller may use: by the key's own limits, else by the settings."""
-        return caller.limits.with_defaults(self._usual)
+        """Return a caller's limits: those of the key, else those of the settings."""
+        return caller.limits.with_defaults(self._default_limits)
 
     def summarize(self, caller: Caller) -> dict[str, Any]:
-        """``usage``, ``limits`` and ``remaining`` by kind; ``resetAt`` (Unix milliseconds) of the windows."""
-        now = self._clock.now_ms()
-        used, own = self.get_usage(caller.id), self.get_limits(caller)
+        """Return ``usage``, ``limits``, ``remaining`` (by kind) and ``resetAt``, as the Weights API shows them."""
+        usage, limits = self.get_usage(caller.id), self.get_limits(caller)
         kinds = {
-            "QUEUED_IMAGE_JOBS": (used.queued, own.queued),
-            "CONCURRENT_IMAGE_JOBS": (used.running, own.concurrent),
-            "DAILY_IMAGE_CREATIONS": (used.daily, own.daily),
-            "WEEKLY_IMAGE_CREATIONS": (used.weekly, own.weekly),
+            "QUEUED_IMAGE_JOBS": (usage.queued, limits.queued),
+            "CONCURRENT_IMAGE_JOBS": (usage.running, limits.concurrent),
+            "DAILY_IMAGE_CREATIONS": (usage.daily, limits.daily),
+            "WEEKLY_IMAGE_CREATIONS": (usage.weekly, limits.weekly),
         } | dict.fromkeys(UNSUPPORTED_KINDS, (0, 0))
-        usage = {name: count for name, (count, _) in kinds.items()}
-        limits = {name: _word(limit) for name, (_, limit) in kinds.items()}
-        remaining = {name: _remaining(limit, count) for name, (count, limit) in kinds.items()}
         return {
             "isPremium": caller.plan is not None,
-            "usage": usage,
-            "limits": limits | STATIC_LIMITS,
-            "remaining": remaining | STATIC_LIMITS,
-            "resetAt": compute_reset_times(now),
+            "usage": {kind: used for kind, (used, _) in kinds.items()},
+            "limits": {kind: _finite(limit) for kind, (_, limit) in kinds.items()} | STATIC_LIMITS,
+            "remaining": {kind: _finite(limit, used) for kind, (used, limit) in kinds.items()} | STATIC_LIMITS,
+            "resetAt": usage.reset_times,
         }
 
 
-def _word(limit: int | None) -> int | str:
-    return UNLIMITED_WORD if limit is None or limit == UNLIMITED else limit
-
-
-def _remaining(limit: int | None, used: int) -> int | str:
+def _finite(limit: int | None, used: int = 0) -> int | str:
     return UNLIMITED_WORD if limit is None or limit == UNLIMITED else max(0, limit - used)
 
 
 def default_limits(settings: Settings) -> CallerLimits:
-    """The limits of a key that has none of its own."""
+    """Return the limits of a key that has none."""
     return CallerLimits(
         settings.limit_queued_images,
         settings.limit_concurrent_images,

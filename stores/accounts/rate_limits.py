@@ -1,4 +1,4 @@
-"""The counting of requests, in windows of time: in Redis for all processes, or in this one where that will do."""
+"""Fixed-window rate limits: counted in Redis for all processes, or in this process only."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,12 @@ from ops.infra.clock import Clock
 from ops.infra.settings import Settings, SettingsError
 from schemas.accounts.rate_limits import Rate, RateWindow
 from stores.redis.errors import redis_errors
-
-RATE_KEY_PREFIX = "dr:rate"
+from stores.redis.keys import RATE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultRates:
-    """How often a key may submit, ask for anything, and ask how a job is; and an address without a key do anything."""
+    """The rates of a key for submissions, all requests and status requests, and of an address without a key."""
 
     submit: Rate
     general: Rate
@@ -24,21 +23,21 @@ class DefaultRates:
 
 
 def parse_default_rates(settings: Settings) -> DefaultRates:
-    """What the settings say.
+    """Parse the rates in the settings.
 
     Raises:
-        SettingsError: one of them is no rate.
+        SettingsError: one of them is not a rate.
     """
-    words = {
+    texts = {
         "RATE_LIMIT_SUBMIT": settings.rate_limit_submit,
         "RATE_LIMIT": settings.rate_limit,
         "RATE_LIMIT_STATUS": settings.rate_limit_status,
         "RATE_LIMIT_ADDRESS": settings.rate_limit_address,
     }
-    return DefaultRates(*(_read(name, text) for name, text in words.items()))
+    return DefaultRates(*(_parse(name, text) for name, text in texts.items()))
 
 
-def _read(name: str, text: str) -> Rate:
+def _parse(name: str, text: str) -> Rate:
     try:
         return Rate.parse(text)
     except ValueError as error:
@@ -46,33 +45,32 @@ def _read(name: str, text: str) -> Rate:
 
 
 class RateLimits:
-    """The counters of one Redis, and of this process."""
+    """The request counters of one Redis, and of this process."""
 
     def __init__(self, client: Redis, clock: Clock, defaults: DefaultRates) -> None:
-        """Nothing is counted yet."""
         self.defaults = defaults
         self._clock = clock
-        # It is not asked for anything while it is made, so Redis may be away.
-        self._shared = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=RATE_KEY_PREFIX)
-        self._own = MemoryStorage()
+        # Sends nothing yet, so Redis may be away. The URL is not used, because the pool is given.
+        self._shared = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=RATE_PREFIX)
+        self._local = MemoryStorage()
 
     def hit(self, policy: str, rate: Rate, subject: str) -> RateWindow:
-        """Count one request of ``who`` for all processes.
+        """Count one request of ``subject`` for all processes.
 
         Raises:
             Unavailable: Redis does not answer.
         """
         with redis_errors():
-            return self._take(self._shared, policy, rate, subject)
+            return self._hit(self._shared, policy, rate, subject)
 
     def hit_local(self, policy: str, rate: Rate, subject: str) -> RateWindow:
-        """Count one request of ``who`` for this process alone: it costs next to nothing."""
-        return self._take(self._own, policy, rate, subject)
+        """Count one request of ``subject`` for this process only, without a round trip."""
+        return self._hit(self._local, policy, rate, subject)
 
-    def _take(self, storage: RedisStorage | MemoryStorage, policy: str, rate: Rate, who: str) -> RateWindow:
+    def _hit(self, storage: RedisStorage | MemoryStorage, policy: str, rate: Rate, subject: str) -> RateWindow:
         now_ms = self._clock.now_ms()
-        number = now_ms // 1000 // rate.window_s
-        reset_at = (number + 1) * rate.window_s
-        # By the number in its name a window ends by our clock, whatever the storage's thinks.
-        count = storage.incr(f"{policy}:{who}:{number}", rate.window_s)
+        window = now_ms // 1000 // rate.window_s
+        reset_at = (window + 1) * rate.window_s
+        # With its number in the key a window ends by our clock, whatever the storage's expiry does.
+        count = storage.incr(f"{policy}:{subject}:{window}", rate.window_s)
         return RateWindow(policy, rate, rate.limit - count, reset_at, -((now_ms - reset_at * 1000) // 1000))

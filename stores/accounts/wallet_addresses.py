@@ -1,6 +1,6 @@
-"""The addresses by which callers are known to clients that expect a wallet's: random ones, kept for good.
+"""Wallet addresses of callers, for clients that expect one: random, permanent, and in EIP-55 form.
 
-Nothing is behind them: Darkroom has no blockchain.
+No blockchain is involved.
 """
 
 import secrets
@@ -19,36 +19,35 @@ class WalletAddresses:
     """The addresses in one database."""
 
     def __init__(self, engine: Engine) -> None:
-        """Nothing is asked yet."""
         self._engine = engine
 
     def get_or_create(self, caller_id: str) -> str:
-        """The address of a caller, given on the first question.
+        """Return the address of a caller, drawn on the first call.
 
         Raises:
             Unavailable: the database does not answer.
         """
         with sql_errors():
-            return self._read(caller_id) or self._give(caller_id)
+            return self._read(caller_id) or self._create(caller_id)
 
     def _read(self, caller_id: str) -> str | None:
-        query = select(tables.wallet_addresses.c.address).where(tables.wallet_addresses.c.caller == caller_id)
+        table = tables.wallet_addresses
         with self._engine.connect() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(select(table.c.address).where(table.c.caller == caller_id)).scalar_one_or_none()
 
-    def _give(self, caller_id: str) -> str:
+    def _create(self, caller_id: str) -> str:
         address = to_eip55(secrets.token_bytes(ADDRESS_BYTES))
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(tables.wallet_addresses).values(caller=caller_id, address=address))
         except IntegrityError:
-            # Another process was faster.
+            # Another process has created one meanwhile.
             return self._read(caller_id) or address
         return address
 
 
 def to_eip55(address: bytes) -> str:
-    """An address as EIP-55 writes it: letters are capital where the digest of the small ones has a high digit."""
+    """Format an address with the EIP-55 checksum: a letter is upper case where the hash's digit is 8 or higher."""
     digits = address.hex()
     digest = keccak.new(digest_bits=256, data=digits.encode()).hexdigest()
     return "0x" + "".join(

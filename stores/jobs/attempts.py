@@ -1,4 +1,7 @@
-"""An attempt's side of a job: the claim and every write, each one Lua script, fenced by the attempt that asks."""
+"""Attempts at jobs: the claim, and every write of the attempt that holds a job.
+
+Each write is one Lua script, fenced by the token of the claim: an attempt whose lease was lost changes nothing.
+"""
 
 import json
 import secrets
@@ -13,7 +16,6 @@ from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, ServiceError
 from schemas.jobs.events import EventType
 from schemas.jobs.job import GeneratedImage, Job, Progress, Result
-from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import decode_job
 from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts
@@ -27,102 +29,106 @@ class Attempts:
     """The attempts at the jobs of one Redis."""
 
     def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings, recipes: Recipes) -> None:
-        """``client`` answers bytes; only jobs of sites that ``recipes`` knows are claimed."""
+        """Only jobs of sites in ``recipes`` are claimed."""
         self._redis = client
         self._scripts = scripts
         self._clock = clock
-        self._ttl_s = settings.result_ttl_s
-        self._deadline_s = settings.job_deadline_s
+        self._result_ttl_s = settings.result_ttl_s
+        self._unfinished_ttl_s = settings.job_deadline_s + settings.result_ttl_s
         self._recipes = recipes
 
     def claim(self, worker_id: str, claim_token: str | None = None) -> Job | None:
-        """Take the next job for one attempt, or None when there is none that may start now.
+        """Claim the next job for one attempt; None if no job may start now.
 
-        Callers take turns; a caller's own jobs come by priority and age; each site's limits and circuit are kept.
-        Should the answer get lost, a call with the same ``token`` finds what the first one has taken.
+        Owners are served round robin; an owner's jobs are ordered by priority and age; the limits and the circuit
+        breaker of each site are kept. A repeated call with the same ``claim_token`` returns the job that the first
+        call claimed, so that a lost answer loses no job.
         """
-        now = self._clock.now_ms()
-        most = (MAX_DELIVERIES, self._ttl_s)
-        claim_token = claim_token or secrets.token_hex(8)
         answer = self._scripts.run(
-            "claim", now, LEASE_MS, worker_id, claim_token, *most, *build_scheduling_rules(self._recipes)
+            "claim",
+            {
+                "now": self._clock.now_ms(),
+                "lease_ms": LEASE_MS,
+                "worker_id": worker_id,
+                "claim_token": claim_token or secrets.token_hex(8),
+                "max_deliveries": MAX_DELIVERIES,
+                "ttl_s": self._result_ttl_s,
+                "sites": build_scheduling_rules(self._recipes),
+            },
         )
         return decode_job(answer[0].decode(), answer[1]) if answer else None
 
     def renew(self, job: Job) -> bool:
-        """Lengthen the attempt's lease; True if the job's end was asked for meanwhile.
+        """Extend the attempt's lease; True if the job's cancellation was requested.
 
         Raises:
             LeaseLost: another attempt holds the job, or it has ended.
         """
-        answer = self._scripts.run("renew", job.id, self._clock.now_ms(), job.claim_token, LEASE_MS)
-        return _held(answer) == 2
+        return self._run("renew", job, {"lease_ms": LEASE_MS}) == 2
 
     def mark_accepted(self, job: Job) -> None:
-        """The page has taken the prompt; raises LeaseLost as ``renew`` does."""
-        _held(self._scripts.run("accept", job.id, self._clock.now_ms(), job.claim_token))
+        """Record that the page accepted the prompt; raises LeaseLost."""
+        self._run("mark_accepted", job)
 
     def record_progress(self, job: Job, progress: Progress) -> None:
-        """The page is so far; raises LeaseLost as ``renew`` does."""
-        self._note(job, EventType.PROGRESS, asdict(progress))
+        """Record the page's progress; raises LeaseLost."""
+        self._run("record_progress", job, {"type": EventType.PROGRESS, "data": json.dumps(asdict(progress))})
 
     def record_preview(self, job: Job, preview: bytes) -> None:
-        """The page shows this picture for now (JPEG); raises LeaseLost as ``renew`` does."""
-        self._note(job, EventType.PREVIEW, {"sizeBytes": len(preview)}, preview)
-
-    def _note(self, job: Job, kind: EventType, data: Mapping[str, Any], preview: bytes = b"") -> None:
-        ttl_s = self._deadline_s + self._ttl_s
-        now = self._clock.now_ms()
-        _held(self._scripts.run("note", job.id, now, job.claim_token, kind, json.dumps(data), ttl_s, preview))
+        """Store a preview (JPEG); raises LeaseLost."""
+        data = json.dumps({"sizeBytes": len(preview)})
+        arguments = {"type": EventType.PREVIEW, "data": data, "ttl_s": self._unfinished_ttl_s}
+        self._run("record_progress", job, arguments, preview)
 
     def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> None:
-        """Keep the attempt's pictures, the first as JPEG too; raises LeaseLost as ``renew`` does."""
-        originals = [picture.data for picture in images]
-        _held(self._scripts.run("put", job.id, job.claim_token, self._deadline_s + self._ttl_s, jpeg, *originals))
+        """Store the finished images, and the first one as JPEG too; raises LeaseLost."""
+        originals = [image.data for image in images]
+        self._run("store_images", job, {"ttl_s": self._unfinished_ttl_s}, jpeg, *originals)
 
     def complete(self, job: Job, images: Sequence[GeneratedImage]) -> None:
-        """End the job with the pictures that were put; raises LeaseLost as ``renew`` does."""
-        results = [asdict(_result(picture)) for picture in images]
-        data = json.dumps({"results": results})
-        now = self._clock.now_ms()
-        _held(
-            self._scripts.run(
-                "complete", job.id, now, job.claim_token, self._ttl_s, data, "results", json.dumps(results)
-            )
-        )
+        """End the job with the images that were stored; raises LeaseLost, also if none were."""
+        results = [asdict(_to_result(image)) for image in images]
+        arguments = {"event_data": json.dumps({"results": results}), "results": json.dumps(results)}
+        self._run("complete", job, {"ttl_s": self._result_ttl_s, **arguments})
 
     def store_trace(self, job: Job, trace: bytes) -> None:
-        """Keep what was recorded of the attempt, a zip; it expires with the job."""
-        with redis_errors():
-            self._redis.set(job_key(job.id, "trace"), trace, ex=self._deadline_s + self._ttl_s)
+        """Store the attempt's Playwright trace, a zip; it expires with the job."""
+        self._redis.set(job_key(job.id, "trace"), trace, ex=self._unfinished_ttl_s)
 
     def fail(self, job: Job, error: ServiceError, failure_report: Mapping[str, Any] | None = None) -> None:
-        """End the job with an honest reason; raises LeaseLost as ``renew`` does."""
-        now = self._clock.now_ms()
-        reason = (error.code, error.message, json.dumps(failure_report) if failure_report else "")
-        _held(self._scripts.run("fail", job.id, now, job.claim_token, self._ttl_s, *reason))
+        """End the job with an error; raises LeaseLost."""
+        self._run("fail", job, self._error_arguments(error), *_encode_report(failure_report))
 
     def retry(
         self, job: Job, error: ServiceError, delay_ms: int, failure_report: Mapping[str, Any] | None = None
     ) -> None:
-        """Give the job back for a further attempt after ``delay_ms``; raises LeaseLost as ``renew`` does."""
-        self._give_back(job, error, delay_ms, json.dumps(failure_report) if failure_report else "", uncounted=False)
+        """Return the job to the queue for another attempt after ``delay_ms``; raises LeaseLost."""
+        due = {"due": self._clock.now_ms() + delay_ms, "is_retry": True}
+        self._run("retry", job, self._error_arguments(error) | due, *_encode_report(failure_report))
 
     def release(self, job: Job, error: ServiceError) -> None:
-        """Give the job back at once because this worker stops: the delivery does not count."""
-        self._give_back(job, error, 0, "", uncounted=True)
+        """Return the job to the head of the queue because this worker stops; counts as neither retry nor delivery.
 
-    def _give_back(self, job: Job, error: ServiceError, delay_ms: int, bundle: str, *, uncounted: bool) -> None:
-        now = self._clock.now_ms()
-        reason = (error.code, error.message, bundle, self._ttl_s, int(uncounted))
-        _held(self._scripts.run("retry", job.id, now, job.claim_token, now + delay_ms, *reason))
+        Raises:
+            LeaseLost: another attempt holds the job, or it has ended.
+        """
+        due = {"due": self._clock.now_ms(), "is_retry": False}
+        self._run("retry", job, self._error_arguments(error) | due)
+
+    def _error_arguments(self, error: ServiceError) -> dict[str, Any]:
+        return {"code": error.code, "message": error.message, "ttl_s": self._result_ttl_s}
+
+    def _run(self, script: str, job: Job, arguments: Mapping[str, Any] | None = None, *blobs: bytes) -> int:
+        fence = {"id": job.id, "claim_token": job.claim_token, "now": self._clock.now_ms()}
+        answer = self._scripts.run(script, fence | dict(arguments or {}), *blobs)
+        if not answer:
+            raise LeaseLost
+        return int(answer)
 
 
-def _result(picture: GeneratedImage) -> Result:
-    return Result(picture.media_type, len(picture.data), picture.width, picture.height, picture.lossy)
+def _to_result(image: GeneratedImage) -> Result:
+    return Result(image.media_type, len(image.data), image.width, image.height, image.lossy)
 
 
-def _held(answer: Any) -> int:
-    if not answer:
-        raise LeaseLost
-    return int(answer)
+def _encode_report(report: Mapping[str, Any] | None) -> tuple[bytes, ...]:
+    return (json.dumps(report).encode(),) if report else ()

@@ -1,4 +1,4 @@
-"""A job's record in Redis: its acceptance, its cancellation and every way of reading it."""
+"""The records of jobs: creation, cancellation and reading."""
 
 import contextlib
 import json
@@ -17,9 +17,15 @@ from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.accounts.quota_windows import compute_reset_times
 from stores.accounts.quotas import default_limits
-from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS, decode_estimate, decode_job
-from stores.redis.keys import daily_usage_key, job_key, weekly_usage_key
+from stores.redis.keys import (
+    daily_usage_key,
+    idempotency_key,
+    job_key,
+    owner_jobs_key,
+    owner_open_jobs_key,
+    weekly_usage_key,
+)
 from stores.redis.scripts import Scripts
 
 BUSY_RETRY_AFTER_S = 5
@@ -35,7 +41,7 @@ JobWithEstimate = tuple[Job, QueueEstimate]
 
 @dataclass(frozen=True, slots=True)
 class AcceptedJob:
-    """A job that was accepted, now or, if ``replayed``, by an earlier request with the same idempotency key."""
+    """A job that was accepted: now, or (``replayed``) by an earlier request with the same idempotency key."""
 
     job: Job
     estimate: QueueEstimate
@@ -46,15 +52,14 @@ class Jobs:
     """The jobs of one Redis."""
 
     def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings) -> None:
-        """``client`` answers bytes."""
         self._redis = client
         self._scripts = scripts
         self._clock = clock
         self._ttl_s = settings.result_ttl_s
-        self._most = settings.max_queue_size
-        self._usual = default_limits(settings)
+        self._max_queue_size = settings.max_queue_size
+        self._default_limits = default_limits(settings)
 
-    # Submission
+    # JobRequest
 
     def create(
         self,
@@ -66,21 +71,31 @@ class Jobs:
         *,
         limits: CallerLimits = NO_LIMITS,
     ) -> AcceptedJob:
-        """Accept a job, or find the one that the same request has made before; ``limits`` are the owner's own.
+        """Accept a job, or return the one that the same request created before.
+
+        ``limits`` are those of the owner's key; where it has none, those of the settings hold.
 
         Raises:
-            LimitReached: the queue, or this owner's share of it, is full, or the owner has had enough pictures.
-            IdempotencyMismatch: the key came with another request before.
-            Gone: the key's job has expired.
+            LimitReached: the queue is full, or the owner has reached a limit.
+            IdempotencyMismatch: the idempotency key was used for a different request.
+            Gone: the job of the idempotency key has expired.
         """
         now = self._clock.now_ms()
-        own = limits.with_defaults(self._usual)
-        key = f"dr:idem:{owner}:{idempotency.key}" if idempotency else ""
-        digest = idempotency.digest if idempotency else ""
-        fields = [part for pair in _record(submission, request_id).items() for part in pair]
-        # An id is drawn once: one that exists was created by this very call, whose first answer got lost.
-        bounds = (*self._bounds(owner, own, now), _number(own.concurrent))
-        answer = self._scripts.run("create", job_id, owner, now, key, digest, *bounds, *fields)
+        effective = limits.with_defaults(self._default_limits)
+        answer = self._scripts.run(
+            "create",
+            {
+                "id": job_id,
+                "owner": owner,
+                "site": submission.site,
+                "now": now,
+                "limits": self._limit_arguments(owner, effective, now),
+                "max_running": _number(effective.concurrent),
+                "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
+                "digest": idempotency.digest if idempotency else None,
+            },
+            *_encode_request(submission, request_id),
+        )
         outcome = answer[0].decode()
         if outcome == "created":
             job = Job(job_id, owner, JobState.QUEUED, submission, request_id, now, now, seq=1, queued_at=now)
@@ -89,119 +104,130 @@ class Jobs:
             raise IdempotencyMismatch
         if outcome == "replayed":
             return AcceptedJob(*self.get_with_estimate(answer[1].decode()), replayed=True)
-        raise self._limit_error(outcome, own, now)
+        raise self._limit_error(outcome, effective, now)
 
     def dry_run(
         self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS
     ) -> tuple[LimitReached | None, int]:
-        """What would become of a job that was submitted now: the limit that forbids it, and its position."""
+        """Return the limit that would forbid a job submitted now, and the job's position; nothing is written."""
         now = self._clock.now_ms()
-        own = limits.with_defaults(self._usual)
-        bounds = self._bounds(owner, own, now)
-        limit, ahead = self._scripts.run("rehearse", site, owner, now, priority, *bounds)
-        return self._limit_error(limit.decode(), own, now) if limit else None, int(ahead) + 1
-
-    def _bounds(self, owner: str, own: CallerLimits, now: int) -> tuple[str | int, ...]:
-        """What the scripts' ``limit_reached`` takes."""
-        daily, weekly = (
-            (daily_usage_key(owner, now), _number(own.daily)),
-            (weekly_usage_key(owner, now), _number(own.weekly)),
+        effective = limits.with_defaults(self._default_limits)
+        arguments = {"site": site, "owner": owner, "now": now, "priority": priority}
+        limit, ahead = self._scripts.run(
+            "dry_run", {**arguments, "limits": self._limit_arguments(owner, effective, now)}
         )
-        return (self._most, _number(own.queued), *daily, *weekly)
+        return self._limit_error(limit.decode(), effective, now) if limit else None, int(ahead) + 1
 
-    def _limit_error(self, which: str, own: CallerLimits, now_ms: int) -> LimitReached:
-        """The limit that was reached, with how much it allows."""
-        most = {"full": self._most, "queued": own.queued, "daily": own.daily, "weekly": own.weekly}[which]
-        return LimitReached(LIMIT_MESSAGES[which], retry_after_s=_wait_s(which, now_ms), policy=which, limit=most)
+    def _limit_arguments(self, owner: str, limits: CallerLimits, now_ms: int) -> dict[str, str | int]:
+        """What ``limit_reached`` in ``reading.lua`` takes; limits that do not exist are left out."""
+        numbers = {
+            "owner_open": _number(limits.queued),
+            "daily": _number(limits.daily),
+            "weekly": _number(limits.weekly),
+        }
+        return {
+            "open": self._max_queue_size,
+            "day_key": daily_usage_key(owner, now_ms),
+            "week_key": weekly_usage_key(owner, now_ms),
+            **{name: number for name, number in numbers.items() if number is not None},
+        }
+
+    def _limit_error(self, policy: str, limits: CallerLimits, now_ms: int) -> LimitReached:
+        values = {"full": self._max_queue_size, "queued": limits.queued, "daily": limits.daily, "weekly": limits.weekly}
+        retry_after_s = _seconds_until_reset(policy, now_ms)
+        return LimitReached(LIMIT_MESSAGES[policy], retry_after_s=retry_after_s, policy=policy, limit=values[policy])
 
     def cancel(self, job_id: str) -> str:
-        """Ask for the job's end: ``cancelled``, ``requested`` (it runs), ``ended`` (too late) or ``gone``."""
-        return str(self._scripts.run("cancel", job_id, self._clock.now_ms(), self._ttl_s).decode())
+        """Cancel a job: ``cancelled``, ``requested`` (it is running), ``ended`` (too late) or ``gone``."""
+        arguments = {"id": job_id, "now": self._clock.now_ms(), "ttl_s": self._ttl_s}
+        return str(self._scripts.run("cancel", arguments).decode())
 
     def cancel_all(self, owner: str) -> dict[str, int]:
-        """Ask for the end of all the owner's unfinished jobs: how many were ``cancelled``, how many ``requested``."""
-        with redis_errors():
-            ids = cast(list[bytes], self._redis.zrange(f"dr:open:{owner}", 0, -1))
-        outcomes = [self.cancel(ident.decode()) for ident in ids]
+        """Cancel all unfinished jobs of an owner; return how many were ``cancelled`` and how many ``requested``."""
+        ids = cast(list[bytes], self._redis.zrange(owner_open_jobs_key(owner), 0, -1))
+        outcomes = [self.cancel(job_id.decode()) for job_id in ids]
         return {outcome: outcomes.count(outcome) for outcome in ("cancelled", "requested")}
 
     # Reading
 
     def get(self, job_id: str) -> Job:
-        """The job.
+        """Return a job.
 
         Raises:
-            NotFound: it never was.
-            Gone: it was, and has expired.
+            NotFound: there has never been such a job.
+            Gone: the job has expired.
         """
         return self.get_with_estimate(job_id)[0]
 
     def get_with_estimate(self, job_id: str) -> JobWithEstimate:
-        """The job and what it has before it; raises as ``get`` does."""
-        values = self._scripts.run("look", job_id)
+        """Return a job and its queue estimate (an empty one if the job has ended); raises as ``get``."""
+        values = self._scripts.run("read", {"id": job_id})
         if not values:
-            raise self._absent(job_id)
+            raise self._missing_error(job_id)
         rest = values[len(JOB_FIELDS) :]
         return decode_job(job_id, values), decode_estimate(rest) if rest else QueueEstimate()
 
-    def _absent(self, job_id: str) -> ServiceError:
-        with redis_errors():
-            once_was = self._redis.exists(job_key(job_id, "gone"))
-        return Gone("Image expired; it is no longer kept.") if once_was else NotFound("There is no job of that id.")
+    def _missing_error(self, job_id: str) -> ServiceError:
+        if self._redis.exists(job_key(job_id, "gone")):
+            return Gone("Image expired; it is no longer kept.")
+        return NotFound("There is no job of that id.")
 
     def list_page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[JobWithEstimate], Cursor | None]:
-        """The owner's jobs that are still kept, newest first; and where the next page begins."""
+        """Return a page of the owner's jobs, newest first, and the cursor of the next page (keyset pagination)."""
         jobs: list[JobWithEstimate] = []
-        index = f"dr:jobs:{owner}"
-        highest = "+inf" if cursor is None else str(cursor.time_ms)
+        max_score = "+inf" if cursor is None else str(cursor.time_ms)
         offset = 0
+        # Expired jobs stay in the index for a while, so a page may take several reads.
         while len(jobs) <= limit:
-            with redis_errors():
-                found = cast(
-                    Any, self._redis.zrevrangebyscore(index, highest, "-inf", offset, 2 * limit, withscores=True)
-                )
-            offset += len(found)
-            rows = [(ident.decode(), int(score)) for ident, score in found]
-            jobs += self._present([ident for ident, score in rows if _is_after(cursor, score, ident)])
-            if len(found) < 2 * limit:
+            rows = cast(
+                list[tuple[bytes, float]],
+                self._redis.zrevrangebyscore(
+                    owner_jobs_key(owner), max_score, "-inf", offset, 2 * limit, withscores=True
+                ),
+            )
+            offset += len(rows)
+            entries = [(job_id.decode(), int(score)) for job_id, score in rows]
+            jobs += self._get_existing([job_id for job_id, score in entries if _is_after(cursor, score, job_id)])
+            if len(rows) < 2 * limit:
                 break
-        kept = jobs[:limit]
-        return kept, Cursor(kept[-1][0].start_time, kept[-1][0].id) if len(jobs) > limit else None
+        page = jobs[:limit]
+        return page, Cursor(page[-1][0].start_time, page[-1][0].id) if len(jobs) > limit else None
 
-    def _present(self, ids: list[str]) -> list[JobWithEstimate]:
-        found = []
-        for ident in ids:
+    def _get_existing(self, ids: list[str]) -> list[JobWithEstimate]:
+        jobs = []
+        for job_id in ids:
             with contextlib.suppress(NotFound, Gone):
-                found.append(self.get_with_estimate(ident))
-        return found
+                jobs.append(self.get_with_estimate(job_id))
+        return jobs
 
     def get_failure_report(self, job_id: str) -> dict[str, Any] | None:
-        """What was kept of the job's last failed attempt."""
-        with redis_errors():
-            bundle = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
-        return json.loads(bundle) if bundle else None
+        """Return the failure report of the job's last failed attempt."""
+        report = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
+        return json.loads(report) if report else None
 
 
-def _number(limit: int | None) -> int:
-    return UNLIMITED if limit is None else limit
+def _number(limit: int | None) -> int | None:
+    return None if limit == UNLIMITED else limit
 
 
-def _wait_s(which: str, now_ms: int) -> int:
-    """Rounded up, so that whoever waits that long finds the new day or week begun."""
-    reset_ms = compute_reset_times(now_ms).get(which.upper())
+def _seconds_until_reset(policy: str, now_ms: int) -> int:
+    """Rounded up, so that the new day or week has begun after that time."""
+    reset_ms = compute_reset_times(now_ms).get(policy.upper())
     return BUSY_RETRY_AFTER_S if reset_ms is None else -((now_ms - reset_ms) // 1000)
 
 
-def _record(submission: JobRequest, request_id: str) -> dict[str, str | int]:
-    return {
-        "site": submission.site,
+def _encode_request(submission: JobRequest, request_id: str) -> list[str | int]:
+    """Return names and values of the hash fields that hold the request, in one row."""
+    fields: dict[str, str | int] = {
         "prompt": submission.prompt,
         "lora": submission.lora or "",
         "inputs": json.dumps(submission.inputs),
         "priority": submission.priority,
         "requestId": request_id,
-        **({"webhook": submission.webhook} if submission.webhook else {}),
     }
+    if submission.webhook:
+        fields["webhook"] = submission.webhook
+    return [part for pair in fields.items() for part in pair]
 
 
 def _is_after(cursor: Cursor | None, time_ms: int, job_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""The looks of many at one job: who was told of a change may see what another one has just read."""
+"""Single-flight reads of a job, for watchers that one change has woken together."""
 
 import time
 from collections.abc import Callable
@@ -9,29 +9,30 @@ from stores.redis.single_flight import SingleFlight
 
 
 class SharedReads:
-    """Looks at the jobs of one Redis."""
+    """Shared reads of the jobs of one Redis."""
 
     def __init__(self, jobs: Jobs, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """``tick`` counts seconds."""
         self._jobs = jobs
-        self._tick = monotonic
-        self._shared: SingleFlight[str, tuple[float, Job]] = SingleFlight()
+        self._monotonic = monotonic
+        self._single_flight: SingleFlight[str, tuple[float, Job]] = SingleFlight()
 
     def timestamp(self) -> float:
-        """The moment after which a look must have happened that one wants to believe."""
-        return self._tick()
+        """Return the present time for ``read_since``; reads older than it are stale."""
+        return self._monotonic()
 
     def read_since(self, job_id: str, known_seq: int, since: float) -> Job:
-        """The job, with its event ``newest`` at least, as it was at some time after ``since``, or later.
+        """Return the job with event ``known_seq`` at least; with 0, as it was read after ``since``.
 
         Raises:
-            NotFound, Gone: as ``Jobs.get`` does.
+            NotFound, Gone: as ``Jobs.get``.
         """
 
         def read() -> tuple[float, Job]:
-            return self._tick(), self._jobs.get(job_id)
+            # The time before the read: a change during the read may be missing.
+            return self._monotonic(), self._jobs.get(job_id)
 
-        def is_good(known: tuple[float, Job]) -> bool:
-            return known[1].seq >= known_seq and (known_seq > 0 or known[0] >= since)
+        def is_fresh(cached: tuple[float, Job]) -> bool:
+            read_at, job = cached
+            return job.seq >= known_seq and (known_seq > 0 or read_at >= since)
 
-        return self._shared.do(job_id, read, is_good)[1]
+        return self._single_flight.do(job_id, read, is_fresh)[1]

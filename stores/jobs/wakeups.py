@@ -1,7 +1,6 @@
-"""The tickets that bring workers to jobs: a ticket names no job, it lets one worker claim whichever comes next.
+"""Wake-up messages: each lets one worker claim whichever job is next; none names a job.
 
-Offered by ``api.jobs.submission``; refilled by ``workers.clock.sweeper``, and by ``workers.jobs.runner`` when a site
-has room again.
+Jobs are claimed from Redis in fair order, so the message queue only needs to hold as many messages as jobs may start.
 """
 
 from ops.infra.clock import Clock
@@ -14,17 +13,17 @@ MAX_TOP_UP = 500
 
 
 class Wakeups:
-    """The tickets of one queue."""
+    """The wake-up messages of one queue."""
 
     def __init__(self, scripts: Scripts, clock: Clock, queue: Queue, recipes: Recipes) -> None:
-        """``recipes`` say how many jobs each site takes."""
+        """``recipes`` limit how many jobs of each site may start."""
         self._scripts = scripts
         self._clock = clock
         self._queue = queue
         self._recipes = recipes
 
     def publish(self) -> None:
-        """Send one.
+        """Send one message.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -32,11 +31,12 @@ class Wakeups:
         self._queue.send(GENERATE)
 
     def top_up(self) -> int:
-        """Send as many tickets as jobs may be claimed and none is there for; how many were sent.
+        """Send the messages that are missing for the claimable jobs; return how many were sent.
 
-        One too many costs an empty claim, so nothing keeps two processes from sending it.
+        Two processes may both send a missing one: a spare message only costs an empty claim.
         """
-        claimable = int(self._scripts.run("refill", self._clock.now_ms(), *build_scheduling_rules(self._recipes)))
+        arguments = {"now": self._clock.now_ms(), "sites": build_scheduling_rules(self._recipes)}
+        claimable = int(self._scripts.run("count_claimable", arguments))
         missing = max(0, claimable - self._queue.depth()) if claimable else 0
         missing = min(missing, MAX_TOP_UP)
         for _ in range(missing):

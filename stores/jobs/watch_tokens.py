@@ -1,4 +1,7 @@
-"""The passes with which somebody without a key may watch one job: signed, for that job only, and for a while."""
+"""Watch tokens: JWTs that allow watching one job without an API key, for a limited time.
+
+They are signed with a key derived from the owner's key, so every process accepts them, and a new owner's key ends all.
+"""
 
 import hashlib
 import hmac
@@ -21,7 +24,7 @@ MAX_TOKEN_CHARS = 2048
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """What signs passes: made from the owner's key, with a name that passes bear."""
+    """A signing key, the owner's key that it is derived from, and its id in the tokens' headers."""
 
     owner_key: str = field(repr=False)
     secret: bytes = field(repr=False)
@@ -29,49 +32,48 @@ class SigningKey:
 
     @classmethod
     def derive(cls, owner_key: str) -> "SigningKey":
-        """What the owner's key makes."""
-        key = hmac.digest(owner_key.encode(), PURPOSE, "sha256")
-        return cls(owner_key, key, hashlib.sha256(key).hexdigest()[:8])
+        """Derive the signing key from the owner's key."""
+        secret = hmac.digest(owner_key.encode(), PURPOSE, "sha256")
+        return cls(owner_key, secret, hashlib.sha256(secret).hexdigest()[:8])
 
 
 class WatchTokens:
-    """Passes signed with a key of this installation."""
+    """The watch tokens of one installation."""
 
     def __init__(self, clock: Clock, owner_key: OwnerKey, lifetime_s: int) -> None:
-        """Every process with the same owner's key knows the passes of the others; a new owner's key ends them all."""
         self._clock = clock
         self._owner_key = owner_key
-        self._known: SigningKey | None = None
-        self._lasting_s = lifetime_s
+        self._lifetime_s = lifetime_s
+        self._cached: SigningKey | None = None
 
     def issue(self, job_id: str) -> str:
-        """A new pass for watching a job."""
-        expires = self._clock.now_ms() // 1000 + self._lasting_s
-        claims = {"aud": AUDIENCE, "sub": job_id, "exp": expires, "jti": secrets.token_hex(8)}
-        signing = self._signing_key()
-        return jwt.encode(claims, signing.secret, ALGORITHM, headers={"kid": signing.key_id})
+        """Return a new token for watching a job."""
+        expires_at = self._clock.now_ms() // 1000 + self._lifetime_s
+        claims = {"aud": AUDIENCE, "sub": job_id, "exp": expires_at, "jti": secrets.token_hex(8)}
+        key = self._signing_key()
+        return jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.key_id})
 
     def verify(self, token: str, job_id: str) -> str:
-        """The name of a pass for that job.
+        """Return the id (``jti``) of a token for that job.
 
         Raises:
-            Unauthorized: it is none, not ours, for another job, or over.
+            Unauthorized: the token is malformed, forged, expired or for another job.
         """
         try:
-            # Its time is compared with our clock and not with the library's.
+            # The expiry is compared with our own clock, which tests can turn.
             options: jwt.types.Options = {"require": REQUIRED_CLAIMS, "verify_exp": False}
-            claims = jwt.decode(
-                token[:MAX_TOKEN_CHARS], self._signing_key().secret, [ALGORITHM], options, audience=AUDIENCE
-            )
-            over = int(claims["exp"]) * 1000 <= self._clock.now_ms()
+            secret = self._signing_key().secret
+            claims = jwt.decode(token[:MAX_TOKEN_CHARS], secret, [ALGORITHM], options, audience=AUDIENCE)
+            is_expired = int(claims["exp"]) * 1000 <= self._clock.now_ms()
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
-            raise Unauthorized("The pass (jwt) is not valid.") from error
-        if over or claims["sub"] != job_id:
-            raise Unauthorized("The pass (jwt) is over." if over else "The pass (jwt) is for another job.")
+            raise Unauthorized("The watch token (jwt) is not valid.") from error
+        if is_expired or claims["sub"] != job_id:
+            reason = "has expired" if is_expired else "is for another job"
+            raise Unauthorized(f"The watch token (jwt) {reason}.")
         return str(claims["jti"])
 
     def _signing_key(self) -> SigningKey:
-        key, known = self._owner_key.read(), self._known
-        if known is None or known.owner_key != key:
-            known = self._known = SigningKey.derive(key)
-        return known
+        owner_key, cached = self._owner_key.read(), self._cached
+        if cached is None or cached.owner_key != owner_key:
+            cached = self._cached = SigningKey.derive(owner_key)
+        return cached

@@ -1,6 +1,4 @@
-"""The sending of messages: builds them by name and gives them to the broker."""
-
-from typing import Any
+"""Sending of queue messages by actor name."""
 
 from dramatiq import Message
 from redis import Redis
@@ -12,39 +10,35 @@ from stores.redis.errors import redis_errors
 
 
 class Queue:
-    """The sending side of the broker."""
+    """The sending side of the broker; actors are declared by the workers."""
 
     def __init__(self, broker: BlockingRedisBroker) -> None:
-        """Declares nothing: the receivers do."""
         self._broker = broker
 
     def send(self, actor: str, *args: str) -> None:
-        """Put a message for ``actor`` on its queue.
+        """Enqueue a message for ``actor``.
 
         Raises:
             Unavailable: Redis does not answer.
         """
-        self._send(Message(ACTOR_QUEUES[actor], actor, args, {}, {}))
-
-    def _send(self, message: Message[Any]) -> None:
         with redis_errors():
-            self._broker.enqueue(message)
+            self._broker.enqueue(Message(ACTOR_QUEUES[actor], actor, args, {}, {}))
 
     def close(self) -> None:
-        """Let go of the broker's connections."""
+        """Close the broker's connections."""
         disconnect(self._broker.client)
 
     @property
     def client(self) -> Redis:
-        """The connection to the queue's database, for those who test what harms it."""
+        """The connection to the queue's database, for tests and fault injection."""
         return self._broker.client
 
     @property
     def wakeups_key(self) -> str:
-        """The key of the tickets that wait."""
+        """The Redis key of the waiting wake-up messages."""
         return self._broker.queue_key(GENERATE_QUEUE)
 
     def depth(self) -> int:
-        """How many tickets wait in the queue."""
+        """Return the number of waiting wake-up messages."""
         with redis_errors():
             return self._broker.queue_length(GENERATE_QUEUE)

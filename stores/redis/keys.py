@@ -1,59 +1,65 @@
 """The names of all Redis keys and channels.
 
-Every key begins with ``dr:``. The Lua scripts spell the same names, since building them in each call would cost time;
-``tests/contract/redis/test_keys.py`` compares the two. Braces in a key keep the keys of one job in one hash slot.
+The Lua scripts spell the same names, because building them in every call would cost time; the test
+``tests/contract/redis/test_keys.py`` compares them with this module. Braces keep the keys of one job in one hash slot.
+Names in capitals stand for parts of a key. Only the scripts use these keys:
+
+- ``dr:turn``: the newest round-robin position
+- ``dr:sites``: set, sites that have had a job; ``dr:started:SITE:DAY``: jobs started that day (UTC, days since 1970)
+- ``dr:claim:TOKEN``: the job that a claim got, in case its answer was lost
+- ``dr:most:OWNER``: how many jobs of the owner may run at once; absent if any number may
 """
 
 from datetime import UTC, datetime
 
-# Jobs. Names in capitals in the comments are parts of the key.
+# Jobs
 
+# zset: unfinished jobs by submission time. "dr:open:OWNER" is the same for one owner.
 OPEN_JOBS = "dr:open"
-"""zset: unfinished jobs by submission time; ``dr:open:OWNER`` has those of one owner."""
+# zset: queued jobs by the time from which they may be claimed.
 DUE_JOBS = "dr:due"
-"""zset: queued jobs that may be claimed only from that time on."""
+# zset: running jobs by the end of their lease.
 LEASES = "dr:leases"
-"""zset: running jobs by the end of their lease; ``dr:leases:SITE`` has those of one site."""
+# The number of jobs that all living workers can run at once.
 CAPACITY = "dr:slots"
-"""string: the number of jobs that all living workers can run at once."""
+# hash: "SITE|STATE" -> open jobs.
 STATE_COUNTS = "dr:counts"
-"""hash: ``SITE|STATE`` -> open jobs."""
+# hash: "SITE|STATE|CODE" -> ended jobs.
 ENDED_COUNTS = "dr:ended"
-"""hash: ``SITE|STATE|CODE`` -> jobs ended since the counter began."""
 
-# Events, webhooks, channels
+# Events and channels
 
+# stream: events that webhooks may want, until their deliveries are in SQL.
 OUTBOX = "dr:outbox"
-"""stream: events that webhooks may want, until they are in SQL."""
+# set: "OWNER TYPE" of the events, other than final ones, that some webhook wants.
 SUBSCRIBED = "dr:subscribed"
-"""set: ``OWNER TYPE`` of the events, other than final ones, that some webhook wants."""
+# channel: "ID SEQ OWNER" after each event.
 CHANGES_CHANNEL = "dr:changes"
-"""channel: ``ID SEQ OWNER`` after each event."""
+# channel: ids of running jobs whose cancellation was requested.
 CANCELS_CHANNEL = "dr:cancels"
-"""channel: the ids of running jobs whose cancellation was requested."""
 
-# Workers, library, accounts
+# Workers, library, rate limits
 
+# zset: workers by the time of their last heartbeat.
 WORKER_HEARTBEATS = "dr:workers"
-"""zset: workers by the time of their last heartbeat."""
+# hash: worker -> its status, JSON.
 WORKER_DETAILS = "dr:workers:details"
-"""hash: worker -> its status, JSON."""
+# list: requested library scans, JSON.
 SCAN_REQUESTS = "dr:library:wanted"
-"""list: requested library scans, JSON."""
+# The newest event of a library scan, JSON.
 SCAN_STATUS = "dr:library:scan"
-"""string: the newest scan event, JSON."""
+# stream: events of library scans.
 SCAN_EVENTS = "dr:library:events"
-"""stream: scan events."""
+# Prefix of request counters; the rest is named by the library "limits".
 RATE_PREFIX = "dr:rate"
-"""string ``dr:rate/...``: request counters, named by the ``limits`` library."""
 
 
 def job_key(job_id: str, part: str) -> str:
-    """``dr:{ID}:PART`` of a job.
+    """A key of one job.
 
-    Parts: ``job`` (hash, the record), ``events`` (stream, entry ids ``SEQ-0``), ``preview``, ``image`` (further ones
-    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``failure``, ``trace``, ``gone`` (outlives the rest to tell an
-    expired job from an unknown one), ``ready.FORMAT`` (list, see ``stores.redis.request_reply``).
+    Parts: ``job`` (hash: the record), ``events`` (stream, entry ids ``SEQ-0``), ``preview``, ``image`` (further ones
+    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``failure``, ``trace``, ``gone`` (outlives the rest, to tell an
+    expired job from an unknown one), and ``asked.FORMAT``, ``ready.FORMAT`` (see ``stores.redis.request_reply``).
     """
     return f"dr:{{{job_id}}}:{part}"
 
@@ -78,50 +84,14 @@ def owner_feed_key(owner: str) -> str:
     return f"dr:feed:{owner}"
 
 
-def concurrency_limit_key(owner: str) -> str:
-    """string: the number of jobs of an owner that may run at once; absent if any number may."""
-    return f"dr:most:{owner}"
-
-
-def idempotency_key(owner: str, key: str) -> str:
-    """string: the job id (32 characters) of an idempotency key, followed by the digest of its request."""
-    return f"dr:idem:{owner}:{key}"
-
-
-def daily_usage_key(owner: str, now_ms: int) -> str:
-    """string: images that an owner's jobs of that day (UTC) may make; failed jobs are taken off."""
-    return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
-
-
-def weekly_usage_key(owner: str, now_ms: int) -> str:
-    """string: the same for the ISO week (UTC, from Monday on)."""
-    year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
-    return f"dr:usage:{owner}:{year}-W{week:02}"
-
-
-def claim_key(claim_token: str) -> str:
-    """string: the job that a claim got, in case its answer was lost."""
-    return f"dr:claim:{claim_token}"
-
-
-def histogram_key(name: str) -> str:
-    """hash: bucket -> observations, plus ``sum``; names are ``pickup`` and ``run``."""
-    return f"dr:histogram:{name}"
-
-
 def ready_key(site: str, owner: str) -> str:
     """zset: claimable jobs of an owner at a site, in the order of their claims."""
     return f"dr:ready:{site}|{owner}"
 
 
 def turns_key(site: str) -> str:
-    """zset: owners of a site's claimable jobs by round-robin position; ``dr:turn`` counts positions."""
+    """zset: owners of a site's claimable jobs by round-robin position."""
     return f"dr:turns:{site}"
-
-
-def site_key(site: str) -> str:
-    """hash: nextAt, runMs, and the circuit breaker: failures, openedAt, retryAt, delay, canary, code, error."""
-    return f"dr:site:{site}"
 
 
 def site_leases_key(site: str) -> str:
@@ -129,9 +99,30 @@ def site_leases_key(site: str) -> str:
     return f"dr:leases:{site}"
 
 
-def site_starts_key(site: str, day: int) -> str:
-    """string: jobs of a site that started on a day (UTC, days since 1970)."""
-    return f"dr:started:{site}:{day}"
+def idempotency_key(owner: str, key: str) -> str:
+    """The job id of an idempotency key (32 characters), followed by the digest of its request."""
+    return f"dr:idem:{owner}:{key}"
+
+
+def daily_usage_key(owner: str, now_ms: int) -> str:
+    """The number of an owner's jobs of that day (UTC), without failed ones."""
+    return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
+
+
+def weekly_usage_key(owner: str, now_ms: int) -> str:
+    """The number of an owner's jobs of that ISO week (UTC, from Monday on), without failed ones."""
+    year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
+    return f"dr:usage:{owner}:{year}-W{week:02}"
+
+
+def histogram_key(name: str) -> str:
+    """hash: bucket -> observations, plus ``sum``; names are ``pickup`` and ``run``."""
+    return f"dr:histogram:{name}"
+
+
+def site_key(site: str) -> str:
+    """hash: nextAt, runMs, and the circuit breaker: failures, openedAt, retryAt, delay, canary, code, error."""
+    return f"dr:site:{site}"
 
 
 def selector_matches_key(site: str) -> str:
@@ -145,30 +136,30 @@ def selector_drift_key(site: str) -> str:
 
 
 def canary_key(site: str) -> str:
-    """hash: ``job`` (the pending canary) and ``outcome`` (of the last one, JSON)."""
+    """hash: ``job``, the canary that has not ended, and ``outcome`` of the last one, JSON."""
     return f"dr:canary:{site}"
 
 
 def canary_turn_key(site: str) -> str:
-    """string: exists until the site's next canary is due."""
+    """Exists until the site's next canary is due."""
     return f"dr:canary:{site}:sent"
 
 
 def site_query_key(actor: str, site: str, query: str) -> str:
-    """string: the cached answer to a site query, JSON; white space and case of ``query`` make no difference."""
+    """The cached answer to a site query, JSON; white space and case of the query make no difference."""
     return f"dr:lookup:{actor}:{site}:{' '.join(query.lower().split())}"
 
 
 def image_inspection_key(media_key: str) -> str:
-    """string: the result of an inspection of an upload, JSON."""
+    """The result of the inspection of an upload, JSON."""
     return f"dr:examination:{media_key}"
 
 
 def session_key(token_hash: str) -> str:
-    """string: the session of a token, JSON."""
+    """The session of the token with that hash, JSON."""
     return f"dr:login:{token_hash}"
 
 
 def caller_sessions_key(caller_id: str) -> str:
-    """zset: the session keys of a caller by expiry."""
+    """zset: the session keys of a caller by their expiry."""
     return f"dr:logins:{caller_id}"

@@ -1,4 +1,4 @@
-"""The watching of jobs: one subscription a process wakes everybody who waits for a job to change."""
+"""Notification of waiting threads when jobs change: one Redis subscription per process wakes all of them."""
 
 import threading
 from collections import defaultdict
@@ -18,25 +18,25 @@ log = structlog.get_logger(__name__)
 
 
 class RedisListener:
-    """A thread that listens to one Redis channel and hands on every message, across reconnects."""
+    """A thread that listens to one Redis channel and reconnects when the connection is lost."""
 
     def __init__(
         self, client: Redis, channel: str, on_message: Callable[[str], None], on_gap: Callable[[], None]
     ) -> None:
-        """``receive`` gets each message; ``missed`` is called when some may have been lost."""
+        """``on_gap`` is called after each (re)connection, when messages may have been missed."""
         self._redis = client
         self._channel = channel
-        self._receive = on_message
-        self._missed = on_gap
+        self._on_message = on_message
+        self._on_gap = on_gap
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=channel, daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; returns when the thread has ended."""
+        """Stop listening and wait for the thread to end."""
         self._stopped.set()
         self._thread.join(timeout=POLL_TIMEOUT_S + 1)
 
@@ -56,102 +56,102 @@ class RedisListener:
                 if message is None:
                     continue
                 if message["type"] == "subscribe":
-                    self._missed()
+                    self._on_gap()
                 elif message["type"] == "message":
-                    self._receive(message["data"].decode())
+                    self._on_message(message["data"].decode())
 
 
 class ChangeSignal:
-    """Somebody's wait for changes of one job or of all jobs of one owner."""
+    """Wakes one thread that waits for changes.
+
+    ``newest_seq`` is the newest event number it was notified of, 0 if unknown. ``closing`` becomes true when this
+    process stops, ``revoked`` when the waiting caller's key is no longer valid.
+    """
 
     def __init__(self) -> None:
-        """Nothing has changed yet; ``closing`` becomes true when this process stops, ``revoked`` when a key does."""
         self.newest_seq = 0
         self.closing = False
         self.revoked = False
         self._changed = threading.Event()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether something has, or may have, changed since the last wait; at the latest after ``timeout_s``."""
+        """Wait for a notification; False after ``timeout_s``. A notification since the last wait counts."""
         changed = self._changed.wait(max(0.0, timeout_s))
         self._changed.clear()
         return changed
 
     def notify(self, seq: int = 0) -> None:
-        """Something has changed; ``seq`` is the number of the newest event, if one knows.
-
-        If not, nothing that was read before may be believed: ``newest`` is 0.
-        """
+        """Wake the thread. Without the number of the newest event, everything read before is stale."""
         self.newest_seq = max(self.newest_seq, seq) if seq else 0
         self._changed.set()
 
 
 class JobNotifier:
-    """Lets threads (or greenlets) wait until jobs change, with one subscription for all of them."""
+    """Lets threads or greenlets wait until jobs change."""
 
     def __init__(self, client: Redis) -> None:
-        """Listens from the first ``watch`` on, so that processes which never wait never subscribe."""
-        self._channel = RedisListener(client, CHANGES_CHANNEL, self._hear, self.notify_all)
+        """The subscription begins with the first watch, so processes that never wait never subscribe."""
+        self._listener = RedisListener(client, CHANGES_CHANNEL, self._dispatch, self.notify_all)
         self._lock = threading.Lock()
         self._started = False
         self._closing = False
         self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
 
     def watch(self, job_id: str) -> AbstractContextManager[ChangeSignal]:
-        """A wait for changes of one job, for as long as the block lasts."""
+        """Return a context manager with a signal for changes of one job."""
         return self._watch(job_id)
 
     def watch_owner(self, owner: str) -> AbstractContextManager[ChangeSignal]:
-        """A wait for changes of all jobs of one owner, for as long as the block lasts."""
-        return self._watch(_topic(owner))
+        """Return a context manager with a signal for changes of all jobs of one owner."""
+        return self._watch(_owner_topic(owner))
 
     @contextmanager
     def _watch(self, topic: str) -> Iterator[ChangeSignal]:
-        watch = ChangeSignal()
+        signal = ChangeSignal()
         with self._lock:
-            watch.closing = self._closing
+            signal.closing = self._closing
             if not self._started:
                 self._started = True
-                self._channel.start()
-            self._signals[topic].add(watch)
+                self._listener.start()
+            self._signals[topic].add(signal)
         try:
-            yield watch
+            yield signal
         finally:
             with self._lock:
-                self._signals[topic].discard(watch)
+                self._signals[topic].discard(signal)
                 if not self._signals[topic]:
                     del self._signals[topic]
 
     def stop(self) -> None:
-        """Listen no more."""
+        """End the subscription."""
         if self._started:
-            self._channel.stop()
+            self._listener.stop()
 
     def announce_shutdown(self) -> None:
-        """Let everybody who waits know that this process stops; who comes later knows at once."""
+        """Mark all present and future signals as closing, and wake the present ones."""
         with self._lock:
             self._closing = True
-        for watch in self._all():
-            watch.closing = True
-            watch.notify()
+        for signal in self._all_signals():
+            signal.closing = True
+            signal.notify()
 
     def notify_all(self) -> None:
-        """Let everybody look again: something may have been missed."""
-        for watch in self._all():
-            watch.notify()
+        """Wake all threads: a change may have been missed."""
+        for signal in self._all_signals():
+            signal.notify()
 
-    def _all(self) -> list[ChangeSignal]:
+    def _all_signals(self) -> list[ChangeSignal]:
         with self._lock:
-            return [watch for group in self._signals.values() for watch in group]
+            return [signal for signals in self._signals.values() for signal in signals]
 
-    def _hear(self, message: str) -> None:
+    def _dispatch(self, message: str) -> None:
         job_id, seq, owner = message.split(" ", 2)
         with self._lock:
-            watches = (*self._signals.get(job_id, ()), *self._signals.get(_topic(owner), ()))
-        for watch in watches:
-            watch.notify(int(seq))
+            signals = (*self._signals.get(job_id, ()), *self._signals.get(_owner_topic(owner), ()))
+        for signal in signals:
+            signal.notify(int(seq))
 
 
-def _topic(owner: str) -> str:
-    """Among the ids of jobs, which contain no space."""
+def _owner_topic(owner: str) -> str:
+    # Job ids contain no space, so topics of owners and of jobs do not collide.
     return f"owner {owner}"

@@ -1,6 +1,12 @@
-"""The Lua scripts: reads them, puts the shared functions before each, runs them and translates Redis' errors."""
+"""Runs the Lua scripts of ``stores/redis/lua``.
+
+Every script gets its arguments by name, as one JSON object, and the shared functions put before its text: those of
+``shared/reading.lua``, and for scripts that write also those of ``shared/writing.lua`` with the tables of allowed
+transitions and of errors, made from ``schemas``.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +19,17 @@ from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
-# Scripts that change nothing.
-READ_ONLY_SCRIPTS = ("look", "rehearse")
+READ_ONLY_SCRIPTS = ("read", "dry_run")
 
 
 class Scripts:
-    """The scripts of ``stores/redis/lua``, by file name."""
+    """The scripts, by file name."""
 
     def __init__(self, client: Redis) -> None:
-        """Registers every script with ``client``; nothing is sent yet."""
+        """Register every script with ``client``; nothing is sent yet."""
         self._client = client
-        reading = _fields() + _shared("reading")
-        writing = reading + _tables() + _shared("writing")
+        reading = _fields_table() + _shared("reading")
+        writing = reading + _schema_tables() + _shared("writing")
         self._scripts = {
             path.stem: client.register_script(
                 (reading if path.stem in READ_ONLY_SCRIPTS else writing) + path.read_text()
@@ -32,17 +37,24 @@ class Scripts:
             for path in LUA_FOLDER.glob("*.lua")
         }
 
-    def run(self, name: str, *args: str | int | bytes) -> Any:
-        """What the script answers.
+    def run(self, name: str, arguments: Mapping[str, Any], *values: str | int | bytes) -> Any:
+        """Run a script and return its answer.
+
+        ``arguments`` are JSON values; those that are None are left out. ``values`` follow it unencoded:
+        bytes, which JSON cannot hold, and texts that are only stored.
+        A script may run twice, because a call whose answer was lost is repeated.
 
         Raises:
             Unavailable: Redis does not answer, or has no memory left.
         """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        # A page may have cut a character in half, and cjson refuses the escape of half a surrogate pair.
+        encoded = json.dumps(given, ensure_ascii=False).encode(errors="replace")
         with redis_errors():
-            return run_script(self._client, self._scripts[name], (), args)
+            return run_script(self._client, self._scripts[name], (), (encoded, *values))
 
     def sha(self, name: str) -> str:
-        """The script's name on the wire."""
+        """Return the SHA-1 by which Redis knows the script."""
         return str(self._scripts[name].sha)
 
 
@@ -50,22 +62,22 @@ def _shared(name: str) -> str:
     return (LUA_FOLDER / "shared" / f"{name}.lua").read_text()
 
 
-def _fields() -> str:
+def _fields_table() -> str:
     fields = ", ".join(f"'{name}'" for name in JOB_FIELDS)
-    return f"local FIELDS = {{{fields}}}\n"
+    return f"local JOB_FIELDS = {{{fields}}}\n"
 
 
-def _tables() -> str:
+def _schema_tables() -> str:
     errors = {
         code: {
             "message": error.__doc__,
             "hint": error.hint,
             "retryable": int(error.retryable),
-            "verdict": error.site_effect,
+            "site_effect": error.site_effect,
         }
         for code, error in errors_by_code().items()
     }
-    # Sorted, since the scripts of all processes must have the same text, and with it the same name on the server.
+    # Sorted: all processes must produce the same text, and with it the same SHA-1.
     rows = "".join(
         f"{source}={{{','.join(f'{target}=true' for target in sorted(targets))}}},"
         for source, targets in TRANSITIONS.items()

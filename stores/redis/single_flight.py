@@ -1,4 +1,4 @@
-"""The sharing of reads: of many in one process who want to know the same, one asks and all have the answer."""
+"""Single-flight reads: of many threads that want the same value at once, one reads it for all."""
 
 import threading
 from collections import OrderedDict
@@ -17,39 +17,38 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """The newest answers by what was asked."""
+    """The newest values by key; safe to share between threads."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
-        self._turns = [threading.Lock() for _ in range(LOCK_STRIPES)]
+        self._stripes = [threading.Lock() for _ in range(LOCK_STRIPES)]
         self._lock = threading.Lock()
-        self._known: OrderedDict[K, V] = OrderedDict()
+        self._cache: OrderedDict[K, V] = OrderedDict()
 
     def do(self, key: K, read: Callable[[], V], is_fresh: Callable[[V], bool]) -> V:
-        """What is known of ``key`` if that is good enough, else what ``read`` says.
+        """Return the cached value if it is fresh, else call ``read`` and cache the result.
 
         Raises:
-            Unavailable: others have waited for their read too long; and whatever ``read`` raises.
+            Unavailable: another thread's read has not ended in LOCK_TIMEOUT_S. Exceptions of ``read`` pass.
         """
-        with self._turn(key):
-            known = self._known.get(key)
-            if known is not None and is_fresh(known):
-                return known
-            answer = read()
+        with self._locked(key):
+            cached = self._cache.get(key)
+            if cached is not None and is_fresh(cached):
+                return cached
+            value = read()
             with self._lock:
-                self._known[key] = answer
-                self._known.move_to_end(key)
-                while len(self._known) > MAX_CACHED:
-                    self._known.popitem(last=False)
-            return answer
+                self._cache[key] = value
+                self._cache.move_to_end(key)
+                while len(self._cache) > MAX_CACHED:
+                    self._cache.popitem(last=False)
+            return value
 
     @contextmanager
-    def _turn(self, key: K) -> Iterator[None]:
-        turn = self._turns[hash(key) % LOCK_STRIPES]
-        # Where a read hangs, those behind it are not to wait for it one after another.
-        if not turn.acquire(timeout=LOCK_TIMEOUT_S):
+    def _locked(self, key: K) -> Iterator[None]:
+        stripe = self._stripes[hash(key) % LOCK_STRIPES]
+        # Without the timeout, threads behind a hanging read would each wait for it in turn.
+        if not stripe.acquire(timeout=LOCK_TIMEOUT_S):
             raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S)
         try:
             yield
         finally:
-            turn.release()
+            stripe.release()

@@ -1,4 +1,4 @@
-"""Who has said yes to the terms of sites that are not the user's own."""
+"""Accepted terms of sites that are not the user's own."""
 
 from sqlalchemy import Engine, delete, insert, select
 
@@ -10,22 +10,22 @@ from stores.sql.errors import sql_errors
 
 
 class AcceptedTerms:
-    """The consents in one database."""
+    """The accepted terms in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        """Nothing is asked yet."""
         self._engine = engine
         self._clock = clock
 
     def accept(self, recipe: Recipe) -> None:
-        """Somebody has read the terms of the site and accepts them."""
+        """Record that the user has read and accepted the site's present terms."""
         row = {"site": recipe.name, "terms_url": recipe.consent.terms_url or "", "accepted_at": self._clock.now_ms()}
+        table = tables.accepted_terms
         with self._engine.begin() as connection:
-            connection.execute(delete(tables.accepted_terms).where(tables.accepted_terms.c.site == recipe.name))
-            connection.execute(insert(tables.accepted_terms).values(row))
+            connection.execute(delete(table).where(table.c.site == recipe.name))
+            connection.execute(insert(table).values(row))
 
     def is_accepted(self, recipe: Recipe) -> bool:
-        """Whether the site may be run: it is the user's own, or its present terms were accepted.
+        """Whether jobs of the site may run: it is the user's own, or its present terms were accepted.
 
         Raises:
             Unavailable: the database does not answer.
@@ -34,17 +34,18 @@ class AcceptedTerms:
             return True
         query = select(tables.accepted_terms.c.terms_url).where(tables.accepted_terms.c.site == recipe.name)
         with sql_errors(), self._engine.connect() as connection:
-            accepted = connection.execute(query).scalar_one_or_none()
-        return accepted == recipe.consent.terms_url
+            accepted_url = connection.execute(query).scalar_one_or_none()
+        return accepted_url == recipe.consent.terms_url
 
     def require(self, recipe: Recipe) -> None:
-        """Let nothing pass without consent.
+        """Check that jobs of the site may run.
 
         Raises:
-            Forbidden: nobody has accepted the site's present terms.
+            Forbidden: the site's present terms have not been accepted.
+            Unavailable: the database does not answer.
         """
         if not self.is_accepted(recipe):
             raise Forbidden(
-                f"Nobody here has accepted the terms of {recipe.name}: read {recipe.consent.terms_url}, then run "
+                f"The terms of {recipe.name} have not been accepted: read {recipe.consent.terms_url}, then run "
                 f"'./darkroom sites accept {recipe.name}'."
             )

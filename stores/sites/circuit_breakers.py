@@ -1,7 +1,6 @@
-"""The reading of the sites' circuits, and the closing of one by hand.
+"""Circuit breakers of sites: reading, pausing, and closing by hand.
 
-A circuit is opened, tried and closed by the scripts of ``stores.jobs.attempts``. Read by ``api.pages.health``,
-``api.sites.views`` and ``workers.clock.sweeper``.
+The Lua script behind each end of an attempt opens and closes them (``record_site_result`` in ``writing.lua``).
 """
 
 from dataclasses import dataclass
@@ -9,16 +8,17 @@ from typing import cast
 
 from redis import Redis
 
-from stores.redis.errors import redis_errors
+from stores.redis.keys import site_key
 
 STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """A site's circuit: attempts in a row that blame the site, and, while it is open, since when, until when and why.
+    """The state of a site's circuit breaker; times are Unix milliseconds.
 
-    Times are Unix milliseconds; after ``retry_at`` one job at a time is tried.
+    ``failures`` counts failed attempts in a row. While the circuit is open no job of the site starts until
+    ``retry_at``, and after that one at a time, until one succeeds. ``code`` and ``error`` are the last failure's.
     """
 
     failures: int = 0
@@ -29,44 +29,40 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether jobs of the site wait."""
+        """Whether the circuit is open."""
         return self.retry_at is not None
 
 
 class CircuitBreakers:
-    """The circuits of one Redis."""
+    """The circuit breakers of one Redis."""
 
     def __init__(self, client: Redis) -> None:
-        """``client`` answers bytes."""
         self._redis = client
 
     def read(self, sites: list[str]) -> dict[str, CircuitBreaker]:
-        """The circuit of each site."""
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+        """Return the circuit breaker of each site."""
+        with self._redis.pipeline(transaction=False) as pipe:
             for site in sites:
-                pipe.hmget(f"dr:site:{site}", STATE_FIELDS)
+                pipe.hmget(site_key(site), STATE_FIELDS)
             rows = cast(list[list[bytes | None]], pipe.execute())
-        return {site: _circuit(row) for site, row in zip(sites, rows, strict=True)}
+        return {site: _decode(row) for site, row in zip(sites, rows, strict=True)}
 
     def get_paused_until(self, site: str) -> int:
-        """When the next visit to the site may begin (ms); a time that has passed if it may at once."""
-        with redis_errors():
-            next_at = cast(bytes | None, self._redis.hget(f"dr:site:{site}", "nextAt"))
+        """Return when the next visit of the site may begin (ms); it may be in the past."""
+        next_at = cast(bytes | None, self._redis.hget(site_key(site), "nextAt"))
         return int(next_at or 0)
 
     def pause(self, site: str, until_ms: int) -> None:
-        """Let no worker start a job of the site before that time, because the site has asked for it."""
+        """Let no job of the site start before a time, because the site asked for it; never shortens a pause."""
         if self.get_paused_until(site) < until_ms:
-            with redis_errors():
-                self._redis.hset(f"dr:site:{site}", "nextAt", until_ms)
+            self._redis.hset(site_key(site), "nextAt", until_ms)
 
     def close(self, site: str) -> None:
-        """Let jobs of the site start again, whatever happened before."""
-        with redis_errors():
-            self._redis.hdel(f"dr:site:{site}", *STATE_FIELDS, "delay", "canary")
+        """Close the circuit and reset its count of failures."""
+        self._redis.hdel(site_key(site), *STATE_FIELDS, "delay", "canary")
 
 
-def _circuit(row: list[bytes | None]) -> CircuitBreaker:
+def _decode(row: list[bytes | None]) -> CircuitBreaker:
     failures, opened_at, retry_at, code, error = (None if value is None else value.decode() for value in row)
     return CircuitBreaker(
         failures=int(failures or 0),

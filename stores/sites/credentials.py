@@ -1,6 +1,6 @@
-"""The logins of sites: what a browser must know to be signed in, encrypted at rest.
+"""Site credentials: browser storage states (cookies, local storage), encrypted at rest.
 
-Never in a log, a message or a bundle.
+They must never appear in logs, messages or failure reports.
 """
 
 import json
@@ -21,91 +21,90 @@ from stores.sql.errors import sql_errors
 KEY_FILE = "session-key"
 REQUIRED_COOKIE_FIELDS = ("name", "value", "domain", "path")
 OPTIONAL_COOKIE_FIELDS: dict[str, type] = {"secure": bool, "httpOnly": bool, "sameSite": str}
-MAX_STATE_CHARS = 2 * 1024 * 1024
+MAX_STATE_BYTES = 2 * 1024 * 1024
 
 
 class SiteCredentials:
-    """The logins in one database."""
+    """The credentials in one database."""
 
-    def __init__(self, engine: Engine, clock: Clock, key: str) -> None:
-        """``key`` encrypts; see ``session_key``."""
+    def __init__(self, engine: Engine, clock: Clock, encryption_key: str) -> None:
+        """``encryption_key`` comes from ``load_encryption_key``."""
         self._engine = engine
         self._clock = clock
-        self._fernet = Fernet(key)
+        self._fernet = Fernet(encryption_key)
 
     def store(self, site: str, state: Mapping[str, Any]) -> None:
-        """Keep a browser's storage state (cookies and origins, as Playwright writes it) in place of the one before.
+        """Store a Playwright storage state, replacing an earlier one.
 
         Raises:
-            Invalid: it is not one.
+            Invalid: it is not a storage state, or too large.
         """
-        _check(state)
-        text = json.dumps({"cookies": state["cookies"], "origins": state.get("origins", [])})
-        if len(text) > MAX_STATE_CHARS:
-            raise Invalid(f"The storage state is larger than {MAX_STATE_CHARS} bytes.")
-        row = {"site": site, "state": self._fernet.encrypt(text.encode()).decode(), "kept_at": self._clock.now_ms()}
+        _validate(state)
+        encoded = json.dumps({"cookies": state["cookies"], "origins": state.get("origins", [])}).encode()
+        if len(encoded) > MAX_STATE_BYTES:
+            raise Invalid(f"The storage state is larger than {MAX_STATE_BYTES} bytes.")
+        row = {"site": site, "state": self._fernet.encrypt(encoded).decode(), "kept_at": self._clock.now_ms()}
+        table = tables.site_credentials
         with self._engine.begin() as connection:
-            connection.execute(delete(tables.site_credentials).where(tables.site_credentials.c.site == site))
-            connection.execute(insert(tables.site_credentials).values(row))
+            connection.execute(delete(table).where(table.c.site == site))
+            connection.execute(insert(table).values(row))
 
     def delete(self, site: str) -> bool:
-        """Whether there was a login to forget."""
+        """Delete a site's credentials; False if there were none."""
+        table = tables.site_credentials
         with self._engine.begin() as connection:
-            return bool(
-                connection.execute(
-                    delete(tables.site_credentials).where(tables.site_credentials.c.site == site)
-                ).rowcount
-            )
+            return bool(connection.execute(delete(table).where(table.c.site == site)).rowcount)
 
     def load(self, recipe: Recipe) -> dict[str, Any] | None:
-        """What a context of the site begins with; None where nobody is signed in and nobody need be.
+        """Return the storage state for a browser context; None if the site needs no login and has none.
 
-        A bundled page knows no logins.
+        A bundled page never has credentials.
 
         Raises:
-            NeedsHuman: the site needs a login and there is none that can be read.
+            NeedsHuman: the site needs a login and has none, or the stored one cannot be decrypted.
             Unavailable: the database does not answer.
         """
         if recipe.bundle is not None:
             return None
-        query = select(tables.site_credentials.c.state).where(tables.site_credentials.c.site == recipe.name)
+        table = tables.site_credentials
+        query = select(table.c.state).where(table.c.site == recipe.name)
         with sql_errors(), self._engine.connect() as connection:
-            kept = connection.execute(query).scalar_one_or_none()
-        if kept is None:
+            encrypted = connection.execute(query).scalar_one_or_none()
+        if encrypted is None:
             if recipe.session.required:
-                raise NeedsHuman(f"Nobody is signed in to {recipe.name}.")
+                raise NeedsHuman(f"{recipe.name} needs a login: run './darkroom sites login {recipe.name}'.")
             return None
         try:
-            state: dict[str, Any] = json.loads(self._fernet.decrypt(kept.encode()))
+            state: dict[str, Any] = json.loads(self._fernet.decrypt(encrypted.encode()))
         except InvalidToken as error:
             raise NeedsHuman(
-                f"The login of {recipe.name} was kept under another SESSION_KEY; sign in again."
+                f"The login of {recipe.name} was stored under another SESSION_KEY: "
+                f"run './darkroom sites login {recipe.name}'."
             ) from error
         return state
 
 
-def _check(state: Any) -> None:
-    """A browser refuses a state with anything else in it, and every job of the site would fail."""
+def _validate(state: Any) -> None:
+    """Accept only what a browser accepts: with anything else every job of the site would fail."""
     if not isinstance(state, Mapping) or not isinstance(state.get("cookies"), list):
-        raise Invalid("That is no storage state: a JSON object with a list 'cookies' is needed.")
+        raise Invalid("Not a storage state: expected a JSON object with a list 'cookies'.")
     for cookie in state["cookies"]:
         if not isinstance(cookie, Mapping) or not all(
             isinstance(cookie.get(name), str) for name in REQUIRED_COOKIE_FIELDS
         ):
-            raise Invalid(f"That is no storage state: every cookie needs {', '.join(REQUIRED_COOKIE_FIELDS)} as text.")
-        if strange := [
-            name for name, kind in OPTIONAL_COOKIE_FIELDS.items() if not isinstance(cookie.get(name, kind()), kind)
-        ]:
-            raise Invalid(f"That is no storage state: {strange[0]} of a cookie has the wrong type.")
+            raise Invalid(f"Not a storage state: every cookie needs {', '.join(REQUIRED_COOKIE_FIELDS)} as text.")
+        for name, kind in OPTIONAL_COOKIE_FIELDS.items():
+            if not isinstance(cookie.get(name, kind()), kind):
+                raise Invalid(f"Not a storage state: {name} of a cookie has the wrong type.")
     origins = state.get("origins", [])
-    if not isinstance(origins, list) or not all(_is_origin(one) for one in origins):
-        raise Invalid("That is no storage state: 'origins' is a list of objects with 'origin' and 'localStorage'.")
+    if not isinstance(origins, list) or not all(_is_origin(origin) for origin in origins):
+        raise Invalid("Not a storage state: 'origins' must be a list of objects with 'origin' and 'localStorage'.")
 
 
-def _is_origin(one: Any) -> bool:
-    if not isinstance(one, Mapping) or not isinstance(one.get("origin"), str):
+def _is_origin(origin: Any) -> bool:
+    if not isinstance(origin, Mapping) or not isinstance(origin.get("origin"), str):
         return False
-    entries = one.get("localStorage", [])
+    entries = origin.get("localStorage", [])
     return isinstance(entries, list) and all(
         isinstance(entry, Mapping) and isinstance(entry.get("name"), str) and isinstance(entry.get("value"), str)
         for entry in entries
@@ -113,5 +112,5 @@ def _is_origin(one: Any) -> bool:
 
 
 def load_encryption_key(data_dir: Path, configured: str | None) -> str:
-    """The key configured, else the one in the key file, which is made on the first call."""
+    """Return the configured key, else the one in the key file, which is created if it does not exist."""
     return configured or read_or_create(data_dir / KEY_FILE, lambda: Fernet.generate_key().decode())

@@ -1,4 +1,4 @@
-"""The loading of recipes: those that ship and the user's own, which win where names are the same."""
+"""Loading of recipes: the shipped ones and the user's, which take precedence."""
 
 import random
 import tomllib
@@ -17,7 +17,7 @@ UNLIMITED_SITE = SiteLimits(concurrency=0, min_interval_s=0.0, daily=0)
 
 
 class Recipes:
-    """All the sites that this installation knows."""
+    """The recipes of an installation."""
 
     def __init__(
         self,
@@ -27,10 +27,12 @@ class Recipes:
         *,
         urls: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Reads every file once; ``urls`` say where sites are, whatever their recipes say.
+        """Read every file once.
+
+        ``urls`` replace the URLs of recipes, by the recipe's name in lower case with underscores (``SITE_NAME_URL``).
 
         Raises:
-            SettingsError: a recipe is not valid, or the default site does not exist.
+            SettingsError: a recipe is invalid, the default site does not exist, or a URL is for an unknown recipe.
         """
         files = {
             path.stem: path
@@ -38,27 +40,27 @@ class Recipes:
             if folder
             for path in sorted(folder.glob("*.toml"))
         }
-        self._recipes = {name: _at(_load(path), urls) for name, path in files.items()}
-        if strangers := sorted(set(urls) - {_variable(name) for name in files}):
-            raise SettingsError(f"SITE_{strangers[0].upper()}_URL: there is no recipe of that name.")
+        self._recipes = {name: _with_url(_load(path), urls) for name, path in files.items()}
+        if unknown := sorted(set(urls) - {_variable_part(name) for name in files}):
+            raise SettingsError(f"SITE_{unknown[0].upper()}_URL: there is no recipe of that name.")
         if default not in self._recipes:
             raise SettingsError(f"SITE: there is no recipe {default!r}; there are: {', '.join(self._recipes)}.")
         self.default = self._recipes[default]
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The sites that the settings mean; raises SettingsError as the constructor does."""
+        """Return the recipes that the settings name; raises SettingsError as the constructor."""
         return cls(settings.site, settings.recipes_dir, urls=settings.site_urls)
 
     def list_all(self) -> list[Recipe]:
-        """Every recipe, by name."""
+        """Return every recipe, sorted by name."""
         return [self._recipes[name] for name in sorted(self._recipes)]
 
     def get(self, name: str | None) -> Recipe:
-        """The recipe of that name, or the default one.
+        """Return the recipe of that name, or with None the default one.
 
         Raises:
-            Invalid: there is none.
+            Invalid: there is no such recipe.
         """
         if name is None:
             return self.default
@@ -68,30 +70,32 @@ class Recipes:
         return self._recipes[name]
 
     def get_limits(self, name: str) -> SiteLimits:
-        """How hard a site may be driven; not limited if its recipe is no longer here."""
+        """Return the limits of a site; none if its recipe has been removed."""
         return self._recipes[name].limits if name in self._recipes else UNLIMITED_SITE
 
 
-def build_scheduling_rules(recipes: Recipes) -> list[str | int]:
-    """Of each site: its name, the most jobs at once, the pause after a start in ms, the most a day; for the scripts."""
-    return [part for recipe in recipes.list_all() for part in _rules(recipe)]
+def build_scheduling_rules(recipes: Recipes) -> list[dict[str, str | int]]:
+    """Return the limits of each site as ``claim.lua`` takes them; 0 means no limit."""
+    return [
+        {
+            "name": recipe.name,
+            "concurrency": recipe.limits.concurrency,
+            # Jittered, so that a site is not visited at a fixed beat.
+            "pause_ms": round(recipe.limits.min_interval_s * 1000 * random.uniform(1.0, 1.2)),
+            "daily": recipe.limits.daily,
+        }
+        for recipe in recipes.list_all()
+    ]
 
 
-def _rules(recipe: Recipe) -> tuple[str, int, int, int]:
-    limits = recipe.limits
-    # A pause that is never twice the same spares the site a drumbeat.
-    pause_ms = round(limits.min_interval_s * 1000 * random.uniform(1.0, 1.2)) if limits.min_interval_s else 0
-    return recipe.name, limits.concurrency, pause_ms, limits.daily
-
-
-def _at(recipe: Recipe, urls: Mapping[str, str]) -> Recipe:
-    url = urls.get(_variable(recipe.name))
-    # A bundled page is served at its own address only; at another one there is a page of the user's.
+def _with_url(recipe: Recipe, urls: Mapping[str, str]) -> Recipe:
+    url = urls.get(_variable_part(recipe.name))
+    # Another URL serves another page, so the bundled files are not used.
     return replace(recipe, url=url, bundle=None) if url else recipe
 
 
-def _variable(name: str) -> str:
-    """A recipe's name as a part of a variable's name."""
+def _variable_part(name: str) -> str:
+    """The recipe's name as it stands in ``SITE_NAME_URL``, in lower case."""
     return name.lower().replace("-", "_")
 
 
@@ -107,7 +111,7 @@ def _load(path: Path) -> Recipe:
 
 
 def _read_documents(raw: dict[str, Any], folder: Path) -> None:
-    """Put the content of the files that a recipe's documents name into it; they stand beside the recipe."""
+    """Replace the ``file`` of each document by its content. Files must lie in the recipe's folder."""
     documents = raw.get("documents")
     for document in documents.values() if isinstance(documents, dict) else ():
         if isinstance(document, dict) and isinstance(file := document.get("file"), str):

@@ -1,4 +1,4 @@
-"""The files of bundled pages: where they lie, which file a URL's path means, and of which type it is."""
+"""Static files of bundled pages: their folder, and the file and media type of a URL path."""
 
 import mimetypes
 from pathlib import Path
@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from ops.infra.settings import SHIPPED_RECIPES
 from schemas.sites.recipe import Recipe
 
-# Fixed here because the table of the operating system differs from machine to machine.
+# The operating system's table differs between machines.
 MEDIA_TYPES = {
     ".js": "text/javascript",
     ".webp": "image/webp",
@@ -18,12 +18,12 @@ MEDIA_TYPES = {
 
 
 def get_bundle_folder(recipe: Recipe) -> Path | None:
-    """Where the static files of a bundled page lie; None for a page that is reached over the network."""
+    """Return the folder of a bundled page's files; None for a page on the network."""
     return SHIPPED_RECIPES / recipe.bundle if recipe.bundle else None
 
 
 def resolve_file(folder: Path, path: str) -> Path | None:
-    """The file that a URL's path means, if it lies in the folder."""
+    """Return the file of a URL path if it lies in the folder."""
     name = unquote(path.partition("?")[0].partition("#")[0]) or "index.html"
     if "\0" in name:
         return None
@@ -31,10 +31,10 @@ def resolve_file(folder: Path, path: str) -> Path | None:
         file = (folder / name).resolve()
         return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
     except OSError:
-        # Longer than any file's name may be.
+        # The name is longer than the file system allows.
         return None
 
 
 def guess_content_type(file: Path) -> str:
-    """The media type of a static file."""
+    """Return the media type of a static file."""
     return MEDIA_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"

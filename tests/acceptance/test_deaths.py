@@ -56,8 +56,8 @@ def connect_without_relay(stack: Stack) -> Redis:
     "script",
     [
         "claim",  # the job is claimed, nothing else has happened
-        "accept",  # the page is open and has accepted the prompt
-        "note",  # the job is PENDING
+        "mark_accepted",  # the page is open and has accepted the prompt
+        "record_progress",  # the job is PENDING
         "complete",  # the image is stored, the job is not finished
     ],
 )

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import fakeredis
 import pytest
@@ -14,7 +13,6 @@ from sqlalchemy import Engine
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
-from ops.infra.redis import connect
 from ops.infra.settings import Settings
 from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from schemas.sites.recipe import Recipe
@@ -26,6 +24,7 @@ from stores.jobs.results import Results
 from stores.jobs.wakeups import Wakeups
 from stores.queue.messages import Queue
 from stores.queue.worker_heartbeats import WorkerRegistry
+from stores.redis.client import StoreClient, open_client
 from stores.redis.scripts import Scripts
 from stores.sites.circuit_breakers import CircuitBreakers
 from stores.sites.recipes import Recipes
@@ -83,7 +82,10 @@ def build_stores(
 @pytest.fixture(params=["real", "fake"])
 def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis]:
     """A client of a real server, or of fakeredis."""
-    redis = connect(settings.redis_url) if request.param == "real" else cast(Redis, fakeredis.FakeRedis())
+    if request.param == "real":
+        redis = open_client(settings.redis_url)
+    else:
+        redis = StoreClient(connection_pool=fakeredis.FakeRedis().connection_pool)
     yield redis
     redis.close()
 
@@ -113,23 +115,23 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def kept(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
+def stores(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
     """The stores under test."""
     return build_stores(client, clock, settings)
 
 
-def create_accepted_job(kept: RedisStores, submission: JobRequest, ident: str = JOB_ID) -> Job:
+def create_accepted_job(stores: RedisStores, submission: JobRequest, ident: str = JOB_ID) -> Job:
     """A job whose prompt the page has accepted."""
-    kept.jobs.create(ident, OWNER, submission, "r1")
-    job = kept.attempts.claim("w1")
+    stores.jobs.create(ident, OWNER, submission, "r1")
+    job = stores.attempts.claim("w1")
     assert job is not None
-    kept.attempts.mark_accepted(job)
+    stores.attempts.mark_accepted(job)
     return job
 
 
-def create_completed_job(kept: RedisStores, submission: JobRequest, picture: GeneratedImage) -> Job:
+def create_completed_job(stores: RedisStores, submission: JobRequest, picture: GeneratedImage) -> Job:
     """A job that has its picture."""
-    job = create_accepted_job(kept, submission)
-    kept.attempts.store_images(job, [picture], b"jpeg bytes")
-    kept.attempts.complete(job, [picture])
-    return kept.jobs.get(JOB_ID)
+    job = create_accepted_job(stores, submission)
+    stores.attempts.store_images(job, [picture], b"jpeg bytes")
+    stores.attempts.complete(job, [picture])
+    return stores.jobs.get(JOB_ID)

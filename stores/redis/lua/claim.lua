@@ -1,70 +1,73 @@
--- Take the next job for one attempt, under a lease. Owners take turns; within an owner priority and age decide.
--- ARGV: now, lease in ms, worker, token of this claim, most deliveries, TTL, then of each site: name, most at once, pause in ms,
---       most a day
--- Returns {id, its FIELDS in order}, or nothing if there is no job that may start.
-local now, until_ms, worker, token = tonumber(ARGV[1]), tonumber(ARGV[1]) + tonumber(ARGV[2]), ARGV[3], ARGV[4]
+-- Claim the next job for one attempt and grant it a lease. Owners are served round robin; within an owner priority and
+-- age decide.
+-- args: now, lease_ms, worker_id, claim_token, max_deliveries, ttl_s, sites (each: name, concurrency, pause_ms, daily; 0 means
+--       no limit)
+-- Returns {id, its JOB_FIELDS in order}, or an empty table if no job may start.
+local now, token = args.now, args.claim_token
 
-local function taken(id) return {id, redis.call('HMGET', key(id, 'job'), unpack(FIELDS))} end
+local function claimed(id) return {id, redis.call('HMGET', key(id, 'job'), unpack(JOB_FIELDS))} end
 
--- Asked once more, because the answer got lost: the job is the asker's only as long as nobody else has taken it since.
-local claimed = redis.call('GET', 'dr:claim:' .. token)
-if claimed and get(claimed, 'claimToken') == token then return taken(claimed) end
-if claimed then return {} end
+-- The caller repeats a call whose answer was lost. The job is still its own unless another attempt has claimed it since.
+local previous = redis.call('GET', 'dr:claim:' .. token)
+if previous and get(previous, 'claimToken') == token then return claimed(previous) end
+if previous then return {} end
 
--- Whose turn it is at a site, and that turn: the first of those who may have one more job running.
-local function first_with_room(site)
-  local place = 0
+-- The site's first owner in turn who may have one more job running: {owner, position}, or an empty table.
+local function first_owner_with_room(site)
+  local index = 0
   while true do
-    local head = redis.call('ZRANGE', 'dr:turns:' .. site, place, place, 'WITHSCORES')
-    if not head[1] or room_of(head[1]) > 0 then return head end
-    place = place + 1
+    local head = redis.call('ZRANGE', 'dr:turns:' .. site.name, index, index, 'WITHSCORES')
+    if not head[1] or remaining_concurrency(head[1]) > 0 then return head end
+    index = index + 1
   end
 end
 
 local function next_in_turn()
   local best
-  for i = 7, #ARGV, 4 do
-    local head = first_with_room(ARGV[i])
-    if head[1] and not blocked(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 3]), now) then
-      local ready = redis.call('ZRANGE', ready_key(ARGV[i], head[1]), 0, 0, 'WITHSCORES')
-      local one = {site = ARGV[i], pause = tonumber(ARGV[i + 2]), daily = tonumber(ARGV[i + 3]), owner = head[1], turn = tonumber(head[2]),
-        rank = tonumber(ready[2] or 'inf')}
-      if not best or one.turn < best.turn or one.turn == best.turn and one.rank < best.rank then best = one end
+  for _, site in ipairs(args.sites) do
+    local head = first_owner_with_room(site)
+    if head[1] and not start_blocked_by(site, now) then
+      local ready = redis.call('ZRANGE', ready_key(site.name, head[1]), 0, 0, 'WITHSCORES')
+      local candidate = {site = site, owner = head[1], position = tonumber(head[2]), score = tonumber(ready[2] or 'inf')}
+      if not best or candidate.position < best.position
+          or candidate.position == best.position and candidate.score < best.score then
+        best = candidate
+      end
     end
   end
   return best
 end
 
-local function start(id, chosen)
+local function start(id, site, queued_at)
   redis.call('HINCRBY', key(id, 'job'), 'deliveries', 1)
   local attempt = redis.call('HINCRBY', key(id, 'job'), 'attempt', 1)
-  local waited = now - tonumber(get(id, 'queuedAt'))
-  move(id, 'STARTING')
-  set(id, 'leaseOwner', worker, 'claimToken', token, 'startedAt', ARGV[1])
-  lease(id, until_ms)
-  redis.call('SET', 'dr:claim:' .. token, id, 'PX', CLAIM_KEPT_MS)
-  local site = 'dr:site:' .. chosen.site
-  if redis.call('HEXISTS', site, 'retryAt') == 1 then redis.call('HSET', site, 'canary', id) end
-  if chosen.pause > 0 then redis.call('HSET', site, 'nextAt', string.format('%.0f', now + chosen.pause)) end
-  if chosen.daily > 0 then
-    redis.call('INCR', day_key(chosen.site, now))
-    redis.call('EXPIRE', day_key(chosen.site, now), 172800)
+  set_state(id, 'STARTING')
+  set(id, 'leaseOwner', args.worker_id, 'claimToken', token, 'startedAt', digits(now))
+  grant_lease(id, now + args.lease_ms)
+  redis.call('SET', 'dr:claim:' .. token, id, 'PX', CLAIM_TTL_MS)
+  local site_key = 'dr:site:' .. site.name
+  if redis.call('HEXISTS', site_key, 'retryAt') == 1 then redis.call('HSET', site_key, 'canary', id) end
+  if site.pause_ms > 0 then redis.call('HSET', site_key, 'nextAt', digits(now + site.pause_ms)) end
+  if site.daily > 0 then
+    redis.call('INCR', starts_key(site.name, now))
+    redis.call('EXPIRE', starts_key(site.name, now), DAY_COUNTER_TTL_S)
   end
-  observe('pickup', math.max(0, waited) / 1000)
-  append(id, now, 'starting', cjson.encode({attempt = attempt}))
+  observe('pickup', math.max(0, now - queued_at) / 1000)
+  append_event(id, now, 'starting', cjson.encode({attempt = attempt}))
 end
 
 while true do
   local chosen = next_in_turn()
   if not chosen then return {} end
-  local id = redis.call('ZPOPMIN', ready_key(chosen.site, chosen.owner))[1]
-  drop_turn(chosen.site, chosen.owner)
-  give_turn(chosen.owner, redis.call('INCR', 'dr:turn'))
-  if id and get(id, 'state') == 'QUEUED' then
-    if tonumber(get(id, 'deliveries')) < tonumber(ARGV[5]) then
-      start(id, chosen)
-      return taken(id)
+  local id = redis.call('ZPOPMIN', ready_key(chosen.site.name, chosen.owner))[1]
+  drop_round_robin_position(chosen.site.name, chosen.owner)
+  set_round_robin_position(chosen.owner, redis.call('INCR', 'dr:turn'))
+  local fields = id and redis.call('HMGET', key(id, 'job'), 'state', 'deliveries', 'queuedAt')
+  if id and fields[1] == 'QUEUED' then
+    if tonumber(fields[2]) < args.max_deliveries then
+      start(id, chosen.site, tonumber(fields[3]))
+      return claimed(id)
     end
-    fail(id, now, tonumber(ARGV[6]), 'worker_lost', '')
+    fail_job(id, now, args.ttl_s, 'worker_lost', '')
   end
 end

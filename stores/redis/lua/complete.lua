@@ -1,10 +1,11 @@
--- PENDING -> COMPLETED, for the attempt that holds the job and has put its picture.
--- ARGV: id, now, claim, TTL, data of the event, field, value...  Returns 1, also when it was so already, or 0 if it may not.
-local id, now, claim, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-if get(id, 'state') == 'COMPLETED' and get(id, 'endedBy') == claim then return 1 end
-if not holds(id, claim) then return 0 end
+-- PENDING -> COMPLETED, for the attempt that holds the job and has stored its images. Idempotent.
+-- args: id, now, claim_token, ttl_s, event_data (JSON), results (JSON)
+-- Returns 1, or 0 if the attempt no longer holds the job or an image is missing.
+local id, now = args.id, args.now
+if get(id, 'state') == 'COMPLETED' and get(id, 'endedBy') == args.claim_token then return 1 end
+if not holds_lease(id, args.claim_token) then return 0 end
 if redis.call('EXISTS', key(id, 'image'), key(id, 'image.jpg')) < 2 then return 0 end
-judge(id, 'works', now)
-learn_run_time(id, now)
-finish(id, now, 'COMPLETED', ttl, 'completed', ARGV[5], {unpack(ARGV, 6)})
+record_site_result(id, 'works', now)
+update_mean_runtime(id, now)
+finish(id, now, 'COMPLETED', args.ttl_s, 'completed', args.event_data, {'results', args.results})
 return 1

@@ -1,31 +1,33 @@
--- Accept a job: its record, its first event and its place in every list, or the limit that forbids it.
--- ARGV: id, owner, now, idempotency key or '', digest of the body, the six of limit_reached, most of the owner that run at once,
---       field, value...
--- Returns {'created', its outlook...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id} | {'mismatch', id}
-local id, owner, now, idempotency, digest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local limits, most_running = {unpack(ARGV, 6, 11)}, tonumber(ARGV[12])
-local KEPT_S = {[limits[3]] = 172800, [limits[5]] = 1209600}
+-- Accept a job: write its record, its first event and its index entries; or report the limit that forbids it.
+-- args: id, owner, site, now, limits (see limit_reached); optional: max_running (jobs of the owner that may run at once),
+--       idempotency_key, digest (of the request)
+-- ARGV[2] and further: name, value, ... of the fields that hold the request
+-- Returns {'created', its queue_estimate...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id}
+--         | {'mismatch', id}.
+local id, owner, site, now, limits = args.id, args.owner, args.site, args.now, args.limits
 
-local function created() return {'created', unpack(outlook(id, get(id, 'state'), get(id, 'site'), owner), 1, 6)} end
+local function created(state) return {'created', unpack(queue_estimate(id, state, site, owner), 1, 6)} end
 
-if redis.call('EXISTS', key(id, 'job')) == 1 then return created() end
-local kept = idempotency ~= '' and redis.call('GET', idempotency)
-if kept then return {kept:sub(33) == digest and 'replayed' or 'mismatch', kept:sub(1, 32)} end
+-- Ids are random and used once: an existing one was created by this very call, whose first answer was lost.
+local state = get(id, 'state')
+if state then return created(state) end
+local previous = args.idempotency_key and redis.call('GET', args.idempotency_key)
+if previous then return {previous:sub(33) == args.digest and 'replayed' or 'mismatch', previous:sub(1, 32)} end
 local limit = limit_reached(owner, limits)
 if limit then return {limit} end
 
-for usage, seconds in pairs(KEPT_S) do
-  redis.call('INCR', usage)
-  redis.call('EXPIRE', usage, seconds)
+for counter, ttl_s in pairs({[limits.day_key] = DAY_COUNTER_TTL_S, [limits.week_key] = WEEK_COUNTER_TTL_S}) do
+  redis.call('INCR', counter)
+  redis.call('EXPIRE', counter, ttl_s)
 end
-if most_running < 0 then redis.call('DEL', 'dr:most:' .. owner) else redis.call('SET', 'dr:most:' .. owner, most_running) end
-redis.call('HSET', key(id, 'job'), 'state', 'QUEUED', 'seq', 0, 'attempt', 0, 'deliveries', 0, 'previewVersion', 0,
-  'owner', owner, 'dayKey', limits[3], 'weekKey', limits[5], 'startTime', ARGV[3], 'queuedAt', ARGV[3], unpack(ARGV, 13))
+if args.max_running then redis.call('SET', 'dr:most:' .. owner, args.max_running) else redis.call('DEL', 'dr:most:' .. owner) end
+set(id, 'state', 'QUEUED', 'seq', 0, 'attempt', 0, 'deliveries', 0, 'previewVersion', 0, 'owner', owner, 'site', site,
+  'dayKey', limits.day_key, 'weekKey', limits.week_key, 'startTime', digits(now), 'queuedAt', digits(now), unpack(ARGV, 2))
 redis.call('ZADD', 'dr:open', now, id)
 redis.call('ZADD', 'dr:open:' .. owner, now, id)
 redis.call('ZADD', 'dr:jobs:' .. owner, now, id)
-if idempotency ~= '' then redis.call('SET', idempotency, id .. digest, 'EX', IDEMPOTENCY_S) end
-count(id, 'QUEUED', 1)
-append(id, now, 'queued')
-offer(id)
-return created()
+if args.idempotency_key then redis.call('SET', args.idempotency_key, id .. args.digest, 'EX', IDEMPOTENCY_TTL_S) end
+count_state(site, 'QUEUED', 1)
+append_event(id, now, 'queued')
+make_claimable(id)
+return created('QUEUED')

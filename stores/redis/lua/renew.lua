@@ -1,7 +1,6 @@
--- Lengthen the lease of an attempt.
--- ARGV: id, now, claim, lease in ms.  Returns 1 while it holds the job, 0 when it does not, 2 when it was cancelled.
-local id, now, claim = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if not holds(id, claim) then return 0 end
-lease(id, now + tonumber(ARGV[4]))
-if get(id, 'cancelRequestedAt') then return 2 end
-return 1
+-- Extend the lease of an attempt.
+-- args: id, now, claim_token, lease_ms
+-- Returns 1 while the attempt holds the job, 2 if the job's cancellation was requested, 0 if the lease is lost.
+if not holds_lease(args.id, args.claim_token) then return 0 end
+grant_lease(args.id, args.now + args.lease_ms)
+return get(args.id, 'cancelRequestedAt') and 2 or 1

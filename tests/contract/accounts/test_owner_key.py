@@ -154,7 +154,7 @@ def test_while_somebody_else_is_at_it_it_is_a_conflict(tmp_path: Path) -> None:
     """Nobody waits for a process that may hang; the key stays."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
-    with secret_file.exclusive_lock(tmp_path / LOCK_FILE), pytest.raises(Conflict, match="at this moment"):
+    with secret_file.exclusive_lock(tmp_path / LOCK_FILE), pytest.raises(Conflict, match="Another process"):
         owner_key.regenerate()
     assert OwnerKey(tmp_path).read() == key
     assert owner_key.regenerate(key) != key

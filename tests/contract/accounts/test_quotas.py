@@ -23,31 +23,31 @@ def ident(number: int) -> str:
     return f"{number:032x}"
 
 
-def submit(kept: RedisStores, submission: JobRequest, number: int, **limits: int) -> None:
+def submit(stores: RedisStores, submission: JobRequest, number: int, **limits: int) -> None:
     """Submit with a key's own limits."""
-    kept.jobs.create(ident(number), OWNER, submission, "r1", limits=CallerLimits(**limits))
+    stores.jobs.create(ident(number), OWNER, submission, "r1", limits=CallerLimits(**limits))
 
 
-def paint(kept: RedisStores, picture: GeneratedImage) -> None:
+def paint(stores: RedisStores, picture: GeneratedImage) -> None:
     """Carry the next job through."""
-    job = kept.attempts.claim("w1")
+    job = stores.attempts.claim("w1")
     assert job
-    kept.attempts.mark_accepted(job)
-    kept.attempts.store_images(job, [picture], b"jpeg")
-    kept.attempts.complete(job, [picture])
+    stores.attempts.mark_accepted(job)
+    stores.attempts.store_images(job, [picture], b"jpeg")
+    stores.attempts.complete(job, [picture])
 
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
-def test_a_keys_own_limit_wins_over_the_settings(kept: RedisStores, submission: JobRequest, policy: str) -> None:
+def test_a_keys_own_limit_wins_over_the_settings(stores: RedisStores, submission: JobRequest, policy: str) -> None:
     """Whichever of the two is higher."""
-    submit(kept, submission, 1, **{policy: 1})
+    submit(stores, submission, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
-        submit(kept, submission, 2, **{policy: 1})
+        submit(stores, submission, 2, **{policy: 1})
     assert reached.value.details == {"policy": policy, "limit": 1}
-    submit(kept, submission, 2)
+    submit(stores, submission, 2)
 
 
-def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: JobRequest) -> None:
+def test_fifty_at_once_get_exactly_what_there_is(stores: RedisStores, submission: JobRequest) -> None:
     """No two of them take the same last one."""
     outcomes: list[bool] = []
     ready = threading.Barrier(50)
@@ -55,7 +55,7 @@ def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: 
     def ask(number: int) -> None:
         ready.wait()
         try:
-            submit(kept, submission, number, daily=17)
+            submit(stores, submission, number, daily=17)
         except LimitReached:
             outcomes.append(False)
         else:
@@ -67,109 +67,113 @@ def test_fifty_at_once_get_exactly_what_there_is(kept: RedisStores, submission: 
     for thread in threads:
         thread.join()
     assert (outcomes.count(True), len(outcomes)) == (17, 50)
-    assert kept.quotas.get_usage(OWNER).daily == 17
+    assert stores.quotas.get_usage(OWNER).daily == 17
 
 
 def test_what_fails_or_is_cancelled_is_given_back_once(
-    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
+    stores: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """A picture that was made stays counted; a retry counts nothing."""
     for number in range(3):
-        submit(kept, submission, number)
-    paint(kept, picture)
-    job = kept.attempts.claim("w1")
+        submit(stores, submission, number)
+    paint(stores, picture)
+    job = stores.attempts.claim("w1")
     assert job
-    kept.attempts.retry(job, SiteRefused("again"), 0)
-    assert kept.quotas.get_usage(OWNER).daily == 3
-    again = kept.attempts.claim("w1")
+    stores.attempts.retry(job, SiteRefused("again"), 0)
+    assert stores.quotas.get_usage(OWNER).daily == 3
+    again = stores.attempts.claim("w1")
     assert again
-    kept.attempts.fail(again, SiteRefused("no"))
-    kept.jobs.cancel(ident(2))
-    kept.jobs.cancel(ident(2))
-    used = kept.quotas.get_usage(OWNER)
+    stores.attempts.fail(again, SiteRefused("no"))
+    stores.jobs.cancel(ident(2))
+    stores.jobs.cancel(ident(2))
+    used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 0, 0)
 
 
-def test_days_end_at_midnight_and_weeks_on_monday(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_days_end_at_midnight_and_weeks_on_monday(
+    stores: RedisStores, submission: JobRequest, clock: FakeClock
+) -> None:
     """Whoever waits as long as Retry-After says gets the next one, and not a second earlier."""
     clock.time_ms = WEDNESDAY_MS + 1
     for limits, wait_s in (({"daily": 1}, 14 * 3600), ({"weekly": 3}, 4 * DAY_S)):
         number = wait_s
-        submit(kept, submission, number, **limits)
+        submit(stores, submission, number, **limits)
         with pytest.raises(LimitReached) as reached:
-            submit(kept, submission, number + 1, **limits)
+            submit(stores, submission, number + 1, **limits)
         assert reached.value.retry_after_s == wait_s
         clock.advance(wait_s - 1)
         with pytest.raises(LimitReached):
-            submit(kept, submission, number + 1, **limits)
+            submit(stores, submission, number + 1, **limits)
         clock.advance(1)
-        submit(kept, submission, number + 1, **limits)
+        submit(stores, submission, number + 1, **limits)
 
 
 def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
-    kept: RedisStores, submission: JobRequest, clock: FakeClock
+    stores: RedisStores, submission: JobRequest, clock: FakeClock
 ) -> None:
     """The new day is not one picture longer."""
     clock.time_ms = WEDNESDAY_MS
-    submit(kept, submission, 1)
+    submit(stores, submission, 1)
     clock.advance(DAY_S)
-    submit(kept, submission, 2)
-    kept.jobs.cancel(ident(1))
-    assert (kept.quotas.get_usage(OWNER).daily, kept.quotas.get_usage(OWNER).weekly) == (1, 1)
+    submit(stores, submission, 2)
+    stores.jobs.cancel(ident(1))
+    assert (stores.quotas.get_usage(OWNER).daily, stores.quotas.get_usage(OWNER).weekly) == (1, 1)
 
 
-def test_no_more_run_at_once_than_a_key_may(kept: RedisStores, submission: JobRequest, picture: GeneratedImage) -> None:
+def test_no_more_run_at_once_than_a_key_may(
+    stores: RedisStores, submission: JobRequest, picture: GeneratedImage
+) -> None:
     """The others wait; other callers are not held up; an end makes room, and a ticket is sent for it."""
     for number in range(3):
-        submit(kept, submission, number, concurrent=1)
-    kept.jobs.create(ident(9), "somebody", submission, "r1")
-    first = kept.attempts.claim("w1")
-    other = kept.attempts.claim("w1")
+        submit(stores, submission, number, concurrent=1)
+    stores.jobs.create(ident(9), "somebody", submission, "r1")
+    first = stores.attempts.claim("w1")
+    other = stores.attempts.claim("w1")
     assert first
     assert other
     assert {first.owner, other.owner} == {OWNER, "somebody"}
-    assert kept.attempts.claim("w1") is None
-    assert kept.wakeups.top_up() == 0
+    assert stores.attempts.claim("w1") is None
+    assert stores.wakeups.top_up() == 0
     mine = first if first.owner == OWNER else other
-    kept.attempts.mark_accepted(mine)
-    kept.attempts.store_images(mine, [picture], b"jpeg")
-    kept.attempts.complete(mine, [picture])
-    assert kept.wakeups.top_up() == 1
-    assert kept.attempts.claim("w1")
-    assert kept.attempts.claim("w1") is None
+    stores.attempts.mark_accepted(mine)
+    stores.attempts.store_images(mine, [picture], b"jpeg")
+    stores.attempts.complete(mine, [picture])
+    assert stores.wakeups.top_up() == 1
+    assert stores.attempts.claim("w1")
+    assert stores.attempts.claim("w1") is None
 
 
-def test_a_lapsed_job_makes_room(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_a_lapsed_job_makes_room(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """A worker that died holds no place."""
     for number in range(2):
-        submit(kept, submission, number, concurrent=1)
-    lost = kept.attempts.claim("w1")
+        submit(stores, submission, number, concurrent=1)
+    lost = stores.attempts.claim("w1")
     assert lost
     clock.advance(60)
-    assert kept.maintenance.requeue_expired(lost.id)
-    assert kept.attempts.claim("w2")
-    assert kept.quotas.get_usage(OWNER).running == 1
+    assert stores.maintenance.requeue_expired(lost.id)
+    assert stores.attempts.claim("w2")
+    assert stores.quotas.get_usage(OWNER).running == 1
 
 
-def test_a_rehearsal_takes_nothing(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_a_rehearsal_takes_nothing(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """It says what would block, and where one would stand."""
-    submit(kept, submission, 1)
+    submit(stores, submission, 1)
     clock.advance(1)
-    limit, position = kept.jobs.dry_run(OWNER, "studio", 0, CallerLimits(daily=1))
+    limit, position = stores.jobs.dry_run(OWNER, "studio", 0, CallerLimits(daily=1))
     assert limit
     assert (limit.details["policy"], position) == ("daily", 2)
-    assert kept.jobs.dry_run(OWNER, "studio", 0) == (None, 2)
-    assert kept.quotas.get_usage(OWNER).daily == 1
+    assert stores.jobs.dry_run(OWNER, "studio", 0) == (None, 2)
+    assert stores.quotas.get_usage(OWNER).daily == 1
 
 
 def test_quotas_are_told_by_kind(client: Redis, clock: FakeClock, settings: Settings, submission: JobRequest) -> None:
     """The words that clients know; remaining is limit less usage, and no limit is a word that JSON has."""
-    kept = build_stores(client, clock, replace(settings, limit_daily_images=5))
-    submit(kept, submission, 1)
-    told = kept.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
+    stores = build_stores(client, clock, replace(settings, limit_daily_images=5))
+    submit(stores, submission, 1)
+    told = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
     assert told["usage"]["DAILY_IMAGE_CREATIONS"] == 1
     assert told["remaining"]["DAILY_IMAGE_CREATIONS"] == 4
     assert told["limits"]["WEEKLY_IMAGE_CREATIONS"] == 3
     assert told["remaining"]["CONCURRENT_IMAGE_JOBS"] == "Infinity"
     assert told["isPremium"]
-    assert not kept.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]
+    assert not stores.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]

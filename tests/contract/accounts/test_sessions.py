@@ -8,13 +8,13 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, event
 
-from ops.infra.redis import connect
 from schemas.accounts.caller import Caller, Scope
 from schemas.errors import Unauthorized, Unavailable
 from stores.accounts import sessions as logins
 from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
 from stores.accounts.sessions import SESSION_TTL_S, Sessions
+from stores.redis.client import open_client
 from tests.conftest import FakeClock
 from tests.contract.accounts.test_api_keys import FakeTimer
 
@@ -194,12 +194,12 @@ def test_a_login_lasts_for_thirty_days_from_its_last_use(here: Process, clock: F
 def test_a_login_that_ends_while_it_is_renewed_stays_ended(here: Process, clock: FakeClock) -> None:
     """Renewing brings nothing back."""
     token = here.sign_in(here.owner_key.read())
-    kept = logins.SessionRecord.from_json(here.logins._redis.get(logins._session_key(token)))
+    record = logins.SessionRecord.from_json(here.logins._redis.get(logins._session_key(token)))
     here.logins.end(token)
     clock.advance(7200)
 
-    assert kept
-    assert not here.logins._renew(logins._session_key(token), kept)
+    assert record
+    assert not here.logins._renew(logins._session_key(token), record)
     assert here.who(token) is None
     assert here.logins._redis.zcard("dr:logins:owner") == 0
 
@@ -245,7 +245,7 @@ def test_what_redis_has_and_nobody_understands_is_no_login(here: Process, client
 
 def test_without_redis_nobody_is_told_to_be_signed_out(here: Process, tmp_path: Path, clock: FakeClock) -> None:
     """503, and not 401."""
-    nowhere = Sessions(connect(f"unix://{tmp_path / 'none.sock'}?db=0", retries=0), clock, here.keys)
+    nowhere = Sessions(open_client(f"unix://{tmp_path / 'none.sock'}?db=0", retries=0), clock, here.keys)
     key = here.owner_key.read()
     for act in (
         lambda: nowhere.create(Caller("owner", "owner"), key),

@@ -22,9 +22,9 @@ def kinds(events: list[Event]) -> list[tuple[int, str]]:
     return [(event.seq, event.type) for event in events]
 
 
-def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: EventLog, submission: JobRequest) -> None:
+def test_a_job_that_only_waits_has_its_first_event(stores: RedisStores, logs: EventLog, submission: JobRequest) -> None:
     """Although its log is written with the second."""
-    job = kept.jobs.create(JOB_ID, OWNER, submission, "r").job
+    job = stores.jobs.create(JOB_ID, OWNER, submission, "r").job
 
     [queued] = logs.read_job(job, 0)
 
@@ -33,13 +33,13 @@ def test_a_job_that_only_waits_has_its_first_event(kept: RedisStores, logs: Even
 
 
 def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
-    kept: RedisStores, logs: EventLog, submission: JobRequest
+    stores: RedisStores, logs: EventLog, submission: JobRequest
 ) -> None:
     """From the first event to the last."""
-    job = create_accepted_job(kept, submission)
-    kept.attempts.record_progress(job, Progress(60.0, 12, 20))
-    kept.attempts.record_preview(job, b"jpeg")
-    kept.attempts.fail(job, SiteRefused("No."))
+    job = create_accepted_job(stores, submission)
+    stores.attempts.record_progress(job, Progress(60.0, 12, 20))
+    stores.attempts.record_preview(job, b"jpeg")
+    stores.attempts.fail(job, SiteRefused("No."))
 
     events = logs.read_job(job, 0)
 
@@ -56,11 +56,11 @@ def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
     assert events[4:] == logs.read_job(job, 4)
 
 
-def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: EventLog, submission: JobRequest) -> None:
+def test_many_who_know_of_an_event_share_one_read(stores: RedisStores, logs: EventLog, submission: JobRequest) -> None:
     """And who knows of a newer one reads anew."""
-    job = create_accepted_job(kept, submission)
+    job = create_accepted_job(stores, submission)
     before = logs.read_job(job, 0)
-    kept.attempts.record_progress(job, Progress(60.0))
+    stores.attempts.record_progress(job, Progress(60.0))
 
     assert logs.read_job(job, 0, known_seq=3) is before
     assert kinds(logs.read_job(job, 0, known_seq=4))[-1] == (4, "in_progress")
@@ -68,13 +68,13 @@ def test_many_who_know_of_an_event_share_one_read(kept: RedisStores, logs: Event
 
 
 def test_an_owners_feed_has_all_jobs_and_nobody_elses(
-    kept: RedisStores, logs: EventLog, submission: JobRequest
+    stores: RedisStores, logs: EventLog, submission: JobRequest
 ) -> None:
     """In the order in which it happened, from any place on."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r")
-    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
-    kept.jobs.create("c" * 32, "bob", submission, "r")
-    kept.jobs.cancel(JOB_ID)
+    stores.jobs.create(JOB_ID, OWNER, submission, "r")
+    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
+    stores.jobs.create("c" * 32, "bob", submission, "r")
+    stores.jobs.cancel(JOB_ID)
 
     feed = logs.read_owner(OWNER, STREAM_START)
 

@@ -21,8 +21,8 @@ PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
 class Line:
     """Jobs in line, told apart by short names."""
 
-    def __init__(self, kept: RedisStores, clock: FakeClock) -> None:
-        self.kept = kept
+    def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
+        self.stores = stores
         self.clock = clock
         self.names: dict[str, str] = {}
 
@@ -31,33 +31,33 @@ class Line:
         ident = f"{len(self.names):032x}"
         self.names[ident] = name
         self.clock.advance(0.001)
-        self.kept.jobs.create(ident, owner, JobRequest(site, name, priority=priority), "r")
+        self.stores.jobs.create(ident, owner, JobRequest(site, name, priority=priority), "r")
 
     def positions(self) -> dict[str, int | None]:
         """Where each job stands."""
-        return {name: self.kept.jobs.get_with_estimate(ident)[1].position for ident, name in self.names.items()}
+        return {name: self.stores.jobs.get_with_estimate(ident)[1].position for ident, name in self.names.items()}
 
     def claim(self) -> str | None:
         """The name of the next job, which runs from now on."""
-        job = self.kept.attempts.claim("w")
+        job = self.stores.attempts.claim("w")
         return self.names[job.id] if job else None
 
     def run(self, seconds: float = 0.0) -> str | None:
         """The name of the next job, which has run and ended."""
-        job = self.kept.attempts.claim("w")
+        job = self.stores.attempts.claim("w")
         if job is None:
             return None
         self.clock.advance(seconds)
-        self.kept.attempts.mark_accepted(job)
-        self.kept.attempts.store_images(job, [PICTURE], b"x")
-        self.kept.attempts.complete(job, [PICTURE])
+        self.stores.attempts.mark_accepted(job)
+        self.stores.attempts.store_images(job, [PICTURE], b"x")
+        self.stores.attempts.complete(job, [PICTURE])
         return self.names[job.id]
 
 
 @pytest.fixture
-def line(kept: RedisStores, clock: FakeClock, settings: Settings) -> Line:
+def line(stores: RedisStores, clock: FakeClock, settings: Settings) -> Line:
     """An empty line at three sites, two of which have limits."""
-    return Line(build_stores(kept.redis, clock, settings, extra_recipes=(NARROW, SLOW, SCARCE)), clock)
+    return Line(build_stores(stores.redis, clock, settings, extra_recipes=(NARROW, SLOW, SCARCE)), clock)
 
 
 def test_callers_take_turns(line: Line) -> None:
@@ -115,11 +115,11 @@ def test_a_site_takes_no_more_than_its_limit_at_once(line: Line) -> None:
     line.add("n1", "bob", site="narrow")
     line.add("s0", "ann")
 
-    first = line.kept.attempts.claim("w")
+    first = line.stores.attempts.claim("w")
     assert first
     assert [line.claim(), line.claim()] == ["s0", None]
-    assert line.kept.wakeups.top_up() == 0
-    line.kept.maintenance.requeue_expired(first.id, "w")
+    assert line.stores.wakeups.top_up() == 0
+    line.stores.maintenance.requeue_expired(first.id, "w")
     assert line.claim() == "n0"
 
 
@@ -128,8 +128,8 @@ def test_a_full_site_gets_a_ticket_when_there_is_room(line: Line) -> None:
     for number in range(3):
         line.add(f"n{number}", "ann", site="narrow")
 
-    assert line.kept.wakeups.top_up() == 1
-    assert line.kept.wakeups.top_up() == 0
+    assert line.stores.wakeups.top_up() == 1
+    assert line.stores.wakeups.top_up() == 0
 
 
 def test_a_site_has_time_to_breathe(line: Line) -> None:
@@ -149,7 +149,7 @@ def test_a_site_has_so_many_a_day(line: Line) -> None:
     for name in ("d0", "d1", "d2"):
         line.add(name, "ann", site="scarce")
     assert [line.run(), line.run(), line.run()] == ["d0", "d1", None]
-    assert line.kept.wakeups.top_up() == 0
+    assert line.stores.wakeups.top_up() == 0
     line.add("x0", "ann")
     assert line.run() == "x0"
 
@@ -160,7 +160,7 @@ def test_a_site_has_so_many_a_day(line: Line) -> None:
 def test_only_known_sites_are_claimed(line: Line, clock: FakeClock, settings: Settings) -> None:
     """A worker without a site's recipe leaves its jobs to others."""
     line.add("n0", "ann", site="narrow")
-    stranger = build_stores(line.kept.redis, clock, settings)
+    stranger = build_stores(line.stores.redis, clock, settings)
 
     assert stranger.attempts.claim("w") is None
     assert line.claim() == "n0"
@@ -170,11 +170,11 @@ def test_a_cancelled_job_leaves_no_gap(line: Line) -> None:
     """Its place in line is gone, and so is its caller's turn if there was nothing else."""
     line.add("a0", "ann")
     line.add("b0", "bob")
-    line.kept.jobs.cancel(next(iter(line.names)))
+    line.stores.jobs.cancel(next(iter(line.names)))
 
     assert line.positions() == {"a0": None, "b0": 1}
     assert [line.claim(), line.claim()] == ["b0", None]
-    assert not line.kept.redis.keys("dr:turns:*")
+    assert not line.stores.redis.keys("dr:turns:*")
 
 
 def test_a_missing_ticket_is_sent(line: Line) -> None:
@@ -182,7 +182,7 @@ def test_a_missing_ticket_is_sent(line: Line) -> None:
     line.add("a0", "ann")
     line.add("b0", "bob")
 
-    assert [line.kept.wakeups.top_up(), line.kept.wakeups.top_up()] == [2, 0]
+    assert [line.stores.wakeups.top_up(), line.stores.wakeups.top_up()] == [2, 0]
 
 
 def test_run_times_are_learned(line: Line) -> None:
@@ -191,8 +191,8 @@ def test_run_times_are_learned(line: Line) -> None:
         line.add("a", "ann")
         line.run(seconds)
     line.add("b", "ann")
-    line.kept.maintenance.publish_capacity(2)
-    outlook = line.kept.jobs.get_with_estimate(list(line.names)[-1])[1]
+    line.stores.maintenance.publish_capacity(2)
+    outlook = line.stores.jobs.get_with_estimate(list(line.names)[-1])[1]
 
     assert outlook == QueueEstimate(position=1, mean_run_ms=12_000, running=0, slots=2)
 
@@ -201,12 +201,12 @@ def test_estimates_follow_the_line(line: Line) -> None:
     """One run for who finds a free slot, more for who waits, the rest of the run for who runs."""
     line.add("a", "ann")
     line.run(10)
-    line.kept.maintenance.publish_capacity(2)
+    line.stores.maintenance.publish_capacity(2)
     for name in ("b", "c", "d", "e"):
         line.add(name, "ann")
 
     def etas(limits: SiteLimits = STUDIO.limits) -> list[float | None]:
-        looks = [line.kept.jobs.get_with_estimate(ident) for ident in list(line.names)[1:]]
+        looks = [line.stores.jobs.get_with_estimate(ident) for ident in list(line.names)[1:]]
         return [outlook.eta_s(job, limits, line.clock.now_ms()) for job, outlook in looks]
 
     assert etas() == [10.0, 10.0, 20.0, 20.0]

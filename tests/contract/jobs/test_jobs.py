@@ -21,11 +21,11 @@ from tests.contract.conftest import (
 )
 
 
-def test_a_created_job_can_be_read(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_a_created_job_can_be_read(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Everything that was submitted is there, and the job waits first in line."""
-    created = kept.jobs.create(JOB_ID, OWNER, submission, "r1")
+    created = stores.jobs.create(JOB_ID, OWNER, submission, "r1")
 
-    job, outlook = kept.jobs.get_with_estimate(JOB_ID)
+    job, outlook = stores.jobs.get_with_estimate(JOB_ID)
 
     assert (created.job, created.estimate) == (job, outlook)
     assert (JobState.QUEUED, submission, OWNER, "r1", 1, 1) == (
@@ -39,32 +39,32 @@ def test_a_created_job_can_be_read(kept: RedisStores, submission: JobRequest, cl
     assert clock.now_ms() == job.start_time
 
 
-def test_positions_count_those_who_wait_before(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_positions_count_those_who_wait_before(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """A job that runs stands in nobody's way."""
     for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32):
-        kept.jobs.create(ident, OWNER, submission, "r1")
+        stores.jobs.create(ident, OWNER, submission, "r1")
         clock.advance(1)
 
-    assert [kept.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [1, 2, 3]
-    kept.attempts.claim("w1")
-    assert [kept.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
+    assert [stores.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [1, 2, 3]
+    stores.attempts.claim("w1")
+    assert [stores.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
         None,
         1,
         2,
     ]
 
 
-def test_an_unknown_id_was_never_here(kept: RedisStores) -> None:
+def test_an_unknown_id_was_never_here(stores: RedisStores) -> None:
     """404, and not 410."""
     with pytest.raises(NotFound):
-        kept.jobs.get(JOB_ID)
+        stores.jobs.get(JOB_ID)
 
 
 def test_a_full_queue_takes_nothing_more(
-    kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
+    stores: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
     """The refusal says when to come back, and leaves no trace of the job."""
-    small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
+    small = build_stores(stores.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(JOB_ID, OWNER, submission, "r1")
 
     with pytest.raises(LimitReached, match="busy") as caught:
@@ -75,9 +75,11 @@ def test_a_full_queue_takes_nothing_more(
         small.get(OTHER_JOB_ID)
 
 
-def test_each_owner_has_limits(kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock) -> None:
+def test_each_owner_has_limits(
+    stores: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
+) -> None:
     """Another owner is not held up by the first one's limits, and the daily one ends at midnight."""
-    limited = build_stores(kept.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
+    limited = build_stores(stores.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
     limited.jobs.create(JOB_ID, OWNER, submission, "r1")
     limited.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
 
@@ -98,69 +100,69 @@ def test_each_owner_has_limits(kept: RedisStores, submission: JobRequest, settin
     limited.jobs.create("d" * 32, OWNER, submission, "r1")
 
 
-def test_a_failed_job_uses_up_no_quota(kept: RedisStores, submission: JobRequest) -> None:
+def test_a_failed_job_uses_up_no_quota(stores: RedisStores, submission: JobRequest) -> None:
     """Only pictures count."""
-    job = create_accepted_job(kept, submission)
-    used = kept.quotas.get_usage(OWNER)
+    job = create_accepted_job(stores, submission)
+    used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 1, 1)
 
-    kept.attempts.fail(job, SiteRefused("no"))
+    stores.attempts.fail(job, SiteRefused("no"))
 
-    used = kept.quotas.get_usage(OWNER)
+    used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (0, 0, 0, 0)
 
 
-def test_cancelling_while_it_waits_ends_it_at_once(kept: RedisStores, submission: JobRequest) -> None:
+def test_cancelling_while_it_waits_ends_it_at_once(stores: RedisStores, submission: JobRequest) -> None:
     """The worker never gets it, and a second time changes nothing."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r1")
+    stores.jobs.create(JOB_ID, OWNER, submission, "r1")
 
-    assert kept.jobs.cancel(JOB_ID) == "cancelled"
-    ended = kept.jobs.get(JOB_ID)
+    assert stores.jobs.cancel(JOB_ID) == "cancelled"
+    ended = stores.jobs.get(JOB_ID)
     assert ended.error
     assert ended.error.code == "cancelled"
-    assert kept.attempts.claim("w1") is None
-    assert kept.jobs.cancel(JOB_ID) == "ended"
-    assert ended == kept.jobs.get(JOB_ID)
-    assert kept.jobs.cancel(OTHER_JOB_ID) == "gone"
+    assert stores.attempts.claim("w1") is None
+    assert stores.jobs.cancel(JOB_ID) == "ended"
+    assert ended == stores.jobs.get(JOB_ID)
+    assert stores.jobs.cancel(OTHER_JOB_ID) == "gone"
 
 
-def test_cancelling_while_it_runs_is_a_request(kept: RedisStores, submission: JobRequest) -> None:
+def test_cancelling_while_it_runs_is_a_request(stores: RedisStores, submission: JobRequest) -> None:
     """The worker learns of it with its next renewal at the latest, and a retry becomes the end."""
-    job = create_accepted_job(kept, submission)
+    job = create_accepted_job(stores, submission)
 
-    assert kept.jobs.cancel(JOB_ID) == "requested"
-    assert JobState.PENDING is kept.jobs.get(JOB_ID).state
-    assert kept.attempts.renew(job)
-    kept.attempts.retry(job, BrowserLost(), 0)
-    error = kept.jobs.get(JOB_ID).error
+    assert stores.jobs.cancel(JOB_ID) == "requested"
+    assert JobState.PENDING is stores.jobs.get(JOB_ID).state
+    assert stores.attempts.renew(job)
+    stores.attempts.retry(job, BrowserLost(), 0)
+    error = stores.jobs.get(JOB_ID).error
     assert error is not None
     assert error.code == "cancelled"
 
 
 def test_an_expired_job_is_gone_and_not_unknown(
-    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
+    stores: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """After its time the answer is 410 for a long while."""
-    create_completed_job(kept, submission, picture)
+    create_completed_job(stores, submission, picture)
     for part in ("job", "events", "image", "image.jpg"):
-        assert 0 < kept.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600
-        kept.redis.delete(f"dr:{{{JOB_ID}}}:{part}")
+        assert 0 < stores.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600
+        stores.redis.delete(f"dr:{{{JOB_ID}}}:{part}")
 
     with pytest.raises(Gone, match="expired"):
-        kept.jobs.get(JOB_ID)
+        stores.jobs.get(JOB_ID)
 
 
-def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_a_listing_is_ones_own_newest_first(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Pages join without gap or repetition, also where several jobs share a millisecond."""
     ids = [f"{number:032x}" for number in range(7)]
     for number, ident in enumerate(ids):
-        kept.jobs.create(ident, OWNER, submission, "r1")
+        stores.jobs.create(ident, OWNER, submission, "r1")
         clock.advance(number % 3)
-    kept.jobs.create("f" * 32, "somebody", submission, "r1")
+    stores.jobs.create("f" * 32, "somebody", submission, "r1")
 
     pages, cursor = [], None
     while True:
-        jobs, cursor = kept.jobs.list_page(OWNER, cursor, 3)
+        jobs, cursor = stores.jobs.list_page(OWNER, cursor, 3)
         pages.append([job.id for job, _ in jobs])
         if cursor is None:
             break
@@ -169,50 +171,50 @@ def test_a_listing_is_ones_own_newest_first(kept: RedisStores, submission: JobRe
     assert ids[::-1] == [ident for page in pages for ident in page]
 
 
-def test_a_listing_leaves_out_what_has_expired(kept: RedisStores, submission: JobRequest) -> None:
+def test_a_listing_leaves_out_what_has_expired(stores: RedisStores, submission: JobRequest) -> None:
     """An id without its record is no job."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r1")
-    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
-    kept.redis.delete(f"dr:{{{OTHER_JOB_ID}}}:job")
+    stores.jobs.create(JOB_ID, OWNER, submission, "r1")
+    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
+    stores.redis.delete(f"dr:{{{OTHER_JOB_ID}}}:job")
 
-    assert [job.id for job, _ in kept.jobs.list_page(OWNER, None, 10)[0]] == [JOB_ID]
+    assert [job.id for job, _ in stores.jobs.list_page(OWNER, None, 10)[0]] == [JOB_ID]
 
 
 BODY = Idempotency.for_request("key-1", JobRequest("", "a lighthouse", inputs={"seed": 7, "steps": 4}))
 
 
-def test_the_same_request_makes_one_job(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_the_same_request_makes_one_job(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """However often it comes within a day, and whatever has become of the job meanwhile."""
-    first = kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
+    first = stores.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
     assert not first.replayed
-    job = kept.attempts.claim("w1")
+    job = stores.attempts.claim("w1")
     assert job
     clock.advance(3600)
-    same = Idempotency.for_request("key-1", JobRequest("", "a lighthouse", inputs={"steps": 4, "seed": 7}))
-    again = kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r2", same)
+    same = Idempotency.for_request("key-1", {"inputs": {"steps": 4, "seed": 7}, "prompt": "a lighthouse"})
+    again = stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r2", same)
 
     assert (again.replayed, again.job.id, again.job.state) == (True, JOB_ID, JobState.STARTING)
     with pytest.raises(NotFound):
-        kept.jobs.get(OTHER_JOB_ID)
-    assert 0 < kept.redis.ttl(f"dr:idem:{OWNER}:key-1") <= 86_400
+        stores.jobs.get(OTHER_JOB_ID)
+    assert 0 < stores.redis.ttl(f"dr:idem:{OWNER}:key-1") <= 86_400
 
 
-def test_a_key_belongs_to_one_request_and_one_caller(kept: RedisStores, submission: JobRequest) -> None:
+def test_a_key_belongs_to_one_request_and_one_caller(stores: RedisStores, submission: JobRequest) -> None:
     """Another request under the same key is refused; another caller's same key is another key."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
+    stores.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
     with pytest.raises(IdempotencyMismatch):
-        kept.jobs.create(
-            OTHER_JOB_ID, OWNER, submission, "r1", Idempotency.for_request("key-1", JobRequest("", "a city"))
+        stores.jobs.create(
+            OTHER_JOB_ID, OWNER, submission, "r1", Idempotency.for_request("key-1", {"prompt": "a city"})
         )
-    assert not kept.jobs.create(OTHER_JOB_ID, "somebody", submission, "r1", BODY).replayed
+    assert not stores.jobs.create(OTHER_JOB_ID, "somebody", submission, "r1", BODY).replayed
 
 
 def test_a_refused_request_uses_up_no_key(
-    kept: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
+    stores: RedisStores, submission: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
     """Once there is room again the same key makes the job."""
-    small = build_stores(kept.redis, clock, replace(settings, max_queue_size=1)).jobs
+    small = build_stores(stores.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(JOB_ID, OWNER, submission, "r1")
     with pytest.raises(LimitReached):
         small.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
@@ -221,31 +223,31 @@ def test_a_refused_request_uses_up_no_key(
     assert not small.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY).replayed
 
 
-def test_an_expired_job_is_not_made_again(kept: RedisStores, submission: JobRequest) -> None:
+def test_an_expired_job_is_not_made_again(stores: RedisStores, submission: JobRequest) -> None:
     """Its key still names it; the answer says that it is gone."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
-    kept.jobs.cancel(JOB_ID)
-    kept.redis.delete(f"dr:{{{JOB_ID}}}:job")
+    stores.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
+    stores.jobs.cancel(JOB_ID)
+    stores.redis.delete(f"dr:{{{JOB_ID}}}:job")
 
     with pytest.raises(Gone):
-        kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
+        stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1", BODY)
 
 
-def test_a_submission_whose_answer_got_lost_is_found_again(kept: RedisStores, submission: JobRequest) -> None:
+def test_a_submission_whose_answer_got_lost_is_found_again(stores: RedisStores, submission: JobRequest) -> None:
     """The client library repeats the call; there is still one job, and it is this call's own."""
-    kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
+    stores.jobs.create(JOB_ID, OWNER, submission, "r1", BODY)
 
-    assert not kept.jobs.create(JOB_ID, OWNER, submission, "r1", BODY).replayed
-    assert kept.redis.zcard("dr:open") == 1
+    assert not stores.jobs.create(JOB_ID, OWNER, submission, "r1", BODY).replayed
+    assert stores.redis.zcard("dr:open") == 1
 
 
-def test_cancelling_everything_ends_ones_own_jobs(kept: RedisStores, submission: JobRequest) -> None:
+def test_cancelling_everything_ends_ones_own_jobs(stores: RedisStores, submission: JobRequest) -> None:
     """Those that wait at once, those that run by request, and nobody else's."""
-    running = create_accepted_job(kept, submission)
-    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
-    kept.jobs.create("c" * 32, "somebody", submission, "r1")
+    running = create_accepted_job(stores, submission)
+    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r1")
+    stores.jobs.create("c" * 32, "somebody", submission, "r1")
 
-    assert kept.jobs.cancel_all(OWNER) == {"cancelled": 1, "requested": 1}
-    assert kept.attempts.renew(running)
-    assert JobState.FAILED is kept.jobs.get(OTHER_JOB_ID).state
-    assert JobState.QUEUED is kept.jobs.get("c" * 32).state
+    assert stores.jobs.cancel_all(OWNER) == {"cancelled": 1, "requested": 1}
+    assert stores.attempts.renew(running)
+    assert JobState.FAILED is stores.jobs.get(OTHER_JOB_ID).state
+    assert JobState.QUEUED is stores.jobs.get("c" * 32).state

@@ -8,39 +8,39 @@ from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 
 
 def test_a_conversion_lives_as_long_as_its_original(
-    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
+    stores: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """It is not there before it was made, and gone with the original."""
-    create_completed_job(kept, submission, picture)
-    assert kept.results.get_converted(JOB_ID, "webp") is None
+    create_completed_job(stores, submission, picture)
+    assert stores.results.get_converted(JOB_ID, "webp") is None
 
-    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
+    stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
-    assert kept.results.get_converted(JOB_ID, "webp") == b"webp bytes"
-    assert 0 < kept.redis.ttl(f"dr:{{{JOB_ID}}}:image.webp") <= 600
+    assert stores.results.get_converted(JOB_ID, "webp") == b"webp bytes"
+    assert 0 < stores.redis.ttl(f"dr:{{{JOB_ID}}}:image.webp") <= 600
 
 
-def test_nothing_is_kept_for_a_picture_that_has_expired(kept: RedisStores) -> None:
+def test_nothing_is_kept_for_a_picture_that_has_expired(stores: RedisStores) -> None:
     """A conversion that comes too late is dropped."""
-    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
+    stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
-    assert kept.results.get_converted(JOB_ID, "webp") is None
+    assert stores.results.get_converted(JOB_ID, "webp") is None
 
 
 def test_all_who_wait_for_a_conversion_are_woken(
-    kept: RedisStores, submission: JobRequest, picture: GeneratedImage
+    stores: RedisStores, submission: JobRequest, picture: GeneratedImage
 ) -> None:
     """One conversion serves everybody who asked for it meanwhile."""
-    create_completed_job(kept, submission, picture)
+    create_completed_job(stores, submission, picture)
     got: list[bytes | None] = []
     waiting = [
-        threading.Thread(target=lambda: got.append(kept.results.wait_for_converted(JOB_ID, "webp", 5.0)))
+        threading.Thread(target=lambda: got.append(stores.results.wait_for_converted(JOB_ID, "webp", 5.0)))
         for _ in range(3)
     ]
     for thread in waiting:
         thread.start()
 
-    kept.results.store_converted(JOB_ID, "webp", b"webp bytes")
+    stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
     for thread in waiting:
         thread.join()
 

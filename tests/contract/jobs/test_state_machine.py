@@ -40,12 +40,12 @@ CALLS = (
 class Life:
     """One job, and somebody who calls whatever comes to mind."""
 
-    def __init__(self, kept: RedisStores, clock: FakeClock) -> None:
-        self.jobs = kept.jobs
-        self.store = kept.attempts
-        self.upkeep = kept.maintenance
-        self.tickets = kept.wakeups
-        self.redis = kept.redis
+    def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
+        self.jobs = stores.jobs
+        self.store = stores.attempts
+        self.upkeep = stores.maintenance
+        self.tickets = stores.wakeups
+        self.redis = stores.redis
         self.clock = clock
         self.id = "a" * 32
         self.redis.flushdb()

@@ -7,32 +7,32 @@ from tests.contract.conftest import RedisStores
 STATUS = WorkerStatus("w1", ready=True, browser="156", browser_restarts=0, contexts=1, slots=4, jobs=1, memory_bytes=9)
 
 
-def test_a_worker_lives_while_its_heart_beats(kept: RedisStores, clock: FakeClock) -> None:
+def test_a_worker_lives_while_its_heart_beats(stores: RedisStores, clock: FakeClock) -> None:
     """What it says of itself is told; without beats it is dead."""
-    kept.workers.record_heartbeat(STATUS)
+    stores.workers.record_heartbeat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
-    assert kept.workers.list_alive() == [STATUS]
-    assert not kept.workers.is_dead("w1")
+    assert stores.workers.list_alive() == [STATUS]
+    assert not stores.workers.is_dead("w1")
 
     clock.advance(2)
-    assert not kept.workers.list_alive()
-    assert kept.workers.is_dead("w1")
+    assert not stores.workers.list_alive()
+    assert stores.workers.is_dead("w1")
 
 
-def test_a_worker_that_left_is_dead_at_once(kept: RedisStores) -> None:
+def test_a_worker_that_left_is_dead_at_once(stores: RedisStores) -> None:
     """Its jobs need not wait for a heartbeat to be missed."""
-    kept.workers.record_heartbeat(STATUS)
-    kept.workers.remove("w1")
+    stores.workers.record_heartbeat(STATUS)
+    stores.workers.remove("w1")
 
-    assert kept.workers.is_dead("w1")
-    assert not kept.workers.list_alive()
+    assert stores.workers.is_dead("w1")
+    assert not stores.workers.list_alive()
 
 
-def test_the_long_dead_are_forgotten(kept: RedisStores, clock: FakeClock) -> None:
+def test_the_long_dead_are_forgotten(stores: RedisStores, clock: FakeClock) -> None:
     """Machines come and go; their names do not pile up."""
-    kept.workers.record_heartbeat(STATUS)
+    stores.workers.record_heartbeat(STATUS)
     clock.advance(2 * 3600)
-    kept.workers.purge_dead()
+    stores.workers.purge_dead()
 
-    assert not kept.redis.zcard("dr:workers")
-    assert not kept.redis.hlen("dr:workers:details")
+    assert not stores.redis.zcard("dr:workers")
+    assert not stores.redis.hlen("dr:workers:details")

@@ -23,7 +23,7 @@ def changes(client: Redis) -> Iterator[JobNotifier]:
     changes.stop()
 
 
-def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNotifier, submission: JobRequest) -> None:
+def test_a_change_wakes_who_watches_that_job(stores: RedisStores, changes: JobNotifier, submission: JobRequest) -> None:
     """And nobody else, once the subscription stands."""
     with changes.watch(JOB_ID) as changed:
         # A new subscription wakes everybody, since something may have been missed before it stood.
@@ -33,7 +33,7 @@ def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNoti
             changes.watch_owner(OWNER) as owners,
             changes.watch_owner("bob") as bobs,
         ):
-            kept.jobs.create(JOB_ID, OWNER, submission, "r")
+            stores.jobs.create(JOB_ID, OWNER, submission, "r")
             assert changed.wait(TIMEOUT_S)
             assert owners.wait(TIMEOUT_S)
             assert (changed.newest_seq, owners.newest_seq) == (1, 1)
@@ -42,16 +42,16 @@ def test_a_change_wakes_who_watches_that_job(kept: RedisStores, changes: JobNoti
 
 
 def test_what_was_read_before_a_gap_is_not_believed(
-    kept: RedisStores, changes: JobNotifier, submission: JobRequest
+    stores: RedisStores, changes: JobNotifier, submission: JobRequest
 ) -> None:
     """A word that was lost while the subscription was away is made up for by a look."""
-    glances = SharedReads(kept.jobs)
-    job = kept.jobs.create(JOB_ID, OWNER, submission, "r").job
+    glances = SharedReads(stores.jobs)
+    job = stores.jobs.create(JOB_ID, OWNER, submission, "r").job
     with changes.watch(JOB_ID) as watch:
         assert watch.wait(TIMEOUT_S)
         watch.notify(1)
         assert glances.read_since(JOB_ID, watch.newest_seq, glances.timestamp()).seq == 1
-        kept.attempts.claim("w1")
+        stores.attempts.claim("w1")
         # Nobody heard of that, but of a new subscription.
         watch.newest_seq = 1
         changes.notify_all()
@@ -68,15 +68,15 @@ def test_nobody_is_remembered_who_watches_no_more(changes: JobNotifier) -> None:
     assert not changes._signals
 
 
-def test_measures_follow_every_job(kept: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_measures_follow_every_job(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
     """Open jobs by state, ended ones by code, the age of the oldest, and histograms that add up."""
-    job = create_accepted_job(kept, submission)
-    kept.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
+    job = create_accepted_job(stores, submission)
+    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
     clock.advance(7)
-    before = JobMetricsReader(kept.redis, clock).read()
-    kept.jobs.cancel(OTHER_JOB_ID)
-    kept.attempts.release(job, BrowserLost())
-    after = JobMetricsReader(kept.redis, clock).read()
+    before = JobMetricsReader(stores.redis, clock).read()
+    stores.jobs.cancel(OTHER_JOB_ID)
+    stores.attempts.release(job, BrowserLost())
+    after = JobMetricsReader(stores.redis, clock).read()
 
     assert (before.open_jobs[("studio", "PENDING")], before.open_jobs[("studio", "QUEUED")]) == (1, 1)
     assert (before.waiting, before.running, before.oldest_age_s) == (1, 1, 7.0)

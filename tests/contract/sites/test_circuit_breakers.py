@@ -23,30 +23,30 @@ CLOSED = (NeedsHuman("a login"), RobotsDisallowed("no"))
 class Visits:
     """Jobs of one site, one after another."""
 
-    def __init__(self, kept: RedisStores) -> None:
-        self.kept = kept
+    def __init__(self, stores: RedisStores) -> None:
+        self.stores = stores
         self.made = 0
 
     def submit(self) -> str:
         """One more job."""
         self.made += 1
         ident = f"{self.made:032x}"
-        self.kept.jobs.create(ident, "owner", JobRequest("studio", "x"), "r")
+        self.stores.jobs.create(ident, "owner", JobRequest("studio", "x"), "r")
         return ident
 
     def claim(self) -> Job | None:
         """Take the next job."""
-        return self.kept.attempts.claim("w")
+        return self.stores.attempts.claim("w")
 
     def end(self, job: Job | None, error: ServiceError | None = None) -> None:
         """End a job that was taken, well or not."""
         assert job
         if error:
-            self.kept.attempts.fail(job, error)
+            self.stores.attempts.fail(job, error)
             return
-        self.kept.attempts.mark_accepted(job)
-        self.kept.attempts.store_images(job, [PICTURE], b"x")
-        self.kept.attempts.complete(job, [PICTURE])
+        self.stores.attempts.mark_accepted(job)
+        self.stores.attempts.store_images(job, [PICTURE], b"x")
+        self.stores.attempts.complete(job, [PICTURE])
 
     def fail(self, times: int, error: ServiceError = BROKEN[0]) -> None:
         """So many jobs that end with ``error``."""
@@ -56,9 +56,9 @@ class Visits:
 
 
 @pytest.fixture
-def visits(kept: RedisStores) -> Visits:
+def visits(stores: RedisStores) -> Visits:
     """No job yet."""
-    return Visits(kept)
+    return Visits(stores)
 
 
 @pytest.mark.parametrize("error", CLOSED, ids=lambda error: error.code)
@@ -67,14 +67,14 @@ def test_a_site_that_is_closed_to_us_is_not_tried_five_times(visits: Visits, err
     visits.fail(1, error)
     visits.submit()
 
-    assert visits.kept.circuit_breakers.read(["studio"])["studio"].code == error.code
+    assert visits.stores.circuit_breakers.read(["studio"])["studio"].code == error.code
     assert visits.claim() is None
 
 
 def test_a_site_that_asks_for_it_is_left_alone(visits: Visits, clock: FakeClock) -> None:
     """By everybody, until the time it named; a shorter wish does not shorten it."""
-    visits.kept.circuit_breakers.pause("studio", clock.now_ms() + 9_000)
-    visits.kept.circuit_breakers.pause("studio", clock.now_ms() + 2_000)
+    visits.stores.circuit_breakers.pause("studio", clock.now_ms() + 9_000)
+    visits.stores.circuit_breakers.pause("studio", clock.now_ms() + 2_000)
     visits.submit()
     clock.advance(8.999)
     assert visits.claim() is None
@@ -87,16 +87,16 @@ def test_a_site_that_asks_for_it_is_left_alone(visits: Visits, clock: FakeClock)
 def test_five_failures_in_a_row_open_it(visits: Visits, error: ServiceError, clock: FakeClock) -> None:
     """Not four; jobs then wait, and say why and until when."""
     visits.fail(4, error)
-    assert not visits.kept.circuit_breakers.read(["studio"])["studio"].is_open
+    assert not visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
     visits.fail(1, error)
     ident = visits.submit()
 
-    circuit = visits.kept.circuit_breakers.read(["studio"])["studio"]
+    circuit = visits.stores.circuit_breakers.read(["studio"])["studio"]
     assert (circuit.is_open, circuit.failures, circuit.code, circuit.error) == (True, 5, error.code, error.message)
     assert (circuit.opened_at, circuit.retry_at) == (clock.now_ms(), clock.now_ms() + 30_000)
     assert visits.claim() is None
-    assert visits.kept.wakeups.top_up() == 0
-    outlook = visits.kept.jobs.get_with_estimate(ident)[1]
+    assert visits.stores.wakeups.top_up() == 0
+    outlook = visits.stores.jobs.get_with_estimate(ident)[1]
     assert (outlook.position, outlook.circuit_error, outlook.circuit_retry_at) == (1, error.message, circuit.retry_at)
 
 
@@ -106,10 +106,10 @@ def test_an_end_that_speaks_for_the_site_begins_the_count_anew(visits: Visits) -
         visits.fail(4)
         visits.submit()
         visits.end(visits.claim(), BrowserLost())
-        assert visits.kept.circuit_breakers.read(["studio"])["studio"].failures == 4
+        assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 4
         visits.submit()
         visits.end(visits.claim(), good)
-        assert visits.kept.circuit_breakers.read(["studio"])["studio"].failures == 0
+        assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 0
 
 
 def test_a_retry_counts_like_an_end(visits: Visits, clock: FakeClock) -> None:
@@ -118,12 +118,12 @@ def test_a_retry_counts_like_an_end(visits: Visits, clock: FakeClock) -> None:
     visits.submit()
     for _ in range(5):
         clock.advance(10)
-        visits.kept.wakeups.top_up()
+        visits.stores.wakeups.top_up()
         job = visits.claim()
         assert job
-        visits.kept.attempts.retry(job, BROKEN[0], 2_000)
+        visits.stores.attempts.retry(job, BROKEN[0], 2_000)
 
-    assert visits.kept.circuit_breakers.read(["studio"])["studio"].is_open
+    assert visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
 
 
 def test_one_job_at_a_time_tries_it_again(visits: Visits, clock: FakeClock) -> None:
@@ -135,7 +135,7 @@ def test_one_job_at_a_time_tries_it_again(visits: Visits, clock: FakeClock) -> N
         clock.advance(delay_s - 1)
         assert visits.claim() is None
         clock.advance(1)
-        assert visits.kept.wakeups.top_up() <= 1
+        assert visits.stores.wakeups.top_up() <= 1
         canary = visits.claim()
         assert visits.claim() is None
         visits.end(canary, BROKEN[1])
@@ -143,7 +143,7 @@ def test_one_job_at_a_time_tries_it_again(visits: Visits, clock: FakeClock) -> N
     canary = visits.claim()
     visits.end(canary)
 
-    assert not visits.kept.circuit_breakers.read(["studio"])["studio"].is_open
+    assert not visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
     assert visits.claim()
     assert visits.claim()
 
@@ -155,7 +155,7 @@ def test_a_lost_canary_is_replaced(visits: Visits, clock: FakeClock) -> None:
     clock.advance(30)
     first = visits.claim()
     assert first
-    visits.kept.maintenance.requeue_expired(first.id, "w")
+    visits.stores.maintenance.requeue_expired(first.id, "w")
 
     again = visits.claim()
     assert again
@@ -170,7 +170,7 @@ def test_late_failures_do_not_prolong_it(visits: Visits) -> None:
     for job in jobs:
         visits.end(job, BROKEN[0])
 
-    circuit = visits.kept.circuit_breakers.read(["studio"])["studio"]
+    circuit = visits.stores.circuit_breakers.read(["studio"])["studio"]
     assert circuit.opened_at
     assert circuit.retry_at == circuit.opened_at + 30_000
 
@@ -179,8 +179,8 @@ def test_it_is_closed_by_hand(visits: Visits) -> None:
     """Jobs start again at once, and the count begins anew."""
     visits.fail(5)
     visits.submit()
-    visits.kept.circuit_breakers.close("studio")
+    visits.stores.circuit_breakers.close("studio")
 
-    assert visits.kept.wakeups.top_up() == 1
+    assert visits.stores.wakeups.top_up() == 1
     assert visits.claim()
-    assert visits.kept.circuit_breakers.read(["studio"])["studio"].failures == 0
+    assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 0

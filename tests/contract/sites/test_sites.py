@@ -59,7 +59,7 @@ def test_a_login_is_kept_encrypted_and_replaced(sessions: SiteCredentials, engin
 def test_a_login_that_is_needed_and_not_there_needs_a_person(sessions: SiteCredentials, engine: Engine) -> None:
     """So does one that was kept under another key. A bundled page knows none."""
     needing: Recipe = replace(FOREIGN, session=SessionSpec(required=True))
-    with pytest.raises(NeedsHuman, match="Nobody is signed in"):
+    with pytest.raises(NeedsHuman, match="needs a login"):
         sessions.load(needing)
     assert sessions.load(STUDIO) is None
 
@@ -135,12 +135,12 @@ def test_drift_is_what_was_found_otherwise_than_before(client: Redis, clock: Fak
     assert drift.record("a", {}) == []
 
 
-def test_a_canary_has_its_turn_and_its_outcome(kept: RedisStores, client: Redis, clock: FakeClock) -> None:
+def test_a_canary_has_its_turn_and_its_outcome(stores: RedisStores, client: Redis, clock: FakeClock) -> None:
     """One at a time; what became of it is kept until the next."""
     canaries = Canaries(client, clock)
     assert [True, False] == [canaries.claim_turn("studio", 60), canaries.claim_turn("studio", 60)]
     assert canaries.read_outcomes(["studio"]) == {"studio": None}
-    job = _failed(kept)
+    job = _failed(stores)
     canaries.record_sent("studio", job.id)
     assert job.id == canaries.get_pending("studio")
 
@@ -154,9 +154,9 @@ def test_a_canary_has_its_turn_and_its_outcome(kept: RedisStores, client: Redis,
     assert canaries.read_outcomes(["studio"])["studio"] == outcome
 
 
-def _failed(kept: RedisStores) -> Job:
-    kept.jobs.create("c" * 32, "canary", JobRequest("studio", "a canary"), "r")
-    job = kept.attempts.claim("w")
+def _failed(stores: RedisStores) -> Job:
+    stores.jobs.create("c" * 32, "canary", JobRequest("studio", "a canary"), "r")
+    job = stores.attempts.claim("w")
     assert job
-    kept.attempts.fail(job, SiteChanged("gone"))
-    return kept.jobs.get(job.id)
+    stores.attempts.fail(job, SiteChanged("gone"))
+    return stores.jobs.get(job.id)
