@@ -112,7 +112,7 @@ def _search_filter(query: dict[str, Any]) -> SearchFilter:
         order=order or SortOrder(SortKey.NEWEST, descending=True),
         tags=query["tags"],
         tags_mode=query["tags_mode"],
-        max_nsfw=query.get("most_nsfw"),
+        max_nsfw=query.get("max_nsfw"),
         has_metadata=query.get("has_metadata"),
     )
 

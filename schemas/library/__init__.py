@@ -1,1 +1,1 @@
-"""What model files and the files beside them say: formats, read without opening anything that could run. Pure."""
+"""The model library: metadata and its sources, scan records, views, search, sanitizing."""

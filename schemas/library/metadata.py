@@ -1,4 +1,4 @@
-"""What is said of a model file, by whom, and who is believed. Pure."""
+"""Metadata of model files: its sources, their priority, and the merging of what they say."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,7 +9,7 @@ from schemas.fields import to_camel_case, to_snake_case
 
 
 class Source(StrEnum):
-    """Where something is said."""
+    """Where metadata comes from."""
 
     FILE_NAME = "file_name"
     HEADER = "header"
@@ -23,7 +23,10 @@ class Source(StrEnum):
 
 
 class SourcePriority(IntEnum):
-    """Who is believed: the higher. Of two of the same rank the newer one is."""
+    """The precedence of metadata: the higher wins; of two with the same priority, the newer.
+
+    ``PERSON`` is what people wrote with other programs, ``USER`` what they wrote here.
+    """
 
     GUESS = 0
     HEADER = 1
@@ -34,10 +37,10 @@ class SourcePriority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """A picture that a source names: the name of a file beside the model, what it shows, how it was made.
+    """An image of a model, as a source describes it. ``file`` is the name of a file beside the model.
 
-    ``params`` are generation parameters under the names of ``schemas.images.generation_params``. ``url`` is where the
-    catalogue has it: kept for those whom it is exported to, and never fetched.
+    ``params`` holds generation parameters under the field names of ``schemas.images.generation_params``. ``url`` is the
+    image's address at Civitai; it is kept for exports and never fetched.
     """
 
     file: str
@@ -52,7 +55,7 @@ class ImageMetadata:
 
 @dataclass(frozen=True, slots=True)
 class CivitaiFile:
-    """A file of a version, as a catalogue lists it."""
+    """A file of a version, as Civitai lists it."""
 
     name: str
     size_kb: float | None = None
@@ -63,7 +66,7 @@ class CivitaiFile:
 
 @dataclass(frozen=True, slots=True)
 class CivitaiVersion:
-    """A version of a model that a catalogue lists, here or not; ``id`` is the catalogue's."""
+    """A version of a model, as Civitai lists it, whether it has a local file or not."""
 
     id: int
     name: str = ""
@@ -78,14 +81,13 @@ class CivitaiVersion:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What one source says of a file, its version and its model; None and empty where it says nothing.
+    """What is known of a file, its version and its model; None and empty where nothing is.
 
-    Texts are as they were written: descriptions may be HTML or Markdown of strangers. ``published_at`` is ISO 8601.
-    ``hashes`` are claims, by their names in ``schemas.library.formats.hashes``. ``licensing`` has the catalogue's
-    names.
+    Texts are unsanitized: descriptions may be untrusted HTML or Markdown. ``published_at`` is ISO 8601. ``hashes`` are
+    claims, by algorithm as in ``schemas.library.formats.hashes``. ``stats`` and ``licensing`` use Civitai's names.
     """
 
-    # Of the model.
+    # The model.
     name: str | None = None
     type: str | None = None
     description: str | None = None
@@ -97,7 +99,7 @@ class Metadata:
     licensing: Mapping[str, Any] = field(default_factory=dict)
     civitai_id: int | None = None
     notes: str | None = None
-    # Of this version of it.
+    # The version that the file belongs to.
     version_name: str | None = None
     base_model: str | None = None
     version_description: str | None = None
@@ -109,32 +111,32 @@ class Metadata:
     civitai_version_id: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     images: tuple[ImageMetadata, ...] = ()
-    # All versions that the catalogue knew when it was asked.
+    # All versions of the model.
     versions: tuple[CivitaiVersion, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing at all is said."""
+        """Whether nothing is known."""
         return self == Metadata()
 
     def to_json(self) -> dict[str, Any]:
-        """What is said, and nothing of what is not, under the names of the wire."""
+        """Return the known fields under camel case names."""
         return _to_json(self)
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """As ``to_json`` wrote it."""
-        own = {to_snake_case(name): value for name, value in kept.items()}
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Rebuild what ``to_json`` returned."""
+        values = _to_snake_keys(document)
         for name in ("tags", "trained_words"):
-            own[name] = tuple(own.get(name, ()))
-        own["images"] = tuple(ImageMetadata(**_snaked(one)) for one in own.get("images", ()))
-        own["versions"] = tuple(_version(one) for one in own.get("versions", ()))
-        return cls(**own)
+            values[name] = tuple(values.get(name, ()))
+        values["images"] = tuple(ImageMetadata(**_to_snake_keys(image)) for image in values.get("images", ()))
+        values["versions"] = tuple(_version_from_json(version) for version in values.get("versions", ()))
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMetadata:
-    """What a source says. ``time_ms`` is when it was written, in milliseconds since 1970; 0 if nobody knows."""
+    """The metadata of one source. ``time_ms`` is when it was written, in milliseconds since 1970; 0 if unknown."""
 
     source: Source
     priority: SourcePriority
@@ -144,50 +146,46 @@ class SourceMetadata:
 
 @dataclass(frozen=True, slots=True)
 class MergedMetadata:
-    """What is believed, and of each field who has said it."""
+    """The metadata of several sources in one, and the source of each field."""
 
     metadata: Metadata
     sources: Mapping[str, Source]
 
 
-def merge_metadata(claims: Iterable[SourceMetadata]) -> MergedMetadata:
-    """Each field as the most believable of those says it who say something of it."""
-    ordered = sorted(claims, key=lambda claim: (claim.priority, claim.time_ms), reverse=True)
-    believed: dict[str, Any] = {}
-    sources: dict[str, Source] = {}
-    for claim in ordered:
-        for name in _FIELDS:
-            value = getattr(claim.metadata, name)
-            if name not in believed and value not in _NOTHING:
-                believed[name], sources[name] = value, claim.source
-    return MergedMetadata(Metadata(**believed), sources)
+def merge_metadata(sources: Iterable[SourceMetadata]) -> MergedMetadata:
+    """Take each field from the source of the highest priority that has a value; of equal ones, from the newest."""
+    values: dict[str, Any] = {}
+    source_of: dict[str, Source] = {}
+    for source in sorted(sources, key=lambda source: (source.priority, source.time_ms), reverse=True):
+        for name in _FIELD_NAMES:
+            value = getattr(source.metadata, name)
+            if name not in values and value not in _EMPTY_VALUES:
+                values[name], source_of[name] = value, source.source
+    return MergedMetadata(Metadata(**values), source_of)
 
 
-_FIELDS = tuple(one.name for one in fields(Metadata))
-_NOTHING: tuple[Any, ...] = (None, (), {}, "")
+_FIELD_NAMES = tuple(column.name for column in fields(Metadata))
+_EMPTY_VALUES: tuple[Any, ...] = (None, (), {}, "")
 
 
-def _to_json(said: Any) -> dict[str, Any]:
-    found = {}
-    for one in fields(said):
-        value = getattr(said, one.name)
-        if value in _NOTHING:
+def _to_json(record: Any) -> dict[str, Any]:
+    document = {}
+    for column in fields(record):
+        value = getattr(record, column.name)
+        if value in _EMPTY_VALUES:
             continue
-        nested = isinstance(value, tuple) and value and not isinstance(value[0], str)
-        found[to_camel_case(one.name)] = [_to_json(part) for part in value] if nested else _plain(value)
-    return found
+        if isinstance(value, tuple):
+            value = [item if isinstance(item, str) else _to_json(item) for item in value]
+        document[to_camel_case(column.name)] = dict(value) if isinstance(value, Mapping) else value
+    return document
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+def _version_from_json(document: Mapping[str, Any]) -> CivitaiVersion:
+    values = _to_snake_keys(document)
+    values["files"] = tuple(CivitaiFile(**_to_snake_keys(file)) for file in values.get("files", ()))
+    values["trained_words"] = tuple(values.get("trained_words", ()))
+    return CivitaiVersion(**values)
 
 
-def _version(kept: Mapping[str, Any]) -> CivitaiVersion:
-    own = _snaked(kept)
-    own["files"] = tuple(CivitaiFile(**_snaked(one)) for one in own.get("files", ()))
-    own["trained_words"] = tuple(own.get("trained_words", ()))
-    return CivitaiVersion(**own)
-
-
-def _snaked(kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {to_snake_case(name): value for name, value in kept.items()}
+def _to_snake_keys(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {to_snake_case(name): value for name, value in document.items()}

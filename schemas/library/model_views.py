@@ -1,4 +1,7 @@
-"""What is shown of the library: models in lists, a model whole, its versions, files and pictures. Pure."""
+"""Views of the library: models in lists and in detail, with versions, files and images.
+
+The field names are part of the output of ``./darkroom library show``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +12,7 @@ from schemas.library.metadata import Metadata
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file on disk. ``path`` is below ``root``; ``hashes`` is empty until it was read; None where it has gone."""
+    """A file. ``path`` is relative to ``root``; None if the file is gone; ``hashes`` is empty until it is hashed."""
 
     id: int
     name: str
@@ -27,13 +30,13 @@ class FileView:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its extension."""
         return self.name.rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """A picture of a model: one that lies beside it (``path``), or one that was given (``media_key``)."""
+    """An image of a model: a file beside it (``path``) or an upload (``media_key``, and ``given`` is true)."""
 
     id: int
     model_id: int
@@ -57,7 +60,7 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """A version, here or not, with its files and pictures."""
+    """A version, with local files or only listed by Civitai."""
 
     id: int
     civitai_id: int | None
@@ -68,13 +71,16 @@ class VersionView:
 
     @property
     def is_local(self) -> bool:
-        """Whether it has a file that is there."""
+        """Whether it has a file on disk."""
         return any(file.present for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model. ``versions`` is empty where it was not asked for; ``sources`` says who has said each field."""
+    """A model. ``sources`` has the source of each field, ``edited`` the time of each user edit.
+
+    ``versions`` and ``images`` are empty in lists.
+    """
 
     id: int
     name: str

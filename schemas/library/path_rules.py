@@ -1,4 +1,4 @@
-"""What a file's place and name say of a model: its category and type, its epoch, a name to read. Pure."""
+"""What the path of a model file says about it: category and type, epoch, title."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ OTHER = "Other"
 CHECKPOINT, LORA, DIFFUSION, VAE = "Checkpoint", "LoRA", "Diffusion Model", "VAE"
 CONTROLNET, EMBEDDING, UPSCALER = "ControlNet", "Embedding", "Upscaler"
 TEXT_ENCODER, HYPERNETWORK = "Text Encoder", "Hypernetwork"
-# Folders as programs name them, without capitals, dashes, underscores and the plural's s.
-CATEGORIES: Mapping[str, str] = {
+# Folder names of various programs, in lower case, without dashes, underscores, spaces and a final "s".
+CATEGORY_BY_FOLDER: Mapping[str, str] = {
     **dict.fromkeys(("checkpoint", "stablediffusion"), CHECKPOINT),
     **dict.fromkeys(("lora", "lycori"), LORA),
     **dict.fromkeys(("diffusionmodel", "unet"), DIFFUSION),
@@ -23,8 +23,8 @@ CATEGORIES: Mapping[str, str] = {
     **dict.fromkeys(("clip", "textencoder"), TEXT_ENCODER),
     **dict.fromkeys(("hypernetwork",), HYPERNETWORK),
 }
-# The catalogue's word for what lies in a category. It knows no diffusion models apart from checkpoints.
-TYPES: Mapping[str, str] = {
+# Civitai does not distinguish diffusion models from checkpoints.
+CIVITAI_TYPE_BY_CATEGORY: Mapping[str, str] = {
     CHECKPOINT: "Checkpoint",
     LORA: "LORA",
     DIFFUSION: "Checkpoint",
@@ -34,43 +34,43 @@ TYPES: Mapping[str, str] = {
     UPSCALER: "Upscaler",
     HYPERNETWORK: "Hypernetwork",
 }
-# Six digits are an epoch only with leading zeros: others are dates.
+# Six digits are an epoch only with leading zeros; otherwise they are a date.
 _EPOCH = re.compile(r"(.*[^-_ ])(?:-e|[-_]epoch[-_]?)(\d{1,6})|(.*[^-_ ])-(00\d{4})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """Where a file lies, in words: ``subcategory`` is the folder within the category's."""
+    """The category of a file; ``subcategory`` is the folder inside the category's folder."""
 
     name: str
     subcategory: str | None = None
 
 
 def categorize(relative_path: str) -> Category:
-    """The place of a file, by its path from the library's root, with ``/`` between the parts."""
+    """Return the category of a file by its path relative to the library's root, with ``/`` as separator."""
     parts = [part for part in relative_path.split("/") if part not in ("", ".")][:-1]
     folders = [clean_line(part) or "?" for part in parts[:2]]
     if not folders:
         return Category(OTHER)
-    plain = re.sub(r"[-_ ]", "", folders[0].lower()).removesuffix("s")
-    return Category(CATEGORIES.get(plain, folders[0]), folders[1] if len(folders) > 1 else None)
+    key = re.sub(r"[-_ ]", "", folders[0].lower()).removesuffix("s")
+    return Category(CATEGORY_BY_FOLDER.get(key, folders[0]), folders[1] if len(folders) > 1 else None)
 
 
 def civitai_type(category: str) -> str:
-    """The catalogue's type of what lies in a category."""
-    return TYPES.get(category, OTHER)
+    """Return Civitai's model type for a category."""
+    return CIVITAI_TYPE_BY_CATEGORY.get(category, OTHER)
 
 
 def parse_epoch(stem: str) -> tuple[str, int] | None:
-    """The name of a training and the epoch at which it was saved; None for a name that says no epoch.
+    """Return the training's name and the epoch from a file's stem; None if it names no epoch.
 
     Trainers write ``name-000010``, people ``name-e10`` and ``name_epoch_10``.
     """
-    found = _EPOCH.fullmatch(stem)
-    return (found[1] or found[3], int(found[2] or found[4])) if found else None
+    match = _EPOCH.fullmatch(stem)
+    return (match[1] or match[3], int(match[2] or match[4])) if match else None
 
 
 def title_from_stem(stem: str) -> str:
-    """A name for people from a file's name without its ending: no ids of a downloader, spaces for underscores."""
-    found = CIVITDL_STEM.fullmatch(stem)
-    return clean_line((found[1] if found else stem).replace("_", " ")) or stem
+    """Return a readable title for a file's stem: without civitdl's ids, with spaces for underscores."""
+    match = CIVITDL_STEM.fullmatch(stem)
+    return clean_line((match[1] if match else stem).replace("_", " ")) or stem

@@ -1,4 +1,4 @@
-"""What clients of the library may ask for and write, as it is on the wire."""
+"""Request schemas of the library API: model lists, edits of models and images, image uploads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,44 +15,46 @@ MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 40
 MAX_OFFSET = 100_000
 MAX_NOTES_CHARS = 100_000
+MAX_DESCRIPTION_CHARS = 200_000
 MAX_PROMPT_CHARS = 100_000
 MAX_SEED = 2**64 - 1
 MAX_TAGS = 100
+MAX_TAG_CHARS = 200
 MAX_ID = 2**31 - 1
+NSFW_MASK_RANGE = validate.Range(0, content_rating.ALL_LEVELS)
 
 
 class PositiveInteger(WholeNumber):
-    """A page's number or length: a whole number from 1 on."""
+    """An integer from 1 on."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """``load_default`` as for any field."""
         super().__init__(validate=validate.Range(1), **kwargs)
 
 
 class MultilineText(fields.String):
-    """A text of any number of lines, without what no text has."""
+    """A text of any number of lines; control characters and lone surrogates are removed."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return strip_control_chars(str(super()._deserialize(value, attr, data, **kwargs)))
 
 
 class StringList(fields.Field[tuple[str, ...]]):
-    """Words between commas, as a query has them, or a list, as JSON has them."""
+    """A list of strings, in a query separated by commas; blank strings and duplicates are removed."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
-        listed = value.split(",") if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise ValidationError("Must be words between commas, or a list of them.")
-        if len(listed) > MAX_TAGS or any(len(one) > 200 for one in listed):
-            raise ValidationError(f"At most {MAX_TAGS} of at most 200 characters.")
-        return tuple(dict.fromkeys(Text().deserialize(one) for one in listed if one.strip()))
+        strings = value.split(",") if isinstance(value, str) else value
+        if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+            raise ValidationError("Must be a list of strings, or a string with commas.")
+        if len(strings) > MAX_TAGS or any(len(string) > MAX_TAG_CHARS for string in strings):
+            raise ValidationError(f"Must be at most {MAX_TAGS} strings of at most {MAX_TAG_CHARS} characters.")
+        return tuple(dict.fromkeys(Text().deserialize(string) for string in strings if string.strip()))
 
 
 class ModelListQuery(Schema):
-    """Which models; all of it is optional."""
+    """The query of a model list; every parameter is optional."""
 
     class Meta:
-        """What nobody knows is not looked at."""
+        """Unknown parameters are ignored."""
 
         unknown = EXCLUDE
 
@@ -63,7 +65,7 @@ class ModelListQuery(Schema):
     search = fields.String(load_default="", validate=validate.Length(max=MAX_QUERY_CHARS))
     tags = StringList(load_default=())
     tags_mode = fields.String(data_key="tagsMode", load_default="any", validate=validate.OneOf(["any", "all", "none"]))
-    most_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=validate.Range(0, content_rating.ALL_LEVELS))
+    max_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=NSFW_MASK_RANGE)
     has_metadata = fields.Boolean(data_key="hasMetadata")
     sort = fields.String(validate=validate.Length(max=20))
     page = PositiveInteger(load_default=1)
@@ -72,15 +74,15 @@ class ModelListQuery(Schema):
     include = StringList(load_default=())
 
 
-def _line(most: int, least: int = 0, *, allow_none: bool = True) -> Text:
-    return Text(allow_none=allow_none, validate=validate.Length(least, most))
+def _line(max_chars: int, min_chars: int = 0, *, allow_none: bool = True) -> Text:
+    return Text(allow_none=allow_none, validate=validate.Length(min_chars, max_chars))
 
 
 class ModelChange(Schema):
-    """What a person writes of a model; null takes back what was written, and nothing says that there is none."""
+    """The edits of a model: null withdraws an edit, an empty value overrides the other sources with nothing."""
 
     class Meta:
-        """A word that nobody knows would be lost."""
+        """Unknown fields are an error: they would be lost."""
 
         unknown = RAISE
 
@@ -89,17 +91,17 @@ class ModelChange(Schema):
     baseModel = _line(100)
     creator = _line(200)
     notes = MultilineText(allow_none=True, validate=validate.Length(max=MAX_NOTES_CHARS))
-    description = MultilineText(allow_none=True, validate=validate.Length(max=200_000))
+    description = MultilineText(allow_none=True, validate=validate.Length(max=MAX_DESCRIPTION_CHARS))
     tags = StringList(allow_none=True)
     trainedWords = fields.List(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
-    nsfwLevel = WholeNumber(allow_none=True, validate=validate.Range(0, content_rating.ALL_LEVELS))
+    nsfwLevel = WholeNumber(allow_none=True, validate=NSFW_MASK_RANGE)
 
 
 class ImageChange(Schema):
-    """What is written of a picture."""
+    """The changes of an image."""
 
     class Meta:
-        """As above."""
+        """Unknown fields are an error: they would be lost."""
 
         unknown = RAISE
 
@@ -110,16 +112,16 @@ class ImageChange(Schema):
 
 
 class ImageForm(Schema):
-    """What is sent beside a picture; a field with nothing in it is not there."""
+    """The form fields beside an uploaded image; blank fields count as absent."""
 
     class Meta:
-        """Clients send fields of their own."""
+        """Unknown fields are ignored: clients send fields of their own."""
 
         unknown = EXCLUDE
 
     @pre_load
-    def _without_empty(self, given: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
-        return {name: value for name, value in given.items() if value.strip()}
+    def _drop_blank(self, form: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
+        return {name: value for name, value in form.items() if value.strip()}
 
     version_id = WholeNumber(data_key="versionId", validate=validate.Range(1, MAX_ID))
     prompt = MultilineText(validate=validate.Length(max=MAX_PROMPT_CHARS))
@@ -135,13 +137,13 @@ class ImageForm(Schema):
 
 
 class ImageUpload(ImageForm):
-    """The same with the picture, as it is described; ``api.http.multipart`` reads it."""
+    """The whole upload form, for the API description only: ``api.http.multipart`` reads the file itself."""
 
     file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
 
 
 class FromJob(Schema):
-    """A job whose picture is to be kept."""
+    """A request to keep an image of a job."""
 
     jobId = fields.String(required=True, validate=validate.Length(max=100))
     versionId = WholeNumber(validate=validate.Range(1, MAX_ID))
@@ -150,19 +152,19 @@ class FromJob(Schema):
 
 
 def load_body(schema: Schema, body: Any) -> dict[str, Any]:
-    """What ``given`` says by a schema; raises Invalid with all that is wrong."""
+    """Validate a JSON body; raises Invalid with all problems."""
     if not isinstance(body, Mapping):
         raise Invalid(problems=["The body must be a JSON object."])
     try:
-        read: dict[str, Any] = schema.load(body)
+        values: dict[str, Any] = schema.load(body)
     except ValidationError as error:
         raise Invalid(problems=list(flatten_errors(error.normalized_messages(), body))) from error
-    return read
+    return values
 
 
-def parse_nsfw_level(said: int | None) -> int:
-    """The level that an upload means; raises Invalid."""
-    level = content_rating.level_from_upload(said or 0)
+def parse_nsfw_level(value: int | None) -> int:
+    """Return the level for an upload's value; raises Invalid."""
+    level = content_rating.level_from_upload(value or 0)
     if level is None:
-        raise Invalid(problems=[f"nsfwLevel: {said} is none; take 0 to 3, or one of 1, 2, 4, 8, 16, 32."])
+        raise Invalid(problems=[f"nsfwLevel: {value} is not a level; use 0 to 3, or one of 1, 2, 4, 8, 16, 32."])
     return level

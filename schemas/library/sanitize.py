@@ -1,4 +1,4 @@
-"""What of strangers' texts may reach a page: descriptions as harmless HTML, and one-line texts as one line. Pure."""
+"""Sanitizes untrusted texts for display: descriptions as safe HTML, names as single lines."""
 
 import re
 from html import unescape
@@ -16,20 +16,20 @@ ALLOWED_TAGS = frozenset(
     }
 )
 ALLOWED_SCHEMES = frozenset({"http", "https", "mailto"})
-# Control characters but tab and line ends; halves of surrogate pairs, which no database takes.
-_UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-# Marks that turn the direction of what follows: a name with one can make another of the line it stands in.
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-# Parsers take time by the square of how deep tags nest, so that these are counted.
+# The parser's time is quadratic in the nesting depth of tags.
 MAX_TAGS = 8000
+# Control characters except tab and line breaks; lone surrogates, which databases refuse.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Bidirectional control characters: a name with one could change how the text around it reads.
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _ANY_TAG = re.compile(r"<[^>]*>")
 _TAG = re.compile(r"</?[a-z]", re.IGNORECASE | re.ASCII)
-# Open formatting is repeated by parsers in each paragraph that follows, as often as it differs by an attribute: a few
-# kilobytes become megabytes. None of it keeps an attribute in the end, so that it may as well begin without.
+# HTML parsers reopen unclosed formatting elements in every following paragraph, once for each distinct set of
+# attributes, so a few kilobytes become megabytes. The attributes would be removed anyway.
 _FORMATTING = re.compile(r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b[^>]*>", re.IGNORECASE | re.ASCII)
 _CLEANER = nh3.Cleaner(
     tags=set(ALLOWED_TAGS),
-    # Without a word on all tags, titles and languages would be left.
+    # Without the entry for all tags, nh3 keeps title and lang.
     attributes={"*": set(), "a": {"href"}},
     url_schemes=set(ALLOWED_SCHEMES),
     url_relative="deny",
@@ -38,32 +38,32 @@ _CLEANER = nh3.Cleaner(
 
 
 def sanitize_html(text: str) -> str:
-    """``text`` as HTML that cannot do anything: a few tags, links to elsewhere, no pictures.
+    """Return ``text`` as safe HTML: a few tags, absolute links, no images.
 
-    Markdown goes the same way: what is HTML in it is cleaned, the rest stays as it is, escaped.
+    Markdown passes through: HTML in it is sanitized, and the rest is escaped.
     """
     bounded = clean_multiline(text)
-    rest = next(islice(_TAG.finditer(bounded), MAX_TAGS, None), None)
-    return _CLEANER.clean(_FORMATTING.sub(r"<\1>", bounded[: rest.start()] if rest else bounded))
+    excess = next(islice(_TAG.finditer(bounded), MAX_TAGS, None), None)
+    return _CLEANER.clean(_FORMATTING.sub(r"<\1>", bounded[: excess.start()] if excess else bounded))
 
 
 def clean_multiline(text: str) -> str:
-    """``text`` without what no text has, bounded; it may have several lines."""
-    return _UNWANTED.sub("", text[:MAX_TEXT_CHARS]).strip()
+    """Return ``text`` without control characters, stripped and bounded; line breaks stay."""
+    return _CONTROL.sub("", text[:MAX_TEXT_CHARS]).strip()
 
 
 def strip_control_chars(text: str) -> str:
-    """``text`` without what no text has, and otherwise as it is."""
-    return _UNWANTED.sub("", text)
+    """Return ``text`` without control characters and lone surrogates."""
+    return _CONTROL.sub("", text)
 
 
 def clean_line(text: str, max_chars: int = MAX_LINE_CHARS) -> str:
-    """``text`` in one line and bounded. It is text and no HTML: whoever shows it escapes it, as any other."""
-    plain = _TURNING.sub("", _UNWANTED.sub(" ", text[: 4 * max_chars]))
-    return " ".join(plain.split())[:max_chars].strip()
+    """Return ``text`` as one bounded line without control characters; it must still be escaped in HTML."""
+    line = _BIDI.sub("", _CONTROL.sub(" ", text[: 4 * max_chars]))
+    return " ".join(line.split())[:max_chars].strip()
 
 
 def html_to_text(html: str, max_chars: int = MAX_LINE_CHARS) -> str:
-    """What a description says, without its tags, in one line."""
+    """Return the text of untrusted HTML, as one line."""
     bounded = sanitize_html(html[: 8 * max_chars])
     return clean_line(unescape(_ANY_TAG.sub(" ", bounded)), max_chars)

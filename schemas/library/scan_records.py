@@ -1,4 +1,4 @@
-"""What a scan finds: a model file, what it and its companions say, and what is wrong with any of them. Pure."""
+"""The records of a scan: a model file, the metadata of its sources, its previews, and problems found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from schemas.library.metadata import ImageMetadata, SourceMetadata
 
 
 class FileFormat(StrEnum):
-    """What a model file is; a pickle can run code when it is loaded, and is never opened beyond its beginning."""
+    """The format of a model file. A pickle can run code when loaded; only its first bytes are ever read."""
 
     SAFETENSORS = "safetensors"
     GGUF = "gguf"
@@ -27,7 +27,7 @@ FORMAT_BY_EXTENSION: Mapping[str, FileFormat] = {
 
 
 class IndexedFile(NamedTuple):
-    """What the library knows of a file on disk, for a scan to compare with; many of them are held at once."""
+    """A file as the index knows it, for comparison with the disk; a tuple because a scan holds all of them."""
 
     id: int
     inode: int
@@ -39,7 +39,10 @@ class IndexedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileOnDisk:
-    """A model file on disk. ``path`` is below ``root``; ``companions`` changes whenever a file beside it does."""
+    """A model file on disk. ``path`` is relative to ``root``; both may contain bytes that are not UTF-8.
+
+    ``companions_stamp`` changes whenever a sidecar or preview beside the file does.
+    """
 
     root: str
     path: bytes
@@ -51,17 +54,17 @@ class FileOnDisk:
 
     @property
     def name(self) -> str:
-        """The file's name, as far as it can be shown."""
+        """The file's name; undecodable bytes are replaced."""
         return self.path.rpartition(b"/")[2].decode(errors="replace")
 
-    def is_unchanged(self, known: IndexedFile) -> bool:
-        """Whether nobody has written to the file since."""
-        return (self.size_bytes, self.mtime_ns, self.inode) == (known.size_bytes, known.mtime_ns, known.inode)
+    def is_unchanged(self, indexed: IndexedFile) -> bool:
+        """Whether size, modification time and inode are those in the index."""
+        return (self.size_bytes, self.mtime_ns, self.inode) == (indexed.size_bytes, indexed.mtime_ns, indexed.inode)
 
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """Something wrong with a file: ``subject`` is its path below the root, ``code`` is stable."""
+    """A problem with a file. ``subject`` is its path relative to the root; ``code`` is stable."""
 
     subject: bytes
     code: str
@@ -70,7 +73,10 @@ class FileProblem:
 
 @dataclass(frozen=True, slots=True)
 class PreviewImage:
-    """A picture beside a model. ``slot`` stays the same when both are renamed, ``stamp`` until its bytes change."""
+    """An image beside a model.
+
+    ``slot`` identifies it and survives a rename of both; ``stamp`` changes with its bytes.
+    """
 
     slot: str
     path: bytes
@@ -80,11 +86,11 @@ class PreviewImage:
 
 @dataclass(frozen=True, slots=True)
 class ScannedFile:
-    """A file with all that is said of it.
+    """A model file with everything a scan found out about it.
 
-    ``layout`` is the same for two files whose tensors have the same names, types and shapes; None where unknown.
-    ``header`` holds JSON values. ``moved_from`` is the id of the file that this one was, under another path.
-    ``group_key`` is shared by the epochs of one training.
+    ``layout`` is equal for files whose tensors have the same names, types and shapes; None if unknown. ``header`` holds
+    JSON values. ``group_key`` is shared by the epochs of one training. ``moved_from`` is the id of the indexed file
+    that was moved to this path.
     """
 
     file: FileOnDisk

@@ -1,7 +1,6 @@
-"""The language in which the library is asked: words, and filters such as ``base:sdxl -tag:style dim:>=32``. Pure.
+"""Parses the library's query language: words and filters, such as ``base:sdxl -tag:style dim:>=32``.
 
-``docs/library.md``
-describes it for people.
+``docs/library.md`` describes it for users.
 """
 
 import re
@@ -14,12 +13,13 @@ from schemas.library.text_normalization import normalize, split_words
 
 MAX_QUERY_CHARS = 500
 MAX_TERMS = 40
-# The largest numbers that databases compare with: more is as good as this.
+# The largest numbers that the columns can be compared with; larger operands are clamped.
 MAX_NUMBER, MAX_INT32 = 2**53, 2**31 - 1
+MAX_QUOTED_CHARS = 40
 
 
 class SortKey(StrEnum):
-    """In which order models come."""
+    """The property that models are sorted by."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -30,13 +30,13 @@ class SortKey(StrEnum):
 
     @property
     def descending_by_default(self) -> bool:
-        """Whether the greatest come first, where nobody says which."""
+        """Whether the largest comes first unless the query says otherwise."""
         return self not in (SortKey.NAME, SortKey.OLDEST)
 
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """What models are sorted by, and whether the greatest come first."""
+    """A sort key and its direction."""
 
     key: SortKey
     descending: bool
@@ -44,7 +44,7 @@ class SortOrder:
 
 @dataclass(frozen=True, slots=True)
 class QueryTerm:
-    """One condition: ``field`` is a name of ``FIELDS``, ``op`` one of ``= ~ < <= > >=``; ``negated`` turns it round."""
+    """A filter: ``field`` is a key of ``FILTERS``, ``op`` one of ``= ~ < <= > >=``, where ``~`` means "contains"."""
 
     field: str
     op: str
@@ -54,10 +54,7 @@ class QueryTerm:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words that must (not) stand in a model's texts one after another; the last may be the beginning of a longer.
-
-    No words at all stand in no text.
-    """
+    """Words that follow one another in a model's texts; the last word is a prefix. Without words it matches nothing."""
 
     words: tuple[str, ...]
     negated: bool = False
@@ -65,12 +62,15 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is asked, all of it at once; ``order`` is None where nothing is said of it."""
+    """A parsed query: the conjunction of its terms and phrases. ``order`` is None if the query names none."""
 
     terms: tuple[QueryTerm, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     order: SortOrder | None = None
 
+
+# A filter's reader: takes the filter's name and its text, returns the operator and the operand.
+ValueReader = Callable[[str, str], tuple[str, str | int]]
 
 HAS_VALUES = ("metadata", "notes", "images", "words", "tags", "civitai", "problem")
 IS_VALUES = ("local", "missing", "pickle", "duplicate", "hashed")
@@ -84,38 +84,35 @@ SIZE_UNITS: Mapping[str, int] = {
     "mib": 1024**2,
     "gib": 1024**3,
 }
-_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PART = re.compile(r'(-?)(?:([A-Za-z]+):)?(?:"([^"]*)"|(\S+))')
 _NUMBER = re.compile(r"(<=|>=|<|>|=)?(\d{1,15}(?:\.\d{1,6})?)([a-z]{0,3})", re.IGNORECASE)
 
 
-def _text(op: str) -> Callable[[str, str], tuple[str, str | int]]:
-    def read(_name: str, value: str) -> tuple[str, str | int]:
-        return op, normalize(value)
-
-    return read
+def _text(op: str) -> ValueReader:
+    return lambda _name, value: (op, normalize(value))
 
 
 def _number(name: str, value: str) -> tuple[str, str | int]:
-    found = _NUMBER.fullmatch(value)
-    unit = found[3].lower() if found else "?"
-    if found is None or unit not in SIZE_UNITS or (unit and name != "size"):
-        raise Invalid(problems=[f"search: {name}:{value[:40]} must be a number, such as {name}:>=32."])
-    most = MAX_INT32 if name in ("dim", "nsfw") else MAX_NUMBER
-    return found[1] or "=", min(most, round(float(found[2]) * SIZE_UNITS[unit]))
+    match = _NUMBER.fullmatch(value)
+    unit = match[3].lower() if match else "?"
+    if match is None or unit not in SIZE_UNITS or (unit and name != "size"):
+        raise Invalid(problems=[f"search: {name}:{value[:MAX_QUOTED_CHARS]} must be a number, such as {name}:>=32."])
+    maximum = MAX_INT32 if name in ("dim", "nsfw") else MAX_NUMBER
+    return match[1] or "=", min(maximum, round(float(match[2]) * SIZE_UNITS[unit]))
 
 
-def _one_of(known: tuple[str, ...]) -> Callable[[str, str], tuple[str, str | int]]:
+def _one_of(allowed: tuple[str, ...]) -> ValueReader:
     def read(name: str, value: str) -> tuple[str, str | int]:
-        if value.lower() not in known:
-            raise Invalid(problems=[f"search: {name}:{value[:40]} must be one of {', '.join(known)}."])
+        if value.lower() not in allowed:
+            raise Invalid(problems=[f"search: {name}:{value[:MAX_QUOTED_CHARS]} must be one of {', '.join(allowed)}."])
         return "=", value.lower()
 
     return read
 
 
-# How the value of each filter is read; a filter that is none is a word like any other.
-FILTERS: Mapping[str, Callable[[str, str], tuple[str, str | int]]] = {
+# An unknown filter is searched for as words.
+FILTERS: Mapping[str, ValueReader] = {
     "base": _text("~"),
     "type": _text("="),
     "category": _text("="),
@@ -135,53 +132,54 @@ ALIASES: Mapping[str, str] = {"basemodel": "base", "folder": "subcategory", "tag
 
 
 def parse_query(text: str) -> SearchQuery:
-    """What ``text`` asks.
+    """Parse a query.
 
     Raises:
-        Invalid: it is too long, or a filter has a value that means nothing.
+        Invalid: the query is too long, or a filter has an invalid value.
     """
     if len(text) > MAX_QUERY_CHARS:
         raise Invalid(problems=[f"search: at most {MAX_QUERY_CHARS} characters."])
-    parts = list(_parts(_NO_TEXT.sub(" ", text)))
+    parts = list(_split(_CONTROL.sub(" ", text)))
     if len(parts) > MAX_TERMS:
         raise Invalid(problems=[f"search: at most {MAX_TERMS} words and filters."])
     orders = [part for part in parts if isinstance(part, SortOrder)]
     terms = tuple(part for part in parts if isinstance(part, QueryTerm))
-    said = [part for part in parts if isinstance(part, Phrase)]
-    # A mark between words is not looked for; marks alone are, and not found.
-    telling = tuple(part for part in said if part.words)
+    phrases = [part for part in parts if isinstance(part, Phrase)]
+    # Punctuation between words is ignored; punctuation alone matches nothing, rather than everything.
+    with_words = tuple(phrase for phrase in phrases if phrase.words)
     return SearchQuery(
         terms=terms,
-        phrases=telling if telling or terms else tuple(said[:1]),
+        phrases=with_words if with_words or terms else tuple(phrases[:1]),
         order=orders[-1] if orders else None,
     )
 
 
-def _parts(text: str) -> Iterator[QueryTerm | Phrase | SortOrder]:
-    for found in _PART.finditer(text):
-        minus, field, quoted, plain = found.groups()
-        value = plain if quoted is None else quoted
+def _split(text: str) -> Iterator[QueryTerm | Phrase | SortOrder]:
+    for match in _PART.finditer(text):
+        minus, field, quoted, bare = match.groups()
+        value = bare if quoted is None else quoted
         name = ALIASES.get((field or "").lower(), (field or "").lower())
         if name == "order":
             yield parse_sort_order(value)
         elif name in FILTERS and value:
-            op, read = FILTERS[name](name, value)
-            yield QueryTerm(name, op, read, bool(minus))
+            op, operand = FILTERS[name](name, value)
+            yield QueryTerm(name, op, operand, bool(minus))
         else:
-            yield from _as_words(found[0].removeprefix("-") if field else value, negated=bool(minus))
+            yield from _to_phrase(match[0].removeprefix("-") if field else value, negated=bool(minus))
 
 
-def _as_words(text: str, *, negated: bool) -> Iterator[Phrase]:
-    found = split_words(text)
-    # Who types a filter begins with one of these.
-    if found or (text.strip('-" ') and not negated):
-        yield Phrase(tuple(found), negated)
+def _to_phrase(text: str, *, negated: bool) -> Iterator[Phrase]:
+    words = split_words(text)
+    # A lone minus or quotation mark is the start of something the user is still typing.
+    if words or (text.strip('-" ') and not negated):
+        yield Phrase(tuple(words), negated)
 
 
 def parse_sort_order(text: str) -> SortOrder:
-    """``size`` as people mean it, ``-size`` the greatest first, ``+size`` the least; raises Invalid."""
-    name = text.lower().removeprefix(text[:1] if text[:1] in ("+", "-") else "")
+    """Parse ``size`` (default direction), ``-size`` (largest first) or ``+size`` (smallest first); raises Invalid."""
+    sign = text[:1] if text[:1] in ("+", "-") else ""
+    name = text.lower().removeprefix(sign)
     if name not in list(SortKey):
-        raise Invalid(problems=[f"sort: {text[:40]!r} must be one of {', '.join(SortKey)}."])
-    sort = SortKey(name)
-    return SortOrder(sort, descending=text[:1] == "-" or (text[:1] != "+" and sort.descending_by_default))
+        raise Invalid(problems=[f"sort: {text[:MAX_QUOTED_CHARS]!r} must be one of {', '.join(SortKey)}."])
+    key = SortKey(name)
+    return SortOrder(key, descending=sign == "-" or (sign != "+" and key.descending_by_default))

@@ -1,24 +1,24 @@
-"""The files that other programs put beside model files: which they are, what they say, how to write them. Pure.
+"""Sidecars: files that other programs put beside model files. Finds, reads and writes them.
 
-One module a format: ``read(raw, time_ms, local)`` gives claims,
-``write(facts, local)`` the bytes, ``FIELDS`` names the fields of ``Facts`` that survive being written and read.
-
-All readers raise ``SidecarError`` for what cannot be read at all; a bad field never costs another one.
+Each format is a module with ``read(raw, time_ms, local)``, ``write(metadata, local)`` and ``FIELDS``, the fields of
+``Metadata`` that survive writing and reading. Readers raise FormatError if a file cannot be read at all; an invalid
+field costs no other.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from schemas.library.metadata import Metadata, Source, SourceMetadata
 from schemas.library.sidecars import a1111, api_info, civitai_info, civitdl, lora_manager, stability_matrix
 from schemas.library.sidecars.civitdl import parse_civitdl_ids
-from schemas.library.sidecars.json_values import SidecarError
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 __all__ = [
+    "PREVIEW_SUFFIXES",
     "SIDECAR_SUFFIXES",
     "SUPPORTED_FIELDS",
     "LocalFile",
-    "SidecarError",
+    "civitdl",
     "find_previews",
     "find_sidecars",
     "parse_civitdl_ids",
@@ -26,79 +26,69 @@ __all__ = [
     "write_sidecar",
 ]
 
-# What follows a model's stem in the names of its sidecars.
-SIDECAR_SUFFIXES: Mapping[str, Source] = {
-    ".civitai.info": Source.CIVITAI_INFO,
-    ".metadata.json": Source.LORA_MANAGER,
-    ".cm-info.json": Source.STABILITY_MATRIX,
-    ".api_info.json": Source.API_INFO,
-    ".json": Source.A1111,
+
+class _Format(NamedTuple):
+    """A sidecar format. ``suffix`` follows the model's stem; None for civitdl, which has a folder instead."""
+
+    suffix: str | None
+    read: Callable[[bytes, int, LocalFile], list[SourceMetadata]]
+    write: Callable[[Metadata, LocalFile], bytes]
+    fields: frozenset[str]
+
+
+_FORMATS: Mapping[Source, _Format] = {
+    Source.CIVITDL: _Format(None, civitdl.read, civitdl.write, civitdl.FIELDS),
+    Source.CIVITAI_INFO: _Format(".civitai.info", civitai_info.read, civitai_info.write, civitai_info.FIELDS),
+    Source.LORA_MANAGER: _Format(".metadata.json", lora_manager.read, lora_manager.write, lora_manager.FIELDS),
+    Source.STABILITY_MATRIX: _Format(
+        ".cm-info.json", stability_matrix.read, stability_matrix.write, stability_matrix.FIELDS
+    ),
+    Source.API_INFO: _Format(".api_info.json", api_info.read, api_info.write, api_info.FIELDS),
+    # ".json" is the end of other suffixes too; suffixes are compared whole, so the order does not matter.
+    Source.A1111: _Format(".json", a1111.read, a1111.write, a1111.FIELDS),
 }
-# Best first: what somebody chose to be the preview before what may be any picture.
+SIDECAR_SUFFIXES: Mapping[str, Source] = {form.suffix: source for source, form in _FORMATS.items() if form.suffix}
+SUPPORTED_FIELDS: Mapping[Source, frozenset[str]] = {source: form.fields for source, form in _FORMATS.items()}
+# In the order of preference: a file that a user chose as the preview comes before one that merely has the name.
 PREVIEW_SUFFIXES = (
     *(".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp"),
     *(".png", ".jpg", ".jpeg", ".webp", ".gif"),
 )
-SUPPORTED_FIELDS: Mapping[Source, frozenset[str]] = {
-    Source.CIVITDL: civitdl.FIELDS,
-    Source.CIVITAI_INFO: civitai_info.FIELDS,
-    Source.API_INFO: api_info.FIELDS,
-    Source.LORA_MANAGER: lora_manager.FIELDS,
-    Source.STABILITY_MATRIX: stability_matrix.FIELDS,
-    Source.A1111: a1111.FIELDS,
-}
-_READERS: Mapping[Source, Callable[[bytes, int, LocalFile], list[SourceMetadata]]] = {
-    Source.CIVITDL: civitdl.read,
-    Source.CIVITAI_INFO: civitai_info.read,
-    Source.API_INFO: api_info.read,
-    Source.LORA_MANAGER: lora_manager.read,
-    Source.STABILITY_MATRIX: stability_matrix.read,
-    Source.A1111: a1111.read,
-}
-_WRITERS: Mapping[Source, Callable[[Metadata, LocalFile], bytes]] = {
-    Source.CIVITDL: civitdl.write,
-    Source.CIVITAI_INFO: civitai_info.write,
-    Source.API_INFO: api_info.write,
-    Source.LORA_MANAGER: lora_manager.write,
-    Source.STABILITY_MATRIX: stability_matrix.write,
-    Source.A1111: a1111.write,
-}
 
 
 def find_sidecars(stem: str, names: Iterable[str]) -> list[tuple[str, Source]]:
-    """Which of the files in a folder are sidecars of the model with that stem, in the order of the endings."""
-    found = [(ending, name) for ending, name in _with_endings(stem, names) if ending in SIDECAR_SUFFIXES]
+    """Return the sidecars of the model with that stem among the files of its folder, ordered by format."""
     order = list(SIDECAR_SUFFIXES)
-    return [
-        (name, SIDECAR_SUFFIXES[ending])
-        for ending, name in sorted(found, key=lambda one: (order.index(one[0]), one[1]))
-    ]
+    found = [(order.index(suffix), name) for suffix, name in _suffixes(stem, names) if suffix in SIDECAR_SUFFIXES]
+    return [(name, SIDECAR_SUFFIXES[order[index]]) for index, name in sorted(found)]
 
 
 def find_previews(stem: str, names: Iterable[str]) -> list[str]:
-    """Which of the files in a folder are pictures of the model with that stem, best first."""
-    found = [(PREVIEW_SUFFIXES.index(end), name) for end, name in _with_endings(stem, names) if end in PREVIEW_SUFFIXES]
+    """Return the images of the model with that stem among the files of its folder, best first."""
+    found = [
+        (PREVIEW_SUFFIXES.index(suffix), name) for suffix, name in _suffixes(stem, names) if suffix in PREVIEW_SUFFIXES
+    ]
     return [name for _, name in sorted(found)]
 
 
 def read_sidecar(source: Source, raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """What a sidecar says that was written at ``time_ms``, in milliseconds since 1970.
+    """Read a sidecar that was written at ``time_ms``, in milliseconds since 1970.
 
     Raises:
-        SidecarError: it cannot be read at all.
-        KeyError: the source has no files of its own.
+        FormatError: the file cannot be read at all.
+        KeyError: the source has no sidecars.
     """
-    return _READERS[source](raw, time_ms, local)
+    return _FORMATS[source].read(raw, time_ms, local)
 
 
-def write_sidecar(source: Source, facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """A sidecar that says those of the facts that the format has room for: ``FIELDS`` has their names.
+def write_sidecar(source: Source, metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
+    """Write the fields that the format supports; ``SUPPORTED_FIELDS`` names them.
 
     Raises:
-        KeyError: the source has no files of its own.
+        KeyError: the source has no sidecars.
     """
-    return _WRITERS[source](facts, local)
+    return _FORMATS[source].write(metadata, local)
 
 
-def _with_endings(stem: str, names: Iterable[str]) -> list[tuple[str, str]]:
+def _suffixes(stem: str, names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name[len(stem) :].lower(), name) for name in names if name.startswith(stem)]

@@ -1,7 +1,4 @@
-"""``<stem>.api_info.json``: the catalogue's whole answer about a model, as a browser for A1111 keeps it. Pure.
-
-It has the model with all its versions.
-"""
+"""``<stem>.api_info.json``: Civitai's response about a model with all its versions, as a browser for A1111 keeps it."""
 
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, parse_metadata
@@ -13,15 +10,17 @@ FIELDS = VERSION_FIELDS | MODEL_FIELDS
 
 
 def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """What the catalogue said of the model, of all versions, and of the one that ``local`` is.
+    """Read the model, all its versions, and the version that ``local`` is.
 
     Raises:
-        SidecarError: it cannot be read at all.
+        FormatError: the file cannot be read at all.
     """
-    facts = parse_metadata(load_sidecar(raw), local)
-    return [] if facts.is_empty else [SourceMetadata(Source.API_INFO, SourcePriority.CIVITAI, facts, time_ms)]
+    metadata = parse_metadata(load_sidecar(raw), local)
+    if metadata.is_empty:
+        return []
+    return [SourceMetadata(Source.API_INFO, SourcePriority.CIVITAI, metadata, time_ms)]
 
 
-def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """A file that ``read`` and the browser read."""
-    return encode_sidecar(build_model(facts, local))
+def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
+    """Write a file that ``read`` and the browser read."""
+    return encode_sidecar(build_model(metadata, local))

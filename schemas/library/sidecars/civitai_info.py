@@ -1,6 +1,6 @@
-"""``<stem>.civitai.info``: the catalogue's answer to a hash, as the helper for A1111 keeps it. Pure.
+"""``<stem>.civitai.info``: Civitai's response to a hash, as the Civitai Helper for A1111 keeps it.
 
-It has a version and its model, but not the model's stats and other versions.
+It has a version and its model, but neither the model's statistics nor its other versions.
 """
 
 from typing import Any
@@ -15,22 +15,24 @@ FIELDS = VERSION_FIELDS | MODEL_FIELDS - {"stats", "versions"}
 
 
 def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """What the catalogue said; nothing where the helper only noted that the catalogue does not know the file.
+    """Read a version and its model; empty if the file only records that Civitai does not know the model.
 
     Raises:
-        SidecarError: it cannot be read at all.
+        FormatError: the file cannot be read at all.
     """
     document = load_sidecar(raw)
-    facts = Metadata() if _not_there(document) else parse_metadata(document, local)
-    return [] if facts.is_empty else [SourceMetadata(Source.CIVITAI_INFO, SourcePriority.CIVITAI, facts, time_ms)]
+    metadata = Metadata() if _is_skeleton(document) else parse_metadata(document, local)
+    if metadata.is_empty:
+        return []
+    return [SourceMetadata(Source.CIVITAI_INFO, SourcePriority.CIVITAI, metadata, time_ms)]
 
 
-def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """A file that ``read`` and the helper read."""
-    return encode_sidecar(build_version(facts, local))
+def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
+    """Write a file that ``read`` and the helper read."""
+    return encode_sidecar(build_version(metadata, local))
 
 
-def _not_there(document: dict[str, Any]) -> bool:
-    """Whether it is the mark that the helper leaves: an empty object, or a skeleton made from the file's name."""
+def _is_skeleton(document: dict[str, Any]) -> bool:
+    """Whether the helper made the document from the file name because Civitai does not know the model."""
     helper = as_object(as_object(document.get("extensions")).get("sd_civitai_helper"))
     return document.get("skeleton_file") is True or helper.get("skeleton_file") is True

@@ -1,10 +1,9 @@
-"""How the catalogue's answers are read: a model with its versions, or one version with its model in it. Pure.
+"""Reads Civitai's responses: a model with its versions, or a version with its model.
 
-All forms that the
-catalogue has had over the years are read.
+All forms that the API has had over the years are accepted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -29,6 +28,7 @@ from schemas.library.sidecars.local_file import LocalFile
 
 MAX_VERSIONS = 1000
 MAX_FILES = 100
+MAX_COMMERCIAL_USES = 20
 STAT_NAMES = (
     "downloadCount",
     "thumbsUpCount",
@@ -40,12 +40,12 @@ STAT_NAMES = (
     "rating",
 )
 PERMISSIONS = ("allowNoCredit", "allowDerivatives", "allowDifferentLicense")
-COMMERCIAL = "allowCommercialUse"
-# Types of files that are no model themselves.
-NO_MODELS = ("Training Data", "Config", "Archive", "Negative", "VAE", "Text Encoder")
-# What of a model stands beside it where it is told of within a version.
-BESIDE_MODEL = ("creator", "tags")
-# What catalogue-shaped formats can say of a version, and of its model.
+COMMERCIAL_USE = "allowCommercialUse"
+# Types of files that are not the model itself.
+NON_MODEL_TYPES = ("Training Data", "Config", "Archive", "Negative", "VAE", "Text Encoder")
+# In responses about a version, these keys of the model stand beside it.
+KEYS_BESIDE_MODEL = ("creator", "tags")
+# The fields that formats in Civitai's shape support, of a version and of its model.
 VERSION_FIELDS = frozenset(
     {
         "version_name",
@@ -76,155 +76,167 @@ MODEL_FIELDS = frozenset(
 )
 
 
-def parse_metadata(found: Mapping[str, Any], local: LocalFile) -> Metadata:
-    """What an answer of either shape says; of a model with several versions, of the one that ``local`` is."""
-    if isinstance(found.get("modelVersions"), list):
-        return _model_facts(found, local)
-    model = {name: found.get(name) for name in BESIDE_MODEL} | dict(as_object(found.get("model")))
-    images = tuple(parse_images(found.get("images")))
-    own = _of_model(model)
-    mask = parse_level(model) or parse_level(found) or _together(image.nsfw_level for image in images)
-    own |= drop_empty(civitai_id=as_id(found.get("modelId")), nsfw_level=mask or _marked(model))
-    return Metadata(**own, **_of_version(found, local), **drop_empty(images=images))
+def parse_metadata(document: Mapping[str, Any], local: LocalFile) -> Metadata:
+    """Parse a response of either shape; of a model with several versions, take the one that ``local`` belongs to."""
+    if isinstance(document.get("modelVersions"), list):
+        return _parse_model_response(document, local)
+    model = {key: document.get(key) for key in KEYS_BESIDE_MODEL} | dict(as_object(document.get("model")))
+    images = tuple(parse_images(document.get("images")))
+    mask = parse_level(model) or parse_level(document) or _combine_levels(image.nsfw_level for image in images)
+    values = _model_values(model)
+    values |= drop_empty(civitai_id=as_id(document.get("modelId")), nsfw_level=mask or _level_from_flag(model))
+    return Metadata(**values, **_version_values(document, local), **drop_empty(images=images))
 
 
-def parse_stats(found: Any) -> dict[str, Any]:
-    """The counts and rates that are numbers, under the catalogue's names."""
-    values = {name: as_object(found).get(name) for name in STAT_NAMES}
-    return {name: value for name, value in values.items() if _counts(value)}
+def parse_stats(stats: Any) -> dict[str, Any]:
+    """Return the valid counts and ratings, under Civitai's names."""
+    values = {name: as_object(stats).get(name) for name in STAT_NAMES}
+    return {name: value for name, value in values.items() if _is_stat(value)}
 
 
-def _model_facts(found: Mapping[str, Any], local: LocalFile) -> Metadata:
-    listed = list(as_objects(found.get("modelVersions"), MAX_VERSIONS))
-    ours = _chosen(listed, local)
-    versions = tuple(version for version in map(_version, listed) if version)
-    own = _of_model(found)
-    mask = parse_level(found) or _together(map(_version_level, listed)) or _marked(found)
-    own |= drop_empty(civitai_id=as_id(found.get("id")), nsfw_level=mask, stats=parse_stats(found.get("stats")))
-    if ours:
-        own |= _of_version(ours, local) | drop_empty(images=tuple(parse_images(ours.get("images"))))
-    return Metadata(**own, versions=versions)
+def _parse_model_response(document: Mapping[str, Any], local: LocalFile) -> Metadata:
+    entries = list(as_objects(document.get("modelVersions"), MAX_VERSIONS))
+    versions = tuple(version for version in map(_parse_version, entries) if version)
+    mask = parse_level(document) or _combine_levels(map(_version_level, entries)) or _level_from_flag(document)
+    values = _model_values(document)
+    values |= drop_empty(
+        civitai_id=as_id(document.get("id")), nsfw_level=mask, stats=parse_stats(document.get("stats"))
+    )
+    entry = _find_local_version(entries, local)
+    if entry:
+        values |= _version_values(entry, local) | drop_empty(images=tuple(parse_images(entry.get("images"))))
+    return Metadata(**values, versions=versions)
 
 
-def _of_model(found: Mapping[str, Any]) -> dict[str, Any]:
-    creator = as_object(found.get("creator"))
+def _model_values(model: Mapping[str, Any]) -> dict[str, Any]:
+    creator = as_object(model.get("creator"))
     return drop_empty(
-        name=as_line(found.get("name")),
-        type=as_line(found.get("type")),
-        description=as_text(found.get("description")),
-        tags=as_words(found.get("tags")),
+        name=as_line(model.get("name")),
+        type=as_line(model.get("type")),
+        description=as_text(model.get("description")),
+        tags=as_words(model.get("tags")),
         creator=as_line(creator.get("username")),
         creator_avatar=as_url(creator.get("image")),
-        licensing=_licensing(found),
+        licensing=_parse_licensing(model),
     )
 
 
-def _of_version(found: Mapping[str, Any], local: LocalFile) -> dict[str, Any]:
-    files = list(as_objects(found.get("files"), MAX_FILES))
-    ours = _file(files, local)
+def _version_values(version: Mapping[str, Any], local: LocalFile) -> dict[str, Any]:
+    file = _find_local_file(list(as_objects(version.get("files"), MAX_FILES)), local)
     return drop_empty(
-        version_name=as_line(found.get("name")),
-        base_model=as_line(found.get("baseModel")),
-        version_description=as_text(found.get("description")),
-        version_stats=parse_stats(found.get("stats")),
-        published_at=as_utc_time(found.get("publishedAt")) or as_utc_time(found.get("createdAt")),
-        trained_words=as_words(found.get("trainedWords")),
-        civitai_version_id=as_id(found.get("id")),
-        hashes=normalize_hashes(as_object(ours.get("hashes"))) if ours else None,
+        version_name=as_line(version.get("name")),
+        base_model=as_line(version.get("baseModel")),
+        version_description=as_text(version.get("description")),
+        version_stats=parse_stats(version.get("stats")),
+        published_at=_published_at(version),
+        trained_words=as_words(version.get("trainedWords")),
+        civitai_version_id=as_id(version.get("id")),
+        hashes=normalize_hashes(as_object(file.get("hashes"))) if file else None,
     )
 
 
-def _version(found: Mapping[str, Any]) -> CivitaiVersion | None:
-    number_of_it = as_id(found.get("id"))
-    if number_of_it is None:
+def _parse_version(version: Mapping[str, Any]) -> CivitaiVersion | None:
+    version_id = as_id(version.get("id"))
+    if version_id is None:
         return None
-    files = tuple(_said_file(one) for one in as_objects(found.get("files"), MAX_FILES) if as_line(one.get("name")))
+    files = as_objects(version.get("files"), MAX_FILES)
     return CivitaiVersion(
-        id=number_of_it,
-        name=as_line(found.get("name")) or "",
-        base_model=as_line(found.get("baseModel")),
-        description=as_text(found.get("description")),
-        published_at=as_utc_time(found.get("publishedAt")) or as_utc_time(found.get("createdAt")),
-        trained_words=as_words(found.get("trainedWords")),
-        stats=parse_stats(found.get("stats")),
-        files=files,
-        nsfw_level=_version_level(found),
+        id=version_id,
+        name=as_line(version.get("name")) or "",
+        base_model=as_line(version.get("baseModel")),
+        description=as_text(version.get("description")),
+        published_at=_published_at(version),
+        trained_words=as_words(version.get("trainedWords")),
+        stats=parse_stats(version.get("stats")),
+        files=tuple(_parse_file(file) for file in files if as_line(file.get("name"))),
+        nsfw_level=_version_level(version),
     )
 
 
-def _said_file(found: Mapping[str, Any]) -> CivitaiFile:
-    about = as_object(found.get("metadata"))
+def _published_at(version: Mapping[str, Any]) -> str | None:
+    return as_utc_time(version.get("publishedAt")) or as_utc_time(version.get("createdAt"))
+
+
+def _parse_file(file: Mapping[str, Any]) -> CivitaiFile:
+    details = as_object(file.get("metadata"))
     return CivitaiFile(
-        name=as_line(found.get("name")) or "",
-        size_kb=_size_kb(found),
-        format=as_line(about.get("format")),
-        precision=as_line(about.get("fp")),
-        hashes=normalize_hashes(as_object(found.get("hashes"))),
+        name=as_line(file.get("name")) or "",
+        size_kb=_size_kb(file),
+        format=as_line(details.get("format")),
+        precision=as_line(details.get("fp")),
+        hashes=normalize_hashes(as_object(file.get("hashes"))),
     )
 
 
-def _chosen(listed: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, Any] | None:
-    """The version that our file is: by its id, by what its files are like, or because there is no other."""
-    by_id = [one for one in listed if as_id(one.get("id")) == (local.civitai_version_id or 0)]
-    if by_id or len(listed) == 1:
-        return (by_id or listed)[0]
-    likeness = [
-        max((_alike(file, local) for file in as_objects(one.get("files"), MAX_FILES)), default=0) for one in listed
-    ]
-    best = max(likeness, default=0)
-    return listed[likeness.index(best)] if best and likeness.count(best) == 1 else None
+def _find_local_version(versions: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, Any] | None:
+    """Return the version of the local file: by id, as the only one, or by the likeness of its files."""
+    by_id = [version for version in versions if as_id(version.get("id")) == (local.civitai_version_id or 0)]
+    if by_id or len(versions) == 1:
+        return (by_id or versions)[0]
+
+    def best_likeness(version: Mapping[str, Any]) -> int:
+        files = as_objects(version.get("files"), MAX_FILES)
+        return max((_likeness(file, local) for file in files), default=0)
+
+    return _unique_best(versions, best_likeness)
 
 
-def _file(files: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, Any] | None:
-    """The file of a version that ours is; None where it could be several: a wrong hash is worse than none."""
-    models = [one for one in files if one.get("type") not in NO_MODELS] or files
+def _find_local_file(files: Sequence[Mapping[str, Any]], local: LocalFile) -> Mapping[str, Any] | None:
+    """Return the local file among those of a version; None if several could be it, as a wrong hash would do harm."""
+    models = [file for file in files if file.get("type") not in NON_MODEL_TYPES] or files
     if len(models) == 1:
         return models[0]
-    likeness = [_alike(one, local) for one in models]
-    best = max(likeness, default=0)
-    return models[likeness.index(best)] if best and likeness.count(best) == 1 else None
+    return _unique_best(models, lambda file: _likeness(file, local))
 
 
-def _alike(file: Mapping[str, Any], local: LocalFile) -> int:
-    """How sure it is that a catalogue's file is ours: hashes say it, size and name make it likely."""
+def _unique_best(
+    entries: Sequence[Mapping[str, Any]], likeness: Callable[[Mapping[str, Any]], int]
+) -> Mapping[str, Any] | None:
+    """Return the entry with the greatest likeness; None if that is 0 or several have it."""
+    values = [likeness(entry) for entry in entries]
+    best = max(values, default=0)
+    return entries[values.index(best)] if best and values.count(best) == 1 else None
+
+
+def _likeness(file: Mapping[str, Any], local: LocalFile) -> int:
+    """Rate how likely a listed file is the local one: a common hash proves it, size and name are hints."""
     claimed = normalize_hashes(as_object(file.get("hashes")))
     size_kb = _size_kb(file)
-    points = (
-        8 if any(claimed.get(name) == digits for name, digits in normalize_hashes(local.hashes).items()) else 0,
-        2 if size_kb is not None and local.size_bytes and abs(size_kb * 1024 - local.size_bytes) < 1 else 0,
-        1 if local.name and as_line(file.get("name")) in (local.name, local.civitai_name) else 0,
-    )
-    return sum(points)
+    same_hash = any(claimed.get(name) == digits for name, digits in normalize_hashes(local.hashes).items())
+    same_size = size_kb is not None and local.size_bytes > 0 and abs(size_kb * 1024 - local.size_bytes) < 1
+    same_name = bool(local.name) and as_line(file.get("name")) in (local.name, local.civitai_name)
+    return 8 * same_hash + 2 * same_size + same_name
 
 
-def _licensing(found: Mapping[str, Any]) -> dict[str, Any]:
-    allowed: dict[str, Any] = {name: found[name] for name in PERMISSIONS if isinstance(found.get(name), bool)}
-    commercial = found.get(COMMERCIAL)
-    if isinstance(commercial, str):
-        commercial = commercial.strip().strip("{}").split(",")
-    if isinstance(commercial, list):
-        uses = (use.strip("\" '") if isinstance(use, str) else None for use in commercial[:20])
-        allowed[COMMERCIAL] = [use for use in dict.fromkeys(map(as_line, uses)) if use and use != "None"]
-    return allowed
+def _parse_licensing(model: Mapping[str, Any]) -> dict[str, Any]:
+    licensing: dict[str, Any] = {name: model[name] for name in PERMISSIONS if isinstance(model.get(name), bool)}
+    uses = model.get(COMMERCIAL_USE)
+    if isinstance(uses, str):
+        # A single use, or PostgreSQL's array syntax: {Image,"Rent"}.
+        uses = uses.strip().strip("{}").split(",")
+    if isinstance(uses, list):
+        names = (use.strip("\" '") if isinstance(use, str) else None for use in uses[:MAX_COMMERCIAL_USES])
+        licensing[COMMERCIAL_USE] = [name for name in dict.fromkeys(map(as_line, names)) if name and name != "None"]
+    return licensing
 
 
-def _version_level(found: Mapping[str, Any]) -> int:
-    return parse_level(found) or _together(image.nsfw_level for image in parse_images(found.get("images")))
+def _version_level(version: Mapping[str, Any]) -> int:
+    return parse_level(version) or _combine_levels(image.nsfw_level for image in parse_images(version.get("images")))
 
 
-def _together(levels: Iterator[int]) -> int:
+def _combine_levels(levels: Iterable[int]) -> int:
     return reduce(or_, levels, 0)
 
 
-def _marked(model: Mapping[str, Any]) -> int | None:
-    """The level of a model of which nothing is said but that it is not for everybody."""
+def _level_from_flag(model: Mapping[str, Any]) -> int | None:
+    """Return the level of a model that is only flagged as NSFW."""
     return int(content_rating.NsfwLevel.X) if model.get("nsfw") is True else None
 
 
 def _size_kb(file: Mapping[str, Any]) -> float | None:
-    found = as_number(file.get("sizeKB"))
-    return found if found is not None and found >= 0 else None
+    size_kb = as_number(file.get("sizeKB"))
+    return size_kb if size_kb is not None and size_kb >= 0 else None
 
 
-def _counts(value: Any) -> bool:
+def _is_stat(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53

@@ -1,4 +1,4 @@
-"""How facts are written in the catalogue's shapes, for programs that know no other. Pure."""
+"""Writes metadata in the shapes of Civitai's responses, for programs that read no other."""
 
 import json
 from collections.abc import Mapping
@@ -13,94 +13,94 @@ from schemas.library.sidecars.local_file import LocalFile
 
 
 def encode_sidecar(document: Mapping[str, Any]) -> bytes:
-    """A sidecar's bytes: UTF-8, indented as other programs write it, without NaN."""
+    """Encode a sidecar: UTF-8, indented as other programs write it, without NaN."""
     return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False).encode() + b"\n"
 
 
-def build_model(facts: Metadata, local: LocalFile) -> dict[str, Any]:
-    """A model with all its versions that are known, ours with its pictures and our file's hashes."""
-    ours = _our_version(facts, local)
-    listed = any(one.id == facts.civitai_version_id for one in facts.versions)
-    versions = [ours if one.id == facts.civitai_version_id else _version_entry(one) for one in facts.versions]
+def build_model(metadata: Metadata, local: LocalFile) -> dict[str, Any]:
+    """Return a model with all known versions; the local file's version has its images and hashes."""
+    local_version = _build_local_version(metadata, local)
+    version_ids = [version.id for version in metadata.versions]
+    versions = [
+        local_version if version.id == metadata.civitai_version_id else _build_version_entry(version)
+        for version in metadata.versions
+    ]
+    if local_version and metadata.civitai_version_id not in version_ids:
+        versions.insert(0, local_version)
     return (
-        drop_empty(id=facts.civitai_id)
-        | _model_entry(facts)
-        | drop_empty(nsfwLevel=facts.nsfw_level, stats=dict(facts.stats), creator=_creator(facts))
-        | {"modelVersions": versions if listed or not ours else [ours, *versions]}
+        drop_empty(id=metadata.civitai_id)
+        | _build_model_entry(metadata)
+        | drop_empty(nsfwLevel=metadata.nsfw_level, stats=dict(metadata.stats), creator=_build_creator(metadata))
+        | {"modelVersions": versions}
     )
 
 
-def build_version(facts: Metadata, local: LocalFile) -> dict[str, Any]:
-    """Our version with its model in it."""
+def build_version(metadata: Metadata, local: LocalFile) -> dict[str, Any]:
+    """Return the local file's version with its model."""
     return (
-        _our_version(facts, local)
-        | drop_empty(modelId=facts.civitai_id, nsfwLevel=facts.nsfw_level, creator=_creator(facts))
-        | drop_empty(model=_model_entry(facts))
+        _build_local_version(metadata, local)
+        | drop_empty(modelId=metadata.civitai_id, nsfwLevel=metadata.nsfw_level, creator=_build_creator(metadata))
+        | drop_empty(model=_build_model_entry(metadata))
     )
 
 
-def merge_hashes(facts: Metadata, local: LocalFile) -> dict[str, str]:
-    """What is claimed of our file, and what we know of it, which counts more."""
-    return normalize_hashes(facts.hashes) | normalize_hashes(local.hashes)
+def merge_hashes(metadata: Metadata, local: LocalFile) -> dict[str, str]:
+    """Return the claimed hashes of the local file, overridden by the computed ones."""
+    return normalize_hashes(metadata.hashes) | normalize_hashes(local.hashes)
 
 
-def _model_entry(facts: Metadata) -> dict[str, Any]:
-    adult = (
-        None
-        if facts.nsfw_level is None
-        else content_rating.highest_level(facts.nsfw_level) >= content_rating.NsfwLevel.R
-    )
+def _build_model_entry(metadata: Metadata) -> dict[str, Any]:
+    level = metadata.nsfw_level
+    nsfw = None if level is None else content_rating.highest_level(level) >= content_rating.NsfwLevel.R
     return drop_empty(
-        name=facts.name,
-        type=facts.type,
-        nsfw=adult,
-        description=facts.description,
-        tags=list(facts.tags),
-    ) | dict(facts.licensing)
+        name=metadata.name,
+        type=metadata.type,
+        nsfw=nsfw,
+        description=metadata.description,
+        tags=list(metadata.tags),
+    ) | dict(metadata.licensing)
 
 
-def _creator(facts: Metadata) -> dict[str, Any]:
-    return drop_empty(username=facts.creator, image=facts.creator_avatar)
+def _build_creator(metadata: Metadata) -> dict[str, Any]:
+    return drop_empty(username=metadata.creator, image=metadata.creator_avatar)
 
 
-def _our_version(facts: Metadata, local: LocalFile) -> dict[str, Any]:
-    listed = next((one for one in facts.versions if one.id == facts.civitai_version_id), None)
-    entry = _version_entry(listed) if listed else {}
+def _build_local_version(metadata: Metadata, local: LocalFile) -> dict[str, Any]:
+    listed = next((version for version in metadata.versions if version.id == metadata.civitai_version_id), None)
+    entry = _build_version_entry(listed) if listed else {}
     files = entry.pop("files", [])
     return (
         entry
         | drop_empty(
-            id=facts.civitai_version_id,
-            name=facts.version_name,
-            baseModel=facts.base_model,
-            description=facts.version_description,
-            publishedAt=facts.published_at,
-            trainedWords=list(facts.trained_words),
-            stats=dict(facts.version_stats),
-            images=[build_image_entry(image) for image in facts.images],
+            id=metadata.civitai_version_id,
+            name=metadata.version_name,
+            baseModel=metadata.base_model,
+            description=metadata.version_description,
+            publishedAt=metadata.published_at,
+            trainedWords=list(metadata.trained_words),
+            stats=dict(metadata.version_stats),
+            images=[build_image_entry(image) for image in metadata.images],
         )
-        | drop_empty(files=_with_ours(files, facts, local))
+        | drop_empty(files=_add_local_file(files, metadata, local))
     )
 
 
-def _with_ours(files: list[dict[str, Any]], facts: Metadata, local: LocalFile) -> list[dict[str, Any]]:
-    """A version's files, with what is known of ours: in its entry, if it has one, else in one before the others."""
-    hashes = merge_hashes(facts, local)
+def _add_local_file(files: list[dict[str, Any]], metadata: Metadata, local: LocalFile) -> list[dict[str, Any]]:
+    """Put the local file's hashes into its entry, found by hash or name, or else into a new first entry."""
+    hashes = merge_hashes(metadata, local)
     if not hashes and not local.name:
         return files
-    known = next((one for one in files if hashes.items() & normalize_hashes(one.get("hashes", {})).items()), None)
-    known = known or next((one for one in files if local.name and one["name"] == local.civitai_name), None)
-    if known:
-        known["hashes"] = _upper(normalize_hashes(known.get("hashes", {})) | hashes)
+    same = next((file for file in files if hashes.items() & normalize_hashes(file.get("hashes", {})).items()), None)
+    same = same or next((file for file in files if local.name and file["name"] == local.civitai_name), None)
+    if same:
+        same["hashes"] = _upper(normalize_hashes(same.get("hashes", {})) | hashes)
         return files
     size_kb = local.size_bytes / 1024 if local.size_bytes else None
-    return [
-        drop_empty(name=local.civitai_name, sizeKB=size_kb, type="Model", primary=True, hashes=_upper(hashes)),
-        *files,
-    ]
+    entry = drop_empty(name=local.civitai_name, sizeKB=size_kb, type="Model", primary=True, hashes=_upper(hashes))
+    return [entry, *files]
 
 
-def _version_entry(version: CivitaiVersion) -> dict[str, Any]:
+def _build_version_entry(version: CivitaiVersion) -> dict[str, Any]:
     return {"id": version.id, "name": version.name} | drop_empty(
         baseModel=version.base_model,
         description=version.description,
@@ -108,11 +108,11 @@ def _version_entry(version: CivitaiVersion) -> dict[str, Any]:
         trainedWords=list(version.trained_words),
         stats=dict(version.stats),
         nsfwLevel=version.nsfw_level or None,
-        files=[_file_entry(one) for one in version.files],
+        files=[_build_file_entry(file) for file in version.files],
     )
 
 
-def _file_entry(file: CivitaiFile) -> dict[str, Any]:
+def _build_file_entry(file: CivitaiFile) -> dict[str, Any]:
     return {"name": file.name, "type": "Model"} | drop_empty(
         sizeKB=file.size_kb,
         metadata=drop_empty(format=file.format, fp=file.precision),
@@ -121,5 +121,5 @@ def _file_entry(file: CivitaiFile) -> dict[str, Any]:
 
 
 def _upper(hashes: Mapping[str, str]) -> dict[str, str]:
-    """Hashes as the catalogue spells them."""
+    """Return hashes as Civitai spells them."""
     return {name: digits.upper() for name, digits in hashes.items()}

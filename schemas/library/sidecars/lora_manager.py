@@ -1,19 +1,19 @@
-"""``<stem>.metadata.json`` of ComfyUI's LoRA Manager: what the catalogue said and what a person wrote. Pure.
+"""``<stem>.metadata.json`` of ComfyUI's LoRA Manager: Civitai's response and what a person wrote.
 
-Its document: the program's ``docs/metadata-json-schema.md``. A name, tags and
-trained words are taken as a person's where they are not the catalogue's or the file name.
+Source: the program's ``docs/metadata-json-schema.md``. A name, tags and trained words count as a person's unless they
+are Civitai's or the file name.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.format_error import FormatError
 from schemas.library.formats.hashes import AUTOV3, SHA256, normalize_hash
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, parse_metadata
 from schemas.library.sidecars.civitai_writer import build_version, encode_sidecar, merge_hashes
 from schemas.library.sidecars.json_values import (
-    SidecarError,
     as_id,
     as_line,
     as_number,
@@ -27,87 +27,89 @@ from schemas.library.sidecars.json_values import (
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS - {"stats", "versions"} | {"notes", "preferred_weight"}
-UNKNOWN_BASE = "unknown"
+UNKNOWN_BASE_MODEL = "Unknown"
 
 
 def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """What the catalogue said, and apart from it what a person wrote.
+    """Read what Civitai said and, separately, what a person wrote.
 
     Raises:
-        SidecarError: it cannot be read at all.
+        FormatError: the file cannot be read at all.
     """
     document = load_sidecar(raw)
-    answer = as_object(document.get("civitai"))
-    said_there = parse_metadata(answer, local)
-    catalogue, person = _split(document, answer, said_there)
-    claims = [
-        SourceMetadata(Source.LORA_MANAGER, SourcePriority.CIVITAI, catalogue, time_ms),
-        SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, person, time_ms),
+    response = as_object(document.get("civitai"))
+    from_civitai, from_person = _split(document, response, parse_metadata(response, local))
+    sources = [
+        SourceMetadata(Source.LORA_MANAGER, SourcePriority.CIVITAI, from_civitai, time_ms),
+        SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, from_person, time_ms),
     ]
-    return [claim for claim in claims if not claim.metadata.is_empty]
+    return [source for source in sources if not source.metadata.is_empty]
 
 
-def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """A file that ``read`` and LoRA Manager read; the latter puts the file's path into it by itself."""
-    answer = build_version(facts, local)
-    hashes = merge_hashes(facts, local)
-    tips = {"strength": facts.preferred_weight} if facts.preferred_weight is not None else {}
+def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
+    """Write a file that ``read`` and LoRA Manager read; the latter corrects the path by itself."""
+    hashes = merge_hashes(metadata, local)
+    tips = {"strength": metadata.preferred_weight} if metadata.preferred_weight is not None else {}
     document = {
         "file_name": local.stem,
-        "model_name": facts.name or local.stem,
+        "model_name": metadata.name or local.stem,
         "file_path": local.name,
         "size": local.size_bytes,
         "modified": local.time_ms / 1000,
         "sha256": hashes.get(SHA256, ""),
-        "base_model": facts.base_model or "Unknown",
+        "base_model": metadata.base_model or UNKNOWN_BASE_MODEL,
         "preview_url": "",
         "preview_nsfw_level": 0,
-        "notes": facts.notes or "",
-        "from_civitai": facts.civitai_version_id is not None,
-        "civitai": answer,
-        "tags": list(facts.tags),
-        "modelDescription": facts.description or "",
+        "notes": metadata.notes or "",
+        "from_civitai": metadata.civitai_version_id is not None,
+        "civitai": build_version(metadata, local),
+        "tags": list(metadata.tags),
+        "modelDescription": metadata.description or "",
         "usage_tips": json.dumps(tips),
     }
     return encode_sidecar(document | drop_empty(autov3=hashes.get(AUTOV3)))
 
 
-def _split(document: Mapping[str, Any], answer: Mapping[str, Any], said_there: Metadata) -> tuple[Metadata, Metadata]:
-    known = {name: getattr(said_there, name) for name in FIELDS if name in VERSION_FIELDS | MODEL_FIELDS}
-    hashes = drop_empty(
-        SHA256=normalize_hash(SHA256, document.get("sha256")), AutoV3=normalize_hash(AUTOV3, document.get("autov3"))
+def _split(
+    document: Mapping[str, Any], response: Mapping[str, Any], from_response: Metadata
+) -> tuple[Metadata, Metadata]:
+    """Return what Civitai said, in the response and in fields of the document, and what a person wrote."""
+    civitai = {name: getattr(from_response, name) for name in VERSION_FIELDS | MODEL_FIELDS if name in FIELDS}
+    civitai["hashes"] = dict(from_response.hashes) | drop_empty(
+        SHA256=normalize_hash(SHA256, document.get("sha256")),
+        AutoV3=normalize_hash(AUTOV3, document.get("autov3")),
     )
-    known["hashes"] = {**said_there.hashes, **hashes}
-    base = as_line(document.get("base_model"))
-    known["base_model"] = (base if base and base.lower() != UNKNOWN_BASE else None) or said_there.base_model
-    known["description"] = as_text(document.get("modelDescription")) or said_there.description
-    own = drop_empty(
-        name=_own_name(document, said_there),
-        tags=_own_tags(document, said_there),
+    base_model = as_line(document.get("base_model"))
+    if base_model and base_model.lower() != UNKNOWN_BASE_MODEL.lower():
+        civitai["base_model"] = base_model
+    civitai["description"] = as_text(document.get("modelDescription")) or from_response.description
+    person = drop_empty(
+        name=_person_name(document, from_response),
+        tags=_person_tags(document, from_response),
         notes=as_text(document.get("notes")),
-        preferred_weight=_weight(document.get("usage_tips")),
+        preferred_weight=_parse_weight(document.get("usage_tips")),
     )
-    if as_id(answer.get("id")) is None and said_there.trained_words:
-        own["trained_words"] = known.pop("trained_words")
-    return Metadata(**known), Metadata(**own)
+    if as_id(response.get("id")) is None and from_response.trained_words:
+        person["trained_words"] = civitai.pop("trained_words")
+    return Metadata(**civitai), Metadata(**person)
 
 
-def _own_name(document: Mapping[str, Any], said_there: Metadata) -> str | None:
+def _person_name(document: Mapping[str, Any], from_response: Metadata) -> str | None:
     name = as_line(document.get("model_name"))
-    return None if name in (said_there.name, as_line(document.get("file_name"))) else name
+    return None if name in (from_response.name, as_line(document.get("file_name"))) else name
 
 
-def _own_tags(document: Mapping[str, Any], said_there: Metadata) -> tuple[str, ...]:
+def _person_tags(document: Mapping[str, Any], from_response: Metadata) -> tuple[str, ...]:
     tags = as_words(document.get("tags"))
-    known = {tag.casefold() for tag in said_there.tags}
-    return () if {tag.casefold() for tag in tags} <= known else tags
+    civitai_tags = {tag.casefold() for tag in from_response.tags}
+    return () if {tag.casefold() for tag in tags} <= civitai_tags else tags
 
 
-def _weight(tips: Any) -> float | None:
-    """The strength that somebody recommends: JSON in a text."""
+def _parse_weight(tips: Any) -> float | None:
+    """Return the recommended strength from the usage tips, which are JSON in a string."""
     if isinstance(tips, str):
         try:
             tips = parse_json(tips)
-        except SidecarError:
+        except FormatError:
             return None
     return as_number(as_object(tips).get("strength"))

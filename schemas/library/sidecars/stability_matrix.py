@@ -1,6 +1,6 @@
-"""``<stem>.cm-info.json`` of Stability Matrix: a version of a model, in words of its own. Pure.
+"""``<stem>.cm-info.json`` of Stability Matrix: a version of a model, in the program's own terms.
 
-It knows one bit of what is not for everybody, and no pictures but one address.
+It has one NSFW flag instead of levels, and of images a single URL.
 """
 
 from typing import Any
@@ -34,53 +34,51 @@ HASHES = (SHA256, CRC32, BLAKE3)
 
 
 def read(raw: bytes, time_ms: int, _local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """What the catalogue said, and apart from it the title that a person gave.
+    """Read what Civitai said and, separately, the title that a person gave.
 
     Raises:
-        SidecarError: it cannot be read at all.
+        FormatError: the file cannot be read at all.
     """
-    document = {name.lower(): value for name, value in load_sidecar(raw).items()}
-    claims = [
-        SourceMetadata(Source.STABILITY_MATRIX, SourcePriority.CIVITAI, _catalogue(document), time_ms),
-        SourceMetadata(
-            Source.STABILITY_MATRIX, SourcePriority.PERSON, Metadata(name=as_line(document.get("usertitle"))), time_ms
-        ),
+    # Versions of the program differ in the case of keys.
+    document = {key.lower(): value for key, value in load_sidecar(raw).items()}
+    title = Metadata(name=as_line(document.get("usertitle")))
+    sources = [
+        SourceMetadata(Source.STABILITY_MATRIX, SourcePriority.CIVITAI, _read_civitai(document), time_ms),
+        SourceMetadata(Source.STABILITY_MATRIX, SourcePriority.PERSON, title, time_ms),
     ]
-    return [claim for claim in claims if not claim.metadata.is_empty]
+    return [source for source in sources if not source.metadata.is_empty]
 
 
-def write(facts: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """A file that ``read`` and Stability Matrix read."""
-    hashes = merge_hashes(facts, local)
-    adult = (
-        facts.nsfw_level is not None and content_rating.highest_level(facts.nsfw_level) >= content_rating.NsfwLevel.R
-    )
+def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
+    """Write a file that ``read`` and Stability Matrix read."""
+    hashes = merge_hashes(metadata, local)
+    level = content_rating.highest_level(metadata.nsfw_level or 0)
     document = {
-        "ModelName": facts.name or "",
-        "ModelDescription": facts.description or "",
-        "Nsfw": adult,
-        "Tags": list(facts.tags),
-        "VersionName": facts.version_name or "",
+        "ModelName": metadata.name or "",
+        "ModelDescription": metadata.description or "",
+        "Nsfw": level >= content_rating.NsfwLevel.R,
+        "Tags": list(metadata.tags),
+        "VersionName": metadata.version_name or "",
         "Hashes": {name: hashes[name].upper() for name in HASHES if name in hashes},
-        "TrainedWords": list(facts.trained_words),
+        "TrainedWords": list(metadata.trained_words),
     }
-    more = drop_empty(
-        ModelId=facts.civitai_id,
-        ModelType=facts.type,
-        VersionId=facts.civitai_version_id,
-        VersionDescription=facts.version_description,
-        AuthorUsername=facts.creator,
-        BaseModel=facts.base_model,
+    optional = drop_empty(
+        ModelId=metadata.civitai_id,
+        ModelType=metadata.type,
+        VersionId=metadata.civitai_version_id,
+        VersionDescription=metadata.version_description,
+        AuthorUsername=metadata.creator,
+        BaseModel=metadata.base_model,
         RemoteFileName=local.civitai_name,
-        Stats=dict(facts.stats),
-        ThumbnailImageUrl=next((image.url for image in facts.images if image.url), None),
+        Stats=dict(metadata.stats),
+        ThumbnailImageUrl=next((image.url for image in metadata.images if image.url), None),
     )
-    return encode_sidecar(document | more)
+    return encode_sidecar(document | optional)
 
 
-def _catalogue(document: dict[str, Any]) -> Metadata:
-    stats = {name[:1].lower() + name[1:]: value for name, value in as_object(document.get("stats")).items()}
-    found = drop_empty(
+def _read_civitai(document: dict[str, Any]) -> Metadata:
+    stats = {key[:1].lower() + key[1:]: value for key, value in as_object(document.get("stats")).items()}
+    values = drop_empty(
         name=as_line(document.get("modelname")),
         type=as_line(document.get("modeltype")),
         description=as_text(document.get("modeldescription")),
@@ -96,4 +94,4 @@ def _catalogue(document: dict[str, Any]) -> Metadata:
         civitai_version_id=as_id(document.get("versionid")),
         hashes=normalize_hashes(as_object(document.get("hashes"))),
     )
-    return Metadata(**found)
+    return Metadata(**values)

@@ -193,7 +193,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"cfgScale": "NaN"}, "cfgScale:"),
     ({"cfgScale": "inf"}, "cfgScale:"),
     ({"cfgScale": "seven"}, "cfgScale:"),
-    ({"nsfwLevel": "5"}, "nsfwLevel: 5 is none"),
+    ({"nsfwLevel": "5"}, "nsfwLevel: 5 is not a level"),
     ({"nsfwLevel": "64"}, "nsfwLevel:"),
     ({"nsfwLevel": "R"}, "nsfwLevel:"),
     ({"loras": "ink"}, "loras: the value is not JSON"),

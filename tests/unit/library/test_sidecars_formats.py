@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from schemas.format_error import FormatError
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
-from schemas.library.sidecars import SUPPORTED_FIELDS, LocalFile, SidecarError, read_sidecar, write_sidecar
+from schemas.library.sidecars import SUPPORTED_FIELDS, LocalFile, read_sidecar, write_sidecar
 
 SHA = "6f6d687fe041fcdc0fe55b9cd90ae7634dc50ebc9da849dc869b232a8df60f9d"
 ANSWER = {
@@ -266,7 +267,7 @@ def test_a_source_without_files_is_no_format() -> None:
 @pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
 def test_what_cannot_be_read_is_told(source: Source, raw: bytes, code: str) -> None:
     """With a code and a short sentence."""
-    with pytest.raises(SidecarError) as error:
+    with pytest.raises(FormatError) as error:
         read_sidecar(source, raw, 0)
     assert error.value.code == code
     assert len(str(error.value)) < 200

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.format_error import FormatError
 from schemas.library.formats.hashes import HEX_LENGTHS, normalize_hashes
 from schemas.library.metadata import CivitaiFile, CivitaiVersion, ImageMetadata, Metadata, Source, merge_metadata
 from schemas.library.path_rules import title_from_stem
@@ -17,7 +18,6 @@ from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.library.sidecars import (
     SUPPORTED_FIELDS,
     LocalFile,
-    SidecarError,
     civitdl,
     find_previews,
     find_sidecars,
@@ -287,11 +287,11 @@ def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
 @EASILY
 @given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
 def test_no_bytes_break_a_reader(raw: bytes) -> None:
-    """They are read, or there is a SidecarError."""
+    """They are read, or there is a FormatError."""
     for source in SUPPORTED_FIELDS:
-        with contextlib.suppress(SidecarError):
+        with contextlib.suppress(FormatError):
             assert read_sidecar(source, b'{"notes": "' + raw + b'"}', 0) is not None
-        with contextlib.suppress(SidecarError):
+        with contextlib.suppress(FormatError):
             read_sidecar(source, raw, 0)
 
 

@@ -23,7 +23,7 @@ from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.library.formats.hashes import normalize_hashes
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMetadata
 from schemas.library.model_views import FileView, ImageView, ModelView, VersionView
-from schemas.library.sidecars import SIDECAR_SUFFIXES, LocalFile, SidecarError, civitdl, read_sidecar, write_sidecar
+from schemas.library.sidecars import SIDECAR_SUFFIXES, LocalFile, civitdl, read_sidecar, write_sidecar
 from schemas.library.sidecars.local_file import UNKNOWN_FILE
 from stores.library import Library
 from stores.library.backup import UserDataRecord
@@ -188,7 +188,7 @@ def _import_sidecar(
         for version_id, local in matches.items():
             # Read again for each version: a sidecar that lists several versions means another one for each file.
             library.scan_writer.import_metadata(version_id, read_sidecar(source, raw, time_ms, local))
-    except (SidecarError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         click.echo(printable(f"not read  {path}: {error}"), err=True)
         return False
     return bool(matches)

@@ -25,7 +25,7 @@ from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMeta
 from schemas.library.path_rules import parse_epoch, title_from_stem
 from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileFormat, FileOnDisk, PreviewImage, ScannedFile
-from schemas.library.sidecars import LocalFile, SidecarError, civitdl, find_previews, find_sidecars, read_sidecar
+from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, read_sidecar
 from schemas.library.text_normalization import normalize
 from workers.library.scanner.file_context import FileContext
 
@@ -211,7 +211,7 @@ def _add_sidecar(reading: FileContext, name: str, source: Source) -> None:
         return
     try:
         reading.source_metadata += read_sidecar(source, content[0], content[1], reading.local)
-    except SidecarError as error:
+    except FormatError as error:
         reading.report_problem(reading.sibling_path(name), error.code, str(error))
 
 
@@ -240,7 +240,7 @@ def _read_civitdl_image(reading: FileContext, path: str, name: str) -> ImageMeta
         return None
     try:
         return civitdl.read_image(content[0], name)
-    except SidecarError as error:
+    except FormatError as error:
         reading.report_problem(reading.sibling_path(path), error.code, str(error))
         return None
 
