@@ -6,7 +6,6 @@ whole response about the model, ``model_dict-mid_<model>-vid_<version>.json``, a
 
 from collections.abc import Iterable
 
-from schemas.images import formats
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_images import parse_image
 from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, parse_metadata
@@ -16,7 +15,8 @@ from schemas.library.sidecars.local_file import CIVITDL_STEM, UNKNOWN_FILE, Loca
 
 FIELDS = VERSION_FIELDS | MODEL_FIELDS
 FOLDER_PREFIX = "extra_data-"
-IMAGE_EXTENSIONS = frozenset(extension for form in formats.ACCEPTED for extension in form.extensions)
+# The types that civitdl downloads.
+IMAGE_EXTENSIONS = frozenset({"jpeg", "jpg", "png", "webp", "gif"})
 # What follows an image's stem in the name of its JSON file, today and in older versions.
 ENTRY_SUFFIXES = (".json", "-prompt.json", ".image.json")
 
