@@ -1,4 +1,8 @@
-"""Which part of a file a request is answered with, and under which conditions: RFC 9110, 13 and 14. Pure."""
+"""Conditional requests and byte ranges for downloads (RFC 9110, sections 13 and 14).
+
+Malformed conditions and ranges are ignored, as the RFC demands. Several ranges at once are answered with the whole
+file, which the RFC allows.
+"""
 
 import re
 from collections.abc import Callable
@@ -8,15 +12,16 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Self
 
-READING = ("GET", "HEAD")
-# Beyond any file, and within what Python reads as a number however many digits there are.
-BEYOND = 10**19
-MOST_DIGITS = 19
+READ_METHODS = ("GET", "HEAD")
+# Stands for any number with more digits: larger than any file. Python limits the digits that int() converts.
+BEYOND_ANY_FILE = 10**19
+MAX_DIGITS = 19
 
-_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
-_ONE_TAG = re.compile(_TAG)
+_ETAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_ETAG_LIST = re.compile(rf"[ \t,]*{_ETAG}(?:[ \t]*,[ \t,]*{_ETAG})*[ \t,]*")
+_ONE_ETAG = re.compile(_ETAG)
 _RANGE = re.compile(r"([0-9]*)-([0-9]*)")
+# The three forms of HTTP dates: IMF-fixdate, RFC 850, asctime.
 _DATE = re.compile(
     r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [1-9][0-9]{3} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
     r"|[A-Z][a-z]{5,8}, [0-9]{2}-[A-Z][a-z]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
@@ -26,7 +31,7 @@ _DATE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What there is to send: a strong ETag with its quotes, seconds since 1970 or None, bytes."""
+    """The file to send: its strong ETag with quotes, its modification time in Unix seconds or None, its size."""
 
     etag: str
     modified_s: int | None
@@ -35,7 +40,7 @@ class Representation:
 
 @dataclass(frozen=True, slots=True)
 class ConditionalHeaders:
-    """A request's method and those of its headers that decide; None where it has none."""
+    """The method of a request and its conditional headers, each None if absent."""
 
     method: str = "GET"
     if_match: str | None = None
@@ -47,7 +52,7 @@ class ConditionalHeaders:
 
     @classmethod
     def from_headers(cls, method: str, header: Callable[[str], str | None]) -> Self:
-        """From what looks headers up by name; one that came several times is joined by commas."""
+        """Read the headers by a function that returns a header's value, with repeated ones joined by commas."""
         return cls(
             method=method,
             if_match=header("If-Match"),
@@ -61,7 +66,7 @@ class ConditionalHeaders:
 
 @dataclass(frozen=True, slots=True)
 class RangeDecision:
-    """The answer: 200, 206, 304, 412 or 416, and of 200 and 206 the first byte and how many, of how many in all."""
+    """The status to send: 200, 206, 304, 412 or 416; for 200 and 206 also the first byte and the number of bytes."""
 
     status: HTTPStatus
     size_bytes: int
@@ -70,7 +75,7 @@ class RangeDecision:
 
     @property
     def content_range(self) -> str | None:
-        """The header of that name, where the answer has one."""
+        """The value of Content-Range, or None if the response has none."""
         if self.status == HTTPStatus.PARTIAL_CONTENT:
             return f"bytes {self.first}-{self.first + self.count - 1}/{self.size_bytes}"
         if self.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -79,17 +84,15 @@ class RangeDecision:
 
 
 def decide(request: ConditionalHeaders, representation: Representation) -> RangeDecision:
-    """What is sent, in the order of RFC 9110, 13.2.2.
-
-    Several ranges at once are answered with the whole, and so is a range that means nothing.
-    """
-    if not _is_the_expected(request, representation):
+    """Evaluate the conditions in the order of RFC 9110, section 13.2.2, and then the range."""
+    if not _passes_if_match(request, representation):
         return RangeDecision(HTTPStatus.PRECONDITION_FAILED, representation.size_bytes)
-    if _is_known(request, representation):
-        known = HTTPStatus.NOT_MODIFIED if request.method in READING else HTTPStatus.PRECONDITION_FAILED
-        return RangeDecision(known, representation.size_bytes)
-    if request.method == "GET" and request.range is not None and _is_same(request.if_range, representation):
-        return _part(request.range, representation.size_bytes)
+    if _is_cached(request, representation):
+        is_read = request.method in READ_METHODS
+        status = HTTPStatus.NOT_MODIFIED if is_read else HTTPStatus.PRECONDITION_FAILED
+        return RangeDecision(status, representation.size_bytes)
+    if request.method == "GET" and request.range is not None and _passes_if_range(request.if_range, representation):
+        return _decide_range(request.range, representation.size_bytes)
     return _whole(representation.size_bytes)
 
 
@@ -97,38 +100,38 @@ def _whole(size_bytes: int) -> RangeDecision:
     return RangeDecision(HTTPStatus.OK, size_bytes, 0, size_bytes)
 
 
-def _is_the_expected(asked: ConditionalHeaders, there: Representation) -> bool:
-    """If-Match (strong comparison), else If-Unmodified-Since."""
-    if asked.if_match is not None:
-        return asked.if_match.strip(" \t") == "*" or there.etag in _tags(asked.if_match)
-    since = _date(asked.if_unmodified_since)
-    return since is None or there.modified_s is None or there.modified_s <= since
+def _passes_if_match(request: ConditionalHeaders, representation: Representation) -> bool:
+    """Evaluate If-Match (strong comparison), or else If-Unmodified-Since."""
+    if request.if_match is not None:
+        return request.if_match.strip(" \t") == "*" or representation.etag in _parse_etags(request.if_match)
+    since = _parse_date(request.if_unmodified_since)
+    return since is None or representation.modified_s is None or representation.modified_s <= since
 
 
-def _is_known(asked: ConditionalHeaders, there: Representation) -> bool:
-    """If-None-Match (weak comparison), else If-Modified-Since."""
-    if asked.if_none_match is not None:
-        tags = [tag.removeprefix("W/") for tag in _tags(asked.if_none_match)]
-        return asked.if_none_match.strip(" \t") == "*" or there.etag in tags
-    since = _date(asked.if_modified_since) if asked.method in READING else None
-    return since is not None and there.modified_s is not None and there.modified_s <= since
+def _is_cached(request: ConditionalHeaders, representation: Representation) -> bool:
+    """Evaluate If-None-Match (weak comparison), or else If-Modified-Since."""
+    if request.if_none_match is not None:
+        etags = [etag.removeprefix("W/") for etag in _parse_etags(request.if_none_match)]
+        return request.if_none_match.strip(" \t") == "*" or representation.etag in etags
+    since = _parse_date(request.if_modified_since) if request.method in READ_METHODS else None
+    return since is not None and representation.modified_s is not None and representation.modified_s <= since
 
 
-def _is_same(if_range: str | None, there: Representation) -> bool:
-    """If-Range: a strong comparison, or the very same date."""
+def _passes_if_range(if_range: str | None, representation: Representation) -> bool:
+    """Evaluate If-Range: a strong comparison of ETags, or the exact date."""
     if if_range is None:
         return True
-    date = _date(if_range)
-    return if_range.strip(" \t") == there.etag or (date is not None and date == there.modified_s)
+    date = _parse_date(if_range)
+    return if_range.strip(" \t") == representation.etag or (date is not None and date == representation.modified_s)
 
 
-def _tags(text: str) -> list[str]:
-    """The entity tags of a list, with quotes and ``W/``; none of a list that is not well formed."""
-    return _ONE_TAG.findall(text) if _TAGS.fullmatch(text) else []
+def _parse_etags(text: str) -> list[str]:
+    """Return the ETags of a list, with quotes and ``W/``; none if the list is malformed."""
+    return _ONE_ETAG.findall(text) if _ETAG_LIST.fullmatch(text) else []
 
 
-def _date(text: str | None) -> int | None:
-    """Seconds since 1970, if that is a date of HTTP in any of its three forms."""
+def _parse_date(text: str | None) -> int | None:
+    """Return the Unix time of an HTTP date, or None if it is absent or malformed."""
     text = (text or "").strip(" \t")
     if not _DATE.fullmatch(text):
         return None
@@ -138,34 +141,35 @@ def _date(text: str | None) -> int | None:
         return None
 
 
-def _part(text: str, size_bytes: int) -> RangeDecision:
+def _decide_range(text: str, size_bytes: int) -> RangeDecision:
     unit, _, listed = text.partition("=")
-    words = [word for part in listed.split(",") if (word := part.strip(" \t"))]
-    spans = [_span(word, size_bytes) for word in words]
-    if unit.strip(" \t").lower() != "bytes" or not spans or None in spans:
+    specs = [spec for part in listed.split(",") if (spec := part.strip(" \t"))]
+    ranges = [_parse_range(spec, size_bytes) for spec in specs]
+    if unit.strip(" \t").lower() != "bytes" or not ranges or None in ranges:
         return _whole(size_bytes)
-    if not any(spans):
+    if not any(ranges):
         return RangeDecision(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, size_bytes)
-    if len(spans) > 1 or not spans[0]:
+    if len(ranges) > 1 or not ranges[0]:
         return _whole(size_bytes)
-    return RangeDecision(HTTPStatus.PARTIAL_CONTENT, size_bytes, spans[0].start, len(spans[0]))
+    return RangeDecision(HTTPStatus.PARTIAL_CONTENT, size_bytes, ranges[0].start, len(ranges[0]))
 
 
-def _span(word: str, size_bytes: int) -> range | None:
-    """The bytes that ``a-b``, ``a-`` or ``-n`` asks for, empty if there are none such; None if it means nothing."""
-    found = _RANGE.fullmatch(word)
-    if not found or word == "-":
+def _parse_range(spec: str, size_bytes: int) -> range | None:
+    """Return the bytes of ``a-b``, ``a-`` or ``-n``, empty if outside the file; None if the spec is malformed."""
+    match = _RANGE.fullmatch(spec)
+    if not match or spec == "-":
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first:
-        # The last bytes of an empty file are nothing, and a part that is nothing cannot be written.
-        ignored = size_bytes == 0 and _number(last) > 0
-        return None if ignored else range(max(0, size_bytes - _number(last)), size_bytes)
-    if last and _number(last) < _number(first):
+        # The last bytes of an empty file are an empty range, which Content-Range cannot express: send the whole.
+        if size_bytes == 0 and _to_int(last) > 0:
+            return None
+        return range(max(0, size_bytes - _to_int(last)), size_bytes)
+    if last and _to_int(last) < _to_int(first):
         return None
-    return range(_number(first), min(size_bytes, _number(last) + 1) if last else size_bytes)
+    return range(_to_int(first), min(size_bytes, _to_int(last) + 1) if last else size_bytes)
 
 
-def _number(digits: str) -> int:
-    plain = digits.lstrip("0") or "0"
-    return int(plain) if len(plain) <= MOST_DIGITS else BEYOND
+def _to_int(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= MAX_DIGITS else BEYOND_ANY_FILE
