@@ -1,1 +1,1 @@
-"""The contract: what travels between processes and to clients."""
+"""The contract: records and request schemas shared by all processes; no I/O."""

@@ -30,7 +30,7 @@ STATUSES = {
 MESSAGES = {
     HTTPStatus.REQUEST_URI_TOO_LONG: "The URL is too long: send long prompts as JSON, by POST.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The headers are too many or too long.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong inside Darkroom; the log has the details.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error; the log has the details.",
 }
 
 
