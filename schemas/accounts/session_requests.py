@@ -24,7 +24,7 @@ def parse_key(body: Any) -> str:
     if isinstance(key, str):
         key = key.strip()
     if not key:
-        raise Invalid(problems=["key: missing; send the API key to sign in with."])
+        raise Invalid(problems=["key: is missing; send the API key to sign in with."])
     if not isinstance(key, str) or not is_valid_unicode(key) or len(key) > MAX_KEY_LENGTH:
         raise Invalid(problems=[f"key: must be text of at most {MAX_KEY_LENGTH} characters."])
     return key
