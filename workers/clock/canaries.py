@@ -1,4 +1,4 @@
-"""The sending of canaries: a tiny job of each site that wants one, and the noting of how it ended."""
+"""Canaries: small jobs submitted periodically to each site whose recipe asks for them, to notice when it breaks."""
 
 import secrets
 
@@ -18,14 +18,16 @@ log = structlog.get_logger(__name__)
 
 
 class CanaryScheduler:
-    """The canaries of all sites."""
+    """Submits canaries and records their outcomes, for all sites."""
 
     def __init__(self, stores: Stores) -> None:
-        """Nothing is sent yet."""
         self._stores = stores
 
     def update_all(self) -> None:
-        """Note what has ended, send what is due; a site without consent or with an open circuit gets none."""
+        """Record finished canaries and submit due ones.
+
+        A site gets none while its terms are not accepted or its circuit is open.
+        """
         for recipe in self._stores.recipes.list_all():
             if recipe.canary:
                 self._update_site(recipe, recipe.canary)
@@ -37,7 +39,7 @@ class CanaryScheduler:
         except Unavailable:
             raise
         except ServiceError as error:
-            # The clock has more to do than one site's canary.
+            # One site must not stop the other canaries or the sweeps.
             log.error("canary.not_sent", site=recipe.name, code=error.code, error=error.message)  # noqa: TRY400
 
     def _record_result(self, site: str) -> None:

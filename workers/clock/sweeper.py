@@ -1,4 +1,8 @@
-"""The healing of what a crash leaves behind: lapsed leases, missing tickets, jobs that wait too long."""
+"""Periodic sweeps that repair what crashes leave behind: expired leases, dead workers, missing wake-ups, stale outbox.
+
+A worker or lease that is not renewed in time counts as dead. After an outage of Redis or a suspend of this machine
+nobody could renew anything, so heartbeats and leases first get a grace period.
+"""
 
 import threading
 import time
@@ -23,21 +27,21 @@ log = structlog.get_logger(__name__)
 
 
 class Sweeper:
-    """The sweeps of one Redis."""
+    """The sweeps of one Redis. One process runs them; a second one does no harm."""
 
     def __init__(self, stores: Stores, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is swept yet; ``tick`` counts seconds."""
+        """``monotonic`` returns seconds."""
         self._stores = stores
         self._maintenance = stores.maintenance
         self._clock = stores.clock
         self._monotonic = monotonic
-        self._grace_until = {"hearts": 0.0, "leases": 0.0}
+        self._grace_until = {"heartbeats": 0.0, "leases": 0.0}
         self._last_sweep_ms = self._clock.now_ms()
         self._open_circuits: set[str] = set()
         self._canaries = CanaryScheduler(stores)
 
     def run(self, stop_event: threading.Event) -> None:
-        """Sweep until ``stopped`` is set."""
+        """Sweep until ``stop_event`` is set."""
         ticks = 0
         while not stop_event.wait(TICK_S):
             try:
@@ -53,63 +57,57 @@ class Sweeper:
             ticks += 1
 
     def reset_grace_periods(self) -> None:
-        """Redis was away, or this machine slept: let hearts beat and leases be renewed before judging by them."""
+        """Ignore overdue heartbeats and leases for a while, after an outage of Redis or a suspend."""
         now_s = self._monotonic()
-        self._grace_until = {"hearts": now_s + HEARTBEAT_GRACE_S, "leases": now_s + LEASE_GRACE_S}
+        self._grace_until = {"heartbeats": now_s + HEARTBEAT_GRACE_S, "leases": now_s + LEASE_GRACE_S}
 
     def sweep(self) -> None:
-        """Every sweep that belongs to a second."""
+        """Run the sweeps that are due every second."""
         now_ms = self._clock.now_ms()
         if now_ms - self._last_sweep_ms > MAX_SWEEP_GAP_MS:
+            # This process did not run for a while, so probably no other one did: the machine was suspended.
             self.reset_grace_periods()
         self._last_sweep_ms = now_ms
         self.requeue_lost()
         self.expire_overdue()
         self.log_circuit_changes()
         self._canaries.update_all()
-        self._maintenance.publish_capacity(
-            sum(worker.slots for worker in self._stores.workers.list_alive() if worker.ready)
-        )
+        slots = sum(worker.slots for worker in self._stores.workers.list_alive() if worker.ready)
+        self._maintenance.publish_capacity(slots)
 
     def requeue_lost(self) -> None:
-        """Take jobs back from leases that are over and from workers that are dead; somebody claims them at once."""
+        """Return jobs with an expired lease or a dead worker to the queue, and wake workers for them."""
         now_s = self._monotonic()
-        lapsed: list[str] = []
+        requeued: list[str] = []
         if now_s >= self._grace_until["leases"]:
-            lapsed += [
-                job_id
-                for job_id in self._maintenance.list_expired_leases()
-                if self._maintenance.requeue_expired(job_id)
-            ]
-        if now_s >= self._grace_until["hearts"]:
-            lapsed += [job_id for job_id in self._maintenance.list_running() if self._requeue_if_orphaned(job_id)]
-        for job_id in lapsed:
+            expired = self._maintenance.list_expired_leases()
+            requeued += [job_id for job_id in expired if self._maintenance.requeue_expired(job_id)]
+        if now_s >= self._grace_until["heartbeats"]:
+            requeued += [job_id for job_id in self._maintenance.list_running() if self._requeue_if_orphaned(job_id)]
+        for job_id in requeued:
             log.warning("job.lapsed", job_id=job_id)
-        if lapsed:
+        if requeued:
             self._stores.wakeups.top_up()
 
     def _requeue_if_orphaned(self, job_id: str) -> bool:
-        """Whether the job's worker was dead, and the job has been taken back from it."""
+        """Requeue the job if its worker is dead; return whether it was requeued."""
         owner = self._maintenance.get_lease_owner(job_id)
-        return (
-            owner is not None
-            and self._stores.workers.is_dead(owner)
-            and self._maintenance.requeue_expired(job_id, owner)
-        )
+        if owner is None or not self._stores.workers.is_dead(owner):
+            return False
+        return self._maintenance.requeue_expired(job_id, owner)
 
     def expire_overdue(self) -> None:
-        """End the jobs that have waited longer than MAX_WAIT_S since they were accepted or given back."""
+        """Fail jobs that have waited longer than MAX_WAIT_S since they were submitted or requeued."""
         limit_s = self._stores.settings.max_wait_s
         latest = self._clock.now_ms() - limit_s * 1000
         for job_id in self._maintenance.list_open_before(latest):
             job = self._find_job(job_id)
             if job and job.state is JobState.QUEUED and job.queued_at <= latest:
-                self._maintenance.fail_queued(
-                    job_id, QueueWaitExceeded(f"It waited longer than {limit_s} s for a worker.")
-                )
+                error = QueueWaitExceeded(f"The job waited longer than {limit_s} s for a worker.")
+                self._maintenance.fail_queued(job_id, error)
 
     def log_circuit_changes(self) -> None:
-        """Say in the log which circuits have opened or closed."""
+        """Log circuits that have opened or closed since the last sweep."""
         circuits = self._stores.circuit_breakers.read([recipe.name for recipe in self._stores.recipes.list_all()])
         now_open = {site for site, circuit in circuits.items() if circuit.is_open}
         for site in now_open - self._open_circuits:
@@ -119,25 +117,25 @@ class Sweeper:
         self._open_circuits = now_open
 
     def drain_stale_outbox(self) -> None:
-        """Write down what no courier has; without the database everything else goes on."""
+        """Drain the outbox if no dispatcher does. The other sweeps do not depend on the database."""
         if self._stores.outbox.has_stale_entries():
             try:
                 self._stores.outbox.drain()
             except Unavailable as error:
-                log.warning("outbox.away", error=error.message)
+                log.warning("outbox.unavailable", error=error.message)
 
     def purge(self) -> None:
-        """Forget listings of jobs that have expired, and workers that are long dead."""
+        """Delete what has outlived its retention: job list entries, dead workers, deliveries."""
         settings = self._stores.settings
-        kept_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
-        self._maintenance.trim_job_lists(self._clock.now_ms() - kept_s * 1000)
+        retention_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
+        self._maintenance.trim_job_lists(self._clock.now_ms() - retention_s * 1000)
         self._stores.workers.purge_dead()
         try:
             self._stores.deliveries.purge()
-            # Should Redis have lost it.
+            # Restores the filter in case Redis has lost it.
             self._stores.subscriptions.sync_event_filter()
         except Unavailable as error:
-            log.warning("trim.away", error=error.message)
+            log.warning("purge.unavailable", error=error.message)
 
     def _find_job(self, job_id: str) -> Job | None:
         try:

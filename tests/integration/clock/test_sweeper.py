@@ -1,4 +1,4 @@
-"""What the clock heals."""
+"""Sweeps of the clock process."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ HEARTBEAT = WorkerStatus("w1", ready=True, browser="", browser_restarts=0, conte
 
 @pytest.fixture
 def stores(settings: Settings, clock: FakeClock) -> Iterator[Stores]:
-    """Stores whose clock is turned by hand."""
+    """Stores with a clock that the test sets."""
     broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(replace(settings, max_wait_s=120), broker=broker, clock=clock)
     yield stores
@@ -37,22 +37,22 @@ def sweeper(stores: Stores) -> Sweeper:
 
 
 def create_job(stores: Stores, submission: JobRequest) -> None:
-    """A job."""
+    """Create a job."""
     stores.jobs.create(ID, "owner", submission, "r")
 
 
 def claim_job(stores: Stores) -> Job:
-    """The job in the hands of a living worker."""
+    """Claim the job for a live worker."""
     stores.workers.record_heartbeat(HEARTBEAT)
     job = stores.attempts.claim("w1")
     assert job
     return job
 
 
-def test_a_lapsed_lease_gives_the_job_back(
+def test_a_job_with_an_expired_lease_is_requeued(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
-    """As soon as it is over, and not before; a ticket for it is sent at once."""
+    """Not before it expires; a wake-up message is sent at once."""
     create_job(stores, submission)
     claim_job(stores)
     sweeper.sweep()
@@ -66,8 +66,8 @@ def test_a_lapsed_lease_gives_the_job_back(
     assert stores.queue.depth() == 1
 
 
-def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
-    """Nobody waits for its leases to end."""
+def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
+    """Before their leases expire."""
     create_job(stores, submission)
     claim_job(stores)
     stores.workers.remove("w1")
@@ -76,16 +76,16 @@ def test_a_dead_worker_gives_its_jobs_back_at_once(stores: Stores, sweeper: Swee
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
 
-@pytest.mark.parametrize("cause", ["redis was away", "the machine slept"])
-def test_silence_of_everybody_is_nobodys_death(
+@pytest.mark.parametrize("cause", ["redis outage", "suspend"])
+def test_heartbeats_and_leases_get_a_grace_period_after_an_outage(
     stores: Stores, clock: FakeClock, submission: JobRequest, cause: str
 ) -> None:
-    """Hearts and leases get the time to be renewed; whoever stays silent then is dead after all."""
+    """A worker that stays silent for longer is dead."""
     seconds = [0.0]
     sweeper = Sweeper(stores, monotonic=lambda: seconds[0])
     create_job(stores, submission)
     claim_job(stores)
-    if cause == "redis was away":
+    if cause == "redis outage":
         sweeper.reset_grace_periods()
         clock.advance(MAX_SWEEP_GAP_MS / 1000 - 1)
     else:
@@ -93,9 +93,9 @@ def test_silence_of_everybody_is_nobodys_death(
     sweeper.sweep()
     assert JobState.STARTING is stores.jobs.get(ID).state
 
-    for passed in (HEARTBEAT_GRACE_S, LEASE_GRACE_S):
+    for grace_s in (HEARTBEAT_GRACE_S, LEASE_GRACE_S):
         stores.workers.record_heartbeat(HEARTBEAT)
-        seconds[0] = passed - 0.1
+        seconds[0] = grace_s - 0.1
         sweeper.sweep()
         assert JobState.STARTING is stores.jobs.get(ID).state
     stores.workers.remove("w1")
@@ -103,8 +103,8 @@ def test_silence_of_everybody_is_nobodys_death(
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
 
-def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
-    """For estimates, from those who live."""
+def test_the_capacity_of_live_workers_is_published(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
+    """It is needed for queue estimates."""
     create_job(stores, submission)
     stores.workers.record_heartbeat(HEARTBEAT)
     sweeper.sweep()
@@ -112,8 +112,8 @@ def test_the_fleets_slots_are_known(stores: Stores, sweeper: Sweeper, submission
     assert stores.jobs.get_with_estimate(ID)[1].slots == 1
 
 
-def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
-    """Once when one opens and once when it closes."""
+def test_circuit_changes_are_logged(stores: Stores, sweeper: Sweeper) -> None:
+    """Once when a circuit opens and once when it closes."""
     with capture_logs() as lines:
         sweeper.sweep()
         stores.redis.hset("dr:site:studio", mapping={"retryAt": 1, "code": "site_changed", "error": "x"})
@@ -125,8 +125,10 @@ def test_circuits_are_told_in_the_log(stores: Stores, sweeper: Sweeper) -> None:
     assert [line["event"] for line in lines] == ["circuit.opened", "circuit.closed"]
 
 
-def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest) -> None:
-    """After MAX_WAIT_S a job that still waits ends, with the setting's name; one that runs does not."""
+def test_a_job_that_waits_longer_than_max_wait_s_fails(
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+) -> None:
+    """The message names the limit; a running job is not affected."""
     create_job(stores, submission)
     stores.jobs.create("b" * 32, "owner", submission, "r")
     clock.advance(119)
@@ -142,10 +144,10 @@ def test_nobody_waits_for_ever(stores: Stores, sweeper: Sweeper, clock: FakeCloc
     assert JobState.STARTING is stores.jobs.get(job.id).state
 
 
-def test_a_job_that_was_given_back_waits_anew(
+def test_the_wait_of_a_requeued_job_starts_again(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
-    """Its wait counts from then on: the retry that it was promised is not taken from it."""
+    """So that it gets its promised retry."""
     create_job(stores, submission)
     clock.advance(119)
     job = claim_job(stores)
@@ -159,10 +161,10 @@ def test_a_job_that_was_given_back_waits_anew(
     assert JobState.FAILED is stores.jobs.get(ID).state
 
 
-def test_ids_without_a_record_are_forgotten(
+def test_ids_without_a_record_are_removed(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
 ) -> None:
-    """Nothing is swept again and again for a record that is not there."""
+    """So that they are not swept again and again."""
     create_job(stores, submission)
     stores.redis.delete(f"dr:{{{ID}}}:job")
     clock.advance(121)
@@ -171,8 +173,10 @@ def test_ids_without_a_record_are_forgotten(
     assert not stores.redis.zcard("dr:open")
 
 
-def test_old_listings_are_trimmed(stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest) -> None:
-    """An owner's list does not grow for ever."""
+def test_expired_entries_of_job_lists_are_purged(
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+) -> None:
+    """So that an owner's list does not grow for ever."""
     create_job(stores, submission)
     stores.jobs.cancel(ID)
     sweeper.purge()
