@@ -1,1 +1,1 @@
-"""Decodes, converts and accepts images."""
+"""Decoding, inspection and conversion of images."""

@@ -1,4 +1,8 @@
-"""What Darkroom does to pictures: look what the bytes really are, convert, shrink. All of it blocking."""
+"""Identification, conversion and down-scaling of images from sites. Blocking: call it off the event loop.
+
+Sites are chosen by the operator, so their images are decoded in this process; images that users upload go through
+``workers.images.sandbox``.
+"""
 
 import io
 
@@ -16,26 +20,26 @@ MAX_PREVIEW_WIDTH = 400
 
 
 def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
-    """The picture in ``data``, by its bytes and not by what anybody says they are.
+    """Decode ``data`` and return it with its media type and size. The format is detected from the bytes alone.
 
     Raises:
-        SiteChanged: they are not a picture that Darkroom takes.
+        SiteChanged: it is not an image of a supported format, or too large.
     """
     if len(data) > MAX_IMAGE_BYTES:
-        raise SiteChanged(f"The site's picture has {len(data)} bytes; more than {MAX_IMAGE_BYTES} are not taken.")
+        raise SiteChanged(f"The site's picture has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are accepted.")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(formats.BY_PILLOW_NAME)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise SiteChanged(f"The site's picture has {image.width}x{image.height} pixels: too many.")
+                raise SiteChanged(f"The site's picture is too large: {image.width}x{image.height} pixels.")
             form, width, height = str(image.format), image.width, image.height
             image.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SiteChanged("What the site gave as its picture is not one.") from error
+        raise SiteChanged("The file from the site is not a picture in a supported format.") from error
     return GeneratedImage(data, formats.BY_PILLOW_NAME[form].media_type, width, height, lossy)
 
 
 def convert(data: bytes, extension: str) -> bytes:
-    """The picture as ``jpg``, ``png`` or ``webp``; transparency becomes white where the form has none."""
+    """Convert an image to ``jpg``, ``png`` or ``webp``. JPEG has no transparency; it becomes white there."""
     with Image.open(io.BytesIO(data)) as image:
         form = formats.OUTPUT[extension]
         if form is formats.JPEG:
@@ -44,7 +48,7 @@ def convert(data: bytes, extension: str) -> bytes:
 
 
 def make_preview(data: bytes) -> bytes:
-    """A preview: JPEG, ``PREVIEW_WIDTH`` pixels wide at the most; raises SiteChanged as ``inspect`` does."""
+    """Return a JPEG preview, at most MAX_PREVIEW_WIDTH pixels wide; raise SiteChanged as ``identify`` does."""
     identify(data)
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((MAX_PREVIEW_WIDTH, MAX_PREVIEW_WIDTH * 8))
@@ -52,7 +56,7 @@ def make_preview(data: bytes) -> bytes:
 
 
 def is_preview_jpeg(data: bytes) -> bool:
-    """Whether ``data`` can be a preview as it is."""
+    """Return whether ``data`` is a JPEG small enough to serve as a preview unchanged."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return image.width <= MAX_PREVIEW_WIDTH and image.height <= MAX_PREVIEW_WIDTH * 8
@@ -64,8 +68,8 @@ def _flatten(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(ground, layer).convert("RGB")
+    background = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(background, layer).convert("RGB")
 
 
 def _encode(image: Image.Image, format_: str, **options: int | bool) -> bytes:

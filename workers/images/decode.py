@@ -1,7 +1,7 @@
-"""The one place where strangers' pictures are decoded: a process that holds nothing, may little and ends soon.
+"""Decodes untrusted images. Runs in the sandbox: a short-lived child process with resource limits and no secrets.
 
-Run as ``python -m workers.images.decode FOLDER LIMITS`` by ``workers.images.sandbox``, with the picture as its
-input. It leaves ``answer.json`` and ``thumb.webp`` in the folder; ``LIMITS`` is JSON.
+Started by ``workers.images.sandbox`` as ``python -m workers.images.decode FOLDER LIMITS`` with the image on stdin;
+LIMITS is JSON. Writes ``result.json``, and for an accepted image ``thumbnail.webp``, to FOLDER.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ from schemas.images.embedded import read_generation_params, read_stealth_params
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
 from schemas.images.structure import ImageStructure, read_structure
 
-RESULT_FILE, THUMBNAIL_FILE = "answer.json", "thumb.webp"
+RESULT_FILE, THUMBNAIL_FILE = "result.json", "thumbnail.webp"
 THUMBNAIL_BOX = (400, 3200)
 THUMBNAIL_QUALITY = 80
 BLURHASH_BOX = (32, 32)
 BLURHASH_COMPONENTS = (4, 3)
 EXIF_ORIENTATION = 0x0112
-# What undoes each of the ways to hold a camera.
+# The EXIF orientations and the transformations that undo them.
 ORIENTATION_TRANSFORMS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,10 +45,10 @@ ORIENTATION_TRANSFORMS = {
 }
 SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
 MAX_GENERATION_BYTES = 16 * 1024 * 1024
-# What is no part of the pixels: read by nobody here, so that no text can make a good picture a bad one.
+# Not part of the pixels. Removed before decoding, because Pillow rejects whole images for damaged text chunks.
 PNG_METADATA_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 HIGH_DEPTH_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-# What Pillow and its plugins raise over bytes that they cannot read.
+# Pillow and its plugins raise all of these for malformed files.
 DECODE_ERRORS = (
     OSError,
     ValueError,
@@ -64,7 +64,7 @@ DECODE_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What looking at one picture may cost. ``most_moving_pixels`` counts those of all frames of an animation."""
+    """Limits for one image. ``max_animation_pixels`` counts the pixels of all frames."""
 
     wall_s: float = 20
     cpu_s: int = 20
@@ -78,62 +78,61 @@ class DecodeLimits:
 
 
 def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
-    """What the picture is, and its thumbnail as WebP.
+    """Return what the image is, and its thumbnail as WebP. Bytes after the image's end are ignored.
 
     Raises:
-        FormatError: it is not taken; the code says why.
+        FormatError: the image is not accepted; its code is the reason.
     """
     if len(data) > limits.max_bytes:
         raise FormatError("too_large", f"The picture has more than {limits.max_bytes:,} bytes.")
-    framed = read_structure(data)
-    _check_size(framed, limits)
-    kept = data[: framed.end]
-    first = _decode_first_frame(_strip_metadata(kept) if framed.format == "PNG" else kept, framed)
-    turned = _orientation(first)
-    thumb = _make_thumbnail(first, turned)
-    width, height = first.size if turned not in SIDEWAYS_ORIENTATIONS else first.size[::-1]
-    seen = InspectedImage(
-        type=formats.BY_PILLOW_NAME[framed.format].media_type,
+    structure = read_structure(data)
+    _check_size(structure, limits)
+    image_bytes = data[: structure.end]
+    pixel_bytes = _strip_metadata(image_bytes) if structure.format == "PNG" else image_bytes
+    frame = _decode_first_frame(pixel_bytes, structure)
+    orientation = _orientation(frame)
+    thumbnail = _make_thumbnail(frame, orientation)
+    width, height = frame.size if orientation not in SIDEWAYS_ORIENTATIONS else frame.size[::-1]
+    image = InspectedImage(
+        type=formats.BY_PILLOW_NAME[structure.format].media_type,
         width=width,
         height=height,
-        animated=framed.frames > 1,
-        blurhash=_compute_blurhash(thumb),
-        sha256=hashlib.sha256(kept).hexdigest(),
-        size_bytes=len(kept),
-        generation=_drop_oversized(_read_generation(kept, first)),
+        animated=structure.frames > 1,
+        blurhash=_compute_blurhash(thumbnail),
+        sha256=hashlib.sha256(image_bytes).hexdigest(),
+        size_bytes=len(image_bytes),
+        generation=_read_generation(image_bytes, frame),
     )
-    return seen, _encode_webp(thumb)
+    return image, _encode_webp(thumbnail)
 
 
-def _read_generation(data: bytes, image: Image.Image) -> dict[str, Any] | None:
-    """How the picture was made, as it says itself: in its bytes, or else hidden in its first frame's transparency."""
-    found = read_generation_params(data)
-    if found is None and image.mode == "RGBA":
-        found = read_stealth_params(image.tobytes(), image.width, image.height)
-    return found.to_json() if found else None
-
-
-def _drop_oversized(generation: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Nothing, where it is too much to be carried."""
+def _read_generation(data: bytes, frame: Image.Image) -> dict[str, Any] | None:
+    """Return the generation parameters from the metadata, or else from the pixels' alpha channel (stealth PNG)."""
+    params = read_generation_params(data)
+    if params is None and frame.mode == "RGBA":
+        params = read_stealth_params(frame.tobytes(), frame.width, frame.height)
+    generation = params.to_json() if params else None
     return generation if len(json.dumps(generation)) <= MAX_GENERATION_BYTES else None
 
 
 def _check_size(structure: ImageStructure, limits: DecodeLimits) -> None:
     pixels = structure.width * structure.height
+    size = f"{structure.width}x{structure.height}"
     if pixels > limits.max_pixels:
-        shown = f"{structure.width}x{structure.height} pixels"
-        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.max_pixels:,} are the most.")
+        message = f"The picture has {size} pixels; at most {limits.max_pixels:,} are accepted."
+        raise FormatError("too_many_pixels", message)
     if structure.frames > limits.max_frames:
-        raise FormatError(
-            "too_many_frames", f"The picture has {structure.frames} frames; {limits.max_frames:,} are the most."
-        )
+        message = f"The picture has {structure.frames} frames; at most {limits.max_frames:,} are accepted."
+        raise FormatError("too_many_frames", message)
     if structure.frames > 1 and structure.frames * pixels > limits.max_animation_pixels:
-        shown = f"{structure.frames} frames of {structure.width}x{structure.height} pixels"
-        raise FormatError("too_many_pixels", f"The picture has {shown}; {limits.max_animation_pixels:,} are the most.")
+        message = (
+            f"The picture has {structure.frames} frames of {size} pixels;"
+            f" at most {limits.max_animation_pixels:,} pixels in all frames are accepted."
+        )
+        raise FormatError("too_many_pixels", message)
 
 
 def _strip_metadata(png: bytes) -> bytes:
-    """The same picture without words."""
     chunks = list(walk_png(png))
     if not any(chunk.kind in PNG_METADATA_CHUNKS for chunk in chunks):
         return png
@@ -142,11 +141,12 @@ def _strip_metadata(png: bytes) -> bytes:
 
 
 def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:
-    """The first frame, after every frame has been read."""
+    """Decode all frames, so that a damaged one is noticed, and return the first."""
     number = 0
     try:
         with Image.open(io.BytesIO(data), formats=[structure.format]) as image:
             image.verify()
+        # verify() leaves the image unusable, so it is opened again.
         image = Image.open(io.BytesIO(data), formats=[structure.format])
         image.load()
         first = image.copy() if structure.frames > 1 else image
@@ -154,25 +154,26 @@ def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:
             image.seek(number)
             image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise FormatError("too_many_pixels", "The picture has more pixels than it says.") from error
+        raise FormatError("too_many_pixels", "The picture has more pixels than its header says.") from error
     except DECODE_ERRORS as error:
-        which = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
-        raise FormatError("broken", f"The picture is broken: {which} cannot be decoded.") from error
+        what = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
+        raise FormatError("broken", f"The picture is broken: {what} cannot be decoded.") from error
     return first
 
 
 def _orientation(image: Image.Image) -> int:
-    """How a camera says that it was held, from 1 to 8; 1 if it says nothing, or nonsense."""
+    """Return the EXIF orientation, from 1 to 8; 1 if it is missing or invalid."""
     with contextlib.suppress(*DECODE_ERRORS):
-        turned = image.getexif().get(EXIF_ORIENTATION)
-        if isinstance(turned, int) and 1 <= turned <= 8:
-            return turned
+        orientation = image.getexif().get(EXIF_ORIENTATION)
+        if isinstance(orientation, int) and 1 <= orientation <= 8:
+            return orientation
     return 1
 
 
 def _make_thumbnail(image: Image.Image, orientation: int) -> Image.Image:
-    """The picture as it was seen, in the box of thumbnails and the colours that WebP has, nothing but its pixels."""
+    """Scale the image down into THUMBNAIL_BOX, upright, in a mode that WebP supports and without metadata."""
     if image.mode in HIGH_DEPTH_MODES:
+        # convert("L") would clip 16-bit values instead of scaling them.
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -182,7 +183,7 @@ def _make_thumbnail(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _resize_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
-    """A copy without what is said about it, no larger than that."""
+    """Return a copy without metadata that fits into the box; small images are not enlarged."""
     scale = min(1.0, width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -192,8 +193,8 @@ def _resize_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
 
 def _compute_blurhash(thumbnail: Image.Image) -> str:
     small = _resize_to_fit(thumbnail, *BLURHASH_BOX)
-    ground = Image.new("RGBA", small.size, "white")
-    flat = Image.alpha_composite(ground, small.convert("RGBA")).convert("RGB")
+    background = Image.new("RGBA", small.size, "white")
+    flat = Image.alpha_composite(background, small.convert("RGBA")).convert("RGB")
     rows = [[flat.getpixel((x, y)) for x in range(flat.width)] for y in range(flat.height)]
     return str(blurhash.encode(rows, *BLURHASH_COMPONENTS))
 
@@ -205,36 +206,36 @@ def _encode_webp(thumbnail: Image.Image) -> bytes:
 
 
 def apply_limits(limits: DecodeLimits) -> None:
-    """Let this process have no more than ``limits`` says; it can never have more again."""
-    most = {
+    """Restrict this process irrevocably to ``limits``."""
+    rlimits = {
         resource.RLIMIT_AS: (limits.memory_bytes, limits.memory_bytes),
-        # Of the softer one it is told what it was that ended the process.
+        # At the soft limit the kernel sends SIGXCPU, which names the reason; at the hard limit SIGKILL.
         resource.RLIMIT_CPU: (limits.cpu_s, limits.cpu_s + 1),
         resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
         resource.RLIMIT_NOFILE: (limits.open_files, limits.open_files),
         resource.RLIMIT_CORE: (0, 0),
     }
-    for kind, values in most.items():
+    for kind, values in rlimits.items():
         resource.setrlimit(kind, values)
-    # Whoever started this may be dead by then.
+    # The parent also enforces the wall time, but it may have died.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
 
 
 def main(folder: Path, limits: DecodeLimits) -> None:
-    """Look at the picture that is this process's input."""
+    """Inspect the image on stdin and write the result to ``folder``."""
     apply_limits(limits)
-    answer: dict[str, Any]
+    result: dict[str, Any]
     try:
-        seen, thumb = inspect(sys.stdin.buffer.read(limits.max_bytes + 1), limits)
-        answer = {"seen": seen.to_json()}
-        (folder / THUMBNAIL_FILE).write_bytes(thumb)
+        image, thumbnail = inspect(sys.stdin.buffer.read(limits.max_bytes + 1), limits)
+        result = {"image": image.to_json()}
+        (folder / THUMBNAIL_FILE).write_bytes(thumbnail)
     except FormatError as error:
-        answer = {"refused": {"code": error.code, "message": str(error)}}
+        result = {"rejected": {"code": error.code, "message": str(error)}}
     except MemoryError:
-        answer = {"refused": {"code": "too_much_memory", "message": "Looking at the picture needs too much memory."}}
-    (folder / RESULT_FILE).write_text(json.dumps(answer))
+        result = {"rejected": {"code": "too_much_memory", "message": "Decoding the picture needs too much memory."}}
+    (folder / RESULT_FILE).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The process that looks at a picture: starts it with nothing at hand, ends it in time, believes it nothing."""
+"""Runs image decoding in a sandboxed child process: empty environment, resource limits, timeout, validated output.
+
+A crafted image may take over the child, so everything that the child writes is untrusted.
+"""
 
 import json
 import os
@@ -23,14 +26,14 @@ DEFAULT_LIMITS = DecodeLimits()
 MAX_RESULT_BYTES = 2 * MAX_GENERATION_BYTES
 MAX_THUMBNAIL_BYTES = 8 * 1024 * 1024
 STDERR_TAIL_BYTES = 2000
-INVALID_RESULT = "The process that looks at pictures has answered nonsense."
+INVALID_RESULT = "Image inspection returned an invalid result."
 MAX_REASON_CHARS, MAX_MESSAGE_CHARS = 40, 300
-# Nothing of ours: no key, no address of a store.
+# The child must not see the settings: keys, passwords, addresses of stores.
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-TIMED_OUT = "took_too_long", "Looking at the picture takes too long."
-OUT_OF_MEMORY = "too_much_memory", "Looking at the picture needs too much memory."
+TIMED_OUT = "took_too_long", "Decoding the picture takes too long."
+OUT_OF_MEMORY = "too_much_memory", "Decoding the picture needs too much memory."
 UNDECODABLE = "broken", "The picture is broken: it cannot be decoded."
-# Two pictures of the largest size fit into most machines' memory; many do not.
+# Bounds the memory of all children together: each may use DecodeLimits.memory_bytes.
 _slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 log = structlog.get_logger(__name__)
@@ -38,33 +41,34 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InspectionResult:
-    """A picture that is taken: what it is, and its thumbnail, WebP."""
+    """An accepted image and its thumbnail, a WebP file."""
 
     image: InspectedImage
     thumbnail: bytes = field(repr=False)
 
 
 def inspect_in_sandbox(file: IO[bytes], limits: DecodeLimits = DEFAULT_LIMITS) -> InspectionResult:
-    """What is in ``file``, a file of the operating system's; it is read by another process from its beginning.
+    """Inspect the image in a file with a descriptor, read from its beginning.
 
     Raises:
-        Invalid: it is not a picture that is taken; ``details["reason"]`` says why in a word.
+        Invalid: it is not an acceptable image; ``details["reason"]`` is a code for the reason.
+        ServiceError: the child returned an invalid result.
     """
-    with _slots, tempfile.TemporaryDirectory(prefix="look-") as name, tempfile.TemporaryFile() as complaints:
+    with _slots, tempfile.TemporaryDirectory(prefix="inspect-") as name, tempfile.TemporaryFile() as stderr:
         folder = Path(name)
         file.seek(0)
-        code = _run_child(file, folder, limits, complaints)
+        code = _run_child(file, folder, limits, stderr)
         if code != 0:
-            reason, sentence = _failure(code, complaints)
-            raise Invalid(sentence, reason=reason)
-        look = _read_result(folder)
-    if look.image.size_bytes > os.fstat(file.fileno()).st_size:
+            reason, message = _failure(code, stderr)
+            raise Invalid(message, reason=reason)
+        result = _read_result(folder)
+    if result.image.size_bytes > os.fstat(file.fileno()).st_size:
         raise ServiceError(INVALID_RESULT)
-    return look
+    return result
 
 
 def _run_child(file: IO[bytes], folder: Path, limits: DecodeLimits, stderr: IO[bytes]) -> int:
-    """Its exit code; of what takes too long, that of a process ended by its alarm."""
+    """Run the child and return its exit code; on a timeout that of a process killed by SIGALRM."""
     command = [sys.executable, "-m", "workers.images.decode", str(folder), json.dumps(asdict(limits))]
     process = subprocess.Popen(
         command,
@@ -86,36 +90,34 @@ def _run_child(file: IO[bytes], folder: Path, limits: DecodeLimits, stderr: IO[b
 
 
 def _failure(code: int, stderr: IO[bytes]) -> tuple[str, str]:
-    """In a word and a sentence, what the picture has done to the process that ended so."""
+    """Return the reason and the message for a child that failed with this exit code."""
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
-    words = stderr.read().decode(errors="replace")
-    log.warning("look.died", code=code, words=words)
+    output = stderr.read().decode(errors="replace")
+    log.warning("image_sandbox.failed", code=code, stderr=output)
     if code in (-signal.SIGALRM, -signal.SIGXCPU):
         return TIMED_OUT
-    # The kernel ends processes so when memory is short.
-    return OUT_OF_MEMORY if code == -signal.SIGKILL or "MemoryError" in words else UNDECODABLE
+    # The kernel's out-of-memory killer uses SIGKILL.
+    return OUT_OF_MEMORY if code == -signal.SIGKILL or "MemoryError" in output else UNDECODABLE
 
 
 def _read_result(folder: Path) -> InspectionResult:
     try:
-        answer = json.loads(_read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES))
-        if "refused" in answer:
-            reason, sentence = str(answer["refused"]["code"]), str(answer["refused"]["message"])
-            raise Invalid(sentence[:MAX_MESSAGE_CHARS], reason=reason[:MAX_REASON_CHARS])
-        seen, thumb = (
-            InspectedImage.from_json(answer["seen"]),
-            _read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES),
-        )
-        framed = read_structure(thumb)
+        result = json.loads(_read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES))
+        if "rejected" in result:
+            reason, message = str(result["rejected"]["code"]), str(result["rejected"]["message"])
+            raise Invalid(message[:MAX_MESSAGE_CHARS], reason=reason[:MAX_REASON_CHARS])
+        image = InspectedImage.from_json(result["image"])
+        thumbnail = _read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES)
+        structure = read_structure(thumbnail)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ServiceError(INVALID_RESULT) from error
-    if (framed.format, framed.end) != ("WEBP", len(thumb)):
-        raise ServiceError("The process that looks at pictures has made something else than a thumbnail.")
-    return InspectionResult(seen, thumb)
+    if (structure.format, structure.end) != ("WEBP", len(thumbnail)):
+        raise ServiceError("Image inspection returned an invalid thumbnail.")
+    return InspectionResult(image, thumbnail)
 
 
 def _read_bounded(path: Path, max_bytes: int) -> bytes:
-    # Never where a link leads: the folder was somebody else's to write to.
+    # The child could write to the folder, so the file may be a link or a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         return file.read(max_bytes)

@@ -1,7 +1,6 @@
-"""The examination of pictures: of uploads, which are kept if they pass, and of those beside a model's file."""
+"""Inspection of uploaded images: accepted ones move from the uploads to the library, with a thumbnail."""
 
 import hashlib
-import os
 import tempfile
 from dataclasses import asdict
 
@@ -12,7 +11,7 @@ from schemas.images import formats
 from schemas.images.inspected_image import LIBRARY_PREFIX, MAX_IMAGE_BYTES, StoredImage
 from stores import Stores
 from workers.images.decode import DecodeLimits
-from workers.images.sandbox import DEFAULT_LIMITS, InspectionResult, inspect_in_sandbox
+from workers.images.sandbox import DEFAULT_LIMITS, inspect_in_sandbox
 
 NAME_LENGTH = 32
 
@@ -20,48 +19,34 @@ log = structlog.get_logger(__name__)
 
 
 def inspect_upload(stores: Stores, key: str, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
-    """Look at the upload under ``key``, keep it if it is a picture that is taken, answer who asked.
+    """Inspect the upload under ``key``, store it if it is accepted, and report the result to the waiting request.
 
-    Run again after a death in its midst it ends in the same state: what is kept has its name from the upload's.
+    Idempotent: the name of the stored image is derived from the upload's key, so running it again after a crash gives
+    the same state. An upload that no request waits for is deleted.
     """
     if stores.image_inspections.is_requested(key):
         try:
-            found: StoredImage | ServiceError = _inspect_and_store(stores, key, limits)
+            result: StoredImage | ServiceError = _inspect_and_store(stores, key, limits)
         except ServiceError as error:
             log.info("upload.refused", key=key, code=error.code, reason=error.details.get("reason"))
-            found = error
-        stores.image_inspections.answer(key, found)
-        if isinstance(found, ServiceError) and found.retryable:
+            result = error
+        stores.image_inspections.answer(key, result)
+        if isinstance(result, ServiceError) and result.retryable:
+            # The upload stays for the next attempt.
             return
     stores.media.delete(key)
-
-
-def thumbnail_of(picture: int | bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> InspectionResult:
-    """The same look at a picture that is not kept here: its bytes, or the descriptor of a file that was opened safely.
-
-    The descriptor stays open, and where it stands in the file changes. Nothing is cached.
-
-    Raises:
-        Invalid: it is not a picture that is taken; ``details["reason"]`` says why in a word.
-    """
-    if isinstance(picture, int):
-        with os.fdopen(os.dup(picture), "rb") as file:
-            return inspect_in_sandbox(file, limits)
-    with tempfile.TemporaryFile() as file:
-        file.write(picture)
-        file.flush()
-        return inspect_in_sandbox(file, limits)
 
 
 def _inspect_and_store(stores: Stores, key: str, limits: DecodeLimits) -> StoredImage:
     with tempfile.TemporaryFile() as file:
         if stores.media.copy_to(key, file) > MAX_IMAGE_BYTES:
             raise Invalid(f"The picture has more than {MAX_IMAGE_BYTES:,} bytes.", reason="too_large")
-        look = inspect_in_sandbox(file, limits)
+        result = inspect_in_sandbox(file, limits)
         name = hashlib.sha256(key.encode()).hexdigest()[:NAME_LENGTH]
-        extension = formats.BY_MEDIA_TYPE[look.image.type].extension
-        kept, thumb = f"{LIBRARY_PREFIX}/{name}.{extension}", f"{LIBRARY_PREFIX}/{name}-thumb.webp"
-        file.truncate(look.image.size_bytes)
-        stores.media.put(thumb, look.thumbnail)
-        stores.media.put_file(kept, file)
-        return StoredImage(**asdict(look.image), key=kept, thumb_key=thumb)
+        extension = formats.BY_MEDIA_TYPE[result.image.type].extension
+        image_key, thumb_key = f"{LIBRARY_PREFIX}/{name}.{extension}", f"{LIBRARY_PREFIX}/{name}-thumb.webp"
+        # Drops whatever follows the image, such as an appended archive.
+        file.truncate(result.image.size_bytes)
+        stores.media.put(thumb_key, result.thumbnail)
+        stores.media.put_file(image_key, file)
+        return StoredImage(**asdict(result.image), key=image_key, thumb_key=thumb_key)

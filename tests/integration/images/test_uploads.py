@@ -1,4 +1,4 @@
-"""Uploaded pictures, looked at in a process of their own: what passes is kept, what does not is told why."""
+"""Inspection of uploaded images in a sandboxed process."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +26,14 @@ from tests.conftest import FakeClock, eventually
 from tests.support.images import REJECTED_IMAGES, TRAILING_DATA, VALID_IMAGES, decode, encode, repeat_gif_frame
 from workers.actors import declare_background_actors
 from workers.images import sandbox, uploads
-from workers.images.sandbox import DEFAULT_LIMITS, InspectionResult
-from workers.images.uploads import thumbnail_of
+from workers.images.sandbox import DEFAULT_LIMITS, InspectionResult, inspect_in_sandbox
 from workers.library.media_gc import DAY_S, delete_orphans
 
 TIMEOUT_S = 60
-# Findings about a picture that is larger than the file it is in.
+# A result with an image that is larger than its file.
 OVERSIZED_RESULT = json.dumps(
     {
-        "seen": {
+        "image": {
             "type": "image/png",
             "width": 1,
             "height": 1,
@@ -49,14 +49,14 @@ OVERSIZED_RESULT = json.dumps(
 
 @pytest.fixture
 def stores(settings: Settings) -> Iterator[Stores]:
-    """The stores of a courier."""
+    """The stores of a background process."""
     stores = open_stores(settings)
     yield stores
     stores.close()
 
 
 def store_upload(stores: Stores, data: bytes) -> str:
-    """The key of a picture that has come in and is waited for."""
+    """Store an upload for which a request waits; return its key."""
     key = f"uploads/{secrets.token_hex(16)}"
     stores.media.put(key, data)
     stores.redis.set(f"dr:examination:{key}:asked", b"")
@@ -64,36 +64,44 @@ def store_upload(stores: Stores, data: bytes) -> str:
 
 
 def inspect_upload(stores: Stores, data: bytes) -> StoredImage:
-    """What a courier answers."""
+    """Inspect an upload as a background process does; return the stored image."""
     key = store_upload(stores, data)
     uploads.inspect_upload(stores, key)
     assert not stores.media.exists(key)
     return stores.image_inspections.inspect(key, 0)
 
 
-def refusal_reason(data: bytes, **limits: Any) -> str:
-    """The word for why a picture is not taken."""
+def inspect_bytes(data: bytes, **limits: Any) -> InspectionResult:
+    """Inspect an image in the sandbox with some other limits."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return inspect_in_sandbox(file, replace(DEFAULT_LIMITS, **limits))
+
+
+def rejection_reason(data: bytes, **limits: Any) -> str:
+    """Inspect an image that is not accepted; return the reason."""
     with pytest.raises(Invalid) as caught:
-        thumbnail_of(data, replace(DEFAULT_LIMITS, **limits))
+        inspect_bytes(data, **limits)
     assert caught.value.message.endswith(".")
     return str(caught.value.details["reason"])
 
 
-def test_pictures_are_kept_with_their_thumbnails(stores: Stores) -> None:
-    """Under the ending of what they are, and of a file that is two things only the picture."""
-    for name, ending in (("png", "png"), ("cmyk", "jpg"), ("moving webp", "webp"), ("moving gif", "gif")):
+def test_accepted_images_are_stored_with_thumbnails(stores: Stores) -> None:
+    """Under the extension of their format and without trailing data."""
+    for name, extension in (("png", "png"), ("cmyk", "jpg"), ("moving webp", "webp"), ("moving gif", "gif")):
         data, media_type = VALID_IMAGES[name]
-        found = inspect_upload(stores, data + TRAILING_DATA["zip"])
+        stored = inspect_upload(stores, data + TRAILING_DATA["zip"])
 
-        assert (found.type, found.key.rpartition(".")[2]) == (media_type, ending)
-        assert (found.size_bytes, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-        assert found.animated == name.startswith("moving")
-        assert stores.media.get(found.key) == data
-        assert decode(stores.media.get(found.thumb_key)).format == "WEBP"
+        assert (stored.type, stored.key.rpartition(".")[2]) == (media_type, extension)
+        assert (stored.size_bytes, stored.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert stored.animated == name.startswith("moving")
+        assert stores.media.get(stored.key) == data
+        assert decode(stores.media.get(stored.thumb_key)).format == "WEBP"
 
 
-def test_what_is_refused_is_not_kept(stores: Stores) -> None:
-    """Who asks is told why."""
+def test_rejected_images_are_not_stored(stores: Stores) -> None:
+    """The caller gets the reason."""
     for name in ("nothing", "page", "torn jpeg", "bomb png", "many frames"):
         data, reason = REJECTED_IMAGES[name]
         with pytest.raises(Invalid) as caught:
@@ -103,141 +111,141 @@ def test_what_is_refused_is_not_kept(stores: Stores) -> None:
     assert not list(stores.media.list_older_than("library", 2**45))
 
 
-def test_a_picture_that_takes_too_long_is_given_up() -> None:
-    """By the clock and by the processor; the process is gone."""
+def test_an_image_that_takes_too_long_is_rejected() -> None:
+    """By wall time or CPU time; the child process is gone."""
     slow = repeat_gif_frame(encode(Image.new("P", (700, 700)), "GIF"), 1000)
 
-    assert refusal_reason(slow, wall_s=0.3) == "took_too_long"
-    assert refusal_reason(slow, cpu_s=1, wall_s=60) == "took_too_long"
+    assert rejection_reason(slow, wall_s=0.3) == "took_too_long"
+    assert rejection_reason(slow, cpu_s=1, wall_s=60) == "took_too_long"
     assert not [child for child in psutil.Process().children() if "workers.images.decode" in child.cmdline()]
 
 
-def test_a_picture_that_needs_too_much_memory_is_given_up() -> None:
-    """One that it is enough for passes."""
+def test_an_image_that_needs_too_much_memory_is_rejected() -> None:
+    """A smaller one passes with the same limit."""
     large = encode(Image.new("RGB", (7900, 7900)), "PNG")
-    little = 200 * 1024 * 1024
+    limit = 200 * 1024 * 1024
 
-    assert refusal_reason(large, memory_bytes=little) == "too_much_memory"
-    assert thumbnail_of(VALID_IMAGES["png"][0], replace(DEFAULT_LIMITS, memory_bytes=little)).image.width == 64
+    assert rejection_reason(large, memory_bytes=limit) == "too_much_memory"
+    assert inspect_bytes(VALID_IMAGES["png"][0], memory_bytes=limit).image.width == 64
 
 
-def test_a_picture_s_look_is_the_same_from_bytes_and_from_a_file(tmp_path: Path) -> None:
-    """Wherever the descriptor stands; the file beside the model is left as it is."""
+def test_an_open_file_is_inspected_from_its_beginning(tmp_path: Path) -> None:
+    """Wherever its position is. The file itself is not changed."""
     path = tmp_path / "preview.png"
     path.write_bytes(VALID_IMAGES["png"][0] + TRAILING_DATA["zip"])
     with path.open("rb") as file:
         file.read()
-        look = thumbnail_of(file.fileno())
+        result = inspect_in_sandbox(file)
 
-    assert look == thumbnail_of(VALID_IMAGES["png"][0])
+    assert result == inspect_bytes(VALID_IMAGES["png"][0])
     assert path.read_bytes() == VALID_IMAGES["png"][0] + TRAILING_DATA["zip"]
 
 
-def test_a_process_that_looks_knows_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of ours, no open file, and it may not have more than it was given."""
+def test_the_sandbox_has_no_secrets_and_few_resources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No environment, no inherited files, a memory limit and a session of its own."""
     probe = (
         "import json, os, pathlib, resource, sys;"
-        "from workers.images.decode import Limits, confine;"
-        "confine(Limits(**json.loads(sys.argv[2])));"
-        "told = {'environment': dict(os.environ), 'files': os.listdir('/proc/self/fd'),"
+        "from workers.images.decode import DecodeLimits, apply_limits;"
+        "apply_limits(DecodeLimits(**json.loads(sys.argv[2])));"
+        "result = {'environment': dict(os.environ), 'files': os.listdir('/proc/self/fd'),"
         " 'memory': resource.getrlimit(resource.RLIMIT_AS), 'session': os.getsid(0) == os.getpid()};"
-        "pathlib.Path(sys.argv[1], 'told').write_text(json.dumps(told))"
+        "pathlib.Path(sys.argv[1], 'probe').write_text(json.dumps(result))"
     )
-    real = subprocess.Popen
+    popen = subprocess.Popen
 
-    def started(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
-        return real([sys.executable, "-c", probe, str(tmp_path), command[-1]], **options)
+    def start_probe(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        return popen([sys.executable, "-c", probe, str(tmp_path), command[-1]], **options)
 
     monkeypatch.setenv("API_KEY", "a secret of at least sixteen characters")
-    monkeypatch.setattr(sandbox.subprocess, "Popen", started)
-    with pytest.raises(ServiceError, match="nonsense"):
-        thumbnail_of(b"")
-    told = json.loads((tmp_path / "told").read_text())
+    monkeypatch.setattr(sandbox.subprocess, "Popen", start_probe)
+    with pytest.raises(ServiceError, match="invalid result"):
+        inspect_bytes(b"")
+    probed = json.loads((tmp_path / "probe").read_text())
 
-    assert set(told["environment"]) <= {"PATH", "LANG", "LC_CTYPE"}
-    assert len(told["files"]) <= 4
-    assert told["memory"] == [DEFAULT_LIMITS.memory_bytes] * 2
-    assert told["session"]
+    assert set(probed["environment"]) <= {"PATH", "LANG", "LC_CTYPE"}
+    assert len(probed["files"]) <= 4
+    assert probed["memory"] == [DEFAULT_LIMITS.memory_bytes] * 2
+    assert probed["session"]
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "result",
     [
         "",
         "[]",
         "{}",
         OVERSIZED_RESULT,
-        '{"seen": {}}',
-        '{"refused": 1}',
-        '{"seen": {"type": "text/html"}}',
+        '{"image": {}}',
+        '{"rejected": 1}',
+        '{"image": {"type": "text/html"}}',
         "[" * 100_000,
     ],
 )
-def test_a_process_that_looks_is_not_believed(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    """A picture may have taken it over: what makes no sense is an error, and not an answer."""
+def test_an_invalid_result_of_the_sandbox_is_an_internal_error(monkeypatch: pytest.MonkeyPatch, result: str) -> None:
+    """A crafted image may have taken the child over."""
 
-    def overtaken(_file: object, folder: Path, *_others: object) -> int:
-        (folder / "answer.json").write_text(answer)
-        (folder / "thumb.webp").write_bytes(VALID_IMAGES["webp"][0])
+    def write_result(_file: object, folder: Path, *_others: object) -> int:
+        (folder / "result.json").write_text(result)
+        (folder / "thumbnail.webp").write_bytes(VALID_IMAGES["webp"][0])
         return 0
 
-    monkeypatch.setattr(sandbox, "_run_child", overtaken)
-    with pytest.raises(ServiceError, match="nonsense") as caught:
-        thumbnail_of(b"")
+    monkeypatch.setattr(sandbox, "_run_child", write_result)
+    with pytest.raises(ServiceError, match="invalid result") as caught:
+        inspect_bytes(b"")
     assert not isinstance(caught.value, Invalid)
 
 
-def test_nothing_is_read_through_links_and_no_thumbnail_is_more_than_a_picture(
+def test_links_and_polyglot_thumbnails_of_the_sandbox_are_rejected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A link in place of the answer leads nowhere; a thumbnail with something behind it is none."""
-    good = {"seen": thumbnail_of(VALID_IMAGES["png"][0]).image.to_json()}
-    (tmp_path / "answer.json").write_text(json.dumps(good))
+    """A link in place of the result is not followed; a thumbnail must end where its image ends."""
+    good = {"image": inspect_bytes(VALID_IMAGES["png"][0]).image.to_json()}
+    (tmp_path / "result.json").write_text(json.dumps(good))
 
-    def linked(_file: object, folder: Path, *_others: object) -> int:
-        (folder / "answer.json").symlink_to(tmp_path / "answer.json")
+    def write_link(_file: object, folder: Path, *_others: object) -> int:
+        (folder / "result.json").symlink_to(tmp_path / "result.json")
         return 0
 
-    def doubled(_file: object, folder: Path, *_others: object) -> int:
-        (folder / "answer.json").write_text(json.dumps(good))
-        (folder / "thumb.webp").write_bytes(VALID_IMAGES["webp"][0] + TRAILING_DATA["page"])
+    def write_polyglot(_file: object, folder: Path, *_others: object) -> int:
+        (folder / "result.json").write_text(json.dumps(good))
+        (folder / "thumbnail.webp").write_bytes(VALID_IMAGES["webp"][0] + TRAILING_DATA["page"])
         return 0
 
-    monkeypatch.setattr(sandbox, "_run_child", linked)
-    with pytest.raises(ServiceError, match="nonsense"):
-        thumbnail_of(b"")
-    monkeypatch.setattr(sandbox, "_run_child", doubled)
+    monkeypatch.setattr(sandbox, "_run_child", write_link)
+    with pytest.raises(ServiceError, match="invalid result"):
+        inspect_bytes(b"")
+    monkeypatch.setattr(sandbox, "_run_child", write_polyglot)
     with pytest.raises(ServiceError, match="thumbnail"):
-        thumbnail_of(b"")
+        inspect_bytes(b"")
 
 
-def test_a_courier_answers_who_asks(settings: Settings) -> None:
-    """From the question to the answer over the queue; a second question looks no second time."""
+def test_a_background_process_answers_inspection_requests(settings: Settings) -> None:
+    """Through the queue; a second request for the same upload gets the stored result."""
     broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
     declare_background_actors(broker, stores)
-    courier = Worker(broker, worker_threads=2)
-    courier.start()
+    worker = Worker(broker, worker_threads=2)
+    worker.start()
     try:
         key = "uploads/0123456789abcdef"
         stores.media.put(key, VALID_IMAGES["png"][0])
-        found = stores.image_inspections.inspect(key, TIMEOUT_S)
+        stored = stores.image_inspections.inspect(key, TIMEOUT_S)
         stores.media.put("uploads/bad", b"<html>")
         with pytest.raises(Invalid, match="not a picture"):
             stores.image_inspections.inspect("uploads/bad", TIMEOUT_S)
         with pytest.raises(NotFound):
             stores.image_inspections.inspect("uploads/none", TIMEOUT_S)
 
-        assert stores.image_inspections.inspect(key, 0) == found
-        assert stores.media.get(found.key) == VALID_IMAGES["png"][0]
+        assert stores.image_inspections.inspect(key, 0) == stored
+        assert stores.media.get(stored.key) == VALID_IMAGES["png"][0]
         eventually(lambda: not stores.media.exists(key) and not stores.media.exists("uploads/bad"))
     finally:
-        courier.stop(timeout=10_000)
+        worker.stop(timeout=10_000)
         stores.close()
 
 
-def test_a_message_that_comes_twice_changes_nothing(stores: Stores) -> None:
-    """After an answer nothing is looked at again; after a death before the answer the same is kept again."""
+def test_inspection_is_idempotent(stores: Stores) -> None:
+    """After a reply nothing is inspected again; after a crash before the reply the same image is stored again."""
     key = store_upload(stores, VALID_IMAGES["png"][0])
     uploads.inspect_upload(stores, key)
     first = stores.image_inspections.inspect(key, 0)
@@ -254,8 +262,8 @@ def test_a_message_that_comes_twice_changes_nothing(stores: Stores) -> None:
     assert sum(len(keys) for keys in stores.media.list_older_than("library", 2**45)) == 2
 
 
-def test_what_nobody_waits_for_is_thrown_away(stores: Stores) -> None:
-    """A courier that comes late keeps nothing that nobody would ever know of."""
+def test_an_upload_that_no_request_waits_for_is_deleted(stores: Stores) -> None:
+    """Otherwise an image would be stored that nobody knows of."""
     stores.media.put("uploads/late", VALID_IMAGES["png"][0])
     uploads.inspect_upload(stores, "uploads/late")
 
@@ -263,15 +271,15 @@ def test_what_nobody_waits_for_is_thrown_away(stores: Stores) -> None:
     assert not list(stores.media.list_older_than("library", 2**45))
 
 
-def test_an_upload_outlives_a_store_that_is_away(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks is told at once, and may ask again for the same upload."""
+def test_an_upload_survives_a_media_store_outage(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller gets Unavailable and may try again with the same upload."""
     key = store_upload(stores, VALID_IMAGES["png"][0])
 
-    def away(*_args: object) -> None:
+    def fail(*_args: object) -> None:
         raise Unavailable("The media store does not serve now.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(stores.media), "put", away)
+        patched.setattr(type(stores.media), "put", fail)
         uploads.inspect_upload(stores, key)
     with pytest.raises(Unavailable, match="media store"):
         stores.image_inspections.inspect(key, 0)
@@ -279,22 +287,22 @@ def test_an_upload_outlives_a_store_that_is_away(stores: Stores, monkeypatch: py
     assert stores.media.exists(key)
 
 
-def test_orphans_are_swept_and_nothing_else(stores: Stores, clock: FakeClock, tmp_path: Path) -> None:
-    """What no row knows, a day after it came; what is known, and what is younger, stays."""
-    look: InspectionResult = thumbnail_of(VALID_IMAGES["png"][0])
+def test_orphaned_media_are_deleted_after_a_day(stores: Stores, clock: FakeClock, tmp_path: Path) -> None:
+    """Referenced and younger objects stay."""
+    thumbnail = inspect_bytes(VALID_IMAGES["png"][0]).thumbnail
     for key in ("uploads/old", "uploads/young", "library/known.png", "library/lost.png", "library/young.png"):
-        stores.media.put(key, look.thumbnail)
+        stores.media.put(key, thumbnail)
     old_s = clock.now_ms() / 1000 - DAY_S - 1
     for key in ("uploads/old", "library/known.png", "library/lost.png"):
         os.utime(tmp_path / "media" / key, (old_s, old_s))
     young_s = clock.now_ms() / 1000 - 10
     for key in ("uploads/young", "library/young.png"):
         os.utime(tmp_path / "media" / key, (young_s, young_s))
-    known = {"library/known.png"}
+    referenced = {"library/known.png"}
 
-    assert delete_orphans(stores.media, known.intersection, now_ms=clock.now_ms()) == 2
-    assert delete_orphans(stores.media, known.intersection, now_ms=clock.now_ms()) == 0
-    kept = {
+    assert delete_orphans(stores.media, referenced.intersection, now_ms=clock.now_ms()) == 2
+    assert delete_orphans(stores.media, referenced.intersection, now_ms=clock.now_ms()) == 0
+    remaining = {
         key for folder in ("uploads", "library") for keys in stores.media.list_older_than(folder, 2**45) for key in keys
     }
-    assert kept == {"uploads/young", "library/known.png", "library/young.png"}
+    assert remaining == {"uploads/young", "library/known.png", "library/young.png"}
