@@ -1,4 +1,4 @@
-"""The application object that gunicorn loads in each of its workers."""
+"""The WSGI application that gunicorn loads in each of its workers."""
 
 import gc
 
@@ -12,8 +12,8 @@ from stores import open_stores
 settings = load_settings()
 configure_logging("web", level=settings.log_level, style=settings.log_format)
 app = create_app(open_stores(settings))
-# What is loaded by now stays for ever. Looking through it for garbage again and again would hold every client up, each
-# time for longer than anything else does here.
+# Everything loaded so far lives as long as the process. Freezing it keeps full collections short; they would be the
+# longest pauses of the process.
 gc.collect()
 gc.freeze()
 structlog.get_logger(__name__).info("process.ready")

@@ -1,4 +1,4 @@
-"""What callers may do to the key that they hold: put a new one in its place."""
+"""Regeneration of the caller's own API key."""
 
 import structlog
 from flask import Response, jsonify
@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 
 @blueprint.route("/regenerate", methods=["POST"], policy=RoutePolicy(scope=Scope.READ))
-@blueprint.response(200, description="`key`, which is not shown again, and `message`.")
-@blueprint.alt_response(409, description="It is the owner's key, and API_KEY sets it.")
+@blueprint.response(200, description="`key`, which is shown only here, and `message`.")
+@blueprint.alt_response(409, description="It is the owner's key and set by API_KEY.")
 def regenerate() -> Response:
-    """A new key in place of the one that this request carries, which is over within a second."""
+    """Replace the key of this request by a new one; the old key stops working within a second."""
     key = stores().api_keys.regenerate(caller(), api_key_from_request())
     log.info("key.regenerated", caller=caller().id)
     response = jsonify({"key": key, "message": REGENERATED_MESSAGE})

@@ -1,4 +1,4 @@
-"""What a caller is told of limits: how much was used, how much there is, and when it begins anew."""
+"""Limits and usage of the caller's key."""
 
 from typing import Any
 
@@ -17,19 +17,19 @@ blueprint = Blueprint("quota", __name__, access=Access.KEY, url_prefix="/api/v1/
 @blueprint.route("")
 @blueprint.response(200, description="`plan`, `scopes`, `quotas` by name, and `rates` by policy.")
 def read() -> Response:
-    """What your key may do, how much of it is used, and when it begins anew; null means no limit."""
-    who, kept = caller(), stores()
-    usual = kept.rate_limits.defaults
+    """Limits and usage of your key, and when they reset; null means unlimited."""
+    defaults = stores().rate_limits.defaults
     rates = {
-        RateLimit.SUBMIT: who.limits.rate or usual.submit,
-        RateLimit.GENERAL: usual.general,
-        RateLimit.STATUS: usual.status,
+        RateLimit.SUBMIT: caller().limits.rate or defaults.submit,
+        RateLimit.GENERAL: defaults.general,
+        RateLimit.STATUS: defaults.status,
     }
+    quotas = stores().quotas
     return jsonify(
         {
-            "plan": who.plan,
-            "scopes": sorted(who.scopes),
-            "quotas": _quotas_view(kept.quotas.get_limits(who), kept.quotas.get_usage(who.id)),
+            "plan": caller().plan,
+            "scopes": sorted(caller().scopes),
+            "quotas": _quotas_view(quotas.get_limits(caller()), quotas.get_usage(caller().id)),
             "rates": {policy: _rate_view(rate) for policy, rate in rates.items()},
         }
     )
@@ -45,9 +45,10 @@ def _quotas_view(limits: CallerLimits, usage: Usage) -> dict[str, Any]:
 
 
 def _quota_view(limit: int | None, used: int, resets_at: int | None = None) -> dict[str, Any]:
-    bounded = limit is not None and limit >= 0
-    left = max(0, limit - used) if limit is not None and bounded else None
-    return {"limit": limit if bounded else None, "used": used, "remaining": left, "resetsAt": resets_at}
+    if limit is not None and limit < 0:
+        limit = None
+    remaining = None if limit is None else max(0, limit - used)
+    return {"limit": limit, "used": used, "remaining": remaining, "resetsAt": resets_at}
 
 
 def _rate_view(rate: Rate) -> dict[str, int] | None:

@@ -1,6 +1,6 @@
-"""Signing in and out with a browser: a key once, and from then on a cookie that no page can read.
+"""Browser sessions: sign in with an API key, then authenticate by an HttpOnly cookie.
 
-The cookie counts below ``/api/models`` and here; everything under ``/api/v1`` takes keys only.
+Only the routes here and those with ``Access.KEY_OR_SESSION`` accept the cookie.
 """
 
 from typing import Any
@@ -38,14 +38,14 @@ log = structlog.get_logger(__name__)
 
 @blueprint.route("", methods=["POST"])
 @blueprint.doc(security=[{}], requestBody=REQUEST_BODY)
-@blueprint.response(200, description="`name` and `scopes`; the cookie lasts for 30 days from its last use.")
+@blueprint.response(200, description="`name` and `scopes`. The cookie is valid for 30 days from its last use.")
 def sign_in() -> Response:
-    """Sign in with an API key, as JSON or as a form; whoever was signed in with this browser no longer is."""
+    """Sign in with an API key, as JSON or as a form. This ends the browser's previous session."""
     session_cookie.require_same_origin(allow_non_browser=True)
     count_login_attempt()
     key = parse_key(_request_fields())
     caller = _authenticate(key)
-    # Never the token that came along: somebody else may know that one.
+    # The token is always new: one from the request may be known to an attacker (session fixation).
     stores().sessions.end(session_cookie.session_token())
     token = stores().sessions.create(caller, key)
     log.info("login.began", caller=caller.id, address=request.remote_addr)
@@ -58,7 +58,7 @@ def sign_in() -> Response:
 @blueprint.doc(security=[{"session": []}])
 @blueprint.response(200, description="`name` and `scopes`.")
 def read() -> Response:
-    """Who is signed in."""
+    """The caller who is signed in."""
     return _session_response(_require_session())
 
 
@@ -66,7 +66,7 @@ def read() -> Response:
 @blueprint.doc(security=[{"session": []}])
 @blueprint.response(204)
 def sign_out() -> Response:
-    """Sign out; to do it twice changes nothing."""
+    """Sign out; signing out twice is not an error."""
     count_anonymous()
     session_cookie.require_same_origin(allow_non_browser=not session_cookie.session_token())
     stores().sessions.end(session_cookie.session_token())
@@ -77,7 +77,7 @@ def sign_out() -> Response:
 @blueprint.doc(security=[{"session": []}])
 @blueprint.response(204)
 def sign_out_everywhere() -> Response:
-    """Sign out here and wherever else somebody is signed in with the same key."""
+    """End all sessions of the signed-in key, on all devices."""
     stores().sessions.end_all(_require_session().id)
     return _signed_out_response()
 
@@ -86,7 +86,7 @@ def _authenticate(key: str) -> Caller:
     caller = stores().api_keys.authenticate_uncached(key)
     if caller is None:
         log.info("login.refused", address=request.remote_addr)
-        raise Unauthorized("The key is not valid: it is mistyped, or it was revoked or replaced.")
+        raise Unauthorized("The key is not valid: it is mistyped, revoked or replaced.")
     return caller
 
 

@@ -1,1 +1,1 @@
-"""The Weights and generaitiv APIs."""
+"""The Weights and generaitiv APIs, for their existing clients."""

@@ -1,6 +1,7 @@
-"""The generation part of the generaitiv API, for its existing clients: what they call under ``/v1``.
+"""The generation part of the generaitiv API, below ``/v1``, for its existing clients.
 
-None of them looks at the status of an answer: an error has a ``message``, and nothing else has one.
+These clients ignore the HTTP status: they take a response with ``message`` for an error, so nothing else may have that
+field.
 """
 
 from dataclasses import asdict
@@ -47,7 +48,7 @@ blueprint = Blueprint(
 @blueprint.route("/consumer/gen", methods=["POST"], policy=SUBMISSION)
 @blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
 def generate() -> Response:
-    """Submit a generation; `?dry_run=1` says what would become of it and makes nothing."""
+    """Submit a generation; `?dry_run=1` returns its cost and position without creating it."""
     return _generate(caller())
 
 
@@ -57,55 +58,57 @@ def generate() -> Response:
 def new_workload() -> Response:
     """Submit a generation without a key; off unless ALLOW_ANONYMOUS_WORKLOADS is set."""
     if not stores().settings.allow_anonymous_workloads:
-        raise Forbidden("Generations without a key are off here. Set ALLOW_ANONYMOUS_WORKLOADS=1 to allow them.")
-    kind = request.args.get("type", "")
-    if kind != PROMPT_TYPE:
-        raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {kind[:60]!r})."])
+        raise Forbidden("Generations without a key are disabled. Set ALLOW_ANONYMOUS_WORKLOADS=1 to allow them.")
+    type_ = request.args.get("type", "")
+    if type_ != PROMPT_TYPE:
+        raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {type_[:60]!r})."])
     count_anonymous()
     g.caller = Caller(ANONYMOUS, ANONYMOUS, plan=None)
     return _generate(g.caller)
 
 
 def _generate(submitter: Caller) -> Response:
-    body = _body()
+    body, raw_inputs = _load_body()
     if body.get("webhook") and submitter.id == ANONYMOUS:
         raise Invalid(problems=["webhook: only for callers with a key; watch 'ws_url' instead."])
-    job_request, translated = _job_request(body)
+    job_request, translated = _job_request(body, raw_inputs)
     if request.args.get("dry_run", "").lower() in TRUE_VALUES:
         return jsonify({"dry_run": True, **dry_run(submitter, job_request), "warnings": translated.warnings})
     accepted = submit(submitter, job_request)
-    ident = workload_id(accepted.job.id)
-    answer: dict[str, Any] = {"id": ident, "workload_id": ident}
+    public_id = workload_id(accepted.job.id)
+    view: dict[str, Any] = {"id": public_id, "workload_id": public_id}
     if not job_request.webhook:
-        answer |= _watch_links(accepted.job.id)
+        view |= _watch_links(accepted.job.id)
     if translated.warnings:
-        answer["warnings"] = translated.warnings
-    return add_replay_header(jsonify(answer), accepted)
+        view["warnings"] = translated.warnings
+    return add_replay_header(jsonify(view), accepted)
 
 
-def _body() -> dict[str, Any]:
+def _load_body() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the validated body, and the inputs as sent: the recipe decides which of them it accepts."""
+    # Existing clients send the wrong content type.
     raw = request.get_json(force=True, silent=True)
     if not isinstance(raw, dict):
         raise Invalid(problems=["The body must be a JSON object with 'input'."])
     try:
-        checked: dict[str, Any] = GenerationRequest().load(raw)
+        body: dict[str, Any] = GenerationRequest().load(raw)
     except ValidationError as error:
         raise Invalid(problems=list(flatten_errors(error.normalized_messages(), raw))) from error
-    return checked | {"given": raw["input"]}
+    return body, raw["input"]
 
 
-def _job_request(body: dict[str, Any]) -> tuple[JobRequest, TranslatedInputs]:
+def _job_request(body: dict[str, Any], raw_inputs: dict[str, Any]) -> tuple[JobRequest, TranslatedInputs]:
     recipes = stores().recipes
     slug = body.get("model")
     site, model = split_model_slug(slug, [recipe.name for recipe in recipes.list_all()])
     recipe = recipes.get(site)
-    translated = translate_inputs(recipe, body["given"], model)
-    trained = loras.lora_name_from_training_id(stores(), slug) if slug and site is None else None
-    if slug and site is None and trained is None:
-        translated.warnings.append(f"model: there is no {slug!r} here; {recipe.name} was taken.")
-    prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained
+    translated = translate_inputs(recipe, raw_inputs, model)
+    trained_lora = loras.lora_name_from_training_id(stores(), slug) if slug and site is None else None
+    if slug and site is None and trained_lora is None:
+        translated.warnings.append(f"model: there is no {slug!r} here; {recipe.name} is used instead.")
+    prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained_lora
     if lora and recipe.loras is None:
-        translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was left out.")
+        translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was dropped.")
         lora = None
     return JobRequest(recipe.name, prompt, lora, translated.inputs, webhook=body.get("webhook") or ""), translated
 
@@ -116,15 +119,15 @@ def _watch_links(job_id: str) -> dict[str, str]:
     return {"jwt": token, "ws_url": f"{base}/v1/ws?{urlencode({'id': workload_id(job_id), 'jwt': token})}"}
 
 
-@blueprint.route("/workload/<ident>")
+@blueprint.route("/workload/<workload>")
 @blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
-def read_workload(ident: str) -> Response:
-    """A generation of yours."""
-    return jsonify(_workload_view(own_job(parse_workload_id(ident))))
+def read_workload(workload: str) -> Response:
+    """One of your generations."""
+    return jsonify(_workload_view(own_job(parse_workload_id(workload))))
 
 
 def _workload_view(job: Job) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    view: dict[str, Any] = {
         "id": workload_id(job.id),
         "status": job.state,
         "seq": job.seq,
@@ -132,25 +135,25 @@ def _workload_view(job: Job) -> dict[str, Any]:
         "model": job.request.site,
     }
     if job.results:
-        return shown | {"link": result_image_url(stores().settings.public_url, job.id, job.results[0].type)}
+        return view | {"link": result_image_url(stores().settings.public_url, job.id, job.results[0].type)}
     if job.error:
-        # Not "message", for that would say that this request failed.
-        return shown | {"error": job.error.message, "error_code": job.error.code}
+        # Not "message": that would mean that this request failed.
+        return view | {"error": job.error.message, "error_code": job.error.code}
     if job.progress:
-        shown["progress"] = progress_payload(asdict(job.progress))
-    return shown | _watch_links(job.id)
+        view["progress"] = progress_payload(asdict(job.progress))
+    return view | _watch_links(job.id)
 
 
 @blueprint.route("/training/owned-by/me")
 @blueprint.route("/training/owned-by-me")
 @blueprint.response(200, description="A list of `id`, `name`, `description`, `status`, `owner`, `source_model_slug`.")
 def trainings() -> Response:
-    """Your trained models: the LoRAs of the model library. An `id` is also a `model` of a generation."""
+    """Your trained models: the LoRAs of the model library. Their `id` is accepted as the `model` of a generation."""
     return jsonify(loras.list_trainings(stores(), stores().wallet_addresses.get_or_create(caller().id)))
 
 
 @blueprint.route("/consumer/user-info")
-@blueprint.response(200, description="`address` of the key.")
+@blueprint.response(200, description="`address`.")
 def user_info() -> Response:
-    """Whose key this is."""
+    """The wallet address of the key's owner."""
     return jsonify({"address": stores().wallet_addresses.get_or_create(caller().id)})

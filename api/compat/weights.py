@@ -1,4 +1,4 @@
-"""The surface of the Weights API: the routes at the root that its existing clients call."""
+"""The Weights API: the routes at the root, for its existing clients."""
 
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -28,10 +28,10 @@ blueprint = Blueprint("weights", __name__, access=Access.KEY, description="The W
 
 @blueprint.route("/health", policy=HEALTH)
 @blueprint.doc(security=[{}, {"key": []}])
-@blueprint.response(200, description="All parts work: `status` is OK. With a key: every part's own state.")
+@blueprint.response(200, description="All parts work: `status` is OK. With a key, the state of every part.")
 @blueprint.alt_response(503, description="`status` is DEGRADED, and `failing` names the parts.")
 def read_health() -> Response:
-    """Whether Darkroom works."""
+    """The health of Darkroom."""
     return health.health_response()
 
 
@@ -55,7 +55,7 @@ def read_health() -> Response:
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
 def generate_image() -> Response:
-    """Submit a prompt, with a GET, or a POST with JSON or a form; the site declares which further inputs it takes."""
+    """Submit a prompt as a query, a form or JSON; further fields are inputs that the site declares."""
     accepted = submit(caller(), load_weights_request(_request_fields()))
     job, url = accepted.job, stores().settings.public_url
     answer = {
@@ -70,12 +70,12 @@ def generate_image() -> Response:
 @blueprint.route("/status/<image_id>", policy=STATUS)
 @blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, description="The job's state, prompt, times, error and progress.")
-@blueprint.alt_response(404, description="An id never given out, or another caller's.")
+@blueprint.alt_response(404, description="There is no such job, or it belongs to another caller.")
 @blueprint.alt_response(410, description="The picture has expired.")
 def status(image_id: str) -> Response:
-    """How a job is; `wait` and `since` answer as soon as it changes."""
-    job, outlook = read_job(image_id, caller().id)
-    return json_with_etag(weights_status(stores(), job, outlook), job, outlook)
+    """The status of a job. With `wait` and `since`, the response comes as soon as the job changes."""
+    job, estimate = read_job(image_id, caller().id)
+    return json_with_etag(weights_status(stores(), job, estimate), job, estimate)
 
 
 @blueprint.route("/search-loras")
@@ -87,18 +87,18 @@ def status(image_id: str) -> Response:
 )
 @blueprint.response(200, description="`name`, `image`, `tags` and `description` of each LoRA found.")
 def search_loras_view() -> Response:
-    """Search the site's LoRAs."""
+    """Search the LoRAs of the site and of the model library."""
     _require_utf8_query()
-    words = request.args.get("query", "").strip()
-    if not words:
+    query = request.args.get("query", "").strip()
+    if not query:
         raise Invalid(problems=["Query parameter is required."])
-    if len(words) > MAX_LORA_NAME_LENGTH or CONTROL_CHARACTERS.search(words):
+    if len(query) > MAX_LORA_NAME_LENGTH or CONTROL_CHARACTERS.search(query):
         raise Invalid(
             problems=[f"Query parameter: at most {MAX_LORA_NAME_LENGTH} characters, none of them control characters."]
         )
-    found, complete = search_loras(stores().recipes.get(request.args.get("site")), words)
-    response = jsonify(found)
-    if not complete:
+    loras, is_complete = search_loras(stores().recipes.get(request.args.get("site")), query)
+    response = jsonify(loras)
+    if not is_complete:
         response.headers["X-Darkroom-Partial"] = "site"
     return response
 
@@ -106,16 +106,16 @@ def search_loras_view() -> Response:
 @blueprint.route("/quota")
 @blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
 def quota() -> Response:
-    """How much this key has used and may use; `site` is what the default site says of its own."""
-    answer = stores().quotas.summarize(caller())
-    shown = site_quota(stores().recipes.default)
-    return jsonify(answer | ({"site": shown} if shown else {}))
+    """Usage and limits of this key; `site` is the quota that the default site shows."""
+    summary = stores().quotas.summarize(caller())
+    on_site = site_quota(stores().recipes.default)
+    return jsonify(summary | ({"site": on_site} if on_site else {}))
 
 
 def _request_fields() -> dict[str, Any]:
-    """The fields of a submission, from wherever it carries them; a GET's body is never read."""
+    """Return the fields of a submission: the query, overridden by a form or JSON body."""
     if request.method == "HEAD":
-        # Flask answers HEAD wherever it answers GET; asking about a submission must not make one.
+        # Flask routes HEAD to GET views, but HEAD must not submit a job.
         raise MethodNotAllowed(["GET", "POST"])
     _require_utf8_query()
     if request.method == "GET":
@@ -129,7 +129,7 @@ def _request_fields() -> dict[str, Any]:
 
 
 def _require_utf8_query() -> None:
-    """Werkzeug replaces what is not UTF-8; a prompt that its client did not write is not painted."""
+    """Reject a query that is not UTF-8; Werkzeug would silently replace parts of the prompt."""
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:

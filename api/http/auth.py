@@ -7,9 +7,9 @@ from api.http.rate_limits import count_anonymous, count_caller
 from api.http.route_policy import Access, current_policy
 from api.http.session_cookie import session_caller
 from schemas.accounts.caller import Caller, Scope
+from schemas.accounts.session_requests import MAX_KEY_LENGTH
 from schemas.errors import Forbidden, Unauthorized
 
-MAX_KEY_LENGTH = 512
 READ_METHODS = ("GET", "HEAD")
 # Below this prefix only keys count: these routes are for programs, and cookies would expose them to CSRF.
 KEY_ONLY_PREFIX = "/api/v1/"

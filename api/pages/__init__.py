@@ -1,1 +1,1 @@
-"""Pages for people: home, docs, studio, health, the JavaScript client."""
+"""Pages for people (home, docs, studio), health, and the JavaScript client."""

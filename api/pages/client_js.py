@@ -1,4 +1,4 @@
-"""The serving of the JavaScript client, to pages of any origin: it is code, and nobody's secret."""
+"""The JavaScript client as an ES module, for pages of any origin."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ blueprint.before_request(count_anonymous)
 
 @blueprint.route("/client.js")
 def javascript() -> Response:
-    """An ES module."""
+    """Send the module."""
     response = send_file(CLIENT_FILE, mimetype="text/javascript", max_age=300)
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response

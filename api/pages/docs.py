@@ -1,4 +1,4 @@
-"""The pages that explain the API: readable, made from the OpenAPI description, without any request elsewhere."""
+"""The HTML page of the API reference, rendered from the OpenAPI description. It loads nothing from other hosts."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from schemas.http.content_security_policy import CONTENT_SECURITY_POLICY
 SPEC_OPTIONS: dict[str, Any] = {
     "info": {
         "description": "Submit a prompt, watch previews arrive, fetch the picture. "
-        "The native surface lies below /api/v1; the routes at the root are those of the Weights API.",
+        "The native API is below /api/v1; the routes at the root are the Weights API.",
         "license": {"name": "MIT"},
     },
     "components": {
@@ -35,38 +35,38 @@ blueprint.before_request(count_anonymous)
 
 @blueprint.route("/docs")
 def docs() -> Response:
-    """The API, described for people."""
+    """Send the page."""
     spec: dict[str, Any] = current_app.extensions["openapi"].spec.to_dict()
     page = render_template(
-        "docs.html", spec=spec, groups=_operations_by_tag(spec), errors=error_classes(), name_of=_schema_name
+        "docs.html", spec=spec, groups=_operations_by_tag(spec), errors=error_classes(), schema_name=_schema_name
     )
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 @blueprint.app_template_filter("code")
 def _code_filter(text: str | None) -> Markup:
-    """``text`` as HTML, with what stands between backticks as code."""
-    # Escaped first: nothing of the text itself becomes HTML.
+    """Return ``text`` as HTML, with the parts between backticks as code."""
+    # Escaping comes first, so the only HTML is the code element.
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text or ""))))  # noqa: S704
 
 
 def _operations_by_tag(spec: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
-    """The operations by tag: method, path and description of each."""
+    """Return method, path and description of each operation, by tag."""
     groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {tag["name"]: [] for tag in spec.get("tags", [])}
     for path, methods in spec["paths"].items():
         shared = methods.get("parameters", [])
         for method, operation in methods.items():
             if isinstance(operation, dict):
-                known = {"parameters": [*shared, *operation.get("parameters", [])]}
-                groups.setdefault(operation["tags"][0], []).append((method.upper(), path, operation | known))
+                parameters = {"parameters": [*shared, *operation.get("parameters", [])]}
+                groups.setdefault(operation["tags"][0], []).append((method.upper(), path, operation | parameters))
     return groups
 
 
 def _schema_name(schema: dict[str, Any]) -> str:
-    """A schema in a word or two."""
+    """Return a short name of a schema."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
-    kind = schema.get("type", "any")
-    if isinstance(kind, list):
-        kind = " or ".join(kind)
-    return f"list of {_schema_name(schema['items'])}" if kind == "array" and "items" in schema else str(kind)
+    type_ = schema.get("type", "any")
+    if isinstance(type_, list):
+        type_ = " or ".join(type_)
+    return f"list of {_schema_name(schema['items'])}" if type_ == "array" and "items" in schema else str(type_)

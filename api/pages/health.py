@@ -1,4 +1,4 @@
-"""The answer to whether Darkroom works: a list of pings, asked at most once a second."""
+"""Health of Redis, the database, the queue, workers and sites. Reports are cached for ``CACHE_TTL_S``."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from flask import Response, current_app, jsonify
 from api.http.auth import authenticate
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
-from api.sites.views import canary_view, circuit_view
+from api.sites.serializers import canary_view, circuit_view
 from ops.infra.version import VERSION
 from schemas.errors import ServiceError, Unavailable
 from stores import Stores
@@ -19,9 +19,9 @@ from stores import Stores
 CACHE_TTL_S = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What the pings said, and until when that is believed."""
+    """The state of each part, and the monotonic time until which it may be reused."""
 
     parts: dict[str, dict[str, Any]]
     expires_at: float
@@ -31,12 +31,12 @@ _report_lock = threading.Lock()
 
 
 def health_response() -> Response:
-    """200 and OK, or 503, DEGRADED and what fails; with a key the details of every part."""
-    knows_key = _is_authenticated()
+    """Return 200 and OK, or 503, DEGRADED and the failing parts; with a valid key also the details of every part."""
+    show_details = _is_authenticated()
     parts = _current_report(stores()).parts
     failing = [name for name, part in parts.items() if not part["ok"]]
     body: dict[str, Any] = {"status": "DEGRADED", "failing": failing} if failing else {"status": "OK"}
-    if knows_key:
+    if show_details:
         body |= {"version": VERSION} | parts
     response = jsonify(body)
     response.status_code = 503 if failing else 200
@@ -49,28 +49,33 @@ def _is_authenticated() -> bool:
         caller = authenticate()
         count_caller(caller) if caller else count_anonymous()
     except Unavailable:
-        # The database that knows keys is down: that is what the answer is about.
+        # The key cannot be checked while the database is down, and this route has to report just that.
         return False
     return caller is not None
 
 
 def _current_report(stores: Stores) -> HealthReport:
-    kept: HealthReport | None = current_app.extensions.get("health")
-    if kept and kept.expires_at > time.monotonic():
-        return kept
+    if report := _cached_report():
+        return report
     with _report_lock:
-        pings = {"redis": _redis, "database": _database, "queue": _queue, "workers": _workers, "sites": _sites}
-        report = HealthReport(
-            {name: _ping(ping, stores) for name, ping in pings.items()}, time.monotonic() + CACHE_TTL_S
-        )
-        current_app.extensions["health"] = report
+        # Another thread may have made a report while this one waited for the lock.
+        if report := _cached_report():
+            return report
+        checks = {"redis": _redis, "database": _database, "queue": _queue, "workers": _workers, "sites": _sites}
+        parts = {name: _run_check(check, stores) for name, check in checks.items()}
+        report = current_app.extensions["health"] = HealthReport(parts, time.monotonic() + CACHE_TTL_S)
     return report
 
 
-def _ping(ping: Callable[[Stores], dict[str, Any]], stores: Stores) -> dict[str, Any]:
+def _cached_report() -> HealthReport | None:
+    report: HealthReport | None = current_app.extensions.get("health")
+    return report if report and report.expires_at > time.monotonic() else None
+
+
+def _run_check(check: Callable[[Stores], dict[str, Any]], stores: Stores) -> dict[str, Any]:
     began = time.perf_counter()
     try:
-        details = ping(stores)
+        details = check(stores)
     except ServiceError as error:
         return {"ok": False, "error": error.message}
     return {"ok": True, "latencyMs": round((time.perf_counter() - began) * 1000, 2)} | details
@@ -87,29 +92,28 @@ def _database(stores: Stores) -> dict[str, Any]:
 
 
 def _queue(stores: Stores) -> dict[str, Any]:
-    measures = stores.metrics.read()
+    metrics = stores.metrics.read()
     return {
         "messages": stores.queue.depth(),
-        "waiting": measures.waiting,
-        "running": measures.running,
-        "oldestSeconds": round(measures.oldest_age_s, 1),
+        "waiting": metrics.waiting,
+        "running": metrics.running,
+        "oldestSeconds": round(metrics.oldest_age_s, 1),
         "maximum": stores.settings.max_queue_size,
     }
 
 
 def _workers(stores: Stores) -> dict[str, Any]:
     alive = stores.workers.list_alive()
-    ready = [worker for worker in alive if worker.ready]
-    details = [asdict(worker) for worker in alive]
-    return {"ok": bool(ready), "alive": len(alive), "ready": len(ready), "workers": details}
+    ready = sum(worker.ready for worker in alive)
+    return {"ok": ready > 0, "alive": len(alive), "ready": ready, "workers": [asdict(worker) for worker in alive]}
 
 
 def _sites(stores: Stores) -> dict[str, Any]:
     names = [recipe.name for recipe in stores.recipes.list_all()]
     circuits = stores.circuit_breakers.read(names)
     canaries = stores.canaries.read_outcomes(names)
-    shown = {
+    sites = {
         name: {"circuit": circuit_view(circuit), "canary": canary_view(canaries[name])}
         for name, circuit in circuits.items()
     }
-    return {"default": stores.recipes.default.name, "sites": shown}
+    return {"default": stores.recipes.default.name, "sites": sites}

@@ -1,4 +1,4 @@
-"""The answer at the root: what this is and where to go from here."""
+"""The JSON document at the root: name, version and links."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -12,7 +12,7 @@ blueprint.before_request(count_anonymous)
 
 @blueprint.route("/")
 def home() -> Response:
-    """The way in."""
+    """Send the document."""
     url = stores().settings.public_url
     links = {name: f"{url}/{name}" for name in ("docs", "openapi.json", "studio", "health")}
     return jsonify({"name": "Darkroom", "version": VERSION, "links": links})

@@ -1,10 +1,10 @@
-"""The serving of bundled pages to people, under the same policy as to the worker's browser."""
+"""The bundled demo page, with the same content security policy as in the workers' browsers."""
 
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, send_file
 from werkzeug.exceptions import NotFound
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wrappers import Response as BaseResponse
 
 from api.http.rate_limits import count_anonymous
 from ops.infra.settings import SHIPPED_RECIPES
@@ -18,15 +18,15 @@ blueprint.before_request(count_anonymous)
 
 
 @blueprint.route("/studio", strict_slashes=True)
-def studio() -> AnyResponse:
-    """The page's own addresses are relative to its folder."""
+def studio() -> BaseResponse:
+    """Redirect to the folder: the URLs in the page are relative to it."""
     return redirect("/studio/")
 
 
 @blueprint.route("/studio/", defaults={"name": ""}, strict_slashes=True)
 @blueprint.route("/studio/<path:name>")
 def file(name: str) -> Response:
-    """A file of the page."""
+    """Send a file of the page."""
     path = resolve_file(STUDIO_DIR, name)
     if path is None:
         raise NotFound

@@ -1,1 +1,1 @@
-"""Views for sites and live site queries."""
+"""Views for sites, and live queries to them."""
