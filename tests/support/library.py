@@ -1,4 +1,4 @@
-"""A front with a model library, for tests: its folder, what scans and hashes it, and requests with the key."""
+"""An app with a model library: its folder, scans and hashing without a worker, and requests with an API key."""
 
 import functools
 import tempfile
@@ -21,58 +21,58 @@ from workers.images import uploads
 from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
-MODELS = "/api/v1/models"
+MODELS_PATH = "/api/v1/models"
 
 
 @dataclass(frozen=True)
 class LibraryApp:
-    """A front whose library is one folder."""
+    """An app whose library is one folder."""
 
     app: AppClient
     folder: Path
 
     @property
     def stores(self) -> Stores:
-        """What is behind the front."""
+        """The app's stores."""
         return self.app.stores
 
     def scan(self, *, full: bool = False) -> ScanProgress:
-        """One scan."""
+        """Run one scan."""
         roots = self.stores.settings.models_dir
         return Scan(self.stores.library.scan_writer, roots).run([ScanScope(root, full=full) for root in roots])
 
     def hash(self) -> None:
-        """Hash all that waits."""
-        hashing = self.stores.library.file_hashes
-        while waiting := hashing.list_pending([str(self.folder)], 1):
-            found = hash_file(waiting[0], (self.folder,), ByteRateLimiter(0), lambda: True)
-            assert hashing.record(waiting[0], found.content, found.hashes)
+        """Hash all files that wait for it."""
+        store = self.stores.library.file_hashes
+        while pending := store.list_pending([str(self.folder)], 1):
+            hashed = hash_file(pending[0], (self.folder,), ByteRateLimiter(0), lambda: True)
+            assert store.record(pending[0], hashed.content, hashed.hashes)
 
     def request(self, method: str, path: str, *, key: str = API_KEY, **kwargs: Any) -> Any:
-        """A request with a key; ``path`` may be whole, or go on from the models'."""
+        """Send a request with a key; a ``path`` that does not begin with ``/api`` is relative to that of models."""
         headers = {"Authorization": f"Bearer {key}"} | kwargs.pop("headers", {})
-        url = path if path.startswith("/api") else MODELS + path
+        url = path if path.startswith("/api") else MODELS_PATH + path
         return self.app.client.open(url, method=method, headers=headers, buffered=True, **kwargs)
 
     def get(self, path: str, **query: Any) -> Any:
-        """What a GET says that works."""
-        answer = self.request("GET", path, query_string=query)
-        assert answer.status_code == 200, answer.get_data(as_text=True)
-        return answer.json
+        """Return the JSON of a successful GET."""
+        response = self.request("GET", path, query_string=query)
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.json
 
-    def patch(self, ident: int, **fields: Any) -> Any:
-        """What a PATCH says that works."""
-        answer = self.request("PATCH", f"/{ident}", json=fields)
-        assert answer.status_code == 200, answer.get_data(as_text=True)
-        return answer.json
+    def patch(self, model_id: int, **fields: Any) -> Any:
+        """Edit fields of a model; return the JSON of the successful response."""
+        response = self.request("PATCH", f"/{model_id}", json=fields)
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.json
 
     def find_id(self, search: str) -> int:
-        """The one model that a search finds."""
-        [found] = self.get("", search=search)["items"]
-        return int(found["id"])
+        """Return the id of the only model that a search finds."""
+        [model] = self.get("", search=search)["items"]
+        return int(model["id"])
 
     def create_reader_key(self) -> str:
-        """A key that may read only."""
+        """Create a key that may only read."""
         return self.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
 
 
@@ -86,38 +86,38 @@ def _empty_database() -> bytes:
 
 @contextmanager
 def open_library_app(settings: Settings, folder: Path, **changes: Any) -> Iterator[LibraryApp]:
-    """A front whose library is ``folder``; ``changes`` are settings."""
+    """Open an app whose library is ``folder``; ``changes`` are settings."""
     folder.mkdir(exist_ok=True)
     database = Path(settings.database_url.removeprefix("sqlite:///"))
     if settings.database_url.startswith("sqlite:///") and not database.exists():
-        # To make the tables takes longer than most tests.
+        # Migrating takes longer than most tests.
         database.write_bytes(_empty_database())
-    front = open_app(replace(settings, **{"models_dir": (folder,), **changes}))
+    app = open_app(replace(settings, **{"models_dir": (folder,), **changes}))
     try:
-        yield LibraryApp(front, folder)
+        yield LibraryApp(app, folder)
     finally:
-        close_app(front)
+        close_app(app)
 
 
 @contextmanager
 def run_image_inspector(stores: Stores) -> Iterator[list[str]]:
-    """A courier that looks at pictures; the keys of those that it has looked at."""
-    looked: list[str] = []
-    stopped = threading.Event()
-    thread = threading.Thread(target=_look, args=(stores, looked, stopped))
+    """Inspect uploaded images in a thread; yields the list of the upload keys that it has inspected."""
+    inspected: list[str] = []
+    stop_event = threading.Event()
+    thread = threading.Thread(target=_inspect_uploads, args=(stores, inspected, stop_event))
     thread.start()
     try:
-        yield looked
+        yield inspected
     finally:
-        stopped.set()
+        stop_event.set()
         thread.join()
 
 
-def _look(stores: Stores, looked: list[str], stopped: threading.Event) -> None:
-    queue = stores.queue.client
-    while not stopped.is_set():
-        found = queue.blpop([f"dramatiq:{LIBRARY_QUEUE}"], timeout=0.05)
-        if found is not None:
-            message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", found[1])
-            looked.append(message.decode().partition('"args":["')[2].partition('"')[0])
-            uploads.inspect_upload(stores, looked[-1])
+def _inspect_uploads(stores: Stores, inspected: list[str], stop_event: threading.Event) -> None:
+    client = stores.queue.client
+    while not stop_event.is_set():
+        entry = client.blpop([f"dramatiq:{LIBRARY_QUEUE}"], timeout=0.05)
+        if entry is not None:
+            message = client.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", entry[1])
+            inspected.append(message.decode().partition('"args":["')[2].partition('"')[0])
+            uploads.inspect_upload(stores, inspected[-1])

@@ -1,4 +1,4 @@
-"""Questions about uploaded pictures: asked once, answered for everybody, given up in time."""
+"""Inspections of uploaded images: requested once, answered for all callers, ended by a timeout."""
 
 import threading
 from typing import Any
@@ -15,7 +15,7 @@ from stores.redis.request_reply import MAX_BLOCK_S, ReplyKeys, RequestReply
 from tests.conftest import eventually
 
 KEY = "uploads/0123abc"
-FOUND = StoredImage(
+STORED = StoredImage(
     type="image/png",
     width=64,
     height=48,
@@ -29,98 +29,96 @@ FOUND = StoredImage(
 )
 
 
-class Messages:
-    """A queue that only notes what was sent."""
+class RecordingQueue:
+    """A queue that only records what is sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, ...]] = []
 
-    def send(self, *words: str) -> None:
-        """Note a message."""
-        self.sent.append(words)
+    def send(self, *args: str) -> None:
+        """Record a message."""
+        self.sent.append(args)
 
 
 @pytest.fixture
-def messages() -> Messages:
-    """What was asked of the couriers."""
-    return Messages()
+def messages() -> RecordingQueue:
+    """The queue of inspection requests."""
+    return RecordingQueue()
 
 
 @pytest.fixture
-def examinations(client: Redis, messages: Messages) -> ImageInspections:
+def inspections(client: Redis, messages: RecordingQueue) -> ImageInspections:
     """The store under test."""
     return ImageInspections(client, messages)  # type: ignore[arg-type] # only its send is used
 
 
-def test_an_answer_ends_every_wait(examinations: ImageInspections, messages: Messages) -> None:
-    """Three ask at once, one courier is asked, all have the answer; who asks later has it at once."""
-    got: list[Any] = []
-    waiting = [threading.Thread(target=lambda: got.append(examinations.inspect(KEY, 20))) for _ in range(3)]
-    for thread in waiting:
+def test_one_answer_serves_all_callers(inspections: ImageInspections, messages: RecordingQueue) -> None:
+    """Three callers cause one request and get its answer; a later caller gets it at once."""
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(inspections.inspect(KEY, 20))) for _ in range(3)]
+    for thread in threads:
         thread.start()
     eventually(lambda: messages.sent)
-    assert examinations.is_requested(KEY)
-    examinations.answer(KEY, FOUND)
-    for thread in waiting:
+    assert inspections.is_requested(KEY)
+    inspections.answer(KEY, STORED)
+    for thread in threads:
         thread.join(10)
 
-    assert got == [FOUND] * 3
-    assert examinations.inspect(KEY, 0) == FOUND
+    assert results == [STORED] * 3
+    assert inspections.inspect(KEY, 0) == STORED
     assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
 @pytest.mark.parametrize(
     "error", [Invalid("Too many frames.", reason="too_many_frames"), NotFound("Gone."), Unavailable("Away.")]
 )
-def test_a_refusal_is_an_answer(examinations: ImageInspections, error: ServiceError) -> None:
-    """With its sentence and its word."""
-    examinations.answer(KEY, error)
+def test_an_error_is_an_answer(inspections: ImageInspections, error: ServiceError) -> None:
+    """It keeps its message and its details."""
+    inspections.answer(KEY, error)
 
     with pytest.raises(type(error)) as caught:
-        examinations.inspect(KEY, 5)
+        inspections.inspect(KEY, 5)
     assert (caught.value.message, caught.value.details) == (error.message, error.details)
 
 
-def test_without_couriers_one_waits_no_longer_than_one_wants(
-    examinations: ImageInspections, messages: Messages
-) -> None:
-    """And is told to come again; the question does not stand for ever."""
+def test_without_workers_a_caller_times_out(inspections: ImageInspections, messages: RecordingQueue) -> None:
+    """The error says when to retry, and the request was sent once."""
     with pytest.raises(Unavailable) as caught:
-        examinations.inspect(KEY, 0.05)
+        inspections.inspect(KEY, 0.05)
 
     assert caught.value.retry_after_s
     assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
-def test_what_nobody_waits_for_is_not_wanted(examinations: ImageInspections, client: Redis) -> None:
-    """Neither what was never asked, nor what was answered, nor what is no longer waited for."""
-    assert not examinations.is_requested(KEY)
+def test_an_inspection_is_requested_while_a_caller_waits(inspections: ImageInspections, client: Redis) -> None:
+    """Not before the first call, not after the answer, and not for ever after a timeout."""
+    assert not inspections.is_requested(KEY)
     with pytest.raises(Unavailable):
-        examinations.inspect(KEY, 0.05)
-    assert examinations.is_requested(KEY)
+        inspections.inspect(KEY, 0.05)
+    assert inspections.is_requested(KEY)
     assert 0 < client.ttl(f"dr:examination:{KEY}:asked") <= 2
-    examinations.answer(KEY, FOUND)
-    assert not examinations.is_requested(KEY)
+    inspections.answer(KEY, STORED)
+    assert not inspections.is_requested(KEY)
 
 
-def test_the_mark_of_an_old_answer_wakes_nobody(
-    examinations: ImageInspections, client: Redis, messages: Messages
+def test_the_ready_mark_of_an_expired_answer_is_ignored(
+    inspections: ImageInspections, client: Redis, messages: RecordingQueue
 ) -> None:
-    """Whoever asks anew waits for the new answer."""
-    examinations.answer(KEY, Unavailable("Away."))
+    """A new caller waits for a new answer."""
+    inspections.answer(KEY, Unavailable("Away."))
     client.delete(f"dr:examination:{KEY}")
     assert client.exists(f"dr:examination:{KEY}:ready")
     with pytest.raises(Unavailable, match="timed out"):
-        examinations.inspect(KEY, 0.05)
+        inspections.inspect(KEY, 0.05)
 
     assert messages.sent == [(INSPECT_IMAGE, KEY)]
     assert not client.exists(f"dr:examination:{KEY}:ready")
 
 
-def test_one_may_wait_longer_than_a_connection(
-    examinations: ImageInspections, messages: Messages, monkeypatch: pytest.MonkeyPatch
+def test_a_wait_may_be_longer_than_the_socket_timeout(
+    inspections: ImageInspections, messages: RecordingQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wait is made of waits that each end before a connection's own limit."""
+    """It consists of blocking commands that each end before that timeout."""
     assert MAX_BLOCK_S < SOCKET_TIMEOUT_S
     rounds: list[float] = []
     pop = RequestReply._pop
@@ -131,22 +129,22 @@ def test_one_may_wait_longer_than_a_connection(
 
     monkeypatch.setattr("stores.redis.request_reply.MAX_BLOCK_S", 0.05)
     monkeypatch.setattr(RequestReply, "_pop", counting_pop)
-    got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(examinations.inspect(KEY, 60)))
-    waiting.start()
+    results: list[Any] = []
+    threads = threading.Thread(target=lambda: results.append(inspections.inspect(KEY, 60)))
+    threads.start()
     eventually(lambda: len(rounds) > 3)
-    examinations.answer(KEY, FOUND)
-    waiting.join(10)
+    inspections.answer(KEY, STORED)
+    threads.join(10)
 
-    assert got == [FOUND]
+    assert results == [STORED]
     assert messages.sent == [(INSPECT_IMAGE, KEY)]
 
 
-def test_an_answer_does_not_stay_for_ever(examinations: ImageInspections, client: Redis) -> None:
-    """What may be better the next time is forgotten within seconds."""
-    examinations.answer(KEY, FOUND)
+def test_answers_expire(inspections: ImageInspections, client: Redis) -> None:
+    """Failures, which may be temporary, expire within seconds."""
+    inspections.answer(KEY, STORED)
     assert 60 < client.ttl(f"dr:examination:{KEY}") <= 600
-    examinations.answer(KEY, Unavailable("Away."))
+    inspections.answer(KEY, Unavailable("Away."))
 
     assert 0 < client.ttl(f"dr:examination:{KEY}") <= 10
 
@@ -167,9 +165,9 @@ def test_an_answer_does_not_stay_for_ever(examinations: ImageInspections, client
         ("path", "/etc/passwd"),
     ],
 )
-def test_findings_are_believed_only_as_far_as_they_can_be_true(name: str, value: Any) -> None:
-    """They come from a process that strangers' pictures have been in."""
-    good = {key: value for key, value in FOUND.to_json().items() if key not in ("key", "thumbKey")}
+def test_results_of_the_sandbox_are_validated(name: str, value: Any) -> None:
+    """They come from a process that has decoded an untrusted image."""
+    good = {key: value for key, value in STORED.to_json().items() if key not in ("key", "thumbKey")}
     assert InspectedImage.from_json(good).to_json() == good
 
     with pytest.raises(ValueError, match="not an inspected image"):

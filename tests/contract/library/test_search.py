@@ -1,4 +1,4 @@
-"""The library's lists, in SQLite and in PostgreSQL: the same question has the same answer in both."""
+"""Lists of models in SQLite and PostgreSQL: the same query has the same result in both."""
 
 import itertools
 import json
@@ -18,35 +18,36 @@ from schemas.paging import KeysetCursor
 from stores.library import tables
 from stores.library.search import SearchFilter
 from tests.conftest import FakeClock
-from tests.contract.library.test_scan_writer import IndexedFolder
+from tests.support.indexed_folder import BY_NAME, IndexedFolder
 from tests.support.model_files import civitai_model, write_safetensors
 
-BY_NAME = SortOrder(SortKey.NAME, descending=False)
 TAGS = ["ink", "Style", "category", "100% cotton", "snake_case", "Ärger", "it's", 'say "hi"', "NOT", "水墨"]
 
 
 @pytest.fixture
 def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> IndexedFolder:
-    """An empty one."""
+    """An empty folder and its index."""
     folder = tmp_path / "models"
     folder.mkdir()
     return IndexedFolder(folder, engine, clock)
 
 
-def told(path: Path, model_id: int, **more: Any) -> None:
-    """What the catalogue says of a model, beside its file."""
+def write_civitai_metadata(path: Path, model_id: int, **more: Any) -> None:
+    """Write Civitai metadata beside a model file."""
     path.with_suffix(".api_info.json").write_text(json.dumps(civitai_model(model_id, 10 * model_id, **more)))
 
 
 @pytest.fixture
-def shelf(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
-    """Ten models, each with something of its own."""
-    folder, edits = library.folder, library.stores.user_edits
+def models(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
+    """Ten models that differ in what can be searched for, and one that has gone."""
+    folder, user_edits = library.folder, library.stores.user_edits
     ink = write_safetensors(folder / "loras" / "Styles" / "a.safetensors", metadata={"ss_network_dim": "32"}, data=b"1")
     stats = {"downloadCount": 1000, "thumbsUpCount": 7}
-    told(ink, 1, name="Ink Wash", tags=TAGS, stats=stats, creator={"username": "Ann O'Neil"}, nsfwLevel=3)
+    write_civitai_metadata(
+        ink, 1, name="Ink Wash", tags=TAGS, stats=stats, creator={"username": "Ann O'Neil"}, nsfwLevel=3
+    )
     cat = write_safetensors(folder / "loras" / "b.safetensors", metadata={"ss_network_dim": "8"}, data=b"22")
-    told(cat, 2, name="ÉCLAIR", tags=["cat", "style"], stats={"downloadCount": 5}, nsfwLevel=4)
+    write_civitai_metadata(cat, 2, name="ÉCLAIR", tags=["cat", "style"], stats={"downloadCount": 5}, nsfwLevel=4)
     write_safetensors(folder / "checkpoints" / "base_100%.safetensors", data=b"3" * 3000)
     write_safetensors(folder / "loras" / "水墨画風格.safetensors", metadata={"ss_network_dim": "64"}, data=b"4444")
     write_safetensors(folder / "loras" / "한국어 스타일.safetensors", data=b"55555")
@@ -55,18 +56,18 @@ def shelf(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
     (folder / "vae" / "half.safetensors").write_bytes(b"\x10")
     write_safetensors(folder / "embeddings" / "twin.safetensors", data=b"7777777")
     write_safetensors(folder / "embeddings" / "copy.safetensors", data=b"7777777")
-    gone = write_safetensors(folder / "embeddings" / "gone.safetensors", data=b"88888888")
+    deleted = write_safetensors(folder / "embeddings" / "gone.safetensors", data=b"88888888")
     library.scan()
     library.hash()
-    gone.unlink()
+    deleted.unlink()
     library.scan()
-    [ident] = library.ids("name:base")
-    edits.write(ident, {"notes": "Hände sehen gut aus; use 0.8", "trainedWords": ["photo of sks", "sks dog"]})
-    library.stores.images.add(ident, None, {"nsfw_level": 1, "params": {}})
+    [model_id] = library.ids("name:base")
+    user_edits.write(model_id, {"notes": "Hände sehen gut aus; use 0.8", "trainedWords": ["photo of sks", "sks dog"]})
+    library.stores.images.add(model_id, None, {"nsfw_level": 1, "params": {}})
     return library
 
 
-FOUND: list[tuple[str, list[str]]] = [
+EXPECTED_MATCHES: list[tuple[str, list[str]]] = [
     ("base:sdxl", ["Ink Wash", "ÉCLAIR"]),
     ('base:"SDXL 1.0"', ["Ink Wash", "ÉCLAIR"]),
     ("base:%", []),
@@ -111,7 +112,7 @@ FOUND: list[tuple[str, list[str]]] = [
     ("nsfw:>2", ["ÉCLAIR"]),
     ("nsfw:2", ["Ink Wash"]),
     ("nsfw:>=99", []),
-    # Words: of names, tags, trained words, notes, creators and files.
+    # Words of names, tags, trained words, notes, creators and files.
     ("ink", ["Ink Wash"]),
     ("INK wash", ["Ink Wash"]),
     ("was", ["Ink Wash"]),
@@ -136,7 +137,7 @@ FOUND: list[tuple[str, list[str]]] = [
     ("-style -ink has:tags", []),
     ("copy", ["copy"]),
     ("twin", ["copy"]),
-    # What means something to databases means nothing here.
+    # Operators of the databases are no operators here.
     ("NOT", ["Ink Wash"]),
     ("ink OR eclair", []),
     ("ink AND wash", []),
@@ -150,7 +151,7 @@ FOUND: list[tuple[str, list[str]]] = [
     ("ink:*", ["Ink Wash"]),
     ("'; DROP TABLE library_models; --", []),
     ("100%", ["base 100%", "Ink Wash"]),
-    # Marks alone stand nowhere; beside words they are not looked for.
+    # Punctuation alone matches nothing; beside words it is ignored.
     ("%", []),
     ("\U0001f600", []),
     ("_ -style", ["Straße", "base 100%", "copy", "half", "old", "水墨画風格", "한국어 스타일"]),
@@ -159,97 +160,96 @@ FOUND: list[tuple[str, list[str]]] = [
 ]
 
 
-def test_every_filter_and_every_word_finds_what_it_says(shelf: IndexedFolder) -> None:
-    """Without case and accents, tags whole, and nothing that is asked is a word of the database's own language."""
+def test_filters_and_words_find_their_models(models: IndexedFolder) -> None:
+    """Case and accents are ignored, tags match whole, and operators of the databases have no meaning."""
     wrong = {}
-    for text, expected in FOUND:
-        found = shelf.names(text)
-        if sorted(found) != sorted(expected):
-            wrong[text] = found
+    for text, expected in EXPECTED_MATCHES:
+        values = models.names(text)
+        if sorted(values) != sorted(expected):
+            wrong[text] = values
     assert wrong == {}
 
 
-def page_of(library: IndexedFolder, **wanted: Any) -> list[str]:
-    """The names of the models that are wanted, by name."""
-    asked = SearchFilter(**{"equal": {}, "query": SearchQuery(), "order": BY_NAME} | wanted)
-    page = library.stores.search.find_page(asked, limit=100)
+def find_names(library: IndexedFolder, **criteria: Any) -> list[str]:
+    """Return the names of the models that match, by name unless ordered otherwise."""
+    search = SearchFilter(**{"equal": {}, "query": SearchQuery(), "order": BY_NAME} | criteria)
+    page = library.stores.search.find_page(search, limit=100)
     assert page.total == len(page.ids)
-    with library.engine.connect() as connection:
-        query = select(tables.models.c.id, tables.models.c.name)
-        names = {row.id: row.name for row in connection.execute(query)}
-    return [names[ident] for ident in page.ids]
+    return library.names_of(page.ids)
 
 
-def test_the_filters_of_the_seed(shelf: IndexedFolder) -> None:
-    """Equality without case for each, any, all or none of the tags, and what is told of."""
-    assert page_of(shelf, equal={"category": "lora", "base_model": "sdxl 1.0"}) == ["ÉCLAIR", "Ink Wash"]
-    assert page_of(shelf, equal={"subcategory": "STYLES"}) == ["Ink Wash"]
-    assert page_of(shelf, equal={"type": "vae"}) == ["half", "old", "Straße"]
-    assert page_of(shelf, equal={"category": "LoR"}) == page_of(shelf, equal={"type": "%"}) == []
-    assert page_of(shelf, tags=("CAT", "ink")) == ["ÉCLAIR", "Ink Wash"]
-    assert page_of(shelf, tags=("style", "ink"), tags_mode="all") == ["Ink Wash"]
-    assert page_of(shelf, tags=("style", "nobody's"), tags_mode="all") == []
-    assert page_of(shelf, tags=("cat", "%"), tags_mode="none", equal={"base_model": "SDXL 1.0"}) == ["Ink Wash"]
-    assert page_of(shelf, tags=("c_t", "%", "ca", "categor")) == []
-    assert page_of(shelf, has_metadata=True) == ["ÉCLAIR", "Ink Wash"]
-    assert len(page_of(shelf, has_metadata=False)) == 7
-    assert page_of(shelf, equal={"category": "LoRA"}, tags=("style",), max_nsfw=2, query=parse_query("wash")) == [
+def test_filters_of_the_original_api(models: IndexedFolder) -> None:
+    """Equality ignores case; tags match any, all or none."""
+    assert find_names(models, equal={"category": "lora", "base_model": "sdxl 1.0"}) == ["ÉCLAIR", "Ink Wash"]
+    assert find_names(models, equal={"subcategory": "STYLES"}) == ["Ink Wash"]
+    assert find_names(models, equal={"type": "vae"}) == ["half", "old", "Straße"]
+    assert find_names(models, equal={"category": "LoR"}) == find_names(models, equal={"type": "%"}) == []
+    assert find_names(models, tags=("CAT", "ink")) == ["ÉCLAIR", "Ink Wash"]
+    assert find_names(models, tags=("style", "ink"), tags_mode="all") == ["Ink Wash"]
+    assert find_names(models, tags=("style", "nobody's"), tags_mode="all") == []
+    assert find_names(models, tags=("cat", "%"), tags_mode="none", equal={"base_model": "SDXL 1.0"}) == ["Ink Wash"]
+    assert find_names(models, tags=("c_t", "%", "ca", "categor")) == []
+    assert find_names(models, has_metadata=True) == ["ÉCLAIR", "Ink Wash"]
+    assert len(find_names(models, has_metadata=False)) == 7
+    assert find_names(models, equal={"category": "LoRA"}, tags=("style",), max_nsfw=2, query=parse_query("wash")) == [
         "Ink Wash"
     ]
 
 
-def test_what_there_is_to_filter_by(shelf: IndexedFolder) -> None:
-    """Each once, in one of its spellings, the most frequent first; nothing of models that have gone."""
-    found = shelf.stores.search.list_filter_values()
-    assert found["categories"][0] == "LoRA"
-    assert set(found["categories"]) == {"LoRA", "VAE", "Checkpoint", "Embedding"}
-    assert found["baseModels"] == ["SDXL 1.0"]
-    assert found["tags"][0].lower() == "style"
-    assert {tag.lower() for tag in found["tags"]} == {tag.lower() for tag in (*TAGS, "cat")}
+def test_filter_values(models: IndexedFolder) -> None:
+    """Each value once, in one of its spellings, the most frequent first; only of models on disk."""
+    values = models.stores.search.list_filter_values()
+    assert values["categories"][0] == "LoRA"
+    assert set(values["categories"]) == {"LoRA", "VAE", "Checkpoint", "Embedding"}
+    assert values["baseModels"] == ["SDXL 1.0"]
+    assert values["tags"][0].lower() == "style"
+    assert {tag.lower() for tag in values["tags"]} == {tag.lower() for tag in (*TAGS, "cat")}
     for edit in ({"baseModel": "sdxl 1.0", "type": "lora"}, {"baseModel": ""}):
-        shelf.stores.user_edits.write(shelf.ids("ink")[0], edit)
-        assert [one.lower() for one in shelf.stores.search.list_filter_values()["baseModels"]] == ["sdxl 1.0"]
+        models.stores.user_edits.write(models.ids("ink")[0], edit)
+        assert [value.lower() for value in models.stores.search.list_filter_values()["baseModels"]] == ["sdxl 1.0"]
 
 
-def test_levels_are_compared_by_their_highest_bit(library: IndexedFolder) -> None:
-    """Every mask against every level that one may ask for, as a parameter and in words."""
+def test_nsfw_levels_are_compared_by_their_highest_bit(library: IndexedFolder) -> None:
+    """Every mask against every level, as a parameter and as a search filter."""
     for mask in range(64):
         path = write_safetensors(library.folder / f"m{mask}.safetensors", data=bytes([mask, 1]))
-        told(path, mask + 1, name=f"m{mask}", nsfwLevel=mask)
+        write_civitai_metadata(path, mask + 1, name=f"m{mask}", nsfwLevel=mask)
     library.scan()
-    everything = page_of(library)
+    everything = find_names(library)
     assert len(everything) == 64
     for most in range(64):
         expected = [name for name in everything if int(name[1:]).bit_length() <= most.bit_length()]
-        assert page_of(library, max_nsfw=most) == expected
-        assert page_of(library, query=parse_query(f"nsfw:<={most}")) == expected
-        assert page_of(library, query=parse_query(f"-nsfw:>{most}")) == expected
+        assert find_names(library, max_nsfw=most) == expected
+        assert find_names(library, query=parse_query(f"nsfw:<={most}")) == expected
+        assert find_names(library, query=parse_query(f"-nsfw:>{most}")) == expected
     assert library.names("nsfw:0") == library.names("nsfw:<1") == ["m0"]
     assert len(library.names("nsfw:=32")) == len(library.names("nsfw:>=32")) == 32
 
 
 @pytest.fixture
 def many(library: IndexedFolder) -> IndexedFolder:
-    """Twenty-three models, many of which are equal in what they are sorted by."""
+    """Twenty-three models, many with equal sort keys."""
     for number in range(23):
-        add(library, number)
+        add_model(library, number)
     library.scan()
     return library
 
 
-def add(library: IndexedFolder, number: int) -> None:
-    """A model's file."""
+def add_model(library: IndexedFolder, number: int) -> None:
+    """Write a model file."""
     name = ["Zebra", "zebra", "_under", "ähnlich", "Ab c", "ab-c", "1"][number % 7]
     path = write_safetensors(library.folder / str(number) / f"{name}.safetensors", data=bytes(number % 3 + 1))
-    told(path, number + 1, name=name, stats={"downloadCount": number % 4, "thumbsUpCount": number % 2})
+    write_civitai_metadata(
+        path, number + 1, name=name, stats={"downloadCount": number % 4, "thumbsUpCount": number % 2}
+    )
     os.utime(path, ns=(0, 10**9 * (number % 5)))
 
 
 ORDERS = [SortOrder(sort, descending) for sort in SortKey for descending in (True, False)]
 
 
-def keys_of(library: IndexedFolder) -> dict[int, dict[SortKey, Any]]:
-    """What each model is sorted by."""
+def sort_keys(library: IndexedFolder) -> dict[int, dict[SortKey, Any]]:
+    """Return the sort keys of each model."""
     with library.engine.connect() as connection:
         rows = connection.execute(select(tables.models)).all()
     return {
@@ -265,28 +265,28 @@ def keys_of(library: IndexedFolder) -> dict[int, dict[SortKey, Any]]:
     }
 
 
-def wanted(order: SortOrder) -> SearchFilter:
-    """Everything, in an order."""
+def all_models(order: SortOrder) -> SearchFilter:
+    """Match all models, in an order."""
     return SearchFilter({}, SearchQuery(), order)
 
 
-def by_cursor(
+def pages_by_cursor(
     library: IndexedFolder, order: SortOrder, between: Callable[[], None] = lambda: None
 ) -> Iterator[list[int]]:
-    """Page by page, with something happening between two of them."""
-    cursor, listing = None, library.stores.search
+    """Yield the ids of each page; call ``between`` before each next one."""
+    cursor, search = None, library.stores.search
     while True:
-        page = listing.find_page(wanted(order), limit=4, cursor=cursor)
+        page = search.find_page(all_models(order), limit=4, cursor=cursor)
         yield page.ids
         if page.next_cursor is None:
             return
-        # As it travels.
+        # As clients send it.
         cursor = KeysetCursor.decode(page.next_cursor.encode())
         between()
 
 
-def test_the_newest_is_what_was_published_last(library: IndexedFolder) -> None:
-    """Else when its file was written; scans change nothing of it."""
+def test_newest_is_by_publication_or_file_time(library: IndexedFolder) -> None:
+    """The publication time of the version; without one the modification time. Scans do not change it."""
     published = {"old": "2020-01-01T00:00:00Z", "new": "2030-01-01T00:00:00Z"}
     for number, (name, written) in enumerate((("old", 10**18), ("new", 0), ("file", 16 * 10**17))):
         path = write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
@@ -296,41 +296,41 @@ def test_the_newest_is_what_was_published_last(library: IndexedFolder) -> None:
         os.utime(path, ns=(0, written))
     for _ in range(2):
         library.scan(full=True)
-        assert page_of(library, order=parse_sort_order("newest")) == ["new", "file", "old"]
-        assert page_of(library, order=parse_sort_order("oldest")) == ["old", "file", "new"]
+        assert find_names(library, order=parse_sort_order("newest")) == ["new", "file", "old"]
+        assert find_names(library, order=parse_sort_order("oldest")) == ["old", "file", "new"]
 
 
-def test_pages_have_everything_once(many: IndexedFolder) -> None:
-    """In every order, by number and by cursor, also where many are equal; and the order is what it says it is."""
-    keys, listing = keys_of(many), many.stores.search
+def test_pages_contain_each_model_once(many: IndexedFolder) -> None:
+    """In every order, by number and by cursor, with many equal sort keys."""
+    keys, search = sort_keys(many), many.stores.search
     for order in ORDERS:
-        expected = sorted(keys, key=lambda ident: (keys[ident][order.key], ident), reverse=order.descending)
-        pages = [listing.find_page(wanted(order), limit=5, offset=offset) for offset in range(0, 25, 5)]
-        assert [ident for page in pages for ident in page.ids] == expected
+        expected = sorted(keys, key=lambda model_id: (keys[model_id][order.key], model_id), reverse=order.descending)
+        pages = [search.find_page(all_models(order), limit=5, offset=offset) for offset in range(0, 25, 5)]
+        assert [model_id for page in pages for model_id in page.ids] == expected
         assert [page.total for page in pages] == [23] * 5
         assert [page.next_cursor is not None for page in pages] == [True] * 4 + [False]
-        assert list(itertools.chain.from_iterable(by_cursor(many, order))) == expected
-    assert listing.find_page(wanted(BY_NAME), limit=5, offset=25).ids == []
+        assert list(itertools.chain.from_iterable(pages_by_cursor(many, order))) == expected
+    assert search.find_page(all_models(BY_NAME), limit=5, offset=25).ids == []
 
 
-def test_a_cursor_goes_on_while_models_come_and_go(many: IndexedFolder) -> None:
-    """Nothing that is there all the time comes twice or is left out, wherever others are put or taken from."""
+def test_a_cursor_is_stable_while_models_come_and_go(many: IndexedFolder) -> None:
+    """Models that exist all the time are neither repeated nor left out."""
     numbers = itertools.count(100)
 
     def change() -> None:
-        add(many, next(numbers))
+        add_model(many, next(numbers))
         min(many.folder.rglob("*.safetensors"), key=lambda path: int(path.parent.name)).unlink()
         many.scan()
 
     for order in (SortOrder(sort, sort.descending_by_default) for sort in SortKey):
         before = set(many.ids())
-        seen = list(itertools.chain.from_iterable(by_cursor(many, order, change)))
-        assert len(seen) == len(set(seen))
-        assert before & set(many.ids()) <= set(seen)
+        listed = list(itertools.chain.from_iterable(pages_by_cursor(many, order, change)))
+        assert len(listed) == len(set(listed))
+        assert before & set(many.ids()) <= set(listed)
 
 
 @pytest.mark.parametrize(
-    "mark",
+    "cursor",
     [
         KeysetCursor("-size", "5", 1),
         KeysetCursor("+name", "a", 1),
@@ -344,37 +344,38 @@ def test_a_cursor_goes_on_while_models_come_and_go(many: IndexedFolder) -> None:
     ],
     ids=repr,
 )
-def test_a_cursor_of_another_order_is_refused(library: IndexedFolder, mark: KeysetCursor) -> None:
-    """And one that nobody gave out."""
+def test_invalid_cursors_are_rejected(library: IndexedFolder, cursor: KeysetCursor) -> None:
+    """Those of another order, and made-up ones."""
     with pytest.raises(Invalid, match=r"cursor|not valid"):
-        library.stores.search.find_page(wanted(parse_sort_order("newest")), limit=5, cursor=mark)
+        library.stores.search.find_page(all_models(parse_sort_order("newest")), limit=5, cursor=cursor)
     with pytest.raises(Invalid):
-        library.stores.search.find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "a\0", 1))
+        library.stores.search.find_page(all_models(BY_NAME), limit=5, cursor=KeysetCursor("+name", "a\0", 1))
     assert (
-        library.stores.search.find_page(wanted(BY_NAME), limit=5, cursor=KeysetCursor("+name", "", 2**31 - 1)).ids == []
+        library.stores.search.find_page(all_models(BY_NAME), limit=5, cursor=KeysetCursor("+name", "", 2**31 - 1)).ids
+        == []
     )
 
 
-def test_a_name_of_any_length_is_sorted_and_gone_on_from(library: IndexedFolder) -> None:
-    """An index takes no more than so much of it."""
+def test_names_of_any_length_can_be_sorted(library: IndexedFolder) -> None:
+    """Sort keys are cut to what an index holds, and cursors stay short."""
     for number in range(3):
         path = write_safetensors(library.folder / f"{number}.safetensors", data=bytes([number]))
         name = "".join(chr(0x4E00 + (number * 7919 + place * place * 31) % 20_000) for place in range(2000))
-        told(path, number + 1, name=name)
+        write_civitai_metadata(path, number + 1, name=name)
     library.scan()
-    assert len(list(itertools.chain.from_iterable(by_cursor(library, BY_NAME)))) == 3
-    first = library.stores.search.find_page(wanted(BY_NAME), limit=1).next_cursor
+    assert len(list(itertools.chain.from_iterable(pages_by_cursor(library, BY_NAME)))) == 3
+    first = library.stores.search.find_page(all_models(BY_NAME), limit=1).next_cursor
     assert first
     assert len(first.encode()) < 2000
 
 
-# A model's own words, as both databases must find them; of letters that every version of Unicode has.
+# Characters that every version of Unicode has, as the databases may know different ones.
 WORDS = st.text(st.characters(codec="utf-8", max_codepoint=0x2FFF), min_size=1, max_size=12)
 
 
-def test_both_databases_take_every_question(shelf: IndexedFolder) -> None:
-    """Whatever is asked is answered: no word is an operator, no number too large."""
-    listing = shelf.stores.search
+def test_any_query_is_answered(models: IndexedFolder) -> None:
+    """No word is an operator of the database, and no number is too large."""
+    search = models.stores.search
 
     @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
     @given(
@@ -387,34 +388,34 @@ def test_both_databases_take_every_question(shelf: IndexedFolder) -> None:
             return
         # The API's fields take no control characters.
         plain = text.replace("\0", "")
-        page = listing.find_page(SearchFilter({"category": plain}, query, BY_NAME, tags=(plain,)), limit=10)
+        page = search.find_page(SearchFilter({"category": plain}, query, BY_NAME, tags=(plain,)), limit=10)
         assert page.ids == []
-        page = listing.find_page(SearchFilter({}, query, BY_NAME), limit=10)
+        page = search.find_page(SearchFilter({}, query, BY_NAME), limit=10)
         assert page.total >= len(page.ids)
 
     ask()
 
 
-def test_what_stands_in_a_text_is_found(shelf: IndexedFolder) -> None:
-    """Any part of it, from the beginning of a word on."""
-    [ident] = shelf.ids("name:base")
+def test_words_and_phrases_of_notes_are_found(models: IndexedFolder) -> None:
+    """Any word, and any phrase that begins at a word."""
+    [model_id] = models.ids("name:base")
 
     @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
     @given(st.text(st.characters(codec="utf-8", max_codepoint=0x24F, categories=["L", "Nd", "Zs"]), max_size=40))
     def write(text: str) -> None:
-        shelf.stores.user_edits.write(ident, {"notes": f"begin {text} end"})
+        models.stores.user_edits.write(model_id, {"notes": f"begin {text} end"})
         for word in text.replace(":", " ").split():
-            assert ident in shelf.ids(f'"{word}"'), word
+            assert model_id in models.ids(f'"{word}"'), word
         if len(text) < 400:
-            assert ident in shelf.ids(f'"begin {text} end"')
+            assert model_id in models.ids(f'"begin {text} end"')
 
     write()
 
 
-def test_models_that_are_empty_are_nowhere(shelf: IndexedFolder) -> None:
-    """Neither in lists nor in counts, until one asks for what is missing."""
-    with shelf.engine.begin() as connection:
+def test_models_without_files_are_hidden(models: IndexedFolder) -> None:
+    """In lists and filter values, unless the search asks for missing ones."""
+    with models.engine.begin() as connection:
         connection.execute(update(tables.models).values(files=0))
-    assert page_of(shelf) == []
-    assert all(not found for found in shelf.stores.search.list_filter_values().values())
-    assert len(shelf.ids("is:missing")) == 10
+    assert find_names(models) == []
+    assert all(not values for values in models.stores.search.list_filter_values().values())
+    assert len(models.ids("is:missing")) == 10

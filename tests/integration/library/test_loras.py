@@ -1,4 +1,4 @@
-"""The library's LoRAs in generations: searched for, named in a job, listed as trainings."""
+"""The library's LoRAs in generations: search, names in jobs, trainings."""
 
 import json
 from collections.abc import Iterator
@@ -15,40 +15,40 @@ from workers.library.scanner.scan import Scan, ScanScope
 
 @pytest.fixture
 def library(settings: Settings, tmp_path: Path) -> Iterator[AppClient]:
-    """A front with two LoRAs and a checkpoint."""
+    """An app with two LoRAs and a checkpoint."""
     folder = tmp_path / "models"
     ink = write_safetensors(folder / "loras" / "ink_v3.safetensors", data=b"ink")
-    about = civitai_model(7, 11, name="Ink Wash", description="<p>Ink &amp; <b>water</b></p>")
-    ink.with_name("ink_v3.api_info.json").write_text(json.dumps(about))
+    metadata = civitai_model(7, 11, name="Ink Wash", description="<p>Ink &amp; <b>water</b></p>")
+    ink.with_name("ink_v3.api_info.json").write_text(json.dumps(metadata))
     write_safetensors(folder / "loras" / "neon.safetensors", data=b"neon")
     write_safetensors(folder / "checkpoints" / "inkpunk.safetensors", data=b"checkpoint")
-    front = open_app(replace(settings, models_dir=(folder,)))
-    Scan(front.stores.library.scan_writer, (folder,)).run([ScanScope(folder)])
-    yield front
-    close_app(front)
+    app = open_app(replace(settings, models_dir=(folder,)))
+    Scan(app.stores.library.scan_writer, (folder,)).run([ScanScope(folder)])
+    yield app
+    close_app(app)
 
 
-def test_a_search_answers_from_the_library_too(library: AppClient) -> None:
-    """What the site has comes first, and what both have comes once."""
+def test_searches_include_the_library(library: AppClient) -> None:
+    """The site's results come first, duplicates once."""
     site = [{"name": "ink wash", "image": "", "tags": [], "description": ""}]
     library.stores.site_queries.store_answer("search_loras", "studio", "ink", site)
-    found = library.get("/search-loras?query=ink").json
-    assert [one["name"] for one in found] == ["ink wash"]
+    results = library.get("/search-loras?query=ink").json
+    assert [entry["name"] for entry in results] == ["ink wash"]
     library.stores.site_queries.store_answer("search_loras", "studio", "ink", [])
-    [found] = library.get("/search-loras?query=ink").json
-    assert (found["name"], found["tags"], found["description"]) == ("Ink Wash", ["ink", "style"], "Ink & water")
+    [result] = library.get("/search-loras?query=ink").json
+    assert (result["name"], result["tags"], result["description"]) == ("Ink Wash", ["ink", "style"], "Ink & water")
 
 
-def test_a_site_without_a_catalogue_has_the_librarys(library: AppClient) -> None:
-    """As where a LoRA is written into the prompt."""
-    answer = library.get("/search-loras?query=neo&site=automatic1111")
-    assert [one["name"] for one in answer.json] == ["neon"]
-    assert "X-Darkroom-Partial" not in answer.headers
+def test_a_site_without_loras_of_its_own_has_those_of_the_library(library: AppClient) -> None:
+    """Such as a site that takes LoRAs in the prompt."""
+    response = library.get("/search-loras?query=neo&site=automatic1111")
+    assert [entry["name"] for entry in response.json] == ["neon"]
+    assert "X-Darkroom-Partial" not in response.headers
     assert library.get("/search-loras?query=nothing&site=automatic1111").json == []
 
 
 @pytest.mark.parametrize(
-    ("asked", "written"),
+    ("requested", "stored"),
     [
         ("Ink Wash", "ink_v3"),
         ("ink wash", "ink_v3"),
@@ -57,27 +57,27 @@ def test_a_site_without_a_catalogue_has_the_librarys(library: AppClient) -> None
         ("inkpunk", "inkpunk"),
     ],
 )
-def test_a_name_of_the_library_becomes_the_name_of_the_file(library: AppClient, asked: str, written: str) -> None:
-    """Where the page is told in the prompt; a name that the library does not know is the site's affair."""
-    body = {"prompt": "a quiet lake at dawn", "lora": asked, "site": "automatic1111"}
-    assert library.post("/api/v1/jobs", json=body).json["lora"] == written
-    assert library.post("/api/v1/jobs", json=body | {"site": "studio"}).json["lora"] == asked
+def test_library_names_become_file_names(library: AppClient, requested: str, stored: str) -> None:
+    """For sites that take LoRAs in the prompt; unknown names stay as they are."""
+    body = {"prompt": "a quiet lake at dawn", "lora": requested, "site": "automatic1111"}
+    assert library.post("/api/v1/jobs", json=body).json["lora"] == stored
+    assert library.post("/api/v1/jobs", json=body | {"site": "studio"}).json["lora"] == requested
 
 
-def test_trainings_are_the_librarys_loras(library: AppClient) -> None:
-    """And the id of one is a model to generate with."""
+def test_trainings_are_loras_of_the_library(library: AppClient) -> None:
+    """The id of a training is accepted as the model of a generation."""
     for path in ("/v1/training/owned-by/me/", "/v1/training/owned-by-me"):
         ink, neon = library.get(path).json
         assert (ink["name"], ink["status"], ink["source_model_slug"]) == ("Ink Wash", "COMPLETED", "stability-ai-sdxl")
         assert ink["owner"] == library.get("/v1/consumer/user-info").json["address"]
         assert len(ink["id"]) == len(neon["id"]) == 66
-    made = library.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "model": ink["id"]}).json
-    assert library.get_job(made["id"].removeprefix("0x"))["lora"] == "Ink Wash"
+    workload = library.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "model": ink["id"]}).json
+    assert library.get_job(workload["id"].removeprefix("0x"))["lora"] == "Ink Wash"
     unknown = library.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "model": "0x" + "f" * 64}).json
     assert "there is no" in unknown["warnings"][0]
 
 
-def test_without_a_library_there_are_none(app: AppClient) -> None:
-    """As before."""
+def test_without_a_library_there_are_no_loras(app: AppClient) -> None:
+    """Lists are empty."""
     assert app.get("/v1/training/owned-by/me").json == []
     assert app.get("/search-loras?query=ink&site=automatic1111").json == []

@@ -1,6 +1,6 @@
-"""The library on a network: who may do what, from which page, and that no part of an address leads anywhere else.
+"""Access control of the library: keys and scopes, cross-site requests, hostile paths and parameters.
 
-The routes are those that the application has: one that is new is tested without a word here.
+The routes come from the application, so that new ones are tested too.
 """
 
 import json
@@ -23,9 +23,9 @@ from workers.library.scanner.read_file import read_model_file
 from workers.library.scanner.walk import FolderWalk
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
-OURS = {"Sec-Fetch-Site": "same-origin"}
-# What a page of somebody else's makes a browser send, and what a program that has only the cookie does.
-FOREIGN: list[dict[str, str]] = [
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+# The headers that browsers send for pages of other sites, and none, as a program with only the cookie sends.
+CROSS_SITE: list[dict[str, str]] = [
     {},
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
@@ -53,122 +53,122 @@ BODIES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def shelf(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
-    """A front with a model that has notes and a picture."""
+def library(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
+    """An app with a model that has notes and an image."""
     folder = tmp_path / "models"
     write_safetensors(folder / "loras" / "a.safetensors")
-    with open_library_app(settings, folder) as shelf:
-        shelf.scan()
-        ident = shelf.find_id("a")
-        shelf.patch(ident, notes="mine")
-        shelf.stores.library.images.add(ident, None, {"nsfw_level": 0, "params": {}, "prompt": "mine"})
-        yield shelf
+    with open_library_app(settings, folder) as library:
+        library.scan()
+        model_id = library.find_id("a")
+        library.patch(model_id, notes="mine")
+        library.stores.library.images.add(model_id, None, {"nsfw_level": 0, "params": {}, "prompt": "mine"})
+        yield library
 
 
-def rules(app: AppClient) -> list[Rule]:
-    """All that the application answers to."""
+def all_rules(app: AppClient) -> list[Rule]:
+    """Return all URL rules of the app."""
     return list(app.client.application.url_map.iter_rules())
 
 
 def library_rules(app: AppClient) -> list[Rule]:
-    """Those of the library."""
-    return [rule for rule in rules(app) if f"{rule.rule}/".startswith(LIBRARY)]
+    """Return the URL rules of the library."""
+    return [rule for rule in all_rules(app) if f"{rule.rule}/".startswith(LIBRARY)]
 
 
 def url_of(rule: Rule, value: str = "1") -> str:
-    """An address of a rule, with ``value`` for each of its parts; those of jobs are ids."""
+    """Return a URL of a rule with ``value`` for each parameter; job ids are valid ones."""
     plain = re.sub(r"<job_id:[^<>]+>", "0" * 32, rule.rule)
     return re.sub(r"<(?:[^<>]+:)?[^<>:]+>", value, plain)
 
 
-def changes(each: list[Rule]) -> Iterator[tuple[str, str]]:
-    """Method and address of everything that changes something."""
+def unsafe_requests(each: list[Rule]) -> Iterator[tuple[str, str]]:
+    """Yield method and URL of every request that changes something."""
     for rule in each:
         for method in sorted((rule.methods or set()) & CHANGING):
             yield method, url_of(rule)
 
 
-def is_untouched(shelf: LibraryApp) -> bool:
-    """Whether everything is as it was."""
-    model = shelf.get("/1")
-    [image] = shelf.get("/1/images")
-    return (model["notes"], image["prompt"], shelf.stores.scan_requests.claim(0.01)) == ("mine", "mine", [])
+def is_unchanged(library: LibraryApp) -> bool:
+    """Whether notes and image are unchanged and no scan was requested."""
+    model = library.get("/1")
+    [image] = library.get("/1/images")
+    return (model["notes"], image["prompt"], library.stores.scan_requests.claim(0.01)) == ("mine", "mine", [])
 
 
-def test_no_page_of_others_changes_anything(shelf: LibraryApp) -> None:
-    """Whoever is signed in, with whatever body; of the whole application no route is left out."""
-    client = shelf.app.client
+def test_cross_site_requests_change_nothing(library: LibraryApp) -> None:
+    """With a valid session cookie and any body, on every route of the app."""
+    client = library.app.client
     assert client.post("/api/session", json={"key": API_KEY}).status_code == 200
-    asked = list(changes(rules(shelf.app)))
-    assert len(asked) > 20
-    for method, url in asked:
-        for headers in FOREIGN:
+    requests = list(unsafe_requests(all_rules(library.app)))
+    assert len(requests) > 20
+    for method, url in requests:
+        for headers in CROSS_SITE:
             for body in BODIES if "models" in url else BODIES[:1]:
                 if (method, url) == ("POST", "/api/session") and not headers:
                     # To sign in is for programs too.
                     continue
-                answer = client.open(url, method=method, headers=headers, **body)
-                assert answer.status_code in (401, 403), (method, url, headers, answer.status_code)
-                assert "Access-Control-Allow-Credentials" not in answer.headers
+                response = client.open(url, method=method, headers=headers, **body)
+                assert response.status_code in (401, 403), (method, url, headers, response.status_code)
+                assert "Access-Control-Allow-Credentials" not in response.headers
     assert client.get("/api/session").status_code == 200
-    assert is_untouched(shelf)
+    assert is_unchanged(library)
 
 
-def test_who_is_signed_in_changes_things_from_our_pages(shelf: LibraryApp) -> None:
-    """Each of these routes is reached, so that the test above is one of what is forbidden there."""
-    client = shelf.app.client
+def test_same_origin_requests_with_a_session_are_accepted(library: LibraryApp) -> None:
+    """On the same routes: the test above does not fail for another reason."""
+    client = library.app.client
     client.post("/api/session", json={"key": API_KEY})
-    reachable = [rule for rule in library_rules(shelf.app) if not rule.rule.startswith("/api/v1/")]
-    seen = [(method, url) for method, url in changes(reachable) if "session" not in url]
-    assert {url.replace("1", "N") for _, url in seen} == {
+    session_rules = [rule for rule in library_rules(library.app) if not rule.rule.startswith("/api/v1/")]
+    urls = [(method, url) for method, url in unsafe_requests(session_rules) if "session" not in url]
+    assert {url.replace("1", "N") for _, url in urls} == {
         *("/api/models/N", "/api/models/N/images", "/api/models/N/images/N"),
     }
-    for method, url in sorted(seen, key=lambda one: one[0], reverse=True):
-        answer = client.open(
-            url, method=method, headers=OURS, json={"prompt": "x"} if "images/" in url else {"jobId": "x"}
+    for method, url in sorted(urls, key=lambda entry: entry[0], reverse=True):
+        response = client.open(
+            url, method=method, headers=SAME_ORIGIN, json={"prompt": "x"} if "images/" in url else {"jobId": "x"}
         )
-        assert answer.status_code in (200, 400, 404), (method, url, answer.json)
+        assert response.status_code in (200, 400, 404), (method, url, response.json)
     assert client.get("/api/models/1/images").json == []
 
 
-def test_the_cookie_is_nothing_below_api_v1(shelf: LibraryApp) -> None:
-    """By no method, from no page."""
-    client = shelf.app.client
+def test_cookies_are_ignored_below_api_v1(library: LibraryApp) -> None:
+    """On every route and with every method."""
+    client = library.app.client
     client.post("/api/session", json={"key": API_KEY})
-    for rule in rules(shelf.app):
+    for rule in all_rules(library.app):
         if rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
-                answer = client.open(url_of(rule), method=method, headers=OURS)
-                assert answer.status_code == 401, (method, rule.rule)
-    assert is_untouched(shelf)
+                response = client.open(url_of(rule), method=method, headers=SAME_ORIGIN)
+                assert response.status_code == 401, (method, rule.rule)
+    assert is_unchanged(library)
 
 
-def test_reading_changes_nothing(shelf: LibraryApp) -> None:
-    """No GET of the library is more than a look."""
-    for rule in library_rules(shelf.app):
+def test_get_requests_change_nothing(library: LibraryApp) -> None:
+    """Whatever parameters they have."""
+    for rule in library_rules(library.app):
         if "GET" in (rule.methods or set()) and "events" not in rule.rule:
-            answer = shelf.request("GET", url_of(rule), query_string={"notes": "x", "full": "true"})
-            assert answer.status_code in (200, 401, 404), rule.rule
-    assert is_untouched(shelf)
+            response = library.request("GET", url_of(rule), query_string={"notes": "x", "full": "true"})
+            assert response.status_code in (200, 401, 404), rule.rule
+    assert is_unchanged(library)
 
 
-def test_a_key_that_may_read_changes_nothing(shelf: LibraryApp) -> None:
-    """403 with the scope that is lacking; of keys, only its own may be replaced."""
-    reader = shelf.create_reader_key()
-    assert shelf.request("GET", "/1", key=reader).status_code == 200
-    for method, url in changes(library_rules(shelf.app)):
+def test_a_read_only_key_changes_nothing(library: LibraryApp) -> None:
+    """403 with the missing scope."""
+    reader_key = library.create_reader_key()
+    assert library.request("GET", "/1", key=reader_key).status_code == 200
+    for method, url in unsafe_requests(library_rules(library.app)):
         if "session" in url or url.endswith("/auth/regenerate"):
             continue
-        answer = shelf.request(method, url, key=reader, json={"notes": "x"})
-        assert (answer.status_code, answer.json["code"]) == (403, "forbidden"), (method, url)
-        assert "'library'" in answer.json["error"]
-    assert is_untouched(shelf)
+        response = library.request(method, url, key=reader_key, json={"notes": "x"})
+        assert (response.status_code, response.json["code"]) == (403, "forbidden"), (method, url)
+        assert "'library'" in response.json["error"]
+    assert is_unchanged(library)
 
 
-def test_nobody_reads_without_a_key(shelf: LibraryApp) -> None:
-    """Any value of the cookie is as good as none, and so is a key that is nobody's."""
-    client = shelf.app.client
-    for rule in library_rules(shelf.app):
+def test_nothing_is_read_without_a_key(library: LibraryApp) -> None:
+    """Invalid cookies and keys are rejected."""
+    client = library.app.client
+    for rule in library_rules(library.app):
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             if rule.rule.startswith("/api/session"):
                 continue
@@ -177,12 +177,12 @@ def test_nobody_reads_without_a_key(shelf: LibraryApp) -> None:
                 {"Cookie": "darkroom_session=x; mm_session=x"},
                 {"Authorization": "Bearer " + "0" * 64},
             ):
-                answer = client.open(url_of(rule), method=method, headers={**OURS, **headers})
-                assert answer.status_code == 401, (method, rule.rule)
-                assert answer.json["error"] == "Missing or invalid Authorization header"
+                response = client.open(url_of(rule), method=method, headers={**SAME_ORIGIN, **headers})
+                assert response.status_code == 401, (method, rule.rule)
+                assert response.json["error"] == "Missing or invalid Authorization header"
 
 
-PLACES = (
+HOSTILE_VALUES = (
     *("..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "%252e%252e%252f"),
     *("%2fetc%2fpasswd", "/etc/passwd", "file:%2f%2f%2fetc%2fpasswd", "..%5c..%5cwindows", "%00", "1%00", "%001"),
     *("%c0%ae%c0%ae%2f", "%ff%fe", "%ed%a0%80", "%EF%BC%8E%EF%BC%8E%EF%BC%8F", "%EF%BC%91", "%D9%A1", "%E2%81%84"),
@@ -206,28 +206,28 @@ PLACES = (
 )
 
 
-def test_no_part_of_an_address_leads_anywhere(shelf: LibraryApp) -> None:
-    """Nothing but the number of something is one: the rest is no such address, in the library's shape."""
-    asked = 0
-    for rule in library_rules(shelf.app):
+def test_hostile_path_parameters_are_rejected(library: LibraryApp) -> None:
+    """Anything but the id of something that exists gets an error in the format of the library."""
+    requests = 0
+    for rule in library_rules(library.app):
         if not rule.arguments:
             continue
-        for place in PLACES:
-            url = url_of(rule, place)
+        for value in HOSTILE_VALUES:
+            url = url_of(rule, value)
             for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
-                answer = shelf.request(method, url, json={})
-                assert answer.status_code in (400, 404, 405), (method, url[:100], answer.status_code)
-                assert answer.mimetype == "application/json", url[:100]
-                assert isinstance(json.loads(answer.data)["error"], str | dict), url[:100]
-                assert b"root:" not in answer.data
-                asked += 1
-    assert asked > 500
-    assert is_untouched(shelf)
+                response = library.request(method, url, json={})
+                assert response.status_code in (400, 404, 405), (method, url[:100], response.status_code)
+                assert response.mimetype == "application/json", url[:100]
+                assert isinstance(json.loads(response.data)["error"], str | dict), url[:100]
+                assert b"root:" not in response.data
+                requests += 1
+    assert requests > 500
+    assert is_unchanged(library)
 
 
-def test_no_parameter_leads_anywhere(shelf: LibraryApp) -> None:
-    """All that the description names, on every route: an answer, or what is wrong with it."""
-    spec = shelf.app.client.get("/openapi.json").json
+def test_hostile_query_parameters_are_answered_or_rejected(library: LibraryApp) -> None:
+    """All documented parameters of all routes."""
+    spec = library.app.client.get("/openapi.json").json
     values = (
         "../../etc/passwd",
         "/etc/passwd",
@@ -243,32 +243,34 @@ def test_no_parameter_leads_anywhere(shelf: LibraryApp) -> None:
         "",
         "a" * 5000,
     )
-    asked = 0
+    requests = 0
     for path, methods in spec["paths"].items():
         if not f"{path}/".startswith(LIBRARY) or "get" not in methods or "events" in path:
             continue
-        named = [one["name"] for one in methods["get"].get("parameters", []) if one["in"] == "query"]
-        for name in named:
+        names = [entry["name"] for entry in methods["get"].get("parameters", []) if entry["in"] == "query"]
+        for name in names:
             for value in values:
-                answer = shelf.request("GET", re.sub(r"{\w+}", "1", path), query_string={name: value})
-                assert answer.status_code in (200, 400, 404), (path, name, value[:20], answer.status_code)
-                assert b"root:" not in answer.data
-                asked += 1
-    assert asked > 200
+                response = library.request("GET", re.sub(r"{\w+}", "1", path), query_string={name: value})
+                assert response.status_code in (200, 400, 404), (path, name, value[:20], response.status_code)
+                assert b"root:" not in response.data
+                requests += 1
+    assert requests > 200
 
 
-def test_errors_have_one_shape(shelf: LibraryApp) -> None:
-    """On every address of the library and with every method, also those that nobody answers to."""
-    for rule in library_rules(shelf.app):
+def test_errors_have_one_format(library: LibraryApp) -> None:
+    """On every URL of the library and with every method, supported or not."""
+    for rule in library_rules(library.app):
         for method in (*CHANGING, "GET", "TRACE", "PROPFIND"):
-            answer = shelf.request(method, url_of(rule, "x"), key="wrong", data=b"{", content_type="application/json")
-            assert 400 <= answer.status_code < 500, (method, rule.rule)
-            assert set(answer.json) - {"details"} == {"error", "code", "requestId"}, (method, rule.rule)
-            assert isinstance(answer.json["error"], str)
+            response = library.request(
+                method, url_of(rule, "x"), key="wrong", data=b"{", content_type="application/json"
+            )
+            assert 400 <= response.status_code < 500, (method, rule.rule)
+            assert set(response.json) - {"details"} == {"error", "code", "requestId"}, (method, rule.rule)
+            assert isinstance(response.json["error"], str)
 
 
 def test_views_are_short() -> None:
-    """Ten lines or fewer; what is longer is a function of its own."""
+    """At most ten lines."""
     source = [
         Path(part).read_text()
         for part in (
@@ -287,15 +289,15 @@ def test_views_are_short() -> None:
         assert len([line for line in lines if not line.strip().startswith("#")]) <= 10, view[:200]
 
 
-def test_a_header_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
-    """Whatever a header or a sidecar would cost: it is told what is wrong with it, and the file is listed."""
+def test_headers_and_sidecars_that_are_bombs_are_rejected(tmp_path: Path) -> None:
+    """With a problem for each; the file is listed."""
     expected = write_bombs(tmp_path)
-    told: dict[str, str] = {}
-    found = list(FolderWalk(tmp_path, [tmp_path]).run())
-    for one in found:
-        assert isinstance(one, FileOnDisk)
-        seen = read_model_file(one, [tmp_path])
-        assert seen
-        told |= {problem.subject.decode(): problem.code for problem in seen.problems}
-    assert told == expected
-    assert len(found) == 12
+    codes: dict[str, str] = {}
+    files = list(FolderWalk(tmp_path, [tmp_path]).run())
+    for entry in files:
+        assert isinstance(entry, FileOnDisk)
+        urls = read_model_file(entry, [tmp_path])
+        assert urls
+        codes |= {problem.subject.decode(): problem.code for problem in urls.problems}
+    assert codes == expected
+    assert len(files) == 12
