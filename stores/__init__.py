@@ -1,4 +1,7 @@
-"""The state: the only code that talks to Redis, to SQL or to the media store. Wired here, and nowhere else."""
+"""The state: the only layer that uses Redis, SQL and the media store.
+
+``open_stores`` creates all stores of a process; other code gets them from the ``Stores`` that it returns.
+"""
 
 from dataclasses import dataclass
 
@@ -43,19 +46,19 @@ from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import SelectorDrift
 from stores.sites.site_queries import SiteQueries
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 from stores.webhooks.deliveries import Deliveries
 from stores.webhooks.outbox import Outbox
 from stores.webhooks.subscriptions import Subscriptions
 
 ENQUEUE_RETRIES = 3
-# How often a job may be tried, for how long its passes last.
+# Attempts for whose duration a watch token must be valid.
 MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Everything that is kept, by what it is."""
+    """All stores of a process."""
 
     settings: Settings
     clock: Clock
@@ -102,11 +105,11 @@ class Stores:
 
     def ping_database(self) -> None:
         """Raise Unavailable if the database does not answer."""
-        with sql_errors(), self.engine.connect() as connection:
+        with Database(self.engine).read() as connection:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         self.notifier.stop()
         disconnect(self.redis)
         self.queue.close()
@@ -114,7 +117,7 @@ class Stores:
 
 
 def build_address_policy(settings: Settings) -> AddressPolicy:
-    """Which addresses callers may have called; raises SettingsError if a setting means nothing."""
+    """Return the policy for addresses that callers may have called (SSRF); raises SettingsError."""
     try:
         return AddressPolicy.parse(
             settings.egress_allow, allow_private=settings.egress_allow_private, own_addresses=local_addresses()
@@ -124,11 +127,10 @@ def build_address_policy(settings: Settings) -> AddressPolicy:
 
 
 def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None, clock: Clock | None = None) -> Stores:
-    """The stores that the settings describe; connections are made when first used.
+    """Create the stores that the settings describe; connections are opened on first use.
 
     Raises:
-        SettingsError: a recipe is not valid, or an exception for egress, or the file of the owner's key, or the address
-            of the media store.
+        SettingsError: a recipe, a rate, EGRESS_ALLOW, MEDIA_URL or the owner's key file is invalid.
     """
     clock = clock or SystemClock()
     client = open_client(settings.redis_url)
@@ -138,11 +140,11 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     recipes = Recipes.from_settings(settings)
     engine = open_database(settings.database_url)
     owner_key = OwnerKey.from_settings(settings)
-    # Made now if there is none, and told now if it cannot be read.
+    # Created, or reported as unreadable, at the start and not with the first request.
     owner_key.read()
-    keys = ApiKeys(engine, clock, owner_key)
-    secret = load_encryption_key(settings.data_dir, settings.session_key)
-    webhooks = Subscriptions(engine, client, clock, secret)
+    api_keys = ApiKeys(engine, clock, owner_key)
+    encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
+    subscriptions = Subscriptions(engine, client, clock, encryption_key)
     deliveries = Deliveries(engine, clock)
     return Stores(
         settings=settings,
@@ -157,7 +159,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         circuit_breakers=CircuitBreakers(client),
         selector_drift=SelectorDrift(client, clock),
         canaries=Canaries(client, clock),
-        credentials=SiteCredentials(engine, clock, secret),
+        credentials=SiteCredentials(engine, clock, encryption_key),
         accepted_terms=AcceptedTerms(engine, clock),
         results=Results(client),
         notifier=JobNotifier(client),
@@ -170,15 +172,15 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         quotas=Quotas(client, clock, settings),
         rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,
-        api_keys=keys,
-        sessions=Sessions(client, clock, keys),
-        key_revocation=RevocationWatcher(keys),
+        api_keys=api_keys,
+        sessions=Sessions(client, clock, api_keys),
+        key_revocation=RevocationWatcher(api_keys),
         wallet_addresses=WalletAddresses(engine),
         recipes=recipes,
         address_policy=build_address_policy(settings),
-        subscriptions=webhooks,
+        subscriptions=subscriptions,
         deliveries=deliveries,
-        outbox=Outbox(client, clock, webhooks, deliveries, settings.public_url),
+        outbox=Outbox(client, clock, subscriptions, deliveries, settings.public_url),
         media=Media(settings.media_url),
         image_inspections=ImageInspections(client, queue),
         library=Library.from_engine(engine, clock),

@@ -165,14 +165,14 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
 
 
 @pytest.fixture
-def submission() -> JobRequest:
-    """A submission like any other."""
+def job_request() -> JobRequest:
+    """A job_request like any other."""
     return JobRequest("studio", "a lighthouse at dusk", inputs={"seed": 7})
 
 
 @pytest.fixture
-def picture() -> GeneratedImage:
-    """A picture of which only the bookkeeping matters."""
+def image() -> GeneratedImage:
+    """An image whose bytes do not matter."""
     return GeneratedImage(b"original bytes", "image/png", 512, 384)
 
 

@@ -18,7 +18,7 @@ from schemas.accounts.caller import DEFAULT_SCOPES, OWNER, Caller, CallerLimits,
 from schemas.errors import NotFound, Unauthorized
 from stores.accounts.owner_key import OwnerKey, hash_key
 from stores.sql import tables
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
 KEY_PREFIX = "dr"
 CACHE_TTL_S = 1.0
@@ -68,7 +68,7 @@ class ApiKeys:
         self, engine: Engine, clock: Clock, owner_key: OwnerKey, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """``monotonic`` measures the age of cached answers, in seconds."""
-        self._engine = engine
+        self._database = Database(engine)
         self._clock = clock
         self._owner_key = owner_key
         self._callers: _TTLCache[Caller | None] = _TTLCache(monotonic)
@@ -122,7 +122,7 @@ class ApiKeys:
 
     def _read_row(self, key_id: str) -> Any:
         query = select(tables.api_keys).where(_is_valid(key_id))
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return connection.execute(query).one_or_none()
 
     def create(self, name: str, change: KeyChange = KeyChange()) -> str:
@@ -130,7 +130,7 @@ class ApiKeys:
         key_id = secrets.token_hex(6)
         key = _generate_key(key_id)
         row = {"id": key_id, "name": name, "secret_hash": hash_key(key), "created_at": self._clock.now_ms()}
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(insert(tables.api_keys).values({**row, **DEFAULT_COLUMNS, **change.columns()}))
         return key
 
@@ -138,7 +138,7 @@ class ApiKeys:
         """Return the caller of each valid key, the oldest first."""
         table = tables.api_keys
         query = select(table).where(table.c.revoked_at.is_(None)).order_by(table.c.created_at, table.c.id)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [_to_caller(row) for row in connection.execute(query)]
 
     def update(self, key_id: str, change: KeyChange) -> None:
@@ -170,7 +170,7 @@ class ApiKeys:
             return self._owner_key.regenerate(current_key)
         key = _generate_key(caller.id)
         is_current = _is_valid(caller.id) & (tables.api_keys.c.secret_hash == hash_key(current_key))
-        with sql_errors(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             result = connection.execute(update(tables.api_keys).where(is_current).values(secret_hash=hash_key(key)))
         self._clear_caches()
         if not result.rowcount:
@@ -186,7 +186,7 @@ class ApiKeys:
         self._update(key_id, {"revoked_at": self._clock.now_ms()})
 
     def _update(self, key_id: str, columns: Mapping[str, Any]) -> None:
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             row = connection.execute(select(tables.api_keys.c.id).where(_is_valid(key_id))).one_or_none()
             if row is None:
                 raise NotFound(f"There is no key {key_id!r}.")

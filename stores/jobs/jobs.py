@@ -65,7 +65,7 @@ class Jobs:
         self,
         job_id: str,
         owner: str,
-        submission: JobRequest,
+        request: JobRequest,
         request_id: str,
         idempotency: Idempotency | None = None,
         *,
@@ -87,18 +87,18 @@ class Jobs:
             {
                 "id": job_id,
                 "owner": owner,
-                "site": submission.site,
+                "site": request.site,
                 "now": now,
                 "limits": self._limit_arguments(owner, effective, now),
                 "max_running": _number(effective.concurrent),
                 "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
                 "digest": idempotency.digest if idempotency else None,
             },
-            *_encode_request(submission, request_id),
+            *_encode_request(request, request_id),
         )
         outcome = answer[0].decode()
         if outcome == "created":
-            job = Job(job_id, owner, JobState.QUEUED, submission, request_id, now, now, seq=1, queued_at=now)
+            job = Job(job_id, owner, JobState.QUEUED, request, request_id, now, now, seq=1, queued_at=now)
             return AcceptedJob(job, decode_estimate(answer[1:]))
         if outcome == "mismatch":
             raise IdempotencyMismatch
@@ -216,17 +216,17 @@ def _seconds_until_reset(policy: str, now_ms: int) -> int:
     return BUSY_RETRY_AFTER_S if reset_ms is None else -((now_ms - reset_ms) // 1000)
 
 
-def _encode_request(submission: JobRequest, request_id: str) -> list[str | int]:
+def _encode_request(request: JobRequest, request_id: str) -> list[str | int]:
     """Return names and values of the hash fields that hold the request, in one row."""
     fields: dict[str, str | int] = {
-        "prompt": submission.prompt,
-        "lora": submission.lora or "",
-        "inputs": json.dumps(submission.inputs),
-        "priority": submission.priority,
+        "prompt": request.prompt,
+        "lora": request.lora or "",
+        "inputs": json.dumps(request.inputs),
+        "priority": request.priority,
         "requestId": request_id,
     }
-    if submission.webhook:
-        fields["webhook"] = submission.webhook
+    if request.webhook:
+        fields["webhook"] = request.webhook
     return [part for pair in fields.items() for part in pair]
 
 

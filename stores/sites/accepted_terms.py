@@ -6,21 +6,21 @@ from ops.infra.clock import Clock
 from schemas.errors import Forbidden
 from schemas.sites.recipe import Recipe
 from stores.sql import tables
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
 
 class AcceptedTerms:
     """The accepted terms in one database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+        self._database = Database(engine)
         self._clock = clock
 
     def accept(self, recipe: Recipe) -> None:
         """Record that the user has read and accepted the site's present terms."""
         row = {"site": recipe.name, "terms_url": recipe.consent.terms_url or "", "accepted_at": self._clock.now_ms()}
         table = tables.accepted_terms
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(table).where(table.c.site == recipe.name))
             connection.execute(insert(table).values(row))
 
@@ -33,7 +33,7 @@ class AcceptedTerms:
         if recipe.consent.ownership == "own":
             return True
         query = select(tables.accepted_terms.c.terms_url).where(tables.accepted_terms.c.site == recipe.name)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             accepted_url = connection.execute(query).scalar_one_or_none()
         return accepted_url == recipe.consent.terms_url
 

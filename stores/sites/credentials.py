@@ -16,7 +16,7 @@ from ops.infra.secret_file import read_or_create
 from schemas.errors import Invalid, NeedsHuman
 from schemas.sites.recipe import Recipe
 from stores.sql import tables
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
 KEY_FILE = "session-key"
 REQUIRED_COOKIE_FIELDS = ("name", "value", "domain", "path")
@@ -29,7 +29,7 @@ class SiteCredentials:
 
     def __init__(self, engine: Engine, clock: Clock, encryption_key: str) -> None:
         """``encryption_key`` comes from ``load_encryption_key``."""
-        self._engine = engine
+        self._database = Database(engine)
         self._clock = clock
         self._fernet = Fernet(encryption_key)
 
@@ -45,14 +45,14 @@ class SiteCredentials:
             raise Invalid(f"The storage state is larger than {MAX_STATE_BYTES} bytes.")
         row = {"site": site, "state": self._fernet.encrypt(encoded).decode(), "kept_at": self._clock.now_ms()}
         table = tables.site_credentials
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(table).where(table.c.site == site))
             connection.execute(insert(table).values(row))
 
     def delete(self, site: str) -> bool:
         """Delete a site's credentials; False if there were none."""
         table = tables.site_credentials
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return bool(connection.execute(delete(table).where(table.c.site == site)).rowcount)
 
     def load(self, recipe: Recipe) -> dict[str, Any] | None:
@@ -68,7 +68,7 @@ class SiteCredentials:
             return None
         table = tables.site_credentials
         query = select(table.c.state).where(table.c.site == recipe.name)
-        with sql_errors(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             encrypted = connection.execute(query).scalar_one_or_none()
         if encrypted is None:
             if recipe.session.required:

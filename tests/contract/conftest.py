@@ -120,18 +120,18 @@ def stores(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
     return build_stores(client, clock, settings)
 
 
-def create_accepted_job(stores: RedisStores, submission: JobRequest, ident: str = JOB_ID) -> Job:
+def create_accepted_job(stores: RedisStores, job_request: JobRequest, ident: str = JOB_ID) -> Job:
     """A job whose prompt the page has accepted."""
-    stores.jobs.create(ident, OWNER, submission, "r1")
+    stores.jobs.create(ident, OWNER, job_request, "r1")
     job = stores.attempts.claim("w1")
     assert job is not None
     stores.attempts.mark_accepted(job)
     return job
 
 
-def create_completed_job(stores: RedisStores, submission: JobRequest, picture: GeneratedImage) -> Job:
-    """A job that has its picture."""
-    job = create_accepted_job(stores, submission)
-    stores.attempts.store_images(job, [picture], b"jpeg bytes")
-    stores.attempts.complete(job, [picture])
+def create_completed_job(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> Job:
+    """A job that has its image."""
+    job = create_accepted_job(stores, job_request)
+    stores.attempts.store_images(job, [image], b"jpeg bytes")
+    stores.attempts.complete(job, [image])
     return stores.jobs.get(JOB_ID)

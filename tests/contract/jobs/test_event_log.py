@@ -22,9 +22,11 @@ def kinds(events: list[Event]) -> list[tuple[int, str]]:
     return [(event.seq, event.type) for event in events]
 
 
-def test_a_job_that_only_waits_has_its_first_event(stores: RedisStores, logs: EventLog, submission: JobRequest) -> None:
+def test_a_job_that_only_waits_has_its_first_event(
+    stores: RedisStores, logs: EventLog, job_request: JobRequest
+) -> None:
     """Although its log is written with the second."""
-    job = stores.jobs.create(JOB_ID, OWNER, submission, "r").job
+    job = stores.jobs.create(JOB_ID, OWNER, job_request, "r").job
 
     [queued] = logs.read_job(job, 0)
 
@@ -33,10 +35,10 @@ def test_a_job_that_only_waits_has_its_first_event(stores: RedisStores, logs: Ev
 
 
 def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
-    stores: RedisStores, logs: EventLog, submission: JobRequest
+    stores: RedisStores, logs: EventLog, job_request: JobRequest
 ) -> None:
     """From the first event to the last."""
-    job = create_accepted_job(stores, submission)
+    job = create_accepted_job(stores, job_request)
     stores.attempts.record_progress(job, Progress(60.0, 12, 20))
     stores.attempts.record_preview(job, b"jpeg")
     stores.attempts.fail(job, SiteRefused("No."))
@@ -56,9 +58,9 @@ def test_numbers_have_no_gaps_and_one_goes_on_where_one_was(
     assert events[4:] == logs.read_job(job, 4)
 
 
-def test_many_who_know_of_an_event_share_one_read(stores: RedisStores, logs: EventLog, submission: JobRequest) -> None:
+def test_many_who_know_of_an_event_share_one_read(stores: RedisStores, logs: EventLog, job_request: JobRequest) -> None:
     """And who knows of a newer one reads anew."""
-    job = create_accepted_job(stores, submission)
+    job = create_accepted_job(stores, job_request)
     before = logs.read_job(job, 0)
     stores.attempts.record_progress(job, Progress(60.0))
 
@@ -68,12 +70,12 @@ def test_many_who_know_of_an_event_share_one_read(stores: RedisStores, logs: Eve
 
 
 def test_an_owners_feed_has_all_jobs_and_nobody_elses(
-    stores: RedisStores, logs: EventLog, submission: JobRequest
+    stores: RedisStores, logs: EventLog, job_request: JobRequest
 ) -> None:
     """In the order in which it happened, from any place on."""
-    stores.jobs.create(JOB_ID, OWNER, submission, "r")
-    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
-    stores.jobs.create("c" * 32, "bob", submission, "r")
+    stores.jobs.create(JOB_ID, OWNER, job_request, "r")
+    stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
+    stores.jobs.create("c" * 32, "bob", job_request, "r")
     stores.jobs.cancel(JOB_ID)
 
     feed = logs.read_owner(OWNER, STREAM_START)

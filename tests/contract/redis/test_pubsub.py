@@ -23,7 +23,9 @@ def changes(client: Redis) -> Iterator[JobNotifier]:
     changes.stop()
 
 
-def test_a_change_wakes_who_watches_that_job(stores: RedisStores, changes: JobNotifier, submission: JobRequest) -> None:
+def test_a_change_wakes_who_watches_that_job(
+    stores: RedisStores, changes: JobNotifier, job_request: JobRequest
+) -> None:
     """And nobody else, once the subscription stands."""
     with changes.watch(JOB_ID) as changed:
         # A new subscription wakes everybody, since something may have been missed before it stood.
@@ -33,7 +35,7 @@ def test_a_change_wakes_who_watches_that_job(stores: RedisStores, changes: JobNo
             changes.watch_owner(OWNER) as owners,
             changes.watch_owner("bob") as bobs,
         ):
-            stores.jobs.create(JOB_ID, OWNER, submission, "r")
+            stores.jobs.create(JOB_ID, OWNER, job_request, "r")
             assert changed.wait(TIMEOUT_S)
             assert owners.wait(TIMEOUT_S)
             assert (changed.newest_seq, owners.newest_seq) == (1, 1)
@@ -42,11 +44,11 @@ def test_a_change_wakes_who_watches_that_job(stores: RedisStores, changes: JobNo
 
 
 def test_what_was_read_before_a_gap_is_not_believed(
-    stores: RedisStores, changes: JobNotifier, submission: JobRequest
+    stores: RedisStores, changes: JobNotifier, job_request: JobRequest
 ) -> None:
     """A word that was lost while the subscription was away is made up for by a look."""
     glances = SharedReads(stores.jobs)
-    job = stores.jobs.create(JOB_ID, OWNER, submission, "r").job
+    job = stores.jobs.create(JOB_ID, OWNER, job_request, "r").job
     with changes.watch(JOB_ID) as watch:
         assert watch.wait(TIMEOUT_S)
         watch.notify(1)
@@ -68,10 +70,10 @@ def test_nobody_is_remembered_who_watches_no_more(changes: JobNotifier) -> None:
     assert not changes._signals
 
 
-def test_measures_follow_every_job(stores: RedisStores, submission: JobRequest, clock: FakeClock) -> None:
+def test_measures_follow_every_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
     """Open jobs by state, ended ones by code, the age of the oldest, and histograms that add up."""
-    job = create_accepted_job(stores, submission)
-    stores.jobs.create(OTHER_JOB_ID, OWNER, submission, "r")
+    job = create_accepted_job(stores, job_request)
+    stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
     clock.advance(7)
     before = JobMetricsReader(stores.redis, clock).read()
     stores.jobs.cancel(OTHER_JOB_ID)

@@ -36,9 +36,9 @@ def sweeper(stores: Stores) -> Sweeper:
     return Sweeper(stores)
 
 
-def create_job(stores: Stores, submission: JobRequest) -> None:
+def create_job(stores: Stores, job_request: JobRequest) -> None:
     """Create a job."""
-    stores.jobs.create(ID, "owner", submission, "r")
+    stores.jobs.create(ID, "owner", job_request, "r")
 
 
 def claim_job(stores: Stores) -> Job:
@@ -50,10 +50,10 @@ def claim_job(stores: Stores) -> Job:
 
 
 def test_a_job_with_an_expired_lease_is_requeued(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
     """Not before it expires; a wake-up message is sent at once."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     claim_job(stores)
     sweeper.sweep()
     assert JobState.STARTING is stores.jobs.get(ID).state
@@ -66,9 +66,9 @@ def test_a_job_with_an_expired_lease_is_requeued(
     assert stores.queue.depth() == 1
 
 
-def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
+def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
     """Before their leases expire."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     claim_job(stores)
     stores.workers.remove("w1")
     sweeper.sweep()
@@ -78,12 +78,12 @@ def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Swe
 
 @pytest.mark.parametrize("cause", ["redis outage", "suspend"])
 def test_heartbeats_and_leases_get_a_grace_period_after_an_outage(
-    stores: Stores, clock: FakeClock, submission: JobRequest, cause: str
+    stores: Stores, clock: FakeClock, job_request: JobRequest, cause: str
 ) -> None:
     """A worker that stays silent for longer is dead."""
     seconds = [0.0]
     sweeper = Sweeper(stores, monotonic=lambda: seconds[0])
-    create_job(stores, submission)
+    create_job(stores, job_request)
     claim_job(stores)
     if cause == "redis outage":
         sweeper.reset_grace_periods()
@@ -103,9 +103,9 @@ def test_heartbeats_and_leases_get_a_grace_period_after_an_outage(
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
 
-def test_the_capacity_of_live_workers_is_published(stores: Stores, sweeper: Sweeper, submission: JobRequest) -> None:
+def test_the_capacity_of_live_workers_is_published(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
     """It is needed for queue estimates."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     stores.workers.record_heartbeat(HEARTBEAT)
     sweeper.sweep()
 
@@ -126,11 +126,11 @@ def test_circuit_changes_are_logged(stores: Stores, sweeper: Sweeper) -> None:
 
 
 def test_a_job_that_waits_longer_than_max_wait_s_fails(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
     """The message names the limit; a running job is not affected."""
-    create_job(stores, submission)
-    stores.jobs.create("b" * 32, "owner", submission, "r")
+    create_job(stores, job_request)
+    stores.jobs.create("b" * 32, "owner", job_request, "r")
     clock.advance(119)
     job = claim_job(stores)
     sweeper.expire_overdue()
@@ -145,10 +145,10 @@ def test_a_job_that_waits_longer_than_max_wait_s_fails(
 
 
 def test_the_wait_of_a_requeued_job_starts_again(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
     """So that it gets its promised retry."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     clock.advance(119)
     job = claim_job(stores)
     clock.advance(10)
@@ -162,10 +162,10 @@ def test_the_wait_of_a_requeued_job_starts_again(
 
 
 def test_ids_without_a_record_are_removed(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
     """So that they are not swept again and again."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     stores.redis.delete(f"dr:{{{ID}}}:job")
     clock.advance(121)
     sweeper.sweep()
@@ -174,10 +174,10 @@ def test_ids_without_a_record_are_removed(
 
 
 def test_expired_entries_of_job_lists_are_purged(
-    stores: Stores, sweeper: Sweeper, clock: FakeClock, submission: JobRequest
+    stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
     """So that an owner's list does not grow for ever."""
-    create_job(stores, submission)
+    create_job(stores, job_request)
     stores.jobs.cancel(ID)
     sweeper.purge()
     assert stores.redis.zcard("dr:jobs:owner") == 1
