@@ -1,4 +1,4 @@
-"""Model files that mean harm, for tests: every text and number that their makers choose is one nobody expects."""
+"""Hostile model files and sidecars: every text and number that a third party can choose is an unexpected one."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from typing import Any
 from tests.support.model_files import write_safetensors
 from workers.library.scanner.walk import MAX_PATH_BYTES
 
-# Letters that no compression makes fewer, and that take three bytes each.
-WIDE = "".join(chr(0x4E00 + (place * place * 31 + place * 7919) % 20_000) for place in range(3000))
+# Incompressible characters of three bytes each.
+WIDE = "".join(chr(0x4E00 + (number * number * 31 + number * 7919) % 20_000) for number in range(3000))
 HOSTILE_TEXTS: dict[str, str] = {
     "script": "<script>alert(1)</script>",
     "attribute": '"><img src=x onerror=alert(1)>',
@@ -81,7 +81,7 @@ HEADER_FIELDS = (
 
 
 def write_hostile_models(folder: Path) -> int:
-    """Put all of them there; how many model files those are."""
+    """Write all of them and return the number of model files."""
     _headers(folder / "loras")
     _sidecars(folder / "checkpoints")
     _names(folder)
@@ -105,53 +105,53 @@ def _sidecars(folder: Path) -> None:
         stem = folder / f"s{number}"
         write_safetensors(stem.with_suffix(".safetensors"), data=b"s" * (number + 1))
         first = 1000 + 100 * number
-        for place, (ending, document) in enumerate(_documents(value, first).items()):
-            if number % 5 == place or number % 5 == 0:
+        for index, (ending, document) in enumerate(_sidecar_documents(value, first).items()):
+            if number % 5 == index or number % 5 == 0:
                 stem.with_suffix(ending).write_text(json.dumps(document))
-        _extra(folder, first + 50, value)
+        _write_civitdl_files(folder, first + 50, value)
 
 
-def _documents(value: Any, ident: int) -> dict[str, Any]:
-    """What each program's sidecar says where ``value`` is what it says."""
-    version = _version(value, ident)
+def _sidecar_documents(value: Any, id_: int) -> dict[str, Any]:
+    """Return the sidecar of each program with ``value`` in every field."""
+    version = _version(value, id_)
     model = {"name": value, "type": value, "nsfw": value, "description": value, "tags": [value, {"name": value}]}
     creator = {"username": value, "image": value}
-    info = version | {"modelId": ident, "model": model, "creator": creator, "extensions": value}
+    info = version | {"modelId": id_, "model": model, "creator": creator, "extensions": value}
     names = ("ModelName", "ModelDescription", "Nsfw", "Tags", "ModelType", "VersionName", "VersionDescription")
     more = ("AuthorUsername", "BaseModel", "TrainedWords", "Stats", "UserTitle", "Hashes", "FileMetadata")
     own = ("description", "sd version", "activation text", "preferred weight", "negative text", "notes", "sha256")
     manager = ("model_name", "base_model", "notes", "tags", "modelDescription", "usage_tips", "autov3", "sha256")
     return {
         ".civitai.info": info,
-        ".metadata.json": dict.fromkeys(manager, value) | {"civitai": _version(value, ident + 10)},
-        ".cm-info.json": dict.fromkeys(names + more, value) | {"ModelId": ident + 20, "VersionId": value},
+        ".metadata.json": dict.fromkeys(manager, value) | {"civitai": _version(value, id_ + 10)},
+        ".cm-info.json": dict.fromkeys(names + more, value) | {"ModelId": id_ + 20, "VersionId": value},
         ".api_info.json": model | {"id": value, "creator": creator, "modelVersions": [version, value]},
         ".json": dict.fromkeys(own, value) | {"modelId": value},
     }
 
 
-def _version(value: Any, ident: int) -> dict[str, Any]:
+def _version(value: Any, id_: int) -> dict[str, Any]:
     meta = ("prompt", "negativePrompt", "seed", "steps", "cfgScale", "sampler", "scheduler", "Size", "Model", "comfy")
     resource = dict.fromkeys(("type", "name", "hash", "weight", "modelVersionId", "air"), value)
     lists = {"resources": [resource, value], "hashes": {f"lora:{value}": value}, "civitaiResources": [resource]}
     image = dict.fromkeys(("nsfwLevel", "width", "height", "hash"), value) | {"url": f"https://x.test/{value}.png"}
     file = {"name": value, "sizeKB": value, "hashes": {"SHA256": value}, "metadata": {"format": value, "fp": value}}
-    said = dict.fromkeys(("name", "baseModel", "description", "publishedAt", "nsfwLevel"), value)
+    texts = dict.fromkeys(("name", "baseModel", "description", "publishedAt", "nsfwLevel"), value)
     images = [image | {"meta": dict.fromkeys(meta, value) | lists}, value]
     more = {"trainedWords": [value], "stats": {"downloadCount": value}, "files": [file, value], "images": images}
-    return said | more | {"id": ident + 1}
+    return texts | more | {"id": id_ + 1}
 
 
-def _extra(folder: Path, ident: int, value: Any) -> None:
-    """The layout of a downloader, with a picture whose name is no text."""
-    write_safetensors(folder / f"x-mid_{ident}-vid_{ident + 1}.safetensors", data=str(ident).encode())
-    extra = folder / f"extra_data-vid_{ident + 1}"
+def _write_civitdl_files(folder: Path, id_: int, value: Any) -> None:
+    """Write civitdl's layout, with an image whose name is not UTF-8."""
+    write_safetensors(folder / f"x-mid_{id_}-vid_{id_ + 1}.safetensors", data=str(id_).encode())
+    extra = folder / f"extra_data-vid_{id_ + 1}"
     extra.mkdir()
-    told = {"id": ident, "name": value, "modelVersions": [_version(value, ident)]}
-    (extra / f"model_dict-mid_{ident}-vid_{ident + 1}.json").write_text(json.dumps(told))
-    (extra / "1.json").write_text(json.dumps(_version(value, ident)["images"][0]))
+    response = {"id": id_, "name": value, "modelVersions": [_version(value, id_)]}
+    (extra / f"model_dict-mid_{id_}-vid_{id_ + 1}.json").write_text(json.dumps(response))
+    (extra / "1.json").write_text(json.dumps(_version(value, id_)["images"][0]))
     (extra / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    name = os.path.join(os.fsencode(extra), b'\xff\n"<%d>.png' % ident)  # noqa: PTH118 - bytes
+    name = os.path.join(os.fsencode(extra), b'\xff\n"<%d>.png' % id_)  # noqa: PTH118 - bytes
     Path(os.fsdecode(name)).write_bytes(b"GIF89a")
 
 
@@ -167,23 +167,23 @@ def _names(folder: Path) -> None:
 
 
 def write_bombs(folder: Path) -> dict[str, str]:
-    """Put files there whose headers and sidecars cost more to read than they weigh; what is wrong with each."""
+    """Write files that are expensive to parse for their size; return the expected problem code of each."""
     shape = b",".join([b"%d" % 2**62] * 1_000_000)
     raw = b'{"w":{"dtype":"U8","shape":[%s],"data_offsets":[0,1]}}' % shape
     many = b"GGUF\x03\0\0\0" + bytes(8) + (1000).to_bytes(8, "little")
     bombs = {
         "dimensions.safetensors": (len(raw).to_bytes(8, "little") + raw + b"\0", "bad_tensor"),
-        "depth.safetensors": (_framed(b'{"a":' * 100_000), "not_json"),
-        "digits.safetensors": (_framed(b'{"w":' + b"9" * 100_000 + b"}"), "not_json"),
+        "depth.safetensors": (_with_length(b'{"a":' * 100_000), "not_json"),
+        "digits.safetensors": (_with_length(b'{"w":' + b"9" * 100_000 + b"}"), "not_json"),
         "length.safetensors": (b"\xff" * 8 + b"{}", "header_too_large"),
-        "twice.safetensors": (_framed(b'{"__metadata__":{},"__metadata__":{}}'), "double_key"),
+        "twice.safetensors": (_with_length(b'{"__metadata__":{},"__metadata__":{}}'), "double_key"),
         "pairs.gguf": (b"GGUF\x03\0\0\0" + b"\xff" * 16, "header_too_large"),
         "text.gguf": (many + b"\xff" * 8, "header_too_large"),
         "lists.gguf": (many, "header_too_large"),
     }
     for name, (content, _) in bombs.items():
         (folder / name).write_bytes(content)
-    _add_lists(folder / "lists.gguf", len(many))
+    _append_sparse_arrays(folder / "lists.gguf", len(many))
     sidecars = {
         "deep": ('{"a":' * 200_000, "too_deep"),
         "long": ('{"id":' + "9" * 10**6 + "}", ""),
@@ -197,17 +197,17 @@ def write_bombs(folder: Path) -> dict[str, str]:
     return known | {f"{name}.civitai.info": code for name, (_, code) in sidecars.items() if code}
 
 
-def _add_lists(path: Path, place: int) -> None:
-    """Holes: lists of millions of texts that are empty."""
+def _append_sparse_arrays(path: Path, position: int) -> None:
+    """Append arrays of millions of empty strings, as holes of a sparse file."""
     with path.open("rb+") as file:
         for _ in range(3):
-            file.seek(place)
+            file.seek(position)
             file.write(
                 bytes(8) + (9).to_bytes(4, "little") + (8).to_bytes(4, "little") + (5 * 10**6).to_bytes(8, "little")
             )
-            place = file.tell() + 8 * 5 * 10**6
-        file.truncate(place)
+            position = file.tell() + 8 * 5 * 10**6
+        file.truncate(position)
 
 
-def _framed(raw: bytes) -> bytes:
+def _with_length(raw: bytes) -> bytes:
     return len(raw).to_bytes(8, "little") + raw

@@ -1,4 +1,4 @@
-"""The pictures that tests upload: drawn by Pillow, or put together byte by byte where Pillow would not."""
+"""Image files for tests: drawn by Pillow, or assembled from bytes where Pillow would refuse."""
 
 import io
 import struct
@@ -13,58 +13,58 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
 def draw_image(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
-    """A picture whose upper left corner is of another colour than the rest."""
+    """Return an image whose upper left quarter has another color than the rest."""
     image = Image.new("RGB", size, "teal")
     ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2, size[1] // 2), fill="orange")
     return image.convert(mode)
 
 
 def encode(image: Image.Image, form: str, **options: Any) -> bytes:
-    """The picture as a file."""
+    """Return the image as a file."""
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
 
 
 def draw_animation(form: str, frames: int = 3, size: tuple[int, int] = (64, 48)) -> bytes:
-    """An animation whose frames differ."""
+    """Return an animation whose frames differ."""
     images = [Image.new("RGB", size, (20 * number % 256, 90, 10)) for number in range(frames)]
     return encode(images[0], form, save_all=True, append_images=images[1:], duration=50)
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a PNG chunk."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def build_png(width: int, height: int, pixels: bytes, *between: bytes) -> bytes:
-    """A PNG that says to have that size, eight bits of grey, whatever its pixels are."""
+    """Return a PNG, 8-bit grayscale, that declares this size whatever its pixels are."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return PNG_MAGIC + header + b"".join(between) + png_chunk(b"IDAT", zlib.compress(pixels)) + png_chunk(b"IEND", b"")
 
 
 def repeat_gif_frame(gif_file: bytes, times: int) -> bytes:
-    """A GIF of one frame as one that shows it again and again."""
+    """Return a GIF that repeats the frame of a still GIF."""
     head = 13 + 3 * 2 ** ((gif_file[10] & 7) + 1)
     return gif_file[:head] + gif_file[head:-1] * times + b";"
 
 
 def build_gif(width: int, height: int, frames: int, frame: tuple[int, int] = (1, 1)) -> bytes:
-    """A GIF whose canvas and number of frames may be absurd; each frame is a dot, whatever size it says to have."""
+    """Return a GIF with any canvas size and frame count; each frame is one pixel, whatever size it declares."""
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     dot = b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x44\x01\x00"
     return head + dot * frames + b";"
 
 
 def decode(data: bytes) -> Image.Image:
-    """A file as a picture, decoded."""
+    """Decode a file."""
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
 
 
 def rotated_jpeg(orientation: int) -> bytes:
-    """A JPEG of a camera that was held so, with more in it than the turn."""
+    """Return a JPEG with this EXIF orientation and another EXIF text."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     exif[0x010F] = "a maker of cameras"
@@ -72,14 +72,14 @@ def rotated_jpeg(orientation: int) -> bytes:
 
 
 def build_zip() -> bytes:
-    """An archive."""
+    """Return a ZIP archive."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("run.js", "alert(1)")
     return out.getvalue()
 
 
-# What is taken, by what is odd about it, and its type.
+# Accepted images and their media types, by what is special about them.
 VALID_IMAGES: dict[str, tuple[bytes, str]] = {
     "png": (encode(draw_image(), "PNG"), "image/png"),
     "jpeg": (encode(draw_image(), "JPEG"), "image/jpeg"),
@@ -108,7 +108,7 @@ TRAILING_DATA = {
     "picture": VALID_IMAGES["jpeg"][0],
 }
 SVG = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-# What is not taken, by what it is, and the word for why.
+# Rejected files and the codes of their rejection.
 REJECTED_IMAGES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "not_a_picture"),
     "svg": (SVG, "not_a_picture"),

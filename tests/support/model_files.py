@@ -1,4 +1,4 @@
-"""The making of model files for tests: small, and as the programs that make real ones write them."""
+"""Small model files for tests, as real programs write them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 def write_safetensors(
     path: Path, *, metadata: dict[str, str] | None = None, data: bytes = b"\x01\x02\x03\x04", **header: Any
 ) -> Path:
-    """A model with one tensor, whose bytes are ``data``."""
+    """Write a model with one tensor whose bytes are ``data``."""
     entries: dict[str, Any] = {"w": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}} | header
     if metadata is not None:
         entries["__metadata__"] = metadata
@@ -19,7 +19,7 @@ def write_safetensors(
 
 
 def civitai_model(model_id: int, *version_ids: int, name: str = "Ink", **more: Any) -> dict[str, Any]:
-    """What the catalogue says of a model and of its versions."""
+    """Return Civitai's response about a model with these versions."""
     listed = [
         {"id": version, "name": f"v{version}", "baseModel": "SDXL 1.0", "trainedWords": [f"word{version}"], "files": []}
         for version in version_ids

@@ -1,4 +1,4 @@
-"""What is found out about pictures, and which are refused, as the process that decodes them sees it."""
+"""Inspection of images inside the sandbox process: results and rejections."""
 
 import hashlib
 import struct
@@ -29,33 +29,33 @@ LIMITS = DecodeLimits()
 
 
 @pytest.mark.parametrize("name", VALID_IMAGES)
-def test_a_picture_is_taken_with_a_thumbnail(name: str) -> None:
-    """Every format and mode: its size and type, and a small static WebP."""
+def test_valid_images_are_inspected(name: str) -> None:
+    """Every format and mode yields its size and type, and a small static WebP thumbnail."""
     data, media_type = VALID_IMAGES[name]
-    seen, thumb = inspect(data, LIMITS)
+    image, thumbnail = inspect(data, LIMITS)
 
-    assert (seen.type, seen.size_bytes, seen.sha256) == (media_type, len(data), hashlib.sha256(data).hexdigest())
-    assert (seen.width, seen.height) == decode(data).size
-    assert seen.animated == name.startswith("moving")
-    assert (read_structure(thumb).format, read_structure(thumb).frames, read_structure(thumb).end) == (
+    assert (image.type, image.size_bytes, image.sha256) == (media_type, len(data), hashlib.sha256(data).hexdigest())
+    assert (image.width, image.height) == decode(data).size
+    assert image.animated == name.startswith("moving")
+    assert (read_structure(thumbnail).format, read_structure(thumbnail).frames, read_structure(thumbnail).end) == (
         "WEBP",
         1,
-        len(thumb),
+        len(thumbnail),
     )
-    assert max(decode(thumb).width / THUMBNAIL_BOX[0], decode(thumb).height / THUMBNAIL_BOX[1]) <= 1
+    assert max(decode(thumbnail).width / THUMBNAIL_BOX[0], decode(thumbnail).height / THUMBNAIL_BOX[1]) <= 1
 
 
 @pytest.mark.parametrize("name", REJECTED_IMAGES)
-def test_what_is_not_taken_is_told_why(name: str) -> None:
-    """In a word and a sentence; nothing is decoded of what is too much by its own account."""
+def test_rejections_have_a_code_and_a_sentence(name: str) -> None:
+    """Images whose declared size is too large are rejected without decoding."""
     data, reason = REJECTED_IMAGES[name]
     with pytest.raises(FormatError, match=r"\.$") as caught:
         inspect(data, LIMITS)
     assert caught.value.code == reason
 
 
-def test_a_picture_may_have_so_many_bytes_and_no_more() -> None:
-    """Of a file that is not counted while it comes in."""
+def test_the_byte_limit_is_enforced() -> None:
+    """The limit holds for input whose size was not checked while it was received."""
     data, _media_type = VALID_IMAGES["png"]
     with pytest.raises(FormatError) as caught:
         inspect(data, replace(LIMITS, max_bytes=len(data) - 1))
@@ -63,47 +63,47 @@ def test_a_picture_may_have_so_many_bytes_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", ["sixteen bits", "cmyk", "colours", "jpeg", "gif"])
-def test_a_thumbnail_shows_the_picture(name: str) -> None:
-    """In its own colours, whatever it was written in."""
-    shown = decode(inspect(VALID_IMAGES[name][0], LIMITS)[1]).convert("L")
+def test_thumbnails_have_the_colors_of_the_image(name: str) -> None:
+    """Colors are converted from every mode."""
+    thumbnail = decode(inspect(VALID_IMAGES[name][0], LIMITS)[1]).convert("L")
     expected = draw_image(mode="L")
 
     for place in ((8, 8), (56, 40)):
-        got, wanted = shown.getpixel(place), expected.getpixel(place)
-        assert isinstance(got, int)
-        assert isinstance(wanted, int)
-        assert abs(got - wanted) < 25, (place, got, wanted)
+        actual, color = thumbnail.getpixel(place), expected.getpixel(place)
+        assert isinstance(actual, int)
+        assert isinstance(color, int)
+        assert abs(actual - color) < 25, (place, actual, color)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_camera_s_turn_is_undone(orientation: int) -> None:
-    """The thumbnail and the size are those that one sees, and no word of the camera is in the thumbnail."""
-    seen, data = inspect(rotated_jpeg(orientation), LIMITS)
-    thumb = decode(data)
-    lying = orientation >= 5
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    """Thumbnail and reported size are upright, and the thumbnail contains no metadata."""
+    image, data = inspect(rotated_jpeg(orientation), LIMITS)
+    thumbnail = decode(data)
+    is_sideways = orientation >= 5
 
-    assert (seen.width, seen.height) == ((600, 800) if lying else (800, 600))
-    assert thumb.size == ((400, 533) if lying else (400, 300))
+    assert (image.width, image.height) == ((600, 800) if is_sideways else (800, 600))
+    assert thumbnail.size == ((400, 533) if is_sideways else (400, 300))
     orange = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[orientation]
-    pixel = thumb.convert("RGB").getpixel((50 + 300 * orange[0], 50 + (thumb.height - 100) * orange[1]))
+    pixel = thumbnail.convert("RGB").getpixel((50 + 300 * orange[0], 50 + (thumbnail.height - 100) * orange[1]))
     assert isinstance(pixel, tuple)
     assert pixel[0] > 200, pixel
-    assert not {"exif", "xmp", "icc_profile"} & set(thumb.info)
+    assert not {"exif", "xmp", "icc_profile"} & set(thumbnail.info)
     assert b"maker" not in data
 
 
 @pytest.mark.parametrize("tail", TRAILING_DATA)
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "gif", "moving gif"])
-def test_what_stands_behind_a_picture_is_cut(form: str, tail: str) -> None:
-    """A file that is two things becomes one; the hash is that of what is kept."""
+def test_trailing_data_is_cut_off(form: str, tail: str) -> None:
+    """A polyglot file becomes a plain image; size and hash leave out the trailing data."""
     data, _media_type = VALID_IMAGES[form]
-    seen, _thumb = inspect(data + TRAILING_DATA[tail], LIMITS)
+    image, _thumb = inspect(data + TRAILING_DATA[tail], LIMITS)
 
-    assert (seen.size_bytes, seen.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (image.size_bytes, image.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_words_do_not_make_a_good_picture_a_bad_one() -> None:
-    """A workflow larger than Pillow reads, one that would unfold to more than fits, and one in no encoding."""
+def test_metadata_does_not_break_an_image() -> None:
+    """Texts beyond Pillow's limits, decompression bombs and undecodable keywords are tolerated."""
     bomb = zlib.compress(bytes(200 * 1024 * 1024), 1)
     words = (
         png_chunk(b"tEXt", b"workflow\0" + b"x" * 3_000_000),
@@ -117,17 +117,17 @@ def test_words_do_not_make_a_good_picture_a_bad_one() -> None:
 
 
 def test_a_broken_frame_is_named() -> None:
-    """The picture is whole by its structure, and the second frame is not."""
+    """The structure is intact, but the second frame cannot be decoded."""
     data = draw_animation("PNG")
-    start, end = next(png_chunk_places(data, b"fdAT"))
+    start, end = next(png_chunk_spans(data, b"fdAT"))
     broken = png_chunk(b"fdAT", data[start + 8 : start + 12] + bytes(range(1, 1 + end - start - 16)))
 
     with pytest.raises(FormatError, match="frame 2 of 3"):
         inspect(data[:start] + broken + data[end:], LIMITS)
 
 
-def png_chunk_places(data: bytes, kind: bytes) -> Iterator[tuple[int, int]]:
-    """Where chunks of a kind begin and end."""
+def png_chunk_spans(data: bytes, kind: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the spans of the chunks of a kind."""
     place = 8
     while place < len(data):
         end = place + 12 + struct.unpack(">I", data[place : place + 4])[0]
@@ -137,17 +137,17 @@ def png_chunk_places(data: bytes, kind: bytes) -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.skipif(not IMAGES.is_dir(), reason="the test data of other programs is not here")
-def test_pictures_of_other_programs_are_looked_at() -> None:
-    """Each is taken or refused with a reason, and none makes anything fall over."""
-    outcomes = {path.name: outcome(path.read_bytes()) for path in IMAGES.rglob("*") if path.is_file()}
+def test_images_of_other_programs_are_inspected() -> None:
+    """Each is accepted, or rejected with a code."""
+    outcomes = {path.name: inspect_outcome(path.read_bytes()) for path in IMAGES.rglob("*") if path.is_file()}
 
     assert len(outcomes) > 10
     assert outcomes.pop("empty_file.png") == "not_a_picture"
     assert set(outcomes.values()) <= {"image/png", "image/jpeg"}
 
 
-def outcome(data: bytes) -> str:
-    """What becomes of a file: its type, or the reason against it."""
+def inspect_outcome(data: bytes) -> str:
+    """Return the image's type, or the code of its rejection."""
     try:
         return inspect(data, LIMITS)[0].type
     except FormatError as error:

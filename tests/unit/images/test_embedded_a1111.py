@@ -1,4 +1,4 @@
-"""AUTOMATIC1111's text and all who imitate it, with the traps that pictures of real people have set for readers."""
+"""AUTOMATIC1111 infotext and its imitations, including texts that broke other readers."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ MOST = 2**64 - 1
 HEX, OTHER_HEX = "0123456789ab", "ba9876543210"
 
 
-def a1111(text: str) -> GenerationParams:
-    """What such a text says."""
-    found = read_a1111({"parameters": text})
-    assert found
-    return found
+def read(text: str) -> GenerationParams:
+    """Read an infotext."""
+    params = read_a1111({"parameters": text})
+    assert params
+    return params
 
 
 LINE = "Steps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5"
@@ -45,16 +45,16 @@ LINE = "Steps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5"
         (f"cat\n{LINE}, Hires Steps: 3, Hires Seed: 4, Size: 8x8, Model: m", "cat", None),
     ],
 )
-def test_the_parts_are_told_apart(text: str, prompt: str | None, negative: str | None) -> None:
-    """Also where prompts hold the words that mark the parts, or line breaks are lost."""
-    found = a1111(text)
-    assert (found.prompt, found.negative_prompt) == (prompt, negative)
-    assert (found.steps, found.sampler, found.cfg_scale, found.seed) == (9, "Euler a", 7, 5)
+def test_infotexts_are_split(text: str, prompt: str | None, negative: str | None) -> None:
+    """Prompts may contain the labels of the other parts, and line breaks may be lost."""
+    params = read(text)
+    assert (params.prompt, params.negative_prompt) == (prompt, negative)
+    assert (params.steps, params.sampler, params.cfg_scale, params.seed) == (9, "Euler a", 7, 5)
 
 
-def test_a_prompt_alone_is_one() -> None:
-    """Where nothing else was written."""
-    assert a1111("a cat: Steps, many\nand more") == GenerationParams(
+def test_a_text_without_parameters_is_a_prompt() -> None:
+    """Nothing else is required."""
+    assert read("a cat: Steps, many\nand more") == GenerationParams(
         "AUTOMATIC1111", prompt="a cat: Steps, many\nand more"
     )
 
@@ -90,13 +90,13 @@ def test_a_prompt_alone_is_one() -> None:
         ("App: SD.Next", {"tool": "SD.Next"}),
     ],
 )
-def test_pairs_fill_fields(pairs: str, expected: dict[str, Any]) -> None:
-    """What is no value of its field is kept as text, and costs no other."""
-    found = a1111(f"cat\nModel hash: ?, Model: m, Schedule type: , Size: , {pairs}, Steps: 9, Seed: 7, Sampler: x")
-    plain = {"other": dict(found.other)} if "other" in expected else {}
-    got = {name: getattr(found, name) for name in expected} | plain
+def test_parameters_fill_fields(pairs: str, expected: dict[str, Any]) -> None:
+    """A value that is invalid in its field is kept as text and costs no other."""
+    params = read(f"cat\nModel hash: ?, Model: m, Schedule type: , Size: , {pairs}, Steps: 9, Seed: 7, Sampler: x")
+    plain = {"other": dict(params.other)} if "other" in expected else {}
+    got = {name: getattr(params, name) for name in expected} | plain
     assert got == expected | ({"other": got["other"] | expected["other"]} if "other" in expected else {})
-    assert (found.prompt, found.model) == ("cat", "m")
+    assert (params.prompt, params.model) == ("cat", "m")
 
 
 @pytest.mark.parametrize(
@@ -148,20 +148,21 @@ def test_pairs_fill_fields(pairs: str, expected: dict[str, Any]) -> None:
         ("", f'Lora hashes: "ink: {HEX}", Lora weights: "ink: 0.4"', Resource("lora", "ink", HEX, 0.4)),
     ],
 )
-def test_models_are_gathered(prompt: str, pairs: str, expected: Resource) -> None:
-    """From the prompt and from whichever keys name them, each once."""
-    found = a1111(f"{prompt}\n{LINE}, Model: m, {pairs}")
-    assert expected in found.resources
-    assert len({(one.kind, one.name, one.civitai_version_id) for one in found.resources}) == len(found.resources)
-    assert (found.steps, found.seed, found.model) == (9, 5, "m")
+def test_resources_are_combined(prompt: str, pairs: str, expected: Resource) -> None:
+    """Prompt and parameters name the same models, which are listed once."""
+    params = read(f"{prompt}\n{LINE}, Model: m, {pairs}")
+    assert expected in params.resources
+    identities = {(resource.kind, resource.name, resource.civitai_version_id) for resource in params.resources}
+    assert len(identities) == len(params.resources)
+    assert (params.steps, params.seed, params.model) == (9, 5, "m")
 
 
-def test_lists_that_cannot_be_read_stay_text() -> None:
-    """And what follows them is read."""
-    found = a1111(f"cat\n{LINE}, Hashes: {{model: 1}}, Civitai resources: [1, Size: 8x8")
-    assert found.other["Hashes"] == "{model: 1}"
-    assert found.other["Civitai resources"].startswith("[1")
-    assert (found.steps, found.width) == (9, 8)
+def test_unreadable_lists_are_kept_as_text() -> None:
+    """The parameters after them are still read."""
+    params = read(f"cat\n{LINE}, Hashes: {{model: 1}}, Civitai resources: [1, Size: 8x8")
+    assert params.other["Hashes"] == "{model: 1}"
+    assert params.other["Civitai resources"].startswith("[1")
+    assert (params.steps, params.width) == (9, 8)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,6 @@ def test_lists_that_cannot_be_read_stay_text() -> None:
         ("Karras", ("Karras", None)),
     ],
 )
-def test_combined_names_are_split(name: str, expected: tuple[str, str | None]) -> None:
-    """Into a sampler and a schedule."""
+def test_combined_sampler_names_are_split(name: str, expected: tuple[str, str | None]) -> None:
+    """Old names contain the schedule."""
     assert split_sampler(name) == expected

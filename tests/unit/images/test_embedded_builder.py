@@ -1,4 +1,4 @@
-"""Values of strangers: checked one by one, bounded, and put under the names of the wire."""
+"""Validation and limits of untrusted generation parameters, and their names on the wire."""
 
 import json
 from typing import Any
@@ -34,35 +34,35 @@ HEX = "0123456789ab"
         ("model", {}, None),
     ],
 )
-def test_values_are_checked(name: str, value: Any, expected: Any) -> None:
-    """Against what a field can be."""
+def test_values_are_validated(name: str, value: Any, expected: Any) -> None:
+    """Each field has a type and a range."""
     assert validate_value(name, value) == expected
 
 
 @pytest.mark.parametrize("value", [None, 5, "", "xyz", "e3b0c442", "e3b0c44298fc1c149afb", HEX + "\n<b>", "1" * 65])
-def test_what_is_no_hash_is_none(value: Any) -> None:
-    """Nor is the hash of nothing."""
+def test_invalid_hashes_are_dropped(value: Any) -> None:
+    """The hash of no bytes counts as invalid."""
     assert parse_hash(value) is None
 
 
-def test_drafts_are_bounded() -> None:
-    """In how much they keep beside the fields, and how many models."""
-    draft = GenerationBuilder("x")
+def test_builders_are_bounded() -> None:
+    """The number of resources and other values, and their length, are limited."""
+    builder = GenerationBuilder("x")
     for number in range(1000):
-        draft.add_other(f"key {number}", "x" * 20_000)
-        draft.add_resource("lora", f"lora {number}")
-    found = draft.build()
-    assert found
-    assert (len(found.other), len(found.other["key 0"]), len(found.resources)) == (200, 10_000, 100)
+        builder.add_other(f"key {number}", "x" * 20_000)
+        builder.add_resource("lora", f"lora {number}")
+    params = builder.build()
+    assert params
+    assert (len(params.other), len(params.other["key 0"]), len(params.resources)) == (200, 10_000, 100)
 
 
-def test_the_wire_has_its_own_names() -> None:
-    """And nothing of what is not said."""
+def test_json_uses_wire_names() -> None:
+    """Unknown parameters are left out."""
     lora, version = Resource("lora", "ink", HEX, 0.0), Resource("checkpoint", None, None, None, 7)
-    found = GenerationParams(
+    params = GenerationParams(
         "x", "cat", "dog", MOST, 9, 7.5, "e", "k", 64, 32, 2, 0.0, "m", (lora, version), {"1": {}}, {"a": "b"}
     )
-    assert found.to_json() == {
+    assert params.to_json() == {
         "tool": "x", "prompt": "cat", "negativePrompt": "dog", "seed": MOST, "steps": 9, "cfgScale": 7.5,
         "sampler": "e", "scheduler": "k", "width": 64, "height": 32, "clipSkip": 2, "denoise": 0.0, "model": "m",
         "loras": [{"name": "ink", "strength": 0.0}],
@@ -71,12 +71,12 @@ def test_the_wire_has_its_own_names() -> None:
         ],
         "comfyWorkflow": {"1": {}}, "other": {"a": "b"},
     }  # fmt: skip
-    assert json.loads(json.dumps(found.to_json()))["seed"] == MOST
+    assert json.loads(json.dumps(params.to_json()))["seed"] == MOST
     assert GenerationParams("x").to_json() == {"tool": "x"}
 
 
-def test_two_texts_are_joined() -> None:
-    """Models by their names, and the rest field by field."""
+def test_two_texts_are_combined() -> None:
+    """Models are matched by name; the second text fills fields that the first leaves open."""
     first = GenerationParams("a", prompt="cat", resources=(Resource("lora", "ink", None, 0.5),), other={"k": "1"})
     second = GenerationParams(
         "b", "dog", seed=5, resources=(Resource("lora", "Ink.safetensors", HEX),), other={"k": "2", "l": "3"}

@@ -1,4 +1,4 @@
-"""Graphs of ComfyUI: plain ones, those of popular loaders, and those that go nowhere."""
+"""ComfyUI graphs: plain ones, popular loaders, cycles and dead links."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ MOST = 2**64 - 1
 
 
 def read(prompt: Any) -> GenerationParams:
-    """What such a graph says, beside a workflow that is none."""
-    found = read_comfyui({"prompt": prompt, "workflow": "nonsense"})
-    assert found
-    return found
+    """Read a graph beside an invalid workflow."""
+    params = read_comfyui({"prompt": prompt, "workflow": "nonsense"})
+    assert params
+    return params
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    """A node of a graph."""
+    """Return a node."""
     return {"class_type": kind, "inputs": inputs}
 
 
@@ -126,19 +126,19 @@ TWICE = {
     ],
     ids=["plain", "flux", "loader", "circle", "twice"],
 )  # fmt: skip
-def test_graphs_are_walked(graph: dict[str, Any], expected: dict[str, Any]) -> None:
-    """From the sampler that began, over links and through nodes nobody knows."""
-    found = read(graph)
-    assert {name: getattr(found, name) for name in expected} == expected
-    assert (found.tool, found.workflow) == ("ComfyUI", graph)
+def test_parameters_are_found_upstream_of_the_first_sampler(graph: dict[str, Any], expected: dict[str, Any]) -> None:
+    """The walk follows links through unknown node classes."""
+    params = read(graph)
+    assert {name: getattr(params, name) for name in expected} == expected
+    assert (params.tool, params.workflow) == ("ComfyUI", graph)
 
 
-def test_loaders_with_lists_are_read() -> None:
-    """As text, as one object with all, with numbers."""
-    listed = {"__value__": [{"name": "a", "strength": 0.5}, {"name": "b", "active": False}, 3]}
+def test_loras_of_multi_loaders_are_found() -> None:
+    """Loaders list LoRAs as text, in one object, or in numbered inputs."""
+    entries = {"__value__": [{"name": "a", "strength": 0.5}, {"name": "b", "active": False}, 3]}
     loader = node(
-        "Lora Loader", text="<lora:c:0.3>", loras=listed, switch_1="Off", lora_name_1="d", lora_01="e", strength_01=2
+        "Lora Loader", text="<lora:c:0.3>", loras=entries, switch_1="Off", lora_name_1="d", lora_01="e", strength_01=2
     )
-    found = read({"1": node("KSampler", model=["2", 0], steps=1, sampler_name="x", cfg=1), "2": loader})
-    named = [(one.name, one.weight) for one in found.resources if one.kind == "lora"]
-    assert sorted(named) == [("a", 0.5), ("c", 0.3), ("e", 2)]
+    params = read({"1": node("KSampler", model=["2", 0], steps=1, sampler_name="x", cfg=1), "2": loader})
+    loras = [(resource.name, resource.weight) for resource in params.resources if resource.kind == "lora"]
+    assert sorted(loras) == [("a", 0.5), ("c", 0.3), ("e", 2)]

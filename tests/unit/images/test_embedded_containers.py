@@ -1,4 +1,4 @@
-"""Where files carry text: every place of every format, in every encoding that programs use."""
+"""Texts in image files: every container of every format, in every encoding in use."""
 
 import gzip
 import io
@@ -20,26 +20,26 @@ GRAPH["2"] = {"class_type": "CLIPTextEncode", "inputs": {"text": PROMPT}}
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
 
 
-def saved(form: str, **options: Any) -> bytes:
-    """A small picture in a format."""
+def save_image(form: str, **options: Any) -> bytes:
+    """Return a small image file."""
     out = io.BytesIO()
     Image.new("RGB", (4, 4), "teal").save(out, form, **options)
     return out.getvalue()
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """A chunk of PNG."""
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a PNG chunk."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(*chunks: bytes) -> bytes:
-    """A PNG with such chunks, before its end and after its image."""
-    whole = saved("PNG")
-    return whole[:-12] + b"".join(chunks) + whole[-12:]
+def png_with(*chunks: bytes) -> bytes:
+    """Return a PNG with these chunks between its pixels and its end."""
+    data = save_image("PNG")
+    return data[:-12] + b"".join(chunks) + data[-12:]
 
 
-def exif(user_comment: bytes | None = None, *, little: bool = False, **plain: Any) -> bytes:
-    """An EXIF block as Pillow writes it; ``plain`` has by hexadecimal numbers what else is in the first directory."""
+def exif_block(user_comment: bytes | None = None, *, little: bool = False, **plain: Any) -> bytes:
+    """Return an EXIF block; ``plain`` has tags of the first directory by hexadecimal number."""
     block = Image.Exif()
     block.endian = "<" if little else ">"
     if user_comment is not None:
@@ -49,18 +49,18 @@ def exif(user_comment: bytes | None = None, *, little: bool = False, **plain: An
     return block.tobytes()
 
 
-def itxt(text: str, *, packed: bool) -> bytes:
-    """The body of an iTXt chunk, with a language and a translated keyword."""
+def itxt_body(text: str, *, packed: bool) -> bytes:
+    """Return the body of an iTXt chunk with a language and a translated keyword."""
     body = zlib.compress(text.encode()) if packed else text.encode()
     return b"parameters\0" + bytes([packed, 0]) + b"en\0Parameter\0" + body
 
 
-def info(**texts: str) -> PngImagePlugin.PngInfo:
-    """Texts for Pillow to write."""
-    made = PngImagePlugin.PngInfo()
+def png_texts(**texts: str) -> PngImagePlugin.PngInfo:
+    """Return texts for Pillow to write."""
+    info = PngImagePlugin.PngInfo()
     for keyword, text in texts.items():
-        made.add_text(keyword, text)
-    return made
+        info.add_text(keyword, text)
+    return info
 
 
 UTF16_BE, UTF16_LE = INFOTEXT.encode("utf-16-be"), INFOTEXT.encode("utf-16-le")
@@ -76,93 +76,95 @@ COMMENTS = {
     "no-header": INFOTEXT.encode(),
 }
 FILES = {
-    "png-tEXt-utf8": png(chunk(b"tEXt", b"parameters\0" + INFOTEXT.encode())),
-    "png-zTXt": png(chunk(b"zTXt", b"parameters\0\0" + zlib.compress(INFOTEXT.encode()))),
-    "png-iTXt": png(chunk(b"iTXt", itxt(INFOTEXT, packed=False))),
-    "png-iTXt-packed": png(chunk(b"iTXt", itxt(INFOTEXT, packed=True))),
-    "png-pillow": saved("PNG", pnginfo=info(parameters=INFOTEXT)),
-    "png-eXIf": saved("PNG", exif=exif(COMMENTS["big-endian"])),
-    "png-UserComment": saved("PNG", pnginfo=info(UserComment=INFOTEXT)),
-    "jpeg-COM": saved("JPEG", comment=INFOTEXT.encode()),
-    "jpeg-description": saved("JPEG", exif=exif(x010E=INFOTEXT.encode())),
-    "jpeg-xp-comment": saved("JPEG", exif=exif(x9C9C=UTF16_LE + b"\0\0")),
-    "jpeg-comment-in-first-directory": saved("JPEG", exif=exif(x9286=INFOTEXT.encode())),
-    "webp": saved("WEBP", exif=exif(COMMENTS["big-endian"])),
-    "gif": saved("GIF", comment=INFOTEXT.encode()),
+    "png-tEXt-utf8": png_with(png_chunk(b"tEXt", b"parameters\0" + INFOTEXT.encode())),
+    "png-zTXt": png_with(png_chunk(b"zTXt", b"parameters\0\0" + zlib.compress(INFOTEXT.encode()))),
+    "png-iTXt": png_with(png_chunk(b"iTXt", itxt_body(INFOTEXT, packed=False))),
+    "png-iTXt-packed": png_with(png_chunk(b"iTXt", itxt_body(INFOTEXT, packed=True))),
+    "png-pillow": save_image("PNG", pnginfo=png_texts(parameters=INFOTEXT)),
+    "png-eXIf": save_image("PNG", exif=exif_block(COMMENTS["big-endian"])),
+    "png-UserComment": save_image("PNG", pnginfo=png_texts(UserComment=INFOTEXT)),
+    "jpeg-COM": save_image("JPEG", comment=INFOTEXT.encode()),
+    "jpeg-description": save_image("JPEG", exif=exif_block(x010E=INFOTEXT.encode())),
+    "jpeg-xp-comment": save_image("JPEG", exif=exif_block(x9C9C=UTF16_LE + b"\0\0")),
+    "jpeg-comment-in-first-directory": save_image("JPEG", exif=exif_block(x9286=INFOTEXT.encode())),
+    "webp": save_image("WEBP", exif=exif_block(COMMENTS["big-endian"])),
+    "gif": save_image("GIF", comment=INFOTEXT.encode()),
 }
-FILES |= {f"jpeg-{name}": saved("JPEG", exif=exif(comment)) for name, comment in COMMENTS.items()}
-FILES |= {f"jpeg-ii-{name}": saved("JPEG", exif=exif(comment, little=True)) for name, comment in COMMENTS.items()}
+FILES |= {f"jpeg-{name}": save_image("JPEG", exif=exif_block(comment)) for name, comment in COMMENTS.items()}
+FILES |= {
+    f"jpeg-ii-{name}": save_image("JPEG", exif=exif_block(comment, little=True)) for name, comment in COMMENTS.items()
+}
 
 
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
-def test_every_place_is_read(data: bytes) -> None:
-    """One text, wherever it stands and however it is encoded."""
-    found = read_generation_params(data)
-    assert found
-    assert (found.prompt, found.negative_prompt, found.steps, found.seed) == (PROMPT, "dog", 9, 5)
+def test_every_container_and_encoding_is_read(data: bytes) -> None:
+    """The same text is found in all of them."""
+    params = read_generation_params(data)
+    assert params
+    assert (params.prompt, params.negative_prompt, params.steps, params.seed) == (PROMPT, "dog", 9, 5)
 
 
-def test_latin_1_is_read_as_png_has_it() -> None:
-    """Where the bytes are not UTF-8."""
-    found = read_generation_params(
-        png(chunk(b"tEXt", "parameters\0Köln\nSteps: 9, Seed: 5, Size: 8x8".encode("latin-1")))
+def test_png_text_that_is_not_utf8_is_latin1() -> None:
+    """The PNG standard demands Latin-1."""
+    params = read_generation_params(
+        png_with(png_chunk(b"tEXt", "parameters\0Köln\nSteps: 9, Seed: 5, Size: 8x8".encode("latin-1")))
     )
-    assert found
-    assert (found.prompt, found.height) == ("Köln", 8)
+    assert params
+    assert (params.prompt, params.height) == ("Köln", 8)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        saved("PNG", pnginfo=info(prompt=json.dumps(GRAPH), workflow='{"nodes": []}')),
-        saved("WEBP", exif=exif(x0110=f"prompt:{json.dumps(GRAPH)}", x010F='workflow:{"nodes": []}')),
-        saved("WEBP", exif=exif(x010F=f"Prompt: {json.dumps(GRAPH)}", x010E='Workflow:{"nodes": []}')),
-        saved("JPEG", exif=exif(json.dumps({"prompt": GRAPH, "workflow": {"nodes": []}}).encode())),
+        save_image("PNG", pnginfo=png_texts(prompt=json.dumps(GRAPH), workflow='{"nodes": []}')),
+        save_image("WEBP", exif=exif_block(x0110=f"prompt:{json.dumps(GRAPH)}", x010F='workflow:{"nodes": []}')),
+        save_image("WEBP", exif=exif_block(x010F=f"Prompt: {json.dumps(GRAPH)}", x010E='Workflow:{"nodes": []}')),
+        save_image("JPEG", exif=exif_block(json.dumps({"prompt": GRAPH, "workflow": {"nodes": []}}).encode())),
     ],
     ids=["png", "webp", "webp-other-tags", "jpeg-one-object"],
 )
-def test_graphs_are_read_from_every_place(data: bytes) -> None:
-    """Savers of WebP put them into tags that are for the names of cameras."""
-    found = read_generation_params(data)
-    assert found
-    assert (found.tool, found.prompt, found.steps, found.workflow) == ("ComfyUI", PROMPT, 9, {"nodes": []})
+def test_graphs_are_read_from_every_container(data: bytes) -> None:
+    """WebP savers put them into EXIF tags meant for camera names."""
+    params = read_generation_params(data)
+    assert params
+    assert (params.tool, params.prompt, params.steps, params.workflow) == ("ComfyUI", PROMPT, 9, {"nodes": []})
 
 
-def test_the_graph_itself_is_kept_where_no_other_is() -> None:
-    """In the form in which it is run."""
-    found = read_generation_params(saved("JPEG", exif=exif(json.dumps(GRAPH).encode())))
-    assert found
-    assert found.workflow == GRAPH
+def test_the_api_graph_is_kept_without_an_editor_graph() -> None:
+    """It is returned as the workflow."""
+    params = read_generation_params(save_image("JPEG", exif=exif_block(json.dumps(GRAPH).encode())))
+    assert params
+    assert params.workflow == GRAPH
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        saved("GIF", comment=b"Created with GIMP"),
-        saved("JPEG", comment=b"CREATOR: gd-jpeg v1.0"),
-        saved("JPEG", exif=exif(b"ASCII\0\0\0Screenshot", x010F="Canon", x0110="EOS 5D")),
-        saved("PNG", pnginfo=info(Software="GIMP", Comment="prompt, Steps: 4", Title="{}")),
-        saved("JPEG", exif=exif(b'{"a": 1}')),
+        save_image("GIF", comment=b"Created with GIMP"),
+        save_image("JPEG", comment=b"CREATOR: gd-jpeg v1.0"),
+        save_image("JPEG", exif=exif_block(b"ASCII\0\0\0Screenshot", x010F="Canon", x0110="EOS 5D")),
+        save_image("PNG", pnginfo=png_texts(Software="GIMP", Comment="prompt, Steps: 4", Title="{}")),
+        save_image("JPEG", exif=exif_block(b'{"a": 1}')),
         b"BM" + bytes(100),
     ],
 )
-def test_texts_of_others_are_no_parameters(data: bytes) -> None:
-    """Cameras and editors write comments too."""
+def test_texts_of_cameras_and_editors_are_ignored(data: bytes) -> None:
+    """They are not generation parameters."""
     assert read_generation_params(data) is None
 
 
-def test_of_two_texts_the_first_stands() -> None:
-    """And what the other adds is taken."""
+def test_the_first_of_two_texts_takes_precedence() -> None:
+    """The second fills what the first leaves open."""
     saver = "cat\nSteps: 9, Sampler: euler, Seed: 5, Version: ComfyUI"
     graph = {"1": {"class_type": "KSampler", "inputs": {"steps": 3, "seed": 5, "cfg": 2.5, "sampler_name": "x"}}}
-    found = read_generation_params(saved("PNG", pnginfo=info(parameters=saver, prompt=json.dumps(graph))))
-    assert found
-    assert (found.tool, found.steps, found.cfg_scale, found.prompt) == ("ComfyUI", 9, 2.5, "cat")
-    assert found.workflow == graph
+    params = read_generation_params(save_image("PNG", pnginfo=png_texts(parameters=saver, prompt=json.dumps(graph))))
+    assert params
+    assert (params.tool, params.steps, params.cfg_scale, params.prompt) == ("ComfyUI", 9, 2.5, "cat")
+    assert params.workflow == graph
 
 
-def pixels(text: bytes, mark: bytes, channels: tuple[int, ...], size: tuple[int, int]) -> bytes:
-    """RGBA with a text in the lowest bits, written pixel by pixel, column by column."""
+def hide_text(text: bytes, mark: bytes, channels: tuple[int, ...], size: tuple[int, int]) -> bytes:
+    """Return RGBA pixels with a text in the lowest bits, column by column."""
     payload = mark + struct.pack(">I", len(text) * 8) + text
     bits = (byte >> place & 1 for byte in payload for place in range(7, -1, -1))
     width, height = size
@@ -182,13 +184,13 @@ NOVELAI = json.dumps(
 @pytest.mark.parametrize("text", [INFOTEXT, NOVELAI], ids=["a1111", "novelai"])
 @pytest.mark.parametrize(("mark", "channels"), [("png", (3,)), ("rgb", (0, 1, 2))], ids=["alpha", "colours"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_lowest_bits_are_read(text: str, mark: str, channels: tuple[int, ...], packed: bool) -> None:
-    """In alpha or in the colours, compressed or not; the last column is not needed whole."""
+def test_stealth_texts_are_read(text: str, mark: str, channels: tuple[int, ...], packed: bool) -> None:
+    """In alpha or RGB, compressed or not; the last column may be incomplete."""
     body = gzip.compress(text.encode()) if packed else text.encode()
-    rgba = pixels(body, f"stealth_{mark}{'comp' if packed else 'info'}".encode(), channels, (61, 37))
-    found = read_stealth_params(rgba, 61, 37)
-    assert found
-    assert (found.prompt, found.negative_prompt, found.steps, found.seed) == (PROMPT, "dog", 9, 5)
+    rgba = hide_text(body, f"stealth_{mark}{'comp' if packed else 'info'}".encode(), channels, (61, 37))
+    params = read_stealth_params(rgba, 61, 37)
+    assert params
+    assert (params.prompt, params.negative_prompt, params.steps, params.seed) == (PROMPT, "dog", 9, 5)
 
 
 @pytest.mark.parametrize(
@@ -201,48 +203,48 @@ def test_lowest_bits_are_read(text: str, mark: str, channels: tuple[int, ...], p
     ],
     ids=["bomb", "damaged", "empty", "other-mark"],
 )
-def test_hostile_bits_say_nothing(text: bytes, mark: bytes) -> None:
-    """And cost no more than a limit."""
-    assert read_stealth_params(pixels(text, mark, (3,), (620, 380)), 620, 380) is None
+def test_hostile_stealth_texts_are_ignored(text: bytes, mark: bytes) -> None:
+    """A decompression bomb costs no more than the limit."""
+    assert read_stealth_params(hide_text(text, mark, (3,), (620, 380)), 620, 380) is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (-1, -1), (3, 1), (1, 1), (2**40, 2**40)])
-def test_pixels_of_another_size_say_nothing(width: int, height: int) -> None:
+def test_pixels_of_the_wrong_size_are_ignored(width: int, height: int) -> None:
     """Nothing is read beyond the end."""
     assert read_stealth_params(bytes(8), width, height) is None
 
 
-def test_bombs_in_chunks_are_left_out() -> None:
-    """Neither one that unpacks to too much, nor many; what stands beside them is read."""
+def test_decompression_bombs_are_dropped() -> None:
+    """Single large texts and many of them are dropped; the texts beside them are read."""
     bomb = zlib.compress(bytes(30_000_000))
-    good = chunk(b"tEXt", b"parameters\0" + INFOTEXT.encode())
-    texts = read_text_chunks(png(good, *[chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(50)]))
+    good = png_chunk(b"tEXt", b"parameters\0" + INFOTEXT.encode())
+    texts = read_text_chunks(png_with(good, *[png_chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(50)]))
     assert texts.by_keyword == {"parameters": INFOTEXT}
     assert texts.remaining_bytes == 0
-    damaged = chunk(b"zTXt", b"a\0\0" + bomb[:200] + b"\xff" * 8)
-    twice = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
-    assert read_text_chunks(png(*[twice] * 50)).remaining_bytes < 3_000_000
-    assert read_generation_params(png(damaged, chunk(b"zTXt", b"b\0\0"), good)) is not None
+    damaged = png_chunk(b"zTXt", b"a\0\0" + bomb[:200] + b"\xff" * 8)
+    twice = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
+    assert read_text_chunks(png_with(*[twice] * 50)).remaining_bytes < 3_000_000
+    assert read_generation_params(png_with(damaged, png_chunk(b"zTXt", b"b\0\0"), good)) is not None
 
 
-def test_texts_are_counted_and_measured() -> None:
-    """At most a hundred, and none beyond four million bytes."""
-    many = [chunk(b"tEXt", b"%d\0x" % number) for number in range(300)]
-    assert len(read_text_chunks(png(*many)).by_keyword) == 100
-    assert not read_text_chunks(png(chunk(b"tEXt", b"long\0" + b"x" * 4_000_001))).by_keyword
-    assert [len(text) for text in read_text_chunks(saved("GIF", comment=b"x" * 5000)).unkeyed] == [5000]
+def test_number_and_size_of_texts_are_limited() -> None:
+    """A hundred texts of at most four million bytes."""
+    many = [png_chunk(b"tEXt", b"%d\0x" % number) for number in range(300)]
+    assert len(read_text_chunks(png_with(*many)).by_keyword) == 100
+    assert not read_text_chunks(png_with(png_chunk(b"tEXt", b"long\0" + b"x" * 4_000_001))).by_keyword
+    assert [len(text) for text in read_text_chunks(save_image("GIF", comment=b"x" * 5000)).unkeyed] == [5000]
 
 
-def test_bytes_between_segments_are_passed_over() -> None:
+def test_fill_bytes_between_jpeg_segments_are_skipped() -> None:
     """JPEG allows any number of them before a marker."""
-    whole = saved("JPEG", comment=INFOTEXT.encode())
-    assert read_generation_params(whole.replace(b"\xff\xfe", b"\xff" * 1000 + b"\xfe", 1)) is not None
+    data = save_image("JPEG", comment=INFOTEXT.encode())
+    assert read_generation_params(data.replace(b"\xff\xfe", b"\xff" * 1000 + b"\xfe", 1)) is not None
     assert read_generation_params(b"\xff\xd8" + b"\xff" * 1_000_000) is None
 
 
-def test_directories_that_point_at_themselves_end() -> None:
-    """Or nowhere at all."""
+def test_looping_and_dangling_exif_directories_end() -> None:
+    """Reading terminates without texts."""
     loop = b"MM\0*" + struct.pack(">IHHHII", 8, 1, EXIF_IFD, 4, 1, 8) + bytes(4)
     beyond = b"MM\0*" + struct.pack(">IHHHII", 8, 60_000, USER_COMMENT, 7, 2**31, 2**31)
     for block in (loop, beyond, b"MM\0*\xff\xff\xff\xff", b"MM\0*"):
-        assert read_text_chunks(png(chunk(b"eXIf", block))).unkeyed == []
+        assert read_text_chunks(png_with(png_chunk(b"eXIf", block))).unkeyed == []

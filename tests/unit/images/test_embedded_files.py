@@ -1,4 +1,4 @@
-"""Pictures of real programs, read as another reader of such metadata reads them."""
+"""Images of real programs, compared with sd-parsers."""
 
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,33 @@ from schemas.images.generation_params import GenerationParams
 
 FOLDER = ROOT.parent / "shared" / "testdata" / "images"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
-TOLD = [path for path in FILES if path.parent == FOLDER or path.name.startswith("text")]
+WITH_METADATA = [path for path in FILES if path.parent == FOLDER or path.name.startswith("text")]
 pytestmark = pytest.mark.skipif(not FILES, reason=f"there are no pictures of other programs in {FOLDER}")
 WHOLE = {"seed": int, "steps": int, "cfg_scale": float}
 
 
-def lines(text: str | None) -> set[str]:
-    """A prompt's parts, however they are joined."""
+def prompt_parts(text: str | None) -> set[str]:
+    """Return the parts of a prompt, however they are joined."""
     return {part.strip(" ,\n") for part in (text or "").replace("\n", ",").split(",") if part.strip(" ,\n")}
 
 
-@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.name)
-def test_another_reader_reads_the_same(path: Path) -> None:
-    """Prompts, seed, steps, guidance, sampler and model, wherever both say something."""
+@pytest.mark.parametrize("path", WITH_METADATA, ids=lambda path: path.name)
+def test_results_agree_with_sd_parsers(path: Path) -> None:
+    """Prompts, seed, steps, CFG scale, sampler and model, wherever both readers find a value."""
     ours, theirs = read_generation_params(path.read_bytes()), sd_parsers.ParserManager().parse(path)
     assert ours
     assert theirs
-    # A graph may have several samplers: ours is the one that begins.
+    # A graph may have several samplers; the first one is compared.
     sampler = theirs.samplers[0]
-    assert lines(ours.prompt) == {part for one in sampler.prompts for part in lines(one.value)}
-    assert lines(ours.negative_prompt) == {part for one in sampler.negative_prompts for part in lines(one.value)}
+    assert prompt_parts(ours.prompt) == {part for prompt in sampler.prompts for part in prompt_parts(prompt.value)}
+    assert prompt_parts(ours.negative_prompt) == {
+        part for prompt in sampler.negative_prompts for part in prompt_parts(prompt.value)
+    }
     assert ours.sampler == sampler.name
     assert not sampler.model or ours.model == sampler.model.name
     for name, kind in WHOLE.items():
-        said = sampler.parameters.get(name)
-        assert said is None or getattr(ours, name) == kind(said)
+        value = sampler.parameters.get(name)
+        assert value is None or getattr(ours, name) == kind(value)
     assert theirs.generator.value == ours.tool
 
 
@@ -56,22 +58,22 @@ def test_another_reader_reads_the_same(path: Path) -> None:
     ],
 )
 def test_fields_are_found(name: str, expected: dict[str, Any]) -> None:
-    """Also those that the other reader leaves under the program's names."""
-    found = read_generation_params((FOLDER / name).read_bytes())
-    assert {field: getattr(found, field) for field in expected} == expected
+    """Including fields that sd-parsers leaves under the program's names."""
+    params = read_generation_params((FOLDER / name).read_bytes())
+    assert {field: getattr(params, field) for field in expected} == expected
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_torn_files_say_what_they_say(path: Path) -> None:
+def test_torn_files_are_read(path: Path) -> None:
     """A file may end anywhere."""
     data = path.read_bytes()
     for end in range(0, len(data), max(1, len(data) // 40)):
         assert isinstance(read_generation_params(data[:end]), GenerationParams | None)
 
 
-@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.name)
-def test_pixels_without_a_text_say_nothing(path: Path) -> None:
-    """Too few for a mark, as it happens."""
+@pytest.mark.parametrize("path", WITH_METADATA, ids=lambda path: path.name)
+def test_pixels_without_a_text_yield_nothing(path: Path) -> None:
+    """The images are too small for a signature."""
     with Image.open(path) as image:
         pixels = image.convert("RGBA")
     assert read_stealth_params(pixels.tobytes(), *pixels.size) is None

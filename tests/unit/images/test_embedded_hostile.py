@@ -1,4 +1,4 @@
-"""Bytes that mean harm: nothing raises, and nothing that is kept could hurt who keeps it."""
+"""Hostile image metadata: nothing raises, results are valid JSON, time is linear in the input."""
 
 import json
 import string
@@ -38,67 +38,67 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=12,
 )
-# Keys that the programs know, so that whatever stands under them is met.
-NAMES = st.sampled_from(
+# Keys that the readers look up, so that they meet every kind of value there.
+KNOWN_KEYS = st.sampled_from(
     [
         "class_type", "inputs", "image", "prompt", "positive", "negative", "model", "text", "seed", "steps", "loras",
         "lora_name", "ckpt_name", "latent_image", "width", "sui_image_params", "sui_models", "base_model",
         "guidance_scale", "resolution", "uc", "scale", "sampler", "hash", "name", "vae", "weight",
     ]
 )  # fmt: skip
-KNOWING = st.recursive(
+KNOWN_DOCUMENTS = st.recursive(
     JSON | st.sampled_from([["1", 0], ["2", 1], "KSampler", 5, "0.5"]),
-    lambda inner: st.dictionaries(NAMES | st.sampled_from(["1", "2"]), inner, max_size=6),
+    lambda inner: st.dictionaries(KNOWN_KEYS | st.sampled_from(["1", "2"]), inner, max_size=6),
     max_leaves=20,
 )
 
 
-def chunk(keyword: str, text: bytes) -> bytes:
-    """A text chunk of PNG, without a checksum."""
+def text_chunk(keyword: str, text: bytes) -> bytes:
+    """Return a PNG text chunk without a valid checksum."""
     body = keyword.encode() + b"\0" + text
     return struct.pack(">I", len(body)) + b"tEXt" + body + bytes(4)
 
 
-def kept(found: GenerationParams | None) -> None:
-    """What is found can be written as JSON that every program can read."""
-    assert found is None or json.dumps(found.to_json(), allow_nan=False).encode()
+def assert_valid(params: GenerationParams | None) -> None:
+    """Assert that a result is valid JSON for every reader."""
+    assert params is None or json.dumps(params.to_json(), allow_nan=False).encode()
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=300))
-def test_any_bytes_are_met(beginning: bytes, rest: bytes) -> None:
-    """Behind any beginning of a format."""
-    kept(read_generation_params(beginning + rest))
-    kept(read_generation_params(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
+def test_any_bytes_are_read(beginning: bytes, rest: bytes) -> None:
+    """After the signature of every format."""
+    assert_valid(read_generation_params(beginning + rest))
+    assert_valid(read_generation_params(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(KEYWORDS), st.lists(st.sampled_from(MARKS) | st.text(max_size=8), max_size=30).map("".join))
-def test_any_text_is_met(keyword: str, text: str) -> None:
-    """Under any keyword."""
-    kept(read_generation_params(PNG + chunk(keyword, text.encode(errors="replace"))))
+def test_any_text_is_read(keyword: str, text: str) -> None:
+    """Under every keyword."""
+    assert_valid(read_generation_params(PNG + text_chunk(keyword, text.encode(errors="replace"))))
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(KEYWORDS), KNOWING)
-def test_any_object_is_met(keyword: str, value: Any) -> None:
-    """With anything in any place; texts that are NaN or beyond numbers among it."""
-    kept(read_generation_params(PNG + chunk(keyword, json.dumps(value).encode())))
+@given(st.sampled_from(KEYWORDS), KNOWN_DOCUMENTS)
+def test_any_json_is_read(keyword: str, value: Any) -> None:
+    """Every value may stand in every place, including texts that are NaN or out of range."""
+    assert_valid(read_generation_params(PNG + text_chunk(keyword, json.dumps(value).encode())))
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.dictionaries(st.sampled_from(KEYWORDS), KNOWING, max_size=4))
-def test_any_parsed_value_is_met(said: dict[str, Any]) -> None:
-    """Also of a kind that no text can be."""
-    for program in READERS:
-        assert isinstance(program(said), GenerationParams | None)
+@given(st.dictionaries(st.sampled_from(KEYWORDS), KNOWN_DOCUMENTS, max_size=4))
+def test_any_parsed_value_is_accepted_by_every_reader(texts: dict[str, Any]) -> None:
+    """Including values that no text can encode."""
+    for read in READERS:
+        assert isinstance(read(texts), GenerationParams | None)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=400), st.integers(-2, 12), st.integers(-2, 12))
-def test_any_pixels_are_met(rgba: bytes, width: int, height: int) -> None:
-    """Of any size that they are said to have."""
-    kept(read_stealth_params(rgba, width, height))
+def test_any_pixels_are_read(rgba: bytes, width: int, height: int) -> None:
+    """With any declared size."""
+    assert_valid(read_stealth_params(rgba, width, height))
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_any_pixels_are_met(rgba: bytes, width: int, height: int) -> None:
         ("", None),
     ],
 )
-def test_json_is_bounded_and_clean(text: str, expected: Any) -> None:
-    """Deep, wide, long or with what no database takes: one bad number costs only itself."""
-    found = parse_json(text)
-    assert found is not None if expected is ... else found == expected
+def test_json_is_bounded_and_sanitized(text: str, expected: Any) -> None:
+    """Depth, size and numbers are limited; an invalid number costs no other value."""
+    params = parse_json(text)
+    assert params is not None if expected is ... else params == expected
 
 
-def test_objects_are_objects() -> None:
-    """And lists are not; where JSON ends in a text is known."""
+def test_objects_and_the_end_of_json_are_recognized() -> None:
+    """A list is not an object."""
     assert parse_object("[1]") is None
     assert parse_object(' {"a": 1} ') == {"a": 1}
     assert find_json_end('x: {"a": "}"}, y', 3) == 13
@@ -155,43 +155,45 @@ SLOW = [
 
 
 @pytest.mark.parametrize("text", SLOW, ids=range(len(SLOW)))
-def test_long_texts_are_read_in_a_time_that_grows_with_them(text: str) -> None:
-    """Nothing here is a pattern that takes a step for each pair of letters."""
-    kept(read_generation_params(PNG + chunk("parameters", text.encode())))
-    kept(read_generation_params(PNG + chunk("UserComment", text.encode())))
+def test_time_is_linear_in_the_length_of_a_text(text: str) -> None:
+    """No pattern backtracks quadratically."""
+    assert_valid(read_generation_params(PNG + text_chunk("parameters", text.encode())))
+    assert_valid(read_generation_params(PNG + text_chunk("UserComment", text.encode())))
 
 
-def graph(**nodes: dict[str, Any]) -> bytes:
-    """A graph whose nodes all hold such inputs, as a chunk."""
-    found = {name.lstrip("n"): {"class_type": "KSampler", "inputs": inputs} for name, inputs in nodes.items()}
-    return PNG + chunk("prompt", json.dumps(found).encode())
+def graph_chunk(**nodes: dict[str, Any]) -> bytes:
+    """Return a chunk with a graph whose nodes have these inputs."""
+    params = {name.lstrip("n"): {"class_type": "KSampler", "inputs": inputs} for name, inputs in nodes.items()}
+    return PNG + text_chunk("prompt", json.dumps(params).encode())
 
 
-def test_large_graphs_are_walked_once() -> None:
-    """A long chain, a dense one, and circles through all."""
+def test_large_graphs_are_walked_in_linear_time() -> None:
+    """A long chain, a dense graph_chunk, and cycles."""
     basic = {"steps": 1, "cfg": 1, "sampler_name": "x"}
     chain = {f"n{i}": basic | {"model": [str(i + 1), 0], "positive": [str(i + 1), 0]} for i in range(2000)}
-    kept(read_generation_params(graph(**chain)))
+    assert_valid(read_generation_params(graph_chunk(**chain)))
     dense = {f"n{i}": {f"k{j}": [str(j), 0] for j in range(120)} | {"positive": [str(i), 0]} for i in range(120)}
-    kept(read_generation_params(graph(**dense)))
+    assert_valid(read_generation_params(graph_chunk(**dense)))
     wide = {f"n{i}": basic | {"ckpt_name": [str(i), 0], "latent_image": [str(i + 1), 0]} for i in range(6000)}
-    assert read_generation_params(graph(**wide)) is None
+    assert read_generation_params(graph_chunk(**wide)) is None
 
 
 def test_markup_stays_text() -> None:
-    """It is made harmless where it is shown, and is never a hash."""
+    """It is escaped where it is displayed, and is never a hash."""
     evil = "<script>alert(1)</script>"
-    found = read_generation_params(
+    params = read_generation_params(
         PNG
-        + chunk("parameters", f"{evil}\nSteps: 9, Seed: 5, Sampler: {evil}, Model: {evil}, Model hash: {evil}".encode())
+        + text_chunk(
+            "parameters", f"{evil}\nSteps: 9, Seed: 5, Sampler: {evil}, Model: {evil}, Model hash: {evil}".encode()
+        )
     )
-    assert found
-    assert (found.prompt, found.sampler, found.resources[0].hash) == (evil, evil, None)
-    assert read_generation_params(PNG + chunk("parameters", b"a\0b" + string.printable.encode())) is not None
+    assert params
+    assert (params.prompt, params.sampler, params.resources[0].hash) == (evil, evil, None)
+    assert read_generation_params(PNG + text_chunk("parameters", b"a\0b" + string.printable.encode())) is not None
 
 
-def test_an_overlong_text_takes_no_time() -> None:
-    """No program writes a million letters."""
+def test_overlong_texts_are_dropped() -> None:
+    """No program writes a million characters."""
     packed = zlib.compress(b"x" * 3_000_000)
     body = b"parameters\0\0" + packed
     assert read_generation_params(PNG + struct.pack(">I", len(body)) + b"zTXt" + body) is None

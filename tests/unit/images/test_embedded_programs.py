@@ -1,4 +1,4 @@
-"""What InvokeAI, Fooocus, NovelAI and SwarmUI write."""
+"""Metadata of InvokeAI, Fooocus, NovelAI and SwarmUI."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ MOST = 2**64 - 1
 HEX, OTHER_HEX = "0123456789ab", "ba9876543210"
 
 
-def read(**said: Any) -> GenerationParams:
-    """What one program makes of texts under their keywords."""
-    found = next(one for program in READERS if (one := program(said)))
-    assert isinstance(found, GenerationParams)
-    return found
+def read(**texts: Any) -> GenerationParams:
+    """Read texts by keyword with the first reader that recognizes them."""
+    result = next(params for reader in READERS if (params := reader(texts)))
+    assert isinstance(result, GenerationParams)
+    return result
 
 
-OF_PROGRAMS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"invokeai_metadata": {
             "positive_prompt": "cat", "negative_prompt": 7, "seed": 5, "scheduler": "dpmpp_2m_k", "clip_skip": 1,
@@ -96,8 +96,8 @@ OF_PROGRAMS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "expected"), OF_PROGRAMS, ids=[next(iter(said)) for said, _ in OF_PROGRAMS])
-def test_programs_are_read(said: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Field by field, and one that is nonsense costs no other."""
-    found = read(**said)
-    assert {name: getattr(found, name) for name in expected} == expected
+@pytest.mark.parametrize(("texts", "expected"), CASES, ids=[next(iter(texts)) for texts, _ in CASES])
+def test_metadata_of_each_program_is_read(texts: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Field by field; an invalid value costs no other."""
+    result = read(**texts)
+    assert {name: getattr(result, name) for name in expected} == expected

@@ -1,4 +1,4 @@
-"""Where pictures end, how large they are and how many frames they have, by their structure alone."""
+"""Size, frame count and end of image files, by their structure."""
 
 import struct
 
@@ -23,18 +23,18 @@ ALL = {**STILL, **OTHERS, **{f"moving {form}": data for form, data in MOVING.ite
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("tail", [b"", b"PK\x03\x04", b"<script>alert(1)</script>", b"\xff\xd9;IEND"])
-def test_a_picture_ends_where_its_format_says(name: str, tail: bytes) -> None:
-    """Whatever stands behind it is none of it."""
-    framed = read_structure(ALL[name] + tail)
+def test_the_end_of_an_image_is_found(name: str, tail: bytes) -> None:
+    """Trailing data does not belong to it."""
+    structure = read_structure(ALL[name] + tail)
 
-    assert framed.end == len(ALL[name])
-    assert framed.frames == (3 if name.startswith("moving") else 1)
-    assert (framed.width, framed.height) == ((200, 200) if name == "restarts" else (64, 48))
+    assert structure.end == len(ALL[name])
+    assert structure.frames == (3 if name.startswith("moving") else 1)
+    assert (structure.width, structure.height) == ((200, 200) if name == "restarts" else (64, 48))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_torn_picture_is_told_from_a_whole_one(name: str) -> None:
-    """Wherever the download stopped, and with a sentence that says so."""
+def test_torn_images_are_broken(name: str) -> None:
+    """Wherever the file was cut."""
     whole = ALL[name]
     for length in range(16, len(whole), max(1, len(whole) // 100)):
         with pytest.raises(FormatError, match="broken") as caught:
@@ -46,15 +46,15 @@ def test_a_torn_picture_is_told_from_a_whole_one(name: str) -> None:
     "data",
     [b"", b"\x89PNG", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"BM" + bytes(60), b"RIFF0000AVI "],
 )
-def test_what_is_no_picture_is_told(data: bytes) -> None:
-    """With what is taken instead."""
+def test_non_images_are_rejected(data: bytes) -> None:
+    """The message lists the accepted formats."""
     with pytest.raises(FormatError, match="WebP") as caught:
         read_structure(data)
     assert caught.value.code == "not_a_picture"
 
 
-def test_what_a_picture_says_of_its_size_is_read_before_its_pixels() -> None:
-    """Absurd canvases, frames larger than the canvas, frames that are only announced."""
+def test_declared_sizes_are_read_without_decoding() -> None:
+    """Huge canvases, frames larger than the canvas, frames that are only announced."""
     announced = struct.pack(">I", 8) + b"acTL" + struct.pack(">II", 70_000, 0) + bytes(4)
 
     assert read_structure(build_png(65_000, 65_000, b"")) == ImageStructure(
@@ -66,8 +66,8 @@ def test_what_a_picture_says_of_its_size_is_read_before_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("data", [build_png(0, 7, b""), build_gif(5, 5, 0), b"\xff\xd8\xff\xd9", b"RIFF\x04\0\0\0WEBP"])
-def test_a_picture_without_pixels_is_broken(data: bytes) -> None:
-    """A structure alone is no picture."""
+def test_an_image_without_pixels_is_broken(data: bytes) -> None:
+    """A valid structure is not enough."""
     with pytest.raises(FormatError, match="no pixels"):
         read_structure(data)
 
@@ -76,11 +76,11 @@ def test_a_picture_without_pixels_is_broken(data: bytes) -> None:
     st.sampled_from([data[:16] for data in STILL.values()]),
     st.binary(max_size=300),
 )
-def test_no_bytes_do_harm(head: bytes, rest: bytes) -> None:
-    """Whatever follows a good beginning, the answer is a framing within the bytes or an error of the format."""
+def test_any_bytes_yield_a_structure_or_an_error(head: bytes, rest: bytes) -> None:
+    """After the signature of every format."""
     data = head + rest
     try:
-        framed = read_structure(data)
+        structure = read_structure(data)
     except FormatError:
         return
-    assert 0 < framed.end <= len(data)
+    assert 0 < structure.end <= len(data)

@@ -1,4 +1,4 @@
-"""What may be believed to be a hash."""
+"""Validation of claimed hashes."""
 
 import hashlib
 import zlib
@@ -35,13 +35,13 @@ REAL = hashlib.sha256(b"a model").hexdigest()
         ("MD5", "0" * 32, None),
     ],
 )
-def test_a_hash_is_hex_of_its_length(name: str, text: object, expected: str | None) -> None:
-    """In lower case; anything else is none."""
+def test_valid_hashes_are_normalized(name: str, text: object, expected: str | None) -> None:
+    """To lower-case hex of the algorithm's length; everything else is None."""
     assert hashes.normalize_hash(name, text) == expected
 
 
-def test_the_hash_of_nothing_is_none() -> None:
-    """Files without a hash would all be the same one."""
+def test_the_hash_of_no_bytes_is_invalid() -> None:
+    """Otherwise all files without a hash would share it."""
     of_nothing = hashlib.sha256(b"").hexdigest()
     claimed = {name: of_nothing[:digits] for name, digits in hashes.HEX_LENGTHS.items()} | {
         "CRC32": f"{zlib.crc32(b''):08x}",
@@ -52,18 +52,18 @@ def test_the_hash_of_nothing_is_none() -> None:
     assert hashes.normalize_hash("AutoV3", of_nothing) is None
 
 
-def test_of_many_claims_the_good_ones_are_kept() -> None:
-    """Under the names as they are spelled here."""
+def test_valid_claims_are_kept() -> None:
+    """Under canonical names."""
     assert hashes.normalize_hashes({"autov2": "6F6D687FE0", "SHA256": "no", "x": REAL}) == {"AutoV2": "6f6d687fe0"}
 
 
-def test_the_short_form_is_the_beginning() -> None:
-    """As pictures name their models."""
+def test_autov2_is_the_beginning_of_sha256() -> None:
+    """In lower case."""
     assert hashes.normalize_hash("AutoV2", hashes.autov2_from_sha256(REAL.upper())) == REAL[:10]
 
 
 @given(st.sampled_from(sorted(hashes.HEX_LENGTHS)), st.text(max_size=80) | st.none() | st.integers())
-def test_what_comes_out_is_a_hash(name: str, text: object) -> None:
-    """And stays one when it is cleaned again."""
+def test_normalizing_is_idempotent(name: str, text: object) -> None:
+    """Whatever the input."""
     found = hashes.normalize_hash(name, text)
     assert found is None or (len(found) == hashes.HEX_LENGTHS[name] and hashes.normalize_hash(name, found) == found)

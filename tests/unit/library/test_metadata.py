@@ -1,4 +1,4 @@
-"""Who is believed: people before catalogues, catalogues before headers, headers before file names; field by field."""
+"""Priority of metadata sources: persons over Civitai over headers over file names, for each field."""
 
 from schemas.library.metadata import (
     CivitaiFile,
@@ -24,16 +24,16 @@ WHOLE = Metadata(
 )
 
 
-def test_facts_survive_being_kept() -> None:
-    """Written as JSON, and read back the same."""
+def test_metadata_survives_json() -> None:
+    """And nothing yields nothing."""
     assert Metadata.from_json(WHOLE.to_json()) == WHOLE
     assert Metadata.from_json({}) == Metadata()
     assert Metadata().is_empty
     assert not WHOLE.is_empty
 
 
-def test_each_field_is_believed_by_itself() -> None:
-    """And remembers who said it."""
+def test_each_field_is_merged_separately() -> None:
+    """The result names the source of each field."""
     name = SourceMetadata(Source.FILE_NAME, SourcePriority.GUESS, Metadata(name="ink_v1", base_model="SD 1.5"))
     header = SourceMetadata(Source.HEADER, SourcePriority.HEADER, Metadata(name="Ink LoRA", trained_words=("ink",)))
     user = SourceMetadata(Source.USER, SourcePriority.USER, Metadata(notes="good"))
@@ -47,16 +47,16 @@ def test_each_field_is_believed_by_itself() -> None:
     }
 
 
-def test_of_two_catalogues_the_newer_is_believed() -> None:
-    """In whatever order they come."""
+def test_newer_metadata_wins_at_equal_priority() -> None:
+    """In whatever order the sources come."""
     old = SourceMetadata(Source.CIVITDL, SourcePriority.CIVITAI, Metadata(name="old", creator="bob"), 1)
     new = SourceMetadata(Source.CIVITAI_INFO, SourcePriority.CIVITAI, Metadata(name="new"), 2)
     assert merge_metadata([old, new]) == merge_metadata([new, old])
     assert (merge_metadata([old, new]).metadata.name, merge_metadata([old, new]).metadata.creator) == ("new", "bob")
 
 
-def test_nothing_never_wins_over_something() -> None:
-    """An empty source erases nothing."""
+def test_empty_values_override_nothing() -> None:
+    """Whatever their priority."""
     something = SourceMetadata(Source.HEADER, SourcePriority.HEADER, WHOLE)
     nothing = SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, Metadata(name="", tags=(), stats={}))
     assert merge_metadata([something, nothing]).metadata == WHOLE

@@ -1,4 +1,4 @@
-"""What places and names of files say."""
+"""Category, epoch and title from paths."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ from schemas.library.path_rules import Category
         ("", "Other", None),
     ],
 )
-def test_the_folder_says_what_it_is(path: str, category: str, subcategory: str | None) -> None:
+def test_folders_determine_the_category(path: str, category: str, subcategory: str | None) -> None:
     """A file's own name is never a subcategory."""
     assert path_rules.categorize(path) == Category(category, subcategory)
 
@@ -52,8 +52,8 @@ def test_the_folder_says_what_it_is(path: str, category: str, subcategory: str |
         ("My Things", "Other"),
     ],
 )
-def test_the_category_says_the_type(category: str, type_: str) -> None:
-    """In the catalogue's words."""
+def test_categories_have_a_civitai_type(category: str, type_: str) -> None:
+    """Unknown categories are "Other"."""
     assert path_rules.civitai_type(category) == type_
 
 
@@ -77,8 +77,8 @@ def test_the_category_says_the_type(category: str, type_: str) -> None:
         ("", None),
     ],
 )
-def test_epochs_of_a_training_are_known_by_name(stem: str, expected: tuple[str, int] | None) -> None:
-    """Dates and versions are none."""
+def test_epochs_are_parsed(stem: str, expected: tuple[str, int] | None) -> None:
+    """Dates and versions are not epochs."""
     assert path_rules.parse_epoch(stem) == expected
 
 
@@ -93,14 +93,14 @@ def test_epochs_of_a_training_are_known_by_name(stem: str, expected: tuple[str, 
         ("-mid_1-vid_2", "-mid_1-vid_2"),
     ],
 )
-def test_a_title_can_be_read(stem: str, title: str) -> None:
-    """It is one line, and never empty."""
+def test_titles_are_readable(stem: str, title: str) -> None:
+    """They are one line and never empty."""
     assert path_rules.title_from_stem(stem) == title
 
 
 @given(st.text(max_size=200))
-def test_no_name_is_too_odd(name: str) -> None:
-    """Every name has a place, and a title if it has a character."""
+def test_any_name_has_a_category_and_a_title(name: str) -> None:
+    """An empty name has no title."""
     assert path_rules.categorize(name).name
     assert bool(path_rules.title_from_stem(name)) is bool(name)
     path_rules.parse_epoch(name)

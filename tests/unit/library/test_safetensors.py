@@ -1,4 +1,4 @@
-"""Headers of model files: the good ones as the reference implementation reads them, the bad ones with the reason."""
+"""Safetensors headers: valid ones, and the error code of each broken rule."""
 
 import contextlib
 import json
@@ -20,28 +20,28 @@ ONE = {"weight": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}}
 
 
 def read(raw: bytes, data_bytes: int) -> SafetensorsHeader:
-    """The header of a file with so many bytes of tensors."""
+    """Parse the header of a file with this many bytes of tensor data."""
     prefix = len(raw).to_bytes(PREFIX_BYTES, "little")
     size = PREFIX_BYTES + len(raw) + data_bytes
     assert parse_header_length(prefix, size) == len(raw)
     return parse_header(raw, size)
 
 
-def test_a_header_is_read() -> None:
-    """Tensors, metadata, how many numbers, of which type."""
+def test_valid_headers_are_parsed() -> None:
+    """Tensors, metadata, parameter count and dtype."""
     entries = ONE | {"bias": {"dtype": "F32", "shape": [], "data_offsets": [12, 16]}, "__metadata__": {"a": "ä"}}
     header = read(json.dumps(entries, ensure_ascii=False).encode() + b"   ", 16)
     assert (header.parameter_count, header.dtype, header.metadata) == (7, "F16", {"a": "ä"})
     assert header.tensors["weight"].shape == (2, 3)
 
 
-def test_an_empty_model_is_one() -> None:
-    """As the format has it."""
+def test_a_model_without_tensors_is_valid() -> None:
+    """The format allows it."""
     assert read(b"{}", 0).dtype is None
 
 
-def broken(**changes: Any) -> bytes:
-    """The one tensor, with something else about it."""
+def header_with(**changes: Any) -> bytes:
+    """Return a header whose tensor has these changes."""
     return json.dumps({"weight": ONE["weight"] | changes}).encode()
 
 
@@ -60,22 +60,22 @@ def broken(**changes: Any) -> bytes:
         (b'{"__metadata__": {"a": 1}}', "bad_metadata"),
         (b'{"__metadata__": []}', "bad_metadata"),
         (b'{"a": 7}', "bad_tensor"),
-        (broken(shape=[-2, -3]), "bad_tensor"),
-        (broken(shape=[2.0, 3]), "bad_tensor"),
-        (broken(shape=[True, 6]), "bad_tensor"),
-        (broken(shape=[2**64]), "bad_tensor"),
-        (broken(data_offsets=[0]), "bad_tensor"),
-        (broken(data_offsets="012"), "bad_tensor"),
-        (broken(more=1), "bad_tensor"),
-        (broken(dtype="F17"), "unknown_dtype"),
-        (broken(data_offsets=[1, 13]), "bad_offsets"),
-        (broken(data_offsets=[0, 11]), "bad_size"),
-        (broken(shape=[2**62, 2**62]), "bad_size"),
+        (header_with(shape=[-2, -3]), "bad_tensor"),
+        (header_with(shape=[2.0, 3]), "bad_tensor"),
+        (header_with(shape=[True, 6]), "bad_tensor"),
+        (header_with(shape=[2**64]), "bad_tensor"),
+        (header_with(data_offsets=[0]), "bad_tensor"),
+        (header_with(data_offsets="012"), "bad_tensor"),
+        (header_with(more=1), "bad_tensor"),
+        (header_with(dtype="F17"), "unknown_dtype"),
+        (header_with(data_offsets=[1, 13]), "bad_offsets"),
+        (header_with(data_offsets=[0, 11]), "bad_size"),
+        (header_with(shape=[2**62, 2**62]), "bad_size"),
         (json.dumps(ONE | {"bias": ONE["weight"]}).encode(), "bad_offsets"),
     ],
 )
-def test_a_rule_that_is_broken_is_named(raw: bytes, code: str) -> None:
-    """Never a crash, whatever the header holds."""
+def test_broken_rules_have_a_code(raw: bytes, code: str) -> None:
+    """Whatever the header contains."""
     with pytest.raises(FormatError) as error:
         read(raw, 12)
     assert error.value.code == code
@@ -83,8 +83,8 @@ def test_a_rule_that_is_broken_is_named(raw: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(("data_bytes", "code"), [(11, "truncated"), (0, "truncated"), (13, "too_long")])
-def test_a_file_of_the_wrong_length_is_told(data_bytes: int, code: str) -> None:
-    """A download that broke off is the most common of all faults."""
+def test_files_of_the_wrong_length_are_rejected(data_bytes: int, code: str) -> None:
+    """Incomplete downloads are the most common problem."""
     with pytest.raises(FormatError) as error:
         read(json.dumps(ONE).encode(), data_bytes)
     assert error.value.code == code
@@ -100,15 +100,15 @@ def test_a_file_of_the_wrong_length_is_told(data_bytes: int, code: str) -> None:
         ((100).to_bytes(8, "little"), 107, "truncated"),
     ],
 )
-def test_a_length_that_cannot_be_is_told(prefix: bytes, size: int, code: str) -> None:
-    """Before anything of it is read."""
+def test_impossible_header_lengths_are_rejected(prefix: bytes, size: int, code: str) -> None:
+    """Before the header is read."""
     with pytest.raises(FormatError) as error:
         parse_header_length(prefix, size)
     assert error.value.code == code
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_crash_it(raw: bytes) -> None:
-    """They are a header, or a FormatError."""
+def test_any_bytes_yield_a_header_or_a_format_error(raw: bytes) -> None:
+    """No other exception is raised."""
     with contextlib.suppress(FormatError):
         assert parse_header(b"{" + raw, 500).size_bytes > PREFIX_BYTES

@@ -1,4 +1,4 @@
-"""What of strangers' texts reaches a page."""
+"""Sanitizing of untrusted texts."""
 
 import re
 from html.parser import HTMLParser
@@ -52,23 +52,23 @@ VECTORS = [
 ]
 
 
-class Seen(HTMLParser):
-    """What a page would be made of."""
+class TagCollector(HTMLParser):
+    """Collects the tags of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag and its attributes."""
+        """Collect a tag and its attributes."""
         self.tags.append((tag, dict(attrs)))
 
 
-def check_harmless(html: str) -> None:
-    """Only tags that are allowed; only links have attributes: a rel, and an address elsewhere."""
-    seen = Seen()
-    seen.feed(html)
-    for tag, attributes in seen.tags:
+def assert_safe(html: str) -> None:
+    """Assert that only allowed tags remain, and only links have attributes: rel and an absolute URL."""
+    collector = TagCollector()
+    collector.feed(html)
+    for tag, attributes in collector.tags:
         assert tag in ALLOWED_TAGS
         assert set(attributes) <= ({"href", "rel"} if tag == "a" else set())
         assert attributes.get("rel", REL) == REL
@@ -76,17 +76,17 @@ def check_harmless(html: str) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS)
-def test_nothing_that_runs_is_left(vector: str) -> None:
-    """Nor anything that fetches, frames or leads back to us."""
+def test_attack_vectors_are_removed(vector: str) -> None:
+    """Nothing remains that runs, fetches, frames or links to this site."""
     cleaned = sanitize_html(vector)
-    check_harmless(cleaned)
+    assert_safe(cleaned)
     assert sanitize_html(cleaned) == cleaned
 
 
 @given(st.lists(st.sampled_from([*VECTORS, "<p>", "</p>", "<", ">", '"', "'", "<!--", "-->", "</svg>", "&lt;"])))
-def test_nothing_that_runs_is_left_of_a_mixture(pieces: list[str]) -> None:
-    """However the vectors are nested and torn."""
-    check_harmless(sanitize_html("".join(pieces)))
+def test_combined_attack_vectors_are_removed(pieces: list[str]) -> None:
+    """However they are nested and torn."""
+    assert_safe(sanitize_html("".join(pieces)))
 
 
 @pytest.mark.parametrize(
@@ -103,21 +103,21 @@ def test_nothing_that_runs_is_left_of_a_mixture(pieces: list[str]) -> None:
         ("", ""),
     ],
 )
-def test_what_describes_a_model_is_left(text: str, expected: str | None) -> None:
-    """Of Markdown all that is no HTML; no test stands for what a page would make of its links: none is made."""
+def test_harmless_markup_is_kept(text: str, expected: str | None) -> None:
+    """Markdown stays as it is; pages do not render it."""
     assert sanitize_html(text) == (text.replace("&", "&amp;") if expected is None else expected)
 
 
-def test_a_text_that_would_grow_does_not() -> None:
-    """Open formatting is repeated in every paragraph, nesting costs its square: both are bounded."""
+def test_growth_and_nesting_are_bounded() -> None:
+    """Parsers repeat open formatting in every paragraph, and nesting costs quadratic time."""
     differing = "<p>" + "".join(f"<b id={n}>" for n in range(2000)) + "<p>x" * 2000
     assert len(sanitize_html(differing)) < 5 * len(differing)
     deep = sanitize_html("<ul><li>" * 25_000)
     assert len(re.findall("<[a-z]", deep)) <= 8000
 
 
-def test_a_text_is_bounded() -> None:
-    """Whatever a sidecar holds."""
+def test_length_is_bounded() -> None:
+    """Of texts and of lines."""
     assert len(sanitize_html("x" * 10**6)) == MAX_TEXT_CHARS
     assert len(clean_line("x" * 10**6)) == MAX_LINE_CHARS
 
@@ -133,14 +133,14 @@ def test_a_text_is_bounded() -> None:
         ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
     ],
 )
-def test_a_line_is_one_line(text: str, expected: str) -> None:
-    """Without marks that turn its direction; it is text, so that what looks like HTML stays."""
+def test_lines_are_single_lines(text: str, expected: str) -> None:
+    """Bidirectional controls are removed; markup stays, as the result is text."""
     assert clean_line(text) == expected
 
 
 @given(st.text(st.characters(), max_size=300))
-def test_lines_stay_as_they_are_when_cleaned_again(text: str) -> None:
-    """And can be encoded."""
+def test_cleaning_a_line_is_idempotent(text: str) -> None:
+    """And the result can be encoded."""
     cleaned = clean_line(text)
     assert clean_line(cleaned) == cleaned
     assert cleaned.encode().decode().isprintable() or not cleaned.isascii()

@@ -1,4 +1,4 @@
-"""The language in which the library is asked."""
+"""The query language of the library."""
 
 import string
 
@@ -26,43 +26,43 @@ from schemas.library.search_query import (
 from schemas.library.text_normalization import TEXT_SEPARATOR, build_search_text, normalize, split_words
 
 
-def said(*each: str, negated: bool = False) -> SearchQuery:
-    """A query for words that follow one another."""
-    return SearchQuery(phrases=(Phrase(each, negated),))
+def phrase(*words: str, negated: bool = False) -> SearchQuery:
+    """Return a query for a phrase."""
+    return SearchQuery(phrases=(Phrase(words, negated),))
 
 
 def term(field: str, op: str, value: str | int, *, negated: bool = False) -> SearchQuery:
-    """A query with one condition."""
+    """Return a query with one filter."""
     return SearchQuery(terms=(QueryTerm(field, op, value, negated),))
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("", SearchQuery()),
         (" \t\n ", SearchQuery()),
-        ("ink", said("ink")),
-        ("Ünïcode", said("unicode")),
+        ("ink", phrase("ink")),
+        ("Ünïcode", phrase("unicode")),
         ("ink wash", SearchQuery(phrases=(Phrase(("ink",)), Phrase(("wash",))))),
-        ('"ink wash"', said("ink", "wash")),
-        ("ink-wash_v2", said("ink", "wash", "v2")),
-        ("-ink", said("ink", negated=True)),
-        ('-"ink wash"', said("ink", "wash", negated=True)),
-        ("--ink", said("ink", negated=True)),
-        ('"unclosed', said("unclosed")),
-        ("水墨", said("水", "墨")),
+        ('"ink wash"', phrase("ink", "wash")),
+        ("ink-wash_v2", phrase("ink", "wash", "v2")),
+        ("-ink", phrase("ink", negated=True)),
+        ('-"ink wash"', phrase("ink", "wash", negated=True)),
+        ("--ink", phrase("ink", negated=True)),
+        ('"unclosed', phrase("unclosed")),
+        ("水墨", phrase("水", "墨")),
         ("-", SearchQuery()),
         ('""', SearchQuery()),
         ('"', SearchQuery()),
-        ("* ( ) ^ + ~ | & !", said()),
-        ("\U0001f600 _", said()),
-        ("\U0001f600 ink", said("ink")),
+        ("* ( ) ^ + ~ | & !", phrase()),
+        ("\U0001f600 _", phrase()),
+        ("\U0001f600 ink", phrase("ink")),
         ("-\U0001f600", SearchQuery()),
-        ("http://x.test/a", said("http", "x", "test", "a")),
-        ("-note:well", said("note", "well", negated=True)),
-        ("tag:", said("tag")),
-        ("is:", said("is")),
-        ('tag:""', said("tag")),
+        ("http://x.test/a", phrase("http", "x", "test", "a")),
+        ("-note:well", phrase("note", "well", negated=True)),
+        ("tag:", phrase("tag")),
+        ("is:", phrase("is")),
+        ('tag:""', phrase("tag")),
         ("base:SDXL", term("base", "~", "sdxl")),
         ('base:"SD 1.5"', term("base", "~", "sd 1.5")),
         ("baseModel:sdxl", term("base", "~", "sdxl")),
@@ -90,12 +90,12 @@ def term(field: str, op: str, value: str | int, *, negated: bool = False) -> Sea
         ("size:>999999999999999gib", term("size", ">", MAX_NUMBER)),
         ("dim:>999999999999999", term("dim", ">", MAX_INT32)),
         ("name:a\0b", SearchQuery((QueryTerm("name", "~", "a"),), (Phrase(("b",)),))),
-        ("name:\ud800", said("name")),
+        ("name:\ud800", phrase("name")),
     ],
 )
-def test_a_question_is_read(text: str, meant: SearchQuery) -> None:
-    """Words, phrases, filters with operators and units, a minus before any of them; else it is a word like others."""
-    assert parse_query(text) == meant
+def test_queries_are_parsed(text: str, expected: SearchQuery) -> None:
+    """Words, phrases, filters with operators and units, negation; unknown filters are words."""
+    assert parse_query(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_a_question_is_read(text: str, meant: SearchQuery) -> None:
         ("order:likes order:downloads", SortKey.DOWNLOADS, True),
     ],
 )
-def test_an_order_is_read(text: str, sort: SortKey, *, descending: bool) -> None:
-    """As people mean it where they do not say, and the last of several."""
+def test_sort_orders_are_parsed(text: str, sort: SortKey, *, descending: bool) -> None:
+    """With a default direction; the last order wins."""
     assert parse_query(text) == SearchQuery(order=SortOrder(sort, descending))
 
 
@@ -133,24 +133,24 @@ def test_an_order_is_read(text: str, sort: SortKey, *, descending: bool) -> None
         ("x " * (MAX_TERMS + 1), f"at most {MAX_TERMS} words"),
     ],
 )
-def test_what_means_nothing_is_told(text: str, words: str) -> None:
-    """With the filter and what it may be."""
+def test_invalid_filters_are_rejected(text: str, words: str) -> None:
+    """The message names the filter and its valid values."""
     with pytest.raises(Invalid) as refused:
         parse_query(text)
     assert words in refused.value.problems[0]
     assert len(refused.value.problems[0]) < 200
 
 
-def test_every_filter_has_every_value_that_it_names() -> None:
-    """Each word of ``has`` and ``is`` is taken, and every other filter takes a text or a number."""
-    for name, known in (("has", HAS_VALUES), ("is", IS_VALUES)):
-        assert [parse_query(f"{name}:{word}").terms[0].value for word in known] == list(known)
+def test_every_filter_accepts_its_values() -> None:
+    """Fixed values, texts or numbers."""
+    for name, values in (("has", HAS_VALUES), ("is", IS_VALUES)):
+        assert [parse_query(f"{name}:{word}").terms[0].value for word in values] == list(values)
     for name in FILTERS.keys() - {"has", "is"}:
         [found] = parse_query(f"{name}:1").terms
         assert found.field == name
 
 
-QUESTIONS = st.lists(
+QUERIES = st.lists(
     st.one_of(
         st.sampled_from([*(f"{name}:" for name in FILTERS), "order:", '"', "-", ":", " ", ">=", "<", "\0", "\ud800"]),
         st.text(max_size=20),
@@ -161,35 +161,35 @@ QUESTIONS = st.lists(
 
 
 @settings(deadline=None, max_examples=300)
-@given(QUESTIONS)
-def test_no_question_breaks_the_reader(text: str) -> None:
-    """Whatever is asked is read, or refused; what is read fits every database."""
+@given(QUERIES)
+def test_any_query_is_parsed_or_rejected(text: str) -> None:
+    """Parsed values fit every database."""
     try:
-        found = parse_query(text)
+        query = parse_query(text)
     except Invalid:
         return
-    for each in found.terms:
-        assert each.field in FILTERS
-        assert each.value if isinstance(each.value, str) else 0 <= each.value <= MAX_NUMBER
-    texts = [one.value for one in found.terms if isinstance(one.value, str)]
-    texts += [word for one in found.phrases for word in one.words]
-    assert all("\0" not in one and one.encode() for one in texts)
-    assert all(word == normalize(word) and split_words(word) == [word] for one in found.phrases for word in one.words)
+    for term_ in query.terms:
+        assert term_.field in FILTERS
+        assert term_.value if isinstance(term_.value, str) else 0 <= term_.value <= MAX_NUMBER
+    words = [word for phrase_ in query.phrases for word in phrase_.words]
+    texts = words + [term_.value for term_ in query.terms if isinstance(term_.value, str)]
+    assert all("\0" not in text and text.encode() for text in texts)
+    assert all(word == normalize(word) and split_words(word) == [word] for word in words)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.text())
-def test_words_are_found_in_the_text_that_they_are_of(text: str) -> None:
-    """What is asked is folded as what is searched is, and a text's words follow one another there."""
-    said = " ".join(split_words(text))
+def test_words_are_normalized_like_the_search_text(text: str) -> None:
+    """The words of a text follow one another there."""
+    words = " ".join(split_words(text))
     assert build_search_text([None, "x x", text, ""]) == (
-        f"x x{TEXT_SEPARATOR}{said}" if said and said != "x x" else "x x"
+        f"x x{TEXT_SEPARATOR}{words}" if words and words != "x x" else "x x"
     )
     assert not any(TEXT_SEPARATOR.strip() in word for word in split_words(text))
 
 
-def test_orders_are_those_of_the_list() -> None:
-    """And nothing else."""
+def test_only_known_sort_keys_are_accepted() -> None:
+    """With or without a sign."""
     for sort in SortKey:
         assert parse_sort_order(sort) == SortOrder(sort, sort.descending_by_default)
     for text in ("", "-", "+", "--size", "size-", "size;drop", "\0", "\u017fize"):
@@ -198,6 +198,6 @@ def test_orders_are_those_of_the_list() -> None:
 
 
 def test_the_search_text_is_bounded() -> None:
-    """However much is said of a model; the same text twice is searched once."""
+    """Duplicate texts are indexed once."""
     assert len(build_search_text(["name", "x " * 1_000_000])) == 100_000
     assert build_search_text(["Ink Wash", "ink_wash", "wash style"]) == f"ink wash{TEXT_SEPARATOR}wash style"

@@ -1,4 +1,4 @@
-"""The catalogue's answers, in every form that they have had."""
+"""Civitai's responses, in every form they have had."""
 
 import json
 from typing import Any
@@ -17,17 +17,17 @@ OTHER_SHA = "1" * 64
 
 
 @pytest.fixture
-def real() -> bytes:
-    """An answer that the catalogue really gave."""
+def real_response() -> bytes:
+    """Return a real response of Civitai."""
     if not REAL.exists():
         pytest.skip(f"{REAL} is absent: it is not part of the repository")
     return REAL.read_bytes()
 
 
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO, Source.CIVITAI_INFO, Source.A1111])
-def test_a_real_answer_is_read(real: bytes, source: Source) -> None:
-    """Whatever name it lies under: the model, its version, the file's hashes, the pictures."""
-    (claim,) = read_sidecar(source, real, 5)
+def test_a_real_response_is_read(real_response: bytes, source: Source) -> None:
+    """In every sidecar format: the model, its version, the file's hashes, the images."""
+    (claim,) = read_sidecar(source, real_response, 5)
     facts = claim.metadata
     assert (claim.source, claim.priority, claim.time_ms) == (source, SourcePriority.CIVITAI, 5)
     assert (facts.name, facts.type, facts.creator) == ("Figma Anime Figures", "LORA", "robowaifudev")
@@ -53,17 +53,17 @@ def test_a_real_answer_is_read(real: bytes, source: Source) -> None:
     assert version.files[0].size_kb == 151494.275390625
 
 
-def test_what_a_real_answer_says_can_be_kept(real: bytes) -> None:
-    """As JSON, and back."""
-    (claim,) = read_sidecar(Source.CIVITDL, real, 0)
+def test_metadata_of_a_real_response_survives_json(real_response: bytes) -> None:
+    """Nothing is lost."""
+    (claim,) = read_sidecar(Source.CIVITDL, real_response, 0)
     assert Metadata.from_json(json.loads(json.dumps(claim.metadata.to_json()))) == claim.metadata
 
 
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO])
-def test_a_real_answer_can_be_written_again(real: bytes, source: Source) -> None:
-    """It says all that the catalogue said."""
+def test_a_real_response_survives_writing(real_response: bytes, source: Source) -> None:
+    """Nothing is lost."""
     local = LocalFile("figma-mid_7984-vid_9413.safetensors")
-    (claim,) = read_sidecar(source, real, 5, local)
+    (claim,) = read_sidecar(source, real_response, 5, local)
     assert read_sidecar(source, write_sidecar(source, claim.metadata, local), 5, local) == [claim]
 
 
@@ -80,7 +80,7 @@ def test_a_real_answer_can_be_written_again(real: bytes, source: Source) -> None
         ([None, 3, "Rent"], ["Rent"]),
     ],
 )
-def test_the_commercial_use_has_had_three_forms(form: Any, expected: list[str]) -> None:
+def test_commercial_use_is_read_in_every_form(form: Any, expected: list[str]) -> None:
     """All become a list."""
     assert parse_metadata({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN_FILE).licensing == {
         "allowCommercialUse": expected
@@ -88,7 +88,7 @@ def test_the_commercial_use_has_had_three_forms(form: Any, expected: list[str]) 
 
 
 @pytest.mark.parametrize("form", [None, True, 3, {"a": 1}])
-def test_a_commercial_use_of_no_known_form_says_nothing(form: Any) -> None:
+def test_commercial_use_of_unknown_form_is_ignored(form: Any) -> None:
     """It is neither allowed nor forbidden."""
     assert parse_metadata({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN_FILE).licensing == {}
 
@@ -120,8 +120,8 @@ def test_a_commercial_use_of_no_known_form_says_nothing(form: Any) -> None:
         ({"description": "a\x00b\ud800"}, "description", "ab"),
     ],
 )
-def test_a_models_fields_are_read_one_by_one(answer: dict[str, Any], field: str, expected: Any) -> None:
-    """Old forms and new ones; nonsense is nothing, and costs no other field."""
+def test_fields_are_read_one_by_one(answer: dict[str, Any], field: str, expected: Any) -> None:
+    """Old forms and new ones; an invalid value costs no other field."""
     facts = parse_metadata({"type": "LORA", "modelVersions": [], **answer}, UNKNOWN_FILE)
     assert getattr(facts, field) == expected
     assert facts.type == "LORA"
@@ -140,14 +140,14 @@ def test_a_models_fields_are_read_one_by_one(answer: dict[str, Any], field: str,
         (1676102158, None),
     ],
 )
-def test_times_are_in_utc(written: Any, expected: str | None) -> None:
-    """Those that do not say where they are, too."""
+def test_times_are_converted_to_utc(written: Any, expected: str | None) -> None:
+    """Times without a zone are UTC."""
     assert parse_metadata({"publishedAt": written}, UNKNOWN_FILE).published_at == expected
     assert parse_metadata({"createdAt": written, "publishedAt": None}, UNKNOWN_FILE).published_at == expected
 
 
-def test_a_level_is_that_of_the_pictures_where_it_is_not_said() -> None:
-    """As old answers have it, picture by picture."""
+def test_missing_levels_are_taken_from_the_images() -> None:
+    """As in old responses."""
     old = [{"url": "https://x.test/1.png", "nsfw": "Soft"}, {"url": "https://x.test/2.png", "nsfw": "X"}]
     assert parse_metadata({"images": old}, UNKNOWN_FILE).nsfw_level == 10
     assert (
@@ -159,7 +159,7 @@ def test_a_level_is_that_of_the_pictures_where_it_is_not_said() -> None:
 
 
 def version(number: int, name: str, sha: str, size_kb: float) -> dict[str, Any]:
-    """A version with one file."""
+    """Return a version with one file."""
     files = [{"name": name, "type": "Model", "sizeKB": size_kb, "hashes": {"SHA256": sha.upper()}}]
     return {"id": number, "name": f"v{number}", "files": files}
 
@@ -179,8 +179,8 @@ def version(number: int, name: str, sha: str, size_kb: float) -> dict[str, Any]:
         (LocalFile("x-mid_1-vid_77.safetensors", hashes={"SHA256": SHA}), 1),
     ],
 )
-def test_our_version_is_the_one_that_is_like_our_file(local: LocalFile, expected: int | None) -> None:
-    """By id, hash, size and name; where it could be several, it is none, and the model is known all the same."""
+def test_the_local_version_is_found(local: LocalFile, expected: int | None) -> None:
+    """By id, hash, size and name; if ambiguous there is none, but the model is known."""
     versions = [
         version(1, "a.safetensors", SHA, 2),
         version(2, "b.safetensors", OTHER_SHA, 2),
@@ -190,8 +190,8 @@ def test_our_version_is_the_one_that_is_like_our_file(local: LocalFile, expected
     assert (facts.civitai_id, facts.civitai_version_id, len(facts.versions)) == (9, expected, 3)
 
 
-def test_a_hash_is_claimed_only_where_the_file_is_plain() -> None:
-    """Of a version with several models; what lies beside a model is no such file."""
+def test_hashes_are_claimed_only_for_an_unambiguous_file() -> None:
+    """Files other than models do not count."""
     files = [
         {"name": "full.safetensors", "type": "Model", "sizeKB": 4, "hashes": {"SHA256": SHA}, "primary": True},
         {"name": "small.safetensors", "type": "Pruned Model", "sizeKB": 2, "hashes": {"SHA256": OTHER_SHA}},
@@ -247,8 +247,8 @@ PARAMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("meta", [META, {"id": 5, "meta": META}], ids=["direct", "nested"])
-def test_how_a_picture_was_made_is_read(meta: dict[str, Any]) -> None:
-    """In both forms, under our own names."""
+def test_generation_parameters_of_an_image_are_read(meta: dict[str, Any]) -> None:
+    """In both forms of "meta"."""
     raw = json.dumps({"url": "https://x.test/77.jpeg?width=450#a", "width": 10, "meta": meta}).encode()
     image = civitdl.read_image(raw, "77.png")
     assert image == ImageMetadata(
@@ -257,8 +257,8 @@ def test_how_a_picture_was_made_is_read(meta: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("meta", [None, [], "x", {"id": 5, "meta": None}, {"seed": "x", "Size": "big", "comfy": "{"}])
-def test_a_picture_may_say_nothing_of_its_making(meta: Any) -> None:
-    """It is a picture nevertheless."""
+def test_images_without_parameters_are_read(meta: Any) -> None:
+    """Invalid parameters are dropped."""
     (image,) = parse_metadata({"images": [{"url": "https://x.test/1.png", "meta": meta}]}, UNKNOWN_FILE).images
     assert (image.file, image.prompt, image.params) == ("1.png", None, {})
 
@@ -279,14 +279,14 @@ def test_a_picture_may_say_nothing_of_its_making(meta: Any) -> None:
         "x",
     ],
 )
-def test_what_is_no_picture_is_left_out(entry: Any) -> None:
-    """Films, and names that lead elsewhere."""
+def test_non_images_are_left_out(entry: Any) -> None:
+    """Videos, and unsafe file names."""
     assert parse_metadata({"name": "v1", "images": [entry]}, UNKNOWN_FILE).images == ()
 
 
 @pytest.mark.parametrize("blurhash", ["LEHV6nWB2yk8", "", "U" * 5000, '"><script>', 7, None])
-def test_a_blurhash_has_the_length_that_it_says(blurhash: Any) -> None:
-    """Others would break what paints them."""
+def test_invalid_blurhashes_are_dropped(blurhash: Any) -> None:
+    """The first character encodes the length."""
     entry = {"url": "https://x.test/1.png", "hash": blurhash, "width": -1, "height": 2**40}
     (image,) = parse_metadata({"images": [entry]}, UNKNOWN_FILE).images
     assert (image.blurhash, image.width, image.height) == (None, None, None)

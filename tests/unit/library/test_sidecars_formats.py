@@ -1,4 +1,4 @@
-"""Each program's own file: what a catalogue said in it, and what a person wrote."""
+"""The sidecar formats of each program, with what came from Civitai and what a person wrote."""
 
 import json
 from typing import Any
@@ -23,11 +23,11 @@ ANSWER = {
 }
 
 
-def claims(source: Source, document: Any) -> dict[SourcePriority, Metadata]:
-    """What is said, by who says it."""
-    found = read_sidecar(source, json.dumps(document).encode(), 7)
-    assert all((claim.source, claim.time_ms) == (source, 7) for claim in found)
-    return {claim.priority: claim.metadata for claim in found}
+def read_by_priority(source: Source, document: Any) -> dict[SourcePriority, Metadata]:
+    """Read a sidecar and return its metadata by priority."""
+    sources = read_sidecar(source, json.dumps(document).encode(), 7)
+    assert all((claim.source, claim.time_ms) == (source, 7) for claim in sources)
+    return {claim.priority: claim.metadata for claim in sources}
 
 
 @pytest.mark.parametrize(
@@ -39,28 +39,28 @@ def claims(source: Source, document: Any) -> dict[SourcePriority, Metadata]:
         {"name": "ink", "extensions": {"sd_civitai_helper": {"version": "1", "skeleton_file": True}}},
     ],
 )
-def test_what_the_helper_did_not_find_says_nothing(document: dict[str, Any]) -> None:
-    """Its mark is no metadata."""
-    assert claims(Source.CIVITAI_INFO, document) == {}
+def test_skeletons_of_the_civitai_helper_are_empty(document: dict[str, Any]) -> None:
+    """They record that Civitai does not know the model."""
+    assert read_by_priority(Source.CIVITAI_INFO, document) == {}
 
 
 @pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
-def test_an_empty_object_says_nothing(source: Source) -> None:
-    """In any format."""
-    assert claims(source, {}) == {}
+def test_an_empty_object_yields_nothing(source: Source) -> None:
+    """In every format."""
+    assert read_by_priority(source, {}) == {}
 
 
-def test_the_helpers_file_has_a_version_and_its_model() -> None:
-    """And, from some, a creator and tags beside the model."""
-    facts = claims(Source.CIVITAI_INFO, ANSWER)[SourcePriority.CIVITAI]
+def test_civitai_info_has_a_version_and_its_model() -> None:
+    """Some writers put creator and tags beside the model."""
+    facts = read_by_priority(Source.CIVITAI_INFO, ANSWER)[SourcePriority.CIVITAI]
     assert (facts.name, facts.version_name, facts.civitai_id, facts.civitai_version_id) == ("Figma", "v1", 7984, 9413)
     assert (facts.description, facts.version_description) == ("<p>model</p>", "<p>version</p>")
     assert (facts.creator, facts.nsfw_level, facts.tags, facts.versions) == ("bob", 3, ("anime",), ())
-    beside = claims(Source.CIVITAI_INFO, {"tags": ["a"], "model": {"name": "Figma"}})
+    beside = read_by_priority(Source.CIVITAI_INFO, {"tags": ["a"], "model": {"name": "Figma"}})
     assert beside[SourcePriority.CIVITAI].tags == ("a",)
 
 
-def test_lora_manager_keeps_a_person_apart_from_the_catalogue() -> None:
+def test_lora_manager_separates_a_persons_metadata_from_civitais() -> None:
     """Notes, tips, own tags and an own name are a person's."""
     document = {
         "file_name": "figma",
@@ -75,19 +75,19 @@ def test_lora_manager_keeps_a_person_apart_from_the_catalogue() -> None:
         "favorite": True,
         "civitai": ANSWER,
     }
-    said = claims(Source.LORA_MANAGER, document)
-    assert said[SourcePriority.PERSON] == Metadata(
+    metadata = read_by_priority(Source.LORA_MANAGER, document)
+    assert metadata[SourcePriority.PERSON] == Metadata(
         name="My figures", tags=("anime", "mine"), notes="good at 0.7\nbad at 1", preferred_weight=0.7
     )
-    catalogue = said[SourcePriority.CIVITAI]
-    assert (catalogue.name, catalogue.tags, catalogue.base_model) == ("Figma", ("anime",), "Illustrious")
-    assert (catalogue.description, catalogue.trained_words) == ("<p>newer</p>", ("figma",))
-    assert catalogue.hashes == {"SHA256": SHA, "AutoV3": "dc746a5a4da9"}
+    civitai = metadata[SourcePriority.CIVITAI]
+    assert (civitai.name, civitai.tags, civitai.base_model) == ("Figma", ("anime",), "Illustrious")
+    assert (civitai.description, civitai.trained_words) == ("<p>newer</p>", ("figma",))
+    assert civitai.hashes == {"SHA256": SHA, "AutoV3": "dc746a5a4da9"}
 
 
 @pytest.mark.parametrize("name", ["figma", "Figma", ""])
-def test_lora_managers_defaults_are_nobodys(name: str) -> None:
-    """A name that is the file's or the catalogue's, the catalogue's tags, empty notes and tips."""
+def test_lora_manager_defaults_are_ignored(name: str) -> None:
+    """The file's name, Civitai's name and tags, empty notes and tips."""
     document = {
         "file_name": "figma",
         "model_name": name,
@@ -98,28 +98,28 @@ def test_lora_managers_defaults_are_nobodys(name: str) -> None:
         "autov3": None,
         "civitai": ANSWER,
     }
-    said = claims(Source.LORA_MANAGER, document)
-    assert list(said) == [SourcePriority.CIVITAI]
-    assert (said[SourcePriority.CIVITAI].name, said[SourcePriority.CIVITAI].base_model) == ("Figma", "Pony")
+    metadata = read_by_priority(Source.LORA_MANAGER, document)
+    assert list(metadata) == [SourcePriority.CIVITAI]
+    assert (metadata[SourcePriority.CIVITAI].name, metadata[SourcePriority.CIVITAI].base_model) == ("Figma", "Pony")
 
 
-def test_trained_words_without_a_catalogue_are_a_persons() -> None:
-    """Somebody typed them into LoRA Manager."""
-    assert claims(Source.LORA_MANAGER, {"civitai": {"trainedWords": ["ink"]}}) == {
+def test_trained_words_without_a_civitai_id_are_a_persons() -> None:
+    """Someone typed them into LoRA Manager."""
+    assert read_by_priority(Source.LORA_MANAGER, {"civitai": {"trainedWords": ["ink"]}}) == {
         SourcePriority.PERSON: Metadata(trained_words=("ink",))
     }
 
 
 @pytest.mark.parametrize("tips", ["{", "[]", "7", "", None, 5, '{"strength": "x"}', "[" * 5000, '{"strength": NaN}'])
-def test_tips_that_are_none_cost_nothing(tips: Any) -> None:
+def test_invalid_usage_tips_are_ignored(tips: Any) -> None:
     """The notes beside them are read."""
-    assert claims(Source.LORA_MANAGER, {"notes": "n", "usage_tips": tips}) == {
+    assert read_by_priority(Source.LORA_MANAGER, {"notes": "n", "usage_tips": tips}) == {
         SourcePriority.PERSON: Metadata(notes="n")
     }
 
 
 def test_stability_matrix_is_read() -> None:
-    """Whose title a person may have given."""
+    """A title is a person's."""
     document = {
         "ModelId": 7984,
         "ModelName": "Figma",
@@ -139,9 +139,9 @@ def test_stability_matrix_is_read() -> None:
         "UserTitle": "Mine",
         "Source": "Civitai",
     }
-    said = claims(Source.STABILITY_MATRIX, document)
-    assert said[SourcePriority.PERSON] == Metadata(name="Mine")
-    assert said[SourcePriority.CIVITAI] == Metadata(
+    metadata = read_by_priority(Source.STABILITY_MATRIX, document)
+    assert metadata[SourcePriority.PERSON] == Metadata(name="Mine")
+    assert metadata[SourcePriority.CIVITAI] == Metadata(
         name="Figma",
         type="LORA",
         description="<p>d</p>",
@@ -159,7 +159,7 @@ def test_stability_matrix_is_read() -> None:
 
 
 def test_a1111_is_what_a_person_wrote() -> None:
-    """All but the family of base models, which is too coarse to hide what a catalogue says."""
+    """Except for the family of base models, which must not hide Civitai's more exact name."""
     document = {
         "description": "d",
         "sd version": "SDXL",
@@ -168,7 +168,7 @@ def test_a1111_is_what_a_person_wrote() -> None:
         "negative text": "photo",
         "notes": "n",
     }
-    assert claims(Source.A1111, document) == {
+    assert read_by_priority(Source.A1111, document) == {
         SourcePriority.HEADER: Metadata(base_model="SDXL 1.0"),
         SourcePriority.PERSON: Metadata(
             description="d",
@@ -178,13 +178,13 @@ def test_a1111_is_what_a_person_wrote() -> None:
             notes="n",
         ),
     }
-    catalogue = read_sidecar(Source.CIVITAI_INFO, json.dumps(ANSWER).encode(), 1)
-    merged = merge_metadata([*catalogue, *read_sidecar(Source.A1111, json.dumps(document).encode(), 9)])
+    civitai = read_sidecar(Source.CIVITAI_INFO, json.dumps(ANSWER).encode(), 1)
+    merged = merge_metadata([*civitai, *read_sidecar(Source.A1111, json.dumps(document).encode(), 9)])
     assert (merged.metadata.base_model, merged.metadata.trained_words[0]) == ("Pony", "ink")
 
 
-def test_a1111s_defaults_are_nobodys() -> None:
-    """What it writes when a person saves an empty form."""
+def test_a1111_defaults_are_ignored() -> None:
+    """Saving an empty form writes them."""
     document = {
         "description": "",
         "sd version": "Unknown",
@@ -192,13 +192,13 @@ def test_a1111s_defaults_are_nobodys() -> None:
         "preferred weight": 0,
         "notes": "",
     }
-    assert claims(Source.A1111, document) == {}
+    assert read_by_priority(Source.A1111, document) == {}
 
 
-def test_what_others_put_into_a1111s_file_is_the_catalogues() -> None:
-    """Ids and the hash."""
+def test_ids_and_hash_in_a1111_files_are_civitais() -> None:
+    """Other programs add them."""
     document = {"modelId": 7984, "modelVersionId": "9413", "sha256": SHA.upper()}
-    assert claims(Source.A1111, document) == {
+    assert read_by_priority(Source.A1111, document) == {
         SourcePriority.CIVITAI: Metadata(civitai_id=7984, civitai_version_id=9413, hashes={"SHA256": SHA})
     }
 
@@ -214,13 +214,13 @@ def test_what_others_put_into_a1111s_file_is_the_catalogues() -> None:
         (None, "Unknown"),
     ],
 )
-def test_a1111_is_told_the_family(base_model: str | None, family: str) -> None:
-    """In its own words."""
+def test_a1111_files_have_the_family_of_the_base_model(base_model: str | None, family: str) -> None:
+    """In AUTOMATIC1111's terms."""
     assert json.loads(write_sidecar(Source.A1111, Metadata(base_model=base_model)))["sd version"] == family
 
 
-def test_lora_manager_is_told_of_the_file() -> None:
-    """It takes no document without its name, size, time and hash."""
+def test_lora_manager_files_describe_the_model_file() -> None:
+    """LoRA Manager rejects documents without name, size, time and hash."""
     local = LocalFile("figma.safetensors", 1024, {"SHA256": SHA}, time_ms=5500)
     document = json.loads(write_sidecar(Source.LORA_MANAGER, Metadata(notes="n"), local))
     assert {
@@ -238,8 +238,8 @@ def test_lora_manager_is_told_of_the_file() -> None:
     ]
 
 
-def test_a_source_without_files_is_no_format() -> None:
-    """A header has no sidecar."""
+def test_sources_without_sidecars_are_an_error() -> None:
+    """Such as headers."""
     with pytest.raises(KeyError):
         write_sidecar(Source.HEADER, Metadata())
     with pytest.raises(KeyError):
@@ -265,8 +265,8 @@ def test_a_source_without_files_is_no_format() -> None:
     ],
 )
 @pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
-def test_what_cannot_be_read_is_told(source: Source, raw: bytes, code: str) -> None:
-    """With a code and a short sentence."""
+def test_unreadable_files_have_a_code(source: Source, raw: bytes, code: str) -> None:
+    """And a short message."""
     with pytest.raises(FormatError) as error:
         read_sidecar(source, raw, 0)
     assert error.value.code == code
@@ -275,22 +275,22 @@ def test_what_cannot_be_read_is_told(source: Source, raw: bytes, code: str) -> N
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("notes", ["très bien, déjà vu: “été” €", "schön", "plain"])
-def test_western_files_are_read_in_the_encodings_of_windows(encoding: str, notes: str) -> None:
-    """A helper writes what the system is set to."""
+def test_western_windows_encodings_are_read(encoding: str, notes: str) -> None:
+    """Programs write the system's encoding."""
     raw = json.dumps({"notes": notes}, ensure_ascii=False).encode(encoding)
     assert read_sidecar(Source.A1111, raw, 0)[0].metadata.notes == notes
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gbk", "gb2312"])
-def test_chinese_files_are_read_in_the_encodings_of_windows(encoding: str) -> None:
-    """The same, elsewhere."""
+def test_chinese_windows_encodings_are_read(encoding: str) -> None:
+    """Programs write the system's encoding."""
     notes = "水墨画风格 推荐权重 0.8"
     raw = json.dumps({"notes": notes}, ensure_ascii=False).encode(encoding)
     assert read_sidecar(Source.A1111, raw, 0)[0].metadata.notes == notes
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1e300", "9" * 5000, "[]", "{}", "true"])
-def test_numbers_that_are_none_cost_nothing(value: str) -> None:
+def test_invalid_numbers_are_ignored(value: str) -> None:
     """The fields beside them are read."""
     raw = f'{{"preferred weight": {value}, "modelId": {value}, "notes": "n"}}'.encode()
     assert read_sidecar(Source.A1111, raw, 0) == [
@@ -298,8 +298,8 @@ def test_numbers_that_are_none_cost_nothing(value: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(("number", "kept"), [(2**63 - 1, 2**63 - 1), (2**63, None), (2**64, None), (-5, None)])
-def test_ids_beyond_what_a_database_takes_are_none(number: int, kept: int | None) -> None:
-    """The largest that it takes is one."""
-    said = claims(Source.A1111, {"modelId": number, "notes": "n"})
-    assert said.get(SourcePriority.CIVITAI, Metadata()).civitai_id == kept
+@pytest.mark.parametrize(("number", "expected"), [(2**63 - 1, 2**63 - 1), (2**63, None), (2**64, None), (-5, None)])
+def test_ids_beyond_64_bits_are_ignored(number: int, expected: int | None) -> None:
+    """The largest signed 64-bit integer is valid."""
+    metadata = read_by_priority(Source.A1111, {"modelId": number, "notes": "n"})
+    assert metadata.get(SourcePriority.CIVITAI, Metadata()).civitai_id == expected

@@ -1,4 +1,4 @@
-"""Which files lie beside a model, and which is which."""
+"""File names of sidecars, previews and civitdl."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from schemas.library.metadata import Source
 from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, parse_civitdl_ids
 
 
-def test_sidecars_are_known_by_their_endings() -> None:
-    """In capitals too; those of other models, and the model itself, are none."""
+def test_sidecars_are_found_by_suffix() -> None:
+    """In any case; files of other models are left out."""
     names = [
         "ink.safetensors",
         "ink.JSON",
@@ -30,14 +30,14 @@ def test_sidecars_are_known_by_their_endings() -> None:
     ]
 
 
-def test_a_name_is_no_pattern() -> None:
-    """Whatever characters it has."""
+def test_names_are_not_patterns() -> None:
+    """Special characters are literal."""
     assert find_sidecars("a[1].*", ["a[1].*.json", "a1.b.json"]) == [("a[1].*.json", Source.A1111)]
     assert find_sidecars("v1.5", ["v1.5.json", "v1.json"]) == [("v1.5.json", Source.A1111)]
 
 
 def test_the_best_preview_comes_first() -> None:
-    """One that somebody chose before one that only has the name."""
+    """Files named ".preview" come before others."""
     names = ["ink.gif", "ink.png", "ink.PREVIEW.webp", "ink.preview.jpeg", "ink.preview.mp4", "ink.mp4", "link.png"]
     assert find_previews("ink", names) == ["ink.preview.jpeg", "ink.PREVIEW.webp", "ink.png", "ink.gif"]
     assert find_previews("ink", []) == []
@@ -56,19 +56,19 @@ def test_the_best_preview_comes_first() -> None:
         ("", None),
     ],
 )
-def test_a_downloader_writes_ids_into_names(stem: str, ids: tuple[int, int] | None) -> None:
-    """Of the model and the version; the last ones count."""
+def test_civitdl_ids_are_parsed(stem: str, ids: tuple[int, int] | None) -> None:
+    """The last ids in a name count."""
     assert parse_civitdl_ids(stem) == ids
 
 
-def test_a_downloader_has_a_folder_beside_the_model() -> None:
-    """With names that follow from the ids."""
+def test_civitdl_names_its_folder_by_ids() -> None:
+    """And the file in it."""
     assert civitdl.folder_name(9413) == "extra_data-vid_9413"
     assert civitdl.model_dict_name(7984, 9413) == "model_dict-mid_7984-vid_9413.json"
 
 
-def test_each_picture_has_the_file_that_tells_of_it() -> None:
-    """By its name now, or by one of older versions; what is no picture is left out."""
+def test_civitdl_images_are_paired_with_json_files() -> None:
+    """Under current and older names; other files are left out."""
     names = [
         "3.PNG",
         "1.jpeg",
@@ -90,8 +90,8 @@ def test_each_picture_has_the_file_that_tells_of_it() -> None:
     ]
 
 
-def test_a_file_knows_what_the_catalogue_calls_it() -> None:
-    """If the downloader has kept it in the name."""
+def test_a_local_file_knows_its_civitai_name() -> None:
+    """The downloader civitdl keeps it in the file name."""
     ours = LocalFile("figma-mid_7984-vid_9413.safetensors")
     assert (ours.civitai_name, ours.civitai_version_id, ours.stem) == (
         "figma.safetensors",

@@ -1,4 +1,4 @@
-"""What is written for another program says the same when it is read back; and no file, however odd, breaks a reader."""
+"""Written sidecars read back the same, and no document breaks a reader."""
 
 import contextlib
 import json
@@ -43,13 +43,13 @@ LEVELS = st.integers(1, 63)
 NUMBERS = st.floats(-100, 100).filter(bool)
 
 
-def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """It, or nothing."""
+def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return the strategy, or None."""
     return st.none() | strategy
 
 
-def tuples(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[Any]:
-    """Several, each once."""
+def unique_tuples(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[Any]:
+    """Return tuples of unique values."""
     return st.lists(strategy, max_size=most, unique=True).map(tuple)
 
 
@@ -88,29 +88,29 @@ IMAGES = st.builds(
     lambda file, base, **more: ImageMetadata(file, url=base and base + file, **more),
     FILES,
     st.sampled_from([None, "https://x.test/width=450/"]),
-    width=maybe(SIZES),
-    height=maybe(SIZES),
+    width=optional(SIZES),
+    height=optional(SIZES),
     nsfw_level=LEVELS,
-    blurhash=maybe(st.just("UWGSrw.Snm$*THozsoM{~C$*xaozU_MxSfkB")),
-    prompt=maybe(TEXTS),
+    blurhash=optional(st.just("UWGSrw.Snm$*THozsoM{~C$*xaozU_MxSfkB")),
+    prompt=optional(TEXTS),
     params=PARAMS,
 )
 VERSIONS = st.builds(
     CivitaiVersion,
     id=IDS,
     name=LINES,
-    base_model=maybe(LINES),
-    description=maybe(TEXTS),
-    published_at=maybe(TIMES),
-    trained_words=tuples(LINES),
+    base_model=optional(LINES),
+    description=optional(TEXTS),
+    published_at=optional(TIMES),
+    trained_words=unique_tuples(LINES),
     stats=STATISTICS,
     files=st.lists(
         st.builds(
             CivitaiFile,
             name=FILES,
-            size_kb=maybe(st.floats(0, 10**9)),
-            format=maybe(LINES),
-            precision=maybe(LINES),
+            size_kb=optional(st.floats(0, 10**9)),
+            format=optional(LINES),
+            precision=optional(LINES),
             hashes=HASHES.map(normalize_hashes),
         ),
         max_size=2,
@@ -127,79 +127,77 @@ LICENSING = st.fixed_dictionaries(
 )
 FACTS = st.builds(
     Metadata,
-    name=maybe(LINES),
-    type=maybe(st.sampled_from(["LORA", "Checkpoint"])),
-    description=maybe(TEXTS),
-    tags=tuples(LINES),
-    creator=maybe(LINES),
-    creator_avatar=maybe(st.just("https://x.test/a.png")),
+    name=optional(LINES),
+    type=optional(st.sampled_from(["LORA", "Checkpoint"])),
+    description=optional(TEXTS),
+    tags=unique_tuples(LINES),
+    creator=optional(LINES),
+    creator_avatar=optional(st.just("https://x.test/a.png")),
     nsfw_level=LEVELS,
     stats=STATISTICS,
     licensing=LICENSING,
-    civitai_id=maybe(IDS),
-    notes=maybe(TEXTS),
-    version_name=maybe(LINES),
-    base_model=maybe(LINES.filter(lambda base: base.lower() not in ("unknown", "other"))),
-    version_description=maybe(TEXTS),
+    civitai_id=optional(IDS),
+    notes=optional(TEXTS),
+    version_name=optional(LINES),
+    base_model=optional(LINES.filter(lambda base: base.lower() not in ("unknown", "other"))),
+    version_description=optional(TEXTS),
     version_stats=STATISTICS,
-    published_at=maybe(TIMES),
-    trained_words=tuples(WORDS),
-    negative_words=maybe(TEXTS),
-    preferred_weight=maybe(NUMBERS),
-    civitai_version_id=maybe(IDS),
+    published_at=optional(TIMES),
+    trained_words=unique_tuples(WORDS),
+    negative_words=optional(TEXTS),
+    preferred_weight=optional(NUMBERS),
+    civitai_version_id=optional(IDS),
     hashes=HASHES.map(normalize_hashes),
     images=st.lists(IMAGES, max_size=2).map(tuple),
 )
 OURS = LocalFile("ours.safetensors", 2048, time_ms=1000)
 
 
-def kept(facts: Metadata, fields: frozenset[str]) -> dict[str, Any]:
-    """What of the facts a format has room for."""
+def select_fields(facts: Metadata, fields: frozenset[str]) -> dict[str, Any]:
+    """Return these fields of the metadata."""
     return {name: getattr(facts, name) for name in fields}
 
 
-def written_and_read(source: Source, facts: Metadata, local: LocalFile) -> Metadata:
-    """What is believed of it, when nobody else says anything."""
+def write_and_read(source: Source, facts: Metadata, local: LocalFile) -> Metadata:
+    """Write a sidecar, read it, and merge the result."""
     return merge_metadata(read_sidecar(source, write_sidecar(source, facts, local), 1, local)).metadata
 
 
 @EASILY
 @given(FACTS)
-def test_what_is_written_says_the_same_when_read(facts: Metadata) -> None:
-    """Every field that the format has; versions are those below."""
+def test_civitai_formats_read_back_the_same(facts: Metadata) -> None:
+    """Every supported field except versions."""
     for source in (Source.CIVITDL, Source.CIVITAI_INFO, Source.API_INFO, Source.LORA_MANAGER):
         fields = SUPPORTED_FIELDS[source] - {"versions"}
-        again = written_and_read(source, facts, OURS)
-        assert kept(again, fields) == kept(facts, fields), source
+        again = write_and_read(source, facts, OURS)
+        assert select_fields(again, fields) == select_fields(facts, fields), source
 
 
 @EASILY
 @given(FACTS)
-def test_stability_matrix_says_the_same_when_read(facts: Metadata) -> None:
-    """It has three of the hashes."""
+def test_stability_matrix_reads_back_the_same(facts: Metadata) -> None:
+    """It supports three of the hashes."""
     hashes = {name: digits for name, digits in facts.hashes.items() if name in ("SHA256", "CRC32", "BLAKE3")}
     facts = replace(facts, hashes=hashes)
     fields = SUPPORTED_FIELDS[Source.STABILITY_MATRIX]
-    assert kept(written_and_read(Source.STABILITY_MATRIX, facts, OURS), fields) == kept(facts, fields)
+    assert select_fields(write_and_read(Source.STABILITY_MATRIX, facts, OURS), fields) == select_fields(facts, fields)
 
 
 @EASILY
-@given(FACTS, maybe(st.sampled_from(sorted(BASE_MODEL_BY_FAMILY.values()))))
-def test_a1111_says_the_same_when_read(facts: Metadata, base_model: str | None) -> None:
-    """It has families for base models, and one of the hashes."""
+@given(FACTS, optional(st.sampled_from(sorted(BASE_MODEL_BY_FAMILY.values()))))
+def test_a1111_reads_back_the_same(facts: Metadata, base_model: str | None) -> None:
+    """It supports families of base models and one of the hashes."""
     hashes = {name: digits for name, digits in facts.hashes.items() if name == "SHA256"}
     facts = replace(facts, hashes=hashes, base_model=base_model)
-    assert kept(written_and_read(Source.A1111, facts, OURS), SUPPORTED_FIELDS[Source.A1111]) == kept(
+    assert select_fields(write_and_read(Source.A1111, facts, OURS), SUPPORTED_FIELDS[Source.A1111]) == select_fields(
         facts, SUPPORTED_FIELDS[Source.A1111]
     )
 
 
 @EASILY
 @given(FACTS, st.lists(VERSIONS, min_size=1, max_size=3, unique_by=lambda version: version.id), st.data())
-def test_all_versions_say_the_same_when_read(
-    facts: Metadata, versions: list[CivitaiVersion], data: st.DataObject
-) -> None:
-    """Ours, which may be any of them, and the others."""
+def test_versions_read_back_the_same(facts: Metadata, versions: list[CivitaiVersion], data: st.DataObject) -> None:
+    """The local file may belong to any of them."""
     ours = data.draw(st.sampled_from(versions))
     facts = replace(
         facts,
@@ -214,35 +212,35 @@ def test_all_versions_say_the_same_when_read(
         hashes={},
     )
     for source in (Source.CIVITDL, Source.API_INFO):
-        again = written_and_read(source, facts, LocalFile(known_version_id=ours.id))
+        again = write_and_read(source, facts, LocalFile(known_version_id=ours.id))
         fields = SUPPORTED_FIELDS[source] - {"hashes"}
-        assert kept(again, fields) == kept(facts, fields), source
+        assert select_fields(again, fields) == select_fields(facts, fields), source
 
 
 @EASILY
 @given(st.sampled_from(sorted(SUPPORTED_FIELDS)), FACTS, HASHES)
-def test_our_own_hashes_count_more_than_claims(source: Source, facts: Metadata, hashes: dict[str, str]) -> None:
-    """They are written in the claims' place, where the format has them."""
+def test_computed_hashes_override_claims(source: Source, facts: Metadata, hashes: dict[str, str]) -> None:
+    """In every format that has them."""
     local = replace(OURS, hashes=hashes)
-    again = written_and_read(source, facts, local)
+    again = write_and_read(source, facts, local)
     known = normalize_hashes(hashes)
     assert all(known.get(name, digits) == digits for name, digits in again.hashes.items())
     if source not in (Source.A1111, Source.STABILITY_MATRIX):
         assert again.hashes == {**facts.hashes, **known}
 
 
-def test_our_hashes_stand_with_our_file_in_a_version() -> None:
-    """Which the catalogue may have listed with others."""
+def test_computed_hashes_are_written_to_the_local_file() -> None:
+    """Among the files that Civitai lists."""
     files = (CivitaiFile("full.safetensors", hashes={"AutoV2": "1" * 10}), CivitaiFile("ours.safetensors", 2.0))
     facts = Metadata(civitai_version_id=5, versions=(CivitaiVersion(5, "v", files=files),))
     local = replace(OURS, hashes={"SHA256": "a" * 64})
-    again = written_and_read(Source.API_INFO, facts, local)
+    again = write_and_read(Source.API_INFO, facts, local)
     assert again.hashes == {"SHA256": "a" * 64}
     assert [file.hashes for file in again.versions[0].files] == [{"AutoV2": "1" * 10}, {"SHA256": "a" * 64}]
 
 
-def test_nothing_is_written_and_read_as_nothing() -> None:
-    """By every format."""
+def test_empty_metadata_reads_back_empty() -> None:
+    """In every format."""
     assert {source: read_sidecar(source, write_sidecar(source, Metadata()), 1) for source in SUPPORTED_FIELDS} == {
         source: [] for source in SUPPORTED_FIELDS
     }
@@ -271,8 +269,8 @@ ODD = st.recursive(
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), ODD, max_size=8))
-def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
-    """What it says can be kept, and be written for every other program."""
+def test_any_document_is_read(document: dict[str, Any]) -> None:
+    """The result can be stored and written in every format."""
     raw = json.dumps(document).encode()
     claims = [claim for source in SUPPORTED_FIELDS for claim in read_sidecar(source, raw, 1, OURS)]
     for claim in claims:
@@ -286,8 +284,8 @@ def test_no_document_breaks_a_reader(document: dict[str, Any]) -> None:
 
 @EASILY
 @given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
-def test_no_bytes_break_a_reader(raw: bytes) -> None:
-    """They are read, or there is a FormatError."""
+def test_any_bytes_are_read_or_rejected(raw: bytes) -> None:
+    """With a FormatError."""
     for source in SUPPORTED_FIELDS:
         with contextlib.suppress(FormatError):
             assert read_sidecar(source, b'{"notes": "' + raw + b'"}', 0) is not None
@@ -297,16 +295,16 @@ def test_no_bytes_break_a_reader(raw: bytes) -> None:
 
 @EASILY
 @given(st.text(st.characters(), max_size=12), st.lists(st.text(st.characters(), max_size=12), max_size=5))
-def test_no_name_breaks_the_search(stem: str, endings: list[str]) -> None:
-    """What is found was there."""
+def test_any_name_is_searched(stem: str, endings: list[str]) -> None:
+    """Only existing files are found."""
     names = [stem + ending for ending in [*endings, ".JSON", ".png"]]
     found = [name for name, _ in find_sidecars(stem, names)] + find_previews(stem, names)
     assert {f"{stem}.JSON", f"{stem}.png"} <= set(found) <= set(names)
     assert civitdl.parse_civitdl_ids(stem) is None or title_from_stem(stem)
 
 
-def test_levels_of_pictures_make_the_models() -> None:
-    """Where a written file leaves it out."""
+def test_levels_of_images_make_the_models() -> None:
+    """If the written file has none of its own."""
     images = (ImageMetadata("1.png", nsfw_level=1), ImageMetadata("2.png", nsfw_level=8))
-    again = written_and_read(Source.CIVITAI_INFO, Metadata(images=images), OURS)
+    again = write_and_read(Source.CIVITAI_INFO, Metadata(images=images), OURS)
     assert again.nsfw_level == reduce(or_, (image.nsfw_level for image in images))
