@@ -1,1 +1,1 @@
-"""The hands of the model library: walks, reads, hashes, looks at pictures. Run by couriers and commands."""
+"""The model library: indexing in a background process, and the command line. See ``stores.library`` for its data."""

@@ -1,4 +1,9 @@
-"""The looking after the library: it is scanned at the beginning, when it changes, when asked and now and then."""
+"""The library indexer: scans, hashes and garbage-collects, each on a thread of the process that holds its lock.
+
+A scan runs at the start, after changes on disk, on request and every RESCAN_EVERY_S. Hashing runs behind it, at most
+HASH_RATE_MB_S fast. Any number of background processes may run an indexer: leader locks elect one for each task, and
+another takes over when it stops or dies. Redis carries only requests and progress; without it indexing goes on.
+"""
 
 import contextlib
 import threading
@@ -21,178 +26,181 @@ from workers.library.scanner.watch_folders import FolderWatcher
 REQUEST_POLL_S = 1.0
 PROGRESS_INTERVAL_S = 0.5
 WATCH_READY_TIMEOUT_S = 5.0
-# How many files are looked up at once; a scan that finds others interrupts them.
 HASH_BATCH = 100
 
 log = structlog.get_logger(__name__)
 
 
 class LibraryIndexer:
-    """Looks after the folders of MODELS_DIR, and after the pictures that were given, until told to stop."""
+    """Indexes the folders of MODELS_DIR and cleans the media store, on background threads."""
 
     def __init__(self, stores: Stores, on_scan_done: Callable[[ScanProgress], None] = lambda _progress: None) -> None:
-        """Nothing is scanned yet; ``done`` is told of every scan when it is ended."""
+        """``on_scan_done`` is called on the scanning thread after each scan."""
         self._stores = stores
         self._on_scan_done = on_scan_done
         self._roots = stores.settings.models_dir
         self._stop_event = threading.Event()
         self._scan_finished = threading.Event()
         self._watcher = FolderWatcher(self._roots)
-        work = {SWEEPING: self._gc_loop}
+        tasks = {SWEEPING: self._gc_loop}
         if self._roots:
-            work |= {SCANNING: self._scan_loop, HASHING: self._hash_loop}
+            tasks |= {SCANNING: self._scan_loop, HASHING: self._hash_loop}
         self._threads = [
-            threading.Thread(target=self._run_as_leader, args=one, name=f"library {one[0]}") for one in work.items()
+            threading.Thread(target=self._run_as_leader, args=task, name=f"library {task[0]}") for task in tasks.items()
         ]
         if not self._roots:
-            self._threads.append(threading.Thread(target=self._forget_roots, name="library reach"))
+            self._threads.append(threading.Thread(target=self._forget_roots, name="library roots"))
 
     def start(self) -> None:
-        """Begin. The folders are looked after only if there are any."""
+        """Start the threads; without MODELS_DIR only garbage collection."""
         for root in self._roots:
             if not root.is_dir():
-                log.warning("library.root_away", root=str(root))
+                log.warning("library.root_missing", root=str(root))
         if self._roots:
             self._watcher.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End; what is begun is ended at its next step, and taken up by whoever comes next."""
+        """Stop after the current file and wait for the threads. Another process continues the work."""
         self._stop_event.set()
+        # Ends the wait of the hashing thread.
         self._scan_finished.set()
         for thread in self._threads:
             thread.join()
         self._watcher.stop()
 
-    def _run_as_leader(self, name: str, work: Callable[[LeaderLock], None]) -> None:
-        """Do the work whenever it is ours, across outages."""
-        duty = LeaderLock(self._stores.library.maintenance, name)
+    def _run_as_leader(self, name: str, task: Callable[[LeaderLock], None]) -> None:
+        """Run a task whenever this process holds the lock of this name, across outages."""
+        lock = LeaderLock(self._stores.library.maintenance, name)
         while not self._stop_event.is_set():
             try:
-                if duty.acquire():
-                    work(duty)
+                if lock.acquire():
+                    task(lock)
                     continue
             except Conflict:
-                # Another has the duty now, or this process stops.
-                log.info("library.left", duty=name)
+                # This process stops, or another one holds the lock now.
+                log.info("library.interrupted", task=name)
             except (Unavailable, Invalid) as error:
-                log.warning("library.away", duty=name, error=error.message)
+                log.warning("library.unavailable", task=name, error=error.message)
             self._stop_event.wait(RETRY_INTERVAL_S)
-        duty.release()
+        lock.release()
 
     def _forget_roots(self) -> None:
-        """Without folders nothing is within reach: written down once, unless somebody who has some looks after them."""
-        duty = LeaderLock(self._stores.library.maintenance, SCANNING)
+        """Mark all files as missing, once, unless a process with MODELS_DIR indexes them."""
+        lock = LeaderLock(self._stores.library.maintenance, SCANNING)
         while not self._stop_event.is_set():
             try:
-                if duty.acquire():
+                if lock.acquire():
                     self._stores.library.scan_writer.drop_roots_except([])
                 break
             except Unavailable as error:
-                log.warning("library.away", duty=SCANNING, error=error.message)
+                log.warning("library.unavailable", task=SCANNING, error=error.message)
             self._stop_event.wait(RETRY_INTERVAL_S)
-        duty.release()
+        lock.release()
 
-    def _may_continue(self, duty: LeaderLock) -> bool:
-        return not self._stop_event.is_set() and duty.acquire()
+    def _may_continue(self, lock: LeaderLock) -> bool:
+        return not self._stop_event.is_set() and lock.acquire()
 
     # Scanning
 
-    def _scan_loop(self, duty: LeaderLock) -> None:
+    def _scan_loop(self, lock: LeaderLock) -> None:
         self._stores.library.scan_writer.drop_roots_except([str(root) for root in self._roots])
         self._watcher.wait_until_ready(WATCH_READY_TIMEOUT_S)
-        self._scan(duty, ["boot"], self._all_roots())
-        whole_at = time.monotonic() + self._stores.settings.rescan_every_s
-        while self._may_continue(duty):
-            wanted = self._take_requests()
-            if wanted:
-                self._scan_requested(duty, wanted)
+        self._scan(lock, ["boot"], self._all_roots())
+        rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
+        while self._may_continue(lock):
+            requests = self._take_requests()
+            if requests:
+                self._scan_requested(lock, requests)
             elif changed := self._watcher.take_changes():
-                self._scan(duty, ["change"], changed)
-            elif time.monotonic() >= whole_at:
-                self._scan(duty, ["periodic"], self._all_roots())
-                whole_at = time.monotonic() + self._stores.settings.rescan_every_s
+                self._scan(lock, ["change"], changed)
+            elif time.monotonic() >= rescan_at:
+                self._scan(lock, ["periodic"], self._all_roots())
+                rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
 
     def _take_requests(self) -> list[ScanRequest]:
-        """What is asked for within a while; without Redis nobody can ask."""
+        """Wait up to REQUEST_POLL_S for requests."""
         try:
             return self._stores.scan_requests.claim(REQUEST_POLL_S)
         except Unavailable:
             self._stop_event.wait(REQUEST_POLL_S)
             return []
 
-    def _scan_requested(self, duty: LeaderLock, wanted: Sequence[ScanRequest]) -> None:
-        """One scan for all who ask; if it is not ended here, it is whoever comes next that they ask."""
+    def _scan_requested(self, lock: LeaderLock, requests: Sequence[ScanRequest]) -> None:
+        """Answer all requests by one scan. If it is interrupted, the requests go back for the next process."""
         self._watcher.take_changes()
         try:
-            self._scan(duty, [one.id for one in wanted], self._all_roots(full=any(one.full for one in wanted)))
+            is_full = any(request.full for request in requests)
+            self._scan(lock, [request.id for request in requests], self._all_roots(full=is_full))
         except (Conflict, Unavailable):
             with contextlib.suppress(Unavailable):
-                self._stores.scan_requests.requeue(wanted)
+                self._stores.scan_requests.requeue(requests)
             raise
 
     def _all_roots(self, *, full: bool = False) -> list[ScanScope]:
         return [ScanScope(root, full=full) for root in self._roots]
 
-    def _scan(self, duty: LeaderLock, scan_ids: Sequence[str], scopes: Iterable[ScanScope]) -> None:
-        told_at = 0.0
+    def _scan(self, lock: LeaderLock, scan_ids: Sequence[str], scopes: Iterable[ScanScope]) -> None:
+        """Run a scan and publish its progress under each of the ids."""
+        published_at = 0.0
 
-        def tell(progress: ScanProgress) -> None:
-            nonlocal told_at
-            done = progress.phase == "done"
-            if done or time.monotonic() - told_at >= PROGRESS_INTERVAL_S:
-                told_at = time.monotonic()
+        def publish(progress: ScanProgress) -> None:
+            nonlocal published_at
+            is_done = progress.phase == "done"
+            if is_done or time.monotonic() - published_at >= PROGRESS_INTERVAL_S:
+                published_at = time.monotonic()
+                state = "done" if is_done else "running"
                 with contextlib.suppress(Unavailable):
-                    for ident in scan_ids:
-                        self._stores.scan_requests.publish(
-                            {"id": ident, "state": "done" if done else "running", **progress.to_json()}
-                        )
+                    for scan_id in scan_ids:
+                        self._stores.scan_requests.publish({"id": scan_id, "state": state, **progress.to_json()})
 
-        done = Scan(self._stores.library.scan_writer, self._roots, tell, lambda: self._may_continue(duty)).run(scopes)
-        log.info("library.scanned", scan=scan_ids[-1], **done.to_json())
-        self._on_scan_done(done)
+        scan = Scan(self._stores.library.scan_writer, self._roots, publish, lambda: self._may_continue(lock))
+        progress = scan.run(scopes)
+        log.info("library.scanned", scan=scan_ids[-1], **progress.to_json())
+        self._on_scan_done(progress)
         self._scan_finished.set()
 
     # Hashing
 
-    def _hash_loop(self, duty: LeaderLock) -> None:
-        pace = ByteRateLimiter(self._stores.settings.hash_rate_mb_s, self._stop_event.wait)
+    def _hash_loop(self, lock: LeaderLock) -> None:
+        rate_limiter = ByteRateLimiter(self._stores.settings.hash_rate_mb_s, self._stop_event.wait)
         roots = [str(root) for root in self._roots]
         last: PendingFile | None = None
-        while self._may_continue(duty):
+        while self._may_continue(lock):
             if self._scan_finished.is_set():
-                # A scan has looked at all of them again, also at those that could not be read.
+                # Start again from the first pending file: the scan may have found others, and unreadable files may
+                # be readable now.
                 self._scan_finished.clear()
                 last = None
-            waiting = self._stores.library.file_hashes.list_pending(roots, HASH_BATCH, last)
-            for one in waiting:
-                if not self._may_continue(duty) or self._scan_finished.is_set():
+            batch = self._stores.library.file_hashes.list_pending(roots, HASH_BATCH, last)
+            for pending in batch:
+                if not self._may_continue(lock) or self._scan_finished.is_set():
                     break
-                last = one
-                self._hash_file(one, pace, lambda: self._may_continue(duty))
-            if not waiting:
+                last = pending
+                self._hash_file(pending, rate_limiter, lambda: self._may_continue(lock))
+            if not batch:
                 self._scan_finished.wait(RETRY_INTERVAL_S)
 
-    def _hash_file(self, waiting: PendingFile, pace: ByteRateLimiter, go_on: Callable[[], bool]) -> None:
-        """Hash one file. One that changes or goes away meanwhile is found by the next scan."""
+    def _hash_file(self, pending: PendingFile, rate_limiter: ByteRateLimiter, may_continue: Callable[[], bool]) -> None:
+        """Hash one file. A file that has changed or vanished is left to the next scan."""
         try:
-            read = hash_file(waiting, self._roots, pace, go_on)
+            result = hash_file(pending, self._roots, rate_limiter, may_continue)
         except (FileChangedError, HashingStoppedError):
             return
         except (NotFound, Forbidden, Unavailable, OSError) as error:
-            words = error.message if isinstance(error, ServiceError) else str(error)
-            log.info("library.not_hashed", file=waiting.id, error=words)
+            message = error.message if isinstance(error, ServiceError) else str(error)
+            log.info("library.not_hashed", file=pending.id, error=message)
             return
-        self._stores.library.file_hashes.record(waiting, read.content, read.hashes)
+        self._stores.library.file_hashes.record(pending, result.content, result.hashes)
 
-    # Sweeping
+    # Garbage collection
 
-    def _gc_loop(self, duty: LeaderLock) -> None:
-        """Once at the beginning, and daily."""
-        while self._may_continue(duty):
-            known = ReferencedKeys(self._stores.library.images.list_media_keys)
-            delete_orphans(self._stores.media, known, now_ms=self._stores.clock.now_ms())
+    def _gc_loop(self, lock: LeaderLock) -> None:
+        """Collect garbage at the start and then daily."""
+        while self._may_continue(lock):
+            referenced = ReferencedKeys(self._stores.library.images.list_media_keys)
+            delete_orphans(self._stores.media, referenced, now_ms=self._stores.clock.now_ms())
             next_at = time.monotonic() + DAY_S
-            while time.monotonic() < next_at and self._may_continue(duty):
+            while time.monotonic() < next_at and self._may_continue(lock):
                 self._stop_event.wait(RETRY_INTERVAL_S)

@@ -1,4 +1,7 @@
-"""The holding of one of the library's duties: by one process of all, for as long as it is renewed."""
+"""Leader election: one process holds each of the library's locks, by a lease in SQL that it renews.
+
+The lease is in SQL and not in Redis, so that the library commands work without Redis.
+"""
 
 import contextlib
 import os
@@ -14,10 +17,9 @@ RETRY_INTERVAL_S = 5.0
 
 
 class LeaderLock:
-    """A duty that is wanted: looking after the folders, hashing, sweeping."""
+    """A named lock: scanning, hashing or sweeping. Not thread-safe."""
 
     def __init__(self, maintenance: LibraryMaintenance, name: str) -> None:
-        """Nobody is asked yet."""
         self._maintenance = maintenance
         self._name = name
         self._owner = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -25,7 +27,10 @@ class LeaderLock:
         self._is_held = False
 
     def acquire(self) -> bool:
-        """Whether this process has it; asked of the database now and then.
+        """Acquire or renew the lock; return whether this process holds it.
+
+        Cheap enough to be called often: the database is asked every RENEW_INTERVAL_S, or while another process holds
+        the lock, every RETRY_INTERVAL_S.
 
         Raises:
             Unavailable: the database does not answer.
@@ -36,8 +41,9 @@ class LeaderLock:
         return self._is_held
 
     def release(self) -> None:
-        """Let another have it."""
+        """Release the lock, if it is held."""
         if self._is_held:
             self._is_held = False
+            # Without the database the lease expires by itself.
             with contextlib.suppress(Unavailable):
                 self._maintenance.release_lease(self._name, self._owner)

@@ -1,4 +1,4 @@
-"""The sweep of the media store: uploads that nobody waits for any more, and pictures that no row knows."""
+"""Garbage collection of the media store: abandoned uploads, and stored images without a row in the database."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -13,15 +13,14 @@ log = structlog.get_logger(__name__)
 
 
 class ReferencedKeys:
-    """The keys that rows know; asked for again before anything is deleted, and only then."""
+    """The media keys that rows refer to. Loaded once, and again before a key counts as unreferenced."""
 
     def __init__(self, load_keys: Callable[[], Collection[str]]) -> None:
-        """``ask`` gives all of them."""
         self._load_keys = load_keys
         self._keys = load_keys()
 
     def __call__(self, keys: Sequence[str]) -> Collection[str]:
-        """Those that have a row, and others."""
+        """Return a collection that contains those of ``keys`` that are referenced."""
         if any(key not in self._keys for key in keys):
             self._keys = self._load_keys()
         return self._keys
@@ -34,24 +33,23 @@ def delete_orphans(
     *,
     now_ms: int,
 ) -> int:
-    """Delete what was put longer ago than that and is nobody's; how many objects it was.
+    """Delete unreferenced objects that are older than ``older_than_s``; return their number.
 
-    ``known_keys`` says which of up to a few thousand keys have a row; a picture gets its row within minutes of being
-    put, so what is old and has none will have none.
+    An image gets its row within minutes of being stored, so an old one without a row will never have one.
 
     Raises:
-        Unavailable: the media store does not serve.
+        Unavailable: the media store does not answer.
     """
     before_ms = now_ms - round(older_than_s * 1000)
-    swept = media.delete_partial_uploads(before_ms)
+    deleted = media.delete_partial_uploads(before_ms)
     for keys in media.list_older_than(UPLOADS_PREFIX, before_ms):
-        swept += _delete_keys(media, keys)
+        deleted += _delete_keys(media, keys)
     for keys in media.list_older_than(LIBRARY_PREFIX, before_ms):
-        known = referenced_keys(keys)
-        swept += _delete_keys(media, [key for key in keys if key not in known])
-    if swept:
-        log.info("media.swept", objects=swept)
-    return swept
+        referenced = referenced_keys(keys)
+        deleted += _delete_keys(media, [key for key in keys if key not in referenced])
+    if deleted:
+        log.info("media.swept", objects=deleted)
+    return deleted
 
 
 def _delete_keys(media: Media, keys: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Who looks after the library: on real folders, a real Redis and a real database."""
+"""The library indexer on real folders, Redis and database."""
 
 import json
 import os
@@ -36,43 +36,43 @@ GIGABYTE = 1024**3
 
 @dataclass(frozen=True)
 class IndexedLibrary:
-    """A library, and who may look after it."""
+    """A library folder and the stores of an indexer."""
 
     folder: Path
     stores: Stores
 
     def models(self, search: str = "") -> list[ModelView]:
-        """The models that a search finds, whole."""
-        wanted = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
-        ids = self.stores.library.search.find_page(wanted, limit=100).ids
+        """Return the models that a search finds, with their versions."""
+        search_filter = SearchFilter({}, parse_query(search), SortOrder(SortKey.NAME, descending=False))
+        ids = self.stores.library.search.find_page(search_filter, limit=100).ids
         return self.stores.library.models.get_many(ids, with_versions=True)
 
     def names(self, search: str = "") -> list[str]:
-        """Their names."""
+        """Return the names of these models."""
         return [model.name for model in self.models(search)]
 
     def write_model(self, name: str, **data: Any) -> Path:
-        """A model on disk."""
+        """Write a model file."""
         return write_safetensors(self.folder / name, **({"data": name.encode()} | data))
 
     def collect_events(self, after: str, until: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """What is told after a place, up to the first of which something is true."""
-        told: list[dict[str, Any]] = []
+        """Return the scan events after an id, up to the first that satisfies ``until``."""
+        events: list[dict[str, Any]] = []
 
-        def look() -> bool:
+        def is_satisfied() -> bool:
             nonlocal after
-            for place, news in self.stores.scan_requests.read_events(after, 0.1):
-                after = place
-                told.append(news)
-            return any(map(until, told))
+            for event_id, event in self.stores.scan_requests.read_events(after, 0.1):
+                after = event_id
+                events.append(event)
+            return any(map(until, events))
 
-        eventually(look)
-        return told
+        eventually(is_satisfied)
+        return events
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is waited for longer than it must be."""
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten all intervals."""
     monkeypatch.setattr(leader_lock, "RETRY_INTERVAL_S", 0.1)
     monkeypatch.setattr(indexer, "RETRY_INTERVAL_S", 0.1)
     monkeypatch.setattr(indexer, "REQUEST_POLL_S", 0.1)
@@ -83,8 +83,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kept(settings: Settings, tmp_path: Path) -> Iterator[IndexedLibrary]:
-    """An empty library that nobody looks after."""
+def library(settings: Settings, tmp_path: Path) -> Iterator[IndexedLibrary]:
+    """An empty library without an indexer."""
     folder = tmp_path / "models"
     folder.mkdir()
     with open_stores_with_database(replace(settings, models_dir=(folder,))) as stores:
@@ -93,7 +93,7 @@ def kept(settings: Settings, tmp_path: Path) -> Iterator[IndexedLibrary]:
 
 @contextmanager
 def open_stores_with_database(settings: Settings) -> Iterator[Stores]:
-    """The stores of these settings, with a database."""
+    """Open stores on a migrated database."""
     migrate(settings.database_url)
     stores = open_stores(settings)
     try:
@@ -104,318 +104,319 @@ def open_stores_with_database(settings: Settings) -> Iterator[Stores]:
 
 @contextmanager
 def running_indexer(stores: Stores) -> Iterator[LibraryIndexer]:
-    """Somebody does."""
-    librarian_ = LibraryIndexer(stores)
-    librarian_.start()
+    """Run an indexer."""
+    library_indexer = LibraryIndexer(stores)
+    library_indexer.start()
     try:
-        yield librarian_
+        yield library_indexer
     finally:
-        librarian_.stop()
+        library_indexer.stop()
 
 
-def test_what_happens_to_the_files_is_noticed(kept: IndexedLibrary) -> None:
-    """What is there at the beginning, what is added, changed in place, renamed and removed."""
-    path = kept.write_model("loras/first.safetensors")
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names("is:hashed") == ["first"])
-        [first] = kept.models()
-        kept.write_model("loras/new folder/second.safetensors")
-        eventually(lambda: kept.names() == ["first", "second"])
+def test_changes_on_disk_are_indexed(library: IndexedLibrary) -> None:
+    """Existing files, and files added, changed in place, renamed and deleted."""
+    path = library.write_model("loras/first.safetensors")
+    with running_indexer(library.stores):
+        eventually(lambda: library.names("is:hashed") == ["first"])
+        [first] = library.models()
+        library.write_model("loras/new folder/second.safetensors")
+        eventually(lambda: library.names() == ["first", "second"])
         with path.open("r+b") as file:
             file.seek(-1, os.SEEK_END)
             file.write(b"!")
-        eventually(lambda: kept.models("first")[0].id != first.id)
+        eventually(lambda: library.models("first")[0].id != first.id)
         path.rename(path.with_name("third.safetensors"))
-        eventually(lambda: kept.names() == ["second", "third"])
-        shutil.rmtree(kept.folder / "loras" / "new folder")
-        eventually(lambda: kept.names() == ["third"])
+        eventually(lambda: library.names() == ["second", "third"])
+        shutil.rmtree(library.folder / "loras" / "new folder")
+        eventually(lambda: library.names() == ["third"])
 
 
-def test_a_file_in_a_downloaders_folder_is_noticed(kept: IndexedLibrary) -> None:
-    """Also one that is written again in its place, which changes no folder."""
-    folder = kept.folder / "loras" / "extra_data-vid_11"
+def test_changes_in_a_civitdl_folder_are_indexed(library: IndexedLibrary) -> None:
+    """Also a file that is rewritten, which changes no folder's time."""
+    folder = library.folder / "loras" / "extra_data-vid_11"
     folder.mkdir(parents=True)
     for name in ("model_dict-mid_7-vid_11.json", "1.json", "1.png"):
         (folder / name).write_text(json.dumps(civitai_model(7, 11)) if "dict" in name else "{}")
-    kept.write_model("loras/ink-mid_7-vid_11.safetensors")
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names() == ["Ink"])
-        said = {"url": "https://example.invalid/1.png", "width": 1, "height": 1, "meta": {"prompt": "a lighthouse"}}
-        (folder / "1.json").write_text(json.dumps(said))
-        eventually(lambda: kept.models()[0].versions[0].images[0].prompt == "a lighthouse")
+    library.write_model("loras/ink-mid_7-vid_11.safetensors")
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["Ink"])
+        metadata = {"url": "https://example.invalid/1.png", "width": 1, "height": 1, "meta": {"prompt": "a lighthouse"}}
+        (folder / "1.json").write_text(json.dumps(metadata))
+        eventually(lambda: library.models()[0].versions[0].images[0].prompt == "a lighthouse")
         (folder / "model_dict-mid_7-vid_11.json").write_text(json.dumps(civitai_model(7, 11, name="Other")))
-        eventually(lambda: kept.names() == ["Other"])
+        eventually(lambda: library.names() == ["Other"])
 
 
-def test_who_asks_for_a_scan_is_told(kept: IndexedLibrary) -> None:
-    """Several who ask while nobody looks after the library get one scan."""
-    kept.write_model("a.safetensors")
-    scans = kept.stores.scan_requests
+def test_a_requested_scan_publishes_its_progress(library: IndexedLibrary) -> None:
+    """Requests that wait for an indexer share one scan."""
+    library.write_model("a.safetensors")
+    scans = library.stores.scan_requests
     after = scans.last_event_id()
-    idents = {scans.request(full=False) for _ in range(5)}
-    assert len(idents) == 1
+    scan_ids = {scans.request(full=False) for _ in range(5)}
+    assert len(scan_ids) == 1
     full = scans.request(full=True)
     assert scans.request(full=True) == full
-    with running_indexer(kept.stores):
-        told = kept.collect_events(after, lambda news: news["id"] == full and news["state"] == "done")
-        done = {news["id"]: news for news in told if news["state"] == "done"}
-        assert done.keys() >= {"boot", full, *idents}
+    with running_indexer(library.stores):
+        events = library.collect_events(after, lambda event: event["id"] == full and event["state"] == "done")
+        done = {event["id"]: event for event in events if event["state"] == "done"}
+        assert done.keys() >= {"boot", full, *scan_ids}
         assert done[full]["read"] == 1
         assert scans.latest() is not None
         again = scans.request(full=False)
-        told = kept.collect_events(after, lambda news: news["id"] == again and news["state"] == "done")
-        assert told[-1]["read"] == 0
-        assert [news["phase"] for news in told if news["id"] == full][-1] == "done"
+        events = library.collect_events(after, lambda event: event["id"] == again and event["state"] == "done")
+        assert events[-1]["read"] == 0
+        assert [event["phase"] for event in events if event["id"] == full][-1] == "done"
 
 
-def test_one_of_two_has_the_duty(kept: IndexedLibrary) -> None:
-    """When it is gone the other goes on."""
-    with running_indexer(kept.stores) as first:
-        eventually(kept.stores.scan_requests.latest)
-        after = kept.stores.scan_requests.last_event_id()
-        with open_stores_with_database(kept.stores.settings) as stores, running_indexer(stores):
-            kept.write_model("a.safetensors")
-            told = kept.collect_events(after, lambda news: news["id"] == "change")
-            assert all(news["id"] == "change" for news in told)
+def test_one_of_two_indexers_is_the_leader(library: IndexedLibrary) -> None:
+    """When it stops, the other takes over."""
+    with running_indexer(library.stores) as first:
+        eventually(library.stores.scan_requests.latest)
+        after = library.stores.scan_requests.last_event_id()
+        with open_stores_with_database(library.stores.settings) as stores, running_indexer(stores):
+            library.write_model("a.safetensors")
+            events = library.collect_events(after, lambda event: event["id"] == "change")
+            assert all(event["id"] == "change" for event in events)
             first.stop()
-            kept.collect_events(after, lambda news: news["id"] == "boot")
-            kept.write_model("b.safetensors")
-            eventually(lambda: kept.names("is:hashed") == ["a", "b"])
+            library.collect_events(after, lambda event: event["id"] == "boot")
+            library.write_model("b.safetensors")
+            eventually(lambda: library.names("is:hashed") == ["a", "b"])
 
 
-def test_without_redis_the_library_is_looked_after(kept: IndexedLibrary, tmp_path: Path) -> None:
-    """Nobody can ask for a scan; what changes is noticed all the same, and who asks afterwards is heard."""
+def test_indexing_continues_without_redis(library: IndexedLibrary, tmp_path: Path) -> None:
+    """Changes are indexed, and requests are answered once Redis is back."""
     socket = tmp_path / "r" / SOCKET_NAME
     socket.parent.mkdir()
     server = subprocess.Popen(server_command(socket.parent, socket))
     url = f"unix://{socket}?db=0"
     client = connect(url, retries=0)
     eventually(lambda: answers_ping(client))
-    with open_stores_with_database(replace(kept.stores.settings, redis_url=url)) as stores, running_indexer(stores):
+    with open_stores_with_database(replace(library.stores.settings, redis_url=url)) as stores, running_indexer(stores):
         eventually(stores.scan_requests.latest)
         server.kill()
         server.wait()
-        kept.write_model("a.safetensors")
-        eventually(lambda: kept.names() == ["a"])
+        library.write_model("a.safetensors")
+        eventually(lambda: library.names() == ["a"])
         with subprocess.Popen(server_command(socket.parent, socket)) as server:
             eventually(lambda: answers_ping(client))
-            ident = stores.scan_requests.request(full=False)
-            eventually(lambda: (stores.scan_requests.latest() or {}).get("id") == ident)
+            scan_id = stores.scan_requests.request(full=False)
+            eventually(lambda: (stores.scan_requests.latest() or {}).get("id") == scan_id)
             server.send_signal(signal.SIGTERM)
     client.close()
 
 
-def test_a_folder_that_vanishes_takes_nothing_away(kept: IndexedLibrary) -> None:
-    """As when a disk is not there; once it is back it is watched again."""
-    kept.write_model("a.safetensors")
-    away = kept.folder.with_name("away")
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names() == ["a"])
-        kept.folder.rename(away)
-        eventually(lambda: kept.stores.library.maintenance.get_counts()["problems"] == 1)
-        assert kept.names() == ["a"]
-        away.rename(kept.folder)
-        eventually(lambda: kept.stores.library.maintenance.get_counts()["problems"] == 0)
-        kept.write_model("b.safetensors")
-        eventually(lambda: kept.names() == ["a", "b"])
+def test_a_missing_root_does_not_remove_its_models(library: IndexedLibrary) -> None:
+    """As when a disk is not mounted; once it is back it is watched again."""
+    library.write_model("a.safetensors")
+    away = library.folder.with_name("away")
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+        library.folder.rename(away)
+        eventually(lambda: library.stores.library.maintenance.get_counts()["problems"] == 1)
+        assert library.names() == ["a"]
+        away.rename(library.folder)
+        eventually(lambda: library.stores.library.maintenance.get_counts()["problems"] == 0)
+        library.write_model("b.safetensors")
+        eventually(lambda: library.names() == ["a", "b"])
 
 
-def test_a_root_that_is_taken_out_is_forgotten_until_it_is_back(kept: IndexedLibrary, tmp_path: Path) -> None:
-    """What a person wrote about its models is still there."""
-    kept.write_model("a.safetensors")
+def test_models_of_a_removed_root_are_hidden_until_it_is_back(library: IndexedLibrary, tmp_path: Path) -> None:
+    """With their edits and ids."""
+    library.write_model("a.safetensors")
     other = tmp_path / "other"
     write_safetensors(other / "b.safetensors", data=b"other")
-    both = replace(kept.stores.settings, models_dir=(kept.folder, other))
+    both = replace(library.stores.settings, models_dir=(library.folder, other))
     with open_stores_with_database(both) as stores, running_indexer(stores):
-        eventually(lambda: kept.names() == ["a", "b"])
-        ident = kept.models()[1].id
-        stores.library.user_edits.write(ident, {"notes": "mine"})
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names() == ["a"])
+        eventually(lambda: library.names() == ["a", "b"])
+        model_id = library.models()[1].id
+        stores.library.user_edits.write(model_id, {"notes": "mine"})
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
     with open_stores_with_database(both) as stores, running_indexer(stores):
-        eventually(lambda: kept.names("has:notes") == ["b"])
-        assert kept.models()[1].id == ident
+        eventually(lambda: library.names("has:notes") == ["b"])
+        assert library.models()[1].id == model_id
 
 
-def test_a_root_that_is_away_keeps_nobody_from_the_others(kept: IndexedLibrary, tmp_path: Path) -> None:
-    """It is told, and found when it is back."""
-    kept.write_model("a.safetensors")
+def test_a_missing_root_does_not_affect_the_others(library: IndexedLibrary, tmp_path: Path) -> None:
+    """It is reported, and indexed once it is there."""
+    library.write_model("a.safetensors")
     away = tmp_path / "away"
     with capture_logs() as logs:
-        both = replace(kept.stores.settings, models_dir=(away, kept.folder))
+        both = replace(library.stores.settings, models_dir=(away, library.folder))
         with open_stores_with_database(both) as stores, running_indexer(stores):
-            eventually(lambda: kept.names() == ["a"])
-            assert [one.code for one in stores.library.maintenance.list_problems(9)[0]] == ["unreadable"]
+            eventually(lambda: library.names() == ["a"])
+            assert [problem.code for problem in stores.library.maintenance.list_problems(9)[0]] == ["unreadable"]
             write_safetensors(away / "b.safetensors", data=b"b")
-            eventually(lambda: kept.names() == ["a", "b"])
-    assert [entry["root"] for entry in logs if entry["event"] == "library.root_away"] == [str(away)]
+            eventually(lambda: library.names() == ["a", "b"])
+    assert [entry["root"] for entry in logs if entry["event"] == "library.root_missing"] == [str(away)]
 
 
-def test_without_any_root_all_is_out_of_reach(kept: IndexedLibrary) -> None:
-    """Unless somebody else looks after them, who has some."""
-    kept.write_model("a.safetensors")
-    none = replace(kept.stores.settings, models_dir=())
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names() == ["a"])
+def test_without_roots_all_models_are_missing(library: IndexedLibrary) -> None:
+    """Unless another process with roots is the leader."""
+    library.write_model("a.safetensors")
+    none = replace(library.stores.settings, models_dir=())
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
         with open_stores_with_database(none) as stores:
             idle = LibraryIndexer(stores)
             idle.start()
             eventually(lambda: not idle._threads[-1].is_alive())
             idle.stop()
-        assert kept.names() == ["a"]
+        assert library.names() == ["a"]
     with open_stores_with_database(none) as stores, running_indexer(stores):
-        eventually(lambda: kept.names() == [])
-        eventually(lambda: stores.library.maintenance.acquire_lease("scanning", "somebody with folders"))
-    assert kept.names("is:missing") == ["a"]
+        eventually(lambda: library.names() == [])
+        eventually(lambda: stores.library.maintenance.acquire_lease("scanning", "a process with roots"))
+    assert library.names("is:missing") == ["a"]
 
 
-def test_hashing_is_ended_and_taken_up_again(kept: IndexedLibrary) -> None:
-    """In the middle of a file of many gigabytes; no file is forgotten."""
-    large = kept.write_model("large.safetensors")
+def test_hashing_is_interrupted_and_resumed(library: IndexedLibrary) -> None:
+    """In the middle of a large file; no file is forgotten."""
+    large = library.write_model("large.safetensors")
     with large.open("r+b") as file:
         file.truncate(40 * GIGABYTE)
-    kept.write_model("small.safetensors")
-    slow = replace(kept.stores.settings, hash_rate_mb_s=1)
+    library.write_model("small.safetensors")
+    slow = replace(library.stores.settings, hash_rate_mb_s=1)
     with open_stores_with_database(slow) as stores, running_indexer(stores):
-        eventually(lambda: kept.names("is:hashed") == ["small"])
-    assert kept.names("large -is:hashed") == ["large"]
+        eventually(lambda: library.names("is:hashed") == ["small"])
+    assert library.names("large -is:hashed") == ["large"]
     with large.open("r+b") as file:
         file.truncate(2 * CHUNK_BYTES)
-    with running_indexer(kept.stores):
-        eventually(lambda: "large" in kept.names("is:hashed"))
+    with running_indexer(library.stores):
+        eventually(lambda: "large" in library.names("is:hashed"))
 
 
-def test_a_long_scan_is_ended_quietly(kept: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asked for it is answered by whoever takes it up."""
+def test_a_long_scan_is_interrupted_without_errors(library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next indexer answers the request for it."""
     for number in range(120):
-        kept.write_model(f"{number}.safetensors")
+        library.write_model(f"{number}.safetensors")
     stopping = threading.Event()
     reading, read = threading.Event(), indexer.Scan._read_file
 
-    def slow(self: Any, one: Any) -> Any:
+    def slow(self: Any, file: Any) -> Any:
         reading.set()
         stopping.wait(30)
-        return read(self, one)
+        return read(self, file)
 
-    ident = kept.stores.scan_requests.request(full=False)
-    after = kept.stores.scan_requests.last_event_id()
+    scan_id = library.stores.scan_requests.request(full=False)
+    after = library.stores.scan_requests.last_event_id()
     with capture_logs() as logs, monkeypatch.context() as patch:
         patch.setattr(indexer.Scan, "_read_file", slow)
-        librarian_ = LibraryIndexer(kept.stores)
-        librarian_.start()
+        library_indexer = LibraryIndexer(library.stores)
+        library_indexer.start()
         assert reading.wait(30)
-        ending = threading.Thread(target=librarian_.stop)
-        ending.start()
-        eventually(librarian_._stop_event.is_set)
+        stopping_thread = threading.Thread(target=library_indexer.stop)
+        stopping_thread.start()
+        eventually(library_indexer._stop_event.is_set)
         stopping.set()
-        ending.join(30)
-        assert not ending.is_alive()
-    assert kept.names() == []
+        stopping_thread.join(30)
+        assert not stopping_thread.is_alive()
+    assert library.names() == []
     assert not [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")]
-    with running_indexer(kept.stores):
-        kept.collect_events(after, lambda news: news["id"] == ident and news["state"] == "done")
-        assert len(kept.names()) == 100
+    with running_indexer(library.stores):
+        library.collect_events(after, lambda event: event["id"] == scan_id and event["state"] == "done")
+        assert len(library.names()) == 100
 
 
-def test_what_was_asked_for_is_not_lost_with_who_began_it(
-    kept: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_request_is_answered_by_the_next_indexer(
+    library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked of the next."""
+    """With a full scan, as requested."""
     reading, stopping = threading.Event(), threading.Event()
     with monkeypatch.context() as patch:
-        librarian_ = LibraryIndexer(kept.stores)
-        librarian_.start()
-        eventually(kept.stores.scan_requests.latest)
+        library_indexer = LibraryIndexer(library.stores)
+        library_indexer.start()
+        eventually(library.stores.scan_requests.latest)
         read = indexer.Scan._read_file
 
-        def slow(self: Any, one: Any) -> Any:
+        def slow(self: Any, file: Any) -> Any:
             reading.set()
             stopping.wait(30)
-            return read(self, one)
+            return read(self, file)
 
         patch.setattr(indexer.Scan, "_read_file", slow)
-        patch.setattr(librarian_._watcher, "take_changes", list)
-        kept.write_model("a.safetensors")
-        after = kept.stores.scan_requests.last_event_id()
-        ident = kept.stores.scan_requests.request(full=True)
+        patch.setattr(library_indexer._watcher, "take_changes", list)
+        library.write_model("a.safetensors")
+        after = library.stores.scan_requests.last_event_id()
+        scan_id = library.stores.scan_requests.request(full=True)
         assert reading.wait(30)
-        ending = threading.Thread(target=librarian_.stop)
-        ending.start()
-        eventually(librarian_._stop_event.is_set)
+        stopping_thread = threading.Thread(target=library_indexer.stop)
+        stopping_thread.start()
+        eventually(library_indexer._stop_event.is_set)
         stopping.set()
-        ending.join(30)
-    with running_indexer(kept.stores):
-        told = kept.collect_events(after, lambda news: news["id"] == ident and news["state"] == "done")
-    assert told[-1]["read"] == 1
+        stopping_thread.join(30)
+    with running_indexer(library.stores):
+        events = library.collect_events(after, lambda event: event["id"] == scan_id and event["state"] == "done")
+    assert events[-1]["read"] == 1
 
 
-def test_hashing_goes_no_faster_than_allowed() -> None:
-    """So many bytes a second, without bursts after a pause."""
+def test_hashing_is_rate_limited() -> None:
+    """Without bursts after a pause."""
     waits: list[float] = []
-    pace = ByteRateLimiter(2, waits.append)
+    limiter = ByteRateLimiter(2, waits.append)
     for _ in range(4):
-        pace.consume(1_000_000)
+        limiter.consume(1_000_000)
     assert waits == pytest.approx([0.5, 1.0, 1.5, 2.0], abs=0.1)
 
 
-def test_where_the_system_watches_nothing_all_is_compared(
-    kept: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is said once, and every minute the whole is looked at."""
+def test_without_file_watching_everything_is_compared(library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every minute; the log says so once."""
 
     def refuse(*_roots: Path, **_options: Any) -> Iterator[Any]:
         raise OSError("OS file watch limit reached")
 
     monkeypatch.setattr(watch_folders, "watch", refuse)
     with capture_logs() as logs:
-        watching_ = FolderWatcher((kept.folder,), fallback_rescan_s=0.01)
-        watching_.start()
+        watcher = FolderWatcher((library.folder,), fallback_rescan_s=0.01)
+        watcher.start()
         try:
             for _ in range(3):
-                assert [part.below for part in eventually(watching_.take_changes)] == [b""]
+                assert [scope.subfolder for scope in eventually(watcher.take_changes)] == [b""]
         finally:
-            watching_.stop()
+            watcher.stop()
     assert [entry["event"] for entry in logs] == ["library.not_watched"]
     assert watch_folders.FALLBACK_RESCAN_S == 60
 
 
-def test_a_name_that_is_no_text_does_not_end_the_watching(kept: IndexedLibrary) -> None:
-    """It is told; what comes before, with and after it is noticed."""
-    with capture_logs() as logs, running_indexer(kept.stores):
-        eventually(kept.stores.scan_requests.latest)
+def test_an_undecodable_file_name_does_not_end_watching(library: IndexedLibrary) -> None:
+    """It is logged, and all files are indexed."""
+    with capture_logs() as logs, running_indexer(library.stores):
+        eventually(library.stores.scan_requests.latest)
         for number in range(2):
-            kept.write_model(f"before{number}.safetensors")
-            hostile = os.fsencode(kept.folder) + b"/%d\xff.safetensors" % number
-            Path(os.fsdecode(hostile)).write_bytes((kept.folder / f"before{number}.safetensors").read_bytes() + b"x")
-            eventually(lambda wanted=2 * number + 2: len(kept.names()) == wanted)
-        kept.write_model("after.safetensors")
-        eventually(lambda: "after" in kept.names())
+            library.write_model(f"before{number}.safetensors")
+            hostile = os.fsencode(library.folder) + b"/%d\xff.safetensors" % number
+            Path(os.fsdecode(hostile)).write_bytes((library.folder / f"before{number}.safetensors").read_bytes() + b"x")
+            eventually(lambda expected=2 * number + 2: len(library.names()) == expected)
+        library.write_model("after.safetensors")
+        eventually(lambda: "after" in library.names())
     assert {entry["log_level"] for entry in logs if entry["event"] == "library.not_watched"} == {"warning"}
 
 
-def test_all_is_compared_now_and_then(kept: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the system tells of nothing."""
+def test_everything_is_compared_periodically(library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without any notification of changes."""
     monkeypatch.setattr(FolderWatcher, "take_changes", lambda _self: [])
-    with open_stores_with_database(replace(kept.stores.settings, rescan_every_s=1)) as stores, running_indexer(stores):
+    with (
+        open_stores_with_database(replace(library.stores.settings, rescan_every_s=1)) as stores,
+        running_indexer(stores),
+    ):
         eventually(stores.scan_requests.latest)
-        kept.write_model("a.safetensors")
-        eventually(lambda: kept.names() == ["a"])
+        library.write_model("a.safetensors")
+        eventually(lambda: library.names() == ["a"])
 
 
-def test_pictures_that_nobody_knows_are_swept(kept: IndexedLibrary) -> None:
-    """A day after they were put; also where there is no library."""
-    media = kept.stores.media
-    folder = Path(kept.stores.settings.media_url.removeprefix("file://"))
-    kept.write_model("a.safetensors")
-    with running_indexer(kept.stores):
-        eventually(lambda: kept.names() == ["a"])
-    [model] = kept.models()
+def test_unreferenced_media_are_deleted_after_a_day(library: IndexedLibrary) -> None:
+    """Also without a library."""
+    media = library.stores.media
+    folder = Path(library.stores.settings.media_url.removeprefix("file://"))
+    library.write_model("a.safetensors")
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+    [model] = library.models()
     for key in ("library/known.png", "library/orphan.png", "library/young.png", "uploads/old", "uploads/young"):
         media.put(key, b"bytes")
         if "young" not in key:
             os.utime(folder / key, (1, 1))
     values = {"media_key": "library/known.png", "nsfw_level": 0, "params": {}}
-    kept.stores.library.images.add(model.id, None, values)
-    with open_stores_with_database(replace(kept.stores.settings, models_dir=())) as stores, running_indexer(stores):
+    library.stores.library.images.add(model.id, None, values)
+    with open_stores_with_database(replace(library.stores.settings, models_dir=())) as stores, running_indexer(stores):
         eventually(lambda: not media.exists("library/orphan.png") and not media.exists("uploads/old"))
     assert all(media.exists(key) for key in ("library/known.png", "library/young.png", "uploads/young"))

@@ -1,4 +1,4 @@
-"""A scan that is killed, wherever it is: the next one ends where an uninterrupted one would have ended."""
+"""Killed scans: the next scan ends in the same state as an uninterrupted one."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
 FILES = 1500
-# How many files are written down when the scan is killed.
+# How many files the index has when the scan is killed.
 KILL_AT_FILES = (0, 50, 300, 550, 800, 1050, 1300, 1499)
 IDS = ("id", "model_id", "version_id", "file_id", "hero_image")
 TIMES = ("first_seen", "missing_since", "found_at", "created_at", "hashed_at")
@@ -28,7 +28,7 @@ TABLES = ("models", "details", "tags", "versions", "claims", "files", "images", 
 
 
 def make_models(folder: Path) -> None:
-    """Models of all kinds: epochs, several of one catalogue's model, broken ones, with pictures and without."""
+    """Create models of all kinds: epochs, several of one Civitai model, damaged ones, with previews and without."""
     for number in range(FILES):
         path = folder / f"loras/{number % 7}/model{number:04}.safetensors"
         if number % 10 == 0:
@@ -36,8 +36,8 @@ def make_models(folder: Path) -> None:
         write_safetensors(path, data=b"%08d" % number, metadata={"modelspec.title": f"Title {number}"})
         if number % 5 == 1:
             path.with_suffix(".api_info.json").write_text(json.dumps(civitai_model(number % 50, number)))
-            said = {"id": number, "modelId": number % 50, "name": "v", "model": {"name": "Ink", "type": "LORA"}}
-            path.with_suffix(".civitai.info").write_text(json.dumps(said))
+            answer = {"id": number, "modelId": number % 50, "name": "v", "model": {"name": "Ink", "type": "LORA"}}
+            path.with_suffix(".civitai.info").write_text(json.dumps(answer))
         if number % 9 == 2:
             path.with_suffix(".preview.png").write_bytes(b"picture")
         if number % 50 == 3:
@@ -45,36 +45,36 @@ def make_models(folder: Path) -> None:
 
 
 def environment(folder: Path, data: Path) -> dict[str, str]:
-    """The environment of the command."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "MODELS_DIR": str(folder), "LOG_LEVEL": "error"}
+    """Return the environment of the command."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "MODELS_DIR": str(folder), "LOG_LEVEL": "error"}
 
 
 def scan(folder: Path, data: Path) -> ScanProgress:
-    """One scan to its end."""
+    """Run a complete scan."""
     engine = open_database(f"sqlite:///{data / 'darkroom.sqlite3'}")
-    found = Scan(Library.from_engine(engine, SystemClock()).scan_writer, (folder,)).run([ScanScope(folder)])
+    progress = Scan(Library.from_engine(engine, SystemClock()).scan_writer, (folder,)).run([ScanScope(folder)])
     engine.dispose()
-    return found
+    return progress
 
 
 def _release_lock(data: Path) -> None:
-    """Who was killed cannot say that it has ended: its duty would be free in half a minute."""
+    """Release the lock of a killed process, which would otherwise expire after half a minute."""
     with sqlite3.connect(data / "darkroom.sqlite3") as connection:
         connection.execute("DELETE FROM library_leases")
     connection.close()
 
 
-def kill_scan(folder: Path, data: Path, question: str, least: int) -> None:
-    """Begin a scan, and kill it as soon as a figure in the database has come so far."""
+def kill_scan(folder: Path, data: Path, query: str, min_count: int) -> None:
+    """Start a scan and kill it once the count that ``query`` returns is reached."""
     _release_lock(data)
     command = [sys.executable, "-m", "ops", "library", "scan"]
     with subprocess.Popen(command, env=environment(folder, data), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         connection = sqlite3.connect(data / "darkroom.sqlite3")
-        # Once it has the duty it is at work.
+        # The scan has started once it holds the lock.
         started = "SELECT count(*) FROM library_leases"
         eventually(lambda: connection.execute(started).fetchone()[0] == 1)
-        eventually(lambda: connection.execute(question).fetchone()[0] >= least or process.poll() is not None)
+        eventually(lambda: connection.execute(query).fetchone()[0] >= min_count or process.poll() is not None)
         process.kill()
         process.wait(TIMEOUT_S)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -82,10 +82,10 @@ def kill_scan(folder: Path, data: Path, question: str, least: int) -> None:
 
 
 def state(data: Path) -> dict[str, list[str]]:
-    """All that is known, without ids and times: what belongs to what is said by the path of a file."""
+    """Return the index without ids and times; rows are identified by the paths of files."""
     connection = sqlite3.connect(data / "darkroom.sqlite3")
     connection.row_factory = sqlite3.Row
-    rows = {name: [dict(row) for row in connection.execute(f"SELECT * FROM library_{name}")] for name in TABLES}  # noqa: S608 - names of ours
+    rows = {name: [dict(row) for row in connection.execute(f"SELECT * FROM library_{name}")] for name in TABLES}  # noqa: S608 - constant table names
     assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     connection.close()
     version = _names(rows["files"], "version_id", "path")
@@ -99,11 +99,11 @@ def state(data: Path) -> dict[str, list[str]]:
 
 
 def _names(rows: list[dict[str, Any]], key: str, of: str) -> dict[Any, str]:
-    """What each is called after: all that belongs to it."""
-    found: dict[Any, list[str]] = {}
+    """Name each id by everything that belongs to it."""
+    names_by_id: dict[Any, list[str]] = {}
     for row in rows:
-        found.setdefault(row[key], []).append(str(row[of]))
-    return {ident: " ".join(sorted(names)) for ident, names in found.items()}
+        names_by_id.setdefault(row[key], []).append(str(row[of]))
+    return {id_: " ".join(sorted(names)) for id_, names in names_by_id.items()}
 
 
 def _shown(row: dict[str, Any]) -> str:
@@ -112,16 +112,16 @@ def _shown(row: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models, and an empty database."""
-    place = tmp_path_factory.mktemp("killed")
-    make_models(place / "models")
-    (place / "empty").mkdir()
-    migrate(f"sqlite:///{place / 'empty' / 'darkroom.sqlite3'}")
-    return place
+    """Models, and an empty database."""
+    folder = tmp_path_factory.mktemp("killed")
+    make_models(folder / "models")
+    (folder / "empty").mkdir()
+    migrate(f"sqlite:///{folder / 'empty' / 'darkroom.sqlite3'}")
+    return folder
 
 
-def test_a_scan_that_is_killed_is_as_if_it_had_never_been(template: Path, tmp_path: Path) -> None:
-    """At eight moments, one after another: each takes up what the one before has left."""
+def test_killed_scans_leave_a_consistent_index(template: Path, tmp_path: Path) -> None:
+    """Killed at eight points, each scan continuing what the previous one has left; then again after a rename."""
     folder = template / "models"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for data in (whole, broken):
@@ -141,6 +141,6 @@ def test_a_scan_that_is_killed_is_as_if_it_had_never_been(template: Path, tmp_pa
 
 
 def _rename(folder: Path) -> None:
-    """Give all of them other names."""
+    """Rename all models."""
     for path in sorted(folder.rglob("*.safetensors"), reverse=True):
         path.rename(path.with_name(f"moved {path.name}"))

@@ -1,4 +1,4 @@
-"""Opening files of the library: what lies inside its roots, and nothing else, whoever moves things meanwhile."""
+"""Opening library files: only regular files inside the roots, even if files are replaced meanwhile."""
 
 import os
 import socket
@@ -13,12 +13,12 @@ from schemas.errors import NotFound, PathNotAllowed, Unavailable
 from stores.library import safe_open
 from stores.library.safe_open import OpenFile, open_within
 
-SECRET = b"nobody's business"
+SECRET = b"secret"
 
 
 @pytest.fixture
 def roots(tmp_path: Path) -> list[Path]:
-    """Two roots, a folder whose name begins as theirs, and one outside."""
+    """Two roots, a folder with a root's name as prefix, and a folder outside."""
     for name in ("models", "more", "models-private", "outside"):
         (tmp_path / name / "loras").mkdir(parents=True)
         (tmp_path / name / "loras" / "a.safetensors").write_bytes(SECRET if "-" in name else name.encode())
@@ -27,27 +27,34 @@ def roots(tmp_path: Path) -> list[Path]:
 
 
 def content(opened: OpenFile) -> bytes:
-    """What is in it; it is closed."""
+    """Read and close a file."""
     with opened:
         return os.pread(opened.fd, 1000, 0)
 
 
 def descriptors() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return psutil.Process().num_fds()
 
 
-def test_a_file_is_opened_with_what_tells_it_from_others(roots: list[Path]) -> None:
-    """Size, time, inode; where it really is, and in which root."""
+def test_an_open_file_has_its_identity(roots: list[Path]) -> None:
+    """Size, time and inode, its real path, and its root."""
     path = roots[0] / "loras" / "a.safetensors"
-    seen = path.stat()
+    status = path.stat()
     with open_within(roots[0], b"loras/a.safetensors", roots) as opened:
-        told = (opened.size_bytes, opened.mtime_ns, opened.inode, opened.path, opened.root_index, opened.relative_path)
+        identity = (
+            opened.size_bytes,
+            opened.mtime_ns,
+            opened.inode,
+            opened.path,
+            opened.root_index,
+            opened.relative_path,
+        )
         assert opened.is_unchanged()
         path.write_bytes(b"longer than before")
         assert not opened.is_unchanged()
 
-    assert told == (6, seen.st_mtime_ns, seen.st_ino, os.fsencode(path), 0, b"loras/a.safetensors")
+    assert identity == (6, status.st_mtime_ns, status.st_ino, os.fsencode(path), 0, b"loras/a.safetensors")
     with pytest.raises(ValueError, match="closed"):
         _ = opened.fd
     opened.close()
@@ -57,7 +64,7 @@ def test_a_file_is_opened_with_what_tells_it_from_others(roots: list[Path]) -> N
     "name",
     [b"n\xe9t.safetensors", b"two\nlines.gguf", b'q"uo\\te.gguf', "\u202e絵.gguf".encode(), b" ", b"-rf", b"%2e"],
 )
-def test_any_name_that_a_file_can_have_is_opened(roots: list[Path], name: bytes) -> None:
+def test_any_file_name_can_be_opened(roots: list[Path], name: bytes) -> None:
     """Names are bytes."""
     Path(os.fsdecode(os.fsencode(roots[1]) + b"/" + name)).write_bytes(name)
 
@@ -79,8 +86,8 @@ def test_any_name_that_a_file_can_have_is_opened(roots: list[Path], name: bytes)
         b"loras/",
     ],
 )
-def test_a_path_that_leads_out_or_to_no_file_is_refused(roots: list[Path], relative: bytes) -> None:
-    """403, also if it would lead back in."""
+def test_paths_out_of_the_root_or_to_folders_are_refused(roots: list[Path], relative: bytes) -> None:
+    """With 403, also if they lead back in."""
     with pytest.raises(PathNotAllowed):
         open_within(roots[0], relative, roots)
 
@@ -88,14 +95,14 @@ def test_a_path_that_leads_out_or_to_no_file_is_refused(roots: list[Path], relat
 @pytest.mark.parametrize(
     "relative", [b"loras/b.safetensors", b"loras/a.safetensors/x", b"a\x00b", b"x" * 300, b"x/" * 5000, b"%2e%2e/x"]
 )
-def test_what_is_not_there_is_not_found(roots: list[Path], relative: bytes) -> None:
-    """404, also for names that no file can have."""
+def test_missing_and_impossible_names_are_not_found(roots: list[Path], relative: bytes) -> None:
+    """With 404."""
     with pytest.raises(NotFound):
         open_within(roots[0], relative, roots)
 
 
-def test_a_link_may_lead_into_any_root_and_nowhere_else(roots: list[Path]) -> None:
-    """A folder whose name begins like a root's is not inside it."""
+def test_links_may_lead_into_roots_only(roots: list[Path]) -> None:
+    """A folder with a root's name as prefix is not inside the root."""
     links = roots[0] / "links"
     links.mkdir()
     outside = roots[0].parent / "outside"
@@ -125,16 +132,16 @@ def test_a_link_may_lead_into_any_root_and_nowhere_else(roots: list[Path]) -> No
         open_within(roots[0], b"links/folder/a.safetensors", roots[:1])
 
 
-def test_a_root_may_be_a_link_itself(roots: list[Path]) -> None:
-    """Whoever runs Darkroom has said so."""
+def test_a_root_may_be_a_link(roots: list[Path]) -> None:
+    """The operator has set it."""
     linked = roots[0].parent / "linked"
     linked.symlink_to(roots[0])
 
     assert content(open_within(linked, b"loras/a.safetensors", [linked])) == b"models"
 
 
-def test_only_regular_files_are_opened_and_nothing_is_waited_for(roots: list[Path]) -> None:
-    """A pipe without a writer, a socket, a device."""
+def test_only_regular_files_are_opened(roots: list[Path]) -> None:
+    """Not pipes, sockets and devices; opening a pipe does not block."""
     os.mkfifo(roots[0] / "pipe")
     (roots[0] / "device").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -175,19 +182,19 @@ def _vanishes(roots: list[Path]) -> None:
         (_vanishes, NotFound),
     ],
 )
-def test_what_is_swapped_after_the_check_is_not_opened(
+def test_a_file_replaced_after_the_check_is_not_opened(
     roots: list[Path],
     monkeypatch: pytest.MonkeyPatch,
     swap: Callable[[list[Path]], None],
     error: type[Exception] | tuple[type[Exception], ...],
 ) -> None:
-    """Between looking where the path leads and opening it."""
+    """Between resolving the path and opening it (TOCTOU)."""
     checked = safe_open._root_of
 
-    def _then_swapped(*words: object) -> tuple[int, bytes]:
-        found = checked(*words)  # type: ignore[arg-type] # as it was called
+    def _then_swapped(*args: object) -> tuple[int, bytes]:
+        result = checked(*args)  # type: ignore[arg-type] # passed on unchanged
         swap(roots)
-        return found
+        return result
 
     monkeypatch.setattr(safe_open, "_root_of", _then_swapped)
     before = descriptors()
@@ -198,13 +205,13 @@ def test_what_is_swapped_after_the_check_is_not_opened(
     assert before == descriptors()
 
 
-def test_what_becomes_a_pipe_at_the_very_last_is_not_read(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was opened is looked at once more, and let go."""
+def test_a_file_replaced_by_a_pipe_before_open_is_not_read(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The opened file is checked again and closed."""
     regular = safe_open._require_regular
     swapped = threading.Event()
 
-    def _then_swapped(seen: os.stat_result) -> None:
-        regular(seen)
+    def _then_swapped(status: os.stat_result) -> None:
+        regular(status)
         if not swapped.is_set():
             swapped.set()
             _becomes_a_pipe(roots)
@@ -219,36 +226,36 @@ def test_what_becomes_a_pipe_at_the_very_last_is_not_read(roots: list[Path], mon
     assert before == descriptors()
 
 
-def test_whoever_swaps_all_the_time_never_gets_what_is_outside(roots: list[Path]) -> None:
-    """A file and a link in turns, as fast as can be."""
-    place, spare = roots[0] / "loras" / "a.safetensors", roots[0] / "loras" / "spare"
+def test_a_race_never_opens_a_file_outside(roots: list[Path]) -> None:
+    """While a file and a link are swapped as fast as possible."""
+    path, spare = roots[0] / "loras" / "a.safetensors", roots[0] / "loras" / "spare"
     stop = threading.Event()
 
     def _swap() -> None:
         while not stop.is_set():
             spare.symlink_to(roots[0].parent / "outside" / "loras" / "a.safetensors")
-            spare.rename(place)
+            spare.rename(path)
             spare.write_bytes(b"models")
-            spare.rename(place)
+            spare.rename(path)
 
     swapping = threading.Thread(target=_swap)
     swapping.start()
-    found = []
+    contents = []
     for _ in range(1500):
         try:
-            found.append(content(open_within(roots[0], b"loras/a.safetensors", roots)))
+            contents.append(content(open_within(roots[0], b"loras/a.safetensors", roots)))
         except PathNotAllowed:
-            found.append(b"refused")
+            contents.append(b"refused")
     stop.set()
     swapping.join()
 
-    assert {b"models", b"refused"} == set(found)
+    assert {b"models", b"refused"} == set(contents)
 
 
-def test_a_process_without_descriptors_says_so(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 and not 404: the file is there."""
+def test_running_out_of_descriptors_is_unavailable(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 503 and not 404, because the file exists."""
 
-    def _none_left(*_words: object, **_names: object) -> int:
+    def _none_left(*_args: object, **_kwargs: object) -> int:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(safe_open.os, "open", _none_left)

@@ -1,1 +1,1 @@
-"""Walks, reads and hashes model files."""
+"""Finds, reads, hashes and watches model files."""

@@ -1,4 +1,4 @@
-"""What is gathered of one model file while it is read: the files beside it, opened safely, and what is wrong."""
+"""State collected while one model file is read, and safe access to the files beside it."""
 
 import io
 import os
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ServiceError
-from schemas.library.metadata import SourceMetadata
+from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.scan_records import FileOnDisk, FileProblem, PreviewImage
 from schemas.library.sidecars import LocalFile
 from stores.library.safe_open import OpenFile, open_within
 
 MAX_SIDECAR_BYTES = 8 * 1024 * 1024
+MAX_MESSAGE_CHARS = 500
 
 
 @dataclass(slots=True)
 class FileContext:
-    """What has been gathered of one file so far."""
+    """Everything found out about one file so far. ``folder`` is the absolute path of its folder."""
 
     file: FileOnDisk
     roots: Sequence[Path]
@@ -32,46 +33,49 @@ class FileContext:
     problems: list[FileProblem] = field(default_factory=list)
 
     def sibling_path(self, name: str) -> bytes:
-        """A file beside the model, by its path below the root."""
+        """Return the path of a file beside the model, relative to the root."""
         folder = self.file.path.rpartition(b"/")[0]
         return (folder + b"/" if folder else b"") + os.fsencode(name)
 
     def open(self, path: bytes) -> OpenFile:
-        """A file below the root, which is not outside the library even if somebody swaps links meanwhile.
-
-        Raises:
-            NotFound, Refused, Unavailable: as ``open_within``.
-        """
+        """Open a file below the root; raise as ``open_within`` does, also if links change meanwhile."""
         return open_within(Path(self.file.root), path, self.roots)
 
+    def add_metadata(self, source: Source, priority: SourcePriority, metadata: Metadata) -> None:
+        """Add metadata that has the file's own modification time."""
+        self.source_metadata.append(SourceMetadata(source, priority, metadata, self.local.time_ms))
+
     def report_problem(self, subject: bytes, code: str, message: str) -> None:
-        """Something is wrong."""
-        self.problems.append(FileProblem(subject, code, message[:500]))
+        """Add a problem with the file at the path ``subject``, for the report."""
+        self.problems.append(FileProblem(subject, code, message[:MAX_MESSAGE_CHARS]))
 
     def read_sibling(self, name: str) -> tuple[bytes, int] | None:
-        """The bytes of a file beside the model, and when it was written."""
+        """Return the content and the modification time (ms) of a file beside the model; None after a problem."""
+        path = self.sibling_path(name)
         try:
-            with self.open(self.sibling_path(name)) as opened, io.BufferedReader(opened.file) as file:
+            with self.open(path) as opened, io.BufferedReader(opened.file) as file:
                 if opened.size_bytes > MAX_SIDECAR_BYTES:
-                    self.report_problem(
-                        self.sibling_path(name), "too_large", f"It has {opened.size_bytes} bytes; not read."
-                    )
+                    message = f"The file has {opened.size_bytes} bytes; at most {MAX_SIDECAR_BYTES} are read."
+                    self.report_problem(path, "too_large", message)
                     return None
                 return file.read(MAX_SIDECAR_BYTES), opened.mtime_ns // 1_000_000
         except ServiceError as error:
-            self.report_problem(self.sibling_path(name), "unreadable", error.message)
+            self.report_problem(path, "unreadable", error.message)
             return None
         except OSError as error:
-            self.report_problem(self.sibling_path(name), "unreadable", f"It cannot be read: {error.strerror}.")
+            self.report_problem(path, "unreadable", f"The file cannot be read: {error.strerror}.")
             return None
 
     def sibling_stamp(self, name: str) -> str | None:
-        """What changes with a picture's bytes; None if it is no regular file, or a link out of the library."""
+        """Return a stamp that changes with an image's content.
+
+        None if it is not a regular file, or a link that leads out of the library.
+        """
         try:
-            about = os.lstat(os.path.join(self.folder, os.fsencode(name)))
-            if stat.S_ISLNK(about.st_mode):
+            status = os.lstat(os.path.join(self.folder, os.fsencode(name)))
+            if stat.S_ISLNK(status.st_mode):
                 with self.open(self.sibling_path(name)) as opened:
                     return f"{opened.size_bytes}-{opened.mtime_ns}"
         except (OSError, ServiceError):
             return None
-        return f"{about.st_size}-{about.st_mtime_ns}" if stat.S_ISREG(about.st_mode) else None
+        return f"{status.st_size}-{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else None

@@ -1,7 +1,6 @@
-"""One scan of the library: what is on disk is compared with what is known, and the difference is written down.
+"""One scan of the library: compares the disk with the index and writes the differences.
 
-Whoever is killed in it loses nothing: what was written is
-right, and the next scan finds the rest.
+A scan that is killed loses nothing: every batch that it has written is complete, and the next scan finds the rest.
 """
 
 import itertools
@@ -19,14 +18,14 @@ from stores.library.rows import batches
 from workers.library.scanner.read_file import minimal_record, read_model_file
 from workers.library.scanner.walk import FolderWalk, resolve_scan_paths
 
-# The first batch is small, so that there is something to look at while the others are read.
+# The first batch is small, so that models appear soon after the start of a first scan.
 FIRST_BATCH_SIZE, BATCH_SIZE = 50, 250
 PROGRESS_EVERY_FILES = 1000
 
 
 @dataclass(slots=True)
 class ScanProgress:
-    """How far a scan is. ``to_read`` are the files that are new, changed or moved."""
+    """The progress of a scan. ``to_read`` counts the new, changed and moved files."""
 
     phase: str = "walking"
     files: int = 0
@@ -37,17 +36,17 @@ class ScanProgress:
     counts: ScanCounts = field(default_factory=ScanCounts)
 
     def to_json(self) -> dict[str, Any]:
-        """As it is told."""
-        shown = asdict(self)
-        return {to_camel_case(name): value for name, value in (shown | shown.pop("counts")).items()}
+        """Return the figures in one flat object."""
+        figures = asdict(self)
+        return {to_camel_case(name): value for name, value in (figures | figures.pop("counts")).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ScanScope:
-    """What to scan: all of a root, or the folder ``below`` in it.
+    """What to scan: a root, or the folder ``subfolder`` below it.
 
-    ``full`` reads everything again; ``extras`` are names of folders: models that one of them lies beside are read
-    again, for what is written into a file changes no folder's time.
+    With ``full`` every file is read again. Models beside one of ``civitdl_folders`` are read again too, because
+    writing into a file changes no folder's modification time.
     """
 
     root: Path
@@ -57,7 +56,7 @@ class ScanScope:
 
 
 class Scan:
-    """One scan of some parts of the library."""
+    """A scan of some scopes."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Scan:
         on_progress: Callable[[ScanProgress], None] = lambda _progress: None,
         may_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``tell`` is called after each step; ``go_on`` says whether this process still looks after the library."""
+        """``may_continue`` is asked between files; it returns whether this process still holds the leader lock."""
         self._writer = writer
         self._roots = roots
         self._on_progress = on_progress
@@ -74,143 +73,151 @@ class Scan:
         self.progress = ScanProgress()
 
     def run(self, scopes: Iterable[ScanScope]) -> ScanProgress:
-        """Scan these parts.
+        """Scan the scopes and return the final progress.
 
         Raises:
-            Conflict: ``go_on`` said no; what was written down by then is right.
+            Conflict: ``may_continue`` returned False; what has been written stays.
             Unavailable: the database does not answer.
         """
-        whole = False
-        for part in itertools.chain.from_iterable(map(self._resolve_scope, scopes)):
-            self._scan_scope(part)
-            whole = whole or not part.subfolder
-        if whole or self.progress.counts.moved:
+        has_scanned_root = False
+        for scope in itertools.chain.from_iterable(map(self._resolve_scope, scopes)):
+            self._scan_scope(scope)
+            has_scanned_root = has_scanned_root or not scope.subfolder
+        if has_scanned_root or self.progress.counts.moved:
             self._writer.purge_displaced()
         self.progress.phase = "done"
         self._on_progress(self.progress)
         return self.progress
 
-    def _resolve_scope(self, part: ScanScope) -> list[ScanScope]:
-        """What to scan for a part that is named by its path, which may lead elsewhere."""
-        return [
-            replace(part, root=root, subfolder=below)
-            for root, below in resolve_scan_paths(part.root, part.subfolder, self._roots)
-        ]
+    def _resolve_scope(self, scope: ScanScope) -> list[ScanScope]:
+        """Return the scopes at the real locations of a scope's path."""
+        paths = resolve_scan_paths(scope.root, scope.subfolder, self._roots)
+        return [replace(scope, root=root, subfolder=subfolder) for root, subfolder in paths]
 
-    def _scan_scope(self, part: ScanScope) -> None:
-        root = str(part.root)
-        known = {path: one for path, one in self._writer.list_indexed(root).items() if _is_below(path, part.subfolder)}
-        walk = FolderWalk(part.root, self._roots)
-        found = self._walk_files(walk, part.subfolder)
-        self._writer.record_walk_problems(root, part.subfolder, walk.problems)
-        back = [known[path].id for path, one in found.items() if path in known and _has_reappeared(one, known[path])]
-        self._writer.mark_present(back)
-        changed = [one for path, one in found.items() if _must_reread(part, one) or _differs(one, known.get(path))]
-        origins = self._find_moves(part, changed, found)
-        self._read_changed(changed, origins)
-        moved = set(origins.values())
-        gone = {path: one for path, one in known.items() if path not in found and one.id not in moved}
-        lost = [one.id for path, one in gone.items() if not one.is_missing and not walk.is_unreadable(path)]
+    def _scan_scope(self, scope: ScanScope) -> None:
+        root = str(scope.root)
+        indexed_below_root = self._writer.list_indexed(root).items()
+        indexed = {path: file for path, file in indexed_below_root if _is_below(path, scope.subfolder)}
+        walk = FolderWalk(scope.root, self._roots)
+        on_disk = self._walk_files(walk, scope.subfolder)
+        self._writer.record_walk_problems(root, scope.subfolder, walk.problems)
+        reappeared = [
+            indexed[path].id
+            for path, file in on_disk.items()
+            if path in indexed and indexed[path].is_missing and not _differs(file, indexed[path])
+        ]
+        self._writer.mark_present(reappeared)
+        to_read = [
+            file for path, file in on_disk.items() if _must_reread(scope, file) or _differs(file, indexed.get(path))
+        ]
+        moves = self._find_moves(scope, to_read, on_disk)
+        self._read_changed(to_read, moves)
+        moved_ids = set(moves.values())
+        lost = [
+            file.id
+            for path, file in indexed.items()
+            if path not in on_disk and file.id not in moved_ids and not file.is_missing and not walk.is_unreadable(path)
+        ]
         self._writer.mark_missing(lost)
         self.progress.lost += len(lost)
 
-    def _walk_files(self, walk: FolderWalk, below: bytes) -> dict[bytes, FileOnDisk]:
+    def _walk_files(self, walk: FolderWalk, subfolder: bytes) -> dict[bytes, FileOnDisk]:
         self.progress.phase = "walking"
-        found: dict[bytes, FileOnDisk] = {}
-        for one in walk.run(below):
+        on_disk: dict[bytes, FileOnDisk] = {}
+        for file in walk.run(subfolder):
             self._require_may_continue()
-            found[one.path] = one
+            on_disk[file.path] = file
             self.progress.files += 1
             if self.progress.files % PROGRESS_EVERY_FILES == 0:
                 self._on_progress(self.progress)
         self.progress.problems += len(walk.problems)
-        return found
+        return on_disk
 
-    def _read_changed(self, changed: Sequence[FileOnDisk], origins: Mapping[bytes, int]) -> None:
-        """Read and write down what has changed."""
+    def _read_changed(self, files: Sequence[FileOnDisk], moves: Mapping[bytes, int]) -> None:
+        """Read files and write them to the index, batch by batch."""
         self.progress.phase = "reading"
-        self.progress.to_read += len(changed)
-        for batch in _batches(changed):
-            seen = [replace(one, moved_from=origins.get(one.file.path)) for one in map(self._read_file, batch) if one]
-            self._write_batch(seen)
+        self.progress.to_read += len(files)
+        for batch in _batches(files):
+            scanned = [
+                replace(file, moved_from=moves.get(file.file.path)) for file in map(self._read_file, batch) if file
+            ]
+            self._write_batch(scanned)
             self.progress.read += len(batch)
-            self.progress.problems += sum(len(one.problems) for one in seen)
+            self.progress.problems += sum(len(file.problems) for file in scanned)
             self._on_progress(self.progress)
 
-    def _write_batch(self, seen: Sequence[ScannedFile]) -> None:
-        """Write a batch down; if the database cannot hold something in it, each by itself, and that one bare."""
+    def _write_batch(self, scanned: Sequence[ScannedFile]) -> None:
+        """Write a batch. If the database rejects it, write each file alone, and the rejected ones with less data."""
         try:
-            self.progress.counts.add(self._writer.write_batch(seen))
+            self.progress.counts.add(self._writer.write_batch(scanned))
         except (Invalid, UnicodeEncodeError):
-            for one in seen if len(seen) > 1 else ():
-                self._write_batch([one])
-            if len(seen) == 1:
-                self.progress.counts.add(self._writer.write_batch([minimal_record(seen[0])]))
+            if len(scanned) > 1:
+                for file in scanned:
+                    self._write_batch([file])
+            elif scanned:
+                self.progress.counts.add(self._writer.write_batch([minimal_record(scanned[0])]))
 
-    def _read_file(self, one: FileOnDisk) -> ScannedFile | None:
-        # Disks may be slow: the duty is to be renewed between two files.
+    def _read_file(self, file: FileOnDisk) -> ScannedFile | None:
+        # Asked before each file, because a slow disk may take longer for a batch than the lock's lease lasts.
         self._require_may_continue()
-        return read_model_file(one, self._roots)
+        return read_model_file(file, self._roots)
 
     def _require_may_continue(self) -> None:
         if not self._may_continue():
-            raise Conflict("The scan was not ended: another process looks after the library now, or this one stops.")
+            raise Conflict("The scan was interrupted: this process stops, or another one indexes the library now.")
 
     def _find_moves(
-        self, part: ScanScope, changed: Sequence[FileOnDisk], found: Mapping[bytes, FileOnDisk]
+        self, scope: ScanScope, changed: Sequence[FileOnDisk], on_disk: Mapping[bytes, FileOnDisk]
     ) -> dict[bytes, int]:
-        """Of files that are new where they are, which they were before they were moved there."""
-        origins: dict[bytes, int] = {}
+        """Return the new paths of moved files, each with the id of the indexed file that it was.
+
+        A file was moved if an indexed one has its inode, size and time, and no longer exists at its own path.
+        """
+        moves: dict[bytes, int] = {}
         taken: set[int] = set()
-        by_inode = self._writer.find_by_inode(one.inode for one in changed)
-        for one in changed:
-            same = [origin for origin in by_inode.get(one.inode, ()) if one.is_unchanged(origin.known)]
-            if any((origin.root, origin.path) == (one.root, one.path) for origin in same):
+        by_inode = self._writer.find_by_inode(file.inode for file in changed)
+        for file in changed:
+            same = [location for location in by_inode.get(file.inode, ()) if file.is_unchanged(location.known)]
+            if any((location.root, location.path) == (file.root, file.path) for location in same):
                 continue
-            for origin in same:
-                if origin.id not in taken and not _still_exists(part, origin, found):
-                    origins[one.path] = origin.id
-                    taken.add(origin.id)
+            for location in same:
+                if location.id not in taken and not _still_exists(scope, location, on_disk):
+                    moves[file.path] = location.id
+                    taken.add(location.id)
                     break
-        return origins
+        return moves
 
 
-def _batches(changed: Sequence[FileOnDisk]) -> Iterator[list[FileOnDisk]]:
-    if changed:
-        yield list(changed[:FIRST_BATCH_SIZE])
-    yield from batches(changed[FIRST_BATCH_SIZE:], BATCH_SIZE)
+def _batches(files: Sequence[FileOnDisk]) -> Iterator[list[FileOnDisk]]:
+    if files:
+        yield list(files[:FIRST_BATCH_SIZE])
+    yield from batches(files[FIRST_BATCH_SIZE:], BATCH_SIZE)
 
 
-def _is_below(path: bytes, below: bytes) -> bool:
-    return not below or path.startswith(below + b"/")
+def _is_below(path: bytes, subfolder: bytes) -> bool:
+    return not subfolder or path.startswith(subfolder + b"/")
 
 
-def _has_reappeared(one: FileOnDisk, known: IndexedFile) -> bool:
-    return known.is_missing and not _differs(one, known)
+def _differs(file: FileOnDisk, indexed: IndexedFile | None) -> bool:
+    """Return whether a file is new, or has changed itself or in its companions."""
+    return indexed is None or not file.is_unchanged(indexed) or file.companions_stamp != indexed.companions_stamp
 
 
-def _differs(one: FileOnDisk, known: IndexedFile | None) -> bool:
-    return known is None or not one.is_unchanged(known) or one.companions_stamp != known.companions_stamp
+def _must_reread(scope: ScanScope, file: FileOnDisk) -> bool:
+    return scope.full or not scope.civitdl_folders.isdisjoint(file.companion_names)
 
 
-def _must_reread(part: ScanScope, one: FileOnDisk) -> bool:
-    return part.full or not part.civitdl_folders.isdisjoint(one.companion_names)
-
-
-def _still_exists(part: ScanScope, origin: IndexedLocation, found: Mapping[bytes, FileOnDisk]) -> bool:
-    """Whether a file is still where it was, so that the other is a link to it; not something else of that name."""
-    if origin.path is None:
+def _still_exists(scope: ScanScope, location: IndexedLocation, on_disk: Mapping[bytes, FileOnDisk]) -> bool:
+    """Return whether an indexed file still is at its path, so that the other file with its inode is a hard link."""
+    if location.path is None:
         return False
-    if origin.root == str(part.root) and _is_below(origin.path, part.subfolder):
-        # Where capitals do not matter to the disk, they do to the index.
-        now = found.get(origin.path)
-        return now is not None and now.is_unchanged(origin.known)
+    known = location.known
+    if location.root == str(scope.root) and _is_below(location.path, scope.subfolder):
+        # Looked up in the walk's result: on a case-insensitive disk stat() would also find a renamed file.
+        file = on_disk.get(location.path)
+        return file is not None and file.is_unchanged(known)
     try:
-        about = os.stat(os.path.join(os.fsencode(origin.root), origin.path))
+        status = os.stat(os.path.join(os.fsencode(location.root), location.path))
     except OSError:
         return False
-    return (about.st_size, about.st_mtime_ns, about.st_ino) == (
-        origin.known.size_bytes,
-        origin.known.mtime_ns,
-        origin.known.inode,
-    )
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (known.size_bytes, known.mtime_ns, known.inode)

@@ -1,6 +1,7 @@
-"""The walk over the library's folders: every model file, with what tells whether it or anything beside it changed.
+"""Walks the library's folders and yields every model file, with a stamp of the files beside it.
 
-Paths are bytes, for a file's name need not be text. Nothing is opened here.
+Only directory entries are read; nothing is opened. Paths are bytes, because file names need not be valid text. Links
+are followed as long as they lead into one of the library's folders. No folder is walked twice, so loops of links end.
 """
 
 import contextlib
@@ -13,25 +14,23 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.images import formats
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileOnDisk, FileProblem
-from schemas.library.sidecars import parse_civitdl_ids
-from schemas.library.sidecars.civitdl import model_dict_name
+from schemas.library.sidecars import PREVIEW_SUFFIXES, SIDECAR_SUFFIXES, civitdl
 
-CIVITDL_FOLDER_PREFIX = b"extra_data-"
-MODEL_EXTENSIONS = tuple(ending.encode() for ending in FORMAT_BY_EXTENSION)
-# What may stand between a model's name and the ending of a file that belongs to it.
-COMPANION_INFIXES = frozenset({b"preview", b"civitai", b"metadata", b"cm-info", b"api_info"})
-IMAGE_EXTENSIONS = [extension.encode() for form in formats.ACCEPTED for extension in form.extensions]
-COMPANION_EXTENSIONS = frozenset({b"info", b"json", *IMAGE_EXTENSIONS})
+CIVITDL_FOLDER_PREFIX = civitdl.FOLDER_PREFIX.encode()
+MODEL_EXTENSIONS = tuple(extension.encode() for extension in FORMAT_BY_EXTENSION)
+# Sidecars and previews are named STEM.EXTENSION or STEM.INFIX.EXTENSION.
+_SUFFIX_PARTS = [suffix[1:].encode().rpartition(b".") for suffix in (*SIDECAR_SUFFIXES, *PREVIEW_SUFFIXES)]
+COMPANION_INFIXES = frozenset(infix for infix, _, _ in _SUFFIX_PARTS if infix)
+COMPANION_EXTENSIONS = frozenset(extension for _, _, extension in _SUFFIX_PARTS)
 DIGEST_BYTES = 16
 MAX_DEPTH = 40
-# What a database keeps an index of has no more.
+# Paths are indexed, and PostgreSQL's index entries are limited to about 2,700 bytes together with the root.
 MAX_PATH_BYTES = 1500
 
 
 class Companion(NamedTuple):
-    """A file or folder beside a model, and when it was last written to."""
+    """A file or folder beside a model, with its size and modification time."""
 
     name: bytes
     size_bytes: int
@@ -40,7 +39,7 @@ class Companion(NamedTuple):
 
 @dataclass(slots=True)
 class FolderListing:
-    """What lies in one folder: models, what may belong to them by its name, and the folders of downloaders."""
+    """The entries of one folder: models, companions by lower-case stem, civitdl's folders with their times, others."""
 
     models: list[tuple[bytes, os.stat_result]] = field(default_factory=list)
     companions: defaultdict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))
@@ -49,190 +48,194 @@ class FolderListing:
 
 
 class FolderWalk:
-    """A walk below one root, or below a part of it."""
+    """One walk below a root. ``problems`` lists what could not be read."""
 
     def __init__(self, root: Path, roots: Sequence[Path]) -> None:
-        """``roots`` are all folders of the library: where links may lead."""
+        """``roots`` are all folders of the library; links may lead into any of them."""
         self._root = os.fsencode(root)
-        self._resolved_roots = tuple(os.path.realpath(os.fsencode(one)) for one in roots)
+        self._resolved_roots = tuple(os.path.realpath(os.fsencode(root)) for root in roots)
         self._visited: set[tuple[int, int]] = set()
         self._unreadable: list[bytes] = []
         self.problems: list[FileProblem] = []
 
     def run(self, subfolder: bytes = b"") -> Iterator[FileOnDisk]:
-        """Every model file below ``below``, which is a path below the root."""
+        """Yield the model files below a folder, given by its path below the root."""
         with contextlib.suppress(OSError):
-            about = os.stat(self._root)
-            self._visited.add((about.st_dev, about.st_ino))
-        waiting = [(subfolder, 0)]
-        while waiting:
-            path, depth = waiting.pop()
-            folder = self._list_folder(path)
-            yield from self._model_files(path, folder)
+            status = os.stat(self._root)
+            self._visited.add((status.st_dev, status.st_ino))
+        stack = [(subfolder, 0)]
+        while stack:
+            path, depth = stack.pop()
+            listing = self._list_folder(path)
+            yield from self._model_files(path, listing)
             if depth < MAX_DEPTH:
-                waiting += [(_join(path, name), depth + 1) for name in sorted(folder.subfolders, reverse=True)]
+                stack += [(_join(path, name), depth + 1) for name in sorted(listing.subfolders, reverse=True)]
 
     def is_unreadable(self, path: bytes) -> bool:
-        """Whether a path lies in a folder that could not be read: nobody knows whether it is still there."""
+        """Return whether a path lies below a folder that could not be read, so that it may still exist."""
         return any(not folder or path.startswith(folder + b"/") for folder in self._unreadable)
 
     def _list_folder(self, path: bytes) -> FolderListing:
-        folder = FolderListing()
+        listing = FolderListing()
         try:
             entries = os.scandir(os.path.join(self._root, path) if path else self._root)
         except OSError as error:
+            # A missing root is a disk that is not mounted; a missing subfolder was deleted.
             if path and isinstance(error, FileNotFoundError):
-                return folder
+                return listing
             self._unreadable.append(path)
             self._report_problem(path, "unreadable", f"The folder cannot be read: {error.strerror}.")
-            return folder
+            return listing
         try:
             with entries:
                 for entry in entries:
-                    self._classify(path, entry, folder)
+                    self._classify(path, entry, listing)
         except OSError as error:
-            # A disk that fails in the midst of it: what has not been told may be there.
+            # The listing is incomplete: files that are not in it must not count as missing.
             self._unreadable.append(path)
             self._report_problem(path, "unreadable", f"The folder cannot be read to its end: {error.strerror}.")
-        return folder
+        return listing
 
-    def _classify(self, path: bytes, entry: "os.DirEntry[bytes]", folder: FolderListing) -> None:
+    def _classify(self, path: bytes, entry: "os.DirEntry[bytes]", listing: FolderListing) -> None:
         name = entry.name
         if name.startswith(b"."):
             return
-        if len(path) + len(name) >= MAX_PATH_BYTES:
-            self._report_problem(
-                _join(path, name)[:MAX_PATH_BYTES], "path_too_long", "Its path is too long; not looked at."
-            )
+        entry_path = _join(path, name)
+        if len(entry_path) > MAX_PATH_BYTES:
+            message = f"The path has {len(entry_path)} bytes; at most {MAX_PATH_BYTES} are supported."
+            self._report_problem(entry_path[:MAX_PATH_BYTES], "path_too_long", message)
             return
         try:
             if entry.is_symlink() and not self._is_link_allowed(path, entry):
                 return
             if entry.is_dir():
-                self._classify_folder(path, entry, folder)
+                self._classify_folder(path, entry, listing)
             elif entry.is_file():
-                _classify_file(name, entry.stat(), folder)
+                _classify_file(name, entry.stat(), listing)
         except OSError as error:
-            self._report_problem(_join(path, name), "unreadable", f"It cannot be looked at: {error.strerror}.")
+            self._report_problem(entry_path, "unreadable", f"The entry cannot be read: {error.strerror}.")
 
-    def _classify_folder(self, path: bytes, entry: "os.DirEntry[bytes]", folder: FolderListing) -> None:
-        about = entry.stat()
+    def _classify_folder(self, path: bytes, entry: "os.DirEntry[bytes]", listing: FolderListing) -> None:
+        status = entry.stat()
         if entry.name.startswith(CIVITDL_FOLDER_PREFIX):
-            folder.civitdl_folders[entry.name] = about.st_mtime_ns
+            listing.civitdl_folders[entry.name] = status.st_mtime_ns
             return
         if entry.is_symlink() and self._is_walked_directly(path, entry):
-            # It is found where it lies, whichever part of the root is walked.
+            # Its files have one path, whichever part of the root is walked.
             return
-        place = (about.st_dev, about.st_ino)
-        # A link may lead to a folder that contains it.
-        if place not in self._visited:
-            self._visited.add(place)
-            folder.subfolders.append(entry.name)
+        identity = (status.st_dev, status.st_ino)
+        if identity not in self._visited:
+            self._visited.add(identity)
+            listing.subfolders.append(entry.name)
 
     def _is_walked_directly(self, path: bytes, entry: "os.DirEntry[bytes]") -> bool:
-        """Whether a link leads to a folder that a walk of all of this root goes into by itself."""
-        inside = _relative_to(
-            os.path.realpath(os.path.join(self._root, path, entry.name)), os.path.realpath(self._root)
-        )
-        return inside is not None and _is_walkable(inside)
+        """Return whether a link leads to a folder that a walk of this whole root reaches without the link."""
+        target = os.path.realpath(os.path.join(self._root, path, entry.name))
+        relative = _relative_to(target, os.path.realpath(self._root))
+        return relative is not None and _is_walkable(relative)
 
     def _is_link_allowed(self, path: bytes, entry: "os.DirEntry[bytes]") -> bool:
+        """Return whether a link leads into the library; report links to folders and models outside."""
         target = os.path.realpath(os.path.join(self._root, path, entry.name))
         if any(target == root or target.startswith(root + b"/") for root in self._resolved_roots):
             return True
         if entry.is_dir() or entry.name.lower().endswith(MODEL_EXTENSIONS):
-            self._report_problem(
-                _join(path, entry.name), "outside", "The link leads out of the library's folders; not followed."
-            )
+            message = "The link leads out of the folders of MODELS_DIR and is not followed."
+            self._report_problem(_join(path, entry.name), "outside", message)
         return False
 
-    def _model_files(self, path: bytes, folder: FolderListing) -> Iterator[FileOnDisk]:
-        for name, about in sorted(folder.models, key=lambda model: model[0]):
+    def _model_files(self, path: bytes, listing: FolderListing) -> Iterator[FileOnDisk]:
+        for name, status in sorted(listing.models, key=lambda model: model[0]):
             stem = name.rpartition(b".")[0]
-            beside = folder.companions.get(stem.lower(), [])
-            extra = self._civitdl_companions(path, stem, folder)
+            companions = [
+                *listing.companions.get(stem.lower(), []),
+                *self._civitdl_companions(path, stem, listing),
+            ]
             yield FileOnDisk(
                 root=os.fsdecode(self._root),
                 path=_join(path, name),
-                inode=about.st_ino,
-                size_bytes=about.st_size,
-                mtime_ns=about.st_mtime_ns,
-                companions_stamp=_companions_digest([*beside, *extra]),
-                companion_names=tuple(one.name for one in (*beside, *extra)),
+                inode=status.st_ino,
+                size_bytes=status.st_size,
+                mtime_ns=status.st_mtime_ns,
+                companions_stamp=_companions_digest(companions),
+                companion_names=tuple(companion.name for companion in companions),
             )
 
-    def _civitdl_companions(self, path: bytes, stem: bytes, folder: FolderListing) -> list[Companion]:
-        """The folder that a downloader has put beside the model: its time changes with what is added and taken away.
+    def _civitdl_companions(self, path: bytes, stem: bytes, listing: FolderListing) -> list[Companion]:
+        """Return the folder that civitdl has put beside the model, and the file with Civitai's answer in it.
 
-        The catalogue's answer in it is looked at by itself, for that is written again in its place.
+        The folder's time changes when files are added or removed, but not when that file is rewritten.
         """
-        ids = parse_civitdl_ids(os.fsdecode(stem))
-        name = CIVITDL_FOLDER_PREFIX + b"vid_" + str(ids[1]).encode() if ids else b""
-        if ids is None or name not in folder.civitdl_folders:
+        ids = civitdl.parse_civitdl_ids(os.fsdecode(stem))
+        folder = civitdl.folder_name(ids[1]).encode() if ids else b""
+        if ids is None or folder not in listing.civitdl_folders:
             return []
-        here = [Companion(name, 0, folder.civitdl_folders[name])]
-        answer = name + b"/" + model_dict_name(*ids).encode()
+        companions = [Companion(folder, 0, listing.civitdl_folders[folder])]
+        model_dict = folder + b"/" + civitdl.model_dict_name(*ids).encode()
         with contextlib.suppress(OSError):
-            about = os.stat(os.path.join(self._root, path, answer))
-            here.append(Companion(answer, about.st_size, about.st_mtime_ns))
-        return here
+            status = os.stat(os.path.join(self._root, path, model_dict))
+            companions.append(Companion(model_dict, status.st_size, status.st_mtime_ns))
+        return companions
 
     def _report_problem(self, subject: bytes, code: str, message: str) -> None:
         self.problems.append(FileProblem(subject, code, message))
 
 
 def resolve_scan_paths(root: Path, subfolder: bytes, roots: Sequence[Path]) -> list[tuple[Path, bytes]]:
-    """What to walk, root by root, when something has happened at ``below``: links on the way there may lead anywhere.
+    """Return the folders to walk, as roots and paths below them, after a change at a path that may contain links.
 
-    A path without links is walked as it is, one that leads out of the library nowhere. Another is walked where it
-    really lies; where a walk of all of a root would come to it in another way, all of that root is.
+    A path without links is returned unchanged; for one that leads out of the library nothing is returned. Otherwise
+    the result is the real location, plus the whole root whose walk reaches it through the link.
     """
     base = os.path.realpath(os.fsencode(root))
     path = os.path.realpath(os.path.join(base, subfolder))
     if path == (os.path.join(base, subfolder) if subfolder else base):
         return [(root, subfolder)]
-    found = [(one, _relative_to(path, os.path.realpath(os.fsencode(one)))) for one in roots]
-    places = [(one, inside if _is_walkable(inside) else b"") for one, inside in found if inside is not None]
-    return places if not places or any(one == root for one, _ in places) else [*places, (root, b"")]
+    locations = [(other, _relative_to(path, os.path.realpath(os.fsencode(other)))) for other in roots]
+    paths = [(other, inside if _is_walkable(inside) else b"") for other, inside in locations if inside is not None]
+    return paths if not paths or any(other == root for other, _ in paths) else [*paths, (root, b"")]
 
 
 def _relative_to(path: bytes, base: bytes) -> bytes | None:
-    """A resolved path below a resolved folder; None if it is not in it."""
+    """Return a resolved path relative to a resolved folder; None if it is not inside."""
     if path == base:
         return b""
-    within = base.rstrip(b"/") + b"/"
-    return path.removeprefix(within) if path.startswith(within) else None
+    prefix = base.rstrip(b"/") + b"/"
+    return path.removeprefix(prefix) if path.startswith(prefix) else None
 
 
 def _is_walkable(path: bytes) -> bool:
-    """Whether a walk goes into every folder of a path."""
+    """Return whether a walk enters every folder of a path."""
     return not any(part.startswith((b".", CIVITDL_FOLDER_PREFIX)) for part in path.split(b"/"))
 
 
-def _classify_file(name: bytes, about: os.stat_result, folder: FolderListing) -> None:
+def _classify_file(name: bytes, status: os.stat_result, listing: FolderListing) -> None:
     lower = name.lower()
     if lower.endswith(MODEL_EXTENSIONS):
-        if stat.S_ISREG(about.st_mode):
-            folder.models.append((name, about))
+        if stat.S_ISREG(status.st_mode):
+            listing.models.append((name, status))
     elif stem := _model_stem(lower):
-        folder.companions[stem].append(Companion(name, about.st_size, about.st_mtime_ns))
+        listing.companions[stem].append(Companion(name, status.st_size, status.st_mtime_ns))
 
 
 def _model_stem(lower: bytes) -> bytes:
-    """The stem of the model that a file would belong to, by its name alone; empty if to none."""
-    stem, _, ending = lower.rpartition(b".")
-    if ending not in COMPANION_EXTENSIONS:
+    """Return the stem of the model that a companion's name belongs to; empty for other files."""
+    stem, _, extension = lower.rpartition(b".")
+    if extension not in COMPANION_EXTENSIONS:
         return b""
     head, _, infix = stem.rpartition(b".")
     return head if infix in COMPANION_INFIXES and head else stem
 
 
-def _companions_digest(beside: Sequence[Companion]) -> str:
-    if not beside:
+def _companions_digest(companions: Sequence[Companion]) -> str:
+    if not companions:
         return ""
     digest = blake2b(digest_size=DIGEST_BYTES)
-    for one in sorted(beside):
-        digest.update(b"%d:%s %d %d\n" % (len(one.name), one.name, one.size_bytes, one.mtime_ns))
+    for companion in sorted(companions):
+        # The length makes the encoding unambiguous: a name may contain spaces and newlines.
+        digest.update(
+            b"%d:%s %d %d\n" % (len(companion.name), companion.name, companion.size_bytes, companion.mtime_ns)
+        )
     return digest.hexdigest()
 
 

@@ -1,4 +1,8 @@
-"""The watching of the library's folders: which parts of them have changed since one last asked."""
+"""Watches the library's folders with inotify (or its equivalent) and collects the scopes that have changed.
+
+Where watching fails, for example because the limit of watches is reached, the whole library is reported as changed
+every FALLBACK_RESCAN_S instead. Roots may appear, vanish or be replaced at any time, as when a disk is mounted.
+"""
 
 import contextlib
 import os
@@ -14,12 +18,11 @@ from watchfiles.main import FileChange
 from workers.library.scanner.scan import ScanScope
 from workers.library.scanner.walk import CIVITDL_FOLDER_PREFIX
 
-# Changes within this time are told together.
 DEBOUNCE_MS = 1000
 POLL_MS = 500
-# How often all is compared where the system does not tell of changes.
 FALLBACK_RESCAN_S = 60.0
-# How soon it is watched again after news that cannot be told, such as of a name that is no text; then later and later.
+# watchfiles stops with an error at a file name that is not valid UTF-8. The delay before a restart doubles as long as
+# it stops again at once.
 RESTART_DELAY_S = 5.0
 MAX_SCOPES = 20
 FolderIdentity = tuple[int, int] | None
@@ -28,10 +31,9 @@ log = structlog.get_logger(__name__)
 
 
 class FolderWatcher:
-    """Listens to the system's news of these folders, on a thread of its own."""
+    """Watches the roots on a thread."""
 
     def __init__(self, roots: Sequence[Path], fallback_rescan_s: float = FALLBACK_RESCAN_S) -> None:
-        """Nothing is watched yet."""
         self._roots = roots
         self._fallback_rescan_s = fallback_rescan_s
         self._stop_event = threading.Event()
@@ -43,63 +45,62 @@ class FolderWatcher:
         self._thread = threading.Thread(target=self._run, name="watching")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the thread and wait for it."""
         self._stop_event.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def take_changes(self) -> list[ScanScope]:
-        """The parts that have changed since the last call."""
+        """Return the scopes that have changed since the last call."""
         with self._lock:
             changed, self._changed = self._changed, set()
         return coalesce(changed)
 
-    def _add(self, parts: Iterable[ScanScope]) -> None:
-        with self._lock:
-            self._changed |= set(parts)
-
     def wait_until_ready(self, timeout_s: float) -> None:
-        """Until what happens from now on is noticed, or cannot be."""
+        """Wait until changes are noticed, or watching has failed."""
         self._ready.wait(timeout_s)
 
+    def _add(self, scopes: Iterable[ScanScope]) -> None:
+        with self._lock:
+            self._changed |= set(scopes)
+
     def _run(self) -> None:
-        """Watch the folders that are there; again whenever one of them comes or goes."""
-        told, wait_s = "", RESTART_DELAY_S
+        logged_error, delay_s = "", RESTART_DELAY_S
         while not self._stop_event.is_set():
-            there = {root: _folder_identity(root) for root in self._roots}
+            identities = {root: _folder_identity(root) for root in self._roots}
             self._has_delivered = False
             try:
-                self._watch(there)
+                self._watch(identities)
             except (OSError, RuntimeError) as error:
-                wait_s = min(RESTART_DELAY_S if self._has_delivered else 2 * wait_s, self._fallback_rescan_s)
+                delay_s = min(RESTART_DELAY_S if self._has_delivered else 2 * delay_s, self._fallback_rescan_s)
                 self._ready.set()
-                if told != str(error):
+                if logged_error != str(error):
                     log.warning("library.not_watched", error=str(error), compared_every_s=self._fallback_rescan_s)
-                told = str(error)
+                logged_error = str(error)
                 self._has_missed_changes = True
                 self._add(map(ScanScope, self._roots))
-                self._stop_event.wait(wait_s)
+                self._stop_event.wait(delay_s)
 
     def _watch(self, identities: Mapping[Path, FolderIdentity]) -> None:
-        """Until told to stop, or until other folders than these lie at the roots."""
+        """Watch until stopped, or until a root is no longer the folder that it was."""
         for changes in self._changes([root for root, identity in identities.items() if identity]):
             if self._has_missed_changes:
-                # What happened while nobody watched.
+                # Only from the first result on are changes noticed; before, anything may have happened.
                 self._add(map(ScanScope, self._roots))
                 self._has_missed_changes = False
             self._has_delivered = True
             self._ready.set()
-            self._add(part for _, path in changes for root in self._roots if (part := scope_of_change(root, path)))
+            self._add(scope for _, path in changes for root in self._roots if (scope := scope_of_change(root, path)))
             if any(_folder_identity(root) != identities[root] for root in self._roots):
                 self._has_missed_changes = True
                 return
 
     def _changes(self, roots: Sequence[Path]) -> Iterator[set[FileChange]]:
-        """What the system tells, and now and then that there is nothing."""
+        """Yield sets of changes; an empty set at least every POLL_MS."""
         while not roots and not self._stop_event.wait(POLL_MS / 1000):
             yield set()
         if roots:
@@ -116,48 +117,48 @@ class FolderWatcher:
 
 
 def _folder_identity(root: Path) -> FolderIdentity:
-    """Which folder it is that lies there; None if there is none."""
+    """Return device and inode of the folder at this path; None if there is none."""
     with contextlib.suppress(OSError):
-        about = os.stat(root)
-        return (about.st_dev, about.st_ino)
+        status = os.stat(root)
+        return (status.st_dev, status.st_ino)
     return None
 
 
 def scope_of_change(root: Path, path: str) -> ScanScope | None:
-    """The folder to look at when something has happened at ``path``; None if it is none of the library's."""
-    inside = os.path.relpath(os.fsencode(path), os.fsencode(root))
-    folders = inside.split(b"/")[:-1]
-    if inside == b"." or folders[:1] == [b".."] or inside == b"..":
-        return ScanScope(root) if inside == b"." else None
+    """Return the scope to scan after a change at ``path``; None if it lies outside the root or in a hidden folder."""
+    relative = os.path.relpath(os.fsencode(path), os.fsencode(root))
+    folders = relative.split(b"/")[:-1]
+    if relative == b".":
+        return ScanScope(root)
+    if relative == b".." or folders[:1] == [b".."]:
+        return None
     if any(folder.startswith(b".") for folder in folders):
         return None
-    extra = next((number for number, folder in enumerate(folders) if folder.startswith(CIVITDL_FOLDER_PREFIX)), None)
-    if extra is not None:
-        # Its own time does not change with what is written into a file of it.
-        return ScanScope(root, b"/".join(folders[:extra]), civitdl_folders=frozenset({folders[extra]}))
+    index = next((index for index, folder in enumerate(folders) if folder.startswith(CIVITDL_FOLDER_PREFIX)), None)
+    if index is not None:
+        # Models are beside such a folder, not in it.
+        return ScanScope(root, b"/".join(folders[:index]), civitdl_folders=frozenset({folders[index]}))
     return ScanScope(root, b"/".join(folders))
 
 
 def coalesce(scopes: Iterable[ScanScope]) -> list[ScanScope]:
-    """The same in fewer parts: none within another, and whole roots where there are very many."""
-    found = sorted(set(scopes), key=lambda part: (str(part.root), part.subfolder))
-    if len({(part.root, part.subfolder) for part in found}) > MAX_SCOPES:
-        found = [replace(part, subfolder=b"") for part in found]
-    kept: list[ScanScope] = []
-    for part in found:
-        outer = next((number for number, one in enumerate(kept) if _covers(one, part)), None)
-        if outer is None:
-            kept.append(part)
+    """Merge scopes that contain one another; replace them by whole roots if there are more than MAX_SCOPES."""
+    ordered = sorted(set(scopes), key=lambda scope: (str(scope.root), scope.subfolder))
+    if len({(scope.root, scope.subfolder) for scope in ordered}) > MAX_SCOPES:
+        ordered = [replace(scope, subfolder=b"") for scope in ordered]
+    merged: list[ScanScope] = []
+    for scope in ordered:
+        index = next((index for index, outer in enumerate(merged) if _covers(outer, scope)), None)
+        if index is None:
+            merged.append(scope)
         else:
-            one = kept[outer]
-            kept[outer] = replace(
-                one, full=one.full or part.full, civitdl_folders=one.civitdl_folders | part.civitdl_folders
-            )
-    return kept
+            outer = merged[index]
+            civitdl_folders = outer.civitdl_folders | scope.civitdl_folders
+            merged[index] = replace(outer, full=outer.full or scope.full, civitdl_folders=civitdl_folders)
+    return merged
 
 
-def _covers(outer: ScanScope, part: ScanScope) -> bool:
-    inside = (
-        not outer.subfolder or part.subfolder == outer.subfolder or part.subfolder.startswith(outer.subfolder + b"/")
+def _covers(outer: ScanScope, scope: ScanScope) -> bool:
+    return outer.root == scope.root and (
+        outer.subfolder in (b"", scope.subfolder) or scope.subfolder.startswith(outer.subfolder + b"/")
     )
-    return outer.root == part.root and inside
