@@ -1,6 +1,7 @@
-"""The baselines of the benches ``pipeline``, ``density`` and ``sites``: plain Playwright scripts.
+"""Plain Playwright scripts: the baselines of the benchmarks ``pipeline``, ``density`` and ``sites``.
 
-Run by ``ops.bench`` as ``python -m ops.bench.baselines.playwright_scripts pipeline|density|sites …``; tells in JSON.
+``python -m ops.bench.baselines.playwright_scripts NAME [ARGS]`` reads commands from stdin and prints JSON lines; see
+``ops.bench.tools.baseline_process``.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ FETCH_IMAGE_JS = """async (url) => {
 
 
 async def generate(context: BrowserContext, recipe: Recipe, prompt: str, steps: int) -> bytes:
-    """What anybody would write to get one picture out of the page."""
+    """Drive the studio as a simple script does, and return the bytes of one image."""
     folder = get_bundle_folder(recipe)
     if folder is None:
         raise ValueError("the baselines drive a bundled page")
@@ -51,67 +52,67 @@ async def _launch(playwright: Playwright, path: Path) -> Browser:
 
 
 async def _pipeline(playwright: Playwright, path: Path, recipe: Recipe) -> None:
-    """For each ``N STEPS`` on stdin: N pictures at once, each in a context of one browser; prints the seconds."""
+    """For each ``N STEPS`` on stdin, generate N images at once in contexts of one browser; print the seconds."""
     browser = await _launch(playwright, path)
 
-    async def one(number: int, steps: int) -> None:
+    async def run_job(number: int, steps: int) -> None:
         context = await browser.new_context()
         await generate(context, recipe, f"a lighthouse at dusk, number {number}", steps)
         await context.close()
 
     _print_json({"ready": True})
-    async for words in _lines():
-        number, steps = (int(word) for word in words)
-        began = time.perf_counter()
-        await asyncio.gather(*(one(index, steps) for index in range(number)))
-        _print_json({"seconds": time.perf_counter() - began})
+    async for args in _lines():
+        number, steps = (int(arg) for arg in args)
+        started_at = time.perf_counter()
+        await asyncio.gather(*(run_job(index, steps) for index in range(number)))
+        _print_json({"seconds": time.perf_counter() - started_at})
     await browser.close()
 
 
 async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
-    """For each ``N STEPS`` on stdin: N pictures at once, a browser for each; prints when all are done.
+    """For each ``N STEPS`` on stdin, generate N images at once with a browser each; print when all are done.
 
-    With an address as a further argument that light page is driven and not the studio.
+    With a URL as a further argument, that light page is driven in place of the studio.
     """
-    address = sys.argv[2] if len(sys.argv) > 2 else ""
+    url = sys.argv[2] if len(sys.argv) > 2 else ""
 
-    async def one(number: int, steps: int) -> None:
+    async def run_job(number: int, steps: int) -> None:
         browser = await _launch(playwright, path)
         context = await browser.new_context()
-        if address:
-            await _watch_clock(context, address)
+        if url:
+            await _watch_clock(context, url)
         else:
             await generate(context, recipe, f"a lighthouse at dusk, number {number}", steps)
         await browser.close()
 
     _print_json({"ready": True})
-    async for words in _lines():
-        number, steps = (int(word) for word in words)
-        await asyncio.gather(*(one(index, steps) for index in range(number)))
+    async for args in _lines():
+        number, steps = (int(arg) for arg in args)
+        await asyncio.gather(*(run_job(index, steps) for index in range(number)))
         _print_json({"done": True})
 
 
 async def _sites(playwright: Playwright, path: Path, recipe: Recipe) -> None:
-    """For each ``SITE`` on stdin: its pictures, in a context of one browser; prints the seconds."""
-    address, session = sys.argv[2:4]
+    """For each ``SITE`` on stdin, generate its images in a context of one browser; print the seconds."""
+    url, session = sys.argv[2:4]
     browser = await _launch(playwright, path)
     _print_json({"ready": True})
     async for (site,) in _lines():
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         context = await browser.new_context()
-        await context.add_cookies([{"name": "session", "value": session, "url": address}])
+        await context.add_cookies([{"name": "session", "value": session, "url": url}])
         if site == recipe.name:
             await generate(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
         else:
-            await fetch_images(context, site, address, "a lighthouse at dusk")
+            await fetch_images(context, site, url, "a lighthouse at dusk")
         await context.close()
-        _print_json({"seconds": time.perf_counter() - began})
+        _print_json({"seconds": time.perf_counter() - started_at})
     await browser.close()
 
 
-async def _watch_clock(context: BrowserContext, address: str) -> None:
+async def _watch_clock(context: BrowserContext, url: str) -> None:
     page = await context.new_page()
-    await page.goto(address)
+    await page.goto(url)
     await page.fill("#prompt", "what time is it")
     await page.click("#go")
     await page.wait_for_selector("#result", timeout=300_000)
@@ -128,14 +129,14 @@ def _print_json(message: dict[str, Any]) -> None:
 
 
 async def main(name: str) -> None:
-    """Run one of the baselines until stdin ends."""
+    """Run one of the scripts until stdin ends."""
     settings = load_settings()
     browser = find_browser(settings.browser)
     if browser is None:
         raise SystemExit("no browser")
     async with async_playwright() as playwright:
-        work = {"pipeline": _pipeline, "density": _density, "sites": _sites}[name]
-        await work(playwright, browser.path, Recipes("studio").default)
+        script = {"pipeline": _pipeline, "density": _density, "sites": _sites}[name]
+        await script(playwright, browser.path, Recipes("studio").default)
 
 
 if __name__ == "__main__":

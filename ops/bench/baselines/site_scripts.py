@@ -1,7 +1,4 @@
-"""What anybody would write by hand to get the pictures out of one page: the baselines of the bench ``sites``.
-
-Run by ``ops.bench.integrations.sites`` as ``python -m ops.bench.baselines.playwright_scripts sites ADDRESS SESSION``.
-"""
+"""Hand-written Playwright scripts that get the images out of one page: the baselines of the benchmark ``sites``."""
 
 import base64
 import json
@@ -58,15 +55,15 @@ async def _comfyui(page: Page, prompt: str) -> list[str]:
     file = FilePayload(name="workflow.json", mimeType="application/json", buffer=json.dumps(workflow).encode())
     await page.set_input_files("#comfy-file-input", file)
     await page.wait_for_function("document.querySelector('#graph').textContent.includes('nodes')")
-    async with page.expect_event("console", lambda message: message.text.startswith("executed ")) as told:
+    async with page.expect_event("console", lambda message: message.text.startswith("executed ")) as executed:
         await page.click("#queue-button")
-    images = json.loads((await told.value).text.removeprefix("executed "))
+    images = json.loads((await executed.value).text.removeprefix("executed "))
     return [f"{page.url}view?{urlencode(image)}" for image in images]
 
 
 async def _image_urls(page: Page, selector: str) -> list[str]:
-    found: list[str] = await page.locator(selector).evaluate_all(IMAGE_URLS_JS)
-    return found
+    urls: list[str] = await page.locator(selector).evaluate_all(IMAGE_URLS_JS)
+    return urls
 
 
 SCRIPTS: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
@@ -78,9 +75,9 @@ SCRIPTS: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
 }
 
 
-async def fetch_images(context: BrowserContext, site: str, address: str, prompt: str) -> list[bytes]:
-    """The pictures that the page of ``site`` makes of ``prompt``."""
+async def fetch_images(context: BrowserContext, site: str, url: str, prompt: str) -> list[bytes]:
+    """Generate the images of ``prompt`` on the page of ``site`` and return their bytes."""
     page = await context.new_page()
-    await page.goto(f"{address}/{site}/", wait_until="domcontentloaded")
+    await page.goto(f"{url}/{site}/", wait_until="domcontentloaded")
     urls = await SCRIPTS[site](page, prompt)
     return [base64.b64decode(text) for text in await page.evaluate(READ_IMAGES_JS, urls)]

@@ -47,9 +47,9 @@ class StockQueue:
         message: Message[None] = Message(QUEUE, "ping", (1,), {}, {})
         self._broker.enqueue(message)
 
-    def await_answer(self) -> int | None:
-        """Wait for a worker to take a message; return its process id, or None after ``timeout_s``."""
-        answer = cast(tuple[bytes, bytes] | None, self._answers.blpop([ANSWERS], timeout=self._timeout_s))
+    def await_answer(self, timeout_s: float | None = None) -> int | None:
+        """Wait for a worker to take a message; return its process id, or None after the timeout."""
+        answer = cast(tuple[bytes, bytes] | None, self._answers.blpop([ANSWERS], timeout=timeout_s or self._timeout_s))
         return int(answer[1]) if answer else None
 
 

@@ -1,6 +1,6 @@
-"""The bench ``sites``: one job of each shipped recipe over HTTP, against a plain script that drives the same page.
+"""The benchmark ``sites``: one job of each shipped recipe over HTTP, compared with a plain script on the same page.
 
-The pages are the bundled one and the test programs, so this needs the development lock.
+The pages are the bundled studio and the test programs, which need the development lock.
 """
 
 import os
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -27,58 +28,68 @@ from ops.testbed.stack import Stack, run_stack, wait_until
 
 PROGRAMS = ("gradio", "automatic1111", "fooocus", "comfyui", "weights")
 SITES = ("studio", *PROGRAMS)
-ROUNDS = 5
 START_TIMEOUT_S = 90.0
 MAX_RATIO = 1.2
-# What the test page takes for a valid login.
+# The cookie that the test page of "weights" accepts as a valid login.
 SESSION_COOKIE = "a-valid-session"
 
 
-def measure() -> Iterator[Row]:
-    """Rounds of the script and of ours take turns; medians count."""
-    with _test_programs() as address:
-        urls: dict[str, Any] = {f"SITE_{site.upper()}_URL": f"{address}/{site}/" for site in PROGRAMS}
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Rounds for each site: some to warm up, and some whose median counts."""
+
+    warm_up_rounds: int
+    rounds: int
+
+
+FULL = Size(warm_up_rounds=1, rounds=5)
+SMOKE = Size(warm_up_rounds=0, rounds=1)
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Alternate rounds of the script and of Darkroom."""
+    with _test_programs() as url:
+        site_urls: dict[str, Any] = {f"SITE_{site.upper()}_URL": f"{url}/{site}/" for site in PROGRAMS}
         with (
-            run_stack("web", "worker", "clock", WORKER_CONCURRENCY="2", **urls) as darkroom,
-            run_baseline("sites", address, SESSION_COOKIE) as plain,
+            run_stack("web", "worker", "clock", WORKER_CONCURRENCY="2", **site_urls) as stack,
+            run_baseline("sites", url, SESSION_COOKIE) as baseline,
         ):
-            _sign_in(darkroom)
+            _sign_in(stack)
             for site in SITES:
-                yield _row(darkroom, plain, site)
+                yield _measure_site(stack, baseline, site, size)
 
 
-def _row(darkroom: Stack, plain: BaselineProcess, site: str) -> Row:
-    ours, baseline = [], []
-    for _ in range(ROUNDS + 1):
-        plain.send(site)
-        baseline.append(plain.receive()["seconds"])
-        ours.append(_seconds(darkroom, site))
-    # The first of each has warmed everything up.
-    figures = statistics.median(ours[1:]), statistics.median(baseline[1:])
-    return Row(site, figures[0], "s", figures[1], max_value=MAX_RATIO, judge_ratio=True)
+def _measure_site(stack: Stack, baseline: BaselineProcess, site: str, size: Size) -> Row:
+    ours, script = [], []
+    for _ in range(size.warm_up_rounds + size.rounds):
+        baseline.send(site)
+        script.append(baseline.receive()["seconds"])
+        ours.append(_run_job_s(stack, site))
+    values = (statistics.median(seconds[size.warm_up_rounds :]) for seconds in (ours, script))
+    return Row(site, next(values), "s", next(values), max_value=MAX_RATIO, judge_ratio=True)
 
 
-def _seconds(darkroom: Stack, site: str) -> float:
-    with darkroom.client() as client:
-        began = time.perf_counter()
+def _run_job_s(stack: Stack, site: str) -> float:
+    with stack.client() as client:
+        started_at = time.perf_counter()
         job = client.post("/api/v1/jobs", json={"prompt": "a lighthouse at dusk", "site": site}).json()
         await_end(client, job)
-        return time.perf_counter() - began
+        return time.perf_counter() - started_at
 
 
-def _sign_in(darkroom: Stack) -> None:
-    recipe = darkroom.stores.recipes.get("weights")
-    darkroom.stores.accepted_terms.accept(recipe)
+def _sign_in(stack: Stack) -> None:
+    recipe = stack.stores.recipes.get("weights")
+    stack.stores.accepted_terms.accept(recipe)
     cookie = {"name": "session", "value": SESSION_COOKIE, "domain": "127.0.0.1", "path": "/", "expires": -1}
     state = {"cookies": [{**cookie, "httpOnly": False, "secure": False, "sameSite": "Lax"}], "origins": []}
-    darkroom.stores.credentials.store("weights", state)
+    stack.stores.credentials.store("weights", state)
 
 
 @contextmanager
 def _test_programs() -> Iterator[str]:
-    """The test programs, running; their address."""
+    """Run the test programs and yield their URL."""
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix=f"dr-{secrets.token_hex(2)}") as folder:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.programs.serve", str(port)],
@@ -88,15 +99,15 @@ def _test_programs() -> Iterator[str]:
             preexec_fn=set_parent_death_signal(signal.SIGKILL),  # noqa: PLW1509 - this process has one thread
         )
         try:
-            wait_until(lambda: _answers(address), START_TIMEOUT_S)
-            yield address
+            wait_until(lambda: _is_listening(url), START_TIMEOUT_S)
+            yield url
         finally:
             process.kill()
             process.wait()
 
 
-def _answers(address: str) -> bool:
+def _is_listening(url: str) -> bool:
     try:
-        return httpx.get(f"{address}/comfyui/", trust_env=False).is_success
+        return httpx.get(f"{url}/comfyui/", trust_env=False).is_success
     except httpx.HTTPError:
         return False

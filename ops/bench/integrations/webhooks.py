@@ -1,4 +1,4 @@
-"""The bench ``webhooks``: deliveries a second beside a plain loop of posts, and what hangs beside."""
+"""The benchmark ``webhooks``: deliveries per second, and the effect of a destination that hangs on another one."""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -19,78 +20,94 @@ from ops.testbed.statistics import percentile
 from schemas.accounts.caller import OWNER
 from stores.redis.keys import OUTBOX
 
-DELIVERIES = 3_000
-CONCURRENT_DELIVERIES = 1_000
 TIMEOUT_S = 120
 
 
-def measure() -> Iterator[Row]:
-    """Both sides send the same bodies to the same receiver, one after the other."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Deliveries for the throughput, and deliveries at once for the latencies."""
+
+    deliveries: int
+    at_once: int
+
+
+FULL = Size(deliveries=3_000, at_once=1_000)
+SMOKE = Size(deliveries=20, at_once=10)
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Send the same bodies to the same receiver, first by a plain loop of POST requests, which is the baseline."""
     with (
-        run_stack("courier", EGRESS_ALLOW="127.0.0.0/8") as darkroom,
-        _receiver() as good,
-        _receiver() as slow,
+        run_stack("background", EGRESS_ALLOW="127.0.0.0/8") as stack,
+        _run_receiver() as good,
+        _run_receiver() as hanging,
     ):
-        plain = _plain_loop(good)
-        _subscribe(darkroom, f"{good}/hook")
-        _arrivals(good)
-        ours = _deliveries_per_second(darkroom, good)
-        alone = _delays_s(darkroom, good, CONCURRENT_DELIVERIES)
-        _subscribe(darkroom, f"{slow}{HANGING_PATH}")
-        beside = _delays_s(darkroom, good, CONCURRENT_DELIVERIES)
-        hanging = len(_arrivals(slow).get(HANGING_PATH, []))
-    yield Row("deliveries", ours, "a second", plain, min_value=0.5, judge_ratio=True)
-    yield Row("1,000 at once, p99", percentile(alone, 99), "s")
+        plain = _plain_loop_per_second(good, size.deliveries)
+        _subscribe(stack, f"{good}/hook")
+        _fetch_arrivals(good)
+        ours = _deliveries_per_second(stack, good, size.deliveries)
+        alone_s = _delays_s(stack, good, size.at_once)
+        _subscribe(stack, f"{hanging}{HANGING_PATH}")
+        beside_s = _delays_s(stack, good, size.at_once)
+        hanging_requests = len(_fetch_arrivals(hanging).get(HANGING_PATH, []))
+    yield Row("deliveries", ours, "per s", plain, min_value=0.5, judge_ratio=True)
+    yield Row(f"{size.at_once:,} at once, p99", percentile(alone_s, 99), "s")
     yield Row(
-        "1,000 beside 1,000 to one that hangs, p99", percentile(beside, 99), "s", percentile(alone, 99), max_value=2.0
+        f"{size.at_once:,} beside {size.at_once:,} to a hanging one, p99",
+        percentile(beside_s, 99),
+        "s",
+        percentile(alone_s, 99),
+        max_value=2.0,
     )
-    yield Row("calls of the one that hangs meanwhile", hanging, "")
+    yield Row("requests to the hanging one meanwhile", hanging_requests, "")
 
 
-def _plain_loop(url: str) -> float:
+def _plain_loop_per_second(url: str, count: int) -> float:
     with httpx.Client(trust_env=False) as client:
-        began = time.perf_counter()
-        for number in range(DELIVERIES):
-            client.post(f"{url}/plain", content=_event_data(number), headers={"Content-Type": "application/json"})
-        return DELIVERIES / (time.perf_counter() - began)
+        started_at = time.perf_counter()
+        for number in range(count):
+            headers = {"Content-Type": "application/json"}
+            client.post(f"{url}/plain", content=_event_data(number), headers=headers)
+        return count / (time.perf_counter() - started_at)
 
 
-def _deliveries_per_second(darkroom: Stack, url: str) -> float:
-    began = time.time()
-    _end_jobs(darkroom, DELIVERIES)
-    return DELIVERIES / (max(_await_arrivals(url, DELIVERIES)) - began)
+def _deliveries_per_second(stack: Stack, url: str, count: int) -> float:
+    started_at = time.time()
+    _add_events(stack, count)
+    return count / (max(_await_arrivals(url, count)) - started_at)
 
 
-def _delays_s(darkroom: Stack, url: str, count: int) -> list[float]:
-    began = time.time()
-    _end_jobs(darkroom, count)
-    return [arrival - began for arrival in _await_arrivals(url, count)]
+def _delays_s(stack: Stack, url: str, count: int) -> list[float]:
+    started_at = time.time()
+    _add_events(stack, count)
+    return [arrived_at - started_at for arrived_at in _await_arrivals(url, count)]
 
 
 def _await_arrivals(url: str, count: int) -> list[float]:
-    seen: list[float] = []
+    arrivals: list[float] = []
 
-    def all_there() -> bool:
-        seen.extend(_arrivals(url).get("/hook", []))
-        return len(seen) >= count
+    def are_complete() -> bool:
+        arrivals.extend(_fetch_arrivals(url).get("/hook", []))
+        return len(arrivals) >= count
 
-    wait_until(all_there, timeout_s=TIMEOUT_S)
-    return seen
+    wait_until(are_complete, timeout_s=TIMEOUT_S)
+    return arrivals
 
 
-def _end_jobs(darkroom: Stack, count: int) -> None:
-    """What the ends of so many jobs put into the outbox."""
-    with darkroom.redis.pipeline(transaction=False) as pipe:
+def _add_events(stack: Stack, count: int) -> None:
+    """Put the final events of ``count`` jobs into the outbox."""
+    with stack.redis.pipeline(transaction=False) as pipe:
         for number in range(count):
-            job = f"{time.time_ns():x}{number:x}".zfill(32)
-            about: dict[Any, Any] = {
-                "job": job,
+            event: dict[Any, Any] = {
+                "job": f"{time.time_ns():x}{number:x}".zfill(32),
                 "owner": OWNER,
                 "type": "completed",
                 "webhook": "",
                 "data": _event_data(number),
+                "seq": 5,
+                "time": 1_700_000_000_000,
             }
-            pipe.xadd(OUTBOX, {**about, "seq": 5, "time": 1_700_000_000_000})
+            pipe.xadd(OUTBOX, event)
         pipe.execute()
 
 
@@ -99,29 +116,29 @@ def _event_data(number: int) -> str:
     return json.dumps({"results": [result]})
 
 
-def _subscribe(darkroom: Stack, url: str) -> None:
-    darkroom.stores.subscriptions.create(OWNER, url, {})
+def _subscribe(stack: Stack, url: str) -> None:
+    stack.stores.subscriptions.create(OWNER, url, {})
 
 
-def _arrivals(url: str) -> dict[str, list[float]]:
+def _fetch_arrivals(url: str) -> dict[str, list[float]]:
     arrivals: dict[str, list[float]] = httpx.get(f"{url}/arrivals", trust_env=False).json()
     return arrivals
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
+def _run_receiver() -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "ops.bench.tools.webhook_receiver", str(port)], cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(url))
+        wait_until(lambda: _is_listening(url))
         yield url
     finally:
         process.kill()
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def _is_listening(url: str) -> bool:
     try:
         return httpx.get(url, trust_env=False).is_success
     except httpx.TransportError:

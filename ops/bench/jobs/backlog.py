@@ -1,77 +1,93 @@
-"""The bench ``backlog``: what a long queue costs those who submit and ask, and what a waiting job costs Redis."""
+"""The benchmark ``backlog``: what a long queue costs submissions and status requests, and Redis memory per job."""
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ops.bench.report import Row
-from ops.bench.tools.http_load import SUBMISSION, LoadResult, request_bytes, run_at_rate
+from ops.bench.tools.http_load import JOB_BODY, request_bytes, run_at_rate
 from ops.testbed.stack import KEY, Stack, run_stack
 from ops.testbed.statistics import percentile
 from schemas.accounts.caller import OWNER
 from schemas.jobs.job import JobRequest
 
-BACKLOGS = (0, 10_000, 100_000)
 CALLERS = 20
 CONNECTIONS = 16
 RATE = 100.0
-REQUESTS = 1500
-ROUNDS = 3
-WAITING_JOB = JobRequest(
-    "studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512}
-)
+QUEUED_JOB = JobRequest("studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512})
 MAX_RATIO = 1.3
 MAX_BYTES_PER_JOB = 3000.0
 
 
-def measure() -> Iterator[Row]:
-    """The same load with nothing, ten thousand and a hundred thousand jobs waiting; the best of three rounds counts."""
-    with run_stack("web", "clock") as darkroom:
-        made, before = 0, _memory_bytes(darkroom)
-        figures: dict[int, dict[str, float]] = {}
-        for backlog in BACKLOGS:
-            _fill(darkroom, backlog - made)
-            made = backlog
-            if backlog == BACKLOGS[-1]:
-                per_job = (_memory_bytes(darkroom) - before) / backlog
-            figures[backlog] = _p99s(darkroom)
-    for what in ("submit", "status"):
-        empty = figures[0][what]
-        for backlog in BACKLOGS[1:]:
-            most = MAX_RATIO if backlog == BACKLOGS[-1] else None
-            name = f"{what} p99, {backlog:,} waiting"
-            yield Row(name, figures[backlog][what], "ms", empty, max_value=most, judge_ratio=most is not None)
-    yield Row("Redis memory of a waiting job", per_job, "bytes", max_value=MAX_BYTES_PER_JOB)
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The lengths of the queue (the first is 0), requests per round, and rounds, of which the best counts."""
+
+    backlogs: tuple[int, ...]
+    requests: int
+    rounds: int
 
 
-def _fill(darkroom: Stack, jobs: int) -> None:
-    for number in range(max(0, jobs)):
-        darkroom.stores.jobs.create(secrets.token_hex(16), f"caller-{number % CALLERS}", WAITING_JOB, "bench")
-        darkroom.stores.wakeups.publish()
+FULL = Size(backlogs=(0, 10_000, 100_000), requests=1500, rounds=3)
+SMOKE = Size(backlogs=(0, 50), requests=20, rounds=1)
 
 
-def _memory_bytes(darkroom: Stack) -> int:
-    return int(darkroom.redis.info("memory")["used_memory"])
+def measure(size: Size) -> Iterator[Row]:
+    """Put the same load on an empty queue and on longer ones; the target holds for the longest."""
+    longest = size.backlogs[-1]
+    with run_stack("web", "clock") as stack:
+        queued, empty_memory = 0, _memory_bytes(stack)
+        p99s: dict[int, dict[str, float]] = {}
+        for backlog in size.backlogs:
+            _fill_queue(stack, backlog - queued)
+            queued = backlog
+            if backlog == longest:
+                bytes_per_job = (_memory_bytes(stack) - empty_memory) / backlog
+            p99s[backlog] = _measure_p99s(stack, size)
+    for operation in ("submit", "status"):
+        for backlog in size.backlogs[1:]:
+            max_ratio = MAX_RATIO if backlog == longest else None
+            yield Row(
+                f"{operation} p99, {backlog:,} queued",
+                p99s[backlog][operation],
+                "ms",
+                p99s[0][operation],
+                max_value=max_ratio,
+                judge_ratio=max_ratio is not None,
+            )
+    yield Row("Redis memory of a queued job", bytes_per_job, "bytes", max_value=MAX_BYTES_PER_JOB)
 
 
-def _p99s(darkroom: Stack) -> dict[str, float]:
-    url = darkroom.settings.public_url
+def _fill_queue(stack: Stack, jobs: int) -> None:
+    for number in range(jobs):
+        stack.stores.jobs.create(secrets.token_hex(16), f"caller-{number % CALLERS}", QUEUED_JOB, "bench")
+        stack.stores.wakeups.publish()
+
+
+def _memory_bytes(stack: Stack) -> int:
+    return int(stack.redis.info("memory")["used_memory"])
+
+
+def _measure_p99s(stack: Stack, size: Size) -> dict[str, float]:
+    """Measure submissions, which are cancelled after each round, and then the status of one queued job."""
+    url = stack.settings.public_url
+    submit = request_bytes(f"{url}/api/v1/jobs", method="POST", key=KEY, body=JOB_BODY)
+    submits = []
+    for _ in range(size.rounds):
+        submits.append(_run_round(stack, submit, 202, size.requests))
+        stack.stores.jobs.cancel_all(OWNER)
     job_id = secrets.token_hex(16)
-    darkroom.stores.jobs.create(job_id, "caller-0", WAITING_JOB, "bench")
-    submit = request_bytes(f"{url}/api/v1/jobs", method="POST", key=KEY, body=SUBMISSION)
+    stack.stores.jobs.create(job_id, OWNER, QUEUED_JOB, "bench")
     status = request_bytes(f"{url}/status/{job_id}", key=KEY)
-    found = {}
-    for name, request, wanted in (("submit", submit, 202), ("status", status, 200)):
-        rounds = [_round(darkroom, request) for _ in range(ROUNDS)]
-        if any(set(load.statuses) != {wanted} for load in rounds):
-            raise RuntimeError(f"{name}: {[load.statuses for load in rounds]}")
-        found[name] = min(percentile(load.latencies_s, 99) for load in rounds) * 1000
-    darkroom.stores.jobs.cancel(job_id)
-    return found
+    statuses = [_run_round(stack, status, 200, size.requests) for _ in range(size.rounds)]
+    stack.stores.jobs.cancel(job_id)
+    return {"submit": min(submits), "status": min(statuses)}
 
 
-def _round(darkroom: Stack, request: bytes) -> LoadResult:
-    """A steady load, of which nothing stays in the queue."""
-    url = darkroom.settings.public_url
-    load = run_at_rate(url, lambda _: request, connections=CONNECTIONS, requests=REQUESTS, per_second=RATE)
-    darkroom.stores.jobs.cancel_all(OWNER)
-    return load
+def _run_round(stack: Stack, request: bytes, expected_status: int, requests: int) -> float:
+    """Return the p99 latency in milliseconds of a steady load."""
+    url = stack.settings.public_url
+    result = run_at_rate(url, lambda _: request, connections=CONNECTIONS, requests=requests, per_second=RATE)
+    if set(result.statuses) != {expected_status}:
+        raise RuntimeError(f"not every response was {expected_status}: {result.statuses}")
+    return percentile(result.latencies_s, 99) * 1000

@@ -1,4 +1,4 @@
-"""The bench ``fairness``: how long one job waits behind another caller's five hundred, and whether ETAs hold."""
+"""The benchmark ``fairness``: how long one job waits behind another caller's many, and how accurate estimates are."""
 
 import time
 from collections.abc import Iterator
@@ -12,59 +12,71 @@ from ops.testbed.stack import Stack
 from ops.testbed.statistics import percentile
 from schemas.jobs.job import Job
 
-CROWD_JOBS = 500
-SINGLE_JOBS = 5
 CONTEXTS = 8
 DURATION_S = (0.2, 0.6)
-ESTIMATE_EVERY = 10
 POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """Jobs of the first caller, jobs of the second one, and the step between jobs whose estimate is recorded."""
+
+    crowd_jobs: int
+    single_jobs: int
+    estimate_every: int
+
+
+FULL = Size(crowd_jobs=500, single_jobs=5, estimate_every=10)
+SMOKE = Size(crowd_jobs=40, single_jobs=1, estimate_every=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate: when it was given (Unix seconds), for which job, and what it said."""
+    """An estimated waiting time, and when it was given (Unix seconds)."""
 
     time_s: float
     job_id: str
     eta_s: float
 
 
-def measure() -> Iterator[Row]:
-    """One caller submits five hundred, another one at a time; the first one's last job is the wait without turns."""
-    with run_hostile_stack("web", "worker", "clock", duration_s=DURATION_S, contexts=CONTEXTS) as darkroom:
-        keys = {name: darkroom.stores.api_keys.create(name) for name in ("many", "single")}
-        with darkroom.client(keys["many"]) as many, darkroom.client(keys["single"]) as single:
-            crowd = [_submit(many, number) for number in range(CROWD_JOBS)]
-            _wait_for(darkroom, crowd[2 * CONTEXTS])
-            asked = [_get_estimate(many, job_id) for job_id in crowd[4 * CONTEXTS :: ESTIMATE_EVERY]]
-            alone = []
-            for number in range(SINGLE_JOBS):
-                alone.append(_submit(single, CROWD_JOBS + number))
-                _wait_for(darkroom, alone[-1])
-            jobs = [_wait_for(darkroom, job_id) for job_id in crowd]
-            singles = [_wait_for(darkroom, job_id) for job_id in alone]
-    yield from _wait_rows(jobs, singles)
-    yield from _estimate_rows([one for one in asked if one], {job.id: job for job in jobs})
+def measure(size: Size) -> Iterator[Row]:
+    """One caller submits many jobs, another one at a time; the wait of the first caller's last job is the baseline."""
+    with run_hostile_stack("web", "worker", "clock", duration_s=DURATION_S, contexts=CONTEXTS) as stack:
+        keys = {name: stack.stores.api_keys.create(name) for name in ("many", "single")}
+        with stack.client(keys["many"]) as many, stack.client(keys["single"]) as single:
+            crowd_ids = [_submit(many, number) for number in range(size.crowd_jobs)]
+            # Estimates need the mean run time of a few finished jobs.
+            _wait_for(stack, crowd_ids[2 * CONTEXTS])
+            asked = [_get_estimate(many, job_id) for job_id in crowd_ids[4 * CONTEXTS :: size.estimate_every]]
+            single_ids = []
+            for number in range(size.single_jobs):
+                single_ids.append(_submit(single, size.crowd_jobs + number))
+                _wait_for(stack, single_ids[-1])
+            crowd = [_wait_for(stack, job_id) for job_id in crowd_ids]
+            singles = [_wait_for(stack, job_id) for job_id in single_ids]
+    yield from _wait_rows(crowd, singles)
+    yield from _estimate_rows([estimate for estimate in asked if estimate], {job.id: job for job in crowd})
 
 
-def _wait_rows(jobs: list[Job], singles: list[Job]) -> Iterator[Row]:
-    mean_s = sum(_run_s(job) for job in jobs) / len(jobs)
-    last_s = _wait_s(jobs[-1])
-    waits = [_wait_s(job) for job in singles]
-    yield Row("mean job time", mean_s, "s")
-    yield Row("wait of a single job behind 500, p50", percentile(waits, 50), "s", last_s)
-    yield Row(f"wait of a single job behind 500, max of {SINGLE_JOBS}", max(waits), "s", last_s, max_value=2 * mean_s)
+def _wait_rows(crowd: list[Job], singles: list[Job]) -> Iterator[Row]:
+    mean_s = sum(_run_s(job) for job in crowd) / len(crowd)
+    last_s = _wait_s(crowd[-1])
+    waits_s = [_wait_s(job) for job in singles]
+    name = f"wait of a single job behind {len(crowd)}"
+    yield Row("mean run time", mean_s, "s")
+    yield Row(f"{name}, p50", percentile(waits_s, 50), "s", last_s)
+    yield Row(f"{name}, max of {len(singles)}", max(waits_s), "s", last_s, max_value=2 * mean_s)
 
 
-def _estimate_rows(asked: list[Estimate], jobs: dict[str, Job]) -> Iterator[Row]:
-    """How far the estimates were off, as a part of the time that it then took."""
+def _estimate_rows(estimates: list[Estimate], jobs: dict[str, Job]) -> Iterator[Row]:
+    """Yield the errors of the estimates, relative to the actual time."""
     errors = []
-    for one in asked:
-        left_s = (jobs[one.job_id].finished_at or 0) / 1000 - one.time_s
-        if left_s > 0:
-            errors.append(abs(one.eta_s - left_s) / left_s * 100)
-    yield Row("error of the ETA, p50", percentile(errors, 50), "%")
-    yield Row("error of the ETA, p95", percentile(errors, 95), "%")
+    for estimate in estimates:
+        actual_s = (jobs[estimate.job_id].finished_at or 0) / 1000 - estimate.time_s
+        if actual_s > 0:
+            errors.append(abs(estimate.eta_s - actual_s) / actual_s * 100)
+    for percent in (50, 95) if errors else ():
+        yield Row(f"error of the ETA, p{percent}", percentile(errors, percent), "%")
 
 
 def _submit(client: httpx.Client, number: int) -> str:
@@ -77,8 +89,8 @@ def _get_estimate(client: httpx.Client, job_id: str) -> Estimate | None:
     return None if eta_s is None else Estimate(time.time(), job_id, eta_s)
 
 
-def _wait_for(darkroom: Stack, job_id: str) -> Job:
-    while not (job := darkroom.stores.jobs.get(job_id)).state.is_final:
+def _wait_for(stack: Stack, job_id: str) -> Job:
+    while not (job := stack.stores.jobs.get(job_id)).state.is_final:
         time.sleep(POLL_INTERVAL_S)
     return job
 

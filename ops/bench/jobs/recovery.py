@@ -1,16 +1,11 @@
-"""The bench ``recovery``: from the SIGKILL of a worker to its job's running again on another."""
+"""The benchmark ``recovery``: the time from SIGKILL of a worker until its job runs again on another one."""
 
 import secrets
-import sys
 import time
 from collections.abc import Iterator
-from typing import cast
+from dataclasses import dataclass
 
-from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
-from redis import Redis
-
-from ops.bench.baselines.stock_dramatiq import QUEUE
+from ops.bench.baselines.stock_dramatiq import StockQueue
 from ops.bench.report import Row
 from ops.processes.supervisor import Program
 from ops.testbed.hostile_stack import SITE, run_hostile_stack
@@ -19,56 +14,70 @@ from ops.testbed.statistics import percentile
 from schemas.jobs.job import JobRequest
 from schemas.jobs.lifecycle import JobState
 
-ROUNDS = 10
 WORKERS = ("worker.1", "worker.2")
-# A stock broker gives up a worker after 60 s, and then waits for luck; longer than this nobody waits here.
-STOCK_TIMEOUT_S = 180.0
-HOLD_S = 600
+DURATION_S = (3.0, 4.0)
+HOLD_S = 600.0
+START_TIMEOUT_S = 30.0
 
 
-def measure() -> Iterator[Row]:
-    """Ten kills of ours, one of a stock worker beside a second one."""
-    with run_hostile_stack("clock", *WORKERS, duration_s=(3.0, 4.0), contexts=2) as darkroom:
-        ours = [_recovery_s(darkroom) for _ in range(ROUNDS)]
-    with run_stack() as plain:
-        stock = _stock_recovery_s(plain)
-    print(f"stock: {'not within ' if stock >= STOCK_TIMEOUT_S else ''}{stock:.0f} s")
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The number of kills, and how long to wait for the stock worker.
+
+    A stock broker declares a worker dead after 60 s and requeues its messages at a random later time.
+    """
+
+    rounds: int
+    stock_timeout_s: float
+
+
+FULL = Size(rounds=10, stock_timeout_s=180.0)
+SMOKE = Size(rounds=1, stock_timeout_s=1.0)
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Kill one of two workers several times, and one of two stock workers once."""
+    with run_hostile_stack("clock", *WORKERS, duration_s=DURATION_S, contexts=2) as stack:
+        ours = [_recovery_s(stack) for _ in range(size.rounds)]
+    with run_stack() as stack:
+        stock = _stock_recovery_s(stack, size.stock_timeout_s)
+    print(f"stock: {'not within ' if stock >= size.stock_timeout_s else ''}{stock:.0f} s")
     yield Row("kill -9 to running again, p50", percentile(ours, 50), "s", stock)
-    yield Row("kill -9 to running again, max of 10", max(ours), "s", stock, max_value=15.0)
+    yield Row(f"kill -9 to running again, max of {size.rounds}", max(ours), "s", stock, max_value=15.0)
 
 
-def _recovery_s(darkroom: Stack) -> float:
-    jobs, job_id = darkroom.stores.jobs, secrets.token_hex(16)
-    wait_until(lambda: sum(one.ready for one in darkroom.stores.workers.list_alive()) == len(WORKERS))
+def _recovery_s(stack: Stack) -> float:
+    jobs, job_id = stack.stores.jobs, secrets.token_hex(16)
+    wait_until(lambda: sum(worker.ready for worker in stack.stores.workers.list_alive()) == len(WORKERS))
     jobs.create(job_id, "bench", JobRequest(SITE, "a boat", inputs={"seed": 1}), "bench")
-    darkroom.stores.wakeups.publish()
+    stack.stores.wakeups.publish()
     wait_until(lambda: jobs.get(job_id).state is JobState.PENDING)
-    holder = darkroom.stores.maintenance.get_lease_owner(job_id) or ""
-    began = time.perf_counter()
-    kill_tree(int(holder.split(":")[-2]))
+    lease_owner = stack.stores.maintenance.get_lease_owner(job_id) or ""
+    started_at = time.perf_counter()
+    # A worker id is HOST:PID:TOKEN.
+    kill_tree(int(lease_owner.split(":")[-2]))
     wait_until(lambda: jobs.get(job_id).attempt == 2)
-    taken_s = time.perf_counter() - began
+    duration_s = time.perf_counter() - started_at
 
-    def ended() -> bool:
-        darkroom.supervisor.restart_dead()
-        return jobs.get(job_id).state.is_final and len(darkroom.supervisor.exit_codes()) == 0
+    def is_restored() -> bool:
+        stack.supervisor.restart_dead()
+        return jobs.get(job_id).state.is_final and not stack.supervisor.exit_codes()
 
-    wait_until(ended)
-    return taken_s
+    wait_until(is_restored)
+    return duration_s
 
 
-def _stock_recovery_s(plain: Stack) -> float:
-    answers = Redis.from_url(plain.settings.redis_url, socket_timeout=STOCK_TIMEOUT_S + 10)
+def _stock_recovery_s(stack: Stack, timeout_s: float) -> float:
+    url = stack.settings.redis_url
+    queue = StockQueue(url, timeout_s=max(timeout_s, START_TIMEOUT_S))
     for number in (1, 2):
-        words = [sys.executable, "-m", "ops.bench.baselines.stock_dramatiq", plain.settings.redis_url, str(HOLD_S)]
-        plain.supervisor.start(Program(f"stock.{number}", words))
-        answers.blpop(["stock:answers"])
-    broker = RedisBroker(url=plain.settings.redis_url)
-    broker.declare_queue(QUEUE)
-    message: Message[None] = Message(QUEUE, "ping", (1,), {}, {})
-    broker.enqueue(message)
-    _, holder = cast(tuple[bytes, bytes], answers.blpop(["stock:answers"]))
-    began = time.perf_counter()
-    kill_tree(int(holder))
-    answers.blpop(["stock:answers"], timeout=STOCK_TIMEOUT_S)
-    return min(time.perf_counter() - began, STOCK_TIMEOUT_S)
+        stack.supervisor.start(Program(f"stock.{number}", StockQueue.worker_command(url, hold_s=HOLD_S)))
+        queue.await_worker()
+    queue.send()
+    pid = queue.await_answer()
+    if pid is None:
+        raise TimeoutError("no stock worker took the message")
+    started_at = time.perf_counter()
+    kill_tree(pid)
+    queue.await_answer(timeout_s)
+    return min(time.perf_counter() - started_at, timeout_s)

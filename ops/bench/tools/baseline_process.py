@@ -1,4 +1,8 @@
-"""The talk with ``ops.bench.baselines.playwright_scripts``: a plain Playwright script in a process of its own."""
+"""A plain Playwright script in a process of its own, driven over stdin and stdout.
+
+The scripts are in ``ops.bench.baselines.playwright_scripts``; each command is a line of words, each response a line of
+JSON.
+"""
 
 import json
 import signal
@@ -13,38 +17,38 @@ from ops.processes.parent_death import set_parent_death_signal
 
 
 class BaselineProcess:
-    """A running baseline."""
+    """A running script."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        """The process has just been started."""
+        """Wait until the script is ready."""
         self._process = process
         self.receive()
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._process.pid
 
     def send(self, *args: int | str) -> None:
-        """Give it something to do."""
+        """Send a command."""
         if self._process.stdin is None:
             raise RuntimeError("the baseline has no stdin")
-        self._process.stdin.write(" ".join(str(word) for word in args) + "\n")
+        self._process.stdin.write(" ".join(str(arg) for arg in args) + "\n")
         self._process.stdin.flush()
 
     def receive(self) -> dict[str, Any]:
-        """What it says when that is done."""
+        """Wait for the response to a command; raises RuntimeError if the script has ended."""
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            raise RuntimeError("the baseline has ended before its time")
-        said: dict[str, Any] = json.loads(line)
-        return said
+            raise RuntimeError("the baseline script has ended")
+        message: dict[str, Any] = json.loads(line)
+        return message
 
 
 @contextmanager
-def run_baseline(name: str, *arguments: str) -> Iterator[BaselineProcess]:
-    """The baseline of that name, ready."""
-    command = [sys.executable, "-m", "ops.bench.baselines.playwright_scripts", name, *arguments]
+def run_baseline(name: str, *args: str) -> Iterator[BaselineProcess]:
+    """Yield the script of that name, ready; kill it at the end."""
+    command = [sys.executable, "-m", "ops.bench.baselines.playwright_scripts", name, *args]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

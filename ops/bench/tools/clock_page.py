@@ -1,4 +1,4 @@
-"""A light page for benches: it paints nothing, and each of its previews shows the time at which it was shown."""
+"""A light generation page for benchmarks: it draws nothing but previews that encode the time they are shown."""
 
 import io
 import tempfile
@@ -13,7 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 CLOCK_SITE = "clock"
+# The layout of the squares in clock_page.html.
 BITS, SIDE, COLUMNS = 48, 40, 8
+THRESHOLD = 127
 RECIPE = """
 title = "Clock"
 description = "Shows the time in its previews."
@@ -31,24 +33,24 @@ observe = {{preview = {{selectors = ["#preview"]}}, done = {{selectors = ["#resu
 
 @dataclass(frozen=True, slots=True)
 class ClockPage:
-    """Where the page is, and the folder with its recipe."""
+    """The URL of the page, and the folder with its recipe."""
 
     url: str
     recipes_dir: str
 
 
 @contextmanager
-def run_clock_page() -> Iterator[ClockPage]:
-    """The page, served on loopback, with its recipe in a folder."""
+def run_clock_page(*, previews: int) -> Iterator[ClockPage]:
+    """Serve the page on loopback; it shows ``previews`` previews, about 0.4 s apart, before the result."""
     handler = partial(_QuietHandler, directory=str(Path(__file__).parent))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        with tempfile.TemporaryDirectory() as recipes:
-            url = f"http://127.0.0.1:{server.server_port}/clock_page.html"
-            (Path(recipes) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
-            yield ClockPage(url, recipes)
+        with tempfile.TemporaryDirectory() as folder:
+            url = f"http://127.0.0.1:{server.server_port}/clock_page.html?previews={previews}"
+            (Path(folder) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
+            yield ClockPage(url, folder)
     finally:
         server.shutdown()
         thread.join()
@@ -57,15 +59,15 @@ def run_clock_page() -> Iterator[ClockPage]:
 
 class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def read_time_ms(jpeg: bytes) -> int:
-    """The time, in Unix milliseconds, that a preview of the page shows."""
+    """Return the time that a preview encodes, in Unix milliseconds."""
     with Image.open(io.BytesIO(jpeg)) as image:
         grey = image.convert("L")
-        bits = [
+        values = [
             grey.getpixel((SIDE * (bit % COLUMNS) + SIDE // 2, SIDE * (bit // COLUMNS) + SIDE // 2))
             for bit in range(BITS)
         ]
-    return int("".join("1" if isinstance(value, int) and value > 127 else "0" for value in bits), 2)
+    return int("".join("1" if isinstance(value, int) and value > THRESHOLD else "0" for value in values), 2)

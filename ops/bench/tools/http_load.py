@@ -1,4 +1,4 @@
-"""A small HTTP load generator: prepared requests over kept-alive connections, bounded in number."""
+"""A small HTTP load generator: prepared requests over a fixed number of keep-alive connections."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-SUBMISSION = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7}}).encode()
+JOB_BODY = json.dumps({"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7}}).encode()
 
 
 @dataclass(slots=True)
 class LoadResult:
-    """What came of a load: seconds of each request, seconds in all, statuses by number of answers."""
+    """Latency of each request, total duration, and number of responses by status."""
 
     latencies_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -20,12 +20,12 @@ class LoadResult:
 
     @property
     def per_second(self) -> float:
-        """Requests answered a second."""
+        """Responses per second."""
         return len(self.latencies_s) / self.seconds
 
 
 def request_bytes(url: str, *, method: str = "GET", key: str = "", body: bytes = b"") -> bytes:
-    """A request, ready to be written to a connection."""
+    """Return an HTTP/1.1 request, ready to be sent."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}"]
@@ -35,42 +35,43 @@ def request_bytes(url: str, *, method: str = "GET", key: str = "", body: bytes =
 
 
 def run_at_full_speed(url: str, make_request: Callable[[int], bytes], *, connections: int, requests: int) -> LoadResult:
-    """Send ``requests`` requests over ``connections`` connections, each as soon as the one before is answered."""
+    """Send ``requests`` requests; each connection sends the next one as soon as it has a response."""
     return asyncio.run(_run(url, make_request, connections, requests, None))
 
 
 def run_at_rate(
     url: str, make_request: Callable[[int], bytes], *, connections: int, requests: int, per_second: float
 ) -> LoadResult:
-    """Send ``requests`` requests at a steady rate; a late answer delays no later request."""
+    """Send ``requests`` requests at a steady rate; slow responses do not delay later requests."""
     return asyncio.run(_run(url, make_request, connections, requests, per_second))
 
 
 async def _run(
-    url: str, make: Callable[[int], bytes], connections: int, requests: int, rate: float | None
+    url: str, make_request: Callable[[int], bytes], connections: int, requests: int, rate: float | None
 ) -> LoadResult:
-    load = LoadResult()
-    numbers: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
+    result = LoadResult()
+    queue: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
     clients = [
-        asyncio.create_task(_client(url, make, numbers, load, paced=rate is not None)) for _ in range(connections)
+        asyncio.create_task(_run_client(url, make_request, queue, result, paced=rate is not None))
+        for _ in range(connections)
     ]
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for number in range(requests):
         if rate:
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-        numbers.put_nowait((number, time.perf_counter()))
-    await numbers.join()
-    load.seconds = time.perf_counter() - began
+            await asyncio.sleep(max(0.0, started_at + number / rate - time.perf_counter()))
+        queue.put_nowait((number, time.perf_counter()))
+    await queue.join()
+    result.seconds = time.perf_counter() - started_at
     for client in clients:
         client.cancel()
-    return load
+    return result
 
 
-async def _client(
+async def _run_client(
     url: str,
-    make: Callable[[int], bytes],
-    numbers: "asyncio.Queue[tuple[int, float]]",
-    load: LoadResult,
+    make_request: Callable[[int], bytes],
+    queue: "asyncio.Queue[tuple[int, float]]",
+    result: LoadResult,
     *,
     paced: bool,
 ) -> None:
@@ -78,20 +79,20 @@ async def _client(
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         while True:
-            number, due = await numbers.get()
-            began = time.perf_counter()
-            writer.write(make(number))
+            number, due_at = await queue.get()
+            sent_at = time.perf_counter()
+            writer.write(make_request(number))
             status, _ = await read_response(reader)
-            load.statuses[status] = load.statuses.get(status, 0) + 1
-            # Under a steady rate the wait for a free connection counts too.
-            load.latencies_s.append(time.perf_counter() - (due if paced else began))
-            numbers.task_done()
+            result.statuses[status] = result.statuses.get(status, 0) + 1
+            # At a steady rate the wait for a free connection is part of the latency.
+            result.latencies_s.append(time.perf_counter() - (due_at if paced else sent_at))
+            queue.task_done()
     finally:
         writer.close()
 
 
 async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Status and body of the next answer on a connection."""
+    """Return the status and the body of the next response on a connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     length = next((int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")), 0)

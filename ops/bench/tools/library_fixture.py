@@ -1,6 +1,7 @@
-"""The making of a large library for the bench ``library``: headers as trainers write them, holes for bodies."""
+"""A large model library for the benchmark ``library``: real headers, and sparse files in place of tensors."""
 
 import json
+import math
 import os
 import random
 from collections.abc import Iterator
@@ -11,26 +12,27 @@ BASE_MODELS = ("sdxl_base_v1-0", "flux1", "sd_v1")
 # As many tensors as a small LoRA has.
 BLOCKS = 88
 RANK = 32
+FLOAT16_BYTES = 2
 WORDS = ("ink", "wash", "neon", "portrait", "castle", "winter", "film", "grain", "anime", "retro", "soft", "light")
 SIDECAR_EVERY = 3
 
 
 def create_models(folder: Path, count: int) -> None:
-    """``count`` models below ``folder``; every third has a sidecar of a catalogue, as downloaders leave it."""
-    shape, size_bytes = _tensors()
-    for part in FOLDERS:
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    """Create ``count`` models below ``folder``; every third has a Civitai sidecar, as downloaders leave it."""
+    tensors, size_bytes = _tensors()
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for number in range(count):
         path = folder / FOLDERS[number % len(FOLDERS)] / f"{_name(number)}.safetensors"
-        _write(path, shape, size_bytes, number)
+        _write_model(path, tensors, size_bytes, number)
         if number % SIDECAR_EVERY == 0:
             path.with_suffix(".civitai.info").write_text(json.dumps(_sidecar(number)))
 
 
 def model_paths(folder: Path) -> Iterator[Path]:
-    """All models below ``folder``, always in the same order."""
-    for part in FOLDERS:
-        yield from sorted((folder / part).glob("*.safetensors"))
+    """Yield all models below ``folder``, always in the same order."""
+    for name in FOLDERS:
+        yield from sorted((folder / name).glob("*.safetensors"))
 
 
 def _name(number: int) -> str:
@@ -39,23 +41,22 @@ def _name(number: int) -> str:
 
 
 def _tensors() -> tuple[dict[str, object], int]:
+    """Return the tensor entries of a header and the size of the data they describe."""
     entries: dict[str, object] = {}
-    place = 0
+    offset = 0
     for block in range(BLOCKS):
-        for part, dims in (("lora_down.weight", [RANK, 640]), ("lora_up.weight", [640, RANK]), ("alpha", [])):
-            size = 2
-            for dim in dims:
-                size *= dim
+        for part, shape in (("lora_down.weight", [RANK, 640]), ("lora_up.weight", [640, RANK]), ("alpha", [])):
+            end = offset + FLOAT16_BYTES * math.prod(shape)
             entries[f"lora_unet_block_{block}_attn.{part}"] = {
                 "dtype": "F16",
-                "shape": dims,
-                "data_offsets": [place, place + size],
+                "shape": shape,
+                "data_offsets": [offset, end],
             }
-            place += size
-    return entries, place
+            offset = end
+    return entries, offset
 
 
-def _write(path: Path, tensors: dict[str, object], size_bytes: int, number: int) -> None:
+def _write_model(path: Path, tensors: dict[str, object], size_bytes: int, number: int) -> None:
     metadata = {
         "ss_output_name": path.stem,
         "ss_network_dim": str(RANK),
@@ -64,12 +65,12 @@ def _write(path: Path, tensors: dict[str, object], size_bytes: int, number: int)
         "ss_tag_frequency": json.dumps({"10_x": dict.fromkeys(WORDS, number % 50 + 1)}),
         "ss_seed": str(number),
     }
-    raw = json.dumps({"__metadata__": metadata} | tensors).encode()
+    header = json.dumps({"__metadata__": metadata} | tensors).encode()
     with path.open("wb") as file:
-        file.write(len(raw).to_bytes(8, "little") + raw)
-        # Every body is another: else all would be one model with many files.
+        file.write(len(header).to_bytes(8, "little") + header)
+        # Different data in each file: files with equal hashes would be one model.
         file.write(number.to_bytes(8, "little"))
-        file.truncate(8 + len(raw) + size_bytes)
+        file.truncate(8 + len(header) + size_bytes)
 
 
 def _sidecar(number: int) -> dict[str, object]:
@@ -89,7 +90,7 @@ def _sidecar(number: int) -> dict[str, object]:
 
 
 def rename_all(folder: Path) -> None:
-    """Give every model, and what lies beside it, another name."""
+    """Rename every model and its sidecars."""
     for path in list(model_paths(folder)):
         for file in path.parent.glob(f"{path.stem}.*"):
             os.rename(file, file.with_name(f"renamed_{file.name}"))  # noqa: PTH104 - ten thousand times

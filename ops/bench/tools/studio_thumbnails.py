@@ -1,7 +1,6 @@
-"""The making of the studio's thumbnails: each style painted by a running Darkroom, made small.
+"""Regenerate the thumbnails of the studio's styles with a running Darkroom.
 
-Run as ``python -m ops.bench.tools.studio_thumbnails [STYLE …]`` after a change to the painter; needs a Darkroom that is
-up.
+``python -m ops.bench.tools.studio_thumbnails [STYLE ...]``, after a change to the studio's renderer.
 """
 
 import io
@@ -52,14 +51,14 @@ SUBJECTS = {
 
 
 def main(styles: list[str]) -> int:
-    """Paint the thumbnails of ``styles``, or all of them."""
+    """Regenerate the thumbnails of ``styles``, or of all styles."""
     settings = load_settings()
-    note = read_instance(settings.data_dir)
-    if note is None:
+    instance = read_instance(settings.data_dir)
+    if instance is None:
         sys.stderr.write("Start Darkroom first: ./darkroom up\n")
         return 2
     headers = {"x-api-key": OwnerKey.from_settings(settings).read()}
-    with httpx.Client(base_url=note.url, headers=headers, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=instance.url, headers=headers, timeout=60, trust_env=False) as client:
         for style in styles or SUBJECTS:
             slug = re.sub(r"[^a-z0-9]+", "-", style.lower())
             (FOLDER / f"{slug}.webp").write_bytes(_compress(_generate(client, style)))
@@ -75,7 +74,7 @@ def _generate(client: httpx.Client, style: str) -> bytes:
 
 
 def _compress(data: bytes) -> bytes:
-    """The largest quality that fits."""
+    """Return a WebP of the highest quality that fits into MAX_BYTES."""
     with Image.open(io.BytesIO(data)) as image:
         small = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     for quality in QUALITIES:

@@ -1,7 +1,7 @@
-"""A receiver of webhooks for the bench ``webhooks``: it takes or hangs, and remembers when each came.
+"""A webhook receiver for the benchmark ``webhooks``: it accepts deliveries or hangs, and records arrival times.
 
-Run as ``python -m ops.bench.tools.webhook_receiver PORT``; ``GET`` answers when calls came (Unix seconds) by path, and
-forgets them.
+``python -m ops.bench.tools.webhook_receiver PORT`` runs it; ``GET`` returns the arrival times (Unix seconds) by path
+and clears them.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""Many WebSockets in one process, by hand and as small as can be, and the moments at which they hear something."""
+"""Thousands of WebSocket clients in one process.
+
+The protocol is written by hand, as small as possible, so that the server and not the clients is measured: messages are
+never fragmented, and pings stay unanswered.
+"""
 
 import asyncio
 import base64
@@ -11,20 +15,21 @@ from urllib.parse import urlsplit
 BATCH = 100
 OPEN_TIMEOUT_S = 60.0
 RECEIVE_TIMEOUT_S = 30.0
+BUFFER_BYTES = 4096
+# Values of the length byte that announce an extended length (RFC 6455, section 5.2).
 LENGTH_16_BITS, LENGTH_64_BITS = 126, 127
 PING = 0x89
 
 
 class WebSocketClient:
-    """One WebSocket; ``heard_at`` is when the newest message had come whole (time.time)."""
+    """One open WebSocket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Made by ``listen``."""
         self._reader = reader
         self._writer = writer
 
     async def receive(self) -> tuple[float, bytes]:
-        """The next message and the moment of its arrival; pings are left unanswered."""
+        """Return the next message and the time (``time.time``) of its arrival."""
         async with asyncio.timeout(RECEIVE_TIMEOUT_S):
             while True:
                 first, length = await self._reader.readexactly(2)
@@ -37,26 +42,25 @@ class WebSocketClient:
                     return time.time(), message
 
     def close(self) -> None:
-        """Go without a word."""
+        """Drop the connection without a closing handshake."""
         self._writer.transport.abort()
 
 
 async def connect_all(urls: Sequence[str]) -> list[WebSocketClient]:
-    """A WebSocket at each address, each having heard its first message."""
-    listeners: list[WebSocketClient] = []
+    """Open a WebSocket to each URL and receive its first message."""
+    clients: list[WebSocketClient] = []
     for start in range(0, len(urls), BATCH):
         async with asyncio.timeout(OPEN_TIMEOUT_S):
-            listeners += await asyncio.gather(*(_open(url) for url in urls[start : start + BATCH]))
-    # What is measured is the other side's pauses, not those of this one's collector.
+            clients += await asyncio.gather(*(_connect(url) for url in urls[start : start + BATCH]))
+    # Keeps pauses of this process's garbage collector out of the measured delays.
     gc.collect()
     gc.freeze()
-    return listeners
+    return clients
 
 
-async def _open(url: str) -> WebSocketClient:
+async def _connect(url: str) -> WebSocketClient:
     parts = urlsplit(url)
-    # The smallest buffer: what is measured is the other side.
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=4096)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=BUFFER_BYTES)
     lines = [
         f"GET {parts.path}?{parts.query} HTTP/1.1",
         f"Host: {parts.netloc}",
@@ -69,6 +73,6 @@ async def _open(url: str) -> WebSocketClient:
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 101 " not in head.partition(b"\r\n")[0]:
         raise RuntimeError(f"no upgrade: {head[:80]!r}")
-    listener = WebSocketClient(reader, writer)
-    await listener.receive()
-    return listener
+    client = WebSocketClient(reader, writer)
+    await client.receive()
+    return client

@@ -1,7 +1,8 @@
-"""The bench ``sockets``: what one of ten thousand idle WebSockets costs a web process, and how fast one hears."""
+"""The benchmark ``sockets``: memory of idle WebSockets in a web process, and event latency beside them."""
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ops.bench.report import Row
 from ops.bench.tools.job_driver import cancel_all, claim, record_progress, submit, websocket_url
@@ -10,50 +11,55 @@ from ops.processes.web_command import raise_open_files_limit
 from ops.testbed.stack import Stack, run_stack
 from ops.testbed.statistics import percentile
 
-IDLE_SOCKETS = 10_000
-JOBS = 100
-EVENTS = 200
 BYTES_PER_KB = 1000
 
 
-def measure() -> Iterator[Row]:
-    """The baseline of the delay is a client that polls ten times a second: half of that, on the mean."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Idle sockets, the jobs they watch, and events of one more job."""
+
+    idle_sockets: int
+    jobs: int
+    events: int
+
+
+FULL = Size(idle_sockets=10_000, jobs=100, events=200)
+SMOKE = Size(idle_sockets=20, jobs=2, events=3)
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Measure one socket alone, which is the baseline, and then beside the idle ones."""
     raise_open_files_limit()
-    with run_stack("web") as darkroom:
-        alone = asyncio.run(_measure(darkroom, 0))[1]
-        idle_kb, delays_ms = asyncio.run(_measure(darkroom, IDLE_SOCKETS))
-    yield Row(f"memory of each of {IDLE_SOCKETS:,} idle sockets", idle_kb, "kB", max_value=45.0)
-    for percent, most in ((50, None), (95, 50.0)):
-        yield Row(
-            f"event to socket beside them, p{percent}",
-            percentile(delays_ms, percent),
-            "ms",
-            percentile(alone, percent),
-            max_value=most,
-        )
+    with run_stack("web") as stack:
+        _, alone_ms = asyncio.run(_measure(stack, size, idle_sockets=0))
+        idle_kb, delays_ms = asyncio.run(_measure(stack, size, idle_sockets=size.idle_sockets))
+    yield Row(f"memory of each of {size.idle_sockets:,} idle sockets", idle_kb, "kB", max_value=45.0)
+    for percent, max_ms in ((50, None), (95, 50.0)):
+        values = percentile(delays_ms, percent), "ms", percentile(alone_ms, percent)
+        yield Row(f"event to socket beside them, p{percent}", *values, max_value=max_ms)
 
 
-async def _measure(darkroom: Stack, idle: int) -> tuple[float, list[float]]:
-    idents = [submit(darkroom, "idle", -1) for _ in range(JOBS)]
-    watched = submit(darkroom, "watched", 10)
-    before = darkroom.memory_bytes("web")
-    idlers = await connect_all([websocket_url(darkroom, idents[number % JOBS]) for number in range(idle)])
-    kilobytes = (darkroom.memory_bytes("web") - before) / max(1, idle) / BYTES_PER_KB
-    delays_ms = await _delays(darkroom, watched)
-    for idler in idlers:
-        idler.close()
-    cancel_all(darkroom)
+async def _measure(stack: Stack, size: Size, *, idle_sockets: int) -> tuple[float, list[float]]:
+    job_ids = [submit(stack, "idle", -1) for _ in range(size.jobs)]
+    watched_id = submit(stack, "watched", 10)
+    before = stack.memory_bytes("web")
+    clients = await connect_all([websocket_url(stack, job_ids[number % size.jobs]) for number in range(idle_sockets)])
+    kilobytes = (stack.memory_bytes("web") - before) / max(1, idle_sockets) / BYTES_PER_KB
+    delays_ms = await _delays(stack, watched_id, size.events)
+    for client in clients:
+        client.close()
+    cancel_all(stack)
     return kilobytes, delays_ms
 
 
-async def _delays(darkroom: Stack, job_id: str) -> list[float]:
-    """From the noting of progress to its arrival at the one who watches."""
-    [listener] = await connect_all([websocket_url(darkroom, job_id)])
-    job = claim(darkroom, job_id)
+async def _delays(stack: Stack, job_id: str, events: int) -> list[float]:
+    """Return the times from recording progress to its arrival at a socket."""
+    [client] = await connect_all([websocket_url(stack, job_id)])
+    job = claim(stack, job_id)
     delays_ms = []
-    for number in range(EVENTS):
-        began = await record_progress(darkroom, job, 100 * (number + 1) / EVENTS)
-        heard_at, _ = await listener.receive()
-        delays_ms.append(1000 * (heard_at - began))
-    listener.close()
+    for number in range(events):
+        recorded_at = await record_progress(stack, job, 100 * (number + 1) / events)
+        received_at, _ = await client.receive()
+        delays_ms.append(1000 * (received_at - recorded_at))
+    client.close()
     return delays_ms
