@@ -552,7 +552,7 @@ def test_proxy_headers_name_the_real_file(proxied_clients: dict[str, FlaskClient
         assert response.headers["Content-Type"] == "application/octet-stream"
 
 
-@pytest.mark.parametrize("way", ["x-accel-redirect", "x-sendfile"])
+@pytest.mark.parametrize("sender", ["x-accel-redirect", "x-sendfile"])
 def test_with_a_proxy_conditions_and_containment_are_checked(
     proxied_clients: dict[str, FlaskClient], sender: str
 ) -> None:
