@@ -130,9 +130,9 @@ def _move_to_civitai_model(transaction: IndexTransaction, version_id: int, model
         named = _create_model(transaction, metadata, None)
     elif is_only_version:
         _drop_stale_civitai_versions(transaction, model_id)
-        kept = merge_models(transaction, model_id, named)
-        transaction.execute(relabel.where(models.c.id == kept))
-        return kept
+        target = merge_models(transaction, model_id, named)
+        transaction.execute(relabel.where(models.c.id == target))
+        return target
     transaction.execute(update(versions).where(versions.c.id == version_id).values(model_id=named))
     transaction.execute(update(images).where(images.c.version_id == version_id).values(model_id=named))
     return named

@@ -93,14 +93,14 @@ def _source_rows(transaction: IndexTransaction, version_id: int) -> list[Any]:
     return list(transaction.execute(select(source_metadata).where(source_metadata.c.version_id == version_id)))
 
 
-def merge_versions(transaction: IndexTransaction, merged: int, kept: int) -> None:
-    """Move what belongs to version ``merged`` to version ``kept``, and delete ``merged``. It must have no files."""
-    copy_source_metadata(transaction, merged, kept)
-    _move_previews(transaction, merged, kept)
+def merge_versions(transaction: IndexTransaction, merged: int, target: int) -> None:
+    """Move what belongs to version ``merged`` to version ``target``, and delete ``merged``. It must have no files."""
+    copy_source_metadata(transaction, merged, target)
+    _move_previews(transaction, merged, target)
     user_images = (images.c.version_id == merged) & images.c.slot.is_(None)
-    owner = {"version_id": kept, "model_id": transaction.model_of(kept)}
+    owner = {"version_id": target, "model_id": transaction.model_of(target)}
     transaction.execute(update(images).where(user_images).values(**owner))
-    _fill_missing(transaction, versions, merged, kept, ("civitai_id", "epoch"))
+    _fill_missing(transaction, versions, merged, target, ("civitai_id", "epoch"))
     transaction.execute(delete(versions).where(versions.c.id == merged))
 
 
@@ -113,13 +113,13 @@ def _move_previews(transaction: IndexTransaction, from_version: int, to_version:
     transaction.execute(update(images).where(moved).values(**owner))
 
 
-def _fill_missing(transaction: IndexTransaction, table: Any, merged: int, kept: int, names: tuple[str, ...]) -> None:
-    """Take the columns that the kept row lacks from the merged one."""
+def _fill_missing(transaction: IndexTransaction, table: Any, merged: int, target: int, names: tuple[str, ...]) -> None:
+    """Take the columns that the target row lacks from the merged one."""
     old = transaction.execute(select(table).where(table.c.id == merged)).one()
-    new = transaction.execute(select(table).where(table.c.id == kept)).one()
+    new = transaction.execute(select(table).where(table.c.id == target)).one()
     missing = {name: getattr(old, name) for name in names if getattr(new, name) is None}
     if missing:
-        transaction.execute(update(table).where(table.c.id == kept).values(**missing))
+        transaction.execute(update(table).where(table.c.id == target).values(**missing))
 
 
 def merge_models(transaction: IndexTransaction, first: int, second: int) -> int:
@@ -127,24 +127,24 @@ def merge_models(transaction: IndexTransaction, first: int, second: int) -> int:
 
     Of user edits to the same field the newer one stays; notes are joined.
     """
-    kept, merged = sorted((first, second))
-    _merge_edits(transaction, merged, kept)
-    _move_versions(transaction, merged, kept)
-    transaction.execute(update(images).where(images.c.model_id == merged).values(model_id=kept))
-    _fill_missing(transaction, models, merged, kept, ("civitai_id", "group_key"))
+    target, merged = sorted((first, second))
+    _merge_edits(transaction, merged, target)
+    _move_versions(transaction, merged, target)
+    transaction.execute(update(images).where(images.c.model_id == merged).values(model_id=target))
+    _fill_missing(transaction, models, merged, target, ("civitai_id", "group_key"))
     transaction.execute(delete(models).where(models.c.id == merged))
-    transaction.mark_changed(kept)
-    return kept
+    transaction.mark_changed(target)
+    return target
 
 
-def _merge_edits(transaction: IndexTransaction, merged: int, kept: int) -> None:
-    query = select(user_edits).where(user_edits.c.model_id == kept)
+def _merge_edits(transaction: IndexTransaction, merged: int, target: int) -> None:
+    query = select(user_edits).where(user_edits.c.model_id == target)
     stored = {row.field: row for row in transaction.execute(query)}
     for row in transaction.execute(select(user_edits).where(user_edits.c.model_id == merged)).all():
-        same_field = (user_edits.c.model_id == kept) & (user_edits.c.field == row.field)
+        same_field = (user_edits.c.model_id == target) & (user_edits.c.field == row.field)
         ours = stored.get(row.field)
         if ours is None:
-            transaction.execute(user_edits.insert().values(**row_values(row, model_id=kept)))
+            transaction.execute(user_edits.insert().values(**row_values(row, model_id=target)))
         elif row.field == NOTES:
             values = {"value": _join_notes(ours.value, row.value), "edited_at": max(ours.edited_at, row.edited_at)}
             transaction.execute(update(user_edits).where(same_field).values(**values))
@@ -162,9 +162,9 @@ def _join_notes(first_json: str, second_json: str) -> str:
     return dump_json(NOTES_SEPARATOR.join(filter(None, (first, second))))
 
 
-def _move_versions(transaction: IndexTransaction, merged: int, kept: int) -> None:
+def _move_versions(transaction: IndexTransaction, merged: int, target: int) -> None:
     """Move versions to the model that stays, but those that both list from Civitai and that hold nothing else."""
-    query = select(versions.c.civitai_id).where(versions.c.model_id == kept)
+    query = select(versions.c.civitai_id).where(versions.c.model_id == target)
     listed = set(transaction.execute(query).scalars())
     for row in transaction.execute(select(versions).where(versions.c.model_id == merged)).all():
         version = versions.c.id == row.id
@@ -175,7 +175,7 @@ def _move_versions(transaction: IndexTransaction, merged: int, kept: int) -> Non
         ):
             transaction.execute(delete(versions).where(version))
         else:
-            transaction.execute(update(versions).where(version).values(model_id=kept))
+            transaction.execute(update(versions).where(version).values(model_id=target))
 
 
 def _has_user_images(transaction: IndexTransaction, version_id: int) -> bool:

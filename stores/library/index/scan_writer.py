@@ -121,15 +121,15 @@ class ScanWriter:
             # Let other writers in between two batches.
             time.sleep(0)
 
-    def drop_roots_except(self, kept: Sequence[str]) -> None:
-        """Mark the files below all other roots as missing, and delete the problems that walking these had found."""
-        query = select(files.c.id).where(files.c.root.not_in(kept), files.c.missing_since.is_(None))
+    def drop_roots_except(self, roots: Sequence[str]) -> None:
+        """Mark files below any other root as missing, and delete the problems that walking those roots had found."""
+        query = select(files.c.id).where(files.c.root.not_in(roots), files.c.missing_since.is_(None))
         with self._database.read() as connection:
             ids = list(connection.execute(query).scalars())
         self.mark_missing(ids)
         of_a_file = exists().where(files.c.root == problems.c.root, files.c.path == problems.c.path)
         with index_transaction(self._database, self._clock) as transaction:
-            transaction.execute(delete(problems).where(problems.c.root.not_in(kept), ~of_a_file))
+            transaction.execute(delete(problems).where(problems.c.root.not_in(roots), ~of_a_file))
 
     def record_walk_problems(self, root: str, folder: bytes, found: Sequence[FileProblem]) -> None:
         """Replace the problems that earlier walks found below ``folder``; empty for the whole root."""
