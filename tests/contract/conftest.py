@@ -1,4 +1,4 @@
-"""The stores under test, on a real server and on fakeredis: both must behave alike."""
+"""The stores under test, on a real Redis server and on fakeredis: both must behave alike."""
 
 import shutil
 from collections.abc import Iterator
@@ -36,16 +36,16 @@ OWNER = "owner"
 
 
 class ExtendedRecipes(Recipes):
-    """The shipped sites and some of a test's own."""
+    """The shipped recipes and further ones of a test."""
 
-    def __init__(self, others: tuple[Recipe, ...]) -> None:
+    def __init__(self, recipes: tuple[Recipe, ...]) -> None:
         super().__init__("studio")
-        self._recipes |= {recipe.name: recipe for recipe in others}
+        self._recipes |= {recipe.name: recipe for recipe in recipes}
 
 
 @dataclass(frozen=True)
 class RedisStores:
-    """The stores that need nothing but Redis."""
+    """The stores that need only Redis."""
 
     redis: Redis
     jobs: Jobs
@@ -61,7 +61,7 @@ class RedisStores:
 def build_stores(
     client: Redis, clock: Clock, settings: Settings, *, extra_recipes: tuple[Recipe, ...] = ()
 ) -> RedisStores:
-    """The stores on top of a client; they know the shipped sites and ``others``."""
+    """Create the stores on one client, with the shipped recipes and ``extra_recipes``."""
     scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
     recipes = ExtendedRecipes(extra_recipes)
@@ -92,7 +92,7 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Redis
 
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with its tables up to date, to be copied."""
+    """A SQLite file with migrated tables, to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite3"
     migrate_twice(f"sqlite:///{path}")
     return path
@@ -100,7 +100,7 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with its tables up to date and empty."""
+    """An empty database with migrated tables."""
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql")
     else:
@@ -120,9 +120,9 @@ def stores(client: Redis, clock: Clock, settings: Settings) -> RedisStores:
     return build_stores(client, clock, settings)
 
 
-def create_accepted_job(stores: RedisStores, job_request: JobRequest, ident: str = JOB_ID) -> Job:
-    """A job whose prompt the page has accepted."""
-    stores.jobs.create(ident, OWNER, job_request, "r1")
+def create_accepted_job(stores: RedisStores, job_request: JobRequest, job_id: str = JOB_ID) -> Job:
+    """Create a job whose prompt the page has accepted."""
+    stores.jobs.create(job_id, OWNER, job_request, "r1")
     job = stores.attempts.claim("w1")
     assert job is not None
     stores.attempts.mark_accepted(job)
@@ -130,7 +130,7 @@ def create_accepted_job(stores: RedisStores, job_request: JobRequest, ident: str
 
 
 def create_completed_job(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> Job:
-    """A job that has its image."""
+    """Create a job that has its image."""
     job = create_accepted_job(stores, job_request)
     stores.attempts.store_images(job, [image], b"jpeg bytes")
     stores.attempts.complete(job, [image])

@@ -15,31 +15,31 @@ from stores.accounts.owner_key import OwnerKey
 from stores.sql import tables
 from tests.conftest import API_KEY
 
-OWNERS = OwnerKey(Path("unused"), API_KEY)
+OWNER_KEY = OwnerKey(Path("unused"), API_KEY)
 
 
 class FakeTimer:
-    """Seconds that pass only when told to."""
+    """A monotonic clock that moves only when it is set."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """The seconds so far."""
+        """Return the seconds so far."""
         return self.now
 
 
-def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
-    """Within a second of being revoked it is nobody's."""
-    ticks = FakeTimer()
-    keys = ApiKeys(engine, SystemClock(), OWNERS, ticks)
+def test_a_key_is_valid_until_it_is_revoked(engine: Engine) -> None:
+    """Within a second after its revocation it is invalid."""
+    timer = FakeTimer()
+    keys = ApiKeys(engine, SystemClock(), OWNER_KEY, timer)
     key = keys.create("bob")
     caller = keys.authenticate(key)
 
     assert caller is not None
     assert (caller.name, keys.list_active()) == ("bob", [caller])
     keys.revoke(caller.id)
-    ticks.now += 1.0
+    timer.now += 1.0
     assert keys.authenticate(key) is None
     assert not keys.list_active()
 
@@ -47,45 +47,45 @@ def test_a_key_is_known_until_it_is_revoked(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "key", ["", "x", "dr_", "dr__", "dr_000000000000_00", "dr_%_x", "' OR 1=1 --", "ü" * 100, API_KEY[:-1]]
 )
-def test_any_other_key_is_nobodys(engine: Engine, key: str) -> None:
-    """Whatever its shape."""
-    assert ApiKeys(engine, SystemClock(), OWNERS).authenticate(key) is None
+def test_unknown_keys_are_invalid(engine: Engine, key: str) -> None:
+    """This holds for keys of any form."""
+    assert ApiKeys(engine, SystemClock(), OWNER_KEY).authenticate(key) is None
 
 
-def test_a_key_may_what_it_was_given(engine: Engine) -> None:
-    """Scopes, limits and a plan; what is left out is as usual, and all but what an admin may."""
-    keys = ApiKeys(engine, SystemClock(), OWNERS)
+def test_a_key_has_its_scopes_limits_and_plan(engine: Engine) -> None:
+    """What is left out is the default, which excludes the admin scope."""
+    keys = ApiKeys(engine, SystemClock(), OWNER_KEY)
     limits = parse_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
-    given = keys.authenticate(keys.create("bob", KeyChange(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
-    usual = keys.authenticate(keys.create("eve"))
+    reader = keys.authenticate(keys.create("bob", KeyChange(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
+    default = keys.authenticate(keys.create("eve"))
 
-    assert given
-    assert (given.scopes, given.limits, given.plan) == ({Scope.READ}, limits, "pro")
-    assert usual
-    assert (usual.scopes, usual.limits, usual.plan) == (DEFAULT_SCOPES, CallerLimits(), None)
+    assert reader
+    assert (reader.scopes, reader.limits, reader.plan) == ({Scope.READ}, limits, "pro")
+    assert default
+    assert (default.scopes, default.limits, default.plan) == (DEFAULT_SCOPES, CallerLimits(), None)
 
 
-def test_a_key_is_changed_and_rotated_within_a_second(engine: Engine) -> None:
-    """What is not named stays; the old secret is nobody's."""
-    ticks = FakeTimer()
-    keys = ApiKeys(engine, SystemClock(), OWNERS, ticks)
+def test_changes_take_effect_within_a_second(engine: Engine) -> None:
+    """Properties that are not named stay; the old secret is invalid."""
+    timer = FakeTimer()
+    keys = ApiKeys(engine, SystemClock(), OWNER_KEY, timer)
     old = keys.create("bob", KeyChange(plan="pro"))
     bob = keys.authenticate(old)
     assert bob
     keys.update(bob.id, KeyChange(limits=parse_limits("daily=1")))
     new = keys.rotate(bob.id)
-    ticks.now += 1.0
+    timer.now += 1.0
 
     assert keys.authenticate(old) is None
     assert keys.authenticate(new) == replace(bob, limits=CallerLimits(daily=1))
     keys.update(bob.id, KeyChange(plan=""))
-    ticks.now += 1.0
+    timer.now += 1.0
     assert keys.authenticate(new) == replace(bob, limits=CallerLimits(daily=1), plan=None)
 
 
 def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
-    """It cannot be rotated or changed back to life."""
-    keys = ApiKeys(engine, SystemClock(), OWNERS)
+    """It cannot be rotated or changed."""
+    keys = ApiKeys(engine, SystemClock(), OWNER_KEY)
     keys.create("bob")
     [bob] = keys.list_active()
     keys.revoke(bob.id)
@@ -94,17 +94,17 @@ def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
             act(bob.id)
 
 
-def test_a_known_id_with_another_secret_is_nobodys(engine: Engine) -> None:
-    """The id alone opens nothing."""
-    keys = ApiKeys(engine, SystemClock(), OWNERS)
+def test_a_known_id_with_a_wrong_secret_is_invalid(engine: Engine) -> None:
+    """The id alone is worth nothing."""
+    keys = ApiKeys(engine, SystemClock(), OWNER_KEY)
     key = keys.create("bob")
 
     assert keys.authenticate(key[:-4] + "0000") is None
 
 
-def test_no_key_is_stored(engine: Engine) -> None:
-    """Whoever reads the table gets hashes."""
-    key = ApiKeys(engine, SystemClock(), OWNERS).create("bob")
+def test_keys_are_stored_as_hashes(engine: Engine) -> None:
+    """The table contains no key."""
+    key = ApiKeys(engine, SystemClock(), OWNER_KEY).create("bob")
     with engine.connect() as connection:
         rows = str(connection.execute(text("SELECT * FROM keys")).all())
 
@@ -112,22 +112,22 @@ def test_no_key_is_stored(engine: Engine) -> None:
     assert key.rpartition("_")[2] not in rows
 
 
-def test_revoking_an_unknown_key_says_so(engine: Engine) -> None:
-    """A slip of the hand is noticed."""
+def test_revoking_an_unknown_key_raises(engine: Engine) -> None:
+    """The error names the id."""
     with pytest.raises(NotFound, match="nope"):
-        ApiKeys(engine, SystemClock(), OWNERS).revoke("nope")
+        ApiKeys(engine, SystemClock(), OWNER_KEY).revoke("nope")
 
 
-def test_the_tables_are_those_that_the_code_describes(engine: Engine) -> None:
-    """Migrations and tables do not drift apart."""
+def test_migrated_tables_match_the_code(engine: Engine) -> None:
+    """Migrations and table definitions have the same columns."""
     found = inspect(engine)
     for table in tables.metadata.sorted_tables:
         assert {column.name for column in table.columns} == {column["name"] for column in found.get_columns(table.name)}
 
 
 def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
-    """And any other key meanwhile is neither right nor wrong."""
-    keys = ApiKeys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNERS)
+    """Other keys are then neither valid nor invalid: Unavailable."""
+    keys = ApiKeys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNER_KEY)
 
     caller = keys.authenticate(API_KEY)
     assert caller

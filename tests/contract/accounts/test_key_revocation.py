@@ -1,4 +1,4 @@
-"""The watch over keys, in SQLite and in PostgreSQL."""
+"""Revocation of keys during long responses, with keys in SQLite and in PostgreSQL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +15,8 @@ from stores.redis.pubsub import ChangeSignal
 from tests.conftest import API_KEY, FakeClock, eventually
 
 
-def key_of(keys: ApiKeys, name: str) -> tuple[str, str]:
-    """A new key, and its id."""
+def create_key(keys: ApiKeys, name: str) -> tuple[str, str]:
+    """Create a key and return it with its id."""
     key = keys.create(name)
     caller = keys.authenticate(key)
     assert caller
@@ -24,36 +24,41 @@ def key_of(keys: ApiKeys, name: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("end", [ApiKeys.revoke, ApiKeys.rotate])
-def test_all_that_hangs_on_a_key_ends_with_it(
+def test_a_revoked_or_rotated_key_ends_its_waits(
     engine: Engine, tmp_path: Path, end: Callable[[ApiKeys, str], object]
 ) -> None:
-    """Whichever process ends it; other keys' waits, the owner's among them, go on."""
+    """Whichever process ends it; waits of other keys, also of the owner's, go on."""
     keys, elsewhere = (ApiKeys(engine, SystemClock(), OwnerKey(tmp_path, API_KEY)) for _ in range(2))
-    vigil = RevocationWatcher(keys)
-    bobs, ident = key_of(keys, "bob")
-    eves, _ = key_of(keys, "eve")
+    watcher = RevocationWatcher(keys)
+    bobs_key, bob_id = create_key(keys, "bob")
+    eves_key, _ = create_key(keys, "eve")
     first, second, third, fourth = (ChangeSignal() for _ in range(4))
-    with vigil.watch(bobs, first), vigil.watch(bobs, second), vigil.watch(eves, third), vigil.watch(API_KEY, fourth):
-        end(elsewhere, ident)
+    with (
+        watcher.watch(bobs_key, first),
+        watcher.watch(bobs_key, second),
+        watcher.watch(eves_key, third),
+        watcher.watch(API_KEY, fourth),
+    ):
+        end(elsewhere, bob_id)
         assert first.wait(30)
         assert eventually(lambda: first.revoked and second.revoked)
         assert not third.revoked
         assert not fourth.revoked
-    # Whoever comes after nobody was there is looked after as well.
+    # The thread has ended with the last watch and must start again.
     late = ChangeSignal()
-    eventually(lambda: not vigil._is_polling)
-    with vigil.watch(bobs, late):
+    eventually(lambda: not watcher._is_polling)
+    with watcher.watch(bobs_key, late):
         assert late.wait(30)
         assert late.revoked
 
 
-def test_a_database_that_is_away_revokes_nothing(
+def test_an_unavailable_database_revokes_nothing(
     engine: Engine, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once it is back the truth is known."""
+    """When it is back the revocation is noticed."""
     keys = ApiKeys(engine, clock, OwnerKey(tmp_path, API_KEY))
-    key, ident = key_of(keys, "bob")
-    keys.revoke(ident)
+    key, bob_id = create_key(keys, "bob")
+    keys.revoke(bob_id)
     asked: list[str] = []
     real = keys.authenticate
 

@@ -1,4 +1,4 @@
-"""The owner's key in its file: made once, for its owner only, and replaced while everything runs."""
+"""The owner's key in its file: created once, readable by its owner only, replaced while processes run."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.contract.accounts.test_api_keys import FakeTimer
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """What new files may not be, for a while."""
+    """Set the umask for the block."""
     before = os.umask(mask)
     try:
         yield
@@ -28,14 +28,14 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def written(folder: Path, text: str) -> OwnerKey:
-    """A key whose file holds that."""
+def write_key_file(folder: Path, text: str) -> OwnerKey:
+    """Write the key file and return its OwnerKey."""
     (folder / KEY_FILE).write_text(text)
     return OwnerKey(folder)
 
 
-def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    """64 hexadecimal digits, readable by nobody else, the same on every boot."""
+def test_the_key_file_is_created_once_with_mode_600(tmp_path: Path) -> None:
+    """The key has 64 hexadecimal digits and is the same after a restart."""
     key = OwnerKey(tmp_path / "data").read()
     file = tmp_path / "data" / "api-key.json"
 
@@ -46,8 +46,8 @@ def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> Non
     assert OwnerKey(tmp_path / "data", "configured").read() == "configured"
 
 
-def test_whoever_starts_at_once_gets_the_same_key(tmp_path: Path) -> None:
-    """One makes the file, all use it."""
+def test_concurrent_starts_get_the_same_key(tmp_path: Path) -> None:
+    """One creates the file, all use it."""
     keys: list[str] = []
     threads = [threading.Thread(target=lambda: keys.append(OwnerKey(tmp_path).read())) for _ in range(8)]
     for thread in threads:
@@ -60,23 +60,23 @@ def test_whoever_starts_at_once_gets_the_same_key(tmp_path: Path) -> None:
     assert [KEY_FILE] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_another_process_believes_a_new_key_within_a_second(tmp_path: Path) -> None:
-    """And looks at the file no more often than that."""
-    ticks = FakeTimer()
-    here, there = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=ticks)
+def test_another_process_uses_a_new_key_within_a_second(tmp_path: Path) -> None:
+    """It checks the file no more often than that."""
+    timer = FakeTimer()
+    here, there = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=timer)
     old = there.read()
     new = here.regenerate()
 
     assert here.read() == new
     assert len(bytes.fromhex(new)) == 32
-    ticks.now = 0.99
+    timer.now = 0.99
     assert there.read() == old
-    ticks.now = 1.0
+    timer.now = 1.0
     assert (there.read(), there.read_hash()) == (new, here.read_hash())
 
 
-def test_who_must_know_now_looks_now(tmp_path: Path) -> None:
-    """Without waiting for the second to be over."""
+def test_refresh_checks_the_file_at_once(tmp_path: Path) -> None:
+    """It does not wait for the second to end."""
     there = OwnerKey(tmp_path, monotonic=FakeTimer())
     there.read()
     new = OwnerKey(tmp_path).regenerate()
@@ -85,16 +85,14 @@ def test_who_must_know_now_looks_now(tmp_path: Path) -> None:
     assert there.read() == new
 
 
-def test_the_new_file_is_for_its_owner_only_from_its_first_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever the mask of the process allows, and whatever the old file was."""
+def test_a_new_key_file_has_mode_600_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the umask and the mode of the old file."""
     modes: list[int] = []
 
     def fsync(descriptor: int) -> None:
         modes.extend(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.name != KEY_FILE)
 
-    owner_key = written(tmp_path, json.dumps({"key": API_KEY}))
+    owner_key = write_key_file(tmp_path, json.dumps({"key": API_KEY}))
     (tmp_path / KEY_FILE).chmod(0o644)
     monkeypatch.setattr(secret_file.os, "fsync", fsync)
     with umask(0):
@@ -105,15 +103,15 @@ def test_the_new_file_is_for_its_owner_only_from_its_first_moment(
     assert {KEY_FILE, LOCK_FILE} == {path.name for path in tmp_path.iterdir()}
 
 
-def test_nobody_ever_reads_half_a_file(tmp_path: Path) -> None:
-    """Who looks while the key changes sees the old one or a new one, whole."""
+def test_the_key_file_is_replaced_atomically(tmp_path: Path) -> None:
+    """A concurrent reader sees the old key or a new one."""
     made = {OwnerKey(tmp_path).read()}
-    seen: set[str] = set()
+    keys: set[str] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            seen.add(json.loads((tmp_path / KEY_FILE).read_text())["key"])
+            keys.add(json.loads((tmp_path / KEY_FILE).read_text())["key"])
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -122,12 +120,12 @@ def test_nobody_ever_reads_half_a_file(tmp_path: Path) -> None:
     done.set()
     watcher.join()
 
-    assert seen
-    assert seen <= made
+    assert keys
+    assert keys <= made
 
 
-def test_of_two_who_ask_at_once_one_gets_a_key(tmp_path: Path) -> None:
-    """And that one is valid; the other's key was over already."""
+def test_of_concurrent_regenerations_one_succeeds(tmp_path: Path) -> None:
+    """Its key is valid; for the others the current key was no longer valid."""
     held = OwnerKey(tmp_path).read()
     outcomes: list[str | type[Exception]] = []
     together = threading.Barrier(6)
@@ -150,8 +148,8 @@ def test_of_two_who_ask_at_once_one_gets_a_key(tmp_path: Path) -> None:
     assert len(outcomes) == 6
 
 
-def test_while_somebody_else_is_at_it_it_is_a_conflict(tmp_path: Path) -> None:
-    """Nobody waits for a process that may hang; the key stays."""
+def test_a_locked_key_file_is_a_conflict(tmp_path: Path) -> None:
+    """Regeneration does not wait for a process that may hang; the key stays."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
     with secret_file.exclusive_lock(tmp_path / LOCK_FILE), pytest.raises(Conflict, match="Another process"):
@@ -160,8 +158,8 @@ def test_while_somebody_else_is_at_it_it_is_a_conflict(tmp_path: Path) -> None:
     assert owner_key.regenerate(key) != key
 
 
-def test_a_configured_key_is_not_regenerated(tmp_path: Path) -> None:
-    """It would be back at the next start; nothing is written."""
+def test_a_configured_key_cannot_be_regenerated(tmp_path: Path) -> None:
+    """Nothing is written."""
     owner_key = OwnerKey(tmp_path, API_KEY)
     with pytest.raises(Conflict, match="change API_KEY"):
         owner_key.regenerate(API_KEY)
@@ -190,48 +188,48 @@ def test_a_configured_key_is_not_regenerated(tmp_path: Path) -> None:
         '{"key": "' + "0" * 10_000 + '"}',
     ],
 )
-def test_a_file_without_a_key_is_told_at_the_start_and_changes_nothing_later(tmp_path: Path, text: str) -> None:
-    """By its path and what to do; who runs keeps the key, and a new one mends the file."""
-    ticks = FakeTimer()
-    running = OwnerKey(tmp_path, monotonic=ticks)
+def test_an_invalid_key_file_is_reported_at_the_start_only(tmp_path: Path, text: str) -> None:
+    """A running process keeps its key, and a regeneration repairs the file."""
+    timer = FakeTimer()
+    running = OwnerKey(tmp_path, monotonic=timer)
     key = running.read()
     with pytest.raises(SettingsError, match=r"api-key\.json.*api-key regenerate"):
-        written(tmp_path, text).read()
+        write_key_file(tmp_path, text).read()
 
-    ticks.now += 1
+    timer.now += 1
     assert running.read() == key
     new = running.regenerate(key)
     assert OwnerKey(tmp_path).read() == new
 
 
-def test_bytes_that_are_no_text_are_no_key(tmp_path: Path) -> None:
-    """Nor a fault of ours."""
+def test_a_key_file_that_is_not_utf8_is_invalid(tmp_path: Path) -> None:
+    """The error is a SettingsError."""
     (tmp_path / KEY_FILE).write_bytes(b'{"key": "\xff\xfe0123456789abcdef"}')
     with pytest.raises(SettingsError, match="is not"):
         OwnerKey(tmp_path).read()
 
 
-def test_a_file_that_is_gone_leaves_the_key_and_one_that_is_back_is_believed(tmp_path: Path) -> None:
-    """A disk that is away for a moment locks nobody out."""
-    ticks = FakeTimer()
-    owner_key = OwnerKey(tmp_path, monotonic=ticks)
+def test_a_missing_key_file_keeps_the_key(tmp_path: Path) -> None:
+    """A file that is back is used."""
+    timer = FakeTimer()
+    owner_key = OwnerKey(tmp_path, monotonic=timer)
     key = owner_key.read()
     file = tmp_path / KEY_FILE
     file.rename(tmp_path / "away")
-    ticks.now += 1
+    timer.now += 1
     assert owner_key.read() == key
     assert not file.exists()
 
     (tmp_path / "away").rename(file)
-    ticks.now += 1
+    timer.now += 1
     assert owner_key.read() == key
-    written(tmp_path, json.dumps({"key": API_KEY}))
-    ticks.now += 1
+    write_key_file(tmp_path, json.dumps({"key": API_KEY}))
+    timer.now += 1
     assert owner_key.read() == API_KEY
 
 
-def test_a_key_that_cannot_be_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said why, and no draft is left."""
+def test_a_failed_write_keeps_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the reason, and no temporary file is left."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
 
@@ -245,8 +243,8 @@ def test_a_key_that_cannot_be_written_stays(tmp_path: Path, monkeypatch: pytest.
     assert {KEY_FILE, LOCK_FILE} == {path.name for path in tmp_path.iterdir()}
 
 
-def test_no_key_is_shown_by_accident(tmp_path: Path) -> None:
-    """What a debugger or a log prints of it has no key."""
+def test_the_repr_contains_no_key(tmp_path: Path) -> None:
+    """Neither a debugger nor a log shows it."""
     owner_key = OwnerKey(tmp_path)
     key = owner_key.read()
     assert key not in repr(owner_key) + repr(owner_key._snapshot)

@@ -1,4 +1,4 @@
-"""Quotas: reserved with a job's creation, given back with its failure, exact however many ask at once."""
+"""Quotas: counted at a job's creation, given back at its failure, exact under concurrency."""
 
 import threading
 from dataclasses import replace
@@ -18,18 +18,18 @@ DAY_S = 86_400
 WEDNESDAY_MS = 1_800_439_200_000
 
 
-def ident(number: int) -> str:
-    """An id of a job."""
+def job_id(number: int) -> str:
+    """Return a job id."""
     return f"{number:032x}"
 
 
 def submit(stores: RedisStores, job_request: JobRequest, number: int, **limits: int) -> None:
-    """Submit with a key's own limits."""
-    stores.jobs.create(ident(number), OWNER, job_request, "r1", limits=CallerLimits(**limits))
+    """Submit with limits of the key."""
+    stores.jobs.create(job_id(number), OWNER, job_request, "r1", limits=CallerLimits(**limits))
 
 
-def paint(stores: RedisStores, image: GeneratedImage) -> None:
-    """Carry the next job through."""
+def complete_next(stores: RedisStores, image: GeneratedImage) -> None:
+    """Claim and complete the next job."""
     job = stores.attempts.claim("w1")
     assert job
     stores.attempts.mark_accepted(job)
@@ -38,8 +38,8 @@ def paint(stores: RedisStores, image: GeneratedImage) -> None:
 
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
-def test_a_keys_own_limit_wins_over_the_settings(stores: RedisStores, job_request: JobRequest, policy: str) -> None:
-    """Whichever of the two is higher."""
+def test_limits_of_a_key_override_the_settings(stores: RedisStores, job_request: JobRequest, policy: str) -> None:
+    """Whichever is higher."""
     submit(stores, job_request, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
         submit(stores, job_request, 2, **{policy: 1})
@@ -47,8 +47,8 @@ def test_a_keys_own_limit_wins_over_the_settings(stores: RedisStores, job_reques
     submit(stores, job_request, 2)
 
 
-def test_fifty_at_once_get_exactly_what_there_is(stores: RedisStores, job_request: JobRequest) -> None:
-    """No two of them take the same last one."""
+def test_concurrent_submissions_get_exactly_the_quota(stores: RedisStores, job_request: JobRequest) -> None:
+    """No two of them get the same last place."""
     outcomes: list[bool] = []
     ready = threading.Barrier(50)
 
@@ -70,13 +70,13 @@ def test_fifty_at_once_get_exactly_what_there_is(stores: RedisStores, job_reques
     assert stores.quotas.get_usage(OWNER).daily == 17
 
 
-def test_what_fails_or_is_cancelled_is_given_back_once(
+def test_failed_and_cancelled_jobs_are_given_back_once(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """A image that was made stays counted; a retry counts nothing."""
+    """A completed job stays counted; a retry counts nothing."""
     for number in range(3):
         submit(stores, job_request, number)
-    paint(stores, image)
+    complete_next(stores, image)
     job = stores.attempts.claim("w1")
     assert job
     stores.attempts.retry(job, SiteRefused("again"), 0)
@@ -84,16 +84,14 @@ def test_what_fails_or_is_cancelled_is_given_back_once(
     again = stores.attempts.claim("w1")
     assert again
     stores.attempts.fail(again, SiteRefused("no"))
-    stores.jobs.cancel(ident(2))
-    stores.jobs.cancel(ident(2))
+    stores.jobs.cancel(job_id(2))
+    stores.jobs.cancel(job_id(2))
     used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 0, 0)
 
 
-def test_days_end_at_midnight_and_weeks_on_monday(
-    stores: RedisStores, job_request: JobRequest, clock: FakeClock
-) -> None:
-    """Whoever waits as long as Retry-After says gets the next one, and not a second earlier."""
+def test_quotas_reset_at_midnight_and_on_monday(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """A retry after Retry-After succeeds, one a second earlier does not."""
     clock.time_ms = WEDNESDAY_MS + 1
     for limits, wait_s in (({"daily": 1}, 14 * 3600), ({"weekly": 3}, 4 * DAY_S)):
         number = wait_s
@@ -108,30 +106,28 @@ def test_days_end_at_midnight_and_weeks_on_monday(
         submit(stores, job_request, number + 1, **limits)
 
 
-def test_a_failure_after_midnight_gives_back_what_was_reserved_before(
+def test_a_failure_is_given_back_to_the_day_of_its_submission(
     stores: RedisStores, job_request: JobRequest, clock: FakeClock
 ) -> None:
-    """The new day is not one image longer."""
+    """The new day's quota does not grow."""
     clock.time_ms = WEDNESDAY_MS
     submit(stores, job_request, 1)
     clock.advance(DAY_S)
     submit(stores, job_request, 2)
-    stores.jobs.cancel(ident(1))
+    stores.jobs.cancel(job_id(1))
     assert (stores.quotas.get_usage(OWNER).daily, stores.quotas.get_usage(OWNER).weekly) == (1, 1)
 
 
-def test_no_more_run_at_once_than_a_key_may(
-    stores: RedisStores, job_request: JobRequest, image: GeneratedImage
-) -> None:
-    """The others wait; other callers are not held up; an end makes room, and a ticket is sent for it."""
+def test_concurrency_of_a_key_is_limited(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> None:
+    """Other callers go on; an end makes room, and a wakeup is sent for it."""
     for number in range(3):
         submit(stores, job_request, number, concurrent=1)
-    stores.jobs.create(ident(9), "somebody", job_request, "r1")
+    stores.jobs.create(job_id(9), "another", job_request, "r1")
     first = stores.attempts.claim("w1")
     other = stores.attempts.claim("w1")
     assert first
     assert other
-    assert {first.owner, other.owner} == {OWNER, "somebody"}
+    assert {first.owner, other.owner} == {OWNER, "another"}
     assert stores.attempts.claim("w1") is None
     assert stores.wakeups.top_up() == 0
     mine = first if first.owner == OWNER else other
@@ -143,8 +139,8 @@ def test_no_more_run_at_once_than_a_key_may(
     assert stores.attempts.claim("w1") is None
 
 
-def test_a_lapsed_job_makes_room(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """A worker that died holds no place."""
+def test_an_expired_lease_makes_room(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """A dead worker occupies no slot."""
     for number in range(2):
         submit(stores, job_request, number, concurrent=1)
     lost = stores.attempts.claim("w1")
@@ -155,8 +151,8 @@ def test_a_lapsed_job_makes_room(stores: RedisStores, job_request: JobRequest, c
     assert stores.quotas.get_usage(OWNER).running == 1
 
 
-def test_a_rehearsal_takes_nothing(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """It says what would block, and where one would stand."""
+def test_a_dry_run_writes_nothing(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """It returns the limit and the position."""
     submit(stores, job_request, 1)
     clock.advance(1)
     limit, position = stores.jobs.dry_run(OWNER, "studio", 0, CallerLimits(daily=1))
@@ -166,14 +162,16 @@ def test_a_rehearsal_takes_nothing(stores: RedisStores, job_request: JobRequest,
     assert stores.quotas.get_usage(OWNER).daily == 1
 
 
-def test_quotas_are_told_by_kind(client: Redis, clock: FakeClock, settings: Settings, job_request: JobRequest) -> None:
-    """The words that clients know; remaining is limit less usage, and no limit is a word that JSON has."""
+def test_quotas_are_summarized_by_kind(
+    client: Redis, clock: FakeClock, settings: Settings, job_request: JobRequest
+) -> None:
+    """Remaining is limit less usage; an unlimited quota is a word that JSON can hold."""
     stores = build_stores(client, clock, replace(settings, limit_daily_images=5))
     submit(stores, job_request, 1)
-    told = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
-    assert told["usage"]["DAILY_IMAGE_CREATIONS"] == 1
-    assert told["remaining"]["DAILY_IMAGE_CREATIONS"] == 4
-    assert told["limits"]["WEEKLY_IMAGE_CREATIONS"] == 3
-    assert told["remaining"]["CONCURRENT_IMAGE_JOBS"] == "Infinity"
-    assert told["isPremium"]
+    summary = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
+    assert summary["usage"]["DAILY_IMAGE_CREATIONS"] == 1
+    assert summary["remaining"]["DAILY_IMAGE_CREATIONS"] == 4
+    assert summary["limits"]["WEEKLY_IMAGE_CREATIONS"] == 3
+    assert summary["remaining"]["CONCURRENT_IMAGE_JOBS"] == "Infinity"
+    assert summary["isPremium"]
     assert not stores.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]

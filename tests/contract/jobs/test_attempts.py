@@ -1,4 +1,4 @@
-"""An attempt: who gets which job, who may write, and what becomes of a job that its worker has let go."""
+"""Attempts: claims, fenced writes, and what happens to a job whose worker has stopped or died."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,22 +13,22 @@ from tests.conftest import FakeClock
 from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, create_accepted_job
 
 
-def test_a_whole_life_in_order(
+def test_every_change_has_its_own_event(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage, clock: FakeClock
 ) -> None:
-    """Every visible change has a number of its own and a later modification time; the log has each once."""
+    """Each visible change has its own number and a later modification time, and is logged once."""
     job = create_accepted_job(stores, job_request)
-    seen = [stores.jobs.get(JOB_ID)]
+    versions = [stores.jobs.get(JOB_ID)]
     stores.attempts.record_progress(job, Progress(50.0, 10, 20))
-    seen.append(stores.jobs.get(JOB_ID))
+    versions.append(stores.jobs.get(JOB_ID))
     stores.attempts.record_preview(job, b"preview")
-    seen.append(stores.jobs.get(JOB_ID))
+    versions.append(stores.jobs.get(JOB_ID))
     stores.attempts.store_images(job, [image], b"jpeg bytes")
     stores.attempts.complete(job, [image])
-    seen.append(stores.jobs.get(JOB_ID))
+    versions.append(stores.jobs.get(JOB_ID))
 
-    assert sorted({one.seq for one in seen}) == [one.seq for one in seen]
-    assert sorted({one.last_modified for one in seen}) == [one.last_modified for one in seen]
+    assert sorted({job.seq for job in versions}) == [job.seq for job in versions]
+    assert sorted({job.last_modified for job in versions}) == [job.last_modified for job in versions]
     log = stores.redis.xrange(f"dr:{{{JOB_ID}}}:events")
     assert [entry[b"type"] for _, entry in log] == [
         b"queued",
@@ -38,7 +38,7 @@ def test_a_whole_life_in_order(
         b"preview",
         b"completed",
     ]
-    end = seen[-1]
+    end = versions[-1]
     assert end.state is JobState.COMPLETED
     assert (Result("image/png", len(image.data), 512, 384, lossy=False),) == end.results
     assert clock.now_ms() + 600_000 == end.expires_at
@@ -48,19 +48,19 @@ def test_a_whole_life_in_order(
     )
 
 
-def test_several_pictures_are_kept_and_expire_together(stores: RedisStores, job_request: JobRequest) -> None:
-    """Each by its number, the first by itself too; a further attempt begins with none."""
+def test_several_images_are_stored_and_expire_together(stores: RedisStores, job_request: JobRequest) -> None:
+    """Images are stored by number; a further attempt starts with none."""
     job = create_accepted_job(stores, job_request)
-    several = [GeneratedImage(f"image {number}".encode(), "image/png", 8, number) for number in (1, 2, 3)]
-    stores.attempts.store_images(job, several, b"jpeg")
+    images = [GeneratedImage(f"image {number}".encode(), "image/png", 8, number) for number in (1, 2, 3)]
+    stores.attempts.store_images(job, images, b"jpeg")
     stores.attempts.retry(job, BrowserLost(), 0)
     assert [None, None, None] == [stores.results.get_original(JOB_ID, number) for number in (1, 2, 3)]
 
     job = stores.attempts.claim("w2")
     assert job
     stores.attempts.mark_accepted(job)
-    stores.attempts.store_images(job, several[:2], b"jpeg")
-    stores.attempts.complete(job, several[:2])
+    stores.attempts.store_images(job, images[:2], b"jpeg")
+    stores.attempts.complete(job, images[:2])
 
     assert [b"image 1", b"image 2", None] == [stores.results.get_original(JOB_ID, number) for number in (1, 2, 3)]
     assert [1, 2] == [result.height for result in stores.jobs.get(JOB_ID).results]
@@ -68,7 +68,7 @@ def test_several_pictures_are_kept_and_expire_together(stores: RedisStores, job_
 
 
 def test_a_job_is_claimed_once(stores: RedisStores, job_request: JobRequest) -> None:
-    """A second ticket finds nothing to take, while it runs and when it has ended."""
+    """A second wakeup finds no job, neither while the job runs nor after its end."""
     job = create_accepted_job(stores, job_request)
 
     assert stores.attempts.claim("w2") is None
@@ -76,10 +76,10 @@ def test_a_job_is_claimed_once(stores: RedisStores, job_request: JobRequest) -> 
     assert stores.attempts.claim("w2") is None
 
 
-def test_only_the_present_attempt_may_write(
+def test_an_attempt_without_lease_cannot_write(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage, clock: FakeClock
 ) -> None:
-    """An attempt that lost its job changes nothing any more, whatever it tries."""
+    """An attempt that has lost its job changes nothing, whichever write it tries."""
     old = create_accepted_job(stores, job_request)
     clock.advance(LEASE_MS / 1000 + 1)
     assert stores.maintenance.requeue_expired(JOB_ID)
@@ -107,10 +107,10 @@ def test_only_the_present_attempt_may_write(
     stores.attempts.mark_accepted(new)
 
 
-def test_nothing_completes_without_its_picture(
+def test_a_job_cannot_complete_without_its_image(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """COMPLETED never points at a image that is not there."""
+    """COMPLETED never refers to an image that does not exist."""
     job = create_accepted_job(stores, job_request)
 
     with pytest.raises(LeaseLost):
@@ -119,7 +119,7 @@ def test_nothing_completes_without_its_picture(
     assert JobState.PENDING is stores.jobs.get(JOB_ID).state
 
 
-def test_a_live_lease_does_not_lapse(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+def test_a_renewed_lease_does_not_expire(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
     """Renewal keeps a job for as long as it takes."""
     job = create_accepted_job(stores, job_request)
     for _ in range(5):
@@ -129,10 +129,10 @@ def test_a_live_lease_does_not_lapse(stores: RedisStores, job_request: JobReques
         assert not stores.maintenance.requeue_expired(JOB_ID)
 
 
-def test_a_dead_workers_job_is_taken_back_at_once(
+def test_a_job_of_a_dead_worker_is_requeued_at_once(
     stores: RedisStores, job_request: JobRequest, clock: FakeClock
 ) -> None:
-    """And a living one's is not; it is the next to be taken, before those that came after it."""
+    """A job of a living worker is not; a requeued job is the next to be claimed."""
     create_accepted_job(stores, job_request)
     clock.advance(1)
     stores.jobs.create(OTHER_JOB_ID, "another", replace(job_request, priority=10), "r1")
@@ -145,8 +145,10 @@ def test_a_dead_workers_job_is_taken_back_at_once(
     assert (again.id, again.attempt, stores.jobs.get_with_estimate(OTHER_JOB_ID)[1].position) == (JOB_ID, 2, 1)
 
 
-def test_a_fourth_delivery_is_the_last(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """A job that kills every worker ends, with an honest reason."""
+def test_a_job_that_loses_too_many_workers_fails(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock
+) -> None:
+    """After MAX_DELIVERIES lost workers the job fails with worker_lost."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     for _ in range(MAX_DELIVERIES):
         assert stores.attempts.claim("w1")
@@ -158,8 +160,8 @@ def test_a_fourth_delivery_is_the_last(stores: RedisStores, job_request: JobRequ
     assert error.code == "worker_lost"
 
 
-def test_a_released_job_has_not_been_delivered(stores: RedisStores, job_request: JobRequest) -> None:
-    """Workers may stop in good order as often as they like."""
+def test_a_release_is_not_counted_as_a_delivery(stores: RedisStores, job_request: JobRequest) -> None:
+    """Workers may stop in good order any number of times."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     for _ in range(MAX_DELIVERIES * 2):
         job = stores.attempts.claim("w1")
@@ -169,8 +171,10 @@ def test_a_released_job_has_not_been_delivered(stores: RedisStores, job_request:
     assert JobState.QUEUED is stores.jobs.get(JOB_ID).state
 
 
-def test_a_retry_waits_and_shows_nothing_old(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """The next attempt begins when it is due, without the previews of the one before."""
+def test_a_retry_waits_and_clears_preview_and_progress(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock
+) -> None:
+    """The next attempt starts when it is due, without the previews of the last one."""
     job = create_accepted_job(stores, job_request)
     stores.attempts.record_preview(job, b"preview")
     stores.attempts.record_progress(job, Progress(50.0))
@@ -189,10 +193,10 @@ def test_a_retry_waits_and_shows_nothing_old(stores: RedisStores, job_request: J
     assert again.attempt == 2
 
 
-def test_a_failure_keeps_its_reason_and_no_picture(
+def test_a_failed_job_keeps_its_error_and_no_image(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """Code, sentence and hint are there; pictures of an attempt that failed are not."""
+    """Code, message and hint are stored; images of the failed attempt are deleted."""
     job = create_accepted_job(stores, job_request)
     stores.attempts.record_preview(job, b"preview")
     stores.attempts.store_images(job, [image], b"jpeg")
@@ -207,8 +211,8 @@ def test_a_failure_keeps_its_reason_and_no_picture(
     assert not stores.redis.zcard("dr:leases")
 
 
-def test_a_claim_whose_answer_got_lost_is_found_again(stores: RedisStores, job_request: JobRequest) -> None:
-    """The client library repeats the call with its token; the job is not stranded under a lease nobody knows."""
+def test_a_repeated_claim_returns_the_same_job(stores: RedisStores, job_request: JobRequest) -> None:
+    """The Redis client repeats a call whose answer was lost; the claim token leads to the same job."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1")
     first, again = (stores.attempts.claim("w1", "t1") for _ in range(2))
@@ -218,8 +222,8 @@ def test_a_claim_whose_answer_got_lost_is_found_again(stores: RedisStores, job_r
     assert JobState.QUEUED is stores.jobs.get(OTHER_JOB_ID).state
 
 
-def test_a_late_repetition_takes_nothing_from_others(stores: RedisStores, job_request: JobRequest) -> None:
-    """Once another worker has the job, the token of the first finds neither that attempt nor another job."""
+def test_a_late_repeated_claim_returns_nothing(stores: RedisStores, job_request: JobRequest) -> None:
+    """Once another worker has the job, the first token finds neither that attempt nor another job."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     stores.attempts.claim("w1", "t1")
     stores.maintenance.requeue_expired(JOB_ID, "w1")
@@ -232,10 +236,8 @@ def test_a_late_repetition_takes_nothing_from_others(stores: RedisStores, job_re
     assert stores.attempts.claim("w2", "t2") == other
 
 
-def test_a_write_whose_answer_got_lost_may_be_repeated(
-    stores: RedisStores, job_request: JobRequest, image: GeneratedImage
-) -> None:
-    """Saying twice that the prompt was taken, or that the image is there, changes nothing more."""
+def test_repeated_writes_change_nothing(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> None:
+    """mark_accepted and complete are idempotent."""
     job = create_accepted_job(stores, job_request)
     seq = stores.jobs.get(JOB_ID).seq
     stores.attempts.mark_accepted(job)
@@ -248,10 +250,10 @@ def test_a_write_whose_answer_got_lost_may_be_repeated(
     assert seq == stores.jobs.get(JOB_ID).seq
 
 
-def test_a_claim_that_redis_forgot_writes_nothing(
+def test_a_claim_lost_by_redis_cannot_write(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """A server that lost its newest writes numbers attempts anew; the token of the claim still tells them apart."""
+    """A server that lost its newest writes counts attempts anew; claim tokens still tell them apart."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     snapshot = {key: stores.redis.dump(key) for key in stores.redis.keys("dr:*")}
     forgotten = stores.attempts.claim("w1")
@@ -271,13 +273,13 @@ def test_a_claim_that_redis_forgot_writes_nothing(
         stores.attempts.fail(forgotten, SiteRefused("another's"))
 
 
-def test_retries_and_lost_workers_are_counted_apart(
+def test_retries_and_deliveries_are_counted_separately(
     stores: RedisStores, job_request: JobRequest, clock: FakeClock
 ) -> None:
-    """An orderly retry is no lost delivery; a worker that stops uses up neither."""
+    """A retry is not a lost delivery; a stopping worker uses up neither."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     counts = []
-    for end in ("retry", "lapse", "release", "retry"):
+    for end in ("retry", "loss", "release", "retry"):
         clock.advance(10)
         stores.wakeups.top_up()
         job = stores.attempts.claim("w1")
@@ -294,8 +296,8 @@ def test_retries_and_lost_workers_are_counted_apart(
     assert counts == [(1, 1, 0), (2, 1, 1), (3, 1, 1), (4, 2, 1)]
 
 
-def test_words_cut_in_half_are_kept_nevertheless(stores: RedisStores, job_request: JobRequest) -> None:
-    """A page may cut a character; the job ends with what can be told."""
+def test_lone_surrogates_in_messages_are_replaced(stores: RedisStores, job_request: JobRequest) -> None:
+    """A page may cut a character in half; the job still ends with its message."""
     job = create_accepted_job(stores, job_request)
     stores.attempts.fail(job, SiteRefused("no \ud83d"), {"dom": "\ud83d"})
 
@@ -304,12 +306,12 @@ def test_words_cut_in_half_are_kept_nevertheless(stores: RedisStores, job_reques
     assert error.message == "no ?"
 
 
-def test_a_job_that_only_waits_has_no_log_yet(stores: RedisStores, job_request: JobRequest) -> None:
-    """It would take more memory than the job; its first line is written with the second, under its own time."""
+def test_a_waiting_job_has_no_event_stream(stores: RedisStores, job_request: JobRequest) -> None:
+    """A stream takes more memory than the job, so event 1 is written together with event 2."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     assert not stores.redis.exists(f"dr:{{{JOB_ID}}}:events")
 
     stores.jobs.cancel(JOB_ID)
     log: Any = stores.redis.xrange(f"dr:{{{JOB_ID}}}:events")
-    assert [(ident, entry[b"type"]) for ident, entry in log] == [(b"1-0", b"queued"), (b"2-0", b"failed")]
+    assert [(entry_id, entry[b"type"]) for entry_id, entry in log] == [(b"1-0", b"queued"), (b"2-0", b"failed")]
     assert int(log[0][1][b"time"]) == stores.jobs.get(JOB_ID).start_time

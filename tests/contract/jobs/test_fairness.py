@@ -1,4 +1,4 @@
-"""Who comes next: callers take turns, priority orders a caller's own jobs, sites have limits, estimates are true."""
+"""Scheduling: round robin between owners, priority within an owner, site limits, estimates."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ SLOW = replace(STUDIO, name="slow", limits=SiteLimits(concurrency=0, min_interva
 PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
 
 
-class Line:
-    """Jobs in line, told apart by short names."""
+class JobQueue:
+    """Jobs told apart by short names."""
 
     def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
         self.stores = stores
@@ -27,23 +27,23 @@ class Line:
         self.names: dict[str, str] = {}
 
     def add(self, name: str, owner: str, *, site: str = "studio", priority: int = 0) -> None:
-        """One more job, a millisecond after the one before."""
-        ident = f"{len(self.names):032x}"
-        self.names[ident] = name
+        """Submit a job, a millisecond after the one before."""
+        job_id = f"{len(self.names):032x}"
+        self.names[job_id] = name
         self.clock.advance(0.001)
-        self.stores.jobs.create(ident, owner, JobRequest(site, name, priority=priority), "r")
+        self.stores.jobs.create(job_id, owner, JobRequest(site, name, priority=priority), "r")
 
     def positions(self) -> dict[str, int | None]:
-        """Where each job stands."""
-        return {name: self.stores.jobs.get_with_estimate(ident)[1].position for ident, name in self.names.items()}
+        """Return the position of each job."""
+        return {name: self.stores.jobs.get_with_estimate(job_id)[1].position for job_id, name in self.names.items()}
 
     def claim(self) -> str | None:
-        """The name of the next job, which runs from now on."""
+        """Claim the next job and return its name."""
         job = self.stores.attempts.claim("w")
         return self.names[job.id] if job else None
 
     def run(self, seconds: float = 0.0) -> str | None:
-        """The name of the next job, which has run and ended."""
+        """Claim and complete the next job, and return its name."""
         job = self.stores.attempts.claim("w")
         if job is None:
             return None
@@ -55,164 +55,164 @@ class Line:
 
 
 @pytest.fixture
-def line(stores: RedisStores, clock: FakeClock, settings: Settings) -> Line:
-    """An empty line at three sites, two of which have limits."""
-    return Line(build_stores(stores.redis, clock, settings, extra_recipes=(NARROW, SLOW, SCARCE)), clock)
+def queue(stores: RedisStores, clock: FakeClock, settings: Settings) -> JobQueue:
+    """An empty queue for three sites, two of which have limits."""
+    return JobQueue(build_stores(stores.redis, clock, settings, extra_recipes=(NARROW, SLOW, SCARCE)), clock)
 
 
-def test_callers_take_turns(line: Line) -> None:
-    """Who has many jobs waiting does not hold up who has one."""
+def test_owners_are_served_round_robin(queue: JobQueue) -> None:
+    """An owner with many jobs does not delay one with a single job."""
     for number in range(5):
-        line.add(f"a{number}", "ann")
-    line.add("b0", "bob")
-    line.add("c0", "cleo")
-    line.add("b1", "bob")
+        queue.add(f"a{number}", "ann")
+    queue.add("b0", "bob")
+    queue.add("c0", "cleo")
+    queue.add("b1", "bob")
 
-    assert [line.claim() for _ in range(9)] == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4", None]
+    assert [queue.claim() for _ in range(9)] == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4", None]
 
 
-def test_who_comes_back_at_once_does_not_get_two_turns(line: Line) -> None:
-    """A caller with a single job at a time waits for the others' turns like everybody."""
+def test_a_returning_owner_joins_at_the_end(queue: JobQueue) -> None:
+    """An owner with one job at a time waits for the others' turns."""
     for number in range(3):
-        line.add(f"a{number}", "ann")
-    line.add("b0", "bob")
+        queue.add(f"a{number}", "ann")
+    queue.add("b0", "bob")
 
-    assert [line.claim(), line.claim()] == ["a0", "b0"]
-    line.add("b1", "bob")
-    assert [line.claim(), line.claim(), line.claim()] == ["a1", "b1", "a2"]
-
-
-def test_priority_orders_ones_own_jobs_only(line: Line) -> None:
-    """The highest first, then the oldest; nobody jumps another caller's turn."""
-    line.add("a-low", "ann", priority=-10)
-    line.add("a-1", "ann")
-    line.add("a-2", "ann")
-    line.add("b-1", "bob")
-    line.add("a-high", "ann", priority=10)
-
-    assert [line.claim() for _ in range(5)] == ["a-high", "b-1", "a-1", "a-2", "a-low"]
+    assert [queue.claim(), queue.claim()] == ["a0", "b0"]
+    queue.add("b1", "bob")
+    assert [queue.claim(), queue.claim(), queue.claim()] == ["a1", "b1", "a2"]
 
 
-def test_positions_are_the_order_of_the_claims(line: Line) -> None:
-    """What /status says is what happens when nothing else arrives."""
+def test_priority_orders_jobs_of_one_owner(queue: JobQueue) -> None:
+    """The highest priority comes first, then the oldest; other owners keep their turns."""
+    queue.add("a-low", "ann", priority=-10)
+    queue.add("a-1", "ann")
+    queue.add("a-2", "ann")
+    queue.add("b-1", "bob")
+    queue.add("a-high", "ann", priority=10)
+
+    assert [queue.claim() for _ in range(5)] == ["a-high", "b-1", "a-1", "a-2", "a-low"]
+
+
+def test_positions_predict_the_order_of_claims(queue: JobQueue) -> None:
+    """Positions hold if no further job arrives."""
     for number in range(4):
-        line.add(f"a{number}", "ann", priority=number)
-    line.add("b0", "bob")
-    line.add("s0", "bob", site="narrow")
-    line.add("c0", "cleo")
-    line.add("c1", "cleo")
-    said = line.positions()
+        queue.add(f"a{number}", "ann", priority=number)
+    queue.add("b0", "bob")
+    queue.add("s0", "bob", site="narrow")
+    queue.add("c0", "cleo")
+    queue.add("c1", "cleo")
+    predicted = queue.positions()
 
-    claimed = [line.claim() for _ in range(8)]
+    claimed = [queue.claim() for _ in range(8)]
 
-    assert [said[str(name)] for name in claimed] == list(range(1, 9))
-    assert set(line.positions().values()) == {None}
+    assert [predicted[str(name)] for name in claimed] == list(range(1, 9))
+    assert set(queue.positions().values()) == {None}
 
 
-def test_a_site_takes_no_more_than_its_limit_at_once(line: Line) -> None:
-    """The others go on meanwhile; the place is free when the job ends, however it ends."""
-    line.add("n0", "ann", site="narrow")
-    line.add("n1", "bob", site="narrow")
-    line.add("s0", "ann")
+def test_a_site_runs_at_most_its_concurrency(queue: JobQueue) -> None:
+    """Other sites go on; the slot is free when the job ends in any way."""
+    queue.add("n0", "ann", site="narrow")
+    queue.add("n1", "bob", site="narrow")
+    queue.add("s0", "ann")
 
-    first = line.stores.attempts.claim("w")
+    first = queue.stores.attempts.claim("w")
     assert first
-    assert [line.claim(), line.claim()] == ["s0", None]
-    assert line.stores.wakeups.top_up() == 0
-    line.stores.maintenance.requeue_expired(first.id, "w")
-    assert line.claim() == "n0"
+    assert [queue.claim(), queue.claim()] == ["s0", None]
+    assert queue.stores.wakeups.top_up() == 0
+    queue.stores.maintenance.requeue_expired(first.id, "w")
+    assert queue.claim() == "n0"
 
 
-def test_a_full_site_gets_a_ticket_when_there_is_room(line: Line) -> None:
-    """As many as may start, and not as many as wait."""
+def test_wakeups_are_sent_for_jobs_that_may_start(queue: JobQueue) -> None:
+    """Jobs beyond the site's concurrency get no wakeup."""
     for number in range(3):
-        line.add(f"n{number}", "ann", site="narrow")
+        queue.add(f"n{number}", "ann", site="narrow")
 
-    assert line.stores.wakeups.top_up() == 1
-    assert line.stores.wakeups.top_up() == 0
-
-
-def test_a_site_has_time_to_breathe(line: Line) -> None:
-    """Between two starts there is the pause that its recipe asks for, over all workers, and a little more."""
-    line.add("p0", "ann", site="slow")
-    line.add("p1", "bob", site="slow")
-
-    assert [line.run(), line.run()] == ["p0", None]
-    line.clock.advance(4.9)
-    assert line.run() is None
-    line.clock.advance(1.1)
-    assert line.run() == "p1"
+    assert queue.stores.wakeups.top_up() == 1
+    assert queue.stores.wakeups.top_up() == 0
 
 
-def test_a_site_has_so_many_a_day(line: Line) -> None:
-    """What is beyond waits for the next day; other sites go on."""
+def test_starts_at_a_site_keep_the_minimum_interval(queue: JobQueue) -> None:
+    """The interval holds over all workers and is jittered upwards."""
+    queue.add("p0", "ann", site="slow")
+    queue.add("p1", "bob", site="slow")
+
+    assert [queue.run(), queue.run()] == ["p0", None]
+    queue.clock.advance(4.9)
+    assert queue.run() is None
+    queue.clock.advance(1.1)
+    assert queue.run() == "p1"
+
+
+def test_a_site_keeps_its_daily_limit(queue: JobQueue) -> None:
+    """Further jobs wait for the next day; other sites go on."""
     for name in ("d0", "d1", "d2"):
-        line.add(name, "ann", site="scarce")
-    assert [line.run(), line.run(), line.run()] == ["d0", "d1", None]
-    assert line.stores.wakeups.top_up() == 0
-    line.add("x0", "ann")
-    assert line.run() == "x0"
+        queue.add(name, "ann", site="scarce")
+    assert [queue.run(), queue.run(), queue.run()] == ["d0", "d1", None]
+    assert queue.stores.wakeups.top_up() == 0
+    queue.add("x0", "ann")
+    assert queue.run() == "x0"
 
-    line.clock.advance(86_400)
-    assert line.run() == "d2"
+    queue.clock.advance(86_400)
+    assert queue.run() == "d2"
 
 
-def test_only_known_sites_are_claimed(line: Line, clock: FakeClock, settings: Settings) -> None:
+def test_jobs_of_unknown_sites_are_not_claimed(queue: JobQueue, clock: FakeClock, settings: Settings) -> None:
     """A worker without a site's recipe leaves its jobs to others."""
-    line.add("n0", "ann", site="narrow")
-    stranger = build_stores(line.stores.redis, clock, settings)
+    queue.add("n0", "ann", site="narrow")
+    other_worker = build_stores(queue.stores.redis, clock, settings)
 
-    assert stranger.attempts.claim("w") is None
-    assert line.claim() == "n0"
-
-
-def test_a_cancelled_job_leaves_no_gap(line: Line) -> None:
-    """Its place in line is gone, and so is its caller's turn if there was nothing else."""
-    line.add("a0", "ann")
-    line.add("b0", "bob")
-    line.stores.jobs.cancel(next(iter(line.names)))
-
-    assert line.positions() == {"a0": None, "b0": 1}
-    assert [line.claim(), line.claim()] == ["b0", None]
-    assert not line.stores.redis.keys("dr:turns:*")
+    assert other_worker.attempts.claim("w") is None
+    assert queue.claim() == "n0"
 
 
-def test_a_missing_ticket_is_sent(line: Line) -> None:
-    """A crash between the record and the ticket loses nothing, and each is sent once."""
-    line.add("a0", "ann")
-    line.add("b0", "bob")
+def test_a_cancelled_job_leaves_the_queue(queue: JobQueue) -> None:
+    """Its position is gone, and its owner's turn if there was no other job."""
+    queue.add("a0", "ann")
+    queue.add("b0", "bob")
+    queue.stores.jobs.cancel(next(iter(queue.names)))
 
-    assert [line.stores.wakeups.top_up(), line.stores.wakeups.top_up()] == [2, 0]
+    assert queue.positions() == {"a0": None, "b0": 1}
+    assert [queue.claim(), queue.claim()] == ["b0", None]
+    assert not queue.stores.redis.keys("dr:turns:*")
 
 
-def test_run_times_are_learned(line: Line) -> None:
-    """The newest counts a fifth."""
+def test_a_missing_wakeup_is_sent_once(queue: JobQueue) -> None:
+    """A crash between the record and the wakeup loses no job."""
+    queue.add("a0", "ann")
+    queue.add("b0", "bob")
+
+    assert [queue.stores.wakeups.top_up(), queue.stores.wakeups.top_up()] == [2, 0]
+
+
+def test_the_mean_run_time_is_updated(queue: JobQueue) -> None:
+    """The newest run counts a fifth."""
     for seconds in (10, 20):
-        line.add("a", "ann")
-        line.run(seconds)
-    line.add("b", "ann")
-    line.stores.maintenance.publish_capacity(2)
-    outlook = line.stores.jobs.get_with_estimate(list(line.names)[-1])[1]
+        queue.add("a", "ann")
+        queue.run(seconds)
+    queue.add("b", "ann")
+    queue.stores.maintenance.publish_capacity(2)
+    estimate = queue.stores.jobs.get_with_estimate(list(queue.names)[-1])[1]
 
-    assert outlook == QueueEstimate(position=1, mean_run_ms=12_000, running=0, slots=2)
+    assert estimate == QueueEstimate(position=1, mean_run_ms=12_000, running=0, slots=2)
 
 
-def test_estimates_follow_the_line(line: Line) -> None:
-    """One run for who finds a free slot, more for who waits, the rest of the run for who runs."""
-    line.add("a", "ann")
-    line.run(10)
-    line.stores.maintenance.publish_capacity(2)
+def test_estimates_follow_the_position(queue: JobQueue) -> None:
+    """One run time with a free slot, more while waiting, the rest of the run while running."""
+    queue.add("a", "ann")
+    queue.run(10)
+    queue.stores.maintenance.publish_capacity(2)
     for name in ("b", "c", "d", "e"):
-        line.add(name, "ann")
+        queue.add(name, "ann")
 
     def etas(limits: SiteLimits = STUDIO.limits) -> list[float | None]:
-        looks = [line.stores.jobs.get_with_estimate(ident) for ident in list(line.names)[1:]]
-        return [outlook.eta_s(job, limits, line.clock.now_ms()) for job, outlook in looks]
+        jobs = [queue.stores.jobs.get_with_estimate(job_id) for job_id in list(queue.names)[1:]]
+        return [estimate.eta_s(job, limits, queue.clock.now_ms()) for job, estimate in jobs]
 
     assert etas() == [10.0, 10.0, 20.0, 20.0]
     assert etas(SiteLimits(concurrency=1, min_interval_s=0.0, daily=0)) == [10.0, 20.0, 30.0, 40.0]
-    line.claim()
-    line.clock.advance(4)
+    queue.claim()
+    queue.clock.advance(4)
     assert etas() == [6.0, 10.0, 12.5, 17.5]
-    line.clock.advance(40)
+    queue.clock.advance(40)
     assert etas()[0] == 0.0

@@ -1,4 +1,4 @@
-"""A job's record: its acceptance, the limits on it, its cancellation, and every way of reading it."""
+"""Records of jobs: creation, limits, cancellation, reading."""
 
 from dataclasses import replace
 
@@ -22,55 +22,59 @@ from tests.contract.conftest import (
 
 
 def test_a_created_job_can_be_read(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """Everything that was submitted is there, and the job waits first in line."""
+    """Everything that was submitted is stored, and the job is first in the queue."""
     created = stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
 
-    job, outlook = stores.jobs.get_with_estimate(JOB_ID)
+    job, estimate = stores.jobs.get_with_estimate(JOB_ID)
 
-    assert (created.job, created.estimate) == (job, outlook)
+    assert (created.job, created.estimate) == (job, estimate)
     assert (JobState.QUEUED, job_request, OWNER, "r1", 1, 1) == (
         job.state,
         job.request,
         job.owner,
         job.request_id,
         job.seq,
-        outlook.position,
+        estimate.position,
     )
     assert clock.now_ms() == job.start_time
 
 
-def test_positions_count_those_who_wait_before(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """A job that runs stands in nobody's way."""
-    for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32):
-        stores.jobs.create(ident, OWNER, job_request, "r1")
+def test_positions_count_waiting_jobs_only(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """A running job is ahead of none."""
+    for job_id in (JOB_ID, OTHER_JOB_ID, "c" * 32):
+        stores.jobs.create(job_id, OWNER, job_request, "r1")
         clock.advance(1)
 
-    assert [stores.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [1, 2, 3]
+    assert [stores.jobs.get_with_estimate(job_id)[1].position for job_id in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
+        1,
+        2,
+        3,
+    ]
     stores.attempts.claim("w1")
-    assert [stores.jobs.get_with_estimate(ident)[1].position for ident in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
+    assert [stores.jobs.get_with_estimate(job_id)[1].position for job_id in (JOB_ID, OTHER_JOB_ID, "c" * 32)] == [
         None,
         1,
         2,
     ]
 
 
-def test_an_unknown_id_was_never_here(stores: RedisStores) -> None:
-    """404, and not 410."""
+def test_an_unknown_id_is_not_found(stores: RedisStores) -> None:
+    """The error is 404, not 410."""
     with pytest.raises(NotFound):
         stores.jobs.get(JOB_ID)
 
 
-def test_a_full_queue_takes_nothing_more(
+def test_a_full_queue_refuses_jobs(
     stores: RedisStores, job_request: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
-    """The refusal says when to come back, and leaves no trace of the job."""
+    """The refusal has a Retry-After and leaves no trace of the job."""
     small = build_stores(stores.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(JOB_ID, OWNER, job_request, "r1")
 
-    with pytest.raises(LimitReached, match="busy") as caught:
+    with pytest.raises(LimitReached, match="busy") as refused:
         small.create(OTHER_JOB_ID, OWNER, job_request, "r1")
 
-    assert caught.value.retry_after_s
+    assert refused.value.retry_after_s
     with pytest.raises(NotFound):
         small.get(OTHER_JOB_ID)
 
@@ -78,14 +82,14 @@ def test_a_full_queue_takes_nothing_more(
 def test_each_owner_has_limits(
     stores: RedisStores, job_request: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
-    """Another owner is not held up by the first one's limits, and the daily one ends at midnight."""
+    """Limits of one owner do not affect another; the daily one ends at midnight."""
     limited = build_stores(stores.redis, clock, replace(settings, limit_queued_images=2, limit_daily_images=2))
     limited.jobs.create(JOB_ID, OWNER, job_request, "r1")
     limited.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1")
 
     with pytest.raises(LimitReached, match="LIMIT_QUEUED_IMAGES"):
         limited.jobs.create("c" * 32, OWNER, job_request, "r1")
-    limited.jobs.create("c" * 32, "somebody", job_request, "r1")
+    limited.jobs.create("c" * 32, "another", job_request, "r1")
     for _ in range(3):
         job = limited.attempts.claim("w1")
         assert job
@@ -93,15 +97,15 @@ def test_each_owner_has_limits(
         limited.attempts.store_images(job, [GeneratedImage(b"x", "image/png", 1, 1)], b"x")
         limited.attempts.complete(job, [GeneratedImage(b"x", "image/png", 1, 1)])
 
-    with pytest.raises(LimitReached, match="LIMIT_DAILY_IMAGES") as caught:
+    with pytest.raises(LimitReached, match="LIMIT_DAILY_IMAGES") as refused:
         limited.jobs.create("d" * 32, OWNER, job_request, "r1")
-    assert caught.value.retry_after_s is not None
-    clock.advance(caught.value.retry_after_s)
+    assert refused.value.retry_after_s is not None
+    clock.advance(refused.value.retry_after_s)
     limited.jobs.create("d" * 32, OWNER, job_request, "r1")
 
 
-def test_a_failed_job_uses_up_no_quota(stores: RedisStores, job_request: JobRequest) -> None:
-    """Only pictures count."""
+def test_a_failed_job_does_not_count_towards_quotas(stores: RedisStores, job_request: JobRequest) -> None:
+    """Only images count."""
     job = create_accepted_job(stores, job_request)
     used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 1, 1)
@@ -112,8 +116,8 @@ def test_a_failed_job_uses_up_no_quota(stores: RedisStores, job_request: JobRequ
     assert (used.daily, used.weekly, used.queued, used.running) == (0, 0, 0, 0)
 
 
-def test_cancelling_while_it_waits_ends_it_at_once(stores: RedisStores, job_request: JobRequest) -> None:
-    """The worker never gets it, and a second time changes nothing."""
+def test_cancelling_a_queued_job_ends_it_at_once(stores: RedisStores, job_request: JobRequest) -> None:
+    """No worker gets it, and cancelling again changes nothing."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
 
     assert stores.jobs.cancel(JOB_ID) == "cancelled"
@@ -126,8 +130,8 @@ def test_cancelling_while_it_waits_ends_it_at_once(stores: RedisStores, job_requ
     assert stores.jobs.cancel(OTHER_JOB_ID) == "gone"
 
 
-def test_cancelling_while_it_runs_is_a_request(stores: RedisStores, job_request: JobRequest) -> None:
-    """The worker learns of it with its next renewal at the latest, and a retry becomes the end."""
+def test_cancelling_a_running_job_is_a_request(stores: RedisStores, job_request: JobRequest) -> None:
+    """The worker learns of it with its next renewal at the latest; a retry becomes the end."""
     job = create_accepted_job(stores, job_request)
 
     assert stores.jobs.cancel(JOB_ID) == "requested"
@@ -139,10 +143,8 @@ def test_cancelling_while_it_runs_is_a_request(stores: RedisStores, job_request:
     assert error.code == "cancelled"
 
 
-def test_an_expired_job_is_gone_and_not_unknown(
-    stores: RedisStores, job_request: JobRequest, image: GeneratedImage
-) -> None:
-    """After its time the answer is 410 for a long while."""
+def test_an_expired_job_is_gone(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> None:
+    """The error is 410 long after the job has expired."""
     create_completed_job(stores, job_request, image)
     for part in ("job", "events", "image", "image.jpg"):
         assert 0 < stores.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600
@@ -152,13 +154,15 @@ def test_an_expired_job_is_gone_and_not_unknown(
         stores.jobs.get(JOB_ID)
 
 
-def test_a_listing_is_ones_own_newest_first(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """Pages join without gap or repetition, also where several jobs share a millisecond."""
+def test_pages_list_the_owners_jobs_newest_first(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock
+) -> None:
+    """Pages have no gap or repetition, also where jobs share a millisecond."""
     ids = [f"{number:032x}" for number in range(7)]
-    for number, ident in enumerate(ids):
-        stores.jobs.create(ident, OWNER, job_request, "r1")
+    for number, job_id in enumerate(ids):
+        stores.jobs.create(job_id, OWNER, job_request, "r1")
         clock.advance(number % 3)
-    stores.jobs.create("f" * 32, "somebody", job_request, "r1")
+    stores.jobs.create("f" * 32, "another", job_request, "r1")
 
     pages, cursor = [], None
     while True:
@@ -168,11 +172,11 @@ def test_a_listing_is_ones_own_newest_first(stores: RedisStores, job_request: Jo
             break
 
     assert [len(page) for page in pages] == [3, 3, 1]
-    assert ids[::-1] == [ident for page in pages for ident in page]
+    assert ids[::-1] == [job_id for page in pages for job_id in page]
 
 
-def test_a_listing_leaves_out_what_has_expired(stores: RedisStores, job_request: JobRequest) -> None:
-    """An id without its record is no job."""
+def test_pages_omit_expired_jobs(stores: RedisStores, job_request: JobRequest) -> None:
+    """An id without a record is not listed."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1")
     stores.redis.delete(f"dr:{{{OTHER_JOB_ID}}}:job")
@@ -183,8 +187,8 @@ def test_a_listing_leaves_out_what_has_expired(stores: RedisStores, job_request:
 BODY = Idempotency.for_request("key-1", JobRequest("", "a lighthouse", inputs={"seed": 7, "steps": 4}))
 
 
-def test_the_same_request_makes_one_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """However often it comes within a day, and whatever has become of the job meanwhile."""
+def test_a_repeated_request_creates_one_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """This holds for a day, whatever has happened to the job."""
     first = stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
     assert not first.replayed
     job = stores.attempts.claim("w1")
@@ -199,21 +203,21 @@ def test_the_same_request_makes_one_job(stores: RedisStores, job_request: JobReq
     assert 0 < stores.redis.ttl(f"dr:idem:{OWNER}:key-1") <= 86_400
 
 
-def test_a_key_belongs_to_one_request_and_one_caller(stores: RedisStores, job_request: JobRequest) -> None:
-    """Another request under the same key is refused; another caller's same key is another key."""
+def test_an_idempotency_key_belongs_to_one_request_of_one_caller(stores: RedisStores, job_request: JobRequest) -> None:
+    """Another request with the key is refused; another caller may use the same key."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
 
     with pytest.raises(IdempotencyMismatch):
         stores.jobs.create(
             OTHER_JOB_ID, OWNER, job_request, "r1", Idempotency.for_request("key-1", JobRequest("", "a city"))
         )
-    assert not stores.jobs.create(OTHER_JOB_ID, "somebody", job_request, "r1", BODY).replayed
+    assert not stores.jobs.create(OTHER_JOB_ID, "another", job_request, "r1", BODY).replayed
 
 
-def test_a_refused_request_uses_up_no_key(
+def test_a_refused_request_does_not_use_its_key(
     stores: RedisStores, job_request: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
-    """Once there is room again the same key makes the job."""
+    """Once there is room, the same key creates the job."""
     small = build_stores(stores.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(JOB_ID, OWNER, job_request, "r1")
     with pytest.raises(LimitReached):
@@ -223,8 +227,8 @@ def test_a_refused_request_uses_up_no_key(
     assert not small.create(OTHER_JOB_ID, OWNER, job_request, "r1", BODY).replayed
 
 
-def test_an_expired_job_is_not_made_again(stores: RedisStores, job_request: JobRequest) -> None:
-    """Its key still names it; the answer says that it is gone."""
+def test_an_expired_job_is_not_created_again(stores: RedisStores, job_request: JobRequest) -> None:
+    """The key still refers to it: 410."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
     stores.jobs.cancel(JOB_ID)
     stores.redis.delete(f"dr:{{{JOB_ID}}}:job")
@@ -233,19 +237,19 @@ def test_an_expired_job_is_not_made_again(stores: RedisStores, job_request: JobR
         stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1", BODY)
 
 
-def test_a_submission_whose_answer_got_lost_is_found_again(stores: RedisStores, job_request: JobRequest) -> None:
-    """The client library repeats the call; there is still one job, and it is this call's own."""
+def test_a_repeated_call_finds_its_own_job(stores: RedisStores, job_request: JobRequest) -> None:
+    """The Redis client repeats a call whose answer was lost; the job is not a replay."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
 
     assert not stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY).replayed
     assert stores.redis.zcard("dr:open") == 1
 
 
-def test_cancelling_everything_ends_ones_own_jobs(stores: RedisStores, job_request: JobRequest) -> None:
-    """Those that wait at once, those that run by request, and nobody else's."""
+def test_cancel_all_cancels_the_owners_jobs(stores: RedisStores, job_request: JobRequest) -> None:
+    """Queued jobs end at once, running ones by request, those of others not at all."""
     running = create_accepted_job(stores, job_request)
     stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1")
-    stores.jobs.create("c" * 32, "somebody", job_request, "r1")
+    stores.jobs.create("c" * 32, "another", job_request, "r1")
 
     assert stores.jobs.cancel_all(OWNER) == {"cancelled": 1, "requested": 1}
     assert stores.attempts.renew(running)

@@ -1,4 +1,4 @@
-"""Pictures that live as long as their job."""
+"""Images expire with their job."""
 
 import threading
 
@@ -7,10 +7,10 @@ from tests.contract.conftest import RedisStores
 from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 
 
-def test_a_conversion_lives_as_long_as_its_original(
+def test_a_conversion_expires_with_its_original(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """It is not there before it was made, and gone with the original."""
+    """There is none before it is stored."""
     create_completed_job(stores, job_request, image)
     assert stores.results.get_converted(JOB_ID, "webp") is None
 
@@ -20,21 +20,21 @@ def test_a_conversion_lives_as_long_as_its_original(
     assert 0 < stores.redis.ttl(f"dr:{{{JOB_ID}}}:image.webp") <= 600
 
 
-def test_nothing_is_kept_for_a_picture_that_has_expired(stores: RedisStores) -> None:
-    """A conversion that comes too late is dropped."""
+def test_a_conversion_of_an_expired_image_is_dropped(stores: RedisStores) -> None:
+    """Nothing is stored after the original has expired."""
     stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
     assert stores.results.get_converted(JOB_ID, "webp") is None
 
 
-def test_all_who_wait_for_a_conversion_are_woken(
+def test_one_conversion_wakes_all_waiting_callers(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """One conversion serves everybody who asked for it meanwhile."""
+    """One conversion serves all callers."""
     create_completed_job(stores, job_request, image)
-    got: list[bytes | None] = []
+    results: list[bytes | None] = []
     waiting = [
-        threading.Thread(target=lambda: got.append(stores.results.wait_for_converted(JOB_ID, "webp", 5.0)))
+        threading.Thread(target=lambda: results.append(stores.results.wait_for_converted(JOB_ID, "webp", 5.0)))
         for _ in range(3)
     ]
     for thread in waiting:
@@ -44,4 +44,4 @@ def test_all_who_wait_for_a_conversion_are_woken(
     for thread in waiting:
         thread.join()
 
-    assert got == [b"webp bytes"] * 3
+    assert results == [b"webp bytes"] * 3

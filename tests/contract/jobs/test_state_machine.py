@@ -1,4 +1,4 @@
-"""No sequence of calls takes a job off the table of its states."""
+"""No sequence of calls takes a job off the table of transitions."""
 
 import contextlib
 
@@ -22,14 +22,14 @@ CALLS = (
     "accept",
     "progress",
     "preview",
-    "put",
+    "store_images",
     "complete",
     "fail",
     "retry",
     "release",
     "renew",
-    "lapse",
-    "lapse_dead",
+    "requeue",
+    "requeue_dead",
     "cancel",
     "expire",
     "later",
@@ -37,8 +37,8 @@ CALLS = (
 )
 
 
-class Life:
-    """One job, and somebody who calls whatever comes to mind."""
+class RandomCalls:
+    """One job, and calls on it in any order."""
 
     def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
         self.jobs = stores.jobs
@@ -54,21 +54,21 @@ class Life:
         self.job = self.attempts[0]
 
     def call(self, name: str) -> None:
-        """Make one call; being refused is fine."""
+        """Make one call; a lost lease is fine."""
         job = self.job
         calls = {
             "claim": self.claim,
             "accept": lambda: self.store.mark_accepted(job),
             "progress": lambda: self.store.record_progress(job, Progress(1.0)),
             "preview": lambda: self.store.record_preview(job, b"x"),
-            "put": lambda: self.store.store_images(job, [PICTURE], b"x"),
+            "store_images": lambda: self.store.store_images(job, [PICTURE], b"x"),
             "complete": lambda: self.store.complete(job, [PICTURE]),
             "fail": lambda: self.store.fail(job, SiteRefused()),
             "retry": lambda: self.store.retry(job, BrowserLost(), 1000),
             "release": lambda: self.store.release(job, BrowserLost()),
             "renew": lambda: self.store.renew(job),
-            "lapse": lambda: self.upkeep.requeue_expired(self.id),
-            "lapse_dead": lambda: self.upkeep.requeue_expired(self.id, "w"),
+            "requeue": lambda: self.upkeep.requeue_expired(self.id),
+            "requeue_dead": lambda: self.upkeep.requeue_expired(self.id, "w"),
             "cancel": lambda: self.jobs.cancel(self.id),
             "expire": lambda: self.upkeep.fail_queued(self.id, QueueWaitExceeded()),
             "later": self.later,
@@ -78,18 +78,18 @@ class Life:
             calls[name]()
 
     def claim(self) -> None:
-        """Begin a new attempt, if there is one to be had."""
+        """Start a new attempt, if there is a job to claim."""
         if claimed := self.store.claim("w"):
             self.attempts.append(claimed)
             self.job = claimed
 
     def later(self) -> None:
-        """Time passes, and what has become due is offered."""
+        """Let time pass and make due jobs claimable."""
         self.clock.advance(20)
         self.tickets.top_up()
 
     def use_old_attempt(self) -> None:
-        """From now on act as the first attempt that there was."""
+        """Act as the first attempt from now on."""
         self.job = self.attempts[0]
 
 
@@ -97,21 +97,23 @@ class Life:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(calls=st.lists(st.sampled_from(CALLS), max_size=40))
-def test_no_sequence_of_calls_leaves_the_table(calls: list[str], settings: Settings, clock: FakeClock) -> None:
-    """Each call moves the job along one arrow or not at all; ends stay ends; each job ends once."""
+def test_no_sequence_of_calls_leaves_the_transition_table(
+    calls: list[str], settings: Settings, clock: FakeClock
+) -> None:
+    """Each call takes one transition or none; final states stay; each job ends once."""
     client: Redis = connect(settings.redis_url)
-    life = Life(build_stores(client, clock, settings), clock)
+    calls_on_job = RandomCalls(build_stores(client, clock, settings), clock)
     state = JobState.QUEUED
     for call in calls:
-        life.call(call)
-        now = life.jobs.get(life.id).state
+        calls_on_job.call(call)
+        now = calls_on_job.jobs.get(calls_on_job.id).state
         assert now is state or can_transition(state, now), f"{call}: {state} to {now}"
         state = now
 
-    kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{life.id}}}:events")]
+    kinds = [entry[b"type"] for _, entry in client.xrange(f"dr:{{{calls_on_job.id}}}:events")]
     assert int(state.is_final) == sum(kind in (b"completed", b"failed") for kind in kinds)
     assert int(not state.is_final) == client.zcard("dr:open")
-    # A job stands in exactly one place: with its worker, among those that may be claimed, or among those not yet due.
+    # A job is in exactly one index: leased, claimable, or not yet due.
     places = (client.zcard("dr:leases"), client.zcard("dr:ready:studio|owner"), client.zcard("dr:due"))
     assert places == (int(state in RUNNING), *((0, 0) if state is not JobState.QUEUED else places[1:]))
     assert sum(places) == int(not state.is_final)

@@ -1,4 +1,4 @@
-"""Passes for watching a job."""
+"""Watch tokens: valid for one job and a limited time."""
 
 from pathlib import Path
 
@@ -12,48 +12,48 @@ from tests.conftest import FakeClock
 from tests.contract.jobs.test_jobs import JOB_ID, OTHER_JOB_ID
 
 NOWHERE = Path("unused")
-OURS = OwnerKey(NOWHERE, "the owner's key")
+OWNER_KEY = OwnerKey(NOWHERE, "the owner's key")
 
 
-def test_a_pass_is_for_its_job_and_its_time(clock: FakeClock) -> None:
-    """Any process with the owner's key knows it."""
-    token = WatchTokens(clock, OURS, 60).issue(JOB_ID)
-    passes = WatchTokens(clock, OURS, 60)
+def test_a_token_is_valid_for_its_job_and_lifetime(clock: FakeClock) -> None:
+    """Any process with the owner's key accepts it."""
+    token = WatchTokens(clock, OWNER_KEY, 60).issue(JOB_ID)
+    tokens = WatchTokens(clock, OWNER_KEY, 60)
 
-    assert passes.verify(token, JOB_ID) == passes.verify(token, JOB_ID)
+    assert tokens.verify(token, JOB_ID) == tokens.verify(token, JOB_ID)
     with pytest.raises(Unauthorized, match="another job"):
-        passes.verify(token, OTHER_JOB_ID)
+        tokens.verify(token, OTHER_JOB_ID)
     clock.advance(60)
     with pytest.raises(Unauthorized, match="expired"):
-        passes.verify(token, JOB_ID)
+        tokens.verify(token, JOB_ID)
 
 
-def test_what_is_no_pass_of_ours_is_refused(clock: FakeClock) -> None:
-    """Another key's, one without a signature, nonsense, and a page of it."""
-    passes = WatchTokens(clock, OURS, 60)
+def test_foreign_tokens_are_refused(clock: FakeClock) -> None:
+    """Other keys, no signature, missing claims, malformed and overlong tokens."""
+    tokens = WatchTokens(clock, OWNER_KEY, 60)
     claims = {"aud": "ws", "sub": JOB_ID, "exp": clock.now_ms(), "jti": "1"}
-    strangers = [
+    foreign = [
         WatchTokens(clock, OwnerKey(NOWHERE, "another key"), 60).issue(JOB_ID),
         jwt.encode(claims, None, "none"),
-        jwt.encode({**claims, "aud": "else"}, passes._signing_key().secret, "HS256"),
-        jwt.encode({"aud": "ws", "sub": JOB_ID}, passes._signing_key().secret, "HS256"),
+        jwt.encode({**claims, "aud": "else"}, tokens._signing_key().secret, "HS256"),
+        jwt.encode({"aud": "ws", "sub": JOB_ID}, tokens._signing_key().secret, "HS256"),
         "",
         "a.b.c",
         "x" * 100_000,
         "\ud800",
     ]
-    for token in strangers:
+    for token in foreign:
         with pytest.raises(Unauthorized):
-            passes.verify(token, JOB_ID)
+            tokens.verify(token, JOB_ID)
 
 
-def test_a_new_owners_key_ends_all_passes(clock: FakeClock, tmp_path: Path) -> None:
-    """Those made from then on are signed with it, without a restart."""
+def test_a_new_owner_key_invalidates_all_tokens(clock: FakeClock, tmp_path: Path) -> None:
+    """New tokens are signed with the new key, without a restart."""
     owner_key = OwnerKey(tmp_path)
-    passes = WatchTokens(clock, owner_key, 60)
-    old = passes.issue(JOB_ID)
+    tokens = WatchTokens(clock, owner_key, 60)
+    old = tokens.issue(JOB_ID)
     owner_key.regenerate()
 
     with pytest.raises(Unauthorized):
-        passes.verify(old, JOB_ID)
-    assert passes.verify(passes.issue(JOB_ID), JOB_ID)
+        tokens.verify(old, JOB_ID)
+    assert tokens.verify(tokens.issue(JOB_ID), JOB_ID)

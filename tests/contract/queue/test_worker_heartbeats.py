@@ -1,4 +1,4 @@
-"""Who is alive."""
+"""The registry of living workers."""
 
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS, WorkerStatus
 from tests.conftest import FakeClock
@@ -7,8 +7,8 @@ from tests.contract.conftest import RedisStores
 STATUS = WorkerStatus("w1", ready=True, browser="156", browser_restarts=0, contexts=1, slots=4, jobs=1, memory_bytes=9)
 
 
-def test_a_worker_lives_while_its_heart_beats(stores: RedisStores, clock: FakeClock) -> None:
-    """What it says of itself is told; without beats it is dead."""
+def test_a_worker_is_alive_while_it_sends_heartbeats(stores: RedisStores, clock: FakeClock) -> None:
+    """Its status is returned; without heartbeats it is dead."""
     stores.workers.record_heartbeat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
     assert stores.workers.list_alive() == [STATUS]
@@ -19,8 +19,8 @@ def test_a_worker_lives_while_its_heart_beats(stores: RedisStores, clock: FakeCl
     assert stores.workers.is_dead("w1")
 
 
-def test_a_worker_that_left_is_dead_at_once(stores: RedisStores) -> None:
-    """Its jobs need not wait for a heartbeat to be missed."""
+def test_a_removed_worker_is_dead_at_once(stores: RedisStores) -> None:
+    """Its jobs need not wait for a missed heartbeat."""
     stores.workers.record_heartbeat(STATUS)
     stores.workers.remove("w1")
 
@@ -28,8 +28,8 @@ def test_a_worker_that_left_is_dead_at_once(stores: RedisStores) -> None:
     assert not stores.workers.list_alive()
 
 
-def test_the_long_dead_are_forgotten(stores: RedisStores, clock: FakeClock) -> None:
-    """Machines come and go; their names do not pile up."""
+def test_dead_workers_are_purged(stores: RedisStores, clock: FakeClock) -> None:
+    """Names of old workers do not pile up."""
     stores.workers.record_heartbeat(STATUS)
     clock.advance(2 * 3600)
     stores.workers.purge_dead()

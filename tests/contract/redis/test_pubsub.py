@@ -1,4 +1,4 @@
-"""Watching jobs: whoever waits is woken by a change, and by what might have been one."""
+"""Notification of threads that wait for notifier of jobs."""
 
 from collections.abc import Iterator
 
@@ -16,62 +16,60 @@ from tests.contract.jobs.test_jobs import JOB_ID, OTHER_JOB_ID, OWNER, create_ac
 
 
 @pytest.fixture
-def changes(client: Redis) -> Iterator[JobNotifier]:
-    """The watcher under test."""
-    changes = JobNotifier(client)
-    yield changes
-    changes.stop()
+def notifier(client: Redis) -> Iterator[JobNotifier]:
+    """The notifier under test."""
+    notifier = JobNotifier(client)
+    yield notifier
+    notifier.stop()
 
 
-def test_a_change_wakes_who_watches_that_job(
-    stores: RedisStores, changes: JobNotifier, job_request: JobRequest
-) -> None:
-    """And nobody else, once the subscription stands."""
-    with changes.watch(JOB_ID) as changed:
-        # A new subscription wakes everybody, since something may have been missed before it stood.
+def test_a_change_wakes_its_watchers(stores: RedisStores, notifier: JobNotifier, job_request: JobRequest) -> None:
+    """Watchers of the job and of its owner are woken, others are not."""
+    with notifier.watch(JOB_ID) as changed:
+        # A new subscription wakes all watchers, since a change may have been missed before it.
         assert changed.wait(TIMEOUT_S)
         with (
-            changes.watch(OTHER_JOB_ID) as other,
-            changes.watch_owner(OWNER) as owners,
-            changes.watch_owner("bob") as bobs,
+            notifier.watch(OTHER_JOB_ID) as other,
+            notifier.watch_owner(OWNER) as owner,
+            notifier.watch_owner("bob") as bob,
         ):
             stores.jobs.create(JOB_ID, OWNER, job_request, "r")
             assert changed.wait(TIMEOUT_S)
-            assert owners.wait(TIMEOUT_S)
-            assert (changed.newest_seq, owners.newest_seq) == (1, 1)
+            assert owner.wait(TIMEOUT_S)
+            assert (changed.newest_seq, owner.newest_seq) == (1, 1)
             assert not other.wait(0)
-            assert not bobs.wait(0)
+            assert not bob.wait(0)
 
 
-def test_what_was_read_before_a_gap_is_not_believed(
-    stores: RedisStores, changes: JobNotifier, job_request: JobRequest
+def test_a_reconnect_makes_earlier_reads_stale(
+    stores: RedisStores, notifier: JobNotifier, job_request: JobRequest
 ) -> None:
-    """A word that was lost while the subscription was away is made up for by a look."""
-    glances = SharedReads(stores.jobs)
+    """A message that was lost while the connection was down is made up for by a read."""
+    shared_reads = SharedReads(stores.jobs)
     job = stores.jobs.create(JOB_ID, OWNER, job_request, "r").job
-    with changes.watch(JOB_ID) as watch:
+    with notifier.watch(JOB_ID) as watch:
         assert watch.wait(TIMEOUT_S)
         watch.notify(1)
-        assert glances.read_since(JOB_ID, watch.newest_seq, glances.timestamp()).seq == 1
+        assert shared_reads.read_since(JOB_ID, watch.newest_seq, shared_reads.timestamp()).seq == 1
         stores.attempts.claim("w1")
-        # Nobody heard of that, but of a new subscription.
+        # As if this change's message was lost and the connection restored.
         watch.newest_seq = 1
-        changes.notify_all()
+        notifier.notify_all()
         assert (watch.newest_seq, job.seq) == (0, 1)
-        assert glances.read_since(JOB_ID, watch.newest_seq, glances.timestamp()).seq == 2
+        assert shared_reads.read_since(JOB_ID, watch.newest_seq, shared_reads.timestamp()).seq == 2
 
 
-def test_nobody_is_remembered_who_watches_no_more(changes: JobNotifier) -> None:
-    """However often somebody watched."""
+def test_signals_are_removed_with_their_watchers(notifier: JobNotifier) -> None:
+    """Nothing stays after the context."""
     for _ in range(3):
-        with changes.watch(JOB_ID):
+        with notifier.watch(JOB_ID):
             pass
 
-    assert not changes._signals
+    assert not notifier._signals
 
 
-def test_measures_follow_every_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """Open jobs by state, ended ones by code, the age of the oldest, and histograms that add up."""
+def test_metrics_follow_every_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """Open jobs by state, ended ones by code, the age of the oldest, cumulative histograms."""
     job = create_accepted_job(stores, job_request)
     stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
     clock.advance(7)

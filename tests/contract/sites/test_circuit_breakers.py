@@ -1,4 +1,4 @@
-"""A site's circuit: what opens it, what waits meanwhile, what tries it and what closes it."""
+"""Circuit breakers of sites: what opens, tests and closes them."""
 
 import pytest
 
@@ -20,7 +20,7 @@ BROKEN = (SiteUnavailable("no answer"), SiteChanged("no prompt"))
 CLOSED = (NeedsHuman("a login"), RobotsDisallowed("no"))
 
 
-class Visits:
+class SiteJobs:
     """Jobs of one site, one after another."""
 
     def __init__(self, stores: RedisStores) -> None:
@@ -28,18 +28,18 @@ class Visits:
         self.made = 0
 
     def submit(self) -> str:
-        """One more job."""
+        """Submit a job and return its id."""
         self.made += 1
-        ident = f"{self.made:032x}"
-        self.stores.jobs.create(ident, "owner", JobRequest("studio", "x"), "r")
-        return ident
+        job_id = f"{self.made:032x}"
+        self.stores.jobs.create(job_id, "owner", JobRequest("studio", "x"), "r")
+        return job_id
 
     def claim(self) -> Job | None:
-        """Take the next job."""
+        """Claim the next job."""
         return self.stores.attempts.claim("w")
 
     def end(self, job: Job | None, error: ServiceError | None = None) -> None:
-        """End a job that was taken, well or not."""
+        """End a claimed job, with an error or with an image."""
         assert job
         if error:
             self.stores.attempts.fail(job, error)
@@ -49,138 +49,142 @@ class Visits:
         self.stores.attempts.complete(job, [PICTURE])
 
     def fail(self, times: int, error: ServiceError = BROKEN[0]) -> None:
-        """So many jobs that end with ``error``."""
+        """Submit ``times`` jobs and end them with ``error``."""
         for _ in range(times):
             self.submit()
             self.end(self.claim(), error)
 
 
 @pytest.fixture
-def visits(stores: RedisStores) -> Visits:
+def site_jobs(stores: RedisStores) -> SiteJobs:
     """No job yet."""
-    return Visits(stores)
+    return SiteJobs(stores)
 
 
 @pytest.mark.parametrize("error", CLOSED, ids=lambda error: error.code)
-def test_a_site_that_is_closed_to_us_is_not_tried_five_times(visits: Visits, error: ServiceError) -> None:
+def test_a_closed_site_opens_the_circuit_at_once(site_jobs: SiteJobs, error: ServiceError) -> None:
     """Only a person can change it."""
-    visits.fail(1, error)
-    visits.submit()
+    site_jobs.fail(1, error)
+    site_jobs.submit()
 
-    assert visits.stores.circuit_breakers.read(["studio"])["studio"].code == error.code
-    assert visits.claim() is None
+    assert site_jobs.stores.circuit_breakers.read(["studio"])["studio"].code == error.code
+    assert site_jobs.claim() is None
 
 
-def test_a_site_that_asks_for_it_is_left_alone(visits: Visits, clock: FakeClock) -> None:
-    """By everybody, until the time it named; a shorter wish does not shorten it."""
-    visits.stores.circuit_breakers.pause("studio", clock.now_ms() + 9_000)
-    visits.stores.circuit_breakers.pause("studio", clock.now_ms() + 2_000)
-    visits.submit()
+def test_a_pause_stops_all_workers(site_jobs: SiteJobs, clock: FakeClock) -> None:
+    """Until the named time; a shorter pause does not shorten it."""
+    site_jobs.stores.circuit_breakers.pause("studio", clock.now_ms() + 9_000)
+    site_jobs.stores.circuit_breakers.pause("studio", clock.now_ms() + 2_000)
+    site_jobs.submit()
     clock.advance(8.999)
-    assert visits.claim() is None
+    assert site_jobs.claim() is None
 
     clock.advance(0.001)
-    assert visits.claim()
+    assert site_jobs.claim()
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=lambda error: error.code)
-def test_five_failures_in_a_row_open_it(visits: Visits, error: ServiceError, clock: FakeClock) -> None:
-    """Not four; jobs then wait, and say why and until when."""
-    visits.fail(4, error)
-    assert not visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
-    visits.fail(1, error)
-    ident = visits.submit()
+def test_five_failures_in_a_row_open_it(site_jobs: SiteJobs, error: ServiceError, clock: FakeClock) -> None:
+    """Four do not; waiting jobs then show the reason and the time of the next try."""
+    site_jobs.fail(4, error)
+    assert not site_jobs.stores.circuit_breakers.read(["studio"])["studio"].is_open
+    site_jobs.fail(1, error)
+    job_id = site_jobs.submit()
 
-    circuit = visits.stores.circuit_breakers.read(["studio"])["studio"]
+    circuit = site_jobs.stores.circuit_breakers.read(["studio"])["studio"]
     assert (circuit.is_open, circuit.failures, circuit.code, circuit.error) == (True, 5, error.code, error.message)
     assert (circuit.opened_at, circuit.retry_at) == (clock.now_ms(), clock.now_ms() + 30_000)
-    assert visits.claim() is None
-    assert visits.stores.wakeups.top_up() == 0
-    outlook = visits.stores.jobs.get_with_estimate(ident)[1]
-    assert (outlook.position, outlook.circuit_error, outlook.circuit_retry_at) == (1, error.message, circuit.retry_at)
+    assert site_jobs.claim() is None
+    assert site_jobs.stores.wakeups.top_up() == 0
+    estimate = site_jobs.stores.jobs.get_with_estimate(job_id)[1]
+    assert (estimate.position, estimate.circuit_error, estimate.circuit_retry_at) == (
+        1,
+        error.message,
+        circuit.retry_at,
+    )
 
 
-def test_an_end_that_speaks_for_the_site_begins_the_count_anew(visits: Visits) -> None:
-    """A picture, or a refusal in the site's own words; a lost browser says nothing either way."""
+def test_a_working_site_resets_the_count(site_jobs: SiteJobs) -> None:
+    """An image, or a refusal by the site; a lost browser says nothing about the site."""
     for good in (None, SiteRefused("not that")):
-        visits.fail(4)
-        visits.submit()
-        visits.end(visits.claim(), BrowserLost())
-        assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 4
-        visits.submit()
-        visits.end(visits.claim(), good)
-        assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 0
+        site_jobs.fail(4)
+        site_jobs.submit()
+        site_jobs.end(site_jobs.claim(), BrowserLost())
+        assert site_jobs.stores.circuit_breakers.read(["studio"])["studio"].failures == 4
+        site_jobs.submit()
+        site_jobs.end(site_jobs.claim(), good)
+        assert site_jobs.stores.circuit_breakers.read(["studio"])["studio"].failures == 0
 
 
-def test_a_retry_counts_like_an_end(visits: Visits, clock: FakeClock) -> None:
+def test_retries_count_as_failures(site_jobs: SiteJobs, clock: FakeClock) -> None:
     """Attempts are counted, not jobs."""
-    visits.submit()
-    visits.submit()
+    site_jobs.submit()
+    site_jobs.submit()
     for _ in range(5):
         clock.advance(10)
-        visits.stores.wakeups.top_up()
-        job = visits.claim()
+        site_jobs.stores.wakeups.top_up()
+        job = site_jobs.claim()
         assert job
-        visits.stores.attempts.retry(job, BROKEN[0], 2_000)
+        site_jobs.stores.attempts.retry(job, BROKEN[0], 2_000)
 
-    assert visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
+    assert site_jobs.stores.circuit_breakers.read(["studio"])["studio"].is_open
 
 
-def test_one_job_at_a_time_tries_it_again(visits: Visits, clock: FakeClock) -> None:
-    """After 30 s; when it fails after 60 s, and so on up to 10 minutes; when it succeeds all go on."""
-    visits.fail(5)
+def test_one_job_at_a_time_tests_an_open_circuit(site_jobs: SiteJobs, clock: FakeClock) -> None:
+    """After 30 s, then 60 s, and so on up to 10 minutes; a success closes it."""
+    site_jobs.fail(5)
     for _ in range(10):
-        visits.submit()
+        site_jobs.submit()
     for delay_s in (30, 60, 120, 240, 480, 600, 600):
         clock.advance(delay_s - 1)
-        assert visits.claim() is None
+        assert site_jobs.claim() is None
         clock.advance(1)
-        assert visits.stores.wakeups.top_up() <= 1
-        canary = visits.claim()
-        assert visits.claim() is None
-        visits.end(canary, BROKEN[1])
+        assert site_jobs.stores.wakeups.top_up() <= 1
+        test_job = site_jobs.claim()
+        assert site_jobs.claim() is None
+        site_jobs.end(test_job, BROKEN[1])
     clock.advance(600)
-    canary = visits.claim()
-    visits.end(canary)
+    test_job = site_jobs.claim()
+    site_jobs.end(test_job)
 
-    assert not visits.stores.circuit_breakers.read(["studio"])["studio"].is_open
-    assert visits.claim()
-    assert visits.claim()
+    assert not site_jobs.stores.circuit_breakers.read(["studio"])["studio"].is_open
+    assert site_jobs.claim()
+    assert site_jobs.claim()
 
 
-def test_a_lost_canary_is_replaced(visits: Visits, clock: FakeClock) -> None:
-    """A worker that dies with it leaves the circuit as it was; the next one tries."""
-    visits.fail(5)
-    visits.submit()
+def test_a_lost_test_job_is_replaced(site_jobs: SiteJobs, clock: FakeClock) -> None:
+    """A worker that dies with it leaves the circuit open; the next job tests it."""
+    site_jobs.fail(5)
+    site_jobs.submit()
     clock.advance(30)
-    first = visits.claim()
+    first = site_jobs.claim()
     assert first
-    visits.stores.maintenance.requeue_expired(first.id, "w")
+    site_jobs.stores.maintenance.requeue_expired(first.id, "w")
 
-    again = visits.claim()
+    again = site_jobs.claim()
     assert again
     assert again.id == first.id
 
 
-def test_late_failures_do_not_prolong_it(visits: Visits) -> None:
-    """What was under way when it opened is not a further try."""
+def test_late_failures_do_not_prolong_it(site_jobs: SiteJobs) -> None:
+    """Jobs that were running when it opened are no further test."""
     for _ in range(7):
-        visits.submit()
-    jobs = [visits.claim() for _ in range(7)]
+        site_jobs.submit()
+    jobs = [site_jobs.claim() for _ in range(7)]
     for job in jobs:
-        visits.end(job, BROKEN[0])
+        site_jobs.end(job, BROKEN[0])
 
-    circuit = visits.stores.circuit_breakers.read(["studio"])["studio"]
+    circuit = site_jobs.stores.circuit_breakers.read(["studio"])["studio"]
     assert circuit.opened_at
     assert circuit.retry_at == circuit.opened_at + 30_000
 
 
-def test_it_is_closed_by_hand(visits: Visits) -> None:
-    """Jobs start again at once, and the count begins anew."""
-    visits.fail(5)
-    visits.submit()
-    visits.stores.circuit_breakers.close("studio")
+def test_it_is_closed_by_hand(site_jobs: SiteJobs) -> None:
+    """Jobs start at once, and the count is reset."""
+    site_jobs.fail(5)
+    site_jobs.submit()
+    site_jobs.stores.circuit_breakers.close("studio")
 
-    assert visits.stores.wakeups.top_up() == 1
-    assert visits.claim()
-    assert visits.stores.circuit_breakers.read(["studio"])["studio"].failures == 0
+    assert site_jobs.stores.wakeups.top_up() == 1
+    assert site_jobs.claim()
+    assert site_jobs.stores.circuit_breakers.read(["studio"])["studio"].failures == 0

@@ -1,4 +1,4 @@
-"""Questions to sites: asked once, answered for everybody, kept for a while."""
+"""Site queries: sent once, answered for all callers, cached."""
 
 import threading
 from typing import Any
@@ -12,76 +12,77 @@ from tests.conftest import FakeClock, eventually
 ASK: dict[str, Any] = {"max_age_s": 60, "timeout_s": 5.0}
 
 
-class Questions:
-    """A queue that only notes what was sent."""
+class FakeQueue:
+    """A queue that only records messages."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, ...]] = []
 
     def send(self, *words: str) -> None:
-        """Note a message."""
+        """Record a message."""
         self.sent.append(words)
 
 
 @pytest.fixture
-def questions() -> Questions:
-    """What was asked of the workers."""
-    return Questions()
+def queue() -> FakeQueue:
+    """The messages to workers."""
+    return FakeQueue()
 
 
 @pytest.fixture
-def lookups(client: Redis, clock: FakeClock, questions: Questions) -> SiteQueries:
+def site_queries(client: Redis, clock: FakeClock, queue: FakeQueue) -> SiteQueries:
     """The store under test."""
-    return SiteQueries(client, questions, clock)  # type: ignore[arg-type] # only its send is used
+    return SiteQueries(client, queue, clock)  # type: ignore[arg-type] # only its send is used
 
 
-def test_a_fresh_answer_is_given_again(lookups: SiteQueries, questions: Questions, clock: FakeClock) -> None:
-    """Without asking, until it is no longer fresh; white space and case make no difference."""
-    lookups.store_answer("search", "studio", "Oil  paint", ["a"])
+def test_a_fresh_answer_is_cached(site_queries: SiteQueries, queue: FakeQueue, clock: FakeClock) -> None:
+    """White space and case make no difference; a stale answer is asked for again."""
+    site_queries.store_answer("search", "studio", "Oil  paint", ["a"])
 
-    assert lookups.ask("search", "studio", " oil paint ", **ASK) == (["a"], True)
-    assert not questions.sent
+    assert site_queries.ask("search", "studio", " oil paint ", **ASK) == (["a"], True)
+    assert not queue.sent
     clock.advance(61)
-    assert lookups.ask("search", "studio", "oil paint", max_age_s=60, timeout_s=0.05) == (["a"], False)
-    assert questions.sent == [("search", "studio", "oil paint")]
+    assert site_queries.ask("search", "studio", "oil paint", max_age_s=60, timeout_s=0.05) == (["a"], False)
+    assert queue.sent == [("search", "studio", "oil paint")]
 
 
-def test_everybody_who_waits_gets_the_answer(lookups: SiteQueries, questions: Questions) -> None:
-    """Three ask at once, the site is asked once."""
-    got: list[Any] = []
+def test_all_waiting_callers_get_the_answer(site_queries: SiteQueries, queue: FakeQueue) -> None:
+    """Three callers cause one message."""
+    answers: list[Any] = []
     waiting = [
-        threading.Thread(target=lambda: got.append(lookups.ask("search", "studio", "ink", **ASK))) for _ in range(3)
+        threading.Thread(target=lambda: answers.append(site_queries.ask("search", "studio", "ink", **ASK)))
+        for _ in range(3)
     ]
     for thread in waiting:
         thread.start()
-    lookups.store_answer("search", "studio", "ink", ["found"])
+    site_queries.store_answer("search", "studio", "ink", ["found"])
     for thread in waiting:
         thread.join()
 
-    assert got == [(["found"], True)] * 3
-    assert len(questions.sent) <= 1
+    assert answers == [(["found"], True)] * 3
+    assert len(queue.sent) <= 1
 
 
-def test_an_empty_answer_is_an_answer(lookups: SiteQueries) -> None:
-    """Nothing found is not the same as nothing known."""
-    lookups.store_answer("search", "studio", "xyzzy", [])
+def test_an_empty_answer_is_an_answer(site_queries: SiteQueries) -> None:
+    """An empty result is not the same as no result."""
+    site_queries.store_answer("search", "studio", "xyzzy", [])
 
-    assert lookups.ask("search", "studio", "xyzzy", **ASK) == ([], True)
+    assert site_queries.ask("search", "studio", "xyzzy", **ASK) == ([], True)
 
 
-def test_nobody_waits_for_a_site_that_gave_up(lookups: SiteQueries, questions: Questions) -> None:
-    """Its failure wakes who waits, long before their patience ends."""
-    got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(lookups.ask("search", "studio", "ink", **ASK)))
+def test_a_failure_wakes_all_callers(site_queries: SiteQueries, queue: FakeQueue) -> None:
+    """Long before their timeout."""
+    answers: list[Any] = []
+    waiting = threading.Thread(target=lambda: answers.append(site_queries.ask("search", "studio", "ink", **ASK)))
     waiting.start()
-    eventually(lambda: questions.sent)
-    lookups.report_failure("search", "studio", "ink")
+    eventually(lambda: queue.sent)
+    site_queries.report_failure("search", "studio", "ink")
     waiting.join(10)
 
-    assert got == [(None, False)]
+    assert answers == [(None, False)]
 
 
-def test_without_patience_nothing_is_asked(lookups: SiteQueries, questions: Questions) -> None:
-    """Where no worker could answer, what is known must do."""
-    assert lookups.ask("search", "studio", "ink", max_age_s=60, timeout_s=0) == (None, False)
-    assert not questions.sent
+def test_without_timeout_nothing_is_asked(site_queries: SiteQueries, queue: FakeQueue) -> None:
+    """Only a cached answer is returned."""
+    assert site_queries.ask("search", "studio", "ink", max_age_s=60, timeout_s=0) == (None, False)
+    assert not queue.sent

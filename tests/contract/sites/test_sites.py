@@ -1,4 +1,4 @@
-"""What is kept about sites: logins, accepted terms, canaries, and by which alternatives a page was found."""
+"""Stores about sites: credentials, accepted terms, canaries, selector drift."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ FOREIGN = replace(STUDIO, name="foreign", bundle=None, consent=ConsentSpec("term
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """A database with its tables."""
+    """A database with migrated tables."""
     url = f"sqlite:///{tmp_path / 'sites.sqlite3'}"
     migrate(url)
     engine = open_database(url)
@@ -38,35 +38,35 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def sessions(engine: Engine, clock: FakeClock) -> SiteCredentials:
+def credentials(engine: Engine, clock: FakeClock) -> SiteCredentials:
     """The store under test."""
     return SiteCredentials(engine, clock, Fernet.generate_key().decode())
 
 
-def test_a_login_is_kept_encrypted_and_replaced(sessions: SiteCredentials, engine: Engine) -> None:
-    """One for each site; the database holds nothing that could be used."""
-    sessions.store("foreign", {"cookies": []})
-    sessions.store("foreign", STATE)
+def test_credentials_are_encrypted_and_replaced(credentials: SiteCredentials, engine: Engine) -> None:
+    """One storage state per site."""
+    credentials.store("foreign", {"cookies": []})
+    credentials.store("foreign", STATE)
 
-    assert STATE == sessions.load(FOREIGN)
+    assert STATE == credentials.load(FOREIGN)
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT state FROM site_sessions")).all()
     assert "a-secret" not in row.state
-    assert [True, False] == [sessions.delete("foreign"), sessions.delete("foreign")]
-    assert sessions.load(FOREIGN) is None
+    assert [True, False] == [credentials.delete("foreign"), credentials.delete("foreign")]
+    assert credentials.load(FOREIGN) is None
 
 
-def test_a_login_that_is_needed_and_not_there_needs_a_person(sessions: SiteCredentials, engine: Engine) -> None:
-    """So does one that was kept under another key. A bundled page knows none."""
-    needing: Recipe = replace(FOREIGN, session=SessionSpec(required=True))
+def test_missing_credentials_need_a_human(credentials: SiteCredentials, engine: Engine) -> None:
+    """So do those stored under another key. A bundled page has none."""
+    recipe: Recipe = replace(FOREIGN, session=SessionSpec(required=True))
     with pytest.raises(NeedsHuman, match="needs a login"):
-        sessions.load(needing)
-    assert sessions.load(STUDIO) is None
+        credentials.load(recipe)
+    assert credentials.load(STUDIO) is None
 
-    sessions.store("foreign", STATE)
+    credentials.store("foreign", STATE)
     other = SiteCredentials(engine, FakeClock(), Fernet.generate_key().decode())
     with pytest.raises(NeedsHuman, match="another SESSION_KEY"):
-        other.load(needing)
+        other.load(recipe)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_a_login_that_is_needed_and_not_there_needs_a_person(sessions: SiteCrede
         {"cookies": [], "origins": [{"origin": "http://127.0.0.1", "localStorage": [7]}]},
     ],
 )
-def test_what_is_no_storage_state_is_refused(sessions: SiteCredentials, state: dict[str, object]) -> None:
-    """And nothing is kept of it."""
+def test_invalid_storage_states_are_refused(credentials: SiteCredentials, state: dict[str, object]) -> None:
+    """Nothing is stored."""
     with pytest.raises(Invalid):
-        sessions.store("foreign", state)
-    assert sessions.load(FOREIGN) is None
+        credentials.store("foreign", state)
+    assert credentials.load(FOREIGN) is None
 
 
-def test_the_key_is_made_once(tmp_path: Path) -> None:
-    """In a file that only its owner reads; one that is configured makes no file."""
+def test_the_encryption_key_is_created_once(tmp_path: Path) -> None:
+    """In a file that only its owner can read; a configured key creates no file."""
     assert load_encryption_key(tmp_path / "a", "configured") == "configured"
     assert not (tmp_path / "a").exists()
     first = load_encryption_key(tmp_path / "b", None)
@@ -97,30 +97,30 @@ def test_the_key_is_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "b" / "session-key").stat().st_mode & 0o777 == 0o600
 
 
-def test_terms_are_accepted_once_and_anew_when_they_move(engine: Engine, clock: FakeClock) -> None:
-    """One's own pages need none."""
-    consents = AcceptedTerms(engine, clock)
-    consents.require(STUDIO)
+def test_changed_terms_must_be_accepted_again(engine: Engine, clock: FakeClock) -> None:
+    """The user's own pages have none."""
+    terms = AcceptedTerms(engine, clock)
+    terms.require(STUDIO)
     with pytest.raises(Forbidden, match="sites accept foreign"):
-        consents.require(FOREIGN)
+        terms.require(FOREIGN)
 
-    consents.accept(FOREIGN)
-    consents.accept(FOREIGN)
-    consents.require(FOREIGN)
-    assert not consents.is_accepted(replace(FOREIGN, consent=ConsentSpec("terms", "https://example.com/new-terms")))
+    terms.accept(FOREIGN)
+    terms.accept(FOREIGN)
+    terms.require(FOREIGN)
+    assert not terms.is_accepted(replace(FOREIGN, consent=ConsentSpec("terms", "https://example.com/new-terms")))
 
 
-def test_a_database_that_is_away_is_said(tmp_path: Path, clock: FakeClock) -> None:
-    """Not taken for a site without login or consent."""
-    nowhere = open_database(f"sqlite:///{tmp_path / 'no' / 'folder.sqlite3'}")
+def test_an_unavailable_database_raises(tmp_path: Path, clock: FakeClock) -> None:
+    """It is not taken for a site without credentials or terms."""
+    unavailable = open_database(f"sqlite:///{tmp_path / 'no' / 'folder.sqlite3'}")
     with pytest.raises(Unavailable):
-        AcceptedTerms(nowhere, clock).is_accepted(FOREIGN)
+        AcceptedTerms(unavailable, clock).is_accepted(FOREIGN)
     with pytest.raises(Unavailable):
-        SiteCredentials(nowhere, clock, Fernet.generate_key().decode()).load(FOREIGN)
+        SiteCredentials(unavailable, clock, Fernet.generate_key().decode()).load(FOREIGN)
 
 
-def test_drift_is_what_was_found_otherwise_than_before(client: Redis, clock: FakeClock) -> None:
-    """The first run is none; places that a run did not look for stay as they were; the report is bounded."""
+def test_drift_is_a_change_of_matches(client: Redis, clock: FakeClock) -> None:
+    """The first run changes nothing; selectors that a run did not use stay; the list is bounded."""
     drift = SelectorDrift(client, clock)
     assert drift.record("a", {"#prompt": "#prompt", "#seed": "#seed"}) == []
     assert drift.record("a", {"#prompt": "#prompt"}) == []
@@ -136,7 +136,7 @@ def test_drift_is_what_was_found_otherwise_than_before(client: Redis, clock: Fak
 
 
 def test_a_canary_has_its_turn_and_its_outcome(stores: RedisStores, client: Redis, clock: FakeClock) -> None:
-    """One at a time; what became of it is kept until the next."""
+    """One at a time; its outcome is stored until the next."""
     canaries = Canaries(client, clock)
     assert [True, False] == [canaries.claim_turn("studio", 60), canaries.claim_turn("studio", 60)]
     assert canaries.read_outcomes(["studio"]) == {"studio": None}

@@ -1,4 +1,4 @@
-"""The broker: the doorbell, and messages of processes that died."""
+"""The broker: blocking fetches, and messages of dead processes."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.conftest import eventually
 
 
 class Receiver:
-    """A process's worth of broker: notes what it receives, and can be held up."""
+    """A process's broker and worker: records what it receives, and can be blocked."""
 
     def __init__(self, settings: Settings, prefetch: int = 2) -> None:
         self.broker = BlockingRedisBroker(settings.broker_url, [])
@@ -36,8 +36,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(settings: Settings, prefetch: int = 2) -> Iterator[Receiver]:
-    """A receiver at work."""
+def run_receiver(settings: Settings, prefetch: int = 2) -> Iterator[Receiver]:
+    """A running receiver."""
     receiver = Receiver(settings, prefetch)
     receiver.worker.start()
     try:
@@ -57,23 +57,23 @@ def queue(settings: Settings) -> Iterator[Queue]:
 
 
 def test_messages_arrive_in_order_and_once(settings: Settings, queue: Queue) -> None:
-    """Those sent before anybody listened, and those after."""
+    """Those sent before the receiver started, and those after."""
     ids = [str(number) for number in range(20)]
-    for ident in ids[:10]:
-        queue.send(GENERATE, ident)
-    with receiving(settings) as receiver:
+    for message_id in ids[:10]:
+        queue.send(GENERATE, message_id)
+    with run_receiver(settings) as receiver:
         eventually(lambda: len(receiver.got) == 10)
-        for ident in ids[10:]:
-            queue.send(GENERATE, ident)
+        for message_id in ids[10:]:
+            queue.send(GENERATE, message_id)
         eventually(lambda: len(receiver.got) == 20)
 
     assert ids == sorted(receiver.got, key=int)
     assert queue.depth() == 0
 
 
-def test_a_busy_receiver_fetches_no_more_than_it_can_do(settings: Settings, queue: Queue) -> None:
-    """The rest stays for others; the bell's tokens do not pile up."""
-    with receiving(settings) as receiver:
+def test_a_busy_receiver_fetches_no_further_messages(settings: Settings, queue: Queue) -> None:
+    """The rest stays for others; wakeup tokens do not pile up."""
+    with run_receiver(settings) as receiver:
         receiver.go_on.clear()
         for number in range(MAX_WAKEUP_TOKENS + 20):
             queue.send(GENERATE, str(number))
@@ -84,15 +84,15 @@ def test_a_busy_receiver_fetches_no_more_than_it_can_do(settings: Settings, queu
         eventually(lambda: len(receiver.got) == MAX_WAKEUP_TOKENS + 20)
 
 
-def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: Queue) -> None:
-    """A process whose heart has stopped gives up its messages to those that live."""
+def test_messages_of_a_dead_process_are_requeued(settings: Settings, queue: Queue) -> None:
+    """A process without heartbeats loses its messages to living ones."""
     dead = BlockingRedisBroker(settings.broker_url, [])
     dead.heartbeat_timeout = 0
     queue.send(GENERATE, "from the dead")
     assert len(dead.do_fetch(GENERATE_QUEUE, 1)) == 1
     assert queue.depth() == 0
 
-    with receiving(settings) as receiver:
+    with run_receiver(settings) as receiver:
         receiver.broker.heartbeat_timeout = 0
         heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
         heart.start()
@@ -101,9 +101,9 @@ def test_what_a_dead_process_had_fetched_is_put_back(settings: Settings, queue: 
     dead.client.close()
 
 
-def test_messages_fetched_and_not_begun_go_back(settings: Settings, queue: Queue) -> None:
+def test_fetched_messages_are_returned_at_shutdown(settings: Settings, queue: Queue) -> None:
     """A process that stops in good order leaves nothing behind."""
-    with receiving(settings, prefetch=5) as receiver:
+    with run_receiver(settings, prefetch=5) as receiver:
         receiver.go_on.clear()
         for number in range(5):
             queue.send(GENERATE, str(number))
@@ -118,9 +118,9 @@ def test_messages_fetched_and_not_begun_go_back(settings: Settings, queue: Queue
         assert queue.depth() == 3
 
 
-def test_an_idle_queue_costs_two_commands_a_second_at_most(settings: Settings) -> None:
-    """Beats and looks together, counted by the server over a stretch of its own time."""
-    with receiving(settings) as receiver:
+def test_an_idle_queue_costs_at_most_two_commands_a_second(settings: Settings) -> None:
+    """Heartbeats and fetches together, counted by the server over its own time."""
+    with run_receiver(settings) as receiver:
         heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
         heart.start()
         client: Redis = receiver.broker.client
@@ -140,18 +140,18 @@ def _calls(client: Redis) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
 
 
-def test_there_are_no_delays(settings: Settings) -> None:
-    """A job's record holds its due time; a delayed message is a mistake."""
+def test_delayed_messages_are_refused(settings: Settings) -> None:
+    """A job's record has its due time, so a delayed message is a bug."""
     broker = BlockingRedisBroker(settings.broker_url, [])
     message: Message[None] = Message(GENERATE_QUEUE, "generate", (), {}, {})
 
-    with pytest.raises(ValueError, match="not delayed"):
+    with pytest.raises(ValueError, match="delayed"):
         broker.enqueue(message, delay=1000)
     broker.client.close()
 
 
-def test_a_queue_that_does_not_answer_says_so(settings: Settings) -> None:
-    """503 for whoever wanted to send."""
+def test_an_unavailable_queue_raises(settings: Settings) -> None:
+    """The sender gets 503."""
     queue = Queue(BlockingRedisBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
 
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""Redis as people run it: with a password, over TLS, behind Sentinel, full, killed and started again."""
+"""Redis in production: with a password, over TLS, behind Sentinel, full, killed and restarted."""
 
 import queue
 import ssl
@@ -35,7 +35,7 @@ ID = "a" * 32
 
 @dataclass
 class Server:
-    """A server of one test, which can be killed and started again."""
+    """A server that can be killed and restarted."""
 
     folder: Path
     options: tuple[str, ...] = ()
@@ -43,22 +43,22 @@ class Server:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """Its Unix socket."""
         return self.folder / SOCKET_NAME
 
     def start(self) -> None:
-        """Start it; it may still load its file."""
+        """Start the server; it may still be loading its file."""
         self.process = subprocess.Popen([*server_command(self.folder, self.socket), *self.options])
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the server with SIGKILL."""
         if self.process:
             self.process.kill()
             self.process.wait()
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Server]:
+def run_server(*options: str) -> Iterator[Server]:
     """A running server."""
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:
         server = Server(Path(folder), options)
@@ -71,7 +71,7 @@ def serving(*options: str) -> Iterator[Server]:
 
 
 @contextmanager
-def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
+def open_stores_at(settings: Settings, url: str) -> Iterator[Stores]:
     """The stores on another server."""
     stores = open_stores(replace(settings, redis_url=url, broker_url=next_database(url)))
     try:
@@ -80,48 +80,48 @@ def stores_at(settings: Settings, url: str) -> Iterator[Stores]:
         stores.close()
 
 
-def works(stores: Stores) -> bool:
-    """Whether a job can be made, offered and claimed."""
+def can_process_a_job(stores: Stores) -> bool:
+    """Whether a job can be created, offered and claimed."""
     stores.jobs.create(ID, "owner", JobRequest("studio", "a boat"), "r")
     stores.wakeups.publish()
     job = stores.attempts.claim("w")
     return job is not None and job.id == ID and stores.queue.depth() == 1
 
 
-def test_a_password_is_given_by_the_url(settings: Settings) -> None:
-    """For both databases; without it or with a wrong one the error says what is wrong."""
-    with serving("--requirepass", "s3cret-word") as server:
+def test_the_url_contains_the_password(settings: Settings) -> None:
+    """It holds for both databases; without it, or with a wrong one, the error says so."""
+    with run_server("--requirepass", "s3cret-word") as server:
         url = f"unix://{{}}{server.socket}?db=0"
-        with stores_at(settings, url.format(":s3cret-word@")) as stores:
+        with open_stores_at(settings, url.format(":s3cret-word@")) as stores:
             eventually(lambda: answers_ping(stores.redis))
-            assert works(stores)
+            assert can_process_a_job(stores)
         for wrong in ("", ":another@"):
-            with stores_at(settings, url.format(wrong)) as stores, pytest.raises(Unavailable, match="password"):
-                works(stores)
+            with open_stores_at(settings, url.format(wrong)) as stores, pytest.raises(Unavailable, match="password"):
+                can_process_a_job(stores)
 
 
-def test_tls_is_spoken(settings: Settings) -> None:
-    """``rediss://`` checks the server's certificate against an authority, or not at all if told so."""
+def test_tls_is_supported(settings: Settings) -> None:
+    """``rediss://`` verifies the server's certificate with a CA, or not at all if the URL says so."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with serving() as server:
+    with run_server() as server:
         relay = TcpRelay(server.socket, tls=context)
         relay.start()
         authority.cert_pem.write_to_path(server.folder / "ca.pem")
         url = f"rediss://127.0.0.1:{relay.port}/0"
-        with stores_at(settings, f"{url}?ssl_ca_certs={server.folder / 'ca.pem'}") as stores:
+        with open_stores_at(settings, f"{url}?ssl_ca_certs={server.folder / 'ca.pem'}") as stores:
             eventually(lambda: answers_ping(stores.redis))
-            assert works(stores)
-        with stores_at(settings, f"{url}?ssl_cert_reqs=none") as stores:
+            assert can_process_a_job(stores)
+        with open_stores_at(settings, f"{url}?ssl_cert_reqs=none") as stores:
             assert stores.redis.ping()
-        with stores_at(settings, url) as stores, pytest.raises(Unavailable):
+        with open_stores_at(settings, url) as stores, pytest.raises(Unavailable):
             stores.jobs.get(ID)
         relay.stop()
 
 
 @contextmanager
-def watched(ports: tuple[int, int, int]) -> Iterator[None]:
+def run_sentinel(ports: tuple[int, int, int]) -> Iterator[None]:
     """A master with a replica and one sentinel, on three ports."""
     master, replica, sentinel = ports
     with tempfile.TemporaryDirectory(prefix="dr-") as name:
@@ -147,22 +147,24 @@ def watched(ports: tuple[int, int, int]) -> Iterator[None]:
 
 
 def test_sentinel_names_the_master(settings: Settings) -> None:
-    """Before and after a failover, for jobs and queue; what was stored is still there."""
+    """Before and after a failover, for jobs and for the queue; the data is still there."""
     master, replica, sentinel = ports = (free_port(), free_port(), free_port())
     with (
-        watched(ports),
-        stores_at(settings, f"redis+sentinel://127.0.0.1:{sentinel}/pictures/0") as stores,
-        connect(f"redis://127.0.0.1:{sentinel}") as asked,
-        connect(f"redis://127.0.0.1:{replica}") as second,
+        run_sentinel(ports),
+        open_stores_at(settings, f"redis+sentinel://127.0.0.1:{sentinel}/pictures/0") as stores,
+        connect(f"redis://127.0.0.1:{sentinel}") as sentinel_client,
+        connect(f"redis://127.0.0.1:{replica}") as replica_client,
     ):
         eventually(lambda: answers_ping(stores.redis))
-        eventually(lambda: answers_ping(second) and second.info("replication")["master_link_status"] == "up")
-        assert works(stores)
-        eventually(lambda: second.dbsize() == stores.redis.dbsize())
-        eventually(lambda: asked.execute_command("SENTINEL", "CKQUORUM", "pictures"))
-        eventually(lambda: _number_of_replicas(asked) == 1)
-        with connect(f"redis://127.0.0.1:{master}") as first:
-            first.shutdown(nosave=True, now=True)
+        eventually(
+            lambda: answers_ping(replica_client) and replica_client.info("replication")["master_link_status"] == "up"
+        )
+        assert can_process_a_job(stores)
+        eventually(lambda: replica_client.dbsize() == stores.redis.dbsize())
+        eventually(lambda: sentinel_client.execute_command("SENTINEL", "CKQUORUM", "pictures"))
+        eventually(lambda: _number_of_replicas(sentinel_client) == 1)
+        with connect(f"redis://127.0.0.1:{master}") as master_client:
+            master_client.shutdown(nosave=True, now=True)
 
         eventually(lambda: _state(stores) is JobState.STARTING)
         eventually(lambda: _cancels(stores))
@@ -187,76 +189,76 @@ def _cancels(stores: Stores) -> bool:
         return False
 
 
-def test_a_full_redis_refuses_and_loses_nothing(settings: Settings) -> None:
-    """503 with the reason; what was accepted stays, and new jobs are taken once there is room."""
-    with serving() as server:
+def test_a_full_redis_refuses_jobs_and_loses_none(settings: Settings) -> None:
+    """503 with the reason; new jobs are accepted once there is room."""
+    with run_server() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
-        eventually(lambda: answers_ping(front.stores.redis))
-        kept = front.submit()
-        front.stores.redis.config_set("maxmemory", 1)
+        app = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
+        eventually(lambda: answers_ping(app.stores.redis))
+        job_id = app.submit()
+        app.stores.redis.config_set("maxmemory", 1)
 
-        refused = front.get("/generateImage", query_string={"prompt": "a lighthouse at dusk"})
+        refused = app.get("/generateImage", query_string={"prompt": "a lighthouse at dusk"})
         assert (refused.status_code, refused.headers["Retry-After"].isdigit()) == (503, True)
         assert "full" in refused.json["error"]
-        assert front.get_job(kept)["status"] == "QUEUED"
-        front.stores.redis.config_set("maxmemory", 0)
-        assert front.get_job(front.submit())["position"] == 2
-        close_app(front)
+        assert app.get_job(job_id)["status"] == "QUEUED"
+        app.stores.redis.config_set("maxmemory", 0)
+        assert app.get_job(app.submit())["position"] == 2
+        close_app(app)
 
 
-def test_what_was_accepted_survives_sigkill(settings: Settings) -> None:
-    """The last answer before the kill counts; while the server is away 503 with Retry-After, and then all is well."""
-    with serving() as server:
+def test_accepted_jobs_survive_sigkill(settings: Settings) -> None:
+    """While the server is away the answer is 503 with Retry-After; afterwards every accepted job is there."""
+    with run_server() as server:
         url = f"unix://{server.socket}?db=0"
-        front = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
-        eventually(lambda: answers_ping(front.stores.redis))
+        app = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
+        eventually(lambda: answers_ping(app.stores.redis))
         for _ in range(10):
-            accepted = [front.submit() for _ in range(20)]
+            accepted = [app.submit() for _ in range(20)]
             server.kill()
-            away = front.post("/api/v1/jobs", json={"prompt": "a boat"})
+            away = app.post("/api/v1/jobs", json={"prompt": "a boat"})
             assert (away.status_code, away.headers["Retry-After"].isdigit()) == (503, True)
-            assert "redis" in front.client.get("/health").json["failing"]
+            assert "redis" in app.client.get("/health").json["failing"]
             server.socket.unlink()
             server.start()
-            eventually(lambda: answers_ping(front.stores.redis))
-            assert {front.get_job(ident)["status"] for ident in accepted} == {"QUEUED"}
-            assert front.stores.queue.depth() == front.stores.redis.zcard("dr:open")
-        close_app(front)
+            eventually(lambda: answers_ping(app.stores.redis))
+            assert {app.get_job(job_id)["status"] for job_id in accepted} == {"QUEUED"}
+            assert app.stores.queue.depth() == app.stores.redis.zcard("dr:open")
+        close_app(app)
 
 
 @pytest.mark.parametrize("reason", ["MISCONF Errors writing to the AOF file: No space left on device", "NOREPLICAS x"])
-def test_a_redis_that_takes_no_writes_is_unavailable(reason: str) -> None:
-    """The server's own words are the reason; other answers of it are faults of ours."""
+def test_refused_writes_are_unavailable(reason: str) -> None:
+    """The server's own message is the reason; other error replies are bugs."""
     with pytest.raises(Unavailable, match=reason.split(maxsplit=1)[0]), redis_errors():
         raise ResponseError(reason)
     with pytest.raises(ResponseError), redis_errors():
         raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
-def test_who_finds_every_connection_in_use_waits_for_one(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is not told that Redis is away; as many as there are callers would be too many."""
+def test_callers_wait_for_a_free_connection(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pool is no outage, and it does not grow with the number of callers."""
     monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     client = connect(redis_url)
     held = [client.connection_pool.get_connection() for _ in range(2)]
     answers: queue.Queue[bool] = queue.Queue()
     asking = [threading.Thread(target=lambda: answers.put(bool(client.ping()))) for _ in range(20)]
-    for one in asking:
-        one.start()
+    for thread in asking:
+        thread.start()
     assert answers.empty()
 
     for connection in held:
         client.connection_pool.release(connection)
 
     assert [True] * 20 == [answers.get(timeout=TIMEOUT_S) for _ in asking]
-    for one in asking:
-        one.join()
+    for thread in asking:
+        thread.join()
     assert len(client.connection_pool._idle) == 2
     disconnect(client)
 
 
-def test_an_outage_uses_no_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ask meanwhile: once Redis is back, all is as before."""
+def test_an_outage_leaks_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it all connections of the pool are usable."""
     monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:
         server = Server(Path(folder))
