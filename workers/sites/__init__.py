@@ -1,1 +1,1 @@
-"""Recipes, one TOML file a site, and the driver that runs any of them."""
+"""Driving of site pages by recipes: driver, observer, policy, diagnostics, and the commands that use them."""

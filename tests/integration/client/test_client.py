@@ -16,7 +16,7 @@ from ops.client.event_follower import MAX_FAILURES, EventFollower
 from schemas.webhooks.signing import generate_secret
 from tests.conftest import API_KEY
 from tests.integration.conftest import IMAGE, AppClient, FakeWorker
-from tests.support.generation import AutomaticWorker
+from tests.support.automatic_worker import AutomaticWorker
 
 Call = Callable[..., Any]
 PROMPT = "a quiet lake at dawn"

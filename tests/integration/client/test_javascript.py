@@ -20,7 +20,7 @@ from ops.infra.settings import Settings
 from schemas.webhooks.signing import generate_secret
 from tests.conftest import API_KEY
 from tests.integration.conftest import IMAGE, AppClient, close_app, open_app, serve_app
-from tests.support.generation import AutomaticWorker
+from tests.support.automatic_worker import AutomaticWorker
 from workers.browsers.launchers import local_browser
 
 SCENARIO = Path(__file__).parent / "client_scenario.mjs"

@@ -8,7 +8,7 @@ from ops.infra.settings import Settings
 from ops.testbed import marked_images
 from tests.conftest import eventually
 from tests.integration.conftest import AppClient
-from tests.support.hostile_worker import darkroom_on_hostile_site
+from tests.support.hostile_deployment import start_hostile_deployment
 
 # Many are the same, and the others nearly so.
 SAME = "a lighthouse at dusk"
@@ -36,7 +36,7 @@ def carried(data: bytes) -> int | None:
 @pytest.mark.timeout(300)
 def test_two_hundred_jobs_get_their_own_pictures(base_settings: Settings) -> None:
     """The original, the JPEG and every preview seen on the way carry the job's own number."""
-    with darkroom_on_hostile_site(base_settings, worker_concurrency=CONTEXTS) as darkroom:
+    with start_hostile_deployment(base_settings, worker_concurrency=CONTEXTS) as darkroom:
         front = darkroom.app
         numbers = submitted(front, 200)
         wrong: list[str] = []
@@ -59,7 +59,7 @@ def test_two_hundred_jobs_get_their_own_pictures(base_settings: Settings) -> Non
 
 def test_the_proof_bites(base_settings: Settings) -> None:
     """A recipe that picks the picture by the words of its prompt gets other people's: the same check must see it."""
-    with darkroom_on_hostile_site(base_settings, BY_WORDS, worker_concurrency=CONTEXTS) as darkroom:
+    with start_hostile_deployment(base_settings, BY_WORDS, worker_concurrency=CONTEXTS) as darkroom:
         front = darkroom.app
         numbers = submitted(front, 40)
         eventually(lambda: not front.stores.redis.zcard("dr:open"), timeout_s=120)

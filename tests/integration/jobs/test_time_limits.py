@@ -7,13 +7,13 @@ import pytest
 from ops.infra.settings import Settings
 from tests.conftest import eventually
 from tests.integration.conftest import AppClient, Deployment
-from tests.support.hostile_worker import darkroom_on_hostile_site
+from tests.support.hostile_deployment import start_hostile_deployment
 
 
 @pytest.fixture(scope="module")
 def impatient(base_settings: Settings) -> Iterator[Deployment]:
     """A Darkroom that gives an attempt six seconds, on one slot."""
-    with darkroom_on_hostile_site(base_settings, job_deadline_s=6, worker_concurrency=1) as darkroom:
+    with start_hostile_deployment(base_settings, job_deadline_s=6, worker_concurrency=1) as darkroom:
         yield darkroom
 
 

@@ -1,4 +1,4 @@
-"""The programs that the shipped recipes are tested against, running, and the driving of a recipe in a real browser."""
+"""Fixtures for tests of recipes: the test programs in a process, and attempts in a real browser."""
 
 import asyncio
 import io
@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -22,7 +21,8 @@ from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
 from tests.conftest import TIMEOUT_S, eventually, free_port
-from tests.support.programs.painting import is_image_of
+from tests.support.fake_site import serve_fake_site
+from tests.support.programs.rendering import is_image_of
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ START_TIMEOUT_S = 90.0
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address below which all programs run."""
+    """Run the test programs; yields their base URL."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio"))}
     log = tmp_path_factory.mktemp("programs") / "log"
@@ -48,6 +48,13 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def fake_site() -> Iterator[str]:
+    """Run the fake site; yields its address."""
+    with serve_fake_site() as address:
+        yield address
+
+
 def _answers(address: str) -> bool:
     try:
         return httpx.get(f"{address}/comfyui/", trust_env=False).status_code == 200
@@ -57,30 +64,28 @@ def _answers(address: str) -> bool:
 
 @dataclass
 class AttemptResult:
-    """What one attempt saw and brought home."""
+    """What one attempt yielded and captured."""
 
-    pictures: list[GeneratedImage] = field(default_factory=list)
+    images: list[GeneratedImage] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     previews: list[bytes] = field(default_factory=list)
-    matched: dict[str, str] = field(default_factory=dict)
 
-    def shows_images_of(self, words: str, *numbers: int) -> bool:
-        """Whether the pictures are those of ``words``, in this order."""
-        images = [Image.open(io.BytesIO(picture.data)) for picture in self.pictures]
-        pairs = list(zip(images, numbers, strict=True))
-        return all(is_image_of(image, words, number) for image, number in pairs)
+    def shows_images_of(self, text: str, *numbers: int) -> bool:
+        """Whether the images are those rendered for ``text`` with these numbers, in this order."""
+        images = [Image.open(io.BytesIO(image.data)) for image in self.images]
+        return all(is_image_of(image, text, number) for image, number in zip(images, numbers, strict=True))
 
 
 def shipped_recipe(name: str, url: str) -> Recipe:
-    """A shipped recipe for a program at ``url``."""
+    """Return a shipped recipe for a program at ``url``."""
     recipe = Recipes("studio", urls={name: url}).get(name)
-    # What is tested here is the driving; whose page it is has tests of its own.
+    # Declared as the user's own site, so that neither terms nor robots.txt are involved.
     return replace(recipe, consent=replace(recipe.consent, ownership="own"))
 
 
 @asynccontextmanager
 async def open_context(state: StorageState | None = None) -> AsyncIterator[BrowserContext]:
-    """A context of a real browser."""
+    """Open a context in a real browser."""
     browser = find_browser(os.environ.get("BROWSER"))
     assert browser
     async with async_playwright() as playwright:
@@ -90,7 +95,7 @@ async def open_context(state: StorageState | None = None) -> AsyncIterator[Brows
 
 
 def run_in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: StorageState | None = None) -> T:
-    """Run ``work`` with a context, before a deadline."""
+    """Run ``work`` with a new context and a timeout."""
 
     async def run() -> T:
         async with asyncio.timeout(2 * TIMEOUT_S), open_context(state) as context:
@@ -99,30 +104,23 @@ def run_in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: Storag
     return asyncio.run(run())
 
 
+async def drive(context: BrowserContext, recipe: Recipe, request: JobRequest) -> AttemptResult:
+    """Run one attempt, from opening the page to collecting the images."""
+    result, driver = AttemptResult(), Driver(context, recipe)
+    await driver.open(request)
+    await driver.submit()
+    async for update in driver.watch():
+        if isinstance(update, Progress):
+            result.progress.append(update)
+        else:
+            result.previews.append(update)
+    result.images = await driver.collect_images()
+    return result
+
+
 def run_attempt(
     recipe: Recipe, prompt: str, *, lora: str = "", state: StorageState | None = None, **inputs: object
 ) -> AttemptResult:
-    """One attempt, from open to collect, with inputs as the API would pass them on."""
-
-    async def work(context: BrowserContext) -> AttemptResult:
-        run, driver = AttemptResult(), Driver(context, recipe)
-        await driver.open(JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs)))
-        await driver.submit()
-        async for shown in driver.watch():
-            if isinstance(shown, Progress):
-                run.progress.append(shown)
-            else:
-                run.previews.append(shown)
-        run.pictures = await driver.collect_images()
-        run.matched = driver.matched_selectors
-        return run
-
-    return run_in_browser(work, state)
-
-
-@pytest.fixture
-def own_recipes(tmp_path: Path) -> Path:
-    """A folder for recipes of the user's own."""
-    folder = tmp_path / "recipes"
-    folder.mkdir()
-    return folder
+    """Run one attempt in a browser of its own, with inputs as the API receives them."""
+    request = JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs))
+    return run_in_browser(lambda context: drive(context, recipe, request), state)

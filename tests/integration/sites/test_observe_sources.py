@@ -1,43 +1,33 @@
-"""Where pages show their pictures and their progress, besides an image and a text, in a real browser."""
+"""The sources of images and progress other than an image element and a text, in a real browser."""
 
 import io
-from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.async_api import BrowserContext
 
 from schemas.errors import BrowserLost
-from schemas.jobs.job import GeneratedImage, JobRequest, Progress
+from schemas.jobs.job import JobRequest
 from schemas.sites.observe import ObserveSpec, WatchSpec
 from schemas.sites.recipe import CaptureSpec, Recipe, Step
 from tests.conftest import describe_image
-from tests.integration.sites.conftest import run_in_browser
-from tests.support.fake_site import RESULT_SIZE, fake_site_recipe, result_png, serve_fake_site
+from tests.integration.sites.conftest import AttemptResult, drive, run_in_browser
+from tests.support.fake_site import RESULT_SIZE, fake_site_recipe, result_png
 from workers.sites.driver.driver import Driver
 from workers.sites.driver.select_options import choose_from_listbox
 from workers.sites.driver.selectors import ElementFinder
 
-SHOWN = WatchSpec((("#result",),), "src")
+REQUEST = JobRequest("fake", "a harbour")
+RESULT = WatchSpec((("#result",),), "src")
 
 
-def attempt(recipe: Recipe, seen: list[Progress | bytes] | None = None) -> list[GeneratedImage]:
-    """One attempt, from open to collect."""
-
-    async def work(context: BrowserContext) -> list[GeneratedImage]:
-        driver = Driver(context, recipe)
-        await driver.open(JobRequest("fake", "a harbour"))
-        await driver.submit()
-        async for shown in driver.watch():
-            if seen is not None:
-                seen.append(shown)
-        return await driver.collect_images()
-
-    return run_in_browser(work)
+def drive_in_browser(recipe: Recipe) -> AttemptResult:
+    """Run one attempt at ``REQUEST`` in a browser of its own."""
+    return run_in_browser(lambda context: drive(context, recipe, REQUEST))
 
 
-def pixels(data: bytes) -> bytes:
-    """What a picture shows, however it is written."""
+def decode_pixels(data: bytes) -> bytes:
+    """Return the decoded pixels of an image, so that different encodings can be compared."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB").tobytes()
 
@@ -50,90 +40,84 @@ def pixels(data: bytes) -> bytes:
         ("poster", WatchSpec((("#video",),), "poster"), True),
     ],
 )
-def test_pictures_are_found_wherever_a_page_shows_them(way: str, watch: WatchSpec, exact: bool) -> None:
-    """A canvas pixel for pixel, everything else byte for byte; nothing from the screen."""
-    with serve_fake_site() as address:
-        [picture] = attempt(fake_site_recipe(address, way, observe=ObserveSpec(done=watch)))
+def test_images_are_captured_from_every_source(fake_site: str, way: str, watch: WatchSpec, exact: bool) -> None:
+    """A canvas is captured pixel by pixel, every other source byte by byte; none by a screenshot."""
+    [image] = drive_in_browser(fake_site_recipe(fake_site, way, observe=ObserveSpec(done=watch))).images
 
-    assert (*RESULT_SIZE, False) == (picture.width, picture.height, picture.lossy)
-    assert pixels(result_png()) == pixels(picture.data)
-    assert not exact or describe_image(result_png()) == describe_image(picture.data)
+    assert (*RESULT_SIZE, False) == (image.width, image.height, image.lossy)
+    assert decode_pixels(result_png()) == decode_pixels(image.data)
+    assert not exact or describe_image(result_png()) == describe_image(image.data)
 
 
-def test_a_file_that_the_page_hands_out_is_the_picture() -> None:
-    """The page shows a small one and has the real one behind a link."""
+def test_a_downloaded_file_is_captured(fake_site: str) -> None:
+    """The page shows a small image and offers the full one as a download."""
     save = (Step("click", (("#download",),)),)
-    with serve_fake_site() as address:
-        [picture] = attempt(fake_site_recipe(address, "download", capture=CaptureSpec("download", steps=save)))
+    recipe = fake_site_recipe(fake_site, "download", capture=CaptureSpec("download", steps=save))
+    [image] = drive_in_browser(recipe).images
 
-    assert describe_image(result_png()) == describe_image(picture.data)
+    assert describe_image(result_png()) == describe_image(image.data)
 
 
-def test_several_pictures_come_in_the_pages_order() -> None:
-    """Each is its own; the same address twice would be one."""
+def test_several_images_keep_the_order_of_the_page(fake_site: str) -> None:
+    """Elements with different URLs are different images."""
     observe = ObserveSpec(done=WatchSpec((("#gallery img",),), "src", settle_ms=400))
-    with serve_fake_site() as address:
-        pictures = attempt(fake_site_recipe(address, "several", observe=observe, capture=CaptureSpec(many=True)))
+    recipe = fake_site_recipe(fake_site, "several", observe=observe, capture=CaptureSpec(many=True))
+    images = drive_in_browser(recipe).images
 
-    assert [RESULT_SIZE, (8, 8), RESULT_SIZE] == [(picture.width, picture.height) for picture in pictures]
+    assert [RESULT_SIZE, (8, 8), RESULT_SIZE] == [(image.width, image.height) for image in images]
 
 
 @pytest.mark.parametrize("progress", [WatchSpec((("#meter",),), "aria-valuenow"), WatchSpec((("#bar",),), "width")])
-def test_progress_is_read_from_meters_and_bars(progress: WatchSpec) -> None:
-    """By the number for screen readers, or by how long the bar is."""
-    seen: list[Any] = []
-    with serve_fake_site() as address:
-        attempt(fake_site_recipe(address, "measures", observe=ObserveSpec(done=SHOWN, progress=progress)), seen)
+def test_progress_is_read_from_meters_and_bars(fake_site: str, progress: WatchSpec) -> None:
+    """From aria-valuenow, or from the width of the bar relative to its parent."""
+    observe = ObserveSpec(done=RESULT, progress=progress)
+    result = drive_in_browser(fake_site_recipe(fake_site, "measures", observe=observe))
 
-    assert [25.0, 50.0, 100.0] == [one.percentage for one in seen if isinstance(one, Progress)]
+    assert [25.0, 50.0, 100.0] == [update.percentage for update in result.progress]
 
 
-def test_a_page_that_is_closed_is_noticed() -> None:
-    """And not waited for."""
+def test_watching_ends_when_the_page_is_closed(fake_site: str) -> None:
+    """A closed page raises BrowserLost at once."""
 
-    async def work(context: BrowserContext) -> None:
-        driver = Driver(context, fake_site_recipe(address, "nothing"))
-        await driver.open(JobRequest("fake", "a harbour"))
+    async def watch_closed_page(context: BrowserContext) -> None:
+        driver = Driver(context, fake_site_recipe(fake_site, "nothing"))
+        await driver.open(REQUEST)
         await driver.submit()
         await driver.page.close()
         async for _ in driver.watch():
             pass
 
-    with serve_fake_site() as address, pytest.raises(BrowserLost, match="closed"):
-        run_in_browser(work)
+    with pytest.raises(BrowserLost, match="closed"):
+        run_in_browser(watch_closed_page)
 
 
-def test_what_can_be_seen_is_observed_and_said_by_which_alternative() -> None:
-    """The first alternative is on the page too, hidden; names and words find as they do in steps."""
+def test_visible_elements_are_preferred_and_the_alternative_is_recorded(fake_site: str) -> None:
+    """The first alternative is on the page too, but hidden."""
     done = WatchSpec((("#result",), ('aria/Finished[role="img"]',)), "src")
 
-    async def work(context: BrowserContext) -> dict[str, str]:
-        driver = Driver(context, fake_site_recipe(address, "second", observe=ObserveSpec(done=done)))
-        await driver.open(JobRequest("fake", "a harbour"))
+    async def matched_selectors(context: BrowserContext) -> dict[str, str]:
+        driver = Driver(context, fake_site_recipe(fake_site, "second", observe=ObserveSpec(done=done)))
+        await driver.open(REQUEST)
         await driver.submit()
         async for _ in driver.watch():
             pass
-        [picture] = await driver.collect_images()
-        assert describe_image(result_png()) == describe_image(picture.data)
+        [image] = await driver.collect_images()
+        assert describe_image(result_png()) == describe_image(image.data)
         return driver.matched_selectors
 
-    with serve_fake_site() as address:
-        assert run_in_browser(work)["#result"] == 'aria/Finished[role="img"]'
+    assert run_in_browser(matched_selectors)["#result"] == 'aria/Finished[role="img"]'
 
 
-def test_a_poster_is_a_preview() -> None:
-    """Fetched by the worker's browser, for the page cannot draw it."""
-    seen: list[Any] = []
-    with serve_fake_site() as address:
-        observe = ObserveSpec(done=SHOWN, preview=WatchSpec((("#video",),), "poster"))
-        attempt(fake_site_recipe(address, "moving", observe=observe), seen)
+def test_a_poster_is_a_preview(fake_site: str) -> None:
+    """The worker fetches it, because the page cannot draw a poster."""
+    observe = ObserveSpec(done=RESULT, preview=WatchSpec((("#video",),), "poster"))
+    [preview] = drive_in_browser(fake_site_recipe(fake_site, "moving", observe=observe)).previews
 
-    [preview] = [one for one in seen if isinstance(one, bytes)]
     with Image.open(io.BytesIO(preview)) as image:
         assert image.size == RESULT_SIZE
 
 
-LISTS = """
+LISTBOX_PAGE = """
 <label for="field">Sampler</label><input id="field" aria-controls="mine">
 <ul role="listbox" id="other"><li role="option">Euler</li><li role="option">Other</li></ul>
 <ul role="listbox" id="mine" hidden><li role="option">Euler</li></ul>
@@ -141,7 +125,7 @@ LISTS = """
 <script>
   const mine = document.querySelector("#mine"), field = document.querySelector("#field");
   field.onclick = () => { mine.hidden = false; };
-  // Some options are there only once somebody types.
+  // Some options appear only when text is typed.
   field.oninput = () => setTimeout(() => { mine.innerHTML = `<li role="option">${field.value}</li>`; }, 200);
   document.onclick = ({ target }) => {
     if (target.role !== "option") return;
@@ -151,14 +135,14 @@ LISTS = """
 """
 
 
-@pytest.mark.parametrize("wanted", ["Euler", "DPM++ 2M"])
-def test_an_option_is_taken_from_the_fields_own_list(wanted: str) -> None:
-    """Another list is open beside it; what is not in it yet is typed."""
+@pytest.mark.parametrize("choice", ["Euler", "DPM++ 2M"])
+def test_an_option_is_selected_in_the_fields_own_listbox(choice: str) -> None:
+    """Although another listbox is open; an option that is not shown yet is typed."""
 
-    async def work(context: BrowserContext) -> str:
+    async def select(context: BrowserContext) -> str:
         page = await context.new_page()
-        await page.set_content(LISTS)
-        await choose_from_listbox(ElementFinder(), page.locator("#field"), wanted, 5000)
+        await page.set_content(LISTBOX_PAGE)
+        await choose_from_listbox(ElementFinder(), page.locator("#field"), choice, 5000)
         return await page.locator("output").inner_text()
 
-    assert run_in_browser(work) == f"mine {wanted}"
+    assert run_in_browser(select) == f"mine {choice}"

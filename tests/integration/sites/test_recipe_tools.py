@@ -1,4 +1,4 @@
-"""The kit for recipes, as its user runs it."""
+"""The ``darkroom sites`` commands for recipes, run as a user does."""
 
 import io
 import json
@@ -14,29 +14,31 @@ from PIL import Image
 from ops.infra.settings import ROOT, SHIPPED_RECIPES
 from schemas.jobs.job import JobRequest
 from stores.sites.recipes import Recipes
-from tests.support.programs.painting import is_image_of
+from tests.support.programs.rendering import is_image_of
 from tests.unit.sites.test_recording_import import RECORDER
 
 PROMPT = "a lighthouse at dusk"
 
 
-def run_sites_command(folder: Path, *words: str, **more: str) -> tuple[int, str]:
-    """The exit code of a command, and what it printed; run in ``folder``."""
+def run_sites_command(folder: Path, *args: str) -> tuple[int, str]:
+    """Run ``darkroom sites ARGS`` in ``folder``; returns the exit code and the output."""
     settings = {"DATA_DIR": str(folder / "data"), "RECIPES_DIR": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    environment = {**os.environ, **settings, "DISPLAY": "", "WAYLAND_DISPLAY": "", **more}
-    line = [sys.executable, "-m", "ops", "sites", *words]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout + done.stderr
+    environment = {**os.environ, **settings, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    command = [sys.executable, "-m", "ops", "sites", *args]
+    process = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    return process.returncode, process.stdout + process.stderr
 
 
 def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
-    """A table of what was found by what, and a screenshot with outlines."""
+    """It prints a table of the matching selectors and writes a screenshot with outlines."""
     code, printed = run_sites_command(tmp_path, "check", "studio", "-o", "seen.png")
 
     assert code == 0, printed
     assert "aria/Generate" in printed
     assert "#studio[data-state='ready']" in printed
-    # What must be opened first is looked at too.
+    # Elements that appear only after something is opened are checked too.
     assert all(f"loras.{part}" in printed for part in ("query", "item", "name", "add"))
     assert "MISSING" not in printed
     with Image.open(tmp_path / "seen.png") as image:
@@ -44,16 +46,16 @@ def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
     assert {colour: number for number, colour in colours or []}[(214, 40, 40)] > 1000
 
 
-def test_check_says_what_is_missing(tmp_path: Path, programs: str) -> None:
-    """With its exit code; the page is not what the recipe is for."""
+def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
+    """With exit code 1; the page belongs to another program."""
     code, printed = run_sites_command(tmp_path, "check", "automatic1111", "--url", f"{programs}/fooocus/")
 
     assert code == 1
     assert "MISSING, tried: #txt2img_generate" in printed
 
 
-def test_check_says_what_has_drifted(tmp_path: Path, programs: str) -> None:
-    """What a later alternative finds is fine, until it is not what found it when all went well."""
+def test_check_accepts_later_alternatives(tmp_path: Path, programs: str) -> None:
+    """They are reported and not an error, since no earlier run matched by another alternative."""
     assert run_sites_command(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")[0] == 0
     (tmp_path / "gone.toml").write_text((SHIPPED_RECIPES / "gradio.toml").read_text().replace("aria/Generate", "#nope"))
     code, printed = run_sites_command(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
@@ -62,10 +64,10 @@ def test_check_says_what_has_drifted(tmp_path: Path, programs: str) -> None:
     assert "inputs.sampler.choices_from" in printed
 
 
-def test_try_prints_every_step_and_writes_what_came_of_it(tmp_path: Path, programs: str) -> None:
-    """Pictures, and a trace if one asks for it."""
-    words = ("--url", f"{programs}/gradio/", "--input", "seed=2", "--trace", "trace.zip", "-o", "it.png")
-    code, printed = run_sites_command(tmp_path, "try", "gradio", PROMPT, *words)
+def test_try_prints_every_step_and_writes_the_images(tmp_path: Path, programs: str) -> None:
+    """And a trace with --trace."""
+    options = ("--url", f"{programs}/gradio/", "--input", "seed=2", "--trace", "trace.zip", "-o", "it.png")
+    code, printed = run_sites_command(tmp_path, "try", "gradio", PROMPT, *options)
 
     assert code == 0, printed
     assert "steps[4] (change) aria/Seed" in printed
@@ -77,8 +79,8 @@ def test_try_prints_every_step_and_writes_what_came_of_it(tmp_path: Path, progra
         assert trace.namelist()
 
 
-def test_try_fails_in_the_sites_words(tmp_path: Path, programs: str) -> None:
-    """With the code that a job would end with."""
+def test_try_prints_the_sites_message_on_failure(tmp_path: Path, programs: str) -> None:
+    """And the error code that a job would end with."""
     code, printed = run_sites_command(tmp_path, "try", "gradio", "forbidden things", "--url", f"{programs}/gradio/")
 
     assert code == 1
@@ -87,7 +89,7 @@ def test_try_fails_in_the_sites_words(tmp_path: Path, programs: str) -> None:
 
 
 def test_new_copies_a_recipe_with_its_documents(tmp_path: Path) -> None:
-    """The copy loads and has its own workflow; what exists is not overwritten."""
+    """The copy loads and has its own workflow; existing files are not overwritten."""
     code, printed = run_sites_command(tmp_path, "new", "mine", "--like", "comfyui")
     assert code == 0, printed
 
@@ -100,7 +102,7 @@ def test_new_copies_a_recipe_with_its_documents(tmp_path: Path) -> None:
 
 
 def test_new_overwrites_nothing(tmp_path: Path) -> None:
-    """A document that stands in the recipe itself is copied with it; one that exists stays as it is."""
+    """A document inside the recipe is copied with it; an existing document file is kept."""
     folder = tmp_path
     assert run_sites_command(tmp_path, "new", "mine", "--like", "comfyui")[0] == 0
     text = (folder / "mine.toml").read_text().replace('file = "mine.workflow.json"', "content = '{\"6\": {}}'")
@@ -116,8 +118,8 @@ def test_new_overwrites_nothing(tmp_path: Path) -> None:
     assert "exists" in printed
 
 
-def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
-    """It loads as it is, and says what a person must add."""
+def test_import_writes_a_draft_of_a_recipe(tmp_path: Path) -> None:
+    """It loads as it is, and lists what must be added by hand."""
     (tmp_path / "My Recording.json").write_text(json.dumps(RECORDER))
     code, printed = run_sites_command(tmp_path, "import", "My Recording.json")
 
@@ -130,7 +132,7 @@ def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (("record", "http://127.0.0.1:9/", "--name", "mine"), "no screen"),
         (("login", "weights"), "no screen"),
@@ -141,11 +143,11 @@ def test_import_writes_the_beginnings_of_a_recipe(tmp_path: Path) -> None:
         (("login", "weights", "--state", "state.json"), "storage state"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    """And nothing else happens."""
+def test_usage_errors_are_reported_without_a_traceback(tmp_path: Path, args: tuple[str, ...], message: str) -> None:
+    """With exit code 2."""
     (tmp_path / "state.json").write_text("{}")
-    code, printed = run_sites_command(tmp_path, *words)
+    code, printed = run_sites_command(tmp_path, *args)
 
     assert code == 2, printed
-    assert said in printed
+    assert message in printed
     assert "Traceback" not in printed

@@ -1,19 +1,15 @@
-"""Looks at a site's page for what clients ask: no more willingly than for a job."""
+"""Site queries respect the same limits as jobs: circuit breaker, minimum interval, requested pauses."""
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import pytest
 
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.messages import READ_QUOTA
 from stores import Stores, open_stores
-from tests.support.fake_site import serve_fake_site
 from workers.browsers.launchers import local_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 from workers.jobs.site_queries import SiteQueryRunner
@@ -30,22 +26,15 @@ quota = {{ used = ["#busy", "body"], limit = ["#progress", "body"] }}
 """
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    """A running fake site."""
-    with serve_fake_site() as address:
-        yield address
-
-
 def stores_for(settings: Settings, folder: Path, url: str, interval_s: float = 0) -> Stores:
-    """Stores whose site ``busy`` is at ``url``."""
+    """Open stores with one site, ``busy``, at ``url``."""
     (folder / "busy.toml").write_text(RECIPE.format(url=url, interval=interval_s))
     migrate(settings.database_url)
     return open_stores(replace(settings, recipes_dir=folder, site="busy"))
 
 
 def query_quota(stores: Stores) -> object:
-    """What a look at the site's quota brings home; None if it was not looked at."""
+    """Run a quota query; returns the stored answer, or None if the site was not visited."""
 
     async def run() -> None:
         pool = BrowserPool(BrowserPoolConfig.from_settings(stores.settings, local_browser(stores.settings), slots=1))
@@ -59,9 +48,9 @@ def query_quota(stores: Stores) -> object:
     return stores.site_queries.ask(READ_QUOTA, "busy", "", max_age_s=60, timeout_s=0)[0]
 
 
-def test_a_site_that_is_left_alone_is_not_looked_at(settings: Settings, tmp_path: Path, address: str) -> None:
-    """Neither while it wants that, nor while its circuit is open."""
-    stores = stores_for(settings, tmp_path, address)
+def test_a_paused_site_is_not_visited(settings: Settings, tmp_path: Path, fake_site: str) -> None:
+    """Neither while it is paused, nor while its circuit is open."""
+    stores = stores_for(settings, tmp_path, fake_site)
     try:
         stores.circuit_breakers.pause("busy", stores.clock.now_ms() + 60_000)
         assert query_quota(stores) is None
@@ -74,9 +63,9 @@ def test_a_site_that_is_left_alone_is_not_looked_at(settings: Settings, tmp_path
         stores.close()
 
 
-def test_looks_keep_the_sites_interval(settings: Settings, tmp_path: Path, address: str) -> None:
-    """The next visit, be it a job's, comes no sooner than the recipe says."""
-    stores = stores_for(settings, tmp_path, address, interval_s=3600)
+def test_a_query_reserves_the_sites_interval(settings: Settings, tmp_path: Path, fake_site: str) -> None:
+    """The next visit, by a query or a job, waits for the minimum interval."""
+    stores = stores_for(settings, tmp_path, fake_site, interval_s=3600)
     try:
         before = time.time()
         assert query_quota(stores)
@@ -85,9 +74,9 @@ def test_looks_keep_the_sites_interval(settings: Settings, tmp_path: Path, addre
         stores.close()
 
 
-def test_a_429_is_remembered_for_all_workers(settings: Settings, tmp_path: Path, address: str) -> None:
-    """As it is when it comes to a job."""
-    stores = stores_for(settings, tmp_path, f"{address}/busy")
+def test_a_429_pauses_the_site_for_all_workers(settings: Settings, tmp_path: Path, fake_site: str) -> None:
+    """As a 429 in a job does."""
+    stores = stores_for(settings, tmp_path, f"{fake_site}/busy")
     try:
         assert urlsplit(stores.recipes.default.url).path == "/busy"
         assert query_quota(stores) is None

@@ -1,4 +1,4 @@
-"""The studio page by itself, in a real browser, under the policy with which it is served."""
+"""The studio page without a worker, in a real browser, under its Content Security Policy."""
 
 import asyncio
 import os
@@ -37,20 +37,20 @@ FETCH = """async () => {
 
 @dataclass
 class StudioPage:
-    """The open page, and what it has complained about or asked of other hosts."""
+    """The open page, and its errors, console messages and failed requests."""
 
     page: Page
     problems: list[str] = field(default_factory=list)
 
     async def generate(self, prompt: str, **inputs: object) -> None:
-        """Fill in and generate; small, unless a test wants otherwise."""
+        """Fill in the form and click Generate; the image is small by default."""
         for name, value in {"width": 256, "height": 256, "steps": 4, **inputs}.items():
             await self.page.fill(f"#{name}", str(value))
         await self.page.fill("#prompt", prompt)
         await self.page.click("#generate")
 
     async def generate_image(self, prompt: str, **inputs: object) -> bytes:
-        """The bytes of the finished picture."""
+        """Generate an image and return its bytes."""
         before = await self.page.get_attribute("#result", "src")
         await self.generate(prompt, **inputs)
         await self.page.wait_for_selector(f"#result:not([src='{before}'])")
@@ -60,7 +60,7 @@ class StudioPage:
 
 @asynccontextmanager
 async def open_studio() -> AsyncIterator[StudioPage]:
-    """The page in a browser of its own."""
+    """Open the page in a new browser."""
     browser = find_browser(os.environ.get("BROWSER"))
     folder = get_bundle_folder(RECIPE)
     assert browser
@@ -79,7 +79,7 @@ async def open_studio() -> AsyncIterator[StudioPage]:
 
 
 def run_in_studio(work: Callable[[StudioPage], Awaitable[T]]) -> T:
-    """Run ``work`` on the open page before a deadline; the page must have had nothing to complain about."""
+    """Run ``work`` on the open page with a timeout, and check that the page reported no problems."""
 
     async def run() -> T:
         async with asyncio.timeout(2 * TIMEOUT_S), open_studio() as studio:
@@ -90,8 +90,8 @@ def run_in_studio(work: Callable[[StudioPage], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def test_it_says_what_it_is() -> None:
-    """A procedural demo, in the title and to the eye."""
+def test_the_page_says_that_it_is_a_demo() -> None:
+    """In the title and in the visible text."""
 
     async def look(studio: StudioPage) -> tuple[str, str]:
         return await studio.page.title(), await studio.page.inner_text("body")
@@ -102,20 +102,20 @@ def test_it_says_what_it_is() -> None:
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_browser() -> None:
-    """Seed, prompt, negative prompt and size decide; nothing of the machine does."""
+    """Images depend on the inputs only."""
 
-    async def paint(studio: StudioPage) -> list[bytes]:
+    async def generate(studio: StudioPage) -> list[bytes]:
         await studio.page.fill("#negative-prompt", "clouds")
         return [await studio.generate_image("a castle by a lake at dawn", seed=seed) for seed in (5, 6)]
 
-    first, second = run_in_studio(paint), run_in_studio(paint)
+    first, second = run_in_studio(generate), run_in_studio(generate)
 
     assert first == second
     assert first[0] != first[1]
 
 
-def test_words_known_and_unknown_change_the_picture() -> None:
-    """At least two hundred words are known; any other seeds the composition."""
+def test_known_and_unknown_words_change_the_image() -> None:
+    """At least 200 words are known; unknown words seed the composition."""
 
     async def look(studio: StudioPage) -> tuple[int, set[bytes]]:
         known = await studio.page.evaluate(
@@ -124,33 +124,33 @@ def test_words_known_and_unknown_change_the_picture() -> None:
         prompts = ("a forest at noon", "a forest at night", "a desert at noon", "xyzzy plugh", "xyzzy frotz")
         return known, {await studio.generate_image(prompt) for prompt in prompts}
 
-    known, pictures = run_in_studio(look)
+    known, images = run_in_studio(look)
     assert known >= 200
-    assert len(pictures) == 5
+    assert len(images) == 5
 
 
 def test_the_preview_changes_at_each_quarter() -> None:
-    """Three previews before the result; progress counts every step."""
+    """Three previews appear before the result, and progress counts every step."""
 
     async def look(studio: StudioPage) -> tuple[list[str], str]:
         await studio.page.evaluate(
             """() => {
-              window.seen = [];
+              window.urls = [];
               const preview = document.querySelector("#preview");
-              new MutationObserver(() => window.seen.push(preview.src)).observe(preview, { attributeFilter: ["src"] });
+              new MutationObserver(() => window.urls.push(preview.src)).observe(preview, { attributeFilter: ["src"] });
             }"""
         )
         await studio.generate_image("a village in the snow", steps=8)
-        return await studio.page.evaluate("window.seen"), await studio.page.inner_text("#progress-text")
+        return await studio.page.evaluate("window.urls"), await studio.page.inner_text("#progress-text")
 
-    seen, progress = run_in_studio(look)
-    assert len(set(seen)) == 3
-    assert all(one.startswith("blob:") for one in seen)
+    previews, progress = run_in_studio(look)
+    assert len(set(previews)) == 3
+    assert all(url.startswith("blob:") for url in previews)
     assert progress == "8/8"
 
 
 def test_styles_are_found_added_and_removed() -> None:
-    """At least 24 with name, thumbnail and tags; the search takes the others out of the list."""
+    """At least 24 styles have a name, a thumbnail and tags; the search filters the list."""
 
     async def look(studio: StudioPage) -> None:
         page = studio.page
@@ -172,7 +172,7 @@ def test_styles_are_found_added_and_removed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "inputs", "words"),
+    ("prompt", "inputs", "message"),
     [
         ("", {}, "Write a prompt"),
         ("some gore in a meadow", {}, '"gore"'),
@@ -180,8 +180,8 @@ def test_styles_are_found_added_and_removed() -> None:
         ("a meadow", {"steps": 0}, "1"),
     ],
 )
-def test_what_is_refused_is_said_and_not_painted(prompt: str, inputs: dict[str, object], words: str) -> None:
-    """In a toast that assistive technology announces."""
+def test_invalid_inputs_are_refused_with_a_toast(prompt: str, inputs: dict[str, object], message: str) -> None:
+    """The toast is an alert for assistive technology; no image is generated."""
 
     async def look(studio: StudioPage) -> str:
         await studio.generate(prompt, **inputs)
@@ -189,11 +189,11 @@ def test_what_is_refused_is_said_and_not_painted(prompt: str, inputs: dict[str, 
         assert await studio.page.is_hidden("#result")
         return await studio.page.inner_text("#toast")
 
-    assert words in run_in_studio(look)
+    assert message in run_in_studio(look)
 
 
-def test_pictures_are_counted() -> None:
-    """The readout goes up by one for each, and the page keeps it."""
+def test_images_are_counted() -> None:
+    """The counter goes up by one for each image and survives a reload."""
 
     async def look(studio: StudioPage) -> list[str]:
         counts = [await studio.page.inner_text("#quota-used")]
@@ -205,8 +205,8 @@ def test_pictures_are_counted() -> None:
     assert run_in_studio(look) == ["0", "1", "1"]
 
 
-def test_a_link_prefills_text_only() -> None:
-    """What comes in the address is shown as text and nothing else."""
+def test_query_parameters_are_treated_as_text() -> None:
+    """Markup in the URL does not reach the page as markup."""
 
     async def look(studio: StudioPage) -> str:
         await studio.page.wait_for_load_state("networkidle")
@@ -216,8 +216,8 @@ def test_a_link_prefills_text_only() -> None:
     assert run_in_studio(look) == "<img src=x onerror=alert(1)>"
 
 
-def test_chosen_styles_are_taken_away() -> None:
-    """By a step of its own, and before another is added: a page may remember those of an earlier visit."""
+def test_selected_styles_are_removed() -> None:
+    """By the step removeLoras, and before another style is added, because pages may remember earlier selections."""
     clear = Step("customStep", name="removeLoras")
     recipe = replace(RECIPE, steps=(*RECIPE.steps[:-1], clear, RECIPE.steps[-1]))
 

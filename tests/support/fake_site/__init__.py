@@ -1,6 +1,6 @@
-"""A generation page made for tests: a real HTTP server whose page does what real pages do, good and bad.
+"""A generation page for tests, served over HTTP, that imitates the behaviour of real pages, good and bad.
 
-Which way it behaves is chosen by the page's query string; ``recipe`` makes the recipe that drives it.
+The query parameter ``way`` selects the behaviour (see ``page.html``); ``fake_site_recipe`` returns a matching recipe.
 """
 
 import io
@@ -22,7 +22,7 @@ from schemas.sites.recipe_schema import load_recipe
 
 PAGE = Path(__file__).parent / "page.html"
 RESULT_SIZE = (96, 64)
-# How the site says that it wants to be left alone: its status, and when to come back.
+# Status and Retry-After of the responses that ask for a pause.
 BUSY_RESPONSES: dict[str, tuple[int, Callable[[], str]]] = {
     "/busy": (429, lambda: "7"),
     "/busy-date": (503, lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)),
@@ -31,7 +31,7 @@ BUSY_RESPONSES: dict[str, tuple[int, Callable[[], str]]] = {
 
 
 def result_png(size: tuple[int, int] = RESULT_SIZE) -> bytes:
-    """The picture that every way of showing it shows."""
+    """Return the image that the page shows as its result."""
     out = io.BytesIO()
     Image.radial_gradient("L").resize(size).convert("RGB").save(out, "PNG")
     return out.getvalue()
@@ -39,7 +39,7 @@ def result_png(size: tuple[int, int] = RESULT_SIZE) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Serve the page, a picture, or an error that was asked for."""
+        """Serve the page, an image, or the requested error."""
         parts = urlsplit(self.path)
         if parts.path == "/picture.png":
             self._send(result_png(), "image/png")
@@ -76,12 +76,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Suppress request logs."""
 
 
 @contextmanager
 def serve_fake_site() -> Iterator[str]:
-    """The address of a running fake site."""
+    """Run the site; yields its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.hanging = threading.Event()  # type: ignore[attr-defined] # read above
     server.daemon_threads = True
@@ -97,7 +97,7 @@ def serve_fake_site() -> Iterator[str]:
 
 
 def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> Recipe:
-    """The recipe of the page in one of its ways; ``changes`` replace fields of the finished recipe."""
+    """Return a recipe for the page with the behaviour ``way``; ``changes`` replace fields of the recipe."""
     raw: dict[str, Any] = {
         "title": "Fake site",
         "description": "For tests.",

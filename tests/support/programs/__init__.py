@@ -1,1 +1,1 @@
-"""The programs that the shipped recipes are tested against, served by one process: see ``serve``."""
+"""Imitations of the programs for which recipes are shipped, served by one process (``serve``)."""

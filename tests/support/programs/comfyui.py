@@ -1,4 +1,4 @@
-"""A server that answers as the documented API of ComfyUI does, with a page that uses it as that program's does."""
+"""A server with the documented API of ComfyUI, and a page that uses it as ComfyUI's does."""
 
 import asyncio
 import io
@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from tests.support.programs.painting import STEPS, is_image_of, render_image
+from tests.support.programs.rendering import STEPS, render_image
 
 PAGE = Path(__file__).parent / "comfyui.html"
 STEP_S = 0.2
@@ -22,18 +22,16 @@ listeners: dict[str, WebSocket] = {}
 saved_images: dict[str, bytes] = {}
 running: set[asyncio.Task[None]] = set()
 
-__all__ = ["is_image_of", "router"]
-
 
 @router.get("/")
 def page() -> HTMLResponse:
-    """The page."""
+    """Return the page."""
     return HTMLResponse(PAGE.read_text())
 
 
 @router.websocket("/ws")
 async def listen(socket: WebSocket, clientId: str = "") -> None:  # noqa: N803 - the program's own word
-    """Where a page hears of its own prompts."""
+    """Send a page the messages about its own prompts."""
     await socket.accept()
     client = clientId or uuid.uuid4().hex
     listeners[client] = socket
@@ -63,7 +61,7 @@ async def queue(request: Request) -> JSONResponse:
 
 @router.get("/view")
 def view(filename: str, subfolder: str = "", type: str = "output") -> Response:  # noqa: A002 - the program's own word
-    """One picture."""
+    """Return a finished image."""
     data = saved_images.get(f"{type}/{subfolder}/{filename}")
     return Response(data, media_type="image/png") if data else Response(status_code=404)
 
@@ -71,33 +69,33 @@ def view(filename: str, subfolder: str = "", type: str = "output") -> Response: 
 async def _execute(prompt_id: str, nodes: dict[str, Any], client: str) -> None:
     socket = listeners[client]
 
-    async def tell(kind: str, **data: Any) -> None:
+    async def send(kind: str, **data: Any) -> None:
         await socket.send_json({"type": kind, "data": {"prompt_id": prompt_id, **data}})
 
     texts = [node["inputs"]["text"] for node in nodes.values() if node["class_type"] == "CLIPTextEncode"]
     sampler_id, sampler = next((key, node) for key, node in nodes.items() if node["class_type"] == "KSampler")
     latent = next(node for node in nodes.values() if node["class_type"] == "EmptyLatentImage")["inputs"]
     save_id = next(key for key, node in nodes.items() if node["class_type"] == "SaveImage")
-    words = f"{'|'.join(texts)}|{sampler['inputs']['seed']}|{sampler['inputs']['steps']}"
-    await tell("execution_start")
-    await tell("executing", node=sampler_id)
+    text = f"{'|'.join(texts)}|{sampler['inputs']['seed']}|{sampler['inputs']['steps']}"
+    await send("execution_start")
+    await send("executing", node=sampler_id)
     for step in range(1, STEPS + 1):
         await asyncio.sleep(STEP_S)
-        if "forbidden" in words:
-            await tell("execution_error", node_id=sampler_id, exception_message="The sampler has refused.")
+        if "forbidden" in text:
+            await send("execution_error", node_id=sampler_id, exception_message="The sampler has refused.")
             return
-        await tell("progress", node=sampler_id, value=step, max=STEPS)
+        await send("progress", node=sampler_id, value=step, max=STEPS)
         preview = io.BytesIO()
-        render_image(words, brightness=step / STEPS).save(preview, "JPEG")
+        render_image(text, brightness=step / STEPS).save(preview, "JPEG")
         await socket.send_bytes(struct.pack(">II", PREVIEW_EVENT, JPEG_KIND) + preview.getvalue())
-    images = [_save(words, number, (latent["width"], latent["height"])) for number in range(latent["batch_size"])]
-    await tell("executed", node=save_id, output={"images": images})
-    await tell("executing", node=None)
+    images = [_save(text, number, (latent["width"], latent["height"])) for number in range(latent["batch_size"])]
+    await send("executed", node=save_id, output={"images": images})
+    await send("executing", node=None)
 
 
-def _save(words: str, number: int, size: tuple[int, int]) -> dict[str, str]:
+def _save(text: str, number: int, size: tuple[int, int]) -> dict[str, str]:
     out = io.BytesIO()
-    render_image(words, number, size).save(out, "PNG")
+    render_image(text, number, size).save(out, "PNG")
     name = f"ComfyUI {uuid.uuid4().hex[:8]} {number}.png"
     saved_images[f"output//{name}"] = out.getvalue()
     return {"filename": name, "subfolder": "", "type": "output"}

@@ -1,4 +1,4 @@
-"""Three pages made with the real Gradio: a plain one, and two with the element ids of well-known programs."""
+"""Pages made with the real Gradio: two plain ones, and two with the element ids of well-known programs."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tests.support.programs.painting import STEPS, render_image
+from tests.support.programs.rendering import STEPS, render_image
 
 STEP_S = 0.25
 REFUSED = "forbidden"
@@ -22,16 +22,16 @@ def _check(prompt: str) -> None:
 
 
 def plain_page() -> gr.Blocks:
-    """What people write with ``gr.Interface``: a generator that streams intermediate pictures into a gallery."""
+    """A typical ``gr.Interface``: a generator that streams intermediate images into a gallery."""
 
     def generate(prompt: str, negative: str, seed: float, steps: float, sampler: str) -> Iterator[list[Any]]:
         _check(prompt)
-        words = f"{prompt}|{negative}|{seed:.0f}|{steps:.0f}|{sampler}"
+        text = f"{prompt}|{negative}|{seed:.0f}|{steps:.0f}|{sampler}"
         for step in range(1, STEPS):
             time.sleep(STEP_S)
-            yield [render_image(words, brightness=step / STEPS)]
+            yield [render_image(text, brightness=step / STEPS)]
         time.sleep(STEP_S)
-        yield [render_image(words, 0), render_image(words, 1)]
+        yield [render_image(text, 0), render_image(text, 1)]
 
     return gr.Interface(
         generate,
@@ -48,7 +48,7 @@ def plain_page() -> gr.Blocks:
 
 
 def relabelled_page() -> gr.Blocks:
-    """Somebody's own page: other labels, one plain image."""
+    """A page with other labels and one plain image."""
 
     def draw(idea: str, number: float) -> Any:
         time.sleep(STEP_S)
@@ -64,18 +64,18 @@ def relabelled_page() -> gr.Blocks:
 
 
 def automatic1111_page() -> gr.Blocks:
-    """The published element ids of that program: prompt, settings, interrupt button, live preview, gallery."""
+    """A page with AUTOMATIC1111's element ids: prompt, settings, interrupt button, live preview, gallery."""
 
     def generate(prompt: str, negative: str, *settings: Any) -> Iterator[tuple[Any, ...]]:
         steps, sampler, width, height, count, cfg, seed, checkpoint = settings
         _check(prompt)
-        words = f"{prompt}|{negative}|{steps:.0f}|{sampler}|{cfg:g}|{seed:.0f}|{checkpoint}"
+        text = f"{prompt}|{negative}|{steps:.0f}|{sampler}|{cfg:g}|{seed:.0f}|{checkpoint}"
         size = (int(width), int(height))
         for step in range(1, STEPS):
             time.sleep(STEP_S)
-            yield _live_preview_html(render_image(words, brightness=step / STEPS), step), gr.update(visible=True), None
+            yield _live_preview_html(render_image(text, brightness=step / STEPS), step), gr.update(visible=True), None
         time.sleep(STEP_S)
-        yield "", gr.update(visible=False), [render_image(words, number, size) for number in range(int(count))]
+        yield "", gr.update(visible=False), [render_image(text, number, size) for number in range(int(count))]
 
     with gr.Blocks() as page:
         checkpoint = gr.Dropdown(
@@ -105,25 +105,25 @@ def automatic1111_page() -> gr.Blocks:
 
 
 def fooocus_page() -> gr.Blocks:
-    """The published element ids of that program: progress bar, preview window, final gallery."""
+    """A page with Fooocus's element ids: progress bar, preview window, final gallery."""
 
     def generate(prompt: str, negative: str, count: float) -> Iterator[tuple[Any, ...]]:
         _check(prompt)
-        words = f"{prompt}|{negative}"
+        text = f"{prompt}|{negative}"
         for step in range(1, STEPS):
             time.sleep(STEP_S)
-            words_shown = f"<span>Sampling step {step}/{STEPS}</span>"
-            bar = f'<progress value="{100 * step // STEPS}" max="100"></progress>{words_shown}'
-            shown = render_image(words, brightness=step / STEPS)
+            label = f"<span>Sampling step {step}/{STEPS}</span>"
+            progress = f'<progress value="{100 * step // STEPS}" max="100"></progress>{label}'
+            image = render_image(text, brightness=step / STEPS)
             yield (
-                gr.update(value=bar, visible=True),
-                gr.update(value=shown, visible=True),
+                gr.update(value=progress, visible=True),
+                gr.update(value=image, visible=True),
                 None,
                 gr.update(visible=True),
             )
         time.sleep(STEP_S)
         hidden = gr.update(visible=False)
-        yield hidden, hidden, [render_image(words, number) for number in range(int(count))], hidden
+        yield hidden, hidden, [render_image(text, number) for number in range(int(count))], hidden
 
     with gr.Blocks() as page:
         preview = gr.Image(label="Preview", visible=False, format="png", elem_classes=["main_view"])
@@ -143,7 +143,7 @@ def _ids(name: str) -> dict[str, str]:
 
 
 def _live_preview_html(picture: Any, step: int) -> str:
-    """The progress bar and live preview as that program's own script writes them into the page."""
+    """Return the progress bar and live preview as AUTOMATIC1111's script writes them into the page."""
     out = io.BytesIO()
     picture.save(out, "PNG")
     source = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

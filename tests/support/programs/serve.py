@@ -1,4 +1,4 @@
-"""The process that serves all test programs: ``python -m tests.support.programs.serve PORT`` prints ``ready``."""
+"""Serves all test programs on one port: ``python -m tests.support.programs.serve PORT``."""
 
 import os
 import sys
@@ -18,11 +18,11 @@ GRADIO = {
     "/fooocus": gradio_pages.fooocus_page,
 }
 
-USER, PASSWORD = "ann", "a word that is no secret"
+USER, PASSWORD = "ann", "not a real password"
 
 
-def application() -> FastAPI:
-    """Every program at a path of its own."""
+def create_app() -> FastAPI:
+    """Return an application with each program at its own path."""
     app = FastAPI()
     app.include_router(comfyui.router, prefix="/comfyui")
     app.include_router(weights.router, prefix="/weights")
@@ -32,4 +32,4 @@ def application() -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(application(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

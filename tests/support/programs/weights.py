@@ -1,4 +1,4 @@
-"""A page with the elements of a closed service: login, contenteditable prompt, picker with a virtual list."""
+"""A page like that of a closed service: login, contenteditable prompt, picker with a virtual list."""
 
 import asyncio
 import io
@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Cookie, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from tests.support.programs.painting import STEPS, render_image
+from tests.support.programs.rendering import STEPS, render_image
 
 PAGE = Path(__file__).parent / "weights.html"
 COOKIE = "session"
@@ -21,19 +21,19 @@ LOGIN = """<!doctype html><html lang="en"><title>Sign in</title><form id="login-
 Session = Annotated[str, Cookie()]
 
 router = APIRouter()
-pictures: dict[str, bytes] = {}
+images: dict[str, bytes] = {}
 runs: dict[str, tuple[str, int]] = {}
 
 
 @router.get("/")
 def page(session: Session = "") -> HTMLResponse:
-    """The page, or its login."""
+    """Return the page, or the login page without a valid session."""
     return HTMLResponse(PAGE.read_text() if session == SIGNED_IN else LOGIN)
 
 
 @router.post("/generate")
 async def generate(request: Request, session: Session = "") -> JSONResponse:
-    """Begin to paint."""
+    """Start a run."""
     if session != SIGNED_IN:
         return JSONResponse({"message": "Sign in first."}, 401)
     body = await request.json()
@@ -46,17 +46,17 @@ async def generate(request: Request, session: Session = "") -> JSONResponse:
 
 @router.get("/runs/{run}")
 async def state(run: str) -> JSONResponse:
-    """One step further, and where the picture of that step is."""
+    """Advance the run by one step; return the step and the URL of its image."""
     await asyncio.sleep(STEP_S)
-    words, step = runs[run]
-    runs[run] = (words, step + 1)
+    text, step = runs[run]
+    runs[run] = (text, step + 1)
     out = io.BytesIO()
-    render_image(words, brightness=(step + 1) / STEPS).save(out, "PNG")
-    pictures[f"{run}-{step + 1}"] = out.getvalue()
+    render_image(text, brightness=(step + 1) / STEPS).save(out, "PNG")
+    images[f"{run}-{step + 1}"] = out.getvalue()
     return JSONResponse({"step": step + 1, "done": step + 1 == STEPS, "url": f"pictures/{run}-{step + 1}.png"})
 
 
 @router.get("/pictures/{name}.png")
-def picture(name: str) -> Response:
-    """A picture of a run."""
-    return Response(pictures[name], media_type="image/png")
+def image(name: str) -> Response:
+    """Return an image of a run."""
+    return Response(images[name], media_type="image/png")

@@ -1,8 +1,10 @@
 """Failure reports contain no secrets."""
 
+import time
+
 import pytest
 
-from workers.sites.diagnostics.failure_report import REDACTED, redact, redact_url
+from workers.sites.diagnostics.failure_report import MAX_DOM_CHARS, REDACTED, redact, redact_url
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,14 @@ def test_secrets_are_redacted(text: str) -> None:
     """Passwords, cookies, tokens and keys are removed in every notation."""
     assert "hunter2" not in redact(text)
     assert REDACTED in redact(text)
+
+
+@pytest.mark.parametrize("text", ["-eyJ", "<input token ", "token", "eyJ.", "password='"])
+def test_redaction_takes_linear_time(text: str) -> None:
+    """A hostile page cannot stall the worker with a pattern that backtracks."""
+    started = time.perf_counter()
+    redact((text * MAX_DOM_CHARS)[:MAX_DOM_CHARS])
+    assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize(

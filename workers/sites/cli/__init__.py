@@ -1,1 +1,1 @@
-"""The kit for recipes: look at a page, try it, sign in to it."""
+"""The ``darkroom sites`` commands that need a browser: check, try, login."""

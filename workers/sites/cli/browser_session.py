@@ -1,4 +1,4 @@
-"""The browser of the kit: one context for one site, by the rules of every worker, headless or to be seen."""
+"""The browser of the site commands: one context for one site, under the rules of a worker, optionally visible."""
 
 import os
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 
 @dataclass(frozen=True, slots=True)
 class DisplayOptions:
-    """How the browser is shown: with a window or without, and how many milliseconds it waits after each act."""
+    """Whether the browser has a window, and by how many milliseconds each of its actions is delayed."""
 
     headed: bool = False
     slow_ms: int = 0
@@ -31,38 +31,37 @@ class DisplayOptions:
 async def open_browser_context(
     settings: Settings, recipe: Recipe, storage_state: dict[str, Any] | None, display: DisplayOptions
 ) -> AsyncIterator[BrowserContext]:
-    """A context for the page of ``recipe`` that begins with ``state``, closed at the end.
+    """Start a browser and open a context for the page of ``recipe``; both are closed at the end.
 
     Raises:
-        NoBrowserError: there is no browser, or no screen to show it on.
+        BrowserNotFoundError: there is no browser, or no display to show it on.
     """
     if display.headed and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise BrowserNotFoundError("There is no screen here to show a browser on; run this where there is one.")
+        raise BrowserNotFoundError(
+            "There is no screen to show a browser on (DISPLAY is not set); run this command on a desktop."
+        )
     source = browser_source(settings)
     if display.headed or display.slow_ms:
         source = replace(local_browser(settings), headed=display.headed, slow_ms=display.slow_ms)
     pool = BrowserPool(BrowserPoolConfig.from_settings(settings, source, slots=1))
     try:
         await pool.start()
-        async with pool.lease(_nobody, recipe.direct_hosts, storage_state) as context:
+        # A lost browser needs no callback here: the next call to it fails.
+        async with pool.lease(lambda: None, recipe.direct_hosts, storage_state) as context:
             yield context
     finally:
         await pool.stop()
 
 
-def _nobody() -> None:
-    """Nobody is told that the browser died: whatever is asked of it next says so."""
-
-
 def open_credentials(settings: Settings) -> SiteCredentials:
-    """The logins of this installation."""
+    """Open the credential store of this installation."""
     migrate(settings.database_url)
     key = load_encryption_key(settings.data_dir, settings.session_key)
     return SiteCredentials(open_database(settings.database_url), SystemClock(), key)
 
 
 def load_login(settings: Settings, recipe: Recipe) -> dict[str, Any] | None:
-    """The login of a site, or None: whoever looks at a page may look at its login wall too."""
+    """Return the storage state of a site; None without credentials, because the login page can be checked too."""
     try:
         return open_credentials(settings).load(recipe)
     except NeedsHuman:

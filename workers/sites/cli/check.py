@@ -1,6 +1,6 @@
-"""The looking at a site's page for ``check``: what is there at once, and what is there once something is opened.
+"""Checks a recipe's selectors against the site's page, without generating anything.
 
-Nothing is generated.
+Elements that are visible at once are checked first, then those that appear after opening a list or the LoRA catalogue.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,43 +25,41 @@ SETTLE_MS = 1_000
 async def check_page(
     settings: Settings, recipe: Recipe, report: Callable[[str], None]
 ) -> tuple[list[SelectorResult], bytes]:
-    """What was found of everything that the recipe names, and a screenshot (PNG) of the page as it opens.
+    """Return a result for every selector of the recipe, and a screenshot (PNG) of the page as it opens.
 
     Raises:
-        ServiceError: the page cannot be looked at, for another reason than that it has changed.
+        ServiceError: the page cannot be opened, for another reason than a missing element.
     """
     async with open_browser_context(settings, recipe, load_login(settings, recipe), DisplayOptions()) as context:
         driver = Driver(context, recipe)
         try:
             await driver.open()
         except SiteChanged as error:
-            # What is missing on the way is itself a finding.
+            # The results below show what is missing.
             report(error.message)
-        findings = await find_targets(driver.page, page_targets(recipe))
+        results = await find_targets(driver.page, page_targets(recipe))
         screenshot = await driver.page.screenshot(full_page=True)
-        for name, known in recipe.inputs.items():
-            if choices := known.choices_from:
-                place = SelectorTarget(f"inputs.{name}.choices_from", choices.item, Requirement.ALWAYS)
-                findings += await _check_after(driver, choices.open, [place], choices.close)
-        if recipe.loras and recipe.loras.query:
-            findings += await _check_after(
-                driver, recipe.loras.open, catalogue_targets(recipe.loras), recipe.loras.close
-            )
-        return findings, screenshot
+        for name, spec in recipe.inputs.items():
+            if choices := spec.choices_from:
+                target = SelectorTarget(f"inputs.{name}.choices_from", choices.item, Requirement.ALWAYS)
+                results += await _check_after(driver, choices.open, [target], choices.close)
+        if (loras := recipe.loras) and loras.query:
+            results += await _check_after(driver, loras.open, list(catalogue_targets(loras)), loras.close)
+        return results, screenshot
 
 
 async def _check_after(
     driver: Driver, open_steps: tuple[Step, ...], targets: Iterable[SelectorTarget], close_steps: tuple[Step, ...]
 ) -> list[SelectorResult]:
-    """The places that are there once ``opening`` has been played; all of them missing if that does not go."""
+    """Run ``open_steps`` and find the targets; all of them are missing if the steps fail."""
     try:
         await driver.run_steps(open_steps)
         await driver.page.wait_for_timeout(SETTLE_MS)
     except ServiceError:
-        return [SelectorResult(place, None, None) for place in targets]
-    found = await find_targets(driver.page, targets)
+        return [SelectorResult(target, None, None) for target in targets]
+    results = await find_targets(driver.page, targets)
     try:
         await driver.run_steps(close_steps)
     except ServiceError:
         await driver.page.keyboard.press("Escape")
-    return found
+    return results

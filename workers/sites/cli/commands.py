@@ -1,11 +1,15 @@
-"""The commands of the kit that need a browser: check, try, login."""
+"""The commands check, try and login, which open a site's page in a browser.
+
+Exit codes: 0 success, 1 failure (for ``check``: an element is missing), 2 wrong usage or settings, 3 drift.
+"""
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 from playwright.async_api import Error
@@ -13,10 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
-from ops.infra.settings import Settings, SettingsError, load_settings
+from ops.infra.settings import Settings, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
 from schemas.images import formats
 from schemas.jobs.job import JobRequest, Progress
@@ -35,207 +38,186 @@ MISSING_EXIT_CODE = 1
 DRIFT_EXIT_CODE = 3
 SIGN_IN_TIMEOUT_S = 600
 POLL_INTERVAL_MS = 500
-T = TypeVar("T")
 
 console = Console(highlight=False, soft_wrap=True)
 
 
-@click.group()
-def kit() -> None:
-    """Look at a site's page, try it, sign in to it."""
+@contextmanager
+def _page_errors() -> Iterator[None]:
+    """Translate errors of the site and of Playwright into click errors; the command group translates all others."""
+    try:
+        yield
+    except Invalid:
+        raise
+    except Forbidden as error:
+        raise click.UsageError(error.message) from error
+    except ServiceError as error:
+        raise click.ClickException(f"{error.message} ({error.code}) {error.hint}") from error
+    except (Error, TimeoutError) as error:
+        raise click.ClickException(str(error).partition("\n")[0] or "The page did not answer in time.") from error
 
 
-@kit.command()
+@click.command()
 @click.argument("name")
-@click.option("--url", help="Look at this address instead of the recipe's.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the screenshot goes.")
+@click.option("--url", help="Check the page at this address instead of the recipe's.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Screenshot file; default: NAME-check.png."
+)
+@_page_errors()
 def check(name: str, url: str | None, output: Path | None) -> None:
-    """Look for everything that the recipe of the site NAME names, without generating; exit 1: missing, 3: drift."""
-    settings = _settings()
-    recipe = _recipe(settings, name, url)
-    _require_accepted_terms(settings, recipe)
-    _check_folder(output)
-    findings, screenshot = _run(check_page(settings, recipe, _say))
-    before = _last_matched(settings, name)
-    _print(findings, before)
+    """Check the selectors of the site NAME on its page, without generating; exit code 1: missing, 3: drift."""
+    settings = load_settings()
+    recipe = _load_recipe(settings, name, url)
+    _require_folder(output)
+    results, screenshot = asyncio.run(check_page(settings, recipe, _report))
+    matched_before = _last_matched(settings, name)
+    table = Table("key", "matched selector", "", show_edge=False)
+    for result in results:
+        table.add_row(
+            escape(result.target.name), escape(result.matched or "-"), _describe_result(result, matched_before)
+        )
+    console.print(table)
     path = output or Path(f"{name}-check.png")
-    path.write_bytes(annotate(screenshot, findings))
-    _say(f"Screenshot: {path}")
-    if any(finding.is_missing for finding in findings):
+    path.write_bytes(annotate(screenshot, results))
+    _report(f"Screenshot: {path}")
+    if any(result.is_missing for result in results):
         raise SystemExit(MISSING_EXIT_CODE)
-    if any(_has_drifted(finding, before) for finding in findings):
+    if any(_has_drifted(result, matched_before) for result in results):
         raise SystemExit(DRIFT_EXIT_CODE)
 
 
-def _print(findings: list[SelectorResult], before: dict[str, str]) -> None:
-    table = Table("place", "found by", "", show_edge=False)
-    for finding in findings:
-        table.add_row(escape(finding.target.name), escape(finding.matched or "-"), _describe_result(finding, before))
-    console.print(table)
+def _describe_result(result: SelectorResult, matched_before: dict[str, str]) -> str:
+    if result.is_missing:
+        tried = ", ".join(format_chain(chain) for chain in result.target.selectors)
+        return f"[red]MISSING[/red], tried: {escape(tried)}"
+    if _has_drifted(result, matched_before):
+        return f"[yellow]drift[/yellow], was: {escape(matched_before[result.first_selector])}"
+    if result.matched is None:
+        return "appears later" if result.target.requirement is Requirement.LATER else "not on this page"
+    return "ok" if result.matched == result.first_selector else "ok, by a later alternative"
 
 
-def _describe_result(finding: SelectorResult, before: dict[str, str]) -> str:
-    if finding.is_missing:
-        return "[red]MISSING[/red], tried: " + escape(
-            ", ".join(format_chain(chain) for chain in finding.target.selectors)
-        )
-    if _has_drifted(finding, before):
-        return f"[yellow]drift[/yellow], was: {escape(before[finding.first_selector])}"
-    if finding.matched is None:
-        return "comes later" if finding.target.requirement is Requirement.LATER else "not on this page"
-    return "ok" if finding.matched == finding.first_selector else "ok, by a later alternative"
-
-
-def _has_drifted(finding: SelectorResult, before: dict[str, str]) -> bool:
-    return finding.matched is not None and before.get(finding.first_selector, finding.matched) != finding.matched
+def _has_drifted(result: SelectorResult, matched_before: dict[str, str]) -> bool:
+    return result.matched is not None and matched_before.get(result.first_selector, result.matched) != result.matched
 
 
 def _last_matched(settings: Settings, name: str) -> dict[str, str]:
-    """What was found by what when a job last went well; nothing where no Darkroom runs."""
+    """Return the selectors that matched in the last good job; empty if Redis is not running."""
     try:
         return SelectorDrift(open_client(settings.redis_url), SystemClock()).get_matches(name)
     except Unavailable:
         return {}
 
 
-@kit.command(name="try")
+@click.command(name="try")
 @click.argument("name")
 @click.argument("prompt")
-@click.option("--url", help="Use this address instead of the recipe's.")
+@click.option("--url", help="Use the page at this address instead of the recipe's.")
 @click.option("--lora", help="A LoRA of the site.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A further input, such as seed=7.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A further input, for example seed=7.")
 @click.option("--headed", is_flag=True, help="Show the browser.")
-@click.option("--slow", "slow_ms", default=0, help="Wait so many milliseconds after each act.")
+@click.option("--slow", "slow_ms", default=0, help="Wait this many milliseconds after each action.")
 @click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a Playwright trace (zip).")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Image file; default: NAME and a suffix."
+)
+@_page_errors()
 def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tuple[str, ...], **options: Any) -> None:
     """Run one job of the site NAME in the foreground, and print every step."""
-    settings = _settings()
-    recipe = _recipe(settings, name, url)
-    _require_accepted_terms(settings, recipe)
-    _check_folder(options["output"])
-    given = dict(one.partition("=")[::2] for one in inputs)
-    try:
-        recipe.require_lora_support(lora)
-        submission = JobRequest(name, prompt, lora, recipe.validate_inputs(given))
-    except Invalid as error:
-        raise click.UsageError(" ".join(error.problems)) from error
-    _run(_try(settings, recipe, submission, **options))
+    settings = load_settings()
+    recipe = _load_recipe(settings, name, url)
+    _require_folder(options["output"])
+    raw_inputs = dict(pair.partition("=")[::2] for pair in inputs)
+    recipe.require_lora_support(lora)
+    request = JobRequest(name, prompt, lora, recipe.validate_inputs(raw_inputs))
+    asyncio.run(_try(settings, recipe, request, **options))
 
 
 async def _try(
     settings: Settings,
     recipe: Recipe,
-    submission: JobRequest,
+    request: JobRequest,
     *,
     headed: bool,
     slow_ms: int,
     trace: Path | None,
     output: Path | None,
 ) -> None:
-    state = await asyncio.to_thread(load_login, settings, recipe)
-    if trace and state is not None:
-        raise Invalid("A trace would hold the login of this site; leave --trace out, or run 'sites forget' first.")
-    async with open_browser_context(settings, recipe, state, DisplayOptions(headed, slow_ms)) as context:
+    storage_state = await asyncio.to_thread(load_login, settings, recipe)
+    if trace and storage_state is not None:
+        raise Invalid("A trace would contain the site's credentials; omit --trace, or run 'sites forget' first.")
+    async with open_browser_context(settings, recipe, storage_state, DisplayOptions(headed, slow_ms)) as context:
         if trace:
             await context.tracing.start(screenshots=True, snapshots=True)
-        driver = Driver(context, recipe, on_step=_say)
-        # Who watches may take as long as they like.
-        patience_s = None if headed or slow_ms else settings.job_deadline_s
+        driver = Driver(context, recipe, on_step=_report)
+        # No deadline while a person watches.
+        timeout_s = None if headed or slow_ms else settings.job_deadline_s
         try:
-            async with asyncio.timeout(patience_s):
-                await _generate(driver, submission, output or Path(f"{recipe.name}.png"))
+            async with asyncio.timeout(timeout_s):
+                await _generate(driver, request, output or Path(f"{recipe.name}.png"))
         except TimeoutError as error:
-            raise DeadlineExceeded(f"It took longer than {patience_s} s.") from error
+            raise DeadlineExceeded(f"The job took longer than {timeout_s} s.") from error
         finally:
             if trace:
                 await context.tracing.stop(path=trace)
-                _say(f"Trace: {trace}; see it with: playwright show-trace {trace}")
+                _report(f"Trace: {trace}; open it with: playwright show-trace {trace}")
 
 
-async def _generate(driver: Driver, submission: JobRequest, output: Path) -> None:
-    await driver.open(submission)
+async def _generate(driver: Driver, request: JobRequest, output: Path) -> None:
+    await driver.open(request)
     await driver.submit()
-    async for shown in driver.watch():
-        _say(f"progress {shown.percentage:g} %" if isinstance(shown, Progress) else f"preview {len(shown)} bytes")
-    for number, picture in enumerate(await driver.collect_images(), 1):
+    async for update in driver.watch():
+        _report(f"progress {update.percentage:g} %" if isinstance(update, Progress) else f"preview {len(update)} bytes")
+    for number, image in enumerate(await driver.collect_images(), 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
-        path = path.with_suffix(f".{formats.BY_MEDIA_TYPE[picture.media_type].extension}")
-        await asyncio.to_thread(path.write_bytes, picture.data)
-        _say(f"{path}: {picture.media_type}, {picture.width}x{picture.height}")
+        path = path.with_suffix(f".{formats.BY_MEDIA_TYPE[image.media_type].extension}")
+        await asyncio.to_thread(path.write_bytes, image.data)
+        _report(f"{path}: {image.media_type}, {image.width}x{image.height}")
 
 
-@kit.command()
+@click.command()
 @click.argument("name")
-@click.option("--state", type=click.File(), help="Take this storage state (Playwright's JSON) instead of a browser.")
+@click.option("--state", type=click.File(), help="Import this storage state (Playwright's JSON) instead.")
+@_page_errors()
 def login(name: str, state: TextIO | None) -> None:
-    """Open the site NAME in a browser that you see, and keep the login, encrypted, once you are signed in."""
-    settings = _settings()
-    recipe = _recipe(settings, name, None)
+    """Sign in to the site NAME in a visible browser, and store the credentials encrypted."""
+    settings = load_settings()
+    recipe = Recipes.from_settings(settings).get(name)
     try:
-        kept = json.load(state) if state else _run(_sign_in(settings, recipe))
-        open_credentials(settings).store(name, kept)
+        storage_state = json.load(state) if state else asyncio.run(_sign_in(settings, recipe))
     except ValueError as error:
         raise click.UsageError(f"--state: not JSON: {error}") from error
-    except Invalid as error:
-        raise click.UsageError(error.message) from error
-    _say(f"Signed in to {name}; kept encrypted.")
+    open_credentials(settings).store(name, storage_state)
+    _report(f"Signed in to {name}; the credentials are stored encrypted.")
 
 
 async def _sign_in(settings: Settings, recipe: Recipe) -> dict[str, Any]:
     async with open_browser_context(settings, recipe, None, DisplayOptions(headed=True)) as context:
         page = await context.new_page()
         await page.goto(recipe.session.login_url or recipe.url)
-        _say("Sign in in the window; it closes by itself once you are.")
+        _report("Sign in in the browser window. It closes by itself afterwards.")
         finder = ElementFinder()
         signed_in = recipe.session.signed_in or recipe.steps[-1].selectors
         async with asyncio.timeout(SIGN_IN_TIMEOUT_S):
             while not await finder.find_present(page, signed_in):
                 await page.wait_for_timeout(POLL_INTERVAL_MS)
-        state: dict[str, Any] = dict(await context.storage_state())
-        return state
+        return dict(await context.storage_state())
 
 
-def _require_accepted_terms(settings: Settings, recipe: Recipe) -> None:
+def _load_recipe(settings: Settings, name: str, url: str | None) -> Recipe:
+    """Return the recipe, for the page at ``url`` if given; raises Forbidden if its terms are not accepted."""
+    recipe = Recipes.from_settings(settings).get(name)
+    if url:
+        recipe = replace(recipe, url=url, bundle=None)
     migrate(settings.database_url)
-    try:
-        AcceptedTerms(open_database(settings.database_url), SystemClock()).require(recipe)
-    except Forbidden as error:
-        raise click.UsageError(error.message) from error
+    AcceptedTerms(open_database(settings.database_url), SystemClock()).require(recipe)
+    return recipe
 
 
-def _check_folder(output: Path | None) -> None:
+def _require_folder(output: Path | None) -> None:
     if output and not output.absolute().parent.is_dir():
-        raise click.UsageError(f"There is no folder {str(output.parent)!r} to write to.")
+        raise click.UsageError(f"The output folder {str(output.parent)!r} does not exist.")
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     console.print(line, markup=False)
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _recipe(settings: Settings, name: str, url: str | None) -> Recipe:
-    try:
-        recipe = Recipes.from_settings(settings).get(name)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    except Invalid as error:
-        raise click.UsageError(" ".join(error.problems)) from error
-    return replace(recipe, url=url, bundle=None) if url else recipe
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except BrowserNotFoundError as error:
-        raise click.UsageError(str(error)) from error
-    except ServiceError as error:
-        raise click.ClickException(f"{error.message} ({error.code}) {error.hint}") from error
-    except (Error, TimeoutError) as error:
-        raise click.ClickException(str(error).partition("\n")[0] or "It took too long.") from error

@@ -1,4 +1,4 @@
-"""The looking for everything that a recipe names on its page, and the picture of what was found where."""
+"""Finds the elements that a recipe's selectors name, and marks them on a screenshot."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ class Requirement(StrEnum):
     LATER = "later"
 
 
-# The parts of an entry of the catalogue.
+# The selectors of an entry of the LoRA catalogue.
 ENTRY_FIELDS = {
     "name": Requirement.ALWAYS,
     "add": Requirement.ALWAYS,
@@ -36,7 +36,7 @@ ENTRY_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class SelectorTarget:
-    """Something that a recipe names: what it is for, its alternatives, and when it must be there."""
+    """A key of the recipe with selectors: its name, the alternatives, and when the element must be there."""
 
     name: str
     selectors: Selectors
@@ -45,7 +45,7 @@ class SelectorTarget:
 
 @dataclass(frozen=True, slots=True)
 class SelectorResult:
-    """A place with the alternative that found it, or None, and where that is on the page."""
+    """A target with the alternative that matched (None: no alternative) and the element's place on the page."""
 
     target: SelectorTarget
     matched: str | None
@@ -53,28 +53,28 @@ class SelectorResult:
 
     @property
     def first_selector(self) -> str:
-        """The alternative that was tried first: the place's name in the record of good runs."""
+        """The first alternative, under which good runs record what matched."""
         return format_chain(self.target.selectors[0])
 
     @property
     def is_missing(self) -> bool:
-        """Whether the page lacks what it must have."""
+        """Whether a required element is not on the page."""
         return self.matched is None and self.target.requirement is Requirement.ALWAYS
 
 
 def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
-    """Everything with selectors that stands on the page itself, and not in what must be opened first."""
+    """Yield the targets on the page itself, without those that only appear after something is opened."""
     for number, step in enumerate(recipe.steps):
         if step.selectors and step.visible:
-            yield SelectorTarget(f"steps[{number}] {step.name or step.type}", step.selectors, _requirement(step.when))
+            requirement = Requirement.OPTIONAL if step.when else Requirement.ALWAYS
+            yield SelectorTarget(f"steps[{number}] {step.name or step.type}", step.selectors, requirement)
     for kind in ("preview", "progress", "done", "busy", "error", "human"):
         watch = getattr(recipe.observe, kind)
         if watch and watch.selectors:
             yield SelectorTarget(f"observe.{kind}", watch.selectors, Requirement.LATER)
     if recipe.loras and recipe.loras.open:
-        yield SelectorTarget(
-            f"loras.open[0] {recipe.loras.open[0].type}", recipe.loras.open[0].selectors, Requirement.ALWAYS
-        )
+        first_step = recipe.loras.open[0]
+        yield SelectorTarget(f"loras.open[0] {first_step.type}", first_step.selectors, Requirement.ALWAYS)
     if recipe.capture.selectors:
         yield SelectorTarget("capture", recipe.capture.selectors, Requirement.LATER)
     if recipe.session.signed_in:
@@ -84,23 +84,20 @@ def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
         yield SelectorTarget("quota.limit", recipe.quota.limit, Requirement.ALWAYS)
 
 
-def _requirement(when: str | None) -> Requirement:
-    return Requirement.OPTIONAL if when else Requirement.ALWAYS
-
-
 def catalogue_targets(loras: LorasSpec) -> Iterator[SelectorTarget]:
-    """What is there once the catalogue is open; what belongs to an entry is looked for inside the entries."""
+    """Yield the targets of the open LoRA catalogue; the fields of an entry are searched inside the entries."""
     yield SelectorTarget("loras.query", loras.query, Requirement.ALWAYS)
     yield SelectorTarget("loras.item", loras.item, Requirement.ALWAYS)
-    for part, need in ENTRY_FIELDS.items():
-        inner: Selectors = getattr(loras, part)
-        if inner:
-            yield SelectorTarget(f"loras.{part}", tuple((*item, *one) for item in loras.item for one in inner), need)
+    for field, requirement in ENTRY_FIELDS.items():
+        chains: Selectors = getattr(loras, field)
+        if chains:
+            nested = tuple((*item, *chain) for item in loras.item for chain in chains)
+            yield SelectorTarget(f"loras.{field}", nested, requirement)
 
 
 async def find_targets(page: Page, targets: Iterable[SelectorTarget]) -> list[SelectorResult]:
-    """Every place, on the page as it is now."""
-    return [await _find(page, place) for place in targets if place.selectors]
+    """Return a result for each target that has selectors, without waiting for elements."""
+    return [await _find(page, target) for target in targets if target.selectors]
 
 
 async def _find(page: Page, target: SelectorTarget) -> SelectorResult:
@@ -112,15 +109,15 @@ async def _find(page: Page, target: SelectorTarget) -> SelectorResult:
 
 
 def annotate(screenshot: bytes, results: list[SelectorResult]) -> bytes:
-    """The screenshot (PNG) with every element that was found outlined and labelled."""
+    """Return the screenshot (PNG) with all found elements outlined and labelled."""
     with Image.open(io.BytesIO(screenshot)) as image:
-        drawn = image.convert("RGB")
-    pen = ImageDraw.Draw(drawn)
-    for finding in results:
-        if finding.box and finding.box["width"]:
-            _outline(pen, finding.box, finding.target.name)
+        canvas = image.convert("RGB")
+    pen = ImageDraw.Draw(canvas)
+    for result in results:
+        if result.box and result.box["width"]:
+            _outline(pen, result.box, result.target.name)
     out = io.BytesIO()
-    drawn.save(out, "PNG")
+    canvas.save(out, "PNG")
     return out.getvalue()
 
 

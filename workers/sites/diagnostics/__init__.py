@@ -1,1 +1,1 @@
-"""Failure reports and selector suggestions."""
+"""Diagnostics of failed attempts: failure report and selector suggestions."""

@@ -1,4 +1,8 @@
-"""What is kept of a failed attempt: a screenshot, the address, the console, failed requests and the DOM, redacted."""
+"""The failure report of an attempt: URL, screenshot, console, failed requests and DOM of the page, all redacted.
+
+Text comes from the page and is untrusted. It is truncated before redaction, and every pattern takes linear time,
+because Python's ``re`` holds the GIL: a slow pattern would stall all jobs of the worker.
+"""
 
 import asyncio
 import base64
@@ -20,7 +24,7 @@ SENSITIVE_NAME = (
 SECRET_ATTRIBUTE = rf"""(?:{SENSITIVE_NAME}|type=["']?(?:hidden|password))"""
 ATTRIBUTE_VALUE = r"""("[^"]*"|'[^']*'|[^\s>]+)"""
 SECRET_PATTERNS = (
-    # name=value and "name": "value", wherever they stand
+    # name=value and "name": "value"
     (
         re.compile(rf"""(?i)({SENSITIVE_NAME}[\w-]{{0,40}}["']?\s{{0,4}}[:=]\s{{0,4}}["']?)([^"'\s&;,<>]+)"""),
         rf"\1{REDACTED}",
@@ -32,16 +36,20 @@ SECRET_PATTERNS = (
         ),
         rf'\1"{REDACTED}"',
     ),
-    # JSON web tokens
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), REDACTED),
 )
+# The characters of JSON Web Tokens. The lookbehind lets a match begin at the start of a run only, so that each run is
+# scanned once.
+TOKEN_RUN = re.compile(r"(?<![\w.-])[\w.-]+")
+TOKEN_START = "eyJ"  # noqa: S105 - base64 of '{"', with which the header of a token begins
 
 
 class FailureReport:
-    """Listens to a page so that a failure can be explained; ``explanation`` is about a step that found nothing."""
+    """Collects the console and the failed requests of a page, and builds the report.
+
+    ``explanation`` describes the step whose selectors matched nothing, if that was the failure.
+    """
 
     def __init__(self, page: Page) -> None:
-        """Listens from now on."""
         self._page = page
         self.explanation: dict[str, Any] | None = None
         self._console: deque[str] = deque(maxlen=MAX_LINES)
@@ -65,10 +73,11 @@ class FailureReport:
             self._requests.append(line[:MAX_LINE_CHARS])
 
     async def build(self) -> dict[str, Any]:
-        """JSON: ``url``, ``screenshot`` (a JPEG as a data: address, or null), ``console``, ``requests``, ``dom``.
+        """Return the report as JSON: url, screenshot, console, requests, dom, explanation.
 
-        Where a step found nothing, ``explanation`` has ``step``, the ``selectors`` tried, and as ``similar`` the
-        elements most like them, each with a ``selector`` that would match it.
+        ``screenshot`` (a JPEG as a data: URL) and ``dom`` are null if the page does not answer. ``explanation`` has
+        ``step``, the ``selectors`` tried, and as ``similar`` the most similar elements with matching selectors; it is
+        null unless a selector matched nothing.
         """
         return {
             "url": redact_url(self._page.url),
@@ -97,18 +106,23 @@ class FailureReport:
 
 
 def redact(text: str) -> str:
-    """``text`` without what looks like a password, a cookie or a token."""
+    """Replace everything in ``text`` that looks like a password, a cookie or a token."""
     for pattern, replacement in SECRET_PATTERNS:
         text = pattern.sub(replacement, text)
-    return text
+    return TOKEN_RUN.sub(_redact_token, text)
+
+
+def _redact_token(run: re.Match[str]) -> str:
+    before, start, token = run[0].partition(TOKEN_START)
+    return before + REDACTED if start and token.count(".") >= 2 else run[0]
 
 
 def redact_url(url: str) -> str:
-    """A URL without user, password, fragment and secret parameters."""
+    """Return a URL without user, password, fragment and secret parameters; of data: and blob: URLs only the scheme."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(no address)"
+        return "(invalid URL)"
     if parts.scheme in ("data", "blob"):
         return f"{parts.scheme}:…"
     host = parts.netloc.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""The explanation of a page that has changed: what is on it now that looks most like what was looked for."""
+"""Suggests replacements for selectors that no longer match: the elements on the page most similar to them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,10 +17,16 @@ TIMEOUT_S = 3.0
 
 
 async def find_similar_elements(page: Page, selectors: Sequence[str]) -> list[dict[str, Any]]:
-    """The elements most like ``selectors``, best first: ``selector`` that would match it, ``html``, ``text``."""
+    """Return the elements most similar to ``selectors``, best first; empty if the page does not answer.
+
+    Each has a ``selector`` that matches it, its ``html`` and its ``text``, all redacted and truncated.
+    """
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found: list[dict[str, Any]] = await page.evaluate(f"({SCRIPT})", [list(selectors), MAX_SUGGESTIONS])
+            elements: list[dict[str, Any]] = await page.evaluate(f"({SCRIPT})", [list(selectors), MAX_SUGGESTIONS])
     except (Error, TimeoutError):
         return []
-    return [{key: redact(str(value)[:MAX_TEXT_CHARS]) for key, value in one.items()} for one in found[:MAX_SUGGESTIONS]]
+    return [
+        {key: redact(str(value)[:MAX_TEXT_CHARS]) for key, value in element.items()}
+        for element in elements[:MAX_SUGGESTIONS]
+    ]

@@ -1,1 +1,1 @@
-"""Drives a page as a recipe says."""
+"""Executes a recipe on a page: steps, selectors, LoRA catalogue, image capture."""

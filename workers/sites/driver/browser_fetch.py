@@ -1,4 +1,4 @@
-"""The fetching of an address by a page's own browser: with its cookies, by its way out, and only so much."""
+"""Fetches a URL through the page's browser: with its cookies and through its proxy, up to a maximum size."""
 
 import base64
 import contextlib
@@ -11,26 +11,26 @@ CHUNK_BYTES = 1024 * 1024
 
 
 async def fetch_url(page: Page, url: str) -> bytes | None:
-    """The body at ``url``; None if the browser may not or cannot have it, or if it is too large."""
+    """Return the body at ``url``; None if the request fails or the body is larger than ``MAX_IMAGE_BYTES``."""
     session = await page.context.new_cdp_session(page)
     try:
-        frame = (await session.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        frame_id = (await session.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
         options = {"disableCache": False, "includeCredentials": True}
-        asked = {"frameId": frame, "url": url, "options": options}
-        answer = (await session.send("Network.loadNetworkResource", asked))["resource"]
-        if not answer["success"] or not 200 <= answer.get("httpStatusCode", 0) < 300:
+        request = {"frameId": frame_id, "url": url, "options": options}
+        resource = (await session.send("Network.loadNetworkResource", request))["resource"]
+        if not resource["success"] or not 200 <= resource.get("httpStatusCode", 0) < 300:
             return None
-        return await _read(session, answer["stream"])
+        return await _read_stream(session, resource["stream"])
     finally:
         with contextlib.suppress(Error):
             await session.detach()
 
 
-async def _read(session: CDPSession, stream: str) -> bytes | None:
+async def _read_stream(session: CDPSession, handle: str) -> bytes | None:
     body = bytearray()
     while len(body) <= MAX_IMAGE_BYTES:
-        part = await session.send("IO.read", {"handle": stream, "size": CHUNK_BYTES})
-        body += base64.b64decode(part["data"]) if part.get("base64Encoded") else part["data"].encode()
-        if part["eof"]:
+        chunk = await session.send("IO.read", {"handle": handle, "size": CHUNK_BYTES})
+        body += base64.b64decode(chunk["data"]) if chunk.get("base64Encoded") else chunk["data"].encode()
+        if chunk["eof"]:
             return bytes(body)
     return None

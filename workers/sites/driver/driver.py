@@ -1,4 +1,8 @@
-"""The driving of a page by its recipe: open, submit, watch, collect. It knows no site by name."""
+"""Drives a site's page by its recipe: open, submit, watch, collect images.
+
+Everything that is specific to a site is in the recipe. Errors of the page are diagnosed before they are raised: a
+missing element may mean that the site asks for a pause or for a person.
+"""
 
 import asyncio
 import contextlib
@@ -31,10 +35,9 @@ HUMAN_CHECK_TIMEOUT_S = 3.0
 
 
 class Driver:
-    """One page of one site, in a browser context of its own."""
+    """One page of one site in one browser context; ``on_step`` receives a line for every step."""
 
     def __init__(self, context: BrowserContext, recipe: Recipe, on_step: Callable[[str], None] | None = None) -> None:
-        """Nothing is opened yet. ``told`` hears of every step that is played."""
         self._on_step = on_step
         self._context = context
         self._recipe = recipe
@@ -50,25 +53,25 @@ class Driver:
 
     @property
     def page(self) -> Page:
-        """The page, once it is open."""
+        """The page; available after ``open``."""
         return self._page
 
     @property
     def matched_selectors(self) -> dict[str, str]:
-        """Of each place that was looked for, by its first alternative: the alternative that found it."""
+        """The alternative that matched, by the first alternative of each selector."""
         return dict(self._finder.matched_selectors)
 
-    async def open(self, submission: JobRequest | None = None) -> None:
-        """Load the page and, with a submission, fill everything in, up to the step that submits.
+    async def open(self, request: JobRequest | None = None) -> None:
+        """Load the page and, with a request, fill in its values, up to the step that submits.
 
         Raises:
             SiteUnavailable, SiteChanged, SiteBusy, RobotsDisallowed, LoraNotFound, ChoiceNotFound, BrowserLost
         """
         with translate_playwright_errors():
             await self._open_page()
-            if submission:
-                self._values |= _template_values(submission, self._recipe)
-            await self.run_steps(self._steps_before_submit() if submission else self.arrival_steps())
+            if request:
+                self._values |= _template_values(request, self._recipe)
+            await self.run_steps(self._steps_before_submit() if request else self.arrival_steps())
 
     async def _open_page(self) -> None:
         await self._politeness.check_robots()
@@ -86,13 +89,13 @@ class Driver:
         self._step_runner = StepRunner(self._page, self._recipe, self._finder, self._values)
 
     async def submit(self) -> None:
-        """Hand the prompt to the page; from here on the page's changes belong to this submission."""
+        """Submit the prompt; from here on the observed changes of the page belong to this request."""
         with translate_playwright_errors():
             await self._observer.arm(self._page)
             await self.run_steps(self._recipe.steps[len(self._steps_before_submit()) :])
 
     async def run_steps(self, steps: tuple[Step, ...]) -> None:
-        """Play steps of the recipe; raises ``ServiceError`` with what was really the matter."""
+        """Run steps of the recipe; raises the diagnosed ServiceError."""
         for step in steps:
             if self._on_step:
                 self._on_step(self._step_runner.describe(step))
@@ -102,29 +105,29 @@ class Driver:
                 raise await self._diagnose(error) from error
 
     async def _diagnose(self, error: ServiceError) -> ServiceError:
-        """What really was the matter: a site that is busy or wants a person shows another page than the recipe's."""
+        """Return the cause of ``error``: a busy site or a login page lacks the elements of the recipe too."""
         if self._politeness.busy_error:
             return self._politeness.busy_error
-        if words := await self._read_human_prompt():
-            return NeedsHuman(f"The site asks for a person: {words[:MAX_HUMAN_TEXT_CHARS]}")
+        if text := await self._read_human_prompt():
+            return NeedsHuman(f"The site asks for a person: {text[:MAX_HUMAN_TEXT_CHARS]}")
         if isinstance(error, SiteChanged) and error.details.get("selectors") and self._failure_report:
             similar = await find_similar_elements(self._page, error.details["selectors"])
             self._failure_report.explanation = {**error.details, "similar": similar}
-            place = error.details.get("step", "a step")
-            names = ", ".join(one["selector"] for one in similar) or "nothing"
-            words = f"{place}: {error.message} Nearest on the page now: {names}."
-            return SiteChanged(words[:MAX_MESSAGE_CHARS], **error.details)
+            step = error.details.get("step", "a step")
+            suggestions = ", ".join(element["selector"] for element in similar) or "nothing"
+            message = f"{step}: {error.message} Most similar on the page: {suggestions}."
+            return SiteChanged(message[:MAX_MESSAGE_CHARS], **error.details)
         return error
 
     async def _read_human_prompt(self) -> str:
-        """The words with which the page asks for a login or the like; empty if it does not, or does not answer."""
+        """Return the text by which the page asks for a login or the like; empty if it does not, or does not answer."""
         human = self._recipe.observe.human
         with contextlib.suppress(TimeoutError, Error):
             async with asyncio.timeout(HUMAN_CHECK_TIMEOUT_S):
                 for chain in human.selectors if human else ():
                     element = locate(self._page, chain).first
                     if await element.is_visible():
-                        return (await element.inner_text()).strip() or "(no words)"
+                        return (await element.inner_text()).strip() or "(no text)"
         return ""
 
     def _on_busy(self) -> None:
@@ -134,12 +137,12 @@ class Driver:
         self._observer.push(Observation("closed"))
 
     async def watch(self) -> AsyncIterator[Progress | bytes]:
-        """What the page shows until it is done: how far it is, and previews (JPEG).
+        """Yield progress and previews (JPEG) until the page shows its result.
 
         Raises:
-            SiteRefused: the page shows an error; the message is the page's own words.
+            SiteRefused: the page shows an error; the message is the page's text.
             NeedsHuman: the page asks for a person.
-            SiteBusy: the site asks to be left alone for a while.
+            SiteBusy: the site asks for a pause.
             BrowserLost: the page was closed.
         """
         while True:
@@ -153,15 +156,15 @@ class Driver:
             if observation.kind == "human":
                 raise NeedsHuman(f"The site asks for a person: {observation.text}")
             if observation.kind == "closed":
-                raise BrowserLost("The page was closed while it worked.")
+                raise BrowserLost("The page was closed before it showed a result.")
             if self._politeness.busy_error:
                 raise self._politeness.busy_error
-            shown = await self._to_update(observation)
-            if shown is not None:
-                yield shown
+            update = await self._to_update(observation)
+            if update is not None:
+                yield update
 
     def _record_match(self, observation: Observation) -> None:
-        """The page may say anything: only an alternative of the recipe counts."""
+        """Record which alternative matched; the page's claim counts only if the recipe has that alternative."""
         watch = getattr(self._recipe.observe, observation.kind, None)
         alternatives = [format_chain(chain) for chain in watch.selectors] if watch else []
         if observation.selector in alternatives:
@@ -176,10 +179,10 @@ class Driver:
         return await self._capture.fetch_preview(observation.url)
 
     async def collect_images(self) -> list[GeneratedImage]:
-        """The finished pictures, byte for byte where the page lets it be; at least one.
+        """Return the finished images, at least one, with their original bytes if the page allows access to them.
 
         Raises:
-            SiteChanged: the page has shown its end and no picture can be had.
+            SiteChanged: the page has shown its result but no image can be fetched.
         """
         capture, done = self._recipe.capture, self._recipe.observe.done
         with translate_playwright_errors():
@@ -195,7 +198,7 @@ class Driver:
             )
 
     async def search_loras(self, query: str) -> list[dict[str, Any]]:
-        """What the site's catalogue has for ``words``; nothing where the site has no catalogue."""
+        """Search the site's LoRA catalogue; empty if the recipe has no catalogue."""
         loras = self._recipe.loras
         if loras is None or not loras.query:
             return []
@@ -203,20 +206,19 @@ class Driver:
             return await LoraCatalogue(self._page, loras, self._finder, self._step_runner.run).search(query)
 
     async def read_choices(self, input_name: str) -> list[str]:
-        """What the page offers for the input ``name``; nothing where the recipe does not say where that stands."""
-        known = self._recipe.inputs.get(input_name)
-        if known is None or known.choices_from is None:
+        """Read the choices that the page offers for an input; empty if the recipe does not say where they are."""
+        spec = self._recipe.inputs.get(input_name)
+        if spec is None or spec.choices_from is None:
             return []
         with translate_playwright_errors():
-            await self.run_steps(known.choices_from.open)
-            match = await self._finder.find(self._page, known.choices_from.item, timeout_ms=5000, visible=False)
-            items = locate(self._page, match.chain)
-            names = await read_option_names(items)
-            await self.run_steps(known.choices_from.close)
+            await self.run_steps(spec.choices_from.open)
+            match = await self._finder.find(self._page, spec.choices_from.item, timeout_ms=5000, visible=False)
+            names = await read_option_names(locate(self._page, match.chain))
+            await self.run_steps(spec.choices_from.close)
             return list(dict.fromkeys(filter(None, names)))
 
     async def read_quota(self) -> dict[str, str]:
-        """The site's own quota as it shows it: ``used`` and ``limit``; empty where it shows none."""
+        """Read ``used`` and ``limit`` of the site's quota as shown; empty if the recipe has no quota."""
         quota = self._recipe.quota
         if quota is None:
             return {}
@@ -230,7 +232,7 @@ class Driver:
             }
 
     async def build_failure_report(self) -> dict[str, Any] | None:
-        """What the page looked like, for a failed attempt."""
+        """Return the failure report of the page; None if no page was opened."""
         return await self._failure_report.build() if self._failure_report else None
 
     def _steps_before_submit(self) -> tuple[Step, ...]:
@@ -238,18 +240,19 @@ class Driver:
         return self._recipe.steps[: numbers[0]]
 
     def arrival_steps(self) -> tuple[Step, ...]:
-        """The steps that only get to the page: those before the first that needs a submission's values."""
+        """Return the steps that only reach the page: those before the first step that needs values of a request."""
         steps = self._recipe.steps
         numbers = [number for number, step in enumerate(steps) if step.type in ("change", "customStep")]
         return steps[: numbers[0]] if numbers else self._steps_before_submit()
 
 
-def _template_values(submission: JobRequest, recipe: Recipe) -> dict[str, Any]:
-    values: dict[str, Any] = {**submission.inputs, "prompt": submission.prompt}
-    if submission.lora:
-        values["lora"] = submission.lora
+def _template_values(request: JobRequest, recipe: Recipe) -> dict[str, Any]:
+    """Return the values of the recipe's placeholders; a LoRA with a prompt syntax is appended to the prompt."""
+    values: dict[str, Any] = {**request.inputs, "prompt": request.prompt}
+    if request.lora:
+        values["lora"] = request.lora
         if recipe.loras and recipe.loras.syntax:
-            known = {name: one.default for name, one in recipe.inputs.items()} | values
-            written = render(recipe.loras.syntax, lambda name: str(known.get(name, "")))
-            values["prompt"] = f"{submission.prompt} {written}"
+            lora_values = {name: spec.default for name, spec in recipe.inputs.items()} | values
+            lora_text = render(recipe.loras.syntax, lambda name: str(lora_values.get(name, "")))
+            values["prompt"] = f"{request.prompt} {lora_text}"
     return values

@@ -1,4 +1,8 @@
-"""The fetching of a finished picture's exact bytes from a page, by a ladder of ways, the most faithful first."""
+"""Fetches the original bytes of the images that a page shows.
+
+The methods are tried in order of fidelity: the response that the page loaded, a read inside the page (blob:, data: and
+same-origin URLs), a request of the browser, and at last a screenshot of the element, which is marked as lossy.
+"""
 
 import asyncio
 import base64
@@ -23,7 +27,7 @@ PREVIEW_TIMEOUT_S = 3.0
 SCREENSHOT_TIMEOUT_MS = 10_000
 DOWNLOAD_TIMEOUT_MS = 30_000
 MAX_IMAGES = 64
-# Where an element's picture is; a canvas is read as it is.
+# The URL of the image that an element shows; of a canvas, its content as a data: URL.
 IMAGE_URL_SCRIPT = """(element, source) => {
   try {
     if (element instanceof HTMLCanvasElement) return element.toDataURL("image/png");
@@ -39,10 +43,9 @@ IMAGE_URL_SCRIPT = """(element, source) => {
 
 
 class ImageCapture:
-    """Remembers the pictures that a page loads, and fetches the one that it shows as its result."""
+    """Remembers the responses of a page that may be images, and fetches images by URL or element."""
 
     def __init__(self, page: Page, finder: ElementFinder) -> None:
-        """Listens to the page from now on."""
         self._page = page
         self._finder = finder
         self._responses: OrderedDict[str, Response] = OrderedDict()
@@ -55,48 +58,50 @@ class ImageCapture:
                 self._responses.popitem(last=False)
 
     async def capture_elements(self, selectors: Selectors, source: str, *, many: bool) -> list[GeneratedImage]:
-        """The pictures that the elements ``selectors`` show, or only the first one's.
+        """Return the images that the matching elements show: all of them if ``many``, else only the first.
+
+        Elements with the same URL count once.
 
         Raises:
-            SiteChanged: there are no such elements, or no way leads to a picture.
+            SiteChanged: no element matches, or an image cannot be fetched.
         """
         await self._finder.find(self._page, selectors, timeout_ms=SCREENSHOT_TIMEOUT_MS, visible=False)
         elements = await self._finder.find_all(self._page, selectors, MAX_IMAGES if many else 1)
-        addresses = [str(await element.evaluate(IMAGE_URL_SCRIPT, source)) for element in elements]
-        each = dict(zip(addresses, elements, strict=True))
-        return [await self.capture(address, element) for address, element in each.items()]
+        urls = [str(await element.evaluate(IMAGE_URL_SCRIPT, source)) for element in elements]
+        element_by_url = dict(zip(urls, elements, strict=True))
+        return [await self.capture(url, element) for url, element in element_by_url.items()]
 
     async def capture_urls(self, urls: Sequence[str]) -> list[GeneratedImage]:
-        """The pictures at ``urls``; raises SiteChanged as ``shown`` does."""
+        """Return the images at ``urls``; raises SiteChanged if one cannot be fetched."""
         return [await self.capture(url, None) for url in urls]
 
     async def capture_download(self, start: Callable[[], Awaitable[None]]) -> list[GeneratedImage]:
-        """The picture in the file that ``start`` makes the page hand out; raises SiteChanged as ``shown`` does."""
-        async with self._page.expect_download(timeout=DOWNLOAD_TIMEOUT_MS) as coming:
+        """Run ``start`` and return the image that the page then downloads; raises SiteChanged if it is not an image."""
+        async with self._page.expect_download(timeout=DOWNLOAD_TIMEOUT_MS) as download:
             await start()
-        # Not by its path: a browser elsewhere has its files elsewhere.
+        # The download's own path is on the browser's machine, which may be another one.
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "picture"
-            await (await coming.value).save_as(path)
+            path = Path(folder) / "image"
+            await (await download.value).save_as(path)
             return [await asyncio.to_thread(lambda: convert.identify(path.read_bytes()))]
 
     async def capture(self, url: str, element: Locator | None) -> GeneratedImage:
-        """The picture at ``url``, which ``element`` shows.
+        """Return the image at ``url``; if it cannot be fetched, a screenshot of ``element``.
 
         Raises:
-            SiteChanged: no way leads to it.
+            SiteChanged: the image cannot be fetched and there is no element.
         """
-        for way in (self._read_response, self._read_in_page, self._fetch):
+        for method in (self._read_response, self._read_in_page, self._fetch):
             try:
                 async with asyncio.timeout(STEP_TIMEOUT_S):
-                    data = await way(url)
+                    data = await method(url)
                 if data:
                     return await asyncio.to_thread(convert.identify, data)
             except (Error, TimeoutError, SiteChanged, ValueError):
-                # Addresses, lengths and bytes come from the page, and may be anything.
+                # URL, length and bytes come from the page and may be malformed: try the next method.
                 continue
         if element is None:
-            raise SiteChanged("The page names a picture that cannot be fetched.")
+            raise SiteChanged("The page names an image that cannot be fetched.")
         return await self._take_screenshot(element)
 
     async def _read_response(self, url: str) -> bytes | None:
@@ -104,15 +109,16 @@ class ImageCapture:
         if response is None or not response.ok:
             return None
         data = await response.body()
-        promised = response.headers.get("content-length")
-        whole = promised is None or "content-encoding" in response.headers or int(promised) == len(data)
-        # Chromium forgets a body that the page has turned into a Blob, and Playwright then answers with no bytes.
-        return data if data and whole else None
+        length = response.headers.get("content-length")
+        is_complete = length is None or "content-encoding" in response.headers or int(length) == len(data)
+        # Chromium discards a body that the page has read as a Blob; Playwright then returns no bytes and no error.
+        return data if data and is_complete else None
 
     async def _read_in_page(self, url: str) -> bytes | None:
         parts = urlsplit(url)
-        here = urlsplit(self._page.url)
-        if parts.scheme not in ("blob", "data") and (parts.scheme, parts.netloc) != (here.scheme, here.netloc):
+        page_parts = urlsplit(self._page.url)
+        is_same_origin = (parts.scheme, parts.netloc) == (page_parts.scheme, page_parts.netloc)
+        if parts.scheme not in ("blob", "data") and not is_same_origin:
             return None
         return base64.b64decode(await self._page.evaluate("url => window.__darkroom.read(url)", url))
 
@@ -124,7 +130,7 @@ class ImageCapture:
         return await asyncio.to_thread(convert.identify, data, lossy=True)
 
     async def shrink_preview(self, data: bytes) -> bytes | None:
-        """A preview of any size as a small JPEG; None if it is no picture."""
+        """Return a preview as a small JPEG; None if ``data`` is not an image."""
         try:
             if await asyncio.to_thread(convert.is_preview_jpeg, data):
                 return data
@@ -133,7 +139,7 @@ class ImageCapture:
             return None
 
     async def fetch_preview(self, url: str) -> bytes | None:
-        """A preview that the page may show but not read, fetched and shrunk; None if that fails."""
+        """Fetch and shrink a preview that the page may not read itself (cross-origin); None if that fails."""
         try:
             async with asyncio.timeout(PREVIEW_TIMEOUT_S):
                 data = await self._fetch(url)

@@ -1,4 +1,7 @@
-"""A site's catalogue of LoRAs: search it, read it, add one to the page's settings."""
+"""The LoRA catalogue of a site's page: search it, and add an entry to the page's settings.
+
+Catalogues may be virtual lists, which keep only the visible entries in the page: they are read by scrolling.
+"""
 
 import difflib
 import time
@@ -23,13 +26,13 @@ RunStep = Callable[[Step], Awaitable[None]]
 READ_ITEM_SCRIPT = """(item, selectors) => {
   const all = (alternatives) => {
     for (const chain of alternatives) {
-      const found = item.querySelectorAll(chain[chain.length - 1]);
-      if (found.length) return [...found];
+      const elements = item.querySelectorAll(chain[chain.length - 1]);
+      if (elements.length) return [...elements];
     }
     return [];
   };
-  const words = (element) => element.textContent.trim().slice(0, 500);
-  const text = (alternatives) => all(alternatives).slice(0, 50).map(words);
+  const textOf = (element) => element.textContent.trim().slice(0, 500);
+  const text = (alternatives) => all(alternatives).slice(0, 50).map(textOf);
   return {
     name: text(selectors.name)[0] || "",
     image: (all(selectors.image)[0] || {}).src || null,
@@ -37,9 +40,7 @@ READ_ITEM_SCRIPT = """(item, selectors) => {
     description: text(selectors.description)[0] || "",
   };
 }"""
-
-
-# Whether there is more of the list below its last entry; scrolls there and lets the page draw.
+# Scroll the list beyond its last entry and let the page render; false if the list has ended.
 SCROLL_SCRIPT = """async (item) => {
   let list = item.parentElement;
   while (list && !(list.scrollHeight > list.clientHeight && /auto|scroll/.test(getComputedStyle(list).overflowY))) {
@@ -53,26 +54,25 @@ SCROLL_SCRIPT = """async (item) => {
 
 
 class LoraCatalogue:
-    """The catalogue of the site on a page; ``play`` runs one of the recipe's steps."""
+    """The catalogue on one page; ``run_step`` runs a step of the recipe."""
 
     def __init__(self, page: Page, recipe: LorasSpec, finder: ElementFinder, run_step: RunStep) -> None:
-        """Nothing is opened yet."""
         self._page = page
         self._recipe = recipe
         self._finder = finder
         self._run_step = run_step
 
     async def search(self, query: str) -> list[dict[str, Any]]:
-        """What the site finds for ``words``: ``name``, ``image`` (an address or None), ``tags``, ``description``."""
+        """Return the entries found for ``query``, with ``name``, ``image`` (URL or None), ``tags``, ``description``."""
         await self._open()
         await self._type(query)
         return await self._read()
 
     async def add(self, name: str) -> None:
-        """Add the LoRA of that name (case does not matter).
+        """Replace the page's selected LoRAs by the one called ``name`` (case-insensitive).
 
         Raises:
-            LoraNotFound: the site has none; the message suggests the nearest names.
+            LoraNotFound: the catalogue has no such entry; the message suggests similar names.
         """
         await self.clear()
         await self._open()
@@ -86,10 +86,10 @@ class LoraCatalogue:
             await self._run_step(step)
 
     async def clear(self) -> None:
-        """Take away every LoRA that the page has chosen already, such as those of an earlier visit.
+        """Remove all LoRAs that the page has selected, for example those remembered from an earlier visit.
 
         Raises:
-            SiteChanged: the page keeps one however often it is taken away.
+            SiteChanged: LoRAs remain selected after ``MAX_SELECTED`` removals.
         """
         if not self._recipe.remove:
             return
@@ -98,38 +98,41 @@ class LoraCatalogue:
             if match is None or not await match.locator.is_visible():
                 return
             await match.locator.click(timeout=FIND_TIMEOUT_MS)
-        raise SiteChanged(f"The page keeps a LoRA although {format_chain(self._recipe.remove[0])} was pressed.")
+        selector = format_chain(self._recipe.remove[0])
+        raise SiteChanged(f"The page still has a selected LoRA after {MAX_SELECTED} clicks on {selector}.")
 
     async def _not_found(self, name: str) -> LoraNotFound:
         await self._type("")
-        known = [item["name"] for item in await self._read()]
-        folded = {one.casefold(): one for one in known}
-        near = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, MAX_SUGGESTIONS, cutoff=0)]
-        return LoraNotFound(f"There is no LoRA {name!r}. Nearest: {', '.join(near) or 'none'}.", suggestions=near)
+        name_by_key = {item["name"].casefold(): item["name"] for item in await self._read()}
+        keys = difflib.get_close_matches(name.casefold(), name_by_key, MAX_SUGGESTIONS, cutoff=0)
+        similar = [name_by_key[key] for key in keys]
+        return LoraNotFound(
+            f"The site has no LoRA {name!r}. Nearest: {', '.join(similar) or 'none'}.", suggestions=similar
+        )
 
     async def _open(self) -> None:
         for step in self._recipe.open:
             await self._run_step(step)
         await self._finder.find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
 
-    async def _type(self, words: str) -> None:
-        query = await self._finder.find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
-        await query.locator.fill(words, timeout=FIND_TIMEOUT_MS)
+    async def _type(self, query: str) -> None:
+        field = await self._finder.find(self._page, self._recipe.query, timeout_ms=FIND_TIMEOUT_MS)
+        await field.locator.fill(query, timeout=FIND_TIMEOUT_MS)
         if self._recipe.settle_ms:
             await self._page.wait_for_timeout(self._recipe.settle_ms)
 
     async def _find_item(self, name: str) -> Locator | None:
-        """The entry of that name, once the page has found it: it may take its time, and have it far down its list."""
-        wanted = name.casefold()
-        until = time.monotonic() + SEARCH_TIMEOUT_S
+        """Return the entry called ``name``: the page may still be searching, and the entry may be far down the list."""
+        key = name.casefold()
+        give_up_at = time.monotonic() + SEARCH_TIMEOUT_S
         while True:
             items = await self._list_items()
             for item in items:
-                if (await self._read_item(item))["name"].casefold() == wanted:
+                if (await self._read_item(item))["name"].casefold() == key:
                     return item
             if items and await items[-1].evaluate(SCROLL_SCRIPT):
                 continue
-            if time.monotonic() > until:
+            if time.monotonic() > give_up_at:
                 return None
             await self._page.wait_for_timeout(POLL_INTERVAL_MS)
 
@@ -137,25 +140,26 @@ class LoraCatalogue:
         return await self._finder.find_all(self._page, self._recipe.item, MAX_ENTRIES)
 
     async def _read(self) -> list[dict[str, Any]]:
-        """All entries, of a list too that keeps only those in view in the page: it is scrolled to its end."""
-        found: dict[str, dict[str, Any]] = {}
+        """Return all entries, at most ``MAX_ENTRIES``, scrolling to the end of the list."""
+        entries: dict[str, dict[str, Any]] = {}
         while True:
             items = await self._list_items()
-            before = len(found)
+            count_before = len(entries)
             for item in items:
-                read = await self._read_item(item)
-                found.setdefault(read["name"], read)
-            if len(found) == before or len(found) >= MAX_ENTRIES or not await items[-1].evaluate(SCROLL_SCRIPT):
-                return list(found.values())[:MAX_ENTRIES]
+                entry = await self._read_item(item)
+                entries.setdefault(entry["name"], entry)
+            is_full = len(entries) >= MAX_ENTRIES
+            if len(entries) == count_before or is_full or not await items[-1].evaluate(SCROLL_SCRIPT):
+                return list(entries.values())[:MAX_ENTRIES]
 
     async def _read_item(self, item: Locator) -> dict[str, Any]:
-        wanted: dict[str, Selectors] = {
+        selectors: dict[str, Selectors] = {
             "name": self._recipe.name,
             "image": self._recipe.image,
             "tags": self._recipe.tags,
             "description": self._recipe.description,
         }
-        read: dict[str, Any] = await item.evaluate(READ_ITEM_SCRIPT, wanted, timeout=FIND_TIMEOUT_MS)
-        if not read["name"]:
-            raise SiteChanged("An entry of the site's catalogue has no name.")
-        return read
+        entry: dict[str, Any] = await item.evaluate(READ_ITEM_SCRIPT, selectors, timeout=FIND_TIMEOUT_MS)
+        if not entry["name"]:
+            raise SiteChanged("An entry of the site's LoRA catalogue has no name.")
+        return entry

@@ -1,4 +1,4 @@
-"""The translation of Playwright's errors into ours."""
+"""Translates Playwright's errors into service errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,33 +6,35 @@ from contextlib import contextmanager
 from playwright.async_api import Error
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from schemas.errors import BrowserLost, ServiceError, SiteChanged
+from schemas.errors import BrowserLost, SiteChanged
 
+# Playwright has no error class for a closed page or browser, only these messages.
 CLOSED_MESSAGES = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
 
 
 @contextmanager
 def translate_playwright_errors() -> Iterator[None]:
-    """Playwright's errors as ours.
+    """Raise service errors for the errors of Playwright calls in the block.
 
     Raises:
-        SiteChanged: the page did not do what was expected.
-        BrowserLost: there is no page any more.
+        SiteChanged: the page did not behave as the recipe expects.
+        BrowserLost: the page or the browser is gone.
     """
     try:
         yield
     except PlaywrightTimeout as error:
-        raise SiteChanged(f"The page did not do what its recipe expects: {first_line(error)}") from error
+        raise SiteChanged(f"The page did not behave as its recipe expects: {first_line(error)}") from error
     except Error as error:
-        ours: ServiceError = BrowserLost() if is_closed(error) else SiteChanged(first_line(error))
-        raise ours from error
+        if is_closed(error):
+            raise BrowserLost from error
+        raise SiteChanged(first_line(error)) from error
 
 
 def is_closed(error: Error) -> bool:
-    """Whether it says that the page or the browser is no more."""
-    return any(words in error.message for words in CLOSED_MESSAGES)
+    """Whether the error means that the page or the browser is gone."""
+    return any(message in error.message for message in CLOSED_MESSAGES)
 
 
 def first_line(error: Error) -> str:
-    """What went wrong, without Playwright's log of the call."""
+    """Return the message without Playwright's call log."""
     return error.message.partition("\n")[0]

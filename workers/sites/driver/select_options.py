@@ -1,4 +1,4 @@
-"""The reading and taking of a page's options: those of a select, and those of a list that opens below a field."""
+"""Reads and selects options: those of a ``<select>``, and those of an ARIA listbox that opens below a field."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ OPTIONS_TIMEOUT_S = 2.0
 POLL_INTERVAL_MS = 100
 MAX_OPTIONS = 2000
 MAX_OFFERED = 20
-# Some lists put a check mark into the text of the chosen option; the label is what people see.
+# The label comes before the text, because some lists put a check mark into the text of the selected option.
 OPTION_NAMES_SCRIPT = """(options, most) => options.slice(0, most).map((option) =>
   (option.getAttribute("aria-label") || option.label || option.textContent || "").trim().slice(0, 200))"""
 OWN_LISTBOX_SCRIPT = "field => field.getAttribute('aria-controls') || field.getAttribute('aria-owns') || ''"
@@ -25,34 +25,34 @@ OPTION_VALUES_SCRIPT = "options => options.map((option) => option.value)"
 
 
 async def read_option_names(options: Locator) -> list[str]:
-    """What the options are called, in their order."""
+    """Return the names of the options in the order of the page."""
     names: list[str] = await options.evaluate_all(OPTION_NAMES_SCRIPT, MAX_OPTIONS)
     return names
 
 
 async def select_option(field: Locator, value: str, timeout_ms: int) -> None:
-    """Take an option of a select by its name or value; raises ChoiceNotFound if there is none."""
+    """Select an option of a ``<select>`` by its name or value; raises ChoiceNotFound if there is none."""
     options = field.locator("option")
-    until = time.monotonic() + OPTIONS_TIMEOUT_S
+    give_up_at = time.monotonic() + OPTIONS_TIMEOUT_S
     while True:
         offered = await read_option_names(options)
         values: list[str] = await options.evaluate_all(OPTION_VALUES_SCRIPT)
         if value in offered or value in values:
             break
-        if time.monotonic() > until:
+        if time.monotonic() > give_up_at:
             raise _not_offered(value, offered)
-        # Some pages fill their lists after they have opened.
+        # Some pages fill their lists after they have loaded.
         await field.page.wait_for_timeout(POLL_INTERVAL_MS)
     await field.select_option(value, timeout=timeout_ms)
 
 
 async def choose_from_listbox(finder: ElementFinder, field: Locator, value: str, timeout_ms: int) -> None:
-    """Take an option of the list that opens when ``field`` is clicked; raises ChoiceNotFound if there is none."""
+    """Select an option of the listbox that opens when ``field`` is clicked; raises ChoiceNotFound if there is none."""
     await field.click(timeout=timeout_ms)
     options = await _find_options(finder, field)
     offered = await read_option_names(options)
     if value not in offered:
-        # A long list shows only some of its options until one types.
+        # A long list shows only some of its options until text is typed.
         await _type(field, value, timeout_ms)
         try:
             await options.filter(has_text=value).first.wait_for(timeout=OPTION_TIMEOUT_MS)
@@ -66,10 +66,10 @@ async def choose_from_listbox(finder: ElementFinder, field: Locator, value: str,
 
 
 async def _find_options(finder: ElementFinder, field: Locator) -> Locator:
-    """The options that a field has opened: of the list that it names as its own, or of the one that can be seen."""
+    """Return the visible options of the listbox that the field refers to, or else of any visible listbox."""
     page = field.page
-    if owned := await field.evaluate(OWN_LISTBOX_SCRIPT):
-        options = page.locator(f"[id={json.dumps(owned)}]").locator(LISTBOX_OPTIONS[0][0]).filter(visible=True)
+    if listbox_id := await field.evaluate(OWN_LISTBOX_SCRIPT):
+        options = page.locator(f"[id={json.dumps(listbox_id)}]").locator(LISTBOX_OPTIONS[0][0]).filter(visible=True)
         with contextlib.suppress(PlaywrightTimeout):
             await options.first.wait_for(timeout=OPTION_TIMEOUT_MS)
             return options
@@ -78,11 +78,13 @@ async def _find_options(finder: ElementFinder, field: Locator) -> Locator:
 
 
 async def _type(field: Locator, value: str, timeout_ms: int) -> None:
-    # A field that one cannot type into has all its options in its list.
+    # A field that does not accept text has all its options in its list.
     with contextlib.suppress(Error):
         await field.fill(value, timeout=timeout_ms)
 
 
 def _not_offered(value: str, offered: list[str]) -> ChoiceNotFound:
-    shown = ", ".join(offered[:MAX_OFFERED]) or "nothing"
-    return ChoiceNotFound(f"The page does not offer {value!r}. It offers: {shown}.", offered=offered[:MAX_OFFERED])
+    choices = offered[:MAX_OFFERED]
+    return ChoiceNotFound(
+        f"The page does not offer {value!r}. It offers: {', '.join(choices) or 'nothing'}.", offered=choices
+    )

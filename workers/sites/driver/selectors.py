@@ -1,4 +1,8 @@
-"""The meaning of a recipe's selectors: from the Recorder's notation to Playwright's locators."""
+"""Translates the selectors of recipes, in the notation of Chrome's Recorder, into Playwright locators.
+
+A selector is a list of alternatives, tried in order. An alternative is a chain: each part is searched inside the
+element of the part before it. A part is CSS, or begins with ``aria/``, ``text/``, ``xpath/`` or ``pierce/``.
+"""
 
 import re
 from dataclasses import dataclass
@@ -16,53 +20,55 @@ CLICKABLE_ROLES = ("button", "link", "tab", "checkbox", "menuitem")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An element and the alternative that found it."""
+    """An element and the alternative that matched it."""
 
     locator: Locator
     chain: tuple[str, ...]
 
     @property
     def selector(self) -> str:
-        """The alternative in one line."""
+        """The alternative as one line."""
         return format_chain(self.chain)
 
 
 def locate(root: Page | Locator, chain: tuple[str, ...]) -> Locator:
-    """The elements that a chain of selectors means, each inside the one before."""
+    """Return the locator of a chain."""
     first, *rest = chain
-    found = _locate_selector(root, first)
+    locator = _locate_selector(root, first)
     for selector in rest:
-        found = _locate_selector(found, selector)
-    return found
+        locator = _locate_selector(locator, selector)
+    return locator
 
 
 class ElementFinder:
-    """Finds elements by a recipe's selectors, and remembers which alternative it was each time."""
+    """Finds elements by the selectors of a recipe.
+
+    ``matched_selectors`` maps the first alternative of each selector to the alternative that matched last.
+    """
 
     def __init__(self) -> None:
-        """Nothing is found yet."""
         self.matched_selectors: dict[str, str] = {}
 
     async def find(self, root: Page | Locator, selectors: Selectors, *, timeout_ms: int, visible: bool = True) -> Match:
-        """The first alternative that is on the page, waiting for any of them.
+        """Return the first alternative that matches, after waiting until any of them does.
 
         Raises:
-            SiteChanged: none of them appeared in time.
+            SiteChanged: no alternative matched within ``timeout_ms``.
         """
         if match := await self.find_present(root, selectors, visible=visible):
             return match
-        anyone = reduce(lambda one, other: one.or_(other), (locate(root, chain) for chain in selectors))
+        any_of = reduce(lambda first, second: first.or_(second), (locate(root, chain) for chain in selectors))
         if visible:
-            anyone = anyone.filter(visible=True)
+            any_of = any_of.filter(visible=True)
         try:
-            await anyone.first.wait_for(state="visible" if visible else "attached", timeout=timeout_ms)
+            await any_of.first.wait_for(state="visible" if visible else "attached", timeout=timeout_ms)
         except PlaywrightTimeout as error:
             tried = [format_chain(chain) for chain in selectors]
             raise SiteChanged(f"Nothing on the page matches {', '.join(tried)}.", selectors=tried) from error
-        return await self.find_present(root, selectors, visible=visible) or Match(anyone.first, selectors[0])
+        return await self.find_present(root, selectors, visible=visible) or Match(any_of.first, selectors[0])
 
     async def find_present(self, root: Page | Locator, selectors: Selectors, *, visible: bool = False) -> Match | None:
-        """The first alternative that is on the page now; one that can be seen, if it must be ``visible``."""
+        """Return the first alternative that matches now, without waiting; only visible elements if ``visible``."""
         for chain in selectors:
             locator = locate(root, chain)
             if visible:
@@ -73,7 +79,7 @@ class ElementFinder:
         return None
 
     async def find_all(self, root: Page | Locator, selectors: Selectors, limit: int) -> list[Locator]:
-        """All elements of one alternative, at most so many: the first that can be seen, or else that is there."""
+        """Return up to ``limit`` elements of one alternative: the first with a visible element, else the first."""
         for visible in (True, False):
             if match := await self.find_present(root, selectors, visible=visible):
                 return (await locate(root, match.chain).all())[:limit]
@@ -81,7 +87,7 @@ class ElementFinder:
 
 
 def format_chain(chain: tuple[str, ...]) -> str:
-    """A chain of selectors as one line."""
+    """Return a chain as one line."""
     return " > ".join(chain)
 
 
@@ -96,11 +102,11 @@ def _locate_selector(root: Page | Locator, selector: str) -> Locator:
 
 
 def _locate_by_accessible_name(root: Page | Locator, selector: str) -> Locator:
-    found = ARIA.match(selector)
-    name, role = (found["name"], found["role"]) if found else (selector, None)
+    match = ARIA.match(selector)
+    name, role = (match["name"], match["role"]) if match else (selector, None)
     if role:
-        return root.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # the recipe's word, any role
-    named = root.get_by_label(name, exact=True)
+        return root.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # any role that a recipe names
+    locator = root.get_by_label(name, exact=True)
     for clickable in CLICKABLE_ROLES:
-        named = named.or_(root.get_by_role(clickable, name=name, exact=True))  # type: ignore[arg-type] # one of the tuple above
-    return named
+        locator = locator.or_(root.get_by_role(clickable, name=name, exact=True))  # type: ignore[arg-type] # see above
+    return locator

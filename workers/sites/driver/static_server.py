@@ -1,4 +1,4 @@
-"""The serving of a bundled page to the worker's own browser: requests are answered from a folder, no port needed."""
+"""Serves a bundled page to the worker's browser from a folder, by answering requests inside the browser."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ ANY_URL = re.compile("^https?://")
 
 
 async def serve_bundle(context: BrowserContext, base_url: str, folder: Path) -> None:
-    """Answer every request below ``address`` from ``folder``, and refuse every other one."""
+    """Answer all requests below ``base_url`` with files of ``folder``, and all other requests with 404."""
 
     async def answer(route: Route) -> None:
         url = route.request.url

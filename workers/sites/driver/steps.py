@@ -1,4 +1,4 @@
-"""The playing of a recipe's steps on a page."""
+"""Runs the steps of a recipe on a page. A step of type ``click`` is run by the method ``_click``, and so on."""
 
 import json
 import re
@@ -20,7 +20,7 @@ IS_CHECKBOX_SCRIPT = "element => element instanceof HTMLInputElement && ['checkb
 TRUE_VALUES = ("true", "1", "yes", "on")
 NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
 IS_SELECT_SCRIPT = "element => element instanceof HTMLSelectElement"
-# What a page has been given may keep it working for longer than it was allowed for.
+# Input may keep the page busy for longer than the step's settle time.
 WAIT_UNTIL_IDLE_SCRIPT = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
 SET_RANGE_SCRIPT = """(element, value) => {
   if (!(element instanceof HTMLInputElement) || element.type !== "range") return false;
@@ -31,20 +31,19 @@ SET_RANGE_SCRIPT = """(element, value) => {
 
 
 class StepRunner:
-    """Plays steps on one page, with the values of one submission."""
+    """Runs steps on one page; ``values`` are those of the recipe's placeholders."""
 
     def __init__(self, page: Page, recipe: Recipe, finder: ElementFinder, values: Mapping[str, Any]) -> None:
-        """``values`` by their placeholders."""
         self._page = page
         self._recipe = recipe
         self._finder = finder
         self._values = values
 
     async def run(self, step: Step) -> None:
-        """Play one step, unless it is for an input that was not given.
+        """Run one step, unless it is for an input that has no value.
 
         Raises:
-            SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound
+            SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound, InputNotOffered
         """
         if self._is_skipped(step):
             return
@@ -56,29 +55,29 @@ class StepRunner:
                     await self._page.evaluate(WAIT_UNTIL_IDLE_SCRIPT)
         except SiteChanged as error:
             if step.when in self._recipe.inputs and "selectors" in error.details:
-                raise InputNotOffered(f"The page has no place for the input {step.when!r}: {error.message}") from error
+                raise InputNotOffered(f"The page has no field for the input {step.when!r}: {error.message}") from error
             error.details.setdefault("step", self.label(step))
             error.details.setdefault("selectors", [format_chain(chain) for chain in step.selectors])
             raise
 
     def _is_skipped(self, step: Step) -> bool:
-        """A step for an input that was not given, or is false."""
+        """Whether the step is for an input that has no value or is false."""
         return step.when is not None and self._values.get(step.when, False) is False
 
     def describe(self, step: Step) -> str:
-        """What playing the step means now, in one line; values are not shown, for a prompt may be private."""
+        """Describe the step in one line, without values, because prompts are private."""
         target = format_chain(step.selectors[0]) if step.selectors else step.url or step.key
-        left_out = " (left out: not given)" if self._is_skipped(step) else ""
-        return f"{self.label(step)} {step.name} {target}".replace("  ", " ").strip() + left_out
+        skipped = " (left out: not given)" if self._is_skipped(step) else ""
+        return f"{self.label(step)} {step.name} {target}".replace("  ", " ").strip() + skipped
 
     def label(self, step: Step) -> str:
-        """Where in the recipe a step stands."""
-        numbers = [number for number, one in enumerate(self._recipe.steps) if one is step]
+        """Return the step's position in the recipe and its type; only the type for steps outside ``steps``."""
+        numbers = [number for number, other in enumerate(self._recipe.steps) if other is step]
         return f"steps[{numbers[0]}] ({step.type})" if numbers else step.type
 
     async def _navigate(self, step: Step) -> None:
         try:
-            answer = await self._page.goto(
+            response = await self._page.goto(
                 render_url(step.url, self._recipe.url, self._values),
                 timeout=step.timeout_ms,
                 wait_until="domcontentloaded",
@@ -88,19 +87,19 @@ class StepRunner:
         except Error as error:
             if is_closed(error):
                 raise
-            reason = NETWORK_ERROR.search(error.message)
-            words = reason[0] if reason else "the browser says no more"
-            raise SiteUnavailable(f"{self._recipe.name} cannot be reached: {words}.") from error
-        if answer and answer.status >= 400:
-            raise SiteUnavailable(f"{self._recipe.name} answers with status {answer.status}.")
+            match = NETWORK_ERROR.search(error.message)
+            reason = match[0] if match else "the browser gives no reason"
+            raise SiteUnavailable(f"{self._recipe.name} cannot be reached: {reason}.") from error
+        if response and response.status >= 400:
+            raise SiteUnavailable(f"{self._recipe.name} answers with status {response.status}.")
 
-    async def _setViewport(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+    async def _setViewport(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await self._page.set_viewport_size({"width": step.width, "height": step.height})
 
     async def _click(self, step: Step) -> None:
         await (await self._match(step)).locator.click(timeout=step.timeout_ms)
 
-    async def _doubleClick(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+    async def _doubleClick(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await (await self._match(step)).locator.dblclick(timeout=step.timeout_ms)
 
     async def _hover(self, step: Step) -> None:
@@ -115,36 +114,36 @@ class StepRunner:
             await select_option(locator, value, step.timeout_ms)
         elif not await locator.evaluate(SET_RANGE_SCRIPT, value):
             await locator.fill(value, timeout=step.timeout_ms)
-            # Pages that take a value only when its field is left would else keep the old one.
+            # Some pages read a value only on "change", which a browser sends when the field loses the focus.
             await locator.dispatch_event("change")
 
-    async def _keyDown(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+    async def _keyDown(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await self._page.keyboard.down(step.key)
 
-    async def _keyUp(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+    async def _keyUp(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await self._page.keyboard.up(step.key)
 
     async def _scroll(self, step: Step) -> None:
         await self._page.mouse.wheel(step.x, step.y)
 
-    async def _waitForElement(self, step: Step) -> None:  # noqa: N802 - the Recorder's word
+    async def _waitForElement(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=step.visible)
 
-    async def _addLora(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
+    async def _addLora(self, _step: Step) -> None:  # noqa: N802 - a step name of recipes
         if self._recipe.loras:
             await LoraCatalogue(self._page, self._recipe.loras, self._finder, self.run).add(self._values["lora"])
 
-    async def _removeLoras(self, _step: Step) -> None:  # noqa: N802 - the recipe's word
+    async def _removeLoras(self, _step: Step) -> None:  # noqa: N802 - a step name of recipes
         if self._recipe.loras:
             await LoraCatalogue(self._page, self._recipe.loras, self._finder, self.run).clear()
 
     async def _choose(self, step: Step) -> None:
-        """Take an option of a list that opens below a field."""
+        """Select an option of a listbox that opens below a field."""
         field = (await self._match(step)).locator
         await choose_from_listbox(self._finder, field, self._fill(step.value), step.timeout_ms)
 
     async def _upload(self, step: Step) -> None:
-        """Hand a document over as a file."""
+        """Fill in a document of the recipe and upload it as a JSON file."""
         document = self._recipe.documents[step.document]
         body = json.dumps(apply_fields(document.content, document.fields, self._values)).encode()
         file = {"name": f"{step.document}.json", "mimeType": "application/json", "buffer": body}

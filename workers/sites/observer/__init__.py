@@ -1,1 +1,1 @@
-"""Observes a page: previews, progress, errors."""
+"""Observation of a page: a script in the page, and the page's WebSocket messages."""

@@ -1,6 +1,7 @@
-"""The channel from a page to its worker: puts the observer into the page and checks what the page tells.
+"""Installs the observer script in a page and receives its messages.
 
-A page may call the binding itself, so every message is untrusted.
+The page can call the binding itself, so every message is untrusted: its shape and size are checked, and a full queue
+drops its oldest entries.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from workers.sites.observer.page_scripts import load_function
 from workers.sites.observer.websocket_frames import FrameData, FrameListener
 
 SCRIPT = load_function(Path(__file__).with_name("observer.js"))
-BINDING = "__darkroomTell"
+BINDING = "__darkroomReport"
 INTERVAL_MS = 250
 CANVAS_POLL_MS = 500
 CANVAS_SETTLE_MS = 1000
@@ -43,10 +44,11 @@ PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Something that appeared on the page: ``kind`` is one of TOLD; one of the others belongs to it.
+    """A change on the page. ``kind`` is one of OBSERVATION_KINDS, or ``busy`` or ``closed`` from the driver.
 
-    ``data`` is a picture, small enough for a preview if the page itself has shrunk it; ``urls`` are the addresses of
-    finished pictures, where the page's socket tells them; ``by`` is the selector that found it on the page.
+    ``text`` belongs to progress, errors and requests for a person; ``url`` or ``data`` to images, where ``data`` is a
+    preview that the page may have shrunk already; ``urls`` to results announced through a WebSocket. ``selector`` is
+    the alternative that matched on the page.
     """
 
     kind: str
@@ -58,10 +60,9 @@ class Observation:
 
 
 class Observer:
-    """The sightings of one page, from ``arm`` on."""
+    """The observations of one page, from ``arm`` on; ``url`` is the site's, for relative image URLs."""
 
     def __init__(self, observe: ObserveSpec, url: str) -> None:
-        """``observe`` says what to look at; ``url`` is the site's."""
         self._observe = observe
         frames = {kind: watch.frames for kind, watch in _watches_by_kind(observe).items() if watch.frames}
         self._frame_listener = FrameListener(frames, url, self._on_frame)
@@ -69,47 +70,47 @@ class Observer:
         self._run = 0
 
     async def install(self, context: BrowserContext) -> None:
-        """Put the observer into every page that the context opens from now on."""
-        watched = {kind: asdict(watch) for kind, watch in _watches_by_kind(self._observe).items() if watch.selectors}
+        """Install the script in all pages that the context opens from now on."""
+        watches = {kind: asdict(watch) for kind, watch in _watches_by_kind(self._observe).items() if watch.selectors}
         config = {
-            "observe": watched,
+            "observe": watches,
             "binding": BINDING,
             "intervalMs": INTERVAL_MS,
             "canvasPollMs": CANVAS_POLL_MS,
             "canvasSettleMs": CANVAS_SETTLE_MS,
             "previewWidth": PREVIEW_WIDTH,
-            "blobsKept": MAX_BLOBS,
-            "largest": MAX_IMAGE_BYTES,
+            "maxBlobs": MAX_BLOBS,
+            "maxImageBytes": MAX_IMAGE_BYTES,
             "attributes": observed_attributes(self._observe),
         }
         await context.expose_binding(BINDING, self._on_message)
         await context.add_init_script(f"({SCRIPT})({json.dumps(config)});")
 
     def listen(self, page: Page) -> None:
-        """Hear the page's own sockets; before it opens any."""
+        """Listen to the page's WebSockets; must be called before the page opens any."""
         self._frame_listener.listen(page)
 
     async def arm(self, page: Page) -> None:
-        """Tell of changes from now on; what the page shows already is not news."""
+        """Begin to report changes; what the page shows already is the baseline."""
         self._run += 1
         await page.evaluate("run => window.__darkroom.arm(run)", self._run)
         page.on("domcontentloaded", self._rejoin)
 
     async def _rejoin(self, page: Page) -> None:
-        """The page went on to another one; what that shows belongs to the run."""
+        """Continue after a navigation: what the new page shows belongs to the current run."""
         with contextlib.suppress(Error):
             await page.evaluate("run => window.__darkroom.join(run)", self._run)
 
     async def next_observation(self) -> Observation:
-        """The next sighting, as soon as there is one."""
+        """Wait for the next observation."""
         return await self._pending.get()
 
     def push(self, observation: Observation) -> None:
-        """Let ``next`` know of something, if a run is under way."""
+        """Queue an observation, if the observer is armed."""
         if not self._run:
             return
         if self._pending.full():
-            # A page that floods the channel loses its oldest news, not the worker its memory.
+            # Bounds the memory that a page can use by flooding the channel.
             self._pending.get_nowait()
         self._pending.put_nowait(observation)
 
@@ -117,31 +118,31 @@ class Observer:
         self.push(Observation(kind, frame_data.text[:MAX_TEXT_CHARS], data=frame_data.data, urls=frame_data.urls))
 
     def _on_message(self, _source: Any, message: Any) -> None:
-        if sighting := _parse_message(message, self._run):
-            self.push(sighting)
+        if observation := _parse_message(message, self._run):
+            self.push(observation)
 
 
 def parse_progress(text: str, pattern: str | None) -> Progress | None:
-    """How far a text such as ``12/20`` or ``45%`` says the page is."""
+    """Read progress from a text such as ``12/20`` or ``45%``; None if there is none.
+
+    A ``pattern`` with two groups captures step and steps; with one group, a percentage.
+    """
     try:
-        return _progress_from_match(text, re.search(pattern, text) if pattern else STEPS.search(text))
+        match = re.search(pattern, text) if pattern else STEPS.search(text)
+        if match and len(match.groups()) >= 2:
+            step, steps = int(match[1]), int(match[2])
+            return Progress(round(100 * min(step, steps) / steps, 1), step, steps) if steps > 0 else None
+        percent = match if match and match.groups() else PERCENT.search(text)
+        return Progress(min(100.0, float(percent[1]))) if percent else None
     except (TypeError, ValueError):
         return None
 
 
-def _progress_from_match(text: str, found: "re.Match[str] | None") -> Progress | None:
-    if found and len(found.groups()) >= 2:
-        step, steps = int(found[1]), int(found[2])
-        return Progress(round(100 * min(step, steps) / steps, 1), step, steps) if steps > 0 else None
-    percent = found if found and found.groups() else PERCENT.search(text)
-    return Progress(min(100.0, float(percent[1]))) if percent else None
-
-
 def observed_attributes(observe: ObserveSpec) -> list[str]:
-    """The attributes whose changes may mean something: those that pages mostly change, and those of the selectors."""
+    """Return the attributes whose mutations are observed: common ones, and those that occur in the selectors."""
     chains = [chain for watch in _watches_by_kind(observe).values() for chain in watch.selectors]
-    named = {name for chain in chains for selector in chain for name in SELECTOR_ATTRIBUTE.findall(selector)}
-    return sorted({*DEFAULT_ATTRIBUTES, *named})
+    in_selectors = {name for chain in chains for selector in chain for name in SELECTOR_ATTRIBUTE.findall(selector)}
+    return sorted({*DEFAULT_ATTRIBUTES, *in_selectors})
 
 
 def _watches_by_kind(observe: ObserveSpec) -> dict[str, WatchSpec]:
@@ -152,12 +153,12 @@ def _watches_by_kind(observe: ObserveSpec) -> dict[str, WatchSpec]:
 def _parse_message(message: Any, run: int) -> Observation | None:
     if not isinstance(message, dict) or message.get("run") != run:
         return None
-    kind, text, url, data, by = (message.get(name, "") for name in ("kind", "text", "url", "data", "by"))
-    if kind not in OBSERVATION_KINDS or not all(isinstance(part, str) for part in (text, url, data, by)):
+    kind, text, url, data, selector = (message.get(name, "") for name in ("kind", "text", "url", "data", "selector"))
+    if not all(isinstance(value, str) for value in (kind, text, url, data, selector)) or kind not in OBSERVATION_KINDS:
         return None
-    if len(url) + len(data) + len(by) > MAX_MESSAGE_CHARS:
+    if len(url) + len(data) + len(selector) > MAX_MESSAGE_CHARS:
         return None
     try:
-        return Observation(kind, text[:MAX_TEXT_CHARS], url, base64.b64decode(data, validate=True), selector=by)
+        return Observation(kind, text[:MAX_TEXT_CHARS], url, base64.b64decode(data, validate=True), selector=selector)
     except binascii.Error:
         return None

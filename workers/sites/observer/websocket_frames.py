@@ -1,6 +1,8 @@
-"""The reading of what a page hears through its own WebSockets: progress, previews, errors, finished pictures."""
+"""Reads progress, previews, errors and results from the messages that a page receives through its own WebSockets.
 
-import json
+Which messages matter, and where their values are, is in the recipe (``observe.*.frames``).
+"""
+
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,17 +10,20 @@ from typing import Any
 
 from playwright.async_api import Page, WebSocket
 
+from schemas.format_error import FormatError
 from schemas.sites.observe import FramesSpec
 from schemas.sites.templates import MISSING, get_path, render_url
+from schemas.untrusted_json import JsonReader
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_IMAGES = 64
 PREVIEW_INTERVAL_S = 0.25
+JSON_READER = JsonReader("The message")
 
 
 @dataclass(frozen=True, slots=True)
 class FrameData:
-    """What a message says: a text, a picture's bytes, or the addresses of finished pictures."""
+    """The content of a message: a text, the bytes of a preview, or the URLs of finished images."""
 
     text: str = ""
     data: bytes = b""
@@ -26,19 +31,21 @@ class FrameData:
 
 
 class FrameListener:
-    """Listens to the sockets of a page."""
+    """Listens to the WebSockets of a page.
+
+    ``frames_by_kind`` has the recipe's rules by kind of observation; ``site_url`` is the base of image URLs.
+    """
 
     def __init__(
         self, frames_by_kind: Mapping[str, FramesSpec], site_url: str, on_data: Callable[[str, FrameData], None]
     ) -> None:
-        """``watched`` by what is told; ``url`` is the site's, for the addresses of pictures."""
         self._frames_by_kind = frames_by_kind
         self._site_url = site_url
         self._on_data = on_data
         self._last_preview_at = 0.0
 
     def listen(self, page: Page) -> None:
-        """From now on."""
+        """Listen to all WebSockets that the page opens from now on."""
         if self._frames_by_kind:
             page.on("websocket", self._on_socket)
 
@@ -52,14 +59,14 @@ class FrameListener:
             self._on_preview(payload)
             return
         try:
-            message = json.loads(payload)
-        except ValueError:
+            message = JSON_READER.parse(payload)
+        except FormatError:
             return
         for kind, frames in self._frames_by_kind.items():
             if frames.skip_bytes is None and _matches(message, frames.match):
-                heard = self._read(message, frames)
-                if not frames.pictures or heard.urls:
-                    self._on_data(kind, heard)
+                data = self._read(message, frames)
+                if not frames.pictures or data.urls:
+                    self._on_data(kind, data)
 
     def _on_preview(self, payload: bytes) -> None:
         for kind, frames in self._frames_by_kind.items():
@@ -69,17 +76,16 @@ class FrameListener:
 
     def _read(self, message: Any, frames: FramesSpec) -> FrameData:
         if frames.pictures:
-            found = get_path(message, frames.pictures)
-            items = found[:MAX_IMAGES] if isinstance(found, list) else []
-            return FrameData(urls=tuple(self._address(frames.url, item) for item in items if isinstance(item, Mapping)))
+            value = get_path(message, frames.pictures)
+            images = (
+                [item for item in value[:MAX_IMAGES] if isinstance(item, Mapping)] if isinstance(value, list) else []
+            )
+            return FrameData(urls=tuple(render_url(frames.url, self._site_url, image) for image in images))
         if frames.step:
             return FrameData(text=f"{get_path(message, frames.step)}/{get_path(message, frames.steps)}")
         text = get_path(message, frames.text) if frames.text else ""
         return FrameData(text="" if text is MISSING else str(text))
 
-    def _address(self, template: str, item: Mapping[str, Any]) -> str:
-        return render_url(template, self._site_url, item)
-
 
 def _matches(message: Any, match: Mapping[str, Any]) -> bool:
-    return all(get_path(message, path) == wanted for path, wanted in match.items())
+    return all(get_path(message, path) == expected for path, expected in match.items())

@@ -1,1 +1,1 @@
-"""Site policy: robots.txt, back-off, request blocking."""
+"""Rules for visits to sites: robots.txt, requested pauses, and the requests that a page may not make."""

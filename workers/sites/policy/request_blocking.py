@@ -1,8 +1,8 @@
-"""What a page may load: no media, fonts or trackers, and no private address but its own.
+"""Blocks media, fonts, trackers and private addresses other than the site's own.
 
-The browser itself does the blocking: Playwright's interception of requests would
-switch off its cache. What this list cannot name (other tabs, names that lead to private addresses)
-``workers.browsers.egress_proxy`` refuses.
+The browser does the blocking (CDP ``Network.setBlockedURLs``), because Playwright's request interception disables the
+HTTP cache. The list cannot cover other tabs, nor host names that resolve to private addresses: the egress proxy
+(``workers.browsers.egress_proxy``) refuses those.
 """
 
 from collections.abc import Collection, Iterator
@@ -39,21 +39,21 @@ OCTETS = range(256)
 
 
 async def block_requests(page: Page, recipe: Recipe) -> None:
-    """Let the browser refuse what the page of ``recipe`` does not need or may not reach."""
+    """Make the browser refuse the requests that the page of ``recipe`` may not make."""
     session = await page.context.new_cdp_session(page)
     await session.send("Network.enable")
     await session.send("Network.setBlockedURLs", {"urls": blocked_url_patterns(recipe)})
 
 
 def blocked_url_patterns(recipe: Recipe) -> list[str]:
-    """The addresses that are refused, with ``*`` for anything."""
+    """Return the patterns of the blocked URLs; ``*`` matches any text."""
     allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
-        *(f"*://*.{ending}" for ending in FONTS + MEDIA),
-        *(f"*://*.{ending}?*" for ending in FONTS + MEDIA),
+        *(f"*://*.{suffix}" for suffix in FONTS + MEDIA),
+        *(f"*://*.{suffix}?*" for suffix in FONTS + MEDIA),
         *(f"*://{name}{end}" for name in names if not _matches_any(name, allowed) for end in (":*", "/*")),
-        *(f"*://{start}" for start in PRIVATE_V6 if not _matches_any(start, {f"[{host}" for host in allowed})),
+        *(f"*://{prefix}" for prefix in PRIVATE_V6 if not _matches_any(prefix, {f"[{host}" for host in allowed})),
         *(pattern for network in PRIVATE_V4 for pattern in _patterns_except(network, allowed)),
     ]
 
@@ -63,7 +63,10 @@ def _matches_any(pattern: str, hosts: Collection[str]) -> bool:
 
 
 def _patterns_except(prefix: str, allowed: frozenset[str]) -> Iterator[str]:
-    """Patterns of all addresses that begin with ``start`` but those allowed; the browser knows no exceptions."""
+    """Yield patterns for all IPv4 addresses below ``prefix`` except the allowed ones.
+
+    The browser's list has no exceptions, so a network with an allowed address is split into its parts.
+    """
     if prefix in allowed:
         return
     if prefix.count(".") == 3:

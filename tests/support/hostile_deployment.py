@@ -1,4 +1,4 @@
-"""A Darkroom on the hostile site, for tests of what its pages do to a job."""
+"""A deployment whose only site is the hostile test site, for tests of what its pages do to jobs."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from tests.integration.conftest import Deployment, start_deployment
 
 
 @contextmanager
-def darkroom_on_hostile_site(base: Settings, result: str = "#current", **changes: Any) -> Iterator[Deployment]:
-    """A Darkroom whose only site is the hostile one; ``result`` is its recipe's selector of the picture."""
+def start_hostile_deployment(base: Settings, result: str = "#current", **changes: Any) -> Iterator[Deployment]:
+    """Run a deployment with the hostile site; ``result`` is the recipe's selector of the finished image."""
     with (
         hostile_site.running_site(hostile_site.SiteBehavior()) as address,
         tempfile.TemporaryDirectory(prefix="dr-") as name,
@@ -21,5 +21,5 @@ def darkroom_on_hostile_site(base: Settings, result: str = "#current", **changes
         folder = Path(name)
         (folder / "recipes").mkdir()
         (folder / "recipes" / "hostile.toml").write_text(hostile_site.recipe(address, result))
-        with start_deployment(base, folder, recipes_dir=folder / "recipes", site="hostile", **changes) as darkroom:
-            yield darkroom
+        with start_deployment(base, folder, recipes_dir=folder / "recipes", site="hostile", **changes) as deployment:
+            yield deployment

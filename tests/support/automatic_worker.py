@@ -1,4 +1,4 @@
-"""Somebody who paints whatever is submitted, in place of a worker."""
+"""A worker without a browser, for tests that need finished jobs."""
 
 import threading
 from types import TracebackType
@@ -11,32 +11,34 @@ from tests.integration.conftest import IMAGE
 
 
 class AutomaticWorker:
-    """Carries every job through, at once; refuses those that speak of gore, and begins those of nobody."""
+    """Completes every job at once, in a thread, while the ``with`` block runs.
+
+    Jobs with "gore" in the prompt are refused; those with "nobody" are accepted and never end.
+    """
 
     def __init__(self, stores: Stores) -> None:
-        """For one Redis."""
         self._stores = stores
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the worker."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End."""
+        """Stop the worker."""
         self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
         while not self._stopped.wait(0.02):
-            while job := self._stores.attempts.claim("hands"):
-                self._generate(job)
+            while job := self._stores.attempts.claim("automatic-worker"):
+                self._execute(job)
 
-    def _generate(self, job: Job) -> None:
+    def _execute(self, job: Job) -> None:
         attempts = self._stores.attempts
         attempts.mark_accepted(job)
         if "nobody" in job.request.prompt:
