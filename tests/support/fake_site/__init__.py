@@ -108,11 +108,11 @@ def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes
         "inputs": {"sampler": {"type": "string"}, "steps": {"type": "integer"}},
         "steps": [
             {"type": "navigate", "url": "{{url}}", "timeout": 3000},
-            {"type": "change", "selectors": ["#gone", "aria/Prompt"], "value": "{{prompt}}", "timeout": 1500},
+            {"type": "change", "selectors": ["#gone", "aria/Prompt"], "value": "{{prompt}}", "timeout": 5000},
             {"type": "change", "selectors": ["#sampler"], "value": "{{sampler}}", "when": "sampler"},
             {"type": "keyDown", "key": "Tab"},
             {"type": "keyUp", "key": "Tab"},
-            {"type": "click", "selectors": [["#host", "button"], ["text/Paint"]], "submits": True, "timeout": 1500},
+            {"type": "click", "selectors": [["#host", "button"], ["text/Paint"]], "submits": True, "timeout": 5000},
         ],
         "observe": {
             "done": {"selectors": ["#result"]},
