@@ -1,14 +1,14 @@
 """Fixed-window rate limits: counted in Redis for all processes, or in this process only."""
 
+import threading
+from collections import Counter
 from dataclasses import dataclass
 
-from limits.storage import MemoryStorage, RedisStorage
 from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings, SettingsError
 from schemas.accounts.rate_limits import Rate, RateWindow
-from stores.redis.errors import redis_errors
 from stores.redis.keys import RATE_PREFIX
 
 
@@ -49,10 +49,9 @@ class RateLimits:
 
     def __init__(self, client: Redis, clock: Clock, defaults: DefaultRates) -> None:
         self.defaults = defaults
+        self._redis = client
         self._clock = clock
-        # Sends nothing yet, so Redis may be away. The URL is not used, because the pool is given.
-        self._shared = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=RATE_PREFIX)
-        self._local = MemoryStorage()
+        self._local = _LocalCounters()
 
     def hit(self, policy: str, rate: Rate, subject: str) -> RateWindow:
         """Count one request of ``subject`` for all processes.
@@ -60,17 +59,46 @@ class RateLimits:
         Raises:
             Unavailable: Redis does not answer.
         """
-        with redis_errors():
-            return self._hit(self._shared, policy, rate, subject)
+        now_ms = self._clock.now_ms()
+        # The window's number is in the key, so it ends by our clock whenever Redis deletes the key.
+        key = f"{RATE_PREFIX}:{policy}:{subject}:{_window_number(rate, now_ms)}"
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.incr(key)
+            pipe.expire(key, rate.window_s)
+            count, _ = pipe.execute()
+        return _window(policy, rate, now_ms, count)
 
     def hit_local(self, policy: str, rate: Rate, subject: str) -> RateWindow:
         """Count one request of ``subject`` for this process only, without a round trip."""
-        return self._hit(self._local, policy, rate, subject)
-
-    def _hit(self, storage: RedisStorage | MemoryStorage, policy: str, rate: Rate, subject: str) -> RateWindow:
         now_ms = self._clock.now_ms()
-        window = now_ms // 1000 // rate.window_s
-        reset_at = (window + 1) * rate.window_s
-        # With its number in the key a window ends by our clock, whatever the storage's expiry does.
-        count = storage.incr(f"{policy}:{subject}:{window}", rate.window_s)
-        return RateWindow(policy, rate, rate.limit - count, reset_at, -((now_ms - reset_at * 1000) // 1000))
+        count = self._local.increment(policy, subject, _window_number(rate, now_ms))
+        return _window(policy, rate, now_ms, count)
+
+
+class _LocalCounters:
+    """Counters of the current window of each policy; those of earlier windows are dropped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._windows: dict[str, tuple[int, Counter[str]]] = {}
+
+    def increment(self, policy: str, subject: str, window: int) -> int:
+        """Count a request and return the number of requests in the window."""
+        with self._lock:
+            current, counts = self._windows.get(policy, (None, Counter()))
+            if current != window:
+                counts = Counter()
+                self._windows[policy] = (window, counts)
+            counts[subject] += 1
+            return counts[subject]
+
+
+def _window_number(rate: Rate, now_ms: int) -> int:
+    return now_ms // 1000 // rate.window_s
+
+
+def _window(policy: str, rate: Rate, now_ms: int, count: int) -> RateWindow:
+    reset_at = (_window_number(rate, now_ms) + 1) * rate.window_s
+    # Rounded up, so that a client that waits as long as it is told finds a new window.
+    reset_s = -((now_ms - reset_at * 1000) // 1000)
+    return RateWindow(policy, rate, rate.limit - count, reset_at, reset_s)
