@@ -136,10 +136,10 @@ def answers_ping(client: Redis) -> bool:
 @pytest.fixture(scope="session")
 def base_settings() -> Settings:
     """The default settings, independent of the environment of the test run."""
-    kept = {name: os.environ[name] for name in ("BROWSER", "PATH", "HOME") if name in os.environ}
+    environment = {name: os.environ[name] for name in ("BROWSER", "PATH", "HOME") if name in os.environ}
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update(kept)
+    os.environ.update(environment)
     try:
         return load_settings()
     finally:

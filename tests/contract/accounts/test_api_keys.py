@@ -89,7 +89,7 @@ def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
     keys.create("bob")
     [bob] = keys.list_active()
     keys.revoke(bob.id)
-    for act in (keys.rotate, keys.revoke, lambda ident: keys.update(ident, KeyChange(name="eve"))):
+    for act in (keys.rotate, keys.revoke, lambda key_id: keys.update(key_id, KeyChange(name="eve"))):
         with pytest.raises(NotFound):
             act(bob.id)
 
@@ -120,9 +120,11 @@ def test_revoking_an_unknown_key_raises(engine: Engine) -> None:
 
 def test_migrated_tables_match_the_code(engine: Engine) -> None:
     """Migrations and table definitions have the same columns."""
-    found = inspect(engine)
+    inspector = inspect(engine)
     for table in tables.metadata.sorted_tables:
-        assert {column.name for column in table.columns} == {column["name"] for column in found.get_columns(table.name)}
+        assert {column.name for column in table.columns} == {
+            column["name"] for column in inspector.get_columns(table.name)
+        }
 
 
 def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:

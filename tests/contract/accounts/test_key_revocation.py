@@ -59,17 +59,17 @@ def test_an_unavailable_database_revokes_nothing(
     keys = ApiKeys(engine, clock, OwnerKey(tmp_path, API_KEY))
     key, bob_id = create_key(keys, "bob")
     keys.revoke(bob_id)
-    asked: list[str] = []
+    calls: list[str] = []
     real = keys.authenticate
 
     def away(key: str) -> None:
-        asked.append(key)
+        calls.append(key)
         raise Unavailable
 
     monkeypatch.setattr(keys, "authenticate", away)
     watch = ChangeSignal()
     with RevocationWatcher(keys).watch(key, watch):
-        eventually(lambda: len(asked) > 2)
+        eventually(lambda: len(calls) > 2)
         assert not watch.revoked
         monkeypatch.setattr(keys, "authenticate", real)
         assert watch.wait(30)

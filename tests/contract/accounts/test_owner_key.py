@@ -63,26 +63,26 @@ def test_concurrent_starts_get_the_same_key(tmp_path: Path) -> None:
 def test_another_process_uses_a_new_key_within_a_second(tmp_path: Path) -> None:
     """It checks the file no more often than that."""
     timer = FakeTimer()
-    here, there = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=timer)
-    old = there.read()
-    new = here.regenerate()
+    owner_key, other = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=timer)
+    old = other.read()
+    new = owner_key.regenerate()
 
-    assert here.read() == new
+    assert owner_key.read() == new
     assert len(bytes.fromhex(new)) == 32
     timer.now = 0.99
-    assert there.read() == old
+    assert other.read() == old
     timer.now = 1.0
-    assert (there.read(), there.read_hash()) == (new, here.read_hash())
+    assert (other.read(), other.read_hash()) == (new, owner_key.read_hash())
 
 
 def test_refresh_checks_the_file_at_once(tmp_path: Path) -> None:
     """It does not wait for the second to end."""
-    there = OwnerKey(tmp_path, monotonic=FakeTimer())
-    there.read()
+    other = OwnerKey(tmp_path, monotonic=FakeTimer())
+    other.read()
     new = OwnerKey(tmp_path).regenerate()
-    there.refresh()
+    other.refresh()
 
-    assert there.read() == new
+    assert other.read() == new
 
 
 def test_a_new_key_file_has_mode_600_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,197 +56,205 @@ def build_process(client: Redis, engine: Engine, clock: FakeClock, folder: Path,
 
 
 @pytest.fixture
-def here(client: Redis, engine: Engine, clock: FakeClock, tmp_path: Path, timer: FakeTimer) -> Process:
+def process(client: Redis, engine: Engine, clock: FakeClock, tmp_path: Path, timer: FakeTimer) -> Process:
     """One process."""
     return build_process(client, engine, clock, tmp_path, timer)
 
 
 @pytest.fixture
-def there(client: Redis, engine: Engine, clock: FakeClock, tmp_path: Path, timer: FakeTimer) -> Process:
+def other_process(client: Redis, engine: Engine, clock: FakeClock, tmp_path: Path, timer: FakeTimer) -> Process:
     """Another process with the same folder, Redis and database."""
     return build_process(client, engine, clock, tmp_path, timer)
 
 
-def test_a_session_is_valid_in_every_process_until_it_ends(here: Process, there: Process) -> None:
+def test_a_session_is_valid_in_every_process_until_it_ends(process: Process, other_process: Process) -> None:
     """Tokens are 256 random bits."""
-    bobs_key = here.keys.create("bob", KeyChange(scopes=frozenset({Scope.READ})))
-    bob, bob_again, owner = here.sign_in(bobs_key), here.sign_in(bobs_key), here.sign_in(here.owner_key.read())
+    bobs_key = process.keys.create("bob", KeyChange(scopes=frozenset({Scope.READ})))
+    bob, bob_again, owner = (
+        process.sign_in(bobs_key),
+        process.sign_in(bobs_key),
+        process.sign_in(process.owner_key.read()),
+    )
 
-    assert there.caller_of(bob) == there.caller_of(bob_again) == here.keys.authenticate(bobs_key)
-    assert there.caller_of(owner) == Caller("owner", "owner")
+    assert other_process.caller_of(bob) == other_process.caller_of(bob_again) == process.keys.authenticate(bobs_key)
+    assert other_process.caller_of(owner) == Caller("owner", "owner")
     assert len({bob, bob_again, owner}) == 3
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", token) for token in (bob, bob_again, owner))
-    there.sessions.end(bob)
-    there.sessions.end(bob)
-    assert here.caller_of(bob) is None
-    assert here.caller_of(bob_again)
+    other_process.sessions.end(bob)
+    other_process.sessions.end(bob)
+    assert process.caller_of(bob) is None
+    assert process.caller_of(bob_again)
 
 
-def test_invalid_tokens_have_no_session(here: Process) -> None:
+def test_invalid_tokens_have_no_session(process: Process) -> None:
     """Ending them changes nothing."""
     for token in ("", "x", "*" * 43, "a" * 43, "a" * 44, "a" * 100_000, "ü" * 43, "\ud800" * 43, "a" * 42 + "\n"):
-        assert here.caller_of(token) is None
-        here.sessions.end(token)
+        assert process.caller_of(token) is None
+        process.sessions.end(token)
 
 
-def test_neither_tokens_nor_keys_are_stored(here: Process, client: Redis) -> None:
+def test_neither_tokens_nor_keys_are_stored(process: Process, client: Redis) -> None:
     """Redis contains nothing with which one can sign in."""
-    key = here.keys.create("bob")
-    token = here.sign_in(key)
+    key = process.keys.create("bob")
+    token = process.sign_in(key)
     names = client.keys("dr:login*")
-    kept = repr(names) + repr([client.get(name) for name in names if name.startswith(b"dr:login:")])
+    stored = repr(names) + repr([client.get(name) for name in names if name.startswith(b"dr:login:")])
 
     assert len(names) == 2
-    assert token not in kept
-    assert key not in kept
-    assert key.rpartition("_")[2] not in kept
+    assert token not in stored
+    assert key not in stored
+    assert key.rpartition("_")[2] not in stored
     assert all(0 < client.ttl(name) <= SESSION_TTL_S for name in names)
 
 
 @pytest.mark.parametrize("how", ["revoke", "rotate", "regenerate"])
-def test_a_session_ends_with_its_key(here: Process, there: Process, timer: FakeTimer, how: str) -> None:
+def test_a_session_ends_with_its_key(process: Process, other_process: Process, timer: FakeTimer, how: str) -> None:
     """In this process at once, in others within a second; a session with the new key is another one."""
-    key = here.keys.create("bob")
-    bob = here.keys.authenticate(key)
-    token = here.sign_in(key)
+    key = process.keys.create("bob")
+    bob = process.keys.authenticate(key)
+    token = process.sign_in(key)
     assert bob
-    assert there.caller_of(token) == bob
-    act = {"revoke": here.keys.revoke, "rotate": here.keys.rotate}
-    new = here.keys.regenerate(bob, key) if how == "regenerate" else act[how](bob.id)
+    assert other_process.caller_of(token) == bob
+    act = {"revoke": process.keys.revoke, "rotate": process.keys.rotate}
+    new = process.keys.regenerate(bob, key) if how == "regenerate" else act[how](bob.id)
 
-    assert here.caller_of(token) is None
+    assert process.caller_of(token) is None
     timer.now += 1
-    assert there.caller_of(token) is None
+    assert other_process.caller_of(token) is None
     if new:
-        assert there.caller_of(here.sign_in(new)) == bob
+        assert other_process.caller_of(process.sign_in(new)) == bob
 
 
-def test_the_owners_sessions_end_with_the_owners_key(here: Process, there: Process, timer: FakeTimer) -> None:
+def test_the_owners_sessions_end_with_the_owners_key(
+    process: Process, other_process: Process, timer: FakeTimer
+) -> None:
     """In this process at once, in others within a second; sessions of others stay."""
-    bob, token = here.sign_in(here.keys.create("bob")), here.sign_in(here.owner_key.read())
-    assert there.caller_of(token)
-    new = here.owner_key.regenerate()
+    bob, token = process.sign_in(process.keys.create("bob")), process.sign_in(process.owner_key.read())
+    assert other_process.caller_of(token)
+    new = process.owner_key.regenerate()
 
-    assert here.caller_of(token) is None
+    assert process.caller_of(token) is None
     timer.now += 1
-    assert there.caller_of(token) is None
-    assert there.caller_of(bob)
-    assert there.caller_of(there.sign_in(new))
+    assert other_process.caller_of(token) is None
+    assert other_process.caller_of(bob)
+    assert other_process.caller_of(other_process.sign_in(new))
 
 
-def test_a_session_with_a_new_key_is_valid_at_once(here: Process, there: Process) -> None:
+def test_a_session_with_a_new_key_is_valid_at_once(process: Process, other_process: Process) -> None:
     """A process that has cached the old key reads it afresh before it refuses."""
-    key = here.keys.create("bob")
-    bob = here.keys.authenticate(key)
+    key = process.keys.create("bob")
+    bob = process.keys.authenticate(key)
     assert bob
-    assert there.caller_of(here.sign_in(key))
-    assert there.caller_of(here.sign_in(here.owner_key.read()))
-    new_key, new_owners = here.keys.regenerate(bob, key), here.owner_key.regenerate()
+    assert other_process.caller_of(process.sign_in(key))
+    assert other_process.caller_of(process.sign_in(process.owner_key.read()))
+    new_key, new_owners = process.keys.regenerate(bob, key), process.owner_key.regenerate()
 
-    assert there.caller_of(here.sign_in(new_key)) == bob
-    assert there.caller_of(here.sign_in(new_owners)) == Caller("owner", "owner")
+    assert other_process.caller_of(process.sign_in(new_key)) == bob
+    assert other_process.caller_of(process.sign_in(new_owners)) == Caller("owner", "owner")
 
 
-def test_a_session_with_a_rotated_key_is_invalid(here: Process) -> None:
+def test_a_session_with_a_rotated_key_is_invalid(process: Process) -> None:
     """A session is bound to the key that was presented, not to the present one."""
-    key = here.keys.create("bob")
-    bob = here.keys.authenticate(key)
+    key = process.keys.create("bob")
+    bob = process.keys.authenticate(key)
     assert bob
-    here.keys.rotate(bob.id)
+    process.keys.rotate(bob.id)
 
-    assert here.caller_of(here.sessions.create(bob, key)) is None
+    assert process.caller_of(process.sessions.create(bob, key)) is None
 
 
-def test_a_session_has_the_present_scopes_of_its_key(here: Process, there: Process, timer: FakeTimer) -> None:
+def test_a_session_has_the_present_scopes_of_its_key(
+    process: Process, other_process: Process, timer: FakeTimer
+) -> None:
     """A change of scopes needs no new session."""
-    key = here.keys.create("bob")
-    token = here.sign_in(key)
-    bob = there.caller_of(token)
+    key = process.keys.create("bob")
+    token = process.sign_in(key)
+    bob = other_process.caller_of(token)
     assert bob
-    here.keys.update(bob.id, KeyChange(scopes=frozenset({Scope.READ})))
+    process.keys.update(bob.id, KeyChange(scopes=frozenset({Scope.READ})))
     timer.now += 1
-    changed = there.caller_of(token)
+    changed = other_process.caller_of(token)
 
     assert changed
     assert changed.scopes == {Scope.READ}
 
 
-def test_a_session_lasts_thirty_days_after_its_last_use(here: Process, clock: FakeClock) -> None:
+def test_a_session_lasts_thirty_days_after_its_last_use(process: Process, clock: FakeClock) -> None:
     """It is renewed at most once an hour."""
-    token = here.sign_in(here.owner_key.read())
+    token = process.sign_in(process.owner_key.read())
     clock.advance(3599)
-    session = here.sessions.get(token)
+    session = process.sessions.get(token)
     assert session
     assert not session.is_renewed
     clock.advance(SESSION_TTL_S - 3600)
-    session = here.sessions.get(token)
+    session = process.sessions.get(token)
     assert session
     assert session.is_renewed
-    session = here.sessions.get(token)
+    session = process.sessions.get(token)
     assert session
     assert not session.is_renewed
     clock.advance(SESSION_TTL_S - 1)
-    assert here.caller_of(token)
+    assert process.caller_of(token)
     clock.advance(SESSION_TTL_S)
-    assert here.caller_of(token) is None
+    assert process.caller_of(token) is None
 
 
-def test_a_session_that_ends_during_its_renewal_stays_ended(here: Process, clock: FakeClock) -> None:
+def test_a_session_that_ends_during_its_renewal_stays_ended(process: Process, clock: FakeClock) -> None:
     """Renewing restores nothing."""
-    token = here.sign_in(here.owner_key.read())
-    record = sessions.SessionRecord.from_json(here.sessions._redis.get(sessions._session_key(token)))
-    here.sessions.end(token)
+    token = process.sign_in(process.owner_key.read())
+    record = sessions.SessionRecord.from_json(process.sessions._redis.get(sessions._session_key(token)))
+    process.sessions.end(token)
     clock.advance(7200)
 
     assert record
-    assert not here.sessions._renew(sessions._session_key(token), record)
-    assert here.caller_of(token) is None
-    assert here.sessions._redis.zcard("dr:logins:owner") == 0
+    assert not process.sessions._renew(sessions._session_key(token), record)
+    assert process.caller_of(token) is None
+    assert process.sessions._redis.zcard("dr:logins:owner") == 0
 
 
-def test_end_all_ends_all_sessions_of_a_caller(here: Process) -> None:
+def test_end_all_ends_all_sessions_of_a_caller(process: Process) -> None:
     """Sessions of others stay."""
-    key = here.keys.create("bob")
-    bobs_key = [here.sign_in(key) for _ in range(3)]
-    owners = here.sign_in(here.owner_key.read())
-    bob = here.caller_of(bobs_key[0])
+    key = process.keys.create("bob")
+    bobs_key = [process.sign_in(key) for _ in range(3)]
+    owners = process.sign_in(process.owner_key.read())
+    bob = process.caller_of(bobs_key[0])
     assert bob
-    here.sessions.end_all(bob.id)
-    here.sessions.end_all(bob.id)
+    process.sessions.end_all(bob.id)
+    process.sessions.end_all(bob.id)
 
-    assert [here.caller_of(token) for token in bobs_key] == [None] * 3
-    assert here.caller_of(owners)
-    assert here.caller_of(here.sign_in(key)) == bob
+    assert [process.caller_of(token) for token in bobs_key] == [None] * 3
+    assert process.caller_of(owners)
+    assert process.caller_of(process.sign_in(key)) == bob
 
 
 def test_the_number_of_sessions_per_caller_is_limited(
-    here: Process, client: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    process: Process, client: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest ones end."""
     monkeypatch.setattr(sessions, "MAX_SESSIONS_PER_CALLER", 3)
     tokens = []
     for _ in range(5):
-        tokens.append(here.sign_in(here.owner_key.read()))
+        tokens.append(process.sign_in(process.owner_key.read()))
         clock.advance(1)
 
-    assert [here.caller_of(token) is not None for token in tokens] == [False, False, True, True, True]
+    assert [process.caller_of(token) is not None for token in tokens] == [False, False, True, True, True]
     assert len(client.keys("dr:login:*")) == client.zcard("dr:logins:owner") == 3
 
 
-def test_malformed_records_are_no_sessions(here: Process, client: Redis) -> None:
+def test_malformed_records_are_no_sessions(process: Process, client: Redis) -> None:
     """They raise no error and are deleted."""
     name = sessions._session_key("a" * 43)
     for text in (b"", b"{", b"[]", b"null", b'{"caller": "owner"}', b"\xff", b'{"expires_at": "x"}', b"[" * 9000):
         client.set(name, text)
-        assert here.caller_of("a" * 43) is None
-        here.sessions.end("a" * 43)
+        assert process.caller_of("a" * 43) is None
+        process.sessions.end("a" * 43)
         assert not client.exists(name)
 
 
-def test_an_unavailable_redis_is_not_a_missing_session(here: Process, tmp_path: Path, clock: FakeClock) -> None:
+def test_an_unavailable_redis_is_not_a_missing_session(process: Process, tmp_path: Path, clock: FakeClock) -> None:
     """503 and not 401."""
-    nowhere = Sessions(open_client(f"unix://{tmp_path / 'none.sock'}?db=0", retries=0), clock, here.keys)
-    key = here.owner_key.read()
+    nowhere = Sessions(open_client(f"unix://{tmp_path / 'none.sock'}?db=0", retries=0), clock, process.keys)
+    key = process.owner_key.read()
     for act in (
         lambda: nowhere.create(Caller("owner", "owner"), key),
         lambda: nowhere.get("a" * 43),
@@ -257,10 +265,10 @@ def test_an_unavailable_redis_is_not_a_missing_session(here: Process, tmp_path: 
             act()
 
 
-def test_every_invalid_key_takes_one_query(here: Process, engine: Engine) -> None:
+def test_every_invalid_key_takes_one_query(process: Process, engine: Engine) -> None:
     """The time of a refusal tells nothing about the key."""
-    bobs_key, eves = here.keys.create("bob"), here.keys.create("eve")
-    here.keys.revoke(eves.split("_")[1])
+    bobs_key, eves = process.keys.create("bob"), process.keys.create("eve")
+    process.keys.revoke(eves.split("_")[1])
     queries: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *about: queries.append(about[2]))
 
@@ -275,23 +283,23 @@ def test_every_invalid_key_takes_one_query(here: Process, engine: Engine) -> Non
         "dr_\u00b2_x",
     ):
         queries.clear()
-        assert [here.keys.authenticate_uncached(key) for _ in range(3)] == [None] * 3
+        assert [process.keys.authenticate_uncached(key) for _ in range(3)] == [None] * 3
         assert len(queries) == 3
         assert len(set(queries)) == 1
 
 
-def test_of_two_regenerations_one_succeeds(here: Process, there: Process) -> None:
+def test_of_two_regenerations_one_succeeds(process: Process, other_process: Process) -> None:
     """The other's key was no longer valid."""
-    key = here.keys.create("bob")
-    bob = here.keys.authenticate(key)
+    key = process.keys.create("bob")
+    bob = process.keys.authenticate(key)
     assert bob
-    assert there.keys.authenticate(key) == bob
-    new = here.keys.regenerate(bob, key)
+    assert other_process.keys.authenticate(key) == bob
+    new = process.keys.regenerate(bob, key)
 
     with pytest.raises(Unauthorized):
-        there.keys.regenerate(bob, key)
-    assert here.keys.authenticate(key) is None
-    assert there.keys.authenticate(new) == bob
-    here.keys.revoke(bob.id)
+        other_process.keys.regenerate(bob, key)
+    assert process.keys.authenticate(key) is None
+    assert other_process.keys.authenticate(new) == bob
+    process.keys.revoke(bob.id)
     with pytest.raises(Unauthorized):
-        here.keys.regenerate(bob, new)
+        process.keys.regenerate(bob, new)

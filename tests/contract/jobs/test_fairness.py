@@ -15,7 +15,7 @@ STUDIO = Recipes("studio").default
 NARROW = replace(STUDIO, name="narrow", limits=SiteLimits(concurrency=1, min_interval_s=0.0, daily=0))
 SCARCE = replace(STUDIO, name="scarce", limits=SiteLimits(concurrency=0, min_interval_s=0.0, daily=2))
 SLOW = replace(STUDIO, name="slow", limits=SiteLimits(concurrency=0, min_interval_s=5.0, daily=0))
-PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
+IMAGE = GeneratedImage(b"x", "image/png", 1, 1)
 
 
 class JobQueue:
@@ -49,8 +49,8 @@ class JobQueue:
             return None
         self.clock.advance(seconds)
         self.stores.attempts.mark_accepted(job)
-        self.stores.attempts.store_images(job, [PICTURE], b"x")
-        self.stores.attempts.complete(job, [PICTURE])
+        self.stores.attempts.store_images(job, [IMAGE], b"x")
+        self.stores.attempts.complete(job, [IMAGE])
         return self.names[job.id]
 
 

@@ -16,7 +16,7 @@ from tests.conftest import FakeClock
 from tests.contract.conftest import RedisStores, build_stores
 
 RUNNING = (JobState.STARTING, JobState.PENDING)
-PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
+IMAGE = GeneratedImage(b"x", "image/png", 1, 1)
 CALLS = (
     "claim",
     "accept",
@@ -42,9 +42,9 @@ class RandomCalls:
 
     def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
         self.jobs = stores.jobs
-        self.store = stores.attempts
+        self.attempts_store = stores.attempts
         self.upkeep = stores.maintenance
-        self.tickets = stores.wakeups
+        self.wakeups = stores.wakeups
         self.redis = stores.redis
         self.clock = clock
         self.id = "a" * 32
@@ -58,15 +58,15 @@ class RandomCalls:
         job = self.job
         calls = {
             "claim": self.claim,
-            "accept": lambda: self.store.mark_accepted(job),
-            "progress": lambda: self.store.record_progress(job, Progress(1.0)),
-            "preview": lambda: self.store.record_preview(job, b"x"),
-            "store_images": lambda: self.store.store_images(job, [PICTURE], b"x"),
-            "complete": lambda: self.store.complete(job, [PICTURE]),
-            "fail": lambda: self.store.fail(job, SiteRefused()),
-            "retry": lambda: self.store.retry(job, BrowserLost(), 1000),
-            "release": lambda: self.store.release(job, BrowserLost()),
-            "renew": lambda: self.store.renew(job),
+            "accept": lambda: self.attempts_store.mark_accepted(job),
+            "progress": lambda: self.attempts_store.record_progress(job, Progress(1.0)),
+            "preview": lambda: self.attempts_store.record_preview(job, b"x"),
+            "store_images": lambda: self.attempts_store.store_images(job, [IMAGE], b"x"),
+            "complete": lambda: self.attempts_store.complete(job, [IMAGE]),
+            "fail": lambda: self.attempts_store.fail(job, SiteRefused()),
+            "retry": lambda: self.attempts_store.retry(job, BrowserLost(), 1000),
+            "release": lambda: self.attempts_store.release(job, BrowserLost()),
+            "renew": lambda: self.attempts_store.renew(job),
             "requeue": lambda: self.upkeep.requeue_expired(self.id),
             "requeue_dead": lambda: self.upkeep.requeue_expired(self.id, "w"),
             "cancel": lambda: self.jobs.cancel(self.id),
@@ -79,14 +79,14 @@ class RandomCalls:
 
     def claim(self) -> None:
         """Start a new attempt, if there is a job to claim."""
-        if claimed := self.store.claim("w"):
+        if claimed := self.attempts_store.claim("w"):
             self.attempts.append(claimed)
             self.job = claimed
 
     def later(self) -> None:
         """Let time pass and make due jobs claimable."""
         self.clock.advance(20)
-        self.tickets.top_up()
+        self.wakeups.top_up()
 
     def use_old_attempt(self) -> None:
         """Act as the first attempt from now on."""

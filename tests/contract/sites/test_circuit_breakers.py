@@ -15,7 +15,7 @@ from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from tests.conftest import FakeClock
 from tests.contract.conftest import RedisStores
 
-PICTURE = GeneratedImage(b"x", "image/png", 1, 1)
+IMAGE = GeneratedImage(b"x", "image/png", 1, 1)
 BROKEN = (SiteUnavailable("no answer"), SiteChanged("no prompt"))
 CLOSED = (NeedsHuman("a login"), RobotsDisallowed("no"))
 
@@ -45,8 +45,8 @@ class SiteJobs:
             self.stores.attempts.fail(job, error)
             return
         self.stores.attempts.mark_accepted(job)
-        self.stores.attempts.store_images(job, [PICTURE], b"x")
-        self.stores.attempts.complete(job, [PICTURE])
+        self.stores.attempts.store_images(job, [IMAGE], b"x")
+        self.stores.attempts.complete(job, [IMAGE])
 
     def fail(self, times: int, error: ServiceError = BROKEN[0]) -> None:
         """Submit ``times`` jobs and end them with ``error``."""

@@ -18,9 +18,9 @@ class FakeQueue:
     def __init__(self) -> None:
         self.sent: list[tuple[str, ...]] = []
 
-    def send(self, *words: str) -> None:
+    def send(self, *message: str) -> None:
         """Record a message."""
-        self.sent.append(words)
+        self.sent.append(message)
 
 
 @pytest.fixture
