@@ -1,4 +1,4 @@
-"""The making of ``.venv`` from a lock file. Standard library only: it runs before anything is installed."""
+"""Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed."""
 
 import fcntl
 import os
@@ -8,17 +8,19 @@ import sys
 import venv
 from pathlib import Path
 
+from ops.infra.atomic_write import write_atomically
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
-LAST_LINES = 8
+SHOWN_LINES = 8
 
 
 def main(lock: str) -> int:
-    """Install exactly what the lock says; 0 when that is done, 2 with a clear line when it cannot be."""
+    """Install exactly the packages of the lock file; return 0, or 2 after printing what went wrong."""
     try:
         with (ROOT / ".venv.lock").open("w") as guard:
-            # Two commands started together: the second waits, and finds the work done.
+            # Of two commands started together, the second one waits here and finds the packages installed.
             fcntl.flock(guard, fcntl.LOCK_EX)
             return 0 if _is_installed(lock) else _install(lock)
     except OSError as error:
@@ -31,42 +33,41 @@ def _is_installed(lock: str) -> bool:
 
 
 def _install(lock: str) -> int:
-    print(f"Installing what {lock} lists into .venv (this happens once).", flush=True)
-    if not (VENV / "bin" / "python").exists() or not _runs():
+    print(f"Installing the packages of {lock} into .venv (this happens once).", flush=True)
+    if not _has_working_python():
         shutil.rmtree(VENV, ignore_errors=True)
         try:
             venv.create(VENV, with_pip=True)
         except subprocess.CalledProcessError:
             shutil.rmtree(VENV, ignore_errors=True)
             return _fail(
-                "Python's venv module does not work here; on Debian or Ubuntu: sudo apt-get install python3-venv"
+                "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(ROOT / lock)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        print("\n".join(done.stdout.splitlines()[-LAST_LINES:]), file=sys.stderr)
-        return _fail("The packages could not be installed; pip's last words are above. Is a package index in reach?")
-    draft = VENV / f".{lock}.{os.getpid()}"
-    shutil.copyfile(ROOT / lock, draft)
-    draft.replace(VENV / lock)
+    # PYTHONPATH names this folder; builds of packages must not see it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if process.returncode:
+        print("\n".join(process.stdout.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
+        return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
+    # Written last: its presence states that the installation is complete.
+    write_atomically(VENV / lock, (ROOT / lock).read_bytes())
     return 0
 
 
-def _runs() -> bool:
-    """Whether the environment's Python still works: it may have been made by one that is gone."""
+def _has_working_python() -> bool:
+    """Return whether .venv can run pip; the Python that created it may have been removed since."""
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "--version"]
     try:
-        return (
-            subprocess.run(
-                [str(VENV / "bin" / "python"), "-m", "pip", "--version"], capture_output=True, check=False
-            ).returncode
-            == 0
-        )
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
 
-def _fail(sentence: str) -> int:
-    print(f"darkroom: {sentence}", file=sys.stderr)
+def _fail(message: str) -> int:
+    print(f"darkroom: {message}", file=sys.stderr)
     return 2
 
 
