@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from ops.cli.main import main as darkroom
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT, Settings
@@ -25,7 +26,6 @@ from stores.library.search import SearchFilter
 from stores.media import Media
 from tests.conftest import eventually
 from tests.support.model_files import civitai_model, write_safetensors
-from workers.library.cli.commands import library
 from workers.library.cli.import_export import FORMATS, file_metadata
 from workers.library.indexer import LibraryIndexer
 from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
@@ -54,7 +54,7 @@ class LibraryUnderTest:
     def run(self, *args: str, **environment: str) -> Result:
         """Run a command and return its result."""
         variables = {"DATA_DIR": str(self.data), "MODELS_DIR": str(self.folder), "LOG_LEVEL": "error", **environment}
-        return CliRunner().invoke(library, args, env=variables)
+        return CliRunner().invoke(darkroom, ["library", *args], env=variables)
 
     def scan(self) -> None:
         """Scan the folder and hash all files."""
@@ -256,7 +256,7 @@ def test_export_overwrites_only_with_force(lib: LibraryUnderTest) -> None:
     (sidecar / "inner").touch()
     failed = lib.run("export", "lora-manager", "--force")
     assert (failed.exit_code, failed.stdout) == (1, "0 files written, 0 skipped, 1 failed.\n")
-    assert not [path for path in model.parent.iterdir() if path.name.endswith(".part")]
+    assert not [path for path in model.parent.iterdir() if path.name.endswith(".tmp")]
 
 
 def test_export_continues_after_a_name_that_is_too_long(lib: LibraryUnderTest) -> None:

@@ -5,7 +5,6 @@ added (edits and uploaded images) in a zip archive; restoring never overwrites n
 untrusted: sizes, compression ratios and image types are checked before anything is written.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -14,9 +13,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from ops.infra.atomic_write import atomic_file, write_atomically
 from schemas.errors import NotFound
 from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES
@@ -125,16 +126,12 @@ def _local_file(version: VersionView, file: FileView) -> LocalFile:
 
 def _write_sidecar(path: Path, content: bytes) -> bool:
     """Write a file atomically; on failure print a line and return False."""
-    # The name is short, for a sidecar's own name may already be as long as the file system allows.
-    temp = path.with_name(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temp.write_bytes(content)
-        temp.replace(path)
+        # Not flushed to disk one by one: an export of a large library would take minutes longer.
+        write_atomically(path, content, durable=False)
     except OSError as error:
         click.echo(printable(f"not written  {path}: {error.strerror}"), err=True)
-        with contextlib.suppress(OSError):
-            temp.unlink(missing_ok=True)
         return False
     return True
 
@@ -232,17 +229,13 @@ def backup(file: Path) -> None:
     with open_library() as (settings, library):
         media = Media(settings.media_url)
         records = list(library.backups.export())
-        temp = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            _write_archive(temp, records, media)
-            temp.replace(file)
-        finally:
-            temp.unlink(missing_ok=True)
+        with atomic_file(file) as archive_file:
+            _write_archive(archive_file, records, media)
     click.echo(f"{len(records)} models, {sum(len(record.images) for record in records)} images.")
 
 
-def _write_archive(path: Path, records: Sequence[UserDataRecord], media: Media) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def _write_archive(file: BinaryIO, records: Sequence[UserDataRecord], media: Media) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         manifest = {"version": BACKUP_VERSION, "models": [record.to_json() for record in records]}
         archive.writestr(MANIFEST_NAME, json.dumps(manifest))
         for key in sorted({key for record in records for key in _media_keys(record)}):

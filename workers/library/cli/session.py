@@ -13,8 +13,7 @@ import click
 
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
-from ops.infra.settings import Settings, SettingsError, load_settings
-from schemas.errors import Invalid, ServiceError
+from ops.infra.settings import Settings, load_settings
 from schemas.library.model_views import FileView, ModelView
 from schemas.library.search_query import SortKey, SortOrder, parse_query
 from stores.library import Library
@@ -32,8 +31,8 @@ SEARCH_CONTEXT = {"ignore_unknown_options": True}
 def open_library() -> Iterator[tuple[Settings, Library]]:
     """Load the settings, migrate the database and open the library.
 
-    Translates errors of settings, services and the file system into click errors. While it is open, SIGTERM raises
-    SystemExit, so that locks are released and temporary files deleted.
+    Translates errors of the file system into click errors. While it is open, SIGTERM raises SystemExit, so that locks
+    are released and temporary files deleted.
     """
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED_EXIT_CODE))
     try:
@@ -45,12 +44,6 @@ def open_library() -> Iterator[tuple[Settings, Library]]:
             yield settings, Library.from_engine(engine, SystemClock())
         finally:
             engine.dispose()
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    except Invalid as error:
-        raise click.UsageError(" ".join(error.problems)) from error
-    except ServiceError as error:
-        raise click.ClickException(error.message) from error
     except OSError as error:
         raise click.ClickException(printable(f"{error.strerror}: {error.filename}")) from error
     finally:
