@@ -11,8 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.errors import Invalid
+from schemas.format_error import FormatError
 from schemas.sites.step_schemas import MAX_STEP_TIMEOUT_MS, REQUIRED_KEYS
+from schemas.untrusted_json import JsonReader
 
+JSON_READER = JsonReader()
 SUPPORTED_STEPS = frozenset(REQUIRED_KEYS) - {"customStep"}
 SUPPORTED_KEYS = (
     "type", "url", "selectors", "value", "key", "width", "height", "x", "y", "count", "visible", "timeout",
@@ -50,8 +53,8 @@ def import_recording(text: str) -> RecipeDraft:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        recording = json.loads(text)
-    except ValueError:
+        recording = JSON_READER.parse(text)
+    except FormatError:
         return {"title": "Recorded", "steps": _steps_from_playwright(text)}
     if not isinstance(recording, dict) or not isinstance(recording.get("steps"), list):
         raise Invalid("Not a recording: it has no list 'steps', as Chrome's Recorder exports it.")
@@ -168,8 +171,8 @@ def _steps_from_playwright(text: str) -> list[dict[str, Any]]:
     steps = []
     for line in text.splitlines():
         try:
-            action = json.loads(line)
-        except ValueError as error:
+            action = JSON_READER.parse(line)
+        except FormatError as error:
             raise Invalid("Not a recording: neither JSON nor JSON lines.") from error
         if isinstance(action, dict) and (step := _step_from_action(action)):
             steps.append(step)

@@ -15,6 +15,7 @@ from schemas.sites.observe import FramesSpec
 from schemas.sites.templates import MISSING, get_path, render_url
 from schemas.untrusted_json import JsonReader
 
+JSON_READER = JsonReader()
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_IMAGES = 64
 PREVIEW_INTERVAL_S = 0.25
