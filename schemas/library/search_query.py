@@ -159,10 +159,11 @@ def _split(text: str) -> Iterator[QueryTerm | Phrase | SortOrder]:
         minus, field, quoted, bare = match.groups()
         value = bare if quoted is None else quoted
         name = ALIASES.get((field or "").lower(), (field or "").lower())
+        op, operand = FILTERS[name](name, value) if name in FILTERS and value else ("", "")
         if name == "order":
             yield parse_sort_order(value)
-        elif name in FILTERS and value:
-            op, operand = FILTERS[name](name, value)
+        # An accent alone normalizes to nothing, which every text would contain.
+        elif operand != "":
             yield QueryTerm(name, op, operand, bool(minus))
         else:
             yield from _to_phrase(match[0].removeprefix("-") if field else value, negated=bool(minus))

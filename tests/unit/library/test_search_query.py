@@ -63,6 +63,7 @@ def term(field: str, op: str, value: str | int, *, negated: bool = False) -> Sea
         ("tag:", phrase("tag")),
         ("is:", phrase("is")),
         ('tag:""', phrase("tag")),
+        ("tag:\u00b4", phrase("tag")),
         ("base:SDXL", term("base", "~", "sdxl")),
         ('base:"SD 1.5"', term("base", "~", "sd 1.5")),
         ("baseModel:sdxl", term("base", "~", "sdxl")),
