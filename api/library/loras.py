@@ -54,8 +54,8 @@ def _search_result(stores: Stores, model: ModelView) -> dict[str, Any]:
     return {
         "name": model.name,
         "image": thumb_url,
-        "tags": list(model.facts.tags),
-        "description": html_to_text(model.facts.description or "", MAX_DESCRIPTION_CHARS),
+        "tags": list(model.metadata.tags),
+        "description": html_to_text(model.metadata.description or "", MAX_DESCRIPTION_CHARS),
         "source": "library",
     }
 
@@ -65,7 +65,7 @@ def _training(model: ModelView, address: str) -> dict[str, Any]:
     return {
         "id": training_id(model.id),
         "name": model.name,
-        "description": html_to_text(model.facts.description or "", MAX_DESCRIPTION_CHARS),
+        "description": html_to_text(model.metadata.description or "", MAX_DESCRIPTION_CHARS),
         "status": "COMPLETED",
         "owner": address,
         "source_model_slug": SLUGS.get(base, re.sub(r"[^a-z0-9]+", "-", base).strip("-")),

@@ -133,7 +133,7 @@ def _send_first_file(version: VersionView | None) -> Response:
     """Send the first file of a version that can be opened: a file may have gone since the last scan, its copy not."""
     error = NotFound("Version file not available locally" if version else "Model or file not found")
     for file in version.files if version else ():
-        if not file.present or file.path is None:
+        if not file.is_present or file.path is None:
             continue
         try:
             opened = open_indexed(file.root, file.path, stores().settings.models_dir)
@@ -148,4 +148,4 @@ def _send_first_file(version: VersionView | None) -> Response:
 def _is_as_hashed(opened: OpenFile, file: FileView) -> bool:
     """Whether the hashes of the index are those of these bytes: the file may have been replaced since."""
     stat = opened.size_bytes, opened.mtime_ns, opened.inode
-    return file.hashed and stat == (file.size_bytes, file.mtime_ns, file.inode)
+    return file.is_hashed and stat == (file.size_bytes, file.mtime_ns, file.inode)

@@ -27,7 +27,7 @@ _PARAM_FIELDS = frozenset(
 
 def model_summary(model: ModelView, *, with_versions: bool = False) -> dict[str, Any]:
     """Return a model as lists have it."""
-    metadata = model.facts
+    metadata = model.metadata
     view = {
         "id": model.id,
         "name": model.name,
@@ -50,8 +50,8 @@ def model_summary(model: ModelView, *, with_versions: bool = False) -> dict[str,
 
 def model_detail(model: ModelView) -> dict[str, Any]:
     """Return a model with all its metadata, versions, files and images."""
-    metadata = model.facts
-    first_file = next((file for version in model.versions for file in version.files if file.present), None)
+    metadata = model.metadata
+    first_file = next((file for version in model.versions for file in version.files if file.is_present), None)
     return model_summary(model) | {
         "description": sanitize_html(metadata.description) if metadata.description else None,
         "filePath": visible_path(first_file) if first_file else None,
@@ -62,7 +62,7 @@ def model_detail(model: ModelView) -> dict[str, Any]:
         "licensingInfo": dict(metadata.licensing),
         "notes": metadata.notes,
         "sources": {to_camel_case(name): source for name, source in model.sources.items()},
-        "editedAt": {name: _iso_time(time_ms) for name, time_ms in model.edited.items()},
+        "editedAt": {name: _iso_time(time_ms) for name, time_ms in model.edited_at.items()},
         "versions": [_version_detail(version) for version in model.versions],
         "modelLevelImages": [image_view(image) for image in model.images],
     }
@@ -81,11 +81,11 @@ def _hero(image: ImageView) -> dict[str, Any]:
 
 def _version_summary(version: VersionView) -> dict[str, Any]:
     """Return a version as lists have it."""
-    local = next((file for file in version.files if file.present), None)
+    local = next((file for file in version.files if file.is_present), None)
     return {
         "id": version.id,
-        "name": version.facts.version_name or "",
-        "baseModel": version.facts.base_model,
+        "name": version.metadata.version_name or "",
+        "baseModel": version.metadata.base_model,
         "isLocal": local is not None,
         "localPath": visible_path(local) if local else None,
         "localFileSize": local.size_bytes if local else None,
@@ -94,7 +94,7 @@ def _version_summary(version: VersionView) -> dict[str, Any]:
 
 
 def _version_detail(version: VersionView) -> dict[str, Any]:
-    metadata = version.facts
+    metadata = version.metadata
     return _version_summary(version) | {
         "civitaiId": version.civitai_id,
         "epoch": version.epoch,
@@ -115,11 +115,11 @@ def _file(file: FileView) -> dict[str, Any]:
         "format": file.header.get("format", "SafeTensor" if file.kind == FileFormat.SAFETENSORS else "Other"),
         "precision": _precision(file.header.get("dtype")),
         "canRunCode": file.kind == FileFormat.PICKLE,
-        "isLocal": file.present,
+        "isLocal": file.is_present,
         "problem": file.problem,
         "header": dict(file.header),
-        "hashState": "done" if file.hashed else "pending",
-        "hashes": _hashes_view(file.hashes) if file.hashed else {},
+        "hashState": "done" if file.is_hashed else "pending",
+        "hashes": _hashes_view(file.hashes) if file.is_hashed else {},
     }
 
 
@@ -165,7 +165,7 @@ def image_view(image: ImageView) -> dict[str, Any]:
         "generationParams": params_view(image),
         "blurhash": image.blurhash,
         "sortOrder": image.sort_order,
-        "isUserUpload": image.given,
+        "isUserUpload": image.is_user_image,
         "createdAt": _iso_time(image.created_at),
         "jobId": image.job_id,
     }
@@ -173,7 +173,7 @@ def image_view(image: ImageView) -> dict[str, Any]:
 
 def params_view(image: ImageView) -> dict[str, Any]:
     """Return the generation parameters of an image, under their JSON names."""
-    if image.given:
+    if image.is_user_image:
         return {name: value for name, value in image.params.items() if name != "prompt"}
     # Params of previews are stored under the field names of GenerationParams.
     known = {name: value for name, value in image.params.items() if name in _PARAM_FIELDS}

@@ -24,8 +24,8 @@ class FileView:
     inode: int
     header: Mapping[str, Any]
     hashes: Mapping[str, str]
-    hashed: bool
-    present: bool
+    is_hashed: bool
+    is_present: bool
     problem: str | None
 
     @property
@@ -36,12 +36,12 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """An image of a model: a file beside it (``path``) or an upload (``media_key``, and ``given`` is true)."""
+    """An image of a model: a file beside it (``path``) or an upload (``media_key``, and ``is_user_image`` is true)."""
 
     id: int
     model_id: int
     version_id: int | None
-    given: bool
+    is_user_image: bool
     root: str | None
     path: bytes | None
     media_key: str | None
@@ -64,7 +64,7 @@ class VersionView:
 
     id: int
     civitai_id: int | None
-    facts: Metadata
+    metadata: Metadata
     epoch: int | None
     files: tuple[FileView, ...] = ()
     images: tuple[ImageView, ...] = ()
@@ -72,12 +72,12 @@ class VersionView:
     @property
     def is_local(self) -> bool:
         """Whether it has a file on disk."""
-        return any(file.present for file in self.files)
+        return any(file.is_present for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model. ``sources`` has the source of each field, ``edited`` the time of each user edit.
+    """A model. ``sources`` has the source of each field, ``edited_at`` the time (ms) of each user edit.
 
     ``versions`` and ``images`` are empty in lists.
     """
@@ -93,9 +93,9 @@ class ModelView:
     flags: int
     newest_at: int
     size_bytes: int
-    facts: Metadata
+    metadata: Metadata
     sources: Mapping[str, str]
     hero: ImageView | None = None
     versions: tuple[VersionView, ...] = ()
     images: tuple[ImageView, ...] = field(default=())
-    edited: Mapping[str, int] = field(default_factory=dict)
+    edited_at: Mapping[str, int] = field(default_factory=dict)

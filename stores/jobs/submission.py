@@ -99,5 +99,5 @@ def _resolve_lora(stores: Stores, recipe: Recipe, lora: str | None) -> str | Non
         models = stores.library.models.find_by_name(lora, LORA_CATEGORY)
     except Unavailable:
         return lora
-    stems = [file.stem for model in models for version in model.versions for file in version.files if file.present]
+    stems = [file.stem for model in models for version in model.versions for file in version.files if file.is_present]
     return lora if lora in stems else next(iter(stems), lora)

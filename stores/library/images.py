@@ -114,4 +114,4 @@ def image_from_row(row: Any, prefix: str = "") -> ImageView:
     )
     columns = {name: getattr(row, prefix + name) for name in names}
     is_user_image = getattr(row, f"{prefix}slot") is None
-    return ImageView(**columns, given=is_user_image, params=json.loads(getattr(row, f"{prefix}params")))
+    return ImageView(**columns, is_user_image=is_user_image, params=json.loads(getattr(row, f"{prefix}params")))

@@ -47,8 +47,8 @@ class Models:
             rows = connection.execute(query.order_by(images.c.sort_order, images.c.id))
             model_images = tuple(map(image_from_row, rows))
             edit_times = select(user_edits.c.field, user_edits.c.edited_at).where(user_edits.c.model_id == model_id)
-            edited = {row.field: row.edited_at for row in connection.execute(edit_times)}
-        return replace(model, images=model_images, edited=edited)
+            edited_at = {row.field: row.edited_at for row in connection.execute(edit_times)}
+        return replace(model, images=model_images, edited_at=edited_at)
 
     def get_many(self, ids: Sequence[int], *, with_versions: bool = False) -> list[ModelView]:
         """Return these models in this order, without those that do not exist."""
@@ -101,7 +101,7 @@ class Models:
 
 def _has_file_at(model: ModelView, path: str) -> bool:
     """Whether a file of the model on disk has a path that ends in ``path``, with its extension or without."""
-    on_disk = [file.path for version in model.versions for file in version.files if file.present and file.path]
+    on_disk = [file.path for version in model.versions for file in version.files if file.is_present and file.path]
     candidates = [f"/{each.decode(errors='replace').lower()}" for each in on_disk]
     return any(each.endswith(f"/{path}") or each.rpartition(".")[0].endswith(f"/{path}") for each in candidates)
 
@@ -127,7 +127,7 @@ def _model_from_row(row: Any) -> ModelView:
         flags=row.flags,
         newest_at=row.newest_at,
         size_bytes=row.size_bytes,
-        facts=Metadata.from_json(json.loads(row.facts)),
+        metadata=Metadata.from_json(json.loads(row.facts)),
         sources=json.loads(row.sources),
         hero=image_from_row(row, "hero_") if row.hero_id is not None else None,
     )
@@ -156,12 +156,12 @@ def _group_by_version(rows: Iterable[Any]) -> dict[int, list[Any]]:
 
 
 def _build_versions(model: ModelView, rows: Iterable[tuple[Any, list[Any], list[Any]]]) -> tuple[VersionView, ...]:
-    listed = {version.id: version for version in model.facts.versions}
+    listed = {version.id: version for version in model.metadata.versions}
     built = [
         VersionView(
             id=row.id,
             civitai_id=row.civitai_id,
-            facts=_version_metadata(json.loads(row.facts), listed.get(row.civitai_id)),
+            metadata=_version_metadata(json.loads(row.facts), listed.get(row.civitai_id)),
             epoch=row.epoch,
             files=tuple(map(_file_from_row, file_rows)),
             images=tuple(map(image_from_row, image_rows)),
@@ -171,7 +171,7 @@ def _build_versions(model: ModelView, rows: Iterable[tuple[Any, list[Any], list[
     local = [version for version in built if version.is_local]
     if len(local) == 1 and model.sources.get("base_model") == Source.USER:
         # Clients read the base model from the version: a user edit of the model applies to its only local version.
-        edited = replace(local[0], facts=replace(local[0].facts, base_model=model.base_model))
+        edited = replace(local[0], metadata=replace(local[0].metadata, base_model=model.base_model))
         built = [edited if version is local[0] else version for version in built]
     return tuple(sorted(built, key=_newest_first))
 
@@ -208,7 +208,7 @@ def _file_from_row(row: Any) -> FileView:
         inode=from_signed64(row.inode),
         header=json.loads(row.header),
         hashes=json.loads(row.hashes),
-        hashed=row.hashed_at is not None,
-        present=row.missing_since is None and row.path is not None,
+        is_hashed=row.hashed_at is not None,
+        is_present=row.missing_since is None and row.path is not None,
         problem=row.problem,
     )

@@ -230,4 +230,4 @@ def _model_ids(library: Library) -> Iterator[int]:
 def _user_data(library: Library, model_ids: list[int]) -> dict[int, tuple[str | None, int]]:
     """Return the notes and the number of images of each model."""
     models = {model_id: library.models.get(model_id) for model_id in model_ids}
-    return {model_id: (model.facts.notes, len(model.images)) for model_id, model in models.items()}
+    return {model_id: (model.metadata.notes, len(model.images)) for model_id, model in models.items()}

@@ -57,7 +57,7 @@ class IndexedLocation(NamedTuple):
     id: int
     root: str
     path: bytes | None
-    known: IndexedFile
+    file: IndexedFile
 
 
 class ScanWriter:

@@ -290,13 +290,13 @@ def test_import_prefers_hashes_to_names(lib: LibraryUnderTest, tmp_path: Path) -
     assert (done.exit_code, done.stdout) == (0, "2 files imported, 3 without a matching model.\n")
     assert done.stderr.count("not read") == 3
     assert [model.civitai_id for model in lib.models()] == [None, 2, None]
-    assert lib.models("c")[0].facts.notes == "by name"
+    assert lib.models("c")[0].metadata.notes == "by name"
 
 
 def user_data(lib: LibraryUnderTest) -> list[tuple[str | None, tuple[str, ...], list[tuple[str | None, Any]]]]:
     """Return notes, tags and uploaded images of all models."""
     return [
-        (model.facts.notes, model.facts.tags, [(image.prompt, image.params) for image in model.images])
+        (model.metadata.notes, model.metadata.tags, [(image.prompt, image.params) for image in model.images])
         for model in lib.models()
     ]
 
@@ -351,7 +351,7 @@ def test_restore_keeps_newer_edits(lib: LibraryUnderTest, tmp_path: Path) -> Non
     lib.library.user_edits.write(a.id, {"notes": "new", "name": None})
     assert lib.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
     [a] = lib.models()
-    assert (a.facts.notes, a.name) == ("new", "Named")
+    assert (a.metadata.notes, a.name) == ("new", "Named")
 
 
 def test_a_backup_with_a_missing_image_is_restored_without_it(
@@ -370,7 +370,7 @@ def test_a_backup_with_a_missing_image_is_restored_without_it(
     done = other.run("restore", str(tmp_path / "kept.zip"))
     assert (done.exit_code, "library/lost.png" in done.stderr) == (0, True)
     [waiting] = other.models("is:missing")
-    assert (waiting.name, waiting.facts.notes) == ("ink", "Mine.")
+    assert (waiting.name, waiting.metadata.notes) == ("ink", "Mine.")
     assert [image.prompt for image in waiting.images] == ["a kept"]
 
 

@@ -136,9 +136,9 @@ def verify(search: tuple[str, ...]) -> None:
         roots = require_roots(settings)
         for model in find_models(library, search):
             for file in present_files(model):
-                checked += file.hashed
-                unhashed += not file.hashed
-                mismatched += file.hashed and not _verify_file(file, roots)
+                checked += file.is_hashed
+                unhashed += not file.is_hashed
+                mismatched += file.is_hashed and not _verify_file(file, roots)
     click.echo(f"{checked} files checked, {mismatched} do not match their hashes. {unhashed} have no hashes yet.")
     raise SystemExit(MISMATCH_EXIT_CODE if mismatched else 0)
 

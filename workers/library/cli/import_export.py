@@ -72,7 +72,7 @@ def export(format_name: str, search: tuple[str, ...], into: Path | None, *, forc
 
 def _present_files(model: ModelView) -> Iterator[tuple[VersionView, FileView]]:
     for version in model.versions:
-        yield from ((version, file) for file in version.files if file.present and file.path is not None)
+        yield from ((version, file) for file in version.files if file.is_present and file.path is not None)
 
 
 def _sidecar_path(source: Source, file: FileView, into: Path | None) -> Path | None:
@@ -90,9 +90,9 @@ def _sidecar_path(source: Source, file: FileView, into: Path | None) -> Path | N
 
 def file_metadata(model: ModelView, version: VersionView, file: FileView) -> Metadata:
     """Combine the merged metadata of model, version and file into the metadata of one sidecar. User edits win."""
-    own = version.facts
+    own = version.metadata
     return replace(
-        model.facts,
+        model.metadata,
         civitai_id=model.civitai_id,
         civitai_version_id=version.civitai_id,
         version_name=own.version_name,
@@ -100,7 +100,7 @@ def file_metadata(model: ModelView, version: VersionView, file: FileView) -> Met
         version_description=own.version_description,
         version_stats=own.version_stats,
         published_at=own.published_at,
-        trained_words=own.trained_words or model.facts.trained_words,
+        trained_words=own.trained_words or model.metadata.trained_words,
         hashes=normalize_hashes(file.hashes),
         images=tuple(_image_metadata(image, image.path) for image in version.images if image.path is not None),
     )

@@ -96,4 +96,4 @@ def find_models(library: Library, terms: tuple[str, ...]) -> Iterator[ModelView]
 def present_files(model: ModelView) -> Iterator[FileView]:
     """Yield the files of a model that are on disk."""
     for version in model.versions:
-        yield from (file for file in version.files if file.present)
+        yield from (file for file in version.files if file.is_present)

@@ -177,7 +177,7 @@ class Scan:
         taken: set[int] = set()
         by_inode = self._writer.find_by_inode(file.inode for file in changed)
         for file in changed:
-            same = [location for location in by_inode.get(file.inode, ()) if file.is_unchanged(location.known)]
+            same = [location for location in by_inode.get(file.inode, ()) if file.is_unchanged(location.file)]
             if any((location.root, location.path) == (file.root, file.path) for location in same):
                 continue
             for location in same:
@@ -211,7 +211,7 @@ def _still_exists(scope: ScanScope, location: IndexedLocation, on_disk: Mapping[
     """Return whether an indexed file still is at its path, so that the other file with its inode is a hard link."""
     if location.path is None:
         return False
-    known = location.known
+    known = location.file
     if location.root == str(scope.root) and _is_below(location.path, scope.subfolder):
         # Looked up in the walk's result: on a case-insensitive disk stat() would also find a renamed file.
         file = on_disk.get(location.path)
