@@ -1,13 +1,14 @@
 -- Claim the next job for one attempt and grant it a lease. Owners are served round robin; within an owner priority and
 -- age decide.
--- args: now, lease_ms, worker_id, claim_token, max_deliveries, ttl_s, sites (each: name, concurrency, pause_ms, daily; 0 means
---       no limit)
+-- args: now, lease_ms, worker_id, claim_token, max_deliveries, ttl_s, sites (each: name, concurrency, pause_ms, daily;
+--       0 means no limit)
 -- Returns {id, its JOB_FIELDS in order}, or an empty table if no job may start.
 local now, token = args.now, args.claim_token
 
 local function claimed(id) return {id, redis.call('HMGET', key(id, 'job'), unpack(JOB_FIELDS))} end
 
--- The caller repeats a call whose answer was lost. The job is still its own unless another attempt has claimed it since.
+-- The caller repeats a call whose answer was lost. The job is still its own unless another attempt has claimed it
+-- since.
 local previous = redis.call('GET', 'dr:claim:' .. token)
 if previous and get(previous, 'claimToken') == token then return claimed(previous) end
 if previous then return {} end
@@ -28,7 +29,8 @@ local function next_in_turn()
     local head = first_owner_with_room(site)
     if head[1] and not start_blocked_by(site, now) then
       local ready = redis.call('ZRANGE', ready_key(site.name, head[1]), 0, 0, 'WITHSCORES')
-      local candidate = {site = site, owner = head[1], position = tonumber(head[2]), score = tonumber(ready[2] or 'inf')}
+      local score = tonumber(ready[2] or 'inf')
+      local candidate = {site = site, owner = head[1], position = tonumber(head[2]), score = score}
       if not best or candidate.position < best.position
           or candidate.position == best.position and candidate.score < best.score then
         best = candidate

@@ -14,9 +14,13 @@ local function claimable(site)
   for _, owner in ipairs(redis.call('ZRANGE', 'dr:turns:' .. site.name, 0, -1)) do
     jobs = jobs + math.min(redis.call('ZCARD', ready_key(site.name, owner)), remaining_concurrency(owner))
   end
-  if site.concurrency > 0 then jobs = math.min(jobs, site.concurrency - redis.call('ZCARD', 'dr:leases:' .. site.name)) end
+  if site.concurrency > 0 then
+    jobs = math.min(jobs, site.concurrency - redis.call('ZCARD', 'dr:leases:' .. site.name))
+  end
   -- With a pause between starts, or an open circuit that one job at a time may test, only one can start now.
-  if site.pause_ms > 0 or redis.call('HEXISTS', 'dr:site:' .. site.name, 'retryAt') == 1 then jobs = math.min(jobs, 1) end
+  if site.pause_ms > 0 or redis.call('HEXISTS', 'dr:site:' .. site.name, 'retryAt') == 1 then
+    jobs = math.min(jobs, 1)
+  end
   return jobs
 end
 

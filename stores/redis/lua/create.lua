@@ -1,6 +1,6 @@
 -- Accept a job: write its record, its first event and its index entries; or report the limit that forbids it.
--- args: id, owner, site, now, limits (see limit_reached); optional: max_running (jobs of the owner that may run at once),
---       idempotency_key, digest (of the request)
+-- args: id, owner, site, now, limits (see limit_reached); optional: max_running (jobs of the owner that may run at
+--       once), idempotency_key, digest (of the request)
 -- ARGV[2] and further: name, value, ... of the fields that hold the request
 -- Returns {'created', its queue_estimate...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id}
 --         | {'mismatch', id}.
@@ -20,9 +20,14 @@ for counter, ttl_s in pairs({[limits.day_key] = DAY_COUNTER_TTL_S, [limits.week_
   redis.call('INCR', counter)
   redis.call('EXPIRE', counter, ttl_s)
 end
-if args.max_running then redis.call('SET', 'dr:most:' .. owner, args.max_running) else redis.call('DEL', 'dr:most:' .. owner) end
+if args.max_running then
+  redis.call('SET', 'dr:most:' .. owner, args.max_running)
+else
+  redis.call('DEL', 'dr:most:' .. owner)
+end
 set(id, 'state', 'QUEUED', 'seq', 0, 'attempt', 0, 'deliveries', 0, 'previewVersion', 0, 'owner', owner, 'site', site,
-  'dayKey', limits.day_key, 'weekKey', limits.week_key, 'startTime', digits(now), 'queuedAt', digits(now), unpack(ARGV, 2))
+  'dayKey', limits.day_key, 'weekKey', limits.week_key, 'startTime', digits(now), 'queuedAt', digits(now),
+  unpack(ARGV, 2))
 redis.call('ZADD', 'dr:open', now, id)
 redis.call('ZADD', 'dr:open:' .. owner, now, id)
 redis.call('ZADD', 'dr:jobs:' .. owner, now, id)

@@ -1,4 +1,5 @@
 -- What would happen to a job that was submitted now; nothing is written.
 -- args: site, owner, now, priority, limits (see limit_reached)
 -- Returns {the limit that forbids it or '', the number of jobs ahead of it}.
-return {limit_reached(args.owner, args.limits) or '', jobs_ahead(ready_score(args.now, args.priority), args.site, args.owner)}
+local score = ready_score(args.now, args.priority)
+return {limit_reached(args.owner, args.limits) or '', jobs_ahead(score, args.site, args.owner)}

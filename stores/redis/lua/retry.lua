@@ -1,6 +1,6 @@
 -- Return a job to the queue for another attempt at a due time.
--- args: id, now, claim_token, due, code, message, ttl_s, is_retry (false if the worker only stops: the job then keeps its
---       place and its retries)
+-- args: id, now, claim_token, due, code, message, ttl_s, is_retry (false if the worker only stops: the job then keeps
+--       its place and its retries)
 -- ARGV[2] (optional): failure report, JSON
 -- Returns 1, or 0 if the attempt no longer holds the job.
 local id, now = args.id, args.now
@@ -9,6 +9,6 @@ if ARGV[2] then redis.call('SET', key(id, 'failure'), ARGV[2], 'EX', args.ttl_s)
 redis.call('HINCRBY', key(id, 'job'), 'deliveries', -1)
 if args.is_retry then redis.call('HINCRBY', key(id, 'job'), 'retries', 1) end
 record_site_result(id, site_effect(args.code), now, args.code, args.message)
-return_to_queue(id, now, args.due, args.ttl_s, {attempt = tonumber(get(id, 'attempt')), code = args.code, message = args.message,
-  due = args.due}, not args.is_retry)
+local data = {attempt = tonumber(get(id, 'attempt')), code = args.code, message = args.message, due = args.due}
+return_to_queue(id, now, args.due, args.ttl_s, data, not args.is_retry)
 return 1

@@ -21,8 +21,8 @@ local function sites() return redis.call('SMEMBERS', 'dr:sites') end
 -- Lua writes large numbers with an exponent; times and scores must be plain digits.
 local function digits(number) return string.format('%.0f', number) end
 
--- The limit that forbids one more job, or nil. limits: open (jobs of all owners), owner_open, day_key and week_key (counters
--- of the owner's images), daily, weekly. An absent limit allows any number.
+-- The limit that forbids one more job, or nil. limits: open (jobs of all owners), owner_open, day_key and week_key
+-- (counters of the owner's images), daily, weekly. An absent limit allows any number.
 local function limit_reached(owner, limits)
   if redis.call('ZCARD', 'dr:open') >= limits.open then return 'full' end
   if limits.owner_open and redis.call('ZCARD', 'dr:open:' .. owner) >= limits.owner_open then return 'queued' end
@@ -30,7 +30,8 @@ local function limit_reached(owner, limits)
   if limits.daily and (tonumber(redis.call('GET', limits.day_key)) or 0) >= limits.daily then return 'daily' end
 end
 
--- Scores within one owner's ready set: lower is claimed first. Priority outweighs any age in ms (1e13 is the year 2286).
+-- Scores within one owner's ready set: lower is claimed first. Priority outweighs any age in ms (1e13 is the year
+-- 2286).
 local function ready_score(queued_at, priority) return digits(queued_at - priority * 1e13) end
 
 -- requeued: before every job of the owner, whatever their priorities; priority does not exceed 10.

@@ -1,5 +1,5 @@
--- Functions that write. stores/redis/scripts.py puts this file between reading.lua and every script that writes (read-only
--- scripts are spared the cost of its lines), after two tables made from Python's: ALLOWED[from][to] from
+-- Functions that write. stores/redis/scripts.py puts this file between reading.lua and every script that writes
+-- (read-only scripts are spared the cost of its lines), after two tables made from Python's: ALLOWED[from][to] from
 -- schemas/jobs/lifecycle.py, and ERRORS, JSON that holds [code].message, .hint, .retryable and .site_effect, from
 -- schemas/errors.py.
 
@@ -30,11 +30,13 @@ local function observe(name, seconds)
 end
 
 local function add_to_log(id, seq, kind, time, data)
-  redis.call('XADD', key(id, 'events'), 'MAXLEN', '~', MAX_EVENTS, seq .. '-0', 'type', kind, 'time', time, 'data', data)
+  redis.call('XADD', key(id, 'events'), 'MAXLEN', '~', MAX_EVENTS, seq .. '-0', 'type', kind, 'time', time,
+    'data', data)
 end
 
--- Record a change that clients can see: next sequence number, strictly later modification time, an entry in the job's log and
--- in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers. Returns the sequence number.
+-- Record a change that clients can see: next sequence number, strictly later modification time, an entry in the job's
+-- log and in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers. Returns the
+-- sequence number.
 local function append_event(id, now, kind, data)
   local job = key(id, 'job')
   local seq = redis.call('HINCRBY', job, 'seq', 1)
@@ -43,15 +45,17 @@ local function append_event(id, now, kind, data)
   local time = digits(math.max(now, (tonumber(fields[1]) or 0) + 1))
   data = data or '{}'
   redis.call('HSET', job, 'lastModifiedDate', time)
-  -- A stream takes 4 kB from its first entry on, so a job that only waits has none: event 1 is written together with event 2.
+  -- A stream takes 4 kB from its first entry on, so a job that only waits has none: event 1 is written together with
+  -- event 2.
   if seq == 2 then add_to_log(id, 1, 'queued', redis.call('HGET', job, 'startTime'), '{}') end
   if seq > 1 then add_to_log(id, seq, kind, time, data) end
   local feed = 'dr:feed:' .. owner
-  redis.call('XADD', feed, 'MAXLEN', '~', MAX_FEED_EVENTS, '*', 'job', id, 'seq', seq, 'type', kind, 'time', time, 'data', data)
+  redis.call('XADD', feed, 'MAXLEN', '~', MAX_FEED_EVENTS, '*', 'job', id, 'seq', seq, 'type', kind, 'time', time,
+    'data', data)
   redis.call('EXPIRE', feed, FEED_TTL_S)
   if kind == 'completed' or kind == 'failed' or redis.call('SISMEMBER', 'dr:subscribed', owner .. ' ' .. kind) == 1 then
-    redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', owner, 'seq', seq, 'type', kind, 'time', time, 'data', data,
-      'webhook', fields[3] or '')
+    redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', owner, 'seq', seq, 'type', kind, 'time', time,
+      'data', data, 'webhook', fields[3] or '')
   end
   redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq .. ' ' .. owner)
   return seq
@@ -105,7 +109,8 @@ end
 local function make_unclaimable(id)
   local fields = redis.call('HMGET', key(id, 'job'), 'site', 'owner')
   redis.call('ZREM', 'dr:due', id)
-  if redis.call('ZREM', ready_key(fields[1], fields[2]), id) == 1 then drop_round_robin_position(fields[1], fields[2]) end
+  local site, owner = fields[1], fields[2]
+  if redis.call('ZREM', ready_key(site, owner), id) == 1 then drop_round_robin_position(site, owner) end
 end
 
 -- How many more jobs of an owner may start now.
@@ -123,13 +128,17 @@ local function start_blocked_by(site, now)
   local retry_at, canary, next_at = fields[1], fields[2], fields[3]
   if retry_at and now < tonumber(retry_at) then return 'circuit_open' end
   if retry_at and canary and redis.call('ZSCORE', 'dr:leases', canary) then return 'circuit_open' end
-  if site.concurrency > 0 and redis.call('ZCARD', 'dr:leases:' .. site.name) >= site.concurrency then return 'concurrency' end
+  if site.concurrency > 0 and redis.call('ZCARD', 'dr:leases:' .. site.name) >= site.concurrency then
+    return 'concurrency'
+  end
   if next_at and now < tonumber(next_at) then return 'interval' end
-  if site.daily > 0 and tonumber(redis.call('GET', starts_key(site.name, now)) or 0) >= site.daily then return 'daily' end
+  if site.daily > 0 and tonumber(redis.call('GET', starts_key(site.name, now)) or 0) >= site.daily then
+    return 'daily'
+  end
 end
 
--- Circuit breaker: what the end of an attempt says about its site. Five failures ('broken') in a row open the circuit, one
--- 'closed' (login, robots.txt, ...) does so at once, 'works' closes it.
+-- Circuit breaker: what the end of an attempt says about its site. Five failures ('broken') in a row open the circuit,
+-- one 'closed' (login, robots.txt, ...) does so at once, 'works' closes it.
 local function record_site_result(id, effect, now, code, message)
   local site = 'dr:site:' .. get(id, 'site')
   if effect == 'works' then
@@ -208,7 +217,9 @@ local function finish(id, now, state, ttl_s, kind, data, fields)
   if started then observe('run', (now - started) / 1000) end
   redis.call('SET', key(id, 'gone'), '1', 'EX', ttl_s + GONE_TTL_S)
   for number = 1, tonumber(get(id, 'pictures') or 0) do redis.call('EXPIRE', key(id, image_part(number)), ttl_s) end
-  for _, part in ipairs({'job', 'events', 'preview', 'image.jpg', 'failure', 'trace'}) do redis.call('EXPIRE', key(id, part), ttl_s) end
+  for _, part in ipairs({'job', 'events', 'preview', 'image.jpg', 'failure', 'trace'}) do
+    redis.call('EXPIRE', key(id, part), ttl_s)
+  end
 end
 
 -- message: '' for the default message of the code.
@@ -219,7 +230,8 @@ local function fail_job(id, now, ttl_s, code, message)
     {'errorCode', code, 'error', message, 'hint', class.hint, 'retryable', class.retryable})
 end
 
--- End an attempt without a result: back to the queue at the due time, or FAILED if the job's cancellation was requested.
+-- End an attempt without a result: back to the queue at the due time, or FAILED if the job's cancellation was
+-- requested.
 local function return_to_queue(id, now, due, ttl_s, data, requeued)
   if get(id, 'cancelRequestedAt') then return fail_job(id, now, ttl_s, 'cancelled', '') end
   set_state(id, 'QUEUED')
