@@ -20,10 +20,13 @@ from ops.infra.settings import ROOT
 from schemas.errors import Invalid, ServiceError
 from schemas.images.inspected_image import InspectedImage
 from schemas.images.structure import read_structure
+from schemas.untrusted_json import MAX_DEPTH, JsonReader
 from workers.images.decode import MAX_GENERATION_BYTES, RESULT_FILE, THUMBNAIL_FILE, DecodeLimits
 
 DEFAULT_LIMITS = DecodeLimits()
 MAX_RESULT_BYTES = 2 * MAX_GENERATION_BYTES
+# Generation parameters of the maximal depth, and the levels around them.
+RESULT_READER = JsonReader("The result", max_depth=MAX_DEPTH + 10)
 MAX_THUMBNAIL_BYTES = 8 * 1024 * 1024
 STDERR_TAIL_BYTES = 2000
 INVALID_RESULT = "Image inspection returned an invalid result."
@@ -102,14 +105,14 @@ def _failure(code: int, stderr: IO[bytes]) -> tuple[str, str]:
 
 def _read_result(folder: Path) -> InspectionResult:
     try:
-        result = json.loads(_read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES))
+        result = RESULT_READER.parse(_read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES).decode())
         if "rejected" in result:
             reason, message = str(result["rejected"]["code"]), str(result["rejected"]["message"])
             raise Invalid(message[:MAX_MESSAGE_CHARS], reason=reason[:MAX_REASON_CHARS])
         image = InspectedImage.from_json(result["image"])
         thumbnail = _read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES)
         structure = read_structure(thumbnail)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServiceError(INVALID_RESULT) from error
     if (structure.format, structure.end) != ("WEBP", len(thumbnail)):
         raise ServiceError("Image inspection returned an invalid thumbnail.")

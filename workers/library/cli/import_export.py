@@ -26,6 +26,7 @@ from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMeta
 from schemas.library.model_views import FileView, ImageView, ModelView, VersionView
 from schemas.library.sidecars import SIDECAR_SUFFIXES, LocalFile, civitdl, read_sidecar, write_sidecar
 from schemas.library.sidecars.local_file import UNKNOWN_FILE
+from schemas.untrusted_json import JsonReader
 from stores.library import Library
 from stores.library.backup import UserDataRecord
 from stores.media import Media
@@ -34,6 +35,7 @@ from workers.library.scanner.file_context import MAX_SIDECAR_BYTES
 
 MANIFEST_NAME = "library.json"
 BACKUP_VERSION = 1
+MANIFEST_READER = JsonReader("The manifest")
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 # A member that unpacks to more than this many times its packed size is taken for a zip bomb.
 MAX_COMPRESSION_RATIO = 1000
@@ -42,7 +44,7 @@ FORMATS = {str(source).replace("_", "-"): source for source in (*SUFFIX_OF, Sour
 # The other hashes are too short to identify a file.
 IDENTIFYING_HASHES = ("SHA256", "AutoV2", "AutoV3", "BLAKE3")
 MODEL_DICT_NAME = re.compile(r"model_dict-mid_\d{1,18}-vid_\d{1,18}\.json", re.ASCII)
-# zipfile and json raise these for damaged, encrypted or malformed archives.
+# zipfile and the reading of records raise these for damaged, encrypted or malformed archives.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, RuntimeError)
 
 
@@ -273,7 +275,7 @@ def _read_manifest(archive: zipfile.ZipFile) -> list[UserDataRecord]:
     if info.file_size > MAX_MANIFEST_BYTES:
         raise ValueError("its manifest is too large")
     _check_compression(info)
-    manifest = json.loads(archive.read(info))
+    manifest = MANIFEST_READER.parse(archive.read(info).decode())
     if not isinstance(manifest, dict) or manifest.get("version") != BACKUP_VERSION:
         raise ValueError(f"its manifest does not have version {BACKUP_VERSION}")
     if not isinstance(manifest.get("models"), list):
