@@ -317,7 +317,7 @@ def test_a_backup_is_restored_in_another_library(
     lib.library.user_edits.write(a.id, {"notes": "Of a."})
     lib.library.user_edits.write(b.id, {"notes": "Of b.", "tags": ["mine"]})
     lib.add_image(b.id, "lighthouse")
-    assert lib.run("backup", str(tmp_path / "kept.zip")).stdout == "2 models, 1 images.\n"
+    assert lib.run("backup", str(tmp_path / "backup.zip")).stdout == "2 models, 1 images.\n"
 
     def copy() -> None:
         for path in lib.folder.rglob("*.safetensors"):
@@ -330,7 +330,7 @@ def test_a_backup_is_restored_in_another_library(
         copy()
     for _ in range(2):
         waiting = 0 if first == "files" else 2
-        done = other.run("restore", str(tmp_path / "kept.zip"))
+        done = other.run("restore", str(tmp_path / "backup.zip"))
         assert done.stdout == f"2 models restored, {waiting} of them wait for their files.\n"
     if first == "backup":
         copy()
@@ -347,9 +347,9 @@ def test_restore_keeps_newer_edits(lib: LibraryUnderTest, tmp_path: Path) -> Non
     lib.scan()
     [a] = lib.models()
     lib.library.user_edits.write(a.id, {"notes": "old", "name": "Named"})
-    lib.run("backup", str(tmp_path / "kept.zip"))
+    lib.run("backup", str(tmp_path / "backup.zip"))
     lib.library.user_edits.write(a.id, {"notes": "new", "name": None})
-    assert lib.run("restore", str(tmp_path / "kept.zip")).exit_code == 0
+    assert lib.run("restore", str(tmp_path / "backup.zip")).exit_code == 0
     [a] = lib.models()
     assert (a.metadata.notes, a.name) == ("new", "Named")
 
@@ -362,16 +362,16 @@ def test_a_backup_with_a_missing_image_is_restored_without_it(
     lib.scan()
     [model] = lib.models()
     lib.library.user_edits.write(model.id, {"notes": "Mine."})
-    for name in ("kept", "lost"):
+    for name in ("stored", "lost"):
         lib.add_image(model.id, name)
     lib.media.delete("library/lost.png")
-    made = lib.run("backup", str(tmp_path / "kept.zip"))
+    made = lib.run("backup", str(tmp_path / "backup.zip"))
     assert (made.exit_code, "library/lost.png" in made.stderr) == (0, True)
-    done = other.run("restore", str(tmp_path / "kept.zip"))
+    done = other.run("restore", str(tmp_path / "backup.zip"))
     assert (done.exit_code, "library/lost.png" in done.stderr) == (0, True)
     [waiting] = other.models("is:missing")
     assert (waiting.name, waiting.metadata.notes) == ("ink", "Mine.")
-    assert [image.prompt for image in waiting.images] == ["a kept"]
+    assert [image.prompt for image in waiting.images] == ["a stored"]
 
 
 IMAGE = {

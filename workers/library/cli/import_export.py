@@ -58,17 +58,17 @@ ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError
 def export(format_name: str, search: tuple[str, ...], into: Path | None, *, force: bool) -> None:
     """Write the metadata of models as sidecar files of another program."""
     source = FORMATS[format_name]
-    counts = {"written": 0, "kept": 0, "failed": 0}
+    counts = {"written": 0, "skipped": 0, "failed": 0}
     with open_library() as (_, library):
         for model in find_models(library, search):
             for version, file in _present_files(model):
                 path = _sidecar_path(source, file, into)
                 if path is None or (os.path.lexists(path) and not force):
-                    counts["kept"] += 1
+                    counts["skipped"] += 1
                     continue
                 content = write_sidecar(source, file_metadata(model, version, file), _local_file(version, file))
                 counts["written" if _write_sidecar(path, content) else "failed"] += 1
-    click.echo(f"{counts['written']} files written, {counts['kept']} skipped, {counts['failed']} failed.")
+    click.echo(f"{counts['written']} files written, {counts['skipped']} skipped, {counts['failed']} failed.")
     raise SystemExit(1 if counts["failed"] else 0)
 
 
