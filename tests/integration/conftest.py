@@ -1,4 +1,4 @@
-"""The front of one test, and a whole Darkroom (worker, courier, clock, Redis) for those that need pictures."""
+"""The app of one test, and a whole deployment (worker, background, clock, Redis) for tests that need images."""
 
 import os
 import subprocess
@@ -33,37 +33,37 @@ QUICK_INPUTS = {"width": 256, "height": 256, "steps": 4}
 
 @dataclass(frozen=True)
 class AppClient:
-    """The HTTP front, and the stores behind it."""
+    """The app's test client with the owner's key, and the stores behind it."""
 
     client: FlaskClient
     stores: Stores
 
     def get(self, path: str, **kwargs: Any) -> Any:
-        """A GET with the owner's key."""
+        """GET with the owner's key."""
         return self.client.get(path, headers={"x-api-key": API_KEY, **kwargs.pop("headers", {})}, **kwargs)
 
     def post(self, path: str, **kwargs: Any) -> Any:
-        """A POST with the owner's key."""
+        """POST with the owner's key."""
         return self.client.post(path, headers={"x-api-key": API_KEY, **kwargs.pop("headers", {})}, **kwargs)
 
     def delete(self, path: str) -> Any:
-        """A DELETE with the owner's key."""
+        """DELETE with the owner's key."""
         return self.client.delete(path, headers={"x-api-key": API_KEY})
 
     def submit(self, prompt: str = "a quiet lake at dawn", lora: str | None = None, **inputs: Any) -> str:
-        """The id of a new job, small enough to be quick."""
+        """Submit a job that is quick; return its id."""
         body = {"prompt": prompt, "inputs": QUICK_INPUTS | inputs} | ({"lora": lora} if lora else {})
-        answer = self.post("/api/v1/jobs", json=body)
-        assert answer.status_code == 202, answer.get_data(as_text=True)
-        return str(answer.json["id"])
+        response = self.post("/api/v1/jobs", json=body)
+        assert response.status_code == 202, response.get_data(as_text=True)
+        return str(response.json["id"])
 
     def get_job(self, job_id: str) -> dict[str, Any]:
-        """The job as the native surface shows it."""
-        shown: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}").json
-        return shown
+        """The job in the native API."""
+        job: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}").json
+        return job
 
     def wait_for_end(self, job_id: str) -> dict[str, Any]:
-        """The job once it has ended."""
+        """Wait until the job has ended and return it."""
         deadline = time.monotonic() + TIMEOUT_S
         job = self.get_job(job_id)
         while job["status"] not in ("COMPLETED", "FAILED"):
@@ -73,27 +73,27 @@ class AppClient:
 
 
 def open_app(settings: Settings) -> AppClient:
-    """A front with its database ready."""
+    """Migrate the database and open an app."""
     migrate(settings.database_url)
     stores = open_stores(settings)
     return AppClient(create_app(stores).test_client(), stores)
 
 
 def close_app(app: AppClient) -> None:
-    """Let go of what a front holds."""
+    """Close the app's connections."""
     app.stores.close()
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[AppClient]:
-    """A front without workers, on an empty Redis."""
-    front = open_app(settings)
-    yield front
-    close_app(front)
+    """An app without workers, on an empty Redis."""
+    client = open_app(settings)
+    yield client
+    close_app(client)
 
 
 class FakeWorker:
-    """Does by hand what a worker does to a job."""
+    """A job, and the calls that a worker makes for it."""
 
     def __init__(self, app: AppClient) -> None:
         self._attempts = app.stores.attempts
@@ -101,46 +101,46 @@ class FakeWorker:
         self.job: Job
 
     def start(self) -> None:
-        """The page has taken the prompt."""
+        """The page has accepted the prompt."""
         job = self._attempts.claim("w1")
         assert job
         self.job = job
         self._attempts.mark_accepted(job)
 
     def report_progress(self, step: int) -> None:
-        """The page is so far."""
+        """The page has reached a step of 20."""
         self._attempts.record_progress(self.job, Progress(5.0 * step, step, 20))
 
     def report_preview(self) -> None:
-        """The page shows something."""
+        """The page shows a preview."""
         self._attempts.record_preview(self.job, b"jpeg bytes")
 
     def complete(self) -> None:
-        """The picture is there."""
+        """The image is there."""
         self._attempts.store_images(self.job, [IMAGE], b"jpeg bytes")
         self._attempts.complete(self.job, [IMAGE])
 
     def fail(self) -> None:
-        """The page has refused."""
+        """The page has refused the prompt."""
         self._attempts.fail(self.job, SiteRefused("Not here."))
 
 
 @pytest.fixture
 def worker(app: AppClient) -> FakeWorker:
-    """A job, and who works on it."""
+    """A new job and its fake worker."""
     return FakeWorker(app)
 
 
 @pytest.fixture
 def app_url(app: AppClient) -> Iterator[str]:
-    """The address at which the front listens, for clients that need one."""
-    with serve_app(app.client.application) as address:
-        yield address
+    """The URL of the app under werkzeug, for real clients."""
+    with serve_app(app.client.application) as url:
+        yield url
 
 
 @contextmanager
 def serve_app(application: Flask) -> Iterator[str]:
-    """The address at which an application listens."""
+    """Serve an app under werkzeug; yield its URL."""
     server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -154,7 +154,7 @@ def serve_app(application: Flask) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A whole Darkroom: a front, and processes that can be killed."""
+    """An app, and the processes behind its queue, which can be killed."""
 
     app: AppClient
     processes: dict[str, "subprocess.Popen[bytes]"]
@@ -168,47 +168,47 @@ class Deployment:
             self.processes[role] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=out, stderr=out)
 
     def log(self, role: str) -> str:
-        """What a process has written so far."""
+        """What a process has logged."""
         return (Path(self.environment["DATA_DIR"]) / f"{role}.log").read_text()
 
 
 @contextmanager
 def start_deployment(base: Settings, folder: Path, **changes: Any) -> Iterator[Deployment]:
-    """A whole Darkroom of its own in ``folder``, ready to take jobs; ``changes`` are settings."""
+    """Start a deployment in ``folder`` and wait for its worker; ``changes`` are settings."""
     socket = folder / SOCKET_NAME
     redis = subprocess.Popen(server_command(folder, socket))
     url = f"unix://{socket}?db=0"
     client = connect(url, retries=0)
     eventually(lambda: answers_ping(client))
     client.close()
-    places = {
+    urls = {
         "redis_url": url,
         "broker_url": next_database(url),
         "database_url": f"sqlite:///{folder / 'db.sqlite3'}",
         "media_url": (folder / "media").as_uri(),
     }
-    small = {"data_dir": folder, "api_key": API_KEY, "worker_concurrency": 2, "drain_grace_s": 1}
-    settings = replace(base, **{**small, **places, **changes})
-    front = open_app(settings)
-    studio = Deployment(front, {}, process_environment(settings, changes))
+    defaults = {"data_dir": folder, "api_key": API_KEY, "worker_concurrency": 2, "drain_grace_s": 1}
+    settings = replace(base, **{**defaults, **urls, **changes})
+    app = open_app(settings)
+    running = Deployment(app, {}, process_environment(settings, changes))
     try:
-        for role in ("worker", "courier", "clock"):
-            studio.start(role)
-        eventually(lambda: any(worker.ready for worker in front.stores.workers.list_alive()))
-        yield studio
+        for role in ("worker", "background", "clock"):
+            running.start(role)
+        eventually(lambda: any(worker.ready for worker in app.stores.workers.list_alive()))
+        yield running
     finally:
-        for process in studio.processes.values():
+        for process in running.processes.values():
             process.terminate()
-        for process in studio.processes.values():
+        for process in running.processes.values():
             process.wait(20)
-        close_app(front)
+        close_app(app)
         redis.kill()
         redis.wait()
 
 
 def process_environment(settings: Settings, changes: dict[str, Any]) -> dict[str, str]:
-    """The environment of a process with these settings; ``changes`` are those that have no place in it yet."""
-    ours = {
+    """The environment of a process with these settings. ``changes`` are settings that are passed on by name."""
+    variables = {
         "DATA_DIR": str(settings.data_dir),
         "REDIS_URL": settings.redis_url,
         "DATABASE_URL": settings.database_url,
@@ -220,27 +220,27 @@ def process_environment(settings: Settings, changes: dict[str, Any]) -> dict[str
         **{name.upper(): str(value) for name, value in changes.items() if name != "site_urls"},
         **{f"SITE_{name.upper()}_URL": url for name, url in changes.get("site_urls", {}).items()},
     }
-    return {**os.environ, **ours}
+    return {**os.environ, **variables}
 
 
 @pytest.fixture(scope="session")
 def deployment(base_settings: Settings) -> Iterator[Deployment]:
-    """One whole Darkroom for all the tests that only use it."""
-    with tempfile.TemporaryDirectory(prefix="dr-") as folder, start_deployment(base_settings, Path(folder)) as studio:
-        yield studio
+    """One deployment for all tests that only use it."""
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder, start_deployment(base_settings, Path(folder)) as running:
+        yield running
 
 
 @pytest.fixture
 def web_process(app: AppClient, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """The front as it is served in production: its address, its process and its log."""
+    """The app under gunicorn: its URL, its process and its log."""
     port, log = free_port(), tmp_path / "web.log"
     environment = process_environment(app.stores.settings, {}) | {"PORT": str(port), "LOG_LEVEL": "debug"}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "ops", "web"], env=environment, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: answers_http(f"{address}/health"))
-        yield address, process, log
+        eventually(lambda: answers_http(f"{url}/health"))
+        yield url, process, log
     finally:
         process.terminate()
         process.wait(20)

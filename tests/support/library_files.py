@@ -1,4 +1,4 @@
-"""A front that also serves any file below its roots, for tests of how files are sent. Started by gunicorn, by name."""
+"""An app that also serves any file below its roots, for tests of downloads. gunicorn starts it by name."""
 
 from flask import Flask, Response, request
 
@@ -10,17 +10,17 @@ from stores.library.safe_open import open_within
 
 
 def application() -> Flask:
-    """The front of this process's environment."""
+    """The app with the settings of this process's environment."""
     return add_file_route(create_app(open_stores(load_settings())))
 
 
 def add_file_route(app: Flask) -> Flask:
-    """``app``, with a file at ``/files/PATH``, where PATH is in hexadecimal."""
+    """Add ``/files/PATH`` to ``app``, where PATH is in hexadecimal."""
     roots = app.extensions["stores"].settings.models_dir
 
-    @app.route("/files/<place>")
-    def _file(place: str) -> Response:
-        relative = bytes.fromhex(place)
+    @app.route("/files/<hex_path>")
+    def _file(hex_path: str) -> Response:
+        relative = bytes.fromhex(hex_path)
         return send_opened_file(
             open_within(roots[0], relative, roots), relative.split(b"/")[-1], request.args.get("sha256")
         )

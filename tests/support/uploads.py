@@ -1,4 +1,4 @@
-"""A front with one more view, which takes a file and says what came in; gunicorn serves it in tests."""
+"""An app with routes that receive uploads and report what arrived. gunicorn starts it by name."""
 
 import hashlib
 from typing import Any
@@ -14,7 +14,7 @@ from stores import Stores, open_stores
 
 
 def app_with_uploads(stores: Stores) -> Flask:
-    """The front, and ``POST /upload`` and ``POST /picture``."""
+    """The app, with ``POST /upload`` and ``POST /picture``."""
     app = create_app(stores)
     blueprint = Blueprint("uploads", __name__, access=Access.CHECKED_BY_VIEW)
     for view in (upload, picture):
@@ -26,20 +26,20 @@ def app_with_uploads(stores: Stores) -> Flask:
 
 
 def upload() -> dict[str, Any]:
-    """What has come in."""
-    with receive_upload() as got:
+    """Report size, digest and fields of an upload."""
+    with receive_upload() as received:
         digest = hashlib.sha256()
-        while piece := got.file.read(1024 * 1024):
-            digest.update(piece)
-        return {"sizeBytes": got.size_bytes, "sha256": digest.hexdigest(), "fields": dict(got.fields)}
+        while chunk := received.file.read(1024 * 1024):
+            digest.update(chunk)
+        return {"sizeBytes": received.size_bytes, "sha256": digest.hexdigest(), "fields": dict(received.fields)}
 
 
 def picture() -> dict[str, Any]:
-    """What a courier says of it."""
-    with receive_upload() as got:
-        return inspect_upload(got).to_json()
+    """Report the result of the inspection."""
+    with receive_upload() as received:
+        return inspect_upload(received).to_json()
 
 
 def serve() -> Flask:
-    """The application of a process of its own."""
+    """The app with the settings of this process's environment."""
     return app_with_uploads(open_stores(load_settings()))

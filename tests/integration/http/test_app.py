@@ -1,4 +1,4 @@
-"""The HTTP front without a worker: keys, errors, headers, health, metrics, pages."""
+"""The HTTP API without a worker: keys, errors, headers, health, metrics, pages."""
 
 import json
 import socket
@@ -31,8 +31,8 @@ PROMPT = "a lighthouse at dusk"
 @pytest.mark.parametrize(
     "headers", [{}, {"x-api-key": "wrong"}, {"Authorization": "Bearer wrong"}, {"x-api-key": "k" * 9999}]
 )
-def test_no_route_opens_without_the_key(app: AppClient, path: str, headers: dict[str, str]) -> None:
-    """Missing or wrong: 401."""
+def test_routes_reject_a_missing_or_invalid_key(app: AppClient, path: str, headers: dict[str, str]) -> None:
+    """Without a valid key the status is 401."""
     answer = app.client.get(path, headers=headers)
 
     assert answer.status_code == 401
@@ -49,8 +49,8 @@ def test_no_route_opens_without_the_key(app: AppClient, path: str, headers: dict
         {"authorization": f"bearer {API_KEY}"},
     ],
 )
-def test_the_key_travels_in_three_ways(app: AppClient, headers: dict[str, str]) -> None:
-    """As clients of the original and of everything else send it."""
+def test_the_key_is_accepted_in_three_headers(app: AppClient, headers: dict[str, str]) -> None:
+    """The key may be in ``x-api-key``, as a bearer token, or alone in ``Authorization``."""
     assert app.client.get("/quota", headers=headers).status_code == 200
 
 
@@ -69,44 +69,45 @@ def test_the_key_travels_in_three_ways(app: AppClient, headers: dict[str, str]) 
         ("GET", "/studio/%00", 404),
     ],
 )
-def test_every_error_is_json(app: AppClient, method: str, path: str, status: int) -> None:
-    """Also those that no view has made."""
+def test_errors_outside_of_views_are_json(app: AppClient, method: str, path: str, status: int) -> None:
+    """Unknown URLs and methods get a JSON body with ``error``."""
     answer = app.client.open(path, method=method, headers={"x-api-key": API_KEY})
 
     assert (status, "application/json") == (answer.status_code, answer.mimetype)
     assert answer.json["error"]
 
 
-def test_what_the_server_itself_cannot_read_is_told_to_clients_of_every_surface(
+def test_requests_that_gunicorn_rejects_get_json(
     web_process: tuple[str, subprocess.Popen[bytes], Path],
 ) -> None:
-    """No view ever sees it: the sentence stands where each of them looks for it."""
+    """Malformed requests, which no view sees, get both ``error`` and ``message``, for the clients of every API."""
     address = urlsplit(web_process[0])
-    seen = {}
-    for more, line in (
+    statuses = set()
+    for header, line in (
         (b"X: " + b"a" * 70_000, b"GET /v1/consumer/user-info/"),
         (b"X: y", b"GET /v1/" + b"a" * 20_000),
         (b"Content-Length: many", b"POST /v1/consumer/gen"),
         (b"Expect: miracles", b"POST /v1/consumer/gen"),
     ):
         with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as raw:
-            raw.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + more + b"\r\n\r\n")
+            raw.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n")
             head, _, body = raw.recv(4096).partition(b"\r\n\r\n")
-        seen[int(head.split()[1])] = told = json.loads(body)
-        assert told["message"] == told["error"]
-        assert told["requestId"]
-    assert sorted(seen) == [400, 414, 417, 431]
+        statuses.add(int(head.split()[1]))
+        error = json.loads(body)
+        assert error["message"] == error["error"]
+        assert error["requestId"]
+    assert sorted(statuses) == [400, 414, 417, 431]
 
 
-def test_a_body_too_large_is_refused(app: AppClient) -> None:
-    """413 on both surfaces, as JSON."""
+def test_a_body_that_is_too_large_is_rejected(app: AppClient) -> None:
+    """The status is 413 and the body is JSON, in both APIs."""
     for path in ("/generateImage", "/api/v1/jobs"):
         answer = app.post(path, data=b'{"prompt": "' + b"x" * 1_100_000, content_type="application/json")
         assert (answer.status_code, answer.mimetype) == (413, "application/json")
 
 
-def test_a_fault_of_ours_is_json_without_details(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 tells the client nothing about the inside but the id to look for."""
+def test_an_unexpected_error_reveals_no_details(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 500 response has the request id and nothing of the exception."""
     monkeypatch.setattr(app.stores.quotas, "summarize", lambda _owner: 1 / 0, raising=True)
     app.client.application.config["PROPAGATE_EXCEPTIONS"] = False
 
@@ -121,64 +122,64 @@ def test_a_fault_of_ours_is_json_without_details(app: AppClient, monkeypatch: py
 
 
 def test_health_without_workers_is_degraded(app: AppClient) -> None:
-    """503 names the part; details are for those with a key."""
-    short = app.client.get("/health")
-    full = app.get("/health")
+    """``/health`` returns 503 and names the failing part; details need a key."""
+    summary = app.client.get("/health")
+    details = app.get("/health")
 
-    assert (short.status_code, short.json) == (503, {"status": "DEGRADED", "failing": ["workers"]})
-    assert full.status_code == 503
-    assert full.json["redis"]["ok"]
-    assert full.json["database"]["ok"]
-    assert (full.json["workers"]["alive"], full.json["queue"]["waiting"]) == (0, 0)
+    assert (summary.status_code, summary.json) == (503, {"status": "DEGRADED", "failing": ["workers"]})
+    assert details.status_code == 503
+    assert details.json["redis"]["ok"]
+    assert details.json["database"]["ok"]
+    assert (details.json["workers"]["alive"], details.json["queue"]["waiting"]) == (0, 0)
     assert app.client.get("/health", headers={"x-api-key": "wrong"}).status_code == 401
 
 
-def test_without_redis_nothing_is_accepted(settings: Settings) -> None:
-    """503 with Retry-After, never 200 for something that is not stored; /health says which part it is."""
-    nowhere = f"unix://{settings.data_dir / 'none.sock'}?db=0"
-    front = open_app(replace(settings, redis_url=nowhere, broker_url=nowhere))
+def test_without_redis_submissions_fail(settings: Settings) -> None:
+    """Requests that need Redis get 503 with Retry-After, and ``/health`` names the failing parts."""
+    missing = f"unix://{settings.data_dir / 'none.sock'}?db=0"
+    app = open_app(replace(settings, redis_url=missing, broker_url=missing))
 
     for answer in (
-        front.get("/generateImage", query_string={"prompt": PROMPT}),
-        front.post("/api/v1/jobs", json={"prompt": PROMPT}),
-        front.get("/status/" + "0" * 32),
+        app.get("/generateImage", query_string={"prompt": PROMPT}),
+        app.post("/api/v1/jobs", json={"prompt": PROMPT}),
+        app.get("/status/" + "0" * 32),
     ):
         assert answer.status_code == 503
         assert answer.headers["Retry-After"].isdigit()
-    assert {"redis", "queue", "workers", "sites"} == set(front.client.get("/health").json["failing"])
-    close_app(front)
+    assert {"redis", "queue", "workers", "sites"} == set(app.client.get("/health").json["failing"])
+    close_app(app)
 
 
-def test_other_origins_are_let_in_only_when_named(settings: Settings, app: AppClient) -> None:
-    """CORS is off by default, and on for the origins of CORS_ORIGINS alone."""
+def test_cors_is_limited_to_the_configured_origins(settings: Settings, app: AppClient) -> None:
+    """CORS is off by default, and on for the origins in CORS_ORIGINS."""
     allowed = "Access-Control-Allow-Origin"
     origin = {"Origin": "https://app.example.org"}
     assert allowed not in app.get("/quota", headers=origin).headers
 
-    open_to_one = open_app(replace(settings, cors_origins=("https://app.example.org",)))
-    assert open_to_one.get("/quota", headers=origin).headers[allowed] == "https://app.example.org"
-    assert allowed not in open_to_one.get("/quota", headers={"Origin": "https://evil.example.org"}).headers
+    restricted = open_app(replace(settings, cors_origins=("https://app.example.org",)))
+    assert restricted.get("/quota", headers=origin).headers[allowed] == "https://app.example.org"
+    assert allowed not in restricted.get("/quota", headers={"Origin": "https://evil.example.org"}).headers
     assert (
-        open_to_one.client.options(
+        restricted.client.options(
             "/api/v1/jobs", headers=origin | {"Access-Control-Request-Method": "POST"}
         ).status_code
         == 200
     )
-    close_app(open_to_one)
+    close_app(restricted)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/v1/consumer/user-info", "/v1"])
-def test_pages_of_other_origins_may_send_and_read_what_a_client_needs(settings: Settings, path: str) -> None:
-    """Where a stream goes on, and how long to wait; where everybody may call as where somebody is named."""
-    front = open_app(replace(settings, cors_origins=("https://app.example.org",)))
-    asks = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
-    wanted = {"Access-Control-Request-Headers": "authorization,last-event-id"}
-    preflight = front.client.options(path, headers=asks | wanted).headers
-    told = front.get(path, headers=asks).headers
+def test_cors_allows_the_headers_that_clients_need(settings: Settings, path: str) -> None:
+    """Pages may send Last-Event-ID and read the headers about limits, with CORS_ORIGINS and in the generaitiv API."""
+    app = open_app(replace(settings, cors_origins=("https://app.example.org",)))
+    preflight_headers = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    requested = {"Access-Control-Request-Headers": "authorization,last-event-id"}
+    preflight = app.client.options(path, headers=preflight_headers | requested).headers
+    response = app.get(path, headers=preflight_headers).headers
     assert {"authorization", "last-event-id"} <= _names(preflight["Access-Control-Allow-Headers"])
-    assert {"retry-after", "ratelimit", "x-ratelimit-reset"} <= _names(told["Access-Control-Expose-Headers"])
-    assert told["Access-Control-Allow-Origin"] in {"*", "https://app.example.org"}
-    close_app(front)
+    assert {"retry-after", "ratelimit", "x-ratelimit-reset"} <= _names(response["Access-Control-Expose-Headers"])
+    assert response["Access-Control-Allow-Origin"] in {"*", "https://app.example.org"}
+    close_app(app)
 
 
 def _names(header: str) -> set[str]:
@@ -186,7 +187,7 @@ def _names(header: str) -> set[str]:
 
 
 def test_metrics_count_jobs_and_requests(app: AppClient) -> None:
-    """Prometheus' text, with figures that are right."""
+    """``/metrics`` has the right counts of jobs, and the latencies of requests by route."""
     app.submit()
     app.delete(f"/api/v1/jobs/{app.submit()}")
     text = app.get("/metrics").get_data(as_text=True)
@@ -199,8 +200,8 @@ def test_metrics_count_jobs_and_requests(app: AppClient) -> None:
     assert 'darkroom_http_request_seconds_bucket{le="0.001",method="POST",route="jobs.create",status="202"}' in text
 
 
-def test_the_description_is_complete(app: AppClient) -> None:
-    """OpenAPI 3.1 with every route that clients may call, and a page of it that asks nothing of other hosts."""
+def test_the_openapi_description_is_complete(app: AppClient) -> None:
+    """Every route is described in OpenAPI 3.1, and the HTML page of it loads nothing from other hosts."""
     spec = app.client.get("/openapi.json").json
     page = app.client.get("/docs")
     rules = {rule.rule for rule in app.client.application.url_map.iter_rules() if not rule.websocket}
@@ -211,15 +212,15 @@ def test_the_description_is_complete(app: AppClient) -> None:
         rule for rule in rules if rule.startswith(("/studio", "/docs/"))
     }
     assert len(rules - undocumented) == len(spec["paths"])
-    text = page.get_data(as_text=True)
+    html = page.get_data(as_text=True)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    assert "http://" not in text
-    assert "https://" not in text
-    assert "site_refused" in text
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "site_refused" in html
 
 
-def test_the_studio_is_served_to_people_too(app: AppClient) -> None:
-    """With the same policy as to the worker's browser, and called what it is."""
+def test_the_studio_is_served(app: AppClient) -> None:
+    """The demo page has the same content security policy as in the workers' browsers, and correct media types."""
     page = app.client.get("/studio", follow_redirects=True, buffered=True)
 
     assert "procedural demo" in page.get_data(as_text=True).lower()
@@ -227,7 +228,7 @@ def test_the_studio_is_served_to_people_too(app: AppClient) -> None:
     assert app.client.get("/studio/studio.js", buffered=True).mimetype == "text/javascript"
 
 
-@pytest.mark.parametrize("given", ["x" * 65, "a b", "a\u00ff", "", "a;b"])
-def test_a_request_id_of_another_shape_is_replaced(app: AppClient, given: str) -> None:
-    """What comes back and goes to the log is plain."""
-    assert app.get("/quota", headers={"X-Request-ID": given}).headers["X-Request-ID"] != given
+@pytest.mark.parametrize("request_id", ["x" * 65, "a b", "a\u00ff", "", "a;b"])
+def test_an_invalid_request_id_is_replaced(app: AppClient, request_id: str) -> None:
+    """A request id that is too long or has other characters is not echoed."""
+    assert app.get("/quota", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] != request_id

@@ -1,4 +1,4 @@
-"""Files that come in: counted while they come, on the disk and not in memory, and refused with what is wrong."""
+"""Uploads: limits apply while a form arrives, the file goes to disk, and errors name the problem."""
 
 import hashlib
 import io
@@ -30,24 +30,24 @@ BOUNDARY = "boundary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 HEAD = b'--boundary\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
 TAIL = b"\r\n--boundary--\r\n"
-PIECE = bytes(1024 * 1024)
+CHUNK = bytes(1024 * 1024)
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[FlaskClient]:
-    """A front that takes files."""
+    """A client of an app with upload routes."""
     stores = open_stores(settings)
     yield app_with_uploads(stores).test_client()
     stores.close()
 
 
 def file(data: bytes = b"bytes", name: str = "a.png") -> tuple[io.BytesIO, str]:
-    """A file of a form."""
+    """A file for werkzeug's form builder."""
     return io.BytesIO(data), name
 
 
-def test_a_form_comes_in_whole(client: FlaskClient) -> None:
-    """The file's bytes, whatever they are, and each field's text."""
+def test_a_form_arrives_complete(client: FlaskClient) -> None:
+    """The file's bytes and the fields' text arrive unchanged, whatever they contain."""
     data = b"\r\n--bound\r\n--boundar\r" + bytes(range(256)) * 1000 + b"\r\n"
     fields = {"prompt": "ein Schiff, ärger — 船", "seed": "", "comfyWorkflow": "x" * 2_000_000}
     body = b"".join(part(f'; name="{name}"', text.encode()) for name, text in fields.items())
@@ -59,7 +59,7 @@ def test_a_form_comes_in_whole(client: FlaskClient) -> None:
 
 
 def part(head: str, body: bytes = b"") -> bytes:
-    """A part of a form."""
+    """One part of a multipart body."""
     return b"--boundary\r\nContent-Disposition: form-data" + head.encode() + b"\r\n\r\n" + body + b"\r\n"
 
 
@@ -68,7 +68,7 @@ END = b"--boundary--\r\n"
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b"\r\n", "ended early"),
         (END, "file: missing"),
@@ -93,12 +93,12 @@ END = b"--boundary--\r\n"
         (b"--boundary\r\n\r\n\r\n" + END, "badly framed"),
     ],
 )
-def test_a_form_that_is_none_is_told_what_is_wrong(client: FlaskClient, body: bytes, words: str) -> None:
-    """With 400 and a sentence."""
+def test_an_invalid_form_is_rejected(client: FlaskClient, body: bytes, message: str) -> None:
+    """The status is 400 and the message names the problem."""
     answer = client.post("/upload", data=body, headers=FORM)
 
     assert answer.status_code == 400
-    assert words in answer.get_data(as_text=True)
+    assert message in answer.get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
@@ -111,53 +111,53 @@ def test_a_form_that_is_none_is_told_what_is_wrong(client: FlaskClient, body: by
         "multipart/mixed; boundary=boundary",
     ],
 )
-def test_what_is_no_form_is_refused(client: FlaskClient, content_type: str) -> None:
-    """Also where the words of one are in it."""
+def test_another_content_type_is_rejected(client: FlaskClient, content_type: str) -> None:
+    """The content type decides, even if the body is a valid form."""
     answer = client.post("/upload", data=FILE + END, headers={"Content-Type": content_type})
 
     assert answer.status_code == 400
     assert "multipart/form-data" in answer.get_data(as_text=True)
 
 
-def test_other_views_take_no_more_than_before(client: FlaskClient) -> None:
-    """The larger limit is that of views that ask for it."""
+def test_other_views_keep_the_normal_body_limit(client: FlaskClient) -> None:
+    """Only views that stream the body accept large ones."""
     answer = client.post("/generateImage", data=HEAD + bytes(2 * 1024 * 1024) + TAIL, headers=FORM)
 
     assert answer.status_code == 413
 
 
-def test_a_picture_is_examined(client: FlaskClient, settings: Settings) -> None:
-    """From the form to what the courier has kept; a page that calls itself a picture is refused."""
+def test_an_uploaded_image_is_inspected(client: FlaskClient, settings: Settings) -> None:
+    """A background process inspects and stores the image; HTML that claims to be an image is rejected."""
     stores = open_stores(settings)
-    courier = threading.Thread(target=answer_one, args=(stores,))
-    courier.start()
-    found = client.post("/picture", data={"file": file(VALID_IMAGES["png"][0])})
-    courier.join()
+    inspector = threading.Thread(target=answer_inspection, args=(stores,))
+    inspector.start()
+    accepted = client.post("/picture", data={"file": file(VALID_IMAGES["png"][0])})
+    inspector.join()
 
-    assert found.status_code == 200, found.get_data(as_text=True)
-    assert stores.media.get(found.json["key"]) == VALID_IMAGES["png"][0]  # type: ignore[index] # it is there, see above
-    courier = threading.Thread(target=answer_one, args=(stores,))
-    courier.start()
-    refused = client.post("/picture", data={"file": file(b"<html>")})
-    courier.join()
+    assert accepted.status_code == 200, accepted.get_data(as_text=True)
+    assert stores.media.get(accepted.json["key"]) == VALID_IMAGES["png"][0]  # type: ignore[index] # the status is 200
+    inspector = threading.Thread(target=answer_inspection, args=(stores,))
+    inspector.start()
+    rejected = client.post("/picture", data={"file": file(b"<html>")})
+    inspector.join()
     stores.close()
 
-    assert refused.status_code == 400
-    assert "not a picture" in refused.get_data(as_text=True)
+    assert rejected.status_code == 400
+    assert "not a picture" in rejected.get_data(as_text=True)
 
 
-def answer_one(stores: Any) -> None:
-    """Do what a courier does with the next message."""
+def answer_inspection(stores: Any) -> None:
+    """Do what a background process does with the next inspection."""
     queue = stores.queue.client
-    ident = eventually(lambda: queue.lpop(f"dramatiq:{LIBRARY_QUEUE}"))
-    message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", ident)
+    message_id = eventually(lambda: queue.lpop(f"dramatiq:{LIBRARY_QUEUE}"))
+    message = queue.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", message_id)
     key = message.decode().partition('"args":["')[2].partition('"')[0]
     uploads.inspect_upload(stores, key)
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
-    """A real front as a process of its own: its address, and the process that answers."""
+def serve_uploads(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
+    """Run the app under gunicorn; yield its URL and its worker process."""
     settings = replace(settings, port=free_port())
     environment = process_environment(settings, {"port": settings.port, "media_url": settings.media_url})
     command = gunicorn_command(settings, "tests.support.uploads:serve()")
@@ -171,49 +171,52 @@ def serving(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
         process.wait(20)
 
 
-def sent(size_bytes: int) -> Iterator[bytes]:
-    """A form with a file of that size."""
+def upload_form(size_bytes: int) -> Iterator[bytes]:
+    """A form with a file of ``size_bytes`` bytes, as chunks."""
     yield HEAD
-    for start in range(0, size_bytes, len(PIECE)):
-        yield PIECE[: size_bytes - start]
+    for start in range(0, size_bytes, len(CHUNK)):
+        yield CHUNK[: size_bytes - start]
     yield TAIL
 
 
 def post(url: str, content: Iterable[bytes], **headers: str) -> httpx.Response:
-    """A form, sent piece by piece; without a length, unless ``headers`` name it."""
+    """Post a form in chunks, without a length unless ``headers`` have one."""
     return httpx.post(f"{url}/upload", content=content, headers=FORM | headers, trust_env=False, timeout=60)
 
 
-def test_a_real_front_goes_on_while_it_keeps_a_picture(settings: Settings) -> None:
-    """The media store's own threads do the waiting, also where everything else is a greenlet."""
+def test_gunicorn_serves_other_requests_during_an_upload(settings: Settings) -> None:
+    """Storing an image blocks no other request, although the workers use greenlets."""
     stores = open_stores(settings)
-    courier = threading.Thread(target=answer_one, args=(stores,))
-    with serving(settings) as (url, _process):
-        courier.start()
+    inspector = threading.Thread(target=answer_inspection, args=(stores,))
+    with serve_uploads(settings) as (url, _process):
+        inspector.start()
         files = {"file": ("a.gif", VALID_IMAGES["moving gif"][0], "image/png")}
-        found = httpx.post(f"{url}/picture", files=files, trust_env=False, timeout=60)
-        courier.join()
+        response = httpx.post(f"{url}/picture", files=files, trust_env=False, timeout=60)
+        inspector.join()
 
-    assert found.status_code == 200, found.text
-    assert (found.json()["type"], found.json()["animated"]) == ("image/gif", True)
-    assert stores.media.get(found.json()["key"]) == VALID_IMAGES["moving gif"][0]
+    assert response.status_code == 200, response.text
+    assert (response.json()["type"], response.json()["animated"]) == ("image/gif", True)
+    assert stores.media.get(response.json()["key"]) == VALID_IMAGES["moving gif"][0]
     stores.close()
 
 
-def test_a_real_front_takes_so_much_and_no_more(settings: Settings, tmp_path: Path) -> None:
-    """Fifty megabytes pass and one byte more does not, with a length and without; its memory stays flat."""
+def test_gunicorn_enforces_the_upload_limit(settings: Settings, tmp_path: Path) -> None:
+    """50 MB are accepted and one byte more is not, with and without a length, and memory use stays flat."""
     frame = len(HEAD) + len(TAIL)
-    with serving(settings) as (url, process):
-        assert post(url, sent(1000)).json()["sizeBytes"] == 1000
+    with serve_uploads(settings) as (url, process):
+        assert post(url, upload_form(1000)).json()["sizeBytes"] == 1000
         before = process.memory_info().rss
-        taken = post(url, sent(MAX_IMAGE_BYTES))
-        assert taken.json()["sha256"] == hashlib.sha256(bytes(MAX_IMAGE_BYTES)).hexdigest()
-        assert post(url, sent(MAX_IMAGE_BYTES + 1)).status_code == 413
-        counted = {"Content-Length": str(MAX_IMAGE_BYTES + 1 + frame)}
-        refused = post(url, sent(MAX_IMAGE_BYTES + 1), **counted)
-        assert refused.status_code == 413
-        assert "50 MiB" in refused.text
-        assert post(url, sent(70 * len(PIECE)), **{"Content-Length": str(70 * len(PIECE) + frame)}).status_code == 413
+        accepted = post(url, upload_form(MAX_IMAGE_BYTES))
+        assert accepted.json()["sha256"] == hashlib.sha256(bytes(MAX_IMAGE_BYTES)).hexdigest()
+        assert post(url, upload_form(MAX_IMAGE_BYTES + 1)).status_code == 413
+        headers = {"Content-Length": str(MAX_IMAGE_BYTES + 1 + frame)}
+        rejected = post(url, upload_form(MAX_IMAGE_BYTES + 1), **headers)
+        assert rejected.status_code == 413
+        assert "50 MiB" in rejected.text
+        assert (
+            post(url, upload_form(70 * len(CHUNK)), **{"Content-Length": str(70 * len(CHUNK) + frame)}).status_code
+            == 413
+        )
 
         assert process.memory_info().rss - before < 15 * 1024 * 1024
         assert not list(tmp_path.glob("tmp*"))

@@ -1,4 +1,4 @@
-"""Each job gets its own picture, on a site that does everything to mix them up."""
+"""Attribution: each job gets its own image, on a site that does everything to mix them up."""
 
 import random
 
@@ -10,59 +10,59 @@ from tests.conftest import eventually
 from tests.integration.conftest import AppClient
 from tests.support.hostile_deployment import start_hostile_deployment
 
-# Many are the same, and the others nearly so.
-SAME = "a lighthouse at dusk"
-PROMPTS = (SAME, SAME, "a lighthouse  at dusk", "a lighthouse at dusk, oil painting")
+# Most prompts are equal or nearly equal.
+COMMON_PROMPT = "a lighthouse at dusk"
+PROMPTS = (COMMON_PROMPT, COMMON_PROMPT, "a lighthouse  at dusk", "a lighthouse at dusk, oil painting")
 CONTEXTS = 8
-BY_WORDS = 'img[alt*="a lighthouse at dusk"]'
+SELECTOR_BY_PROMPT = 'img[alt*="a lighthouse at dusk"]'
 
 
-def submitted(app: AppClient, jobs: int) -> dict[str, int]:
-    """The number that each job's picture must carry."""
-    dice = random.Random(7)
+def submit_jobs(app: AppClient, jobs: int) -> dict[str, int]:
+    """Submit jobs; return the number that each job's image must contain."""
+    rng = random.Random(7)
     numbers = {}
-    for nonce in dice.sample(range(2**32), jobs):
-        body = {"prompt": dice.choice(PROMPTS), "inputs": {"seed": nonce}}
+    for nonce in rng.sample(range(2**32), jobs):
+        body = {"prompt": rng.choice(PROMPTS), "inputs": {"seed": nonce}}
         numbers[str(app.post("/api/v1/jobs", json=body).json["id"])] = nonce
     return numbers
 
 
-def carried(data: bytes) -> int | None:
-    """The number in a picture."""
-    found = marked_images.read(data)
-    return found[0] if found else None
+def read_number(data: bytes) -> int | None:
+    """The number in an image."""
+    fields = marked_images.read(data)
+    return fields[0] if fields else None
 
 
 @pytest.mark.timeout(300)
-def test_two_hundred_jobs_get_their_own_pictures(base_settings: Settings) -> None:
-    """The original, the JPEG and every preview seen on the way carry the job's own number."""
-    with start_hostile_deployment(base_settings, worker_concurrency=CONTEXTS) as darkroom:
-        front = darkroom.app
-        numbers = submitted(front, 200)
+def test_two_hundred_jobs_get_their_own_images(base_settings: Settings) -> None:
+    """The original, the JPEG and every preview that is seen contain the job's number."""
+    with start_hostile_deployment(base_settings, worker_concurrency=CONTEXTS) as deployment:
+        app = deployment.app
+        numbers = submit_jobs(app, 200)
         wrong: list[str] = []
 
         def all_ended() -> bool:
-            for ident in front.stores.maintenance.list_running():
-                preview = front.stores.results.get_preview(ident)
-                if preview and carried(preview) != numbers[ident]:
-                    wrong.append(f"preview of {ident}")
-            return not front.stores.redis.zcard("dr:open")
+            for job_id in app.stores.maintenance.list_running():
+                preview = app.stores.results.get_preview(job_id)
+                if preview and read_number(preview) != numbers[job_id]:
+                    wrong.append(f"preview of {job_id}")
+            return not app.stores.redis.zcard("dr:open")
 
         eventually(all_ended, timeout_s=240)
 
-        for ident, nonce in numbers.items():
-            assert front.get_job(ident)["status"] == "COMPLETED", front.get_job(ident)
-            original, jpeg = (front.client.get(f"/{ident}{suffix}").data for suffix in ("", ".jpg"))
-            assert (carried(original), carried(jpeg)) == (nonce, nonce)
+        for job_id, nonce in numbers.items():
+            assert app.get_job(job_id)["status"] == "COMPLETED", app.get_job(job_id)
+            original, jpeg = (app.client.get(f"/{job_id}{suffix}").data for suffix in ("", ".jpg"))
+            assert (read_number(original), read_number(jpeg)) == (nonce, nonce)
         assert not wrong
 
 
-def test_the_proof_bites(base_settings: Settings) -> None:
-    """A recipe that picks the picture by the words of its prompt gets other people's: the same check must see it."""
-    with start_hostile_deployment(base_settings, BY_WORDS, worker_concurrency=CONTEXTS) as darkroom:
-        front = darkroom.app
-        numbers = submitted(front, 40)
-        eventually(lambda: not front.stores.redis.zcard("dr:open"), timeout_s=120)
+def test_a_recipe_with_a_wrong_selector_is_detected(base_settings: Settings) -> None:
+    """A recipe that selects the image by its prompt gets images of other jobs, and the check above notices."""
+    with start_hostile_deployment(base_settings, SELECTOR_BY_PROMPT, worker_concurrency=CONTEXTS) as deployment:
+        app = deployment.app
+        numbers = submit_jobs(app, 40)
+        eventually(lambda: not app.stores.redis.zcard("dr:open"), timeout_s=120)
 
-        got = {ident: carried(front.client.get(f"/{ident}").data) for ident in numbers}
-        assert any(got[ident] not in (None, nonce) for ident, nonce in numbers.items())
+        images = {job_id: read_number(app.client.get(f"/{job_id}").data) for job_id in numbers}
+        assert any(images[job_id] not in (None, nonce) for job_id, nonce in numbers.items())

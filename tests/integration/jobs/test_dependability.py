@@ -1,4 +1,4 @@
-"""What the surfaces say about repeated submissions, priorities, estimates and circuits."""
+"""Repeated submissions, priorities, estimates and circuit breakers in the APIs."""
 
 import subprocess
 import sys
@@ -17,8 +17,8 @@ from tests.integration.conftest import AppClient
 PROMPT = "a lighthouse at dusk"
 
 
-def broken(app: AppClient) -> None:
-    """Five attempts that blame the site."""
+def open_circuit(app: AppClient) -> None:
+    """Open the circuit breaker of the demo site by five failed attempts."""
     for _ in range(5):
         app.submit()
         job = app.stores.attempts.claim("w")
@@ -31,64 +31,66 @@ def broken(app: AppClient) -> None:
     [("/api/v1/jobs", {"prompt": PROMPT, "inputs": {"seed": 7}}), ("/generateImage", {"prompt": PROMPT, "seed": 7})],
 )
 def test_a_repeated_submission_makes_one_job(app: AppClient, path: str, body: dict[str, Any]) -> None:
-    """The same key and body give the same job and say so; another body is refused; without a key all are new."""
-    once = {"headers": {"Idempotency-Key": "k-1"}}
-    first, again = (app.post(path, json=body, **once) for _ in range(2))
+    """The same idempotency key and body return the same job and say so; another body is rejected."""
+    options = {"headers": {"Idempotency-Key": "k-1"}}
+    first, again = (app.post(path, json=body, **options) for _ in range(2))
     name = "id" if "id" in first.json else "imageId"
 
     assert (first.status_code, first.json[name]) == (again.status_code, again.json[name])
-    assert [one.headers.get("Idempotent-Replayed") for one in (first, again)] == [None, "true"]
-    assert app.post(path, json=body | {"prompt": "another lighthouse"}, **once).status_code == 422
+    assert [response.headers.get("Idempotent-Replayed") for response in (first, again)] == [None, "true"]
+    assert app.post(path, json=body | {"prompt": "another lighthouse"}, **options).status_code == 422
     assert app.post(path, json=body).json[name] != first.json[name]
     assert app.stores.redis.zcard("dr:open") == 2
 
 
-def test_requests_at_the_same_instant_make_one_job(app_url: str, app: AppClient) -> None:
-    """Whoever comes first makes it; the others get the same."""
+def test_concurrent_submissions_with_one_key_make_one_job(app_url: str, app: AppClient) -> None:
+    """One of them creates the job, and the others return it."""
     start = threading.Barrier(8)
 
-    def ask(_: int) -> tuple[str, str | None]:
+    def submit(_: int) -> tuple[str, str | None]:
         start.wait(10)
         headers = {"x-api-key": API_KEY, "Idempotency-Key": "k-1"}
-        answer = httpx.post(f"{app_url}/api/v1/jobs", json={"prompt": PROMPT}, headers=headers, trust_env=False)
-        return answer.json()["id"], answer.headers.get("Idempotent-Replayed")
+        response = httpx.post(f"{app_url}/api/v1/jobs", json={"prompt": PROMPT}, headers=headers, trust_env=False)
+        return response.json()["id"], response.headers.get("Idempotent-Replayed")
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(ask, range(8)))
+        responses = list(pool.map(submit, range(8)))
 
-    assert len({ident for ident, _ in answers}) == 1
-    assert sorted(str(replayed) for _, replayed in answers) == ["None", *["true"] * 7]
+    assert len({job_id for job_id, _ in responses}) == 1
+    assert sorted(str(replayed) for _, replayed in responses) == ["None", *["true"] * 7]
     assert app.stores.redis.zcard("dr:open") == 1
 
 
-def test_a_get_is_repeated_like_a_post(app: AppClient) -> None:
-    """The original's clients submit with GET."""
+def test_idempotency_keys_work_with_get(app: AppClient) -> None:
+    """Clients of the Weights API submit with GET."""
     query = {"prompt": PROMPT, "seed": 7}
-    answers = [app.get("/generateImage", query_string=query, headers={"Idempotency-Key": "k-1"}).json for _ in range(2)]
+    responses = [
+        app.get("/generateImage", query_string=query, headers={"Idempotency-Key": "k-1"}).json for _ in range(2)
+    ]
 
-    assert answers[0]["imageId"] == answers[1]["imageId"]
+    assert responses[0]["imageId"] == responses[1]["imageId"]
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "k" * 256, "schlüssel"])
-def test_a_key_of_another_shape_is_refused(app: AppClient, key: str) -> None:
-    """Nothing is accepted that could not be recognised again."""
-    answer = app.post("/api/v1/jobs", json={"prompt": PROMPT}, headers={"Idempotency-Key": key})
+def test_an_invalid_idempotency_key_is_rejected(app: AppClient, key: str) -> None:
+    """The message names the header, and no job is created."""
+    response = app.post("/api/v1/jobs", json={"prompt": PROMPT}, headers={"Idempotency-Key": key})
 
-    assert (answer.status_code, "Idempotency-Key" in answer.json["error"]["details"][0]) == (400, True)
+    assert (response.status_code, "Idempotency-Key" in response.json["error"]["details"][0]) == (400, True)
     assert not app.stores.redis.zcard("dr:open")
 
 
 @pytest.mark.parametrize("priority", [11, -11, "high", 1.5, None, [1]])
-def test_a_priority_of_another_kind_is_refused(app: AppClient, priority: Any) -> None:
-    """On both surfaces, with its name."""
+def test_an_invalid_priority_is_rejected(app: AppClient, priority: Any) -> None:
+    """Both APIs name the field."""
     for path in ("/api/v1/jobs", "/generateImage"):
-        answer = app.post(path, json={"prompt": PROMPT, "priority": priority})
-        assert answer.status_code == 400
-        assert "priority" in answer.get_data(as_text=True)
+        response = app.post(path, json={"prompt": PROMPT, "priority": priority})
+        assert response.status_code == 400
+        assert "priority" in response.get_data(as_text=True)
 
 
-def test_priority_decides_among_ones_own(app: AppClient) -> None:
-    """Positions show it at once."""
+def test_priority_orders_the_jobs_of_a_caller(app: AppClient) -> None:
+    """The positions show it at once."""
     low = app.get("/generateImage", query_string={"prompt": PROMPT, "priority": "-1"}).json["imageId"]
     high = app.post("/api/v1/jobs", json={"prompt": PROMPT, "priority": 10}).json
 
@@ -96,47 +98,47 @@ def test_priority_decides_among_ones_own(app: AppClient) -> None:
     assert app.get(f"/status/{low}").json["position"] == 2
 
 
-def test_everything_of_ones_own_is_cancelled(app: AppClient) -> None:
-    """With or without a body."""
-    idents = [app.submit() for _ in range(3)]
+def test_cancel_all_cancels_the_jobs_of_the_caller(app: AppClient) -> None:
+    """Waiting jobs end at once, running ones are asked to; a body is optional."""
+    job_ids = [app.submit() for _ in range(3)]
     app.stores.attempts.claim("w")
 
     assert app.post("/api/v1/jobs/cancel").json == {"cancelled": 2, "requested": 1}
     assert app.post("/api/v1/jobs/cancel", json={}).json == {"cancelled": 0, "requested": 1}
-    assert [app.get_job(ident)["status"] for ident in idents] == ["STARTING", "FAILED", "FAILED"]
+    assert [app.get_job(job_id)["status"] for job_id in job_ids] == ["STARTING", "FAILED", "FAILED"]
 
 
-def test_an_estimate_is_given_once_a_run_time_is_known(app: AppClient) -> None:
-    """Null before that, and after the end."""
-    ident = app.submit()
-    assert app.get(f"/status/{ident}").json["etaSeconds"] is None
+def test_an_estimate_needs_a_known_run_time(app: AppClient) -> None:
+    """``etaSeconds`` is null before a run time is known, and after the end."""
+    job_id = app.submit()
+    assert app.get(f"/status/{job_id}").json["etaSeconds"] is None
     app.stores.redis.hset("dr:site:studio", "runMs", 4000)
     app.stores.maintenance.publish_capacity(1)
 
-    assert app.get(f"/status/{ident}").json["etaSeconds"] == 4.0
+    assert app.get(f"/status/{job_id}").json["etaSeconds"] == 4.0
     assert app.get_job(app.submit())["etaSeconds"] == 8.0
-    app.delete(f"/api/v1/jobs/{ident}")
-    assert app.get(f"/status/{ident}").json["etaSeconds"] is None
+    app.delete(f"/api/v1/jobs/{job_id}")
+    assert app.get(f"/status/{job_id}").json["etaSeconds"] is None
 
 
-def test_an_open_circuit_is_visible_everywhere(app: AppClient) -> None:
-    """In the status of a job that waits for it, in the sites and in /health; the reason is the site's own."""
-    broken(app)
-    ident = app.submit()
+def test_an_open_circuit_breaker_is_visible(app: AppClient) -> None:
+    """It is in the status of waiting jobs, in the sites and in ``/health``, with the site's own error."""
+    open_circuit(app)
+    job_id = app.submit()
 
-    waiting = app.get(f"/status/{ident}").json
+    waiting = app.get(f"/status/{job_id}").json
     assert (waiting["status"], waiting["waitingFor"]["reason"]) == ("QUEUED", "circuit_open")
     assert "status 500" in waiting["waitingFor"]["message"]
-    assert app.get_job(ident)["waitingFor"] == waiting["waitingFor"]
+    assert app.get_job(job_id)["waitingFor"] == waiting["waitingFor"]
     circuit = app.get("/api/v1/sites/studio").json["circuit"]
     assert (circuit["state"], circuit["code"], circuit["failures"]) == ("open", "site_unavailable", 5)
     assert circuit["retryAt"] == waiting["waitingFor"]["retryAt"]
     assert app.get("/health").json["sites"]["sites"]["studio"]["circuit"] == circuit
 
 
-def test_only_the_owner_closes_a_circuit(app: AppClient) -> None:
-    """And only of a site that there is."""
-    broken(app)
+def test_closing_a_circuit_breaker_needs_the_admin_scope(app: AppClient) -> None:
+    """Other keys get 403, unknown sites 404."""
+    open_circuit(app)
     key = app.stores.api_keys.create("friend")
     path = "/api/v1/sites/studio/circuit/close"
 
@@ -145,21 +147,21 @@ def test_only_the_owner_closes_a_circuit(app: AppClient) -> None:
     assert app.post(path).json["circuit"] == {"state": "closed", "failures": 0}
 
 
-def run_sites(app_url: str, *words: str, key: str = API_KEY) -> tuple[int, str]:
-    """Exit code and output of ``darkroom sites``."""
-    command = [sys.executable, "-m", "ops", "sites", *words, "--url", app_url, "--key", key]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+def run_sites(app_url: str, *args: str, key: str = API_KEY) -> tuple[int, str]:
+    """The exit code and output of ``darkroom sites``."""
+    command = [sys.executable, "-m", "ops", "sites", *args, "--url", app_url, "--key", key]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
-def test_the_command_shows_and_closes_circuits(app_url: str, app: AppClient) -> None:
-    """What it prints names the site, the reason and the time."""
-    broken(app)
+def test_the_command_lists_and_closes_circuit_breakers(app_url: str, app: AppClient) -> None:
+    """The output names the site and the error."""
+    open_circuit(app)
 
-    code, shown = run_sites(app_url, "list")
-    assert (code, "studio" in shown, "status 500" in shown) == (0, True, True)
+    code, listed = run_sites(app_url, "list")
+    assert (code, "studio" in listed, "status 500" in listed) == (0, True, True)
     code, closed = run_sites(app_url, "close", "studio")
     assert (code, closed.split()) == (0, ["studio", "closed"])
     assert "There is no site 'nowhere' here." in run_sites(app_url, "close", "nowhere")[1]
-    code, refused = run_sites(app_url, "list", key="wrong")
-    assert (code, "API key" in refused) == (1, True)
+    code, output = run_sites(app_url, "list", key="wrong")
+    assert (code, "API key" in output) == (1, True)

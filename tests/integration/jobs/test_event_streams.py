@@ -1,4 +1,4 @@
-"""Events over HTTP, from a real front: numbered, without gaps, to the end."""
+"""Event streams from a real server: numbered events without gaps, until the end."""
 
 import threading
 
@@ -14,42 +14,44 @@ from tests.integration.conftest import AppClient, FakeWorker
 from tests.support.event_streams import KEY_HEADERS, parse_events, stream_events
 
 
-def test_a_jobs_stream_tells_all_and_ends(app_url: str, worker: FakeWorker) -> None:
-    """What was, what comes, and then no more; who comes back goes on where they were."""
+def test_a_job_stream_has_all_events_and_ends(app_url: str, worker: FakeWorker) -> None:
+    """Past and future events arrive, then the stream ends; Last-Event-ID resumes it."""
     url = f"{app_url}/api/v1/jobs/{worker.job_id}/events"
-    told = stream_events(url)
-    assert next(told)["type"] == "queued"
+    messages = stream_events(url)
+    assert next(messages)["type"] == "queued"
     worker.start()
-    assert [next(told)["type"], next(told)][0] == "starting"
+    assert [next(messages)["type"], next(messages)][0] == "starting"
     worker.report_progress(12)
-    how_far = next(told)
+    progress = next(messages)
     worker.report_preview()
     worker.complete()
-    rest = list(told)
+    rest = list(messages)
 
-    assert (how_far["percentage"], how_far["totalSteps"], how_far["currentStep"]) == (60.0, 20, 11)
+    assert (progress["percentage"], progress["totalSteps"], progress["currentStep"]) == (60.0, 20, 11)
     assert ["preview", "completed"] == [event["type"] for event in rest]
     assert rest[0]["url"].endswith(f"/{worker.job_id}.jpg?version={rest[0]['seq']}")
     assert rest[1]["link"].endswith(f"/{worker.job_id}.png")
     assert (rest[1]["results"][0]["width"], rest[1]["jobId"]) == (640, worker.job_id)
 
-    again = list(stream_events(url, **{"Last-Event-ID": how_far["id"]}))
-    assert rest == again
+    resumed = list(stream_events(url, **{"Last-Event-ID": progress["id"]}))
+    assert rest == resumed
     assert [1, 2, 3, 4, 5, 6] == [event["seq"] for event in stream_events(url)]
     ended = httpx.get(url, headers=KEY_HEADERS | {"Last-Event-ID": rest[-1]["id"]}, trust_env=False)
     assert ended.status_code == 204
 
 
-def test_a_long_log_is_told_without_a_pause(app_url: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read part by part; a number that does not exist yet is not waited for."""
+def test_a_long_log_is_streamed_without_pauses(
+    app_url: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is read in batches; a Last-Event-ID that is too high does not skip later events."""
     for module in (stores.jobs.event_log, api.jobs.event_streams):
         monkeypatch.setattr(module, "BATCH_SIZE", 2)
     monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 10 * TIMEOUT_S)
     worker.start()
     url = f"{app_url}/api/v1/jobs/{worker.job_id}/events"
     ahead = stream_events(url, **{"Last-Event-ID": "9999"})
-    with httpx.stream("GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "9999"}, trust_env=False) as answer:
-        lines = answer.iter_lines()
+    with httpx.stream("GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "9999"}, trust_env=False) as response:
+        lines = response.iter_lines()
         assert next(lines).startswith("retry:")
         worker.fail()
         assert next(parse_events(lines))["type"] == "failed"
@@ -58,65 +60,65 @@ def test_a_long_log_is_told_without_a_pause(app_url: str, worker: FakeWorker, mo
     assert [1, 2, 3, 4] == [event["seq"] for event in stream_events(url)]
 
 
-def test_a_stream_ends_when_its_job_is_no_more(
+def test_a_stream_ends_when_its_job_expires(
     app_url: str, app: AppClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expired, or gone with its Redis."""
+    """Also when Redis has lost everything."""
     monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 0.05)
-    told = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
-    assert next(told)["type"] == "queued"
+    messages = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
+    assert next(messages)["type"] == "queued"
     app.stores.redis.flushdb()
 
-    assert list(told) == []
+    assert list(messages) == []
 
 
-def test_the_callers_stream_tells_of_all_their_jobs(app_url: str, app: AppClient) -> None:
-    """From now on; or, with the place where one was, from there."""
+def test_the_caller_stream_has_events_of_all_jobs(app_url: str, app: AppClient) -> None:
+    """It begins with new events, or after Last-Event-ID."""
     url = f"{app_url}/api/v1/events"
     before = app.submit()
-    told = stream_events(url)
+    messages = stream_events(url)
     first = threading.Thread(target=app.submit)
-    places = []
-    # The stream begins with what comes after it was asked for, so that is asked for first.
-    with httpx.stream("GET", url, headers=KEY_HEADERS, timeout=TIMEOUT_S, trust_env=False) as answer:
-        lines = answer.iter_lines()
+    received = []
+    # The stream has events after the request, so the request comes first.
+    with httpx.stream("GET", url, headers=KEY_HEADERS, timeout=TIMEOUT_S, trust_env=False) as response:
+        lines = response.iter_lines()
         assert next(lines).startswith("retry:")
-        # Who is cut off now knows from where to go on.
+        # A client that is cut off here can resume.
         assert next(lines).startswith("id: ")
         first.start()
-        places.append(next(parse_events(lines)))
+        received.append(next(parse_events(lines)))
     first.join()
-    assert places[0]["jobId"] != before
-    told = stream_events(url, **{"Last-Event-ID": places[0]["id"]})
+    assert received[0]["jobId"] != before
+    messages = stream_events(url, **{"Last-Event-ID": received[0]["id"]})
     app.delete(f"/api/v1/jobs/{before}")
-    cancelled = next(told)
+    cancelled = next(messages)
     assert (cancelled["jobId"], cancelled["type"], cancelled["code"]) == (before, "failed", "cancelled")
 
 
-def test_a_place_that_is_no_longer_kept_is_said(app_url: str, app: AppClient) -> None:
-    """So that nobody believes that nothing was missed."""
+def test_a_gap_is_reported_by_reset(app_url: str, app: AppClient) -> None:
+    """If events after Last-Event-ID were deleted, the first event is ``reset``."""
     app.submit()
 
-    told = stream_events(f"{app_url}/api/v1/events", **{"Last-Event-ID": "1-0"})
+    messages = stream_events(f"{app_url}/api/v1/events", **{"Last-Event-ID": "1-0"})
 
-    assert ["reset", "queued"] == [next(told)["type"], next(told)["type"]]
+    assert ["reset", "queued"] == [next(messages)["type"], next(messages)["type"]]
 
 
-def test_no_stream_outlives_its_key(app_url: str, app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one job or of all, whoever ends the key; what happens afterwards is not told."""
+def test_streams_end_when_their_key_is_revoked(app_url: str, app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams of a job and of the caller end, even if another process revokes the key."""
     monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 10 * TIMEOUT_S)
     key = app.stores.api_keys.create("bob")
     caller = app.stores.api_keys.authenticate(key)
     assert caller
     bob = {"x-api-key": key}
-    ident = app.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
-    one = stream_events(f"{app_url}/api/v1/jobs/{ident}/events", **bob)
-    every = stream_events(f"{app_url}/api/v1/events", **bob, **{"Last-Event-ID": "1-0"})
-    assert next(one)["type"] == "queued"
-    assert [next(every)["type"], next(every)["type"]] == ["reset", "queued"]
+    job_id = app.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
+    job_stream = stream_events(f"{app_url}/api/v1/jobs/{job_id}/events", **bob)
+    caller_stream = stream_events(f"{app_url}/api/v1/events", **bob, **{"Last-Event-ID": "1-0"})
+    assert next(job_stream)["type"] == "queued"
+    assert [next(caller_stream)["type"], next(caller_stream)["type"]] == ["reset", "queued"]
     ApiKeys(app.stores.engine, app.stores.clock, app.stores.owner_key).revoke(caller.id)
-    assert list(one) == []
-    assert list(every) == []
+    assert list(job_stream) == []
+    assert list(caller_stream) == []
 
 
 @pytest.mark.parametrize(
@@ -129,17 +131,17 @@ def test_no_stream_outlives_its_key(app_url: str, app: AppClient, monkeypatch: p
         ("/api/v1/events?lastEventId=1-x", 400),
     ],
 )
-def test_what_cannot_be_streamed_is_an_error(app: AppClient, worker: FakeWorker, path: str, status: int) -> None:
-    """Before anything is streamed."""
-    answer = app.get(path.format(job=worker.job_id))
+def test_invalid_stream_requests_are_rejected(app: AppClient, worker: FakeWorker, path: str, status: int) -> None:
+    """The error comes instead of a stream."""
+    response = app.get(path.format(job=worker.job_id))
 
-    assert answer.status_code == status
-    assert answer.json["error"]["message"]
+    assert response.status_code == status
+    assert response.json["error"]["message"]
 
 
-def test_nobody_else_hears_of_a_job(app: AppClient, worker: FakeWorker) -> None:
-    """Not even that there is one."""
-    stranger = {"x-api-key": app.stores.api_keys.create("bob")}
+def test_other_callers_get_no_events(app: AppClient, worker: FakeWorker) -> None:
+    """A job of another caller looks like a missing one."""
+    other = {"x-api-key": app.stores.api_keys.create("bob")}
 
-    assert app.client.get(f"/api/v1/jobs/{worker.job_id}/events", headers=stranger).status_code == 404
+    assert app.client.get(f"/api/v1/jobs/{worker.job_id}/events", headers=other).status_code == 404
     assert app.client.get("/api/v1/events").status_code == 401

@@ -1,4 +1,4 @@
-"""The generaitiv API as its existing clients call it."""
+"""The generaitiv API as its existing clients use it."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ BODY = {"input": RAW_INPUTS, "model": "stability-ai-sdxl"}
 
 
 def call(app: AppClient, method: str, path: str, authorization: str | None = API_KEY, **kwargs: Any) -> Any:
-    """A call as clients make it: the bare key, and a type that nobody checks."""
+    """Send a request as clients do: the bare key, and a content type with a capital letter."""
     headers = {"Content-Type": "Application/json"} | ({"Authorization": authorization} if authorization else {})
     return app.client.open(path, method=method, headers=headers | kwargs.pop("headers", {}), **kwargs)
 
@@ -21,93 +21,93 @@ def call(app: AppClient, method: str, path: str, authorization: str | None = API
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("authorization", [API_KEY, f"Bearer {API_KEY}", f"bearer  {API_KEY} "])
 def test_a_generation_is_a_job(app: AppClient, slash: str, authorization: str) -> None:
-    """With all that the documents' example has; every surface sees the same one."""
-    answer = call(app, "POST", f"/v1/consumer/gen{slash}", authorization, json=BODY)
+    """The example of the public documentation works, and every API shows the job."""
+    response = call(app, "POST", f"/v1/consumer/gen{slash}", authorization, json=BODY)
 
-    assert answer.status_code == 200
-    told = answer.json
-    assert told["id"] == told["workload_id"]
-    assert "message" not in told
-    job = app.get_job(told["id"].removeprefix("0x"))
+    assert response.status_code == 200
+    result = response.json
+    assert result["id"] == result["workload_id"]
+    assert "message" not in result
+    job = app.get_job(result["id"].removeprefix("0x"))
     assert (job["prompt"], job["site"], job["inputs"]["steps"], job["inputs"]["width"]) == (
         "Example",
         "studio",
         50,
         1024,
     )
-    assert any("prompt_strength" in warning for warning in told["warnings"])
-    assert any("stability-ai-sdxl" in warning for warning in told["warnings"])
-    assert told["ws_url"].endswith(f"/v1/ws?id={told['id']}&jwt={told['jwt']}")
+    assert any("prompt_strength" in warning for warning in result["warnings"])
+    assert any("stability-ai-sdxl" in warning for warning in result["warnings"])
+    assert result["ws_url"].endswith(f"/v1/ws?id={result['id']}&jwt={result['jwt']}")
 
 
-def test_what_the_site_does_not_take_is_left_out(app: AppClient) -> None:
-    """And said."""
+def test_unsupported_inputs_are_dropped_with_a_warning(app: AppClient) -> None:
+    """Each dropped input has a warning."""
     body = {"input": {"prompt": "a harbour", "lora": "x", "lora_name": "y"}, "model": "gradio"}
 
-    told = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=body).json
+    result = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=body).json
 
-    assert ["lora", "lora_name"] == sorted(warning.partition(":")[0] for warning in told["warnings"])
+    assert ["lora", "lora_name"] == sorted(warning.partition(":")[0] for warning in result["warnings"])
 
 
-def test_a_workload_is_read_by_its_owner_alone(app: AppClient) -> None:
-    """With a new pass for as long as it goes on, and without a message."""
-    ident = call(app, "POST", "/v1/consumer/gen", json=BODY).json["id"]
+def test_a_workload_is_visible_to_its_owner_only(app: AppClient) -> None:
+    """A running one has a watch token; none has ``message``, which would mean an error."""
+    job_id = call(app, "POST", "/v1/consumer/gen", json=BODY).json["id"]
 
-    shown = call(app, "GET", f"/v1/workload/{ident}/").json
-    assert (shown["id"], shown["status"], shown["model"]) == (ident, "QUEUED", "studio")
-    assert app.stores.watch_tokens.verify(shown["jwt"], ident.removeprefix("0x"))
-    app.delete(f"/api/v1/jobs/{ident.removeprefix('0x')}")
-    ended = call(app, "GET", f"/v1/workload/{ident}").json
+    running = call(app, "GET", f"/v1/workload/{job_id}/").json
+    assert (running["id"], running["status"], running["model"]) == (job_id, "QUEUED", "studio")
+    assert app.stores.watch_tokens.verify(running["jwt"], job_id.removeprefix("0x"))
+    app.delete(f"/api/v1/jobs/{job_id.removeprefix('0x')}")
+    ended = call(app, "GET", f"/v1/workload/{job_id}").json
     assert (ended["status"], ended["error_code"]) == ("FAILED", "cancelled")
     assert "message" not in ended
-    stranger = app.stores.api_keys.create("bob")
-    assert call(app, "GET", f"/v1/workload/{ident}", stranger).status_code == 404
+    other = app.stores.api_keys.create("bob")
+    assert call(app, "GET", f"/v1/workload/{job_id}", other).status_code == 404
 
 
-def test_a_rehearsal_makes_nothing(app: AppClient) -> None:
-    """It says the cost, the position and what would block."""
+def test_a_dry_run_creates_no_job(app: AppClient) -> None:
+    """It returns the cost, the position and what would block."""
     call(app, "POST", "/v1/consumer/gen", json=BODY)
 
-    told = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=BODY).json
+    result = call(app, "POST", "/v1/consumer/gen?dry_run=1", json=BODY).json
 
-    assert (told["dry_run"], told["cost"], told["position"], told["blocked_by"]) == (True, 1, 2, None)
-    assert told["warnings"]
+    assert (result["dry_run"], result["cost"], result["position"], result["blocked_by"]) == (True, 1, 2, None)
+    assert result["warnings"]
     assert len(app.get("/api/v1/jobs").json["jobs"]) == 1
 
 
-def test_a_rehearsal_names_the_limit(app: AppClient) -> None:
-    """That would refuse the generation."""
-    small = open_app(replace(app.stores.settings, limit_queued_images=1))
+def test_a_dry_run_names_the_limit(app: AppClient) -> None:
+    """The limit is the one that rejects the generation."""
+    limited_app = open_app(replace(app.stores.settings, limit_queued_images=1))
     try:
-        call(small, "POST", "/v1/consumer/gen", json=BODY)
-        told = call(small, "POST", "/v1/consumer/gen?dry_run=true", json=BODY).json
-        assert "LIMIT_QUEUED_IMAGES" in told["blocked_by"]["limit"]
-        assert call(small, "POST", "/v1/consumer/gen", json=BODY).json["message"] == told["blocked_by"]["limit"]
+        call(limited_app, "POST", "/v1/consumer/gen", json=BODY)
+        result = call(limited_app, "POST", "/v1/consumer/gen?dry_run=true", json=BODY).json
+        assert "LIMIT_QUEUED_IMAGES" in result["blocked_by"]["limit"]
+        assert call(limited_app, "POST", "/v1/consumer/gen", json=BODY).json["message"] == result["blocked_by"]["limit"]
     finally:
-        close_app(small)
+        close_app(limited_app)
 
 
-def test_each_key_has_an_address_of_its_own(app: AppClient) -> None:
-    """The same each time, with the checksum that wallets want."""
+def test_each_key_has_a_wallet_address(app: AppClient) -> None:
+    """It is the same each time and has the EIP-55 checksum."""
     bob = app.stores.api_keys.create("bob")
-    mine = [call(app, "GET", f"/v1/consumer/user-info{slash}").json["address"] for slash in ("", "/")]
-    his = call(app, "GET", "/v1/consumer/user-info/", bob).json["address"]
+    own = [call(app, "GET", f"/v1/consumer/user-info{slash}").json["address"] for slash in ("", "/")]
+    other = call(app, "GET", "/v1/consumer/user-info/", bob).json["address"]
 
-    assert mine[0] == mine[1] != his
-    assert len(mine[0]) == 42
-    assert mine[0] != mine[0].lower()
+    assert own[0] == own[1] != other
+    assert len(own[0]) == 42
+    assert own[0] != own[0].lower()
 
 
 @pytest.mark.parametrize("path", ["/v1/training/owned-by/me", "/v1/training/owned-by-me", "/v1/training/owned-by-me/"])
-def test_there_are_no_trainings(app: AppClient, path: str) -> None:
-    """A list all the same; a body of a GET is not looked at."""
-    answer = call(app, "GET", path, data="not json")
+def test_trainings_are_empty_without_a_library(app: AppClient, path: str) -> None:
+    """The list is empty, and the body of a GET request is ignored."""
+    response = call(app, "GET", path, data="not json")
 
-    assert (answer.status_code, answer.json) == (200, [])
+    assert (response.status_code, response.json) == (200, [])
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "words"),
+    ("method", "path", "body", "status", "message"),
     [
         ("POST", "/v1/consumer/gen", None, 400, "JSON object"),
         ("POST", "/v1/consumer/gen", [], 400, "JSON object"),
@@ -126,59 +126,59 @@ def test_there_are_no_trainings(app: AppClient, path: str) -> None:
     ],
 )
 def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
-    app: AppClient, method: str, path: str, body: Any, status: int, words: str
+    app: AppClient, method: str, path: str, body: Any, status: int, message: str
 ) -> None:
-    """In JSON, and without what would look like success."""
-    answer = call(app, method, path, **({} if body is None else {"json": body}))
+    """Errors are JSON, and have no field of a successful response."""
+    response = call(app, method, path, **({} if body is None else {"json": body}))
 
-    assert answer.status_code == status
-    assert words in answer.json["message"]
-    assert answer.json["errors"]
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert not {"address", "collections", "tokenId", "url", "id", "jwt"} & set(answer.json)
+    assert response.status_code == status
+    assert message in response.json["message"]
+    assert response.json["errors"]
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert not {"address", "collections", "tokenId", "url", "id", "jwt"} & set(response.json)
 
 
-def test_without_a_key_there_is_a_message(app: AppClient) -> None:
-    """As with a wrong one."""
+def test_a_missing_key_is_an_error_with_a_message(app: AppClient) -> None:
+    """As an invalid one."""
     for authorization in (None, "Bearer nobody", ""):
-        answer = call(app, "GET", "/v1/consumer/user-info/", authorization)
-        assert (answer.status_code, bool(answer.json["message"])) == (401, True)
+        response = call(app, "GET", "/v1/consumer/user-info/", authorization)
+        assert (response.status_code, bool(response.json["message"])) == (401, True)
 
 
-def test_who_has_no_key_may_generate_where_that_is_allowed(app: AppClient) -> None:
-    """As the API's own page does; only that kind."""
-    open_ = open_app(replace(app.stores.settings, allow_anonymous_workloads=True))
+def test_anonymous_generations_can_be_allowed(app: AppClient) -> None:
+    """They work with ALLOW_ANONYMOUS_WORKLOADS for prompts, and ignore idempotency keys."""
+    anonymous_app = open_app(replace(app.stores.settings, allow_anonymous_workloads=True))
     body = {"input": {"prompt": "Example"}, "model": "stability-ai-sdxl", "customTrainedModel": False}
     try:
-        told = call(open_, "POST", "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", None, json=body).json
-        assert open_.stores.jobs.get(told["id"].removeprefix("0x")).owner == "anonymous"
-        assert open_.stores.watch_tokens.verify(told["jwt"], told["id"].removeprefix("0x"))
+        result = call(anonymous_app, "POST", "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", None, json=body).json
+        assert anonymous_app.stores.jobs.get(result["id"].removeprefix("0x")).owner == "anonymous"
+        assert anonymous_app.stores.watch_tokens.verify(result["jwt"], result["id"].removeprefix("0x"))
         headers = {"Idempotency-Key": "1"}
         path = "/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT"
-        twice = {call(open_, "POST", path, None, json=body, headers=headers).json["id"] for _ in range(2)}
-        assert len(twice) == 2
-        assert "type" in call(open_, "POST", "/v1/workload/ai/new/?type=OTHER", None, json=body).json["message"]
+        job_ids = {call(anonymous_app, "POST", path, None, json=body, headers=headers).json["id"] for _ in range(2)}
+        assert len(job_ids) == 2
+        assert "type" in call(anonymous_app, "POST", "/v1/workload/ai/new/?type=OTHER", None, json=body).json["message"]
     finally:
-        close_app(open_)
+        close_app(anonymous_app)
 
 
-def test_pages_of_others_may_call(app: AppClient) -> None:
-    """Keys are sent by hand; a preflight is answered, at either form of an address, without a redirect."""
-    asks = {"Origin": "https://gai.gg", "Access-Control-Request-Method": "POST"}
-    wanted = {"Access-Control-Request-Headers": "authorization,content-type"}
+def test_cors_allows_every_origin(app: AppClient) -> None:
+    """Preflights are answered with and without a trailing slash, and without a redirect."""
+    headers = {"Origin": "https://gai.gg", "Access-Control-Request-Method": "POST"}
+    requested = {"Access-Control-Request-Headers": "authorization,content-type"}
     for path in ("/v1/consumer/gen", "/v1/consumer/gen/"):
-        answer = app.client.options(path, headers=asks | wanted)
-        assert answer.status_code == 200
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        response = app.client.options(path, headers=headers | requested)
+        assert response.status_code == 200
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert {"authorization", "content-type"} <= {
-            word.strip().lower() for word in answer.headers["Access-Control-Allow-Headers"].split(",")
+            word.strip().lower() for word in response.headers["Access-Control-Allow-Headers"].split(",")
         }
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert "Access-Control-Allow-Origin" not in app.client.get("/health", headers=asks).headers
+        assert "Access-Control-Allow-Credentials" not in response.headers
+    assert "Access-Control-Allow-Origin" not in app.client.get("/health", headers=headers).headers
 
 
-def test_the_same_key_twice_makes_one_generation(app: AppClient) -> None:
-    """As on every route that submits."""
+def test_idempotency_keys_work(app: AppClient) -> None:
+    """As in the other APIs."""
     headers = {"Idempotency-Key": "abc"}
     first, second = (call(app, "POST", "/v1/consumer/gen", json=BODY, headers=headers) for _ in range(2))
 

@@ -1,4 +1,4 @@
-"""The native surface without a worker: submit, list, cancel, results, sites."""
+"""The native API without a worker: submit, list, cancel, results, sites."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ import pytest
 from tests.integration.conftest import AppClient
 
 
-def test_ones_jobs_are_ones_own(app: AppClient) -> None:
-    """Another caller's job is as unknown as one that never was, on every native route."""
-    ident = app.submit()
+def test_jobs_are_visible_to_their_owner_only(app: AppClient) -> None:
+    """A job of another caller looks like a missing one on every route."""
+    job_id = app.submit()
     bob = {"Authorization": f"Bearer {app.stores.api_keys.create('bob')}"}
 
     for path in ("", "/result", "/failure"):
-        assert app.client.get(f"/api/v1/jobs/{ident}{path}", headers=bob).status_code == 404
-    assert app.client.delete(f"/api/v1/jobs/{ident}", headers=bob).status_code == 404
+        assert app.client.get(f"/api/v1/jobs/{job_id}{path}", headers=bob).status_code == 404
+    assert app.client.delete(f"/api/v1/jobs/{job_id}", headers=bob).status_code == 404
     assert app.client.get("/api/v1/jobs", headers=bob).json["jobs"] == []
-    assert [ident] == [job["id"] for job in app.get("/api/v1/jobs").json["jobs"]]
+    assert [job_id] == [job["id"] for job in app.get("/api/v1/jobs").json["jobs"]]
     assert app.client.get("/quota", headers=bob).json["usage"]["QUEUED_IMAGE_JOBS"] == 0
 
 
-def test_a_native_submission_says_where_it_is(app: AppClient) -> None:
-    """202, Location, and the job itself."""
-    answer = app.post("/api/v1/jobs", json={"prompt": "x", "lora": "Linocut", "inputs": {"negativePrompt": "fog"}})
+def test_a_submission_returns_the_job(app: AppClient) -> None:
+    """The status is 202, with Location and the job."""
+    response = app.post("/api/v1/jobs", json={"prompt": "x", "lora": "Linocut", "inputs": {"negativePrompt": "fog"}})
 
-    job = answer.json
-    assert (202, f"/api/v1/jobs/{job['id']}") == (answer.status_code, answer.headers["Location"])
+    job = response.json
+    assert (202, f"/api/v1/jobs/{job['id']}") == (response.status_code, response.headers["Location"])
     assert tuple(job[name] for name in ("status", "site", "lora", "inputs", "position")) == (
         "QUEUED",
         "studio",
@@ -36,7 +36,7 @@ def test_a_native_submission_says_where_it_is(app: AppClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({}, "prompt: Missing data for required field."),
         ({"prompt": ""}, "prompt: Length must be between 1 and 4000."),
@@ -47,18 +47,18 @@ def test_a_native_submission_says_where_it_is(app: AppClient) -> None:
         ({"prompt": "\ud800"}, "prompt: "),
     ],
 )
-def test_a_bad_native_submission_names_the_field(app: AppClient, body: dict[str, Any], words: str) -> None:
-    """400 with a code, a hint, and a sentence for each field."""
-    answer = app.post("/api/v1/jobs", json=body)
+def test_an_invalid_submission_names_the_field(app: AppClient, body: dict[str, Any], message: str) -> None:
+    """The status is 400, with a code, a hint and a message for each field."""
+    response = app.post("/api/v1/jobs", json=body)
 
-    error = answer.json["error"]
-    assert (answer.status_code, error["code"], error["retryable"]) == (400, "invalid", False)
-    assert words in error["details"][0]
+    error = response.json["error"]
+    assert (response.status_code, error["code"], error["retryable"]) == (400, "invalid", False)
+    assert message in error["details"][0]
     assert error["hint"]
 
 
-def test_pages_of_jobs_join(app: AppClient) -> None:
-    """Cursors lead through everything once; a foreign one is refused."""
+def test_job_lists_are_paged(app: AppClient) -> None:
+    """Cursors lead through all jobs once; an invalid one is rejected."""
     ids = [app.submit() for _ in range(5)]
     first = app.get("/api/v1/jobs?limit=3").json
     second = app.get("/api/v1/jobs", query_string={"limit": 3, "cursor": first["nextCursor"]}).json
@@ -70,33 +70,33 @@ def test_pages_of_jobs_join(app: AppClient) -> None:
 
 
 def test_cancelling_twice_changes_nothing(app: AppClient) -> None:
-    """A job that waits ends at once; after that its end stays."""
-    ident = app.submit()
-    first, second = app.delete(f"/api/v1/jobs/{ident}"), app.delete(f"/api/v1/jobs/{ident}")
+    """A waiting job ends at once, and cancelling it again returns the same."""
+    job_id = app.submit()
+    first, second = app.delete(f"/api/v1/jobs/{job_id}"), app.delete(f"/api/v1/jobs/{job_id}")
 
     assert (first.status_code, first.json["status"], first.json["error"]["code"]) == (200, "FAILED", "cancelled")
     assert (200, first.json) == (second.status_code, second.json)
     assert app.delete("/api/v1/jobs/" + "0" * 32).status_code == 404
 
 
-def test_a_result_that_is_not_there_is_a_conflict(app: AppClient) -> None:
-    """The answer says in which state the job is."""
-    answer = app.get(f"/api/v1/jobs/{app.submit()}/result")
+def test_a_missing_result_is_a_conflict(app: AppClient) -> None:
+    """The message has the state of the job."""
+    response = app.get(f"/api/v1/jobs/{app.submit()}/result")
 
-    assert answer.status_code == 409
-    assert "QUEUED" in answer.json["error"]["message"]
-
-
-def test_a_body_of_another_type_is_refused(app: AppClient) -> None:
-    """415, and the answer says which type is wanted."""
-    answer = app.post("/api/v1/jobs", data="prompt=x", content_type="application/x-www-form-urlencoded")
-
-    assert answer.status_code == 415
-    assert "application/json" in answer.json["error"]["message"]
+    assert response.status_code == 409
+    assert "QUEUED" in response.json["error"]["message"]
 
 
-def test_sites_say_what_they_accept(app: AppClient) -> None:
-    """Types, ranges and defaults of every input."""
+def test_a_body_of_another_type_is_rejected(app: AppClient) -> None:
+    """The status is 415, and the message names the required type."""
+    response = app.post("/api/v1/jobs", data="prompt=x", content_type="application/x-www-form-urlencoded")
+
+    assert response.status_code == 415
+    assert "application/json" in response.json["error"]["message"]
+
+
+def test_sites_describe_their_inputs(app: AppClient) -> None:
+    """Every input has its type, range and default."""
     sites = app.get("/api/v1/sites").json
     studio = app.get("/api/v1/sites/studio").json
 
@@ -130,21 +130,21 @@ def test_sites_say_what_they_accept(app: AppClient) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage"])
-def test_no_body_is_worse_than_a_400(app: AppClient, path: str, body: bytes) -> None:
-    """Broken, deep, huge or odd JSON is the client's fault on every surface."""
+def test_malformed_bodies_are_a_400(app: AppClient, path: str, body: bytes) -> None:
+    """Broken, deep, huge or odd JSON gets 400 in both APIs."""
     if path == "/generateImage":
         body = (
             body.replace(b'"x", "inputs": {', b'"a lighthouse at dusk", ').removesuffix(b"}")
             if b"inputs" in body
             else body
         )
-    answer = app.post(path, data=body, content_type="application/json")
+    response = app.post(path, data=body, content_type="application/json")
 
-    assert (answer.status_code, answer.mimetype) == (400, "application/json"), answer.get_data(as_text=True)[:300]
+    assert (response.status_code, response.mimetype) == (400, "application/json"), response.get_data(as_text=True)[:300]
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b'{"prompt": "x",}', "line 1 column"),
         (b'{"prompt": "\xff"}', "byte 0xff"),
@@ -153,10 +153,10 @@ def test_no_body_is_worse_than_a_400(app: AppClient, path: str, body: bytes) -> 
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage", "/v1/consumer/gen", "/api/v1/webhooks"])
-def test_what_is_wrong_with_json_is_told(app: AppClient, path: str, body: bytes, words: str) -> None:
-    """And where, on every surface."""
-    answer = app.post(path, data=body, content_type="application/json")
+def test_invalid_json_is_located(app: AppClient, path: str, body: bytes, message: str) -> None:
+    """The message says what is wrong and where, in every API."""
+    response = app.post(path, data=body, content_type="application/json")
 
-    said = answer.get_data(as_text=True)
-    assert (answer.status_code, words in said) == (400, True), said
-    assert "The body is not valid JSON in UTF-8" in said
+    text = response.get_data(as_text=True)
+    assert (response.status_code, message in text) == (400, True), text
+    assert "The body is not valid JSON in UTF-8" in text

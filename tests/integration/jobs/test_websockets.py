@@ -1,4 +1,4 @@
-"""WebSockets from a real front, and under the server that it has in production."""
+"""WebSockets under werkzeug and under gunicorn."""
 
 import contextlib
 import json
@@ -23,22 +23,24 @@ from tests.integration.conftest import AppClient, FakeWorker, close_app, open_ap
 from tests.support.event_streams import stream_events
 
 
-def watching(app_url: str, app: AppClient, worker: FakeWorker, path: str = "/ws", more: str = "") -> ClientConnection:
-    """A client of the painter's job."""
+def connect_client(
+    app_url: str, app: AppClient, worker: FakeWorker, path: str = "/ws", options: str = ""
+) -> ClientConnection:
+    """Connect a client that watches the worker's job."""
     token = app.stores.watch_tokens.issue(worker.job_id)
-    query = f"id={workload_id(worker.job_id)}&jwt={token}{more}"
+    query = f"id={workload_id(worker.job_id)}&jwt={token}{options}"
     return connect(f"ws://{urlsplit(app_url).netloc}{path}?{query}", open_timeout=TIMEOUT_S, proxy=None)
 
 
-def heard(client: ClientConnection) -> Any:
+def receive(client: ClientConnection) -> Any:
     """The next message."""
     message = client.recv(timeout=TIMEOUT_S)
     return json.loads(message) if isinstance(message, str) else message
 
 
-def end_of(client: ClientConnection) -> int:
-    """The code with which the other side closes, after whatever it still has to say."""
-    # What is left to be heard, until the connection ends.
+def wait_for_close(client: ClientConnection) -> int:
+    """Read until the server closes; return the close code."""
+    # Read what is left, until the connection ends.
     with contextlib.suppress(ConnectionClosed):
         for _ in client:
             pass
@@ -46,27 +48,25 @@ def end_of(client: ClientConnection) -> int:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/v1/ws", "/production/", "/production", "/ws/"])
-def test_a_socket_tells_where_a_job_is_until_its_end(
-    app_url: str, app: AppClient, worker: FakeWorker, path: str
-) -> None:
-    """As its clients know it, at every address that they know."""
-    with watching(app_url, app, worker, path) as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+def test_a_socket_reports_a_job_until_its_end(app_url: str, app: AppClient, worker: FakeWorker, path: str) -> None:
+    """Messages have the format that existing clients know, on every path that they use."""
+    with connect_client(app_url, app, worker, path) as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         worker.start()
         worker.report_progress(12)
-        assert heard(client) == {
+        assert receive(client) == {
             "type": "IN_PROGRESS",
             "message": {"percentage": 60.0, "totalSteps": 20, "currentStep": 11},
         }
         worker.complete()
-        done = heard(client)
-        assert done["type"] == "COMPLETED"
-        assert done["link"].endswith(f"/{worker.job_id}.png")
-        assert end_of(client) == 1000
+        completed = receive(client)
+        assert completed["type"] == "COMPLETED"
+        assert completed["link"].endswith(f"/{worker.job_id}.png")
+        assert wait_for_close(client) == 1000
 
 
-def test_who_comes_after_the_end_gets_the_end(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """In either order of the query."""
+def test_a_late_client_gets_the_end(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """The order of the query parameters does not matter."""
     worker.start()
     worker.fail()
     token = app.stores.watch_tokens.issue(worker.job_id)
@@ -74,20 +74,20 @@ def test_who_comes_after_the_end_gets_the_end(app_url: str, app: AppClient, work
     with connect(
         f"ws://{urlsplit(app_url).netloc}/?jwt={token}&id={worker.job_id}", open_timeout=TIMEOUT_S, proxy=None
     ) as client:
-        assert heard(client) == {"type": "ERROR", "message": "Not here.", "code": "site_refused"}
-        assert end_of(client) == 1000
+        assert receive(client) == {"type": "ERROR", "message": "Not here.", "code": "site_refused"}
+        assert wait_for_close(client) == 1000
 
 
 @pytest.mark.parametrize(("previews", "expected"), [("1", dict), ("binary", bytes)])
-def test_previews_come_over_the_same_socket(
+def test_previews_are_sent_on_request(
     app_url: str, app: AppClient, worker: FakeWorker, previews: str, expected: type
 ) -> None:
-    """As addresses or as they are, for those who ask."""
+    """As URLs or as binary messages."""
     worker.start()
-    with watching(app_url, app, worker, more=f"&previews={previews}") as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+    with connect_client(app_url, app, worker, options=f"&previews={previews}") as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         worker.report_preview()
-        preview = heard(client)
+        preview = receive(client)
 
     assert isinstance(preview, expected)
     if isinstance(preview, bytes):
@@ -97,29 +97,31 @@ def test_previews_come_over_the_same_socket(
         assert app.client.get(urlsplit(preview["url"]).path).data == b"jpeg bytes"
 
 
-def test_a_further_attempts_previews_are_told_too(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """By the numbers and addresses that streams tell: no version comes twice."""
+def test_previews_of_a_second_attempt_are_sent(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """Versions and URLs are those of the event stream, and no version repeats."""
     worker.start()
-    shown = []
-    with watching(app_url, app, worker, more="&previews=1") as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+    previews_received = []
+    with connect_client(app_url, app, worker, options="&previews=1") as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         for _ in range(2):
             worker.report_preview()
-            shown.append(heard(client))
+            previews_received.append(receive(client))
         app.stores.attempts.release(worker.job, BrowserLost())
         worker.start()
         worker.report_preview()
-        shown.append(heard(client))
+        previews_received.append(receive(client))
     worker.complete()
     streamed = [
-        one for one in stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events") if one["type"] == "preview"
+        event for event in stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events") if event["type"] == "preview"
     ]
-    assert [(one["version"], one["url"]) for one in shown] == [(one["seq"], one["url"]) for one in streamed]
-    assert [one["version"] for one in streamed] == [one["seq"] for one in streamed]
+    assert [(event["version"], event["url"]) for event in previews_received] == [
+        (event["seq"], event["url"]) for event in streamed
+    ]
+    assert [event["version"] for event in streamed] == [event["seq"] for event in streamed]
 
 
-def test_a_bad_pass_is_told_and_closed(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """A browser cannot read the status of a handshake."""
+def test_an_invalid_token_is_reported_and_closed(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """After the upgrade, because browsers hide the status of a failed handshake."""
     other = app.stores.watch_tokens.issue("0" * 32)
     address = f"ws://{urlsplit(app_url).netloc}/ws"
     for query, code in (
@@ -129,57 +131,57 @@ def test_a_bad_pass_is_told_and_closed(app_url: str, app: AppClient, worker: Fak
         (f"id={'0' * 32}&jwt={other}", 4404),
     ):
         with connect(f"{address}?{query}", open_timeout=TIMEOUT_S, proxy=None) as client:
-            assert heard(client)["type"] == "ERROR"
-            assert end_of(client) == code
+            assert receive(client)["type"] == "ERROR"
+            assert wait_for_close(client) == code
 
 
-def test_a_pass_is_not_for_everybody(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """Eight may listen with one; when one goes, another may come."""
+def test_connections_per_token_are_limited(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """Eight connections may share a token; when one ends, another is accepted."""
     token = app.stores.watch_tokens.issue(worker.job_id)
     address = f"ws://{urlsplit(app_url).netloc}/ws?id={worker.job_id}&jwt={token}"
     with contextlib.ExitStack() as clients:
         for _ in range(8):
             client = clients.enter_context(connect(address, open_timeout=TIMEOUT_S, proxy=None))
-            assert heard(client) == {"type": "IN_PROGRESS"}
+            assert receive(client) == {"type": "IN_PROGRESS"}
 
         with connect(address, open_timeout=TIMEOUT_S, proxy=None) as ninth:
-            assert "8 times" in heard(ninth)["message"]
-            assert end_of(ninth) == 4401
+            assert "8 times" in receive(ninth)["message"]
+            assert wait_for_close(ninth) == 4401
 
-    def may_come() -> bool:
+    def is_accepted() -> bool:
         with connect(address, open_timeout=TIMEOUT_S, proxy=None) as client:
-            return bool(heard(client)["type"] == "IN_PROGRESS")
+            return bool(receive(client)["type"] == "IN_PROGRESS")
 
-    eventually(may_come)
+    eventually(is_accepted)
 
 
-def test_a_process_that_stops_says_so(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """On sockets by a code, on streams by their end."""
-    told = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
-    assert next(told)["type"] == "queued"
-    with watching(app_url, app, worker) as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+def test_shutdown_closes_sockets_and_streams(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """Sockets close with 1012, streams end."""
+    events = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
+    assert next(events)["type"] == "queued"
+    with connect_client(app_url, app, worker) as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         app.stores.notifier.announce_shutdown()
-        assert end_of(client) == 1012
-    assert list(told) == []
+        assert wait_for_close(client) == 1012
+    assert list(events) == []
 
 
-def test_who_says_too_much_is_not_listened_to(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """Clients have nothing to say."""
-    with watching(app_url, app, worker) as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+def test_a_client_that_sends_too_much_is_disconnected(app_url: str, app: AppClient, worker: FakeWorker) -> None:
+    """Clients have nothing to send."""
+    with connect_client(app_url, app, worker) as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         client.send("x" * 200_000)
-        assert end_of(client) in {1006, 1008}
+        assert wait_for_close(client) in {1006, 1008}
 
 
-def test_a_page_asked_for_without_an_upgrade_is_an_error(app: AppClient) -> None:
-    """The start page stays what it is."""
+def test_a_socket_path_without_an_upgrade_is_an_error(app: AppClient) -> None:
+    """The document at the root still works."""
     assert app.client.get("/ws").status_code == 400
     assert app.client.get("/").status_code == 200
 
 
-def test_what_is_no_handshake_is_refused(app_url: str, worker: FakeWorker) -> None:
-    """Before anything is upgraded."""
+def test_an_invalid_handshake_is_rejected(app_url: str, worker: FakeWorker) -> None:
+    """The status is 400, before any upgrade."""
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
     for more in ("Host: x\r\n", "Host: x\u00e9\r\nSec-WebSocket-Key: x\r\n", ""):
         with socket.create_connection((urlsplit(app_url).hostname, urlsplit(app_url).port), timeout=TIMEOUT_S) as raw:
@@ -187,34 +189,34 @@ def test_what_is_no_handshake_is_refused(app_url: str, worker: FakeWorker) -> No
             assert b" 400 " in raw.recv(4096)
 
 
-def test_in_production_all_hear_of_the_end_of_the_process(
+def test_gunicorn_closes_sockets_when_it_stops(
     web_process: tuple[str, subprocess.Popen[bytes], Path], app: AppClient, worker: FakeWorker
 ) -> None:
-    """While it lives it tells; when it is asked to stop it says so at once; no pass is in its log."""
+    """Messages arrive until then, and no token is in the log."""
     address, server, log = web_process
-    told = stream_events(f"{address}/api/v1/jobs/{worker.job_id}/events")
-    assert next(told)["type"] == "queued"
-    with watching(address, app, worker, "/v1/ws") as client:
-        assert heard(client) == {"type": "IN_PROGRESS"}
+    events = stream_events(f"{address}/api/v1/jobs/{worker.job_id}/events")
+    assert next(events)["type"] == "queued"
+    with connect_client(address, app, worker, "/v1/ws") as client:
+        assert receive(client) == {"type": "IN_PROGRESS"}
         worker.start()
         worker.report_progress(12)
-        assert heard(client)["message"]["percentage"] == 60.0
-        assert [next(told)["seq"] for _ in range(3)] == [2, 3, 4]
+        assert receive(client)["message"]["percentage"] == 60.0
+        assert [next(events)["seq"] for _ in range(3)] == [2, 3, 4]
         server.terminate()
-        assert end_of(client) == 1012
-    assert list(told) == []
+        assert wait_for_close(client) == 1012
+    assert list(events) == []
     server.wait(TIMEOUT_S)
     token = app.stores.watch_tokens.issue(worker.job_id)
-    written = log.read_text()
-    assert "/v1/ws" in written
-    assert token.partition(".")[0] not in written
-    assert "jwt=" not in written
+    log_text = log.read_text()
+    assert "/v1/ws" in log_text
+    assert token.partition(".")[0] not in log_text
+    assert "jwt=" not in log_text
 
 
-def test_a_reader_that_is_too_slow_is_let_go(
+def test_a_slow_consumer_is_disconnected(
     web_process: tuple[str, subprocess.Popen[bytes], Path], app: AppClient, worker: FakeWorker
 ) -> None:
-    """It may miss what it was slow for; it is closed with a code, between two whole messages."""
+    """The close frame comes after a whole message."""
     worker.start()
     address = urlsplit(web_process[0])
     token = app.stores.watch_tokens.issue(worker.job_id)
@@ -227,7 +229,7 @@ def test_a_reader_that_is_too_slow_is_let_go(
         client.receive_data(raw.recv(65536))
         for _ in range(4):
             app.stores.attempts.record_preview(worker.job, large)
-        # It reads nothing until the other side has given up.
+        # The client reads nothing until the server has given up.
         eventually(lambda: b"socket.too_slow" in web_process[2].read_bytes(), timeout_s=TIMEOUT_S)
         while data := raw.recv(1 << 20):
             client.receive_data(data)
@@ -238,16 +240,16 @@ def test_a_reader_that_is_too_slow_is_let_go(
 @pytest.mark.parametrize(
     ("origin", "code"), [("https://here.example", 1000), ("https://evil.example", 4403), (None, 1000)]
 )
-def test_only_pages_of_the_origins_named_may_listen(settings: Settings, origin: str | None, code: int) -> None:
-    """Programs say no origin; they may."""
-    front = open_app(replace(settings, socket_origins=("https://here.example",)))
-    painter = FakeWorker(front)
-    painter.start()
-    painter.fail()
-    with serve_app(front.client.application) as address:
-        query = f"id={painter.job_id}&jwt={front.stores.watch_tokens.issue(painter.job_id)}"
+def test_origins_can_be_restricted(settings: Settings, origin: str | None, code: int) -> None:
+    """Programs, which send no Origin, are accepted."""
+    app = open_app(replace(settings, socket_origins=("https://here.example",)))
+    worker = FakeWorker(app)
+    worker.start()
+    worker.fail()
+    with serve_app(app.client.application) as address:
+        query = f"id={worker.job_id}&jwt={app.stores.watch_tokens.issue(worker.job_id)}"
         url = f"ws://{urlsplit(address).netloc}/ws?{query}"
         with connect(url, open_timeout=TIMEOUT_S, proxy=None, origin=origin) as client:
-            assert heard(client)["type"] == "ERROR"
-            assert end_of(client) == code
-    close_app(front)
+            assert receive(client)["type"] == "ERROR"
+            assert wait_for_close(client) == code
+    close_app(app)

@@ -1,4 +1,4 @@
-"""The Weights API without a worker: submissions, status, waits, pictures, search, quota."""
+"""The Weights API without a worker: submissions, status, long polling, images, search, quota."""
 
 import threading
 from dataclasses import replace
@@ -16,25 +16,25 @@ PROMPT = "a lighthouse at dusk"
 
 
 def test_a_submission_can_be_read_at_once(app: AppClient) -> None:
-    """QUEUED, with every field that clients rely on; the body of a GET is never read."""
+    """The status is QUEUED with every field that clients use, and the body of a GET request is ignored."""
     headers = {"Content-Type": "application/json"}
-    answer = app.get("/generateImage", query_string={"prompt": PROMPT, "loraName": "Ink Wash"}, headers=headers)
+    response = app.get("/generateImage", query_string={"prompt": PROMPT, "loraName": "Ink Wash"}, headers=headers)
 
-    accepted = answer.json
-    assert (answer.status_code, accepted["success"], accepted["position"]) == (200, True, 1)
-    ident = accepted["imageId"]
+    accepted = response.json
+    assert (response.status_code, accepted["success"], accepted["position"]) == (200, True, 1)
+    job_id = accepted["imageId"]
     url = app.stores.settings.public_url
-    assert (f"{url}/{ident}.jpg", f"{url}/status/{ident}") == (accepted["imageUrl"], accepted["statusUrl"])
-    shown = app.get(f"/status/{ident}", headers=headers, data="{").json
-    assert tuple(shown[name] for name in ("status", "prompt", "error", "loraName", "position")) == (
+    assert (f"{url}/{job_id}.jpg", f"{url}/status/{job_id}") == (accepted["imageUrl"], accepted["statusUrl"])
+    status = app.get(f"/status/{job_id}", headers=headers, data="{").json
+    assert tuple(status[name] for name in ("status", "prompt", "error", "loraName", "position")) == (
         "QUEUED",
         PROMPT,
         None,
         "Ink Wash",
         1,
     )
-    assert isinstance(shown["startTime"], int)
-    assert shown["lastModifiedDate"] >= shown["startTime"] > 1_600_000_000_000
+    assert isinstance(status["startTime"], int)
+    assert status["lastModifiedDate"] >= status["startTime"] > 1_600_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_a_submission_can_be_read_at_once(app: AppClient) -> None:
         {"path": "/generateImage/", "query_string": {"prompt": PROMPT}},
     ],
 )
-def test_a_prompt_arrives_in_every_documented_way(app: AppClient, send: dict[str, Any]) -> None:
-    """As query, as its alias, as JSON, as a form, with and without a slash."""
-    answer = app.client.open(send.pop("path", "/generateImage"), headers={"x-api-key": API_KEY}, **send)
+def test_a_prompt_is_accepted_in_every_documented_way(app: AppClient, send: dict[str, Any]) -> None:
+    """As query, as its alias, as JSON, as a form, with and without a trailing slash."""
+    response = app.client.open(send.pop("path", "/generateImage"), headers={"x-api-key": API_KEY}, **send)
 
-    assert answer.status_code == 200
-    assert app.get(f"/status/{answer.json['imageId']}").json["prompt"] == PROMPT
+    assert response.status_code == 200
+    assert app.get(f"/status/{response.json['imageId']}").json["prompt"] == PROMPT
 
 
 def test_a_prompt_is_decoded_once(app: AppClient) -> None:
-    """A literal percent sign, a plus and an emoji survive."""
+    """A percent sign, a plus and an emoji survive."""
     prompt = "50% %41 grey + white 🌊 & foam"
-    answer = app.get("/generateImage", query_string={"prompt": prompt})
+    response = app.get("/generateImage", query_string={"prompt": prompt})
 
-    assert prompt == app.get(f"/status/{answer.json['imageId']}").json["prompt"]
+    assert prompt == app.get(f"/status/{response.json['imageId']}").json["prompt"]
 
 
 @pytest.mark.parametrize(
@@ -82,128 +82,128 @@ def test_a_prompt_is_decoded_once(app: AppClient) -> None:
         ),
     ],
 )
-def test_a_bad_submission_is_told_what_is_wrong(app: AppClient, fields: dict[str, str], detail: str) -> None:
-    """400 in the shape of the original, and nothing is queued."""
-    answer = app.get("/generateImage", query_string=fields)
+def test_an_invalid_submission_is_explained(app: AppClient, fields: dict[str, str], detail: str) -> None:
+    """The status is 400 in the format of the Weights API, and no job is created."""
+    response = app.get("/generateImage", query_string=fields)
 
-    assert (400, {"error": "Validation error", "details": [detail]}) == (answer.status_code, answer.json)
+    assert (400, {"error": "Validation error", "details": [detail]}) == (response.status_code, response.json)
     assert not app.stores.redis.zcard("dr:open")
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "{", '{"prompt": 7}', '{"prompt": ["a lighthouse at dusk"]}'])
-def test_json_of_another_shape_is_a_400(app: AppClient, body: str) -> None:
-    """Whatever the body is, the answer is JSON and says 400."""
-    answer = app.post("/generateImage", data=body, content_type="application/json")
+def test_json_of_another_type_is_a_400(app: AppClient, body: str) -> None:
+    """The response is JSON with status 400 whatever the body is."""
+    response = app.post("/generateImage", data=body, content_type="application/json")
 
-    assert answer.status_code == 400
-    assert "error" in answer.json
-
-
-def test_a_full_queue_says_when_to_come_back(settings: Settings) -> None:
-    """429 with the original's words and whole seconds."""
-    front = open_app(replace(settings, max_queue_size=2))
-    codes = [front.get("/generateImage", query_string={"prompt": PROMPT}).status_code for _ in range(2)]
-    answer = front.get("/generateImage", query_string={"prompt": PROMPT})
-
-    assert [*codes, answer.status_code] == [200, 200, 429]
-    assert answer.json["error"] == "Server is busy. Please try again later."
-    assert answer.headers["Retry-After"].isdigit()
-    close_app(front)
+    assert response.status_code == 400
+    assert "error" in response.json
 
 
-def test_an_unknown_picture_is_not_found(app: AppClient) -> None:
-    """In the shape that clients of the original know, whatever the id looks like."""
-    for ident in ("0" * 32, "nope", "...", "Z" * 32, "0" * 3000):
-        answer = app.get(f"/status/{ident}")
-        assert (answer.status_code, answer.json) == (404, {"status": "NOT_FOUND", "error": "Image not found"})
+def test_a_full_queue_has_retry_after(settings: Settings) -> None:
+    """The status is 429 with the message that clients know and whole seconds."""
+    app = open_app(replace(settings, max_queue_size=2))
+    codes = [app.get("/generateImage", query_string={"prompt": PROMPT}).status_code for _ in range(2)]
+    response = app.get("/generateImage", query_string={"prompt": PROMPT})
+
+    assert [*codes, response.status_code] == [200, 200, 429]
+    assert response.json["error"] == "Server is busy. Please try again later."
+    assert response.headers["Retry-After"].isdigit()
+    close_app(app)
 
 
-def test_a_status_knows_who_has_seen_it(app: AppClient) -> None:
-    """A weak ETag, and 304 for whoever has it; a change gives another."""
-    ident = app.submit()
-    first = app.get(f"/status/{ident}")
+def test_an_unknown_id_is_not_found(app: AppClient) -> None:
+    """The format is the one that clients know, whatever the id looks like."""
+    for job_id in ("0" * 32, "nope", "...", "Z" * 32, "0" * 3000):
+        response = app.get(f"/status/{job_id}")
+        assert (response.status_code, response.json) == (404, {"status": "NOT_FOUND", "error": "Image not found"})
+
+
+def test_a_status_has_an_etag(app: AppClient) -> None:
+    """The ETag is weak, gives 304 while nothing changes, and changes with the job."""
+    job_id = app.submit()
+    first = app.get(f"/status/{job_id}")
     etag = first.headers["ETag"]
 
     assert etag.startswith("W/")
-    same = app.get(f"/status/{ident}", headers={"If-None-Match": etag})
+    same = app.get(f"/status/{job_id}", headers={"If-None-Match": etag})
     assert (same.status_code, same.data) == (304, b"")
-    app.stores.jobs.cancel(ident)
-    changed = app.get(f"/status/{ident}", headers={"If-None-Match": etag})
+    app.stores.jobs.cancel(job_id)
+    changed = app.get(f"/status/{job_id}", headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert etag != changed.headers["ETag"]
 
 
 @pytest.mark.parametrize("path", ["/status/{}", "/api/v1/jobs/{}"])
-def test_a_waiting_client_hears_of_a_change(app: AppClient, path: str) -> None:
-    """A long-poll answers as soon as the number moves, not when its time is over."""
-    ident = app.submit()
-    seen = app.get_job(ident)["seq"]
-    heard: list[Any] = []
+def test_a_long_poll_returns_on_a_change(app: AppClient, path: str) -> None:
+    """It returns as soon as the job changes, not at the end of the wait."""
+    job_id = app.submit()
+    seq = app.get_job(job_id)["seq"]
+    responses: list[Any] = []
 
     def wait() -> None:
-        heard.append(app.get(path.format(ident), query_string={"wait": 30, "since": seen}).json)
+        responses.append(app.get(path.format(job_id), query_string={"wait": 30, "since": seq}).json)
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    app.stores.jobs.cancel(ident)
-    waiting.join(10)
+    thread = threading.Thread(target=wait)
+    thread.start()
+    app.stores.jobs.cancel(job_id)
+    thread.join(10)
 
-    assert not waiting.is_alive()
-    assert ("FAILED", seen + 1) == (heard[0]["status"], heard[0]["seq"])
+    assert not thread.is_alive()
+    assert ("FAILED", seq + 1) == (responses[0]["status"], responses[0]["seq"])
 
 
 @pytest.mark.parametrize("path", ["/status/{}", "/api/v1/jobs/{}"])
-def test_no_wait_outlives_its_key(app: AppClient, path: str) -> None:
-    """It ends as the next request would."""
+def test_a_long_poll_ends_when_its_key_is_revoked(app: AppClient, path: str) -> None:
+    """The status is 401, as for the next request."""
     key = app.stores.api_keys.create("bob")
     caller = app.stores.api_keys.authenticate(key)
     assert caller
     bob = {"x-api-key": key}
-    ident = app.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
-    heard: list[Any] = []
+    job_id = app.client.post("/api/v1/jobs", json={"prompt": "a lake"}, headers=bob).json["id"]
+    responses: list[Any] = []
 
     def wait() -> None:
-        heard.append(app.client.get(f"{path.format(ident)}?wait=60", headers=bob))
+        responses.append(app.client.get(f"{path.format(job_id)}?wait=60", headers=bob))
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
+    thread = threading.Thread(target=wait)
+    thread.start()
     eventually(lambda: app.stores.notifier._signals)
     ApiKeys(app.stores.engine, app.stores.clock, app.stores.owner_key).revoke(caller.id)
-    waiting.join(30)
+    thread.join(30)
 
-    assert [answer.status_code for answer in heard] == [401]
-    assert "a lake" not in heard[0].get_data(as_text=True)
+    assert [response.status_code for response in responses] == [401]
+    assert "a lake" not in responses[0].get_data(as_text=True)
 
 
-def test_anothers_job_is_not_found(app: AppClient) -> None:
-    """Neither its prompt nor that there is one; waiting changes nothing."""
-    ident = app.submit()
-    stranger = {"x-api-key": app.stores.api_keys.create("bob")}
+def test_a_job_of_another_caller_is_not_found(app: AppClient) -> None:
+    """It looks like a missing one, with and without waiting."""
+    job_id = app.submit()
+    other = {"x-api-key": app.stores.api_keys.create("bob")}
 
     for query in ("", "?wait=30"):
-        answer = app.client.get(f"/status/{ident}{query}", headers=stranger)
-        assert (answer.status_code, answer.json) == (404, {"status": "NOT_FOUND", "error": "Image not found"})
+        response = app.client.get(f"/status/{job_id}{query}", headers=other)
+        assert (response.status_code, response.json) == (404, {"status": "NOT_FOUND", "error": "Image not found"})
 
 
-def test_a_wait_without_change_ends_in_time(app: AppClient) -> None:
-    """And answers as an ordinary poll would."""
-    ident = app.submit()
+def test_a_long_poll_without_a_change_ends_in_time(app: AppClient) -> None:
+    """It returns the same as a request without a wait."""
+    job_id = app.submit()
 
-    shown = app.get(f"/status/{ident}", query_string={"wait": 0.2}).json
+    status = app.get(f"/status/{job_id}", query_string={"wait": 0.2}).json
 
-    assert shown["status"] == "QUEUED"
+    assert status["status"] == "QUEUED"
 
 
 @pytest.mark.parametrize(
     "query", [{"wait": "x"}, {"wait": "-1"}, {"wait": "nan"}, {"wait": "inf"}, {"wait": "1", "since": "x"}]
 )
-def test_a_wait_of_no_number_is_refused(app: AppClient, query: dict[str, str]) -> None:
-    """400, and not an endless wait."""
+def test_an_invalid_wait_is_rejected(app: AppClient, query: dict[str, str]) -> None:
+    """The status is 400."""
     assert app.get(f"/status/{app.submit()}", query_string=query).status_code == 400
 
 
-def test_quota_is_real_and_has_every_key(app: AppClient) -> None:
-    """All the kinds of the original; usage counts, and remaining is limit minus usage."""
+def test_quota_has_every_kind(app: AppClient) -> None:
+    """All kinds of the Weights API are there; usage counts, and remaining is limit minus usage."""
     app.submit()
     quota = app.get("/quota").json
 
@@ -215,79 +215,87 @@ def test_quota_is_real_and_has_every_key(app: AppClient) -> None:
     assert quota["limits"]["CHAT_MESSAGES"] == "Infinity"
 
 
-def test_a_site_that_does_not_answer_is_not_an_empty_list(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with Retry-After while nothing is known; later what was known before, marked as such."""
+def test_search_without_an_answer_uses_the_cache(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status is 503 without a cached answer; a stale one is marked as such."""
     monkeypatch.setattr("api.sites.site_queries.SEARCH_TIMEOUT_S", 0.1)
     monkeypatch.setattr("api.sites.site_queries.SEARCH_CACHE_TTL_S", 0)
     path = "/search-loras?query=ink"
-    unknown = app.get(path)
+    uncached = app.get(path)
     app.stores.site_queries.store_answer("search_loras", "studio", "ink", [{"name": "Ink Wash"}])
-    known = app.get(path)
+    cached = app.get(path)
 
-    assert unknown.status_code == 503
-    assert unknown.headers["Retry-After"].isdigit()
-    assert (known.status_code, known.json, known.headers["X-Darkroom-Partial"]) == (200, [{"name": "Ink Wash"}], "site")
+    assert uncached.status_code == 503
+    assert uncached.headers["Retry-After"].isdigit()
+    assert (cached.status_code, cached.json, cached.headers["X-Darkroom-Partial"]) == (
+        200,
+        [{"name": "Ink Wash"}],
+        "site",
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?query=", "?query=%20", "?q=ink"])
-def test_a_search_needs_words(app: AppClient, query: str) -> None:
-    """400 with the original's sentence."""
-    answer = app.get(f"/search-loras{query}")
+def test_a_search_needs_a_query(app: AppClient, query: str) -> None:
+    """The status is 400 with the message that clients know."""
+    response = app.get(f"/search-loras{query}")
 
-    assert (answer.status_code, answer.json["details"]) == (400, ["Query parameter is required."])
+    assert (response.status_code, response.json["details"]) == (400, ["Query parameter is required."])
 
 
-def test_pictures_need_no_key_and_come_when_they_are_there(app: AppClient) -> None:
-    """Before the first preview 404 with Retry-After; then the preview; then the picture, and only as what it is."""
-    ident = app.submit()
+def test_images_need_no_key(app: AppClient) -> None:
+    """Before the first preview the status is 404 with Retry-After; then come the preview and the result."""
+    job_id = app.submit()
     client, attempts = app.client, app.stores.attempts
-    nothing = client.get(f"/{ident}.jpg")
-    assert (nothing.status_code, nothing.headers["Retry-After"]) == (404, "1")
+    missing = client.get(f"/{job_id}.jpg")
+    assert (missing.status_code, missing.headers["Retry-After"]) == (404, "1")
 
     job = attempts.claim("w1")
     assert job
     attempts.mark_accepted(job)
     attempts.record_preview(job, b"preview")
-    assert (client.get(f"/{ident}.jpg").data, client.get(f"/{ident}.jpg").mimetype) == (b"preview", "image/jpeg")
-    assert client.get(f"/{ident}.png").status_code == 404
+    assert (client.get(f"/{job_id}.jpg").data, client.get(f"/{job_id}.jpg").mimetype) == (b"preview", "image/jpeg")
+    assert client.get(f"/{job_id}.png").status_code == 404
 
     picture = GeneratedImage(b"original", "image/webp", 1, 1)
     attempts.store_images(job, [picture], b"jpeg")
     attempts.complete(job, [picture])
-    done = client.get(f"/{ident}.jpg")
-    assert (done.data, done.mimetype, done.headers["X-Content-Type-Options"]) == (b"jpeg", "image/jpeg", "nosniff")
-    for path in (f"/{ident}", f"/{ident}.webp"):
+    completed = client.get(f"/{job_id}.jpg")
+    assert (completed.data, completed.mimetype, completed.headers["X-Content-Type-Options"]) == (
+        b"jpeg",
+        "image/jpeg",
+        "nosniff",
+    )
+    for path in (f"/{job_id}", f"/{job_id}.webp"):
         assert (client.get(path).data, client.get(path).mimetype) == (b"original", "image/webp")
 
 
-def test_the_picture_of_a_failed_job_is_explained(app: AppClient) -> None:
-    """404 with the job's own reason."""
-    ident = app.submit()
-    app.delete(f"/api/v1/jobs/{ident}")
+def test_the_image_of_a_failed_job_is_explained(app: AppClient) -> None:
+    """The status is 404 with the job's own error."""
+    job_id = app.submit()
+    app.delete(f"/api/v1/jobs/{job_id}")
 
-    answer = app.client.get(f"/{ident}.jpg")
-    assert answer.status_code == 404
-    assert "cancelled" in answer.json["error"]
+    response = app.client.get(f"/{job_id}.jpg")
+    assert response.status_code == 404
+    assert "cancelled" in response.json["error"]
 
 
-def test_asking_about_a_submission_makes_none(app: AppClient) -> None:
-    """HEAD is refused, and nothing is queued."""
-    answer = app.client.head("/generateImage", query_string={"prompt": PROMPT}, headers={"x-api-key": API_KEY})
+def test_head_submits_nothing(app: AppClient) -> None:
+    """HEAD is not allowed, and no job is created."""
+    response = app.client.head("/generateImage", query_string={"prompt": PROMPT}, headers={"x-api-key": API_KEY})
 
-    assert answer.status_code == 405
+    assert response.status_code == 405
     assert not app.stores.redis.zcard("dr:open")
 
 
 @pytest.mark.parametrize("path", ["/generateImage?prompt=a+lighthouse+%ff+at+dusk", "/search-loras?query=%ed%a0%80"])
-def test_a_query_that_is_not_utf8_is_refused(app: AppClient, path: str) -> None:
-    """Nothing is painted that the client did not write."""
-    answer = app.get(path)
+def test_a_query_that_is_not_utf8_is_rejected(app: AppClient, path: str) -> None:
+    """A prompt is never altered silently."""
+    response = app.get(path)
 
-    assert (answer.status_code, answer.json["details"]) == (400, ["The query is not valid UTF-8."])
+    assert (response.status_code, response.json["details"]) == (400, ["The query is not valid UTF-8."])
 
 
 @pytest.mark.parametrize(
-    ("body", "word"),
+    ("body", "text"),
     [
         ({"prompt": "a lighthouse \ud800 at dusk"}, "Unicode"),
         ({"prompt": PROMPT, "loraName": "\ud800"}, "loraName"),
@@ -295,25 +303,23 @@ def test_a_query_that_is_not_utf8_is_refused(app: AppClient, path: str) -> None:
         ({"prompt": PROMPT, "site": {}}, "site"),
     ],
 )
-def test_a_body_that_json_allows_and_nobody_can_paint_is_refused(
-    app: AppClient, body: dict[str, Any], word: str
-) -> None:
-    """With the field's name, and not as a fault of ours."""
-    answer = app.post("/generateImage", json=body)
+def test_values_that_no_page_accepts_are_rejected(app: AppClient, body: dict[str, Any], text: str) -> None:
+    """Lone surrogates and wrong types get 400 with the field's name."""
+    response = app.post("/generateImage", json=body)
 
-    assert (answer.status_code, word in answer.json["details"][0]) == (400, True)
+    assert (response.status_code, text in response.json["details"][0]) == (400, True)
 
 
-def test_a_picture_that_is_known_is_not_sent_again(app: AppClient) -> None:
-    """304 for whoever has it, by its ETag or by any."""
-    ident = app.submit()
+def test_images_support_if_none_match(app: AppClient) -> None:
+    """The status is 304 for the image's ETag and for ``*``."""
+    job_id = app.submit()
     job = app.stores.attempts.claim("w1")
     assert job
     app.stores.attempts.mark_accepted(job)
     picture = GeneratedImage(b"original", "image/png", 1, 1)
     app.stores.attempts.store_images(job, [picture], b"jpeg")
     app.stores.attempts.complete(job, [picture])
-    etag = app.client.get(f"/{ident}.jpg").headers["ETag"]
+    etag = app.client.get(f"/{job_id}.jpg").headers["ETag"]
 
-    for known in (etag, "*"):
-        assert app.client.get(f"/{ident}.jpg", headers={"If-None-Match": known}).status_code == 304
+    for value in (etag, "*"):
+        assert app.client.get(f"/{job_id}.jpg", headers={"If-None-Match": value}).status_code == 304
