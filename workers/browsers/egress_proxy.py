@@ -20,9 +20,11 @@ CHUNK_BYTES = 65_536
 GREETING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 15.0
 IDLE_TIMEOUT_S = 300.0
+# Values of RFC 1928; replies in section 6.
 SOCKS_VERSION, NO_AUTHENTICATION, CONNECT = 5, 0, 1
 ADDRESS_IPV4, ADDRESS_NAME, ADDRESS_IPV6 = 1, 3, 4
 REPLY_SUCCEEDED, REPLY_NOT_ALLOWED, REPLY_HOST_UNREACHABLE, REPLY_COMMAND_NOT_SUPPORTED = 0, 2, 4, 7
+# Reserved byte, then the bound address and port, which clients ignore for CONNECT.
 REPLY_TAIL = bytes([0, ADDRESS_IPV4, 0, 0, 0, 0, 0, 0])
 
 StreamPair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -162,5 +164,7 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, act
         while data := await reader.read(CHUNK_BYTES):
             activity.set()
             writer.write(data)
+            # Backpressure: read no faster than the other side accepts.
             await writer.drain()
+        # Half-close: the other direction may still have data.
         writer.write_eof()

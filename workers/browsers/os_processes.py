@@ -30,6 +30,7 @@ def find_browser_processes(marker: str) -> list[psutil.Process]:
 
 def is_browser(args: list[str], marker: str) -> bool:
     """Whether a command line is the main process of the browser started with ``marker``, not a renderer or the like."""
+    # Chromium copies the options of the main process to its helpers and adds "--type=renderer" or the like.
     return marker in args and not any(arg.startswith("--type=") for arg in args)
 
 

@@ -47,6 +47,7 @@ class PlaywrightServer:
         if self._process is None:
             return False
         try:
+            # A killed child exists as a zombie until it is reaped.
             return self._process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
@@ -125,6 +126,7 @@ class PlaywrightServer:
             async with asyncio.timeout(LAUNCH_TIMEOUT_S):
                 browser = await self._source.open(self._playwright, marker)
         except (Error, TimeoutError) as error:
+            # On a timeout the browser may have started after all.
             await asyncio.to_thread(kill_browser, marker)
             reason = self._source.redact(str(error).partition("\n")[0]) or "no answer"
             self.problem = f"No browser from {self._source}: {reason}"
@@ -147,6 +149,7 @@ async def close_browser(browser: Browser) -> bool:
     except TimeoutError:
         return False
     except Error:
+        # It has closed already.
         return True
     return True
 

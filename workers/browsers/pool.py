@@ -208,6 +208,7 @@ class BrowserPool:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await context.close()
         except TimeoutError:
+            # A context that does not close keeps its memory until the browser ends.
             self._retire_soon(instance, "close timed out")
         except Error:
             log.debug("context.already_closed")
@@ -229,6 +230,7 @@ class BrowserPool:
     async def _replace(self, old: BrowserInstance | None, reason: str) -> BrowserInstance:
         """Start the successor of ``old``, then retire ``old``; concurrent calls share one successor."""
         async with self._replacing:
+            # A concurrent call may have replaced it while this one waited for the lock.
             if self._current is not old and self.is_ready and self._current is not None:
                 return self._current
             log.info("browser.replaced", reason=reason, served=old.contexts_served if old else 0)

@@ -75,6 +75,7 @@ class Driver:
 
     async def _open_page(self) -> None:
         await self._politeness.check_robots()
+        # Routes, scripts and listeners are installed before the first navigation: earlier events would be lost.
         if folder := get_bundle_folder(self._recipe):
             await serve_bundle(self._context, self._recipe.url, folder)
         await self._observer.install(self._context)

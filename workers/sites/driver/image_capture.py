@@ -52,6 +52,7 @@ class ImageCapture:
         page.on("response", self._remember)
 
     def _remember(self, response: Response) -> None:
+        # Scripts fetch images too, and then show them by a blob: or data: URL.
         if response.request.resource_type in ("image", "fetch", "xhr"):
             self._responses[response.url] = response
             if len(self._responses) > MAX_RESPONSES:

@@ -57,6 +57,7 @@ class ElementFinder:
         """
         if match := await self.find_present(root, selectors, visible=visible):
             return match
+        # Wait for all alternatives in one locator, then find out which of them matched.
         any_of = reduce(lambda first, second: first.or_(second), (locate(root, chain) for chain in selectors))
         if visible:
             any_of = any_of.filter(visible=True)

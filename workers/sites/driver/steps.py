@@ -22,6 +22,7 @@ NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
 IS_SELECT_SCRIPT = "element => element instanceof HTMLSelectElement"
 # Input may keep the page busy for longer than the step's settle time.
 WAIT_UNTIL_IDLE_SCRIPT = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
+# Playwright's fill() does not support range inputs. The prototype's setter bypasses the one that React installs.
 SET_RANGE_SCRIPT = """(element, value) => {
   if (!(element instanceof HTMLInputElement) || element.type !== "range") return false;
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(element, value);

@@ -92,6 +92,7 @@ class Observer:
 
     async def arm(self, page: Page) -> None:
         """Begin to report changes; what the page shows already is the baseline."""
+        # Messages carry the number of their run, so late ones of an earlier run can be dropped.
         self._run += 1
         await page.evaluate("run => window.__darkroom.arm(run)", self._run)
         page.on("domcontentloaded", self._rejoin)

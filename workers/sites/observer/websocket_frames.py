@@ -70,6 +70,7 @@ class FrameListener:
                     self._on_data(kind, data)
 
     def _on_preview(self, payload: bytes) -> None:
+        # Rate-limited before any copy, because pages may send a preview for every step.
         for kind, frames in self._frames_by_kind.items():
             if frames.skip_bytes is not None and time.monotonic() - self._last_preview_at >= PREVIEW_INTERVAL_S:
                 self._last_preview_at = time.monotonic()

@@ -50,6 +50,7 @@ def blocked_url_patterns(recipe: Recipe) -> list[str]:
     allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
+        # File names at the end of a URL and before a query; hosts with and without a port.
         *(f"*://*.{suffix}" for suffix in FONTS + MEDIA),
         *(f"*://*.{suffix}?*" for suffix in FONTS + MEDIA),
         *(f"*://{name}{end}" for name in names if not _matches_any(name, allowed) for end in (":*", "/*")),
