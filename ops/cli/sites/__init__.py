@@ -9,6 +9,7 @@ COMMANDS = {
     "show": "ops.cli.sites.circuits:show",
     "check": "workers.sites.cli.commands:check",
     "try": "workers.sites.cli.commands:try_",
+    "learn": "workers.sites.cli.learn:learn",
     "new": "ops.cli.sites.recipe_files:new",
     "import": "ops.cli.sites.recipe_files:import_",
     "record": "ops.cli.sites.recipe_files:record",

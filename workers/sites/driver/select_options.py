@@ -21,6 +21,8 @@ MAX_OFFERED = 20
 OPTION_NAMES_SCRIPT = """(options, most) => options.slice(0, most).map((option) =>
   (option.getAttribute("aria-label") || option.label || option.textContent || "").trim().slice(0, 200))"""
 OWN_LISTBOX_SCRIPT = "field => field.getAttribute('aria-controls') || field.getAttribute('aria-owns') || ''"
+RADIO_NAMES_SCRIPT = """(radios, most) => radios.slice(0, most).map((radio) =>
+  ((radio.labels && radio.labels[0] && radio.labels[0].textContent) || radio.value || "").trim().slice(0, 200))"""
 OPTION_VALUES_SCRIPT = "options => options.map((option) => option.value)"
 
 
@@ -44,6 +46,16 @@ async def select_option(field: Locator, value: str, timeout_ms: int) -> None:
         # Some pages fill their lists after they have loaded.
         await field.page.wait_for_timeout(POLL_INTERVAL_MS)
     await field.select_option(value, timeout=timeout_ms)
+
+
+async def check_radio(radios: Locator, value: str, timeout_ms: int) -> None:
+    """Check the radio button of a group by its label or value; raises ChoiceNotFound if there is none."""
+    offered: list[str] = await radios.evaluate_all(RADIO_NAMES_SCRIPT, MAX_OPTIONS)
+    values: list[str] = await radios.evaluate_all(OPTION_VALUES_SCRIPT)
+    names = offered if value in offered else values
+    if value not in names:
+        raise _not_offered(value, offered)
+    await radios.nth(names.index(value)).check(timeout=timeout_ms)
 
 
 async def choose_from_listbox(finder: ElementFinder, field: Locator, value: str, timeout_ms: int) -> None:

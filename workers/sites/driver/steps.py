@@ -10,13 +10,14 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
 from schemas.sites.recipe import Recipe, Step
-from schemas.sites.templates import apply_fields, render, render_url
+from schemas.sites.templates import PLACEHOLDER, apply_fields, render, render_url
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import is_closed, translate_playwright_errors
-from workers.sites.driver.select_options import choose_from_listbox, select_option
-from workers.sites.driver.selectors import ElementFinder, Match, format_chain
+from workers.sites.driver.select_options import check_radio, choose_from_listbox, select_option
+from workers.sites.driver.selectors import ElementFinder, Match, format_chain, locate
 
 IS_CHECKBOX_SCRIPT = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
+IS_RADIO_SCRIPT = "element => element instanceof HTMLInputElement && element.type === 'radio'"
 TRUE_VALUES = ("true", "1", "yes", "on")
 NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
 IS_SELECT_SCRIPT = "element => element instanceof HTMLSelectElement"
@@ -62,8 +63,11 @@ class StepRunner:
             raise
 
     def _is_skipped(self, step: Step) -> bool:
-        """Whether the step is for an input that has no value or is false."""
-        return step.when is not None and self._values.get(step.when, False) is False
+        """Whether the step is for an input without a value, or for a false one that the step does not itself set."""
+        if step.when is None:
+            return False
+        sets_value = step.type == "change" and step.when in PLACEHOLDER.findall(step.value)
+        return step.when not in self._values or (self._values[step.when] is False and not sets_value)
 
     def describe(self, step: Step) -> str:
         """Describe the step in one line, without values, because prompts are private."""
@@ -107,9 +111,13 @@ class StepRunner:
         await (await self._match(step)).locator.hover(timeout=step.timeout_ms)
 
     async def _change(self, step: Step) -> None:
-        locator = (await self._match(step)).locator
+        match = await self._match(step)
+        locator = match.locator
         value = self._fill(step.value)
-        if await locator.evaluate(IS_CHECKBOX_SCRIPT):
+        radios = locate(self._page, match.chain)
+        if await locator.evaluate(IS_RADIO_SCRIPT) and await radios.count() > 1:
+            await check_radio(radios, value, step.timeout_ms)
+        elif await locator.evaluate(IS_CHECKBOX_SCRIPT):
             await locator.set_checked(value.lower() in TRUE_VALUES, timeout=step.timeout_ms)
         elif await locator.evaluate(IS_SELECT_SCRIPT):
             await select_option(locator, value, step.timeout_ms)

@@ -1,0 +1,115 @@
+"""The command ``learn``: write a recipe for the page at a URL, try it once, and keep it if it works."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+
+from ops.infra.settings import Settings, load_settings
+from schemas.errors import ServiceError
+from schemas.jobs.job import GeneratedImage
+from schemas.sites.recipe_schema import load_recipe
+from workers.sites.learn.detection import DetectedProgram, SiteNotRecognizedError, detect_program
+from workers.sites.learn.drafts import DraftError, learn_from_layout
+from workers.sites.learn.recipe_draft import RecipeDraft
+from workers.sites.learn.recipe_files import choose_name, render_file, write_file
+from workers.sites.learn.trial import describe_failure, try_recipe
+
+MAX_TRIALS = 3
+LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".localhost")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """A draft after its trial; without a trial there are no pictures."""
+
+    draft: RecipeDraft
+    pictures: list[GeneratedImage]
+
+
+@click.command()
+@click.argument("url")
+@click.option("--name", help="Name of the recipe; default: the app's title or host.")
+@click.option("--no-try", is_flag=True, help="Write the recipe without trying it.")
+@click.option("--own", is_flag=True, help="State that a page on the public internet is your own.")
+def learn(url: str, name: str | None, no_try: bool, own: bool) -> None:
+    """Write a recipe for the page at URL, try it once, and keep it in RECIPES_DIR or the current folder."""
+    _require_own_page(url, own)
+    settings = load_settings()
+    folder = settings.recipes_dir or Path.cwd()
+    try:
+        program = detect_program(url)
+    except SiteNotRecognizedError as error:
+        raise click.ClickException(str(error)) from error
+    _report(f"{program.url}: {program.label}.")
+    if program.recipe:
+        _report(f"The recipe {program.recipe!r} is for it: ./darkroom up --site {program.url}")
+        return
+    recipe_name = choose_name(name, program, folder)
+    outcome = _learn(settings, program, recipe_name, with_trial=not no_try)
+    path = write_file(folder / f"{recipe_name}.toml", outcome.draft, tested=bool(outcome.pictures))
+    click.echo(render_file(outcome.draft, tested=bool(outcome.pictures)))
+    for picture in outcome.pictures:
+        _report(f"The trial made a picture: {picture.media_type}, {picture.width}x{picture.height}.")
+    for doubt in outcome.draft.doubts:
+        _report(f"Uncertain: {doubt}")
+    _report(f"Wrote {path}. Use it with: RECIPES_DIR={folder} SITE={recipe_name} ./darkroom up")
+
+
+def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_trial: bool) -> _Outcome:
+    """Return the first draft that makes a picture; without a trial, the most likely one."""
+    try:
+        drafts = learn_from_layout(program)
+    except DraftError as error:
+        raise click.ClickException(f"No recipe can be written for {program.url}: {error}") from error
+    if not with_trial:
+        return _Outcome(drafts[0], [])
+    failures = []
+    for draft in drafts[:MAX_TRIALS]:
+        _report(f"Trying: {draft.summary}")
+        try:
+            return _Outcome(draft, _try(settings, name, draft, _report))
+        except ServiceError as error:
+            failures.append(f"{draft.summary} {describe_failure(error)}")
+            _report(f"The trial failed: {describe_failure(error)}")
+    reasons = "".join(f"\n  {failure}" for failure in failures)
+    raise click.ClickException(
+        f"No recipe was kept, because no trial made a picture:{reasons}\n"
+        "To keep the most likely recipe and mend it by hand, run this command with --no-try."
+    )
+
+
+def _try(settings: Settings, name: str, draft: RecipeDraft, report: Callable[[str], None]) -> list[GeneratedImage]:
+    recipe = load_recipe(name, draft.recipe)
+    return asyncio.run(try_recipe(settings, recipe, report, settings.job_deadline_s))
+
+
+def _require_own_page(url: str, own: bool) -> None:
+    """Require a statement about a page on the public internet; its terms may forbid automation."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.UsageError(f"{url!r} is not an http:// or https:// URL.")
+    if not own and not is_local(parts.hostname):
+        raise click.UsageError(
+            f"{parts.hostname} is on the public internet. If the page is your own, run this command with --own. For "
+            "another's page, write a recipe with ownership = 'terms' (docs/recipes.md) after reading its terms."
+        )
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host is this machine or on its own network, by its name or address alone."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(LOCAL_SUFFIXES)
+
+
+def _report(line: str) -> None:
+    console.print(line, markup=False)

@@ -1,0 +1,171 @@
+"""A recipe for a Gradio app, made from one of its events: opens what hides the fields, fills them in, and submits."""
+
+from typing import Any
+
+from workers.sites.learn.gradio_events import CLICK, Candidate
+from workers.sites.learn.gradio_inputs import LearnedInput, LearnedInputs, describe, learn_inputs
+from workers.sites.learn.gradio_layout import Component, Event, GradioLayout
+from workers.sites.learn.gradio_selectors import GradioSelectors
+from workers.sites.learn.recipe_draft import RecipeDraft
+
+LOAD_TIMEOUT_MS = 60_000
+SETTLE_MS = 300
+ERRORS = [
+    ".toast-body.error [data-testid='toast-text']",
+    ".toast-body.error .toast-text",
+    ".toast-body.error",
+    ".wrap.default:not(.hide) > .error",
+    "[data-testid='status-tracker']:not(.hide) > .error",
+]
+LOGIN = [".gradio-container .min-h-screen:has(input[type='password'])", "iframe[src*='captcha']"]
+
+Step = dict[str, Any]
+
+
+class GradioRecipeWriter:
+    """Writes the recipe of one event of an app."""
+
+    def __init__(self, layout: GradioLayout, candidate: Candidate) -> None:
+        """Sort the event's inputs by the tab pages that they stand in."""
+        self._layout = layout
+        self._candidate = candidate
+        self._selectors = GradioSelectors(layout)
+        others = tuple(one for one in candidate.inputs if one != candidate.prompt)
+        self._learned: LearnedInputs = learn_inputs(others)
+        self._opened: set[int] = set()
+
+    def write(self, url: str, title: str) -> RecipeDraft:
+        """Return the recipe for the app at ``url``."""
+        outputs = self._candidate.outputs
+        recipe: dict[str, Any] = {
+            "title": title,
+            "description": f"A page made with Gradio {self._layout.version}; {describe(self._candidate.prompt)} is the "
+            "prompt.",
+            "url": url,
+            "consent": {"ownership": "own"},
+            "limits": {"concurrency": 1, "min_interval_s": 0},
+            "inputs": {one.name: dict(one.spec) for one in self._learned.inputs},
+            "steps": self._steps(),
+            "observe": self._observe(),
+            "capture": {"many": len(outputs) > 1 or outputs[0].type == "gallery"},
+        }
+        return RecipeDraft(recipe, f"Gradio {self._layout.version}", self._summary(), tuple(self._doubts()))
+
+    def _summary(self) -> str:
+        candidate = self._candidate
+        start = f'the button "{candidate.trigger.label}"' if candidate.action == CLICK else "the Enter key"
+        results = ", ".join(describe(one) for one in candidate.outputs)
+        return (
+            f"The prompt goes to {describe(candidate.prompt)}, {start} submits it, and the result appears in {results}."
+        )
+
+    def _steps(self) -> list[Step]:
+        prompt, trigger, output = self._candidate.prompt, self._candidate.trigger, self._candidate.outputs[0]
+        steps: list[Step] = [{"type": "navigate", "url": "{{url}}", "timeout": LOAD_TIMEOUT_MS}]
+        steps += self._reveal(prompt)
+        # The first element appears only once the app's script has built the page.
+        found = self._selectors.field(prompt) if len(steps) == 1 else steps[1]["selectors"]
+        steps.insert(1, {"type": "waitForElement", "selectors": found, "timeout": LOAD_TIMEOUT_MS})
+        for one in sorted(self._learned.inputs, key=self._distance):
+            steps += self._reveal(one.component)
+            steps += self._fill(one)
+        steps += [*self._reveal(prompt), self._change(prompt, "{{prompt}}")]
+        if self._candidate.action == CLICK:
+            steps += self._reveal(trigger)
+            steps.append({"type": "click", "selectors": self._selectors.button(trigger), "submits": True})
+        else:
+            steps += [{"type": "keyDown", "key": "Enter", "submits": True}, {"type": "keyUp", "key": "Enter"}]
+        return [*steps, *self._reveal(output)]
+
+    def _distance(self, learned: LearnedInput) -> tuple[bool, int]:
+        """Put fields that stand beside the prompt first, so that tab pages are opened as seldom as possible."""
+        component = learned.component
+        return component.tabs != self._candidate.prompt.tabs, component.order
+
+    def _reveal(self, component: Component) -> list[Step]:
+        """Return the steps that open the tab pages and accordions around a component."""
+        steps = [
+            {"type": "click", "selectors": self._selectors.tab(tab)} for tab in component.tabs if not self._is_open(tab)
+        ]
+        for tab in component.tabs:
+            self._open_tab(tab)
+        for accordion in component.closed_accordions:
+            if accordion.id not in self._opened:
+                self._opened.add(accordion.id)
+                steps.append({"type": "click", "selectors": self._selectors.accordion(accordion)})
+        return steps
+
+    def _is_open(self, tab: Component) -> bool:
+        group = tab.ancestors[-1].id
+        changed = [one for one in self._opened if self._group(one) == group]
+        return tab.id in (changed or self._layout.open_tabs)
+
+    def _open_tab(self, tab: Component) -> None:
+        group = tab.ancestors[-1].id
+        self._opened = {one for one in self._opened if self._group(one) != group} | {tab.id}
+
+    def _group(self, tab_id: int) -> int | None:
+        tab = self._layout.components[tab_id]
+        return tab.ancestors[-1].id if tab.type == "tabitem" else None
+
+    def _fill(self, learned: LearnedInput) -> list[Step]:
+        component = learned.component
+        placeholder = f"{{{{{learned.name}}}}}"
+        steps: list[Step] = []
+        random_seed = self._learned.random_seed
+        if learned.name == "seed" and random_seed:
+            steps += [*self._reveal(random_seed), self._change(random_seed, "false") | {"when": "seed"}]
+            steps += self._reveal(component)
+        if component.type == "dropdown":
+            step = {"type": "customStep", "name": "choose", "selectors": self._selectors.field(component)}
+            return [*steps, step | {"value": placeholder, "when": learned.name}]
+        return [*steps, self._change(component, placeholder) | {"when": learned.name}]
+
+    def _change(self, component: Component, value: str) -> Step:
+        return {"type": "change", "selectors": self._selectors.field(component), "value": value}
+
+    def _observe(self) -> dict[str, Any]:
+        outputs = self._candidate.outputs
+        pictures = self._selectors.pictures(outputs)
+        observe: dict[str, Any] = {
+            "preview": {"selectors": pictures},
+            "progress": {"selectors": [".progress-level-inner"], "pattern": r"(\d+(?:\.\d+)?)\s*%"},
+            "error": {"selectors": ERRORS},
+            "human": {"selectors": LOGIN},
+            "done": {"selectors": pictures, "settle_ms": SETTLE_MS},
+        }
+        if self._candidate.event.shows_progress:
+            observe["busy"] = {"selectors": self._selectors.busy(outputs[0])}
+        return observe
+
+    def _doubts(self) -> list[str]:
+        candidate, selectors = self._candidate, self._selectors
+        doubts = list(self._learned.doubts)
+        fields = [candidate.prompt, *(one.component for one in self._learned.inputs)]
+        doubts += [
+            f"{describe(one)} is found only by its position, because its label is missing or not unique; an id "
+            "(elem_id) in the app makes it certain."
+            for one in fields
+            if not selectors.is_certain(one)
+        ]
+        if candidate.image_inputs:
+            names = ", ".join(describe(one) for one in candidate.image_inputs)
+            doubts.append(f"The event also takes {names}, which stays empty: it may refuse to work without one.")
+        if not candidate.event.shows_progress:
+            doubts.append(
+                "The app does not show that it works (show_progress is hidden), so a picture counts as finished once "
+                "it has not changed for a moment."
+            )
+        if self._stop_buttons():
+            names = ", ".join(f'"{one.label}"' for one in self._stop_buttons())
+            doubts.append(f"The app has a button that stops the work ({names}); the recipe does not use it.")
+        return doubts
+
+    def _stop_buttons(self) -> list[Component]:
+        """Return the buttons that cancel the event or one of those before it."""
+        chain = {event.id for event in self._layout.chain(self._candidate.event)}
+        stops: list[Event] = [one for one in self._layout.events.values() if chain & set(one.cancels)]
+        buttons = self._layout.resolve(
+            tuple(one for event in stops for one, action in event.triggers if action == CLICK)
+        )
+        return [one for one in dict.fromkeys(buttons) if one.type == "button"]

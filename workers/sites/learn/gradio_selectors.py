@@ -1,0 +1,162 @@
+"""Selectors of the components of a Gradio page, the most stable alternative first.
+
+An id given by the app's author outlives a label, and both outlive Gradio's own ``component-N``, which counts the
+components and exists before Gradio 6 only.
+"""
+
+from collections.abc import Sequence
+
+from workers.sites.learn.gradio_layout import Component, GradioLayout
+
+# Alternatives as recipe files write them.
+SelectorList = list[str | list[str]]
+
+NUMBER_FIELD = "input[type='number']"
+FIELDS = {
+    "textbox": "textarea, input",
+    "textarea": "textarea, input",
+    "multimodaltextbox": "textarea",
+    "number": NUMBER_FIELD,
+    "slider": NUMBER_FIELD,
+    "dropdown": "input",
+    "checkbox": "input[type='checkbox']",
+    "radio": "input[type='radio']",
+}
+PICTURES = {"gallery": ".thumbnail-item img", "image": "img"}
+# The pictures of any gallery or image, without those in texts and examples.
+ALL_PICTURES: dict[str, SelectorList] = {
+    "gallery": [".thumbnail-item img"],
+    "image": [".image-frame img, .image-container img, [data-testid='image'] img"],
+}
+BUSY = ("[data-testid='status-tracker']:not(.hide)", ".wrap.default:not(.hide)", ".wrap.center:not(.hide)")
+BLOCK = "ancestor::*[contains(concat(' ', @class, ' '), ' block ')][1]"
+HEAD = "*[contains(concat(' ', @class, ' '), ' label-wrap ')]"
+
+
+class GradioSelectors:
+    """Selectors of one app's components."""
+
+    def __init__(self, layout: GradioLayout) -> None:
+        """Count which labels are unique."""
+        self._layout = layout
+        labels = [one.label for one in layout.components.values() if one.type != "dataset"]
+        self._unique = {label for label in labels if label and labels.count(label) == 1}
+
+    def _is_labelled(self, component: Component) -> bool:
+        """Return whether the page shows a label at the component that no other one has."""
+        # Pictures without a visible label have none in the page; other fields keep it for screen readers.
+        is_hidden = component.type in PICTURES and component.props.get("show_label") is False
+        return component.label in self._unique and not is_hidden
+
+    def is_certain(self, component: Component) -> bool:
+        """Return whether an id of its own or a unique label finds the component."""
+        return bool(component.element_id) or self._is_labelled(component)
+
+    def field(self, component: Component) -> SelectorList:
+        """Return the selectors of the element that holds a component's value."""
+        inner = FIELDS[component.type]
+        alternatives: SelectorList = []
+        if component.label in self._unique and component.type == "checkbox":
+            alternatives.append(f'aria/{component.label}[role="checkbox"]')
+        # The accessible name of these fields is their label alone.
+        if component.label in self._unique and component.type in ("textbox", "number"):
+            alternatives.append(f"aria/{component.label}")
+        alternatives += self._inside(component, inner)
+        return alternatives or [self._nth_field(component, inner)]
+
+    def button(self, component: Component) -> SelectorList:
+        """Return the selectors of a button."""
+        named: SelectorList = [f'aria/{component.label}[role="button"]'] if component.label else []
+        own: SelectorList = [f"#{component.element_id}"] if component.element_id else []
+        if component.label in self._unique:
+            return [*own, *named, *self._numbered(component)]
+        return [*own, *self._numbered(component), *named] or [f"button.{component.props.get('variant', 'primary')}"]
+
+    def tab(self, component: Component) -> SelectorList:
+        """Return the selectors of the button that opens a tab page."""
+        return [f'aria/{component.label}[role="tab"]']
+
+    def accordion(self, component: Component) -> SelectorList:
+        """Return the selectors of the head of an accordion."""
+        own = [f"#{component.element_id} > .label-wrap"] if component.element_id else []
+        labelled = [f"xpath///{HEAD}[span[normalize-space() = {xpath_literal(component.label)}]]"]
+        numbered = [f"#component-{component.id} > .label-wrap"] if self._layout.has_component_ids else []
+        return [*own, *labelled, *numbered] if component.label in self._unique else [*own, *numbered, *labelled]
+
+    def pictures(self, components: tuple[Component, ...]) -> SelectorList:
+        """Return the selectors of the pictures of a gallery or of several images."""
+        inner = PICTURES[components[0].type]
+        if len(components) > 1:
+            blocks = self._blocks(components)
+        else:
+            blocks = [chain[0] for chain in self._inside(components[0], "*") if isinstance(chain, list)]
+        alternatives: SelectorList = [[block, inner] for block in blocks]
+        others = [one for one in self._layout.components.values() if one.type in PICTURES and one not in components]
+        return alternatives if others and alternatives else [*alternatives, *ALL_PICTURES[components[0].type]]
+
+    def _blocks(self, components: tuple[Component, ...]) -> list[str]:
+        """Return the selectors that find all blocks of several components at once."""
+        blocks = []
+        if all(one.element_id for one in components):
+            blocks.append(f":is({', '.join(f'#{one.element_id}' for one in components)})")
+        if all(self._is_labelled(one) for one in components):
+            blocks.append(labelled_block(*components))
+        if self._layout.has_component_ids:
+            blocks.append(f":is({', '.join(f'#component-{one.id}' for one in components)})")
+        return blocks
+
+    def busy(self, component: Component) -> SelectorList:
+        """Return the selectors of the sign that a component waits for its value."""
+        return [one for inner in BUSY for one in self._inside(component, inner)] or list(BUSY)
+
+    def _inside(self, component: Component, inner: str) -> SelectorList:
+        """Return the selectors of elements inside a component, as far as it can be found."""
+        alternatives: SelectorList = []
+        if component.element_id:
+            alternatives.append([f"#{component.element_id}", inner])
+        if self._is_labelled(component):
+            alternatives.append([labelled_block(component), inner])
+        return [*alternatives, *([one, inner] for one in self._numbered(component))]
+
+    def _numbered(self, component: Component) -> list[str]:
+        return [f"#component-{component.id}"] if self._layout.has_component_ids else []
+
+    def _nth_field(self, component: Component, inner: str) -> str:
+        """Return the selector of a field by its number among those of its kind that are visible with it."""
+        siblings = [
+            one
+            for one in self._layout.components.values()
+            if one.type in FIELDS
+            and FIELDS[one.type] == inner
+            and one.is_shown
+            and self._is_visible_with(one, component)
+        ]
+        number = siblings.index(component) + 1 if component in siblings else 1
+        visible = ", ".join(f".block {part.strip()}:visible" for part in inner.split(","))
+        return f":nth-match({visible}, {number})"
+
+    def _is_visible_with(self, one: Component, other: Component) -> bool:
+        """Return whether a component is visible while the tab pages of another one are open."""
+        opened = self._layout.open_tabs | {tab.id for tab in other.tabs}
+        groups = {tab.ancestors[-1].id for tab in other.tabs}
+        return all(
+            tab in other.tabs or (tab.id in opened and tab.ancestors[-1].id not in groups) for tab in one.tabs
+        ) and all(accordion in other.closed_accordions for accordion in one.closed_accordions)
+
+
+def labelled_block(*components: Component) -> str:
+    """Return the selector of the innermost blocks whose labels are exactly the components'."""
+    test_id = "block-label" if components[0].type in PICTURES else "block-info"
+    labels = " or ".join(f"normalize-space() = {xpath_literal(one.label)}" for one in components)
+    return f"xpath///*[@data-testid='{test_id}'][{labels}]/{BLOCK}"
+
+
+def xpath_literal(text: str) -> str:
+    """Return a text as a string of XPath, which has no escapes."""
+    text = " ".join(text.split())
+    if "'" not in text:
+        return f"'{text}'"
+    if '"' not in text:
+        return f'"{text}"'
+    parts: Sequence[str] = [f"'{part}'" for part in text.split("'")]
+    return "concat(" + ', "\'", '.join(parts) + ")"

@@ -1,0 +1,17 @@
+"""The draft of a recipe that was written by a program."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeDraft:
+    """The content of a recipe file, a sentence that tells it from other drafts, and sentences about what is uncertain.
+
+    ``page`` says what the recipe was made for, such as ``Gradio 5.50.0``.
+    """
+
+    recipe: dict[str, Any]
+    page: str
+    summary: str
+    doubts: tuple[str, ...]
