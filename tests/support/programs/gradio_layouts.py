@@ -26,7 +26,8 @@ CONCURRENCY = 4
 def _draw(*values: Any, count: int = 1) -> list[Image.Image]:
     """Return the pictures of an event's values, after a moment."""
     time.sleep(STEP_S)
-    text = "|".join(f"{value:g}" if isinstance(value, int | float) else str(value) for value in values)
+    # Gradio 6 passes None for a hidden text, other versions an empty one.
+    text = "|".join(f"{value:g}" if isinstance(value, int | float) else str(value or "") for value in values)
     return [render_image(text, number) for number in range(count)]
 
 
