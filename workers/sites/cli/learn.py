@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,15 +12,25 @@ from rich.console import Console
 from ops.infra.settings import Settings, load_settings
 from schemas.errors import ServiceError
 from schemas.jobs.job import GeneratedImage
+from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
+from workers.sites.cli.browser_session import DisplayOptions, open_browser_context
 from workers.sites.learn.detection import DetectedProgram, SiteNotRecognizedError, detect_program
 from workers.sites.learn.drafts import DraftError, learn_from_layout
+from workers.sites.learn.page_survey import learn_from_page
 from workers.sites.learn.recipe_draft import RecipeDraft
 from workers.sites.learn.recipe_files import choose_name, render_file, write_file
 from workers.sites.learn.trial import describe_failure, try_recipe
 
 MAX_TRIALS = 3
 LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".localhost")
+EMPTY_RECIPE = {
+    "title": "A page",
+    "description": "A page that is being looked at.",
+    "consent": {"ownership": "own"},
+    "steps": [{"type": "click", "selectors": ["body"], "submits": True}],
+    "observe": {"done": {"selectors": ["img"]}},
+}
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -66,7 +75,7 @@ def learn(url: str, name: str | None, no_try: bool, own: bool) -> None:
 def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_trial: bool) -> _Outcome:
     """Return the first draft that makes a picture; without a trial, the most likely one."""
     try:
-        drafts = learn_from_layout(program)
+        drafts = _drafts(settings, program)
     except DraftError as error:
         raise click.ClickException(f"No recipe can be written for {program.url}: {error}") from error
     if not with_trial:
@@ -75,7 +84,7 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
     for draft in drafts[:MAX_TRIALS]:
         _report(f"Trying: {draft.summary}")
         try:
-            return _Outcome(draft, _try(settings, name, draft, _report))
+            return _Outcome(draft, asyncio.run(_try(settings, load_recipe(name, draft.recipe))))
         except ServiceError as error:
             failures.append(f"{draft.summary} {describe_failure(error)}")
             _report(f"The trial failed: {describe_failure(error)}")
@@ -86,9 +95,24 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
     )
 
 
-def _try(settings: Settings, name: str, draft: RecipeDraft, report: Callable[[str], None]) -> list[GeneratedImage]:
-    recipe = load_recipe(name, draft.recipe)
-    return asyncio.run(try_recipe(settings, recipe, report, settings.job_deadline_s))
+def _drafts(settings: Settings, program: DetectedProgram) -> list[RecipeDraft]:
+    """Return drafts from a Gradio app's layout, or one from a look at the page; raises DraftError."""
+    if program.config is not None:
+        return learn_from_layout(program)
+    _report("The page publishes no layout, so one generation is run to see where its picture appears.")
+    return [asyncio.run(_look(settings, program.url))]
+
+
+async def _look(settings: Settings, url: str) -> RecipeDraft:
+    # Only the address of this recipe is used: the browser may reach no other private one.
+    visitor = load_recipe("learned", {**EMPTY_RECIPE, "url": url})
+    async with open_browser_context(settings, visitor, None, DisplayOptions()) as context:
+        return await learn_from_page(context, url, settings.job_deadline_s, _report)
+
+
+async def _try(settings: Settings, recipe: Recipe) -> list[GeneratedImage]:
+    async with open_browser_context(settings, recipe, None, DisplayOptions()) as context:
+        return await try_recipe(context, recipe, settings.job_deadline_s, _report)
 
 
 def _require_own_page(url: str, own: bool) -> None:
