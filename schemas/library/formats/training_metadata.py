@@ -5,12 +5,12 @@ Sources: kohya-ss/sd-scripts (``ss_``, ``sshs_``), Additional Networks (``ssmd_`
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.format_error import FormatError
+from schemas.library.formats.base_models import name_base_model
 from schemas.library.formats.hashes import AUTOV1, AUTOV3, is_hash_of_nothing
 from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.untrusted_json import JsonReader
@@ -25,24 +25,6 @@ CLAIMED_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})", re.ASCII)
 # ModelSpec's hash covers the tensors only, so it is not a SHA-256 of the file.
 TENSORS_HASH = "tensors"
 HASH_KEYS = {"sshs_model_hash": AUTOV3, "sshs_legacy_hash": AUTOV1, "modelspec.hash_sha256": TENSORS_HASH}
-# How architectures begin, in the words of ModelSpec and of the trainers, and the base model in Civitai's words.
-BASE_MODEL_PREFIXES: tuple[tuple[str, str], ...] = (
-    ("stable-diffusion-xl", "SDXL 1.0"),
-    ("sdxl", "SDXL 1.0"),
-    ("stable-diffusion-v1", "SD 1.5"),
-    ("sd_v1", "SD 1.5"),
-    ("stable-diffusion-v2", "SD 2.1"),
-    ("sd_v2", "SD 2.1"),
-    ("stable-diffusion-3", "SD 3"),
-    ("sd3", "SD 3"),
-    ("flux-1-schnell", "Flux.1 S"),
-    ("flux", "Flux.1 D"),
-    ("chroma", "Chroma"),
-    ("lumina", "Lumina"),
-    ("hunyuan", "Hunyuan"),
-    ("wan", "Wan Video"),
-    ("qwen", "Qwen"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,7 @@ def parse_training_metadata(metadata: Mapping[str, str]) -> TrainingMetadata:
         title=_first_line(values, "modelspec.title", "ssmd_display_name", "ss_output_name"),
         author=_first_line(values, "modelspec.author", "ssmd_author"),
         description=_first_text(values, "modelspec.description", "ssmd_description", "ss_training_comment"),
-        base_model=_base_model(architecture),
+        base_model=name_base_model(architecture, _first_line(values, "ss_sd_model_name", "ss_base_model")),
         architecture=architecture,
         module=_first_line(values, "ss_network_module"),
         dim=_parse_integer(values.get("ss_network_dim")),
@@ -83,27 +65,16 @@ def parse_training_metadata(metadata: Mapping[str, str]) -> TrainingMetadata:
     )
 
 
-def count_tags(metadata: Mapping[str, str]) -> Counter[str]:
-    """Count how often each tag captions a training image, over all folders."""
-    counts: Counter[str] = Counter()
-    for folder in _parse_json(metadata.get("ss_tag_frequency"), dict).values():
-        for name, count in folder.items() if isinstance(folder, dict) else ():
-            tag = clean_line(name, MAX_LINE_CHARS)
-            if type(count) is int and 0 < count < 2**53 and tag:
-                counts[tag] += count
-    return counts
-
-
 def _trigger_words(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield the author's trigger phrase, or else the trainer's class tokens, or else the three most common tags."""
+    """Yield the author's trigger phrase, or else the trainer's class tokens.
+
+    Frequent tags are none: those that caption most images ("1girl", "solo") are the commonest of every training.
+    """
     if phrase := _first_line(values, "modelspec.trigger_phrase", "ssmd_keywords"):
         yield phrase
         return
     class_tokens = dict.fromkeys(_class_tokens(values))
-    if class_tokens:
-        yield from list(class_tokens)[:MAX_TRIGGER_WORDS]
-        return
-    yield from (tag for tag, _ in count_tags(values).most_common(3))
+    yield from list(class_tokens)[:MAX_TRIGGER_WORDS]
 
 
 def _class_tokens(values: Mapping[str, str]) -> Iterator[str]:
@@ -125,11 +96,6 @@ def _claimed_hashes(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         match = CLAIMED_HASH.fullmatch(values.get(name, "").strip())
         if match and not is_hash_of_nothing(match[1].lower()):
             yield algorithm, match[1].lower()
-
-
-def _base_model(architecture: str | None) -> str | None:
-    lower = (architecture or "").lower()
-    return next((base_model for prefix, base_model in BASE_MODEL_PREFIXES if lower.startswith(prefix)), None)
 
 
 def _first_line(values: Mapping[str, str], *names: str) -> str | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.library.formats.base_models import find_base_model
 from schemas.library.formats.hashes import SHA256, normalize_hash
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_reader import parse_metadata
@@ -123,7 +124,9 @@ def _split_words(text: str) -> tuple[str, ...]:
 
 def _read_base_model(value: Any) -> str | None:
     family = as_line(value) or ""
-    return None if family.lower() in _UNKNOWN_FAMILIES else BASE_MODEL_BY_FAMILY.get(family.upper(), family)
+    if family.lower() in _UNKNOWN_FAMILIES:
+        return None
+    return BASE_MODEL_BY_FAMILY.get(family.upper()) or find_base_model(family) or family
 
 
 def _family_of(base_model: str) -> str:

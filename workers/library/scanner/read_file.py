@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 from schemas.errors import NotFound, ServiceError
 from schemas.format_error import FormatError
+from schemas.library.formats import tensor_names
+from schemas.library.formats.base_models import find_base_model
 from schemas.library.formats.gguf import read_gguf_header
 from schemas.library.formats.safetensors import PREFIX_BYTES, SafetensorsHeader, parse_header, parse_header_length
 from schemas.library.formats.training_metadata import TrainingMetadata, parse_training_metadata
@@ -119,7 +121,7 @@ def _read_safetensors(context: FileContext, file: BinaryIO) -> None:
     training = parse_training_metadata(header.metadata)
     context.layout = _layout_digest(header)
     context.header = _header_summary(header, training)
-    context.add_metadata(Source.HEADER, SourcePriority.HEADER, _header_metadata(training))
+    context.add_metadata(Source.HEADER, SourcePriority.HEADER, _header_metadata(header, training))
 
 
 def _layout_digest(header: SafetensorsHeader) -> str:
@@ -146,12 +148,12 @@ def _header_summary(header: SafetensorsHeader, training: TrainingMetadata) -> di
     return {name: value for name, value in summary.items() if value is not None}
 
 
-def _header_metadata(training: TrainingMetadata) -> Metadata:
+def _header_metadata(header: SafetensorsHeader, training: TrainingMetadata) -> Metadata:
     return Metadata(
         name=clean_line(training.title or "") or None,
         creator=clean_line(training.author or "") or None,
         description=training.description,
-        base_model=training.base_model,
+        base_model=training.base_model or tensor_names.find_base_model(header.tensors),
         trained_words=training.trigger_words,
         tags=training.tags,
         hashes=training.hashes or {},
@@ -168,6 +170,8 @@ def _read_gguf(context: FileContext, file: BinaryIO) -> None:
         name=clean_line(texts.get("general.name", "")) or None,
         creator=clean_line(texts.get("general.author", "")) or None,
         description=clean_multiline(texts.get("general.description", "")) or None,
+        # Architectures of text encoders ("t5", "llama") are no base models.
+        base_model=find_base_model(texts.get("general.architecture", "")),
     )
     context.add_metadata(Source.HEADER, SourcePriority.HEADER, metadata)
 
