@@ -8,6 +8,7 @@ from schemas.accounts.caller import Caller
 from schemas.errors import NotFound
 from schemas.jobs.job import Job
 from stores import Stores
+from stores.jobs.jobs import NO_SUCH_JOB
 
 
 def stores() -> Stores:
@@ -35,4 +36,4 @@ def own_job(job_id: str) -> Job:
 def require_owner(job: Job, owner_id: str) -> None:
     """Raise NotFound, as for a missing job, if the job belongs to another caller."""
     if job.owner != owner_id:
-        raise NotFound("There is no job with this id.")
+        raise NotFound(NO_SUCH_JOB)

@@ -23,6 +23,7 @@ from schemas.images.params_requests import merge_params, parse_json_field, parse
 from schemas.jobs.job import Job
 from schemas.library.model_views import ImageView
 from schemas.library.requests import FromJob, ImageChange, ImageForm, ImageUpload, load_body, parse_nsfw_level
+from stores.jobs.jobs import NO_SUCH_JOB
 
 MAX_RECENT = 100
 EDIT = RoutePolicy(scope=Scope.LIBRARY)
@@ -177,7 +178,7 @@ def _keep_job_image(model_id: int) -> ImageView:
 
 def _require_job_id(text: str) -> str:
     if not re.fullmatch(JobIdConverter.regex, text):
-        raise NotFound("There is no job with this id.")
+        raise NotFound(NO_SUCH_JOB)
     return text
 
 

@@ -30,6 +30,8 @@ from stores.redis.scripts import Scripts
 
 BUSY_RETRY_AFTER_S = 5
 NO_LIMITS = CallerLimits()
+# The same for jobs of other callers, so that they cannot be told from missing ones.
+NO_SUCH_JOB = "There is no job with this id."
 LIMIT_MESSAGES = {
     "full": "Server is busy. Please try again later.",
     "queued": "You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).",
@@ -170,7 +172,7 @@ class Jobs:
     def _missing_error(self, job_id: str) -> ServiceError:
         if self._redis.exists(job_key(job_id, "gone")):
             return Gone("Image expired; it is no longer kept.")
-        return NotFound("There is no job of that id.")
+        return NotFound(NO_SUCH_JOB)
 
     def list_page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[JobWithEstimate], Cursor | None]:
         """Return a page of the owner's jobs, newest first, and the cursor of the next page (keyset pagination)."""

@@ -1,6 +1,6 @@
 """Submission of jobs: validates a request against its site's recipe and creates the job.
 
-Every surface (the HTTP APIs, canaries) submits through this module, so that plans, accepted terms, limits and
+All HTTP APIs and the canaries submit through this module, so that plans, accepted terms, limits and
 idempotency hold for all of them.
 """
 

@@ -13,7 +13,10 @@ def test_jobs_are_visible_to_their_owner_only(app: AppClient) -> None:
     bob = {"Authorization": f"Bearer {app.stores.api_keys.create('bob')}"}
 
     for path in ("", "/result", "/failure"):
-        assert app.client.get(f"/api/v1/jobs/{job_id}{path}", headers=bob).status_code == 404
+        foreign = app.client.get(f"/api/v1/jobs/{job_id}{path}", headers=bob)
+        missing = app.client.get(f"/api/v1/jobs/{'0' * 32}{path}", headers=bob)
+        assert foreign.status_code == missing.status_code == 404
+        assert foreign.json["error"] == missing.json["error"]
     assert app.client.delete(f"/api/v1/jobs/{job_id}", headers=bob).status_code == 404
     assert app.client.get("/api/v1/jobs", headers=bob).json["jobs"] == []
     assert [job_id] == [job["id"] for job in app.get("/api/v1/jobs").json["jobs"]]
