@@ -107,7 +107,7 @@ class BlockingRedisBroker(RedisBroker):
 
 
 class BlockingRedisConsumer(Consumer):
-    """Fetch up to ``prefetch`` messages; wait for a wake-up when the queue is empty, for an ack when all are out."""
+    """Fetch up to ``prefetch`` messages; wait for a token when the queue is empty, for an ack when all are out."""
 
     def __init__(self, broker: BlockingRedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         """Dramatiq's signature; ``timeout`` is its poll interval and is ignored here."""

@@ -86,7 +86,7 @@ class ApiKeys:
         return self._callers.get(key_hash, lambda: self._read_caller(_id_of(key), key_hash) if _id_of(key) else None)
 
     def authenticate_uncached(self, key: str) -> Caller | None:
-        """Do the same without the cache and with one database query for any invalid key, so that timing tells nothing.
+        """Authenticate without the cache; every invalid key costs one database query, so that timing reveals nothing.
 
         Raises:
             Unavailable: the database does not answer.

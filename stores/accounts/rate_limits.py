@@ -99,6 +99,6 @@ def _window_number(rate: Rate, now_ms: int) -> int:
 
 def _window(policy: str, rate: Rate, now_ms: int, count: int) -> RateWindow:
     reset_at = (_window_number(rate, now_ms) + 1) * rate.window_s
-    # Rounded up, so that a client that waits as long as it is told finds a new window.
+    # Rounded up, so that a client that waits for that time finds a new window.
     reset_s = -((now_ms - reset_at * 1000) // 1000)
     return RateWindow(policy, rate, rate.limit - count, reset_at, reset_s)

@@ -50,7 +50,7 @@ def submit(
             # The record is written first. If this process dies here or the queue is down, the clock sends the wakeup.
             stores.wakeups.publish()
         except Unavailable as error:
-            log.warning("submission.ticket_left_to_clock", job_id=accepted.job.id, error=error.message)
+            log.warning("submission.wakeup_left_to_clock", job_id=accepted.job.id, error=error.message)
     return accepted
 
 

@@ -1,4 +1,4 @@
-"""Wake-up messages: each lets one worker claim whichever job is next; none names a job.
+"""Wakeups: messages of which each lets one worker claim whichever job is next; none names a job.
 
 Jobs are claimed from Redis in fair order, so the message queue only needs to hold as many messages as jobs may start.
 """
@@ -13,7 +13,7 @@ MAX_TOP_UP = 500
 
 
 class Wakeups:
-    """The wake-up messages of one queue."""
+    """The wakeups of one queue."""
 
     def __init__(self, scripts: Scripts, clock: Clock, queue: Queue, recipes: Recipes) -> None:
         """``recipes`` limit how many jobs of each site may start."""
@@ -23,7 +23,7 @@ class Wakeups:
         self._recipes = recipes
 
     def publish(self) -> None:
-        """Send one message.
+        """Send one wakeup.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -31,9 +31,9 @@ class Wakeups:
         self._queue.send(GENERATE)
 
     def top_up(self) -> int:
-        """Send the messages that are missing for the claimable jobs; return how many were sent.
+        """Send the wakeups that are missing for the claimable jobs; return how many were sent.
 
-        Two processes may both send a missing one: a spare message only costs an empty claim.
+        Two processes may both send a missing one: a surplus wakeup only costs an empty claim.
         """
         arguments = {"now": self._clock.now_ms(), "sites": build_scheduling_rules(self._recipes)}
         claimable = int(self._scripts.run("count_claimable", arguments))

@@ -1,4 +1,4 @@
-"""The SQL tables of the model library. ``migrations`` brings a database up to them.
+"""The SQL tables of the model library. ``stores.sql.migrations`` creates them.
 
 A model has versions, a version has files. The row of a file that has gone stays as a tombstone, without a path once
 another file takes that: its content identifies the file if it comes back. Ids are never reused

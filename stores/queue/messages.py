@@ -35,10 +35,10 @@ class Queue:
 
     @property
     def wakeups_key(self) -> str:
-        """The Redis key of the waiting wake-up messages."""
+        """The Redis key of the waiting wakeups."""
         return self._broker.queue_key(GENERATE_QUEUE)
 
     def depth(self) -> int:
-        """Return the number of waiting wake-up messages."""
+        """Return the number of waiting wakeups."""
         with redis_errors():
             return self._broker.queue_length(GENERATE_QUEUE)

@@ -50,7 +50,7 @@ SCAN_REQUESTS = "dr:library:wanted"
 SCAN_STATUS = "dr:library:scan"
 # stream: events of library scans.
 SCAN_EVENTS = "dr:library:events"
-# Prefix of request counters; the rest is named by the library "limits".
+# Prefix of request counters: "dr:rate:POLICY:SUBJECT:WINDOW" -> requests in that window.
 RATE_PREFIX = "dr:rate"
 
 

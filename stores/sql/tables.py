@@ -1,4 +1,4 @@
-"""The SQL tables of keys, sites and webhooks. ``migrations`` brings a database up to them."""
+"""The SQL tables of keys, sites and webhooks. ``stores.sql.migrations`` creates them."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 

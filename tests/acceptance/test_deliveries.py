@@ -23,7 +23,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def receiver(stack: Stack) -> Iterator[WebhookReceiver]:
-    """A receiver with a subscription of its own."""
+    """A receiver with its own subscription."""
     with run_receiver() as receiver:
         subscription = stack.stores.subscriptions.create(OWNER, receiver.url(), {})
         yield receiver

@@ -33,7 +33,7 @@ def list_keys(media: Media, prefix: str, before_ms: int = LATER) -> list[str]:
 
 @pytest.mark.parametrize("data", [b"", b"bytes", LARGE])
 def test_stored_bytes_are_returned(media: Media, data: bytes) -> None:
-    """From memory and from a file, to memory, to a file and in chunks."""
+    """They can be stored from memory and from a file, and read to memory, to a file and in chunks."""
     media.put(KEY, data)
     media.put_file(OTHER, io.BytesIO(data))
     file = io.BytesIO()
@@ -49,7 +49,7 @@ def test_stored_bytes_are_returned(media: Media, data: bytes) -> None:
 
 
 def test_a_file_is_stored_from_its_start(media: Media, tmp_path: Path) -> None:
-    """Whatever its position."""
+    """The current position of the file does not matter."""
     with (tmp_path / "file").open("w+b") as file:
         file.write(LARGE)
         media.put_file(KEY, file)
@@ -58,7 +58,7 @@ def test_a_file_is_stored_from_its_start(media: Media, tmp_path: Path) -> None:
 
 
 def test_an_object_is_replaced(media: Media) -> None:
-    """A reader of the old one reads it to its end."""
+    """A reader of the old object reads it to its end."""
     media.put(KEY, LARGE)
     opened = media.open(KEY)
     first = next(opened.chunks)
@@ -87,7 +87,7 @@ def test_an_object_is_replaced(media: Media) -> None:
     ],
 )
 def test_missing_objects_are_not_found(media: Media, key: str) -> None:
-    """Deleting them is no error; an invalid key is a missing one."""
+    """Deleting them is no error; an invalid key counts as a missing one."""
     media.put(KEY, b"bytes")
     for look in (media.get, media.open, lambda key: media.copy_to(key, io.BytesIO())):
         with pytest.raises(NotFound):
@@ -116,7 +116,7 @@ def test_deleted_objects_are_gone(media: Media) -> None:
 
 
 def test_objects_are_listed_by_folder_and_age(media: Media, tmp_path: Path) -> None:
-    """Only those of the folder that were stored before the time."""
+    """The list has only objects of the folder that were stored before the time."""
     media.put(KEY, b"old")
     media.put("library/new.png", b"new")
     media.put(OTHER, b"elsewhere")
@@ -128,7 +128,7 @@ def test_objects_are_listed_by_folder_and_age(media: Media, tmp_path: Path) -> N
 
 
 def test_partial_uploads_are_hidden_and_deleted(media: Media, tmp_path: Path) -> None:
-    """As left by a process that was killed while writing."""
+    """A process that is killed while it writes leaves them."""
     media.put(KEY, b"whole")
     partial = tmp_path / "some media" / "library" / "partial.png#1"
     partial.write_bytes(b"ha")
@@ -140,7 +140,7 @@ def test_partial_uploads_are_hidden_and_deleted(media: Media, tmp_path: Path) ->
 
 
 def test_errors_of_the_disk_contain_no_paths(media: Media, tmp_path: Path) -> None:
-    """Here a file stands where the folder should be."""
+    """Here a file is where the folder should be."""
     (tmp_path / "some media" / "library").write_bytes(b"")
 
     with pytest.raises(Unavailable) as raised:
@@ -149,7 +149,7 @@ def test_errors_of_the_disk_contain_no_paths(media: Media, tmp_path: Path) -> No
 
 
 def test_an_impossible_folder_is_a_settings_error(tmp_path: Path) -> None:
-    """One line that names MEDIA_URL."""
+    """The message is one line that names MEDIA_URL."""
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(SettingsError, match="MEDIA_URL") as raised:
@@ -158,7 +158,7 @@ def test_an_impossible_folder_is_a_settings_error(tmp_path: Path) -> None:
 
 
 class FakeS3(BaseHTTPRequestHandler):
-    """Enough of S3's protocol for one object; ``library/forbidden.png`` may not be read."""
+    """The part of S3's protocol that one object needs; ``library/forbidden.png`` may not be read."""
 
     objects: dict[str, bytes]
 
@@ -187,7 +187,7 @@ class FakeS3(BaseHTTPRequestHandler):
         self.wfile.write(b"" if self.command == "HEAD" else body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_s3_objects_have_the_prefix(s3: Media) -> None:
 
 
 def test_an_unreachable_s3_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few attempts, not after minutes."""
+    """The error comes after a few attempts, not after minutes."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         media = connect_s3(monkeypatch, listener.getsockname()[1])

@@ -79,7 +79,7 @@ def build_zip() -> bytes:
     return out.getvalue()
 
 
-# Accepted images and their media types, by what is special about them.
+# Accepted images and their media types, by their special feature.
 VALID_IMAGES: dict[str, tuple[bytes, str]] = {
     "png": (encode(draw_image(), "PNG"), "image/png"),
     "jpeg": (encode(draw_image(), "JPEG"), "image/jpeg"),

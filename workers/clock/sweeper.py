@@ -1,4 +1,4 @@
-"""Periodic sweeps that repair what crashes leave behind: expired leases, dead workers, missing wake-ups, stale outbox.
+"""Periodic sweeps that repair what crashes leave behind: expired leases, dead workers, missing wakeups, stale outbox.
 
 A worker or lease that is not renewed in time counts as dead. During an outage of Redis or a suspend of this machine no
 process can renew anything, so heartbeats and leases get a grace period afterwards.

@@ -82,7 +82,7 @@ class Runner:
             return None
 
     async def _top_up_wakeups(self, site: str) -> None:
-        """Replace wake-ups that workers consumed while the site had reached its concurrency limit."""
+        """Replace wakeups that workers consumed while the site had reached its concurrency limit."""
         if self._stores.recipes.get_limits(site).concurrency:
             with contextlib.suppress(Unavailable):
                 await asyncio.to_thread(self._stores.wakeups.top_up)

@@ -1,6 +1,6 @@
 -- Make jobs claimable whose due time has come, and count the jobs that may be claimed now.
 -- args: now, sites (see claim.lua)
--- Returns the number of wake-up messages that should be in the queue.
+-- Returns the number of wakeups that should be in the queue.
 local MAX_DUE = 500
 local now = args.now
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)) do

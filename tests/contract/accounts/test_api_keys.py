@@ -30,7 +30,7 @@ class FakeTimer:
 
 
 def test_a_key_is_valid_until_it_is_revoked(engine: Engine) -> None:
-    """Within a second after its revocation it is invalid."""
+    """It becomes invalid within a second after its revocation."""
     timer = FakeTimer()
     keys = ApiKeys(engine, SystemClock(), OWNER_KEY, timer)
     key = keys.create("bob")
@@ -53,7 +53,7 @@ def test_unknown_keys_are_invalid(engine: Engine, key: str) -> None:
 
 
 def test_a_key_has_its_scopes_limits_and_plan(engine: Engine) -> None:
-    """What is left out is the default, which excludes the admin scope."""
+    """Omitted properties get their defaults, and the default scopes exclude admin."""
     keys = ApiKeys(engine, SystemClock(), OWNER_KEY)
     limits = parse_limits("daily=100,weekly=unlimited,concurrent=2,rate=60/minute")
     reader = keys.authenticate(keys.create("bob", KeyChange(scopes=frozenset({Scope.READ}), limits=limits, plan="pro")))
@@ -95,7 +95,7 @@ def test_a_revoked_key_stays_revoked(engine: Engine) -> None:
 
 
 def test_a_known_id_with_a_wrong_secret_is_invalid(engine: Engine) -> None:
-    """The id alone is worth nothing."""
+    """The id alone does not authenticate."""
     keys = ApiKeys(engine, SystemClock(), OWNER_KEY)
     key = keys.create("bob")
 
@@ -128,7 +128,7 @@ def test_migrated_tables_match_the_code(engine: Engine) -> None:
 
 
 def test_the_owners_key_works_without_a_database(tmp_path: Path) -> None:
-    """Other keys are then neither valid nor invalid: Unavailable."""
+    """For other keys the answer is Unavailable, because they can be neither accepted nor rejected."""
     keys = ApiKeys(open_database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), SystemClock(), OWNER_KEY)
 
     caller = keys.authenticate(API_KEY)

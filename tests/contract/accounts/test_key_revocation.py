@@ -27,7 +27,7 @@ def create_key(keys: ApiKeys, name: str) -> tuple[str, str]:
 def test_a_revoked_or_rotated_key_ends_its_waits(
     engine: Engine, tmp_path: Path, end: Callable[[ApiKeys, str], object]
 ) -> None:
-    """Whichever process ends it; waits of other keys, also of the owner's, go on."""
+    """Any process may revoke it; waits with other keys, including the owner's, go on."""
     keys, elsewhere = (ApiKeys(engine, SystemClock(), OwnerKey(tmp_path, API_KEY)) for _ in range(2))
     watcher = RevocationWatcher(keys)
     bobs_key, bob_id = create_key(keys, "bob")
@@ -55,7 +55,7 @@ def test_a_revoked_or_rotated_key_ends_its_waits(
 def test_an_unavailable_database_revokes_nothing(
     engine: Engine, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When it is back the revocation is noticed."""
+    """The revocation is noticed once the database is back."""
     keys = ApiKeys(engine, clock, OwnerKey(tmp_path, API_KEY))
     key, bob_id = create_key(keys, "bob")
     keys.revoke(bob_id)

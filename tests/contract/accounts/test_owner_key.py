@@ -47,7 +47,7 @@ def test_the_key_file_is_created_once_with_mode_600(tmp_path: Path) -> None:
 
 
 def test_concurrent_starts_get_the_same_key(tmp_path: Path) -> None:
-    """One creates the file, all use it."""
+    """One process creates the file, and all of them use it."""
     keys: list[str] = []
     threads = [threading.Thread(target=lambda: keys.append(OwnerKey(tmp_path).read())) for _ in range(8)]
     for thread in threads:
@@ -61,7 +61,7 @@ def test_concurrent_starts_get_the_same_key(tmp_path: Path) -> None:
 
 
 def test_another_process_uses_a_new_key_within_a_second(tmp_path: Path) -> None:
-    """It checks the file no more often than that."""
+    """It checks the file no more than once a second."""
     timer = FakeTimer()
     owner_key, other = OwnerKey(tmp_path), OwnerKey(tmp_path, monotonic=timer)
     old = other.read()
@@ -76,7 +76,7 @@ def test_another_process_uses_a_new_key_within_a_second(tmp_path: Path) -> None:
 
 
 def test_refresh_checks_the_file_at_once(tmp_path: Path) -> None:
-    """It does not wait for the second to end."""
+    """It does not wait until the second is over."""
     other = OwnerKey(tmp_path, monotonic=FakeTimer())
     other.read()
     new = OwnerKey(tmp_path).regenerate()
@@ -86,7 +86,7 @@ def test_refresh_checks_the_file_at_once(tmp_path: Path) -> None:
 
 
 def test_a_new_key_file_has_mode_600_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the umask and the mode of the old file."""
+    """Neither the umask nor the mode of the old file matters."""
     modes: list[int] = []
 
     def fsync(descriptor: int) -> None:
@@ -125,7 +125,7 @@ def test_the_key_file_is_replaced_atomically(tmp_path: Path) -> None:
 
 
 def test_of_concurrent_regenerations_one_succeeds(tmp_path: Path) -> None:
-    """Its key is valid; for the others the current key was no longer valid."""
+    """Its key is valid; for the others, the current key is no longer valid."""
     held = OwnerKey(tmp_path).read()
     outcomes: list[str | type[Exception]] = []
     together = threading.Barrier(6)
@@ -159,7 +159,7 @@ def test_a_locked_key_file_is_a_conflict(tmp_path: Path) -> None:
 
 
 def test_a_configured_key_cannot_be_regenerated(tmp_path: Path) -> None:
-    """Nothing is written."""
+    """No file is written."""
     owner_key = OwnerKey(tmp_path, API_KEY)
     with pytest.raises(Conflict, match="change API_KEY"):
         owner_key.regenerate(API_KEY)
@@ -210,7 +210,7 @@ def test_a_key_file_that_is_not_utf8_is_invalid(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_file_keeps_the_key(tmp_path: Path) -> None:
-    """A file that is back is used."""
+    """A file that comes back is used again."""
     timer = FakeTimer()
     owner_key = OwnerKey(tmp_path, monotonic=timer)
     key = owner_key.read()

@@ -1,4 +1,4 @@
-"""Quotas: counted at a job's creation, given back at its failure, exact under concurrency."""
+"""Quotas are counted when a job is created, refunded when it fails, and exact under concurrency."""
 
 import threading
 from dataclasses import replace
@@ -39,7 +39,7 @@ def complete_next(stores: RedisStores, image: GeneratedImage) -> None:
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
 def test_limits_of_a_key_override_the_settings(stores: RedisStores, job_request: JobRequest, policy: str) -> None:
-    """Whichever is higher."""
+    """A key's limit counts whether it is higher or lower."""
     submit(stores, job_request, 1, **{policy: 1})
     with pytest.raises(LimitReached) as reached:
         submit(stores, job_request, 2, **{policy: 1})
@@ -48,7 +48,7 @@ def test_limits_of_a_key_override_the_settings(stores: RedisStores, job_request:
 
 
 def test_concurrent_submissions_get_exactly_the_quota(stores: RedisStores, job_request: JobRequest) -> None:
-    """No two of them get the same last place."""
+    """No two submissions get the same last place."""
     outcomes: list[bool] = []
     ready = threading.Barrier(50)
 
@@ -73,7 +73,7 @@ def test_concurrent_submissions_get_exactly_the_quota(stores: RedisStores, job_r
 def test_failed_and_cancelled_jobs_are_given_back_once(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """A completed job stays counted; a retry counts nothing."""
+    """A completed job stays counted, and a retry counts nothing."""
     for number in range(3):
         submit(stores, job_request, number)
     complete_next(stores, image)
@@ -91,7 +91,7 @@ def test_failed_and_cancelled_jobs_are_given_back_once(
 
 
 def test_quotas_reset_at_midnight_and_on_monday(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """A retry after Retry-After succeeds, one a second earlier does not."""
+    """A submission succeeds after Retry-After, and fails a second earlier."""
     clock.time_ms = WEDNESDAY_MS + 1
     for limits, wait_s in (({"daily": 1}, 14 * 3600), ({"weekly": 3}, 4 * DAY_S)):
         number = wait_s
@@ -109,7 +109,7 @@ def test_quotas_reset_at_midnight_and_on_monday(stores: RedisStores, job_request
 def test_a_failure_is_given_back_to_the_day_of_its_submission(
     stores: RedisStores, job_request: JobRequest, clock: FakeClock
 ) -> None:
-    """The new day's quota does not grow."""
+    """The quota of the next day does not grow."""
     clock.time_ms = WEDNESDAY_MS
     submit(stores, job_request, 1)
     clock.advance(DAY_S)
@@ -119,7 +119,7 @@ def test_a_failure_is_given_back_to_the_day_of_its_submission(
 
 
 def test_concurrency_of_a_key_is_limited(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> None:
-    """Other callers go on; an end makes room, and a wakeup is sent for it."""
+    """Other callers go on; the end of a job makes room and publishes a wakeup."""
     for number in range(3):
         submit(stores, job_request, number, concurrent=1)
     stores.jobs.create(job_id(9), "another", job_request, "r1")
@@ -165,7 +165,7 @@ def test_a_dry_run_writes_nothing(stores: RedisStores, job_request: JobRequest, 
 def test_quotas_are_summarized_by_kind(
     client: Redis, clock: FakeClock, settings: Settings, job_request: JobRequest
 ) -> None:
-    """Remaining is limit less usage; an unlimited quota is a word that JSON can hold."""
+    """Remaining is limit minus usage; an unlimited quota is a word, because JSON has no infinity."""
     stores = build_stores(client, clock, replace(settings, limit_daily_images=5))
     submit(stores, job_request, 1)
     summary = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))

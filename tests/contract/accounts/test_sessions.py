@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize(("client", "engine"), [("real", "postgresql
 
 @dataclass(frozen=True)
 class Process:
-    """The stores of one build_process."""
+    """The stores of one process."""
 
     owner_key: OwnerKey
     keys: ApiKeys
@@ -49,7 +49,7 @@ def timer() -> FakeTimer:
 
 
 def build_process(client: Redis, engine: Engine, clock: FakeClock, folder: Path, timer: FakeTimer) -> Process:
-    """Create the stores of a build_process."""
+    """Create the stores of a process."""
     owner_key = OwnerKey(folder, monotonic=timer)
     keys = ApiKeys(engine, clock, owner_key, timer)
     return Process(owner_key, keys, Sessions(client, clock, keys))
@@ -87,7 +87,7 @@ def test_a_session_is_valid_in_every_process_until_it_ends(process: Process, oth
 
 
 def test_invalid_tokens_have_no_session(process: Process) -> None:
-    """Ending them changes nothing."""
+    """Ending an invalid token changes nothing."""
     for token in ("", "x", "*" * 43, "a" * 43, "a" * 44, "a" * 100_000, "ü" * 43, "\ud800" * 43, "a" * 42 + "\n"):
         assert process.caller_of(token) is None
         process.sessions.end(token)
@@ -109,7 +109,7 @@ def test_neither_tokens_nor_keys_are_stored(process: Process, client: Redis) -> 
 
 @pytest.mark.parametrize("how", ["revoke", "rotate", "regenerate"])
 def test_a_session_ends_with_its_key(process: Process, other_process: Process, timer: FakeTimer, how: str) -> None:
-    """In this process at once, in others within a second; a session with the new key is another one."""
+    """It ends in this process at once and in others within a second; the new key has its own sessions."""
     key = process.keys.create("bob")
     bob = process.keys.authenticate(key)
     token = process.sign_in(key)
@@ -128,7 +128,7 @@ def test_a_session_ends_with_its_key(process: Process, other_process: Process, t
 def test_the_owners_sessions_end_with_the_owners_key(
     process: Process, other_process: Process, timer: FakeTimer
 ) -> None:
-    """In this process at once, in others within a second; sessions of others stay."""
+    """They end in this process at once and in others within a second; other callers' sessions stay."""
     bob, token = process.sign_in(process.keys.create("bob")), process.sign_in(process.owner_key.read())
     assert other_process.caller_of(token)
     new = process.owner_key.regenerate()
@@ -252,7 +252,7 @@ def test_malformed_records_are_no_sessions(process: Process, client: Redis) -> N
 
 
 def test_an_unavailable_redis_is_not_a_missing_session(process: Process, tmp_path: Path, clock: FakeClock) -> None:
-    """503 and not 401."""
+    """The error leads to 503 and not to 401."""
     nowhere = Sessions(open_client(f"unix://{tmp_path / 'none.sock'}?db=0", retries=0), clock, process.keys)
     key = process.owner_key.read()
     for act in (
@@ -266,7 +266,7 @@ def test_an_unavailable_redis_is_not_a_missing_session(process: Process, tmp_pat
 
 
 def test_every_invalid_key_takes_one_query(process: Process, engine: Engine) -> None:
-    """The time of a refusal tells nothing about the key."""
+    """The time of a rejection reveals nothing about the key."""
     bobs_key, eves = process.keys.create("bob"), process.keys.create("eve")
     process.keys.revoke(eves.split("_")[1])
     queries: list[str] = []
@@ -289,7 +289,7 @@ def test_every_invalid_key_takes_one_query(process: Process, engine: Engine) -> 
 
 
 def test_of_two_regenerations_one_succeeds(process: Process, other_process: Process) -> None:
-    """The other's key was no longer valid."""
+    """For the other one, the current key is no longer valid."""
     key = process.keys.create("bob")
     bob = process.keys.authenticate(key)
     assert bob

@@ -91,7 +91,7 @@ def test_without_workers_a_caller_times_out(inspections: ImageInspections, messa
 
 
 def test_an_inspection_is_requested_while_a_caller_waits(inspections: ImageInspections, client: Redis) -> None:
-    """Not before the first call, not after the answer, and not for ever after a timeout."""
+    """It is not before the first call, after the answer, or long after a timeout."""
     assert not inspections.is_requested(KEY)
     with pytest.raises(Unavailable):
         inspections.inspect(KEY, 0.05)
@@ -118,7 +118,7 @@ def test_the_ready_mark_of_an_expired_answer_is_ignored(
 def test_a_wait_may_be_longer_than_the_socket_timeout(
     inspections: ImageInspections, messages: RecordingQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It consists of blocking commands that each end before that timeout."""
+    """The wait consists of blocking commands that each end before that timeout."""
     assert MAX_BLOCK_S < SOCKET_TIMEOUT_S
     rounds: list[float] = []
     pop = RequestReply._pop

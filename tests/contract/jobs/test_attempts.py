@@ -161,7 +161,7 @@ def test_a_job_that_loses_too_many_workers_fails(
 
 
 def test_a_release_is_not_counted_as_a_delivery(stores: RedisStores, job_request: JobRequest) -> None:
-    """Workers may stop in good order any number of times."""
+    """A worker may stop gracefully any number of times."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     for _ in range(MAX_DELIVERIES * 2):
         job = stores.attempts.claim("w1")

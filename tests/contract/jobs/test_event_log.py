@@ -1,4 +1,4 @@
-"""Events of one job are numbered without gaps; an owner's feed is in order of happening."""
+"""Events of one job are numbered without gaps; an owner's feed is in chronological order."""
 
 import pytest
 from redis import Redis
@@ -68,7 +68,7 @@ def test_readers_that_know_of_an_event_share_one_read(
 
 
 def test_the_feed_has_all_jobs_of_one_owner(stores: RedisStores, event_log: EventLog, job_request: JobRequest) -> None:
-    """Events are in order of happening, and can be read from any stream id on."""
+    """Events are in chronological order, and can be read from any stream id on."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r")
     stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
     stores.jobs.create("c" * 32, "bob", job_request, "r")

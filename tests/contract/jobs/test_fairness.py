@@ -19,7 +19,7 @@ IMAGE = GeneratedImage(b"x", "image/png", 1, 1)
 
 
 class JobQueue:
-    """Jobs told apart by short names."""
+    """A queue whose jobs have short names."""
 
     def __init__(self, stores: RedisStores, clock: FakeClock) -> None:
         self.stores = stores
@@ -72,7 +72,7 @@ def test_owners_are_served_round_robin(queue: JobQueue) -> None:
 
 
 def test_a_returning_owner_joins_at_the_end(queue: JobQueue) -> None:
-    """An owner with one job at a time waits for the others' turns."""
+    """An owner who submits one job at a time waits for the other owners' turns."""
     for number in range(3):
         queue.add(f"a{number}", "ann")
     queue.add("b0", "bob")
@@ -110,7 +110,7 @@ def test_positions_predict_the_order_of_claims(queue: JobQueue) -> None:
 
 
 def test_a_site_runs_at_most_its_concurrency(queue: JobQueue) -> None:
-    """Other sites go on; the slot is free when the job ends in any way."""
+    """Other sites go on; the slot is free whichever way the job ends."""
     queue.add("n0", "ann", site="narrow")
     queue.add("n1", "bob", site="narrow")
     queue.add("s0", "ann")
@@ -167,7 +167,7 @@ def test_jobs_of_unknown_sites_are_not_claimed(queue: JobQueue, clock: FakeClock
 
 
 def test_a_cancelled_job_leaves_the_queue(queue: JobQueue) -> None:
-    """Its position is gone, and its owner's turn if there was no other job."""
+    """It has no position; its owner has no turn without another job."""
     queue.add("a0", "ann")
     queue.add("b0", "bob")
     queue.stores.jobs.cancel(next(iter(queue.names)))
@@ -178,7 +178,7 @@ def test_a_cancelled_job_leaves_the_queue(queue: JobQueue) -> None:
 
 
 def test_a_missing_wakeup_is_sent_once(queue: JobQueue) -> None:
-    """A crash between the record and the wakeup loses no job."""
+    """A crash between writing the record and publishing the wakeup loses no job."""
     queue.add("a0", "ann")
     queue.add("b0", "bob")
 
@@ -198,7 +198,7 @@ def test_the_mean_run_time_is_updated(queue: JobQueue) -> None:
 
 
 def test_estimates_follow_the_position(queue: JobQueue) -> None:
-    """One run time with a free slot, more while waiting, the rest of the run while running."""
+    """The estimate is one run time with a free slot, more while waiting, the rest while running."""
     queue.add("a", "ann")
     queue.run(10)
     queue.stores.maintenance.publish_capacity(2)

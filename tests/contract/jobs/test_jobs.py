@@ -40,7 +40,7 @@ def test_a_created_job_can_be_read(stores: RedisStores, job_request: JobRequest,
 
 
 def test_positions_count_waiting_jobs_only(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
-    """A running job is ahead of none."""
+    """A running job does not count."""
     for job_id in (JOB_ID, OTHER_JOB_ID, "c" * 32):
         stores.jobs.create(job_id, OWNER, job_request, "r1")
         clock.advance(1)
@@ -67,7 +67,7 @@ def test_an_unknown_id_is_not_found(stores: RedisStores) -> None:
 def test_a_full_queue_refuses_jobs(
     stores: RedisStores, job_request: JobRequest, settings: Settings, clock: FakeClock
 ) -> None:
-    """The refusal has a Retry-After and leaves no trace of the job."""
+    """The error has a Retry-After, and nothing of the job is stored."""
     small = build_stores(stores.redis, clock, replace(settings, max_queue_size=1)).jobs
     small.create(JOB_ID, OWNER, job_request, "r1")
 
@@ -105,7 +105,7 @@ def test_each_owner_has_limits(
 
 
 def test_a_failed_job_does_not_count_towards_quotas(stores: RedisStores, job_request: JobRequest) -> None:
-    """Only images count."""
+    """Quotas count finished images."""
     job = create_accepted_job(stores, job_request)
     used = stores.quotas.get_usage(OWNER)
     assert (used.daily, used.weekly, used.queued, used.running) == (1, 1, 1, 1)
@@ -131,7 +131,7 @@ def test_cancelling_a_queued_job_ends_it_at_once(stores: RedisStores, job_reques
 
 
 def test_cancelling_a_running_job_is_a_request(stores: RedisStores, job_request: JobRequest) -> None:
-    """The worker learns of it with its next renewal at the latest; a retry becomes the end."""
+    """The worker learns of it with its next renewal at the latest; a retry then ends the job."""
     job = create_accepted_job(stores, job_request)
 
     assert stores.jobs.cancel(JOB_ID) == "requested"
@@ -204,7 +204,7 @@ def test_a_repeated_request_creates_one_job(stores: RedisStores, job_request: Jo
 
 
 def test_an_idempotency_key_belongs_to_one_request_of_one_caller(stores: RedisStores, job_request: JobRequest) -> None:
-    """Another request with the key is refused; another caller may use the same key."""
+    """Another request with the key is rejected; another caller may use the same key."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
 
     with pytest.raises(IdempotencyMismatch):
@@ -228,7 +228,7 @@ def test_a_refused_request_does_not_use_its_key(
 
 
 def test_an_expired_job_is_not_created_again(stores: RedisStores, job_request: JobRequest) -> None:
-    """The key still refers to it: 410."""
+    """The key still refers to the expired job, so the error is 410."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)
     stores.jobs.cancel(JOB_ID)
     stores.redis.delete(f"dr:{{{JOB_ID}}}:job")

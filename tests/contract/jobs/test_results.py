@@ -10,7 +10,7 @@ from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 def test_a_conversion_expires_with_its_original(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """There is none before it is stored."""
+    """It does not exist before it is stored, nor after the original has expired."""
     create_completed_job(stores, job_request, image)
     assert stores.results.get_converted(JOB_ID, "webp") is None
 
@@ -21,7 +21,7 @@ def test_a_conversion_expires_with_its_original(
 
 
 def test_a_conversion_of_an_expired_image_is_dropped(stores: RedisStores) -> None:
-    """Nothing is stored after the original has expired."""
+    """It is not stored after the original has expired."""
     stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
 
     assert stores.results.get_converted(JOB_ID, "webp") is None

@@ -1,4 +1,4 @@
-"""No sequence of calls takes a job off the table of transitions."""
+"""No sequence of calls makes a transition that the table does not have."""
 
 import contextlib
 
@@ -54,7 +54,7 @@ class RandomCalls:
         self.job = self.attempts[0]
 
     def call(self, name: str) -> None:
-        """Make one call; a lost lease is fine."""
+        """Make one call; LeaseLost is an accepted outcome."""
         job = self.job
         calls = {
             "claim": self.claim,
@@ -89,7 +89,7 @@ class RandomCalls:
         self.wakeups.top_up()
 
     def use_old_attempt(self) -> None:
-        """Act as the first attempt from now on."""
+        """Continue as the first attempt."""
         self.job = self.attempts[0]
 
 
@@ -100,7 +100,7 @@ class RandomCalls:
 def test_no_sequence_of_calls_leaves_the_transition_table(
     calls: list[str], settings: Settings, clock: FakeClock
 ) -> None:
-    """Each call takes one transition or none; final states stay; each job ends once."""
+    """Each call makes at most one transition; final states stay; each job ends once."""
     client: Redis = connect(settings.redis_url)
     calls_on_job = RandomCalls(build_stores(client, clock, settings), clock)
     state = JobState.QUEUED

@@ -29,7 +29,7 @@ def test_a_token_is_valid_for_its_job_and_lifetime(clock: FakeClock) -> None:
 
 
 def test_foreign_tokens_are_refused(clock: FakeClock) -> None:
-    """Other keys, no signature, missing claims, malformed and overlong tokens."""
+    """Other keys, no signature, missing claims, and malformed or overlong tokens are rejected."""
     tokens = WatchTokens(clock, OWNER_KEY, 60)
     claims = {"aud": "ws", "sub": JOB_ID, "exp": clock.now_ms(), "jti": "1"}
     foreign = [

@@ -62,7 +62,7 @@ def all_texts(document: Any) -> Iterator[str]:
 
 
 def test_hostile_files_are_indexed_and_served(library: LibraryApp) -> None:
-    """One scan indexes all of them and reports what is wrong; every response about them is valid."""
+    """One scan indexes all of them and reports their problems; every response about them is valid."""
     count = write_hostile_models(library.folder)
     progress = library.scan()
     assert (progress.phase, progress.counts.added) == ("done", count)

@@ -96,7 +96,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @rule(place=places, content=contents)
     def replace_by_rename(self, place: tuple[str, str], content: bytes) -> None:
-        """Write beside and rename, as downloaders do: another inode."""
+        """Write a new file and rename it over the old one, as downloaders do; the inode changes."""
         draft = write_safetensors(self.model_path(place).with_name(".draft"), data=content)
         self.set_time(draft, shared=True)
         self.keep_inode(self.model_path(place))
@@ -105,7 +105,7 @@ class LibraryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model_files())
     @rule(data=st.data(), place=places)
     def move_file(self, data: st.DataObject, place: tuple[str, str]) -> None:
-        """Move a file, over whatever is there."""
+        """Move a file, replacing any file at the target."""
         source, target = data.draw(st.sampled_from(self.model_files())), self.model_path(place)
         if source != target:
             self.keep_inode(target)
@@ -147,7 +147,7 @@ class LibraryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model_files())
     @rule(data=st.data())
     def touch_file(self, data: st.DataObject) -> None:
-        """Change the time of a file, not its bytes."""
+        """Change the modification time of a file and keep its bytes."""
         self.set_time(data.draw(st.sampled_from(self.model_files())))
 
     @rule(
@@ -202,12 +202,12 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @rule()
     def hash_pending(self) -> None:
-        """Hash what is pending."""
+        """Hash all pending files."""
         self.hash_all()
 
     @rule()
     def settle_at_once(self) -> None:
-        """Scan and hash, as while folders are watched."""
+        """Scan and hash, as the indexer does while it watches the folders."""
         self.settle(full=False)
 
     @rule(full=st.booleans())
@@ -222,7 +222,7 @@ class LibraryMachine(RuleBasedStateMachine):
         return Scan(self.library.scan_writer, self.roots).run([ScanScope(root, full=full) for root in self.roots]).read
 
     def hash_all(self) -> None:
-        """Hash what is pending, once."""
+        """Hash all pending files once."""
         for pending in self.library.file_hashes.list_pending(list(map(str, self.roots)), 100):
             try:
                 hashed = hash_file(pending, self.roots, ByteRateLimiter(0), lambda: True)
@@ -239,7 +239,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_row_is_an_orphan(self) -> None:
-        """Always: every row belongs to rows that exist."""
+        """In every state, each row belongs to rows that exist."""
         if not hasattr(self, "engine"):
             return
         ids = {name: {row.id for row in self.rows(name)} for name in ("models", "versions", "files")}
@@ -256,7 +256,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_user_data_is_lost(self) -> None:
-        """Always: each note belongs to exactly one model, and each user image is there."""
+        """In every state, each note belongs to exactly one model, and each user image exists."""
         if not hasattr(self, "engine"):
             return
         written = [row.value for row in self.rows("user_edits")]
@@ -266,7 +266,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_read_model_is_current(self) -> None:
-        """Always: rebuilding the read model changes nothing."""
+        """In every state, rebuilding the read model changes nothing."""
         if not hasattr(self, "engine"):
             return
         names = ("models", "details", "tags", "versions")
@@ -280,7 +280,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_index_matches_the_disk(self) -> None:
-        """After scanning and hashing: each content is one version, and models keep their ids."""
+        """After scanning and hashing, each content is one version, and models keep their ids."""
         if not hasattr(self, "engine") or not self.is_settled:
             return
         assert self.scan() == 0

@@ -1,4 +1,4 @@
-"""The index in SQLite and PostgreSQL: what a scan finds, and what keeps its identity."""
+"""The index in SQLite and PostgreSQL: which files a scan finds, and which changes keep a model's identity."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def library(engine: Engine, clock: FakeClock, tmp_path: Path) -> IndexedFolder:
 
 
 def test_a_scan_finds_model_files(library: IndexedFolder) -> None:
-    """And nothing else; unchanged files are not read again."""
+    """It finds no other files, and does not read unchanged files again."""
     write_safetensors(library.folder / "loras" / "sdxl" / "Ink_Wash.safetensors")
     write_safetensors(library.folder / "checkpoints" / "base.safetensors")
     (library.folder / "readme.txt").write_text("no model")
@@ -49,7 +49,7 @@ def test_a_scan_finds_model_files(library: IndexedFolder) -> None:
 
 
 def test_names_do_not_merge_models(library: IndexedFolder) -> None:
-    """Names with the same hash are still two models."""
+    """Models whose names have the same hash stay apart."""
     write_safetensors(library.folder / "loras" / "sdxl" / "Aa_style.safetensors", data=b"a")
     write_safetensors(library.folder / "loras" / "sdxl" / "BB_style.safetensors", data=b"b")
     library.scan()
@@ -67,7 +67,7 @@ def rename(library: IndexedFolder, path: Path) -> None:
 
 
 def move_to_other_file_system(library: IndexedFolder, path: Path) -> None:
-    """Copy and delete, as between file systems: another inode, another time."""
+    """Copy and delete, as a move between file systems does: inode and time change."""
     shutil.copyfile(path, library.folder / "copy.safetensors")
     path.unlink()
 
@@ -78,7 +78,7 @@ def edit_header(_library: IndexedFolder, path: Path) -> None:
 
 
 def touch(_library: IndexedFolder, path: Path) -> None:
-    """Change the time, not the bytes."""
+    """Change the modification time and keep the bytes."""
     os.utime(path, ns=(1, 1))
 
 
@@ -139,7 +139,7 @@ def test_hashed_files_swap_names(library: IndexedFolder) -> None:
 
 
 def test_equal_tensors_are_one_model(library: IndexedFolder) -> None:
-    """It has two files; notes written on both are joined."""
+    """The model has two files, and notes about both are joined."""
     write_safetensors(library.folder / "a.safetensors")
     write_safetensors(library.folder / "copy.safetensors", metadata={"modelspec.title": "Another header"})
     library.scan()
@@ -156,7 +156,7 @@ def test_equal_tensors_are_one_model(library: IndexedFolder) -> None:
 
 
 def test_epochs_in_one_folder_are_versions_of_one_model(library: IndexedFolder) -> None:
-    """Epochs in other folders are not."""
+    """Epochs in other folders are other models."""
     for name in ("mine-000010", "mine-000020", "mine_epoch_30", "other-e5"):
         write_safetensors(library.folder / "loras" / f"{name}.safetensors", data=name.encode())
     write_safetensors(library.folder / "elsewhere" / "mine-000010.safetensors", data=b"x")
@@ -167,7 +167,7 @@ def test_epochs_in_one_folder_are_versions_of_one_model(library: IndexedFolder) 
 
 
 def test_versions_of_one_civitai_model_are_merged(library: IndexedFolder) -> None:
-    """Also if the Civitai metadata comes after the first scan."""
+    """This holds also if the Civitai metadata comes after the first scan."""
     folder = library.folder / "loras"
     write_safetensors(folder / "one.safetensors", data=b"1")
     write_safetensors(folder / "two.safetensors", data=b"2")
@@ -220,7 +220,7 @@ def test_a_broken_file_is_listed_with_its_problem(library: IndexedFolder) -> Non
 
 
 def test_links_are_followed_inside_the_library_only(library: IndexedFolder, tmp_path: Path) -> None:
-    """A link out of the library is reported; a loop ends."""
+    """A link out of the library is reported, and a loop of links ends."""
     outside = write_safetensors(tmp_path / "outside" / "secret.safetensors")
     inside = write_safetensors(library.folder / "real" / "a.safetensors")
     (library.folder / "link.safetensors").symlink_to(outside)
@@ -235,7 +235,7 @@ def test_links_are_followed_inside_the_library_only(library: IndexedFolder, tmp_
 
 
 def test_a_subfolder_behind_a_link_is_scanned_at_its_real_path(library: IndexedFolder, tmp_path: Path) -> None:
-    """What is outside is not indexed, and a loop finds nothing twice."""
+    """Folders outside are not indexed, and a loop finds nothing twice."""
     write_safetensors(tmp_path / "outside" / "secret.safetensors")
     write_safetensors(library.folder / "loras" / "sdxl" / "a.safetensors")
     (library.folder / "loras" / "out").symlink_to(tmp_path / "outside")
@@ -251,7 +251,7 @@ def test_a_subfolder_behind_a_link_is_scanned_at_its_real_path(library: IndexedF
 
 
 def test_a_changed_folder_behind_a_link_is_scanned_below_both_roots(library: IndexedFolder, tmp_path: Path) -> None:
-    """Also a folder that a walk skips by itself."""
+    """This includes a folder that a walk of its root skips."""
     other, hidden = tmp_path / "other", library.folder / ".kept"
     for folder, name in ((other, "loras"), (hidden, "kept")):
         folder.mkdir()
@@ -267,7 +267,7 @@ def test_a_changed_folder_behind_a_link_is_scanned_below_both_roots(library: Ind
 
 
 def test_a_folder_replaced_by_a_link_after_the_walk_is_not_read(library: IndexedFolder, tmp_path: Path) -> None:
-    """Neither the model nor its sidecar."""
+    """Neither the model nor its sidecar is read."""
     secret = write_safetensors(tmp_path / "outside" / "a.safetensors", metadata={"modelspec.title": "Secret"})
     secret.with_name("a.civitai.info").write_text(json.dumps({"id": 1, "modelId": 2, "model": {"name": "Secret"}}))
     path = write_safetensors(library.folder / "in" / "a.safetensors")
@@ -282,7 +282,7 @@ def test_a_folder_replaced_by_a_link_after_the_walk_is_not_read(library: Indexed
 
 
 def test_companions_may_be_links_into_the_library(library: IndexedFolder, tmp_path: Path) -> None:
-    """Sidecars and previews alike; links out of the library are ignored."""
+    """This holds for sidecars and previews; links out of the library are ignored."""
     path = write_safetensors(library.folder / "a.safetensors")
     for ending, content in ((".civitai.info", {"id": 1, "modelId": 2, "model": {"name": "Linked"}}), (".png", "x")):
         target = library.folder / ".kept" / f"kept{ending}"
@@ -299,7 +299,7 @@ def test_companions_may_be_links_into_the_library(library: IndexedFolder, tmp_pa
 
 
 def test_file_names_may_be_any_bytes(library: IndexedFolder) -> None:
-    """Invalid UTF-8, newlines, quotes, bidi controls."""
+    """Invalid UTF-8, newlines, quotes and bidirectional controls are accepted."""
     folder = os.fsencode(library.folder)
     for name in (b"a\xff.safetensors", b"new\nline.safetensors", b"'\".safetensors", "\u202eabc.safetensors".encode()):
         source = write_safetensors(library.folder / "x", data=name)
@@ -311,7 +311,7 @@ def test_file_names_may_be_any_bytes(library: IndexedFolder) -> None:
 
 
 def test_an_unreachable_root_loses_nothing(library: IndexedFolder) -> None:
-    """Such as a disk that is not mounted."""
+    """An example is a disk that is not mounted."""
     write_safetensors(library.folder / "disk" / "a.safetensors")
     library.scan()
     shutil.move(library.folder, f"{library.folder}.away")
@@ -349,7 +349,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(library: Indexed
 
 @pytest.mark.parametrize("hashed", [True, False])
 def test_files_with_equal_size_and_time_swap_names(library: IndexedFolder, *, hashed: bool) -> None:
-    """As unpacked from one archive: each keeps its own model, hashed or not."""
+    """Files unpacked from one archive keep their own models, hashed or not."""
     first, second = (write_safetensors(library.folder / f"{name}.safetensors", data=name.encode()) for name in "ab")
     for path in (first, second):
         os.utime(path, ns=(7, 7))
@@ -368,7 +368,7 @@ def test_files_with_equal_size_and_time_swap_names(library: IndexedFolder, *, ha
 
 
 def test_a_replacement_with_equal_size_and_time_is_noticed(library: IndexedFolder) -> None:
-    """By its inode; it is hashed and becomes another model."""
+    """Its inode differs; it is hashed and becomes another model."""
     path = write_safetensors(library.folder / "a.safetensors", data=b"one!")
     os.utime(path, ns=(7, 7))
     library.scan()
@@ -401,7 +401,7 @@ def test_a_reused_inode_is_no_move(library: IndexedFolder) -> None:
 
 
 def test_hard_links_are_one_model(library: IndexedFolder) -> None:
-    """Deleting one of them is no move."""
+    """Deleting one of the links is not a move."""
     path = write_safetensors(library.folder / "a.safetensors")
     os.link(path, library.folder / "b.safetensors")
     library.scan()
@@ -414,7 +414,7 @@ def test_hard_links_are_one_model(library: IndexedFolder) -> None:
 
 
 def test_a_growing_download_stays_one_model(library: IndexedFolder) -> None:
-    """Even if its first half was hashed; its edits stay."""
+    """It keeps its edits even if its first half was hashed."""
     path = write_safetensors(library.folder / "a.safetensors", data=b"x" * 100)
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
@@ -468,7 +468,7 @@ def write_civitai_info(library: IndexedFolder, name: str, model: int, version: i
 
 
 def test_corrected_civitai_metadata_is_applied(library: IndexedFolder) -> None:
-    """A model keeps its id; a version that turns out to be of another model moves there."""
+    """A model keeps its id; a version that belongs to another model moves there."""
     for name in "ab":
         write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
         write_civitai_info(library, name, 7, 11 if name == "a" else 12)
@@ -508,7 +508,7 @@ def test_equal_content_of_two_civitai_models_is_one_model(library: IndexedFolder
 
 
 def test_equal_epochs_are_one_version(library: IndexedFolder) -> None:
-    """It has two files."""
+    """The version has two files."""
     for name in ("mine-000010", "mine-000020"):
         write_safetensors(library.folder / f"{name}.safetensors")
     write_safetensors(library.folder / "mine-000030.safetensors", data=b"later")
@@ -520,7 +520,7 @@ def test_equal_epochs_are_one_version(library: IndexedFolder) -> None:
 
 
 def test_the_report_has_problems_of_present_files(library: IndexedFolder) -> None:
-    """Until they are solved; problems of deleted files are hidden."""
+    """They stay until they are solved; problems of deleted files are hidden."""
     path = library.folder / "broken.safetensors"
     path.write_bytes(b"x")
     library.scan()
@@ -541,7 +541,7 @@ def test_the_report_has_problems_of_present_files(library: IndexedFolder) -> Non
 
 
 def test_walk_problems_are_deleted_with_their_root(library: IndexedFolder, tmp_path: Path) -> None:
-    """Problems of files are kept for the case that the root comes back."""
+    """Problems of files are kept in case the root comes back."""
     (library.folder / "broken.safetensors").write_bytes(b"x")
     (library.folder / "out").symlink_to(tmp_path)
     library.scan()
@@ -554,7 +554,7 @@ def test_walk_problems_are_deleted_with_their_root(library: IndexedFolder, tmp_p
 
 
 def test_a_copy_without_preview_keeps_the_preview(library: IndexedFolder) -> None:
-    """Also when both files are scanned again."""
+    """It keeps the preview also when both files are scanned again."""
     path = write_safetensors(library.folder / "a.safetensors")
     path.with_suffix(".preview.png").write_bytes(b"picture")
     write_safetensors(library.folder / "elsewhere" / "b.safetensors")
@@ -575,7 +575,7 @@ UNSTORABLE_METADATA = {
 
 @pytest.mark.parametrize("name", UNSTORABLE_METADATA)
 def test_values_that_no_database_stores_affect_no_other_file(library: IndexedFolder, name: str) -> None:
-    """In a header or a sidecar: all files of the batch are indexed."""
+    """In a header or a sidecar they do not keep the other files of the batch from being indexed."""
     write_safetensors(library.folder / "a.safetensors", data=b"a")
     path = write_safetensors(library.folder / "b.safetensors", data=b"b", metadata=UNSTORABLE_METADATA[name])
     write_safetensors(library.folder / "c.safetensors", data=b"c")
@@ -599,7 +599,7 @@ def test_values_that_no_database_stores_affect_no_other_file(library: IndexedFol
 def test_a_file_whose_metadata_cannot_be_stored_is_listed_by_name(
     library: IndexedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a problem in the report; the other files of its batch are complete."""
+    """It has a problem in the report; the other files of its batch are complete."""
     for name in "abc":
         write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
 

@@ -39,7 +39,7 @@ def write_civitai_metadata(path: Path, model_id: int, **more: Any) -> None:
 
 @pytest.fixture
 def models(library: IndexedFolder, clock: FakeClock) -> IndexedFolder:
-    """Ten models that differ in what can be searched for, and one that has gone."""
+    """Ten models that differ in every searchable field, and one whose file was deleted."""
     folder, user_edits = library.folder, library.stores.user_edits
     ink = write_safetensors(folder / "loras" / "Styles" / "a.safetensors", metadata={"ss_network_dim": "32"}, data=b"1")
     stats = {"downloadCount": 1000, "thumbsUpCount": 7}
@@ -197,7 +197,7 @@ def test_filters_of_the_original_api(models: IndexedFolder) -> None:
 
 
 def test_filter_values(models: IndexedFolder) -> None:
-    """Each value once, in one of its spellings, the most frequent first; only of models on disk."""
+    """Each value is listed once, in one of its spellings, the most frequent first, for models on disk only."""
     values = models.stores.search.list_filter_values()
     assert values["categories"][0] == "LoRA"
     assert set(values["categories"]) == {"LoRA", "VAE", "Checkpoint", "Embedding"}
@@ -286,7 +286,7 @@ def pages_by_cursor(
 
 
 def test_newest_is_by_publication_or_file_time(library: IndexedFolder) -> None:
-    """The publication time of the version; without one the modification time. Scans do not change it."""
+    """The publication time counts, or else the modification time; scans change neither."""
     published = {"old": "2020-01-01T00:00:00Z", "new": "2030-01-01T00:00:00Z"}
     for number, (name, written) in enumerate((("old", 10**18), ("new", 0), ("file", 16 * 10**17))):
         path = write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
@@ -301,7 +301,7 @@ def test_newest_is_by_publication_or_file_time(library: IndexedFolder) -> None:
 
 
 def test_pages_contain_each_model_once(many: IndexedFolder) -> None:
-    """In every order, by number and by cursor, with many equal sort keys."""
+    """This holds in every order, by number and by cursor, with many equal sort keys."""
     keys, search = sort_keys(many), many.stores.search
     for order in ORDERS:
         expected = sorted(keys, key=lambda model_id: (keys[model_id][order.key], model_id), reverse=order.descending)
@@ -345,7 +345,7 @@ def test_a_cursor_is_stable_while_models_come_and_go(many: IndexedFolder) -> Non
     ids=repr,
 )
 def test_invalid_cursors_are_rejected(library: IndexedFolder, cursor: KeysetCursor) -> None:
-    """Those of another order, and made-up ones."""
+    """These are cursors of another order and invented ones."""
     with pytest.raises(Invalid, match=r"cursor|not valid"):
         library.stores.search.find_page(all_models(parse_sort_order("newest")), limit=5, cursor=cursor)
     with pytest.raises(Invalid):
@@ -397,7 +397,7 @@ def test_any_query_is_answered(models: IndexedFolder) -> None:
 
 
 def test_words_and_phrases_of_notes_are_found(models: IndexedFolder) -> None:
-    """Any word, and any phrase that begins at a word."""
+    """Any word is found, and any phrase that begins at a word."""
     [model_id] = models.ids("name:base")
 
     @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
@@ -413,7 +413,7 @@ def test_words_and_phrases_of_notes_are_found(models: IndexedFolder) -> None:
 
 
 def test_models_without_files_are_hidden(models: IndexedFolder) -> None:
-    """In lists and filter values, unless the search asks for missing ones."""
+    """They appear in lists and filter values only if the search asks for missing models."""
     with models.engine.begin() as connection:
         connection.execute(update(tables.models).values(files=0))
     assert find_names(models) == []

@@ -29,7 +29,7 @@ def test_a_removed_worker_is_dead_at_once(stores: RedisStores) -> None:
 
 
 def test_dead_workers_are_purged(stores: RedisStores, clock: FakeClock) -> None:
-    """Names of old workers do not pile up."""
+    """Entries of old workers do not accumulate."""
     stores.workers.record_heartbeat(STATUS)
     clock.advance(2 * 3600)
     stores.workers.purge_dead()

@@ -1,4 +1,4 @@
-"""The keys of the Lua scripts are those that stores.redis.keys names."""
+"""The Lua scripts use the keys that ``stores.redis.keys`` names."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Notification of threads that wait for notifier of jobs."""
+"""Notification of threads that wait for changes of jobs."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def test_a_change_wakes_its_watchers(stores: RedisStores, notifier: JobNotifier,
 def test_a_reconnect_makes_earlier_reads_stale(
     stores: RedisStores, notifier: JobNotifier, job_request: JobRequest
 ) -> None:
-    """A message that was lost while the connection was down is made up for by a read."""
+    """A message may have been lost while the connection was down, so watchers read again."""
     shared_reads = SharedReads(stores.jobs)
     job = stores.jobs.create(JOB_ID, OWNER, job_request, "r").job
     with notifier.watch(JOB_ID) as watch:
@@ -60,7 +60,7 @@ def test_a_reconnect_makes_earlier_reads_stale(
 
 
 def test_signals_are_removed_with_their_watchers(notifier: JobNotifier) -> None:
-    """Nothing stays after the context."""
+    """The notifier keeps no signal after its context has ended."""
     for _ in range(3):
         with notifier.watch(JOB_ID):
             pass

@@ -18,7 +18,7 @@ def request_reply(client: Redis) -> RequestReply:
 
 
 def test_the_list_of_waiting_callers_expires(request_reply: RequestReply, client: Redis) -> None:
-    """Also after a caller has popped its element and pushed it back."""
+    """It expires also after a caller has popped its element and pushed it back."""
     waiting = threading.Thread(target=lambda: request_reply.wait(KEYS, timeout_s=10))
     waiting.start()
     request_reply.reply(KEYS, b"answer", ttl_ms=60_000)
@@ -46,7 +46,7 @@ def test_a_failure_ends_the_wait_and_pauses_the_question(request_reply: RequestR
 
 
 def test_an_element_without_an_answer_is_not_pushed_back(request_reply: RequestReply, client: Redis) -> None:
-    """It is left over from an answer that has expired, and would wake every later caller in vain."""
+    """It remains from an expired answer, and would wake every later caller without need."""
     client.rpush(KEYS.ready, b"")
 
     assert request_reply.wait(KEYS, timeout_s=0.05) is None

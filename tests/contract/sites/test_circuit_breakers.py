@@ -57,13 +57,13 @@ class SiteJobs:
 
 @pytest.fixture
 def site_jobs(stores: RedisStores) -> SiteJobs:
-    """No job yet."""
+    """The jobs of a site, none at first."""
     return SiteJobs(stores)
 
 
 @pytest.mark.parametrize("error", CLOSED, ids=lambda error: error.code)
 def test_a_closed_site_opens_the_circuit_at_once(site_jobs: SiteJobs, error: ServiceError) -> None:
-    """Only a person can change it."""
+    """Only a person can solve the problem."""
     site_jobs.fail(1, error)
     site_jobs.submit()
 
@@ -72,7 +72,7 @@ def test_a_closed_site_opens_the_circuit_at_once(site_jobs: SiteJobs, error: Ser
 
 
 def test_a_pause_stops_all_workers(site_jobs: SiteJobs, clock: FakeClock) -> None:
-    """Until the named time; a shorter pause does not shorten it."""
+    """They stop until the named time; a shorter pause does not shorten it."""
     site_jobs.stores.circuit_breakers.pause("studio", clock.now_ms() + 9_000)
     site_jobs.stores.circuit_breakers.pause("studio", clock.now_ms() + 2_000)
     site_jobs.submit()
@@ -85,7 +85,7 @@ def test_a_pause_stops_all_workers(site_jobs: SiteJobs, clock: FakeClock) -> Non
 
 @pytest.mark.parametrize("error", BROKEN, ids=lambda error: error.code)
 def test_five_failures_in_a_row_open_it(site_jobs: SiteJobs, error: ServiceError, clock: FakeClock) -> None:
-    """Four do not; waiting jobs then show the reason and the time of the next try."""
+    """Four do not open it; waiting jobs then show the reason and the time of the next attempt."""
     site_jobs.fail(4, error)
     assert not site_jobs.stores.circuit_breakers.read(["studio"])["studio"].is_open
     site_jobs.fail(1, error)
@@ -105,7 +105,7 @@ def test_five_failures_in_a_row_open_it(site_jobs: SiteJobs, error: ServiceError
 
 
 def test_a_working_site_resets_the_count(site_jobs: SiteJobs) -> None:
-    """An image, or a refusal by the site; a lost browser says nothing about the site."""
+    """An image or a refusal by the site resets it; a lost browser says nothing about the site."""
     for good in (None, SiteRefused("not that")):
         site_jobs.fail(4)
         site_jobs.submit()
@@ -131,7 +131,7 @@ def test_retries_count_as_failures(site_jobs: SiteJobs, clock: FakeClock) -> Non
 
 
 def test_one_job_at_a_time_tests_an_open_circuit(site_jobs: SiteJobs, clock: FakeClock) -> None:
-    """After 30 s, then 60 s, and so on up to 10 minutes; a success closes it."""
+    """It tests after 30 s, then 60 s, and so on up to 10 minutes; a success closes the circuit."""
     site_jobs.fail(5)
     for _ in range(10):
         site_jobs.submit()
@@ -153,7 +153,7 @@ def test_one_job_at_a_time_tests_an_open_circuit(site_jobs: SiteJobs, clock: Fak
 
 
 def test_a_lost_test_job_is_replaced(site_jobs: SiteJobs, clock: FakeClock) -> None:
-    """A worker that dies with it leaves the circuit open; the next job tests it."""
+    """If its worker dies, the circuit stays open and the next job tests it."""
     site_jobs.fail(5)
     site_jobs.submit()
     clock.advance(30)
@@ -167,7 +167,7 @@ def test_a_lost_test_job_is_replaced(site_jobs: SiteJobs, clock: FakeClock) -> N
 
 
 def test_late_failures_do_not_prolong_it(site_jobs: SiteJobs) -> None:
-    """Jobs that were running when it opened are no further test."""
+    """Jobs that were running when it opened do not count as tests."""
     for _ in range(7):
         site_jobs.submit()
     jobs = [site_jobs.claim() for _ in range(7)]

@@ -36,7 +36,7 @@ def site_queries(client: Redis, clock: FakeClock, queue: FakeQueue) -> SiteQueri
 
 
 def test_a_fresh_answer_is_cached(site_queries: SiteQueries, queue: FakeQueue, clock: FakeClock) -> None:
-    """White space and case make no difference; a stale answer is asked for again."""
+    """White space and case make no difference; a stale answer is requested again."""
     site_queries.store_answer("search", "studio", "Oil  paint", ["a"])
 
     assert site_queries.ask("search", "studio", " oil paint ", **ASK) == (["a"], True)
@@ -71,7 +71,7 @@ def test_an_empty_answer_is_an_answer(site_queries: SiteQueries) -> None:
 
 
 def test_a_failure_wakes_all_callers(site_queries: SiteQueries, queue: FakeQueue) -> None:
-    """Long before their timeout."""
+    """They wake long before their timeout."""
     answers: list[Any] = []
     waiting = threading.Thread(target=lambda: answers.append(site_queries.ask("search", "studio", "ink", **ASK)))
     waiting.start()

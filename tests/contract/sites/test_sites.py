@@ -44,7 +44,7 @@ def credentials(engine: Engine, clock: FakeClock) -> SiteCredentials:
 
 
 def test_credentials_are_encrypted_and_replaced(credentials: SiteCredentials, engine: Engine) -> None:
-    """One storage state per site."""
+    """Each site has one storage state."""
     credentials.store("foreign", {"cookies": []})
     credentials.store("foreign", STATE)
 
@@ -57,7 +57,7 @@ def test_credentials_are_encrypted_and_replaced(credentials: SiteCredentials, en
 
 
 def test_missing_credentials_need_a_human(credentials: SiteCredentials, engine: Engine) -> None:
-    """So do those stored under another key. A bundled page has none."""
+    """Credentials stored under another key count as missing; a bundled page needs none."""
     recipe: Recipe = replace(FOREIGN, session=SessionSpec(required=True))
     with pytest.raises(NeedsHuman, match="needs a login"):
         credentials.load(recipe)
@@ -89,7 +89,7 @@ def test_invalid_storage_states_are_refused(credentials: SiteCredentials, state:
 
 
 def test_the_encryption_key_is_created_once(tmp_path: Path) -> None:
-    """In a file that only its owner can read; a configured key creates no file."""
+    """It is in a file that only its owner can read; a configured key creates no file."""
     assert load_encryption_key(tmp_path / "a", "configured") == "configured"
     assert not (tmp_path / "a").exists()
     first = load_encryption_key(tmp_path / "b", None)
@@ -98,7 +98,7 @@ def test_the_encryption_key_is_created_once(tmp_path: Path) -> None:
 
 
 def test_changed_terms_must_be_accepted_again(engine: Engine, clock: FakeClock) -> None:
-    """The user's own pages have none."""
+    """The user's own pages have no terms."""
     terms = AcceptedTerms(engine, clock)
     terms.require(STUDIO)
     with pytest.raises(Forbidden, match="sites accept foreign"):
@@ -111,7 +111,7 @@ def test_changed_terms_must_be_accepted_again(engine: Engine, clock: FakeClock) 
 
 
 def test_an_unavailable_database_raises(tmp_path: Path, clock: FakeClock) -> None:
-    """It is not taken for a site without credentials or terms."""
+    """It is not mistaken for a site without credentials or terms."""
     unavailable = open_database(f"sqlite:///{tmp_path / 'no' / 'folder.sqlite3'}")
     with pytest.raises(Unavailable):
         AcceptedTerms(unavailable, clock).is_accepted(FOREIGN)
@@ -136,7 +136,7 @@ def test_drift_is_a_change_of_matches(client: Redis, clock: FakeClock) -> None:
 
 
 def test_a_canary_has_its_turn_and_its_outcome(stores: RedisStores, client: Redis, clock: FakeClock) -> None:
-    """One at a time; its outcome is stored until the next."""
+    """A site has one canary at a time, and its outcome is stored until the next one ends."""
     canaries = Canaries(client, clock)
     assert [True, False] == [canaries.claim_turn("studio", 60), canaries.claim_turn("studio", 60)]
     assert canaries.read_outcomes(["studio"]) == {"studio": None}

@@ -116,7 +116,7 @@ def test_landed_migrations_do_not_change() -> None:
 
 
 def test_migrations_make_the_described_tables(engine: Engine) -> None:
-    """Tables, columns, indexes and foreign keys, but for the full-text index, which has no description."""
+    """Tables, columns, indexes and foreign keys match; the full-text index has no description."""
 
     def is_described(_object: Any, name: str | None, _kind: str, _reflected: bool, _counterpart: Any) -> bool:
         return not str(name).startswith("library_search")

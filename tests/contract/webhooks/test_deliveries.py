@@ -48,7 +48,7 @@ def outcome_of(
 
 
 def test_existing_deliveries_are_not_added_again(deliveries: Deliveries) -> None:
-    """Whatever their state."""
+    """Their state does not matter."""
     deliveries.add([new_delivery("1"), new_delivery("2"), new_delivery("1")])
     [first, _] = deliveries.claim(DESTINATION, 10)
     deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED)])
@@ -58,7 +58,7 @@ def test_existing_deliveries_are_not_added_again(deliveries: Deliveries) -> None
 
 
 def test_a_claim_holds_until_its_lease_expires(deliveries: Deliveries, clock: FakeClock) -> None:
-    """The dispatcher may have died; an outcome that it records afterwards is ignored."""
+    """A dispatcher that dies loses its claim; an outcome that it records afterwards is ignored."""
     deliveries.add([new_delivery("1")])
     assert deliveries.due_destinations() == [DESTINATION]
     [claimed] = deliveries.claim(DESTINATION, 10)
@@ -76,7 +76,7 @@ def test_a_claim_holds_until_its_lease_expires(deliveries: Deliveries, clock: Fa
 
 
 def test_concurrent_dispatchers_claim_each_delivery_once(deliveries: Deliveries) -> None:
-    """Eight threads, two hundred deliveries."""
+    """Eight threads claim two hundred deliveries."""
     deliveries.add([new_delivery(str(number)) for number in range(200)])
     claimed: list[str] = []
 
@@ -96,7 +96,7 @@ def test_concurrent_dispatchers_claim_each_delivery_once(deliveries: Deliveries)
 
 
 def test_each_destination_has_its_own_queue(deliveries: Deliveries) -> None:
-    """By caller, scheme, host and port, and by webhook."""
+    """A destination is a caller, a webhook, and scheme, host and port."""
     urls = [
         URL,
         "https://example.com/other",
@@ -126,7 +126,7 @@ def test_a_delivery_is_not_claimed_before_it_is_due(deliveries: Deliveries, cloc
 
 
 def test_a_finished_delivery_can_be_redelivered(deliveries: Deliveries) -> None:
-    """Under the same id and from the start of the retry schedule; a pending one cannot."""
+    """It keeps its id and restarts the retry schedule; a pending one cannot be redelivered."""
     deliveries.add([new_delivery("1")])
     with pytest.raises(Conflict):
         deliveries.redeliver("bob", "msg_1")
@@ -143,7 +143,7 @@ def test_a_finished_delivery_can_be_redelivered(deliveries: Deliveries) -> None:
 def test_failed_deliveries_since_a_time_can_be_redelivered(
     deliveries: Deliveries, engine: Engine, clock: FakeClock
 ) -> None:
-    """Except those to disabled or deleted webhooks."""
+    """Those to disabled or deleted webhooks are excluded."""
     insert_webhook(engine)
     deliveries.add([new_delivery("old")])
     clock.advance(60)
@@ -162,7 +162,7 @@ def test_failed_deliveries_since_a_time_can_be_redelivered(
 
 
 def test_pending_deliveries_can_be_failed_or_redirected(deliveries: Deliveries) -> None:
-    """When their webhook is deleted or gets another URL."""
+    """This happens when their webhook is deleted or gets another URL."""
     deliveries.add([new_delivery("1", webhook="wh_1"), new_delivery("2", webhook="wh_2")])
     deliveries.fail_pending("wh_1", "deleted")
     deliveries.redirect_pending("wh_2", "bob", "https://example.org/new")
@@ -194,7 +194,7 @@ def test_a_delivery_failed_during_its_attempt_stays_failed(
 
 
 def test_pages_list_each_delivery_once(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Newest first, with filters."""
+    """The newest comes first, and filters apply."""
     for number in range(7):
         deliveries.add([new_delivery(str(number), webhook="wh_1" if number % 2 else None)])
         clock.advance(number % 2)
@@ -212,7 +212,7 @@ def test_pages_list_each_delivery_once(deliveries: Deliveries, clock: FakeClock)
 
 
 def test_old_deliveries_are_purged_with_their_attempts(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Delivered ones first, then failed ones; pending ones never."""
+    """Delivered ones are purged first, then failed ones, pending ones never."""
     deliveries.add([new_delivery("1"), new_delivery("2"), new_delivery("3")])
     first, second, _ = deliveries.claim(DESTINATION, 3)
     deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED), outcome_of(second, DeliveryState.FAILED)])

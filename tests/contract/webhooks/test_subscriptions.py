@@ -49,7 +49,7 @@ def test_a_webhook_is_visible_to_its_owner_only(webhooks: Subscriptions) -> None
 
 
 def test_secrets_are_encrypted_in_the_database(webhooks: Subscriptions, engine: Engine) -> None:
-    """They sign, so hashing them is not possible."""
+    """They are needed for signing, so they cannot be hashed."""
     secret = generate_secret()
     webhook = webhooks.create("bob", URL, {"secret": secret})
     assert webhook.secrets == (secret,)
@@ -61,7 +61,7 @@ def test_secrets_are_encrypted_in_the_database(webhooks: Subscriptions, engine: 
 
 
 def test_an_undecryptable_secret_can_be_rotated(engine: Engine, redis: Redis, clock: FakeClock) -> None:
-    """After a change of SESSION_KEY. Until then only the Ed25519 signature is sent."""
+    """After a change of SESSION_KEY, only the Ed25519 signature is sent until then."""
     before, after = (Subscriptions(engine, redis, clock, Fernet.generate_key().decode()) for _ in range(2))
     webhook = before.create("bob", URL, {})
     assert after.get("bob", webhook.id).secrets == ()
@@ -69,7 +69,7 @@ def test_an_undecryptable_secret_can_be_rotated(engine: Engine, redis: Redis, cl
 
 
 def test_an_old_secret_also_signs_for_a_day(webhooks: Subscriptions, clock: FakeClock) -> None:
-    """So that the receiver can be updated."""
+    """The receiver has time to change its secret."""
     webhook = webhooks.create("bob", URL, {})
     rotated = webhooks.rotate_secret("bob", webhook.id)
     assert len(rotated.secrets) == 2
@@ -86,7 +86,7 @@ def test_a_malformed_secret_is_rejected(webhooks: Subscriptions) -> None:
 
 
 def test_the_number_of_webhooks_is_limited(webhooks: Subscriptions) -> None:
-    """For each owner separately."""
+    """Each owner has a separate limit."""
     for _ in range(MAX_SUBSCRIPTIONS):
         webhooks.create("bob", URL, {})
     with pytest.raises(Conflict, match="Delete one first"):
@@ -95,7 +95,7 @@ def test_the_number_of_webhooks_is_limited(webhooks: Subscriptions) -> None:
 
 
 def test_a_disabled_webhook_gets_no_events(webhooks: Subscriptions) -> None:
-    """Until it is enabled again."""
+    """It gets them again once it is enabled."""
     webhook = webhooks.create("bob", URL, {})
     assert webhooks.enabled_for(["bob", "eve"]) == [webhook]
     disabled = webhooks.disable("bob", webhook.id, "failing")
@@ -120,7 +120,7 @@ def test_failing_since_is_the_first_failure(webhooks: Subscriptions, clock: Fake
 
 
 def test_redis_has_the_subscribed_event_types(webhooks: Subscriptions, redis: Redis) -> None:
-    """Only those of non-final events; final ones always go to the outbox."""
+    """It has only types of non-final events; final events always go to the outbox."""
     webhook = webhooks.create("bob", URL, {"types": ["job.completed", "job.starting", "webhook.disabled"]})
     assert redis.smembers(SUBSCRIBED) == {b"bob starting"}
     webhooks.update("bob", webhook.id, {"types": ["job.preview", "job.preview"]})

@@ -30,7 +30,7 @@ REFUSALS = (b"\x05\x02", b"\x05\x04")
 
 @pytest.mark.parametrize("address", PRIVATE + HIDDEN)
 def test_non_public_addresses_are_recognized(address: str) -> None:
-    """Including addresses that embed a private IPv4 address."""
+    """They include addresses that embed a private IPv4 address."""
     assert not is_public(address)
 
 
@@ -110,12 +110,12 @@ def test_a_name_that_resolves_to_a_private_address_is_refused(host: str) -> None
     ],
 )
 def test_invalid_requests_are_refused(request_: bytes, response: bytes) -> None:
-    """With the reply code of RFC 1928 where there is one."""
+    """The reply has the code of RFC 1928 where there is one."""
     assert exchange_with_proxy(EgressProxy(), request_)[:4] == response
 
 
 def test_an_allowed_connection_is_relayed_both_ways() -> None:
-    """Until both sides have closed."""
+    """The relay ends when both sides have closed."""
     with serve_fake_site() as address:
         port = urlsplit(address).port or 0
         payload = b"GET /robots.txt HTTP/1.0\r\n\r\n"
@@ -184,7 +184,7 @@ def run_in_job_context(site: Recipe, settings: Settings, work: Callable[[Browser
 def test_a_page_reaches_another_private_host_only_if_listed(
     base_settings: Settings, tmp_path: Path, listed: bool
 ) -> None:
-    """By tab, frame, worker, WebSocket, beacon, fetch or navigation; the listed case proves that the scripts work."""
+    """Tabs, frames, workers, WebSockets, beacons, fetches and navigations are refused unless the host is listed."""
     settings = replace(base_settings, data_dir=tmp_path)
     with serve_fake_site() as address, serve_other_private_host() as (target, requested):
         site = replace(fake_site_recipe(address), hosts=("127.0.0.2",) if listed else ())

@@ -52,7 +52,7 @@ def claim_job(stores: Stores) -> Job:
 def test_a_job_with_an_expired_lease_is_requeued(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
-    """Not before it expires; a wake-up message is sent at once."""
+    """It is not requeued earlier, and a wakeup is sent at once."""
     create_job(stores, job_request)
     claim_job(stores)
     sweeper.sweep()
@@ -67,7 +67,7 @@ def test_a_job_with_an_expired_lease_is_requeued(
 
 
 def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
-    """Before their leases expire."""
+    """They do not wait until their leases expire."""
     create_job(stores, job_request)
     claim_job(stores)
     stores.workers.remove("w1")
@@ -113,7 +113,7 @@ def test_the_capacity_of_live_workers_is_published(stores: Stores, sweeper: Swee
 
 
 def test_circuit_changes_are_logged(stores: Stores, sweeper: Sweeper) -> None:
-    """Once when a circuit opens and once when it closes."""
+    """Each opening and each closing is logged once."""
     with capture_logs() as lines:
         sweeper.sweep()
         stores.redis.hset("dr:site:studio", mapping={"retryAt": 1, "code": "site_changed", "error": "x"})
@@ -147,7 +147,7 @@ def test_a_job_that_waits_longer_than_max_wait_s_fails(
 def test_the_wait_of_a_requeued_job_starts_again(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
-    """So that it gets its promised retry."""
+    """It gets the retry that it was promised."""
     create_job(stores, job_request)
     clock.advance(119)
     job = claim_job(stores)
@@ -164,7 +164,7 @@ def test_the_wait_of_a_requeued_job_starts_again(
 def test_ids_without_a_record_are_removed(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
-    """So that they are not swept again and again."""
+    """They are not swept again and again."""
     create_job(stores, job_request)
     stores.redis.delete(f"dr:{{{ID}}}:job")
     clock.advance(121)
@@ -176,7 +176,7 @@ def test_ids_without_a_record_are_removed(
 def test_expired_entries_of_job_lists_are_purged(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
-    """So that an owner's list does not grow for ever."""
+    """An owner's list does not grow for ever."""
     create_job(stores, job_request)
     stores.jobs.cancel(ID)
     sweeper.purge()

@@ -88,7 +88,7 @@ def rejection_reason(data: bytes, **limits: Any) -> str:
 
 
 def test_accepted_images_are_stored_with_thumbnails(stores: Stores) -> None:
-    """Under the extension of their format and without trailing data."""
+    """Their keys have the extension of their format, and trailing data is removed."""
     for name, extension in (("png", "png"), ("cmyk", "jpg"), ("moving webp", "webp"), ("moving gif", "gif")):
         data, media_type = VALID_IMAGES[name]
         stored = inspect_upload(stores, data + TRAILING_DATA["zip"])
@@ -112,7 +112,7 @@ def test_rejected_images_are_not_stored(stores: Stores) -> None:
 
 
 def test_an_image_that_takes_too_long_is_rejected() -> None:
-    """By wall time or CPU time; the child process is gone."""
+    """Wall time and CPU time are limited, and the child process is killed."""
     slow = repeat_gif_frame(encode(Image.new("P", (700, 700)), "GIF"), 1000)
 
     assert rejection_reason(slow, wall_s=0.3) == "took_too_long"
@@ -130,7 +130,7 @@ def test_an_image_that_needs_too_much_memory_is_rejected() -> None:
 
 
 def test_an_open_file_is_inspected_from_its_beginning(tmp_path: Path) -> None:
-    """Wherever its position is. The file itself is not changed."""
+    """Its current position does not matter, and the file itself is not changed."""
     path = tmp_path / "preview.png"
     path.write_bytes(VALID_IMAGES["png"][0] + TRAILING_DATA["zip"])
     with path.open("rb") as file:
@@ -142,7 +142,7 @@ def test_an_open_file_is_inspected_from_its_beginning(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_has_no_secrets_and_few_resources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No environment, no inherited files, a memory limit and a session of its own."""
+    """It has no environment, no inherited files, a memory limit and a separate session."""
     probe = (
         "import json, os, pathlib, resource, sys;"
         "from workers.images.decode import DecodeLimits, apply_limits;"
@@ -182,7 +182,7 @@ def test_the_sandbox_has_no_secrets_and_few_resources(monkeypatch: pytest.Monkey
     ],
 )
 def test_an_invalid_result_of_the_sandbox_is_an_internal_error(monkeypatch: pytest.MonkeyPatch, result: str) -> None:
-    """A crafted image may have taken the child over."""
+    """A crafted image may have taken over the child process."""
 
     def write_result(_file: object, folder: Path, *_others: object) -> int:
         (folder / "result.json").write_text(result)
@@ -220,7 +220,7 @@ def test_links_and_polyglot_thumbnails_of_the_sandbox_are_rejected(
 
 
 def test_a_background_process_answers_inspection_requests(settings: Settings) -> None:
-    """Through the queue; a second request for the same upload gets the stored result."""
+    """It gets them from the queue; a second request for the same upload gets the stored result."""
     broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
     declare_background_actors(broker, stores)
@@ -263,7 +263,7 @@ def test_inspection_is_idempotent(stores: Stores) -> None:
 
 
 def test_an_upload_that_no_request_waits_for_is_deleted(stores: Stores) -> None:
-    """Otherwise an image would be stored that nobody knows of."""
+    """A stored image without a caller would never be referenced."""
     stores.media.put("uploads/late", VALID_IMAGES["png"][0])
     uploads.inspect_upload(stores, "uploads/late")
 

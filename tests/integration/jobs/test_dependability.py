@@ -122,7 +122,7 @@ def test_an_estimate_needs_a_known_run_time(app: AppClient) -> None:
 
 
 def test_an_open_circuit_breaker_is_visible(app: AppClient) -> None:
-    """It is in the status of waiting jobs, in the sites and in ``/health``, with the site's own error."""
+    """The status of waiting jobs, the sites and ``/health`` show it, with the site's own error."""
     open_circuit(app)
     job_id = app.submit()
 

@@ -63,7 +63,7 @@ def test_a_long_log_is_streamed_without_pauses(
 def test_a_stream_ends_when_its_job_expires(
     app_url: str, app: AppClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when Redis has lost everything."""
+    """It ends also if Redis has lost all data."""
     monkeypatch.setattr(api.http.sse, "HEARTBEAT_S", 0.05)
     messages = stream_events(f"{app_url}/api/v1/jobs/{worker.job_id}/events")
     assert next(messages)["type"] == "queued"

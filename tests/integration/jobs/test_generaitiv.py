@@ -139,7 +139,7 @@ def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
 
 
 def test_a_missing_key_is_an_error_with_a_message(app: AppClient) -> None:
-    """As an invalid one."""
+    """An invalid key gets the same error."""
     for authorization in (None, "Bearer nobody", ""):
         response = call(app, "GET", "/v1/consumer/user-info/", authorization)
         assert (response.status_code, bool(response.json["message"])) == (401, True)
@@ -178,7 +178,7 @@ def test_cors_allows_every_origin(app: AppClient) -> None:
 
 
 def test_idempotency_keys_work(app: AppClient) -> None:
-    """As in the other APIs."""
+    """They work as in the other APIs."""
     headers = {"Idempotency-Key": "abc"}
     first, second = (call(app, "POST", "/v1/consumer/gen", json=BODY, headers=headers) for _ in range(2))
 

@@ -182,7 +182,7 @@ def test_lora_search_uses_the_site(app: AppClient) -> None:
 
 
 def test_quota_shows_the_quota_of_the_site(app: AppClient) -> None:
-    """As the page shows it."""
+    """It shows the numbers of the page."""
     assert app.get("/quota").json["site"] == {"name": "studio", "used": "0", "limit": "1500"}
 
 

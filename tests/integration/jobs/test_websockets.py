@@ -82,7 +82,7 @@ def test_a_late_client_gets_the_end(app_url: str, app: AppClient, worker: FakeWo
 def test_previews_are_sent_on_request(
     app_url: str, app: AppClient, worker: FakeWorker, previews: str, expected: type
 ) -> None:
-    """As URLs or as binary messages."""
+    """They are sent as URLs or as binary messages."""
     worker.start()
     with connect_client(app_url, app, worker, options=f"&previews={previews}") as client:
         assert receive(client) == {"type": "IN_PROGRESS"}
@@ -121,7 +121,7 @@ def test_previews_of_a_second_attempt_are_sent(app_url: str, app: AppClient, wor
 
 
 def test_an_invalid_token_is_reported_and_closed(app_url: str, app: AppClient, worker: FakeWorker) -> None:
-    """After the upgrade, because browsers hide the status of a failed handshake."""
+    """The error follows the upgrade, because browsers hide the status of a failed handshake."""
     other = app.stores.watch_tokens.issue("0" * 32)
     address = f"ws://{urlsplit(app_url).netloc}/ws"
     for query, code in (

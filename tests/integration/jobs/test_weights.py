@@ -47,7 +47,7 @@ def test_a_submission_can_be_read_at_once(app: AppClient) -> None:
     ],
 )
 def test_a_prompt_is_accepted_in_every_documented_way(app: AppClient, send: dict[str, Any]) -> None:
-    """As query, as its alias, as JSON, as a form, with and without a trailing slash."""
+    """It can be a query parameter, its alias, JSON or a form, with and without a trailing slash."""
     response = app.client.open(send.pop("path", "/generateImage"), headers={"x-api-key": API_KEY}, **send)
 
     assert response.status_code == 200

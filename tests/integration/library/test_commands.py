@@ -96,7 +96,7 @@ def other(tmp_path: Path) -> LibraryUnderTest:
 
 
 def test_scan_prints_a_summary(lib: LibraryUnderTest) -> None:
-    """As text or JSON. Unchanged files are read again only with --full."""
+    """It is text or JSON; unchanged files are read again only with --full."""
     write_safetensors(lib.folder / "a.safetensors")
     done = lib.run("scan")
     assert (done.exit_code, done.stdout) == (0, "1 files, 1 added, 0 changed, 0 moved, 0 lost, 0 problems\n")
@@ -107,7 +107,7 @@ def test_scan_prints_a_summary(lib: LibraryUnderTest) -> None:
 
 
 def test_scan_asks_the_running_indexer(settings: Settings, lib: LibraryUnderTest) -> None:
-    """Other commands work meanwhile. Without a running indexer the command scans by itself."""
+    """Other commands work meanwhile; without a running indexer the command scans by itself."""
     write_safetensors(lib.folder / "a.safetensors")
     stores = open_stores(replace(settings, models_dir=(lib.folder,), database_url=lib.url))
     indexer = LibraryIndexer(stores)
@@ -131,7 +131,7 @@ def test_scan_asks_the_running_indexer(settings: Settings, lib: LibraryUnderTest
 
 
 def test_watch_indexes_until_sigterm(lib: LibraryUnderTest) -> None:
-    """Run through ``python -m ops``: new files are hashed, and the lock is released at once on SIGTERM."""
+    """New files are hashed, and SIGTERM releases the lock at once."""
     command = [sys.executable, "-m", "ops", "library", "watch"]
     environment = {**os.environ, "DATA_DIR": str(lib.data), "MODELS_DIR": str(lib.folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
@@ -144,7 +144,7 @@ def test_watch_indexes_until_sigterm(lib: LibraryUnderTest) -> None:
 
 
 def test_list_finds_by_words_and_filters(lib: LibraryUnderTest) -> None:
-    """One model or JSON object a line, at most --limit of them."""
+    """It prints one model or JSON object per line, at most --limit of them."""
     for name in ("ink", "wash", "neon"):
         write_safetensors(lib.folder / "loras" / f"{name}.safetensors", data=name.encode())
     lib.scan()
@@ -306,7 +306,7 @@ def user_data(lib: LibraryUnderTest) -> list[tuple[str | None, tuple[str, ...], 
 def test_a_backup_is_restored_in_another_library(
     lib: LibraryUnderTest, other: LibraryUnderTest, tmp_path: Path, first: str, hashed: bool
 ) -> None:
-    """Before or after the files arrive, with or without hashes. Restoring is idempotent."""
+    """The files may arrive before or after, hashed or not; restoring is idempotent."""
     for name in ("a", "b-000010", "b-000020", "c"):
         write_safetensors(lib.folder / "loras" / f"{name}.safetensors", data=name.encode())
     if hashed:
@@ -452,7 +452,7 @@ def test_an_invalid_backup_is_rejected_completely(other: LibraryUnderTest, tmp_p
 
 
 def test_help_lists_every_command_with_a_description() -> None:
-    """Through ``python -m ops``, which loads the group lazily."""
+    """``python -m ops`` loads the group lazily."""
     done = subprocess.run(
         [sys.executable, "-m", "ops", "library", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -463,7 +463,7 @@ def test_help_lists_every_command_with_a_description() -> None:
 
 
 def test_usage_errors_are_one_line(lib: LibraryUnderTest, tmp_path: Path) -> None:
-    """Without MODELS_DIR, and for an invalid search, an unknown model or an impossible database path."""
+    """Examples are no MODELS_DIR, an invalid search, an unknown model, an impossible database path."""
     for command in ("scan", "watch", "verify"):
         done = lib.run(command, MODELS_DIR="")
         assert done.exit_code == 2

@@ -160,7 +160,7 @@ def read_bytes(connection: socket.socket, count: int) -> bytes:
 
 
 def test_a_file_is_sent_with_its_headers(server: Server) -> None:
-    """Validators, digest, name, length, and nothing that makes a browser open it."""
+    """They have validators, digest, name and length, and keep browsers from opening the file."""
     stat = (server.root / "small.safetensors").stat()
     plain = server.get("small.safetensors")
     hashed = httpx.get(f"{server.url('small.safetensors')}?sha256={SHA256.upper()}", trust_env=False)
@@ -181,7 +181,7 @@ def test_a_file_is_sent_with_its_headers(server: Server) -> None:
 
 
 def test_head_has_the_headers_of_get(server: Server) -> None:
-    """Without a body, whatever range is requested."""
+    """It has no body, whatever range is requested."""
     names = ("ETag", "Last-Modified", "Content-Length", "Content-Type", "Content-Disposition", "Accept-Ranges")
     whole, head = server.get("small.safetensors"), server.get("small.safetensors", "HEAD", Range="bytes=5-9")
 
@@ -190,7 +190,7 @@ def test_head_has_the_headers_of_get(server: Server) -> None:
 
 
 def test_ranges_and_conditional_requests(server: Server) -> None:
-    """206, 416, 304, 412; several ranges get the whole file."""
+    """Responses are 206, 416, 304 and 412; several ranges get the whole file."""
     etag = server.get("small.safetensors").headers["ETag"]
     part = server.get("small.safetensors", Range="bytes=250-259", If_Range=etag)
     known = server.get("small.safetensors", If_None_Match=etag, Range="bytes=0-1")
@@ -210,7 +210,7 @@ def test_ranges_and_conditional_requests(server: Server) -> None:
 
 
 def test_an_empty_file_keeps_the_connection_open(server: Server) -> None:
-    """The next request on it is answered."""
+    """The next request on the connection is answered."""
     with server.send_requests(
         f"GET {server.path('empty')} HTTP/1.1", f"GET {server.path('small.safetensors')} HTTP/1.1"
     ) as two:
@@ -220,7 +220,7 @@ def test_an_empty_file_keeps_the_connection_open(server: Server) -> None:
 
 
 def test_any_file_name_fits_into_one_header(server: Server) -> None:
-    """Line ends, quotes, bidi controls, invalid UTF-8."""
+    """Line ends, quotes, bidirectional controls and invalid UTF-8 are escaped."""
     for name in ("a\r\nSet-Cookie: x=1", 'q"u\\o;te', "\u202egpj.exe", "n\udce9t", "絵"):
         (server.root / name).write_bytes(b"x")
         response = server.get(name)
@@ -230,7 +230,7 @@ def test_any_file_name_fits_into_one_header(server: Server) -> None:
 
 
 def test_impossible_modification_times_are_not_sent(server: Server) -> None:
-    """Before 1970, or in the future."""
+    """Times before 1970 and in the future are left out."""
     path = server.root / "odd"
     path.write_bytes(b"x")
     for seconds in (-5, 2**33, 2**36):
@@ -264,7 +264,7 @@ def test_odd_headers_cause_no_server_error(server: Server) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(server: Server, large_file: Path) -> None:
-    """Files, ranges and HEAD, byte for byte."""
+    """Responses to files, ranges and HEAD are correct byte for byte."""
     path = server.path("large.gguf")
     lines = (
         f"GET {path} HTTP/1.1",
@@ -289,7 +289,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server, large_file: Pa
 def test_a_file_that_changes_while_it_is_sent_aborts_the_connection(
     server: Server, large_file: Path, first: int
 ) -> None:
-    """Sent by sendfile or copied; the next request on the connection is not answered."""
+    """This holds for sendfile and for copies; the next request on the connection is not answered."""
     line = f"GET {server.path('large.gguf')} HTTP/1.1\r\nRange: bytes={first}-"
     with server.send_requests(line, f"GET {server.path('small.safetensors')} HTTP/1.1") as connection:
         start = read_bytes(connection, MIB)
@@ -304,7 +304,7 @@ def test_a_file_that_changes_while_it_is_sent_aborts_the_connection(
 
 
 def test_a_file_truncated_while_it_is_sent_aborts_the_connection(server: Server, large_file: Path) -> None:
-    """It is shorter than Content-Length."""
+    """The body is shorter than Content-Length."""
     with server.send_requests(f"GET {server.path('large.gguf')} HTTP/1.1") as connection:
         start = read_bytes(connection, MIB)
         os.truncate(large_file, 2 * MIB)
@@ -337,7 +337,7 @@ def test_a_slow_client_does_not_block_others(server: Server, large_file: Path) -
 
 
 def test_concurrent_downloads_are_limited(server: Server, large_file: Path) -> None:
-    """503 with Retry-After at the limit; HEAD is not counted."""
+    """Requests above the limit get 503 with Retry-After; HEAD is not counted."""
     with contextlib.ExitStack() as stack:
         line = f"GET {server.path('large.gguf')} HTTP/1.1"
         readers = [stack.enter_context(server.send_requests(line)) for _ in range(MAX_CONCURRENT_DOWNLOADS)]
@@ -350,7 +350,7 @@ def test_concurrent_downloads_are_limited(server: Server, large_file: Path) -> N
 
 
 def test_no_file_descriptors_leak(server: Server, large_file: Path) -> None:
-    """However a response ends."""
+    """Files are closed however a response ends."""
     eventually(lambda: server.get("small.safetensors").status_code == 200)
     before = server.process.num_fds()
     etag = server.get("small.safetensors").headers["ETag"]
@@ -366,7 +366,7 @@ def test_no_file_descriptors_leak(server: Server, large_file: Path) -> None:
 
 
 def test_a_download_of_seven_gigabytes_is_resumed(server: Server, tmp_path: Path) -> None:
-    """By curl, byte for byte; the memory of the server does not grow."""
+    """curl gets every byte, and the memory of the server does not grow."""
     path, copy = server.root / "sparse.safetensors", tmp_path / "mine"
     path.touch()
     os.truncate(path, SPARSE_BYTES)
@@ -422,7 +422,7 @@ def test_files_are_encrypted_over_tls(base_settings: Settings, tmp_path: Path) -
 
 
 def test_an_incomplete_response_closes_its_connection(tmp_path: Path) -> None:
-    """Nothing else is written into the middle of a file."""
+    """No other response is written into the middle of a file."""
     (tmp_path / "large").write_bytes(CONTENT)
     server_side, client_side = socket.socketpair()
     with server_side, client_side:
@@ -451,7 +451,7 @@ def body_and_client(tmp_path: Path) -> Iterator[tuple[FileBody, socket.socket]]:
 def test_a_stalled_client_is_disconnected(
     body_and_client: tuple[FileBody, socket.socket], monkeypatch: pytest.MonkeyPatch, copied_bytes: int
 ) -> None:
-    """While pages are sent and while copies are."""
+    """This holds while pages are sent and while copies are sent."""
     monkeypatch.setattr(sendfile_body, "STALL_TIMEOUT_S", 0.05)
     monkeypatch.setattr(sendfile_body, "COPIED_TAIL_BYTES", copied_bytes)
     body, client = body_and_client
@@ -538,7 +538,7 @@ PROXIED_PATH = "/files/" + 'link/ü?%\n".gguf'.encode().hex()
 
 
 def test_proxy_headers_name_the_real_file(proxied_clients: dict[str, FlaskClient], tmp_path: Path) -> None:
-    """Escaped; without content, and without a range, which the proxy handles."""
+    """The name is escaped; the body is empty, and the proxy handles ranges."""
     accel = proxied_clients["x-accel-redirect"].get(PROXIED_PATH, headers={"Range": "bytes=99999-"})
     sendfile = proxied_clients["x-sendfile"].head(PROXIED_PATH)
     stat = next((tmp_path / "two").iterdir()).stat()
@@ -556,7 +556,7 @@ def test_proxy_headers_name_the_real_file(proxied_clients: dict[str, FlaskClient
 def test_with_a_proxy_conditions_and_containment_are_checked(
     proxied_clients: dict[str, FlaskClient], sender: str
 ) -> None:
-    """304, 412, 403 and 404 carry no proxy header."""
+    """Responses with 304, 412, 403 and 404 have no proxy header."""
     client = proxied_clients[sender]
     etag = client.get(PROXIED_PATH).headers["ETag"]
     responses = [

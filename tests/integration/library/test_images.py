@@ -213,7 +213,7 @@ INVALID_FIELDS: list[tuple[dict[str, str], str]] = [
 
 
 def test_invalid_form_fields_are_rejected(library: LibraryApp) -> None:
-    """Before the image is inspected; nothing is stored."""
+    """They are rejected before the image is inspected, and nothing is stored."""
     model_id, other = library.find_id("ink"), library.find_id("other")
     version_id = library.get(f"/{other}")["versions"][0]["id"]
     for fields, message in [*INVALID_FIELDS, ({"versionId": str(version_id)}, "has no version")]:
@@ -229,7 +229,7 @@ def test_invalid_form_fields_are_rejected(library: LibraryApp) -> None:
 
 
 def test_files_that_are_no_images_are_rejected(library: LibraryApp, inspected: list[str]) -> None:
-    """With the reason; nothing is stored."""
+    """The error has the reason, and nothing is stored."""
     model_id = library.find_id("ink")
     response = upload(library, model_id, b"<!doctype html><script>alert(1)</script>")
     assert (response.status_code, response.json["code"]) == (400, "invalid")
@@ -240,7 +240,7 @@ def test_files_that_are_no_images_are_rejected(library: LibraryApp, inspected: l
 
 
 def test_uploads_over_a_real_connection(library: LibraryApp, inspected: list[str]) -> None:
-    """Multipart with a key; errors are in `error`."""
+    """The request is multipart with a key, and the error is in `error`."""
     with serve_app(library.app.client.application) as address:
         url = f"{address}/api/v1/models/{library.find_id('ink')}/images"
         headers = {"Authorization": f"Bearer {API_KEY}"}
@@ -263,7 +263,7 @@ def edit(library: LibraryApp, model_id: int, image: int, **fields: Any) -> Any:
 
 
 def test_user_images_are_edited_and_deleted(library: LibraryApp, inspected: list[str]) -> None:
-    """Field by field, null removing one; only at their own model; their objects are deleted with them."""
+    """Null removes a field; only images of the named model are found; their objects are deleted with them."""
     model_id, other = library.find_id("ink"), library.find_id("other")
     workflow = json.dumps({"x": "y" * 1_200_000})
     image = upload_ok(library, model_id, prompt="a ship", steps="20", comfyWorkflow=workflow)["id"]
@@ -366,7 +366,7 @@ def keep_job_image(library: LibraryApp, model_id: int, **body: Any) -> Any:
 
 
 def test_an_image_of_a_job_is_kept(library: LibraryApp, inspected: list[str]) -> None:
-    """With its parameters, and longer than the job; only of own jobs that have an image."""
+    """It keeps its parameters and outlives the job; only own jobs with an image are accepted."""
     model_id = library.find_id("ink")
     foreign_job = complete_job(library, key=library.stores.api_keys.create("bob"))
     job = complete_job(library)
@@ -435,7 +435,7 @@ def test_previews_and_their_thumbnails_are_served(library: LibraryApp, inspected
     file = library.folder / "loras" / "sub" / "ink.preview.png"
     file.write_bytes(encode(draw_image((640, 480)), "PNG"))
     os.utime(file, ns=(9, 9))
-    # Not yet scanned: what is shown is what is there, but it is not taken for what the index knows.
+    # Not yet scanned: the new bytes are shown, but the index keeps what it knows about the old ones.
     assert decode(library.request("GET", f"{path}/thumb").data).size in ((64, 48), (400, 300))
     library.scan()
     assert decode(library.request("GET", f"{path}/thumb").data).size == (400, 300)
@@ -445,7 +445,7 @@ def test_previews_and_their_thumbnails_are_served(library: LibraryApp, inspected
 
 
 def test_previews_that_are_no_images_are_not_served(library: LibraryApp, inspected: list[str]) -> None:
-    """The answer 404 is stored; links out of the library are not followed."""
+    """The failed inspection is stored; links out of the library are not followed."""
     model_id = library.find_id("ink")
     image = library.get(f"/{model_id}")["versions"][0]["images"][0]["id"]
     file = library.folder / "loras" / "sub" / "ink.preview.png"
@@ -466,7 +466,7 @@ def test_previews_that_are_no_images_are_not_served(library: LibraryApp, inspect
 def test_objects_without_a_row_are_deleted_later(
     library: LibraryApp, inspected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as those of a failed insert; objects with a row stay."""
+    """A failed insert leaves such objects; objects with a row stay."""
     model_id = library.find_id("ink")
     image = upload_ok(library, model_id)
     assert eventually(lambda: len(media_objects(library)) == 2)

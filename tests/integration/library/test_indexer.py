@@ -114,7 +114,7 @@ def running_indexer(stores: Stores) -> Iterator[LibraryIndexer]:
 
 
 def test_changes_on_disk_are_indexed(library: IndexedLibrary) -> None:
-    """Existing files, and files added, changed in place, renamed and deleted."""
+    """Existing files and files that are added, changed in place, renamed and deleted are noticed."""
     path = library.write_model("loras/first.safetensors")
     with running_indexer(library.stores):
         eventually(lambda: library.names("is:hashed") == ["first"])
@@ -132,7 +132,7 @@ def test_changes_on_disk_are_indexed(library: IndexedLibrary) -> None:
 
 
 def test_changes_in_a_civitdl_folder_are_indexed(library: IndexedLibrary) -> None:
-    """Also a file that is rewritten, which changes no folder's time."""
+    """This includes a file that is rewritten, which changes no folder's time."""
     folder = library.folder / "loras" / "extra_data-vid_11"
     folder.mkdir(parents=True)
     for name in ("model_dict-mid_7-vid_11.json", "1.json", "1.png"):
@@ -169,7 +169,7 @@ def test_a_requested_scan_publishes_its_progress(library: IndexedLibrary) -> Non
 
 
 def test_one_of_two_indexers_is_the_leader(library: IndexedLibrary) -> None:
-    """When it stops, the other takes over."""
+    """When it stops, the other one takes over."""
     with running_indexer(library.stores) as first:
         eventually(library.stores.scan_requests.latest)
         after = library.stores.scan_requests.last_event_id()
@@ -206,7 +206,7 @@ def test_indexing_continues_without_redis(library: IndexedLibrary, tmp_path: Pat
 
 
 def test_a_missing_root_does_not_remove_its_models(library: IndexedLibrary) -> None:
-    """As when a disk is not mounted; once it is back it is watched again."""
+    """An example is a disk that is not mounted; once it is back, it is watched again."""
     library.write_model("a.safetensors")
     away = library.folder.with_name("away")
     with running_indexer(library.stores):
@@ -221,7 +221,7 @@ def test_a_missing_root_does_not_remove_its_models(library: IndexedLibrary) -> N
 
 
 def test_models_of_a_removed_root_are_hidden_until_it_is_back(library: IndexedLibrary, tmp_path: Path) -> None:
-    """With their edits and ids."""
+    """They keep their edits and ids."""
     library.write_model("a.safetensors")
     other = tmp_path / "other"
     write_safetensors(other / "b.safetensors", data=b"other")
@@ -252,7 +252,7 @@ def test_a_missing_root_does_not_affect_the_others(library: IndexedLibrary, tmp_
 
 
 def test_without_roots_all_models_are_missing(library: IndexedLibrary) -> None:
-    """Unless another process with roots is the leader."""
+    """This happens only if no process with roots is the leader."""
     library.write_model("a.safetensors")
     none = replace(library.stores.settings, models_dir=())
     with running_indexer(library.stores):
@@ -270,7 +270,7 @@ def test_without_roots_all_models_are_missing(library: IndexedLibrary) -> None:
 
 
 def test_hashing_is_interrupted_and_resumed(library: IndexedLibrary) -> None:
-    """In the middle of a large file; no file is forgotten."""
+    """It stops in the middle of a large file, and every file is hashed in the end."""
     large = library.write_model("large.safetensors")
     with large.open("r+b") as file:
         file.truncate(40 * GIGABYTE)
@@ -320,7 +320,7 @@ def test_a_long_scan_is_interrupted_without_errors(library: IndexedLibrary, monk
 def test_an_interrupted_request_is_answered_by_the_next_indexer(
     library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a full scan, as requested."""
+    """The next indexer runs a full scan, as requested."""
     reading, stopping = threading.Event(), threading.Event()
     with monkeypatch.context() as patch:
         library_indexer = LibraryIndexer(library.stores)
@@ -350,7 +350,7 @@ def test_an_interrupted_request_is_answered_by_the_next_indexer(
 
 
 def test_hashing_is_rate_limited() -> None:
-    """Without bursts after a pause."""
+    """A pause causes no burst."""
     waits: list[float] = []
     limiter = ByteRateLimiter(2, waits.append)
     for _ in range(4):
@@ -359,7 +359,7 @@ def test_hashing_is_rate_limited() -> None:
 
 
 def test_without_file_watching_everything_is_compared(library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every minute; the log says so once."""
+    """It is compared every minute, and the log says so once."""
 
     def refuse(*_roots: Path, **_options: Any) -> Iterator[Any]:
         raise OSError("OS file watch limit reached")
@@ -392,7 +392,7 @@ def test_an_undecodable_file_name_does_not_end_watching(library: IndexedLibrary)
 
 
 def test_everything_is_compared_periodically(library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also without any notification of changes."""
+    """This needs no notification of changes."""
     monkeypatch.setattr(FolderWatcher, "take_changes", lambda _self: [])
     with (
         open_stores_with_database(replace(library.stores.settings, rescan_every_s=1)) as stores,
@@ -404,7 +404,7 @@ def test_everything_is_compared_periodically(library: IndexedLibrary, monkeypatc
 
 
 def test_unreferenced_media_are_deleted_after_a_day(library: IndexedLibrary) -> None:
-    """Also without a library."""
+    """They are deleted also without a library."""
     media = library.stores.media
     folder = Path(library.stores.settings.media_url.removeprefix("file://"))
     library.write_model("a.safetensors")

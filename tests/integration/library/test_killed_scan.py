@@ -99,7 +99,7 @@ def state(data: Path) -> dict[str, list[str]]:
 
 
 def _names(rows: list[dict[str, Any]], key: str, of: str) -> dict[Any, str]:
-    """Name each id by everything that belongs to it."""
+    """Name each id by the rows that belong to it."""
     names_by_id: dict[Any, list[str]] = {}
     for row in rows:
         names_by_id.setdefault(row[key], []).append(str(row[of]))
@@ -121,7 +121,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_killed_scans_leave_a_consistent_index(template: Path, tmp_path: Path) -> None:
-    """Killed at eight points, each scan continuing what the previous one has left; then again after a rename."""
+    """Scans are killed at eight points, each continuing the previous one; then again after a rename."""
     folder = template / "models"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for data in (whole, broken):

@@ -29,7 +29,7 @@ def library(settings: Settings, tmp_path: Path) -> Iterator[AppClient]:
 
 
 def test_searches_include_the_library(library: AppClient) -> None:
-    """The site's results come first, duplicates once."""
+    """The site's results come first, and duplicates appear once."""
     site = [{"name": "ink wash", "image": "", "tags": [], "description": ""}]
     library.stores.site_queries.store_answer("search_loras", "studio", "ink", site)
     results = library.get("/search-loras?query=ink").json
@@ -40,7 +40,7 @@ def test_searches_include_the_library(library: AppClient) -> None:
 
 
 def test_a_site_without_loras_of_its_own_has_those_of_the_library(library: AppClient) -> None:
-    """Such as a site that takes LoRAs in the prompt."""
+    """An example is a site that takes LoRAs in the prompt."""
     response = library.get("/search-loras?query=neo&site=automatic1111")
     assert [entry["name"] for entry in response.json] == ["neon"]
     assert "X-Darkroom-Partial" not in response.headers
@@ -58,7 +58,7 @@ def test_a_site_without_loras_of_its_own_has_those_of_the_library(library: AppCl
     ],
 )
 def test_library_names_become_file_names(library: AppClient, requested: str, stored: str) -> None:
-    """For sites that take LoRAs in the prompt; unknown names stay as they are."""
+    """This holds for sites that take LoRAs in the prompt; unknown names stay as they are."""
     body = {"prompt": "a quiet lake at dawn", "lora": requested, "site": "automatic1111"}
     assert library.post("/api/v1/jobs", json=body).json["lora"] == stored
     assert library.post("/api/v1/jobs", json=body | {"site": "studio"}).json["lora"] == requested
@@ -78,6 +78,6 @@ def test_trainings_are_loras_of_the_library(library: AppClient) -> None:
 
 
 def test_without_a_library_there_are_no_loras(app: AppClient) -> None:
-    """Lists are empty."""
+    """The lists are empty."""
     assert app.get("/v1/training/owned-by/me").json == []
     assert app.get("/search-loras?query=ink&site=automatic1111").json == []

@@ -103,7 +103,7 @@ def library(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
 
 
 def test_lists_have_the_fields_of_the_original_api(library: LibraryApp) -> None:
-    """Of the page, of a model, and of its hero image."""
+    """They are the fields of the page, of a model, and of its hero image."""
     page = library.get("")
     assert set(page) == {"items", "total", "page", "limit", "hasMore", "nextCursor"}
     assert (page["total"], page["page"], page["limit"], page["hasMore"], page["nextCursor"]) == (4, 1, 40, False, None)
@@ -139,7 +139,7 @@ def test_lists_have_the_fields_of_the_original_api(library: LibraryApp) -> None:
 
 
 def test_a_model_has_the_fields_of_the_original_api(library: LibraryApp) -> None:
-    """With local and remote versions, their files and images, sources and sanitized HTML."""
+    """It has local and remote versions with files and images, sources and sanitized HTML."""
     model = library.get(f"/{library.find_id('ink')}")
     assert set(model) == MODEL_DETAIL
     assert model["description"].startswith('<p>Hi <a rel="noopener noreferrer nofollow ugc">there</a></p>')
@@ -180,7 +180,7 @@ def test_a_model_has_the_fields_of_the_original_api(library: LibraryApp) -> None
 
 
 def test_a_list_can_include_versions(library: LibraryApp) -> None:
-    """Those on disk come first."""
+    """Versions on disk come first."""
     [ink] = library.get("", search="ink", include="versions")["items"]
     assert set(ink) == MODEL_SUMMARY | {"versions"}
     assert [set(entry) for entry in ink["versions"]] == [VERSION_SUMMARY] * 2
@@ -189,7 +189,7 @@ def test_a_list_can_include_versions(library: LibraryApp) -> None:
 
 
 def test_the_requests_of_a_comfyui_node_pack_work(library: LibraryApp) -> None:
-    """It tests the key, lists four categories page by page, downloads a file, gets a model."""
+    """They test the key, list four categories page by page, download a file, and get a model."""
     assert library.request("GET", "?limit=1").status_code == 200
     assert library.request("GET", "?limit=1", key="wrong").status_code == 401
     models: dict[str, list[dict[str, Any]]] = {}
@@ -262,7 +262,7 @@ INVALID_REQUESTS: list[tuple[str, int, str]] = [
 
 
 def test_invalid_queries_are_rejected_with_a_message(library: LibraryApp) -> None:
-    """In the error format of the library; with the messages of the original API where it had some."""
+    """Errors have the library's format, and the messages of the original API where it had some."""
     ink = library.get(f"/{library.find_id('ink')}")
     remote = ink["versions"][1]["id"]
     for path, status, message in INVALID_REQUESTS:
@@ -331,7 +331,7 @@ EDITS = {
 
 
 def test_user_edits_survive_scans_until_they_are_reverted(library: LibraryApp) -> None:
-    """Then the fields have the values of the sources again."""
+    """A reverted field has the value of its sources again."""
     model_id = library.find_id("ink")
     before = library.get(f"/{model_id}")
     after = library.patch(model_id, **EDITS)
@@ -356,7 +356,7 @@ def test_user_edits_survive_scans_until_they_are_reverted(library: LibraryApp) -
 
 
 def test_an_empty_user_edit_overrides_the_sources(library: LibraryApp) -> None:
-    """A model keeps its name and type."""
+    """Name and type of a model cannot be empty."""
     model_id = library.find_id("ink")
     library.patch(model_id, notes="x")
     after = library.patch(model_id, notes="", baseModel="", creator="", description="", tags=[], trainedWords=[])
@@ -398,7 +398,7 @@ INVALID_EDITS: list[tuple[dict[str, Any], str]] = [
 
 
 def test_invalid_edits_are_rejected_and_change_nothing(library: LibraryApp) -> None:
-    """Not even the valid fields of the same request."""
+    """The valid fields of the same request are not stored either."""
     model_id = library.find_id("ink")
     before = library.get(f"/{model_id}")
     for body, message in INVALID_EDITS:
@@ -480,7 +480,7 @@ def all_responses(library: LibraryApp) -> str:
 
 
 def test_no_response_contains_absolute_paths(library: LibraryApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No list, report or error."""
+    """This holds for lists, reports and errors."""
     monkeypatch.setattr("api.library.image_files.INSPECTION_TIMEOUT_S", 0.1)
     (library.folder / "out").symlink_to("/etc")
     (library.folder / "half.safetensors").write_bytes(b"\x10")
@@ -496,7 +496,7 @@ def test_no_response_contains_absolute_paths(library: LibraryApp, monkeypatch: p
 
 
 def test_expose_paths_shows_absolute_paths(settings: Settings, tmp_path: Path) -> None:
-    """The setting EXPOSE_PATHS."""
+    """The setting is EXPOSE_PATHS."""
     write_models(tmp_path / "models")
     with open_library_app(settings, tmp_path / "models", expose_paths=True) as library:
         library.scan()
@@ -541,7 +541,7 @@ def test_hash_headers_are_sent_for_unchanged_files_only(library: LibraryApp) -> 
 
 
 def test_downloads_of_missing_files_fail(library: LibraryApp, tmp_path: Path) -> None:
-    """404 for a deleted file, 403 for a link out of the library or a folder at its path, 404 after the next scan."""
+    """A deleted file is a 404; a link out of the library or a folder at its path is a 403."""
     model_id = library.find_id("base")
     url, path = f"/{model_id}/download", library.folder / "checkpoints" / "base.safetensors"
     outside = write_safetensors(tmp_path / "outside.safetensors")
@@ -560,7 +560,7 @@ def test_downloads_of_missing_files_fail(library: LibraryApp, tmp_path: Path) ->
 
 
 def test_a_copy_is_sent_if_a_file_was_deleted(library: LibraryApp) -> None:
-    """Also before the next scan; 404 once all copies are gone."""
+    """The next scan is not needed; 404 follows once all copies are gone."""
     paths = [
         write_safetensors(library.folder / "loras" / f"copy{number}.safetensors", data=b"twice") for number in range(2)
     ]
@@ -591,7 +591,7 @@ def test_a_user_edit_of_the_base_model_applies_to_the_only_local_version(library
 
 
 def test_files_below_removed_roots_are_not_served(library: LibraryApp, settings: Settings, tmp_path: Path) -> None:
-    """Even while the index still has them."""
+    """This holds even while the index still has them."""
     model_id = library.find_id("base")
     with open_library_app(settings, tmp_path / "models2") as other:
         response = other.request("GET", f"/{model_id}/download")
@@ -641,7 +641,7 @@ def test_the_report_is_paged(library: LibraryApp) -> None:
 
 
 def test_every_route_is_documented(app: AppClient) -> None:
-    """With a sentence in the OpenAPI document."""
+    """Each has a sentence in the OpenAPI document."""
     spec = app.client.get("/openapi.json").json
     rules = [rule for rule in app.client.application.url_map.iter_rules() if rule.rule.startswith("/api/")]
     described = {

@@ -38,7 +38,7 @@ def descriptors() -> int:
 
 
 def test_an_open_file_has_its_identity(roots: list[Path]) -> None:
-    """Size, time and inode, its real path, and its root."""
+    """It has size, time and inode, its real path, and its root."""
     path = roots[0] / "loras" / "a.safetensors"
     status = path.stat()
     with open_within(roots[0], b"loras/a.safetensors", roots) as opened:
@@ -87,7 +87,7 @@ def test_any_file_name_can_be_opened(roots: list[Path], name: bytes) -> None:
     ],
 )
 def test_paths_out_of_the_root_or_to_folders_are_refused(roots: list[Path], relative: bytes) -> None:
-    """With 403, also if they lead back in."""
+    """They are a 403, even if they lead back into the root."""
     with pytest.raises(PathNotAllowed):
         open_within(roots[0], relative, roots)
 
@@ -96,7 +96,7 @@ def test_paths_out_of_the_root_or_to_folders_are_refused(roots: list[Path], rela
     "relative", [b"loras/b.safetensors", b"loras/a.safetensors/x", b"a\x00b", b"x" * 300, b"x/" * 5000, b"%2e%2e/x"]
 )
 def test_missing_and_impossible_names_are_not_found(roots: list[Path], relative: bytes) -> None:
-    """With 404."""
+    """They are a 404."""
     with pytest.raises(NotFound):
         open_within(roots[0], relative, roots)
 
@@ -133,7 +133,7 @@ def test_links_may_lead_into_roots_only(roots: list[Path]) -> None:
 
 
 def test_a_root_may_be_a_link(roots: list[Path]) -> None:
-    """The operator has set it."""
+    """The operator has chosen it."""
     linked = roots[0].parent / "linked"
     linked.symlink_to(roots[0])
 
@@ -141,7 +141,7 @@ def test_a_root_may_be_a_link(roots: list[Path]) -> None:
 
 
 def test_only_regular_files_are_opened(roots: list[Path]) -> None:
-    """Not pipes, sockets and devices; opening a pipe does not block."""
+    """Pipes, sockets and devices are refused, and opening a pipe does not block."""
     os.mkfifo(roots[0] / "pipe")
     (roots[0] / "device").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -188,7 +188,7 @@ def test_a_file_replaced_after_the_check_is_not_opened(
     swap: Callable[[list[Path]], None],
     error: type[Exception] | tuple[type[Exception], ...],
 ) -> None:
-    """Between resolving the path and opening it (TOCTOU)."""
+    """The file is replaced between resolving its path and opening it (TOCTOU)."""
     checked = safe_open._root_of
 
     def _then_swapped(*args: object) -> tuple[int, bytes]:
@@ -227,7 +227,7 @@ def test_a_file_replaced_by_a_pipe_before_open_is_not_read(roots: list[Path], mo
 
 
 def test_a_race_never_opens_a_file_outside(roots: list[Path]) -> None:
-    """While a file and a link are swapped as fast as possible."""
+    """A file and a link are swapped as fast as possible meanwhile."""
     path, spare = roots[0] / "loras" / "a.safetensors", roots[0] / "loras" / "spare"
     stop = threading.Event()
 
@@ -253,7 +253,7 @@ def test_a_race_never_opens_a_file_outside(roots: list[Path]) -> None:
 
 
 def test_running_out_of_descriptors_is_unavailable(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 503 and not 404, because the file exists."""
+    """The status is 503 and not 404, because the file exists."""
 
     def _none_left(*_args: object, **_kwargs: object) -> int:
         raise OSError(24, "Too many open files")

@@ -96,7 +96,7 @@ def is_unchanged(library: LibraryApp) -> bool:
 
 
 def test_cross_site_requests_change_nothing(library: LibraryApp) -> None:
-    """With a valid session cookie and any body, on every route of the app."""
+    """They have a valid session cookie and any body, and try every route of the app."""
     client = library.app.client
     assert client.post("/api/session", json={"key": API_KEY}).status_code == 200
     requests = list(unsafe_requests(all_rules(library.app)))
@@ -105,7 +105,7 @@ def test_cross_site_requests_change_nothing(library: LibraryApp) -> None:
         for headers in CROSS_SITE:
             for body in BODIES if "models" in url else BODIES[:1]:
                 if (method, url) == ("POST", "/api/session") and not headers:
-                    # To sign in is for programs too.
+                    # Programs may sign in too.
                     continue
                 response = client.open(url, method=method, headers=headers, **body)
                 assert response.status_code in (401, 403), (method, url, headers, response.status_code)
@@ -115,7 +115,7 @@ def test_cross_site_requests_change_nothing(library: LibraryApp) -> None:
 
 
 def test_same_origin_requests_with_a_session_are_accepted(library: LibraryApp) -> None:
-    """On the same routes: the test above does not fail for another reason."""
+    """Thus the test above does not fail for another reason."""
     client = library.app.client
     client.post("/api/session", json={"key": API_KEY})
     session_rules = [rule for rule in library_rules(library.app) if not rule.rule.startswith("/api/v1/")]
@@ -132,7 +132,7 @@ def test_same_origin_requests_with_a_session_are_accepted(library: LibraryApp) -
 
 
 def test_cookies_are_ignored_below_api_v1(library: LibraryApp) -> None:
-    """On every route and with every method."""
+    """This holds for every route and method."""
     client = library.app.client
     client.post("/api/session", json={"key": API_KEY})
     for rule in all_rules(library.app):
@@ -144,7 +144,7 @@ def test_cookies_are_ignored_below_api_v1(library: LibraryApp) -> None:
 
 
 def test_get_requests_change_nothing(library: LibraryApp) -> None:
-    """Whatever parameters they have."""
+    """Their parameters do not matter."""
     for rule in library_rules(library.app):
         if "GET" in (rule.methods or set()) and "events" not in rule.rule:
             response = library.request("GET", url_of(rule), query_string={"notes": "x", "full": "true"})
@@ -153,7 +153,7 @@ def test_get_requests_change_nothing(library: LibraryApp) -> None:
 
 
 def test_a_read_only_key_changes_nothing(library: LibraryApp) -> None:
-    """403 with the missing scope."""
+    """The status is 403 and the message names the missing scope."""
     reader_key = library.create_reader_key()
     assert library.request("GET", "/1", key=reader_key).status_code == 200
     for method, url in unsafe_requests(library_rules(library.app)):
@@ -207,7 +207,7 @@ HOSTILE_VALUES = (
 
 
 def test_hostile_path_parameters_are_rejected(library: LibraryApp) -> None:
-    """Anything but the id of something that exists gets an error in the format of the library."""
+    """Anything but the id of an existing object gets an error in the format of the library."""
     requests = 0
     for rule in library_rules(library.app):
         if not rule.arguments:
@@ -226,7 +226,7 @@ def test_hostile_path_parameters_are_rejected(library: LibraryApp) -> None:
 
 
 def test_hostile_query_parameters_are_answered_or_rejected(library: LibraryApp) -> None:
-    """All documented parameters of all routes."""
+    """All documented parameters of all routes are tried."""
     spec = library.app.client.get("/openapi.json").json
     values = (
         "../../etc/passwd",
@@ -258,7 +258,7 @@ def test_hostile_query_parameters_are_answered_or_rejected(library: LibraryApp) 
 
 
 def test_errors_have_one_format(library: LibraryApp) -> None:
-    """On every URL of the library and with every method, supported or not."""
+    """This holds for every URL of the library and every method, supported or not."""
     for rule in library_rules(library.app):
         for method in (*CHANGING, "GET", "TRACE", "PROPFIND"):
             response = library.request(
@@ -270,7 +270,7 @@ def test_errors_have_one_format(library: LibraryApp) -> None:
 
 
 def test_views_are_short() -> None:
-    """At most ten lines."""
+    """They have at most ten lines."""
     source = [
         Path(part).read_text()
         for part in (
@@ -290,7 +290,7 @@ def test_views_are_short() -> None:
 
 
 def test_headers_and_sidecars_that_are_bombs_are_rejected(tmp_path: Path) -> None:
-    """With a problem for each; the file is listed."""
+    """Each has a problem in the report, and the file is listed."""
     expected = write_bombs(tmp_path)
     codes: dict[str, str] = {}
     files = list(FolderWalk(tmp_path, [tmp_path]).run())

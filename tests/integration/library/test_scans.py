@@ -32,14 +32,14 @@ def parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 
 def test_without_a_library_scans_are_rejected(app: AppClient) -> None:
-    """409 with the name of the setting."""
+    """The status is 409 and the message names the setting."""
     response = app.post("/api/v1/library/scan")
     assert (response.status_code, "MODELS_DIR" in response.json["error"]) == (409, True)
     assert app.get("/api/v1/library/scan").json is None
 
 
 def test_a_requested_scan_is_followed(library: AppClient) -> None:
-    """At both URLs; a later client resumes after its last event."""
+    """Both URLs work; a later client resumes after its last event."""
     with serve_app(library.client.application) as base_url:
         url = f"{base_url}/api/v1/library/scan/events"
         with httpx.stream("GET", url, headers=KEY_HEADERS, trust_env=False) as response:
@@ -58,14 +58,14 @@ def test_a_requested_scan_is_followed(library: AppClient) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'{"full": 1}', b'"x"'])
 def test_invalid_scan_requests_are_rejected(library: AppClient, body: bytes) -> None:
-    """With 400 and a message; nothing is scanned."""
+    """The status is 400 with a message, and no scan runs."""
     response = library.post("/api/v1/library/scan", data=body, content_type="application/json")
     assert (response.status_code, response.json["error"].startswith("full")) == (400, True)
     assert library.stores.scan_requests.claim(0.01) == []
 
 
 def test_the_stream_ends_when_the_key_is_revoked(library: AppClient) -> None:
-    """Within a second, like every stream."""
+    """It ends within a second, like every stream."""
     key = library.stores.api_keys.create("bob")
     with serve_app(library.client.application) as base_url:
         url = f"{base_url}/api/v1/library/scan/events"

@@ -57,7 +57,7 @@ def queue(settings: Settings) -> Iterator[Queue]:
 
 
 def test_messages_arrive_in_order_and_once(settings: Settings, queue: Queue) -> None:
-    """Those sent before the receiver started, and those after."""
+    """They may be sent before or after the receiver starts."""
     ids = [str(number) for number in range(20)]
     for message_id in ids[:10]:
         queue.send(GENERATE, message_id)
@@ -72,7 +72,7 @@ def test_messages_arrive_in_order_and_once(settings: Settings, queue: Queue) -> 
 
 
 def test_a_busy_receiver_fetches_no_further_messages(settings: Settings, queue: Queue) -> None:
-    """The rest stays for others; wakeup tokens do not pile up."""
+    """Other receivers can fetch the rest; wakeup tokens do not accumulate."""
     with run_receiver(settings) as receiver:
         receiver.go_on.clear()
         for number in range(MAX_WAKEUP_TOKENS + 20):
@@ -85,7 +85,7 @@ def test_a_busy_receiver_fetches_no_further_messages(settings: Settings, queue: 
 
 
 def test_messages_of_a_dead_process_are_requeued(settings: Settings, queue: Queue) -> None:
-    """A process without heartbeats loses its messages to living ones."""
+    """Living processes take the messages of a process without heartbeats."""
     dead = BlockingRedisBroker(settings.broker_url, [])
     dead.heartbeat_timeout = 0
     queue.send(GENERATE, "from the dead")
@@ -102,7 +102,7 @@ def test_messages_of_a_dead_process_are_requeued(settings: Settings, queue: Queu
 
 
 def test_fetched_messages_are_returned_at_shutdown(settings: Settings, queue: Queue) -> None:
-    """A process that stops in good order leaves nothing behind."""
+    """A process that stops gracefully leaves no message behind."""
     with run_receiver(settings, prefetch=5) as receiver:
         receiver.go_on.clear()
         for number in range(5):
@@ -119,13 +119,13 @@ def test_fetched_messages_are_returned_at_shutdown(settings: Settings, queue: Qu
 
 
 def test_an_idle_queue_costs_at_most_two_commands_a_second(settings: Settings) -> None:
-    """Heartbeats and fetches together, counted by the server over its own time."""
+    """Heartbeats and fetches are counted together, by the server and over its own time."""
     with run_receiver(settings) as receiver:
         heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
         heart.start()
         client: Redis = receiver.broker.client
         before, began = _calls(client), client.time()
-        # Ten beats of the heart are a stretch of time that needs no clock of our own.
+        # Ten heartbeats measure the time by the server's own commands.
         eventually(lambda: _calls(client)["evalsha"] - before["evalsha"] >= 12)
         after, ended = _calls(client), client.time()
         heart.stop()
@@ -151,7 +151,7 @@ def test_delayed_messages_are_refused(settings: Settings) -> None:
 
 
 def test_an_unavailable_queue_raises(settings: Settings) -> None:
-    """The sender gets 503."""
+    """The sender gets an error that becomes a 503."""
     queue = Queue(BlockingRedisBroker(f"unix://{settings.data_dir}/none.sock", [Middleware()]))
 
     with pytest.raises(Unavailable):

@@ -89,7 +89,7 @@ def can_process_a_job(stores: Stores) -> bool:
 
 
 def test_the_url_contains_the_password(settings: Settings) -> None:
-    """It holds for both databases; without it, or with a wrong one, the error says so."""
+    """It holds for both databases; an error says that it is missing or wrong."""
     with run_server("--requirepass", "s3cret-word") as server:
         url = f"unix://{{}}{server.socket}?db=0"
         with open_stores_at(settings, url.format(":s3cret-word@")) as stores:
@@ -147,7 +147,7 @@ def run_sentinel(ports: tuple[int, int, int]) -> Iterator[None]:
 
 
 def test_sentinel_names_the_master(settings: Settings) -> None:
-    """Before and after a failover, for jobs and for the queue; the data is still there."""
+    """Jobs and queue work before and after a failover, and the data is still there."""
     master, replica, sentinel = ports = (free_port(), free_port(), free_port())
     with (
         run_sentinel(ports),
@@ -190,7 +190,7 @@ def _cancels(stores: Stores) -> bool:
 
 
 def test_a_full_redis_refuses_jobs_and_loses_none(settings: Settings) -> None:
-    """503 with the reason; new jobs are accepted once there is room."""
+    """The status is 503 with the reason; new jobs are accepted once there is room."""
     with run_server() as server:
         url = f"unix://{server.socket}?db=0"
         app = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
@@ -208,7 +208,7 @@ def test_a_full_redis_refuses_jobs_and_loses_none(settings: Settings) -> None:
 
 
 def test_accepted_jobs_survive_sigkill(settings: Settings) -> None:
-    """While the server is away the answer is 503 with Retry-After; afterwards every accepted job is there."""
+    """Without the server the status is 503 with Retry-After; afterwards every accepted job is there."""
     with run_server() as server:
         url = f"unix://{server.socket}?db=0"
         app = open_app(replace(settings, redis_url=url, broker_url=next_database(url)))
@@ -237,7 +237,7 @@ def test_refused_writes_are_unavailable(reason: str) -> None:
 
 
 def test_callers_wait_for_a_free_connection(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pool is no outage, and it does not grow with the number of callers."""
+    """A full pool is no outage, and the pool does not grow with the number of callers."""
     monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     client = connect(redis_url)
     held = [client.connection_pool.get_connection() for _ in range(2)]
@@ -258,7 +258,7 @@ def test_callers_wait_for_a_free_connection(redis_url: str, monkeypatch: pytest.
 
 
 def test_an_outage_leaks_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After it all connections of the pool are usable."""
+    """All connections of the pool are usable afterwards."""
     monkeypatch.setattr(ops.infra.redis, "MAX_CONNECTIONS", 2)
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:
         server = Server(Path(folder))

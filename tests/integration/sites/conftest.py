@@ -121,6 +121,6 @@ async def drive(context: BrowserContext, recipe: Recipe, request: JobRequest) ->
 def run_attempt(
     recipe: Recipe, prompt: str, *, lora: str = "", state: StorageState | None = None, **inputs: object
 ) -> AttemptResult:
-    """Run one attempt in a browser of its own, with inputs as the API receives them."""
+    """Run one attempt in a new browser, with inputs as the API receives them."""
     request = JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs))
     return run_in_browser(lambda context: drive(context, recipe, request), state)

@@ -19,7 +19,7 @@ REQUEST = JobRequest("fake", "a {{sampler}} harbour", inputs={"sampler": "DPM++"
 
 
 def drive_in_browser(recipe: Recipe) -> AttemptResult:
-    """Run one attempt at ``REQUEST`` in a browser of its own."""
+    """Run one attempt at ``REQUEST`` in a new browser."""
     return run_in_browser(lambda context: drive(context, recipe, REQUEST))
 
 
@@ -27,7 +27,7 @@ def drive_in_browser(recipe: Recipe) -> AttemptResult:
     "way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies", "late", "same", "leaves"]
 )
 def test_the_original_bytes_are_captured(fake_site: str, way: str) -> None:
-    """For every way to show an image, and despite invalid messages and previous results on the page."""
+    """This holds for every way to show an image, with invalid messages and old results on the page."""
     [image] = drive_in_browser(fake_site_recipe(fake_site, way)).images
 
     assert (describe_image(result_png()), "image/png", *RESULT_SIZE, False) == (
@@ -72,7 +72,7 @@ def test_values_are_filled_in_and_not_read_as_templates(fake_site: str) -> None:
 def test_failures_of_a_page_raise_specific_errors(
     fake_site: str, way: str, path: str, error: type[ServiceError], message: str
 ) -> None:
-    """Refusals, CAPTCHAs and unavailable sites are told apart."""
+    """Refusals, CAPTCHAs and unavailable sites have different errors."""
     with pytest.raises(error, match=message):
         drive_in_browser(fake_site_recipe(fake_site, way, path))
 
@@ -93,7 +93,7 @@ def test_a_missing_element_lists_the_selectors_tried(fake_site: str) -> None:
 
 
 def test_a_closed_page_is_a_lost_browser(fake_site: str) -> None:
-    """Also for calls that the driver makes afterwards."""
+    """This holds also for later calls of the driver."""
 
     async def submit_after_close(context: BrowserContext) -> None:
         driver = Driver(context, fake_site_recipe(fake_site, "nothing"))

@@ -22,7 +22,7 @@ RESULT = WatchSpec((("#result",),), "src")
 
 
 def drive_in_browser(recipe: Recipe) -> AttemptResult:
-    """Run one attempt at ``REQUEST`` in a browser of its own."""
+    """Run one attempt at ``REQUEST`` in a new browser."""
     return run_in_browser(lambda context: drive(context, recipe, REQUEST))
 
 
@@ -69,7 +69,7 @@ def test_several_images_keep_the_order_of_the_page(fake_site: str) -> None:
 
 @pytest.mark.parametrize("progress", [WatchSpec((("#meter",),), "aria-valuenow"), WatchSpec((("#bar",),), "width")])
 def test_progress_is_read_from_meters_and_bars(fake_site: str, progress: WatchSpec) -> None:
-    """From aria-valuenow, or from the width of the bar relative to its parent."""
+    """Sources are aria-valuenow and the width of a bar relative to its parent."""
     observe = ObserveSpec(done=RESULT, progress=progress)
     result = drive_in_browser(fake_site_recipe(fake_site, "measures", observe=observe))
 
@@ -137,7 +137,7 @@ LISTBOX_PAGE = """
 
 @pytest.mark.parametrize("choice", ["Euler", "DPM++ 2M"])
 def test_an_option_is_selected_in_the_fields_own_listbox(choice: str) -> None:
-    """Although another listbox is open; an option that is not shown yet is typed."""
+    """Another listbox is open too; an option that is not shown yet is typed."""
 
     async def select(context: BrowserContext) -> str:
         page = await context.new_page()

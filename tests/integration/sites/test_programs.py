@@ -85,7 +85,7 @@ def test_a_gradio_error_is_a_refusal(programs: str) -> None:
 
 
 def test_an_unknown_choice_lists_the_offered_ones(programs: str) -> None:
-    """In the error's message."""
+    """The message of the error lists them."""
     with pytest.raises(ChoiceNotFound, match=r"'Eular'.*Euler, Euler a, DPM"):
         run_attempt(shipped_recipe("gradio", f"{programs}/gradio/"), PROMPT, sampler="Eular")
 
@@ -100,7 +100,7 @@ def test_an_unknown_choice_lists_the_offered_ones(programs: str) -> None:
     ],
 )
 def test_choices_are_read_from_the_page(programs: str, name: str, input_name: str, offered: list[str]) -> None:
-    """In the page's order."""
+    """They have the order of the page."""
 
     async def read(context: BrowserContext) -> list[str]:
         driver = Driver(context, shipped_recipe(name, f"{programs}/{name}/"))
@@ -111,7 +111,7 @@ def test_choices_are_read_from_the_page(programs: str, name: str, input_name: st
 
 
 def test_automatic1111(programs: str) -> None:
-    """Settings, a LoRA appended to the prompt, live previews, progress, several images."""
+    """The recipe handles settings, a LoRA in the prompt, live previews, progress, several images."""
     result = run_attempt(
         shipped_recipe("automatic1111", f"{programs}/automatic1111/"),
         PROMPT,
@@ -166,7 +166,7 @@ def test_comfyui(programs: str) -> None:
 
 
 def test_a_comfyui_execution_error_is_a_refusal(programs: str) -> None:
-    """With ComfyUI's message."""
+    """The error has ComfyUI's message."""
     with pytest.raises(SiteRefused, match="The sampler has refused"):
         run_attempt(shipped_recipe("comfyui", f"{programs}/comfyui/"), "forbidden")
 
@@ -195,7 +195,7 @@ def test_a_random_seed_is_chosen_unless_one_is_given(programs: str) -> None:
 
 
 def test_weights(programs: str) -> None:
-    """A contenteditable prompt, a model from a picker, previews and the result, with credentials."""
+    """The recipe handles a contenteditable prompt, a model picker, previews, the result, and credentials."""
     recipe = shipped_recipe("weights", f"{programs}/weights/")
 
     result = run_attempt(recipe, PROMPT, lora="ukiyo-e", state=signed_in_state(programs))
@@ -211,13 +211,13 @@ def test_weights_needs_a_person_without_credentials(programs: str) -> None:
 
 
 def test_a_weights_toast_is_a_refusal(programs: str) -> None:
-    """With the text of the toast."""
+    """The error has the text of the toast."""
     with pytest.raises(SiteRefused, match="rules of the house"):
         run_attempt(shipped_recipe("weights", f"{programs}/weights/"), "forbidden", state=signed_in_state(programs))
 
 
 def test_a_virtual_list_is_read_to_its_end(programs: str) -> None:
-    """Although the picker keeps only six rows in the page."""
+    """The picker keeps only six rows in the page."""
     recipe = shipped_recipe("weights", f"{programs}/weights/")
 
     async def search(context: BrowserContext) -> list[str]:
@@ -229,7 +229,7 @@ def test_a_virtual_list_is_read_to_its_end(programs: str) -> None:
 
 
 def test_an_unknown_model_suggests_similar_names(programs: str) -> None:
-    """In the error's message."""
+    """The message of the error lists them."""
     with pytest.raises(LoraNotFound, match="Nearest: Model 100"):
         run_attempt(
             shipped_recipe("weights", f"{programs}/weights/"), PROMPT, lora="Modell 00", state=signed_in_state(programs)

@@ -47,7 +47,7 @@ def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
 
 
 def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
-    """With exit code 1; the page belongs to another program."""
+    """The exit code is 1; the page belongs to another program."""
     code, printed = run_sites_command(tmp_path, "check", "automatic1111", "--url", f"{programs}/fooocus/")
 
     assert code == 1
@@ -55,7 +55,7 @@ def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
 
 
 def test_check_accepts_later_alternatives(tmp_path: Path, programs: str) -> None:
-    """They are reported and not an error, since no earlier run matched by another alternative."""
+    """They are reported and are no error, since no earlier run matched another alternative."""
     assert run_sites_command(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")[0] == 0
     (tmp_path / "gone.toml").write_text((SHIPPED_RECIPES / "gradio.toml").read_text().replace("aria/Generate", "#nope"))
     code, printed = run_sites_command(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
@@ -65,7 +65,7 @@ def test_check_accepts_later_alternatives(tmp_path: Path, programs: str) -> None
 
 
 def test_try_prints_every_step_and_writes_the_images(tmp_path: Path, programs: str) -> None:
-    """And a trace with --trace."""
+    """With --trace it also writes a trace."""
     options = ("--url", f"{programs}/gradio/", "--input", "seed=2", "--trace", "trace.zip", "-o", "it.png")
     code, printed = run_sites_command(tmp_path, "try", "gradio", PROMPT, *options)
 
@@ -80,7 +80,7 @@ def test_try_prints_every_step_and_writes_the_images(tmp_path: Path, programs: s
 
 
 def test_try_prints_the_sites_message_on_failure(tmp_path: Path, programs: str) -> None:
-    """And the error code that a job would end with."""
+    """It also prints the error code that a job would end with."""
     code, printed = run_sites_command(tmp_path, "try", "gradio", "forbidden things", "--url", f"{programs}/gradio/")
 
     assert code == 1
@@ -144,7 +144,7 @@ def test_import_writes_a_draft_of_a_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors_are_reported_without_a_traceback(tmp_path: Path, args: tuple[str, ...], message: str) -> None:
-    """With exit code 2."""
+    """The exit code is 2."""
     (tmp_path / "state.json").write_text("{}")
     code, printed = run_sites_command(tmp_path, *args)
 

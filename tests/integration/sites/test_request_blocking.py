@@ -58,7 +58,7 @@ def test_forbidden_addresses_are_blocked_by_the_browser(fake_site: str, target: 
 
 
 def test_the_sites_own_hosts_are_reached(fake_site: str) -> None:
-    """Although they are private; the HTTP cache stays enabled, and navigator.webdriver stays true."""
+    """They may be private; the HTTP cache stays enabled, and navigator.webdriver stays true."""
 
     async def fetch(context: BrowserContext) -> tuple[list[str], list[bool], bool]:
         page = await context.new_page()

@@ -71,7 +71,7 @@ def fetch_image(deployment: Deployment, path: str) -> Image.Image:
 
 
 def test_all_images_of_a_job_can_be_fetched(deployment: Deployment) -> None:
-    """Each by its number, and the first by the URLs of the job too."""
+    """Each has a number, and the first is also at the URLs of the job."""
     job = run_job(deployment, "gradio", inputs={"seed": 1, "steps": 5})
 
     assert job["status"] == "COMPLETED", job
@@ -88,7 +88,7 @@ def test_all_images_of_a_job_can_be_fetched(deployment: Deployment) -> None:
 
 
 def test_generate_writes_every_image(deployment: Deployment, tmp_path: Path) -> None:
-    """The first to the given path, the others next to it."""
+    """The first is written to the given path, the others next to it."""
     with serve_app(deployment.app.client.application) as url:
         args = ("generate", PROMPT, "--site", "gradio", "--url", url, "--key", API_KEY, "-o", str(tmp_path / "it.jpg"))
         printed = run_command(deployment, *args)
@@ -100,7 +100,7 @@ def test_generate_writes_every_image(deployment: Deployment, tmp_path: Path) -> 
 
 
 def test_a_site_lists_the_choices_of_its_page(deployment: Deployment) -> None:
-    """With what the recipe was tested with, and with the state of its terms."""
+    """It also says what the recipe was tested with, and whether its terms are accepted."""
 
     def sampler_choices() -> Any:
         return deployment.app.get("/api/v1/sites/gradio").json["inputs"]["sampler"].get("enum")
@@ -159,7 +159,7 @@ def test_a_changed_page_yields_an_explanation(deployment: Deployment) -> None:
 
 
 def test_check_reports_drift_since_the_last_good_run(deployment: Deployment, tmp_path: Path) -> None:
-    """With exit code 3, because the page still works."""
+    """The exit code is 3, because the page still works."""
     run_job(deployment, "gradio", inputs={"steps": 3})
     command = [sys.executable, "-m", "ops", "sites", "check", "gradio", "-o", str(tmp_path / "seen.png")]
     environment = {**deployment.environment, "COLUMNS": "200"}
@@ -174,7 +174,7 @@ def test_check_reports_drift_since_the_last_good_run(deployment: Deployment, tmp
 
 
 def test_a_failed_retry_leaves_a_trace(deployment: Deployment) -> None:
-    """A zip for Playwright's viewer; a job that failed in its first attempt has none."""
+    """It is a zip for Playwright's viewer; a job that failed in its first attempt has none."""
     job = run_job(deployment, "down")
 
     assert (job["error"]["code"], job["attempt"]) == ("site_unavailable", 3)
@@ -186,7 +186,7 @@ def test_a_failed_retry_leaves_a_trace(deployment: Deployment) -> None:
 
 
 def test_the_outcome_of_a_canary_is_reported(deployment: Deployment) -> None:
-    """In the health view, in the metrics and with the site, which also lists the matching selectors."""
+    """The health view, the metrics and the site show it; the site also lists the matching selectors."""
 
     def outcome() -> Any:
         return deployment.app.get("/health").json["sites"]["sites"]["watched"]["canary"]

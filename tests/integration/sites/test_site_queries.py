@@ -49,7 +49,7 @@ def query_quota(stores: Stores) -> object:
 
 
 def test_a_paused_site_is_not_visited(settings: Settings, tmp_path: Path, fake_site: str) -> None:
-    """Neither while it is paused, nor while its circuit is open."""
+    """It is not visited while it is paused or its circuit is open."""
     stores = stores_for(settings, tmp_path, fake_site)
     try:
         stores.circuit_breakers.pause("busy", stores.clock.now_ms() + 60_000)
@@ -75,7 +75,7 @@ def test_a_query_reserves_the_sites_interval(settings: Settings, tmp_path: Path,
 
 
 def test_a_429_pauses_the_site_for_all_workers(settings: Settings, tmp_path: Path, fake_site: str) -> None:
-    """As a 429 in a job does."""
+    """It has the same effect as a 429 during a job."""
     stores = stores_for(settings, tmp_path, f"{fake_site}/busy")
     try:
         assert urlsplit(stores.recipes.default.url).path == "/busy"

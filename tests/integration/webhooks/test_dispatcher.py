@@ -120,7 +120,7 @@ def test_the_end_of_a_job_is_delivered_and_signed(stores: Stores, app: AppClient
 
 @pytest.mark.parametrize("good", [True, False])
 def test_a_webhook_url_of_a_job_gets_the_generaitiv_body(app: AppClient, receiver: WebhookReceiver, good: bool) -> None:
-    """Signed with the caller's own secret."""
+    """The caller's own secret signs it."""
     response = app.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "webhook": receiver.url("/mine")})
     assert sorted(response.json) == ["id", "workload_id"]
     worker = object.__new__(FakeWorker)
@@ -140,7 +140,7 @@ def test_a_webhook_url_of_a_job_gets_the_generaitiv_body(app: AppClient, receive
 
 
 def test_only_subscribed_events_are_delivered(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
-    """Each with its sequence number, and never those of other callers' jobs."""
+    """Each has its sequence number; events of other callers' jobs are not sent."""
     subscribe(stores, receiver.url(), "job.starting", "job.in_progress", "job.preview")
     stores.subscriptions.create("bob", receiver.url("/bob"), {})
     with running_dispatcher(app.stores):
@@ -160,7 +160,7 @@ def test_only_subscribed_events_are_delivered(stores: Stores, app: AppClient, re
 def test_a_failed_attempt_is_retried_under_the_same_id(
     stores: Stores, receiver: WebhookReceiver, clock: FakeClock
 ) -> None:
-    """On the retry schedule and with a new signature each time."""
+    """Attempts follow the retry schedule, each with a new signature."""
     receiver.respond = lambda _request: CannedResponse(500 if len(receiver.requests) < 3 else 204, body=b"")
     webhook = subscribe(stores, receiver.url())
     add_deliveries(stores, receiver.url(), "1", webhook=webhook)
@@ -216,7 +216,7 @@ def test_status_410_disables_the_webhook(stores: Stores, app: AppClient, receive
 def test_a_webhook_that_fails_for_five_days_is_disabled(
     stores: Stores, receiver: WebhookReceiver, clock: FakeClock
 ) -> None:
-    """If not one delivery succeeds in between."""
+    """One success in between prevents it."""
     receiver.respond = lambda _request: CannedResponse(500)
     webhook = subscribe(stores, receiver.url())
     add_deliveries(stores, receiver.url(), "1", webhook=webhook)
@@ -302,7 +302,7 @@ def test_waiting_deliveries_to_a_gone_receiver_are_not_sent(stores: Stores, rece
 
 
 def test_an_open_circuit_stops_deliveries_to_a_dead_receiver(stores: Stores, receiver: WebhookReceiver) -> None:
-    """After a few failures in a row; waiting deliveries lose no attempt."""
+    """It opens after a few failures in a row; waiting deliveries lose no attempt."""
     receiver.respond = lambda _request: CannedResponse(500)
     with run_receiver() as good, running_dispatcher(stores):
         add_deliveries(stores, receiver.url(), *(f"bad{number:02}" for number in range(80)))
@@ -353,7 +353,7 @@ def test_a_name_is_resolved_once_per_connection(stores: Stores, receiver: Webhoo
 def test_the_certificate_must_match_the_host_name(
     stores: Stores, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Although the connection is made to an IP address."""
+    """The connection is made to an IP address."""
     authority = trustme.CA()
     trusted = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(trusted))
@@ -397,7 +397,7 @@ def test_an_endless_response_is_not_read_to_its_end(stores: Stores, receiver: We
     ids=["status", "header", "length", "chunk", "long", "short", "half", "nothing"],
 )
 def test_invalid_responses_are_not_quoted(stores: Stores, response: bytes, message: str) -> None:
-    """Neither in the attempt nor as the reason: the host may be inside the operator's network."""
+    """Attempt and reason omit them: the host may be inside the operator's network."""
     with raw_server(response) as port:
         stores.deliveries.add([NewDelivery("msg_1", OWNER, f"http://127.0.0.1:{port}/", "job.in_progress", "{}")])
         with running_dispatcher(stores):
@@ -439,7 +439,7 @@ def raw_server(response: bytes) -> Iterator[int]:
 def test_an_outbox_entry_written_twice_is_delivered_once(
     stores: Stores, app: AppClient, receiver: WebhookReceiver
 ) -> None:
-    """As when a process dies between writing to SQL and deleting the outbox entry."""
+    """A process may die between writing to SQL and deleting the outbox entry."""
     subscribe(stores, receiver.url())
     worker = FakeWorker(app)
     worker.start()

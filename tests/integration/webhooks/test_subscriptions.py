@@ -46,7 +46,7 @@ def create_failed_delivery(app: AppClient, webhook_id: str) -> dict[str, Any]:
 
 
 def test_a_secret_is_shown_only_on_creation_and_rotation(app: AppClient) -> None:
-    """Never in later responses."""
+    """Later responses do not contain it."""
     webhook = create_webhook(app, description="mine", types=["job.failed"])
     assert webhook["secret"].startswith("whsec_")
     shown = app.get(f"/api/v1/webhooks/{webhook['id']}").json
@@ -75,7 +75,7 @@ def test_a_secret_is_shown_only_on_creation_and_rotation(app: AppClient) -> None
     ],
 )
 def test_invalid_webhooks_are_rejected_with_a_reason(app: AppClient, body: dict[str, Any], message: str) -> None:
-    """Nothing is created, and the response does not reveal which addresses a name resolves to."""
+    """No webhook is created, and the response does not reveal to which addresses a name resolves."""
     response = app.post("/api/v1/webhooks", json=body)
     assert response.status_code == 400
     assert message in " ".join(response.json["error"]["details"])
@@ -84,7 +84,7 @@ def test_invalid_webhooks_are_rejected_with_a_reason(app: AppClient, body: dict[
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/v1/consumer/gen"])
 def test_a_job_with_a_forbidden_webhook_url_is_rejected(app: AppClient, path: str) -> None:
-    """At submission, on every API."""
+    """Every API rejects it at submission."""
     body = {"prompt": "a lake", "input": {"prompt": "a lake"}, "webhook": "http://10.0.0.1/"}
     body.pop("input" if path.startswith("/api") else "prompt")
     response = app.post(path, json=body)
@@ -149,7 +149,7 @@ def test_callers_see_only_their_deliveries_and_no_excerpts(app: AppClient) -> No
 
 
 def test_failed_deliveries_can_be_redelivered(app: AppClient) -> None:
-    """One of them, or all since a time; not pending ones."""
+    """One of them can, or all since a time; pending ones cannot."""
     webhook = create_webhook(app)
     sent = create_failed_delivery(app, webhook["id"])
     again = app.post(f"/api/v1/deliveries/{sent['id']}/redeliver")
@@ -179,7 +179,7 @@ def sqlite_url(settings: Settings) -> str:
 
 @pytest.mark.parametrize("app_on_database", ["sqlite_url", "postgresql"], indirect=True)
 def test_values_that_no_column_can_hold_are_client_errors(app_on_database: AppClient) -> None:
-    """Neither an internal error nor a reason to retry."""
+    """They are neither an internal error nor a reason to retry."""
     huge, nul = (Cursor(2**63, "x").encode(), Cursor(5, "\x00").encode())
     for response in (
         *(
@@ -209,14 +209,14 @@ def test_values_that_no_column_can_hold_are_client_errors(app_on_database: AppCl
 
 
 def test_the_public_key_is_public(app: AppClient) -> None:
-    """Without an API key."""
+    """It needs no API key."""
     [key] = app.client.get("/.well-known/webhooks.json").json["keys"]
     assert (key["algorithm"], key["publicKey"][:5]) == ("ed25519", "whpk_")
     assert Ed25519PublicKey.from_public_bytes(base64.b64decode(key["publicKey"][5:]))
 
 
 def test_webhooks_require_an_api_key(app: AppClient) -> None:
-    """To read and to create."""
+    """Reading and creating both need it."""
     for path in ("/api/v1/webhooks", "/api/v1/webhooks/secret", "/api/v1/deliveries"):
         assert app.client.get(path).status_code == 401
     assert app.client.post("/api/v1/webhooks", json={"url": HOOK}).status_code == 401

@@ -51,7 +51,7 @@ class FolderWatcher:
     def stop(self) -> None:
         """Stop the thread and wait for it."""
         self._stop_event.set()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._thread.join()
 
     def take_changes(self) -> list[ScanScope]:
