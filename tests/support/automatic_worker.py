@@ -13,7 +13,7 @@ from tests.integration.conftest import IMAGE
 class AutomaticWorker:
     """Completes every job at once, in a thread, while the ``with`` block runs.
 
-    Jobs with "gore" in the prompt are refused; those with "nobody" are accepted and never end.
+    Jobs with "gore" in the prompt are refused; those with "endless" are accepted and never end.
     """
 
     def __init__(self, stores: Stores) -> None:
@@ -41,7 +41,7 @@ class AutomaticWorker:
     def _execute(self, job: Job) -> None:
         attempts = self._stores.attempts
         attempts.mark_accepted(job)
-        if "nobody" in job.request.prompt:
+        if "endless" in job.request.prompt:
             return
         if "gore" in job.request.prompt:
             attempts.fail(job, SiteRefused("Not here."))

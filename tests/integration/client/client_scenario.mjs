@@ -76,7 +76,7 @@ function cutShort(text) {
 /** Return how a wait ends that the caller aborts. */
 async function abortedWait(darkroom) {
   const controller = new AbortController();
-  const { id } = await darkroom.submit("a lake that nobody paints");
+  const { id } = await darkroom.submit("an endless lake");
   const waiting = darkroom.wait(id, { signal: controller.signal, onEvent: () => controller.abort() });
   const name = await waiting.then(
     () => "done",

@@ -366,7 +366,7 @@ def test_no_file_descriptors_leak(server: Server, large_file: Path) -> None:
 
 
 def test_a_download_of_seven_gigabytes_is_resumed(server: Server, tmp_path: Path) -> None:
-    """curl gets every byte, and the memory of the server does not grow."""
+    """The client has every byte in the end, and the memory of the server does not grow."""
     path, copy = server.root / "sparse.safetensors", tmp_path / "mine"
     path.touch()
     os.truncate(path, SPARSE_BYTES)
