@@ -18,6 +18,7 @@ import httpx
 import structlog
 
 from ops.cli.groups import ConfigurationError, StartError
+from ops.cli.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.logging import configure_logging
 from ops.infra.redis import RedisAuthError, RedisUnreachableError, ping
@@ -61,7 +62,8 @@ class StopRequested(Exception):
     show_default=True,
     help="Number of worker processes, each with a browser.",
 )
-def up(port: int | None, data: Path | None, workers: int) -> None:
+@click.option("--site", metavar="URL", help="Find out which program answers at this URL, and make it the default site.")
+def up(port: int | None, data: Path | None, workers: int, site: str | None) -> None:
     """Run everything on this machine until Ctrl-C."""
     _apply_options(port, data)
     settings = load_settings()
@@ -69,6 +71,7 @@ def up(port: int | None, data: Path | None, workers: int) -> None:
     _check_data_folder(settings.data_dir)
     with single_instance(settings.data_dir):
         _check_port(settings)
+        settings = select_site(settings, site)
         # Read here only to report invalid values at once; each process reads them again.
         Recipes.from_settings(settings)
         build_address_policy(settings)

@@ -67,6 +67,14 @@ def connectable_host(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
 
 
+def site_url(env: Env) -> str | None:
+    """Return the URL at which ``up`` finds out which program answers; None if SITE_URL is not set."""
+    url = env.str("SITE_URL", "")
+    if url and not _is_http(url):
+        raise SettingsError(f"SITE_URL: {url!r} is not an http:// or https:// URL.")
+    return url or None
+
+
 def site_urls() -> dict[str, str]:
     """Return the URLs of ``SITE_<NAME>_URL`` variables by lower-case name; a ``-`` in a name is written ``_``."""
     urls = {}

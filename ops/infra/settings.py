@@ -49,6 +49,7 @@ class Settings:
     database_url: str = field(repr=False)
     media_url: str = field(repr=False)
     site: str
+    site_url: str | None = field(repr=False)
     site_urls: Mapping[str, str] = field(repr=False)
     recipes_dir: Path | None
     models_dir: tuple[Path, ...]
@@ -121,6 +122,7 @@ def _read(env: Env) -> Settings:
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
         site=env.str("SITE", "studio"),
+        site_url=setting_parsers.site_url(env),
         site_urls=setting_parsers.site_urls(),
         recipes_dir=setting_parsers.folder(env, "RECIPES_DIR"),
         models_dir=setting_parsers.folders(env, "MODELS_DIR"),

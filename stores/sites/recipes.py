@@ -49,7 +49,12 @@ class Recipes:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Return the recipes that the settings name; raises SettingsError as the constructor."""
+        """Return the recipes that the settings name; raises SettingsError as the constructor, and for SITE_URL."""
+        if settings.site_url:
+            raise SettingsError(
+                "SITE_URL: only './darkroom up' finds out which program answers there; other processes need SITE and "
+                "SITE_<NAME>_URL."
+            )
         return cls(settings.site, settings.recipes_dir, urls=settings.site_urls)
 
     def list_all(self) -> list[Recipe]:

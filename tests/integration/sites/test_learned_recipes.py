@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from ops.infra.settings import ROOT
+from schemas.errors import ChoiceNotFound
 from schemas.sites.recipe_schema import load_recipe
 from tests.conftest import eventually, free_port
 from tests.integration.sites.conftest import START_TIMEOUT_S, run_attempt
@@ -40,8 +41,8 @@ JOBS: dict[str, tuple[dict[str, Any], str, int]] = {
     "optional-source": ({"strength": 0.25}, f"no source|{PROMPT}|0.25", 1),
     "silent": ({}, PROMPT, 1),
     "model-choice": (
-        {"model": "Flux.1 dev", "style": "Oil", "tileable": True},
-        f"{PROMPT}|Flux.1 dev|Oil|Sharpen|1",
+        {"model": "Flux.1 dev", "style": "Oil", "tileable": False},
+        f"{PROMPT}|Flux.1 dev|Oil|Sharpen|0",
         1,
     ),
     "settings-tab": ({"steps": 7, "sampler": "Heun"}, f"{PROMPT}|7|Heun", 2),
@@ -100,12 +101,21 @@ def test_a_learned_recipe_leaves_the_defaults_of_the_app(layouts: str, name: str
     """A job without inputs gets what the app has set."""
     defaults = {
         "template": f"{PROMPT}||0|512|3.5",
-        "model-choice": f"{PROMPT}|SDXL 1.0|None|Sharpen|0",
+        "model-choice": f"{PROMPT}|SDXL 1.0|None|Sharpen|1",
         "german": f"{PROMPT}||512|512",
     }
     recipe = load_recipe("learned", learn_from_layout(detect_program(f"{layouts}/{name}"))[0].recipe)
 
     assert run_attempt(recipe, PROMPT).shows_images_of(defaults[name], 0)
+
+
+def test_a_radio_button_that_is_not_there(layouts: str) -> None:
+    """The error lists the group's labels."""
+    draft = learn_from_layout(detect_program(f"{layouts}/model-choice"))[0]
+    del draft.recipe["inputs"]["style"]["choices"]
+
+    with pytest.raises(ChoiceNotFound, match=r"'Pastel'.*None, Comic, Oil"):
+        run_attempt(load_recipe("learned", draft.recipe), PROMPT, style="Pastel")
 
 
 def test_a_layout_without_a_picture_says_what_it_lacks(layouts: str) -> None:

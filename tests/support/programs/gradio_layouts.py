@@ -290,7 +290,7 @@ def model_choice_page() -> gr.Blocks:
         model = gr.Dropdown(["SDXL 1.0", "Flux.1 dev"], value="SDXL 1.0", label="Model")
         style = gr.Radio(["None", "Comic", "Oil"], value="None", label="Style")
         extras = gr.CheckboxGroup(["Sharpen", "Denoise"], value=["Sharpen"], label="Extras")
-        is_tiled = gr.Checkbox(label="Tileable", value=False)
+        is_tiled = gr.Checkbox(label="Tileable", value=True)
         button = gr.Button("Generate", elem_id="go")
         result = gr.Image(label="Result", elem_id="picture")
         button.click(generate, [prompt, model, style, extras, is_tiled], result)

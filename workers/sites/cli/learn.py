@@ -1,7 +1,6 @@
 """The command ``learn``: write a recipe for the page at a URL, try it once, and keep it if it works."""
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from schemas.jobs.job import GeneratedImage
 from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
 from workers.sites.cli.browser_session import DisplayOptions, open_browser_context
-from workers.sites.learn.detection import DetectedProgram, SiteNotRecognizedError, detect_program
+from workers.sites.learn.detection import DetectedProgram, SiteNotRecognizedError, detect_program, is_local_host
 from workers.sites.learn.drafts import DraftError, learn_from_layout
 from workers.sites.learn.page_survey import learn_from_page
 from workers.sites.learn.recipe_draft import RecipeDraft
@@ -23,7 +22,6 @@ from workers.sites.learn.recipe_files import choose_name, render_file, write_fil
 from workers.sites.learn.trial import describe_failure, try_recipe
 
 MAX_TRIALS = 3
-LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".localhost")
 EMPTY_RECIPE = {
     "title": "A page",
     "description": "A page that is being looked at.",
@@ -120,19 +118,11 @@ def _require_own_page(url: str, own: bool) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.UsageError(f"{url!r} is not an http:// or https:// URL.")
-    if not own and not is_local(parts.hostname):
+    if not own and not is_local_host(parts.hostname):
         raise click.UsageError(
             f"{parts.hostname} is on the public internet. If the page is your own, run this command with --own. For "
             "another's page, write a recipe with ownership = 'terms' (docs/recipes.md) after reading its terms."
         )
-
-
-def is_local(host: str) -> bool:
-    """Return whether a host is this machine or on its own network, by its name or address alone."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.endswith(LOCAL_SUFFIXES)
 
 
 def _report(line: str) -> None:

@@ -3,6 +3,7 @@
 Only GET requests are sent, one for each kind of program, and nothing is generated.
 """
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ MAX_DESCRIPTION_BYTES = 64 * 1024 * 1024
 TXT2IMG_IDS = frozenset({"txt2img_prompt", "txt2img_generate", "txt2img_gallery"})
 CHECKPOINT_ID = "setting_sd_model_checkpoint"
 FOOOCUS_IDS = frozenset({"positive_prompt", "generate_button", "final_gallery"})
+LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".localhost")
 
 
 class SiteNotRecognizedError(Exception):
@@ -75,6 +77,14 @@ def page_url(url: str) -> str:
     is_file = "." in parts.path.rpartition("/")[2]
     path = parts.path if is_file or parts.path.endswith("/") else f"{parts.path}/"
     return urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def is_local_host(host: str) -> bool:
+    """Return whether a host is this machine or on its own network, by its name or address alone."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(LOCAL_SUFFIXES)
 
 
 def _detect_comfyui(client: httpx.Client, base: str) -> DetectedProgram | None:

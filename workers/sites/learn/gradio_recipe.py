@@ -134,9 +134,17 @@ class GradioRecipeWriter:
             "human": {"selectors": LOGIN},
             "done": {"selectors": pictures, "settle_ms": SETTLE_MS},
         }
-        if self._candidate.event.shows_progress:
-            observe["busy"] = {"selectors": self._selectors.busy(outputs[0])}
+        if (sign := self._working_component()) is not None:
+            observe["busy"] = {"selectors": self._selectors.busy(sign)}
         return observe
+
+    def _working_component(self) -> Component | None:
+        """Return a visible component that shows the event's progress: a result, else any other output."""
+        candidate = self._candidate
+        if not candidate.event.shows_progress:
+            return None
+        outputs = (*candidate.outputs, *self._layout.resolve(candidate.event.outputs))
+        return next((one for one in outputs if one.is_shown), None)
 
     def _doubts(self) -> list[str]:
         candidate, selectors = self._candidate, self._selectors
@@ -151,10 +159,11 @@ class GradioRecipeWriter:
         if candidate.image_inputs:
             names = ", ".join(describe(one) for one in candidate.image_inputs)
             doubts.append(f"The event also takes {names}, which stays empty: it may refuse to work without one.")
-        if not candidate.event.shows_progress:
+        if self._working_component() is None:
+            reason = "its results are hidden" if candidate.event.shows_progress else "show_progress is hidden"
             doubts.append(
-                "The app does not show that it works (show_progress is hidden), so a picture counts as finished once "
-                "it has not changed for a moment."
+                f"The app does not show that it works ({reason}), so a picture counts as finished "
+                "once it has not changed for a moment."
             )
         if self._stop_buttons():
             names = ", ".join(f'"{one.label}"' for one in self._stop_buttons())

@@ -146,7 +146,7 @@ class GradioSelectors:
 
 def labelled_block(*components: Component) -> str:
     """Return the selector of the innermost blocks whose labels are exactly the components'."""
-    test_id = "block-label" if components[0].type in PICTURES else "block-info"
+    test_id = "block-info" if components[0].type in FIELDS else "block-label"
     labels = " or ".join(f"normalize-space() = {xpath_literal(one.label)}" for one in components)
     return f"xpath///*[@data-testid='{test_id}'][{labels}]/{BLOCK}"
 
