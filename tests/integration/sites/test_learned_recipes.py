@@ -59,7 +59,8 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("layouts") / "log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "tests.support.programs.gradio_layouts", str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        # Some versions of Gradio create a folder where they run.
+        process = subprocess.Popen(command, cwd=log.parent, env=environment, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: process.poll() is not None or _answers(address), timeout_s=START_TIMEOUT_S)
