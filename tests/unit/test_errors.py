@@ -17,7 +17,7 @@ def test_every_error_is_complete(error: type[ServiceError]) -> None:
 
 
 def test_no_code_is_defined_twice_by_accident() -> None:
-    """Only 'expired' means two things: a result that is gone, and a job that waited too long."""
+    """Only "expired" has two meanings: a deleted result, and a job that waited too long."""
     codes = [error.code for error in error_classes() if "code" in vars(error)]
 
     assert sorted({code for code in codes if codes.count(code) > 1}) == ["expired"]

@@ -57,14 +57,14 @@ def test_depth_counts_containers(depth: int) -> None:
 
 
 def test_the_end_of_a_value_is_found() -> None:
-    """In the middle of a text; None if there is no value."""
+    """The value may be in the middle of a text; None means that there is no value."""
     assert JsonReader().find_end('x: {"a": "}"}, y', 3) == 13
     assert JsonReader().find_end("x", 0) is None
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_parsed_or_rejected(text: str) -> None:
-    """With a FormatError and no other exception."""
+    """The only exception is FormatError."""
     try:
         value = JsonReader(allow_control_characters=True).parse(text)
     except FormatError:

@@ -63,7 +63,7 @@ def test_a_damaged_file_is_reported_and_can_be_regenerated(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("command", ["show", "regenerate"])
 def test_a_data_folder_that_is_not_writable_is_reported(tmp_path: Path, command: str) -> None:
-    """There is no traceback."""
+    """The error is one line without a traceback."""
     (tmp_path / "data").write_text("a file")
     result = run(tmp_path / "data", command)
 

@@ -75,7 +75,7 @@ def test_an_origin_is_written_as_browsers_do(url: str, origin: str | None) -> No
 @settings(max_examples=50)
 @given(st.text(), st.none() | st.text())
 def test_arbitrary_headers_are_never_same_origin(origin: str, fetch_site: str | None) -> None:
-    """They raise nothing either."""
+    """They raise no exception either."""
     classified = classify_origin(fetch_site, origin, OWN_URLS)
     own_origins = {"https://darkroom.example", "http://127.0.0.1:3000"}
     assert (

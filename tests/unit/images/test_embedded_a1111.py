@@ -53,7 +53,7 @@ def test_infotexts_are_split(text: str, prompt: str | None, negative: str | None
 
 
 def test_a_text_without_parameters_is_a_prompt() -> None:
-    """Nothing else is required."""
+    """Any other text is accepted as a prompt."""
     assert read("a cat: Steps, many\nand more") == GenerationParams(
         "AUTOMATIC1111", prompt="a cat: Steps, many\nand more"
     )

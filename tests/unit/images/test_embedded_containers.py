@@ -210,7 +210,7 @@ def test_hostile_stealth_texts_are_ignored(text: bytes, mark: bytes) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (-1, -1), (3, 1), (1, 1), (2**40, 2**40)])
 def test_pixels_of_the_wrong_size_are_ignored(width: int, height: int) -> None:
-    """Nothing is read beyond the end."""
+    """The reader does not read beyond the end."""
     assert read_stealth_params(bytes(8), width, height) is None
 
 

@@ -25,7 +25,7 @@ def prompt_parts(text: str | None) -> set[str]:
 
 @pytest.mark.parametrize("path", WITH_METADATA, ids=lambda path: path.name)
 def test_results_agree_with_sd_parsers(path: Path) -> None:
-    """Prompts, seed, steps, CFG scale, sampler and model, wherever both readers find a value."""
+    """Prompts, seed, steps, CFG scale, sampler and model agree wherever both readers find a value."""
     ours, theirs = read_generation_params(path.read_bytes()), sd_parsers.ParserManager().parse(path)
     assert ours
     assert theirs
@@ -58,7 +58,7 @@ def test_results_agree_with_sd_parsers(path: Path) -> None:
     ],
 )
 def test_fields_are_found(name: str, expected: dict[str, Any]) -> None:
-    """Including fields that sd-parsers leaves under the program's names."""
+    """They include fields that sd-parsers leaves under the program's names."""
     params = read_generation_params((FOLDER / name).read_bytes())
     assert {field: getattr(params, field) for field in expected} == expected
 

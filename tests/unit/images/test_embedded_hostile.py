@@ -67,7 +67,7 @@ def assert_valid(params: GenerationParams | None) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=300))
 def test_any_bytes_are_read(beginning: bytes, rest: bytes) -> None:
-    """After the signature of every format."""
+    """They follow the signature of every format."""
     assert_valid(read_generation_params(beginning + rest))
     assert_valid(read_generation_params(PNG + struct.pack(">I", len(rest) + 8) + b"eXIf" + b"MM\0*\0\0\0\x08" + rest))
 
@@ -75,7 +75,7 @@ def test_any_bytes_are_read(beginning: bytes, rest: bytes) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(KEYWORDS), st.lists(st.sampled_from(MARKS) | st.text(max_size=8), max_size=30).map("".join))
 def test_any_text_is_read(keyword: str, text: str) -> None:
-    """Under every keyword."""
+    """It stands under every keyword."""
     assert_valid(read_generation_params(PNG + text_chunk(keyword, text.encode(errors="replace"))))
 
 
@@ -89,7 +89,7 @@ def test_any_json_is_read(keyword: str, value: Any) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), KNOWN_DOCUMENTS, max_size=4))
 def test_any_parsed_value_is_accepted_by_every_reader(texts: dict[str, Any]) -> None:
-    """Including values that no text can encode."""
+    """This includes values that no text can encode."""
     for read in READERS:
         assert isinstance(read(texts), GenerationParams | None)
 
@@ -97,7 +97,7 @@ def test_any_parsed_value_is_accepted_by_every_reader(texts: dict[str, Any]) -> 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=400), st.integers(-2, 12), st.integers(-2, 12))
 def test_any_pixels_are_read(rgba: bytes, width: int, height: int) -> None:
-    """With any declared size."""
+    """Their declared size may be wrong."""
     assert_valid(read_stealth_params(rgba, width, height))
 
 
@@ -168,7 +168,7 @@ def graph_chunk(**nodes: dict[str, Any]) -> bytes:
 
 
 def test_large_graphs_are_walked_in_linear_time() -> None:
-    """A long chain, a dense graph_chunk, and cycles."""
+    """Examples are a long chain, a dense graph, and cycles."""
     basic = {"steps": 1, "cfg": 1, "sampler_name": "x"}
     chain = {f"n{i}": basic | {"model": [str(i + 1), 0], "positive": [str(i + 1), 0]} for i in range(2000)}
     assert_valid(read_generation_params(graph_chunk(**chain)))

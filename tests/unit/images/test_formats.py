@@ -8,7 +8,7 @@ from tests.support.images import build_zip, draw_image, encode
 
 @pytest.mark.parametrize("form", formats.ACCEPTED, ids=lambda form: form.pillow_name)
 def test_accepted_formats_are_detected(form: formats.ImageFormat) -> None:
-    """By the first bytes of a file that Pillow wrote."""
+    """The first bytes of a file that Pillow wrote are enough."""
     data = encode(draw_image(), form.pillow_name)
 
     assert formats.detect(data[: formats.SIGNATURE_BYTES]) is form
@@ -16,7 +16,7 @@ def test_accepted_formats_are_detected(form: formats.ImageFormat) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG", b"GIF8", b"RIFF\0\0\0\0WAVE", b"<svg", build_zip()])
 def test_other_files_are_not_detected(data: bytes) -> None:
-    """Including files that only begin like an image."""
+    """This includes files that only begin like an image."""
     assert formats.detect(data) is None
 
 

@@ -34,7 +34,7 @@ def test_the_end_of_an_image_is_found(name: str, tail: bytes) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_torn_images_are_broken(name: str) -> None:
-    """Wherever the file was cut."""
+    """The place of the cut does not matter."""
     whole = ALL[name]
     for length in range(16, len(whole), max(1, len(whole) // 100)):
         with pytest.raises(FormatError, match="broken") as caught:
@@ -54,7 +54,7 @@ def test_non_images_are_rejected(data: bytes) -> None:
 
 
 def test_declared_sizes_are_read_without_decoding() -> None:
-    """Huge canvases, frames larger than the canvas, frames that are only announced."""
+    """Examples are huge canvases, frames larger than the canvas, and frames that do not exist."""
     announced = struct.pack(">I", 8) + b"acTL" + struct.pack(">II", 70_000, 0) + bytes(4)
 
     assert read_structure(build_png(65_000, 65_000, b"")) == ImageStructure(
@@ -77,7 +77,7 @@ def test_an_image_without_pixels_is_broken(data: bytes) -> None:
     st.binary(max_size=300),
 )
 def test_any_bytes_yield_a_structure_or_an_error(head: bytes, rest: bytes) -> None:
-    """After the signature of every format."""
+    """They follow the signature of every format."""
     data = head + rest
     try:
         structure = read_structure(data)

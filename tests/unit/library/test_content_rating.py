@@ -12,7 +12,7 @@ from schemas.library import content_rating
     [("None", 1), ("Soft", 2), ("Mature", 4), ("X", 8), ("XXX", 16), ("blocked", 32), (" pg13 ", 2), ("?", 0), ("", 0)],
 )
 def test_level_names_are_recognized(name: str, level: int) -> None:
-    """Including those of old Civitai responses."""
+    """They include those of old Civitai responses."""
     assert content_rating.level_from_name(name) == level
 
 
@@ -33,5 +33,5 @@ def test_highest_level_of_a_mask(mask: int, level: int) -> None:
 
 @given(st.integers(-(2**70), 2**70))
 def test_any_mask_has_a_valid_highest_level(mask: int) -> None:
-    """Or none."""
+    """The level is 0 for a mask without known bits."""
     assert content_rating.highest_level(mask) in {0, *content_rating.NsfwLevel}

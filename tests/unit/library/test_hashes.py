@@ -36,12 +36,12 @@ REAL = hashlib.sha256(b"a model").hexdigest()
     ],
 )
 def test_valid_hashes_are_normalized(name: str, text: object, expected: str | None) -> None:
-    """To lower-case hex of the algorithm's length; everything else is None."""
+    """The result is lower-case hex of the algorithm's length; an invalid hash gives None."""
     assert hashes.normalize_hash(name, text) == expected
 
 
 def test_the_hash_of_no_bytes_is_invalid() -> None:
-    """Otherwise all files without a hash would share it."""
+    """All files without a hash would share it."""
     of_nothing = hashlib.sha256(b"").hexdigest()
     claimed = {name: of_nothing[:digits] for name, digits in hashes.HEX_LENGTHS.items()} | {
         "CRC32": f"{zlib.crc32(b''):08x}",
@@ -53,17 +53,17 @@ def test_the_hash_of_no_bytes_is_invalid() -> None:
 
 
 def test_valid_claims_are_kept() -> None:
-    """Under canonical names."""
+    """They get the canonical names of their algorithms."""
     assert hashes.normalize_hashes({"autov2": "6F6D687FE0", "SHA256": "no", "x": REAL}) == {"AutoV2": "6f6d687fe0"}
 
 
 def test_autov2_is_the_beginning_of_sha256() -> None:
-    """In lower case."""
+    """It is in lower case."""
     assert hashes.normalize_hash("AutoV2", hashes.autov2_from_sha256(REAL.upper())) == REAL[:10]
 
 
 @given(st.sampled_from(sorted(hashes.HEX_LENGTHS)), st.text(max_size=80) | st.none() | st.integers())
 def test_normalizing_is_idempotent(name: str, text: object) -> None:
-    """Whatever the input."""
+    """This holds for any input."""
     found = hashes.normalize_hash(name, text)
     assert found is None or (len(found) == hashes.HEX_LENGTHS[name] and hashes.normalize_hash(name, found) == found)

@@ -25,7 +25,7 @@ WHOLE = Metadata(
 
 
 def test_metadata_survives_json() -> None:
-    """And nothing yields nothing."""
+    """Empty metadata gives an empty object."""
     assert Metadata.from_json(WHOLE.to_json()) == WHOLE
     assert Metadata.from_json({}) == Metadata()
     assert Metadata().is_empty
@@ -48,7 +48,7 @@ def test_each_field_is_merged_separately() -> None:
 
 
 def test_newer_metadata_wins_at_equal_priority() -> None:
-    """In whatever order the sources come."""
+    """The order of the sources does not matter."""
     old = SourceMetadata(Source.CIVITDL, SourcePriority.CIVITAI, Metadata(name="old", creator="bob"), 1)
     new = SourceMetadata(Source.CIVITAI_INFO, SourcePriority.CIVITAI, Metadata(name="new"), 2)
     assert merge_metadata([old, new]) == merge_metadata([new, old])
@@ -56,7 +56,7 @@ def test_newer_metadata_wins_at_equal_priority() -> None:
 
 
 def test_empty_values_override_nothing() -> None:
-    """Whatever their priority."""
+    """The priority of their source does not matter."""
     something = SourceMetadata(Source.HEADER, SourcePriority.HEADER, WHOLE)
     nothing = SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, Metadata(name="", tags=(), stats={}))
     assert merge_metadata([something, nothing]).metadata == WHOLE

@@ -28,7 +28,7 @@ def read(raw: bytes, data_bytes: int) -> SafetensorsHeader:
 
 
 def test_valid_headers_are_parsed() -> None:
-    """Tensors, metadata, parameter count and dtype."""
+    """The result has tensors, metadata, parameter count and dtype."""
     entries = ONE | {"bias": {"dtype": "F32", "shape": [], "data_offsets": [12, 16]}, "__metadata__": {"a": "ä"}}
     header = read(json.dumps(entries, ensure_ascii=False).encode() + b"   ", 16)
     assert (header.parameter_count, header.dtype, header.metadata) == (7, "F16", {"a": "ä"})
@@ -75,7 +75,7 @@ def header_with(**changes: Any) -> bytes:
     ],
 )
 def test_broken_rules_have_a_code(raw: bytes, code: str) -> None:
-    """Whatever the header contains."""
+    """The header may contain anything."""
     with pytest.raises(FormatError) as error:
         read(raw, 12)
     assert error.value.code == code
@@ -101,7 +101,7 @@ def test_files_of_the_wrong_length_are_rejected(data_bytes: int, code: str) -> N
     ],
 )
 def test_impossible_header_lengths_are_rejected(prefix: bytes, size: int, code: str) -> None:
-    """Before the header is read."""
+    """They are rejected before the header is read."""
     with pytest.raises(FormatError) as error:
         parse_header_length(prefix, size)
     assert error.value.code == code

@@ -77,7 +77,7 @@ def assert_safe(html: str) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS)
 def test_attack_vectors_are_removed(vector: str) -> None:
-    """Nothing remains that runs, fetches, frames or links to this site."""
+    """The result does not run, fetch or frame anything, or link to this site."""
     cleaned = sanitize_html(vector)
     assert_safe(cleaned)
     assert sanitize_html(cleaned) == cleaned
@@ -85,7 +85,7 @@ def test_attack_vectors_are_removed(vector: str) -> None:
 
 @given(st.lists(st.sampled_from([*VECTORS, "<p>", "</p>", "<", ">", '"', "'", "<!--", "-->", "</svg>", "&lt;"])))
 def test_combined_attack_vectors_are_removed(pieces: list[str]) -> None:
-    """However they are nested and torn."""
+    """They may be nested and torn in any way."""
     assert_safe(sanitize_html("".join(pieces)))
 
 
@@ -117,7 +117,7 @@ def test_growth_and_nesting_are_bounded() -> None:
 
 
 def test_length_is_bounded() -> None:
-    """Of texts and of lines."""
+    """Texts and lines have limits."""
     assert len(sanitize_html("x" * 10**6)) == MAX_TEXT_CHARS
     assert len(clean_line("x" * 10**6)) == MAX_LINE_CHARS
 
@@ -140,7 +140,7 @@ def test_lines_are_single_lines(text: str, expected: str) -> None:
 
 @given(st.text(st.characters(), max_size=300))
 def test_cleaning_a_line_is_idempotent(text: str) -> None:
-    """And the result can be encoded."""
+    """The result can be encoded."""
     cleaned = clean_line(text)
     assert clean_line(cleaned) == cleaned
     assert cleaned.encode().decode().isprintable() or not cleaned.isascii()

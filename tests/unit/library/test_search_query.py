@@ -95,7 +95,7 @@ def term(field: str, op: str, value: str | int, *, negated: bool = False) -> Sea
     ],
 )
 def test_queries_are_parsed(text: str, expected: SearchQuery) -> None:
-    """Words, phrases, filters with operators and units, negation; unknown filters are words."""
+    """They have words, phrases, filters with operators and units, and negation; unknown filters are words."""
     assert parse_query(text) == expected
 
 
@@ -112,7 +112,7 @@ def test_queries_are_parsed(text: str, expected: SearchQuery) -> None:
     ],
 )
 def test_sort_orders_are_parsed(text: str, sort: SortKey, *, descending: bool) -> None:
-    """With a default direction; the last order wins."""
+    """Each key has a default direction, and the last order wins."""
     assert parse_query(text) == SearchQuery(order=SortOrder(sort, descending))
 
 
@@ -143,7 +143,7 @@ def test_invalid_filters_are_rejected(text: str, words: str) -> None:
 
 
 def test_every_filter_accepts_its_values() -> None:
-    """Fixed values, texts or numbers."""
+    """Values are fixed words, texts or numbers."""
     for name, values in (("has", HAS_VALUES), ("is", IS_VALUES)):
         assert [parse_query(f"{name}:{word}").terms[0].value for word in values] == list(values)
     for name in FILTERS.keys() - {"has", "is"}:
@@ -190,7 +190,7 @@ def test_words_are_normalized_like_the_search_text(text: str) -> None:
 
 
 def test_only_known_sort_keys_are_accepted() -> None:
-    """With or without a sign."""
+    """They may have a sign."""
     for sort in SortKey:
         assert parse_sort_order(sort) == SortOrder(sort, sort.descending_by_default)
     for text in ("", "-", "+", "--size", "size-", "size;drop", "\0", "\u017fize"):

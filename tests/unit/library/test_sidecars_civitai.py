@@ -26,7 +26,7 @@ def real_response() -> bytes:
 
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO, Source.CIVITAI_INFO, Source.A1111])
 def test_a_real_response_is_read(real_response: bytes, source: Source) -> None:
-    """In every sidecar format: the model, its version, the file's hashes, the images."""
+    """Every sidecar format gives the model, its version, the file's hashes and the images."""
     (claim,) = read_sidecar(source, real_response, 5)
     facts = claim.metadata
     assert (claim.source, claim.priority, claim.time_ms) == (source, SourcePriority.CIVITAI, 5)
@@ -54,14 +54,14 @@ def test_a_real_response_is_read(real_response: bytes, source: Source) -> None:
 
 
 def test_metadata_of_a_real_response_survives_json(real_response: bytes) -> None:
-    """Nothing is lost."""
+    """The result equals the original."""
     (claim,) = read_sidecar(Source.CIVITDL, real_response, 0)
     assert Metadata.from_json(json.loads(json.dumps(claim.metadata.to_json()))) == claim.metadata
 
 
 @pytest.mark.parametrize("source", [Source.CIVITDL, Source.API_INFO])
 def test_a_real_response_survives_writing(real_response: bytes, source: Source) -> None:
-    """Nothing is lost."""
+    """The result equals the original."""
     local = LocalFile("figma-mid_7984-vid_9413.safetensors")
     (claim,) = read_sidecar(source, real_response, 5, local)
     assert read_sidecar(source, write_sidecar(source, claim.metadata, local), 5, local) == [claim]
@@ -81,7 +81,7 @@ def test_a_real_response_survives_writing(real_response: bytes, source: Source) 
     ],
 )
 def test_commercial_use_is_read_in_every_form(form: Any, expected: list[str]) -> None:
-    """All become a list."""
+    """Every form becomes a list."""
     assert parse_metadata({"allowCommercialUse": form, "modelVersions": []}, UNKNOWN_FILE).licensing == {
         "allowCommercialUse": expected
     }
@@ -121,7 +121,7 @@ def test_commercial_use_of_unknown_form_is_ignored(form: Any) -> None:
     ],
 )
 def test_fields_are_read_one_by_one(answer: dict[str, Any], field: str, expected: Any) -> None:
-    """Old forms and new ones; an invalid value costs no other field."""
+    """Old and new forms are accepted; an invalid value costs no other field."""
     facts = parse_metadata({"type": "LORA", "modelVersions": [], **answer}, UNKNOWN_FILE)
     assert getattr(facts, field) == expected
     assert facts.type == "LORA"
@@ -147,7 +147,7 @@ def test_times_are_converted_to_utc(written: Any, expected: str | None) -> None:
 
 
 def test_missing_levels_are_taken_from_the_images() -> None:
-    """As in old responses."""
+    """Old responses have no level of the model."""
     old = [{"url": "https://x.test/1.png", "nsfw": "Soft"}, {"url": "https://x.test/2.png", "nsfw": "X"}]
     assert parse_metadata({"images": old}, UNKNOWN_FILE).nsfw_level == 10
     assert (
@@ -180,7 +180,7 @@ def version(number: int, name: str, sha: str, size_kb: float) -> dict[str, Any]:
     ],
 )
 def test_the_local_version_is_found(local: LocalFile, expected: int | None) -> None:
-    """By id, hash, size and name; if ambiguous there is none, but the model is known."""
+    """Id, hash, size or name identify it; if they are ambiguous, only the model is known."""
     versions = [
         version(1, "a.safetensors", SHA, 2),
         version(2, "b.safetensors", OTHER_SHA, 2),
@@ -248,7 +248,7 @@ PARAMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("meta", [META, {"id": 5, "meta": META}], ids=["direct", "nested"])
 def test_generation_parameters_of_an_image_are_read(meta: dict[str, Any]) -> None:
-    """In both forms of "meta"."""
+    """Both forms of "meta" are accepted."""
     raw = json.dumps({"url": "https://x.test/77.jpeg?width=450#a", "width": 10, "meta": meta}).encode()
     image = civitdl.read_image(raw, "77.png")
     assert image == ImageMetadata(
@@ -280,7 +280,7 @@ def test_images_without_parameters_are_read(meta: Any) -> None:
     ],
 )
 def test_non_images_are_left_out(entry: Any) -> None:
-    """Videos, and unsafe file names."""
+    """These are videos, and entries with unsafe file names."""
     assert parse_metadata({"name": "v1", "images": [entry]}, UNKNOWN_FILE).images == ()
 
 

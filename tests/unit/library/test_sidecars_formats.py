@@ -46,7 +46,7 @@ def test_skeletons_of_the_civitai_helper_are_empty(document: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
 def test_an_empty_object_yields_nothing(source: Source) -> None:
-    """In every format."""
+    """This holds for every format."""
     assert read_by_priority(source, {}) == {}
 
 
@@ -61,7 +61,7 @@ def test_civitai_info_has_a_version_and_its_model() -> None:
 
 
 def test_lora_manager_separates_a_persons_metadata_from_civitais() -> None:
-    """Notes, tips, own tags and an own name are a person's."""
+    """Notes, tips, and tags and names that differ from Civitai's are a person's."""
     document = {
         "file_name": "figma",
         "model_name": "My figures",
@@ -87,7 +87,7 @@ def test_lora_manager_separates_a_persons_metadata_from_civitais() -> None:
 
 @pytest.mark.parametrize("name", ["figma", "Figma", ""])
 def test_lora_manager_defaults_are_ignored(name: str) -> None:
-    """The file's name, Civitai's name and tags, empty notes and tips."""
+    """These are the file's name, Civitai's name and tags, empty notes and tips."""
     document = {
         "file_name": "figma",
         "model_name": name,
@@ -215,7 +215,7 @@ def test_ids_and_hash_in_a1111_files_are_civitais() -> None:
     ],
 )
 def test_a1111_files_have_the_family_of_the_base_model(base_model: str | None, family: str) -> None:
-    """In AUTOMATIC1111's terms."""
+    """Families have AUTOMATIC1111's names."""
     assert json.loads(write_sidecar(Source.A1111, Metadata(base_model=base_model)))["sd version"] == family
 
 
@@ -239,7 +239,7 @@ def test_lora_manager_files_describe_the_model_file() -> None:
 
 
 def test_sources_without_sidecars_are_an_error() -> None:
-    """Such as headers."""
+    """An example is the file header."""
     with pytest.raises(KeyError):
         write_sidecar(Source.HEADER, Metadata())
     with pytest.raises(KeyError):
@@ -266,7 +266,7 @@ def test_sources_without_sidecars_are_an_error() -> None:
 )
 @pytest.mark.parametrize("source", sorted(SUPPORTED_FIELDS))
 def test_unreadable_files_have_a_code(source: Source, raw: bytes, code: str) -> None:
-    """And a short message."""
+    """They also have a short message."""
     with pytest.raises(FormatError) as error:
         read_sidecar(source, raw, 0)
     assert error.value.code == code

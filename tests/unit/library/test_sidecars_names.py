@@ -7,7 +7,7 @@ from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sid
 
 
 def test_sidecars_are_found_by_suffix() -> None:
-    """In any case; files of other models are left out."""
+    """Upper and lower case are equal; files of other models are left out."""
     names = [
         "ink.safetensors",
         "ink.JSON",
@@ -62,13 +62,13 @@ def test_civitdl_ids_are_parsed(stem: str, ids: tuple[int, int] | None) -> None:
 
 
 def test_civitdl_names_its_folder_by_ids() -> None:
-    """And the file in it."""
+    """The file in the folder is named by ids too."""
     assert civitdl.folder_name(9413) == "extra_data-vid_9413"
     assert civitdl.model_dict_name(7984, 9413) == "model_dict-mid_7984-vid_9413.json"
 
 
 def test_civitdl_images_are_paired_with_json_files() -> None:
-    """Under current and older names; other files are left out."""
+    """JSON files may have current or older names; other files are left out."""
     names = [
         "3.PNG",
         "1.jpeg",

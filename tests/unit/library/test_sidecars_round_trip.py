@@ -220,7 +220,7 @@ def test_versions_read_back_the_same(facts: Metadata, versions: list[CivitaiVers
 @EASILY
 @given(st.sampled_from(sorted(SUPPORTED_FIELDS)), FACTS, HASHES)
 def test_computed_hashes_override_claims(source: Source, facts: Metadata, hashes: dict[str, str]) -> None:
-    """In every format that has them."""
+    """This holds for every format with hashes."""
     local = replace(OURS, hashes=hashes)
     again = write_and_read(source, facts, local)
     known = normalize_hashes(hashes)
@@ -230,7 +230,7 @@ def test_computed_hashes_override_claims(source: Source, facts: Metadata, hashes
 
 
 def test_computed_hashes_are_written_to_the_local_file() -> None:
-    """Among the files that Civitai lists."""
+    """The local file is among the files that Civitai lists."""
     files = (CivitaiFile("full.safetensors", hashes={"AutoV2": "1" * 10}), CivitaiFile("ours.safetensors", 2.0))
     facts = Metadata(civitai_version_id=5, versions=(CivitaiVersion(5, "v", files=files),))
     local = replace(OURS, hashes={"SHA256": "a" * 64})
@@ -240,7 +240,7 @@ def test_computed_hashes_are_written_to_the_local_file() -> None:
 
 
 def test_empty_metadata_reads_back_empty() -> None:
-    """In every format."""
+    """This holds for every format."""
     assert {source: read_sidecar(source, write_sidecar(source, Metadata()), 1) for source in SUPPORTED_FIELDS} == {
         source: [] for source in SUPPORTED_FIELDS
     }
@@ -285,7 +285,7 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
 @EASILY
 @given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
 def test_any_bytes_are_read_or_rejected(raw: bytes) -> None:
-    """With a FormatError."""
+    """The only exception is FormatError."""
     for source in SUPPORTED_FIELDS:
         with contextlib.suppress(FormatError):
             assert read_sidecar(source, b'{"notes": "' + raw + b'"}', 0) is not None
@@ -304,7 +304,7 @@ def test_any_name_is_searched(stem: str, endings: list[str]) -> None:
 
 
 def test_levels_of_images_make_the_models() -> None:
-    """If the written file has none of its own."""
+    """The written file has no level of the model then."""
     images = (ImageMetadata("1.png", nsfw_level=1), ImageMetadata("2.png", nsfw_level=8))
     again = write_and_read(Source.CIVITAI_INFO, Metadata(images=images), OURS)
     assert again.nsfw_level == reduce(or_, (image.nsfw_level for image in images))

@@ -24,11 +24,11 @@ def test_errors_become_a_line_and_an_exit_code(error: Exception, exit_code: int,
 
     @click.group(cls=CommandGroup)
     def group() -> None:
-        """Group."""
+        """A group of commands."""
 
     @group.command()
     def fail() -> None:
-        """Fail."""
+        """A command that fails."""
         raise error
 
     result = CliRunner().invoke(group, ["fail"])
