@@ -40,11 +40,11 @@ def test_other_exceptions_are_not_translated() -> None:
 
     @click.group(cls=CommandGroup)
     def group() -> None:
-        """Group."""
+        """A group of commands."""
 
     @group.command()
     def fail() -> None:
-        """Fail."""
+        """A command that fails."""
         raise ZeroDivisionError
 
     assert isinstance(CliRunner().invoke(group, ["fail"]).exception, ZeroDivisionError)
