@@ -82,7 +82,7 @@ def _run_steps(*steps: tuple[str, list[str]]) -> None:
         if process.returncode:
             failed.append(name)
     if failed:
-        raise click.ClickException(f"failed: {', '.join(failed)}")
+        raise click.ClickException(f"These steps failed; their output is above: {', '.join(failed)}.")
 
 
 def _program(name: str) -> str:

@@ -181,7 +181,7 @@ class HeartbeatThread:
         self.broker = broker
         self.queues = queues
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""

@@ -90,8 +90,8 @@ def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Itera
 
 
 @contextmanager
-def _open_relay(folder: Path, wanted: bool) -> Iterator[TcpRelay | None]:
-    if not wanted:
+def _open_relay(folder: Path, use_relay: bool) -> Iterator[TcpRelay | None]:
+    if not use_relay:
         yield None
         return
     relay = TcpRelay(folder / SOCKET_NAME)

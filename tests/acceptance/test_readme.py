@@ -31,13 +31,13 @@ def test_the_first_steps_work_as_printed(folder: Path) -> None:
             lambda: f"Darkroom is ready at http://127.0.0.1:{port}" in (folder / "output").read_text(), timeout_s=60
         )
         submitted = shell(curl.replace("3000", port), folder)
-        painted = shell(generate, folder)
+        output = shell(generate, folder)
     finally:
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
 
     assert json.loads(submitted)["success"]
-    assert painted.strip() == "lighthouse.png"
+    assert output.strip() == "lighthouse.png"
     assert (folder / "lighthouse.png").read_bytes().startswith(b"\x89PNG")
     # The second command runs this very test; CI runs it too.
     assert test == "./darkroom test"

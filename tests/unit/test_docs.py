@@ -140,11 +140,11 @@ def test_the_lock_files_hold_names_versions_and_hashes(lock: str) -> None:
 def test_the_lock_files_match_the_project() -> None:
     """Every dependency is locked, and the development lock contains the runtime lock unchanged."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = {re.split(r"[\[>=<]", name)[0] for name in project["project"]["optional-dependencies"]["server"]}
+    direct = {re.split(r"[\[>=<]", name)[0] for name in project["project"]["optional-dependencies"]["server"]}
     runtime, development = (
         dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
         for name in ("requirements.txt", "requirements-dev.txt")
     )
 
-    assert wanted <= set(runtime)
+    assert direct <= set(runtime)
     assert runtime.items() <= development.items()

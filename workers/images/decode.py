@@ -156,8 +156,8 @@ def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise FormatError("too_many_pixels", "The picture has more pixels than its header says.") from error
     except DECODE_ERRORS as error:
-        what = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
-        raise FormatError("broken", f"The picture is broken: {what} cannot be decoded.") from error
+        part = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
+        raise FormatError("broken", f"The picture is broken: {part} cannot be decoded.") from error
     return first
 
 

@@ -133,7 +133,7 @@ async def main(name: str) -> None:
     settings = load_settings()
     browser = find_browser(settings.browser)
     if browser is None:
-        raise SystemExit("no browser")
+        raise SystemExit("No browser is installed; run ./darkroom doctor for instructions.")
     async with async_playwright() as playwright:
         script = {"pipeline": _pipeline, "density": _density, "sites": _sites}[name]
         await script(playwright, browser.path, Recipes("studio").default)

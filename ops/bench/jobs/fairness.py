@@ -47,7 +47,7 @@ def measure(size: Size) -> Iterator[Row]:
             crowd_ids = [_submit(many, number) for number in range(size.crowd_jobs)]
             # Estimates need the mean run time of a few finished jobs.
             _wait_for(stack, crowd_ids[2 * CONTEXTS])
-            asked = [_get_estimate(many, job_id) for job_id in crowd_ids[4 * CONTEXTS :: size.estimate_every]]
+            estimates = [_get_estimate(many, job_id) for job_id in crowd_ids[4 * CONTEXTS :: size.estimate_every]]
             single_ids = []
             for number in range(size.single_jobs):
                 single_ids.append(_submit(single, size.crowd_jobs + number))
@@ -55,7 +55,7 @@ def measure(size: Size) -> Iterator[Row]:
             crowd = [_wait_for(stack, job_id) for job_id in crowd_ids]
             singles = [_wait_for(stack, job_id) for job_id in single_ids]
     yield from _wait_rows(crowd, singles)
-    yield from _estimate_rows([estimate for estimate in asked if estimate], {job.id: job for job in crowd})
+    yield from _estimate_rows([estimate for estimate in estimates if estimate], {job.id: job for job in crowd})
 
 
 def _wait_rows(crowd: list[Job], singles: list[Job]) -> Iterator[Row]:

@@ -71,7 +71,7 @@ def record(url: str, name: str | None) -> None:
         codegen = [sys.executable, "-m", "playwright", "codegen", "--target", "jsonl", "-o", str(recording), url]
         subprocess.call(codegen)
         if not recording.is_file():
-            raise click.ClickException("Nothing was recorded.")
+            raise click.ClickException("Nothing was recorded: do something on the page before you close the window.")
         write_draft(recording, path)
 
 

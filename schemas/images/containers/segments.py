@@ -161,8 +161,8 @@ def broken(reason: str) -> FormatError:
     return FormatError("broken", f"The picture is broken: {reason}.")
 
 
-def _torn(what: str, data: bytes) -> FormatError:
-    return broken(f"it ends in the middle of {what}, after {len(data)} bytes")
+def _torn(part: str, data: bytes) -> FormatError:
+    return broken(f"it ends in the middle of {part}, after {len(data)} bytes")
 
 
 def _color_table_bytes(flags: int) -> int:

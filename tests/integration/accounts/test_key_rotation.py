@@ -35,9 +35,9 @@ def bearer(key: str) -> dict[str, str]:
 @pytest.fixture
 def owner_app(settings: Settings) -> Iterator[AppClient]:
     """An app whose owner's key is in its file."""
-    front = open_app(replace(settings, api_key=None))
-    yield front
-    close_app(front)
+    app = open_app(replace(settings, api_key=None))
+    yield app
+    close_app(app)
 
 
 @pytest.fixture
@@ -136,12 +136,12 @@ def test_a_running_server_accepts_only_the_new_key(owner_app: AppClient, web_ser
         def status(key: str) -> int:
             return httpx.get(f"{url}/api/v1/jobs", headers=bearer(key), trust_env=False).status_code
 
-        def login(key: str) -> int:
+        def sign_in(key: str) -> int:
             code = browser.post("/api/session", json={"key": key}).status_code
             tokens.extend(browser.cookies.values())
             return code
 
-        assert login(first) == browser.get("/api/session").status_code == 200
+        assert sign_in(first) == browser.get("/api/session").status_code == 200
         second = owner_app.client.post(REGENERATE, headers=bearer(first)).json["key"]
         eventually(lambda: status(first) == 401)
         assert browser.get("/api/session").status_code == 401
@@ -150,8 +150,8 @@ def test_a_running_server_accepts_only_the_new_key(owner_app: AppClient, web_ser
         environment = process_environment(owner_app.stores.settings, {"api_key": ""})
         third = CliRunner().invoke(api_key, ["regenerate"], env=environment).output.split()[-1]
         # Signing in checks the key uncached, so it does not wait for this process to notice the change.
-        assert login(third) == status(third) == 200
-        assert login("a mistyped key") == 401
+        assert sign_in(third) == status(third) == 200
+        assert sign_in("a mistyped key") == 401
         assert browser.delete("/api/session").status_code == 403
         fourth = browser.post(REGENERATE, headers=bearer(third)).json()["key"]
         assert OwnerKey(owner_app.stores.settings.data_dir).read() == fourth

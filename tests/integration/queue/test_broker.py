@@ -94,10 +94,10 @@ def test_messages_of_a_dead_process_are_requeued(settings: Settings, queue: Queu
 
     with run_receiver(settings) as receiver:
         receiver.broker.heartbeat_timeout = 0
-        heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
-        heart.start()
+        heartbeats = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heartbeats.start()
         eventually(lambda: receiver.received == ["from the dead"])
-        heart.stop()
+        heartbeats.stop()
     dead.client.close()
 
 
@@ -121,14 +121,14 @@ def test_fetched_messages_are_returned_at_shutdown(settings: Settings, queue: Qu
 def test_an_idle_queue_costs_at_most_two_commands_a_second(settings: Settings) -> None:
     """Heartbeats and fetches are counted together, by the server and over its own time."""
     with run_receiver(settings) as receiver:
-        heart = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
-        heart.start()
+        heartbeats = HeartbeatThread(receiver.broker, frozenset({GENERATE_QUEUE}))
+        heartbeats.start()
         client: Redis = receiver.broker.client
         before, began = _calls(client), client.time()
         # Ten heartbeats measure the time by the server's own commands.
         eventually(lambda: _calls(client)["evalsha"] - before["evalsha"] >= 12)
         after, ended = _calls(client), client.time()
-        heart.stop()
+        heartbeats.stop()
 
     seconds = ended[0] - began[0] + (ended[1] - began[1]) / 1e6
     used = sum(after.get(name, 0) - before.get(name, 0) for name in ("evalsha", "eval", "blpop", "rpush", "ltrim"))

@@ -24,4 +24,4 @@ def is_image_of(image: Image.Image, text: str, number: int = 0) -> bool:
     expected = render_image(text, number, image.size)
     centres = [(image.width * (2 * x + 1) // 8, image.height * (2 * y + 1) // 4) for x in range(4) for y in range(2)]
     pairs = [(image.convert("RGB").getpixel(centre), expected.getpixel(centre)) for centre in centres]
-    return all(abs(a - b) < 24 for actual, wanted in pairs for a, b in zip(actual, wanted, strict=True))
+    return all(abs(a - b) < 24 for actual, drawn in pairs for a, b in zip(actual, drawn, strict=True))
