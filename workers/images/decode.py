@@ -23,6 +23,7 @@ from PIL import Image
 from schemas.format_error import FormatError
 from schemas.images import formats
 from schemas.images.containers.segments import PNG_SIGNATURE_BYTES, walk_png
+from schemas.images.containers.stealth_png import HEADER_COLUMNS, has_stealth_text
 from schemas.images.embedded import read_generation_params, read_stealth_params
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
 from schemas.images.structure import ImageStructure, read_structure
@@ -47,6 +48,9 @@ SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
 MAX_GENERATION_BYTES = 16 * 1024 * 1024
 # Not part of the pixels. Removed before decoding, because Pillow rejects whole images for damaged text chunks.
 PNG_METADATA_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
+# Where the lowest bits of pixels are as they were written.
+LOSSLESS_FORMATS = ("PNG", "WEBP")
+STEALTH_MODES = ("RGB", "RGBA", "P")
 HIGH_DEPTH_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Pillow and its plugins raise all of these for malformed files.
 DECODE_ERRORS = (
@@ -101,18 +105,24 @@ def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
         blurhash=_compute_blurhash(thumbnail),
         sha256=hashlib.sha256(image_bytes).hexdigest(),
         size_bytes=len(image_bytes),
-        generation=_read_generation(image_bytes, frame),
+        generation=_read_generation(image_bytes, structure.format, frame),
     )
     return image, _encode_webp(thumbnail)
 
 
-def _read_generation(data: bytes, frame: Image.Image) -> dict[str, Any] | None:
-    """Return the generation parameters from the metadata, or else from the pixels' alpha channel (stealth PNG)."""
+def _read_generation(data: bytes, form: str, frame: Image.Image) -> dict[str, Any] | None:
+    """Return the generation parameters from the metadata, or else from the lowest bits of the pixels (stealth PNG)."""
     params = read_generation_params(data)
-    if params is None and frame.mode == "RGBA":
-        params = read_stealth_params(frame.tobytes(), frame.width, frame.height)
+    if params is None and form in LOSSLESS_FORMATS and frame.mode in STEALTH_MODES and _has_stealth_text(frame):
+        params = read_stealth_params(frame.convert("RGBA").tobytes(), frame.width, frame.height)
     generation = params.to_json() if params else None
     return generation if len(json.dumps(generation)) <= MAX_GENERATION_BYTES else None
+
+
+def _has_stealth_text(frame: Image.Image) -> bool:
+    """Whether pixels hide a text; only the first columns are converted, because most images hide none."""
+    first = frame.crop((0, 0, min(frame.width, HEADER_COLUMNS), frame.height)).convert("RGBA")
+    return has_stealth_text(first.tobytes(), first.width, first.height)
 
 
 def _check_size(structure: ImageStructure, limits: DecodeLimits) -> None:

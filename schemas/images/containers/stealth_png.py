@@ -12,6 +12,8 @@ from schemas.images.containers import encodings
 ALPHA, RGB = (3,), (0, 1, 2)
 SIGNATURE_BYTES = 15
 HEADER_BYTES = SIGNATURE_BYTES + 4
+# More are only needed by images of less than one row.
+HEADER_COLUMNS = HEADER_BYTES * 8
 MAX_TEXT_BYTES = 4_000_000
 # By signature: whether the text is compressed with gzip.
 ALPHA_SIGNATURES = {b"stealth_pnginfo": False, b"stealth_pngcomp": True}
@@ -20,6 +22,18 @@ SIGNATURES: Mapping[tuple[int, ...], Mapping[bytes, bool]] = {ALPHA: ALPHA_SIGNA
 GZIP_WBITS = 31
 # Translates bytes to their lowest bit as an ASCII digit.
 LOW_BIT_DIGITS = bytes(ord("0") + value % 2 for value in range(256))
+
+
+def has_stealth_text(rgba: bytes, width: int, height: int) -> bool:
+    """Whether pixels of four bytes each, row by row, begin with a signature.
+
+    The first ``HEADER_COLUMNS`` columns of an image are enough.
+    """
+    if width < 1 or height < 1 or len(rgba) != width * height * 4:
+        return False
+    return any(
+        _read_bytes(rgba, width, channels, SIGNATURE_BYTES) in signatures for channels, signatures in SIGNATURES.items()
+    )
 
 
 def read_stealth_text(rgba: bytes, width: int, height: int) -> str | None:

@@ -24,6 +24,11 @@ FIELDS: Mapping[str, str] = {
 }
 IDENTIFYING_KEYS = ("uc", "sampler", "scale", "v4_prompt", "noise_schedule")
 MODEL_AND_HASH = re.compile(r"(.*\S)\s+([0-9A-Fa-f]{8,64})")
+# Prompts of version 4 and later, which have a text for each character beside that of the whole image.
+STRUCTURED_PROMPTS: Mapping[str, str] = {"v4_prompt": "prompt", "v4_negative_prompt": "negative_prompt"}
+PROMPT_FIELDS = tuple(STRUCTURED_PROMPTS.values())
+CHARACTER_SEPARATOR = " | "
+MAX_CHARACTERS = 100
 OTHER_TEXTS = ("Title", "Software", "Generation time")
 
 
@@ -38,9 +43,11 @@ def read_novelai(texts: Mapping[str, Any]) -> GenerationParams | None:
     if not isinstance(comment, dict) or not (is_novelai(comment) or texts.get("Software") == "NovelAI"):
         return None
     builder = GenerationBuilder("NovelAI")
-    builder.set_field("prompt", texts.get("Description"), "Description")
+    if not _set_prompts_with_characters(builder, comment):
+        builder.set_field("prompt", texts.get("Description"), "Description")
     for key, field in FIELDS.items():
-        builder.set_field(field, comment.get(key), key)
+        if field not in builder.fields or field not in PROMPT_FIELDS:
+            builder.set_field(field, comment.get(key), key)
     source = texts.get("Source")
     match = MODEL_AND_HASH.fullmatch(source[:300].strip()) if isinstance(source, str) else None
     model, hash_ = (match[1], match[2]) if match else (source, None)
@@ -52,3 +59,28 @@ def read_novelai(texts: Mapping[str, Any]) -> GenerationParams | None:
         if key not in FIELDS:
             builder.add_other(key, value)
     return builder.build()
+
+
+def _set_prompts_with_characters(builder: GenerationBuilder, comment: Mapping[str, Any]) -> bool:
+    """Set the prompts that have texts for characters, separated as NovelAI separates them in one text.
+
+    Returns whether the positive prompt has such texts.
+    """
+    for key, field in STRUCTURED_PROMPTS.items():
+        parts = _caption_parts(comment.get(key))
+        if len(parts) > 1:
+            builder.set_field(field, CHARACTER_SEPARATOR.join(parts), key)
+    return "prompt" in builder.fields
+
+
+def _caption_parts(prompt: Any) -> list[str]:
+    """Return the text of the whole image, and that of each character that has one."""
+    caption = prompt.get("caption") if isinstance(prompt, dict) else None
+    if not isinstance(caption, dict):
+        return []
+    characters = caption.get("char_captions")
+    entries = characters[:MAX_CHARACTERS] if isinstance(characters, list) else []
+    texts = [entry.get("char_caption") for entry in entries if isinstance(entry, dict)]
+    parts = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    base = caption.get("base_caption")
+    return [base.strip() if isinstance(base, str) else "", *parts]

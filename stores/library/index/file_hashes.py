@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 
 from ops.infra.clock import Clock
+from schemas.library.formats.foreign_content import JUNK_CODES
 from schemas.library.scan_records import FileFormat
 from stores.library.index import file_matching, model_merge
 from stores.library.index.transaction import IndexTransaction, index_transaction
@@ -61,9 +62,10 @@ class HashIndex:
             count, size_bytes = connection.execute(query).one()
         return int(count), int(size_bytes)
 
-    def record(self, file: PendingFile, content: str, digests: Mapping[str, str]) -> bool:
+    def record(self, file: PendingFile, content: str | None, digests: Mapping[str, str]) -> bool:
         """Store the hashes of a file, and move it to the version that has the same content already.
 
+        A file that is no whole model has neither: two of them that are equal are not one model.
         Returns False and stores nothing if the file has changed since it was read; it stays pending.
         """
         with index_transaction(self._database, self._clock) as transaction:
@@ -71,6 +73,8 @@ class HashIndex:
             if row is None or (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 return False
             transaction.mark_changed(transaction.model_of(row.version_id))
+            if row.problem in JUNK_CODES:
+                content, digests = None, {}
             _move_to_version_of_content(transaction, row, content)
             values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": transaction.now_ms}
             transaction.execute(update(files).where(files.c.id == row.id).values(**values))
@@ -101,8 +105,10 @@ class HashIndex:
             return sorted(set(connection.execute(query).scalars()))
 
 
-def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content: str) -> None:
+def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content: str | None) -> None:
     """Move a file to the version of its content; to a new version if its content was known and is another now."""
+    if content is None:
+        return
     same = (files.c.content == content) & (files.c.id != row.id)
     query = select(files.c.version_id).where(same).order_by(files.c.first_seen, files.c.id).limit(1)
     version_id: int | None = transaction.execute(query).scalar_one_or_none()
@@ -120,8 +126,10 @@ def _replace_hashes(transaction: IndexTransaction, file_id: int, digests: Mappin
     insert_rows(transaction.connection, hashes, rows)
 
 
-def _delete_tombstones(transaction: IndexTransaction, file_id: int, content: str) -> None:
+def _delete_tombstones(transaction: IndexTransaction, file_id: int, content: str | None) -> None:
     """Delete the tombstones of a content that is on disk again."""
+    if content is None:
+        return
     tombstones = (files.c.content == content) & files.c.missing_since.is_not(None) & (files.c.id != file_id)
     for row in transaction.execute(select(files).where(tombstones)).all():
         model_merge.delete_file(transaction, row)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, exists, select, update
 
 from ops.infra.clock import Clock
+from schemas.library.formats.foreign_content import JUNK_CODES
 from schemas.library.metadata import SourceMetadata, merge_metadata
 from schemas.library.scan_records import FileProblem, IndexedFile, ScannedFile
 from stores.library.index import file_matching, metadata_writer, model_merge
@@ -176,11 +177,25 @@ def _write_file(transaction: IndexTransaction, scanned: ScannedFile, counts: Sca
     transaction.mark_changed(transaction.model_of(row.version_id))
     if not _has_same_bytes(row, scanned):
         return row.id, _replace_content(transaction, row, scanned)
+    if row.content is not None and _problem_code(scanned) in JUNK_CODES:
+        return row.id, _part_from_equal_files(transaction, row, scanned)
     version_id = _version_of_unchanged(transaction, row, scanned)
     header = {} if scanned.layout is None else {"layout": scanned.layout, "header": dump_json(dict(scanned.header))}
     values = _location_columns(scanned) | header | {"version_id": version_id}
     transaction.execute(update(files).where(files.c.id == row.id).values(**values))
     return row.id, version_id
+
+
+def _part_from_equal_files(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
+    """Take a file that is no whole model away from those that it was joined with as equal; return its version."""
+    others = select(files.c.id).where(files.c.version_id == row.version_id, files.c.id != row.id).limit(1)
+    version_id = int(row.version_id)
+    if transaction.execute(others).first() is not None:
+        version_id = file_matching.find_or_create_version(transaction, scanned.source_metadata, _epoch(scanned))
+    values = _location_columns(scanned) | _content_columns(scanned) | {"version_id": version_id}
+    transaction.execute(update(files).where(files.c.id == row.id).values(**values))
+    transaction.execute(delete(hashes).where(hashes.c.file_id == row.id))
+    return version_id
 
 
 def _move_origin(transaction: IndexTransaction, scanned: ScannedFile) -> Any:
@@ -284,8 +299,13 @@ def _location_columns(scanned: ScannedFile) -> dict[str, Any]:
         "mtime_ns": file.mtime_ns,
         "companions": file.companions_stamp,
         "missing_since": None,
-        "problem": next((problem.code for problem in scanned.problems if problem.subject == file.path), None),
+        "problem": _problem_code(scanned),
     }
+
+
+def _problem_code(scanned: ScannedFile) -> str | None:
+    """Return the code of the file's own problem, not that of a companion; None if it has none."""
+    return next((problem.code for problem in scanned.problems if problem.subject == scanned.file.path), None)
 
 
 def _content_columns(scanned: ScannedFile) -> dict[str, Any]:

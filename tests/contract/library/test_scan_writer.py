@@ -1,5 +1,6 @@
 """The index in SQLite and PostgreSQL: which files a scan finds, and which changes keep a model's identity."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -213,7 +214,7 @@ def test_a_broken_file_is_listed_with_its_problem(library: IndexedFolder) -> Non
     assert library.names("has:problem") == ["half", "html", "none"]
     with library.engine.connect() as connection:
         codes = set(connection.execute(select(tables.problems.c.code)).scalars())
-    assert codes == {"truncated", "too_short", "unknown_format"}
+    assert codes == {"truncated", "empty", "html"}
     write_safetensors(path)
     library.scan()
     assert library.names("has:problem") == ["html", "none"]
@@ -620,3 +621,76 @@ def test_a_file_whose_metadata_cannot_be_stored_is_listed_by_name(
     assert library.names() == ["a", "b", "c"]
     assert library.names("has:problem") == ["b"]
     assert library.scan().read == 0
+
+
+JUNK = {
+    "empty": b"",
+    "html": b"<!DOCTYPE html><html><body>Sign in to download this model</body></html>",
+    "text": b"Entry not found",
+    "lfs_pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("content", JUNK.values(), ids=JUNK)
+@pytest.mark.parametrize("extension", ["safetensors", "ckpt", "gguf"])
+def test_equal_files_that_are_no_models_stay_apart(library: IndexedFolder, content: bytes, extension: str) -> None:
+    """Each keeps its own edits; one that is replaced by a model is that model alone."""
+    code = next(code for code, raw in JUNK.items() if raw == content)
+    paths = [library.folder / f"{name}.{extension}" for name in "ab"]
+    for path in paths:
+        path.write_bytes(content)
+    library.scan()
+    library.hash()
+    ids = library.ids()
+    assert library.names() == ["a", "b"]
+    assert library.names("is:duplicate") == []
+    for number, model_id in enumerate(ids):
+        library.write_edit(model_id, "notes", f"note {number}")
+    problems = library.stores.maintenance.list_problems(10)[0]
+    assert [problem.code for problem in problems] == [code, code]
+    assert library.stores.file_hashes.find_models(hashlib.sha256(content).hexdigest()) == []
+
+    library.scan(full=True)
+    library.hash()
+    assert library.edits() == {ids[0]: "note 0", ids[1]: "note 1"}
+    if extension == "safetensors":
+        write_safetensors(paths[0])
+        library.scan()
+        library.hash()
+        assert library.model_by_file() == {"a.safetensors": ids[0], "b.safetensors": ids[1]}
+        assert library.names("has:problem") == ["b"]
+
+
+def test_incomplete_downloads_stay_apart(library: IndexedFolder) -> None:
+    """Files that end at the same place, and files whose tensors are not written yet."""
+    whole = write_safetensors(library.folder / "whole.safetensors", data=b"x" * 100).read_bytes()
+    for name in "ab":
+        (library.folder / f"cut-{name}.safetensors").write_bytes(whole[:-10])
+        write_safetensors(library.folder / f"reserved-{name}.safetensors", data=bytes(100))
+    library.scan()
+    library.hash()
+    assert library.names() == ["cut-a", "cut-b", "reserved-a", "reserved-b", "whole"]
+    reserved = library.model_by_file()["reserved-a.safetensors"]
+    (library.folder / "reserved-a.safetensors").write_bytes(whole)
+    library.scan()
+    library.hash()
+    by_file = library.model_by_file()
+    assert by_file["reserved-a.safetensors"] == by_file["whole.safetensors"]
+    assert by_file["reserved-b.safetensors"] not in (reserved, by_file["whole.safetensors"])
+
+
+def test_files_that_were_joined_as_equal_part_again(library: IndexedFolder) -> None:
+    """An index of an earlier release has them as one model."""
+    for name in "abc":
+        (library.folder / f"{name}.safetensors").write_bytes(JUNK["html"])
+    library.scan()
+    library.hash()
+    first = min(library.ids())
+    with library.engine.begin() as connection:
+        version = select(tables.files.c.version_id).order_by(tables.files.c.id).limit(1).scalar_subquery()
+        connection.execute(update(tables.files).values(content="sha256:0", version_id=version, hashed_at=1))
+    assert set(library.model_by_file().values()) == {first}
+    library.scan(full=True)
+    library.hash()
+    assert len(set(library.model_by_file().values())) == 3

@@ -1,5 +1,6 @@
 """Inspection of images inside the sandbox process: results and rejections."""
 
+import gzip
 import hashlib
 import struct
 import zlib
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from ops.infra.settings import ROOT
 from schemas.format_error import FormatError
@@ -19,6 +21,7 @@ from tests.support.images import (
     decode,
     draw_animation,
     draw_image,
+    encode,
     png_chunk,
     rotated_jpeg,
 )
@@ -152,3 +155,41 @@ def inspect_outcome(data: bytes) -> str:
         return inspect(data, LIMITS)[0].type
     except FormatError as error:
         return error.code
+
+
+def hide_text(text: str, mode: str, signature: bytes, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    """Return an image that hides a text in the lowest bits of its colors, or of its alpha channel."""
+    body = gzip.compress(text.encode()) if signature.endswith(b"comp") else text.encode()
+    data = signature + (len(body) * 8).to_bytes(4) + body
+    bits = iter([byte >> shift & 1 for byte in data for shift in range(7, -1, -1)])
+    image = draw_image(size, "RGBA")
+    channels = (3,) if b"_png" in signature else (0, 1, 2)
+    for x in range(size[0]):
+        for y in range(size[1]):
+            pixel = list(image.getpixel((x, y)))
+            for channel in channels:
+                pixel[channel] = pixel[channel] & ~1 | next(bits, 0)
+            image.putpixel((x, y), tuple(pixel))
+    return image.convert(mode) if mode != "P" else image.convert("RGB").quantize(256)
+
+
+@pytest.mark.parametrize(
+    ("mode", "signature", "form"),
+    [
+        ("RGB", b"stealth_rgbinfo", "PNG"),
+        ("RGB", b"stealth_rgbcomp", "PNG"),
+        ("RGBA", b"stealth_rgbinfo", "PNG"),
+        ("RGBA", b"stealth_pnginfo", "PNG"),
+        ("RGBA", b"stealth_pngcomp", "PNG"),
+        ("P", b"stealth_rgbinfo", "PNG"),
+        ("RGB", b"stealth_rgbinfo", "WEBP"),
+        ("RGBA", b"stealth_pngcomp", "WEBP"),
+    ],
+)
+def test_hidden_parameters_are_read_in_every_lossless_image(mode: str, signature: bytes, form: str) -> None:
+    """In colors and in transparency, also of images with a palette."""
+    text = "a cat\nSteps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5"
+    options = {"lossless": True, "exact": True} if form == "WEBP" else {}
+    image = inspect(encode(hide_text(text, mode, signature), form, **options), LIMITS)[0]
+    assert image.generation is not None
+    assert (image.generation["prompt"], image.generation["seed"]) == ("a cat", 5)

@@ -178,3 +178,43 @@ def test_unreadable_lists_are_kept_as_text() -> None:
 def test_combined_sampler_names_are_split(name: str, expected: tuple[str, str | None]) -> None:
     """Old names contain the schedule."""
     assert split_sampler(name) == expected
+
+
+@pytest.mark.parametrize("separator", [" | ", "|", "; ", "\t", " \u2022 "])
+def test_parameters_may_have_another_separator_than_commas(separator: str) -> None:
+    """Also after a line of parameters that ends in a comma, and with a heading above the prompt."""
+    pairs = ["Steps: 25", "Seed: 5", "Sampler: Euler a", "CFG scale: 7", "Size: 768x512", "Model: m", "Operations: "]
+    text = "prompt: a red barn\nNegative prompt: planet, (worst:2)\nVersion: aa62f6d, Pipeline: Original,\n"
+    params = read(text + separator.join(pairs))
+    assert (params.prompt, params.negative_prompt) == ("a red barn", "planet, (worst:2)")
+    assert (params.steps, params.seed, params.sampler, params.cfg_scale) == (25, 5, "Euler a", 7)
+    assert (params.width, params.height, params.model) == (768, 512, "m")
+    assert params.other == {"Version": "aa62f6d", "Pipeline": "Original"}
+
+
+@pytest.mark.parametrize("prompt", ["a | b | Seed: 3", "Steps: 1 | Seed: 2 | stairs", "[cat|dog]; bird"])
+def test_separators_within_prompts_stay(prompt: str) -> None:
+    """Only a line with several parameters has another separator."""
+    assert read(f"{prompt}\n{LINE}").prompt == prompt
+
+
+NAMED = 'Lora hashes: "one: a4f81ec6c80b, USNR STYLE_XL: 3acf9bb397af"'
+
+
+@pytest.mark.parametrize(
+    ("pairs", "weights", "other"),
+    [
+        (f'{NAMED}, loraweights: "0.33,0.22"', [0.33, 0.22], {}),
+        (f'{NAMED}, Lora weights: "0.33, 0.22"', [0.33, 0.22], {}),
+        (f'{NAMED}, Lora weights: "one: 0.5, USNR STYLE_XL: 0.6"', [0.5, 0.6], {}),
+        (f'{NAMED}, loraweights: "0.33"', [None, None], {"loraweights": "0.33"}),
+        (f'{NAMED}, loraweights: "0.33,x"', [0.33, None], {"USNR STYLE_XL weight": "x"}),
+    ],
+)
+def test_lists_parallel_to_the_loras_are_their_weights(
+    pairs: str, weights: list[float | None], other: dict[str, str]
+) -> None:
+    """If there are as many; otherwise the list is kept as text."""
+    params = read(f"cat\n{LINE}, {pairs}")
+    assert [resource.weight for resource in params.resources if resource.kind == "lora"] == weights
+    assert params.other == other

@@ -142,3 +142,50 @@ def test_loras_of_multi_loaders_are_found() -> None:
     params = read({"1": node("KSampler", model=["2", 0], steps=1, sampler_name="x", cfg=1), "2": loader})
     loras = [(resource.name, resource.weight) for resource in params.resources if resource.kind == "lora"]
     assert sorted(loras) == [("a", 0.5), ("c", 0.3), ("e", 2)]
+
+
+STACK = {
+    "lora_name_1": "a",
+    "lora_wt_1": 1.2,
+    "model_str_1": 0.8,
+    "lora_name_2": "old",
+    "lora_wt_2": 0.3,
+    "model_str_2": 0.4,
+}
+EASY = {
+    "lora_1_name": "a",
+    "lora_1_strength": 0.6,
+    "lora_1_model_strength": 0.9,
+    "lora_2_name": "old",
+    "lora_2_strength": 0.3,
+    "lora_2_model_strength": 0.4,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "expected"),
+    [
+        ("LoRA Stacker", STACK | {"input_mode": "simple", "lora_count": 1}, [("a", 1.2)]),
+        ("LoRA Stacker", STACK | {"input_mode": "advanced", "lora_count": 1}, [("a", 0.8)]),
+        ("LoRA Stacker", STACK | {"input_mode": "simple", "lora_count": 2}, [("a", 1.2), ("old", 0.3)]),
+        ("LoRA Stacker", STACK | {"input_mode": "simple", "lora_count": 0}, []),
+        ("LoRA Stacker", STACK, [("a", 0.8), ("old", 0.4)]),
+        ("easy loraStack", EASY | {"toggle": True, "mode": "simple", "num_loras": 1}, [("a", 0.6)]),
+        ("easy loraStack", EASY | {"toggle": True, "mode": "advanced", "num_loras": 1}, [("a", 0.9)]),
+        ("easy loraStack", EASY | {"toggle": False, "mode": "simple", "num_loras": 2}, []),
+        ("CR LoRA Stack", {"switch_1": "On", "lora_name_1": "a", "model_weight_1": 0.7}, [("a", 0.7)]),
+        ("CR LoRA Stack", {"switch_1": "Off", "lora_name_1": "a", "model_weight_1": 0.7}, []),
+        (
+            "Stack",
+            {"toggle_1": False, "lora_name_1": "a", "strength_1": 0.7, "lora_02": "b", "strength_02": 1},
+            [("b", 1)],
+        ),
+    ],
+)
+def test_stackers_apply_what_their_count_mode_and_switch_say(
+    kind: str, inputs: dict[str, Any], expected: list[tuple[str, float]]
+) -> None:
+    """LoRAs beyond the count and weights of the other mode are leftovers."""
+    graph = {"1": node("KSampler", model=["2", 0], steps=1, sampler_name="x", cfg=1), "2": node(kind, **inputs)}
+    loras = [(resource.name, resource.weight) for resource in read(graph).resources if resource.kind == "lora"]
+    assert loras == expected

@@ -101,3 +101,26 @@ def test_metadata_of_each_program_is_read(texts: dict[str, Any], expected: dict[
     """Field by field; an invalid value costs no other."""
     result = read(**texts)
     assert {name: getattr(result, name) for name in expected} == expected
+
+
+def caption(base: str, *characters: str) -> dict[str, Any]:
+    """Return a prompt of NovelAI 4 with texts for characters."""
+    return {"caption": {"base_caption": base, "char_captions": [{"char_caption": text} for text in characters]}}
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "expected"),
+    [
+        (caption("2girls", "girl, red hair", "girl, blue hair"), caption("lowres", "hat", ""),
+         ("2girls | girl, red hair | girl, blue hair", "lowres | hat")),
+        (caption("2girls", "", ""), caption("lowres", "hat"), ("2girls", "lowres | hat")),
+        (caption("2girls"), caption("lowres"), ("2girls", "lowres")),
+        ({"caption": {"char_captions": [7, {"char_caption": 8}]}}, "nonsense", ("2girls", "lowres")),
+    ],
+)  # fmt: skip
+def test_characters_of_novelai_are_part_of_the_prompts(positive: Any, negative: Any, expected: tuple[str, str]) -> None:
+    """Separated as in NovelAI's prompts of one text."""
+    comment = {"prompt": "2girls", "uc": "lowres", "scale": 5, "v4_prompt": positive, "v4_negative_prompt": negative}
+    params = read(Comment=comment, Description="2girls", Software="NovelAI")
+    assert (params.prompt, params.negative_prompt) == expected
+    assert "Description" not in params.other

@@ -36,9 +36,13 @@ class FileChangedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileHashes:
-    """Hashes by name, in lower-case hex. ``content`` is equal for files with the same tensors."""
+    """Hashes by name, in lower-case hex.
 
-    content: str
+    ``content`` is equal for files with the same tensors; None if these are zeros only, as in a file that a download
+    has reserved and not filled yet.
+    """
+
+    content: str | None
     hashes: Mapping[str, str]
 
 
@@ -87,19 +91,23 @@ def _hash_contents(
     file: OpenFile, tensors_offset: int | None, rate_limiter: ByteRateLimiter, may_continue: Callable[[], bool]
 ) -> FileHashes:
     sha256, tensors, autov1, crc32, blake = hashlib.sha256(), hashlib.sha256(), hashlib.sha256(), 0, blake3()
+    is_zeros = True
     for offset, chunk in _read_chunks(file, rate_limiter, may_continue):
         sha256.update(chunk)
         blake.update(chunk)
         crc32 = zlib.crc32(chunk, crc32)
         autov1.update(_overlap(chunk, offset, AUTOV1_START, AUTOV1_END))
         if tensors_offset is not None:
-            tensors.update(_overlap(chunk, offset, tensors_offset, file.size_bytes))
+            data = _overlap(chunk, offset, tensors_offset, file.size_bytes)
+            tensors.update(data)
+            is_zeros = is_zeros and not any(data)
     hashes = {"SHA256": sha256.hexdigest(), "CRC32": f"{crc32:08x}", "BLAKE3": blake.hexdigest()}
     if file.size_bytes > AUTOV1_START:
         hashes["AutoV1"] = autov1.hexdigest()[:8]
     if tensors_offset is None or tensors_offset >= file.size_bytes:
         return FileHashes(f"sha256:{sha256.hexdigest()}", hashes)
-    return FileHashes(f"tensors:{tensors.hexdigest()}", hashes | {"AutoV3": tensors.hexdigest()})
+    content = None if is_zeros else f"tensors:{tensors.hexdigest()}"
+    return FileHashes(content, hashes | {"AutoV3": tensors.hexdigest()})
 
 
 def _read_chunks(

@@ -16,6 +16,8 @@ from schemas.errors import NotFound, ServiceError
 from schemas.format_error import FormatError
 from schemas.library.formats import tensor_names
 from schemas.library.formats.base_models import find_base_model
+from schemas.library.formats.foreign_content import PREFIX_BYTES as PEEK_BYTES
+from schemas.library.formats.foreign_content import check_is_model
 from schemas.library.formats.gguf import read_gguf_header
 from schemas.library.formats.safetensors import PREFIX_BYTES, SafetensorsHeader, parse_header, parse_header_length
 from schemas.library.formats.training_metadata import TrainingMetadata, parse_training_metadata
@@ -99,6 +101,7 @@ def _read_contents(context: FileContext, kind: FileFormat) -> bool:
     path = context.file.path
     try:
         with context.open(path) as opened, io.BufferedReader(opened.file) as file:
+            check_is_model(file.peek(PEEK_BYTES)[:PEEK_BYTES], kind, context.file.size_bytes)
             _READERS[kind](context, file)
     except NotFound:
         return False

@@ -23,7 +23,11 @@ KEY = re.compile(r"\s*(\w[\w \-/.()]{0,80}):[ \t]*")
 QUOTED_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*(?:,|\n|$))', re.DOTALL)
 SEPARATOR = re.compile(r"[,\n]")
 STEPS = re.compile(r"(?<!Hires )(?<!Refiner )(?<!ADetailer )Steps:\s*\d")
-HEADING = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
+HEADING = re.compile(
+    r"\s{0,100}(?:parameters\s{0,100}:\s{0,100})?(?:(?:positive )?prompt\s{0,100}:\s{0,100})?", re.IGNORECASE
+)
+# Separators that some programs write between parameters instead of commas.
+OTHER_SEPARATORS = re.compile(r"[|;\t\u2022\u00b7]")
 NEGATIVE_LABEL = "Negative prompt:"
 NEGATIVE_LINE = re.compile(r"^[ \t]*" + NEGATIVE_LABEL, re.MULTILINE)
 
@@ -43,13 +47,39 @@ def read_infotext(text: str) -> Infotext | None:
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     heading = HEADING.match(text)
-    text = text[heading.end() :] if heading else text
+    text = _use_commas(text[heading.end() :] if heading else text)
     start = _find_parameters(text)
     # Parameters in the middle of a line mean that the line breaks were lost.
     is_one_line = start is not None and bool(text[:start].rpartition("\n")[2].strip())
     prompt, negative_prompt = _split_prompts(text[:start], is_one_line=is_one_line)
     parameters = {} if start is None else _parse_parameters(text[start : start + MAX_PARAMETERS_CHARS])
     return Infotext(prompt, negative_prompt, parameters)
+
+
+def _use_commas(text: str) -> str:
+    """Return the text with commas between its parameters, if one of its last lines has another separator there.
+
+    Lines of parameters that end in a comma and come before that line are joined with it.
+    """
+    lines = text.split("\n")
+    for index in range(len(lines) - 1, max(-1, len(lines) - 1 - MAX_TRIES), -1):
+        parts = [part.strip() for part in OTHER_SEPARATORS.split(lines[index][:MAX_PARAMETERS_CHARS])]
+        keys = {key[1].lower() for part in parts if (key := KEY.match(part))}
+        if len(COMMON_KEYS & keys) < MIN_COMMON_KEYS:
+            continue
+        first = index
+        while first and _is_parameters_line(lines[first - 1]):
+            first -= 1
+        # The common keys come first: the parameters are searched by them.
+        joined = ", ".join([*parts, *(line.strip().rstrip(",") for line in lines[first:index])])
+        return "\n".join([*lines[:first], joined, *lines[index + 1 :]])
+    return text
+
+
+def _is_parameters_line(line: str) -> bool:
+    parts = [part for part in line[:MAX_PARAMETERS_CHARS].split(",") if part.strip()]
+    is_unfinished = line.rstrip().endswith(",") and not NEGATIVE_LINE.match(line)
+    return is_unfinished and bool(parts) and all(KEY.match(part) for part in parts)
 
 
 def _find_parameters(text: str) -> int | None:

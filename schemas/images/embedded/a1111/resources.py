@@ -34,6 +34,7 @@ NAME_AND_HASH = re.compile(r"(.*)\(([0-9a-fA-F]+)\)")
 ADDITIONAL_NETWORK = re.compile(r"addnet model (\d+)")
 SAVED_LORA = re.compile(r"lora_(\d+) model name")
 MODULE = re.compile(r"module \d+")
+PARALLEL_WEIGHTS = ("loraweights", "lora weights")
 # In "Hashes", the key of the checkpoint has no name.
 MAIN_MODEL = ("checkpoint", None)
 
@@ -108,11 +109,25 @@ def _kind_of(name: Any) -> str:
 
 
 def _add_hash_lists(builder: GenerationBuilder, parameters: Parameters) -> None:
-    for key, kind in (("lora hashes", "lora"), ("ti hashes", "embedding")):
-        for name, hash_ in _split_list(_pop(parameters, key)):
-            builder.add_resource(kind, name, hash_)
+    loras = list(_split_list(_pop(parameters, "lora hashes")))
+    weights = _pop_parallel_weights(parameters, len(loras))
+    for index, (name, hash_) in enumerate(loras):
+        builder.add_resource("lora", name, hash_, weights[index] if weights else None)
+    for name, hash_ in _split_list(_pop(parameters, "ti hashes")):
+        builder.add_resource("embedding", name, hash_)
     for name, weight in _split_list(_pop(parameters, "lora weights")):
         builder.add_resource("lora", name, weight=weight)
+
+
+def _pop_parallel_weights(parameters: Parameters, count: int) -> list[str]:
+    """Return the weights that SwarmUI lists in the order of the LoRAs; empty if there are not as many."""
+    for key in PARALLEL_WEIGHTS:
+        text = parameters.get(key, ("", ""))[1]
+        weights = [part.strip() for part in text.split(",")] if text and ":" not in text else []
+        if weights and len(weights) == count:
+            del parameters[key]
+            return weights
+    return []
 
 
 def _split_list(text: str | None) -> Iterator[tuple[str, str]]:

@@ -27,10 +27,16 @@ IMAGE_INPUTS = ("latent_image", "latent", "samples", "image", "images", "pixels"
 NON_MODEL_INPUTS = frozenset({"positive", "negative", "conditioning", "noise", "sampler", "sigmas", *IMAGE_INPUTS})
 # Inputs of stackers, which number their LoRAs, and the names of the weights for such a number.
 STACKED_LORA = re.compile(r"(?:lora_name_|lora_)(\d{1,3})(?:_name)?")
-STACKED_WEIGHTS = (
-    *("strength_model_{}", "model_str_{}", "model_weight_{}"),
-    *("lora_wt_{}", "strength_{}", "lora_{}_strength"),
-)
+MODEL_WEIGHTS = ("strength_model_{}", "model_str_{}", "model_weight_{}", "lora_{}_model_strength")
+SIMPLE_WEIGHTS = ("lora_wt_{}", "strength_{}", "lora_{}_strength")
+# Stackers with a mode keep the weights of the mode that is not chosen.
+STACKER_MODES = ("input_mode", "mode")
+SIMPLE_MODE = "simple"
+# How many of its LoRAs a stacker applies; those with higher numbers are leftovers.
+STACKER_COUNTS = ("lora_count", "num_loras")
+STACKER_SWITCHES = ("toggle", "enabled", "switch")
+STACKED_SWITCHES = ("switch_{}", "toggle_{}", "enabled_{}", "lora_{}_on")
+OFF_VALUES = ("off", "false", "no", "disabled")
 WEIGHT_INPUTS = ("strength_model", "lora_model_strength", "strength", "lora_strength")
 EMBEDDING = re.compile(r"embedding:([^\s,:()<>]{1,200})", re.IGNORECASE)
 
@@ -92,7 +98,17 @@ def _listed_loras(value: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _stacked_loras(graph: Graph, node: Node, name: str, number: str) -> Iterator[tuple[Any, Any]]:
-    if node.inputs.get(f"switch_{number}") == "Off":
+    switches = (*STACKER_SWITCHES, *(form.format(number) for form in STACKED_SWITCHES))
+    counts = [validate_value("seed", graph.resolve_value(node, key)) for key in STACKER_COUNTS if key in node.inputs]
+    if any(_is_off(graph.resolve_value(node, switch)) for switch in switches if switch in node.inputs):
         return
-    weight = next((key for form in STACKED_WEIGHTS if (key := form.format(number)) in node.inputs), "")
+    if any(count is not None and int(number) > count for count in counts):
+        return
+    modes = [str(graph.resolve_value(node, key)).lower() for key in STACKER_MODES if key in node.inputs]
+    forms = (*SIMPLE_WEIGHTS, *MODEL_WEIGHTS) if SIMPLE_MODE in modes else (*MODEL_WEIGHTS, *SIMPLE_WEIGHTS)
+    weight = next((key for form in forms if (key := form.format(number)) in node.inputs), "")
     yield graph.resolve_value(node, name), graph.resolve_value(node, weight)
+
+
+def _is_off(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value.lower() in OFF_VALUES)
