@@ -218,6 +218,15 @@ def test_hidden_and_read_only_fields_are_no_inputs() -> None:
     assert draft.recipe["inputs"] == {}
 
 
+def test_a_field_for_a_key_is_neither_prompt_nor_input() -> None:
+    """Secrets are not part of jobs; the doubts name the field."""
+    key = component(4, "textbox", label="API key for the prompt", type="password")
+    (draft,) = learn(config([key, PROMPT, BUTTON, IMAGE], [event([[2, "click"]], [4, 1], [3])]))
+
+    assert draft.recipe["inputs"] == {}
+    assert any("API key" in doubt and "password" in doubt for doubt in draft.doubts)
+
+
 @pytest.mark.parametrize(
     ("labels", "chosen"),
     [

@@ -58,7 +58,7 @@ def _candidates(layout: GradioLayout, event: Event) -> list[Candidate]:
     chain = layout.chain(event)
     used = layout.resolve(tuple(dict.fromkeys(one for link in chain for one in link.inputs)))
     inputs = tuple(one for one in used if one.is_shown and one.props.get("interactive") is not False)
-    texts = [one for one in inputs if one.type in TEXT_TYPES]
+    texts = [one for one in inputs if one.type in TEXT_TYPES and not one.is_secret]
     prompt = _choose_prompt(texts)
     trigger = _choose_trigger(layout, chain[0], prompt)
     if not (outputs and prompt and trigger and event.runs_function):

@@ -42,6 +42,9 @@ def learn_inputs(components: tuple[Component, ...]) -> LearnedInputs:
     for component in components:
         if component is random_seed or component.type in IGNORED_TYPES:
             continue
+        if component.is_secret:
+            doubts.append(f"{describe(component)} is for a password or a key, so it is left as the page sets it.")
+            continue
         spec = _spec(component)
         if spec is None:
             doubts.append(f"{describe(component)} is left as the page sets it: recipes have no input of this type.")

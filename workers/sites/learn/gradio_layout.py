@@ -46,6 +46,11 @@ class Component:
         return " ".join(text for text in texts if isinstance(text, str) and text)
 
     @property
+    def is_secret(self) -> bool:
+        """Whether it is a field for a password or a key, which recipes do not fill in."""
+        return self.props.get("type") == "password"
+
+    @property
     def is_shown(self) -> bool:
         """Whether the component and the containers around it are visible, apart from tabs and accordions."""
         return all(one.props.get("visible", True) is True for one in (*self.ancestors, self))
