@@ -11,7 +11,8 @@ from schemas.errors import ChoiceNotFound
 from schemas.sites.observe import Selectors
 from workers.sites.driver.selectors import ElementFinder, locate
 
-LISTBOX_OPTIONS: Selectors = (("[role=option]",), ("[role=listbox] li",))
+# The last is for Gradio 3, whose lists have no roles.
+LISTBOX_OPTIONS: Selectors = (("[role=option]",), ("[role=listbox] li",), ("[data-testid=dropdown-option]",))
 OPTION_TIMEOUT_MS = 5_000
 OPTIONS_TIMEOUT_S = 2.0
 POLL_INTERVAL_MS = 100
