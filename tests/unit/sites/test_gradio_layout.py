@@ -34,7 +34,7 @@ def event(targets: Any, inputs: list[int], outputs: list[int], **more: Any) -> d
 
 def config(components: list[dict[str, Any]], dependencies: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """Return a configuration with all components at the top level unless ``layout`` says otherwise."""
-    layout = tree(*(one["id"] for one in components))
+    layout = tree(*(component["id"] for component in components))
     return {"version": "6.31.0", "components": components, "dependencies": dependencies, "layout": layout, **more}
 
 

@@ -123,7 +123,7 @@ def _detect_gradio(client: httpx.Client, base: str) -> DetectedProgram | None:
 
 def _element_ids(config: Mapping[str, Any]) -> set[str]:
     properties = [_object(component, "props") or {} for component in config["components"]]
-    return {str(one["elem_id"]) for one in properties if one.get("elem_id")}
+    return {str(item["elem_id"]) for item in properties if item.get("elem_id")}
 
 
 def _object(value: Any, key: str) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ def learn_from_layout(program: DetectedProgram) -> list[RecipeDraft]:
     except NoCandidateError as error:
         raise DraftError(str(error)) from error
     title = page_title(program) or "A Gradio app"
-    others = [f'"{one.trigger.label or one.prompt.label}"' for one in candidates]
+    others = [f'"{candidate.trigger.label or candidate.prompt.label}"' for candidate in candidates]
     drafts = []
     for number, candidate in enumerate(candidates):
         draft = GradioRecipeWriter(layout, candidate).write(program.url, title)

@@ -45,26 +45,26 @@ def find_candidates(layout: GradioLayout) -> list[Candidate]:
     found = [candidate for event in layout.events.values() for candidate in _candidates(layout, event)]
     if not found:
         raise NoCandidateError(_explain_absence(layout))
-    found.sort(key=lambda one: (-one.score, one.trigger.order, one.outputs[0].order))
+    found.sort(key=lambda candidate: (-candidate.score, candidate.trigger.order, candidate.outputs[0].order))
     # A button and the Enter key often start the same work.
     unique: dict[tuple[tuple[int, ...], tuple[int, ...]], Candidate] = {}
-    for one in found:
-        unique.setdefault((one.event.inputs, one.event.outputs), one)
+    for candidate in found:
+        unique.setdefault((candidate.event.inputs, candidate.event.outputs), candidate)
     return list(unique.values())
 
 
 def _candidates(layout: GradioLayout, event: Event) -> list[Candidate]:
-    outputs = [one for one in layout.resolve(event.outputs) if one.type in PICTURE_TYPES]
+    outputs = [item for item in layout.resolve(event.outputs) if item.type in PICTURE_TYPES]
     chain = layout.chain(event)
-    used = layout.resolve(tuple(dict.fromkeys(one for link in chain for one in link.inputs)))
-    inputs = tuple(one for one in used if one.is_shown and one.props.get("interactive") is not False)
-    texts = [one for one in inputs if one.type in TEXT_TYPES and not one.is_secret]
+    used = layout.resolve(tuple(dict.fromkeys(item for link in chain for item in link.inputs)))
+    inputs = tuple(item for item in used if item.is_shown and item.props.get("interactive") is not False)
+    texts = [item for item in inputs if item.type in TEXT_TYPES and not item.is_secret]
     prompt = _choose_prompt(texts)
     trigger = _choose_trigger(layout, chain[0], prompt)
     if not (outputs and prompt and trigger and event.runs_function):
         return []
     component, action = trigger
-    pictures = tuple(one for one in inputs if one.type in IMAGE_INPUT_TYPES)
+    pictures = tuple(item for item in inputs if item.type in IMAGE_INPUT_TYPES)
     results = _choose_outputs(outputs, pictures)
     candidate = Candidate(event, component, action, prompt, inputs, pictures, results)
     return [replace(candidate, score=_score(layout, candidate))]
@@ -72,26 +72,26 @@ def _candidates(layout: GradioLayout, event: Event) -> list[Candidate]:
 
 def _choose_outputs(outputs: list[Component], sources: tuple[Component, ...]) -> tuple[Component, ...]:
     """Return where the results are: a gallery, else all images that are not also sources."""
-    results = [one for one in outputs if one not in sources] or outputs
-    galleries = [one for one in results if one.type == "gallery"]
+    results = [output for output in outputs if output not in sources] or outputs
+    galleries = [output for output in results if output.type == "gallery"]
     return tuple(galleries[:1] or results)
 
 
 def _choose_prompt(texts: list[Component]) -> Component | None:
     """Return the text field for the prompt: by its words, else the first that is not for what to leave out."""
-    positive = [one for one in texts if not mentions(one.words, NEGATIVE)]
+    positive = [field for field in texts if not mentions(field.words, NEGATIVE)]
     if not positive:
         return None
-    return max(positive, key=lambda one: (mentions(one.words, PROMPT), -one.order))
+    return max(positive, key=lambda field: (mentions(field.words, PROMPT), -field.order))
 
 
 def _choose_trigger(layout: GradioLayout, first: Event, prompt: Component | None) -> tuple[Component, str] | None:
     """Return what starts a chain of events: a visible button, or Enter in the prompt."""
-    targets = [(layout.components[one], action) for one, action in first.triggers if one in layout.components]
+    targets = [(layout.components[item], action) for item, action in first.triggers if item in layout.components]
     for component, action in targets:
         if component.type == "button" and action == CLICK and component.is_shown:
             return component, action
-    return next(((one, action) for one, action in targets if one == prompt and action == ENTER), None)
+    return next(((item, action) for item, action in targets if item == prompt and action == ENTER), None)
 
 
 def _score(layout: GradioLayout, candidate: Candidate) -> int:
@@ -105,8 +105,8 @@ def _score(layout: GradioLayout, candidate: Candidate) -> int:
 
 
 def _explain_absence(layout: GradioLayout) -> str:
-    shown = [one for one in layout.components.values() if one.is_shown]
-    types = {one.type for one in shown}
+    shown = [component for component in layout.components.values() if component.is_shown]
+    types = {component.type for component in shown}
     if not types & PICTURE_TYPES:
         others = sorted(types & {"html", "chatbot", "file", "video", "model3d", "imageslider", "annotatedimage"})
         places = f" Its results may be in: {', '.join(others)}." if others else ""

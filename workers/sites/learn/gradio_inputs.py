@@ -36,7 +36,7 @@ class LearnedInputs:
 
 def learn_inputs(components: tuple[Component, ...]) -> LearnedInputs:
     """Return the inputs for these fields; the prompt is not among them."""
-    random_seed = next((one for one in components if _draws_seed(one)), None)
+    random_seed = next((item for item in components if _draws_seed(item)), None)
     inputs: list[LearnedInput] = []
     doubts: list[str] = []
     for component in components:
@@ -49,7 +49,7 @@ def learn_inputs(components: tuple[Component, ...]) -> LearnedInputs:
         if spec is None:
             doubts.append(f"{describe(component)} is left as the page sets it: recipes have no input of this type.")
             continue
-        name = _unique_name(component, {one.name for one in inputs})
+        name = _unique_name(component, {item.name for item in inputs})
         if name in WHOLE and spec["type"] == "number" and _is_whole(component):
             spec["type"] = "integer"
         inputs.append(LearnedInput(name, component, spec))
@@ -105,7 +105,7 @@ def _numeric_spec(component: Component) -> dict[str, Any]:
 
 def _is_whole(component: Component) -> bool:
     numbers = [component.props.get(key) for key in ("value", "minimum", "maximum")]
-    return all(float(one) == int(one) for one in numbers if _is_number(one))
+    return all(float(number) == int(number) for number in numbers if _is_number(number))
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
@@ -129,7 +129,7 @@ def _choices(component: Component) -> Iterator[tuple[str, Any]]:
 
 def _chosen_name(component: Component) -> str | None:
     value = component.props.get("value")
-    return next((name for name, one in _choices(component) if one == value), None)
+    return next((name for name, choice in _choices(component) if choice == value), None)
 
 
 def _unique_name(component: Component, taken: set[str]) -> str:

@@ -53,17 +53,21 @@ class Component:
     @property
     def is_shown(self) -> bool:
         """Whether the component and the containers around it are visible, apart from tabs and accordions."""
-        return all(one.props.get("visible", True) is True for one in (*self.ancestors, self))
+        return all(component.props.get("visible", True) is True for component in (*self.ancestors, self))
 
     @property
     def tabs(self) -> tuple["Component", ...]:
         """The tab pages that the component stands in, the outermost first."""
-        return tuple(one for one in self.ancestors if one.type == "tabitem")
+        return tuple(component for component in self.ancestors if component.type == "tabitem")
 
     @property
     def closed_accordions(self) -> tuple["Component", ...]:
         """The accordions around it that are closed when the page opens."""
-        return tuple(one for one in self.ancestors if one.type == "accordion" and one.props.get("open") is False)
+        return tuple(
+            component
+            for component in self.ancestors
+            if component.type == "accordion" and component.props.get("open") is False
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class GradioLayout:
 
     def resolve(self, ids: Sequence[int]) -> tuple[Component, ...]:
         """Return the components with these ids that the page has."""
-        return tuple(self.components[one] for one in ids if one in self.components)
+        return tuple(self.components[component_id] for component_id in ids if component_id in self.components)
 
     def closed_tabs(self, component: Component) -> tuple[Component, ...]:
         """Return the tab pages that must be opened to see the component, the outermost first."""
@@ -118,7 +122,7 @@ class GradioLayout:
 def read_layout(config: Mapping[str, Any]) -> GradioLayout:
     """Return the layout in a Gradio app's configuration."""
     page = _current_page(config)
-    raw = {one["id"]: one for one in _objects(config.get("components")) if isinstance(one.get("id"), int)}
+    raw = {entry["id"]: entry for entry in _objects(config.get("components")) if isinstance(entry.get("id"), int)}
     components: dict[int, Component] = {}
     _place(page.get("layout") or config.get("layout"), raw, (), components)
     allowed = page.get("dependencies")
@@ -200,9 +204,9 @@ def _triggers(dependency: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 def _open_tabs(components: Mapping[int, Component]) -> frozenset[int]:
     """Return the tab pages that are open at first: the selected one of each group, or its first visible one."""
     groups: dict[int, list[Component]] = {}
-    for one in components.values():
-        if one.type == "tabitem" and one.ancestors and one.props.get("visible", True) is True:
-            groups.setdefault(one.ancestors[-1].id, []).append(one)
+    for component in components.values():
+        if component.type == "tabitem" and component.ancestors and component.props.get("visible", True) is True:
+            groups.setdefault(component.ancestors[-1].id, []).append(component)
     opened = set()
     for group, pages in groups.items():
         selected = components[group].props.get("selected")
@@ -212,10 +216,10 @@ def _open_tabs(components: Mapping[int, Component]) -> frozenset[int]:
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _integers(value: Any) -> tuple[int, ...]:
     # Gradio 4 and later may write an input as [id, …].
-    ids = [one[0] if isinstance(one, list) and one else one for one in value] if isinstance(value, list) else []
-    return tuple(one for one in ids if isinstance(one, int))
+    ids = [item[0] if isinstance(item, list) and item else item for item in value] if isinstance(value, list) else []
+    return tuple(item for item in ids if isinstance(item, int))

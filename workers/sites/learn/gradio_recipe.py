@@ -30,7 +30,7 @@ class GradioRecipeWriter:
         self._layout = layout
         self._candidate = candidate
         self._selectors = GradioSelectors(layout)
-        others = tuple(one for one in candidate.inputs if one != candidate.prompt)
+        others = tuple(component for component in candidate.inputs if component != candidate.prompt)
         self._learned: LearnedInputs = learn_inputs(others)
         self._opened: set[int] = set()
 
@@ -44,7 +44,7 @@ class GradioRecipeWriter:
             "url": url,
             "consent": {"ownership": "own"},
             "limits": {"concurrency": 1, "min_interval_s": 0},
-            "inputs": {one.name: dict(one.spec) for one in self._learned.inputs},
+            "inputs": {item.name: dict(item.spec) for item in self._learned.inputs},
             "steps": self._steps(),
             "observe": self._observe(),
             "capture": {"many": len(outputs) > 1 or outputs[0].type == "gallery"},
@@ -54,7 +54,7 @@ class GradioRecipeWriter:
     def _summary(self) -> str:
         candidate = self._candidate
         start = f'the button "{candidate.trigger.label}"' if candidate.action == CLICK else "the Enter key"
-        results = ", ".join(describe(one) for one in candidate.outputs)
+        results = ", ".join(describe(output) for output in candidate.outputs)
         return (
             f"The prompt goes to {describe(candidate.prompt)}, {start} submits it, and the result appears in {results}."
         )
@@ -66,9 +66,9 @@ class GradioRecipeWriter:
         # The first element appears only once the app's script has built the page.
         found = self._selectors.field(prompt) if len(steps) == 1 else steps[1]["selectors"]
         steps.insert(1, {"type": "waitForElement", "selectors": found, "timeout": LOAD_TIMEOUT_MS})
-        for one in sorted(self._learned.inputs, key=self._distance):
-            steps += self._reveal(one.component)
-            steps += self._fill(one)
+        for learned in sorted(self._learned.inputs, key=self._distance):
+            steps += self._reveal(learned.component)
+            steps += self._fill(learned)
         steps += [*self._reveal(prompt), self._change(prompt, "{{prompt}}")]
         if self._candidate.action == CLICK:
             steps += self._reveal(trigger)
@@ -97,12 +97,12 @@ class GradioRecipeWriter:
 
     def _is_open(self, tab: Component) -> bool:
         group = tab.ancestors[-1].id
-        changed = [one for one in self._opened if self._group(one) == group]
+        changed = [opened_id for opened_id in self._opened if self._group(opened_id) == group]
         return tab.id in (changed or self._layout.open_tabs)
 
     def _open_tab(self, tab: Component) -> None:
         group = tab.ancestors[-1].id
-        self._opened = {one for one in self._opened if self._group(one) != group} | {tab.id}
+        self._opened = {opened_id for opened_id in self._opened if self._group(opened_id) != group} | {tab.id}
 
     def _group(self, tab_id: int) -> int | None:
         tab = self._layout.components[tab_id]
@@ -144,20 +144,20 @@ class GradioRecipeWriter:
         if not candidate.event.shows_progress:
             return None
         outputs = (*candidate.outputs, *self._layout.resolve(candidate.event.outputs))
-        return next((one for one in outputs if one.is_shown), None)
+        return next((output for output in outputs if output.is_shown), None)
 
     def _doubts(self) -> list[str]:
         candidate, selectors = self._candidate, self._selectors
         doubts = list(self._learned.doubts)
-        fields = [candidate.prompt, *(one.component for one in self._learned.inputs)]
+        fields = [candidate.prompt, *(learned.component for learned in self._learned.inputs)]
         doubts += [
-            f"{describe(one)} is found only by its position, because its label is missing or not unique; an id "
+            f"{describe(component)} is found only by its position, because its label is missing or not unique; an id "
             "(elem_id) in the app makes it certain."
-            for one in fields
-            if not selectors.is_certain(one)
+            for component in fields
+            if not selectors.is_certain(component)
         ]
         if candidate.image_inputs:
-            names = ", ".join(describe(one) for one in candidate.image_inputs)
+            names = ", ".join(describe(component) for component in candidate.image_inputs)
             doubts.append(f"The event also takes {names}, which stays empty: it may refuse to work without one.")
         if self._working_component() is None:
             reason = "its results are hidden" if candidate.event.shows_progress else "show_progress is hidden"
@@ -166,15 +166,15 @@ class GradioRecipeWriter:
                 "once it has not changed for a moment."
             )
         if self._stop_buttons():
-            names = ", ".join(f'"{one.label}"' for one in self._stop_buttons())
+            names = ", ".join(f'"{button.label}"' for button in self._stop_buttons())
             doubts.append(f"The app has a button that stops the work ({names}); the recipe does not use it.")
         return doubts
 
     def _stop_buttons(self) -> list[Component]:
         """Return the buttons that cancel the event or one of those before it."""
         chain = {event.id for event in self._layout.chain(self._candidate.event)}
-        stops: list[Event] = [one for one in self._layout.events.values() if chain & set(one.cancels)]
+        stops: list[Event] = [event for event in self._layout.events.values() if chain & set(event.cancels)]
         buttons = self._layout.resolve(
-            tuple(one for event in stops for one, action in event.triggers if action == CLICK)
+            tuple(component_id for event in stops for component_id, action in event.triggers if action == CLICK)
         )
-        return [one for one in dict.fromkeys(buttons) if one.type == "button"]
+        return [button for button in dict.fromkeys(buttons) if button.type == "button"]

@@ -39,7 +39,7 @@ class GradioSelectors:
     def __init__(self, layout: GradioLayout) -> None:
         """Count which labels are unique."""
         self._layout = layout
-        labels = [one.label for one in layout.components.values() if one.type != "dataset"]
+        labels = [component.label for component in layout.components.values() if component.type != "dataset"]
         self._unique = {label for label in labels if label and labels.count(label) == 1}
 
     def _is_labelled(self, component: Component) -> bool:
@@ -91,23 +91,25 @@ class GradioSelectors:
         else:
             blocks = [chain[0] for chain in self._inside(components[0], "*") if isinstance(chain, list)]
         alternatives: SelectorList = [[block, inner] for block in blocks]
-        others = [one for one in self._layout.components.values() if one.type in PICTURES and one not in components]
+        others = [
+            other for other in self._layout.components.values() if other.type in PICTURES and other not in components
+        ]
         return alternatives if others and alternatives else [*alternatives, *ALL_PICTURES[components[0].type]]
 
     def _blocks(self, components: tuple[Component, ...]) -> list[str]:
         """Return the selectors that find all blocks of several components at once."""
         blocks = []
-        if all(one.element_id for one in components):
-            blocks.append(f":is({', '.join(f'#{one.element_id}' for one in components)})")
-        if all(self._is_labelled(one) for one in components):
+        if all(component.element_id for component in components):
+            blocks.append(f":is({', '.join(f'#{component.element_id}' for component in components)})")
+        if all(self._is_labelled(component) for component in components):
             blocks.append(labelled_block(*components))
         if self._layout.has_component_ids:
-            blocks.append(f":is({', '.join(f'#component-{one.id}' for one in components)})")
+            blocks.append(f":is({', '.join(f'#component-{component.id}' for component in components)})")
         return blocks
 
     def busy(self, component: Component) -> SelectorList:
         """Return the selectors of the sign that a component waits for its value."""
-        return [one for inner in BUSY for one in self._inside(component, inner)] or list(BUSY)
+        return [selector for inner in BUSY for selector in self._inside(component, inner)] or list(BUSY)
 
     def _inside(self, component: Component, inner: str) -> SelectorList:
         """Return the selectors of elements inside a component, as far as it can be found."""
@@ -116,7 +118,7 @@ class GradioSelectors:
             alternatives.append([f"#{component.element_id}", inner])
         if self._is_labelled(component):
             alternatives.append([labelled_block(component), inner])
-        return [*alternatives, *([one, inner] for one in self._numbered(component))]
+        return [*alternatives, *([selector, inner] for selector in self._numbered(component))]
 
     def _numbered(self, component: Component) -> list[str]:
         return [f"#component-{component.id}"] if self._layout.has_component_ids else []
@@ -124,30 +126,30 @@ class GradioSelectors:
     def _nth_field(self, component: Component, inner: str) -> str:
         """Return the selector of a field by its number among those of its kind that are visible with it."""
         siblings = [
-            one
-            for one in self._layout.components.values()
-            if one.type in FIELDS
-            and FIELDS[one.type] == inner
-            and one.is_shown
-            and self._is_visible_with(one, component)
+            sibling
+            for sibling in self._layout.components.values()
+            if sibling.type in FIELDS
+            and FIELDS[sibling.type] == inner
+            and sibling.is_shown
+            and self._is_visible_with(sibling, component)
         ]
         number = siblings.index(component) + 1 if component in siblings else 1
         visible = ", ".join(f".block {part.strip()}:visible" for part in inner.split(","))
         return f":nth-match({visible}, {number})"
 
-    def _is_visible_with(self, one: Component, other: Component) -> bool:
+    def _is_visible_with(self, component: Component, other: Component) -> bool:
         """Return whether a component is visible while the tab pages of another one are open."""
         opened = self._layout.open_tabs | {tab.id for tab in other.tabs}
         groups = {tab.ancestors[-1].id for tab in other.tabs}
         return all(
-            tab in other.tabs or (tab.id in opened and tab.ancestors[-1].id not in groups) for tab in one.tabs
-        ) and all(accordion in other.closed_accordions for accordion in one.closed_accordions)
+            tab in other.tabs or (tab.id in opened and tab.ancestors[-1].id not in groups) for tab in component.tabs
+        ) and all(accordion in other.closed_accordions for accordion in component.closed_accordions)
 
 
 def labelled_block(*components: Component) -> str:
     """Return the selector of the innermost blocks whose labels are exactly the components'."""
     test_id = "block-info" if components[0].type in FIELDS else "block-label"
-    labels = " or ".join(f"normalize-space() = {xpath_literal(one.label)}" for one in components)
+    labels = " or ".join(f"normalize-space() = {xpath_literal(component.label)}" for component in components)
     return f"xpath///*[@data-testid='{test_id}'][{labels}]/{BLOCK}"
 
 

@@ -63,7 +63,7 @@ class Survey:
 
     def is_busy(self, button: Element) -> bool:
         """Whether the page shows that it works: a sign of progress, or its button is disabled."""
-        return bool(self.busy) or any(one.selector == button.selector and one.disabled for one in self.buttons)
+        return bool(self.busy) or any(other.selector == button.selector and other.disabled for other in self.buttons)
 
 
 @dataclass(slots=True)
@@ -105,7 +105,8 @@ async def survey_page(page: Page) -> Survey:
     """Return what the page shows now."""
     raw: dict[str, list[Any]] = await page.evaluate(f"({SCRIPT})()")
     elements = {
-        kind: tuple(Element.from_page(one) for one in raw[kind]) for kind in ("fields", "buttons", "pictures", "errors")
+        kind: tuple(Element.from_page(item) for item in raw[kind])
+        for kind in ("fields", "buttons", "pictures", "errors")
     }
     return Survey(busy=tuple(raw["busy"]), **elements)
 
@@ -126,12 +127,12 @@ def choose_prompt(fields: Sequence[Element]) -> tuple[Element, tuple[str, ...]]:
     Raises:
         DraftError: the page has no text field.
     """
-    candidates = [one for one in fields if not mentions(one.name, NEGATIVE)]
+    candidates = [text_field for text_field in fields if not mentions(text_field.name, NEGATIVE)]
     if not candidates:
         raise DraftError("the page shows no text field for a prompt; a login or another view may come first.")
-    named = [one for one in candidates if mentions(f"{one.name} {one.selector}", PROMPT)]
-    chosen = max(named or candidates, key=lambda one: one.area)
-    others = [one for one in (named or candidates) if one is not chosen]
+    named = [text_field for text_field in candidates if mentions(f"{text_field.name} {text_field.selector}", PROMPT)]
+    chosen = max(named or candidates, key=lambda text_field: text_field.area)
+    others = [text_field for text_field in (named or candidates) if text_field is not chosen]
     if not others:
         return chosen, ()
     reason = "by its size" if named else "by its size alone, because no name says what it is for"
@@ -144,8 +145,8 @@ def choose_button(buttons: Sequence[Element]) -> tuple[Element, tuple[str, ...]]
     Raises:
         DraftError: no button's name says that it generates, and there is more than one.
     """
-    enabled = [one for one in buttons if one.name or len(buttons) == 1]
-    named = [one for one in enabled if mentions(one.name, GENERATE) and not mentions(one.name, OTHER_TASKS)]
+    enabled = [button for button in buttons if button.name or len(buttons) == 1]
+    named = [button for button in enabled if mentions(button.name, GENERATE) and not mentions(button.name, OTHER_TASKS)]
     if not named and len(enabled) != 1:
         raise DraftError(f"no button's name says that it generates. The page's buttons: {_names(enabled) or 'none'}.")
     chosen, *others = named or enabled
@@ -164,11 +165,11 @@ async def _generate(page: Page, prompt: Element, button: Element, before: Survey
     await page.locator(prompt.selector).fill(TRIAL_PROMPT)
     await page.locator(button.selector).click()
     seen = _Generation()
-    known = {(one.selector, one.content) for one in before.pictures}
+    known = {(element.selector, element.content) for element in before.pictures}
     started_at = changed_at = time.monotonic()
     while time.monotonic() < started_at + timeout_s:
         now = await survey_page(page)
-        pictures = tuple(one for one in now.pictures if (one.selector, one.content) not in known)
+        pictures = tuple(element for element in now.pictures if (element.selector, element.content) not in known)
         if pictures != seen.pictures or now.is_busy(button):
             changed_at = time.monotonic()
         seen.pictures = pictures
@@ -176,26 +177,26 @@ async def _generate(page: Page, prompt: Element, button: Element, before: Survey
         if pictures and time.monotonic() >= changed_at + SETTLE_S:
             return seen
         await page.wait_for_timeout(POLL_INTERVAL_MS)
-    words = "; ".join(one.name.rstrip(".") for one in seen.errors)
+    words = "; ".join(element.name.rstrip(".") for element in seen.errors)
     shown = f" The page shows: {words}." if words else ""
     raise DraftError(f"no new picture appeared within {timeout_s:g} s after {button.label} was pressed.{shown}")
 
 
 def _note_signs(seen: _Generation, before: Survey, now: Survey, button: Element) -> None:
     """Add the signs of work and the errors that were not on the page before."""
-    signs = [one for one in now.busy if one not in before.busy]
-    if any(one.selector == button.selector and one.disabled for one in now.buttons) and not button.disabled:
+    signs = [item for item in now.busy if item not in before.busy]
+    if any(item.selector == button.selector and item.disabled for item in now.buttons) and not button.disabled:
         signs.insert(0, f"{button.selector}:disabled")
-    seen.busy += [one for one in signs if one not in seen.busy]
-    seen.errors += [one for one in now.errors if one.name and one not in (*seen.errors, *before.errors)]
+    seen.busy += [item for item in signs if item not in seen.busy]
+    seen.errors += [item for item in now.errors if item.name and item not in (*seen.errors, *before.errors)]
 
 
 def _write_recipe(
     url: str, title: str, prompt: Element, button: Element, seen: _Generation
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the recipe and the doubts about it."""
-    selectors = list(dict.fromkeys(one.selector for one in seen.pictures))
-    first = next(one for one in seen.pictures if one.selector == selectors[0])
+    selectors = list(dict.fromkeys(element.selector for element in seen.pictures))
+    first = next(element for element in seen.pictures if element.selector == selectors[0])
     picture = {"selectors": [selectors[0]], "source": first.kind}
     observe: dict[str, Any] = {"done": {**picture, "settle_ms": 500 if seen.busy else round(SETTLE_S * 1000)}}
     doubts = ["It is unknown where the page shows errors; see observe.error in docs/recipes.md."]
@@ -224,7 +225,7 @@ def _write_recipe(
             {"type": "click", "selectors": _alternatives(button, '[role="button"]'), "submits": True},
         ],
         "observe": observe,
-        "capture": {"many": sum(one.selector == selectors[0] for one in seen.pictures) > 1},
+        "capture": {"many": sum(element.selector == selectors[0] for element in seen.pictures) > 1},
     }
     return recipe, doubts
 
@@ -236,4 +237,4 @@ def _alternatives(element: Element, role: str) -> list[str]:
 
 
 def _names(elements: Sequence[Element]) -> str:
-    return ", ".join(one.label for one in elements[:MAX_LISTED])
+    return ", ".join(element.label for element in elements[:MAX_LISTED])
