@@ -25,7 +25,7 @@ RADIOS = """<label><input type="radio" name="a" value="1">Square</label>
 
 @pytest.mark.parametrize("name", ["Euler", "Euler a", "DDIM"])
 def test_an_option_of_a_list_without_roles_is_chosen(name: str) -> None:
-    """By its name alone, without the check mark."""
+    """Its name alone identifies it, without the check mark."""
 
     async def choose(context: BrowserContext) -> str:
         page = await context.new_page()

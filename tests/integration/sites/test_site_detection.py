@@ -162,12 +162,12 @@ def test_page_urls_end_in_a_slash(url: str, page: str) -> None:
     ],
 )
 def test_local_hosts(host: str, is_local: bool) -> None:
-    """By name or address, without a lookup."""
+    """The name or the address decides, without a lookup."""
     assert is_local_host(host) is is_local
 
 
 def test_a_known_program_becomes_the_default_site() -> None:
-    """With the included recipe and its address."""
+    """It gets the included recipe and its own address."""
     with serve(COMFYUI) as url:
         settings = select_site(load_settings(), url)
 

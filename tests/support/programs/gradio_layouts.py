@@ -191,7 +191,7 @@ def russian_page() -> gr.Blocks:
 
 
 def enter_key_page() -> gr.Blocks:
-    """No button: the Enter key in the prompt starts the work."""
+    """A page without a button: the Enter key in the prompt starts the work."""
     with gr.Blocks() as page:
         prompt = gr.Textbox(label="What do you want to see?")
         result = gr.Image(label="Here it is")

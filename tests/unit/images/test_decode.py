@@ -187,7 +187,7 @@ def hide_text(text: str, mode: str, signature: bytes, size: tuple[int, int] = (6
     ],
 )
 def test_hidden_parameters_are_read_in_every_lossless_image(mode: str, signature: bytes, form: str) -> None:
-    """In colors and in transparency, also of images with a palette."""
+    """They are read from colors and from transparency, also of images with a palette."""
     text = "a cat\nSteps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5"
     options = {"lossless": True, "exact": True} if form == "WEBP" else {}
     image = inspect(encode(hide_text(text, mode, signature), form, **options), LIMITS)[0]

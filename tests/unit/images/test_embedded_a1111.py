@@ -182,7 +182,7 @@ def test_combined_sampler_names_are_split(name: str, expected: tuple[str, str | 
 
 @pytest.mark.parametrize("separator", [" | ", "|", "; ", "\t", " \u2022 "])
 def test_parameters_may_have_another_separator_than_commas(separator: str) -> None:
-    """Also after a line of parameters that ends in a comma, and with a heading above the prompt."""
+    """A line may also end in a comma, and the prompt may have a heading."""
     pairs = ["Steps: 25", "Seed: 5", "Sampler: Euler a", "CFG scale: 7", "Size: 768x512", "Model: m", "Operations: "]
     text = "prompt: a red barn\nNegative prompt: planet, (worst:2)\nVersion: aa62f6d, Pipeline: Original,\n"
     params = read(text + separator.join(pairs))
@@ -214,7 +214,7 @@ NAMED = 'Lora hashes: "one: a4f81ec6c80b, USNR STYLE_XL: 3acf9bb397af"'
 def test_lists_parallel_to_the_loras_are_their_weights(
     pairs: str, weights: list[float | None], other: dict[str, str]
 ) -> None:
-    """If there are as many; otherwise the list is kept as text."""
+    """They must be as long as the list of LoRAs; otherwise they are kept as text."""
     params = read(f"cat\n{LINE}, {pairs}")
     assert [resource.weight for resource in params.resources if resource.kind == "lora"] == weights
     assert params.other == other

@@ -89,7 +89,7 @@ def test_an_undisturbed_attempt_is_not_interrupted() -> None:
 def test_requests_interrupt_the_attempt(
     act: Callable[[AttemptRegistry], Awaitable[object]], error: type[ServiceError]
 ) -> None:
-    """With an error that says why."""
+    """The error of the interruption says why."""
     assert isinstance(interruption_of(act), error)
 
 

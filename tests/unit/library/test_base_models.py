@@ -65,7 +65,7 @@ from schemas.library.formats.training_metadata import parse_training_metadata
     ],
 )
 def test_spellings_of_trainers_have_base_models(spelling: str, base_model: str) -> None:
-    """Also in other case and punctuation, and in both keys of the header."""
+    """Case and punctuation do not matter, and both keys of the header are read."""
     for key in ("modelspec.architecture", "ss_base_model_version"):
         for text in (spelling, spelling.upper(), spelling.replace("_", "-"), spelling.replace("_", " ")):
             assert parse_training_metadata({key: text}).base_model == base_model
@@ -93,7 +93,7 @@ def test_unknown_spellings_show_themselves(spelling: str, shown: str | None) -> 
 
 
 def test_no_spelling_stands_for_two_base_models() -> None:
-    """Whatever the punctuation; and each base model is its own spelling."""
+    """Punctuation does not matter; each base model is also a spelling of itself."""
     owners: dict[str, str] = {}
     for base_model, spellings in base_models.SPELLINGS.items():
         assert base_models.find_base_model(base_model) == base_model
@@ -188,7 +188,7 @@ def test_tensors_tell_the_base_model(shapes: dict[str, tuple[int, ...]], base_mo
     ],
 )
 def test_tensors_tell_the_type(shapes: dict[str, tuple[int, ...]], type_: str | None) -> None:
-    """In Civitai's words."""
+    """Types have Civitai's names."""
     assert tensor_names.find_type(make_tensors(**shapes)) == type_
 
 

@@ -121,7 +121,7 @@ def test_a_chain_that_follows_itself_ends() -> None:
 
 
 def test_bounds_choices_and_defaults_are_taken_over() -> None:
-    """As the component states them."""
+    """They are those that the component states."""
     fields = [
         component(4, "slider", label="Width", minimum=256, maximum=1024, step=64, value=512),
         component(5, "slider", label="Guidance", minimum=0, maximum=10, step=0.5, value=7.5),
@@ -240,7 +240,7 @@ def test_a_field_for_a_key_is_neither_prompt_nor_input() -> None:
     ],
 )
 def test_the_prompt_is_recognized_by_its_words(labels: list[str], chosen: str) -> None:
-    """In several languages; without known words it is the first text."""
+    """Several languages are known; without known words the first text field is taken."""
     texts = [component(10 + number, "textbox", label=label) for number, label in enumerate(labels)]
     (draft,) = learn(config([*texts, BUTTON, IMAGE], [event([[2, "click"]], [10, 11], [3])]))
 

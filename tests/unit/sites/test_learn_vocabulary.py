@@ -24,7 +24,7 @@ from workers.sites.learn.vocabulary import GENERATE, NEGATIVE, input_name, menti
     ],
 )
 def test_input_names_follow_from_labels(label: str, name: str | None) -> None:
-    """In several languages; unknown words give no name."""
+    """Several languages are known; unknown words give no name."""
     assert input_name(label) == name
 
 
