@@ -78,8 +78,16 @@ def training_id(model_id: int) -> str:
 
 
 def lora_name_from_training_id(stores: Stores, training: str) -> str | None:
-    """Return the name of the model behind a training id; None if there is none."""
+    """Return the name of the model behind a training id, or of its file if other LoRAs have that name too.
+
+    None if there is no such model.
+    """
     match = TRAINING_ID.fullmatch(training.lower())
     model_id = int(match[1], 16) if match else MAX_MODEL_ID
     models = stores.library.models.get_many([model_id]) if model_id < MAX_MODEL_ID else []
-    return models[0].name if models else None
+    if not models:
+        return None
+    name = models[0].name
+    stems = [file.stem for version in models[0].versions for file in version.files if file.is_present]
+    is_ambiguous = len(stores.library.models.find_by_name(name, LORA)) > 1
+    return stems[0] if stems and is_ambiguous else name

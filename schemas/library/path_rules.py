@@ -34,6 +34,12 @@ CIVITAI_TYPE_BY_CATEGORY: Mapping[str, str] = {
     UPSCALER: "Upscaler",
     HYPERNETWORK: "Hypernetwork",
 }
+# By Civitai's type in lower case: what a header, the tensors or a sidecar says where no folder does.
+CATEGORY_BY_TYPE: Mapping[str, str] = {
+    **{type_.lower(): category for category, type_ in reversed(CIVITAI_TYPE_BY_CATEGORY.items())},
+    **dict.fromkeys(("locon", "dora", "lycoris"), LORA),
+}
+MAX_FOLDERS = 40
 # Six digits are an epoch only with leading zeros; otherwise they are a date.
 _EPOCH = re.compile(r"(.*[^-_ ])(?:-e|[-_]epoch[-_]?)(\d{1,6})|(.*[^-_ ])-(00\d{4})", re.ASCII | re.IGNORECASE)
 
@@ -46,14 +52,19 @@ class Category:
     subcategory: str | None = None
 
 
-def categorize(relative_path: str) -> Category:
-    """Return the category of a file by its path relative to the library's root, with ``/`` as separator."""
+def categorize(relative_path: str, type_: str | None = None) -> Category:
+    """Return the category of a file by its path relative to the library's root, with ``/`` as separator.
+
+    It is that of the first folder with a known name, or else of its type, or else the name of the first folder.
+    """
     parts = [part for part in relative_path.split("/") if part not in ("", ".")][:-1]
-    folders = [clean_line(part) or "?" for part in parts[:2]]
-    if not folders:
-        return Category(OTHER)
-    key = re.sub(r"[-_ ]", "", folders[0].lower()).removesuffix("s")
-    return Category(CATEGORY_BY_FOLDER.get(key, folders[0]), folders[1] if len(folders) > 1 else None)
+    folders = [clean_line(part) or "?" for part in parts[:MAX_FOLDERS]]
+    for index, folder in enumerate(folders):
+        if known := CATEGORY_BY_FOLDER.get(re.sub(r"[-_ ]", "", folder.lower()).removesuffix("s")):
+            return Category(known, folders[index + 1] if len(folders) > index + 1 else None)
+    if by_type := CATEGORY_BY_TYPE.get((type_ or "").lower()):
+        return Category(by_type, folders[0] if folders else None)
+    return Category(folders[0], folders[1] if len(folders) > 1 else None) if folders else Category(OTHER)
 
 
 def civitai_type(category: str) -> str:

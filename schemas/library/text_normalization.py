@@ -38,3 +38,8 @@ def build_search_text(texts: Iterable[str | None]) -> str:
     """Return the words of several texts for the full-text index, each text once; an excess is cut off."""
     unique = dict.fromkeys(" ".join(split_words(text)) for text in texts if text)
     return TEXT_SEPARATOR.join(filter(None, unique))[:MAX_SEARCH_TEXT_CHARS]
+
+
+def fold_file_name(name: str) -> str:
+    """Return a file name as file systems compare it that ignore case and Unicode's normal forms (macOS, SMB)."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()

@@ -41,11 +41,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """A validated header. ``size_bytes`` includes the length prefix, so tensor data begins at that offset."""
+    """A validated header. ``size_bytes`` includes the length prefix, so tensor data begins at that offset.
+
+    ``metadata`` has the strings of the file's metadata; ``has_other_values`` says that there are values of other types,
+    for which loaders refuse the file.
+    """
 
     size_bytes: int
     tensors: Mapping[str, Tensor] = field(repr=False)
     metadata: Mapping[str, str] = field(repr=False)
+    has_other_values: bool = False
 
     @property
     def parameter_count(self) -> int:
@@ -94,12 +99,14 @@ def parse_header(raw: bytes, file_bytes: int) -> SafetensorsHeader:
     except FormatError as error:
         # Reports have one code for both.
         raise FormatError("not_json" if error.code == "too_deep" else error.code, str(error)) from error
-    metadata = entries.pop(METADATA_KEY, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise FormatError("bad_metadata", f"{METADATA_KEY} must contain only strings.")
+    # Null is what the format calls no metadata.
+    listed = entries.pop(METADATA_KEY, None)
+    items = listed.items() if isinstance(listed, dict) else ()
+    metadata = {name: value for name, value in items if isinstance(value, str)}
+    has_other_values = len(metadata) < len(items) or not isinstance(listed, dict | None)
     tensors = {name: _parse_tensor(name, entry) for name, entry in entries.items()}
     _check_layout(tensors, file_bytes - PREFIX_BYTES - len(raw))
-    return SafetensorsHeader(PREFIX_BYTES + len(raw), tensors, metadata)
+    return SafetensorsHeader(PREFIX_BYTES + len(raw), tensors, metadata, has_other_values)
 
 
 def _parse_tensor(name: str, entry: Any) -> Tensor:

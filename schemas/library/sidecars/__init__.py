@@ -12,6 +12,7 @@ from schemas.library.metadata import Metadata, Source, SourceMetadata
 from schemas.library.sidecars import a1111, api_info, civitai_info, civitdl, lora_manager, stability_matrix
 from schemas.library.sidecars.civitdl import parse_civitdl_ids
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
+from schemas.library.text_normalization import fold_file_name
 
 __all__ = [
     "PREVIEW_SUFFIXES",
@@ -49,7 +50,7 @@ _FORMATS: Mapping[Source, _Format] = {
 }
 SIDECAR_SUFFIXES: Mapping[str, Source] = {form.suffix: source for source, form in _FORMATS.items() if form.suffix}
 SUPPORTED_FIELDS: Mapping[Source, frozenset[str]] = {source: form.fields for source, form in _FORMATS.items()}
-# In the order of preference: a file that a user chose as the preview comes before one that merely has the name.
+# In the order of preference among images of the same time.
 PREVIEW_SUFFIXES = (
     *(".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp"),
     *(".png", ".jpg", ".jpeg", ".webp", ".gif"),
@@ -91,4 +92,9 @@ def write_sidecar(source: Source, metadata: Metadata, local: LocalFile = UNKNOWN
 
 
 def _suffixes(stem: str, names: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name[len(stem) :].lower(), name) for name in names if name.startswith(stem)]
+    folded = fold_file_name(stem)
+    return [
+        (name_folded.removeprefix(folded), name)
+        for name in names
+        if (name_folded := fold_file_name(name)).startswith(folded)
+    ]

@@ -144,7 +144,7 @@ def _with_all_trained_words(merged: MergedMetadata, rows: ModelRows) -> MergedMe
 
 def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> dict[str, Any]:
     metadata, present = merged.metadata, rows.present_files
-    category = _category(rows)
+    category = _category(rows, metadata.type)
     type_ = metadata.type or civitai_type(category.name)
     return {
         "key": model_id,
@@ -171,11 +171,11 @@ def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> di
     }
 
 
-def _category(rows: ModelRows) -> Category:
-    """Return the category of the folder of the first file on disk, or of the first one that was."""
+def _category(rows: ModelRows, type_: str | None) -> Category:
+    """Return the category of the first file on disk, or of the first one that was: its folder's, or else its type's."""
     candidates = (*rows.present_files, *rows.files)
     path = next((row.path for row in candidates if row.path is not None), b"")
-    return categorize(path.decode(errors="replace"))
+    return categorize(path.decode(errors="replace"), type_)
 
 
 def _flags(rows: ModelRows, metadata: Metadata) -> ModelFlag:

@@ -694,3 +694,40 @@ def test_files_that_were_joined_as_equal_part_again(library: IndexedFolder) -> N
     library.scan(full=True)
     library.hash()
     assert len(set(library.model_by_file().values())) == 3
+
+
+def test_a_lora_is_one_wherever_it_lies(library: IndexedFolder) -> None:
+    """By its tensors or by its sidecar, if no folder says what it is."""
+    tensor = {"dtype": "U8", "shape": [1, 1], "data_offsets": [4, 5]}
+    key = "lora_unet_mid_block_proj_in.lora_up.weight"
+    for name in ("ink", "style/wash"):
+        path = write_safetensors(
+            library.folder / f"{name}.safetensors", data=name[:4].encode().ljust(4), **{key: tensor}
+        )
+        path.write_bytes(path.read_bytes() + b"x")
+    write_safetensors(library.folder / "named.safetensors", data=b"named")
+    (library.folder / "named.civitai.info").write_text(json.dumps({"id": 1, "model": {"name": "N", "type": "LoCon"}}))
+    library.scan()
+    assert library.names("category:lora") == ["ink", "N", "wash"]
+    assert library.names("type:lora") == ["ink", "wash"]
+    assert library.names("subcategory:style") == ["wash"]
+
+
+def test_companions_in_other_capitals_belong_to_the_model(library: IndexedFolder) -> None:
+    """Unless another model has exactly their stem; the newest picture is the first."""
+    write_safetensors(library.folder / "Foo.safetensors", data=b"1")
+    (library.folder / "foo.civitai.info").write_text(json.dumps({"id": 1, "model": {"name": "Named"}}))
+    for name in ("\u00e9", "bar", "BAR"):
+        write_safetensors(library.folder / f"{name}.safetensors", data=name.encode())
+    (library.folder / "e\u0301.json").write_text(json.dumps({"activation text": "accent"}))
+    (library.folder / "bar.json").write_text(json.dumps({"activation text": "small"}))
+    for name, time_ns in (("foo.preview.png", 1), ("foo.png", 2)):
+        (library.folder / name).write_bytes(b"x")
+        os.utime(library.folder / name, ns=(time_ns, time_ns))
+    library.scan()
+    assert library.names("has:words") == ["bar", "\u00e9"]
+    assert library.names("Named") == ["Named"]
+    with library.engine.connect() as connection:
+        query = select(tables.images.c.slot).order_by(tables.images.c.sort_order)
+        assert list(connection.execute(query).scalars()) == ["preview.png", "preview.preview.png"]
+    assert library.scan().read == 0

@@ -30,6 +30,9 @@ from schemas.library.path_rules import Category
         ("text_encoders/a.safetensors", "Text Encoder", None),
         ("hypernetworks/a.pt", "Hypernetwork", None),
         ("My Things/new/a.safetensors", "My Things", "new"),
+        ("sdxl/lora/a.safetensors", "LoRA", None),
+        ("models/Lora/style/a.safetensors", "LoRA", "style"),
+        ("sdxl/main/foo/text_encoder/model.safetensors", "Text Encoder", None),
         ("a.safetensors", "Other", None),
         ("./loras//a.safetensors", "LoRA", None),
         ("", "Other", None),
@@ -104,3 +107,22 @@ def test_any_name_has_a_category_and_a_title(name: str) -> None:
     assert path_rules.categorize(name).name
     assert bool(path_rules.title_from_stem(name)) is bool(name)
     path_rules.parse_epoch(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "category", "subcategory"),
+    [
+        ("a.safetensors", "LORA", "LoRA", None),
+        ("style/a.safetensors", "LoCon", "LoRA", "style"),
+        ("9f583d2f-deab/a.safetensors", "DoRA", "LoRA", "9f583d2f-deab"),
+        ("a.safetensors", "Checkpoint", "Checkpoint", None),
+        ("a.safetensors", "Controlnet", "ControlNet", None),
+        ("a.safetensors", "Workflows", "Other", None),
+        ("unet/a.safetensors", "Checkpoint", "Diffusion Model", None),
+    ],
+)
+def test_the_type_determines_the_category_where_no_folder_does(
+    path: str, type_: str, category: str, subcategory: str | None
+) -> None:
+    """As in a library whose root is the folder of LoRAs."""
+    assert path_rules.categorize(path, type_) == Category(category, subcategory)

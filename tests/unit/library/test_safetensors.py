@@ -57,8 +57,6 @@ def header_with(**changes: Any) -> bytes:
         (b'{"a": {"dtype": "U8", "shape": [9' + b"9" * 5000 + b'], "data_offsets": [0, 1]}}', "not_json"),
         (b'{"a": 1, "a": 2}', "double_key"),
         (b'{"a": {"dtype": "U8", "dtype": "F4", "shape": [], "data_offsets": [0, 1]}}', "double_key"),
-        (b'{"__metadata__": {"a": 1}}', "bad_metadata"),
-        (b'{"__metadata__": []}', "bad_metadata"),
         (b'{"a": 7}', "bad_tensor"),
         (header_with(shape=[-2, -3]), "bad_tensor"),
         (header_with(shape=[2.0, 3]), "bad_tensor"),
@@ -112,3 +110,25 @@ def test_any_bytes_yield_a_header_or_a_format_error(raw: bytes) -> None:
     """No other exception is raised."""
     with contextlib.suppress(FormatError):
         assert parse_header(b"{" + raw, 500).size_bytes > PREFIX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("metadata", "strings", "has_other_values"),
+    [
+        ('{"a": 0, "b": "x"}', {"b": "x"}, True),
+        ('{"a": {"c": "d"}, "b": "x"}', {"b": "x"}, True),
+        ('{"a": null, "b": "x"}', {"b": "x"}, True),
+        ("[]", {}, True),
+        ("7", {}, True),
+        ("null", {}, False),
+        ("{}", {}, False),
+    ],
+)
+def test_metadata_that_are_no_strings_cost_nothing_else(
+    metadata: str, strings: dict[str, str], has_other_values: bool
+) -> None:
+    """The strings and the tensors are read, and it is said that loaders refuse the file."""
+    raw = f'{{"__metadata__": {metadata}, "weight": {json.dumps(ONE["weight"])}}}'.encode()
+    header = read(raw, 12)
+    assert (header.metadata, header.has_other_values) == (strings, has_other_values)
+    assert (header.dtype, header.parameter_count) == ("F16", 6)

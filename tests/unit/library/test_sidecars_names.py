@@ -16,7 +16,6 @@ def test_sidecars_are_found_by_suffix() -> None:
         "ink.cm-info.json",
         "ink.api_info.json",
         "ink2.json",
-        "Ink.json",
         "ink.txt",
         "ink.yaml.json",
         "ink",
@@ -30,6 +29,24 @@ def test_sidecars_are_found_by_suffix() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("Foo7", "foo7.civitai.info"),
+        ("bar7", "BAR7.CIVITAI.INFO"),
+        ("\u00e97", "e\u03017.civitai.info"),
+        ("e\u03017", "\u00e97.civitai.info"),
+        ("\uac007", "\u1100\u11617.civitai.info"),
+        ("\u00c97", "e\u03017.civitai.info"),
+    ],
+)
+def test_names_are_compared_without_case_and_normal_form(stem: str, name: str) -> None:
+    """Archives, shares and macOS change both."""
+    assert find_sidecars(stem, [name, "x" + name]) == [(name, Source.CIVITAI_INFO)]
+    preview = name[: -len(".civitai.info")] + ".PNG"
+    assert find_previews(stem, [preview, "x.png"]) == [preview]
+
+
 def test_names_are_not_patterns() -> None:
     """Special characters are literal."""
     assert find_sidecars("a[1].*", ["a[1].*.json", "a1.b.json"]) == [("a[1].*.json", Source.A1111)]
@@ -37,7 +54,7 @@ def test_names_are_not_patterns() -> None:
 
 
 def test_the_best_preview_comes_first() -> None:
-    """Files named ".preview" come before others."""
+    """Files named ".preview" come before others of the same time."""
     names = ["ink.gif", "ink.png", "ink.PREVIEW.webp", "ink.preview.jpeg", "ink.preview.mp4", "ink.mp4", "link.png"]
     assert find_previews("ink", names) == ["ink.preview.jpeg", "ink.PREVIEW.webp", "ink.png", "ink.gif"]
     assert find_previews("ink", []) == []

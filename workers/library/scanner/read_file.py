@@ -19,14 +19,20 @@ from schemas.library.formats.base_models import find_base_model
 from schemas.library.formats.foreign_content import PREFIX_BYTES as PEEK_BYTES
 from schemas.library.formats.foreign_content import check_is_model
 from schemas.library.formats.gguf import read_gguf_header
-from schemas.library.formats.safetensors import PREFIX_BYTES, SafetensorsHeader, parse_header, parse_header_length
+from schemas.library.formats.safetensors import (
+    METADATA_KEY,
+    PREFIX_BYTES,
+    SafetensorsHeader,
+    parse_header,
+    parse_header_length,
+)
 from schemas.library.formats.training_metadata import TrainingMetadata, parse_training_metadata
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourcePriority
 from schemas.library.path_rules import parse_epoch, title_from_stem
 from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileFormat, FileOnDisk, PreviewImage, ScannedFile
 from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, read_sidecar
-from schemas.library.text_normalization import normalize
+from schemas.library.text_normalization import fold_file_name, normalize
 from workers.library.scanner.file_context import FileContext
 
 # The format allows headers of 100 MB. Real ones are far smaller, and many large ones could exhaust the memory.
@@ -125,6 +131,10 @@ def _read_safetensors(context: FileContext, file: BinaryIO) -> None:
     context.layout = _layout_digest(header)
     context.header = _header_summary(header, training)
     context.add_metadata(Source.HEADER, SourcePriority.HEADER, _header_metadata(header, training))
+    if header.has_other_values:
+        raise FormatError(
+            "bad_metadata", f"{METADATA_KEY} has values that are no strings: most loaders refuse the file."
+        )
 
 
 def _layout_digest(header: SafetensorsHeader) -> str:
@@ -154,6 +164,7 @@ def _header_summary(header: SafetensorsHeader, training: TrainingMetadata) -> di
 def _header_metadata(header: SafetensorsHeader, training: TrainingMetadata) -> Metadata:
     return Metadata(
         name=clean_line(training.title or "") or None,
+        type=tensor_names.find_type(header.tensors),
         creator=clean_line(training.author or "") or None,
         description=training.description,
         base_model=training.base_model or tensor_names.find_base_model(header.tensors),
@@ -240,11 +251,12 @@ def _read_civitdl_image(context: FileContext, path: str, name: str) -> ImageMeta
 
 
 def _read_previews(context: FileContext, stem: str) -> None:
-    """Add the images beside the model that have its name. The rest of an image's name is its slot."""
+    """Add the images beside the model that have its name, the newest first. The rest of an image's name is its slot."""
     names = [os.fsdecode(name) for name in context.file.companion_names]
     listed = _listed_images(context)
-    for name in find_previews(stem, names):
-        slot = name[len(stem) :].lower()
+    stamps = {name: context.sibling_stamp(name) or "" for name in find_previews(stem, names)}
+    for name in sorted(stamps, key=lambda name: int(stamps[name].rpartition("-")[2] or 0), reverse=True):
+        slot = fold_file_name(name).removeprefix(fold_file_name(stem))
         metadata = replace(listed.get(name, ImageMetadata(name)), file=name)
         _add_image(context, f"preview{slot}", name, metadata)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileOnDisk, FileProblem
 from schemas.library.sidecars import PREVIEW_SUFFIXES, SIDECAR_SUFFIXES, civitdl
+from schemas.library.text_normalization import fold_file_name
 
 CIVITDL_FOLDER_PREFIX = civitdl.FOLDER_PREFIX.encode()
 MODEL_EXTENSIONS = tuple(extension.encode() for extension in FORMAT_BY_EXTENSION)
@@ -39,10 +40,10 @@ class Companion(NamedTuple):
 
 @dataclass(slots=True)
 class FolderListing:
-    """The entries of one folder: models, companions by lower-case stem, civitdl's folders with their times, others."""
+    """The entries of one folder: models, companions by folded stem, civitdl's folders with their times, others."""
 
     models: list[tuple[bytes, os.stat_result]] = field(default_factory=list)
-    companions: defaultdict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))
+    companions: defaultdict[str, list[Companion]] = field(default_factory=lambda: defaultdict(list))
     civitdl_folders: dict[bytes, int] = field(default_factory=dict)
     subfolders: list[bytes] = field(default_factory=list)
 
@@ -145,10 +146,11 @@ class FolderWalk:
         return False
 
     def _model_files(self, path: bytes, listing: FolderListing) -> Iterator[FileOnDisk]:
+        stems = {name.rpartition(b".")[0] for name, _ in listing.models}
         for name, status in sorted(listing.models, key=lambda model: model[0]):
             stem = name.rpartition(b".")[0]
             companions = [
-                *listing.companions.get(stem.lower(), []),
+                *_companions_of(stem, stems, listing),
                 *self._civitdl_companions(path, stem, listing),
             ]
             yield FileOnDisk(
@@ -214,17 +216,32 @@ def _classify_file(name: bytes, status: os.stat_result, listing: FolderListing) 
     if lower.endswith(MODEL_EXTENSIONS):
         if stat.S_ISREG(status.st_mode):
             listing.models.append((name, status))
-    elif stem := _model_stem(lower):
-        listing.companions[stem].append(Companion(name, status.st_size, status.st_mtime_ns))
+    elif stem := _model_stem(name):
+        listing.companions[_fold(stem)].append(Companion(name, status.st_size, status.st_mtime_ns))
 
 
-def _model_stem(lower: bytes) -> bytes:
+def _companions_of(stem: bytes, stems: set[bytes], listing: FolderListing) -> list[Companion]:
+    """Return the companions of a model: those with exactly its stem, and those that no other model has exactly."""
+    companions = listing.companions.get(_fold(stem), [])
+    return [each for each in companions if (own := _model_stem(each.name)) == stem or own not in stems]
+
+
+def _fold(stem: bytes) -> str:
+    return fold_file_name(os.fsdecode(stem))
+
+
+def _model_stem(name: bytes) -> bytes:
     """Return the stem of the model that a companion's name belongs to; empty for other files."""
+    stem = _model_stem_length(name.lower())
+    return name[:stem]
+
+
+def _model_stem_length(lower: bytes) -> int:
     stem, _, extension = lower.rpartition(b".")
     if extension not in COMPANION_EXTENSIONS:
-        return b""
+        return 0
     head, _, infix = stem.rpartition(b".")
-    return head if infix in COMPANION_INFIXES and head else stem
+    return len(head if infix in COMPANION_INFIXES and head else stem)
 
 
 def _companions_digest(companions: Sequence[Companion]) -> str:
