@@ -36,7 +36,7 @@ CIVITAI_TYPE_BY_CATEGORY: Mapping[str, str] = {
 }
 # By Civitai's type in lower case: what a header, the tensors or a sidecar says where no folder does.
 CATEGORY_BY_TYPE: Mapping[str, str] = {
-    **{type_.lower(): category for category, type_ in reversed(CIVITAI_TYPE_BY_CATEGORY.items())},
+    **{type_.lower(): category for category, type_ in reversed(list(CIVITAI_TYPE_BY_CATEGORY.items()))},
     **dict.fromkeys(("locon", "dora", "lycoris"), LORA),
 }
 MAX_FOLDERS = 40
