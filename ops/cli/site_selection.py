@@ -22,6 +22,7 @@ from workers.sites.learn.detection import (
     page_url,
 )
 from workers.sites.learn.drafts import DraftError, learn_from_layout
+from workers.sites.learn.recipe_draft import printable
 from workers.sites.learn.recipe_files import choose_name, write_file
 
 LEARNED_RECIPES = "recipes"
@@ -78,10 +79,13 @@ def _use(name: str, folder: Path) -> None:
 def _use_included_recipe(program: DetectedProgram, name: str) -> None:
     known = {recipe.name for recipe in Recipes.from_settings(load_settings()).list_all()}
     if name not in known:
-        raise StartError(f"{program.url} is {program.label}, for which this version of Darkroom has no recipe.")
+        raise StartError(
+            f"{program.url} is {program.label}, for which this version of Darkroom has no recipe. "
+            f"'./darkroom sites learn {program.url}' may write one."
+        )
     os.environ["SITE"] = name
     os.environ[f"SITE_{name.upper().replace('-', '_')}_URL"] = program.url
-    click.echo(f"Site {program.url}: {program.label}, with the recipe {name}.")
+    click.echo(f"Site {program.url}: {printable(program.label)}, with the recipe {name}.")
 
 
 def _learn(program: DetectedProgram, folder: Path) -> None:
@@ -103,6 +107,6 @@ def _learn(program: DetectedProgram, folder: Path) -> None:
     name = choose_name(None, program, folder)
     path = write_file(folder / f"{name}.toml", draft, tested=False)
     _use(name, folder)
-    click.echo(f"Site {program.url}: {program.label}. Wrote its recipe, {path}. {draft.summary}")
+    click.echo(printable(f"Site {program.url}: {program.label}. Wrote its recipe, {path}. {draft.summary}"))
     for doubt in draft.doubts:
-        click.echo(f"Uncertain: {doubt}")
+        click.echo(printable(f"Uncertain: {doubt}"))

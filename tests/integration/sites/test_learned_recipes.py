@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from schemas.errors import ChoiceNotFound
 from schemas.sites.recipe_schema import load_recipe
 from tests.conftest import eventually, free_port
 from tests.integration.sites.conftest import START_TIMEOUT_S, run_attempt
+from tests.integration.sites.test_recipe_tools import run_sites_command
 from tests.support.programs.gradio_layouts import LAYOUTS
 from workers.sites.learn.detection import detect_program
 from workers.sites.learn.drafts import DraftError, learn_from_layout
@@ -117,6 +119,15 @@ def test_a_radio_button_that_is_not_there(layouts: str) -> None:
 
     with pytest.raises(ChoiceNotFound, match=r"'Pastel'.*None, Comic, Oil"):
         run_attempt(load_recipe("learned", draft.recipe), PROMPT, style="Pastel")
+
+
+def test_learn_tries_the_next_event_if_the_most_likely_one_fails(layouts: str, tmp_path: Path) -> None:
+    """The reason of the failure is printed, and the kept recipe is for the event that worked."""
+    code, printed = run_sites_command(tmp_path, "learn", f"{layouts}/two-engines")
+
+    assert code == 0, printed
+    assert "The trial failed: There is no graphics card" in printed
+    assert "Generate slowly" in (tmp_path / "two-engines.toml").read_text().split("[")[0]
 
 
 def test_a_layout_without_a_picture_says_what_it_lacks(layouts: str) -> None:

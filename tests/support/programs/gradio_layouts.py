@@ -351,6 +351,23 @@ def chat_page() -> gr.Blocks:
     return page
 
 
+def two_engines_page() -> gr.Blocks:
+    """The more likely of two events always fails."""
+
+    def fail(prompt: str) -> None:
+        raise gr.Error(f"There is no graphics card for {prompt}.")
+
+    with gr.Blocks(title="Two engines") as page:
+        prompt = gr.Textbox(label="Prompt")
+        fast = gr.Button("Generate fast", variant="primary")
+        slow = gr.Button("Generate slowly")
+        fast_result = gr.Image(label="Fast result")
+        slow_result = gr.Image(label="Slow result")
+        fast.click(fail, prompt, fast_result)
+        slow.click(_draw_one, prompt, slow_result)
+    return page
+
+
 LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
     "interface": interface_page,
     "interface-with-settings": interface_with_settings_page,
@@ -378,7 +395,7 @@ LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
 def build_application() -> FastAPI:
     """Return an application with every layout at a path of its own."""
     app = FastAPI()
-    for name, build_page in LAYOUTS.items():
+    for name, build_page in {**LAYOUTS, "two-engines": two_engines_page}.items():
         app = gr.mount_gradio_app(app, build_page().queue(), path=f"/{name}")
     return app
 

@@ -1,5 +1,6 @@
 """Reading of the layouts that Gradio apps publish, and the recipes made from them."""
 
+import tomllib
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from workers.sites.learn.detection import DetectedProgram
 from workers.sites.learn.drafts import DraftError, learn_from_layout
 from workers.sites.learn.gradio_layout import read_layout
 from workers.sites.learn.recipe_draft import RecipeDraft
+from workers.sites.learn.recipe_files import render_file
 
 URL = "http://127.0.0.1:7860/"
 
@@ -171,6 +173,7 @@ def test_tabs_and_accordions_are_opened_once() -> None:
     layout = tree((10, (11, (12, (1, (13, (4, 5)), (14, (6,)), 2, 3)))))
     (draft,) = learn(config(components, [event([[2, "click"]], [1, 4, 5, 6], [3])], layout=layout))
 
+    assert draft.recipe["steps"][2]["selectors"][1] == [".tab-nav", 'aria/Make[role="button"]']
     clicks = [selector for kind, selector, _ in steps(draft) if kind == "click"]
     assert clicks[0] == 'aria/Make[role="tab"]'
     assert "'More'" in clicks[1]
@@ -316,6 +319,28 @@ def test_parts_of_an_unexpected_type_are_skipped(broken: dict[str, Any]) -> None
     layout = read_layout({**config([PROMPT, BUTTON, IMAGE], [event([[2, "click"]], [1], [3])]), **broken})
 
     assert set(layout.components) <= {1, 2, 3}
+
+
+def test_a_layout_without_end_is_read_to_a_limit() -> None:
+    """Thousands of containers inside each other are no crash."""
+    layout: dict[str, Any] = {"id": 1}
+    for number in range(5000):
+        layout = {"id": 100 + number, "children": [layout]}
+
+    assert read_layout(config([PROMPT], [], layout=layout)).components == {}
+
+
+def test_control_characters_of_a_label_do_not_reach_the_file() -> None:
+    """A terminal would obey them, and TOML forbids them in comments."""
+    label = "\x1b[31mPrompt\x07\nnew line"
+    parts = [component(1, "textbox", label=label), component(5, "textbox", label=label), BUTTON, IMAGE]
+    (draft,) = learn(config(parts, [event([[2, "click"]], [1, 5], [3])]))
+
+    text = render_file(draft, tested=True)
+
+    assert "[31mPrompt" in text
+    assert not [letter for letter in text if not letter.isprintable() and letter != "\n"]
+    assert load_recipe("learned", tomllib.loads(text)).tested
 
 
 @pytest.mark.parametrize("label", ["it's", 'say "hi"', 'it\'s "both"', "a\nb", "a]b", "Größe", "提示词"])

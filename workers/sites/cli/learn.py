@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 from rich.console import Console
 
-from ops.infra.settings import Settings, load_settings
+from ops.infra.settings import SHIPPED_RECIPES, Settings, load_settings
 from schemas.errors import ServiceError
 from schemas.jobs.job import GeneratedImage
 from schemas.sites.recipe import Recipe
@@ -17,7 +17,7 @@ from workers.sites.cli.browser_session import DisplayOptions, open_browser_conte
 from workers.sites.learn.detection import DetectedProgram, SiteNotRecognizedError, detect_program, is_local_host
 from workers.sites.learn.drafts import DraftError, learn_from_layout
 from workers.sites.learn.page_survey import learn_from_page
-from workers.sites.learn.recipe_draft import RecipeDraft
+from workers.sites.learn.recipe_draft import RecipeDraft, printable
 from workers.sites.learn.recipe_files import choose_name, render_file, write_file
 from workers.sites.learn.trial import describe_failure, try_recipe
 
@@ -56,7 +56,7 @@ def learn(url: str, name: str | None, no_try: bool, own: bool) -> None:
     except SiteNotRecognizedError as error:
         raise click.ClickException(str(error)) from error
     _report(f"{program.url}: {program.label}.")
-    if program.recipe:
+    if program.recipe and (SHIPPED_RECIPES / f"{program.recipe}.toml").exists():
         _report(f"The recipe {program.recipe!r} is for it: ./darkroom up --site {program.url}")
         return
     recipe_name = choose_name(name, program, folder)
@@ -75,7 +75,7 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
     try:
         drafts = _drafts(settings, program)
     except DraftError as error:
-        raise click.ClickException(f"No recipe can be written for {program.url}: {error}") from error
+        raise click.ClickException(f"No recipe can be written for {program.url}: {printable(str(error))}") from error
     if not with_trial:
         return _Outcome(drafts[0], [])
     failures = []
@@ -86,7 +86,7 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
         except ServiceError as error:
             failures.append(f"{draft.summary} {describe_failure(error)}")
             _report(f"The trial failed: {describe_failure(error)}")
-    reasons = "".join(f"\n  {failure}" for failure in failures)
+    reasons = "".join(f"\n  {printable(failure)}" for failure in failures)
     raise click.ClickException(
         f"No recipe was kept, because no trial made a picture:{reasons}\n"
         "To keep the most likely recipe and mend it by hand, run this command with --no-try."
@@ -126,4 +126,4 @@ def _require_own_page(url: str, own: bool) -> None:
 
 
 def _report(line: str) -> None:
-    console.print(line, markup=False)
+    console.print(printable(line), markup=False)

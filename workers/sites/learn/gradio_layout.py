@@ -14,6 +14,8 @@ IMAGE_INPUT_TYPES = frozenset({"image", "imageeditor", "imagemask", "sketchpad",
 PICTURE_TYPES = frozenset({"image", "gallery"})
 # Since this version the page has no ``component-N`` ids.
 FIRST_VERSION_WITHOUT_IDS = 6
+# Containers deeper than this are not read; public apps have about ten levels.
+MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,9 +156,10 @@ def _place(
     raw: Mapping[int, Mapping[str, Any]],
     ancestors: tuple[Component, ...],
     components: dict[int, Component],
+    depth: int = 0,
 ) -> None:
     """Add the components of a layout tree in the order in which the page shows them."""
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or depth > MAX_DEPTH:
         return
     inner = ancestors
     if isinstance(identifier := node.get("id"), int) and identifier in raw and identifier not in components:
@@ -171,7 +174,7 @@ def _place(
         components[identifier] = component
         inner = (*ancestors, component)
     for child in _objects(node.get("children")):
-        _place(child, raw, inner, components)
+        _place(child, raw, inner, components, depth + 1)
 
 
 def _event(number: int, dependency: Mapping[str, Any]) -> Event | None:

@@ -74,7 +74,8 @@ class GradioSelectors:
 
     def tab(self, component: Component) -> SelectorList:
         """Return the selectors of the button that opens a tab page."""
-        return [f'aria/{component.label}[role="tab"]']
+        # Gradio 3 gives these buttons no role of their own.
+        return [f'aria/{component.label}[role="tab"]', [".tab-nav", f'aria/{component.label}[role="button"]']]
 
     def accordion(self, component: Component) -> SelectorList:
         """Return the selectors of the head of an accordion."""

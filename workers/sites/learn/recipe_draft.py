@@ -15,3 +15,8 @@ class RecipeDraft:
     page: str
     summary: str
     doubts: tuple[str, ...]
+
+
+def printable(text: str) -> str:
+    """Return a text of the page without control characters, for terminals and for comments of a recipe file."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

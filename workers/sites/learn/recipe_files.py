@@ -11,7 +11,7 @@ from ops.infra.settings import SHIPPED_RECIPES
 from schemas.errors import Invalid
 from schemas.sites.recipe_schema import NAME_PATTERN
 from workers.sites.learn.detection import DetectedProgram
-from workers.sites.learn.recipe_draft import RecipeDraft
+from workers.sites.learn.recipe_draft import RecipeDraft, printable
 
 MAX_NAME_CHARS = 40
 # Titles that every app has whose author chose none.
@@ -52,7 +52,7 @@ def render_file(draft: RecipeDraft, *, tested: bool) -> str:
     recipe = dict(draft.recipe)
     if tested:
         recipe["tested"] = {"with": f"{draft.page}, one trial on {today}", "real": True}
-    lines = "".join(f"# {' '.join(comment.split())}\n" for comment in comments)
+    lines = "".join(f"# {' '.join(printable(comment).split())}\n" for comment in comments)
     return f"{lines}\n{tomli_w.dumps(recipe)}"
 
 
