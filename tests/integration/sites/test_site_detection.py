@@ -176,7 +176,7 @@ def test_a_known_program_becomes_the_default_site() -> None:
 
 
 def test_a_gradio_app_gets_a_recipe_that_is_used_again(programs: str, tmp_path: Path) -> None:
-    """The second start finds the file and asks nobody, so the app need not run yet."""
+    """The second start reads the file without a request, so the app does not have to run yet."""
     url = f"{programs}/renamed"
     settings = select_site(load_settings(), url)
     (path,) = (tmp_path / "data" / "recipes").glob("*.toml")
