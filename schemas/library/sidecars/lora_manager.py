@@ -1,7 +1,8 @@
 """``<stem>.metadata.json`` of ComfyUI's LoRA Manager: Civitai's response and what a person wrote.
 
-Source: the program's ``docs/metadata-json-schema.md``. A name, tags and trained words count as a person's unless they
-are Civitai's or the file name.
+Source: the program's ``docs/metadata-json-schema.md``. A name, tags, base model and description count as a person's
+where they differ from those of Civitai's response in the same file, and a name also if it is not the file's. Trained
+words are edited within that response, so they are a person's in any case.
 """
 
 import json
@@ -14,7 +15,6 @@ from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePri
 from schemas.library.sidecars.civitai_reader import MODEL_FIELDS, VERSION_FIELDS, parse_metadata
 from schemas.library.sidecars.civitai_writer import build_version, encode_sidecar, merge_hashes
 from schemas.library.sidecars.json_values import (
-    as_id,
     as_line,
     as_number,
     as_object,
@@ -38,7 +38,7 @@ def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[Sour
     """
     document = load_sidecar(raw)
     response = as_object(document.get("civitai"))
-    from_civitai, from_person = _split(document, response, parse_metadata(response, local))
+    from_civitai, from_person = _split(document, parse_metadata(response, local))
     sources = [
         SourceMetadata(Source.LORA_MANAGER, SourcePriority.CIVITAI, from_civitai, time_ms),
         SourceMetadata(Source.LORA_MANAGER, SourcePriority.PERSON, from_person, time_ms),
@@ -70,28 +70,35 @@ def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     return encode_sidecar(document | drop_empty(autov3=hashes.get(AUTOV3)))
 
 
-def _split(
-    document: Mapping[str, Any], response: Mapping[str, Any], from_response: Metadata
-) -> tuple[Metadata, Metadata]:
+def _split(document: Mapping[str, Any], from_response: Metadata) -> tuple[Metadata, Metadata]:
     """Return what Civitai said, in the response and in fields of the document, and what a person wrote."""
     civitai = {name: getattr(from_response, name) for name in VERSION_FIELDS | MODEL_FIELDS if name in FIELDS}
     civitai["hashes"] = dict(from_response.hashes) | drop_empty(
         SHA256=normalize_hash(SHA256, document.get("sha256")),
         AutoV3=normalize_hash(AUTOV3, document.get("autov3")),
     )
-    base_model = as_line(document.get("base_model"))
-    if base_model and base_model.lower() != UNKNOWN_BASE_MODEL.lower():
-        civitai["base_model"] = base_model
-    civitai["description"] = as_text(document.get("modelDescription")) or from_response.description
     person = drop_empty(
         name=_person_name(document, from_response),
+        trained_words=civitai.pop("trained_words"),
         tags=_person_tags(document, from_response),
         notes=as_text(document.get("notes")),
         preferred_weight=_parse_weight(document.get("usage_tips")),
     )
-    if as_id(response.get("id")) is None and from_response.trained_words:
-        person["trained_words"] = civitai.pop("trained_words")
+    own = {"base_model": _read_base_model(document), "description": as_text(document.get("modelDescription"))}
+    # Responses of older releases have the description of the version only.
+    theirs = {"base_model": from_response.base_model}
+    theirs["description"] = from_response.description or from_response.version_description
+    for name, value in own.items():
+        if theirs[name] and value and value != theirs[name]:
+            person[name] = value
+        else:
+            civitai[name] = value or civitai[name]
     return Metadata(**civitai), Metadata(**person)
+
+
+def _read_base_model(document: Mapping[str, Any]) -> str | None:
+    base_model = as_line(document.get("base_model"))
+    return base_model if base_model and base_model.lower() != UNKNOWN_BASE_MODEL.lower() else None
 
 
 def _person_name(document: Mapping[str, Any], from_response: Metadata) -> str | None:

@@ -61,7 +61,7 @@ def test_civitai_info_has_a_version_and_its_model() -> None:
 
 
 def test_lora_manager_separates_a_persons_metadata_from_civitais() -> None:
-    """Notes, tips, and tags and names that differ from Civitai's are a person's."""
+    """Notes, tips, trained words, and what differs from Civitai's response in the file are a person's."""
     document = {
         "file_name": "figma",
         "model_name": "My figures",
@@ -77,11 +77,17 @@ def test_lora_manager_separates_a_persons_metadata_from_civitais() -> None:
     }
     metadata = read_by_priority(Source.LORA_MANAGER, document)
     assert metadata[SourcePriority.PERSON] == Metadata(
-        name="My figures", tags=("anime", "mine"), notes="good at 0.7\nbad at 1", preferred_weight=0.7
+        name="My figures",
+        tags=("anime", "mine"),
+        base_model="Illustrious",
+        description="<p>newer</p>",
+        trained_words=("figma",),
+        notes="good at 0.7\nbad at 1",
+        preferred_weight=0.7,
     )
     civitai = metadata[SourcePriority.CIVITAI]
-    assert (civitai.name, civitai.tags, civitai.base_model) == ("Figma", ("anime",), "Illustrious")
-    assert (civitai.description, civitai.trained_words) == ("<p>newer</p>", ("figma",))
+    assert (civitai.name, civitai.tags, civitai.base_model) == ("Figma", ("anime",), "Pony")
+    assert (civitai.description, civitai.trained_words) == ("<p>model</p>", ())
     assert civitai.hashes == {"SHA256": SHA, "AutoV3": "dc746a5a4da9"}
 
 
@@ -99,8 +105,26 @@ def test_lora_manager_defaults_are_ignored(name: str) -> None:
         "civitai": ANSWER,
     }
     metadata = read_by_priority(Source.LORA_MANAGER, document)
-    assert list(metadata) == [SourcePriority.CIVITAI]
+    assert metadata[SourcePriority.PERSON] == Metadata(trained_words=("figma",))
     assert (metadata[SourcePriority.CIVITAI].name, metadata[SourcePriority.CIVITAI].base_model) == ("Figma", "Pony")
+
+
+@pytest.mark.parametrize("newer", [Source.CIVITAI_INFO, Source.LORA_MANAGER])
+def test_corrections_in_lora_manager_win_over_an_answer_of_any_time(newer: Source) -> None:
+    """Another program that fetches the answer again does not undo them."""
+    answer = {"id": 6, "modelId": 5, "baseModel": "SDXL 1.0", "trainedWords": ["ink"], "description": "theirs"}
+    own = {"file_name": "ink", "base_model": "Illustrious", "modelDescription": "my words"}
+    own["civitai"] = answer | {"trainedWords": ["ink", "my trigger"]}
+    answer = answer | {"model": {"name": "Ink", "description": "theirs"}}
+    documents = {Source.CIVITAI_INFO: answer, Source.LORA_MANAGER: own}
+    sources = [
+        record
+        for source, document in documents.items()
+        for record in read_sidecar(source, json.dumps(document).encode(), 2 if source == newer else 1)
+    ]
+    merged = merge_metadata(sources).metadata
+    assert (merged.base_model, merged.description) == ("Illustrious", "my words")
+    assert merged.trained_words == ("ink", "my trigger")
 
 
 def test_trained_words_without_a_civitai_id_are_a_persons() -> None:
