@@ -55,7 +55,7 @@ def canary_view(outcome: CanaryOutcome | None) -> dict[str, Any] | None:
 
 
 def _input_view(spec: InputSpec) -> dict[str, Any]:
-    """Return an input in the vocabulary of JSON Schema, without what it does not limit."""
+    """Return an input in the vocabulary of JSON Schema; absent limits are left out."""
     view = {
         "type": spec.type,
         "description": spec.label,

@@ -53,7 +53,7 @@ class TextChunks:
         return raw
 
     def decompress(self, packed: bytes) -> bytes:
-        """Decompress like ``take``; damaged data and bombs are charged what it took to detect them."""
+        """Decompress like ``take``; damaged data and bombs reduce the remaining bytes too."""
         limit = min(MAX_TEXT_BYTES, self.remaining_bytes)
         if limit <= 0:
             return b""

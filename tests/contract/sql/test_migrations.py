@@ -100,7 +100,7 @@ def schema(url: str) -> list[str]:
 
 
 def make_early(connection: Connection) -> None:
-    """Change the tables of 0006 to what it made on the day that it landed."""
+    """Change the tables to those of the first version of 0006."""
     if connection.dialect.name == "postgresql":
         connection.execute(text('ALTER TABLE library_models ALTER COLUMN name_key TYPE text COLLATE "default"'))
     connection.execute(text("DROP INDEX library_models_files"))

@@ -176,7 +176,7 @@ def test_ids_without_a_record_are_removed(
 def test_expired_entries_of_job_lists_are_purged(
     stores: Stores, sweeper: Sweeper, clock: FakeClock, job_request: JobRequest
 ) -> None:
-    """An owner's list does not grow for ever."""
+    """An owner's list has a bounded length."""
     create_job(stores, job_request)
     stores.jobs.cancel(ID)
     sweeper.purge()

@@ -1,4 +1,4 @@
-"""Words that tell the purpose of a field."""
+"""Words that name the purpose of a field."""
 
 import re
 

@@ -43,7 +43,7 @@ class Component:
 
     @property
     def words(self) -> str:
-        """Everything that tells the component's purpose to people."""
+        """All texts by which people recognize the component's purpose."""
         texts = (self.label, self.props.get("placeholder"), self.element_id)
         return " ".join(text for text in texts if isinstance(text, str) and text)
 

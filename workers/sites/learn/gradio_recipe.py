@@ -78,7 +78,7 @@ class GradioRecipeWriter:
         return [*steps, *self._reveal(output)]
 
     def _distance(self, learned: LearnedInput) -> tuple[bool, int]:
-        """Put fields that stand beside the prompt first, so that tab pages are opened as seldom as possible."""
+        """Sort fields in the tab pages of the prompt first, so that few tab pages have to be opened."""
         component = learned.component
         return component.tabs != self._candidate.prompt.tabs, component.order
 
