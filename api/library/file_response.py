@@ -49,7 +49,9 @@ def _build_response(opened: OpenFile, name: str | bytes, sha256: str) -> Respons
     sender = stores().settings.downloads_by
     is_hashed = bool(SHA256_PATTERN.fullmatch(sha256))
     etag = _etag(opened, sender, sha256 if is_hashed else "")
-    representation = Representation(etag, _modified_s(opened), opened.size_bytes)
+    # A download that began before the file was hashed goes on after it.
+    earlier_etags = (_etag(opened, sender, ""),) if is_hashed else ()
+    representation = Representation(etag, _modified_s(opened), opened.size_bytes, earlier_etags)
     headers = ConditionalHeaders.from_headers(request.method, request.headers.get)
     # A proxy that sends the file also handles its ranges.
     decision = decide(headers if sender == DOWNLOADS_DIRECT else replace(headers, range=None), representation)

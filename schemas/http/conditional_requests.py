@@ -31,11 +31,20 @@ _DATE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """The file to send: its strong ETag with quotes, its modification time in Unix seconds or None, its size."""
+    """The file to send: its strong ETag with quotes, its modification time in Unix seconds or None, its size.
+
+    ``earlier_etags`` are those that the same bytes had before: conditions that name one hold.
+    """
 
     etag: str
     modified_s: int | None
     size_bytes: int
+    earlier_etags: tuple[str, ...] = ()
+
+    @property
+    def etags(self) -> frozenset[str]:
+        """All ETags of these bytes."""
+        return frozenset((self.etag, *self.earlier_etags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,9 @@ def _whole(size_bytes: int) -> RangeDecision:
 def _passes_if_match(request: ConditionalHeaders, representation: Representation) -> bool:
     """Evaluate If-Match (strong comparison), or else If-Unmodified-Since."""
     if request.if_match is not None:
-        return request.if_match.strip(" \t") == "*" or representation.etag in _parse_etags(request.if_match)
+        return request.if_match.strip(" \t") == "*" or not representation.etags.isdisjoint(
+            _parse_etags(request.if_match)
+        )
     since = _parse_date(request.if_unmodified_since)
     return since is None or representation.modified_s is None or representation.modified_s <= since
 
@@ -112,7 +123,7 @@ def _is_cached(request: ConditionalHeaders, representation: Representation) -> b
     """Evaluate If-None-Match (weak comparison), or else If-Modified-Since."""
     if request.if_none_match is not None:
         etags = [etag.removeprefix("W/") for etag in _parse_etags(request.if_none_match)]
-        return request.if_none_match.strip(" \t") == "*" or representation.etag in etags
+        return request.if_none_match.strip(" \t") == "*" or not representation.etags.isdisjoint(etags)
     since = _parse_date(request.if_modified_since) if request.method in READ_METHODS else None
     return since is not None and representation.modified_s is not None and representation.modified_s <= since
 
@@ -122,7 +133,7 @@ def _passes_if_range(if_range: str | None, representation: Representation) -> bo
     if if_range is None:
         return True
     date = _parse_date(if_range)
-    return if_range.strip(" \t") == representation.etag or (date is not None and date == representation.modified_s)
+    return if_range.strip(" \t") in representation.etags or (date is not None and date == representation.modified_s)
 
 
 def _parse_etags(text: str) -> list[str]:

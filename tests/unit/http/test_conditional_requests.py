@@ -221,3 +221,17 @@ def test_every_range_lies_inside_the_file(request_headers: ConditionalHeaders, s
     assert 0 <= decision.first <= decision.first + decision.count <= size_bytes
     assert (decision.status == 206) <= (decision.count > 0)
     assert (decision.status == 200) <= (decision.count == size_bytes)
+
+
+def test_etags_that_the_same_bytes_had_before_still_hold() -> None:
+    """A download that began before its file was hashed goes on after it."""
+    hashed = Representation('"sha256-new"', 1000, 100, earlier_etags=('"100-1-2"',))
+    for etag in ('"sha256-new"', '"100-1-2"'):
+        part = decide(ConditionalHeaders(range="bytes=10-19", if_range=etag), hashed)
+        assert (part.status, part.first, part.count) == (206, 10, 10)
+        assert decide(ConditionalHeaders(if_match=etag), hashed).status == 200
+        assert decide(ConditionalHeaders(if_none_match=f"W/{etag}"), hashed).status == 304
+    for etag in ('"100-1-3"', 'W/"100-1-2"'):
+        assert decide(ConditionalHeaders(range="bytes=10-19", if_range=etag), hashed).status == 200
+        assert decide(ConditionalHeaders(if_match=etag), hashed).status == 412
+    assert decide(ConditionalHeaders(if_none_match='"100-1-3"'), hashed).status == 200
