@@ -67,7 +67,7 @@ class SubmittingClient:
 
     def _submit(self, expected: ExpectedImage, body: dict[str, object]) -> None:
         # The idempotency key keeps a repeated request from creating a second job.
-        headers = self._headers | {"Idempotency-Key": f"wish-{expected.nonce}"}
+        headers = self._headers | {"Idempotency-Key": f"chaos-{expected.nonce}"}
         deadline = time.monotonic() + SUBMIT_TIMEOUT_S
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
