@@ -112,6 +112,13 @@ def test_a_learned_recipe_leaves_the_defaults_of_the_app(layouts: str, name: str
     assert run_attempt(recipe, PROMPT).shows_images_of(defaults[name], 0)
 
 
+def test_a_closed_sidebar_is_opened(layouts: str) -> None:
+    """Its fields are inputs like all others."""
+    recipe = load_recipe("learned", learn_from_layout(detect_program(f"{layouts}/sidebar"))[0].recipe)
+
+    assert run_attempt(recipe, PROMPT, sampler="Heun").shows_images_of(f"{PROMPT}|Heun", 0)
+
+
 def test_a_radio_button_that_is_not_there(layouts: str) -> None:
     """The error lists the group's labels."""
     draft = learn_from_layout(detect_program(f"{layouts}/model-choice"))[0]

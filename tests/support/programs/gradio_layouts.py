@@ -368,6 +368,18 @@ def two_engines_page() -> gr.Blocks:
     return page
 
 
+def sidebar_page() -> gr.Blocks:
+    """The settings stand in a closed sidebar, which Gradio has since version 5."""
+    with gr.Blocks() as page:
+        with gr.Sidebar(open=False):
+            sampler = gr.Dropdown(["Euler", "Heun"], value="Euler", label="Sampler")
+        prompt = gr.Textbox(label="Prompt")
+        button = gr.Button("Generate")
+        result = gr.Image(label="Result")
+        button.click(_draw_one, [prompt, sampler], result)
+    return page
+
+
 LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
     "interface": interface_page,
     "interface-with-settings": interface_with_settings_page,
@@ -395,7 +407,8 @@ LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
 def build_application() -> FastAPI:
     """Return an application with every layout at a path of its own."""
     app = FastAPI()
-    for name, build_page in {**LAYOUTS, "two-engines": two_engines_page}.items():
+    more = {"two-engines": two_engines_page} | ({"sidebar": sidebar_page} if hasattr(gr, "Sidebar") else {})
+    for name, build_page in {**LAYOUTS, **more}.items():
         app = gr.mount_gradio_app(app, build_page().queue(), path=f"/{name}")
     return app
 

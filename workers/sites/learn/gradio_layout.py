@@ -14,6 +14,7 @@ IMAGE_INPUT_TYPES = frozenset({"image", "imageeditor", "imagemask", "sketchpad",
 PICTURE_TYPES = frozenset({"image", "gallery"})
 # Since this version the page has no ``component-N`` ids.
 FIRST_VERSION_WITHOUT_IDS = 6
+OPENING_TYPES = frozenset({"accordion", "sidebar"})
 # Containers deeper than this are not read; public apps have about ten levels.
 MAX_DEPTH = 100
 
@@ -64,11 +65,11 @@ class Component:
 
     @property
     def closed_accordions(self) -> tuple["Component", ...]:
-        """The accordions around it that are closed when the page opens."""
+        """The accordions and sidebars around it that are closed when the page opens."""
         return tuple(
             component
             for component in self.ancestors
-            if component.type == "accordion" and component.props.get("open") is False
+            if component.type in OPENING_TYPES and component.props.get("open") is False
         )
 
 

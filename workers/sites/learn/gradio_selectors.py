@@ -78,7 +78,9 @@ class GradioSelectors:
         return [f'aria/{component.label}[role="tab"]', [".tab-nav", f'aria/{component.label}[role="button"]']]
 
     def accordion(self, component: Component) -> SelectorList:
-        """Return the selectors of the head of an accordion."""
+        """Return the selectors of the head of an accordion, or of the button that opens a sidebar."""
+        if component.type == "sidebar":
+            return [".sidebar:not(.open) > .toggle-button"]
         own = [f"#{component.element_id} > .label-wrap"] if component.element_id else []
         labelled = [f"xpath///{HEAD}[span[normalize-space() = {xpath_literal(component.label)}]]"]
         numbered = [f"#component-{component.id} > .label-wrap"] if self._layout.has_component_ids else []
