@@ -51,7 +51,7 @@ image_blueprint = Blueprint(
 )
 
 
-@blueprint.route("", methods=["GET"])
+@blueprint.route("", methods=["GET"], endpoint="listing")
 @blueprint.response(200, description="The user images of the model.")
 def list_images(model_id: str) -> Response:
     """List the user images of a model, in their order."""
@@ -59,7 +59,7 @@ def list_images(model_id: str) -> Response:
     return jsonify([image_view(image) for image in images])
 
 
-@blueprint.route("", methods=["POST"], policy=UPLOAD)
+@blueprint.route("", methods=["POST"], policy=UPLOAD, endpoint="add")
 @blueprint.doc(requestBody=BODY)
 @blueprint.response(201, description="The image. A JSON body with `jobId` keeps an image of a job.")
 def add_image(model_id: str) -> Response:
@@ -70,14 +70,14 @@ def add_image(model_id: str) -> Response:
     return response
 
 
-@blueprint.route("/<image_id>", methods=["GET"])
+@blueprint.route("/<image_id>", methods=["GET"], endpoint="read")
 @blueprint.response(200, description="The image, and under `uses` the models that it names, in the library or not.")
 def get_image(model_id: str, image_id: str) -> Response:
     """Get an image of a model."""
     return jsonify(_image_detail(_image_of_model(model_id, image_id)))
 
 
-@blueprint.route("/<image_id>", methods=["PATCH"], policy=EDIT)
+@blueprint.route("/<image_id>", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(ImageChange)
 @blueprint.response(200, description="The changed image.")
 def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
@@ -88,7 +88,7 @@ def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
     return jsonify(_image_detail(edited))
 
 
-@blueprint.route("/<image_id>", methods=["DELETE"], policy=EDIT)
+@blueprint.route("/<image_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")
 @blueprint.response(200, description='`{"success": true}`')
 def delete_image(model_id: str, image_id: str) -> Response:
     """Delete a user image for good."""
@@ -99,21 +99,21 @@ def delete_image(model_id: str, image_id: str) -> Response:
     return jsonify({"success": True})
 
 
-@image_blueprint.route("/recent", methods=["GET"])
+@image_blueprint.route("/recent", methods=["GET"], endpoint="recent")
 @image_blueprint.response(200, description="The newest user images.")
 def list_recent() -> Response:
     """List the newest user images of all models."""
     return jsonify([image_view(image) for image in stores().library.images.list_recent(MAX_RECENT)])
 
 
-@image_blueprint.route("/<image_id>", methods=["GET"])
+@image_blueprint.route("/<image_id>", methods=["GET"], endpoint="picture")
 @image_blueprint.response(200, description="The original bytes.", content_type="image/*")
 def get_original(image_id: str) -> Response:
     """Get the bytes of an image."""
     return send_image(stores().library.images.get(parse_id(image_id, "image")))
 
 
-@image_blueprint.route("/<image_id>/thumb", methods=["GET"])
+@image_blueprint.route("/<image_id>/thumb", methods=["GET"], endpoint="thumb")
 @image_blueprint.response(200, description="WebP, at most 400 pixels wide.", content_type="image/webp")
 def get_thumbnail(image_id: str) -> Response:
     """Get a thumbnail of an image."""

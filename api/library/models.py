@@ -42,7 +42,7 @@ def parse_id(text: str, kind: str = "model") -> int:
     return int(text)
 
 
-@blueprint.route("", methods=["GET"])
+@blueprint.route("", methods=["GET"], endpoint="listing")
 @blueprint.arguments(ModelListQuery, location="query")
 @blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
 def list_models(query: dict[str, Any]) -> Response:
@@ -50,21 +50,21 @@ def list_models(query: dict[str, Any]) -> Response:
     return jsonify(_find_page(query))
 
 
-@blueprint.route("/filters", methods=["GET"])
+@blueprint.route("/filters", methods=["GET"], endpoint="filters")
 @blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
 def list_filters() -> Response:
     """List the values to filter by."""
     return jsonify(stores().library.search.list_filter_values())
 
 
-@blueprint.route("/<model_id>", methods=["GET"])
+@blueprint.route("/<model_id>", methods=["GET"], endpoint="read")
 @blueprint.response(200, description="The model with its versions, files and images.")
 def get_model(model_id: str) -> Response:
     """Get a model with all its metadata; `sources` names the source of each field."""
     return jsonify(model_detail(stores().library.models.get(parse_id(model_id))))
 
 
-@blueprint.route("/<model_id>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY))
+@blueprint.route("/<model_id>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY), endpoint="change")
 @blueprint.arguments(ModelChange)
 @blueprint.response(200, description="The changed model.")
 def edit_model(body: dict[str, Any], model_id: str) -> Response:

@@ -48,8 +48,8 @@ class ReportQuery(Schema):
     after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_ID))
 
 
-@blueprint.route("/library/scan", methods=["POST"], policy=SCAN)
-@blueprint.route("/scan", methods=["POST"], policy=SCAN)
+@blueprint.route("/library/scan", methods=["POST"], policy=SCAN, endpoint="scan_1")
+@blueprint.route("/scan", methods=["POST"], policy=SCAN, endpoint="scan")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequestBody}}})
 @blueprint.response(202, description="The `id` of the scan, and the URL of its events.")
 def request_scan() -> Response:
@@ -63,21 +63,21 @@ def request_scan() -> Response:
     return response
 
 
-@blueprint.route("/library/scan", methods=["GET"])
+@blueprint.route("/library/scan", methods=["GET"], endpoint="latest")
 @blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null if there was none.")
 def get_latest_scan() -> Response:
     """Get the progress or result of the last scan."""
     return jsonify(stores().scan_requests.latest())
 
 
-@blueprint.route("/library/scan/events", methods=["GET"])
+@blueprint.route("/library/scan/events", methods=["GET"], endpoint="events")
 @blueprint.response(200, description="The progress of scans.", content_type="text/event-stream")
 def stream_scan_events() -> Response:
     """Stream the progress of scans from now on, or after the event of `Last-Event-ID`."""
     return sse.sse_response(_events(stores(), api_key_from_request(), sse.last_stream_id()))
 
 
-@blueprint.route("/library/report", methods=["GET"])
+@blueprint.route("/library/report", methods=["GET"], endpoint="report")
 @blueprint.arguments(ReportQuery, location="query")
 @blueprint.response(200, description="`counts`, `hashing`, `problems`, and `nextAfter` if there are more problems.")
 def get_report(query: dict[str, Any]) -> Response:
