@@ -20,6 +20,8 @@ from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 READ_ONLY_SCRIPTS = ("read", "dry_run")
+# Made once, because ``json.dumps`` with an option makes an encoder for every call, and a status is one call.
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Scripts:
@@ -49,7 +51,7 @@ class Scripts:
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         # A page may have cut a character in half, and cjson refuses the escape of half a surrogate pair.
-        encoded = json.dumps(given, ensure_ascii=False).encode(errors="replace")
+        encoded = encode_json(given).encode(errors="replace")
         with redis_errors():
             return run_script(self._client, self._scripts[name], (), (encoded, *values))
 
