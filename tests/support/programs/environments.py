@@ -1,0 +1,64 @@
+"""Real programs from the package index: each has a lock file with hashes in ``locks``, and a folder that is made once.
+
+The folders are in ``.cache/programs`` and are kept between runs. Their names contain the digest of the lock file, so
+that a changed lock makes a new folder. A file lock keeps two processes from making one folder at once.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.infra.settings import ROOT
+
+LOCKS = Path(__file__).parent / "locks"
+FOLDER = ROOT / ".cache" / "programs"
+UV = Path(sys.executable).with_name("uv")
+COMPLETE = ".complete"
+INSTALL_TIMEOUT_S = 600
+# Packages of which only files are served need not fit the interpreter that runs the tests.
+FILES_PYTHON_VERSION = "3.12"
+
+
+def unpack_packages(name: str) -> Path:
+    """Return a folder with the files of exactly the packages in ``locks/NAME.txt``; they are not meant to be run."""
+    return _make_once(name, lambda folder: _install(name, "--target", folder, "--python-version", FILES_PYTHON_VERSION))
+
+
+def create_environment(name: str) -> Path:
+    """Return the interpreter of a virtual environment with exactly the packages in ``locks/NAME.txt``."""
+
+    def create(folder: Path) -> None:
+        _run("venv", "--python", sys.executable, folder)
+        _install(name, "--python", folder / "bin" / "python")
+
+    return _make_once(name, create) / "bin" / "python"
+
+
+def _make_once(name: str, make: Callable[[Path], None]) -> Path:
+    digest = hashlib.sha256((LOCKS / f"{name}.txt").read_bytes()).hexdigest()[:12]
+    folder = FOLDER / f"{name}-{digest}"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # A folder without the mark was left by a process that was killed.
+        if not (folder / COMPLETE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            (folder / COMPLETE).touch()
+    return folder
+
+
+def _install(name: str, *options: str | Path) -> None:
+    _run("pip", "install", *options, "--no-deps", "--require-hashes", "--requirement", LOCKS / f"{name}.txt")
+
+
+def _run(*arguments: str | Path) -> None:
+    process = subprocess.run(
+        [UV, "--quiet", *arguments], capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+    )
+    if process.returncode:
+        raise RuntimeError(f"uv {' '.join(map(str, arguments))} failed: {process.stderr.strip()[-2000:]}")
