@@ -7,6 +7,13 @@ from typing import Any, NamedTuple
 
 from schemas.library.metadata import ImageMetadata, SourceMetadata
 
+# How the slots of images begin: of one beside the model its suffix follows, of one in a civitdl folder its name.
+PREVIEW_SLOT, CIVITDL_SLOT = "preview", "civitdl/"
+UNREADABLE = "unreadable"
+# In the place of a stamp: what could not be opened is tried again at every scan, because neither size nor time changes
+# with access rights.
+UNREAD_STAMP = "unread"
+
 
 class FileFormat(StrEnum):
     """The format of a model file. A pickle can run code when loaded; only its first bytes are ever read."""
@@ -41,7 +48,8 @@ class IndexedFile(NamedTuple):
 class FileOnDisk:
     """A model file on disk. ``path`` is relative to ``root``; both may contain bytes that are not UTF-8.
 
-    ``companions_stamp`` changes whenever a sidecar or preview beside the file does.
+    ``companions_stamp`` changes whenever a sidecar or preview beside the file does, and with the version of the
+    readers.
     """
 
     root: str

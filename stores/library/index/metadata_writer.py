@@ -1,12 +1,14 @@
 """Writes what a scan found out about one file: metadata of its sources, preview images, problems."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
 from schemas.library.metadata import ImageMetadata, Source, SourceMetadata
-from schemas.library.scan_records import FileProblem, ScannedFile
+from schemas.library.scan_records import CIVITDL_SLOT, PREVIEW_SLOT, FileProblem, ScannedFile
+from schemas.library.text_normalization import fold_file_name
 from stores.library.index.transaction import IndexTransaction
 from stores.library.rows import dump_json, insert_row, insert_rows, source_metadata_to_row
 from stores.library.tables import files, images, problems, source_metadata
@@ -96,10 +98,15 @@ def _delete_previews(transaction: IndexTransaction, version_id: int, scanned: Sc
 
 
 def _is_beside(row: Any, root: str, stem: bytes) -> bool:
-    """Whether an image lies beside the file ``stem``; images in a civitdl folder belong to every file beside that."""
-    folder = stem.rpartition(b"/")[0]
-    in_folder = row.slot.startswith("civitdl/") and row.path.startswith(folder)
-    return bool(row.root == root and (row.path.startswith(stem) or in_folder))
+    """Whether an image is one of the file ``stem``; images in a civitdl folder belong to every file beside that."""
+    if row.root != root:
+        return False
+    folder = row.path.rpartition(b"/")[0]
+    if row.slot.startswith(CIVITDL_SLOT):
+        return bool(folder.rpartition(b"/")[0] == stem.rpartition(b"/")[0])
+    # A name that only begins with the stem is that of another model: "ink2.png" is none of "ink".
+    suffix = row.slot.removeprefix(PREVIEW_SLOT)
+    return bool(fold_file_name(os.fsdecode(row.path)) == fold_file_name(os.fsdecode(stem)) + suffix)
 
 
 def _image_columns(metadata: ImageMetadata) -> dict[str, Any]:

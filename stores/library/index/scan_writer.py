@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from ops.infra.clock import Clock
 from schemas.library.formats.foreign_content import JUNK_CODES
 from schemas.library.metadata import SourceMetadata, merge_metadata
-from schemas.library.scan_records import FileProblem, IndexedFile, ScannedFile
+from schemas.library.scan_records import UNREADABLE, FileProblem, IndexedFile, ScannedFile
 from stores.library.index import file_matching, metadata_writer, model_merge
 from stores.library.index.file_matching import TrainingEpoch
 from stores.library.index.transaction import IndexTransaction, index_transaction
@@ -24,7 +24,7 @@ from stores.library.tables import files, hashes, problems, versions
 from stores.sql.database import Database
 
 # Problems that walking the folders finds; all other codes come from reading a file.
-WALK_CODES = ("outside", "path_too_long", "unreadable")
+WALK_CODES = ("outside", "path_too_long", UNREADABLE)
 _COMPARED_COLUMNS = (
     *(files.c.path, files.c.id, files.c.inode, files.c.size_bytes, files.c.mtime_ns, files.c.companions),
     files.c.missing_since,
@@ -137,9 +137,9 @@ class ScanWriter:
         of_present_files = select(files.c.path).where(
             files.c.root == root, files.c.missing_since.is_(None), files.c.problem.in_(WALK_CODES)
         )
-        of_walks = (
-            (problems.c.root == root) & problems.c.code.in_(WALK_CODES) & problems.c.path.not_in(of_present_files)
-        )
+        # The subject of a problem that reading found may also be a companion of the file at the path.
+        of_walks = (problems.c.root == root) & problems.c.code.in_(WALK_CODES) & (problems.c.path == problems.c.subject)
+        of_walks &= problems.c.path.not_in(of_present_files)
         with index_transaction(self._database, self._clock) as transaction:
             for row in transaction.execute(select(problems.c.id, problems.c.path).where(of_walks)).all():
                 if not folder or row.path == folder or row.path.startswith(folder + b"/"):

@@ -1,16 +1,16 @@
 """State collected while one model file is read, and safe access to the files beside it."""
 
+import contextlib
 import io
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ServiceError
+from schemas.errors import NotFound, ServiceError
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
-from schemas.library.scan_records import FileOnDisk, FileProblem, PreviewImage
+from schemas.library.scan_records import UNREADABLE, FileOnDisk, FileProblem, PreviewImage
 from schemas.library.sidecars import LocalFile
 from stores.library.safe_open import OpenFile, open_within
 
@@ -60,22 +60,29 @@ class FileContext:
                     return None
                 return file.read(MAX_SIDECAR_BYTES), opened.mtime_ns // 1_000_000
         except ServiceError as error:
-            self.report_problem(path, "unreadable", error.message)
+            self.report_problem(path, UNREADABLE, error.message)
             return None
         except OSError as error:
-            self.report_problem(path, "unreadable", f"The file cannot be read: {error.strerror}.")
+            self.report_problem(path, UNREADABLE, f"The file cannot be read: {error.strerror}.")
             return None
 
     def sibling_stamp(self, name: str) -> str | None:
         """Return a stamp that changes with an image's content.
 
-        None if it is not a regular file, or a link that leads out of the library.
+        None if it is not a regular file, or a link that leads out of the library. One that cannot be opened has a
+        stamp, so that it stays an image of the model, and is a problem.
         """
+        path = self.sibling_path(name)
         try:
-            status = os.lstat(os.path.join(self.folder, os.fsencode(name)))
-            if stat.S_ISLNK(status.st_mode):
-                with self.open(self.sibling_path(name)) as opened:
-                    return f"{opened.size_bytes}-{opened.mtime_ns}"
-        except (OSError, ServiceError):
+            with self.open(path) as opened:
+                return f"{opened.size_bytes}-{opened.mtime_ns}"
+        except NotFound:
             return None
-        return f"{status.st_size}-{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else None
+        except ServiceError as error:
+            if not isinstance(error.__cause__, OSError):
+                return None
+            self.report_problem(path, UNREADABLE, error.message)
+        with contextlib.suppress(OSError):
+            status = os.stat(os.path.join(self.folder, os.fsencode(name)))
+            return f"{status.st_size}-{status.st_mtime_ns}"
+        return None

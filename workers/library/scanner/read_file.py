@@ -30,7 +30,17 @@ from schemas.library.formats.training_metadata import TrainingMetadata, parse_tr
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourcePriority
 from schemas.library.path_rules import parse_epoch, title_from_stem
 from schemas.library.sanitize import clean_line, clean_multiline
-from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileFormat, FileOnDisk, PreviewImage, ScannedFile
+from schemas.library.scan_records import (
+    CIVITDL_SLOT,
+    FORMAT_BY_EXTENSION,
+    PREVIEW_SLOT,
+    UNREAD_STAMP,
+    UNREADABLE,
+    FileFormat,
+    FileOnDisk,
+    PreviewImage,
+    ScannedFile,
+)
 from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, read_sidecar
 from schemas.library.text_normalization import fold_file_name, normalize
 from workers.library.scanner.file_context import FileContext
@@ -59,8 +69,9 @@ def read_model_file(file: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | No
     _read_name(context, local.stem, epoch)
     _read_sidecars(context, local.stem)
     _read_previews(context, local.stem)
+    is_unread = any(problem.code == UNREADABLE for problem in context.problems)
     return ScannedFile(
-        file=file,
+        file=replace(file, companions_stamp=UNREAD_STAMP) if is_unread else file,
         kind=kind,
         layout=context.layout,
         header=context.header,
@@ -112,9 +123,9 @@ def _read_contents(context: FileContext, kind: FileFormat) -> bool:
     except NotFound:
         return False
     except ServiceError as error:
-        context.report_problem(path, "unreadable", error.message)
+        context.report_problem(path, UNREADABLE, error.message)
     except OSError as error:
-        context.report_problem(path, "unreadable", f"The file cannot be read: {error.strerror}.")
+        context.report_problem(path, UNREADABLE, f"The file cannot be read: {error.strerror}.")
     except FormatError as error:
         context.report_problem(path, error.code, str(error))
     return True
@@ -228,7 +239,7 @@ def _read_civitdl_folder(context: FileContext, folder: str, model_dict: str) -> 
         names = [os.fsdecode(name) for name in os.listdir(os.path.join(context.folder, os.fsencode(folder)))]
     except OSError as error:
         message = f"The folder cannot be read: {error.strerror}."
-        context.report_problem(context.sibling_path(folder), "unreadable", message)
+        context.report_problem(context.sibling_path(folder), UNREADABLE, message)
         return
     if model_dict in names:
         _read_one_sidecar(context, f"{folder}/{model_dict}", Source.CIVITDL)
@@ -236,7 +247,9 @@ def _read_civitdl_folder(context: FileContext, folder: str, model_dict: str) -> 
     for name, entry in civitdl.find_images(names):
         own = _read_civitdl_image(context, f"{folder}/{entry}", name) if entry else None
         slot = os.fsencode(name).decode(errors="backslashreplace")
-        _add_image(context, f"civitdl/{slot}", f"{folder}/{name}", own or listed.get(name) or ImageMetadata(name))
+        path = f"{folder}/{name}"
+        image = own or listed.get(name) or ImageMetadata(name)
+        _add_image(context, f"{CIVITDL_SLOT}{slot}", path, image, context.sibling_stamp(path))
 
 
 def _read_civitdl_image(context: FileContext, path: str, name: str) -> ImageMetadata | None:
@@ -258,7 +271,7 @@ def _read_previews(context: FileContext, stem: str) -> None:
     for name in sorted(stamps, key=lambda name: int(stamps[name].rpartition("-")[2] or 0), reverse=True):
         slot = fold_file_name(name).removeprefix(fold_file_name(stem))
         metadata = replace(listed.get(name, ImageMetadata(name)), file=name)
-        _add_image(context, f"preview{slot}", name, metadata)
+        _add_image(context, f"{PREVIEW_SLOT}{slot}", name, metadata, stamps[name])
 
 
 def _listed_images(context: FileContext) -> Mapping[str, ImageMetadata]:
@@ -266,6 +279,7 @@ def _listed_images(context: FileContext) -> Mapping[str, ImageMetadata]:
     return {image.file: image for source in context.source_metadata for image in source.metadata.images}
 
 
-def _add_image(context: FileContext, slot: str, name: str, metadata: ImageMetadata) -> None:
-    if stamp := context.sibling_stamp(name):
+def _add_image(context: FileContext, slot: str, name: str, metadata: ImageMetadata, stamp: str | None) -> None:
+    """Add an image; none if it has no stamp, because it is no file of the library."""
+    if stamp:
         context.images.append(PreviewImage(slot, context.sibling_path(name), metadata, stamp))

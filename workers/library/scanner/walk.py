@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.library.scan_records import FORMAT_BY_EXTENSION, FileOnDisk, FileProblem
+from schemas.library.scan_records import FORMAT_BY_EXTENSION, UNREADABLE, FileOnDisk, FileProblem
 from schemas.library.sidecars import PREVIEW_SUFFIXES, SIDECAR_SUFFIXES, civitdl
 from schemas.library.text_normalization import fold_file_name
 
@@ -25,6 +25,9 @@ _SUFFIX_PARTS = [suffix[1:].encode().rpartition(b".") for suffix in (*SIDECAR_SU
 COMPANION_INFIXES = frozenset(infix for infix, _, _ in _SUFFIX_PARTS if infix)
 COMPANION_EXTENSIONS = frozenset(extension for _, _, extension in _SUFFIX_PARTS)
 DIGEST_BYTES = 16
+# Raised with every release that reads more from a model file or from what lies beside it: files that an earlier one
+# has indexed are then read again at the next scan.
+READERS_VERSION = 1
 MAX_DEPTH = 40
 # Paths are indexed, and PostgreSQL's index entries are limited to about 2,700 bytes together with the root.
 MAX_PATH_BYTES = 1500
@@ -57,6 +60,7 @@ class FolderWalk:
         self._resolved_roots = tuple(os.path.realpath(os.fsencode(root)) for root in roots)
         self._visited: set[tuple[int, int]] = set()
         self._unreadable: list[bytes] = []
+        self._unreadable_entries: set[bytes] = set()
         self.problems: list[FileProblem] = []
 
     def run(self, subfolder: bytes = b"") -> Iterator[FileOnDisk]:
@@ -73,7 +77,9 @@ class FolderWalk:
                 stack += [(_join(path, name), depth + 1) for name in sorted(listing.subfolders, reverse=True)]
 
     def is_unreadable(self, path: bytes) -> bool:
-        """Return whether a path lies below a folder that could not be read, so that it may still exist."""
+        """Return whether a path or a folder above it could not be read, so that it may still exist."""
+        if path in self._unreadable_entries:
+            return True
         return any(not folder or path.startswith(folder + b"/") for folder in self._unreadable)
 
     def _list_folder(self, path: bytes) -> FolderListing:
@@ -85,7 +91,7 @@ class FolderWalk:
             if path and isinstance(error, FileNotFoundError):
                 return listing
             self._unreadable.append(path)
-            self._report_problem(path, "unreadable", f"The folder cannot be read: {error.strerror}.")
+            self._report_problem(path, UNREADABLE, f"The folder cannot be read: {error.strerror}.")
             return listing
         try:
             with entries:
@@ -94,7 +100,7 @@ class FolderWalk:
         except OSError as error:
             # The listing is incomplete: files that are not in it must not count as missing.
             self._unreadable.append(path)
-            self._report_problem(path, "unreadable", f"The folder cannot be read to its end: {error.strerror}.")
+            self._report_problem(path, UNREADABLE, f"The folder cannot be read to its end: {error.strerror}.")
         return listing
 
     def _classify(self, path: bytes, entry: "os.DirEntry[bytes]", listing: FolderListing) -> None:
@@ -113,8 +119,12 @@ class FolderWalk:
                 self._classify_folder(path, entry, listing)
             elif entry.is_file():
                 _classify_file(name, entry.stat(), listing)
+        except FileNotFoundError:
+            # Deleted since the folder was listed.
+            return
         except OSError as error:
-            self._report_problem(entry_path, "unreadable", f"The entry cannot be read: {error.strerror}.")
+            self._unreadable_entries.add(entry_path)
+            self._report_problem(entry_path, UNREADABLE, f"The entry cannot be read: {error.strerror}.")
 
     def _classify_folder(self, path: bytes, entry: "os.DirEntry[bytes]", listing: FolderListing) -> None:
         status = entry.stat()
@@ -245,9 +255,7 @@ def _model_stem_length(lower: bytes) -> int:
 
 
 def _companions_digest(companions: Sequence[Companion]) -> str:
-    if not companions:
-        return ""
-    digest = blake2b(digest_size=DIGEST_BYTES)
+    digest = blake2b(b"%d\n" % READERS_VERSION, digest_size=DIGEST_BYTES)
     for companion in sorted(companions):
         # The length makes the encoding unambiguous: a name may contain spaces and newlines.
         digest.update(
