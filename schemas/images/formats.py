@@ -26,6 +26,8 @@ WEBP = ImageFormat("WEBP", "image/webp", ("webp",), re.compile(rb"RIFF....WEBP",
 GIF = ImageFormat("GIF", "image/gif", ("gif",), re.compile(rb"GIF8[79]a"))
 AVIF = ImageFormat("AVIF", "image/avif", ("avif",), re.compile(rb"....ftypavi[fs]", re.DOTALL))
 
+# The largest picture that is decoded; larger results of sites are delivered byte for byte.
+MAX_PIXELS = 64_000_000
 # Formats accepted from clients and shown beside models. AVIF is left out: nothing here reads its structure.
 ACCEPTED: tuple[ImageFormat, ...] = (JPEG, PNG, WEBP, GIF)
 ACCEPTED_MEDIA_TYPES = frozenset(form.media_type for form in ACCEPTED)

@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, flatten_errors, to_camel_case, to_snake_case
 from schemas.http.urls import bracket_host, host_and_port
+from schemas.images.input_images import ImageSourceField
 from schemas.sites.observe import ObserveSpec, Selectors
 
 DEFAULT_STEP_TIMEOUT_MS = 10_000
@@ -23,7 +24,9 @@ class Step:
     """One action on the page, in the vocabulary of the Chrome DevTools Recorder.
 
     ``selectors`` are alternatives, tried in order. ``when`` names the input without which the step is skipped.
-    ``document`` names the document that an ``upload`` sends. ``settle_ms`` is a pause after the step. ``submits`` marks
+    ``document`` names the document that an ``upload`` sends, ``image`` the image input; with ``url``, the picture is
+    posted there in the form field ``field``, and the input's placeholder becomes the value at the path ``answer`` of
+    the JSON response. ``settle_ms`` is a pause after the step. ``submits`` marks
     the step that submits the prompt to the page.
     """
 
@@ -42,6 +45,9 @@ class Step:
     timeout_ms: int = DEFAULT_STEP_TIMEOUT_MS
     when: str | None = None
     document: str = ""
+    image: str = ""
+    field: str = "image"
+    answer: str = "name"
     settle_ms: int = 0
     submits: bool = False
 
@@ -82,7 +88,11 @@ class DocumentSpec:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input besides the prompt; ``random`` draws a whole number if the caller sends none."""
+    """An input besides the prompt; ``random`` draws a whole number if the caller sends none.
+
+    An image input accepts the media types ``accept`` (none means every known one), and must have the size of the
+    picture of the image input ``same_size_as``.
+    """
 
     type: str
     label: str = ""
@@ -93,6 +103,9 @@ class InputSpec:
     choices: tuple[str, ...] = ()
     choices_from: ChoicesSpec | None = None
     random: bool = False
+    required: bool = False
+    accept: tuple[str, ...] = ()
+    same_size_as: str = ""
     default: Any = None
 
 
@@ -245,6 +258,17 @@ class Recipe:
         }
         return drawn | {name: value for name, value in loaded.items() if value is not None}
 
+    def require_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Raise Invalid if an input that the site cannot do without is missing."""
+        missing = [name for name, spec in self.inputs.items() if spec.required and name not in inputs]
+        if missing:
+            raise Invalid(problems=[f"{to_camel_case(name)}: {self.name} needs this input." for name in missing])
+
+    @property
+    def image_inputs(self) -> dict[str, InputSpec]:
+        """The inputs that take a picture."""
+        return {name: spec for name, spec in self.inputs.items() if spec.type == "image"}
+
     def require_lora_support(self, lora: str | None) -> None:
         """Raise Invalid if a LoRA is requested and this site has none."""
         if lora and self.loras is None:
@@ -256,6 +280,8 @@ def _input_field(spec: InputSpec) -> fields.Field[Any]:
         field_type = WholeNumber if spec.type == "integer" else fields.Float
         in_range = validate.Range(spec.minimum, spec.maximum)
         return field_type(allow_none=True, validate=[in_range, _multiple_of(spec.multiple_of)])
+    if spec.type == "image":
+        return ImageSourceField(allow_none=True)
     if spec.type == "boolean":
         return fields.Boolean(allow_none=True)
     checks: list[Any] = [validate.Length(max=spec.max_length or DEFAULT_MAX_LENGTH)]

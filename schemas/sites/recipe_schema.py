@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from schemas.errors import Invalid
 from schemas.fields import flatten_errors
 from schemas.sites.observe_schemas import ObserveSchema
-from schemas.sites.recipe import Recipe, Step
+from schemas.sites.recipe import InputSpec, Recipe, Step
 from schemas.sites.section_schemas import (
     CanarySchema,
     CaptureSchema,
@@ -28,6 +28,7 @@ BUILT_IN_PLACEHOLDERS = frozenset({"prompt", "lora", "url"})
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,39}$"
 INPUT_NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$"
 HOST_PATTERN = r"^([a-z0-9.-]{1,253}|[0-9a-f:]{2,45})$"
+NO_INPUT = InputSpec("")
 # The keys and list indexes that lead to a value of the file.
 KeyPath = tuple[str | int, ...]
 
@@ -44,7 +45,9 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
         problems = [f"{name}.toml: {problem}" for problem in flatten_errors(error.normalized_messages(), raw)]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
     try:
-        recipe.validate_inputs(recipe.canary.inputs if recipe.canary else {})
+        canary_inputs = recipe.validate_inputs(recipe.canary.inputs if recipe.canary else {})
+        if recipe.canary:
+            recipe.require_inputs(canary_inputs)
     except Invalid as error:
         problems = [f"{name}.toml: canary.inputs: {problem}" for problem in error.problems]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
@@ -123,6 +126,12 @@ class RecipeSchema(DataclassSchema):
                 raise ValidationError(_at(path, _unknown_names([step.when], known)))
             if step.document and step.document not in data.get("documents", {}):
                 raise ValidationError(_at((*path, "document"), f"There is no [documents.{step.document}]."))
+            if step.image and data.get("inputs", {}).get(step.image, NO_INPUT).type != "image":
+                raise ValidationError(_at((*path, "image"), f"There is no [inputs.{step.image}] of type 'image'."))
+        for name, spec in data.get("inputs", {}).items():
+            if spec.same_size_as and data["inputs"].get(spec.same_size_as, NO_INPUT).type != "image":
+                message = f"There is no [inputs.{spec.same_size_as}] of type 'image'."
+                raise ValidationError(_at(("inputs", name, "same_size_as"), message))
         for name, document in data.get("documents", {}).items():
             for field_path, template in document.fields.items():
                 _check_placeholders(("documents", name, "fields", field_path), template, known)

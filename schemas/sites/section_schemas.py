@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
+from schemas.images import formats
 from schemas.sites.recipe import (
     CanarySpec,
     CaptureSpec,
@@ -23,6 +24,8 @@ from schemas.sites.templates import resolve_path
 
 MIN_CANARY_INTERVAL_S = 60
 MAX_CANARY_PROMPT_LENGTH = 200
+IMAGE_INPUT_KEYS = ("accept", "same_size_as")
+OTHER_INPUT_KEYS = ("minimum", "maximum", "multiple_of", "max_length", "choices", "choices_from", "random", "default")
 
 
 def _is_number(value: Any) -> None:
@@ -103,7 +106,7 @@ class InputSchema(DataclassSchema):
 
     type = fields.String(
         required=True,
-        validate=validate.OneOf(["string", "integer", "number", "boolean"]),
+        validate=validate.OneOf(["string", "integer", "number", "boolean", "image"]),
         metadata=doc("The type of its values."),
     )
     label = fields.String(metadata=doc("Its name for people."))
@@ -116,6 +119,15 @@ class InputSchema(DataclassSchema):
     random = fields.Boolean(
         metadata=doc("Draw a whole number between the bounds if the caller sends none; the job states the number.")
     )
+    required = fields.Boolean(metadata=doc("Whether a job without this input is refused."))
+    accept = fields.List(
+        fields.String(validate=validate.OneOf(sorted(formats.ACCEPTED_MEDIA_TYPES))),
+        validate=validate.Length(min=1),
+        metadata=doc("For an image: the media types that the page takes; default: all that Darkroom knows."),
+    )
+    same_size_as = fields.String(
+        metadata=doc("For an image, such as a mask: the image input whose width and height it must have.")
+    )
     default = fields.Raw(metadata=doc("The value that the page uses if the input is omitted; for information."))
 
     @validates_schema
@@ -123,6 +135,14 @@ class InputSchema(DataclassSchema):
         """Require an integer type with both bounds for random numbers."""
         if data.get("random") and not (data["type"] == "integer" and {"minimum", "maximum"} <= set(data)):
             raise ValidationError("Needs type 'integer', a minimum and a maximum.", "random")
+
+    @validates_schema
+    def check_image_keys(self, data: dict[str, Any], **_: Any) -> None:
+        """Reject keys of images for other types, and keys of other types for images."""
+        is_image = data["type"] == "image"
+        for key in OTHER_INPUT_KEYS if is_image else IMAGE_INPUT_KEYS:
+            if key in data:
+                raise ValidationError(f"An input of type {data['type']!r} has no such key.", key)
 
     @validates_schema
     def check_bounds(self, data: dict[str, Any], **_: Any) -> None:

@@ -27,7 +27,7 @@ REQUIRED_CUSTOM_KEYS: dict[str, tuple[str, ...]] = {
     "addLora": (),
     "removeLoras": (),
     "choose": ("selectors", "value"),
-    "upload": ("selectors", "document"),
+    "upload": (),
 }
 MAX_STEP_TIMEOUT_MS = 120_000
 MAX_SETTLE_MS = 10_000
@@ -84,13 +84,22 @@ class StepSchema(DataclassSchema):
     )
     selectors = SelectorsField("The element; alternatives, tried in order.")
     value = fields.String(metadata=doc("What a `change` types or selects, or a `choose` selects."))
-    url = fields.String(metadata=doc("Where `navigate` goes."))
+    url = fields.String(metadata=doc("Where `navigate` goes, or where `upload` posts a picture."))
     key = fields.String(metadata=doc("The key of `keyDown` and `keyUp`."))
     name = fields.String(
         validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),
-        metadata=doc("`addLora`, `removeLoras`, `choose` (from a list that opens) or `upload` (a document as a file)."),
+        metadata=doc(
+            "`addLora`, `removeLoras`, `choose` (from a list that opens) or `upload` (a document or a picture)."
+        ),
     )
     document = fields.String(metadata=doc("The document that `upload` sends."))
+    image = fields.String(metadata=doc("The image input whose picture `upload` sends; skipped if the job has none."))
+    field = fields.String(metadata=doc("With `url`: the form field of the picture; default `image`."))
+    answer = fields.String(
+        metadata=doc(
+            "With `url`: where the JSON response names the picture, for the input's placeholder; default `name`."
+        )
+    )
     width = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport width in pixels."))
     height = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport height in pixels."))
     x = fields.Integer(metadata=doc("Pixels to scroll to the right."))
@@ -120,3 +129,23 @@ class StepSchema(DataclassSchema):
         for key in REQUIRED_KEYS.get(data["type"], ()) + REQUIRED_CUSTOM_KEYS.get(data.get("name", ""), ()):
             if key not in data:
                 raise ValidationError(f"A step of {kind} needs this key.", key)
+
+    @validates_schema
+    def check_upload(self, data: dict[str, Any], **_: Any) -> None:
+        """Require of an ``upload`` one thing to send and one place for it; reject these keys elsewhere."""
+        for key in ("document", "image", "field", "answer"):
+            if key in data and data.get("name") != "upload":
+                raise ValidationError("Only a step of name 'upload' has this key.", key)
+        if data.get("name") != "upload":
+            return
+        if ("document" in data) == ("image" in data):
+            raise ValidationError("An upload needs either this or 'image'.", "document")
+        if ("selectors" in data) == ("url" in data) or ("url" in data and "document" in data):
+            raise ValidationError("An upload needs this key, or for an image either this or 'url'.", "selectors")
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> Step:
+        """Build the step; an upload of a picture is skipped if there is none."""
+        when = {"when": data["image"]} if "image" in data else {}
+        step: Step = super().build({**when, **data})
+        return step

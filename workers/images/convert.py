@@ -13,7 +13,6 @@ from schemas.images import formats
 from schemas.jobs.job import GeneratedImage
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
-MAX_PIXELS = 64_000_000
 JPEG_QUALITY = 92
 PREVIEW_QUALITY = 80
 MAX_PREVIEW_WIDTH = 400
@@ -29,7 +28,7 @@ def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
         raise SiteChanged(f"The site's picture has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are accepted.")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(formats.BY_PILLOW_NAME)) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > formats.MAX_PIXELS:
                 raise SiteChanged(f"The site's picture is too large: {image.width}x{image.height} pixels.")
             form, width, height = str(image.format), image.width, image.height
             image.load()

@@ -76,7 +76,7 @@ class DecodeLimits:
     file_bytes: int = 64 * 1024 * 1024
     open_files: int = 32
     max_bytes: int = MAX_IMAGE_BYTES
-    max_pixels: int = 64_000_000
+    max_pixels: int = formats.MAX_PIXELS
     max_frames: int = 1000
     max_animation_pixels: int = 512_000_000
 

@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -17,6 +17,7 @@ from playwright.async_api import BrowserContext, StorageState, async_playwright
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
+from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
@@ -104,10 +105,12 @@ def run_in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: Storag
     return asyncio.run(run())
 
 
-async def drive(context: BrowserContext, recipe: Recipe, request: JobRequest) -> AttemptResult:
+async def drive(
+    context: BrowserContext, recipe: Recipe, request: JobRequest, images: Mapping[str, InputFile] | None = None
+) -> AttemptResult:
     """Run one attempt, from opening the page to collecting the images."""
     result, driver = AttemptResult(), Driver(context, recipe)
-    await driver.open(request)
+    await driver.open(request, images)
     await driver.submit()
     async for update in driver.watch():
         if isinstance(update, Progress):

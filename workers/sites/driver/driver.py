@@ -6,12 +6,13 @@ missing element may mean that the site asks for a pause or for a person.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused
+from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import render
@@ -42,6 +43,7 @@ class Driver:
         self._context = context
         self._recipe = recipe
         self._values: dict[str, Any] = {"url": recipe.url}
+        self._images: dict[str, InputFile] = {}
         self._finder = ElementFinder()
         self._observer = Observer(recipe.observe, recipe.url)
         self._politeness = PolitenessPolicy(recipe)
@@ -61,8 +63,10 @@ class Driver:
         """The alternative that matched, by the first alternative of each selector."""
         return dict(self._finder.matched_selectors)
 
-    async def open(self, request: JobRequest | None = None) -> None:
+    async def open(self, request: JobRequest | None = None, images: Mapping[str, InputFile] | None = None) -> None:
         """Load the page and, with a request, fill in its values, up to the step that submits.
+
+        ``images`` has the picture of each of the request's image inputs, by the input's name.
 
         Raises:
             SiteUnavailable, SiteChanged, SiteBusy, RobotsDisallowed, LoraNotFound, ChoiceNotFound, BrowserLost
@@ -70,7 +74,9 @@ class Driver:
         with translate_playwright_errors():
             await self._open_page()
             if request:
-                self._values |= _template_values(request, self._recipe)
+                self._images |= images or {}
+                names = {name: file.name for name, file in self._images.items()}
+                self._values |= _template_values(request, self._recipe) | names
             await self.run_steps(self._steps_before_submit() if request else self.arrival_steps())
 
     async def _open_page(self) -> None:
@@ -87,7 +93,7 @@ class Driver:
         self._page.on("close", self._on_close)
         self._capture = ImageCapture(self._page, self._finder)
         self._failure_report = FailureReport(self._page)
-        self._step_runner = StepRunner(self._page, self._recipe, self._finder, self._values)
+        self._step_runner = StepRunner(self._page, self._recipe, self._finder, self._values, self._images)
 
     async def submit(self) -> None:
         """Submit the prompt; from here on the observed changes of the page belong to this request."""

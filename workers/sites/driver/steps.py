@@ -2,19 +2,21 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from playwright.async_api import Error, Page
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
+from schemas.images.input_images import InputFile
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import PLACEHOLDER, apply_fields, render, render_url
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import is_closed, translate_playwright_errors
 from workers.sites.driver.select_options import check_radio, choose_from_listbox, select_option
 from workers.sites.driver.selectors import ElementFinder, Match, format_chain, locate
+from workers.sites.driver.uploads import fill_file_input, post_file
 
 IS_CHECKBOX_SCRIPT = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
 IS_RADIO_SCRIPT = "element => element instanceof HTMLInputElement && element.type === 'radio'"
@@ -33,13 +35,25 @@ SET_RANGE_SCRIPT = """(element, value) => {
 
 
 class StepRunner:
-    """Runs steps on one page; ``values`` are those of the recipe's placeholders."""
+    """Runs steps on one page; ``values`` are those of the recipe's placeholders.
 
-    def __init__(self, page: Page, recipe: Recipe, finder: ElementFinder, values: Mapping[str, Any]) -> None:
+    ``images`` has the pictures of the job's image inputs. A picture that the page stores under a name of its own
+    changes the value of its placeholder to that name.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        recipe: Recipe,
+        finder: ElementFinder,
+        values: MutableMapping[str, Any],
+        images: Mapping[str, InputFile],
+    ) -> None:
         self._page = page
         self._recipe = recipe
         self._finder = finder
         self._values = values
+        self._images = images
 
     async def run(self, step: Step) -> None:
         """Run one step, unless it is for an input that has no value.
@@ -152,12 +166,25 @@ class StepRunner:
         await choose_from_listbox(self._finder, field, self._fill(step.value), step.timeout_ms)
 
     async def _upload(self, step: Step) -> None:
-        """Fill in a document of the recipe and upload it as a JSON file."""
+        """Upload the picture of an input, or a document of the recipe as a JSON file."""
+        if step.image:
+            await self._upload_image(step, self._images[step.image])
+            return
         document = self._recipe.documents[step.document]
         body = json.dumps(apply_fields(document.content, document.fields, self._values)).encode()
         file = {"name": f"{step.document}.json", "mimeType": "application/json", "buffer": body}
         match = await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=False)
         await match.locator.set_input_files(file, timeout=step.timeout_ms)  # type: ignore[arg-type] # a plain dict is a FilePayload
+
+    async def _upload_image(self, step: Step, file: InputFile) -> None:
+        if step.url:
+            url = render_url(step.url, self._recipe.url.rstrip("/"), self._values)
+            self._values[step.image] = await post_file(
+                self._page, file, url, field=step.field, answer=step.answer, timeout_ms=step.timeout_ms
+            )
+            return
+        match = await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms, visible=False)
+        await fill_file_input(self._page, match.locator, file, step.timeout_ms)
 
     async def _match(self, step: Step) -> Match:
         return await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms)
