@@ -2,7 +2,8 @@
 
 Runs Dramatiq in this process instead of through its command line, so that start, drain and shutdown are under control.
 On SIGTERM or SIGINT a process stops taking messages and finishes what is running, for at most DRAIN_GRACE_S. After
-that a worker returns its unfinished jobs to the queue.
+that a worker returns its unfinished jobs to the queue, or as soon as its browser is lost: Heroku, systemd and Ctrl-C
+send the signal to the browser too.
 """
 
 import asyncio
@@ -133,12 +134,23 @@ def run_worker(settings: Settings) -> None:
     runner = Runner(stores, browsers, attempts, worker_id)
     declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers))
 
+    def begin_draining() -> None:
+        _loop_thread().loop.call_soon_threadsafe(attempts.begin_draining)
+        _loop_thread().loop.call_soon_threadsafe(browsers.stop_replacing)
+
     def release_unfinished() -> None:
         _loop_thread().loop.call_soon_threadsafe(attempts.release_all)
 
     worker = Worker(broker, worker_threads=slots + SITE_QUERY_SLOTS)
     worker.queue_prefetch = slots
-    _serve(broker, worker, WORKER_QUEUES, grace_s=settings.drain_grace_s, on_grace_expired=release_unfinished)
+    _serve(
+        broker,
+        worker,
+        WORKER_QUEUES,
+        grace_s=settings.drain_grace_s,
+        on_stop=begin_draining,
+        on_grace_expired=release_unfinished,
+    )
 
 
 def run_background(settings: Settings) -> None:
@@ -171,6 +183,7 @@ def _serve(
     queues: frozenset[str],
     *,
     grace_s: int,
+    on_stop: Callable[[], object] = lambda: None,
     on_grace_expired: Callable[[], object] = lambda: None,
 ) -> None:
     """Consume the queues until a stop signal, then drain for at most ``grace_s``."""
@@ -180,6 +193,7 @@ def _serve(
     heartbeat.start()
     log.info("process.ready")
     stop_event.wait()
+    on_stop()
     log.info("process.draining", grace_s=grace_s)
     timer = threading.Timer(grace_s, on_grace_expired)
     timer.daemon = True

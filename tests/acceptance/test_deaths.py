@@ -1,5 +1,6 @@
 """Processes that are killed, paused or restarted at critical moments lose no job and finish none twice."""
 
+import contextlib
 import itertools
 import os
 import secrets
@@ -215,6 +216,34 @@ def test_a_worker_out_of_grace_releases_its_job_uncounted() -> None:
         assert stack.stores.jobs.get_with_estimate(third)[1].position == 3
         assert assert_completed_once(stack, first, nonce).attempt == 2
         assert await_end(stack, second).state is JobState.COMPLETED
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("order", ["worker first", "worker last"])
+def test_a_signal_to_all_processes_of_a_worker_is_an_uncounted_release(order: str) -> None:
+    """Platforms send SIGTERM to the browser together with the worker; its jobs lose neither a retry nor a delivery."""
+    behavior = hostile_site.SiteBehavior(4.0, 4.0)
+    with run_hostile_darkroom("worker", behavior=behavior) as stack:
+        jobs = [submit(stack) for _ in range(2)]
+        for expected_attempt in range(2, 4):
+            eventually_with_restarts(
+                stack, lambda: all(state(stack, job_id) is JobState.PENDING for job_id, _ in jobs), timeout_s=60
+            )
+            signal_tree(stack.supervisor.pid("worker"), order)
+            eventually(lambda: not stack.stores.maintenance.list_running())
+            counts = [stack.stores.jobs.get(job_id) for job_id, _ in jobs]
+            assert [(job.state, job.retries, job.deliveries) for job in counts] == [(JobState.QUEUED, 0, 0)] * 2
+        for job_id, nonce in jobs:
+            assert assert_completed_once(stack, job_id, nonce).attempt == expected_attempt
+
+
+def signal_tree(pid: int, order: str) -> None:
+    """Send SIGTERM to a process and all its descendants, with the process itself first or last."""
+    worker = psutil.Process(pid)
+    processes = [worker, *worker.children(recursive=True)]
+    for process in processes if order == "worker first" else reversed(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 @pytest.mark.timeout(180)

@@ -80,6 +80,7 @@ class BrowserPool:
         self.launch_count = 0
         self._current: BrowserInstance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
         self.memory_bytes = 0
 
     @property
@@ -126,11 +127,16 @@ class BrowserPool:
         for task in tuple(self._tasks):
             task.cancel()
         instance, self._current = self._current, None
-        if instance:
+        # A browser and a driver process that have died do not answer; the worker would only wait for them.
+        if instance and instance.browser.is_connected() and self._playwright.is_alive:
             await close_browser(instance.browser)
         await self._playwright.stop()
         if self._egress_proxy:
             await self._egress_proxy.stop()
+
+    def stop_replacing(self) -> None:
+        """Start no further browsers, because the worker stops; the present one serves until it is lost."""
+        self._is_stopping = True
 
     async def ensure_browser(self) -> None:
         """Start a browser unless a usable one runs.
@@ -233,6 +239,8 @@ class BrowserPool:
             # A concurrent call may have replaced it while this one waited for the lock.
             if self._current is not old and self.is_ready and self._current is not None:
                 return self._current
+            if self._is_stopping:
+                raise BrowserLost("The worker stops and starts no further browser.")
             log.info("browser.replaced", reason=reason, served=old.contexts_served if old else 0)
             self._current = await self._launch()
         if old is not None:

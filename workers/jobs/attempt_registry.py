@@ -1,6 +1,11 @@
-"""The running attempts of one worker: cancellation, lease renewal and release on shutdown."""
+"""The running attempts of one worker: cancellation, lease renewal and release on shutdown.
+
+A worker may run two attempts at one job at a time: it claims the job again while its first attempt, whose lease is
+lost, still closes its page. Attempts are therefore kept by their claim tokens.
+"""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +19,21 @@ from workers.jobs.attempt import Attempt
 
 LEASE_RENEWAL_INTERVAL_S = 10.0
 MAX_EARLY_CANCELLATIONS = 1000
+STOP_NOTICE_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class AttemptRegistry:
-    """Tracks the running attempts by job id. All methods must be called on the event loop."""
+    """Tracks the running attempts by claim token. All methods must be called on the event loop."""
 
     def __init__(self, leases: Attempts) -> None:
         self._leases = leases
         self._attempts: dict[str, Attempt] = {}
-        # Cancellations of jobs that are not tracked (yet): one of them may be claimed at this moment.
+        # One of these jobs may be claimed at this moment, and is not tracked yet.
         self._early_cancellations: deque[str] = deque(maxlen=MAX_EARLY_CANCELLATIONS)
         self._is_stopping = False
+        self._draining = asyncio.Event()
 
     def __len__(self) -> int:
         """The number of running attempts."""
@@ -36,7 +43,7 @@ class AttemptRegistry:
     def track(self, job: Job) -> Iterator[Attempt]:
         """Register an attempt at ``job`` while the block runs; the current task is the one that is interrupted."""
         attempt = Attempt(job)
-        self._attempts[job.id] = attempt
+        self._attempts[job.claim_token] = attempt
         # Requests between the claim and this point found no attempt to interrupt.
         if job.cancel_requested_at is not None or job.id in self._early_cancellations:
             attempt.interrupt(Cancelled())
@@ -46,14 +53,35 @@ class AttemptRegistry:
             yield attempt
         finally:
             attempt.close()
-            del self._attempts[job.id]
+            del self._attempts[job.claim_token]
 
     def cancel(self, job_id: str) -> None:
-        """Interrupt the attempt at a job because its cancellation was requested."""
-        if attempt := self._attempts.get(job_id):
-            attempt.interrupt(Cancelled())
-        else:
-            self._early_cancellations.append(job_id)
+        """Interrupt the attempts at a job because its cancellation was requested."""
+        for attempt in tuple(self._attempts.values()):
+            if attempt.job.id == job_id:
+                attempt.interrupt(Cancelled())
+        # Even if an attempt was found: the job may be claimed again at this moment.
+        self._early_cancellations.append(job_id)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this worker has been told to stop and takes no more jobs."""
+        return self._draining.is_set()
+
+    def begin_draining(self) -> None:
+        """Record that this worker has been told to stop."""
+        self._draining.set()
+
+    async def wait_for_draining(self) -> bool:
+        """Whether this worker has been told to stop, or is told so within ``STOP_NOTICE_S``.
+
+        Platforms send SIGTERM to all processes of a worker at once, and its browser may die before this process has
+        handled the signal.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_NOTICE_S):
+                await self._draining.wait()
+        return self._draining.is_set()
 
     def release_all(self) -> None:
         """Give all jobs back because the worker stops, including those that are being claimed at this moment."""

@@ -16,7 +16,17 @@ from typing import ParamSpec, TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from schemas.errors import BrowserLost, DeadlineExceeded, LeaseLost, ServiceError, SiteBusy, Unavailable, WorkerStopping
+from schemas.errors import (
+    BrowserLost,
+    DeadlineExceeded,
+    LeaseLost,
+    ServiceError,
+    SiteBusy,
+    SiteChanged,
+    SiteUnavailable,
+    Unavailable,
+    WorkerStopping,
+)
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores
 from workers.browsers.pool import BrowserPool
@@ -50,7 +60,7 @@ class Runner:
 
     async def run(self) -> None:
         """Execute one attempt at the next job, if there is one, and write its outcome."""
-        job = await self._claim()
+        job = None if self._attempts.is_draining else await self._claim()
         if job is None:
             return
         site = job.request.site
@@ -105,7 +115,17 @@ class Runner:
             error = ServiceError()
         finally:
             attempt.close()
+        if await self._is_lost_by_stopping(error):
+            return Failed(WorkerStopping())
         return Failed(error, attempt.failure_report, attempt.trace)
+
+    async def _is_lost_by_stopping(self, error: ServiceError) -> bool:
+        """Whether the browser ended together with this worker, by a signal to all of its processes."""
+        if isinstance(error, BrowserLost):
+            return await self._attempts.wait_for_draining()
+        # A page that is cut off in the middle of a step looks like one that does not answer or has changed.
+        is_disturbed = type(error) in (SiteUnavailable, SiteChanged, ServiceError)
+        return is_disturbed and self._attempts.is_draining and not self._browsers.is_ready
 
     async def _execute(self, attempt: Attempt, open_page: AsyncExitStack) -> Completed:
         """Drive the site's page until the images are stored; the page stays open until ``open_page`` closes it."""

@@ -1,7 +1,10 @@
 """Interruption of running attempts: cancellation, shutdown, lost leases."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -26,10 +29,11 @@ class FakeLeases:
         return self.answer
 
 
-def make_job(cancel_requested_at: int | None = None) -> Job:
+def make_job(cancel_requested_at: int | None = None, attempt: int = 1) -> Job:
     """Return a job that has just been claimed."""
     request = JobRequest("studio", "a lake")
-    return Job("a" * 32, "owner", JobState.STARTING, request, "r1", 0, 0, 1, cancel_requested_at=cancel_requested_at)
+    job = Job("a" * 32, "owner", JobState.STARTING, request, "r1", 0, 0, 1, cancel_requested_at=cancel_requested_at)
+    return replace(job, attempt=attempt, claim_token=f"token {attempt}")
 
 
 def interruption_of(
@@ -127,3 +131,62 @@ def test_the_first_interruption_wins_and_late_ones_are_ignored() -> None:
         return attempt
 
     assert isinstance(asyncio.run(run()).interruption, Cancelled)
+
+
+@pytest.mark.parametrize("first_ends", [True, False])
+def test_two_attempts_at_one_job_are_told_apart(first_ends: bool) -> None:
+    """A worker claims a job again while its first attempt, which has lost its lease, still ends; either may end first."""
+
+    async def run() -> None:
+        registry = AttemptRegistry(FakeLeases(answer=False))  # type: ignore[arg-type] # only renew() is called
+        with ExitStack() as first, ExitStack() as second:
+            attempts = [
+                stack.enter_context(registry.track(make_job(attempt=number)))
+                for number, stack in enumerate((first, second), start=1)
+            ]
+            assert len(registry) == 2
+            (first if first_ends else second).close()
+            assert len(registry) == 1
+            registry.cancel("a" * 32)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            remaining = attempts[1 if first_ends else 0]
+            assert isinstance(remaining.interruption, Cancelled)
+            remaining.close()
+        assert len(registry) == 0
+
+    asyncio.run(run())
+
+
+def test_a_cancellation_reaches_the_attempt_that_is_being_claimed() -> None:
+    """It also reaches the earlier attempt at the same job."""
+
+    async def run() -> tuple[ServiceError | None, ...]:
+        registry = AttemptRegistry(FakeLeases(answer=False))  # type: ignore[arg-type] # only renew() is called
+        found = []
+        with registry.track(make_job(attempt=1)) as first:
+            registry.cancel("a" * 32)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            with registry.track(make_job(attempt=2)) as second, contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            found = [first.interruption, second.interruption]
+        return tuple(found)
+
+    assert [type(error) for error in asyncio.run(run())] == [Cancelled, Cancelled]
+
+
+def test_a_lost_browser_waits_for_the_news_that_the_worker_stops() -> None:
+    """A signal to all processes of a worker may kill the browser before the worker has handled it."""
+
+    async def run() -> None:
+        registry = AttemptRegistry(FakeLeases(answer=False))  # type: ignore[arg-type] # only renew() is called
+        judging = asyncio.create_task(registry.wait_for_draining())
+        await asyncio.sleep(0)
+        assert not judging.done()
+        registry.begin_draining()
+        assert await judging
+        assert registry.is_draining
+        assert await registry.wait_for_draining()
+
+    asyncio.run(run())
