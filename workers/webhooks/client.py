@@ -2,7 +2,7 @@
 
 Callers choose the target URLs, so every address is checked against the operator's address policy: after resolving the
 name, and again when the socket is opened. Between the two the name is not resolved again, which defeats DNS rebinding.
-Redirects are not followed, proxies are not used, and only the beginning of a response is read.
+Redirects are not followed, proxies are not used, and only the beginning of a response is read (``response_limits``).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -26,9 +27,9 @@ from schemas.http.address_policy import AddressPolicy, evaluate_addresses
 from schemas.http.urls import DEFAULT_PORTS
 from schemas.http.webhook_url import WebhookUrl, parse_webhook_url, refusal_reason
 from schemas.webhooks.retry_policy import AttemptOutcome, parse_response
+from workers.webhooks.response_limits import MAX_BODY_BYTES, LimitedResponseHandler, ResponseLimitError
 
 CONNECT_TIMEOUT_S, TOTAL_TIMEOUT_S = 5.0, 15.0
-MAX_RESPONSE_BYTES = 64 * 1024
 MAX_EXCERPT_BYTES = 1024
 KEEPALIVE_S = 5.0
 RESOLVER_THREADS = 64
@@ -46,6 +47,7 @@ TRANSIENT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedErro
 # may come from a host inside the operator's network.
 ERROR_MESSAGES: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, f"No answer within {TOTAL_TIMEOUT_S:g} s ({CONNECT_TIMEOUT_S:g} s for the connection)."),
+    (ResponseLimitError, "{limit}"),
     (aiohttp.InvalidURL, "The address is not a valid URL."),
     (aiohttp.ClientConnectorDNSError, "The host does not resolve."),
     (aiohttp.ClientConnectorCertificateError, "The certificate is not accepted: {reason}."),
@@ -102,6 +104,16 @@ class PolicyResolver(AbstractResolver):
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+class LimitedConnector(aiohttp.TCPConnector):
+    """aiohttp's connector with LimitedResponseHandler as the protocol of its connections."""
+
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of aiohttp's connector."""
+        super().__init__(**options)
+        # aiohttp has no argument for it.
+        self._factory = partial(LimitedResponseHandler, loop=asyncio.get_running_loop())  # type: ignore[assignment] # a subclass
+
+
 class WebhookClient:
     """Posts deliveries. Create and use it on one event loop; connections to a host are reused for a few seconds."""
 
@@ -143,7 +155,7 @@ class WebhookClient:
 
 
 def _client_session(resolver: PolicyResolver) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
+    connector = LimitedConnector(
         resolver=resolver,
         socket_factory=resolver.open_socket,
         use_dns_cache=False,
@@ -152,7 +164,9 @@ def _client_session(resolver: PolicyResolver) -> aiohttp.ClientSession:
         keepalive_timeout=KEEPALIVE_S,
     )
     jar = aiohttp.DummyCookieJar()
-    return aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=TIMEOUT, auto_decompress=False)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=jar, timeout=TIMEOUT, auto_decompress=False, read_bufsize=MAX_BODY_BYTES
+    )
 
 
 def _resolve_result(host: str, address: str, port: int) -> ResolveResult:
@@ -170,7 +184,7 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
     async for chunk in response.content.iter_any():
         read += len(chunk)
         excerpt += chunk[: MAX_EXCERPT_BYTES - len(excerpt)]
-        if read > MAX_RESPONSE_BYTES:
+        if read > MAX_BODY_BYTES:
             response.close()
             break
     return excerpt.decode(errors="replace").replace("\x00", "\ufffd")
@@ -178,7 +192,7 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
 
 def _error_message(error: Exception) -> str:
     template = next((template for kind, template in ERROR_MESSAGES if isinstance(error, kind)), INVALID_HTTP)
-    return template.format(reason=_error_reason(error))
+    return template.format(reason=_error_reason(error), limit=error)
 
 
 def _error_reason(error: Exception) -> str:

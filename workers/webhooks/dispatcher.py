@@ -215,12 +215,13 @@ class WebhookDispatcher:
         outcomes = [(result.prepared.webhook, result.outcome) for result in results if result.prepared.webhook]
         recovered = {webhook.id for webhook, outcome in outcomes if outcome.is_delivered and webhook.failing_since}
         failing = {webhook.id for webhook, outcome in outcomes if not outcome.is_delivered} - recovered
-        if not recovered and not failing:
-            return
-        self._stores.subscriptions.record_health(recovered, failing)
+        # A receiver can accept a delivery and decline all further ones in the same answer.
         gone = {webhook.id for webhook, outcome in outcomes if outcome.is_gone}
-        for webhook in self._stores.subscriptions.get_many(failing).values():
-            self._disable_if_dead(webhook, is_gone=webhook.id in gone)
+        if recovered or failing:
+            self._stores.subscriptions.record_health(recovered, failing)
+        if failing or gone:
+            for webhook in self._stores.subscriptions.get_many(failing | gone).values():
+                self._disable_if_dead(webhook, is_gone=webhook.id in gone)
 
     def _disable_if_dead(self, webhook: Subscription, *, is_gone: bool) -> None:
         now_ms = self._stores.clock.now_ms()

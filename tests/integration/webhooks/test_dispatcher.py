@@ -197,15 +197,33 @@ def test_a_delivery_fails_after_the_last_attempt(stores: Stores, receiver: Webho
     assert len(receiver.requests) == 11
 
 
-def test_status_410_disables_the_webhook(stores: Stores, app: AppClient, receiver: WebhookReceiver) -> None:
-    """The owner is notified by other webhooks and in the event stream; pending deliveries fail."""
-    receiver.respond = lambda request: CannedResponse(410 if request.path.startswith("/gone") else 200)
+@pytest.mark.parametrize(
+    ("response", "state"),
+    [
+        (CannedResponse(410), DeliveryState.FAILED),
+        (CannedResponse(500, {"webhook-delivery": "disable"}), DeliveryState.FAILED),
+        (CannedResponse(302, {"webhook-delivery": "disable", "Location": "/elsewhere"}), DeliveryState.FAILED),
+        (CannedResponse(200, {"webhook-delivery": "disable"}), DeliveryState.DELIVERED),
+        (CannedResponse(204, {"Webhook-Delivery": " Disable "}, b""), DeliveryState.DELIVERED),
+    ],
+    ids=["410", "500", "302", "200", "204"],
+)
+def test_a_receiver_disables_its_webhook(
+    stores: Stores, app: AppClient, receiver: WebhookReceiver, response: CannedResponse, state: DeliveryState
+) -> None:
+    """The owner is notified by other webhooks and in the event stream; no delivery is pending afterwards."""
+    receiver.respond = lambda request: response if request.path.startswith("/gone") else CannedResponse()
     gone = subscribe(stores, receiver.url("/gone"))
     subscribe(stores, receiver.url("/other"), "webhook.disabled")
-    add_deliveries(stores, receiver.url("/gone"), "1", webhook=gone)
+    add_deliveries(stores, receiver.url("/gone"), *(str(number) for number in range(60)), webhook=gone)
     with running_dispatcher(stores):
-        assert wait_until_finished(stores, "msg_1").reason == "The receiver wants no more deliveries."
         eventually(lambda: "/other" in receiver.paths())
+        eventually(lambda: all(item.state is not DeliveryState.PENDING for item in all_deliveries(stores)))
+    called = [item for item in all_deliveries(stores) if item.tries and item.subscription == gone.id]
+    assert {item.state for item in called} == {state}
+    if state is DeliveryState.FAILED:
+        assert {item.reason for item in called} == {"The receiver wants no more deliveries."}
+    assert len(called) <= MAX_CONCURRENT
     assert stores.subscriptions.get(OWNER, gone.id).disabled_because == "gone"
     payload = next(request for request in receiver.requests if request.path == "/other").json
     assert (payload["type"], payload["data"]["webhookId"]) == ("webhook.disabled", gone.id)
@@ -289,16 +307,6 @@ def test_a_failing_webhook_does_not_delay_another_at_the_same_host(
         eventually(lambda: sum(path.startswith("/good") for path in receiver.paths()) == 40)
         assert sum(path.startswith("/bad") for path in receiver.paths()) <= MAX_CONCURRENT
         release.set()
-
-
-def test_waiting_deliveries_to_a_gone_receiver_are_not_sent(stores: Stores, receiver: WebhookReceiver) -> None:
-    """All of them fail."""
-    receiver.respond = lambda _request: CannedResponse(410)
-    gone = subscribe(stores, receiver.url())
-    add_deliveries(stores, receiver.url(), *(str(number) for number in range(60)), webhook=gone)
-    with running_dispatcher(stores):
-        eventually(lambda: all(delivery.state is DeliveryState.FAILED for delivery in all_deliveries(stores)))
-    assert len(receiver.requests) <= MAX_CONCURRENT
 
 
 def test_an_open_circuit_stops_deliveries_to_a_dead_receiver(stores: Stores, receiver: WebhookReceiver) -> None:
