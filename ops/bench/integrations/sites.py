@@ -26,7 +26,7 @@ from ops.processes.parent_death import set_parent_death_signal
 from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 
-PROGRAMS = ("gradio", "automatic1111", "fooocus", "comfyui", "weights")
+PROGRAMS = ("gradio", "automatic1111", "fooocus", "weights")
 SITES = ("studio", *PROGRAMS)
 START_TIMEOUT_S = 90.0
 MAX_RATIO = 1.2
@@ -108,6 +108,6 @@ def _test_programs() -> Iterator[str]:
 
 def _is_listening(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/comfyui/", trust_env=False).is_success
+        return httpx.get(f"{url}/weights/", trust_env=False).is_success
     except httpx.HTTPError:
         return False

@@ -58,7 +58,7 @@ def fake_site() -> Iterator[str]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/comfyui/", trust_env=False).status_code == 200
+        return httpx.get(f"{address}/weights/", trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -145,38 +145,6 @@ def test_fooocus(programs: str) -> None:
     assert len(set(result.previews)) >= 2
 
 
-def test_comfyui(programs: str) -> None:
-    """The workflow is filled in; progress, previews and images come from the page's WebSocket."""
-    result = run_attempt(
-        shipped_recipe("comfyui", f"{programs}/comfyui/"),
-        PROMPT,
-        negative_prompt="fog",
-        seed=5,
-        steps=9,
-        width=320,
-        height=256,
-        batch_size=2,
-    )
-
-    assert result.shows_images_of(f"{PROMPT}|fog|5|9", 0, 1)
-    assert {(image.width, image.height) for image in result.images} == {(320, 256)}
-    assert [(update.step, update.steps) for update in result.progress][-1] == (4, 4)
-    assert result.previews
-    assert not any(image.lossy for image in result.images)
-
-
-def test_a_comfyui_execution_error_is_a_refusal(programs: str) -> None:
-    """The error has ComfyUI's message."""
-    with pytest.raises(SiteRefused, match="The sampler has refused"):
-        run_attempt(shipped_recipe("comfyui", f"{programs}/comfyui/"), "forbidden")
-
-
-def test_a_workflow_rejected_by_comfyui_is_a_refusal(programs: str) -> None:
-    """The message is shown on the page, not sent through the WebSocket."""
-    with pytest.raises(SiteRefused, match="Too many steps"):
-        run_attempt(shipped_recipe("comfyui", f"{programs}/comfyui/"), PROMPT, steps=150)
-
-
 def test_a_gradio_login_page_needs_a_person(programs: str) -> None:
     """Missing elements on a login page are not reported as a changed page."""
     recipe = shipped_recipe("gradio", f"{programs}/locked/")
@@ -184,14 +152,6 @@ def test_a_gradio_login_page_needs_a_person(programs: str) -> None:
 
     with pytest.raises(NeedsHuman, match="Login"):
         run_attempt(replace(recipe, steps=impatient), PROMPT)
-
-
-def test_a_random_seed_is_chosen_unless_one_is_given(programs: str) -> None:
-    """The same prompt gives different images, and the job shows the seed."""
-    recipe = shipped_recipe("comfyui", f"{programs}/comfyui/")
-
-    assert recipe.validate_inputs({})["seed"] != recipe.validate_inputs({})["seed"]
-    assert recipe.validate_inputs({"seed": 4})["seed"] == 4
 
 
 def test_weights(programs: str) -> None:

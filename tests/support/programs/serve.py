@@ -9,7 +9,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from tests.support.programs import comfyui, gradio_pages, weights
+from tests.support.programs import gradio_pages, weights
 
 GRADIO = {
     "/gradio": gradio_pages.plain_page,
@@ -24,7 +24,6 @@ USER, PASSWORD = "ann", "not a real password"
 def create_app() -> FastAPI:
     """Return an application with each program at its own path."""
     app = FastAPI()
-    app.include_router(comfyui.router, prefix="/comfyui")
     app.include_router(weights.router, prefix="/weights")
     for path, make in GRADIO.items():
         app = gr.mount_gradio_app(app, make().queue(default_concurrency_limit=4), path=path)

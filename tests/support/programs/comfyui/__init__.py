@@ -1,0 +1,1 @@
+"""ComfyUI: its real page from the package index on a server that answers its API as the real one does."""
