@@ -21,7 +21,7 @@ COMFYUI_FRONTENDS = ("1.16.9", "1.27.10", "1.58.1")
 
 
 @dataclass(frozen=True, slots=True)
-class TestServer:
+class ProgramServer:
     """A server of the test programs at ``url``, which tests can look into and disturb."""
 
     url: str
@@ -58,9 +58,7 @@ def run_server(module: str, log: Path, names: tuple[str, ...], ports: tuple[int,
         )
     urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports_by_name.items()}
     try:
-        eventually(
-            lambda: process.poll() is not None or all(map(_answers, urls.values())), timeout_s=START_TIMEOUT_S
-        )
+        eventually(lambda: process.poll() is not None or all(map(_answers, urls.values())), timeout_s=START_TIMEOUT_S)
         assert process.poll() is None, log.read_text()
         yield urls
     finally:
@@ -84,11 +82,11 @@ def comfyui_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 
 @pytest.fixture
-def comfyui(comfyui_urls: dict[str, str]) -> Callable[[str], TestServer]:
+def comfyui(comfyui_urls: dict[str, str]) -> Callable[[str], ProgramServer]:
     """Return the server of a frontend, as new: no jobs, no files, and the page was never visited."""
 
-    def get_server(frontend: str = COMFYUI_FRONTENDS[-1]) -> TestServer:
-        server = TestServer(comfyui_urls[frontend])
+    def get_server(frontend: str = COMFYUI_FRONTENDS[-1]) -> ProgramServer:
+        server = ProgramServer(comfyui_urls[frontend])
         server.post("test/reset")
         return server
 

@@ -6,11 +6,11 @@ import pytest
 
 from schemas.errors import SiteRefused
 from tests.integration.sites.conftest import run_attempt, shipped_recipe
-from tests.integration.sites.programs.conftest import COMFYUI_FRONTENDS, TestServer
+from tests.integration.sites.programs.conftest import COMFYUI_FRONTENDS, ProgramServer
 from tests.support.programs.comfyui.nodes import CHECKPOINTS
 
 PROMPT = "a lighthouse at dusk"
-GetServer = Callable[..., TestServer]
+GetServer = Callable[..., ProgramServer]
 every_frontend = pytest.mark.parametrize("frontend", COMFYUI_FRONTENDS)
 
 
@@ -44,7 +44,7 @@ def test_an_execution_error_has_the_words_of_the_program(comfyui: GetServer, fro
     """The exception's message, without captions of the page."""
     server = comfyui(frontend)
 
-    with pytest.raises(SiteRefused, match="^The sampler has refused.$"):
+    with pytest.raises(SiteRefused, match=r"^The sampler has refused\.$"):
         run_attempt(shipped_recipe("comfyui", server.url), "forbidden")
 
 
