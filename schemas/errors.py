@@ -170,6 +170,15 @@ class SiteChanged(ServiceError):
     hint = "Compare the recipe's selectors with the page; the job's failure report shows both."
 
 
+class ResultRefused(ServiceError):
+    """The site's picture cannot be delivered."""
+
+    # The page did what its recipe says, so this says nothing about the site.
+    code = "result_not_accepted"
+    status = 502
+    hint = "The message says what is delivered; ask the page for another size or format."
+
+
 class NeedsHuman(ServiceError):
     """The site asks for a person: a login or a CAPTCHA."""
 

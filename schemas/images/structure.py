@@ -1,13 +1,19 @@
-"""Format, size, frame count and end of an image file, read from its structure; nothing is decoded."""
+"""Format, size, frame count and end of a picture or video, read from its structure; nothing is decoded.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+A picture whose file lacks nothing but its end mark (a GIF's trailer, a JPEG's EOI, a PNG's IEND) counts as whole:
+browsers show it, and some generators write such files. A file that ends earlier is broken.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 from schemas.format_error import FormatError
 from schemas.images import formats
+from schemas.images.containers import boxes, ebml
 from schemas.images.containers.segments import (
     GIF_DESCRIPTOR_BYTES,
     GIF_IMAGE,
+    EndMarkMissingError,
     Segment,
     broken,
     walk_gif,
@@ -23,9 +29,10 @@ PNG_HEADER_BYTES = 13
 
 @dataclass(frozen=True, slots=True)
 class ImageStructure:
-    """``format`` is Pillow's name; ``end`` is the offset at which the image ends, whatever follows it.
+    """``format`` is a name of ``formats.BY_NAME``; ``end`` is the offset at which the image ends, whatever follows it.
 
-    ``width`` and ``height``, in pixels, enclose every frame.
+    ``width`` and ``height``, in pixels, enclose every frame. ``missing_end`` is what a decoder needs behind the file if
+    its end mark is missing.
     """
 
     format: str
@@ -33,18 +40,23 @@ class ImageStructure:
     height: int
     frames: int
     end: int
+    missing_end: bytes = b""
 
 
-def read_structure(data: bytes) -> ImageStructure:
-    """Read the structure of an image file.
+def read_structure(data: bytes, accepted: Collection[ImageFormat] = formats.ACCEPTED) -> ImageStructure:
+    """Read the structure of a file in one of the ``accepted`` formats.
 
     Raises:
         FormatError: ``not_a_picture`` if no accepted format is recognized, ``broken`` if the file is torn or damaged.
     """
-    form = formats.detect(data)
+    form = formats.detect(data, accepted)
     if form is None:
-        raise FormatError("not_a_picture", f"The file is not a picture of a known type; {formats.ACCEPTED_TEXT}.")
-    structure = _READERS[form](data)
+        text = formats.ACCEPTED_TEXT if accepted is formats.ACCEPTED else formats.DELIVERED_TEXT
+        raise FormatError("not_a_picture", f"The file is not a picture of a known type; {text}.")
+    try:
+        structure = _READERS[form](data)
+    except EndMarkMissingError as error:
+        structure = replace(_READERS[form](data + error.rest), end=len(data), missing_end=error.rest)
     if not (structure.width and structure.height and structure.frames):
         raise broken("it has no pixels")
     return structure
@@ -110,6 +122,21 @@ def _webp_size(data: bytes, chunk: Segment) -> tuple[int, int] | None:
     return None
 
 
+def _avif(data: bytes) -> ImageStructure:
+    summary = boxes.summarize(data)
+    return ImageStructure("AVIF", summary.width, summary.height, max(1, summary.samples), summary.end)
+
+
+def _mp4(data: bytes) -> ImageStructure:
+    summary = boxes.summarize(data)
+    return ImageStructure("MP4", summary.width, summary.height, max(1, summary.samples), summary.end)
+
+
+def _webm(data: bytes) -> ImageStructure:
+    summary = ebml.summarize(data)
+    return ImageStructure("WEBM", summary.width, summary.height, summary.blocks, summary.end)
+
+
 def _uint(data: bytes, start: int, count: int) -> int:
     return int.from_bytes(data[start : start + count])
 
@@ -123,4 +150,7 @@ _READERS: Mapping[ImageFormat, Callable[[bytes], ImageStructure]] = {
     formats.JPEG: _jpeg,
     formats.GIF: _gif,
     formats.WEBP: _webp,
+    formats.AVIF: _avif,
+    formats.MP4: _mp4,
+    formats.WEBM: _webm,
 }

@@ -1,4 +1,4 @@
-"""Identification, conversion and down-scaling of images from sites. Blocking: call it off the event loop.
+"""Identification, conversion and down-scaling of pictures and videos from sites. Blocking: call it off the event loop.
 
 Sites are chosen by the operator, so their images are decoded in this process; images that users upload go through
 ``workers.images.sandbox``.
@@ -8,50 +8,87 @@ import io
 
 from PIL import Image, UnidentifiedImageError
 
-from schemas.errors import SiteChanged
+from schemas.errors import ResultRefused
+from schemas.format_error import FormatError
 from schemas.images import formats
+from schemas.images.structure import ImageStructure, read_structure
 from schemas.jobs.job import GeneratedImage
+from workers.images.pixels import decode_pixels
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
+# Of all frames of an animation together; a longer one is not decoded.
+MAX_ANIMATION_PIXELS = 512_000_000
 JPEG_QUALITY = 92
 PREVIEW_QUALITY = 80
 MAX_PREVIEW_WIDTH = 400
 
 
 def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
-    """Decode ``data`` and return it with its media type and size. The format is detected from the bytes alone.
+    """Return ``data`` with its media type and size, which come from the bytes alone.
+
+    Pictures are decoded, so that a damaged one is noticed, unless they are too large for that: those, and videos, are
+    delivered as they are.
 
     Raises:
-        SiteChanged: it is not an image of a supported format, or too large.
+        ResultRefused: it is not whole, not of a known format, or has too many bytes; ``details["reason"]`` is a code.
     """
     if len(data) > MAX_IMAGE_BYTES:
-        raise SiteChanged(f"The site's picture has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are accepted.")
+        raise too_large_error(len(data))
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(formats.BY_PILLOW_NAME)) as image:
-            if image.width * image.height > formats.MAX_PIXELS:
-                raise SiteChanged(f"The site's picture is too large: {image.width}x{image.height} pixels.")
-            form, width, height = str(image.format), image.width, image.height
-            image.load()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SiteChanged("The file from the site is not a picture in a supported format.") from error
-    return GeneratedImage(data, formats.BY_PILLOW_NAME[form].media_type, width, height, lossy)
+        structure = read_structure(data, formats.DELIVERED)
+        width, height = structure.width, structure.height
+        if _is_decodable(structure):
+            width, height = decode_pixels(data[: structure.end], structure).size
+    except FormatError as error:
+        raise ResultRefused(f"From the site: {error}", reason=error.code) from error
+    return GeneratedImage(data, formats.BY_NAME[structure.format].media_type, width, height, lossy)
+
+
+def too_large_error(size_bytes: int) -> ResultRefused:
+    """Return the error for a result of this size."""
+    limit = f"at most {MAX_IMAGE_BYTES:,} ({MAX_IMAGE_BYTES // 2**20} MiB) are delivered"
+    return ResultRefused(f"The site's picture has {size_bytes:,} bytes; {limit}.", reason="too_large")
+
+
+def is_convertible(media_type: str, width: int, height: int) -> bool:
+    """Whether a result can be decoded here for conversions: it is a picture of at most ``formats.MAX_PIXELS``."""
+    return not formats.BY_MEDIA_TYPE[media_type].is_video and width * height <= formats.MAX_PIXELS
+
+
+def _is_decodable(structure: ImageStructure) -> bool:
+    media_type = formats.BY_NAME[structure.format].media_type
+    pixels = structure.width * structure.height
+    is_small = structure.frames == 1 or structure.frames * pixels <= MAX_ANIMATION_PIXELS
+    return is_small and is_convertible(media_type, structure.width, structure.height)
 
 
 def convert(data: bytes, extension: str) -> bytes:
     """Convert an image to ``jpg``, ``png`` or ``webp``. JPEG has no transparency; it becomes white there."""
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         form = formats.OUTPUT[extension]
         if form is formats.JPEG:
-            return _encode(_flatten(image), form.pillow_name, quality=JPEG_QUALITY, optimize=True)
-        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), form.pillow_name)
+            return _encode(_flatten(image), form.name, quality=JPEG_QUALITY, optimize=True)
+        return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), form.name)
 
 
 def make_preview(data: bytes) -> bytes:
-    """Return a JPEG preview, at most MAX_PREVIEW_WIDTH pixels wide; raise SiteChanged as ``identify`` does."""
-    identify(data)
-    with Image.open(io.BytesIO(data)) as image:
+    """Return a JPEG preview, at most MAX_PREVIEW_WIDTH pixels wide.
+
+    Raises:
+        ResultRefused: as ``identify``, and if it is a video or has too many pixels to be decoded.
+    """
+    found = identify(data)
+    if not is_convertible(found.media_type, found.width, found.height):
+        raise ResultRefused("The preview is a video or has too many pixels.", reason="too_many_pixels")
+    with open_picture(data) as image:
         image.thumbnail((MAX_PREVIEW_WIDTH, MAX_PREVIEW_WIDTH * 8))
         return _encode(_flatten(image), "JPEG", quality=PREVIEW_QUALITY)
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Open a picture that ``identify`` has accepted; a missing end mark is added."""
+    structure = read_structure(data)
+    return Image.open(io.BytesIO(data[: structure.end] + structure.missing_end), formats=[structure.format])
 
 
 def is_preview_jpeg(data: bytes) -> bool:

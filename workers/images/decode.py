@@ -10,15 +10,13 @@ import io
 import json
 import resource
 import signal
-import struct
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import blurhash
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from schemas.format_error import FormatError
 from schemas.images import formats
@@ -27,6 +25,7 @@ from schemas.images.containers.stealth_png import HEADER_COLUMNS, has_stealth_te
 from schemas.images.embedded import read_generation_params, read_stealth_params
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
 from schemas.images.structure import ImageStructure, read_structure
+from workers.images.pixels import DECODE_ERRORS, decode_pixels
 
 RESULT_FILE, THUMBNAIL_FILE = "result.json", "thumbnail.webp"
 THUMBNAIL_BOX = (400, 3200)
@@ -52,18 +51,6 @@ PNG_METADATA_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 LOSSLESS_FORMATS = ("PNG", "WEBP")
 STEALTH_MODES = ("RGB", "RGBA", "P")
 HIGH_DEPTH_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-# Pillow and its plugins raise all of these for malformed files.
-DECODE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +79,13 @@ def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
     structure = read_structure(data)
     _check_size(structure, limits)
     image_bytes = data[: structure.end]
-    pixel_bytes = _strip_metadata(image_bytes) if structure.format == "PNG" else image_bytes
-    frame = _decode_first_frame(pixel_bytes, structure)
+    pixel_bytes = _strip_metadata(image_bytes, structure) if structure.format == "PNG" else image_bytes
+    frame = decode_pixels(pixel_bytes, structure)
     orientation = _orientation(frame)
     thumbnail = _make_thumbnail(frame, orientation)
     width, height = frame.size if orientation not in SIDEWAYS_ORIENTATIONS else frame.size[::-1]
     image = InspectedImage(
-        type=formats.BY_PILLOW_NAME[structure.format].media_type,
+        type=formats.BY_NAME[structure.format].media_type,
         width=width,
         height=height,
         animated=structure.frames > 1,
@@ -142,33 +129,12 @@ def _check_size(structure: ImageStructure, limits: DecodeLimits) -> None:
         raise FormatError("too_many_pixels", message)
 
 
-def _strip_metadata(png: bytes) -> bytes:
-    chunks = list(walk_png(png))
+def _strip_metadata(png: bytes, structure: ImageStructure) -> bytes:
+    chunks = list(walk_png(png + structure.missing_end))
     if not any(chunk.kind in PNG_METADATA_CHUNKS for chunk in chunks):
         return png
     kept = (png[chunk.start : chunk.end] for chunk in chunks if chunk.kind not in PNG_METADATA_CHUNKS)
     return png[:PNG_SIGNATURE_BYTES] + b"".join(kept)
-
-
-def _decode_first_frame(data: bytes, structure: ImageStructure) -> Image.Image:
-    """Decode all frames, so that a damaged one is noticed, and return the first."""
-    number = 0
-    try:
-        with Image.open(io.BytesIO(data), formats=[structure.format]) as image:
-            image.verify()
-        # verify() leaves the image unusable, so it is opened again.
-        image = Image.open(io.BytesIO(data), formats=[structure.format])
-        image.load()
-        first = image.copy() if structure.frames > 1 else image
-        for number in range(1, structure.frames):
-            image.seek(number)
-            image.load()
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise FormatError("too_many_pixels", "The picture has more pixels than its header says.") from error
-    except DECODE_ERRORS as error:
-        part = f"frame {number + 1} of {structure.frames}" if structure.frames > 1 else "it"
-        raise FormatError("broken", f"The picture is broken: {part} cannot be decoded.") from error
-    return first
 
 
 def _orientation(image: Image.Image) -> int:
@@ -229,7 +195,8 @@ def apply_limits(limits: DecodeLimits) -> None:
         resource.setrlimit(kind, values)
     # The parent also enforces the wall time, but it may have died.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    # Each thread reserves address space, which is limited too.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
 
 

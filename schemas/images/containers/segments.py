@@ -15,6 +15,13 @@ from schemas.images.formats import ImageFormat
 
 PNG_SIGNATURE_BYTES = 8
 PNG_END = b"IEND"
+PNG_PIXELS = b"IDAT"
+# What stands at the end of a whole file.
+END_MARKS: Mapping[ImageFormat, bytes] = {
+    formats.PNG: b"\0\0\0\0IEND\xaeB`\x82",
+    formats.JPEG: b"\xff\xd9",
+    formats.GIF: b";",
+}
 
 JPEG_START_OF_SCAN, JPEG_END = b"\xda", b"\xd9"
 # TEM, the restart markers and SOI have neither a length nor a body.
@@ -29,6 +36,14 @@ GIF_SCREEN_END = 13
 GIF_DESCRIPTOR_BYTES = 9
 
 RIFF_HEADER_BYTES = 12
+
+
+class EndMarkMissingError(FormatError):
+    """The file has all its pixels and ends before its end mark, or within it; ``rest`` completes the file."""
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__("broken", "The picture is broken: its end mark is missing.")
+        self.rest = rest
 
 
 class Segment(NamedTuple):
@@ -48,18 +63,21 @@ class Segment(NamedTuple):
 
 def walk_png(data: bytes) -> Iterator[Segment]:
     """Yield the chunks up to IEND."""
-    position, kind = PNG_SIGNATURE_BYTES, b""
+    position, kind, has_pixels = PNG_SIGNATURE_BYTES, b"", False
     while kind != PNG_END:
         body = position + 8
+        if has_pixels:
+            _require_end_mark(data, position, formats.PNG)
         if body > len(data):
-            raise _torn("a chunk's head", data)
+            raise torn("a chunk's head", data)
         kind = data[position + 4 : body]
         body_end = body + int.from_bytes(data[position : position + 4])
         # A checksum of four bytes follows the body.
         end = body_end + 4
+        has_pixels |= kind == PNG_PIXELS
         yield Segment(kind, position, body, body_end, end)
         if end > len(data):
-            raise _torn(f"chunk {kind.decode('latin-1')!r}", data)
+            raise torn(f"chunk {kind.decode('latin-1')!r}", data)
         position = end
 
 
@@ -70,7 +88,7 @@ def walk_jpeg(data: bytes) -> Iterator[Segment]:
         marker = JPEG_MARKER.match(data, position)
         if marker is None:
             if position + 2 > len(data):
-                raise _torn("a marker", data)
+                raise torn("a marker", data)
             raise broken(f"there is no marker at byte {position}")
         start, kind, position = position, marker[1], marker.end()
         if kind == JPEG_END or kind[0] in JPEG_BARE_MARKERS:
@@ -80,27 +98,30 @@ def walk_jpeg(data: bytes) -> Iterator[Segment]:
             continue
         body = position + 2
         if body > len(data):
-            raise _torn("a segment's length", data)
+            raise torn("a segment's length", data)
         end = position + max(2, int.from_bytes(data[position:body]))
         yield Segment(kind, start, body, end, end)
         if end > len(data):
-            raise _torn(f"segment FF{kind.hex().upper()}", data)
+            raise torn(f"segment FF{kind.hex().upper()}", data)
         position = end
         if kind == JPEG_START_OF_SCAN:
             scan_end = JPEG_SCAN_END.search(data, position)
             if scan_end is None:
-                raise _torn("its pixels", data)
+                # Whether the pixels are complete shows only when they are decoded.
+                raise EndMarkMissingError(b"\xd9" if data.endswith(b"\xff") else END_MARKS[formats.JPEG])
             position = scan_end.start()
 
 
 def walk_gif(data: bytes) -> Iterator[Segment]:
     """Yield images and extensions up to the trailer, and the trailer."""
     if len(data) < GIF_SCREEN_END:
-        raise _torn("its header", data)
+        raise torn("its header", data)
     position = GIF_SCREEN_END + _color_table_bytes(data[GIF_SCREEN_END - 3])
     frames = 0
     while (kind := data[position : position + 1]) != GIF_TRAILER:
         start, body = position, position + 1
+        if frames:
+            _require_end_mark(data, position, formats.GIF)
         if kind == GIF_IMAGE and body + GIF_DESCRIPTOR_BYTES <= len(data):
             frames += 1
             flags = data[body + GIF_DESCRIPTOR_BYTES - 1]
@@ -112,11 +133,11 @@ def walk_gif(data: bytes) -> Iterator[Segment]:
         elif kind and kind not in (GIF_IMAGE, GIF_EXTENSION):
             raise broken(f"there is no block at byte {start}")
         else:
-            raise _torn("a block's head", data)
+            raise torn("a block's head", data)
         position = _skip_sub_blocks(data, blocks)
         yield Segment(kind, start, body, position, position)
         if position > len(data):
-            raise _torn(f"frame {max(1, frames)}", data)
+            raise torn(f"frame {max(1, frames)}", data)
     yield Segment(kind, position, position + 1, position + 1, position + 1)
 
 
@@ -156,12 +177,20 @@ WALKERS: Mapping[ImageFormat, Callable[[bytes], Iterator[Segment]]] = {
 }
 
 
+def _require_end_mark(data: bytes, position: int, form: ImageFormat) -> None:
+    """Raise EndMarkMissingError if the file ends at ``position`` or within an end mark that begins there."""
+    rest, mark = data[position : position + len(END_MARKS[form])], END_MARKS[form]
+    if len(rest) < len(mark) and mark.startswith(rest) and position + len(rest) == len(data):
+        raise EndMarkMissingError(mark[len(rest) :])
+
+
 def broken(reason: str) -> FormatError:
     """An error for an image that does not follow its format; ``reason`` completes the sentence."""
     return FormatError("broken", f"The picture is broken: {reason}.")
 
 
-def _torn(part: str, data: bytes) -> FormatError:
+def torn(part: str, data: bytes) -> FormatError:
+    """An error for an image that ends within ``part``."""
     return broken(f"it ends in the middle of {part}, after {len(data)} bytes")
 
 

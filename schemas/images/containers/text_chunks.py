@@ -75,9 +75,9 @@ def read_text_chunks(data: bytes) -> TextChunks:
     """Return all texts of an image file; empty for any other data."""
     texts = TextChunks()
     form = formats.detect(data)
-    if form is None:
+    read = _READERS.get(form) if form else None
+    if form is None or read is None:
         return texts
-    read = _READERS[form]
     with contextlib.suppress(FormatError):
         for segment in itertools.islice(WALKERS[form](data), MAX_SEGMENTS):
             if form is formats.JPEG and segment.kind == JPEG_START_OF_SCAN:

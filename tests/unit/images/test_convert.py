@@ -5,7 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from schemas.errors import SiteChanged
+from schemas.errors import ResultRefused
+from tests.support.images import REJECTED_IMAGES, VALID_IMAGES, build_png
 from workers.images import convert
 
 
@@ -16,7 +17,7 @@ def make_image(form: str, size: tuple[int, int] = (64, 48), mode: str = "RGB") -
     return out.getvalue()
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
 def test_type_and_size_come_from_the_bytes(form: str) -> None:
     """The declared type plays no role."""
     picture = convert.identify(make_image(form))
@@ -27,16 +28,50 @@ def test_type_and_size_come_from_the_bytes(form: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n", make_image("PNG")[:60], b"RIFF0000WEBP"])
 def test_non_images_are_rejected(data: bytes) -> None:
     """HTML pages, empty files and torn images are not results."""
-    with pytest.raises(SiteChanged):
+    with pytest.raises(ResultRefused):
         convert.identify(data)
 
 
-def test_oversized_images_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image with too many pixels is rejected before it is decoded."""
-    monkeypatch.setattr(convert, "MAX_PIXELS", 64 * 48 - 1)
+@pytest.mark.parametrize("name", VALID_IMAGES)
+def test_whatever_the_library_keeps_a_job_may_deliver(name: str) -> None:
+    """The bytes are those of the site, also if the end mark is missing, and conversions exist."""
+    data, media_type = VALID_IMAGES[name]
+    picture = convert.identify(data)
 
-    with pytest.raises(SiteChanged, match="too large"):
-        convert.identify(make_image("PNG"))
+    assert (picture.data, picture.media_type) == (data, media_type)
+    assert convert.is_preview_jpeg(convert.make_preview(data))
+    with Image.open(io.BytesIO(convert.convert(data, "jpg"))) as image:
+        assert (image.format, image.size) == ("JPEG", (picture.width, picture.height))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, reason) in REJECTED_IMAGES.items() if reason != "too_many_frames"])
+def test_whatever_the_library_refuses_as_broken_a_job_refuses_too(name: str) -> None:
+    """Only pictures that are merely too large to decode are delivered."""
+    data, reason = REJECTED_IMAGES[name]
+    if reason == "too_many_pixels":
+        assert convert.identify(data).data == data
+        return
+    with pytest.raises(ResultRefused) as caught:
+        convert.identify(data)
+    assert caught.value.site_effect == ""
+
+
+def test_a_picture_above_the_pixel_limit_is_delivered_undecoded() -> None:
+    """Its size comes from its header; only conversions and previews are bounded."""
+    data = build_png(8192, 8192, b"\0" * 1000)
+    picture = convert.identify(data)
+
+    assert (picture.data, picture.width, picture.height) == (data, 8192, 8192)
+    assert not convert.is_convertible(picture.media_type, picture.width, picture.height)
+    with pytest.raises(ResultRefused, match="too many pixels"):
+        convert.make_preview(data)
+
+
+def test_too_many_bytes_are_refused_with_the_limit() -> None:
+    """The message states the size and the limit."""
+    with pytest.raises(ResultRefused, match="67,108,864") as caught:
+        convert.identify(make_image("PNG") + bytes(convert.MAX_IMAGE_BYTES))
+    assert caught.value.details == {"reason": "too_large"}
 
 
 @pytest.mark.parametrize(("form", "expected"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])

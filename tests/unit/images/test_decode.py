@@ -38,7 +38,8 @@ def test_valid_images_are_inspected(name: str) -> None:
     image, thumbnail = inspect(data, LIMITS)
 
     assert (image.type, image.size_bytes, image.sha256) == (media_type, len(data), hashlib.sha256(data).hexdigest())
-    assert (image.width, image.height) == decode(data).size
+    end = read_structure(data).missing_end
+    assert (image.width, image.height) == decode(data + end).size
     assert image.animated == name.startswith("moving")
     assert (read_structure(thumbnail).format, read_structure(thumbnail).frames, read_structure(thumbnail).end) == (
         "WEBP",
@@ -55,6 +56,20 @@ def test_rejections_have_a_code_and_a_sentence(name: str) -> None:
     with pytest.raises(FormatError, match=r"\.$") as caught:
         inspect(data, LIMITS)
     assert caught.value.code == reason
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "AVIF", "progressive", "restarts"])
+def test_a_picture_that_ends_early_is_broken(form: str) -> None:
+    """Wherever it was cut, unless only its end mark is missing."""
+    options = {"progressive": {"progressive": True}, "restarts": {"restart_marker_blocks": 1}}.get(form, {})
+    data = encode(Image.effect_noise((64, 48), 90).convert("RGB"), "JPEG" if options else form, **options)
+    end_mark = {"PNG": 12, "GIF": 1, "WEBP": 0, "AVIF": 0}.get(form, 2)
+    # The last byte of a JPEG's pixels may be padding; a progressive one may end between two scans.
+    ends = range(len(data) // 4, len(data) - end_mark - 8, max(1, len(data) // 40))
+    for end in ends if form != "progressive" else ends[:10]:
+        with pytest.raises(FormatError) as caught:
+            inspect(data[:end], LIMITS)
+        assert caught.value.code == "broken", end
 
 
 def test_the_byte_limit_is_enforced() -> None:

@@ -7,17 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.format_error import FormatError
+from schemas.images.containers.segments import walk_gif, walk_png
 from schemas.images.structure import ImageStructure, read_structure
 from tests.support.images import build_gif, build_png, draw_animation, draw_image, encode
 
-STILL = {form: encode(draw_image(), form) for form in ("PNG", "JPEG", "WEBP", "GIF")}
+STILL = {form: encode(draw_image(), form) for form in ("PNG", "JPEG", "WEBP", "GIF", "AVIF")}
 OTHERS = {
     "progressive": encode(draw_image(), "JPEG", progressive=True),
     "restarts": encode(draw_image((200, 200)), "JPEG", restart_marker_blocks=1),
     "lossless": encode(draw_image(), "WEBP", lossless=True),
     "transparent": encode(draw_image(mode="RGBA"), "WEBP"),
 }
-MOVING = {form: draw_animation(form) for form in ("PNG", "WEBP", "GIF")}
+MOVING = {form: draw_animation(form) for form in ("PNG", "WEBP", "GIF", "AVIF")}
+END_MARK_BYTES = {"PNG": 12, "JPEG": 2, "GIF": 1}
 ALL = {**STILL, **OTHERS, **{f"moving {form}": data for form, data in MOVING.items()}}
 
 
@@ -34,12 +36,33 @@ def test_the_end_of_an_image_is_found(name: str, tail: bytes) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_torn_images_are_broken(name: str) -> None:
-    """The place of the cut does not matter."""
+    """The place of the cut does not matter; whether a JPEG's pixels are complete shows only when they are decoded."""
     whole = ALL[name]
-    for length in range(16, len(whole), max(1, len(whole) // 100)):
+    kind = read_structure(whole).format
+    pixels_end = whole.rindex(b"\xff\xda") if kind == "JPEG" else len(whole) - END_MARK_BYTES.get(kind, 0)
+    # An animation that ends between two frames is one with fewer frames.
+    walk = {"GIF": walk_gif, "PNG": walk_png}.get(kind)
+    frame_ends = {segment.end for segment in walk(whole)} if walk else set()
+    for length in range(16, pixels_end, max(1, len(whole) // 100)):
+        if kind == "JPEG" and b"\xff\xda" in whole[:length]:
+            continue
+        # Three zero bytes begin the next chunk of a PNG, and its end mark as well.
+        if name.startswith("moving") and frame_ends & set(range(length - 3, length + 1)):
+            continue
         with pytest.raises(FormatError, match="broken") as caught:
             read_structure(whole[:length])
         assert caught.value.code == "broken"
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.removeprefix("moving ") in END_MARK_BYTES])
+def test_a_missing_end_mark_is_no_damage(name: str) -> None:
+    """Every part of the mark may be missing; the structure says what completes the file."""
+    whole = ALL[name]
+    structure = read_structure(whole)
+    for missing in range(1, END_MARK_BYTES[structure.format] + 1):
+        cut = read_structure(whole[:-missing])
+        assert (cut.width, cut.height, cut.frames) == (structure.width, structure.height, structure.frames)
+        assert (cut.end, cut.missing_end) == (len(whole) - missing, whole[-missing:])
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,17 @@ import contextlib
 
 from playwright.async_api import CDPSession, Error, Page
 
-from workers.images.convert import MAX_IMAGE_BYTES
+from workers.images.convert import MAX_IMAGE_BYTES, too_large_error
 
 CHUNK_BYTES = 1024 * 1024
 
 
 async def fetch_url(page: Page, url: str) -> bytes | None:
-    """Return the body at ``url``; None if the request fails or the body is larger than ``MAX_IMAGE_BYTES``."""
+    """Return the body at ``url``; None if the request fails.
+
+    Raises:
+        ResultRefused: the body is larger than ``MAX_IMAGE_BYTES``.
+    """
     session = await page.context.new_cdp_session(page)
     try:
         frame_id = (await session.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
@@ -26,11 +30,11 @@ async def fetch_url(page: Page, url: str) -> bytes | None:
             await session.detach()
 
 
-async def _read_stream(session: CDPSession, handle: str) -> bytes | None:
+async def _read_stream(session: CDPSession, handle: str) -> bytes:
     body = bytearray()
     while len(body) <= MAX_IMAGE_BYTES:
         chunk = await session.send("IO.read", {"handle": handle, "size": CHUNK_BYTES})
         body += base64.b64decode(chunk["data"]) if chunk.get("base64Encoded") else chunk["data"].encode()
         if chunk["eof"]:
             return bytes(body)
-    return None
+    raise too_large_error(len(body))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Locator, Page, Response
 
-from schemas.errors import ServiceError, SiteChanged
+from schemas.errors import ResultRefused, ServiceError, SiteChanged
 from schemas.jobs.job import GeneratedImage
 from schemas.sites.observe import Selectors
 from workers.images import convert
@@ -91,18 +91,25 @@ class ImageCapture:
 
         Raises:
             SiteChanged: the image cannot be fetched and there is no element.
+            ResultRefused: it has too many bytes, or is no picture and there is no element.
         """
+        refusal: ResultRefused | None = None
         for method in (self._read_response, self._read_in_page, self._fetch):
             try:
                 async with asyncio.timeout(STEP_TIMEOUT_S):
                     data = await method(url)
                 if data:
                     return await asyncio.to_thread(convert.identify, data)
+            except ResultRefused as error:
+                # A screenshot is no substitute for a picture that is only too large.
+                if error.details["reason"] == "too_large":
+                    raise
+                refusal = error
             except (Error, TimeoutError, SiteChanged, ValueError):
                 # URL, length and bytes come from the page and may be malformed: try the next method.
                 continue
         if element is None:
-            raise SiteChanged("The page names an image that cannot be fetched.")
+            raise refusal or SiteChanged("The page names an image that cannot be fetched.")
         return await self._take_screenshot(element)
 
     async def _read_response(self, url: str) -> bytes | None:
