@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from schemas.format_error import FormatError
+from schemas.library.formats.base_models import find_base_model
+from schemas.library.formats.tensor_names import CHECKPOINT, TEXT_ENCODER
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -19,6 +21,8 @@ MAX_ARRAY_ELEMENTS = 10_000_000
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 STRING, ARRAY = 8, 9
 LENGTH_BYTES = 8
+# Text encoders are converted to the architectures of the language models that they are.
+TEXT_ARCHITECTURES = ("t5", "clip", "llama", "qwen2", "qwen3", "gemma", "umt5", "mistral", "byt5")
 # struct formats by the format's type numbers.
 SCALARS: Mapping[int, str] = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
@@ -58,6 +62,14 @@ class _HeaderStream:
         if length > MAX_STRING_BYTES:
             raise FormatError("header_too_large", f"The header has a string of {length} bytes.")
         return self.read(length).decode(errors="replace")
+
+
+def find_gguf_type(architecture: str) -> str | None:
+    """Return Civitai's type of a file with this architecture, or that of text encoders; None if it is unknown."""
+    name = architecture.strip().lower()
+    if name.startswith(TEXT_ARCHITECTURES):
+        return TEXT_ENCODER
+    return CHECKPOINT if find_base_model(name) else None
 
 
 def read_gguf_header(file: BinaryIO) -> GgufHeader:

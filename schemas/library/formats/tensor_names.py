@@ -5,7 +5,7 @@ it from its relatives: networks that share their tensors (Wan 2.1 and 2.2) have 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from schemas.library.formats import base_models
 from schemas.library.formats.safetensors import Tensor
@@ -13,6 +13,8 @@ from schemas.library.formats.safetensors import Tensor
 MAX_NAMES = 20_000
 # Civitai's types.
 LORA, CHECKPOINT, CONTROLNET, VAE, EMBEDDING = "LORA", "Checkpoint", "Controlnet", "VAE", "TextualInversion"
+# Civitai has no type for text encoders; this is the name of their category.
+TEXT_ENCODER = "Text Encoder"
 _ADAPTER = re.compile(
     r"[._](?:lora_(?:up|down|A|B|mid)(?:\.\w+)?\.weight|lora_(?:up|down|A|B)|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?"
     r"|dora_scale|oft_blocks|oft_diag|boft_\w+|processor\.to_\w+_lora\.\w+\.weight)$",
@@ -33,11 +35,18 @@ _FLUX2_WIDTHS: Mapping[int, str] = {
     3072: base_models.FLUX2_KLEIN_4B,
 }
 _JOINT_BLOCK = re.compile(r"joint_blocks\.(\d{1,3})\.", re.ASCII)
+_TEXT_ENCODER = re.compile(
+    r"(?:encoder\.block\.0\.layer\.0\.SelfAttention\.q|(?:text_model\.)?encoder\.layers\.0\.self_attn\.q_proj"
+    r"|(?:model\.|language_model\.){0,3}layers\.0\.self_attn\.q_proj|transformer\.resblocks\.0\.attn\.in_proj_)",
+    re.ASCII,
+)
+VAE_CONTAINER = "first_stage_model."
+_VAE_PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "model_ema.", "loss.")
 _EMBEDDINGS = ({"emb_params"}, {"clip_g", "clip_l"}, {"clip_l"}, {"string_to_param.*"})
 
 
 def find_type(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return Civitai's type of a file with these tensors; None if they do not tell."""
+    """Return Civitai's type of a file with these tensors, or ``TEXT_ENCODER``; None if they do not tell."""
     names = list(tensors)[:MAX_NAMES]
     if any(_ADAPTER.search(name) for name in names):
         return LORA
@@ -45,11 +54,21 @@ def find_type(tensors: Mapping[str, Tensor]) -> str | None:
         return EMBEDDING
     if any(name.startswith(("control_model.", "controlnet_")) or "input_hint_block." in name for name in names):
         return CONTROLNET
-    bare = {_strip_container(name) for name in names}
-    if _find_transformer(tensors) or any(_UNET_BLOCK.match(name) and "attn2" in name for name in bare):
-        return CHECKPOINT
-    if bare and all(name.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")) for name in names):
-        return VAE if "decoder.conv_out.weight" in bare else None
+    return CHECKPOINT if _is_checkpoint(tensors, names) else _find_component_type(names)
+
+
+def _is_checkpoint(tensors: Mapping[str, Tensor], names: Sequence[str]) -> bool:
+    bare = (_strip_container(name) for name in names)
+    return bool(_find_transformer(tensors)) or any(_UNET_BLOCK.match(name) and "attn2" in name for name in bare)
+
+
+def _find_component_type(names: Sequence[str]) -> str | None:
+    """Return the type of a part of a checkpoint that has its own file."""
+    if any(_TEXT_ENCODER.match(name) for name in names) and not any("vision" in name for name in names):
+        return TEXT_ENCODER
+    bare = [name.removeprefix(VAE_CONTAINER) for name in names]
+    if "decoder.conv_out.weight" in bare and all(name.startswith(_VAE_PARTS) for name in bare):
+        return VAE
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from schemas.format_error import FormatError
 from schemas.library.formats.base_models import name_base_model
 from schemas.library.formats.hashes import AUTOV1, AUTOV3, is_hash_of_nothing
+from schemas.library.formats.tensor_names import CONTROLNET, EMBEDDING, LORA, VAE
 from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.untrusted_json import JsonReader
 
@@ -26,14 +27,28 @@ CLAIMED_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})", re.ASCII)
 TENSORS_HASH = "tensors"
 HASH_KEYS = {"sshs_model_hash": AUTOV3, "sshs_legacy_hash": AUTOV1, "modelspec.hash_sha256": TENSORS_HASH}
 
+# Civitai's types, by ModelSpec's adapters, which follow the base model after a slash.
+TYPES_BY_ADAPTER: Mapping[str, str] = {
+    **dict.fromkeys(("lora", "lycoris", "locon", "loha", "lokr", "dora", "oft"), LORA),
+    **dict.fromkeys(("control-net", "controlnet", "control-net-lllite"), CONTROLNET),
+    **dict.fromkeys(("textual-inversion", "embedding"), EMBEDDING),
+    "vae": VAE,
+}
+# Diffusers writes the configuration of PEFT's adapters under this key.
+PEFT_KEY = "lora_adapter_metadata"
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingMetadata:
-    """What a header says; None and empty where it says nothing. ``hashes`` are claims, by algorithm."""
+    """What a header says; None and empty where it says nothing.
+
+    ``type`` is Civitai's; ``hashes`` are claims, by algorithm.
+    """
 
     title: str | None = None
     author: str | None = None
     description: str | None = None
+    type: str | None = None
     base_model: str | None = None
     architecture: str | None = None
     module: str | None = None
@@ -53,6 +68,7 @@ def parse_training_metadata(metadata: Mapping[str, str]) -> TrainingMetadata:
         title=_first_line(values, "modelspec.title", "ssmd_display_name", "ss_output_name"),
         author=_first_line(values, "modelspec.author", "ssmd_author"),
         description=_first_text(values, "modelspec.description", "ssmd_description", "ss_training_comment"),
+        type=_find_type(values),
         base_model=name_base_model(architecture, _first_line(values, "ss_sd_model_name", "ss_base_model")),
         architecture=architecture,
         module=_first_line(values, "ss_network_module"),
@@ -63,6 +79,17 @@ def parse_training_metadata(metadata: Mapping[str, str]) -> TrainingMetadata:
         tags=tuple(_tags(values)),
         hashes=dict(_claimed_hashes(values)),
     )
+
+
+def _find_type(values: Mapping[str, str]) -> str | None:
+    """Return the type that ModelSpec's adapter names, or else that of the network that kohya's trainers name."""
+    adapter = values.get("modelspec.architecture", "")[:MAX_LINE_CHARS].partition("/")[2].strip().lower()
+    if type_ := TYPES_BY_ADAPTER.get(adapter):
+        return type_
+    module = values.get("ss_network_module", "")[:MAX_LINE_CHARS].lower()
+    if "control_net" in module or "controlnet" in module:
+        return CONTROLNET
+    return LORA if module or PEFT_KEY in values else None
 
 
 def _trigger_words(values: Mapping[str, str]) -> Iterator[str]:

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from schemas.fields import to_snake_case
+from schemas.library.categories import CATEGORY_BY_TYPE, TEXT_ENCODER, Category, categorize, civitai_type
 from schemas.library.metadata import MergedMetadata, Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
-from schemas.library.path_rules import Category, categorize, civitai_type
 from schemas.library.scan_records import FileFormat
 from schemas.library.text_normalization import build_search_text, normalize, sort_key
 from stores.library.rows import batches, dump_json, insert_rows, source_metadata_from_row
@@ -25,7 +25,8 @@ from stores.library.tables import details, files, images, models, source_metadat
 MAX_SAFE_INTEGER = 2**53
 MAX_TAG_KEY_CHARS = 200
 _FILE_COLUMNS = (
-    *(files.c.id, files.c.version_id, files.c.path, files.c.name, files.c.kind, files.c.size_bytes, files.c.mtime_ns),
+    *(files.c.id, files.c.version_id, files.c.root, files.c.path, files.c.name, files.c.kind, files.c.size_bytes),
+    files.c.mtime_ns,
     *(files.c.header, files.c.problem, files.c.content, files.c.hashed_at, files.c.missing_since),
 )
 _IMAGE_COLUMNS = (images.c.id, images.c.model_id, images.c.nsfw_level)
@@ -126,6 +127,7 @@ def _load_rows(connection: Connection, model_ids: Sequence[int]) -> dict[int, Mo
 def _merge_all(rows: ModelRows) -> MergedMetadata:
     """Merge all sources; user edits win, also where they are empty."""
     merged = _with_all_trained_words(merge_metadata(rows.all_source_metadata), rows)
+    merged = _with_type_of_contents(merged, rows)
     edited = {to_snake_case(name) for name in rows.edits}
     if not edited:
         return merged
@@ -145,7 +147,8 @@ def _with_all_trained_words(merged: MergedMetadata, rows: ModelRows) -> MergedMe
 def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> dict[str, Any]:
     metadata, present = merged.metadata, rows.present_files
     category = _category(rows, metadata.type)
-    type_ = metadata.type or civitai_type(category.name)
+    # Civitai has no type for text encoders.
+    type_ = metadata.type if metadata.type not in (None, TEXT_ENCODER) else civitai_type(category.name)
     return {
         "key": model_id,
         "name": metadata.name or "?",
@@ -172,10 +175,27 @@ def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> di
 
 
 def _category(rows: ModelRows, type_: str | None) -> Category:
-    """Return the category of the first file on disk, or of the first one that was: its folder's, or else its type's."""
+    """Return the category of the type, or else of the first file on disk, or of the first one that was."""
     candidates = (*rows.present_files, *rows.files)
-    path = next((row.path for row in candidates if row.path is not None), b"")
-    return categorize(path.decode(errors="replace"), type_)
+    root, path = next(((row.root, row.path) for row in candidates if row.path is not None), ("", b""))
+    return categorize(path.decode(errors="replace"), type_, root)
+
+
+def _with_type_of_contents(merged: MergedMetadata, rows: ModelRows) -> MergedMetadata:
+    """Return the metadata with the type that the contents of the newest file tell, unless another source agrees.
+
+    A sidecar may name a kind of LoRA that the contents do not tell, but not make a LoRA of a checkpoint.
+    """
+    types = (record for record in rows.all_source_metadata if record.source == Source.HEADER and record.metadata.type)
+    newest = max(types, key=lambda record: record.time_ms, default=None)
+    own = newest.metadata.type if newest else None
+    if own is None:
+        return merged
+    categories = [CATEGORY_BY_TYPE.get((type_ or "").lower()) for type_ in (own, merged.metadata.type)]
+    if categories[0] == categories[1]:
+        return merged
+    sources = {**merged.sources, "type": Source.HEADER}
+    return MergedMetadata(replace(merged.metadata, type=own), sources)
 
 
 def _flags(rows: ModelRows, metadata: Metadata) -> ModelFlag:

@@ -18,7 +18,7 @@ from schemas.library.formats import tensor_names
 from schemas.library.formats.base_models import find_base_model
 from schemas.library.formats.foreign_content import PREFIX_BYTES as PEEK_BYTES
 from schemas.library.formats.foreign_content import check_is_model
-from schemas.library.formats.gguf import read_gguf_header
+from schemas.library.formats.gguf import find_gguf_type, read_gguf_header
 from schemas.library.formats.safetensors import (
     METADATA_KEY,
     PREFIX_BYTES,
@@ -175,7 +175,7 @@ def _header_summary(header: SafetensorsHeader, training: TrainingMetadata) -> di
 def _header_metadata(header: SafetensorsHeader, training: TrainingMetadata) -> Metadata:
     return Metadata(
         name=clean_line(training.title or "") or None,
-        type=tensor_names.find_type(header.tensors),
+        type=tensor_names.find_type(header.tensors) or training.type,
         creator=clean_line(training.author or "") or None,
         description=training.description,
         base_model=training.base_model or tensor_names.find_base_model(header.tensors),
@@ -195,6 +195,7 @@ def _read_gguf(context: FileContext, file: BinaryIO) -> None:
         name=clean_line(texts.get("general.name", "")) or None,
         creator=clean_line(texts.get("general.author", "")) or None,
         description=clean_multiline(texts.get("general.description", "")) or None,
+        type=find_gguf_type(texts.get("general.architecture", "")),
         # Architectures of text encoders ("t5", "llama") are no base models.
         base_model=find_base_model(texts.get("general.architecture", "")),
     )
