@@ -259,12 +259,12 @@ class Cancelled(ServiceError):
 
 
 class WorkerLost(ServiceError):
-    """Every worker that took this job died."""
+    """The workers that took this job died."""
 
     # Raised by the Lua scripts only, from the table generated from these classes.
     code = "worker_lost"
     status = 500
-    hint = "Check the workers' logs and memory before submitting it again."
+    hint = "Its page may take workers down: check their logs and memory before submitting it again."
 
 
 class WorkerStopping(ServiceError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from ops.infra.broker import BlockingRedisBroker
-from ops.infra.clock import Clock, SystemClock
+from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
 from ops.infra.redis import disconnect
@@ -39,6 +39,7 @@ from stores.queue.worker_heartbeats import WorkerRegistry
 from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
+from stores.redis.server_clock import RedisClock
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries
 from stores.sites.circuit_breakers import CircuitBreakers
@@ -129,13 +130,15 @@ def build_address_policy(settings: Settings) -> AddressPolicy:
 def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None, clock: Clock | None = None) -> Stores:
     """Create the stores that the settings describe; connections are opened on first use.
 
+    All stores take the time from Redis. Tests pass a ``clock`` that replaces it, also in the Lua scripts.
+
     Raises:
         SettingsError: a recipe, a rate, EGRESS_ALLOW, MEDIA_URL or the owner's key file is invalid.
     """
-    clock = clock or SystemClock()
     client = open_client(settings.redis_url)
+    scripts = Scripts(client, test_clock=clock)
+    clock = clock or RedisClock(client)
     queue = Queue(broker or BlockingRedisBroker(settings.broker_url, middleware=[], retries=ENQUEUE_RETRIES))
-    scripts = Scripts(client)
     jobs = Jobs(client, scripts, clock, settings)
     recipes = Recipes.from_settings(settings)
     engine = open_database(settings.database_url)
@@ -152,11 +155,11 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         redis=client,
         engine=engine,
         jobs=jobs,
-        attempts=Attempts(client, scripts, clock, settings, recipes),
-        wakeups=Wakeups(scripts, clock, queue, recipes),
+        attempts=Attempts(client, scripts, settings, recipes),
+        wakeups=Wakeups(scripts, queue, recipes),
         maintenance=Maintenance(client, scripts, clock, settings),
         metrics=JobMetricsReader(client, clock),
-        circuit_breakers=CircuitBreakers(client),
+        circuit_breakers=CircuitBreakers(client, scripts),
         selector_drift=SelectorDrift(client, clock),
         canaries=Canaries(client, clock),
         credentials=SiteCredentials(engine, clock, encryption_key),
@@ -168,7 +171,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         watch_tokens=WatchTokens(clock, owner_key, settings.max_wait_s + MAX_ATTEMPTS * settings.job_deadline_s),
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
-        workers=WorkerRegistry(client, clock),
+        workers=WorkerRegistry(client, scripts),
         quotas=Quotas(client, clock, settings),
         rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,

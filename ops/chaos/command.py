@@ -126,7 +126,7 @@ def _await_quiet(stack: Stack, recoveries: Recoveries) -> None:
         with contextlib.suppress(Unavailable):
             workers = stack.stores.workers.list_alive()
             is_idle = len(workers) == len(WORKERS) and not any(worker.jobs or worker.contexts for worker in workers)
-            if is_idle and not stack.stores.maintenance.list_open_before(sys.maxsize):
+            if is_idle and not stack.stores.maintenance.list_open():
                 return
 
 

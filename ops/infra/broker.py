@@ -9,7 +9,6 @@ A message's id is also its key in Redis, so that its existence can be checked.
 """
 
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,11 @@ MAX_WAKEUP_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
 HEARTBEAT_INTERVAL_S = 1.0
 
-# Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue.
-PUSH_WAKEUP_LUA = f"""
+# Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue. ARGV[2], the time of the heartbeat in
+# ms, is replaced by Redis' own time, because the clocks of machines differ.
+PREPENDED_LUA = f"""
+local time = redis.call('time')
+ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
     redis.call('rpush', 'bell:' .. ARGV[3], '')
     redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
@@ -58,7 +60,7 @@ class BlockingRedisBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,
         )
-        self.scripts["dispatch"] = self.client.register_script(PUSH_WAKEUP_LUA + DISPATCH_LUA)
+        self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA)
 
     @property
     def consumer_class(self) -> type["BlockingRedisConsumer"]:
@@ -93,7 +95,7 @@ class BlockingRedisBroker(RedisBroker):
         self._dispatch_script("heartbeat", queue_name, maintain=True)
 
     def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes, maintain: bool = False) -> Any:
-        head = (command, int(time.time() * 1000), queue_name, self.broker_id)
+        head = (command, 0, queue_name, self.broker_id)
         limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
         return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*head, *limits, *args))
 

@@ -12,7 +12,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The system clock; machines that share a Redis must synchronise it (NTP)."""
+    """The system clock, for commands that do not use Redis; everything else has ``stores.redis.server_clock``."""
 
     def now_ms(self) -> int:
         """Return Unix time in milliseconds."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from redis import Redis
 
-from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, ServiceError
 from schemas.jobs.events import EventType
@@ -22,17 +21,17 @@ from stores.redis.scripts import Scripts
 from stores.sites.recipes import Recipes, build_scheduling_rules
 
 LEASE_MS = 30_000
-MAX_DELIVERIES = 3
+# A job that takes down its worker so often ends: it may be the cause.
+MAX_DELIVERIES = 2
 
 
 class Attempts:
     """The attempts at the jobs of one Redis."""
 
-    def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings, recipes: Recipes) -> None:
+    def __init__(self, client: Redis, scripts: Scripts, settings: Settings, recipes: Recipes) -> None:
         """Only jobs of sites in ``recipes`` are claimed."""
         self._redis = client
         self._scripts = scripts
-        self._clock = clock
         self._result_ttl_s = settings.result_ttl_s
         self._unfinished_ttl_s = settings.job_deadline_s + settings.result_ttl_s
         self._recipes = recipes
@@ -47,7 +46,6 @@ class Attempts:
         answer = self._scripts.run(
             "claim",
             {
-                "now": self._clock.now_ms(),
                 "lease_ms": LEASE_MS,
                 "worker_id": worker_id,
                 "claim_token": claim_token or secrets.token_hex(8),
@@ -103,8 +101,8 @@ class Attempts:
         self, job: Job, error: ServiceError, delay_ms: int, failure_report: Mapping[str, Any] | None = None
     ) -> None:
         """Return the job to the queue for another attempt after ``delay_ms``; raises LeaseLost."""
-        due = {"due": self._clock.now_ms() + delay_ms, "is_retry": True}
-        self._run("retry", job, self._error_arguments(error) | due, *_encode_report(failure_report))
+        arguments = {"delay_ms": delay_ms, "is_retry": True}
+        self._run("retry", job, self._error_arguments(error) | arguments, *_encode_report(failure_report))
 
     def release(self, job: Job, error: ServiceError) -> None:
         """Return the job to the head of the queue because this worker stops; counts as neither retry nor delivery.
@@ -112,14 +110,13 @@ class Attempts:
         Raises:
             LeaseLost: another attempt holds the job, or it has ended.
         """
-        due = {"due": self._clock.now_ms(), "is_retry": False}
-        self._run("retry", job, self._error_arguments(error) | due)
+        self._run("retry", job, self._error_arguments(error) | {"delay_ms": 0, "is_retry": False})
 
     def _error_arguments(self, error: ServiceError) -> dict[str, Any]:
         return {"code": error.code, "message": error.message, "ttl_s": self._result_ttl_s}
 
     def _run(self, script: str, job: Job, arguments: Mapping[str, Any] | None = None, *blobs: bytes) -> int:
-        fence = {"id": job.id, "claim_token": job.claim_token, "now": self._clock.now_ms()}
+        fence = {"id": job.id, "claim_token": job.claim_token}
         answer = self._scripts.run(script, fence | dict(arguments or {}), *blobs)
         if not answer:
             raise LeaseLost

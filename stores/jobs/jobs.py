@@ -90,7 +90,6 @@ class Jobs:
                 "id": job_id,
                 "owner": owner,
                 "site": request.site,
-                "now": now,
                 "limits": self._limit_arguments(owner, effective, now),
                 "max_running": _number(effective.concurrent),
                 "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
@@ -100,8 +99,9 @@ class Jobs:
         )
         outcome = answer[0].decode()
         if outcome == "created":
-            job = Job(job_id, owner, JobState.QUEUED, request, request_id, now, now, seq=1, queued_at=now)
-            return AcceptedJob(job, decode_estimate(answer[1:]))
+            start = int(answer[1])
+            job = Job(job_id, owner, JobState.QUEUED, request, request_id, start, start, seq=1, queued_at=start)
+            return AcceptedJob(job, decode_estimate(answer[2:]))
         if outcome == "mismatch":
             raise IdempotencyMismatch
         if outcome == "replayed":
@@ -114,7 +114,7 @@ class Jobs:
         """Return the limit that would forbid a job submitted now, and the job's position; nothing is written."""
         now = self._clock.now_ms()
         effective = limits.with_defaults(self._default_limits)
-        arguments = {"site": site, "owner": owner, "now": now, "priority": priority}
+        arguments = {"site": site, "owner": owner, "priority": priority}
         limit, ahead = self._scripts.run(
             "dry_run", {**arguments, "limits": self._limit_arguments(owner, effective, now)}
         )
@@ -141,8 +141,7 @@ class Jobs:
 
     def cancel(self, job_id: str) -> str:
         """Cancel a job: ``cancelled``, ``requested`` (it is running), ``ended`` (too late) or ``gone``."""
-        arguments = {"id": job_id, "now": self._clock.now_ms(), "ttl_s": self._ttl_s}
-        return str(self._scripts.run("cancel", arguments).decode())
+        return str(self._scripts.run("cancel", {"id": job_id, "ttl_s": self._ttl_s}).decode())
 
     def cancel_all(self, owner: str) -> dict[str, int]:
         """Cancel all unfinished jobs of an owner; return how many were ``cancelled`` and how many ``requested``."""

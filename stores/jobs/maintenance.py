@@ -10,10 +10,13 @@ from redis import Redis
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.errors import ServiceError
+from stores.jobs.attempts import MAX_DELIVERIES
+from stores.queue.worker_heartbeats import DEAD_AFTER_MS
 from stores.redis.keys import CAPACITY, DUE_JOBS, LEASES, OPEN_JOBS, job_key, owner_jobs_key, ready_key
 from stores.redis.scripts import Scripts
 
 CAPACITY_TTL_S = 30
+MAX_LISTED = 200
 
 
 class Maintenance:
@@ -29,21 +32,29 @@ class Maintenance:
         """Store the number of jobs that all living workers can run at once, for estimates."""
         self._redis.set(CAPACITY, slots, ex=CAPACITY_TTL_S)
 
-    def list_expired_leases(self, limit: int = 200) -> list[str]:
-        """Return running jobs whose lease has expired."""
-        return self._list_up_to(LEASES, self._clock.now_ms(), limit)
+    def list_lost(self, *, leases: bool, heartbeats: bool) -> list[tuple[str, str]]:
+        """Return running jobs that may have lost their worker, each with the dead worker.
+
+        ``leases`` finds those whose lease has expired, without a worker, and ``heartbeats`` those whose worker has no
+        recent heartbeat.
+        """
+        arguments = {"leases": leases, "heartbeats": heartbeats, "dead_after_ms": DEAD_AFTER_MS, "limit": MAX_LISTED}
+        row = [part.decode() for part in self._scripts.run("list_lost", arguments)]
+        return list(zip(row[::2], row[1::2], strict=True))
 
     def list_running(self) -> list[str]:
         """Return all running jobs."""
         return [job_id.decode() for job_id in cast(list[bytes], self._redis.zrange(LEASES, 0, -1))]
 
-    def list_open_before(self, time_ms: int, limit: int = 200) -> list[str]:
-        """Return unfinished jobs that were accepted before a time."""
-        return self._list_up_to(OPEN_JOBS, time_ms, limit)
-
-    def _list_up_to(self, index: str, max_score: int, limit: int) -> list[str]:
-        ids = cast(list[bytes], self._redis.zrangebyscore(index, "-inf", max_score, 0, limit))
+    def list_open(self) -> list[str]:
+        """Return unfinished jobs, the oldest ones, at most MAX_LISTED."""
+        ids = cast(list[bytes], self._redis.zrange(OPEN_JOBS, 0, MAX_LISTED - 1))
         return [job_id.decode() for job_id in ids]
+
+    def list_overdue(self, max_wait_s: int) -> list[str]:
+        """Return unfinished jobs that were accepted longer ago, the oldest ones; some may have no record."""
+        arguments = {"max_wait_ms": max_wait_s * 1000, "limit": MAX_LISTED}
+        return [job_id.decode() for job_id in self._scripts.run("list_overdue", arguments)]
 
     def get_lease_owner(self, job_id: str) -> str | None:
         """Return the worker that runs a job."""
@@ -51,14 +62,18 @@ class Maintenance:
         return owner.decode() if owner else None
 
     def requeue_expired(self, job_id: str, dead_worker: str = "") -> bool:
-        """Take a job back if its lease has expired or ``dead_worker`` holds it."""
-        arguments = {"id": job_id, "now": self._clock.now_ms(), "ttl_s": self._ttl_s}
+        """Take a job back if its lease has expired or ``dead_worker`` holds it.
+
+        A job that has lost MAX_DELIVERIES workers ends with ``worker_lost``.
+        """
+        arguments = {"id": job_id, "ttl_s": self._ttl_s, "max_deliveries": MAX_DELIVERIES}
         return bool(self._scripts.run("requeue_expired", {**arguments, "dead_worker": dead_worker or None}))
 
-    def fail_queued(self, job_id: str, error: ServiceError) -> bool:
-        """End a job that is still queued; False if it is not."""
-        arguments = {"id": job_id, "now": self._clock.now_ms(), "ttl_s": self._ttl_s}
-        return bool(self._scripts.run("fail", {**arguments, "code": error.code, "message": error.message}))
+    def expire(self, job_id: str, max_wait_s: int, error: ServiceError) -> bool | None:
+        """End a job that has waited longer since it was accepted or requeued; None if it has no record."""
+        arguments = {"id": job_id, "ttl_s": self._ttl_s, "max_wait_ms": max_wait_s * 1000}
+        answer = self._scripts.run("expire", {**arguments, "code": error.code, "message": error.message})
+        return None if answer < 0 else bool(answer)
 
     def remove_orphan(self, job_id: str) -> None:
         """Remove an id without a record from all indexes of unfinished jobs."""
@@ -70,7 +85,8 @@ class Maintenance:
                 pipe.zrem(index, job_id)
             pipe.execute()
 
-    def trim_job_lists(self, before_ms: int) -> None:
-        """Remove jobs accepted before a time from the lists of their owners, which keep expired jobs until then."""
+    def trim_job_lists(self, retention_s: int) -> None:
+        """Remove jobs accepted longer ago from the lists of their owners, which keep expired jobs until then."""
+        before_ms = self._clock.now_ms() - retention_s * 1000
         for index in self._redis.scan_iter(match=owner_jobs_key("*"), count=500):
             self._redis.zremrangebyscore(index, "-inf", before_ms)

@@ -3,7 +3,6 @@
 Jobs are claimed from Redis in fair order, so the message queue only needs to hold as many messages as jobs may start.
 """
 
-from ops.infra.clock import Clock
 from schemas.messages import GENERATE
 from stores.queue.messages import Queue
 from stores.redis.scripts import Scripts
@@ -15,10 +14,9 @@ MAX_TOP_UP = 500
 class Wakeups:
     """The wakeups of one queue."""
 
-    def __init__(self, scripts: Scripts, clock: Clock, queue: Queue, recipes: Recipes) -> None:
+    def __init__(self, scripts: Scripts, queue: Queue, recipes: Recipes) -> None:
         """``recipes`` limit how many jobs of each site may start."""
         self._scripts = scripts
-        self._clock = clock
         self._queue = queue
         self._recipes = recipes
 
@@ -35,8 +33,8 @@ class Wakeups:
 
         Two processes may both send a missing one: a surplus wakeup only costs an empty claim.
         """
-        arguments = {"now": self._clock.now_ms(), "sites": build_scheduling_rules(self._recipes)}
-        claimable = int(self._scripts.run("count_claimable", arguments))
+        rules = build_scheduling_rules(self._recipes)
+        claimable = int(self._scripts.run("count_claimable", {"sites": rules}))
         missing = max(0, claimable - self._queue.depth()) if claimable else 0
         missing = min(missing, MAX_TOP_UP)
         for _ in range(missing):

@@ -2,15 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import cast
 
 from redis import Redis
 
-from ops.infra.clock import Clock
 from stores.redis.keys import WORKER_DETAILS, WORKER_HEARTBEATS
+from stores.redis.scripts import Scripts
 
 DEAD_AFTER_MS = 8_000
 PURGE_AFTER_MS = 3_600_000
+KEYS = {"index": WORKER_HEARTBEATS, "details": WORKER_DETAILS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,14 @@ class WorkerStatus:
 class WorkerRegistry:
     """The workers of one Redis."""
 
-    def __init__(self, client: Redis, clock: Clock) -> None:
+    def __init__(self, client: Redis, scripts: Scripts) -> None:
         self._redis = client
-        self._clock = clock
+        self._scripts = scripts
 
     def record_heartbeat(self, status: WorkerStatus) -> None:
-        """Record that a worker is alive, and its status."""
-        with self._redis.pipeline() as pipe:
-            pipe.zadd(WORKER_HEARTBEATS, {status.id: self._clock.now_ms()})
-            pipe.hset(WORKER_DETAILS, status.id, json.dumps(asdict(status)))
-            pipe.execute()
+        """Record that a worker is alive, and its status; remove workers that have been dead for PURGE_AFTER_MS."""
+        arguments = {**KEYS, "name": status.id, "status": json.dumps(asdict(status)), "forget_after_ms": PURGE_AFTER_MS}
+        self._scripts.run("record_heartbeat", arguments)
 
     def remove(self, worker_id: str) -> None:
         """Remove a worker that stops; it counts as dead at once."""
@@ -54,18 +52,5 @@ class WorkerRegistry:
 
     def list_alive(self) -> list[WorkerStatus]:
         """Return the workers with a recent heartbeat."""
-        min_time = self._clock.now_ms() - DEAD_AFTER_MS
-        ids = cast(list[bytes], self._redis.zrangebyscore(WORKER_HEARTBEATS, min_time, "+inf"))
-        rows = cast(list[bytes | None], self._redis.hmget(WORKER_DETAILS, ids)) if ids else []
-        return [WorkerStatus(**json.loads(row)) for row in rows if row]
-
-    def is_dead(self, worker_id: str) -> bool:
-        """Whether a worker has no recent heartbeat."""
-        heartbeat = self._redis.zscore(WORKER_HEARTBEATS, worker_id)
-        return heartbeat is None or heartbeat < self._clock.now_ms() - DEAD_AFTER_MS
-
-    def purge_dead(self) -> None:
-        """Remove workers that have been dead for PURGE_AFTER_MS."""
-        max_time = self._clock.now_ms() - PURGE_AFTER_MS
-        for worker_id in cast(list[bytes], self._redis.zrangebyscore(WORKER_HEARTBEATS, "-inf", max_time)):
-            self.remove(worker_id.decode())
+        rows = self._scripts.run("list_alive", {**KEYS, "dead_after_ms": DEAD_AFTER_MS})
+        return [WorkerStatus(**json.loads(row)) for row in rows]

@@ -1,8 +1,8 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
-Every script gets its arguments by name, as one JSON object, and the shared functions put before its text: those of
-``shared/reading.lua``, and for scripts that write also those of ``shared/writing.lua`` with the tables of allowed
-transitions and of errors, made from ``schemas``.
+Every script gets its arguments by name, as one JSON object, and the shared functions put before its text:
+``shared/time.lua``, ``shared/reading.lua``, and for scripts that write also ``shared/writing.lua`` with the tables of
+allowed transitions and of errors, made from ``schemas``.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 from redis import Redis
 
+from ops.infra.clock import Clock
 from ops.infra.redis import run_script
 from schemas.errors import errors_by_code
 from schemas.jobs.lifecycle import TRANSITIONS
@@ -19,7 +20,9 @@ from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
-READ_ONLY_SCRIPTS = ("read", "dry_run")
+READ_ONLY_SCRIPTS = ("read", "dry_run", "list_lost", "list_overdue", "list_alive", "remaining_pause")
+# Instead of shared/time.lua, for tests.
+TEST_TIME_LUA = "local function now_ms() return cjson.decode(ARGV[1]).now end\n"
 # Made once, because ``json.dumps`` with an option makes an encoder for every call, and a status is one call.
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -27,10 +30,14 @@ encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Scripts:
     """The scripts, by file name."""
 
-    def __init__(self, client: Redis) -> None:
-        """Register every script with ``client``; nothing is sent yet."""
+    def __init__(self, client: Redis, test_clock: Clock | None = None) -> None:
+        """Register every script with ``client``; nothing is sent yet.
+
+        The scripts take Redis' own time. Tests pass a clock that they turn instead.
+        """
         self._client = client
-        reading = _fields_table() + _shared("reading")
+        self._test_clock = test_clock
+        reading = (TEST_TIME_LUA if test_clock else _shared("time")) + _fields_table() + _shared("reading")
         writing = reading + _schema_tables() + _shared("writing")
         self._scripts = {
             path.stem: client.register_script(
@@ -50,6 +57,8 @@ class Scripts:
             Unavailable: Redis does not answer, or has no memory left.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
+        if self._test_clock:
+            given["now"] = self._test_clock.now_ms()
         # A page may have cut a character in half, and cjson refuses the escape of half a surrogate pair.
         encoded = encode_json(given).encode(errors="replace")
         with redis_errors():

@@ -9,6 +9,7 @@ from typing import cast
 from redis import Redis
 
 from stores.redis.keys import site_key
+from stores.redis.scripts import Scripts
 
 STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
 
@@ -36,8 +37,9 @@ class CircuitBreaker:
 class CircuitBreakers:
     """The circuit breakers of one Redis."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, scripts: Scripts) -> None:
         self._redis = client
+        self._scripts = scripts
 
     def read(self, sites: list[str]) -> dict[str, CircuitBreaker]:
         """Return the circuit breaker of each site."""
@@ -47,15 +49,13 @@ class CircuitBreakers:
             rows = cast(list[list[bytes | None]], pipe.execute())
         return {site: _decode(row) for site, row in zip(sites, rows, strict=True)}
 
-    def get_paused_until(self, site: str) -> int:
-        """Return when the next visit of the site may begin (ms); it may be in the past."""
-        next_at = cast(bytes | None, self._redis.hget(site_key(site), "nextAt"))
-        return int(next_at or 0)
+    def remaining_pause_ms(self, site: str) -> int:
+        """Return how long it takes until the next visit of the site may begin."""
+        return int(self._scripts.run("remaining_pause", {"site": site}))
 
-    def pause(self, site: str, until_ms: int) -> None:
-        """Let no job of the site start before a time, because the site asked for it; never shortens a pause."""
-        if self.get_paused_until(site) < until_ms:
-            self._redis.hset(site_key(site), "nextAt", until_ms)
+    def pause(self, site: str, pause_ms: int) -> None:
+        """Let no job of the site start for a while, because the site asked for it; never shortens a pause."""
+        self._scripts.run("pause_site", {"site": site, "pause_ms": pause_ms})
 
     def close(self, site: str) -> None:
         """Close the circuit and reset its count of failures."""

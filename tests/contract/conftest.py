@@ -62,19 +62,19 @@ def build_stores(
     client: Redis, clock: Clock, settings: Settings, *, extra_recipes: tuple[Recipe, ...] = ()
 ) -> RedisStores:
     """Create the stores on one client, with the shipped recipes and ``extra_recipes``."""
-    scripts = Scripts(client)
+    scripts = Scripts(client, test_clock=clock)
     jobs = Jobs(client, scripts, clock, settings)
     recipes = ExtendedRecipes(extra_recipes)
     queue = Queue(BlockingRedisBroker(settings.broker_url, []))
     return RedisStores(
         client,
         jobs,
-        Attempts(client, scripts, clock, settings, recipes),
-        Wakeups(scripts, clock, queue, recipes),
+        Attempts(client, scripts, settings, recipes),
+        Wakeups(scripts, queue, recipes),
         Maintenance(client, scripts, clock, settings),
-        CircuitBreakers(client),
+        CircuitBreakers(client, scripts),
         Results(client),
-        WorkerRegistry(client, clock),
+        WorkerRegistry(client, scripts),
         Quotas(client, clock, settings),
     )
 

@@ -10,9 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from schemas.errors import Gone, NotFound, QueueWaitExceeded, Unavailable
-from schemas.jobs.job import Job
-from schemas.jobs.lifecycle import JobState
+from schemas.errors import QueueWaitExceeded, Unavailable
 from stores import Stores
 from workers.clock.canaries import CanaryScheduler
 
@@ -78,33 +76,21 @@ class Sweeper:
     def requeue_lost(self) -> None:
         """Return jobs with an expired lease or a dead worker to the queue, and wake workers for them."""
         now_s = self._monotonic()
-        requeued: list[str] = []
-        if now_s >= self._grace_until["leases"]:
-            expired = self._maintenance.list_expired_leases()
-            requeued += [job_id for job_id in expired if self._maintenance.requeue_expired(job_id)]
-        if now_s >= self._grace_until["heartbeats"]:
-            requeued += [job_id for job_id in self._maintenance.list_running() if self._requeue_if_orphaned(job_id)]
+        checks = {name: now_s >= until_s for name, until_s in self._grace_until.items()}
+        lost = self._maintenance.list_lost(**checks)
+        requeued = [job_id for job_id, worker in lost if self._maintenance.requeue_expired(job_id, worker)]
         for job_id in requeued:
             log.warning("job.lapsed", job_id=job_id)
         if requeued:
             self._stores.wakeups.top_up()
 
-    def _requeue_if_orphaned(self, job_id: str) -> bool:
-        """Requeue the job if its worker is dead; return whether it was requeued."""
-        owner = self._maintenance.get_lease_owner(job_id)
-        if owner is None or not self._stores.workers.is_dead(owner):
-            return False
-        return self._maintenance.requeue_expired(job_id, owner)
-
     def expire_overdue(self) -> None:
         """Fail jobs that have waited longer than MAX_WAIT_S since they were submitted or requeued."""
         limit_s = self._stores.settings.max_wait_s
-        latest = self._clock.now_ms() - limit_s * 1000
-        for job_id in self._maintenance.list_open_before(latest):
-            job = self._find_job(job_id)
-            if job and job.state is JobState.QUEUED and job.queued_at <= latest:
-                error = QueueWaitExceeded(f"The job waited longer than {limit_s} s for a worker.")
-                self._maintenance.fail_queued(job_id, error)
+        error = QueueWaitExceeded(f"The job waited longer than {limit_s} s for a worker.")
+        for job_id in self._maintenance.list_overdue(limit_s):
+            if self._maintenance.expire(job_id, limit_s, error) is None:
+                self._maintenance.remove_orphan(job_id)
 
     def log_circuit_changes(self) -> None:
         """Log circuits that have opened or closed since the last sweep."""
@@ -125,21 +111,13 @@ class Sweeper:
                 log.warning("outbox.unavailable", error=error.message)
 
     def purge(self) -> None:
-        """Delete what has outlived its retention: job list entries, dead workers, deliveries."""
+        """Delete what has outlived its retention: job list entries, deliveries."""
         settings = self._stores.settings
         retention_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
-        self._maintenance.trim_job_lists(self._clock.now_ms() - retention_s * 1000)
-        self._stores.workers.purge_dead()
+        self._maintenance.trim_job_lists(retention_s)
         try:
             self._stores.deliveries.purge()
             # Restores the filter in case Redis has lost it.
             self._stores.subscriptions.sync_event_filter()
         except Unavailable as error:
             log.warning("purge.unavailable", error=error.message)
-
-    def _find_job(self, job_id: str) -> Job | None:
-        try:
-            return self._stores.jobs.get(job_id)
-        except (NotFound, Gone):
-            self._maintenance.remove_orphan(job_id)
-            return None

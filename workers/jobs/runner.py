@@ -203,8 +203,7 @@ class Runner:
         pause_ms = 0
         if isinstance(error, SiteBusy):
             pause_ms = 1000 * (error.retry_after_s or 0)
-            until_ms = self._stores.clock.now_ms() + pause_ms
-            await self._retry_while_unavailable(self._stores.circuit_breakers.pause, job.request.site, until_ms)
+            await self._retry_while_unavailable(self._stores.circuit_breakers.pause, job.request.site, pause_ms)
         if error.retryable and job.retries < len(RETRY_DELAYS_MS):
             delay_ms = max(round(RETRY_DELAYS_MS[job.retries] * random.uniform(0.8, 1.2)), pause_ms)
             await self._retry_while_unavailable(attempts.retry, job, error, delay_ms, outcome.failure_report)

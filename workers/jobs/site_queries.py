@@ -61,8 +61,8 @@ class SiteQueryRunner:
         except ServiceError as error:
             log.warning("site_query.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
             if isinstance(error, SiteBusy) and error.retry_after_s:
-                until_ms = self._stores.clock.now_ms() + 1000 * error.retry_after_s
-                await asyncio.to_thread(self._stores.circuit_breakers.pause, recipe.name, until_ms)
+                pause_ms = 1000 * error.retry_after_s
+                await asyncio.to_thread(self._stores.circuit_breakers.pause, recipe.name, pause_ms)
             await asyncio.to_thread(site_queries.report_failure, actor, recipe.name, query_text)
         else:
             await asyncio.to_thread(site_queries.store_answer, actor, recipe.name, query_text, value)
@@ -95,15 +95,15 @@ class SiteQueryRunner:
         Raises:
             SiteBusy: the circuit is open, or the site is paused for longer than ``MAX_TURN_WAIT_MS``.
         """
-        circuit_breakers, clock = self._stores.circuit_breakers, self._stores.clock
+        circuit_breakers = self._stores.circuit_breakers
         circuit = (await asyncio.to_thread(circuit_breakers.read, [recipe.name]))[recipe.name]
-        wait_ms = await asyncio.to_thread(circuit_breakers.get_paused_until, recipe.name) - clock.now_ms()
+        wait_ms = await asyncio.to_thread(circuit_breakers.remaining_pause_ms, recipe.name)
         if circuit.is_open or wait_ms > MAX_TURN_WAIT_MS:
             reason = circuit.error or "the site asked for a pause"
             raise SiteBusy(f"{recipe.name} is not visited at present: {reason}.")
-        await asyncio.sleep(max(0, wait_ms) / 1000)
+        await asyncio.sleep(wait_ms / 1000)
         interval_ms = round(1000 * self._stores.recipes.get_limits(recipe.name).min_interval_s)
-        await asyncio.to_thread(circuit_breakers.pause, recipe.name, clock.now_ms() + interval_ms)
+        await asyncio.to_thread(circuit_breakers.pause, recipe.name, interval_ms)
 
 
 def _with_public_image(lora: dict[str, Any], recipe: Recipe, stores: Stores) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 -- Claim the next job for one attempt and grant it a lease. Owners are served round robin; within an owner priority and
 -- age decide.
--- args: now, lease_ms, worker_id, claim_token, max_deliveries, ttl_s, sites (each: name, concurrency, pause_ms, daily;
+-- args: lease_ms, worker_id, claim_token, max_deliveries, ttl_s, sites (each: name, concurrency, pause_ms, daily;
 --       0 means no limit)
 -- Returns {id, its JOB_FIELDS in order}, or an empty table if no job may start.
-local now, token = args.now, args.claim_token
+local now, token = now_ms(), args.claim_token
 
 local function claimed(id) return {id, redis.call('HMGET', key(id, 'job'), unpack(JOB_FIELDS))} end
 

@@ -1,8 +1,8 @@
 -- Make jobs claimable whose due time has come, and count the jobs that may be claimed now.
--- args: now, sites (see claim.lua)
+-- args: sites (see claim.lua)
 -- Returns the number of wakeups that should be in the queue.
 local MAX_DUE = 500
-local now = args.now
+local now = now_ms()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)) do
   redis.call('ZREM', 'dr:due', id)
   if get(id, 'state') == 'QUEUED' then make_claimable(id) end

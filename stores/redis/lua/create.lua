@@ -1,12 +1,12 @@
 -- Accept a job: write its record, its first event and its index entries; or report the limit that forbids it.
--- args: id, owner, site, now, limits (see limit_reached); optional: max_running (jobs of the owner that may run at
+-- args: id, owner, site, limits (see limit_reached); optional: max_running (jobs of the owner that may run at
 --       once), idempotency_key, digest (of the request)
 -- ARGV[2] and further: name, value, ... of the fields that hold the request
--- Returns {'created', its queue_estimate...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id}
+-- Returns {'created', its startTime, its queue_estimate...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id}
 --         | {'mismatch', id}.
-local id, owner, site, now, limits = args.id, args.owner, args.site, args.now, args.limits
+local id, owner, site, now, limits = args.id, args.owner, args.site, now_ms(), args.limits
 
-local function created(state) return {'created', unpack(queue_estimate(id, state, site, owner), 1, 6)} end
+local function created(state) return {'created', get(id, 'startTime'), unpack(queue_estimate(id, state, site, owner), 1, 6)} end
 
 -- Ids are random and used once: an existing one was created by this very call, whose first answer was lost.
 local state = get(id, 'state')

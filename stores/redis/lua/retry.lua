@@ -1,14 +1,15 @@
--- Return a job to the queue for another attempt at a due time.
--- args: id, now, claim_token, due, code, message, ttl_s, is_retry (false if the worker only stops: the job then keeps
+-- Return a job to the queue for another attempt after a delay.
+-- args: id, claim_token, delay_ms, code, message, ttl_s, is_retry (false if the worker only stops: the job then keeps
 --       its place and its retries)
 -- ARGV[2] (optional): failure report, JSON
 -- Returns 1, or 0 if the attempt no longer holds the job.
-local id, now = args.id, args.now
+local id, now = args.id, now_ms()
 if not holds_lease(id, args.claim_token) then return 0 end
+local due = now + args.delay_ms
 if ARGV[2] then redis.call('SET', key(id, 'failure'), ARGV[2], 'EX', args.ttl_s) end
 redis.call('HINCRBY', key(id, 'job'), 'deliveries', -1)
 if args.is_retry then redis.call('HINCRBY', key(id, 'job'), 'retries', 1) end
 record_site_result(id, site_effect(args.code), now, args.code, args.message)
-local data = {attempt = tonumber(get(id, 'attempt')), code = args.code, message = args.message, due = args.due}
-return_to_queue(id, now, args.due, args.ttl_s, data, not args.is_retry)
+local data = {attempt = tonumber(get(id, 'attempt')), code = args.code, message = args.message, due = due}
+return_to_queue(id, now, due, args.ttl_s, data, not args.is_retry)
 return 1

@@ -125,7 +125,7 @@ def test_a_renewed_lease_does_not_expire(stores: RedisStores, job_request: JobRe
     for _ in range(5):
         clock.advance(LEASE_MS / 1000 - 1)
         assert not stores.attempts.renew(job)
-        assert not stores.maintenance.list_expired_leases()
+        assert not stores.maintenance.list_lost(leases=True, heartbeats=False)
         assert not stores.maintenance.requeue_expired(JOB_ID)
 
 
@@ -145,16 +145,21 @@ def test_a_job_of_a_dead_worker_is_requeued_at_once(
     assert (again.id, again.attempt, stores.jobs.get_with_estimate(OTHER_JOB_ID)[1].position) == (JOB_ID, 2, 1)
 
 
-def test_a_job_that_loses_too_many_workers_fails(
-    stores: RedisStores, job_request: JobRequest, clock: FakeClock
+@pytest.mark.parametrize("loss", ["dead worker", "expired lease"])
+def test_a_job_that_takes_down_two_workers_ends(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock, loss: str
 ) -> None:
-    """After MAX_DELIVERIES lost workers the job fails with worker_lost."""
+    """It fails with worker_lost as soon as the second worker is lost, and is handed to no third one."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
-    for _ in range(MAX_DELIVERIES):
-        assert stores.attempts.claim("w1")
-        stores.maintenance.requeue_expired(JOB_ID, "w1")
+    for worker in ("w1", "w2"):
+        assert JobState.QUEUED is stores.jobs.get(JOB_ID).state
+        assert stores.attempts.claim(worker)
+        if loss == "expired lease":
+            clock.advance(LEASE_MS / 1000)
+        assert stores.maintenance.requeue_expired(JOB_ID, worker if loss == "dead worker" else "")
 
-    assert stores.attempts.claim("w1") is None
+    assert stores.attempts.claim("w3") is None
+    assert JobState.FAILED is stores.jobs.get(JOB_ID).state
     error = stores.jobs.get(JOB_ID).error
     assert error is not None
     assert error.code == "worker_lost"

@@ -70,7 +70,7 @@ class RandomCalls:
             "requeue": lambda: self.upkeep.requeue_expired(self.id),
             "requeue_dead": lambda: self.upkeep.requeue_expired(self.id, "w"),
             "cancel": lambda: self.jobs.cancel(self.id),
-            "expire": lambda: self.upkeep.fail_queued(self.id, QueueWaitExceeded()),
+            "expire": lambda: self.upkeep.expire(self.id, 0, QueueWaitExceeded()),
             "later": self.later,
             "use_old_attempt": self.use_old_attempt,
         }

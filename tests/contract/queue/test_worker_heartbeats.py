@@ -1,38 +1,50 @@
 """The registry of living workers."""
 
+from dataclasses import replace
+
+from schemas.jobs.job import JobRequest
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS, WorkerStatus
 from tests.conftest import FakeClock
-from tests.contract.conftest import RedisStores
+from tests.contract.conftest import JOB_ID, RedisStores, create_accepted_job
 
 STATUS = WorkerStatus("w1", ready=True, browser="156", browser_restarts=0, contexts=1, slots=4, jobs=1, memory_bytes=9)
 
 
-def test_a_worker_is_alive_while_it_sends_heartbeats(stores: RedisStores, clock: FakeClock) -> None:
-    """Its status is returned; without heartbeats it is dead."""
+def test_a_worker_is_alive_while_it_sends_heartbeats(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock
+) -> None:
+    """Its status is returned; without heartbeats it is dead, and its jobs are lost."""
+    create_accepted_job(stores, job_request)
     stores.workers.record_heartbeat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
     assert stores.workers.list_alive() == [STATUS]
-    assert not stores.workers.is_dead("w1")
+    assert lost_jobs(stores) == []
 
     clock.advance(2)
     assert not stores.workers.list_alive()
-    assert stores.workers.is_dead("w1")
+    assert lost_jobs(stores) == [(JOB_ID, "w1")]
 
 
-def test_a_removed_worker_is_dead_at_once(stores: RedisStores) -> None:
+def test_a_removed_worker_is_dead_at_once(stores: RedisStores, job_request: JobRequest) -> None:
     """Its jobs need not wait for a missed heartbeat."""
+    create_accepted_job(stores, job_request)
     stores.workers.record_heartbeat(STATUS)
     stores.workers.remove("w1")
 
-    assert stores.workers.is_dead("w1")
+    assert lost_jobs(stores) == [(JOB_ID, "w1")]
     assert not stores.workers.list_alive()
+
+
+def lost_jobs(stores: RedisStores) -> list[tuple[str, str]]:
+    """Return the jobs of dead workers, with these workers."""
+    return stores.maintenance.list_lost(leases=False, heartbeats=True)
 
 
 def test_dead_workers_are_purged(stores: RedisStores, clock: FakeClock) -> None:
     """Entries of old workers do not accumulate."""
     stores.workers.record_heartbeat(STATUS)
     clock.advance(2 * 3600)
-    stores.workers.purge_dead()
+    stores.workers.record_heartbeat(replace(STATUS, id="w2"))
 
-    assert not stores.redis.zcard("dr:workers")
-    assert not stores.redis.hlen("dr:workers:details")
+    assert stores.redis.zrange("dr:workers", 0, -1) == [b"w2"]
+    assert stores.redis.hkeys("dr:workers:details") == [b"w2"]
