@@ -21,6 +21,8 @@ COMPLETE = ".complete"
 INSTALL_TIMEOUT_S = 600
 # Packages of which only files are served need not fit the interpreter that runs the tests.
 FILES_PYTHON_VERSION = "3.12"
+# Programs of 2023 need packages that have no wheels for later versions.
+PROGRAM_PYTHON = sys.executable if sys.version_info < (3, 13) else "3.12"
 
 
 def unpack_packages(name: str) -> Path:
@@ -32,8 +34,9 @@ def create_environment(name: str) -> Path:
     """Return the interpreter of a virtual environment with exactly the packages in ``locks/NAME.txt``."""
 
     def create(folder: Path) -> None:
-        _run("venv", "--python", sys.executable, folder)
-        _install(name, "--python", folder / "bin" / "python")
+        _run("venv", "--python", PROGRAM_PYTHON, folder)
+        # Without bytecode, each start of a program would compile hundreds of modules.
+        _install(name, "--compile-bytecode", "--python", folder / "bin" / "python")
 
     return _make_once(name, create) / "bin" / "python"
 

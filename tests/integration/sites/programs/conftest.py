@@ -1,19 +1,30 @@
 """Fixtures for tests of recipes with the real pages of programs, each on a server that a test process starts."""
 
+import asyncio
+import hashlib
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 
+from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
-from tests.conftest import eventually, free_port
+from schemas.jobs.job import JobRequest
+from schemas.sites.recipe import Recipe
+from tests.conftest import TIMEOUT_S, eventually, free_port
+from tests.integration.sites.conftest import AttemptResult, drive
+from tests.support.programs.gradio_server import GRADIO_VERSIONS, GradioServer, run_gradio_server
+
+T = TypeVar("T")
 
 # Making the folders of the packages for the first time is included.
 START_TIMEOUT_S = 110.0
@@ -91,3 +102,77 @@ def comfyui(comfyui_urls: dict[str, str]) -> Callable[[str], ProgramServer]:
         return server
 
     return get_server
+
+
+class SharedBrowser:
+    """A browser with its own event loop; each attempt gets a new context."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._playwright: Playwright
+        self._browser: Browser
+
+    def start(self) -> None:
+        """Start the browser."""
+
+        async def launch() -> None:
+            found = find_browser(os.environ.get("BROWSER"))
+            assert found
+            self._playwright = await async_playwright().start()
+            self._browser = await self._playwright.chromium.launch(executable_path=found.path)
+
+        self._runner.run(launch())
+
+    def stop(self) -> None:
+        """Stop the browser."""
+
+        async def close() -> None:
+            await self._browser.close()
+            await self._playwright.stop()
+
+        self._runner.run(close())
+        self._runner.close()
+
+    def run(self, work: Callable[[BrowserContext], Awaitable[T]]) -> T:
+        """Run ``work`` with a new context and a timeout."""
+
+        async def in_context() -> T:
+            context = await self._browser.new_context(viewport={"width": 1280, "height": 900})
+            try:
+                async with asyncio.timeout(2 * TIMEOUT_S):
+                    return await work(context)
+            finally:
+                await context.close()
+
+        return self._runner.run(in_context())
+
+    def attempt(self, recipe: Recipe, prompt: str, *, lora: str = "", **inputs: object) -> AttemptResult:
+        """Run one attempt, with inputs as the API receives them."""
+        request = JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs))
+        return self.run(lambda context: drive(context, recipe, request))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[SharedBrowser]:
+    """Run a browser for all tests."""
+    shared = SharedBrowser()
+    shared.start()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="module", params=GRADIO_VERSIONS)
+def gradio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GradioServer]:
+    """Run the programs of each version of Gradio, one after another."""
+    with run_gradio_server(request.param, tmp_path_factory.mktemp("gradio")) as server:
+        yield server
+
+
+def picture_hashes(result: AttemptResult) -> list[str]:
+    """Return the SHA-256 of each picture of an attempt."""
+    return [hashlib.sha256(image.data).hexdigest() for image in result.images]
+
+
+def plain_words(error: Exception) -> bool:
+    """Whether an error's message has none of the captions and decorations of the page around its words."""
+    return not re.search(r"[\u00d7\u2715]|^\s*error\b|\bclear\b|\bsubmit\b", str(error), re.IGNORECASE)
