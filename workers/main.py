@@ -24,6 +24,7 @@ from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.logging import configure_logging
 from ops.infra.settings import Settings, SettingsError, load_settings
+from ops.processes.init_process import run_below_init
 from ops.processes.temp_dirs import use_private_temp_dir
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
@@ -251,4 +252,5 @@ def main(role: str) -> int:
 
 
 if __name__ == "__main__":
+    run_below_init()
     sys.exit(main(sys.argv[1]))
