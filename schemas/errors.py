@@ -215,6 +215,15 @@ class InputNotOffered(ServiceError):
     hint = "Omit that input, or correct the recipe if the page has a field for it."
 
 
+class InputNotTaken(ServiceError):
+    """The page took another value for one of the job's inputs than the one asked for."""
+
+    code = "input_not_taken"
+    status = 422
+    site_effect = "works"
+    hint = "Ask for a value that the page accepts: the details have the one that it took instead."
+
+
 class SiteBusy(ServiceError):
     """The site asks clients to back off for a while."""
 

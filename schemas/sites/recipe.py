@@ -26,8 +26,8 @@ class Step:
     ``selectors`` are alternatives, tried in order. ``when`` names the input without which the step is skipped.
     ``document`` names the document that an ``upload`` sends, ``image`` the image input; with ``url``, the picture is
     posted there in the form field ``field``, and the input's placeholder becomes the value at the path ``answer`` of
-    the JSON response. ``settle_ms`` is a pause after the step. ``submits`` marks
-    the step that submits the prompt to the page.
+    the JSON response. ``reveals`` are elements that an ``open`` makes visible. ``settle_ms`` is a pause after the step.
+    ``submits`` marks the step that submits the prompt to the page.
     """
 
     type: str
@@ -48,6 +48,7 @@ class Step:
     image: str = ""
     field: str = "image"
     answer: str = "name"
+    reveals: Selectors = ()
     settle_ms: int = 0
     submits: bool = False
 

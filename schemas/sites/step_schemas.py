@@ -28,6 +28,7 @@ REQUIRED_CUSTOM_KEYS: dict[str, tuple[str, ...]] = {
     "removeLoras": (),
     "choose": ("selectors", "value"),
     "upload": (),
+    "open": ("selectors", "reveals"),
 }
 MAX_STEP_TIMEOUT_MS = 120_000
 MAX_SETTLE_MS = 10_000
@@ -89,7 +90,8 @@ class StepSchema(DataclassSchema):
     name = fields.String(
         validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),
         metadata=doc(
-            "`addLora`, `removeLoras`, `choose` (from a list that opens) or `upload` (a document or a picture)."
+            "`addLora`, `removeLoras`, `choose` (from a list that opens), `upload` (a document or a picture), or `open` "
+            "(a tab, an accordion or the like, unless what it holds is visible already)."
         ),
     )
     document = fields.String(metadata=doc("The document that `upload` sends."))
@@ -99,6 +101,9 @@ class StepSchema(DataclassSchema):
         metadata=doc(
             "With `url`: where the JSON response names the picture, for the input's placeholder; default `name`."
         )
+    )
+    reveals = SelectorsField(
+        "What `open` makes visible: if nothing of it is, the elements of `selectors` are clicked in turn until it is."
     )
     width = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport width in pixels."))
     height = fields.Integer(validate=validate.Range(1, MAX_VIEWPORT_PX), metadata=doc("Viewport height in pixels."))

@@ -14,8 +14,7 @@ from tests.conftest import describe_image
 from tests.integration.sites.conftest import AttemptResult, drive, run_in_browser
 from tests.support.fake_site import RESULT_SIZE, fake_site_recipe, result_png
 from workers.sites.driver.driver import Driver
-from workers.sites.driver.select_options import choose_from_listbox
-from workers.sites.driver.selectors import ElementFinder
+from workers.sites.driver.forms.options import choose_from_list
 
 REQUEST = JobRequest("fake", "a harbour")
 RESULT = WatchSpec((("#result",),), "src")
@@ -142,7 +141,7 @@ def test_an_option_is_selected_in_the_fields_own_listbox(choice: str) -> None:
     async def select(context: BrowserContext) -> str:
         page = await context.new_page()
         await page.set_content(LISTBOX_PAGE)
-        await choose_from_listbox(ElementFinder(), page.locator("#field"), choice, 5000)
+        await choose_from_list(await page.locator("#field").element_handle(), choice, 5000)
         return await page.locator("output").inner_text()
 
     assert run_in_browser(select) == f"mine {choice}"

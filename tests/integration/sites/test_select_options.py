@@ -5,8 +5,7 @@ from playwright.async_api import BrowserContext
 
 from schemas.errors import ChoiceNotFound
 from tests.integration.sites.conftest import run_in_browser
-from workers.sites.driver.select_options import check_radio, choose_from_listbox
-from workers.sites.driver.selectors import ElementFinder
+from workers.sites.driver.forms.options import check_radio, choose_from_list
 
 # Gradio 3: the list stands inside the label and has no roles; the chosen option has a check mark.
 GRADIO_3_LIST = """<label><span>Sampler</span><input id="field" readonly><ul hidden></ul></label><script>
@@ -30,7 +29,7 @@ def test_an_option_of_a_list_without_roles_is_chosen(name: str) -> None:
     async def choose(context: BrowserContext) -> str:
         page = await context.new_page()
         await page.set_content(GRADIO_3_LIST)
-        await choose_from_listbox(ElementFinder(), page.locator("#field"), name, 5000)
+        await choose_from_list(await page.locator("#field").element_handle(), name, 5000)
         return await page.locator("#field").input_value()
 
     assert run_in_browser(choose) == name
@@ -43,7 +42,7 @@ def test_a_radio_button_is_chosen_by_its_label_or_value(value: str) -> None:
     async def choose(context: BrowserContext) -> list[bool]:
         page = await context.new_page()
         await page.set_content(RADIOS)
-        await check_radio(page.locator("input"), value, 5000)
+        await check_radio(await page.locator("input").element_handles(), value, 5000)
         return [await one.is_checked() for one in await page.locator("input").all()]
 
     assert run_in_browser(choose) == [False, True]
@@ -55,7 +54,7 @@ def test_a_radio_button_that_is_missing_is_an_error() -> None:
     async def choose(context: BrowserContext) -> None:
         page = await context.new_page()
         await page.set_content(RADIOS)
-        await check_radio(page.locator("input"), "Tall", 5000)
+        await check_radio(await page.locator("input").element_handles(), "Tall", 5000)
 
     with pytest.raises(ChoiceNotFound, match=r"'Tall'.*Square, Wide"):
         run_in_browser(choose)

@@ -19,10 +19,10 @@ from schemas.sites.templates import render
 from stores.sites.static_sites import get_bundle_folder
 from workers.sites.diagnostics.failure_report import FailureReport
 from workers.sites.diagnostics.selector_suggestions import find_similar_elements
+from workers.sites.driver.forms.options import read_all_option_names
 from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import translate_playwright_errors
-from workers.sites.driver.select_options import read_option_names
 from workers.sites.driver.selectors import ElementFinder, format_chain, locate
 from workers.sites.driver.static_server import serve_bundle
 from workers.sites.driver.steps import StepRunner
@@ -220,7 +220,7 @@ class Driver:
         with translate_playwright_errors():
             await self.run_steps(spec.choices_from.open)
             match = await self._finder.find(self._page, spec.choices_from.item, timeout_ms=5000, visible=False)
-            names = await read_option_names(locate(self._page, match.chain))
+            names = await read_all_option_names(locate(self._page, match.chain))
             await self.run_steps(spec.choices_from.close)
             return list(dict.fromkeys(filter(None, names)))
 
@@ -249,7 +249,11 @@ class Driver:
     def arrival_steps(self) -> tuple[Step, ...]:
         """Return the steps that only reach the page: those before the first step that needs values of a request."""
         steps = self._recipe.steps
-        numbers = [number for number, step in enumerate(steps) if step.type in ("change", "customStep")]
+        numbers = [
+            number
+            for number, step in enumerate(steps)
+            if step.type == "change" or (step.type == "customStep" and step.name != "open")
+        ]
         return steps[: numbers[0]] if numbers else self._steps_before_submit()
 
 

@@ -12,26 +12,16 @@ from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
 from schemas.images.input_images import InputFile
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import PLACEHOLDER, apply_fields, render, render_url
+from workers.sites.driver.forms.filled_fields import FilledFields
+from workers.sites.driver.forms.opening import open_for
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import is_closed, translate_playwright_errors
-from workers.sites.driver.select_options import check_radio, choose_from_listbox, select_option
-from workers.sites.driver.selectors import ElementFinder, Match, format_chain, locate
+from workers.sites.driver.selectors import ElementFinder, Match, format_chain
 from workers.sites.driver.uploads import fill_file_input, post_file
 
-IS_CHECKBOX_SCRIPT = "element => element instanceof HTMLInputElement && ['checkbox', 'radio'].includes(element.type)"
-IS_RADIO_SCRIPT = "element => element instanceof HTMLInputElement && element.type === 'radio'"
-TRUE_VALUES = ("true", "1", "yes", "on")
 NETWORK_ERROR = re.compile(r"net::[A-Z_]+")
-IS_SELECT_SCRIPT = "element => element instanceof HTMLSelectElement"
 # Input may keep the page busy for longer than the step's settle time.
 WAIT_UNTIL_IDLE_SCRIPT = "() => new Promise((idle) => requestIdleCallback(() => idle(), { timeout: 2000 }))"
-# Playwright's fill() does not support range inputs. The prototype's setter bypasses the one that React installs.
-SET_RANGE_SCRIPT = """(element, value) => {
-  if (!(element instanceof HTMLInputElement) || element.type !== "range") return false;
-  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(element, value);
-  for (const kind of ["input", "change"]) element.dispatchEvent(new Event(kind, { bubbles: true }));
-  return true;
-}"""
 
 
 class StepRunner:
@@ -54,17 +44,20 @@ class StepRunner:
         self._finder = finder
         self._values = values
         self._images = images
+        self._filled = FilledFields(page, finder)
 
     async def run(self, step: Step) -> None:
         """Run one step, unless it is for an input that has no value.
 
         Raises:
-            SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound, InputNotOffered
+            SiteUnavailable, SiteChanged, LoraNotFound, ChoiceNotFound, InputNotOffered, InputNotTaken
         """
         if self._is_skipped(step):
             return
         try:
             with translate_playwright_errors():
+                if step.submits:
+                    await self._filled.check()
                 await getattr(self, f"_{step.name or step.type}")(step)
                 if step.settle_ms:
                     await self._page.wait_for_timeout(step.settle_ms)
@@ -125,20 +118,7 @@ class StepRunner:
         await (await self._match(step)).locator.hover(timeout=step.timeout_ms)
 
     async def _change(self, step: Step) -> None:
-        match = await self._match(step)
-        locator = match.locator
-        value = self._fill(step.value)
-        radios = locate(self._page, match.chain)
-        if await locator.evaluate(IS_RADIO_SCRIPT) and await radios.count() > 1:
-            await check_radio(radios, value, step.timeout_ms)
-        elif await locator.evaluate(IS_CHECKBOX_SCRIPT):
-            await locator.set_checked(value.lower() in TRUE_VALUES, timeout=step.timeout_ms)
-        elif await locator.evaluate(IS_SELECT_SCRIPT):
-            await select_option(locator, value, step.timeout_ms)
-        elif not await locator.evaluate(SET_RANGE_SCRIPT, value):
-            await locator.fill(value, timeout=step.timeout_ms)
-            # Some pages read a value only on "change", which a browser sends when the field loses the focus.
-            await locator.dispatch_event("change")
+        await self._filled.set(step, self._fill(step.value))
 
     async def _keyDown(self, step: Step) -> None:  # noqa: N802 - a step type of Chrome's Recorder
         await self._page.keyboard.down(step.key)
@@ -161,9 +141,11 @@ class StepRunner:
             await LoraCatalogue(self._page, self._recipe.loras, self._finder, self.run).clear()
 
     async def _choose(self, step: Step) -> None:
-        """Select an option of a listbox that opens below a field."""
-        field = (await self._match(step)).locator
-        await choose_from_listbox(self._finder, field, self._fill(step.value), step.timeout_ms)
+        """Select an option of a list that opens below a field, or of whatever else the page offers choices with."""
+        await self._filled.set(step, self._fill(step.value))
+
+    async def _open(self, step: Step) -> None:
+        await open_for(self._page, step.selectors, step.reveals, step.timeout_ms)
 
     async def _upload(self, step: Step) -> None:
         """Upload the picture of an input, or a document of the recipe as a JSON file."""

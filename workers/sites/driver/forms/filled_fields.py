@@ -1,0 +1,99 @@
+"""The fields that the steps of one job have set, each checked when it is set and again before the job is submitted.
+
+The second check finds values that the page has changed since: when another field was set, or when it had loaded.
+"""
+
+import re
+from dataclasses import dataclass
+
+from playwright.async_api import Error, Page
+
+from schemas.errors import InputNotTaken
+from schemas.sites.recipe import Step
+from schemas.sites.templates import PLACEHOLDER
+from workers.sites.driver.forms.fields import FormField
+from workers.sites.driver.playwright_errors import is_closed
+from workers.sites.driver.selectors import ElementFinder, Match
+
+MAX_VALUE_CHARS = 200
+PIN_ATTEMPTS = 2
+# Frameworks draw elements anew; Playwright has no error class for an element that is gone.
+REPLACED = re.compile(r"not attached|detached|Execution context was destroyed")
+
+
+@dataclass(frozen=True, slots=True)
+class FilledField:
+    """A field, the step that set it, and its value."""
+
+    step: Step
+    field: FormField
+    value: str
+
+
+class FilledFields:
+    """The fields of one page."""
+
+    def __init__(self, page: Page, finder: ElementFinder) -> None:
+        self._page = page
+        self._finder = finder
+        self._filled: list[FilledField] = []
+
+    async def set(self, step: Step, value: str) -> None:
+        """Set the field of a step.
+
+        Raises:
+            SiteChanged: the page has no such field.
+            ChoiceNotFound: the field does not offer the value.
+            InputNotTaken: the page shows another value.
+        """
+        for attempt in range(1, PIN_ATTEMPTS + 1):
+            match = await self._finder.find(self._page, step.selectors, timeout_ms=step.timeout_ms)
+            try:
+                field = await self._pin(step, match, value)
+                shown = await field.set(value)
+            except Error as error:
+                if attempt < PIN_ATTEMPTS and REPLACED.search(error.message):
+                    continue
+                raise
+            break
+        if shown is not None:
+            raise _not_taken(step, value, shown)
+        others = [filled for filled in self._filled if not await filled.field.is_same(field)]
+        self._filled = [*others, FilledField(step, field, value)]
+
+    async def check(self) -> None:
+        """Set the fields again that no longer show their values; raises InputNotTaken if one refuses."""
+        for filled in self._filled:
+            if (shown := await self._restore(filled)) is not None:
+                raise _not_taken(filled.step, filled.value, shown)
+
+    async def _restore(self, filled: FilledField) -> str | None:
+        """Return None if the field has its value, after setting it again if necessary, else the value it shows."""
+        try:
+            field = await self._find_again(filled)
+            shown = await field.difference(filled.value) if field else None
+            if field is None or shown is None or not await field.is_visible():
+                return shown
+        except Error as error:
+            if is_closed(error):
+                raise
+            # A field that the page has removed meanwhile has no value.
+            return None
+        return await field.set(filled.value)
+
+    async def _find_again(self, filled: FilledField) -> FormField | None:
+        if await filled.field.is_attached():
+            return filled.field
+        match = await self._finder.find_present(self._page, filled.step.selectors, visible=True)
+        return await self._pin(filled.step, match, filled.value) if match else None
+
+    async def _pin(self, step: Step, match: Match, value: str) -> FormField:
+        return await FormField.pin(self._page, match, value, has_list=step.name == "choose", timeout_ms=step.timeout_ms)
+
+
+def _not_taken(step: Step, asked: str, shown: str) -> InputNotTaken:
+    names = PLACEHOLDER.findall(step.value)
+    name = names[0] if names else step.when or step.type
+    asked, shown = asked[:MAX_VALUE_CHARS], shown[:MAX_VALUE_CHARS]
+    message = f"The page took {shown!r} for {name}, not {asked!r}."
+    return InputNotTaken(message, input=name, asked=asked, taken=shown)
