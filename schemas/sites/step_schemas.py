@@ -90,8 +90,8 @@ class StepSchema(DataclassSchema):
     name = fields.String(
         validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),
         metadata=doc(
-            "`addLora`, `removeLoras`, `choose` (from a list that opens), `upload` (a document or a picture), or `open` "
-            "(a tab, an accordion or the like, unless what it holds is visible already)."
+            "`addLora`, `removeLoras`, `choose` (from a list that opens), `upload` (a document or a picture) or "
+            "`open` (a tab, an accordion or the like, unless what it holds is visible."
         ),
     )
     document = fields.String(metadata=doc("The document that `upload` sends."))
