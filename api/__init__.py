@@ -67,8 +67,8 @@ def create_app(stores: Stores) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["job_id"] = JobIdConverter
     app.extensions["stores"] = stores
-    if stores.settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=stores.settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # Flask's own way
+    if proxies := stores.settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=1)  # type: ignore[method-assign] # Flask's own way
     app.after_request(_allow_all_origins)
     if stores.settings.cors_origins:
         origins = list(stores.settings.cors_origins)
@@ -76,8 +76,9 @@ def create_app(stores: Stores) -> Flask:
     init_error_handlers(app)
     # Hooks run in this order before a request, and in the opposite order after it.
     init_request_log(app)
-    init_body_parsing(app)
+    # The key is checked before the body is read.
     init_authorization(app)
+    init_body_parsing(app)
     init_cookie_renewal(app)
     _register_blueprints(app)
     return app

@@ -102,6 +102,15 @@ class PreconditionFailed(Conflict):
     hint = "Start over without If-Match and If-Unmodified-Since."
 
 
+class BodyTooSlow(ServiceError):
+    """The body of the request arrived too slowly."""
+
+    code = "body_too_slow"
+    status = 408
+    retryable = True
+    hint = "Send the body at 10 kB/s or faster after the first ten seconds, and within ten minutes."
+
+
 class IdempotencyMismatch(ServiceError):
     """This Idempotency-Key was already used with a different request."""
 

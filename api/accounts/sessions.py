@@ -14,6 +14,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.error_responses import library_body
 from api.http.rate_limits import count_anonymous, count_caller, count_login_attempt
+from api.http.request_bodies import read_body
 from api.http.route_policy import Access
 from schemas.accounts.caller import Caller
 from schemas.accounts.session_requests import parse_key
@@ -43,6 +44,7 @@ def sign_in() -> Response:
     """Sign in with an API key, as JSON or as a form. This ends the browser's previous session."""
     session_cookie.require_same_origin(allow_non_browser=True)
     count_login_attempt()
+    read_body()
     key = parse_key(_request_fields())
     caller = _authenticate(key)
     # The token is always new: one from the request may be known to an attacker (session fixation).

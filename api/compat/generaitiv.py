@@ -15,6 +15,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.error_responses import generaitiv_body
 from api.http.rate_limits import count_anonymous
+from api.http.request_bodies import read_body
 from api.http.route_policy import SUBMISSION, Access, RoutePolicy
 from api.jobs.submission import add_replay_header, dry_run, submit
 from api.library import loras
@@ -63,6 +64,7 @@ def new_workload() -> Response:
     if type_ != PROMPT_TYPE:
         raise Invalid(problems=[f"type: must be {PROMPT_TYPE} (given: {type_[:60]!r})."])
     count_anonymous()
+    read_body()
     g.caller = Caller(ANONYMOUS, ANONYMOUS, plan=None)
     return _generate(g.caller)
 

@@ -1,4 +1,7 @@
-"""Reading of request bodies: every body is parsed before the view runs, or rejected with a precise message."""
+"""Reading of request bodies: every body is parsed before the view runs, or rejected with a precise message.
+
+How long a body may take is limited by ``ops.processes.request_bodies``.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +11,9 @@ from flask import Flask, Request, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import ParseException
 
-from api.http.route_policy import current_policy
-from schemas.errors import Invalid
+from api.http.route_policy import Access, current_policy
+from ops.processes.request_bodies import BodyTooSlowError
+from schemas.errors import BodyTooSlow, Invalid
 
 
 class StrictJSONProvider(DefaultJSONProvider):
@@ -34,11 +38,11 @@ class StrictRequest(Request):
 
 
 def init_body_parsing(app: Flask) -> None:
-    """Parse the body of every request before its view runs, except for views that stream it."""
+    """Parse the body of every request before its view runs, except for views that stream it, or check the caller."""
     app.json = StrictJSONProvider(app)
     app.json.sort_keys = False
     app.request_class = StrictRequest
-    app.before_request(_read_body)
+    app.before_request(_read_body_before_view)
 
 
 def require_json() -> None:
@@ -53,18 +57,31 @@ def require_json() -> None:
 
 @contextmanager
 def body_errors() -> Iterator[None]:
-    """Translate errors of reading the body into ``Invalid``."""
+    """Translate errors of reading the body into ``Invalid`` and ``BodyTooSlow``."""
     try:
         yield
     except (OSError, ParseException) as error:
         raise Invalid(problems=["The body ended early or is badly framed."]) from error
+    except BodyTooSlowError as error:
+        raise BodyTooSlow from error
 
 
-def _read_body() -> None:
-    # Some clients send a JSON content type with requests that have no body.
-    if request.method in ("GET", "HEAD") or current_policy().streams_body:
-        return
+def read_body() -> None:
+    """Read and parse the body; views that check their caller themselves call this afterwards.
+
+    Raises:
+        Invalid: it is not valid JSON, or badly framed.
+        BodyTooSlow: it did not arrive in time.
+    """
     with body_errors():
         request.get_data(cache=True, parse_form_data=not request.is_json)
     if request.is_json and request.get_data():
         request.get_json()
+
+
+def _read_body_before_view() -> None:
+    policy = current_policy()
+    is_left_to_view = policy.streams_body or policy.access is Access.CHECKED_BY_VIEW
+    # Some clients send a JSON content type with requests that have no body.
+    if request.method not in ("GET", "HEAD") and request.routing_exception is None and not is_left_to_view:
+        read_body()

@@ -14,7 +14,7 @@ from ops.bench.report import show
 
 BENCHES = {
     "jobs": ("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog"),
-    "integrations": ("sites", "webhooks", "library"),
+    "integrations": ("sites", "webhooks", "receivers", "library"),
     "watching": ("sockets", "fanout", "wait"),
 }
 PACKAGES = {name: package for package, names in BENCHES.items() for name in names}

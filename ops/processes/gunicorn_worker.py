@@ -10,6 +10,7 @@ import secrets
 import socket
 from http import HTTPStatus
 from types import FrameType
+from typing import Any
 
 import gevent
 from gunicorn.http.errors import (
@@ -20,6 +21,8 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.workers.ggevent import GeventWorker
+
+from ops.processes.request_bodies import RequestBody
 
 STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -47,6 +50,14 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         stores = getattr(self.wsgi, "extensions", {}).get("stores")
         if stores:
             stores.notifier.announce_shutdown()
+
+    def handle_request(self, listener: Any, request: Any, client: socket.socket, address: Any) -> Any:
+        """Answer a request whose body has to arrive in time."""
+        body = RequestBody(request, client)
+        try:
+            return super().handle_request(listener, request, client, address)
+        finally:
+            body.release()
 
     def handle_error(self, _request: object, client: socket.socket, _address: object, error: Exception) -> None:
         """Respond to a request that cannot be parsed; gunicorn then closes the connection."""

@@ -42,6 +42,8 @@ def gunicorn_command(settings: Settings, application: str) -> list[str]:
         "backlog": BACKLOG,
         "graceful-timeout": 5,
         "limit-request-line": MAX_REQUEST_LINE_BYTES,
+        # By default SCRIPT_NAME and the scheme are taken from any client on this machine; see TRUSTED_PROXIES instead.
+        "forwarded-allow-ips": "",
         "log-level": "error",
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn creates its own file there
     }

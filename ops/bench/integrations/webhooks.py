@@ -39,15 +39,15 @@ def measure(size: Size) -> Iterator[Row]:
     """Send the same bodies to the same receiver, first by a plain loop of POST requests, which is the baseline."""
     with (
         run_stack("background", EGRESS_ALLOW="127.0.0.0/8") as stack,
-        _run_receiver() as good,
-        _run_receiver() as hanging,
+        run_receiver() as good,
+        run_receiver() as hanging,
     ):
         plain = _plain_loop_per_second(good, size.deliveries)
-        _subscribe(stack, f"{good}/hook")
+        subscribe(stack, f"{good}/hook")
         _fetch_arrivals(good)
         ours = _deliveries_per_second(stack, good, size.deliveries)
         alone_s = _delays_s(stack, good, size.at_once)
-        _subscribe(stack, f"{hanging}{HANGING_PATH}")
+        subscribe(stack, f"{hanging}{HANGING_PATH}")
         beside_s = _delays_s(stack, good, size.at_once)
         hanging_requests = len(_fetch_arrivals(hanging).get(HANGING_PATH, []))
     yield Row("deliveries", ours, "per s", plain, min_value=0.5, judge_ratio=True)
@@ -73,17 +73,18 @@ def _plain_loop_per_second(url: str, count: int) -> float:
 
 def _deliveries_per_second(stack: Stack, url: str, count: int) -> float:
     started_at = time.time()
-    _add_events(stack, count)
-    return count / (max(_await_arrivals(url, count)) - started_at)
+    add_events(stack, count)
+    return count / (max(await_arrivals(url, count)) - started_at)
 
 
 def _delays_s(stack: Stack, url: str, count: int) -> list[float]:
     started_at = time.time()
-    _add_events(stack, count)
-    return [arrived_at - started_at for arrived_at in _await_arrivals(url, count)]
+    add_events(stack, count)
+    return [arrived_at - started_at for arrived_at in await_arrivals(url, count)]
 
 
-def _await_arrivals(url: str, count: int) -> list[float]:
+def await_arrivals(url: str, count: int) -> list[float]:
+    """Return the arrival times (Unix seconds) of ``count`` deliveries at ``/hook`` of the receiver at ``url``."""
     arrivals: list[float] = []
 
     def are_complete() -> bool:
@@ -94,7 +95,7 @@ def _await_arrivals(url: str, count: int) -> list[float]:
     return arrivals
 
 
-def _add_events(stack: Stack, count: int) -> None:
+def add_events(stack: Stack, count: int) -> None:
     """Put the final events of ``count`` jobs into the outbox."""
     with stack.redis.pipeline(transaction=False) as pipe:
         for number in range(count):
@@ -116,8 +117,9 @@ def _event_data(number: int) -> str:
     return json.dumps({"results": [result]})
 
 
-def _subscribe(stack: Stack, url: str) -> None:
-    stack.stores.subscriptions.create(OWNER, url, {})
+def subscribe(stack: Stack, url: str) -> str:
+    """Create a webhook of the owner and return its id."""
+    return stack.stores.subscriptions.create(OWNER, url, {}).id
 
 
 def _fetch_arrivals(url: str) -> dict[str, list[float]]:
@@ -126,7 +128,8 @@ def _fetch_arrivals(url: str) -> dict[str, list[float]]:
 
 
 @contextmanager
-def _run_receiver() -> Iterator[str]:
+def run_receiver() -> Iterator[str]:
+    """Run ``ops.bench.tools.webhook_receiver`` and yield its URL."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "ops.bench.tools.webhook_receiver", str(port)], cwd=ROOT)
     url = f"http://127.0.0.1:{port}"

@@ -383,21 +383,22 @@ PREFIXES = (
 )
 
 
-UNKNOWN_URL_CASES: list[tuple[dict[str, Any], int, str]] = [
-    ({"method": "GET"}, 404, "not_found"),
-    ({"method": "POST", "data": b"x" * 1_100_000}, 413, "too_large"),
-    ({"method": "POST", "data": b"{", "content_type": "application/json"}, 400, "invalid"),
+# The body of a request to an unknown URL is not read.
+UNKNOWN_URL_CASES: list[dict[str, Any]] = [
+    {"method": "GET"},
+    {"method": "POST", "data": b"x" * 1_100_000},
+    {"method": "POST", "data": b"{", "content_type": "application/json"},
 ]
 
 
 def test_library_errors_have_a_string(app: AppClient) -> None:
     """Also for unknown URLs, ``error`` is a string, beside a code and the request id."""
-    for prefix, (request_options, status, code) in itertools.product(PREFIXES, UNKNOWN_URL_CASES):
+    for prefix, request_options in itertools.product(PREFIXES, UNKNOWN_URL_CASES):
         response = app.client.open(f"{prefix}/no/such/thing", headers={"X-Request-ID": "here"}, **request_options)
-        assert (response.status_code, response.mimetype) == (status, "application/json")
+        assert (response.status_code, response.mimetype) == (404, "application/json")
         assert isinstance(response.json["error"], str)
         assert {name: value for name, value in response.json.items() if name != "error"} == {
-            "code": code,
+            "code": "not_found",
             "requestId": "here",
         }
 

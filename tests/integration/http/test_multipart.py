@@ -20,7 +20,7 @@ from ops.processes.web_command import gunicorn_command
 from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.messages import LIBRARY_QUEUE
 from stores import open_stores
-from tests.conftest import answers_http, eventually, free_port
+from tests.conftest import API_KEY, answers_http, eventually, free_port
 from tests.integration.conftest import process_environment
 from tests.support.images import VALID_IMAGES
 from tests.support.uploads import app_with_uploads
@@ -121,7 +121,8 @@ def test_another_content_type_is_rejected(client: FlaskClient, content_type: str
 
 def test_other_views_keep_the_normal_body_limit(client: FlaskClient) -> None:
     """Only views that stream the body accept large ones."""
-    answer = client.post("/generateImage", data=HEAD + bytes(2 * 1024 * 1024) + TAIL, headers=FORM)
+    headers = FORM | {"x-api-key": API_KEY}
+    answer = client.post("/generateImage", data=HEAD + bytes(2 * 1024 * 1024) + TAIL, headers=headers)
 
     assert answer.status_code == 413
 
