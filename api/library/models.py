@@ -13,6 +13,7 @@ from api.library.file_response import send_opened_file
 from api.library.serializers import model_detail, model_summary
 from schemas.accounts.caller import Scope
 from schemas.errors import Invalid, NotFound
+from schemas.library.model_parts import is_main_file
 from schemas.library.model_views import FileView, ModelView, VersionView
 from schemas.library.requests import MAX_ID, MAX_OFFSET, MAX_PAGE_SIZE, ModelChange, ModelListQuery
 from schemas.library.search_query import SortKey, SortOrder, parse_query, parse_sort_order
@@ -130,10 +131,13 @@ def _requested_version(model: ModelView) -> VersionView | None:
 
 
 def _send_first_file(version: VersionView | None) -> Response:
-    """Send the first file of a version that can be opened: a file may have gone since the last scan, its copy not."""
+    """Send the first file of a version that can be opened: a file may have gone since the last scan, its copy not.
+
+    A part of a model of several files is no copy of its main file.
+    """
     error = NotFound("Version file not available locally" if version else "Model or file not found")
     for file in version.files if version else ():
-        if not file.is_present or file.path is None:
+        if not file.is_present or file.path is None or not is_main_file(file.header):
             continue
         try:
             opened = open_indexed(file.root, file.path, stores().settings.models_dir)

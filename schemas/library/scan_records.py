@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from schemas.library.metadata import ImageMetadata, SourceMetadata
+from schemas.library.model_parts import ModelPart
 
 # How the slots of images begin: of one beside the model its suffix follows, of one in a civitdl folder its name.
 PREVIEW_SLOT, CIVITDL_SLOT = "preview", "civitdl/"
@@ -49,7 +50,7 @@ class FileOnDisk:
     """A model file on disk. ``path`` is relative to ``root``; both may contain bytes that are not UTF-8.
 
     ``companions_stamp`` changes whenever a sidecar or preview beside the file does, and with the version of the
-    readers.
+    readers. ``part`` is what the file is a part of; None if it is a model of its own.
     """
 
     root: str
@@ -59,6 +60,7 @@ class FileOnDisk:
     mtime_ns: int
     companions_stamp: str
     companion_names: tuple[bytes, ...] = ()
+    part: ModelPart | None = None
 
     @property
     def name(self) -> str:
@@ -97,8 +99,8 @@ class ScannedFile:
     """A model file with everything a scan found out about it.
 
     ``layout`` is equal for files whose tensors have the same names, types and shapes; None if unknown. ``header`` holds
-    JSON values. ``group_key`` is shared by the epochs of one training. ``moved_from`` is the id of the indexed file
-    that was moved to this path.
+    JSON values. ``group_key`` is shared by the epochs of one training, and by the files of a model of several files.
+    ``moved_from`` is the id of the indexed file that was moved to this path.
     """
 
     file: FileOnDisk

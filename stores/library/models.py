@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from schemas.errors import NotFound
 from schemas.library.metadata import CivitaiVersion, Metadata, Source
+from schemas.library.model_parts import is_main_file
 from schemas.library.model_views import FileView, ModelView, VersionView
 from schemas.library.requests import MAX_ID
 from schemas.library.sanitize import strip_control_chars
@@ -35,7 +36,7 @@ class Models:
         self._database = database
 
     def get(self, model_id: int) -> ModelView:
-        """Return a model with its versions, files and images; raises NotFound."""
+        """Return a model with its versions, files (the main ones first) and images; raises NotFound."""
         if not 0 < model_id <= MAX_ID:
             raise NotFound(MODEL_NOT_FOUND)
         with self._database.read() as connection:
@@ -163,7 +164,7 @@ def _build_versions(model: ModelView, rows: Iterable[tuple[Any, list[Any], list[
             civitai_id=row.civitai_id,
             metadata=_version_metadata(json.loads(row.facts), listed.get(row.civitai_id)),
             epoch=row.epoch,
-            files=tuple(map(_file_from_row, file_rows)),
+            files=tuple(sorted(map(_file_from_row, file_rows), key=lambda file: not is_main_file(file.header))),
             images=tuple(map(image_from_row, image_rows)),
         )
         for row, file_rows, image_rows in rows

@@ -1,6 +1,9 @@
 """Small model files for tests, as real programs write them."""
 
 import json
+import math
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +28,19 @@ def civitai_model(model_id: int, *version_ids: int, name: str = "Ink", **more: A
         for version in version_ids
     ]
     return {"id": model_id, "name": name, "type": "LORA", "tags": ["ink", "style"], "modelVersions": listed} | more
+
+
+def write_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]], *, seed: str = "") -> Path:
+    """Write a model with tensors of these shapes; ``seed`` determines their bytes."""
+    entries, position = {}, 0
+    for name, shape in shapes.items():
+        end = position + math.prod(shape)
+        entries[name] = {"dtype": "U8", "shape": list(shape), "data_offsets": [position, end]}
+        position = end
+    # Another tensor, so that small models differ too.
+    data = random.Random(seed).randbytes(position + 16)
+    entries["zz"] = {"dtype": "U8", "shape": [16], "data_offsets": [position, position + 16]}
+    raw = json.dumps(entries).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
+    return path

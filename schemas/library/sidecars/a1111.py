@@ -1,6 +1,6 @@
 """``<stem>.json`` of AUTOMATIC1111 and Forge: what a person wrote about a model.
 
-Its "sd version" is one of three families, coarser than what Civitai says, so it ranks with file headers. Other programs
+Its "sd version" is one of a few families, coarser than what Civitai says, so it ranks with file headers. Other programs
 add Civitai ids to the file, or keep Civitai's whole response under its name.
 """
 
@@ -8,7 +8,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.library.formats.base_models import find_base_model
+from schemas.library.formats.base_models import (
+    FLUX1_DEV,
+    FLUX1_FILL,
+    FLUX1_KONTEXT,
+    FLUX1_KREA,
+    FLUX1_SCHNELL,
+    ILLUSTRIOUS,
+    NOOBAI,
+    PONY,
+    SD1,
+    SD2,
+    SDXL,
+    SDXL_REFINER,
+    find_base_model,
+)
 from schemas.library.formats.hashes import SHA256, normalize_hash
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_reader import parse_metadata
@@ -19,12 +33,13 @@ from schemas.library.sidecars.json_values import (
     as_line,
     as_number,
     as_text,
+    as_words,
     drop_empty,
     load_sidecar,
 )
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
-# With losses: of base models the family, trained words without commas outside brackets, of hashes the SHA-256.
+# With losses: of base models the family, of hashes the SHA-256.
 FIELDS = frozenset(
     {
         "description",
@@ -38,13 +53,18 @@ FIELDS = frozenset(
         "hashes",
     }
 )
-BASE_MODEL_BY_FAMILY: Mapping[str, str] = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
-# How the names of the base models of a family begin.
-FAMILY_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "SD1": ("SD 1",),
-    "SD2": ("SD 2",),
-    "SDXL": ("SDXL", "Pony", "Illustrious", "NoobAI"),
+BASE_MODEL_BY_FAMILY: Mapping[str, str] = {"SD1": SD1, "SD2": SD2, "SDXL": SDXL, "FLUX": FLUX1_DEV}
+# AUTOMATIC1111's families, and that of Forge, by base model. Names that begin alike need not be related: Pony V7
+# descends from AuraFlow.
+FAMILY_BY_BASE_MODEL: Mapping[str, str] = {
+    **dict.fromkeys(("SD 1.4", SD1, "SD 1.5 LCM", "SD 1.5 Hyper"), "SD1"),
+    **dict.fromkeys(("SD 2.0", "SD 2.0 768", SD2, "SD 2.1 768", "SD 2.1 Unclip"), "SD2"),
+    **dict.fromkeys(("SDXL 0.9", SDXL, "SDXL 1.0 LCM", "SDXL Distilled", SDXL_REFINER), "SDXL"),
+    **dict.fromkeys(("SDXL Turbo", "SDXL Lightning", "SDXL Hyper", PONY, ILLUSTRIOUS, NOOBAI), "SDXL"),
+    **dict.fromkeys((FLUX1_DEV, FLUX1_SCHNELL, FLUX1_KONTEXT, FLUX1_KREA, FLUX1_FILL), "Flux"),
 }
+# The words one by one, where they could not be told from the text.
+WORDS_KEY = "trainedWords"
 _UNKNOWN_FAMILIES = ("unknown", "other", "")
 _OPENING, _CLOSING = "([{<", ")]}>"
 
@@ -71,10 +91,11 @@ def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[Sour
 
 def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
     """Write a file that ``read`` and AUTOMATIC1111 read."""
-    document = {
+    text = ", ".join(metadata.trained_words)
+    document: dict[str, Any] = {
         "description": metadata.description or "",
         "sd version": _family_of(metadata.base_model or ""),
-        "activation text": ", ".join(metadata.trained_words),
+        "activation text": text,
         "preferred weight": metadata.preferred_weight or 0,
         "negative text": metadata.negative_words or "",
         "notes": metadata.notes or "",
@@ -84,13 +105,16 @@ def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
         modelId=metadata.civitai_id,
         modelVersionId=metadata.civitai_version_id,
     )
+    if _split_words(text) != metadata.trained_words:
+        # AUTOMATIC1111 keeps keys that it does not know, but has one text for all words.
+        ids[WORDS_KEY] = list(metadata.trained_words)
     return encode_sidecar(document | ids)
 
 
 def _read_person(document: Mapping[str, Any]) -> Metadata:
     values = drop_empty(
         description=as_text(document.get("description")),
-        trained_words=_split_words(as_text(document.get("activation text")) or ""),
+        trained_words=_read_words(document),
         negative_words=as_text(document.get("negative text")),
         # AUTOMATIC1111 writes 0 if no weight was chosen.
         preferred_weight=as_number(document.get("preferred weight")) or None,
@@ -107,6 +131,14 @@ def _read_ids(document: Mapping[str, Any]) -> Metadata:
         hashes={SHA256: sha256} if sha256 else None,
     )
     return Metadata(**values)
+
+
+def _read_words(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words as they were written beside the text, if the text is still theirs; otherwise split the text."""
+    text = as_text(document.get("activation text")) or ""
+    listed = as_words(document.get(WORDS_KEY)) if WORDS_KEY in document else ()
+    is_same = " ".join(", ".join(listed).split()) == " ".join(text.split())
+    return listed if listed and is_same else _split_words(text)
 
 
 def _split_words(text: str) -> tuple[str, ...]:
@@ -130,5 +162,4 @@ def _read_base_model(value: Any) -> str | None:
 
 
 def _family_of(base_model: str) -> str:
-    families = (family for family, prefixes in FAMILY_PREFIXES.items() if base_model.startswith(prefixes))
-    return next(families, "Unknown")
+    return FAMILY_BY_BASE_MODEL.get(find_base_model(base_model) or base_model, "Unknown")

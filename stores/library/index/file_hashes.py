@@ -1,25 +1,32 @@
 """Hashes of model files: which files wait to be hashed, what their content is, and lookups by hash."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from ops.infra.clock import Clock
 from schemas.library.formats.foreign_content import JUNK_CODES
+from schemas.library.model_parts import is_main_file, is_part
 from schemas.library.scan_records import FileFormat
 from stores.library.index import file_matching, model_merge
 from stores.library.index.transaction import IndexTransaction, index_transaction
 from stores.library.rows import dump_json, insert_rows
-from stores.library.tables import files, hashes, versions
+from stores.library.tables import files, hashes, models, versions
 from stores.sql.database import Database
 
 HASH_PATTERN = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 # The first character after those of hexadecimal: the end of the range of hashes with a prefix.
 AFTER_HEX = "g"
 _PENDING_COLUMNS = (files.c.id, files.c.root, files.c.path, files.c.kind, files.c.size_bytes, files.c.mtime_ns)
+_GROUP_KEY = (
+    select(models.c.group_key)
+    .join(versions, versions.c.model_id == models.c.id)
+    .where(versions.c.id == bindparam("version_id"))
+)
 _PENDING = files.c.missing_since.is_(None) & files.c.hashed_at.is_(None)
 
 
@@ -73,9 +80,16 @@ class HashIndex:
             if row is None or (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 return False
             transaction.mark_changed(transaction.model_of(row.version_id))
+            header = json.loads(row.header)
             if row.problem in JUNK_CODES:
                 content, digests = None, {}
-            _move_to_version_of_content(transaction, row, content)
+            elif not is_main_file(header):
+                # The same text encoder is in many models.
+                content = None
+            if is_part(header):
+                _move_parts_to_lost_model(transaction, row, content)
+            else:
+                _move_to_version_of_content(transaction, row, content)
             values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": transaction.now_ms}
             transaction.execute(update(files).where(files.c.id == row.id).values(**values))
             _replace_hashes(transaction, row.id, digests)
@@ -118,6 +132,31 @@ def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content
             version_id = file_matching.version_for_new_content(transaction, row)
     if version_id is not None and version_id != row.version_id:
         model_merge.move_file(transaction, row, version_id)
+
+
+def _move_parts_to_lost_model(transaction: IndexTransaction, row: Any, content: str | None) -> None:
+    """Move all files of a model of several files to the model that had its main file and whose files are gone.
+
+    Two such models on disk stay two, whatever they have in common.
+    """
+    if content is None:
+        return
+    present = select(files.c.version_id).where(files.c.missing_since.is_(None))
+    lost = (files.c.content == content) & (files.c.id != row.id) & files.c.version_id.not_in(present)
+    query = select(files.c.version_id).where(lost).order_by(files.c.first_seen, files.c.id).limit(1)
+    version_id: int | None = transaction.execute(query).scalar_one_or_none()
+    if version_id is None or version_id == row.version_id:
+        return
+    parts = transaction.execute(select(files).where(files.c.version_id == row.version_id)).all()
+    key = transaction.execute(_GROUP_KEY, {"version_id": row.version_id}).scalar_one()
+    for old in transaction.execute(select(files).where(files.c.version_id == version_id)).all():
+        if old.content is None:
+            model_merge.delete_problems(transaction, old)
+            transaction.execute(delete(files).where(files.c.id == old.id))
+    for part in parts:
+        model_merge.move_file(transaction, part, version_id)
+    model_id = transaction.model_of(version_id)
+    transaction.execute(update(models).where(models.c.id == model_id).values(group_key=key))
 
 
 def _replace_hashes(transaction: IndexTransaction, file_id: int, digests: Mapping[str, str]) -> None:

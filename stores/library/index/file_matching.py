@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from schemas.library.metadata import Metadata, SourceMetadata, merge_metadata
+from schemas.library.metadata import Metadata, Source, SourceMetadata, merge_metadata
+from schemas.library.scan_records import ScannedFile
 from schemas.library.text_normalization import sort_key
-from stores.library.index.model_merge import has_files, has_local_versions, merge_models, merge_versions
+from stores.library.index.model_merge import has_files, has_local_versions, merge_models, merge_versions, move_file
 from stores.library.index.transaction import IndexTransaction
 from stores.library.rows import insert_row, insert_rows, source_metadata_from_row
 from stores.library.tables import files, images, models, source_metadata, versions
@@ -19,8 +20,15 @@ _OLDEST_MODEL = {
 }
 
 
+# Sources that a single file is.
+_OF_ONE_FILE = (Source.FILE_NAME, Source.HEADER)
+
+
 class TrainingEpoch(NamedTuple):
-    """The epoch of a file within a training run, and the key that the files of the run share; None if it has none."""
+    """The epoch of a file within a training run, and the key that the files of the run share; None if it has none.
+
+    A key without a number is that of a model of several files, which are one version.
+    """
 
     number: int | None
     group_key: str | None
@@ -39,10 +47,49 @@ def find_or_create_version(
     metadata = merge_metadata(records).metadata
     model_id = _find_or_create_model(transaction, metadata, epoch.group_key)
     existing = _civitai_version_of(transaction, model_id, metadata.civitai_version_id)
+    if existing is None and epoch.number is None and epoch.group_key is not None:
+        existing = _oldest_version(transaction, model_id)
     if existing is not None:
         return existing
     new = {"civitai_id": metadata.civitai_version_id, "epoch": epoch.number, "first_seen": transaction.now_ms}
     return insert_row(transaction.connection, versions, model_id=model_id, facts="{}", **new)
+
+
+def version_of_parts(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
+    """Return the version of a part of a model of several files, and move the file there.
+
+    A folder that was moved keeps its model, and so does one that an earlier release has indexed as one.
+    """
+    current, key = int(row.version_id), scanned.group_key
+    model_id = _oldest_model(transaction, "group_key", key)
+    target = None if model_id is None else _oldest_version(transaction, model_id)
+    if target == current:
+        return current
+    others = (files.c.version_id == current) & (files.c.id != row.id) & files.c.missing_since.is_(None)
+    has_others = transaction.execute(select(files.c.id).where(others).limit(1)).first() is not None
+    if target is None and (scanned.moved_from is not None or not has_others):
+        own = models.c.id == transaction.model_of(current)
+        transaction.execute(update(models).where(own).values(group_key=key))
+        target = current
+    if not has_others:
+        # Of the time when the part was a model of its own; what it says now is written after this.
+        read_before = (source_metadata.c.version_id == current) & source_metadata.c.source.in_(_OF_ONE_FILE)
+        transaction.execute(delete(source_metadata).where(read_before))
+    if target is None:
+        target = find_or_create_version(transaction, scanned.source_metadata, TrainingEpoch(None, key))
+    if has_others and target != current:
+        # What is known about the others, and edits of their model, stay there.
+        transaction.execute(update(files).where(files.c.id == row.id).values(version_id=target))
+        transaction.mark_changed(transaction.model_of(target))
+    elif target != current:
+        move_file(transaction, row, target)
+    return target
+
+
+def _oldest_version(transaction: IndexTransaction, model_id: int) -> int | None:
+    query = select(func.min(versions.c.id)).where(versions.c.model_id == model_id)
+    version_id: int | None = transaction.execute(query).scalar_one()
+    return version_id
 
 
 def _find_or_create_model(transaction: IndexTransaction, metadata: Metadata, group_key: str | None) -> int:

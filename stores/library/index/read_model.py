@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from schemas.fields import to_snake_case
 from schemas.library.categories import CATEGORY_BY_TYPE, TEXT_ENCODER, Category, categorize, civitai_type
 from schemas.library.metadata import MergedMetadata, Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
+from schemas.library.model_parts import PART
 from schemas.library.scan_records import FileFormat
 from schemas.library.text_normalization import build_search_text, normalize, sort_key
 from stores.library.rows import batches, dump_json, insert_rows, source_metadata_from_row
@@ -177,8 +178,14 @@ def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> di
 def _category(rows: ModelRows, type_: str | None) -> Category:
     """Return the category of the type, or else of the first file on disk, or of the first one that was."""
     candidates = (*rows.present_files, *rows.files)
-    root, path = next(((row.root, row.path) for row in candidates if row.path is not None), ("", b""))
-    return categorize(path.decode(errors="replace"), type_, root)
+    row = next((row for row in candidates if row.path is not None), None)
+    if row is None:
+        return categorize("", type_)
+    path: bytes = row.path
+    if PART in json.loads(row.header):
+        # The folder that a part lies in says what the part is, not what the model is.
+        path = b"%s/%s" % (path.rpartition(b"/")[0].rpartition(b"/")[0], path.rpartition(b"/")[2])
+    return categorize(path.decode(errors="replace"), type_, row.root)
 
 
 def _with_type_of_contents(merged: MergedMetadata, rows: ModelRows) -> MergedMetadata:

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from ops.infra.clock import Clock
 from schemas.library.formats.foreign_content import JUNK_CODES
 from schemas.library.metadata import SourceMetadata, merge_metadata
+from schemas.library.model_parts import is_main_file
 from schemas.library.scan_records import UNREADABLE, FileProblem, IndexedFile, ScannedFile
 from stores.library.index import file_matching, metadata_writer, model_merge
 from stores.library.index.file_matching import TrainingEpoch
@@ -180,8 +181,10 @@ def _write_file(transaction: IndexTransaction, scanned: ScannedFile, counts: Sca
     if row.content is not None and _problem_code(scanned) in JUNK_CODES:
         return row.id, _part_from_equal_files(transaction, row, scanned)
     version_id = _version_of_unchanged(transaction, row, scanned)
-    header = {} if scanned.layout is None else {"layout": scanned.layout, "header": dump_json(dict(scanned.header))}
-    values = _location_columns(scanned) | header | {"version_id": version_id}
+    # A file that could not be read now keeps the header that an earlier scan has read.
+    header = {"layout": scanned.layout, "header": dump_json(dict(scanned.header))} if scanned.header else {}
+    content = {} if is_main_file(scanned.header) else {"content": None}
+    values = _location_columns(scanned) | header | content | {"version_id": version_id}
     transaction.execute(update(files).where(files.c.id == row.id).values(**values))
     return row.id, version_id
 
@@ -241,9 +244,12 @@ def _replace_content(transaction: IndexTransaction, row: Any, scanned: ScannedFi
 def _version_of_unchanged(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
     """Return the version of a file with the same bytes: its current one, unless Civitai now names another one.
 
-    A version that only this file has is relabelled instead, and files with the same content stay together.
+    A part of a model of several files belongs to the version of the others. A version that only this file has is
+    relabelled instead, and files with the same content stay together.
     """
     current = int(row.version_id)
+    if scanned.file.part:
+        return file_matching.version_of_parts(transaction, row, scanned)
     civitai_version_id = merge_metadata(scanned.source_metadata).metadata.civitai_version_id
     if civitai_version_id is None:
         return current

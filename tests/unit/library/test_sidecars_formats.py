@@ -207,6 +207,19 @@ def test_a1111_is_what_a_person_wrote() -> None:
     assert (merged.metadata.base_model, merged.metadata.trained_words[0]) == ("Pony", "ink")
 
 
+def test_a1111_keeps_words_that_have_commas() -> None:
+    """AUTOMATIC1111 has one text for all words; a text that was changed there since is split at its commas."""
+    words = ("NIGHTHERON, BLUEFLIGHTSUIT, SILVER HEADSET, <lora:x:1>", "girl")
+    raw = write_sidecar(Source.A1111, Metadata(trained_words=words))
+    document = json.loads(raw)
+    assert document["activation text"] == ", ".join(words)
+    assert read_by_priority(Source.A1111, document) == {SourcePriority.PERSON: Metadata(trained_words=words)}
+    changed = read_by_priority(Source.A1111, document | {"activation text": "heron, girl"})
+    assert changed == {SourcePriority.PERSON: Metadata(trained_words=("heron", "girl"))}
+    plain = json.loads(write_sidecar(Source.A1111, Metadata(trained_words=("heron", "girl"))))
+    assert "trainedWords" not in plain
+
+
 def test_a1111_defaults_are_ignored() -> None:
     """Saving an empty form writes them."""
     document = {
@@ -234,12 +247,19 @@ def test_ids_and_hash_in_a1111_files_are_civitais() -> None:
         ("SD 2.1 768", "SD2"),
         ("SDXL Lightning", "SDXL"),
         ("Pony", "SDXL"),
-        ("Flux.1 D", "Unknown"),
+        ("Illustrious", "SDXL"),
+        ("Pony V7", "Unknown"),
+        ("Flux.1 D", "Flux"),
+        ("Flux.1 Kontext", "Flux"),
+        ("Flux.2 D", "Unknown"),
+        ("SD 3.5", "Unknown"),
+        ("SDXL 2.0", "Unknown"),
+        ("sdxl_base_v1-0", "SDXL"),
         (None, "Unknown"),
     ],
 )
 def test_a1111_files_have_the_family_of_the_base_model(base_model: str | None, family: str) -> None:
-    """Families have AUTOMATIC1111's names."""
+    """Families have the names of AUTOMATIC1111 and Forge; a base model that only begins like one is of none."""
     assert json.loads(write_sidecar(Source.A1111, Metadata(base_model=base_model)))["sd version"] == family
 
 

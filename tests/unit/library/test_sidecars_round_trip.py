@@ -29,7 +29,6 @@ from schemas.library.sidecars.civitai_reader import STAT_NAMES
 
 EASILY = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 LINES = st.text(max_size=30).map(clean_line).filter(bool)
-WORDS = LINES.filter(lambda word: not set(word) & set(",()[]{}<>"))
 TEXTS = st.text(max_size=60).map(clean_multiline).filter(bool)
 IDS = st.integers(1, 2**63 - 1)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -143,7 +142,7 @@ FACTS = st.builds(
     version_description=optional(TEXTS),
     version_stats=STATISTICS,
     published_at=optional(TIMES),
-    trained_words=unique_tuples(WORDS),
+    trained_words=unique_tuples(LINES),
     negative_words=optional(TEXTS),
     preferred_weight=optional(NUMBERS),
     civitai_version_id=optional(IDS),

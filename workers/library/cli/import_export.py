@@ -23,6 +23,7 @@ from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.library.formats.hashes import normalize_hashes
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourceMetadata
+from schemas.library.model_parts import is_main_file
 from schemas.library.model_views import FileView, ImageView, ModelView, VersionView
 from schemas.library.sidecars import SIDECAR_SUFFIXES, LocalFile, civitdl, read_sidecar, write_sidecar
 from schemas.library.sidecars.local_file import UNKNOWN_FILE
@@ -73,8 +74,10 @@ def export(format_name: str, search: tuple[str, ...], into: Path | None, *, forc
 
 
 def _present_files(model: ModelView) -> Iterator[tuple[VersionView, FileView]]:
+    """Yield the files on disk that sidecars belong to; of models of several files the main ones."""
     for version in model.versions:
-        yield from ((version, file) for file in version.files if file.is_present and file.path is not None)
+        present = (file for file in version.files if file.is_present and file.path is not None)
+        yield from ((version, file) for file in present if is_main_file(file.header))
 
 
 def _sidecar_path(source: Source, file: FileView, into: Path | None) -> Path | None:

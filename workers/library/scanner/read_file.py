@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from schemas.errors import NotFound, ServiceError
 from schemas.format_error import FormatError
+from schemas.library.categories import is_category_folder
 from schemas.library.formats import tensor_names
 from schemas.library.formats.base_models import find_base_model
 from schemas.library.formats.foreign_content import PREFIX_BYTES as PEEK_BYTES
@@ -26,8 +27,18 @@ from schemas.library.formats.safetensors import (
     parse_header,
     parse_header_length,
 )
+from schemas.library.formats.tensor_names import CHECKPOINT
 from schemas.library.formats.training_metadata import TrainingMetadata, parse_training_metadata
 from schemas.library.metadata import ImageMetadata, Metadata, Source, SourcePriority
+from schemas.library.model_parts import (
+    INDEX_FILE,
+    ModelPart,
+    folder_title,
+    is_generic_stem,
+    is_main_file,
+    read_diffusers_index,
+    strip_shard,
+)
 from schemas.library.path_rules import parse_epoch, title_from_stem
 from schemas.library.sanitize import clean_line, clean_multiline
 from schemas.library.scan_records import (
@@ -43,7 +54,7 @@ from schemas.library.scan_records import (
 )
 from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, read_sidecar
 from schemas.library.text_normalization import fold_file_name, normalize
-from workers.library.scanner.file_context import FileContext
+from workers.library.scanner.file_context import MAX_SIDECAR_BYTES, FileContext
 
 # The format allows headers of 100 MB. Real ones are far smaller, and many large ones could exhaust the memory.
 MAX_HEADER_BYTES = 32 * 1024 * 1024
@@ -65,8 +76,10 @@ def read_model_file(file: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | No
     kind = FORMAT_BY_EXTENSION["." + name.rpartition(".")[2].lower()]
     if not _read_contents(context, kind):
         return None
-    epoch = parse_epoch(local.stem)
+    epoch = None if file.part else parse_epoch(local.stem)
     _read_name(context, local.stem, epoch)
+    if file.part:
+        _read_part(context, file.part)
     _read_sidecars(context, local.stem)
     _read_previews(context, local.stem)
     is_unread = any(problem.code == UNREADABLE for problem in context.problems)
@@ -79,7 +92,7 @@ def read_model_file(file: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | No
         images=tuple(context.images[:MAX_IMAGES]),
         problems=tuple(context.problems),
         epoch=epoch[1] if epoch else None,
-        group_key=_group_key(file, epoch[0]) if epoch else None,
+        group_key=_group_key(file, epoch[0] if epoch else None),
     )
 
 
@@ -99,18 +112,65 @@ def minimal_record(scanned: ScannedFile) -> ScannedFile:
     )
 
 
-def _group_key(file: FileOnDisk, base_name: str) -> str:
-    """Return a key shared by the epochs of one training: the folder and the name without the epoch."""
+def _group_key(file: FileOnDisk, training: str | None) -> str | None:
+    """Return a key that the files of one model of several files share, or the epochs of one training in a folder."""
+    root = os.fsencode(file.root)
+    if file.part:
+        return _digest(root, file.part.location, b"parts")
     folder = file.path.rpartition(b"/")[0]
-    parts = os.fsencode(file.root), folder, normalize(base_name).encode(errors="replace")
+    return None if training is None else _digest(root, folder, normalize(training).encode(errors="replace"))
+
+
+def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def _read_name(context: FileContext, stem: str, epoch: tuple[str, int] | None) -> None:
-    title = title_from_stem(epoch[0] if epoch else stem)
+    title = title_from_stem(epoch[0] if epoch else _name_of_model(context.file, stem))
     name = clean_line(os.fsencode(title).decode(errors="replace")) or "?"
     metadata = Metadata(name=name, version_name=f"Epoch {epoch[1]}" if epoch else "Local")
     context.add_metadata(Source.FILE_NAME, SourcePriority.GUESS, metadata)
+
+
+def _name_of_model(file: FileOnDisk, stem: str) -> str:
+    """Return the name of the file, or that of its folder if the file is named like many others."""
+    folder = file.path.rpartition(b"/")[0]
+    if file.part and file.part.part:
+        return folder_title(os.fsdecode(file.part.location)) or file.root.rpartition("/")[2] or stem
+    base = strip_shard(stem)
+    title = folder_title(os.fsdecode(folder))
+    return title if is_generic_stem(base) and title and not is_category_folder(title) else base
+
+
+def _read_part(context: FileContext, part: ModelPart) -> None:
+    """Note what the file is a part of. Only the main file's header tells something about the whole model."""
+    if context.header:
+        context.header |= part.to_header()
+    if not is_main_file(part.to_header()):
+        context.source_metadata = [each for each in context.source_metadata if each.source != Source.HEADER]
+    if part.part is None:
+        return
+    [named] = [each for each in context.source_metadata if each.source == Source.FILE_NAME]
+    base_model = _read_diffusers_index(context, part) or find_base_model(named.metadata.name or "")
+    metadata = replace(named.metadata, type=CHECKPOINT, base_model=base_model)
+    context.source_metadata[context.source_metadata.index(named)] = replace(named, metadata=metadata)
+
+
+def _read_diffusers_index(context: FileContext, part: ModelPart) -> str | None:
+    """Return the base model that the list of the parts names; None if it names none or there is no list."""
+    path = part.location + b"/" + INDEX_FILE if part.location else INDEX_FILE
+    try:
+        with context.open(path) as opened, io.BufferedReader(opened.file) as file:
+            return read_diffusers_index(file.read(MAX_SIDECAR_BYTES))
+    except NotFound:
+        return None
+    except ServiceError as error:
+        context.report_problem(path, UNREADABLE, error.message)
+    except OSError as error:
+        context.report_problem(path, UNREADABLE, f"The file cannot be read: {error.strerror}.")
+    except FormatError as error:
+        context.report_problem(path, error.code, str(error))
+    return None
 
 
 def _read_contents(context: FileContext, kind: FileFormat) -> bool:

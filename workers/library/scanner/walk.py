@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from schemas.library.model_parts import INDEX_FILE, find_part, is_diffusers_folder
 from schemas.library.scan_records import FORMAT_BY_EXTENSION, UNREADABLE, FileOnDisk, FileProblem
 from schemas.library.sidecars import PREVIEW_SUFFIXES, SIDECAR_SUFFIXES, civitdl
 from schemas.library.text_normalization import fold_file_name
@@ -24,6 +25,7 @@ MODEL_EXTENSIONS = tuple(extension.encode() for extension in FORMAT_BY_EXTENSION
 _SUFFIX_PARTS = [suffix[1:].encode().rpartition(b".") for suffix in (*SIDECAR_SUFFIXES, *PREVIEW_SUFFIXES)]
 COMPANION_INFIXES = frozenset(infix for infix, _, _ in _SUFFIX_PARTS if infix)
 COMPANION_EXTENSIONS = frozenset(extension for _, _, extension in _SUFFIX_PARTS)
+_INDEX_STEM = INDEX_FILE.decode().rpartition(".")[0]
 DIGEST_BYTES = 16
 # Raised with every release that reads more from a model file or from what lies beside it: files that an earlier one
 # has indexed are then read again at the next scan.
@@ -51,6 +53,13 @@ class FolderListing:
     subfolders: list[bytes] = field(default_factory=list)
 
 
+class DiffusersFolder(NamedTuple):
+    """A folder that is one model, with a subfolder for each part; ``index_file`` is its list of parts if it has one."""
+
+    path: bytes
+    index_file: Companion | None
+
+
 class FolderWalk:
     """One walk below a root. ``problems`` lists what could not be read."""
 
@@ -68,13 +77,14 @@ class FolderWalk:
         with contextlib.suppress(OSError):
             status = os.stat(self._root)
             self._visited.add((status.st_dev, status.st_ino))
-        stack = [(subfolder, 0)]
+        stack = [(subfolder, 0, self._diffusers_folder_of(subfolder))]
         while stack:
-            path, depth = stack.pop()
+            path, depth, outer = stack.pop()
             listing = self._list_folder(path)
-            yield from self._model_files(path, listing)
+            yield from self._model_files(path, listing, outer)
             if depth < MAX_DEPTH:
-                stack += [(_join(path, name), depth + 1) for name in sorted(listing.subfolders, reverse=True)]
+                own = _diffusers_folder(path, listing)
+                stack += [(_join(path, name), depth + 1, own) for name in sorted(listing.subfolders, reverse=True)]
 
     def is_unreadable(self, path: bytes) -> bool:
         """Return whether a path or a folder above it could not be read, so that it may still exist."""
@@ -155,7 +165,20 @@ class FolderWalk:
             self._report_problem(_join(path, entry.name), "outside", message)
         return False
 
-    def _model_files(self, path: bytes, listing: FolderListing) -> Iterator[FileOnDisk]:
+    def _diffusers_folder_of(self, subfolder: bytes) -> DiffusersFolder | None:
+        """Return the diffusers folder that a folder is a part of, if the walk begins there."""
+        parent, listing = subfolder.rpartition(b"/")[0], FolderListing()
+        if not subfolder:
+            return None
+        with contextlib.suppress(OSError), os.scandir(os.path.join(self._root, parent)) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    listing.subfolders.append(entry.name)
+                elif entry.name == INDEX_FILE:
+                    _classify_file(entry.name, entry.stat(), listing)
+        return _diffusers_folder(parent, listing)
+
+    def _model_files(self, path: bytes, listing: FolderListing, outer: DiffusersFolder | None) -> Iterator[FileOnDisk]:
         stems = {name.rpartition(b".")[0] for name, _ in listing.models}
         for name, status in sorted(listing.models, key=lambda model: model[0]):
             stem = name.rpartition(b".")[0]
@@ -163,14 +186,18 @@ class FolderWalk:
                 *_companions_of(stem, stems, listing),
                 *self._civitdl_companions(path, stem, listing),
             ]
+            part = find_part(path, os.fsdecode(stem), outer.path if outer else None)
+            has_index = outer is not None and part is not None and part.part is not None
+            index_files = [outer.index_file] if outer and has_index and outer.index_file else []
             yield FileOnDisk(
                 root=os.fsdecode(self._root),
                 path=_join(path, name),
                 inode=status.st_ino,
                 size_bytes=status.st_size,
                 mtime_ns=status.st_mtime_ns,
-                companions_stamp=_companions_digest(companions),
+                companions_stamp=_companions_digest([*companions, *index_files]),
                 companion_names=tuple(companion.name for companion in companions),
+                part=part,
             )
 
     def _civitdl_companions(self, path: bytes, stem: bytes, listing: FolderListing) -> list[Companion]:
@@ -234,6 +261,12 @@ def _companions_of(stem: bytes, stems: set[bytes], listing: FolderListing) -> li
     """Return the companions of a model: those with exactly its stem, and those that no other model has exactly."""
     companions = listing.companions.get(_fold(stem), [])
     return [each for each in companions if (own := _model_stem(each.name)) == stem or own not in stems]
+
+
+def _diffusers_folder(path: bytes, listing: FolderListing) -> DiffusersFolder | None:
+    index = next((each for each in listing.companions.get(_INDEX_STEM, ()) if each.name == INDEX_FILE), None)
+    is_model = is_diffusers_folder(map(os.fsdecode, listing.subfolders), has_index=index is not None)
+    return DiffusersFolder(path, index) if is_model else None
 
 
 def _fold(stem: bytes) -> str:
