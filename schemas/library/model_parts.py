@@ -9,9 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.library.formats.base_models import find_base_model
-from schemas.library.sidecars.json_values import as_line, load_sidecar
-
 INDEX_FILE = b"model_index.json"
 # The keys of a file's header summary for what it is a part of.
 PART, SHARD = "part", "shard"
@@ -32,36 +29,6 @@ _GENERIC_STEM = re.compile(
 )
 # The cache of the Hugging Face hub: models--OWNER--NAME/snapshots/REVISION.
 _HUB_FOLDER = re.compile(r"(?:models--[^/]*?--|models--)([^/]+)/snapshots/[0-9a-f]{7,64}$")
-# By the class of the pipeline, as far as the class is made for one base model.
-_BASE_MODELS: Mapping[str, str] = {
-    "StableDiffusionXL": "sdxl",
-    "Flux": "flux",
-    "FluxKontext": "flux-1-kontext",
-    "FluxFill": "flux-1-fill",
-    "Flux2": "flux2",
-    "Flux2Klein": "flux2_klein",
-    "Chroma": "chroma",
-    "AuraFlow": "auraflow",
-    "Kolors": "kolors",
-    "Lumina": "lumina",
-    "Lumina2": "lumina",
-    "HiDreamImage": "hidream",
-    "HunyuanDiT": "hunyuandit",
-    "HunyuanImage": "hunyuan_image",
-    "HunyuanVideo": "hunyuan_video",
-    "QwenImage": "qwen_image",
-    "QwenImageEdit": "qwen_image_edit",
-    "QwenImageEditPlus": "qwen_image_edit",
-    "Wan": "wan",
-    "WanImageToVideo": "wan",
-    "ZImage": "z_image",
-    "LTX": "ltxv",
-    "Mochi": "mochi",
-    "CogVideoX": "cogvideox",
-    "PixArtAlpha": "pixart_alpha",
-    "PixArtSigma": "pixart_sigma",
-    "StableVideoDiffusion": "svd",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +96,3 @@ def folder_title(path: str) -> str:
     """Return the name that a folder gives to the model in it; that of the repository in the cache of a hub."""
     match = _HUB_FOLDER.search(path[-1000:])
     return match[1] if match else path.rpartition("/")[2]
-
-
-def read_diffusers_index(raw: bytes) -> str | None:
-    """Return the base model that ``INDEX_FILE`` names by the repository or the class of the pipeline; None if none.
-
-    Raises:
-        FormatError: the file cannot be read at all.
-    """
-    document = load_sidecar(raw)
-    repository, class_name = as_line(document.get("_name_or_path")), as_line(document.get("_class_name"))
-    if repository and (known := find_base_model(repository)):
-        return known
-    name = (class_name or "").removesuffix("Pipeline").removesuffix("Img2Img").removesuffix("Inpaint")
-    return find_base_model(_BASE_MODELS[name]) if name in _BASE_MODELS else None

@@ -17,6 +17,7 @@ from schemas.format_error import FormatError
 from schemas.library.categories import is_category_folder
 from schemas.library.formats import tensor_names
 from schemas.library.formats.base_models import find_base_model
+from schemas.library.formats.diffusers_index import MAX_INDEX_BYTES, read_diffusers_index
 from schemas.library.formats.foreign_content import PREFIX_BYTES as PEEK_BYTES
 from schemas.library.formats.foreign_content import check_is_model
 from schemas.library.formats.gguf import find_gguf_type, read_gguf_header
@@ -36,7 +37,6 @@ from schemas.library.model_parts import (
     folder_title,
     is_generic_stem,
     is_main_file,
-    read_diffusers_index,
     strip_shard,
 )
 from schemas.library.path_rules import parse_epoch, title_from_stem
@@ -54,7 +54,7 @@ from schemas.library.scan_records import (
 )
 from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, read_sidecar
 from schemas.library.text_normalization import fold_file_name, normalize
-from workers.library.scanner.file_context import MAX_SIDECAR_BYTES, FileContext
+from workers.library.scanner.file_context import FileContext
 
 # The format allows headers of 100 MB. Real ones are far smaller, and many large ones could exhaust the memory.
 MAX_HEADER_BYTES = 32 * 1024 * 1024
@@ -161,7 +161,7 @@ def _read_diffusers_index(context: FileContext, part: ModelPart) -> str | None:
     path = part.location + b"/" + INDEX_FILE if part.location else INDEX_FILE
     try:
         with context.open(path) as opened, io.BufferedReader(opened.file) as file:
-            return read_diffusers_index(file.read(MAX_SIDECAR_BYTES))
+            return read_diffusers_index(file.read(MAX_INDEX_BYTES + 1))
     except NotFound:
         return None
     except ServiceError as error:
