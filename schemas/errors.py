@@ -170,6 +170,33 @@ class SiteRefused(ServiceError):
     hint = "The message is the site's own; change the prompt accordingly."
 
 
+class SiteFailed(ServiceError):
+    """The program behind the site failed."""
+
+    code = "site_failed"
+    status = 502
+    retryable = True
+    hint = "The message is the site's own; Darkroom retries automatically. Check the program's log and its memory."
+
+
+class NoPicture(ServiceError):
+    """The page finished without a new picture."""
+
+    code = "no_picture"
+    status = 502
+    retryable = True
+    hint = "Check the program's log: some pages show nothing when they fail. Darkroom retries automatically."
+
+
+class SiteSlow(ServiceError):
+    """The page did not react in time."""
+
+    code = "site_slow"
+    status = 504
+    retryable = True
+    hint = "Darkroom retries automatically; if it happens again, raise the timeout of the recipe's step."
+
+
 class SiteChanged(ServiceError):
     """The page does not match its recipe."""
 

@@ -5,16 +5,40 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.sites.observe import FramesSpec, ObserveSpec, WatchSpec
+from schemas.sites.observe import DEFAULT_EMPTY_MS, ErrorSpec, FramesSpec, ObserveSpec, WatchSpec
 from schemas.sites.step_schemas import MAX_SETTLE_MS, DataclassSchema, SelectorsField, doc
 
 IMAGE_SOURCES = ("src", "background-image", "canvas", "poster")
 TEXT_SOURCES = ("text", "aria-valuenow", "width")
 MAX_SKIP_BYTES = 1024
+MAX_EMPTY_MS = 300_000
+ERROR_KINDS = ("refused", "busy", "unavailable", "failed")
 # Playwright's extensions of CSS. A script in the page does the observing, and it knows only standard selectors.
 PLAYWRIGHT_SELECTOR = re.compile(
     r":(?:has-text|text|text-is|text-matches|visible|nth-match|near|right-of|left-of|above|below)\b|>>|^internal:"
 )
+
+
+class OneOrMore(fields.Field[tuple[Any, ...]]):
+    """A table, or a list of such tables; loaded as a tuple."""
+
+    def __init__(self, schema: fields.Nested, description: str) -> None:
+        """``schema`` is that of one table."""
+        super().__init__(metadata=doc(description))
+        self._schema = schema
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            return (self._schema.deserialize(value, attr, data),)
+        loaded, problems = [], {}
+        for number, item in enumerate(value):
+            try:
+                loaded.append(self._schema.deserialize(item, attr, data))
+            except ValidationError as error:
+                problems[number] = error.messages
+        if problems or not loaded:
+            raise ValidationError(problems or ["Must have at least one entry."])
+        return tuple(loaded)
 
 
 class FramesSchema(DataclassSchema):
@@ -25,16 +49,18 @@ class FramesSchema(DataclassSchema):
     match = fields.Dict(
         keys=fields.String(),
         values=fields.Raw(),
-        metadata=doc("Paths and the values that a JSON message must have there to count."),
+        metadata=doc("Paths and the values, or lists of values, that a JSON message must have there to count."),
     )
     skip_bytes = fields.Integer(
         validate=validate.Range(0, MAX_SKIP_BYTES),
-        metadata=doc("Count binary messages instead: an image behind this many bytes."),
+        metadata=doc("Count binary messages instead: those that contain an image, behind this many bytes or more."),
     )
     text = fields.String(metadata=doc("Path of the text."))
     step = fields.String(metadata=doc("Path of the number of the current step."))
     steps = fields.String(metadata=doc("Path of the number of steps."))
-    pictures = fields.String(metadata=doc("Path of the list of finished pictures."))
+    fraction = fields.String(metadata=doc("Path of the progress as a number from 0 to 1."))
+    picture = fields.String(metadata=doc("Path of one picture: a `data:` URL or, for `done`, any URL."))
+    pictures = fields.String(metadata=doc("Path of the list of finished pictures, or of a single one."))
     url = fields.String(metadata=doc("URL of a picture, with `{{url}}` and the fields of its entry as placeholders."))
 
     @validates_schema
@@ -57,17 +83,30 @@ class WatchSchema(DataclassSchema):
         }
     )
     pattern = fields.String(
-        metadata=doc("A regular expression for the part of a text that counts; two groups are step and steps, one %.")
+        metadata=doc(
+            "A regular expression for the part of a text that counts; two groups are step and steps, one %. "
+            "An error whose text does not match is ignored."
+        )
     )
     settle_ms = fields.Integer(
         validate=validate.Range(0, MAX_SETTLE_MS),
         metadata=doc("For `done`: milliseconds for which the value must have been stable."),
     )
-    frames = fields.Nested(FramesSchema, metadata=doc("Frames of the page's WebSocket, in addition or instead."))
+    empty_ms = fields.Integer(
+        validate=validate.Range(0, MAX_EMPTY_MS),
+        metadata=doc(
+            "For `done`: milliseconds after which a page that has stopped working and shows no new picture ends the "
+            f"attempt as `no_picture`; default {DEFAULT_EMPTY_MS}."
+        ),
+    )
+    frames = OneOrMore(
+        fields.Nested(FramesSchema),
+        "Frames of the page's WebSocket, in addition or instead: one table, or a list of alternatives.",
+    )
 
-    def __init__(self, sources: tuple[str, ...]) -> None:
+    def __init__(self, sources: tuple[str, ...], **options: Any) -> None:
         """Use the first of ``sources`` as the default."""
-        super().__init__()
+        super().__init__(**options)
         self._sources = sources
 
     @validates_schema
@@ -100,9 +139,31 @@ class WatchSchema(DataclassSchema):
             raise ValidationError(f"Not a regular expression: {error}.", "pattern") from error
 
     @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> WatchSpec:
+    def build(self, data: dict[str, Any], **_: Any) -> Any:
         """Build the instance with the default source."""
-        return WatchSpec(**{"source": self._sources[0], **data})
+        return self.dataclass_type(**{"source": self._sources[0], **data})
+
+
+class ErrorSchema(WatchSchema):
+    """``[observe.error]`` or an entry of ``[[observe.error]]``."""
+
+    dataclass_type = ErrorSpec
+
+    kind = fields.String(
+        validate=validate.OneOf(ERROR_KINDS),
+        metadata=doc(
+            "What the error means. `refused`: the site does not want this prompt, so the job fails. `busy`, "
+            "`unavailable` and `failed`: it is tried again after a pause. Default: its words decide, else `refused`."
+        ),
+    )
+    wait_ms = fields.Integer(
+        validate=validate.Range(0, MAX_EMPTY_MS),
+        metadata=doc(
+            "For `unavailable`: milliseconds that the page has to recover; default 0, "
+            "but 20000 if it says that it is reconnecting."
+        ),
+    )
+    message = fields.String(metadata=doc("The message of the job if the page gives none."))
 
 
 class ObserveSchema(DataclassSchema):
@@ -112,7 +173,11 @@ class ObserveSchema(DataclassSchema):
 
     done = fields.Nested(WatchSchema(IMAGE_SOURCES), required=True)
     busy = fields.Nested(WatchSchema(TEXT_SOURCES))
+    until = fields.Nested(WatchSchema(TEXT_SOURCES))
+    started = fields.Nested(WatchSchema(TEXT_SOURCES))
     preview = fields.Nested(WatchSchema(IMAGE_SOURCES))
     progress = fields.Nested(WatchSchema(TEXT_SOURCES))
-    error = fields.Nested(WatchSchema(TEXT_SOURCES))
+    error = OneOrMore(
+        fields.Nested(ErrorSchema(TEXT_SOURCES)), "Where the page shows errors; the first entry that matches counts."
+    )
     human = fields.Nested(WatchSchema(TEXT_SOURCES))

@@ -150,6 +150,33 @@ class SessionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """A request that stops the program; ``body`` is JSON text, empty for none."""
+
+    url: str
+    method: str = "POST"
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSpec:
+    """How the program behind the page is stopped when an attempt ends without a result.
+
+    ``steps`` and ``requests`` stop what the program works on, so they are used only in this job's own turn.
+    ``waiting_steps`` and ``waiting_requests`` remove a job that still waits in the program's queue. ``{{id}}`` in a
+    request is the value at the path ``id`` of the answer to the page's own request whose path ends with ``id_url``.
+    """
+
+    steps: tuple[Step, ...] = ()
+    requests: tuple[CancelRequest, ...] = ()
+    waiting_steps: tuple[Step, ...] = ()
+    waiting_requests: tuple[CancelRequest, ...] = ()
+    id_url: str = ""
+    id: str = ""
+    unstoppable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CanarySpec:
     """A small scheduled job that detects changes of the page."""
 
@@ -200,6 +227,7 @@ class Recipe:
     consent: ConsentSpec
     limits: SiteLimits = field(default_factory=SiteLimits)
     capture: CaptureSpec = field(default_factory=CaptureSpec)
+    cancel: CancelSpec | None = None
     tested: TestedSpec | None = None
     bundle: str | None = None
     hosts: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from schemas.sites.observe_schemas import ObserveSchema
 from schemas.sites.recipe import InputSpec, Recipe, Step
 from schemas.sites.section_schemas import (
     CanarySchema,
+    CancelSchema,
     CaptureSchema,
     ConsentSchema,
     DocumentSchema,
@@ -81,7 +82,9 @@ class RecipeSchema(DataclassSchema):
     observe = fields.Nested(
         ObserveSchema,
         required=True,
-        metadata=doc("What is observed: `done` (required), `busy`, `preview`, `progress`, `error`, `human`."),
+        metadata=doc(
+            "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`."
+        ),
     )
     inputs = fields.Dict(
         keys=fields.String(validate=[validate.Regexp(INPUT_NAME_PATTERN), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
@@ -91,6 +94,9 @@ class RecipeSchema(DataclassSchema):
     loras = fields.Nested(LorasSchema, metadata=doc("How a LoRA is found and added."))
     quota = fields.Nested(QuotaSchema, metadata=doc("Where the page shows its own quota."))
     capture = fields.Nested(CaptureSchema, metadata=doc("Where the finished pictures are."))
+    cancel = fields.Nested(
+        CancelSchema, metadata=doc("How the program is stopped when a job is cancelled or exceeds its time.")
+    )
     documents = fields.Dict(
         keys=fields.String(validate=validate.Regexp(NAME_PATTERN)),
         values=fields.Nested(DocumentSchema),
@@ -135,6 +141,9 @@ class RecipeSchema(DataclassSchema):
         for name, document in data.get("documents", {}).items():
             for field_path, template in document.fields.items():
                 _check_placeholders(("documents", name, "fields", field_path), template, known)
+        if cancel := data.get("cancel"):
+            for request in (*cancel.requests, *cancel.waiting_requests):
+                _check_placeholders(("cancel",), request.url + request.body, {"url", "id"})
         if "loras" in data:
             _check_placeholders(("loras", "syntax"), data["loras"].syntax, known)
 
@@ -142,7 +151,7 @@ class RecipeSchema(DataclassSchema):
     def require_image_location(self, data: dict[str, Any], **_: Any) -> None:
         """Require a place to take the pictures from if ``done`` is observed in WebSocket frames."""
         frames, capture = data["observe"].done.frames, data.get("capture")
-        if frames is None or (frames.pictures and frames.url):
+        if all(bool(entry.picture or (entry.pictures and entry.url)) for entry in frames):
             return
         if capture is None or (capture.source == "shown" and not capture.selectors):
             message = "State where the pictures are: here, or with 'pictures' and 'url' of observe.done.frames."
@@ -163,6 +172,8 @@ def _all_steps(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Step]]:
     lists: list[tuple[KeyPath, tuple[Step, ...]]] = [(("steps",), data.get("steps", ()))]
     if capture := data.get("capture"):
         lists.append((("capture", "steps"), capture.steps))
+    if cancel := data.get("cancel"):
+        lists += [(("cancel", "steps"), cancel.steps), (("cancel", "waiting_steps"), cancel.waiting_steps)]
     if loras := data.get("loras"):
         lists += [(("loras", "open"), loras.open), (("loras", "close"), loras.close)]
     for name, spec in data.get("inputs", {}).items():

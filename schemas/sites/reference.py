@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from schemas.sites import section_schemas as sections
-from schemas.sites.observe_schemas import IMAGE_SOURCES, TEXT_SOURCES, FramesSchema, WatchSchema
+from schemas.sites.observe_schemas import IMAGE_SOURCES, TEXT_SOURCES, ErrorSchema, FramesSchema, OneOrMore, WatchSchema
 from schemas.sites.recipe_schema import RecipeSchema
 from schemas.sites.step_schemas import SelectorsField, StepSchema
 
@@ -18,7 +18,10 @@ SECTIONS: dict[str, Schema] = {
     "`[[steps]]`": StepSchema(),
     "`[observe.WHAT]`": WatchSchema(IMAGE_SOURCES + TEXT_SOURCES),
     "`[observe.WHAT.frames]`": FramesSchema(),
+    "`[[observe.error]]`, besides": ErrorSchema(TEXT_SOURCES, only=["kind", "wait_ms", "message"]),
     "`[capture]`": sections.CaptureSchema(),
+    "`[cancel]`": sections.CancelSchema(),
+    "`[[cancel.requests]]`": sections.CancelRequestSchema(),
     "`[inputs.NAME]`": sections.InputSchema(),
     "`[inputs.NAME.choices_from]`": sections.ChoicesSchema(),
     "`[documents.NAME]`": sections.DocumentSchema(),
@@ -33,6 +36,7 @@ SECTIONS: dict[str, Schema] = {
 # The first match counts: field types are subclasses of one another.
 TYPE_NAMES: tuple[tuple[type[fields.Field[Any]], str], ...] = (
     (SelectorsField, "selectors"),
+    (OneOrMore, "table or list"),
     (fields.List, "list"),
     (fields.Nested, "table"),
     (fields.Dict, "table"),

@@ -8,6 +8,8 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from schemas.images import formats
 from schemas.sites.recipe import (
     CanarySpec,
+    CancelRequest,
+    CancelSpec,
     CaptureSpec,
     ChoicesSpec,
     ConsentSpec,
@@ -183,6 +185,56 @@ class LorasSchema(DataclassSchema):
                     raise ValidationError("Needed if there is no 'syntax'.", key)
         elif "{{lora}}" not in data["syntax"]:
             raise ValidationError("Must contain {{lora}}.", "syntax")
+
+
+class CancelRequestSchema(DataclassSchema):
+    """An entry of ``[[cancel.requests]]``."""
+
+    dataclass_type = CancelRequest
+
+    url = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^\{\{url\}\}", error="Must begin with {{url}}, because it goes to the site itself."),
+        metadata=doc("Its URL, which begins with `{{url}}`."),
+    )
+    method = fields.String(validate=validate.OneOf(["POST", "GET", "PUT", "DELETE"]), metadata=doc("Default: POST."))
+    body = fields.String(metadata=doc("Its body as JSON text; `{{id}}` is the id that the page received."))
+
+
+class CancelSchema(DataclassSchema):
+    """``[cancel]``."""
+
+    dataclass_type = CancelSpec
+
+    steps = fields.List(
+        fields.Nested(StepSchema), metadata=doc("Steps that stop the program; only while it works on this job.")
+    )
+    requests = fields.List(
+        fields.Nested(CancelRequestSchema),
+        metadata=doc("Requests that stop the program; only while it works on this job."),
+    )
+    waiting_steps = fields.List(
+        fields.Nested(StepSchema), metadata=doc("Steps that remove this job from the program's queue.")
+    )
+    waiting_requests = fields.List(
+        fields.Nested(CancelRequestSchema), metadata=doc("Requests that remove this job from the program's queue.")
+    )
+    id_url = fields.String(metadata=doc("The end of the path of the request by which the page submits the prompt."))
+    id = fields.String(metadata=doc("Path of the prompt's id in the answer to that request, for `{{id}}`."))
+    unstoppable = fields.Boolean(metadata=doc("True if nothing stops the program; the end of the job says so."))
+
+    @validates_schema
+    def require_a_way(self, data: dict[str, Any], **_: Any) -> None:
+        """Require a way to stop the program, or the statement that there is none."""
+        ways = ("steps", "requests", "waiting_steps", "waiting_requests")
+        if bool(data.get("unstoppable")) == any(data.get(way) for way in ways):
+            raise ValidationError(f"Either this or one of {', '.join(ways)} is required.", "unstoppable")
+        if ("id" in data) != ("id_url" in data):
+            raise ValidationError("'id' and 'id_url' belong together.", "id")
+        for way in ("requests", "waiting_requests"):
+            for request in data.get(way, ()):
+                if "{{id}}" in request.url + request.body and "id" not in data:
+                    raise ValidationError("A request contains {{id}}, so this key is needed.", "id")
 
 
 class QuotaSchema(DataclassSchema):

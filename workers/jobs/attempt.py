@@ -58,10 +58,14 @@ class TaskInterrupter:
 
 
 class Attempt(TaskInterrupter):
-    """One attempt at ``job``; create it inside the task that executes the job."""
+    """One attempt at ``job``; create it inside the task that executes the job.
+
+    ``stop_note`` says whether the program behind the page was stopped; empty if there was nothing to stop.
+    """
 
     def __init__(self, job: Job) -> None:
         super().__init__()
         self.job = job
         self.failure_report: dict[str, Any] | None = None
         self.trace: bytes | None = None
+        self.stop_note = ""

@@ -117,6 +117,7 @@ class Runner:
             attempt.close()
         if await self._is_lost_by_stopping(error):
             return Failed(WorkerStopping())
+        error.message = f"{error.message} {attempt.stop_note}".strip()
         return Failed(error, attempt.failure_report, attempt.trace)
 
     async def _is_lost_by_stopping(self, error: ServiceError) -> bool:
@@ -145,6 +146,7 @@ class Runner:
             if attempt.interruption is None and not isinstance(error, BrowserLost | LeaseLost):
                 attempt.failure_report = await driver.build_failure_report()
                 attempt.trace = await trace_recorder.stop()
+            attempt.stop_note = await driver.stop_program()
             raise
         return Completed(images, driver.matched_selectors)
 

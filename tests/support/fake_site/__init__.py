@@ -37,12 +37,23 @@ def result_png(size: tuple[int, int] = RESULT_SIZE) -> bytes:
     return out.getvalue()
 
 
+def old_png() -> bytes:
+    """Return the image of an earlier run, which the page may still show."""
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize(RESULT_SIZE).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Serve the page, an image, or the requested error."""
         parts = urlsplit(self.path)
         if parts.path == "/picture.png":
             self._send(result_png(), "image/png")
+        elif parts.path == "/latest.png":
+            self._send(result_png() if parts.query in self.server.painted else old_png(), "image/png")  # type: ignore[attr-defined] # set below
+        elif parts.path == "/old.png":
+            self._send(old_png(), "image/png")
         elif parts.path == "/other.png":
             self._send(result_png((8, 8)), "image/png")
         elif parts.path == "/robots.txt":
@@ -60,12 +71,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(PAGE.read_bytes(), "text/html")
 
+    def do_POST(self) -> None:
+        """Paint: from now on this visit's latest picture is the new one."""
+        self.server.painted.add(urlsplit(self.path).query)  # type: ignore[attr-defined] # set below
+        self._send(b"", "text/plain")
+
     def _send(self, body: bytes, media_type: str, status: int = 200, retry_after: str = "") -> None:
         self.send_response(status)
         if retry_after:
             self.send_header("Retry-After", retry_after)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
 
@@ -84,6 +101,7 @@ def serve_fake_site() -> Iterator[str]:
     """Run the site; yields its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.hanging = threading.Event()  # type: ignore[attr-defined] # read above
+    server.painted = set()  # type: ignore[attr-defined] # read above
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Error, Page
 
-from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused
+from schemas.errors import NeedsHuman, ServiceError, SiteChanged
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe, Step
@@ -20,13 +20,15 @@ from stores.sites.static_sites import get_bundle_folder
 from workers.sites.diagnostics.failure_report import FailureReport
 from workers.sites.diagnostics.selector_suggestions import find_similar_elements
 from workers.sites.driver.forms.options import read_all_option_names
+from workers.sites.driver.generation import Generation
 from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import translate_playwright_errors
-from workers.sites.driver.selectors import ElementFinder, format_chain, locate
+from workers.sites.driver.program_stop import ProgramStop
+from workers.sites.driver.selectors import ElementFinder, locate
 from workers.sites.driver.static_server import serve_bundle
 from workers.sites.driver.steps import StepRunner
-from workers.sites.observer.observer import Observation, Observer, parse_progress
+from workers.sites.observer.observer import Observation, Observer
 from workers.sites.policy.request_blocking import block_requests
 from workers.sites.policy.robots import PolitenessPolicy
 
@@ -45,12 +47,12 @@ class Driver:
         self._values: dict[str, Any] = {"url": recipe.url}
         self._images: dict[str, InputFile] = {}
         self._finder = ElementFinder()
-        self._observer = Observer(recipe.observe, recipe.url)
+        self._observer = Observer(recipe.observe, recipe.url, recipe.capture.selectors)
         self._politeness = PolitenessPolicy(recipe)
-        self._done_observation = Observation("done")
         self._page: Page
         self._step_runner: StepRunner
-        self._capture: ImageCapture
+        self._generation: Generation
+        self._program_stop: ProgramStop | None = None
         self._failure_report: FailureReport | None = None
 
     @property
@@ -91,14 +93,24 @@ class Driver:
         self._observer.listen(self._page)
         self._politeness.listen(self._page, self._on_busy)
         self._page.on("close", self._on_close)
-        self._capture = ImageCapture(self._page, self._finder)
         self._failure_report = FailureReport(self._page)
         self._step_runner = StepRunner(self._page, self._recipe, self._finder, self._values, self._images)
+        self._program_stop = ProgramStop(self._page, self._recipe, self._observer, self._step_runner.run)
+        self._generation = Generation(
+            self._page,
+            self._recipe,
+            self._observer,
+            capture=ImageCapture(self._page),
+            finder=self._finder,
+            politeness=self._politeness,
+            program_stop=self._program_stop,
+            run_steps=self.run_steps,
+        )
 
     async def submit(self) -> None:
         """Submit the prompt; from here on the observed changes of the page belong to this request."""
         with translate_playwright_errors():
-            await self._observer.arm(self._page)
+            await self._generation.begin()
             await self.run_steps(self._recipe.steps[len(self._steps_before_submit()) :])
 
     async def run_steps(self, steps: tuple[Step, ...]) -> None:
@@ -144,65 +156,17 @@ class Driver:
         self._observer.push(Observation("closed"))
 
     async def watch(self) -> AsyncIterator[Progress | bytes]:
-        """Yield progress and previews (JPEG) until the page shows its result.
-
-        Raises:
-            SiteRefused: the page shows an error; the message is the page's text.
-            NeedsHuman: the page asks for a person.
-            SiteBusy: the site asks for a pause.
-            BrowserLost: the page was closed.
-        """
-        while True:
-            observation = await self._observer.next_observation()
-            self._record_match(observation)
-            if observation.kind == "done":
-                self._done_observation = observation
-                return
-            if observation.kind == "error":
-                raise SiteRefused(observation.text)
-            if observation.kind == "human":
-                raise NeedsHuman(f"The site asks for a person: {observation.text}")
-            if observation.kind == "closed":
-                raise BrowserLost("The page was closed before it showed a result.")
-            if self._politeness.busy_error:
-                raise self._politeness.busy_error
-            update = await self._to_update(observation)
-            if update is not None:
-                yield update
-
-    def _record_match(self, observation: Observation) -> None:
-        """Record which alternative matched; the page's claim counts only if the recipe has that alternative."""
-        watch = getattr(self._recipe.observe, observation.kind, None)
-        alternatives = [format_chain(chain) for chain in watch.selectors] if watch else []
-        if observation.selector in alternatives:
-            self._finder.matched_selectors[alternatives[0]] = observation.selector
-
-    async def _to_update(self, observation: Observation) -> Progress | bytes | None:
-        if observation.kind == "progress":
-            watch = self._recipe.observe.progress
-            return parse_progress(observation.text, watch.pattern if watch else None)
-        if observation.data:
-            return await self._capture.shrink_preview(observation.data)
-        return await self._capture.fetch_preview(observation.url)
+        """Yield progress and previews (JPEG) until the pictures are captured; see ``Generation.watch`` for errors."""
+        async for update in self._generation.watch():
+            yield update
 
     async def collect_images(self) -> list[GeneratedImage]:
-        """Return the finished images, at least one, with their original bytes if the page allows access to them.
+        """Return the finished images, at least one, with their original bytes if the page allows access to them."""
+        return self._generation.images
 
-        Raises:
-            SiteChanged: the page has shown its result but no image can be fetched.
-        """
-        capture, done = self._recipe.capture, self._recipe.observe.done
-        with translate_playwright_errors():
-            if capture.source == "download":
-                return await self._capture.capture_download(lambda: self.run_steps(capture.steps))
-            if self._done_observation.urls:
-                return await self._capture.capture_urls(self._done_observation.urls)
-            if not (capture.many or capture.selectors) and done.source != "canvas":
-                match = await self._finder.find(self._page, done.selectors, timeout_ms=1000)
-                return [await self._capture.capture(self._done_observation.url, match.locator)]
-            return await self._capture.capture_elements(
-                capture.selectors or done.selectors, done.source, many=capture.many
-            )
+    async def stop_program(self) -> str:
+        """Stop the program behind the page if it still works for this job; returns a sentence about it, or nothing."""
+        return await self._program_stop.stop() if self._program_stop else ""
 
     async def search_loras(self, query: str) -> list[dict[str, Any]]:
         """Search the site's LoRA catalogue; empty if the recipe has no catalogue."""

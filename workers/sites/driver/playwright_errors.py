@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from playwright.async_api import Error
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from schemas.errors import BrowserLost, SiteChanged
+from schemas.errors import BrowserLost, SiteChanged, SiteSlow
 
 # Playwright has no error class for a closed page or browser, only these messages.
 CLOSED_MESSAGES = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
@@ -17,13 +17,14 @@ def translate_playwright_errors() -> Iterator[None]:
     """Raise service errors for the errors of Playwright calls in the block.
 
     Raises:
+        SiteSlow: the page did not react in time. The element is there, so that is no change of the page.
         SiteChanged: the page did not behave as the recipe expects.
         BrowserLost: the page or the browser is gone.
     """
     try:
         yield
     except PlaywrightTimeout as error:
-        raise SiteChanged(f"The page did not behave as its recipe expects: {first_line(error)}") from error
+        raise SiteSlow(f"The page did not react in time: {first_line(error)}") from error
     except Error as error:
         if is_closed(error):
             raise BrowserLost from error

@@ -63,21 +63,47 @@
     return hidden;
   };
   const isVisible = (element) => element.checkVisibility({ visibilityProperty: true });
+  const isShown = (watch) => {
+    const match = find(watch);
+    return Boolean(match) && isVisible(match.element);
+  };
+
+  // The words of an element, line by line, without the captions of buttons and what only decorates.
+  const DECORATION = "button, [role=button], svg, script, style, [aria-hidden=true]";
+  const wordsOf = (root) => {
+    const lines = [];
+    let lastBlock = null;
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node && lines.length < 200; node = walker.nextNode()) {
+      const text = node.data.replace(/\s+/g, " "), parent = node.parentElement;
+      const decoration = parent && parent.closest(DECORATION);
+      if (!text.trim() || (decoration && decoration !== root && root.contains(decoration)) || !isVisible(parent)) continue;
+      let block = parent;
+      while (block !== root && getComputedStyle(block).display.startsWith("inline")) block = block.parentElement;
+      if (block === lastBlock) lines[lines.length - 1] += text;
+      else lines.push(text);
+      lastBlock = block;
+    }
+    return lines.map((line) => line.trim());
+  };
 
   const imageUrl = (watch, element) => {
     if (watch.source === "background-image") return (getComputedStyle(element).backgroundImage.match(/url\("(.*)"\)/) || [])[1] || "";
     if (watch.source === "poster") return element.poster || "";
-    return element.currentSrc || element.src || "";
+    return element.currentSrc || element.src || element.href || "";
   };
+  // Whole numbers may be steps; fractions are only a share.
+  const ratio = (now, max) => (Number.isInteger(now) && Number.isInteger(max) ? `${now}/${max}` : `${(100 * now) / max}%`);
   const progressText = (watch, element) => {
     if (watch.source === "aria-valuenow") {
       const now = element.getAttribute("aria-valuenow");
-      return now === null ? "" : `${now}/${element.getAttribute("aria-valuemax") || 100}`;
+      return now === null ? "" : ratio(Number(now), Number(element.getAttribute("aria-valuemax") || 100));
     }
     if (watch.source === "width") {
       const fullWidth = element.parentElement.getBoundingClientRect().width;
       return fullWidth ? `${((100 * element.getBoundingClientRect().width) / fullWidth).toFixed(1)}%` : "";
     }
+    if (!watch.pattern && element instanceof HTMLProgressElement) return element.position < 0 ? "" : `${100 * element.position}%`;
     return String(element.value || element.textContent || "");
   };
   // Patterns are in Python's syntax. Where JavaScript cannot compile one, the worker applies it to the whole text.
@@ -99,36 +125,61 @@
       return isResult ? "canvas" : `canvas ${performance.now()}`;
     }
   };
-  // Readers return the state of a watched element, or null. A change of "value" is an observation.
-  const readers = {
-    // A request for a person may be a frame without text, such as a CAPTCHA.
-    human(watch, element) {
-      if (!isVisible(element)) return null;
-      return { value: (element.textContent || "").trim().slice(0, 500) || element.src || element.tagName, element };
-    },
-    image(watch, element) {
-      if (watch.source === "canvas") return isVisible(element) ? { value: canvasDigest(element, watch === config.observe.done), element } : null;
-      const url = imageUrl(watch, element);
-      if (!url || !isVisible(element)) return null;
-      if (element instanceof HTMLImageElement && !(element.complete && element.naturalWidth)) return null;
-      // On pages that show when they are busy, an image that was loaded again is new even if its URL is the same.
-      return { value: config.observe.busy ? `${url} ${loadCounts.get(element) || 0}` : url, url, element };
-    },
-    text(watch, element) {
-      const text = progressText(watch, element).trim();
-      if (!text || !isVisible(element)) return null;
-      return { value: extract(watch.pattern, text.slice(0, 500)), element };
-    },
-  };
   const loadCounts = new WeakMap();
   document.addEventListener("load", ({ target }) => loadCounts.set(target, (loadCounts.get(target) || 0) + 1), true);
-  const READERS = { preview: readers.image, done: readers.image, progress: readers.text, error: readers.text, human: readers.human };
 
+  // Pictures. What the page shows when the prompt is submitted is remembered by its address and by how often each
+  // element has loaded; only what differs is new. The worker compares the bytes.
+  let knownUrls = new Set(), knownLoads = new WeakMap(), ignored = new WeakMap();
+  const keyOf = ({ url, value, element }) => `${url || value} ${loadCounts.get(element) || 0}`;
+  const isNew = (picture) => {
+    if (ignored.get(picture.element) === keyOf(picture)) return false;
+    if (!knownUrls.has(picture.url || picture.value)) return true;
+    // The same address with other bytes: the element was loaded again.
+    return knownLoads.has(picture.element) && (loadCounts.get(picture.element) || 0) > knownLoads.get(picture.element);
+  };
+  const readPicture = (watch, element, isResult) => {
+    if (watch.source === "canvas" || element instanceof HTMLCanvasElement) return { value: canvasDigest(element, isResult), url: "", element };
+    const url = imageUrl(watch, element);
+    return url ? { value: url, url, element } : null;
+  };
+  const isLoaded = ({ element }) => !(element instanceof HTMLImageElement) || Boolean(element.complete && element.naturalWidth);
+  const picturesOf = (watch, chain) => queryChain(chain).map((element) => readPicture(watch, element, watch === config.observe.done)).filter(Boolean);
+  // The new pictures of the first alternative that has any which can be seen.
+  const newPictures = (watch) => {
+    for (const chain of watch.selectors) {
+      const pictures = picturesOf(watch, chain).filter((picture) => isVisible(picture.element) && isNew(picture));
+      if (pictures.some(isLoaded)) return { pictures, selector: chain.join(" > ") };
+    }
+    return null;
+  };
+  const resultWatch = config.results || config.observe.done;
+
+  // Readers return the state of a watched element, or null. A change of "value" is an observation.
+  const readText = (watch) => {
+    const match = find(watch);
+    if (!match || !isVisible(match.element)) return null;
+    const text = progressText(watch, match.element).trim();
+    return text ? { value: extract(watch.pattern, text.slice(0, 500)), element: match.element, selector: match.selector } : null;
+  };
+  const READERS = {
+    // A request for a person may be a frame without text, such as a CAPTCHA.
+    human(watch) {
+      const match = find(watch);
+      if (!match || !isVisible(match.element)) return null;
+      return { value: textOf(match.element).slice(0, 500) || match.element.src || match.element.tagName, ...match };
+    },
+    preview(watch) {
+      const found = newPictures(watch);
+      const picture = found && found.pictures.find(isLoaded);
+      return picture ? { ...picture, value: keyOf(picture), selector: found.selector } : null;
+    },
+    progress: readText,
+    started: readText,
+  };
   const read = (kind) => {
     const watch = config.observe[kind];
-    const match = watch && find(watch);
-    const state = match && READERS[kind](watch, match.element);
-    return state ? { ...state, selector: match.selector } : null;
+    return watch ? READERS[kind](watch) : null;
   };
 
   const toBase64 = (blob) => new Promise((resolve, reject) => {
@@ -157,62 +208,102 @@
       }
     },
     progress: ({ value, selector }) => report("progress", { text: value, selector }),
-    error: ({ value, selector }) => report("error", { text: value, selector }),
+    started: ({ value, selector }) => report("started", { text: value, selector }),
     human: ({ value, selector }) => report("human", { text: value, selector }),
-    done: ({ url, selector }) => report("done", { url: url || "", selector }),
   };
 
   // Number of the current submission; 0 means that nothing is reported.
   let run = 0;
   let lastValues = {};
-  let wasBusy = false;
-  // With a "busy" element, a result counts only after that element has come and gone.
-  const isWorking = () => {
-    if (!config.observe.busy) return false;
-    const match = find(config.observe.busy);
-    const isBusy = Boolean(match) && isVisible(match.element);
-    wasBusy ||= isBusy;
-    return isBusy || !wasBusy;
-  };
-  let settling = {};
-  // A canvas is visible before its drawing is finished, so its result must stay unchanged for a while.
-  const settleMs = config.observe.done ? config.observe.done.settle_ms || (config.observe.done.source === "canvas" ? config.canvasSettleMs : 0) : 0;
-  const settle = (value) => {
-    if (settling.timer && settling.value === value) return;
-    clearTimeout(settling.timer);
-    const timer = setTimeout(() => {
-      settling = {};
-      // Some pages remove their last preview a moment after they have finished.
-      const state = read("done");
-      if (state && state.value !== value) settle(state.value);
-      else if (state && !isWorking()) check("done", true);
-    }, settleMs);
-    settling = { value, timer };
-  };
   const reportedAt = { preview: 0, progress: 0 };
   const delayedChecks = {};
-  const check = (kind, isSettled = false) => {
+  const check = (kind) => {
     const state = read(kind);
-    if (!state || state.value === lastValues[kind] || !run) return;
-    if (kind === "done" && settleMs && !isSettled) {
-      settle(state.value);
-      return;
-    }
+    if (!state || state.value === lastValues[kind]) return;
     const wait = kind in reportedAt ? reportedAt[kind] + config.intervalMs - performance.now() : 0;
     if (wait > 0) {
-      delayedChecks[kind] ??= setTimeout(() => { delayedChecks[kind] = null; check(kind); }, wait);
+      delayedChecks[kind] ??= setTimeout(() => { delayedChecks[kind] = null; if (run) check(kind); }, wait);
       return;
     }
     lastValues[kind] = state.value;
     if (kind in reportedAt) reportedAt[kind] = performance.now();
+    changedAt = performance.now();
     reporters[kind](state);
+  };
+
+  // Errors. Several may be visible at a time, and an old one may stay; each element's words are reported once.
+  let reportedErrors = new WeakMap();
+  const visibleErrors = () => config.observe.error.flatMap((watch, entry) => watch.selectors.flatMap((chain) => queryChain(chain)
+    .filter(isVisible).map((element) => {
+      const special = watch.source && watch.source !== "text";
+      const text = special ? progressText(watch, element) : wordsOf(element).join("\n") || String(element.value || "");
+      return { entry, element, selector: chain.join(" > "), text: text.trim().slice(0, 2000) };
+    }))).filter(({ text }) => text);
+  const errorKey = ({ entry, selector, text }) => `${entry} ${selector} ${text}`;
+  const checkErrors = () => {
+    for (const error of visibleErrors()) {
+      const known = reportedErrors.get(error.element) || new Set();
+      if (known.has(errorKey(error))) continue;
+      reportedErrors.set(error.element, known.add(errorKey(error)));
+      report("error", { text: error.text, selector: error.selector, entry: error.entry });
+    }
+  };
+
+  // The end of the generation. Times are those of performance.now().
+  let baselineLines = new Set();
+  let wasBusy = false, isEnded = false, isReported = false;
+  let changedAt = 0, resultAt = 0, idleAt = 0, stillReportedAt = 0;
+  let resultKey = "";
+  let timer = null;
+  const { done, busy, until } = config.observe;
+  // A canvas is visible before its drawing is finished, so its result must stay unchanged for a while.
+  const settleMs = done ? done.settle_ms || (done.source === "canvas" ? config.canvasSettleMs : 0) : 0;
+  // The visible words that were not there when the prompt was submitted.
+  const newWords = () => wordsOf(document.body).filter((line) => !baselineLines.has(line)).join("\n").slice(0, 500);
+  const later = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(checkAll, Math.max(20, ms));
+  };
+  const checkEnd = () => {
+    if (!done || isReported) return;
+    const now = performance.now();
+    const found = newPictures(done);
+    const key = found ? found.pictures.map((picture) => `${keyOf(picture)} ${isLoaded(picture)}`).join("\n") : "";
+    if (key !== resultKey) { resultKey = key; resultAt = changedAt = now; }
+    const isBusy = Boolean(busy) && isShown(busy);
+    if (isBusy) { wasBusy = true; idleAt = now; }
+    if (until && isShown(until)) isEnded = true;
+    const hasEndSign = config.hasUntil || Boolean(busy);
+    const hasEnded = !hasEndSign || isEnded || (!config.hasUntil && wasBusy && !isBusy);
+    const idleSince = hasEndSign ? idleAt : 0;
+    if (hasEnded && found) {
+      const stillMs = now - Math.max(resultAt, idleSince);
+      if (stillMs < settleMs) return later(settleMs - stillMs);
+      isReported = true;
+      report("done", { url: found.pictures.find(isLoaded).url, selector: found.selector });
+    } else if (hasEnded && hasEndSign) {
+      const stillMs = now - Math.max(changedAt, idleSince);
+      if (stillMs < done.empty_ms) return later(Math.min(1000, done.empty_ms - stillMs));
+      isReported = true;
+      report("empty", { text: newWords() });
+    } else if (hasEndSign) {
+      // The sign of the end may never come. The worker decides, because it knows the page's connections.
+      const quietMs = now - changedAt;
+      if (quietMs >= 1000 && now - stillReportedAt >= 900) {
+        stillReportedAt = now;
+        report("still", { text: `${Math.round(quietMs)} ${isBusy ? "busy" : "idle"} ${found ? "pictures" : "empty"}` });
+      }
+      later(1000);
+    }
   };
   let isScheduled = false;
   const checkAll = () => {
     isScheduled = false;
-    // "done" comes last, so that the preceding observations are reported before it.
-    for (const kind of ["human", "error", "progress", "preview"]) check(kind);
-    if (!isWorking()) check("done");
+    if (!run) return;
+    // The end comes last, so that the preceding observations are reported before it.
+    for (const kind of ["human", "started", "progress", "preview"]) check(kind);
+    checkErrors();
+    checkEnd();
   };
   const schedule = () => {
     if (isScheduled || !run) return;
@@ -223,23 +314,71 @@
   new MutationObserver(schedule).observe(document, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: config.attributes });
   document.addEventListener("load", schedule, true);
   // Drawing on a canvas causes no mutation, so canvases are polled.
-  if (Object.values(config.observe).some((watch) => watch.source === "canvas")) setInterval(schedule, config.canvasPollMs);
+  if (Object.values(config.observe).some((watch) => watch && watch.source === "canvas")) setInterval(schedule, config.canvasPollMs);
+
+  const begin = (number) => {
+    run = number;
+    clearTimeout(timer);
+    wasBusy = isEnded = isReported = false;
+    changedAt = resultAt = idleAt = stillReportedAt = performance.now();
+    resultKey = "";
+  };
+  const knownPictures = () => [done, config.results, config.observe.preview].filter(Boolean)
+    .flatMap((watch) => watch.selectors.flatMap((chain) => picturesOf(watch, chain)));
+  const results = () => {
+    if (!resultWatch) return [];
+    const alternatives = resultWatch.selectors.map((chain) => picturesOf(resultWatch, chain).filter(isNew));
+    const visible = alternatives.map((pictures) => pictures.filter(({ element }) => isVisible(element)));
+    return [...visible, ...alternatives].find((pictures) => pictures.length) || [];
+  };
+
+  const waitFor = async (condition, ms) => {
+    const until = performance.now() + ms;
+    while (!condition() && performance.now() < until) await new Promise((next) => setTimeout(next, 50));
+  };
 
   Object.defineProperty(window, "__darkroom", { value: Object.freeze({
-    // Begin to report changes; the present state of the page is the baseline.
+    // Begin to report changes; the present state of the page is the baseline. Returns the addresses of its pictures.
     arm(number) {
-      run = number;
-      clearTimeout(settling.timer);
-      settling = {};
-      wasBusy = false;
+      begin(number);
+      const pictures = knownPictures();
+      knownUrls = new Set(pictures.map(({ url, value }) => url || value));
+      knownLoads = new WeakMap(pictures.map(({ element }) => [element, loadCounts.get(element) || 0]));
+      ignored = new WeakMap();
       lastValues = Object.fromEntries(Object.keys(READERS).map((kind) => [kind, (read(kind) || {}).value]));
+      reportedErrors = new WeakMap();
+      for (const error of visibleErrors()) reportedErrors.set(error.element, (reportedErrors.get(error.element) || new Set()).add(errorKey(error)));
+      baselineLines = new Set(wordsOf(document.body));
+      return [...new Set(pictures.map(({ url }) => url))].filter(Boolean);
     },
     // Continue after a navigation: the armed page was replaced by this one, so everything it shows is new.
     join(number) {
-      run = number;
+      begin(number);
       wasBusy = true;
       schedule();
     },
+    // The elements that show the finished pictures, after waiting for them for at most so many milliseconds.
+    async results(ms) {
+      await waitFor(() => results().length, ms);
+      return results().map(({ element }) => element);
+    },
+    // The pictures that were reported as finished are not new: wait for others.
+    reject() {
+      for (const picture of [...results(), ...knownPictures().filter(isNew)]) ignored.set(picture.element, keyOf(picture));
+      isReported = false;
+      schedule();
+    },
+    // The program has said by other means that the generation has ended.
+    end() {
+      isEnded = true;
+      idleAt = performance.now();
+      schedule();
+    },
+    // Return when the page shows no sign of work, or after so many milliseconds.
+    whenIdle: (ms) => waitFor(() => !busy || !isShown(busy), ms),
+    // Whether an error with these words is still visible.
+    showsError: (text) => visibleErrors().some((error) => error.text === text),
+    newWords,
     // The bytes behind a blob:, data: or same-origin URL, as base64.
     async read(url) {
       const blob = blobs.get(url) || await (await fetch(url)).blob();

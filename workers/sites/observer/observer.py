@@ -17,7 +17,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.jobs.job import Progress
-from schemas.sites.observe import ObserveSpec, WatchSpec
+from schemas.sites.observe import FramesSpec, ObserveSpec, Selectors, WatchSpec
 from workers.images.convert import MAX_IMAGE_BYTES
 from workers.sites.observer.page_scripts import load_function
 from workers.sites.observer.websocket_frames import FrameData, FrameListener
@@ -32,23 +32,32 @@ MAX_BLOBS = 16
 MAX_PENDING = 256
 MAX_MESSAGE_CHARS = 2 * 1024 * 1024
 MAX_TEXT_CHARS = 500
-OBSERVATION_KINDS = frozenset({"done", "preview", "progress", "error", "human"})
+MAX_ERROR_ENTRIES = 64
+MAX_ERROR_CHARS = 2000
+MAX_KNOWN_URLS = 256
+# What the recipe says is watched, and what the script in the page reports.
+WATCH_KINDS = ("busy", "done", "human", "preview", "progress", "started", "until")
+OBSERVATION_KINDS = frozenset({"done", "empty", "still", "preview", "progress", "started", "error", "human"})
 DEFAULT_ATTRIBUTES = (
     *("src", "srcset", "poster", "style", "class", "id", "hidden", "open", "value", "disabled"),
     *("alt", "title", "aria-label", "aria-valuenow", "aria-hidden", "aria-busy"),
 )
 SELECTOR_ATTRIBUTE = re.compile(r"(?:\[\s*|@)([a-zA-Z][\w-]*)")
-STEPS = re.compile(r"(\d+)\s*/\s*(\d+)")
-PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+# Not the place in a queue ("queue: 1/1"), and not seconds ("1.2/5.3s").
+QUEUE = re.compile(r"(?i)\bqueue\b[^\d\n]{0,20}\d+\s{0,4}/\s{0,4}\d+")
+STEPS = re.compile(r"(?<![\d.])(\d{1,9})\s{0,4}/\s{0,4}(\d{1,9})(?![\d.]|\s?s\b)")
+PERCENT = re.compile(r"(?<![\d.])(\d{1,9}(?:\.\d{1,9})?)\s{0,4}%")
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A change on the page. ``kind`` is one of OBSERVATION_KINDS, or ``busy`` or ``closed`` from the driver.
+    """A change on the page.
 
-    ``text`` belongs to progress, errors and requests for a person; ``url`` or ``data`` to images, where ``data`` is a
-    preview that the page may have shrunk already; ``urls`` to results announced through a WebSocket. ``selector`` is
-    the alternative that matched on the page.
+    ``kind`` is one of OBSERVATION_KINDS, ``until`` or ``disconnected`` from the page's WebSockets, or ``busy`` or
+    ``closed`` from the driver. ``text`` belongs to progress, errors and requests for a person; ``url`` or ``data`` to
+    images, where ``data`` is a preview that the page may have shrunk already; ``urls`` to results announced through a
+    WebSocket. ``selector`` is the alternative that matched on the page. ``entry`` is the number of the recipe's entry
+    in ``observe.error``, or of the alternative of ``frames``.
     """
 
     kind: str
@@ -57,23 +66,30 @@ class Observation:
     data: bytes = b""
     urls: tuple[str, ...] = ()
     selector: str = ""
+    entry: int = 0
 
 
 class Observer:
     """The observations of one page, from ``arm`` on; ``url`` is the site's, for relative image URLs."""
 
-    def __init__(self, observe: ObserveSpec, url: str) -> None:
+    def __init__(self, observe: ObserveSpec, url: str, results: Selectors = ()) -> None:
+        """``results`` are the elements with the finished pictures, if they are not those of ``observe.done``."""
         self._observe = observe
-        frames = {kind: watch.frames for kind, watch in _watches_by_kind(observe).items() if watch.frames}
-        self._frame_listener = FrameListener(frames, url, self._on_frame)
+        self._results = results
+        self._frame_listener = FrameListener(_frames_by_kind(observe), url, self._on_frame, self._on_disconnected)
         self._pending: asyncio.Queue[Observation] = asyncio.Queue(MAX_PENDING)
         self._run = 0
 
     async def install(self, context: BrowserContext) -> None:
         """Install the script in all pages that the context opens from now on."""
-        watches = {kind: asdict(watch) for kind, watch in _watches_by_kind(self._observe).items() if watch.selectors}
+        watches: dict[str, Any] = {
+            kind: asdict(watch) for kind, watch in _watches_by_kind(self._observe).items() if watch.selectors
+        }
+        watches["error"] = [asdict(error) for error in self._observe.error]
         config = {
             "observe": watches,
+            "results": {"selectors": self._results, "source": self._observe.done.source} if self._results else None,
+            "hasUntil": self._observe.until is not None,
             "binding": BINDING,
             "intervalMs": INTERVAL_MS,
             "canvasPollMs": CANVAS_POLL_MS,
@@ -90,17 +106,26 @@ class Observer:
         """Listen to the page's WebSockets; must be called before the page opens any."""
         self._frame_listener.listen(page)
 
-    async def arm(self, page: Page) -> None:
-        """Begin to report changes; what the page shows already is the baseline."""
+    async def arm(self, page: Page) -> list[str]:
+        """Begin to report changes; what the page shows already is the baseline. Returns the addresses of its pictures.
+
+        The page's answer is untrusted.
+        """
         # Messages carry the number of their run, so late ones of an earlier run can be dropped.
         self._run += 1
-        await page.evaluate("run => window.__darkroom.arm(run)", self._run)
+        urls = await page.evaluate("run => window.__darkroom.arm(run)", self._run)
         page.on("domcontentloaded", self._rejoin)
+        return [url for url in urls[:MAX_KNOWN_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
 
     async def _rejoin(self, page: Page) -> None:
         """Continue after a navigation: what the new page shows belongs to the current run."""
         with contextlib.suppress(Error):
             await page.evaluate("run => window.__darkroom.join(run)", self._run)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a WebSocket of the page is open."""
+        return self._frame_listener.is_connected
 
     async def next_observation(self) -> Observation:
         """Wait for the next observation."""
@@ -116,7 +141,11 @@ class Observer:
         self._pending.put_nowait(observation)
 
     def _on_frame(self, kind: str, frame_data: FrameData) -> None:
-        self.push(Observation(kind, frame_data.text[:MAX_TEXT_CHARS], data=frame_data.data, urls=frame_data.urls))
+        text = frame_data.text[:MAX_ERROR_CHARS]
+        self.push(Observation(kind, text, data=frame_data.data, urls=frame_data.urls, entry=frame_data.entry))
+
+    def _on_disconnected(self) -> None:
+        self.push(Observation("disconnected"))
 
     def _on_message(self, _source: Any, message: Any) -> None:
         if observation := _parse_message(message, self._run):
@@ -129,7 +158,7 @@ def parse_progress(text: str, pattern: str | None) -> Progress | None:
     A ``pattern`` with two groups captures step and steps; with one group, a percentage.
     """
     try:
-        match = re.search(pattern, text) if pattern else STEPS.search(text)
+        match = re.search(pattern, text) if pattern else STEPS.search(QUEUE.sub("", text))
         if match and len(match.groups()) >= 2:
             step, steps = int(match[1]), int(match[2])
             return Progress(round(100 * min(step, steps) / steps, 1), step, steps) if steps > 0 else None
@@ -141,14 +170,25 @@ def parse_progress(text: str, pattern: str | None) -> Progress | None:
 
 def observed_attributes(observe: ObserveSpec) -> list[str]:
     """Return the attributes whose mutations are observed: common ones, and those that occur in the selectors."""
-    chains = [chain for watch in _watches_by_kind(observe).values() for chain in watch.selectors]
+    watches = (*_watches_by_kind(observe).values(), *observe.error)
+    chains = [chain for watch in watches for chain in watch.selectors]
     in_selectors = {name for chain in chains for selector in chain for name in SELECTOR_ATTRIBUTE.findall(selector)}
     return sorted({*DEFAULT_ATTRIBUTES, *in_selectors})
 
 
 def _watches_by_kind(observe: ObserveSpec) -> dict[str, WatchSpec]:
-    watches = {kind: getattr(observe, kind) for kind in (*sorted(OBSERVATION_KINDS), "busy")}
+    watches = {kind: getattr(observe, kind) for kind in WATCH_KINDS}
     return {kind: watch for kind, watch in watches.items() if watch}
+
+
+def _frames_by_kind(observe: ObserveSpec) -> list[tuple[str, int, FramesSpec]]:
+    """Return kind, number of the entry, and rule; errors are numbered by their entry in ``observe.error``."""
+    frames = [
+        (kind, number, rule)
+        for kind, watch in _watches_by_kind(observe).items()
+        for number, rule in enumerate(watch.frames)
+    ]
+    return frames + [("error", number, rule) for number, error in enumerate(observe.error) for rule in error.frames]
 
 
 def _parse_message(message: Any, run: int) -> Observation | None:
@@ -157,9 +197,14 @@ def _parse_message(message: Any, run: int) -> Observation | None:
     kind, text, url, data, selector = (message.get(name, "") for name in ("kind", "text", "url", "data", "selector"))
     if not all(isinstance(value, str) for value in (kind, text, url, data, selector)) or kind not in OBSERVATION_KINDS:
         return None
+    entry = message.get("entry", 0)
+    if not isinstance(entry, int) or not 0 <= entry < MAX_ERROR_ENTRIES:
+        return None
     if len(url) + len(data) + len(selector) > MAX_MESSAGE_CHARS:
         return None
+    text = text[: MAX_ERROR_CHARS if kind == "error" else MAX_TEXT_CHARS]
     try:
-        return Observation(kind, text[:MAX_TEXT_CHARS], url, base64.b64decode(data, validate=True), selector=selector)
+        image = base64.b64decode(data, validate=True)
     except binascii.Error:
         return None
+    return Observation(kind, text, url, image, selector=selector, entry=entry)

@@ -3,9 +3,12 @@
 Which messages matter, and where their values are, is in the recipe (``observe.*.frames``).
 """
 
+import base64
+import binascii
+import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.async_api import Page, WebSocket
@@ -15,79 +18,157 @@ from schemas.sites.observe import FramesSpec
 from schemas.sites.templates import MISSING, get_path, render_url
 from schemas.untrusted_json import JsonReader
 
-JSON_READER = JsonReader()
+JSON_READER = JsonReader("The message")
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_IMAGES = 64
 PREVIEW_INTERVAL_S = 0.25
-JSON_READER = JsonReader("The message")
+# Socket.IO puts the type of a packet, its namespace and an id before the JSON: 42/queue,17["progress",{...}].
+SOCKET_IO_ENVELOPE = re.compile(r"\d{1,9}(?:\d{1,9}-)?(?:/[^,\[{]{0,200},)?\d{0,9}(?=[\[{])")
+# The signatures of the image formats, wherever they begin: pages put headers of different lengths before a picture.
+IMAGE_SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF[\s\S]{4}WEBP|GIF8[79]a|[\s\S]{4}ftyp(?:avif|avis)")
+MAX_HEADER_BYTES = 256 * 1024
+# A rule with the kind of observation that it yields, and its number among the rules of that kind.
+NumberedRule = tuple[str, int, FramesSpec]
 
 
 @dataclass(frozen=True, slots=True)
 class FrameData:
-    """The content of a message: a text, the bytes of a preview, or the URLs of finished images."""
+    """The content of a message: a text, the bytes of a preview, or the URLs of finished images.
+
+    ``entry`` is the number of the rule that matched.
+    """
 
     text: str = ""
     data: bytes = b""
     urls: tuple[str, ...] = ()
+    entry: int = 0
 
 
 class FrameListener:
     """Listens to the WebSockets of a page.
 
-    ``frames_by_kind`` has the recipe's rules by kind of observation; ``site_url`` is the base of image URLs.
+    ``rules`` are the recipe's; ``site_url`` is the base of image URLs. ``on_disconnected`` is called when the last open
+    WebSocket has closed.
     """
 
     def __init__(
-        self, frames_by_kind: Mapping[str, FramesSpec], site_url: str, on_data: Callable[[str, FrameData], None]
+        self,
+        rules: Sequence[NumberedRule],
+        site_url: str,
+        on_data: Callable[[str, FrameData], None],
+        on_disconnected: Callable[[], None] = lambda: None,
     ) -> None:
-        self._frames_by_kind = frames_by_kind
+        self._rules = rules
         self._site_url = site_url
         self._on_data = on_data
+        self._on_disconnected = on_disconnected
+        self._open: set[WebSocket] = set()
         self._last_preview_at = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a WebSocket of the page is open."""
+        return bool(self._open)
 
     def listen(self, page: Page) -> None:
         """Listen to all WebSockets that the page opens from now on."""
-        if self._frames_by_kind:
+        if self._rules:
             page.on("websocket", self._on_socket)
 
     def _on_socket(self, socket: WebSocket) -> None:
+        self._open.add(socket)
         socket.on("framereceived", self._on_frame)
+        socket.on("close", self._on_close)
+
+    def _on_close(self, socket: WebSocket) -> None:
+        self._open.discard(socket)
+        if not self._open:
+            self._on_disconnected()
 
     def _on_frame(self, payload: str | bytes) -> None:
         if len(payload) > MAX_FRAME_BYTES:
             return
         if isinstance(payload, bytes):
-            self._on_preview(payload)
+            self._on_binary(payload)
             return
         try:
-            message = JSON_READER.parse(payload)
+            message = JSON_READER.parse(strip_envelope(payload))
         except FormatError:
             return
-        for kind, frames in self._frames_by_kind.items():
-            if frames.skip_bytes is None and _matches(message, frames.match):
-                data = self._read(message, frames)
-                if not frames.pictures or data.urls:
-                    self._on_data(kind, data)
+        # The first rule of a kind that matches counts.
+        seen: set[str] = set()
+        for kind, number, rule in self._rules:
+            if kind not in seen and rule.skip_bytes is None and _matches(message, rule.match):
+                data = self._read(message, rule)
+                if data is not None:
+                    seen.add(kind)
+                    self._on_data(kind, replace(data, entry=number))
 
-    def _on_preview(self, payload: bytes) -> None:
-        # Rate-limited before any copy, because pages may send a preview for every step.
-        for kind, frames in self._frames_by_kind.items():
-            if frames.skip_bytes is not None and time.monotonic() - self._last_preview_at >= PREVIEW_INTERVAL_S:
+    def _on_binary(self, payload: bytes) -> None:
+        for kind, number, rule in self._rules:
+            if rule.skip_bytes is None:
+                continue
+            # Rate-limited before any copy, because pages may send a preview for every step; but only pictures count.
+            start = find_image(payload, rule.skip_bytes)
+            if start is not None and time.monotonic() - self._last_preview_at >= PREVIEW_INTERVAL_S:
                 self._last_preview_at = time.monotonic()
-                self._on_data(kind, FrameData(data=payload[frames.skip_bytes :]))
+                self._on_data(kind, FrameData(data=payload[start:], entry=number))
+                return
 
-    def _read(self, message: Any, frames: FramesSpec) -> FrameData:
-        if frames.pictures:
-            value = get_path(message, frames.pictures)
-            images = (
-                [item for item in value[:MAX_IMAGES] if isinstance(item, Mapping)] if isinstance(value, list) else []
-            )
-            return FrameData(urls=tuple(render_url(frames.url, self._site_url, image) for image in images))
-        if frames.step:
-            return FrameData(text=f"{get_path(message, frames.step)}/{get_path(message, frames.steps)}")
-        text = get_path(message, frames.text) if frames.text else ""
-        return FrameData(text="" if text is MISSING else str(text))
+    def _read(self, message: Any, rule: FramesSpec) -> FrameData | None:
+        """Return the content of a message that matches; None if what the rule names is not in it."""
+        if rule.pictures:
+            urls = self._read_urls(get_path(message, rule.pictures), rule)
+            return FrameData(urls=urls) if urls else None
+        if rule.picture:
+            return self._read_picture(get_path(message, rule.picture))
+        if rule.step:
+            return FrameData(text=f"{get_path(message, rule.step)}/{get_path(message, rule.steps)}")
+        if rule.fraction:
+            value = get_path(message, rule.fraction)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return FrameData(text=f"{100 * value:.1f}%") if is_number else None
+        text = get_path(message, rule.text) if rule.text else ""
+        return FrameData(text="" if text is MISSING or text is None else str(text))
+
+    def _read_urls(self, value: Any, rule: FramesSpec) -> tuple[str, ...]:
+        entries = value[:MAX_IMAGES] if isinstance(value, list) else [value]
+        images = [{"picture": entry} if isinstance(entry, str) else entry for entry in entries]
+        return tuple(render_url(rule.url, self._site_url, image) for image in images if isinstance(image, Mapping))
+
+    def _read_picture(self, value: Any) -> FrameData | None:
+        if not isinstance(value, str) or not value:
+            return None
+        data = decode_data_url(value)
+        return FrameData(data=data or b"", urls=(value,))
+
+
+def strip_envelope(payload: str) -> str:
+    """Return the JSON of a text message, without the envelope of Socket.IO if it has one."""
+    match = SOCKET_IO_ENVELOPE.match(payload)
+    return payload[match.end() :] if match else payload
+
+
+def find_image(payload: bytes, skip_bytes: int = 0) -> int | None:
+    """Return where an image begins in ``payload``; None if there is none behind ``skip_bytes``."""
+    match = IMAGE_SIGNATURE.search(payload, skip_bytes, skip_bytes + MAX_HEADER_BYTES)
+    return match.start() if match else None
+
+
+def decode_data_url(url: str) -> bytes | None:
+    """Return the bytes of a base64 ``data:`` URL; None if it is not one."""
+    header, _, body = url.partition(",")
+    if not (header.startswith("data:") and header.endswith(";base64")):
+        return None
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        return None
 
 
 def _matches(message: Any, match: Mapping[str, Any]) -> bool:
-    return all(get_path(message, path) == expected for path, expected in match.items())
+    return all(_has_value(get_path(message, path), expected) for path, expected in match.items())
+
+
+def _has_value(value: Any, expected: Any) -> bool:
+    return value in expected if isinstance(expected, list) else bool(value == expected)

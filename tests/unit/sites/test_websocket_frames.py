@@ -1,0 +1,109 @@
+"""Messages of a page's WebSockets."""
+
+import base64
+import json
+import struct
+from typing import Any
+
+import pytest
+
+from schemas.sites.observe import FramesSpec
+from workers.sites.observer.websocket_frames import FrameData, FrameListener, find_image, strip_envelope
+
+JPEG = b"\xff\xd8\xff\xe0" + b"picture"
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
+METADATA = json.dumps({"node_id": "3", "image_type": "image/png"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "skip_bytes", "picture"),
+    [
+        (struct.pack(">II", 1, 1) + JPEG, 8, JPEG),
+        (struct.pack(">II", 4, len(METADATA)) + METADATA + PNG, 8, PNG),
+        (struct.pack(">II", 4, len(METADATA)) + METADATA + PNG, 0, PNG),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", 0, b"RIFF\x10\x00\x00\x00WEBPVP8 "),
+        (b"head\x00\x00\x00\x20ftypavif", 0, b"\x00\x00\x00\x20ftypavif"),
+        (struct.pack(">I", 3) + b"step 3 of 20", 8, None),
+        (b"", 8, None),
+    ],
+)
+def test_a_picture_is_found_behind_any_header(payload: bytes, skip_bytes: int, picture: bytes | None) -> None:
+    """The signature of the format tells where it begins; messages without a picture have none."""
+    start = find_image(payload, skip_bytes)
+
+    assert picture == (None if start is None else payload[start:])
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        ('42/queue,["progress",{"percentage":0.5}]', '["progress",{"percentage":0.5}]'),
+        ('42["done"]', '["done"]'),
+        ('42/queue,17["ack"]', '["ack"]'),
+        ('451-/queue,["binary",{"_placeholder":true}]', '["binary",{"_placeholder":true}]'),
+        ('{"type": "status"}', '{"type": "status"}'),
+        ("2", "2"),
+        ("42", "42"),
+    ],
+)
+def test_the_envelope_of_socket_io_is_removed(payload: str, text: str) -> None:
+    """Messages that have none stay as they are."""
+    assert strip_envelope(payload) == text
+
+
+def listen(*rules: tuple[str, int, FramesSpec]) -> tuple[Any, list[tuple[str, FrameData]]]:
+    """Return the function that receives a message, and the list of what was read."""
+    seen: list[tuple[str, FrameData]] = []
+    listener = FrameListener(rules, "http://site/", lambda kind, data: seen.append((kind, data)))
+    return listener._on_frame, seen
+
+
+def test_messages_without_a_picture_do_not_delay_previews() -> None:
+    """A text message that comes first does not use up the rate limit."""
+    receive, seen = listen(("preview", 0, FramesSpec(skip_bytes=8)))
+
+    receive(struct.pack(">I", 3) + b"text without a picture")
+    receive(struct.pack(">II", 1, 1) + JPEG)
+
+    assert [data.data for _, data in seen] == [JPEG]
+
+
+def test_the_first_rule_of_a_kind_that_matches_counts() -> None:
+    """Rules are alternatives; a list of values matches any of them."""
+    receive, seen = listen(
+        ("done", 0, FramesSpec({"type": "executed", "t": "output"}, pictures="images", url="{{url}}v?{{name}}")),
+        (
+            "done",
+            1,
+            FramesSpec({"type": "executed", "t": ["output", "temp"]}, pictures="images", url="{{url}}t?{{name}}"),
+        ),
+        ("until", 0, FramesSpec({"type": ["success", "cached"]})),
+    )
+
+    for message in (
+        {"type": "executed", "t": "output", "images": [{"name": "a b"}, {"name": "c"}]},
+        {"type": "executed", "t": "temp", "images": {"name": "only"}},
+        {"type": "executed", "t": "temp", "images": []},
+        {"type": "cached"},
+    ):
+        receive(json.dumps(message))
+
+    assert [(kind, data.entry, data.urls) for kind, data in seen] == [
+        ("done", 0, ("http://site/v?a%20b", "http://site/v?c")),
+        ("done", 1, ("http://site/t?only",)),
+        ("until", 0, ()),
+    ]
+
+
+def test_fractions_and_data_urls_are_read() -> None:
+    """A fraction becomes a percentage, and a ``data:`` URL the bytes of a preview."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(JPEG).decode()}"
+    receive, seen = listen(
+        ("progress", 0, FramesSpec({"0": "progress"}, fraction="1.percentage")),
+        ("preview", 0, FramesSpec({"0": "progress"}, picture="1.image.dataURL")),
+    )
+
+    receive("42/queue," + json.dumps(["progress", {"percentage": 0.425, "image": {"dataURL": url}}]))
+    receive("42/queue," + json.dumps(["progress", {"percentage": None, "image": None}]))
+
+    assert [(kind, data.text, data.data) for kind, data in seen] == [("progress", "42.5%", b""), ("preview", "", JPEG)]
