@@ -141,11 +141,15 @@ class RecipeSchema(DataclassSchema):
         for name, document in data.get("documents", {}).items():
             for field_path, template in document.fields.items():
                 _check_placeholders(("documents", name, "fields", field_path), template, known)
+        if "loras" in data:
+            _check_placeholders(("loras", "syntax"), data["loras"].syntax, known)
+
+    @validates_schema
+    def check_cancel_requests(self, data: dict[str, Any], **_: Any) -> None:
+        """Allow only the placeholders that are known when a job is stopped."""
         if cancel := data.get("cancel"):
             for request in (*cancel.requests, *cancel.waiting_requests):
                 _check_placeholders(("cancel",), request.url + request.body, {"url", "id"})
-        if "loras" in data:
-            _check_placeholders(("loras", "syntax"), data["loras"].syntax, known)
 
     @validates_schema
     def require_image_location(self, data: dict[str, Any], **_: Any) -> None:

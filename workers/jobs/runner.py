@@ -20,9 +20,11 @@ from schemas.errors import (
     BrowserLost,
     DeadlineExceeded,
     LeaseLost,
+    NoPicture,
     ServiceError,
     SiteBusy,
     SiteChanged,
+    SiteSlow,
     SiteUnavailable,
     Unavailable,
     WorkerStopping,
@@ -125,7 +127,7 @@ class Runner:
         if isinstance(error, BrowserLost):
             return await self._attempts.wait_for_draining()
         # A page that is cut off in the middle of a step looks like one that does not answer or has changed.
-        is_disturbed = type(error) in (SiteUnavailable, SiteChanged, ServiceError)
+        is_disturbed = type(error) in (SiteUnavailable, SiteChanged, SiteSlow, NoPicture, ServiceError)
         return is_disturbed and self._attempts.is_draining and not self._browsers.is_ready
 
     async def _execute(self, attempt: Attempt, open_page: AsyncExitStack) -> Completed:

@@ -1,8 +1,8 @@
 """Stops the program behind a page when an attempt ends without a result, by the recipe's ``[cancel]``.
 
 Closing a page stops nothing: most programs finish a picture that is not needed any more, and the next job waits behind
-it or receives it. The button or request that stops a program often stops whatever it works on, also for other people, so
-it is used only once the page has shown that the program works on this job.
+it or receives it. The button or request that stops a program often stops whatever it works on, also for other people,
+so it is used only once the page has shown that the program works on this job.
 """
 
 import asyncio
