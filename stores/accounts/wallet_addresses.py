@@ -6,11 +6,10 @@ No blockchain is involved.
 import secrets
 
 from Crypto.Hash import keccak
-from sqlalchemy import Engine, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine, select
 
 from stores.sql import tables
-from stores.sql.errors import sql_errors
+from stores.sql.database import Database
 
 ADDRESS_BYTES = 20
 
@@ -19,7 +18,7 @@ class WalletAddresses:
     """The addresses in one database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._database = Database(engine)
 
     def get_or_create(self, caller_id: str) -> str:
         """Return the address of a caller, drawn on the first call.
@@ -27,23 +26,21 @@ class WalletAddresses:
         Raises:
             Unavailable: the database does not answer.
         """
-        with sql_errors():
-            return self._read(caller_id) or self._create(caller_id)
+        return self._read(caller_id) or self._create(caller_id)
 
     def _read(self, caller_id: str) -> str | None:
         table = tables.wallet_addresses
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return connection.execute(select(table.c.address).where(table.c.caller == caller_id)).scalar_one_or_none()
 
     def _create(self, caller_id: str) -> str:
         address = to_eip55(secrets.token_bytes(ADDRESS_BYTES))
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(tables.wallet_addresses).values(caller=caller_id, address=address))
-        except IntegrityError:
-            # Another process has created one meanwhile.
-            return self._read(caller_id) or address
-        return address
+        with self._database.write() as connection:
+            # Another process may have created one meanwhile; its address is the caller's.
+            connection.execute(
+                self._database.insert_or_ignore(tables.wallet_addresses).values(caller=caller_id, address=address)
+            )
+        return self._read(caller_id) or address
 
 
 def to_eip55(address: bytes) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 from stores.sql.errors import sql_errors
 
@@ -18,6 +19,11 @@ class Database:
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
         return self._engine.dialect.name
+
+    def insert_or_ignore(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """Return an INSERT that skips rows whose key exists already."""
+        insert = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        return insert(table).on_conflict_do_nothing()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

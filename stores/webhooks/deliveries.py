@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
@@ -56,10 +55,9 @@ class Deliveries:
         if not new_deliveries:
             return
         now = self._clock.now_ms()
-        dialect = postgresql if self._database.dialect == "postgresql" else sqlite
+        rows = [_row_values(delivery, now) for delivery in new_deliveries]
         with self._database.write() as connection:
-            rows = [_row_values(delivery, now) for delivery in new_deliveries]
-            connection.execute(dialect.insert(deliveries).on_conflict_do_nothing(), rows)
+            connection.execute(self._database.insert_or_ignore(deliveries), rows)
 
     # For dispatchers
 
