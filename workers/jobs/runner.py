@@ -156,9 +156,14 @@ class Runner:
         await driver.open(job.request)
         await driver.submit()
         await self._retry_while_unavailable(self._stores.attempts.mark_accepted, job)
+        progress: Progress | None = None
         async for update in throttle(driver.watch()):
+            progress = update if isinstance(update, Progress) else progress
             await self._record_update(job, update)
         images = await driver.collect_images()
+        if progress and progress.percentage < 100:
+            # Pages rarely report their last step.
+            await self._record_update(job, Progress(100.0, progress.steps, progress.steps))
         jpeg = await asyncio.to_thread(convert.convert, images[0].data, "jpg")
         await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
         return images

@@ -68,10 +68,7 @@ def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
         if step.selectors and step.visible:
             requirement = Requirement.OPTIONAL if step.when else Requirement.ALWAYS
             yield SelectorTarget(f"steps[{number}] {step.name or step.type}", step.selectors, requirement)
-    for kind in ("preview", "progress", "done", "busy", "error", "human"):
-        watch = getattr(recipe.observe, kind)
-        if watch and watch.selectors:
-            yield SelectorTarget(f"observe.{kind}", watch.selectors, Requirement.LATER)
+    yield from _later_targets(recipe)
     if recipe.loras and recipe.loras.open:
         first_step = recipe.loras.open[0]
         yield SelectorTarget(f"loras.open[0] {first_step.type}", first_step.selectors, Requirement.ALWAYS)
@@ -82,6 +79,22 @@ def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
     if recipe.quota:
         yield SelectorTarget("quota.used", recipe.quota.used, Requirement.ALWAYS)
         yield SelectorTarget("quota.limit", recipe.quota.limit, Requirement.ALWAYS)
+
+
+def _later_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
+    """Yield the targets that appear only during a generation."""
+    for kind in ("preview", "progress", "done", "busy", "until", "started", "human"):
+        watch = getattr(recipe.observe, kind)
+        if watch and watch.selectors:
+            yield SelectorTarget(f"observe.{kind}", watch.selectors, Requirement.LATER)
+    lists = {
+        "observe.error": [error.selectors for error in recipe.observe.error],
+        "cancel.steps": [step.selectors for step in recipe.cancel.steps] if recipe.cancel else [],
+    }
+    for name, entries in lists.items():
+        for number, selectors in enumerate(entries):
+            if selectors:
+                yield SelectorTarget(f"{name}[{number}]", selectors, Requirement.LATER)
 
 
 def catalogue_targets(loras: LorasSpec) -> Iterator[SelectorTarget]:

@@ -5,20 +5,19 @@ missing element may mean that the site asks for a pause or for a person.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from playwright.async_api import BrowserContext, Error, Page
+from playwright.async_api import BrowserContext, Page
 
-from schemas.errors import NeedsHuman, ServiceError, SiteChanged
+from schemas.errors import ServiceError
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import render
 from stores.sites.static_sites import get_bundle_folder
 from workers.sites.diagnostics.failure_report import FailureReport
-from workers.sites.diagnostics.selector_suggestions import find_similar_elements
+from workers.sites.driver.diagnosis import Diagnosis
 from workers.sites.driver.forms.options import read_all_option_names
 from workers.sites.driver.generation import Generation
 from workers.sites.driver.image_capture import ImageCapture
@@ -32,9 +31,7 @@ from workers.sites.observer.observer import Observation, Observer
 from workers.sites.policy.request_blocking import block_requests
 from workers.sites.policy.robots import PolitenessPolicy
 
-MAX_HUMAN_TEXT_CHARS = 200
-MAX_MESSAGE_CHARS = 2000
-HUMAN_CHECK_TIMEOUT_S = 3.0
+OBSTACLE_CHECK_INTERVAL_S = 1.0
 
 
 class Driver:
@@ -54,6 +51,7 @@ class Driver:
         self._generation: Generation
         self._program_stop: ProgramStop | None = None
         self._failure_report: FailureReport | None = None
+        self._diagnosis: Diagnosis
 
     @property
     def page(self) -> Page:
@@ -94,6 +92,7 @@ class Driver:
         self._politeness.listen(self._page, self._on_busy)
         self._page.on("close", self._on_close)
         self._failure_report = FailureReport(self._page)
+        self._diagnosis = Diagnosis(self._page, self._recipe.observe.human, self._politeness, self._failure_report)
         self._step_runner = StepRunner(self._page, self._recipe, self._finder, self._values, self._images)
         self._program_stop = ProgramStop(self._page, self._recipe, self._observer, self._step_runner.run)
         self._generation = Generation(
@@ -119,35 +118,22 @@ class Driver:
             if self._on_step:
                 self._on_step(self._step_runner.describe(step))
             try:
-                await self._step_runner.run(step)
+                await self._run_watched(step)
             except ServiceError as error:
-                raise await self._diagnose(error) from error
+                raise await self._diagnosis.explain(error) from error
 
-    async def _diagnose(self, error: ServiceError) -> ServiceError:
-        """Return the cause of ``error``: a busy site or a login page lacks the elements of the recipe too."""
-        if self._politeness.busy_error:
-            return self._politeness.busy_error
-        if text := await self._read_human_prompt():
-            return NeedsHuman(f"The site asks for a person: {text[:MAX_HUMAN_TEXT_CHARS]}")
-        if isinstance(error, SiteChanged) and error.details.get("selectors") and self._failure_report:
-            similar = await find_similar_elements(self._page, error.details["selectors"])
-            self._failure_report.explanation = {**error.details, "similar": similar}
-            step = error.details.get("step", "a step")
-            suggestions = ", ".join(element["selector"] for element in similar) or "nothing"
-            message = f"{step}: {error.message} Most similar on the page: {suggestions}."
-            return SiteChanged(message[:MAX_MESSAGE_CHARS], **error.details)
-        return error
-
-    async def _read_human_prompt(self) -> str:
-        """Return the text by which the page asks for a login or the like; empty if it does not, or does not answer."""
-        human = self._recipe.observe.human
-        with contextlib.suppress(TimeoutError, Error):
-            async with asyncio.timeout(HUMAN_CHECK_TIMEOUT_S):
-                for chain in human.selectors if human else ():
-                    element = locate(self._page, chain).first
-                    if await element.is_visible():
-                        return (await element.inner_text()).strip() or "(no text)"
-        return ""
+    async def _run_watched(self, step: Step) -> None:
+        """Run a step; end it early if the page asks for a pause or a person while the step waits."""
+        running = asyncio.ensure_future(self._step_runner.run(step))
+        try:
+            while not (await asyncio.wait({running}, timeout=OBSTACLE_CHECK_INTERVAL_S))[0]:
+                if obstacle := await self._diagnosis.find_obstacle():
+                    raise obstacle
+            running.result()
+        finally:
+            running.cancel()
+            # Retrieve the exception of a step that was abandoned; otherwise asyncio logs it.
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _on_busy(self) -> None:
         self._observer.push(Observation("busy"))
