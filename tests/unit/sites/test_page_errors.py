@@ -4,7 +4,7 @@ import pytest
 
 from schemas.errors import ServiceError, SiteBusy, SiteFailed, SiteRefused, SiteUnavailable
 from schemas.sites.observe import ErrorSpec
-from workers.sites.driver.page_errors import build_error, classify, read_words, recovery_s
+from workers.sites.driver.generation.page_errors import build_error, classify, read_words, recovery_s
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from stores.sites.static_sites import get_bundle_folder
 from workers.sites.diagnostics.failure_report import FailureReport
 from workers.sites.driver.diagnosis import Diagnosis
 from workers.sites.driver.forms.options import read_all_option_names
-from workers.sites.driver.generation import Generation
+from workers.sites.driver.generation.generation import Generation
+from workers.sites.driver.generation.program_stop import ProgramStop
 from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import translate_playwright_errors
-from workers.sites.driver.program_stop import ProgramStop
 from workers.sites.driver.selectors import ElementFinder, locate
 from workers.sites.driver.static_server import serve_bundle
 from workers.sites.driver.steps import StepRunner
