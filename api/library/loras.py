@@ -1,12 +1,13 @@
 """The library's LoRAs for the compatible APIs: search results of the Weights API, trainings of the generaitiv API."""
 
 import re
+from collections import Counter
 from typing import Any
 
 from schemas.library.model_views import ModelView
 from schemas.library.sanitize import html_to_text
 from schemas.library.search_query import Phrase, SearchQuery, SortKey, SortOrder
-from schemas.library.text_normalization import split_words
+from schemas.library.text_normalization import normalize, split_words
 from stores import Stores
 from stores.library.search import SearchFilter
 
@@ -29,7 +30,9 @@ def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
         return []
     query = SearchQuery(phrases=tuple(Phrase((word,)) for word in split_words(text)))
     page = stores.library.search.find_page(_lora_filter(query), limit=MAX_RESULTS)
-    return [_search_result(stores, model) for model in stores.library.models.get_many(page.ids)]
+    models = stores.library.models.get_many(page.ids, with_versions=True)
+    counts = Counter(normalize(model.name) for model in models)
+    return [_search_result(stores, model, is_ambiguous=counts[normalize(model.name)] > 1) for model in models]
 
 
 def list_trainings(stores: Stores, address: str) -> list[dict[str, Any]]:
@@ -49,10 +52,11 @@ def _lora_filter(query: SearchQuery) -> SearchFilter:
     return SearchFilter({"category": LORA}, query, SortOrder(SortKey.NAME, descending=False))
 
 
-def _search_result(stores: Stores, model: ModelView) -> dict[str, Any]:
+def _search_result(stores: Stores, model: ModelView, *, is_ambiguous: bool) -> dict[str, Any]:
+    """Return a search result. Clients send its name with a job, so a name that several have is that of the file."""
     thumb_url = f"{stores.settings.public_url}/api/v1/images/{model.hero.id}/thumb" if model.hero else None
     return {
-        "name": model.name,
+        "name": model.present_stems[0] if is_ambiguous and model.present_stems else model.name,
         "image": thumb_url,
         "tags": list(model.metadata.tags),
         "description": html_to_text(model.metadata.description or "", MAX_DESCRIPTION_CHARS),
@@ -84,10 +88,10 @@ def lora_name_from_training_id(stores: Stores, training: str) -> str | None:
     """
     match = TRAINING_ID.fullmatch(training.lower())
     model_id = int(match[1], 16) if match else MAX_MODEL_ID
-    models = stores.library.models.get_many([model_id]) if model_id < MAX_MODEL_ID else []
+    models = stores.library.models.get_many([model_id], with_versions=True) if model_id < MAX_MODEL_ID else []
     if not models:
         return None
     name = models[0].name
-    stems = [file.stem for version in models[0].versions for file in version.files if file.is_present]
+    stems = models[0].present_stems
     is_ambiguous = len(stores.library.models.find_by_name(name, LORA)) > 1
     return stems[0] if stems and is_ambiguous else name

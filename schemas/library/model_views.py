@@ -99,3 +99,8 @@ class ModelView:
     versions: tuple[VersionView, ...] = ()
     images: tuple[ImageView, ...] = field(default=())
     edited_at: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def present_stems(self) -> list[str]:
+        """The stems of the files on disk, those of the newest version first; only with ``versions``."""
+        return [file.stem for version in self.versions for file in version.files if file.is_present]

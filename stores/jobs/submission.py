@@ -4,6 +4,7 @@ All HTTP APIs and the canaries submit through this module, so that plans, accept
 idempotency hold for all of them.
 """
 
+import re
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 
 from schemas.accounts.caller import Caller
-from schemas.errors import PaymentRequired, Unavailable
+from schemas.errors import Invalid, PaymentRequired, Unavailable
 from schemas.jobs.idempotency import Idempotency
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
@@ -19,6 +20,8 @@ from stores import Stores
 from stores.jobs.jobs import AcceptedJob
 
 LORA_CATEGORY = "LoRA"
+MAX_CANDIDATES = 10
+FOLDER_SEPARATOR = re.compile(r"[\\/]")
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +95,9 @@ def _resolve_lora(stores: Stores, recipe: Recipe, lora: str | None) -> str | Non
     """Return the file name of a LoRA of the model library, if the site's prompt syntax needs one.
 
     Names that the library does not know are passed on: the site may know them.
+
+    Raises:
+        Invalid: several LoRAs have this name.
     """
     if not (lora and recipe.loras and recipe.loras.syntax and stores.settings.models_dir):
         return lora
@@ -99,5 +105,12 @@ def _resolve_lora(stores: Stores, recipe: Recipe, lora: str | None) -> str | Non
         models = stores.library.models.find_by_name(lora, LORA_CATEGORY)
     except Unavailable:
         return lora
-    stems = [file.stem for model in models for version in model.versions for file in version.files if file.is_present]
-    return lora if lora in stems else next(iter(stems), lora)
+    stems = [model.present_stems for model in models if model.present_stems]
+    if any(lora in each for each in stems):
+        return lora
+    candidates = list(dict.fromkeys(each[0] for each in stems))
+    # Of names with folders, the files in these folders come first.
+    if len(candidates) > 1 and not FOLDER_SEPARATOR.search(lora):
+        names = ", ".join(repr(stem) for stem in candidates[:MAX_CANDIDATES])
+        raise Invalid(problems=[f"lora: several LoRAs are called {lora!r}; send the name of a file: {names}."])
+    return next(iter(candidates), lora)

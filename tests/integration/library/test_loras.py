@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,20 @@ import pytest
 
 from ops.infra.settings import Settings
 from tests.integration.conftest import AppClient, close_app, open_app
-from tests.support.model_files import civitai_model, write_safetensors
+from tests.support.model_files import civitai_model, write_safetensors, write_tensors
 from workers.library.scanner.scan import Scan, ScanScope
 
 
 @pytest.fixture
 def library(settings: Settings, tmp_path: Path) -> Iterator[AppClient]:
     """An app with two LoRAs and a checkpoint."""
-    folder = tmp_path / "models"
+    with open_library(settings, tmp_path / "models") as app:
+        yield app
+
+
+@contextmanager
+def open_library(settings: Settings, folder: Path) -> Iterator[AppClient]:
+    """Open an app with two LoRAs and a checkpoint in this folder."""
     ink = write_safetensors(folder / "loras" / "ink_v3.safetensors", data=b"ink")
     metadata = civitai_model(7, 11, name="Ink Wash", description="<p>Ink &amp; <b>water</b></p>")
     ink.with_name("ink_v3.api_info.json").write_text(json.dumps(metadata))
@@ -75,6 +82,65 @@ def test_trainings_are_loras_of_the_library(library: AppClient) -> None:
     assert library.get_job(workload["id"].removeprefix("0x"))["lora"] == "Ink Wash"
     unknown = library.post("/v1/consumer/gen", json={"input": {"prompt": "a lake"}, "model": "0x" + "f" * 64}).json
     assert "there is no" in unknown["warnings"][0]
+
+
+def write_loras_of_one_name(library: AppClient) -> None:
+    """Add two LoRAs that have the same name, and one of another name whose file has it."""
+    [folder] = library.stores.settings.models_dir
+    for stem, name in {"ink_a": "Inky Sixty", "ink_b": "Inky Sixty", "neon_v2": "neon"}.items():
+        path = write_safetensors(folder / "loras" / f"{stem}.safetensors", data=stem.encode())
+        path.with_suffix(".civitai.info").write_text(json.dumps({"model": {"name": name, "type": "LORA"}}))
+    Scan(library.stores.library.scan_writer, (folder,)).run([ScanScope(folder)])
+
+
+def test_each_training_makes_pictures_with_its_own_file(settings: Settings, tmp_path: Path) -> None:
+    """Also if another one has the same name, or its file has the name of this one."""
+    used = []
+    with open_library(replace(settings, site="automatic1111"), tmp_path / "models") as library:
+        write_loras_of_one_name(library)
+        for training in library.get("/v1/training/owned-by/me").json:
+            body = {"input": {"prompt": "a lake"}, "model": training["id"]}
+            workload = library.post("/v1/consumer/gen", json=body).json
+            used.append((training["name"], library.get_job(workload["id"].removeprefix("0x"))["lora"]))
+    assert sorted(used) == [
+        ("Ink Wash", "ink_v3"),
+        ("Inky Sixty", "ink_a"),
+        ("Inky Sixty", "ink_b"),
+        ("neon", "neon"),
+        ("neon", "neon_v2"),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/generateImage"])
+def test_a_name_that_several_loras_have_is_refused(library: AppClient, path: str) -> None:
+    """The message names the files, and each of these names is accepted."""
+    write_loras_of_one_name(library)
+    body = {"prompt": "a quiet lake at dawn", "site": "automatic1111"}
+    field = "loraName" if path == "/generateImage" else "lora"
+    refused = library.post(path, json=body | {field: "inky sixty"})
+    assert refused.status_code == 400
+    assert "'ink_a', 'ink_b'" in refused.get_data(as_text=True)
+    results = library.get("/search-loras?query=inky&site=automatic1111").json
+    assert [result["name"] for result in results] == ["ink_a", "ink_b"]
+    for name in ("ink_a", "ink_b", "loras/ink_b", "neon", "neon_v2"):
+        assert library.post(path, json=body | {field: name}).status_code in (200, 202)
+
+
+def test_loras_are_found_wherever_they_lie(library: AppClient) -> None:
+    """By tensors, header or sidecar: they are search results, names of jobs and trainings."""
+    [folder] = library.stores.settings.models_dir
+    write_tensors(folder / "9f583d2f-deab" / "free.safetensors", {"lora_unet_x.lora_up.weight": (1, 1)}, seed="free")
+    kohya = {"ss_network_module": "networks.lora"}
+    write_safetensors(folder / "free_kohya.safetensors", data=b"free kohya", metadata=kohya)
+    named = write_safetensors(folder / "checkpoints" / "named.safetensors", data=b"named")
+    named.with_suffix(".civitai.info").write_text(json.dumps({"model": {"name": "free named", "type": "LORA"}}))
+    write_safetensors(folder / "free_other.safetensors", data=b"free other")
+    Scan(library.stores.library.scan_writer, (folder,)).run([ScanScope(folder)])
+    found = [entry["name"] for entry in library.get("/search-loras?query=free&site=automatic1111").json]
+    assert found == ["free", "free kohya", "free named"]
+    assert set(found) <= {training["name"] for training in library.get("/v1/training/owned-by/me").json}
+    body = {"prompt": "a quiet lake at dawn", "lora": "free named", "site": "automatic1111"}
+    assert library.post("/api/v1/jobs", json=body).json["lora"] == "named"
 
 
 def test_without_a_library_there_are_no_loras(app: AppClient) -> None:
