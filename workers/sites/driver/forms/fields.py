@@ -26,6 +26,11 @@ FALSE_VALUES = ("false", "0", "no", "off")
 SET_ATTEMPTS = 2
 READ_TIMEOUT_S = 1.0
 POLL_INTERVAL_S = 0.05
+# Two frames and an idle moment: time for a page to draw what has changed. A page that is not shown draws no frames.
+DRAWN_SCRIPT = """() => new Promise((drawn) => {
+  setTimeout(drawn, 1000);
+  requestAnimationFrame(() => requestAnimationFrame(() => requestIdleCallback(drawn)));
+})"""
 KIND_SCRIPT = """element => {
   const role = element.getAttribute("role");
   if (element instanceof HTMLSelectElement) return "select";

@@ -11,7 +11,7 @@ from playwright.async_api import Error, Page
 from schemas.errors import InputNotTaken
 from schemas.sites.recipe import Step
 from schemas.sites.templates import PLACEHOLDER
-from workers.sites.driver.forms.fields import FormField
+from workers.sites.driver.forms.fields import DRAWN_SCRIPT, FormField
 from workers.sites.driver.playwright_errors import is_closed
 from workers.sites.driver.selectors import ElementFinder, Match
 
@@ -63,22 +63,36 @@ class FilledFields:
 
     async def check(self) -> None:
         """Set the fields again that no longer show their values; raises InputNotTaken if one refuses."""
-        for filled in self._filled:
+        if not self._filled:
+            return
+        await self._page.evaluate(DRAWN_SCRIPT)
+        shown_before = [await self._difference(filled) for filled in self._filled]
+        changed = [filled for filled, shown in zip(self._filled, shown_before, strict=True) if shown is not None]
+        for filled in changed:
             if (shown := await self._restore(filled)) is not None:
                 raise _not_taken(filled.step, filled.value, shown)
+        if changed:
+            # Fields that change each other cannot both have their values.
+            await self._page.evaluate(DRAWN_SCRIPT)
+            for filled in self._filled:
+                if (shown := await self._difference(filled)) is not None:
+                    raise _not_taken(filled.step, filled.value, shown)
 
-    async def _restore(self, filled: FilledField) -> str | None:
-        """Return None if the field has its value, after setting it again if necessary, else the value it shows."""
+    async def _difference(self, filled: FilledField) -> str | None:
+        """Return None if the field has its value or is gone, else the value that it shows."""
         try:
             field = await self._find_again(filled)
-            shown = await field.difference(filled.value) if field else None
-            if field is None or shown is None or not await field.is_visible():
-                return shown
+            return await field.difference(filled.value) if field else None
         except Error as error:
             if is_closed(error):
                 raise
-            # A field that the page has removed meanwhile has no value.
             return None
+
+    async def _restore(self, filled: FilledField) -> str | None:
+        """Set a field again; returns None if it takes its value, else the value that it shows."""
+        field = await self._find_again(filled)
+        if field is None or not await field.is_visible():
+            return await self._difference(filled)
         return await field.set(filled.value)
 
     async def _find_again(self, filled: FilledField) -> FormField | None:

@@ -9,14 +9,12 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import SiteChanged
 from schemas.sites.observe import Selectors
+from workers.sites.driver.forms.fields import DRAWN_SCRIPT
 from workers.sites.driver.playwright_errors import is_closed
 from workers.sites.driver.selectors import ElementFinder, format_chain, locate
 
 MAX_OPENERS = 20
 POLL_INTERVAL_S = 0.05
-# Two frames and an idle moment: time for a page that has just loaded to draw what is open from the start.
-SETTLED_SCRIPT = """() => new Promise((settled) => requestAnimationFrame(() => requestAnimationFrame(() =>
-  requestIdleCallback(settled, { timeout: 500 }))))"""
 
 
 async def open_for(page: Page, openers: Selectors, hidden: Selectors, timeout_ms: int) -> None:
@@ -30,7 +28,7 @@ async def open_for(page: Page, openers: Selectors, hidden: Selectors, timeout_ms
     if await finder.find_present(page, hidden, visible=True):
         return
     await finder.find(page, (*hidden, *openers), timeout_ms=timeout_ms)
-    await page.evaluate(SETTLED_SCRIPT)
+    await page.evaluate(DRAWN_SCRIPT)
     if await finder.find_present(page, hidden, visible=True):
         return
     elements = [
