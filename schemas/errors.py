@@ -278,6 +278,13 @@ class RobotsDisallowed(ServiceError):
     hint = "Do not automate this site; if it is yours, set ownership = 'own' in its recipe."
 
 
+class InputMissing(ServiceError):
+    """The picture of an input is not in the media store."""
+
+    code = "input_missing"
+    hint = "Give all processes the same MEDIA_URL, with access to it, and submit the job again."
+
+
 class BrowserLost(ServiceError):
     """The browser or its page died during the attempt."""
 

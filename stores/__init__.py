@@ -23,6 +23,7 @@ from stores.accounts.sessions import Sessions
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.jobs.attempts import Attempts
 from stores.jobs.event_log import EventLog
+from stores.jobs.input_images import InputImages
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
 from stores.jobs.metrics import JobMetricsReader
@@ -97,6 +98,7 @@ class Stores:
     outbox: Outbox
     media: Media
     image_inspections: ImageInspections
+    input_images: InputImages
     library: Library
     scan_requests: ScanRequests
 
@@ -149,6 +151,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
     subscriptions = Subscriptions(engine, client, clock, encryption_key)
     deliveries = Deliveries(engine, clock)
+    results, media, image_inspections = Results(client), Media(settings.media_url), ImageInspections(client, queue)
     return Stores(
         settings=settings,
         clock=clock,
@@ -164,7 +167,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         canaries=Canaries(client, clock),
         credentials=SiteCredentials(engine, clock, encryption_key),
         accepted_terms=AcceptedTerms(engine, clock),
-        results=Results(client),
+        results=results,
         notifier=JobNotifier(client),
         event_log=EventLog(client),
         shared_reads=SharedReads(jobs),
@@ -184,8 +187,9 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         subscriptions=subscriptions,
         deliveries=deliveries,
         outbox=Outbox(client, clock, subscriptions, deliveries, settings.public_url),
-        media=Media(settings.media_url),
-        image_inspections=ImageInspections(client, queue),
+        media=media,
+        image_inspections=image_inspections,
+        input_images=InputImages(client, clock, media=media, inspections=image_inspections, jobs=jobs, results=results),
         library=Library.from_engine(engine, clock),
         scan_requests=ScanRequests(client, clock),
     )

@@ -97,6 +97,22 @@ class Media:
         result = _call_store(lambda: obstore.get(self._store, key))
         return OpenObject(result.meta["size"], _to_ms(result.meta["last_modified"]), _stream_chunks(result))
 
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object within the store, without its bytes passing through this process if that is possible.
+
+        Raises:
+            NotFound: there is no object ``source``.
+        """
+        _require_valid_key(source)
+        _require_valid_key(target)
+
+        def copy() -> None:
+            obstore.copy(self._store, source, target)
+            if self._folder:
+                _fsync(self._folder / target)
+
+        _call_store(copy)
+
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:

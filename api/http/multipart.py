@@ -19,6 +19,7 @@ from api.http.context import stores
 from api.http.request_bodies import body_errors
 from schemas.errors import Invalid
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
+from stores.library.image_inspections import INSPECTION_TIMEOUT_S
 
 CHUNK_BYTES = 64 * 1024
 # Headers of one part, or a preamble before the first part.
@@ -27,8 +28,6 @@ MAX_FIELDS = 50
 MAX_FIELD_BYTES = 100_000
 MAX_BYTES_BY_FIELD: Mapping[str, int] = {"comfyWorkflow": 8_000_000}
 MAX_FORM_BYTES = 10_000_000
-# The time limit of one inspection, plus some time in the queue.
-INSPECTION_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from schemas.errors import Invalid
+from schemas.images.input_images import ImageSource
 from schemas.jobs.job import JobRequest
 
 MAX_KEY_LENGTH = 255
@@ -31,6 +32,12 @@ class Idempotency:
         if not KEY_PATTERN.fullmatch(key):
             raise Invalid(problems=[f"Idempotency-Key: must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."])
         # Stored digests outlive an upgrade: absent fields must stay null here.
-        fields = asdict(request) | {"site": request.site or None, "webhook": request.webhook or None}
+        inputs = {
+            name: value.to_json() if isinstance(value, ImageSource) else value for name, value in request.inputs.items()
+        }
+        fields = asdict(replace(request, inputs=inputs)) | {
+            "site": request.site or None,
+            "webhook": request.webhook or None,
+        }
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return cls(key, hashlib.sha256(canonical.encode()).hexdigest())

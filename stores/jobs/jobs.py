@@ -29,6 +29,7 @@ from stores.redis.keys import (
 from stores.redis.scripts import Scripts
 
 BUSY_RETRY_AFTER_S = 5
+JOB_ID_LENGTH = 32
 NO_LIMITS = CallerLimits()
 # The same for jobs of other callers, so that they cannot be told from missing ones.
 NO_SUCH_JOB = "There is no job with this id."
@@ -107,6 +108,16 @@ class Jobs:
         if outcome == "replayed":
             return AcceptedJob(*self.get_with_estimate(answer[1].decode()), replayed=True)
         raise self._limit_error(outcome, effective, now)
+
+    def find_earlier(self, owner: str, idempotency: Idempotency) -> AcceptedJob | None:
+        """Return the job that the same request has created before, if any; raises as ``create`` does for the key."""
+        value = cast(bytes | None, self._redis.get(idempotency_key(owner, idempotency.key)))
+        if value is None:
+            return None
+        job_id, digest = value[:JOB_ID_LENGTH].decode(), value[JOB_ID_LENGTH:].decode()
+        if digest != idempotency.digest:
+            raise IdempotencyMismatch
+        return AcceptedJob(*self.get_with_estimate(job_id), replayed=True)
 
     def dry_run(
         self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS

@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from schemas.accounts.caller import Caller
-from schemas.errors import Invalid, PaymentRequired, Unavailable
+from schemas.errors import Gone, IdempotencyMismatch, Invalid, LimitReached, PaymentRequired, Unavailable
+from schemas.images.input_images import ImageSource
 from schemas.jobs.idempotency import Idempotency
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
@@ -35,7 +36,7 @@ def submit(
     ``request.webhook`` is not checked here: DNS lookups are left to callers, and the dispatcher checks it on delivery.
 
     Raises:
-        Invalid: unknown site, or an input, LoRA or idempotency key that is not accepted.
+        Invalid: unknown site, or an input, picture, LoRA or idempotency key that is not accepted.
         LimitReached: the queue is full, or the caller has reached a limit.
         PaymentRequired: a plan is required and the caller has none.
         IdempotencyMismatch: the key was used for a different request.
@@ -45,9 +46,20 @@ def submit(
     _require_plan(stores, caller)
     validated = _validate(stores, request)
     idempotency = None if idempotency_key is None else Idempotency.for_request(idempotency_key, request)
-    accepted = stores.jobs.create(
-        secrets.token_hex(16), caller.id, validated, request_id, idempotency, limits=caller.limits
-    )
+    job_id = secrets.token_hex(16)
+    if _has_images(validated):
+        # The pictures may have expired since the first request with this key, so they are not examined again.
+        if idempotency and (earlier := stores.jobs.find_earlier(caller.id, idempotency)):
+            return earlier
+        validated = _attach_images(stores, caller, job_id, validated)
+    try:
+        accepted = stores.jobs.create(job_id, caller.id, validated, request_id, idempotency, limits=caller.limits)
+    except (LimitReached, IdempotencyMismatch, Gone):
+        # After other errors the job may exist all the same.
+        stores.input_images.discard(job_id, validated.inputs)
+        raise
+    if accepted.replayed:
+        stores.input_images.discard(job_id, validated.inputs)
     if not accepted.replayed:
         try:
             # The record is written first. If this process dies here or the queue is down, the clock sends the wakeup.
@@ -88,7 +100,21 @@ def _validate(stores: Stores, request: JobRequest) -> JobRequest:
     stores.accepted_terms.require(recipe)
     recipe.require_lora_support(request.lora)
     inputs = recipe.validate_inputs(request.inputs)
+    recipe.require_inputs(inputs)
     return replace(request, site=recipe.name, lora=_resolve_lora(stores, recipe, request.lora or None), inputs=inputs)
+
+
+def _has_images(request: JobRequest) -> bool:
+    return any(isinstance(value, ImageSource) for value in request.inputs.values())
+
+
+def _attach_images(stores: Stores, caller: Caller, job_id: str, request: JobRequest) -> JobRequest:
+    """Store the job's pictures, unless a limit forbids the job anyway: examining them takes a while."""
+    limit, _ = stores.jobs.dry_run(caller.id, request.site, request.priority, caller.limits)
+    if limit:
+        raise limit
+    recipe = stores.recipes.get(request.site)
+    return replace(request, inputs=stores.input_images.attach(job_id, caller.id, recipe, request.inputs))
 
 
 def _resolve_lora(stores: Stores, recipe: Recipe, lora: str | None) -> str | None:

@@ -13,6 +13,8 @@ from stores.queue.messages import Queue
 from stores.redis.keys import image_inspection_key
 from stores.redis.request_reply import ReplyKeys, RequestReply
 
+# The time limit of one inspection, plus some time in the queue.
+INSPECTION_TIMEOUT_S = 40.0
 RESULT_TTL_S = 600
 # Short, because the next attempt may have another result.
 FAILURE_TTL_S = 10

@@ -155,6 +155,11 @@ def image_inspection_key(media_key: str) -> str:
     return f"dr:examination:{media_key}"
 
 
+def upload_key(upload_id: str) -> str:
+    """The record of an uploaded picture that jobs may use, JSON."""
+    return f"dr:upload:{upload_id}"
+
+
 def session_key(token_hash: str) -> str:
     """The session of the token with that hash, JSON."""
     return f"dr:login:{token_hash}"

@@ -111,10 +111,14 @@ class Sweeper:
                 log.warning("outbox.unavailable", error=error.message)
 
     def purge(self) -> None:
-        """Delete what has outlived its retention: job list entries, deliveries."""
+        """Delete what has outlived its retention: job list entries, pictures of inputs, deliveries."""
         settings = self._stores.settings
         retention_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
         self._maintenance.trim_job_lists(retention_s)
+        try:
+            self._stores.input_images.delete_orphans()
+        except Unavailable as error:
+            log.warning("inputs.not_swept", error=error.message)
         try:
             self._stores.deliveries.purge()
             # Restores the filter in case Redis has lost it.

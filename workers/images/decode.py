@@ -11,6 +11,7 @@ import json
 import resource
 import signal
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,7 @@ def apply_limits(limits: DecodeLimits) -> None:
         resource.setrlimit(kind, values)
     # The parent also enforces the wall time, but it may have died.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
     # Each thread reserves address space, which is limited too.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.MAX_IMAGE_PIXELS = limits.max_pixels

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import struct
-import warnings
 
 from PIL import Image
 
@@ -39,19 +38,17 @@ def decode_pixels(data: bytes, structure: ImageStructure) -> Image.Image:
     number = 0
     whole = data + structure.missing_end
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(whole), formats=[structure.format]) as image:
-                image.verify()
-            # verify() leaves the image unusable, so it is opened again.
-            image = Image.open(io.BytesIO(whole), formats=[structure.format])
+        with Image.open(io.BytesIO(whole), formats=[structure.format]) as image:
+            image.verify()
+        # verify() leaves the image unusable, so it is opened again.
+        image = Image.open(io.BytesIO(whole), formats=[structure.format])
+        image.load()
+        first = image.copy() if structure.frames > 1 else image
+        for number in range(1, structure.frames):
+            image.seek(number)
             image.load()
-            first = image.copy() if structure.frames > 1 else image
-            for number in range(1, structure.frames):
-                image.seek(number)
-                image.load()
-            if structure.missing_end and structure.format == "JPEG":
-                _require_complete_jpeg(data, first)
+        if structure.missing_end and structure.format == "JPEG":
+            _require_complete_jpeg(data, first)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise FormatError("too_many_pixels", "The picture has more pixels than its header says.") from error
     except DECODE_ERRORS as error:

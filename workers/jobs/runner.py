@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -29,6 +29,7 @@ from schemas.errors import (
     Unavailable,
     WorkerStopping,
 )
+from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores
 from workers.browsers.pool import BrowserPool
@@ -134,6 +135,7 @@ class Runner:
         """Drive the site's page until the images are stored; the page stays open until ``open_page`` closes it."""
         job = attempt.job
         recipe = self._stores.recipes.get(job.request.site)
+        input_files = await self._retry_while_unavailable(self._stores.input_images.load, job, recipe)
         storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
         on_lost = partial(attempt.interrupt, BrowserLost())
         context = await open_page.enter_async_context(self._browsers.lease(on_lost, recipe.direct_hosts, storage_state))
@@ -141,7 +143,7 @@ class Runner:
         trace_recorder = TraceRecorder(context, enabled=job.retries > 0 and storage_state is None)
         await trace_recorder.start()
         try:
-            images = await self._generate(job, driver)
+            images = await self._generate(job, driver, input_files)
         except (ServiceError, asyncio.CancelledError) as error:
             # Cancelled without an interruption means that the deadline has passed: report what the page shows.
             # Interrupted attempts must end at once, and a page that is gone has nothing to report.
@@ -152,8 +154,10 @@ class Runner:
             raise
         return Completed(images, driver.matched_selectors)
 
-    async def _generate(self, job: Job, driver: Driver) -> Sequence[GeneratedImage]:
-        await driver.open(job.request)
+    async def _generate(
+        self, job: Job, driver: Driver, input_files: Mapping[str, InputFile]
+    ) -> Sequence[GeneratedImage]:
+        await driver.open(job.request, input_files)
         await driver.submit()
         await self._retry_while_unavailable(self._stores.attempts.mark_accepted, job)
         progress: Progress | None = None
