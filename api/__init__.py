@@ -16,7 +16,7 @@ from api.http.request_bodies import init_body_parsing
 from api.http.request_log import init_request_log
 from api.http.session_cookie import init_cookie_renewal
 from api.http.url_converters import JobIdConverter
-from api.jobs import event_streams, images, websockets
+from api.jobs import event_streams, images, uploads, websockets
 from api.jobs import views as job_views
 from api.library import images as model_images
 from api.library import models, scans_and_report
@@ -90,6 +90,7 @@ def _register_blueprints(app: Flask) -> None:
         weights,
         images,
         job_views,
+        uploads,
         event_streams,
         webhook_views,
         deliveries,

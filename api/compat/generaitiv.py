@@ -17,6 +17,7 @@ from api.http.error_responses import generaitiv_body
 from api.http.rate_limits import count_anonymous
 from api.http.request_bodies import read_body
 from api.http.route_policy import SUBMISSION, Access, RoutePolicy
+from api.jobs.job_bodies import MAX_JSON_BYTES
 from api.jobs.submission import add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
@@ -49,7 +50,11 @@ blueprint = Blueprint(
 @blueprint.route("/consumer/gen", methods=["POST"], policy=SUBMISSION)
 @blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
 def generate() -> Response:
-    """Submit a generation; `?dry_run=1` returns its cost and position without creating it."""
+    """Submit a generation; `?dry_run=1` returns its cost and position without creating it.
+
+    An image input in `input`, such as `image` and `mask`, takes a `data:` URL, `job:ID/1` or `upload:ID`.
+    """
+    read_body(MAX_JSON_BYTES)
     return _generate(caller())
 
 

@@ -1,5 +1,7 @@
 """The Weights API: the routes at the root, for its existing clients."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -9,7 +11,9 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.error_responses import weights_status_body
+from api.http.request_bodies import read_body
 from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
+from api.jobs.job_bodies import MAX_JSON_BYTES, form_fields, is_form, json_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, weights_status
 from api.jobs.submission import add_replay_header, submit
@@ -55,8 +59,12 @@ def read_health() -> Response:
 )
 @blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
 def generate_image() -> Response:
-    """Submit a prompt as a query, a form or JSON; further fields are inputs that the site declares."""
-    accepted = submit(caller(), load_weights_request(_request_fields()))
+    """Submit a prompt as a query, a form or JSON; further fields are inputs that the site declares.
+
+    An image input takes a file of a form, a `data:` URL, `job:ID/1` for a picture of one of your jobs, or `upload:ID`.
+    """
+    with _request_fields() as fields:
+        accepted = submit(caller(), load_weights_request(fields))
     job, url = accepted.job, stores().settings.public_url
     answer = {
         "success": True,
@@ -112,20 +120,26 @@ def quota() -> Response:
     return jsonify(summary | ({"site": on_site} if on_site else {}))
 
 
-def _request_fields() -> dict[str, Any]:
-    """Return the fields of a submission: the query, overridden by a form or JSON body."""
+@contextmanager
+def _request_fields() -> Iterator[dict[str, Any]]:
+    """Yield the fields of a submission: the query, overridden by a form or JSON body.
+
+    Files live as long as the block.
+    """
     if request.method == "HEAD":
         # Flask routes HEAD to GET views, but HEAD must not submit a job.
         raise MethodNotAllowed(["GET", "POST"])
     _require_utf8_query()
     if request.method == "GET":
-        return request.args.to_dict()
-    if not request.is_json:
-        return request.args.to_dict() | request.form.to_dict()
-    body = request.get_json()
-    if not isinstance(body, dict):
-        raise Invalid(problems=["The body must be a JSON object."])
-    return request.args.to_dict() | body
+        yield request.args.to_dict()
+    elif is_form():
+        with form_fields() as fields:
+            yield request.args.to_dict() | fields
+    elif request.is_json:
+        yield request.args.to_dict() | json_body()
+    else:
+        read_body(MAX_JSON_BYTES)
+        yield request.args.to_dict() | request.form.to_dict()
 
 
 def _require_utf8_query() -> None:

@@ -1,13 +1,15 @@
-"""Uploads: streams one file of a multipart form to disk, and enforces limits while the form arrives.
+"""Uploads: streams the files of a multipart form to disk, and enforces limits while the form arrives.
 
 Werkzeug's decoder does the parsing. Its form parser is not used, because that checks sizes of fields only against one
 limit for all, and cannot reject a file by the name of its field before the file is on disk.
 """
 
+import hashlib
+import io
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -56,6 +58,40 @@ def receive_upload(field_name: str = "file", *, max_bytes: int = MAX_IMAGE_BYTES
         for event in _form_events(_boundary(), max_bytes):
             form.feed(event)
         yield form.upload()
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file of a form, in a temporary file that lives as long as the request, and its SHA-256."""
+
+    file: IO[bytes] = field(repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedForm:
+    """The files and the other fields of a form, by their names."""
+
+    files: Mapping[str, ReceivedFile]
+    fields: Mapping[str, str] = field(repr=False)
+
+
+@contextmanager
+def receive_files(max_files: int, *, max_bytes: int = MAX_IMAGE_BYTES) -> Iterator[ReceivedForm]:
+    """Receive the request's form with up to ``max_files`` files in fields of any name; raises as ``receive_upload``."""
+    max_body_bytes = max_files * max_bytes + MAX_FORM_BYTES
+    request.max_content_length = max_body_bytes
+    if (request.content_length or 0) > max_body_bytes:
+        raise RequestEntityTooLarge(f"The form is larger than {max_body_bytes // (1024 * 1024)} MiB.")
+    with ExitStack() as stack:
+
+        def open_file() -> IO[bytes]:
+            return stack.enter_context(tempfile.TemporaryFile(dir=stores().settings.data_dir))
+
+        form = _FilesForm(open_file, max_files, max_bytes)
+        for event in _form_events(_boundary(), max_bytes):
+            form.feed(event)
+        yield form.received()
 
 
 def inspect_upload(upload: Upload) -> StoredImage:
@@ -151,6 +187,48 @@ class _UploadForm:
             raise _invalid(f"{name[:100]}: longer than {max_bytes:,} bytes.")
         if self._form_bytes > MAX_FORM_BYTES:
             raise _invalid(f"The form's fields have more than {MAX_FORM_BYTES:,} bytes together.")
+
+
+class _FilesForm(_UploadForm):
+    """A form with several files as received so far."""
+
+    def __init__(self, open_file: Callable[[], IO[bytes]], max_files: int, max_bytes: int) -> None:
+        super().__init__("", io.BytesIO(), max_bytes)
+        self._open_file = open_file
+        self._max_files = max_files
+        self._files: dict[str, IO[bytes]] = {}
+        self._digests: dict[str, hashlib._Hash] = {}
+
+    def received(self) -> ReceivedForm:
+        """Return the complete form; raises Invalid if a field is not UTF-8."""
+        fields = {name: _decode_field(name, raw) for name, raw in self._fields.items()}
+        if twice := sorted(self._files.keys() & fields.keys()):
+            raise _invalid(f"{twice[0][:100]}: given twice.")
+        files = {name: ReceivedFile(file, self._digests[name].hexdigest()) for name, file in self._files.items()}
+        for file in self._files.values():
+            file.flush()
+            file.seek(0)
+        return ReceivedForm(files, fields)
+
+    def _begin_file(self, part: File) -> None:
+        self._current_field, self._size_bytes = None, 0
+        # Browsers send an empty file name if the user has chosen no file.
+        self._has_file = bool(part.filename)
+        if not self._has_file:
+            return
+        if not part.name:
+            raise _invalid("A file without the name of a field.")
+        if part.name in self._files:
+            raise _invalid(f"{part.name[:100]}: given twice.")
+        if len(self._files) >= self._max_files:
+            raise _invalid(f"The form has more than {self._max_files} files.")
+        self._file = self._files[part.name] = self._open_file()
+        self._digests[part.name] = self._digest = hashlib.sha256()
+
+    def _write_file(self, data: bytes) -> None:
+        super()._write_file(data)
+        if self._has_file:
+            self._digest.update(data)
 
 
 def _boundary() -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Request, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.route_policy import Access, current_policy
 from ops.processes.request_bodies import BodyTooSlowError
@@ -66,13 +67,29 @@ def body_errors() -> Iterator[None]:
         raise BodyTooSlow from error
 
 
-def read_body() -> None:
-    """Read and parse the body; views that check their caller themselves call this afterwards.
+def read_body(max_bytes: int | None = None) -> None:
+    """Read and parse the body, up to ``max_bytes`` or the usual limit.
+
+    Views that check their caller themselves, or whose policy ``streams_body``, call this.
 
     Raises:
+        RequestEntityTooLarge: it is longer.
         Invalid: it is not valid JSON, or badly framed.
         BodyTooSlow: it did not arrive in time.
     """
+    try:
+        if max_bytes is not None:
+            request.max_content_length = max_bytes
+        _parse_body()
+    except RequestEntityTooLarge as error:
+        if max_bytes is None:
+            raise
+        limit = max_bytes // (1024 * 1024)
+        message = f"The body is larger than {limit} MiB; send pictures as files of a form, or upload them first."
+        raise RequestEntityTooLarge(message) from error
+
+
+def _parse_body() -> None:
     with body_errors():
         request.get_data(cache=True, parse_form_data=not request.is_json)
     if request.is_json and request.get_data():

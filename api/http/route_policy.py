@@ -55,7 +55,8 @@ class RoutePolicy:
 
 
 DEFAULT = RoutePolicy()
-SUBMISSION = RoutePolicy(scope=Scope.GENERATE, rate_limit=RateLimit.SUBMIT)
+# Bodies may have pictures, so the view reads them, after the caller has been identified.
+SUBMISSION = RoutePolicy(scope=Scope.GENERATE, rate_limit=RateLimit.SUBMIT, streams_body=True)
 
 
 def current_policy() -> RoutePolicy:

@@ -9,11 +9,12 @@ from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
 from api.jobs.images import original_image_response
+from api.jobs.job_bodies import REQUEST_BODY, is_form, job_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, native_job
 from api.jobs.submission import add_replay_header, submit
 from schemas.errors import Conflict, NotFound
-from schemas.jobs.job import Job, JobPage, JobRequest, JobRequestSchema, JobView
+from schemas.jobs.job import Job, JobPage, JobView, load_job_request
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor, PageQuery
 
@@ -22,17 +23,24 @@ blueprint = Blueprint("jobs", __name__, access=Access.KEY, url_prefix="/api/v1/j
 
 @blueprint.before_request
 def check_media_type() -> None:
-    """Reject bodies that are not JSON; flask-smorest would ignore them."""
-    if request.method == "POST" and request.content_length and not request.is_json:
-        raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
+    """Reject bodies of other types, which would be ignored."""
+    if request.method == "POST" and request.content_length and not (request.is_json or is_form()):
+        raise UnsupportedMediaType(
+            "Send JSON, with the header 'Content-Type: application/json', or a form (multipart/form-data)."
+        )
 
 
 @blueprint.route("", methods=["POST"], policy=SUBMISSION)
-@blueprint.arguments(JobRequestSchema())
+@blueprint.doc(requestBody=REQUEST_BODY)
 @blueprint.response(202, JobView)
-def create(job_request: JobRequest) -> Response:
-    """Submit a job. The response means that it is accepted; its `status` says when it is done."""
-    accepted = submit(caller(), job_request)
+def create() -> Response:
+    """Submit a job. The response means that it is accepted; its `status` says when it is done.
+
+    Pictures for image inputs come as files of a form, or in JSON as a `data:` URL, `{"jobId": ID, "number": 1}` for a
+    picture of one of your jobs, or `{"uploadId": ID}`.
+    """
+    with job_body() as fields:
+        accepted = submit(caller(), load_job_request(fields))
     response = jsonify(native_job(stores(), accepted.job, accepted.estimate))
     response.status_code = 202
     response.headers["Location"] = f"/api/v1/jobs/{accepted.job.id}"

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from schemas.fields import to_camel_case
+from schemas.images.input_images import describe_limits
 from schemas.sites.recipe import InputSpec, Recipe
 from stores.sites.canaries import CanaryOutcome
 from stores.sites.circuit_breakers import CircuitBreaker
@@ -65,5 +66,9 @@ def _input_view(spec: InputSpec) -> dict[str, Any]:
         "maxLength": spec.max_length,
         "enum": list(spec.choices) or None,
         "default": spec.default,
+        "required": spec.required or None,
+        "sameSizeAs": to_camel_case(spec.same_size_as),
     }
+    if spec.type == "image":
+        view |= describe_limits(spec.accept)
     return {name: value for name, value in view.items() if value not in (None, "")}

@@ -20,6 +20,7 @@ from ops.infra.atomic_write import write_atomically
 from ops.infra.settings import Settings, load_settings
 from ops.processes.instance_file import read_instance
 from schemas.images import formats
+from schemas.images.input_images import REFERENCE
 from stores.accounts.owner_key import OwnerKey
 
 START_TIMEOUT_S = 180
@@ -38,6 +39,13 @@ FORMATS_BY_SUFFIX = {f".{extension}": name for name, form in formats.OUTPUT.item
 @click.option("--site", help="The site to use; default: SITE.")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="Another input of the site, such as seed=7."
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A picture for an image input of the site, such as init=photo.png; also job:ID/1 or upload:ID.",
 )
 @click.option("--url", envvar="DARKROOM_URL", help="Use the Darkroom at this URL.")
 @click.option("--key", envvar="DARKROOM_KEY", help="API key for it.")
@@ -60,18 +68,29 @@ def generate(prompt: str, output: Path | None, url: str | None, key: str | None,
             other_paths = _write_other_images(darkroom, job, path)
     except DarkroomError as error:
         raise click.ClickException(" ".join([str(error), *error.problems])) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}.") from error
     for written in (path, *other_paths):
         click.echo(str(written))
     if show:
         click.launch(str(path))
 
 
-def _job_fields(lora: str | None, site: str | None, inputs: tuple[str, ...]) -> dict[str, Any]:
-    pairs = [text.partition("=") for text in inputs]
-    if invalid := [name for name, sign, _ in pairs if not sign]:
-        raise click.UsageError(f"--input {invalid[0]}: write NAME=VALUE.")
-    fields = {"lora": lora, "site": site, "inputs": {name: value for name, _, value in pairs}}
+def _job_fields(lora: str | None, site: str | None, inputs: tuple[str, ...], images: tuple[str, ...]) -> dict[str, Any]:
+    pictures = _pairs("--image", images, "FILE")
+    references = {name: value for name, value in pictures.items() if REFERENCE.fullmatch(value)}
+    files = {name: Path(value) for name, value in pictures.items() if name not in references}
+    if missing := [path for path in files.values() if not path.is_file()]:
+        raise click.UsageError(f"--image: there is no file {str(missing[0])!r}.")
+    fields = {"lora": lora, "site": site, "inputs": _pairs("--input", inputs, "VALUE") | references, "images": files}
     return {name: value for name, value in fields.items() if value}
+
+
+def _pairs(option: str, texts: tuple[str, ...], kind: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if invalid := [name for name, sign, _ in pairs if not sign]:
+        raise click.UsageError(f"{option} {invalid[0]}: write NAME={kind}.")
+    return {name: value for name, _, value in pairs}
 
 
 def _slug(prompt: str) -> str:

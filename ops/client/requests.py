@@ -1,9 +1,12 @@
 """What the synchronous and the asynchronous client send, and how their HTTP clients are configured. No I/O."""
 
+import json
+import os
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,18 +19,45 @@ RETRYABLE_STATUSES = (502, 503, 504)
 _LOCAL = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
 
 
+# A picture for an image input: its bytes, the path of its file, or a reference to an upload or to a picture of a job.
+Image = bytes | os.PathLike[str] | Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """The body and the headers of a submission; its idempotency key makes one job however often it is sent."""
+    """What a submission sends: the content as options of httpx, and the headers.
 
-    body: Mapping[str, Any]
+    Its idempotency key makes one job however often it is sent.
+    """
+
+    content: Mapping[str, Any]
     headers: Mapping[str, str]
 
 
-def submit_request(prompt: str, idempotency_key: str | None, **fields: Any) -> SubmitRequest:
-    """Return a submission; ``fields`` that are None are left out, a missing key is generated."""
+def submit_request(
+    prompt: str, idempotency_key: str | None, images: Mapping[str, Image] | None, **fields: Any
+) -> SubmitRequest:
+    """Return a submission: JSON, or a form if there are pictures to send.
+
+    ``fields`` that are None are left out, a missing key is generated.
+
+    Raises:
+        OSError: the file of a picture cannot be read.
+    """
+    references = {name: dict(image) for name, image in (images or {}).items() if isinstance(image, Mapping)}
+    files = {name: image_file(image) for name, image in (images or {}).items() if not isinstance(image, Mapping)}
+    fields |= {"inputs": {**(fields.get("inputs") or {}), **references} or None}
     body = {"prompt": prompt} | {name: value for name, value in fields.items() if value is not None}
-    return SubmitRequest(body, {"Idempotency-Key": idempotency_key or str(uuid.uuid4())})
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    if not files:
+        return SubmitRequest({"json": body}, headers)
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
+    return SubmitRequest({"data": texts, "files": files}, headers)
+
+
+def image_file(image: bytes | os.PathLike[str]) -> tuple[str, bytes]:
+    """Return the name and the bytes of a picture for a form; the server looks at the bytes only."""
+    return ("picture", image if isinstance(image, bytes) else Path(image).read_bytes())
 
 
 def pause_s(tries: int) -> float:

@@ -1,5 +1,6 @@
 """The synchronous client. ``aio`` has the same methods for asyncio."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -10,7 +11,16 @@ from httpx_sse import EventSource
 
 from .event_follower import EventFollower
 from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json
-from .requests import MAX_TRIES, RETRYABLE_STATUSES, client_options, pause_s, result_path, submit_request
+from .requests import (
+    MAX_TRIES,
+    RETRYABLE_STATUSES,
+    Image,
+    client_options,
+    image_file,
+    pause_s,
+    result_path,
+    submit_request,
+)
 
 
 class Darkroom:
@@ -41,22 +51,27 @@ class Darkroom:
         site: str | None = None,
         lora: str | None = None,
         inputs: Mapping[str, Any] | None = None,
+        images: Mapping[str, Image] | None = None,
         priority: int | None = None,
         webhook: str | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Submit a job and return it; an idempotency key that was used before returns the earlier job.
 
+        ``images`` has pictures by the names of the site's image inputs: bytes, paths of files, ``{"uploadId": ID}``, or
+        ``{"jobId": ID, "number": 1}`` for a picture of one of your jobs.
+
         If the connection breaks, the request is retried with the same key, so it never creates a second job.
 
         Raises:
             DarkroomError: the request was refused, or the server does not respond.
+            OSError: the file of a picture cannot be read.
         """
         fields = {"site": site, "lora": lora, "inputs": inputs, "priority": priority, "webhook": webhook}
-        request = submit_request(prompt, idempotency_key, **fields)
+        request = submit_request(prompt, idempotency_key, images, **fields)
         for tries in range(MAX_TRIES):
             try:
-                response = self._http.post("/api/v1/jobs", json=request.body, headers=request.headers)
+                response = self._http.post("/api/v1/jobs", headers=request.headers, **request.content)
             except httpx.TransportError as error:
                 if tries == MAX_TRIES - 1:
                     raise DarkroomError(f"Darkroom does not answer: {error}") from error
@@ -65,6 +80,16 @@ class Darkroom:
                     break
             time.sleep(pause_s(tries))
         return Job.read(read_json(response))
+
+    def upload(self, image: bytes | os.PathLike[str]) -> str:
+        """Upload a picture for several jobs and return its id; it is kept for an hour.
+
+        Raises:
+            DarkroomError: it is not an acceptable picture, or the server does not respond.
+            OSError: the file cannot be read.
+        """
+        files = {"file": image_file(image)}
+        return str(read_json(self._request("POST", "/api/v1/uploads", files=files))["id"])
 
     def job(self, job_id: str) -> Job:
         """Return a job of yours."""
@@ -129,8 +154,8 @@ class Darkroom:
         """Submit a job, wait for it and return the bytes of its image; ``fields`` are those of ``submit``."""
         return self.download(self.wait(self.submit(prompt, **fields).id).id)
 
-    def _request(self, method: str, path: str) -> httpx.Response:
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
-            return self._http.request(method, path)
+            return self._http.request(method, path, **content)
         except httpx.TransportError as error:
             raise DarkroomError(f"Darkroom does not answer: {error}") from error

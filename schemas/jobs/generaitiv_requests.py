@@ -28,6 +28,9 @@ INPUT_ALIASES: Mapping[str, tuple[str, ...]] = {
     "lora_scale": ("lora_weight",),
     "num_outputs": ("batch_size", "image_number", "count"),
     "model": ("checkpoint", "model"),
+    "image": ("init", "init_image"),
+    "init_image": ("init", "image"),
+    "mask": ("mask_image",),
 }
 
 
@@ -82,7 +85,7 @@ class TranslatedInputs:
 
 
 def translate_inputs(recipe: Recipe, raw_inputs: Mapping[str, Any], model: str = "") -> TranslatedInputs:
-    """Rename inputs to the recipe's names and drop what the recipe does not accept.
+    """Rename inputs to the recipe's names and drop what the recipe does not accept, except pictures: Invalid.
 
     ``model`` is the part of the model slug behind the site's name.
     """
@@ -99,6 +102,9 @@ def translate_inputs(recipe: Recipe, raw_inputs: Mapping[str, Any], model: str =
         try:
             inputs[known] = recipe.validate_inputs({known: value}).get(known)
         except Invalid as error:
+            if recipe.inputs[known].type == "image":
+                # A picture without the one that it is to begin with is not what was asked for.
+                raise
             warnings.extend(f"{problem} It was dropped." for problem in error.problems)
     return TranslatedInputs({name: value for name, value in inputs.items() if value is not None}, warnings)
 

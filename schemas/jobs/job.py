@@ -1,12 +1,14 @@
 """The job record, the request that creates a job, and the schemas of both in the native API."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, WholeNumber
+from schemas.errors import Invalid
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, WholeNumber, flatten_errors
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.lifecycle import JobState
 from schemas.sites.recipe import SiteLimits
@@ -165,7 +167,11 @@ class JobRequestSchema(Schema):
     )
     inputs = fields.Dict(
         keys=fields.String(),
-        metadata={"description": "Further inputs that the site declares; see GET /api/v1/sites/NAME."},
+        metadata={
+            "description": "Further inputs that the site declares; see GET /api/v1/sites/NAME. An image input takes"
+            ' a `data:` URL of up to 8 MiB, {"jobId": ID, "number": 1} or {"uploadId": ID}.',
+            "example": {"seed": 7},
+        },
     )
     priority = priority_field()
     webhook = WebhookUrlField(
@@ -178,6 +184,36 @@ class JobRequestSchema(Schema):
     def build(self, data: dict[str, Any], **_: Any) -> JobRequest:
         """Build the record; a null webhook is the same as none."""
         return JobRequest(**{"site": "", **data, "webhook": data.get("webhook") or ""})
+
+
+def load_job_request(values: Mapping[str, Any]) -> JobRequest:
+    """Return the request that the body of a submission makes; raises Invalid."""
+    try:
+        request: JobRequest = JobRequestSchema().load(values)
+    except ValidationError as error:
+        raise Invalid(problems=list(flatten_errors(error.normalized_messages()))) from error
+    return request
+
+
+class UploadForm(Schema):
+    """The form of an upload."""
+
+    file = fields.Raw(
+        required=True,
+        metadata={"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, GIF or AVIF, up to 50 MiB."},
+    )
+
+
+class UploadView(Schema):
+    """An uploaded picture."""
+
+    id = fields.String()
+    expiresAt = fields.Integer(metadata={"description": "Unix milliseconds."})
+    type = fields.String(metadata={"description": "Its media type, by its bytes."})
+    width = fields.Integer()
+    height = fields.Integer()
+    sizeBytes = fields.Integer()
+    sha256 = fields.String()
 
 
 class ProgressView(Schema):

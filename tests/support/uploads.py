@@ -16,7 +16,7 @@ from stores import Stores, open_stores
 def app_with_uploads(stores: Stores) -> Flask:
     """The app, with ``POST /upload`` and ``POST /picture``."""
     app = create_app(stores)
-    blueprint = Blueprint("uploads", __name__, access=Access.CHECKED_BY_VIEW)
+    blueprint = Blueprint("uploads_of_tests", __name__, access=Access.CHECKED_BY_VIEW)
     for view in (upload, picture):
         blueprint.add_url_rule(
             f"/{view.__name__}", view_func=view, methods=["POST"], policy=RoutePolicy(streams_body=True)

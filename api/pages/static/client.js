@@ -31,6 +31,8 @@
  * @property {string} [site]
  * @property {string} [lora]
  * @property {Record<string, unknown>} [inputs]
+ * @property {Record<string, Blob | {uploadId: string} | {jobId: string, number?: number}>} [images] Pictures by the names
+ *   of the site's image inputs.
  * @property {number} [priority]
  * @property {string} [webhook]
  * @property {string} [idempotencyKey] A key that was used before returns the earlier job.
@@ -89,9 +91,9 @@ export class Darkroom {
    * @param {JobFields} [fields]
    * @returns {Promise<Job>}
    */
-  async submit(prompt, { idempotencyKey = uuid(), ...fields } = {}) {
-    const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
-    const request = { method: "POST", headers, body: JSON.stringify({ prompt, ...fields }) };
+  async submit(prompt, { idempotencyKey = uuid(), images = {}, ...fields } = {}) {
+    const request = submission(prompt, images, fields);
+    request.headers["Idempotency-Key"] = idempotencyKey;
     for (let tries = 0; ; tries += 1) {
       try {
         return await readJson(await this.#request("/api/v1/jobs", request));
@@ -101,6 +103,17 @@ export class Darkroom {
       }
       await pause(FIRST_PAUSE_MS * 2 ** tries);
     }
+  }
+
+  /**
+   * Upload a picture for several jobs and return its id; it is kept for an hour.
+   * @param {Blob} image
+   * @returns {Promise<string>}
+   */
+  async upload(image) {
+    const body = new FormData();
+    body.append("file", image, "picture");
+    return (await readJson(await this.#request("/api/v1/uploads", { method: "POST", body }))).id;
   }
 
   /**
@@ -264,6 +277,23 @@ export async function verifyWebhook(secret, headers, body, { toleranceS = 300 } 
     if (version === "v1" && (await crypto.subtle.verify("HMAC", key, decodeBase64(text ?? ""), content))) return parseBody(body);
   }
   throw new DarkroomError("This delivery is not genuine: no signature matches.");
+}
+
+/** Return the request of a submission: JSON, or a form if there are pictures to send. */
+function submission(prompt, images, fields) {
+  const files = Object.entries(images).filter(([, image]) => image instanceof Blob);
+  const references = Object.fromEntries(Object.entries(images).filter(([, image]) => !(image instanceof Blob)));
+  const inputs = { ...fields.inputs, ...references };
+  const values = { prompt, ...fields, ...(Object.keys(inputs).length ? { inputs } : {}) };
+  if (!files.length) {
+    return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values) };
+  }
+  const body = new FormData();
+  for (const [name, value] of Object.entries(values)) {
+    if (value != null) body.append(name, typeof value === "string" ? value : JSON.stringify(value));
+  }
+  for (const [name, image] of files) body.append(name, image, "picture");
+  return { method: "POST", headers: {}, body };
 }
 
 function parseBody(body) {

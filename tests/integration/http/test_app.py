@@ -102,7 +102,7 @@ def test_requests_that_gunicorn_rejects_get_json(
 def test_a_body_that_is_too_large_is_rejected(app: AppClient) -> None:
     """The status is 413 and the body is JSON, in both APIs."""
     for path in ("/generateImage", "/api/v1/jobs"):
-        answer = app.post(path, data=b'{"prompt": "' + b"x" * 1_100_000, content_type="application/json")
+        answer = app.post(path, data=b'{"prompt": "' + b"x" * 25_200_000, content_type="application/json")
         assert (answer.status_code, answer.mimetype) == (413, "application/json")
 
 
