@@ -94,6 +94,12 @@ class Conflict(ServiceError):
     hint = "Read the current state first."
 
 
+class NotConvertible(Conflict):
+    """This result is not converted into other formats."""
+
+    hint = "Fetch the original bytes from the URL in the job's 'result'; '/ID.jpg' is a poster."
+
+
 class PreconditionFailed(Conflict):
     """The file has changed since the version that the request names."""
 

@@ -5,8 +5,9 @@ from flask import Response, request
 from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
-from schemas.errors import Gone, NotFound, ServiceError, Unavailable
+from schemas.errors import Gone, NotConvertible, NotFound, ServiceError, Unavailable
 from schemas.images import formats
+from schemas.images.formats import ImageFormat
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
 from schemas.messages import CONVERT_IMAGE
@@ -23,18 +24,24 @@ blueprint = Blueprint(
 
 
 @blueprint.route(
-    "/<job_id:job_id>.<any(jpg, png, webp):extension>",
+    f"/<job_id:job_id>.<any({', '.join(formats.BY_EXTENSION)}):extension>",
     policy=RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False),
 )
 @blueprint.doc(security=[{}])
 @blueprint.response(
-    200, description="The picture; as .jpg also the latest preview while the job runs.", content_type="image/*"
+    200,
+    description="The picture; as .jpg also the latest preview while the job runs. Byte ranges are supported.",
+    content_type="image/*",
 )
+@blueprint.alt_response(409, description="A video, or a picture of more than 64,000,000 pixels, is not converted.")
 def picture(job_id: str, extension: str) -> Response:
-    """The picture of a job, converted if necessary."""
+    """The picture of a job, converted to JPEG, PNG or WebP if necessary; other extensions only for originals.
+
+    The JPEG of a video, or of a picture of more than 64,000,000 pixels, is a poster of at most 2048 pixels.
+    """
     job = stores().jobs.get(job_id)
     if job.state is JobState.COMPLETED:
-        return _image_response(job, _image_in_format(job, extension), formats.OUTPUT[extension].media_type, extension)
+        return _image_response(job, _image_in_format(job, extension), formats.BY_EXTENSION[extension], extension)
     if extension == "jpg" and not job.state.is_final and (preview := stores().results.get_preview(job_id)):
         return Response(preview, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
     raise _no_image_error(job)
@@ -67,17 +74,23 @@ def original_image_response(job: Job, number: int = 1) -> Response:
         raise _no_image_error(job)
     if number > len(job.results):
         raise NotFound(f"There is no picture number {number}: the job has {len(job.results)}.")
-    media_type = job.results[number - 1].type
-    return _image_response(job, stores().results.get_original(job.id, number), media_type, f"original-{number}")
+    form = formats.BY_MEDIA_TYPE[job.results[number - 1].type]
+    return _image_response(job, stores().results.get_original(job.id, number), form, f"original-{number}")
 
 
 def _image_in_format(job: Job, extension: str) -> bytes | None:
     """Return the job's first image in a format; None if it has expired."""
-    results = stores().results
-    if extension != "jpg" and job.results[0].type == formats.OUTPUT[extension].media_type:
+    results, first = stores().results, job.results[0]
+    if extension != "jpg" and first.type == formats.BY_EXTENSION[extension].media_type:
         return results.get_original(job.id)
+    if extension not in formats.OUTPUT:
+        raise NotFound(f"The picture is {first.type}; it is not converted to .{extension}.")
     if converted := results.get_converted(job.id, extension):
         return converted
+    is_small = first.width * first.height <= formats.MAX_PIXELS
+    if extension != "jpg" and (formats.BY_MEDIA_TYPE[first.type].is_video or not is_small):
+        limit = f"pictures of up to {formats.MAX_PIXELS:,} pixels are converted"
+        raise NotConvertible(f"The result is {first.type} with {first.width}x{first.height} pixels; {limit}.")
     stores().queue.send(CONVERT_IMAGE, job.id, extension)
     converted = results.wait_for_converted(job.id, extension, CONVERSION_TIMEOUT_S)
     if converted is None and results.get_original(job.id):
@@ -85,15 +98,16 @@ def _image_in_format(job: Job, extension: str) -> bytes | None:
     return converted
 
 
-def _image_response(job: Job, data: bytes | None, media_type: str, variant: str) -> Response:
+def _image_response(job: Job, data: bytes | None, form: ImageFormat, variant: str) -> Response:
     if data is None:
         raise Gone("Image expired; it is no longer kept.")
-    response = Response(data, mimetype=media_type)
+    response = Response(data, mimetype=form.media_type)
     left_s = max(0, (job.expires_at or 0) - stores().clock.now_ms()) // 1000
     response.headers["Cache-Control"] = f"private, max-age={left_s}, immutable"
-    response.headers["Content-Disposition"] = "inline"
+    response.headers["Content-Disposition"] = f'inline; filename="{job.id}.{form.extension}"'
     response.set_etag(f"{job.id}-{variant}")
-    response.make_conditional(request)
+    # Browsers play videos by ranges, and some do not play one from a server without them.
+    response.make_conditional(request, accept_ranges=True, complete_length=len(data))
     return response
 
 

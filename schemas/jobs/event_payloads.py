@@ -58,13 +58,15 @@ def progress_payload(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 def result_image_url(public_url: str, job_id: str, media_type: str) -> str:
     """Return the URL of a job's first image, with the file extension of its media type if that is a known one."""
-    extension = next((name for name, form in formats.OUTPUT.items() if form.media_type == media_type), None)
-    return f"{public_url}/{job_id}" + (f".{extension}" if extension else "")
+    form = formats.BY_MEDIA_TYPE.get(media_type)
+    return f"{public_url}/{job_id}" + (f".{form.extension}" if form else "")
 
 
 def result_payloads(results: Sequence[Result], job_id: str, public_url: str) -> list[dict[str, Any]]:
     """Return the JSON description of each of a job's images."""
     url = f"{public_url}/api/v1/jobs/{job_id}/result"
+    is_video = bool(results) and results[0].type.startswith("video/")
+    poster = {"posterUrl": f"{public_url}/{job_id}.jpg"} if is_video else {}
     return [
         {
             "url": url if number == 1 else f"{url}s/{number}",
@@ -73,6 +75,7 @@ def result_payloads(results: Sequence[Result], job_id: str, public_url: str) -> 
             "width": result.width,
             "height": result.height,
             "lossy": result.lossy,
+            **(poster if number == 1 else {}),
         }
         for number, result in enumerate(results, 1)
     ]

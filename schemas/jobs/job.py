@@ -250,6 +250,7 @@ class ResultView(Schema):
     width = fields.Integer()
     height = fields.Integer()
     lossy = fields.Boolean(metadata={"description": "True if it had to be taken from a screenshot."})
+    posterUrl = fields.Url(metadata={"description": "For a video that is the first result: its poster, a JPEG."})
 
 
 class JobView(Schema):

@@ -16,6 +16,8 @@ PAGE = b"""<!doctype html><title>Pictures</title>
 <div id="out"></div>
 <script>
 let chosen = null;
+// What a page is given is no result of it, so it shows the picture with one byte more.
+const change = (file) => URL.createObjectURL(new Blob([file, "!"], { type: file.type }));
 const show = (url) => { document.querySelector("#out").append(Object.assign(new Image(), { src: url })); };
 document.querySelector("#choose").onclick = () => {
   const field = Object.assign(document.createElement("input"), { type: "file" });
@@ -25,9 +27,9 @@ document.querySelector("#choose").onclick = () => {
 document.querySelector("#go").onclick = async () => {
   for (const id of ["init", "mask"]) {
     const file = document.getElementById(id).files[0];
-    if (file) show(URL.createObjectURL(file));
+    if (file) show(change(file));
   }
-  if (chosen) show(URL.createObjectURL(chosen));
+  if (chosen) show(change(chosen));
   const workflow = document.querySelector("#workflow").files[0];
   if (workflow) show("stored/" + JSON.parse(await workflow.text())["1"].inputs.image);
 };
@@ -40,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Serve the page or a stored picture."""
         if match := re.fullmatch(r"/stored/(.+)", self.path):
-            self._send(200, "image/png", self.server.stored[match[1]])
+            self._send(200, "image/png", self.server.stored[match[1]] + b"!")
         else:
             self._send(200, "text/html", PAGE)
 

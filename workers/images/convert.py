@@ -20,6 +20,7 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_ANIMATION_PIXELS = 512_000_000
 JPEG_QUALITY = 92
 PREVIEW_QUALITY = 80
+BLANK_SIDE_PX = 400
 MAX_PREVIEW_WIDTH = 400
 
 
@@ -83,6 +84,12 @@ def make_preview(data: bytes) -> bytes:
     with open_picture(data) as image:
         image.thumbnail((MAX_PREVIEW_WIDTH, MAX_PREVIEW_WIDTH * 8))
         return _encode(_flatten(image), "JPEG", quality=PREVIEW_QUALITY)
+
+
+def make_blank_jpeg(width: int, height: int) -> bytes:
+    """Return a grey JPEG of these proportions: the poster of a video that no browser here can play."""
+    scale = min(1.0, BLANK_SIDE_PX / max(width, height, 1))
+    return _encode(Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), "grey"), "JPEG")
 
 
 def open_picture(data: bytes) -> Image.Image:

@@ -34,6 +34,7 @@ from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores
 from workers.browsers.pool import BrowserPool
 from workers.images import convert
+from workers.images.pixels import DECODE_ERRORS
 from workers.jobs.attempt import Attempt, Completed, Failed, Outcome
 from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.progress_throttle import throttle
@@ -168,9 +169,22 @@ class Runner:
         if progress and progress.percentage < 100:
             # Pages rarely report their last step.
             await self._record_update(job, Progress(100.0, progress.steps, progress.steps))
-        jpeg = await asyncio.to_thread(convert.convert, images[0].data, "jpg")
+        jpeg = await self._make_jpeg(job, driver, images[0])
         await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
         return images
+
+    async def _make_jpeg(self, job: Job, driver: Driver, image: GeneratedImage) -> bytes:
+        """Return the result as JPEG; a poster of a video or of a picture that is too large to be decoded here."""
+        if convert.is_convertible(image.media_type, image.width, image.height):
+            with contextlib.suppress(*DECODE_ERRORS):
+                return await asyncio.to_thread(convert.convert, image.data, "jpg")
+        if poster := await driver.draw_poster(image):
+            return poster
+        log.warning("job.poster_failed", type=image.media_type)
+        preview = await self._retry_while_unavailable(self._stores.results.get_preview, job.id)
+        if preview:
+            return preview
+        return await asyncio.to_thread(convert.make_blank_jpeg, image.width, image.height)
 
     async def _record_update(self, job: Job, update: Progress | bytes) -> None:
         """Store progress or a preview (JPEG); dropped if Redis is unavailable, because newer updates follow."""

@@ -63,9 +63,8 @@ def submit_form(
     app: AppClient, path: str = "/api/v1/jobs", headers: Mapping[str, str] | None = None, **fields: str | bytes
 ) -> Any:
     """Submit a form; values of type bytes are files."""
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-    files = {name: ("x.bin", value) for name, value in fields.items() if isinstance(value, bytes)}
-    form = httpx.Request("POST", "http://x", data={"prompt": PROMPT, **texts}, files=files)
+    parts = {name: ("x.bin" if isinstance(value, bytes) else None, value) for name, value in fields.items()}
+    form = httpx.Request("POST", "http://x", files={"prompt": (None, PROMPT), **parts})
     return app.post(path, data=form.read(), headers=headers or {}, content_type=form.headers["Content-Type"])
 
 

@@ -24,6 +24,7 @@ from workers.sites.driver.generation.program_stop import ProgramStop
 from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import translate_playwright_errors
+from workers.sites.driver.posters import draw_poster
 from workers.sites.driver.selectors import ElementFinder, locate
 from workers.sites.driver.static_server import serve_bundle
 from workers.sites.driver.steps import StepRunner
@@ -109,7 +110,7 @@ class Driver:
     async def submit(self) -> None:
         """Submit the prompt; from here on the observed changes of the page belong to this request."""
         with translate_playwright_errors():
-            await self._generation.begin()
+            await self._generation.begin(file.data for file in self._images.values())
             await self.run_steps(self._recipe.steps[len(self._steps_before_submit()) :])
 
     async def run_steps(self, steps: tuple[Step, ...]) -> None:
@@ -149,6 +150,10 @@ class Driver:
     async def collect_images(self) -> list[GeneratedImage]:
         """Return the finished images, at least one, with their original bytes if the page allows access to them."""
         return self._generation.images
+
+    async def draw_poster(self, image: GeneratedImage) -> bytes | None:
+        """Return a JPEG of a video or of a picture that is too large to decode here; None if the browser cannot."""
+        return await draw_poster(self._context, image)
 
     async def stop_program(self) -> str:
         """Stop the program behind the page if it still works for this job; returns a sentence about it, or nothing."""

@@ -13,7 +13,8 @@ from playwright.async_api import Page
 from schemas.sites.recipe import Recipe
 
 FONTS = ("woff", "woff2", "ttf", "otf", "eot")
-MEDIA = ("mp3", "ogg", "wav", "flac", "m4a", "mp4", "webm", "m3u8", "avi", "mov", "mkv")
+# MP4 and WebM are missing: they may be results.
+MEDIA = ("mp3", "ogg", "wav", "flac", "m4a", "m3u8", "avi", "mov", "mkv")
 TRACKERS = (
     "*.google-analytics.com",
     "*.googletagmanager.com",

@@ -6,7 +6,7 @@ there when the prompt was submitted count, and only once the page says that it h
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from playwright.async_api import Error, Page
 
@@ -69,9 +69,14 @@ class Generation:
         self._recover_until: float | None = None
         self.images: list[GeneratedImage] = []
 
-    async def begin(self) -> None:
-        """Remember what the page shows; from here on, changes belong to this generation."""
+    async def begin(self, given: Iterable[bytes] = ()) -> None:
+        """Remember what the page shows; from here on, changes belong to this generation.
+
+        ``given`` are the pictures of the job's inputs, which the page may show at any time.
+        """
         await self._capture.remember(await self._observer.arm(self._page))
+        for data in given:
+            self._capture.remember_bytes(data)
         self._connections.start(self._page)
         self._program_stop.note_submission()
 
