@@ -11,6 +11,7 @@ RETRY_AFTER_S = 2
 # Beginnings of the error replies of a server whose disk is full, whose replicas are away, that is a replica itself, or
 # that runs a long script.
 WRITE_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
+PIPELINE_SEPARATOR = " of pipeline caused error: "
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def redis_errors() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
     except redis.ResponseError as error:
-        if not str(error).startswith(WRITE_REFUSALS):
+        # In a pipeline, redis-py puts the command and "caused error: " before the server's words.
+        reply = str(error).rpartition(PIPELINE_SEPARATOR)[2]
+        if not reply.startswith(WRITE_REFUSALS):
             raise
-        raise Unavailable(f"Redis refuses writes: {error}", retry_after_s=RETRY_AFTER_S) from error
+        raise Unavailable(f"Redis refuses writes: {reply}", retry_after_s=RETRY_AFTER_S) from error
