@@ -28,7 +28,7 @@ class ProcessReport:
 
     @property
     def is_clock_off(self) -> bool:
-        """Whether the clock is so far off that somebody should set it."""
+        """Whether the clock is so far off that it should be set."""
         return abs(self.clock_offset_ms) > MAX_CLOCK_OFFSET_MS
 
 
