@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from playwright.async_api import Error, Page, Response
 
 from schemas.errors import ServiceError
+from schemas.sites.documents import get_path
 from schemas.sites.recipe import CancelRequest, CancelSpec, Recipe, Step
-from schemas.sites.templates import get_path, render, render_url
+from schemas.sites.templates import render, render_url
 from workers.sites.observer.observer import Observation, Observer, parse_progress
 
 STOP_TIMEOUT_S = 2.0
