@@ -23,6 +23,7 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.logging import configure_logging
+from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
 from ops.processes.temp_dirs import use_private_temp_dir
@@ -251,6 +252,7 @@ def main(role: str) -> int:
     try:
         settings = load_settings()
         configure_logging(role, level=settings.log_level, style=settings.log_format)
+        check_redis(settings)
         ROLES[role](settings)
     except (SettingsError, BrowserNotFoundError) as error:
         sys.stderr.write(f"darkroom {role}: {error}\n")

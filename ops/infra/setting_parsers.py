@@ -17,6 +17,7 @@ SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
+CERTIFICATE_RULES = ("required", "optional", "none")
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
@@ -102,7 +103,16 @@ def redis_url(env: Env, name: str, default: str) -> str:
         raise SettingsError(
             f"{name}: with Sentinel the path must name the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
         )
-    return url
+    return _with_certificate_rule(env, url)
+
+
+def _with_certificate_rule(env: Env, url: str) -> str:
+    """Add REDIS_SSL_CERT_REQS to a URL with TLS that does not say itself how certificates are verified."""
+    rule = env.str("REDIS_SSL_CERT_REQS", "", validate=validate.OneOf(["", *CERTIFICATE_RULES]))
+    parts = urlsplit(url)
+    if not rule or not parts.scheme.startswith("rediss") or "ssl_cert_reqs=" in parts.query:
+        return url
+    return parts._replace(query="&".join(filter(None, [parts.query, f"ssl_cert_reqs={rule}"]))).geturl()
 
 
 def api_key(env: Env) -> str | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
+from ops.infra.redis_check import is_refusal
 from schemas.errors import Unavailable
 
 RETRY_AFTER_S = 2
@@ -15,8 +16,11 @@ PIPELINE_SEPARATOR = " of pipeline caused error: "
 
 
 @contextmanager
-def redis_errors() -> Iterator[None]:
-    """Raise Unavailable where Redis cannot serve; other exceptions are bugs and pass unchanged."""
+def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
+    """Raise Unavailable where Redis cannot serve; other exceptions are bugs and pass unchanged.
+
+    ``setting`` names the database, for those messages that advise to change it.
+    """
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
@@ -28,6 +32,8 @@ def redis_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         # In a pipeline, redis-py puts the command and "caused error: " before the server's words.
         reply = str(error).rpartition(PIPELINE_SEPARATOR)[2]
+        if is_refusal(error):
+            raise Unavailable(f"{setting}: the server refuses the database or a command: {reply}") from error
         if not reply.startswith(WRITE_REFUSALS):
             raise
         raise Unavailable(f"Redis refuses writes: {reply}", retry_after_s=RETRY_AFTER_S) from error
