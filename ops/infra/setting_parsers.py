@@ -17,7 +17,7 @@ SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
-CERTIFICATE_RULES = ("required", "optional", "none")
+CERT_REQS = ("required", "optional", "none")
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
@@ -92,8 +92,8 @@ def _is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
-def redis_url(env: Env, name: str, default: str) -> str:
-    """Return the URL of a Redis server."""
+def redis_url(env: Env, name: str, default: str, cert_reqs: str) -> str:
+    """Return the URL of a Redis server; with TLS, certificates are verified as ``cert_reqs`` says unless it says so."""
     url = env.str(name, default)
     parts = urlsplit(url)
     if parts.scheme not in REDIS_SCHEMES:
@@ -103,16 +103,9 @@ def redis_url(env: Env, name: str, default: str) -> str:
         raise SettingsError(
             f"{name}: with Sentinel the path must name the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
         )
-    return _with_certificate_rule(env, url)
-
-
-def _with_certificate_rule(env: Env, url: str) -> str:
-    """Add REDIS_SSL_CERT_REQS to a URL with TLS that does not say itself how certificates are verified."""
-    rule = env.str("REDIS_SSL_CERT_REQS", "", validate=validate.OneOf(["", *CERTIFICATE_RULES]))
-    parts = urlsplit(url)
-    if not rule or not parts.scheme.startswith("rediss") or "ssl_cert_reqs=" in parts.query:
-        return url
-    return parts._replace(query="&".join(filter(None, [parts.query, f"ssl_cert_reqs={rule}"]))).geturl()
+    if parts.scheme.startswith("rediss") and "ssl_cert_reqs=" not in parts.query:
+        return parts._replace(query="&".join(filter(None, [parts.query, f"ssl_cert_reqs={cert_reqs}"]))).geturl()
+    return url
 
 
 def api_key(env: Env) -> str | None:
