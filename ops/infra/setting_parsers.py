@@ -17,7 +17,6 @@ SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
-CERT_REQS = ("required", "optional", "none")
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
@@ -92,8 +91,13 @@ def _is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
-def redis_url(env: Env, name: str, default: str, cert_reqs: str) -> str:
-    """Return the URL of a Redis server; with TLS, certificates are verified as ``cert_reqs`` says unless it says so."""
+def redis_ssl_cert_reqs(env: Env) -> str:
+    """Return how certificates are verified where the URL does not say it."""
+    return env.str("REDIS_SSL_CERT_REQS", "required", validate=validate.OneOf(["required", "optional", "none"]))
+
+
+def redis_url(env: Env, name: str, default: str) -> str:
+    """Return the URL of a Redis server; with TLS it says how the server's certificate is verified."""
     url = env.str(name, default)
     parts = urlsplit(url)
     if parts.scheme not in REDIS_SCHEMES:
@@ -104,7 +108,8 @@ def redis_url(env: Env, name: str, default: str, cert_reqs: str) -> str:
             f"{name}: with Sentinel the path must name the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
         )
     if parts.scheme.startswith("rediss") and "ssl_cert_reqs=" not in parts.query:
-        return parts._replace(query="&".join(filter(None, [parts.query, f"ssl_cert_reqs={cert_reqs}"]))).geturl()
+        query = "&".join(filter(None, [parts.query, f"ssl_cert_reqs={redis_ssl_cert_reqs(env)}"]))
+        return parts._replace(query=query).geturl()
     return url
 
 

@@ -110,9 +110,7 @@ def _read(env: Env) -> Settings:
     host = env.str("HOST", "127.0.0.1")
     port = env.int("PORT", 3000, validate=validate.Range(min=1, max=65535))
     data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
-    cert_reqs = env.str("REDIS_SSL_CERT_REQS", "required", validate=validate.OneOf(setting_parsers.CERT_REQS))
-    embedded = f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0"
-    redis_url = setting_parsers.redis_url(env, "REDIS_URL", embedded, cert_reqs)
+    redis_url = setting_parsers.redis_url(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
     return Settings(
         host=host,
         port=port,
@@ -121,8 +119,8 @@ def _read(env: Env) -> Settings:
         api_key=setting_parsers.api_key(env),
         session_key=setting_parsers.session_key(env),
         redis_url=redis_url,
-        broker_url=setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url), cert_reqs),
-        redis_ssl_cert_reqs=cert_reqs,
+        broker_url=setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
+        redis_ssl_cert_reqs=setting_parsers.redis_ssl_cert_reqs(env),
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
         site=env.str("SITE", "studio"),
