@@ -78,3 +78,9 @@ class ObserveSpec:
     progress: WatchSpec | None = None
     error: tuple[ErrorSpec, ...] = ()
     human: WatchSpec | None = None
+
+    @property
+    def watches(self) -> tuple[WatchSpec, ...]:
+        """All that is observed."""
+        single = (self.done, self.busy, self.until, self.started, self.preview, self.progress, self.human)
+        return (*(watch for watch in single if watch), *self.error)

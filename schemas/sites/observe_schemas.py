@@ -49,7 +49,10 @@ class FramesSchema(DataclassSchema):
     match = fields.Dict(
         keys=fields.String(),
         values=fields.Raw(),
-        metadata=doc("Paths and the values, or lists of values, that a JSON message must have there to count."),
+        metadata=doc(
+            "Paths and the values, or lists of values, that a JSON message must have there to count; "
+            "`{{id}}` is the id that `[cancel]` names, for messages about the jobs of several pages."
+        ),
     )
     skip_bytes = fields.Integer(
         validate=validate.Range(0, MAX_SKIP_BYTES),

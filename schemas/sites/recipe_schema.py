@@ -55,21 +55,6 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-class Tables(fields.Dict):
-    """Tables of a recipe file, by name; a mistake is at the table's name, as in the file."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
-        try:
-            loaded: dict[Any, Any] = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call] # marshmallow has no annotation
-        except ValidationError as error:
-            if not isinstance(error.messages, dict):
-                raise
-            # marshmallow says for each name whether the mistake is in the "key" or in the "value".
-            merged = {name: next(iter(parts.values())) for name, parts in error.messages.items()}
-            raise ValidationError(merged) from error
-        return loaded
-
-
 class RecipeSchema(DataclassSchema):
     """A recipe file; ``name`` comes from the name of the file."""
 
@@ -101,7 +86,7 @@ class RecipeSchema(DataclassSchema):
             "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`."
         ),
     )
-    inputs = Tables(
+    inputs = fields.Dict(
         keys=fields.String(validate=[validate.Regexp(INPUT_NAME_PATTERN), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
         values=fields.Nested(InputSchema),
         metadata=doc("The inputs that the site accepts besides the prompt, by name."),
@@ -112,7 +97,7 @@ class RecipeSchema(DataclassSchema):
     cancel = fields.Nested(
         CancelSchema, metadata=doc("How the program is stopped when a job is cancelled or exceeds its time.")
     )
-    documents = Tables(
+    documents = fields.Dict(
         keys=fields.String(validate=validate.Regexp(NAME_PATTERN)),
         values=fields.Nested(DocumentSchema),
         metadata=doc("JSON documents for the page, by name."),
@@ -165,6 +150,13 @@ class RecipeSchema(DataclassSchema):
         if cancel := data.get("cancel"):
             for request in (*cancel.requests, *cancel.waiting_requests):
                 _check_placeholders(("cancel",), request.url + request.body, {"url", "id"})
+
+    @validates_schema
+    def require_id_of_frames(self, data: dict[str, Any], **_: Any) -> None:
+        """Require the place of the id if messages are chosen by it."""
+        frames = [rule for watch in data["observe"].watches for rule in watch.frames]
+        if any("{{id}}" in rule.match.values() for rule in frames) and not (data.get("cancel") and data["cancel"].id):
+            raise ValidationError(_at(("cancel", "id"), "A message is chosen by {{id}}, so this key is needed."))
 
     @validates_schema
     def require_image_location(self, data: dict[str, Any], **_: Any) -> None:

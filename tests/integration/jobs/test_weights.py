@@ -13,6 +13,7 @@ from tests.conftest import API_KEY, eventually
 from tests.integration.conftest import AppClient, close_app, open_app
 
 PROMPT = "a lighthouse at dusk"
+SITES = ("automatic1111", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights")
 
 
 def test_a_submission_can_be_read_at_once(app: AppClient) -> None:
@@ -74,7 +75,7 @@ def test_a_prompt_is_decoded_once(app: AppClient) -> None:
         ({"prompt": PROMPT, "colour": "x"}, "colour: studio accepts negativePrompt, seed, width, height, steps."),
         (
             {"prompt": PROMPT, "site": "nowhere"},
-            "site: there is no site 'nowhere' here. Known: automatic1111, comfyui, fooocus, gradio, studio, weights.",
+            f"site: there is no site 'nowhere' here. Known: {', '.join(SITES)}.",
         ),
         (
             {"prompt": PROMPT, "loraName": "x" * 201},

@@ -107,3 +107,24 @@ def test_fractions_and_data_urls_are_read() -> None:
     receive("42/queue," + json.dumps(["progress", {"percentage": None, "image": None}]))
 
     assert [(kind, data.text, data.data) for kind, data in seen] == [("progress", "42.5%", b""), ("preview", "", JPEG)]
+
+
+def test_messages_about_other_jobs_are_ignored() -> None:
+    """A server that tells every page about every job is understood by the id of the prompt, whenever it is known."""
+    rule = FramesSpec(match={"0": "done", "1.job": "{{id}}"}, text="1.text")
+    seen: list[str] = []
+    listener = FrameListener([("error", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.text))
+
+    def receive(job: str | int, text: str) -> None:
+        listener._on_frame(f"42{json.dumps(['done', {'job': job, 'text': text}])}")
+
+    receive(7, "from before the submission")
+    listener.forget_early()
+    receive(7, "early")
+    receive(8, "of another page")
+    assert seen == []
+    listener.set_submission_id("7")
+    receive("7", "late")
+    receive(8, "of another page")
+
+    assert seen == ["early", "late"]

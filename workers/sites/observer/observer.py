@@ -113,6 +113,7 @@ class Observer:
         """
         # Messages carry the number of their run, so late ones of an earlier run can be dropped.
         self._run += 1
+        self._frame_listener.forget_early()
         urls = await page.evaluate("run => window.__darkroom.arm(run)", self._run)
         page.on("domcontentloaded", self._rejoin)
         return [url for url in urls[:MAX_KNOWN_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
@@ -121,6 +122,10 @@ class Observer:
         """Continue after a navigation: what the new page shows belongs to the current run."""
         with contextlib.suppress(Error):
             await page.evaluate("run => window.__darkroom.join(run)", self._run)
+
+    def set_submission_id(self, value: str) -> None:
+        """Take the id that the program gave to the prompt; messages that name it are read from now on."""
+        self._frame_listener.set_submission_id(value)
 
     @property
     def is_connected(self) -> bool:

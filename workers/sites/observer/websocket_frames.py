@@ -14,15 +14,18 @@ from typing import Any
 from playwright.async_api import Page, WebSocket
 
 from schemas.format_error import FormatError
-from schemas.sites.documents import MISSING, get_path
 from schemas.sites.observe import FramesSpec
-from schemas.sites.templates import render_url
+from schemas.sites.templates import MISSING, get_path, render_url
 from schemas.untrusted_json import JsonReader
 
 JSON_READER = JsonReader("The message")
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_IMAGES = 64
 PREVIEW_INTERVAL_S = 0.25
+# Stands in a rule for the id that the program gave to the prompt.
+ID_PLACEHOLDER = "{{id}}"
+# Messages that arrive before the id is known.
+MAX_EARLY_BYTES = 16 * 1024 * 1024
 # Socket.IO puts the type of a packet, its namespace and an id before the JSON: 42/queue,17["progress",{...}].
 SOCKET_IO_ENVELOPE = re.compile(r"\d{1,9}(?:\d{1,9}-)?(?:/[^,\[{]{0,200},)?\d{0,9}(?=[\[{])")
 # The signatures of the image formats, wherever they begin: pages put headers of different lengths before a picture.
@@ -65,6 +68,21 @@ class FrameListener:
         self._on_disconnected = on_disconnected
         self._open: set[WebSocket] = set()
         self._last_preview_at = 0.0
+        self._needs_id = any(ID_PLACEHOLDER in rule.match.values() for _, _, rule in rules)
+        self._id = ""
+        self._early: list[str] = []
+        self._early_bytes = 0
+
+    def forget_early(self) -> None:
+        """Forget the messages that came before the prompt was submitted."""
+        self._early, self._early_bytes = [], 0
+
+    def set_submission_id(self, value: str) -> None:
+        """Read the messages that have waited for the id, and all later ones at once."""
+        self._id, early = value, self._early
+        self.forget_early()
+        for payload in early:
+            self._on_text(payload)
 
     @property
     def is_connected(self) -> bool:
@@ -91,7 +109,13 @@ class FrameListener:
             return
         if isinstance(payload, bytes):
             self._on_binary(payload)
-            return
+        elif not self._needs_id or self._id:
+            self._on_text(payload)
+        elif self._early_bytes + len(payload) <= MAX_EARLY_BYTES:
+            self._early.append(payload)
+            self._early_bytes += len(payload)
+
+    def _on_text(self, payload: str) -> None:
         try:
             message = JSON_READER.parse(strip_envelope(payload))
         except FormatError:
@@ -99,11 +123,14 @@ class FrameListener:
         # The first rule of a kind that matches counts.
         seen: set[str] = set()
         for kind, number, rule in self._rules:
-            if kind not in seen and rule.skip_bytes is None and _matches(message, rule.match):
+            if kind not in seen and rule.skip_bytes is None and self._matches(message, rule.match):
                 data = self._read(message, rule)
                 if data is not None:
                     seen.add(kind)
                     self._on_data(kind, replace(data, entry=number))
+
+    def _matches(self, message: Any, match: Mapping[str, Any]) -> bool:
+        return all(_has_value(get_path(message, path), expected, self._id) for path, expected in match.items())
 
     def _on_binary(self, payload: bytes) -> None:
         for kind, number, rule in self._rules:
@@ -167,9 +194,7 @@ def decode_data_url(url: str) -> bytes | None:
         return None
 
 
-def _matches(message: Any, match: Mapping[str, Any]) -> bool:
-    return all(_has_value(get_path(message, path), expected) for path, expected in match.items())
-
-
-def _has_value(value: Any, expected: Any) -> bool:
+def _has_value(value: Any, expected: Any, submission_id: str) -> bool:
+    if expected == ID_PLACEHOLDER:
+        return bool(submission_id) and str(value) == submission_id
     return value in expected if isinstance(expected, list) else bool(value == expected)

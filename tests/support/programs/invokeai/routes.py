@@ -101,9 +101,9 @@ def read_client_state(request: Request, key: str) -> str | None:
 @api.post("/client_state/default/set_by_key")
 async def write_client_state(request: Request, key: str) -> str:
     """Keep a part of the page's fields."""
-    text = await request.json()
+    text = (await request.body()).decode()
     _queue(request).client_state[key] = text
-    return str(text)
+    return text
 
 
 # The queue

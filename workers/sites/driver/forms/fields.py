@@ -51,6 +51,14 @@ LEAVE_SCRIPT = """element => {
   element.blur();
 }"""
 CHOICES_IN_GROUP = "input[type=radio], [role=radio], input[type=checkbox], [role=checkbox]"
+# What lies on a checkbox and belongs to its label: many pages draw a switch there and hide the checkbox itself.
+COVER_SCRIPT = """element => {
+  element.scrollIntoView({ block: "nearest" });
+  const box = element.getBoundingClientRect();
+  const top = element.getRootNode().elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  const isOwn = top && top !== element && !element.contains(top) && top.closest("label")?.control === element;
+  return isOwn ? top : null;
+}"""
 # The messages of Playwright for values that a field cannot hold at all.
 IMPOSSIBLE_VALUE = re.compile(r"Cannot type text into|Malformed value|did not change its state")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
@@ -144,7 +152,7 @@ class FormField:
         elif self.kind == "checkboxes":
             await check_boxes(self.elements, value, self.timeout_ms)
         elif self.kind == "checkbox":
-            await element.set_checked(value.lower() in TRUE_VALUES, timeout=self.timeout_ms)
+            await self._check(element, value.lower() in TRUE_VALUES)
         elif self.kind == "select":
             await select_option(element, value, self.timeout_ms)
         elif self.kind == "list":
@@ -156,6 +164,16 @@ class FormField:
             is_one_line = await element.evaluate(IS_ONE_LINE_SCRIPT)
             await element.fill(" ".join(value.splitlines()) if is_one_line else value, timeout=self.timeout_ms)
             await element.evaluate(LEAVE_SCRIPT)
+
+    async def _check(self, element: ElementHandle, is_checked: bool) -> None:
+        """Check or uncheck a checkbox; one that is hidden below a drawn switch is toggled by a click on the switch."""
+        if await self.read() == [str(is_checked).lower()]:
+            return
+        cover = (await element.evaluate_handle(COVER_SCRIPT)).as_element()
+        if cover is None:
+            await element.set_checked(is_checked, timeout=self.timeout_ms)
+        else:
+            await cover.click(timeout=self.timeout_ms)
 
     def _is_taken(self, value: str, readings: Sequence[str]) -> bool:
         if self.kind == "checkbox":

@@ -139,8 +139,8 @@ async def choose_from_list(field: ElementHandle, value: str, timeout_ms: int) ->
 
 
 async def _click_option(field: ElementHandle, name: str, before: JSHandle, timeout_ms: int) -> None:
-    # The list may be drawn anew after each click.
-    options = await _wait_for_options(field, before)
+    # The list may be drawn anew after each click, or close when the page scrolls it into view.
+    options = await _wait_for_options(field, before, reopens=True)
     names = await read_option_names(options)
     if name not in names:
         raise _not_offered(name, names)
@@ -173,13 +173,16 @@ async def _find_option(
     raise _not_offered(value, offered)
 
 
-async def _wait_for_options(field: ElementHandle, before: JSHandle) -> JSHandle:
+async def _wait_for_options(field: ElementHandle, before: JSHandle, *, reopens: bool = False) -> JSHandle:
     """Return the options that became visible with the field's list, else those that were visible before."""
     give_up_at = time.monotonic() + OPTION_TIMEOUT_S
     while time.monotonic() < give_up_at:
         options = await _evaluate_options(field, before)
         if await options.evaluate("options => options.length"):
             return options
+        if reopens and await field.get_attribute("aria-expanded") == "false":
+            await field.click(timeout=1000 * OPTION_TIMEOUT_S)
+            reopens = False
         await asyncio.sleep(POLL_INTERVAL_S)
     return await _evaluate_options(field, None)
 

@@ -7,16 +7,14 @@ so it is used only once the page has shown that the program works on this job.
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import urlsplit
 
-from playwright.async_api import Error, Page, Response
+from playwright.async_api import Error, Page
 
 from schemas.errors import ServiceError
-from schemas.sites.documents import get_path
 from schemas.sites.recipe import CancelRequest, CancelSpec, Recipe, Step
 from schemas.sites.templates import render, render_url
+from workers.sites.driver.submission_id import SubmissionId
 from workers.sites.observer.observer import Observation, Observer, parse_progress
 
 STOP_TIMEOUT_S = 2.0
@@ -24,7 +22,6 @@ STOP_TIMEOUT_S = 2.0
 TURN_TIMEOUT_S = 1.0
 SETTLE_S = 0.2
 IDLE_TIMEOUT_S = 0.7
-ID = re.compile(r"[\w.:-]{1,200}")
 NOT_STOPPED = "The site's program could not be stopped and may still finish this picture."
 UNSTOPPABLE = "The site's program cannot be stopped and may still finish this picture."
 UNKNOWN = "Its recipe does not say how to stop the site's program, which may still finish this picture."
@@ -44,15 +41,12 @@ class ProgramStop:
         self._is_submitted = False
         self._is_started = False
         self._has_ended = False
-        self._id = ""
-        self._reading: set[asyncio.Task[None]] = set()
+        self._id = SubmissionId(recipe.cancel, observer.set_submission_id)
 
     def note_submission(self) -> None:
         """The next step submits the prompt."""
         self._is_submitted = True
-        cancel = self._recipe.cancel
-        if cancel and cancel.id_url:
-            self._page.on("response", self._on_response)
+        self._id.listen(self._page)
         observe = self._recipe.observe
         # Without any evidence to wait for, the submission is the evidence.
         self._is_started = not (observe.started or observe.progress or observe.preview)
@@ -121,11 +115,9 @@ class ProgramStop:
         return bool(steps or requests)
 
     async def _send(self, request: CancelRequest) -> None:
-        if "{{id}}" in request.url + request.body and not self._id:
-            await asyncio.gather(*self._reading)
-            if not self._id:
-                raise Error("The page has not received an id for its request.")
-        values = {"id": self._id}
+        values = {"id": await self._id.wait()}
+        if "{{id}}" in request.url + request.body and not values["id"]:
+            raise Error("The page has not received an id for its request.")
         url = render_url(request.url, self._recipe.url, values)
         # The browser context's own client has its cookies and its proxy, and works without the page's cooperation.
         response = await self._page.context.request.fetch(
@@ -138,21 +130,3 @@ class ProgramStop:
         )
         if not response.ok:
             raise Error(f"The site answers {response.status} to the request that stops it.")
-
-    def _on_response(self, response: Response) -> None:
-        cancel = self._recipe.cancel
-        is_submission = response.request.method == "POST" and urlsplit(response.url).path.endswith(
-            cancel.id_url if cancel else ""
-        )
-        if is_submission and not self._id:
-            task = asyncio.ensure_future(self._read_id(response))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
-
-    async def _read_id(self, response: Response) -> None:
-        with contextlib.suppress(Error, ValueError):
-            body = await response.json()
-            value = str(get_path(body, self._recipe.cancel.id)) if self._recipe.cancel else ""
-            # The id is put into requests, and comes from the page.
-            if ID.fullmatch(value):
-                self._id = value
