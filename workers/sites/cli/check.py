@@ -1,25 +1,31 @@
 """Checks a recipe's selectors against the site's page, without generating anything.
 
-Elements that are visible at once are checked first, then those that appear after opening a list or the LoRA catalogue.
+The elements of the steps are looked at in their order, and steps that open a tab or an accordion are run. Then follow
+those elements that appear after opening a list or the LoRA catalogue.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from ops.infra.settings import Settings
-from schemas.errors import ServiceError, SiteChanged
+from schemas.errors import ServiceError, SiteChanged, SiteSlow
 from schemas.sites.recipe import Recipe, Step
+from schemas.sites.templates import PLACEHOLDER
 from workers.sites.cli.browser_session import DisplayOptions, load_login, open_browser_context
 from workers.sites.cli.selector_report import (
+    DISABLED,
     Requirement,
     SelectorResult,
     SelectorTarget,
     catalogue_targets,
     find_targets,
     page_targets,
+    step_target,
 )
 from workers.sites.driver.driver import Driver
 
 SETTLE_MS = 1_000
+CHECK_PROMPT = "a lighthouse at dusk"
 
 
 async def check_page(
@@ -34,10 +40,11 @@ async def check_page(
         driver = Driver(context, recipe)
         try:
             await driver.open()
-        except SiteChanged as error:
+        except (SiteChanged, SiteSlow) as error:
             # The results below show what is missing.
             report(error.message)
-        results = await find_targets(driver.page, page_targets(recipe))
+        results = await _check_steps(driver, recipe)
+        results += await find_targets(driver.page, page_targets(recipe))
         screenshot = await driver.page.screenshot(full_page=True)
         for name, spec in recipe.inputs.items():
             if choices := spec.choices_from:
@@ -46,6 +53,44 @@ async def check_page(
         if (loras := recipe.loras) and loras.query:
             results += await _check_after(driver, loras.open, list(catalogue_targets(loras)), loras.close)
         return results, screenshot
+
+
+async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
+    """Look at the elements of the steps, up to the step that submits."""
+    results: list[SelectorResult] = []
+    for number, step in enumerate(recipe.steps):
+        if not step.selectors:
+            continue
+        target = step_target(number, step)
+        try:
+            if step.name == "open":
+                await driver.run_steps((replace(step, when=None),))
+        except ServiceError as error:
+            results.append(SelectorResult(target, None, None, error.message))
+            continue
+        found = await find_targets(driver.page, [target])
+        if step.submits and found[0].problem == DISABLED and await _fill_in_prompt(driver, recipe):
+            # Some pages enable the button only once there is a prompt.
+            found = await find_targets(driver.page, [target])
+        results += found
+        if step.submits:
+            later = recipe.steps[number + 1 :]
+            targets = [step_target(number + 1 + offset, step) for offset, step in enumerate(later) if step.selectors]
+            return results + await find_targets(
+                driver.page, [replace(target, requirement=Requirement.LATER) for target in targets]
+            )
+    return results
+
+
+async def _fill_in_prompt(driver: Driver, recipe: Recipe) -> bool:
+    """Fill in the prompt without submitting it; returns whether that was possible."""
+    steps = [step for step in recipe.steps if step.type == "change" and "prompt" in PLACEHOLDER.findall(step.value)]
+    try:
+        await driver.run_steps(tuple(replace(step, value=CHECK_PROMPT) for step in steps))
+        await driver.page.wait_for_timeout(SETTLE_MS)
+    except ServiceError:
+        return False
+    return True
 
 
 async def _check_after(

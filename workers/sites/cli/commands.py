@@ -1,6 +1,6 @@
 """The commands check, try and login, which open a site's page in a browser.
 
-Exit codes: 0 success, 1 failure (for ``check``: an element is missing), 2 wrong usage or settings, 3 drift.
+Exit codes: 0 success, 1 failure (for ``check``: an element cannot be used), 2 wrong usage or settings, 3 drift.
 """
 
 import asyncio
@@ -61,11 +61,17 @@ def _page_errors() -> Iterator[None]:
 @click.argument("name")
 @click.option("--url", help="Check the page at this address instead of the recipe's.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Screenshot file; default: NAME-check.png."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Screenshot file; default: checks/NAME.png in DATA_DIR.",
 )
 @_page_errors()
 def check(name: str, url: str | None, output: Path | None) -> None:
-    """Check the selectors of the site NAME on its page, without generating; exit code 1: missing, 3: drift."""
+    """Check the selectors of the site NAME on its page, without generating.
+
+    Exit code 1: an element is missing, hidden, disabled or covered; 3: drift.
+    """
     settings = load_settings()
     recipe = _load_recipe(settings, name, url)
     _require_folder(output)
@@ -77,10 +83,11 @@ def check(name: str, url: str | None, output: Path | None) -> None:
             escape(result.target.name), escape(result.matched or "-"), _describe_result(result, matched_before)
         )
     console.print(table)
-    path = output or Path(f"{name}-check.png")
+    path = output or settings.data_dir / "checks" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(annotate(screenshot, results))
     _report(f"Screenshot: {path}")
-    if any(result.is_missing for result in results):
+    if any(result.is_missing or (result.is_required and result.problem) for result in results):
         raise SystemExit(MISSING_EXIT_CODE)
     if any(_has_drifted(result, matched_before) for result in results):
         raise SystemExit(DRIFT_EXIT_CODE)
@@ -89,11 +96,17 @@ def check(name: str, url: str | None, output: Path | None) -> None:
 def _describe_result(result: SelectorResult, matched_before: dict[str, str]) -> str:
     if result.is_missing:
         tried = ", ".join(format_chain(chain) for chain in result.target.selectors)
-        return f"[red]MISSING[/red], tried: {escape(tried)}"
+        reason = f" {escape(result.problem)}" if result.problem else ""
+        return f"[red]MISSING[/red], tried: {escape(tried)}{reason}"
+    if result.problem:
+        colour = "red" if result.is_required else "yellow"
+        return f"[{colour}]{escape(result.problem)}[/{colour}]"
     if _has_drifted(result, matched_before):
         return f"[yellow]drift[/yellow], was: {escape(matched_before[result.first_selector])}"
+    if result.target.requirement is Requirement.LATER and result.box is None:
+        return "appears later"
     if result.matched is None:
-        return "appears later" if result.target.requirement is Requirement.LATER else "not on this page"
+        return "not on this page"
     return "ok" if result.matched == result.first_selector else "ok, by a later alternative"
 
 

@@ -1,25 +1,33 @@
-"""Finds the elements that a recipe's selectors name, and marks them on a screenshot."""
+"""Looks at the elements that a recipe's selectors name, as a person does, and marks them on a screenshot."""
 
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.async_api import FloatRect, Page
+from playwright.async_api import FloatRect, Locator, Page
 
 from schemas.sites.observe import Selectors
-from schemas.sites.recipe import LorasSpec, Recipe
+from schemas.sites.recipe import LorasSpec, Recipe, Step
 from workers.sites.driver.selectors import format_chain, locate
+from workers.sites.observer.page_scripts import load_function
+
+LOOK_SCRIPT = load_function(Path(__file__).with_name("look.js"))
+HIDDEN = "hidden"
+DISABLED = "disabled"
+MAX_PROBLEM_CHARS = 300
 
 OUTLINE = (214, 40, 40)
 LABEL_TEXT = (255, 255, 255)
 
 
 class Requirement(StrEnum):
-    """When an element must be on the page."""
+    """When an element must be on the page, and whether a person must be able to use it."""
 
     ALWAYS = "always"
+    ATTACHED = "attached"
     OPTIONAL = "optional"
     LATER = "later"
 
@@ -41,15 +49,20 @@ class SelectorTarget:
     name: str
     selectors: Selectors
     requirement: Requirement
+    is_filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SelectorResult:
-    """A target with the alternative that matched (None: no alternative) and the element's place on the page."""
+    """A target with the alternative that matched (None: no alternative) and the element's place on the page.
+
+    ``problem`` says why a person cannot use the element; it is empty if nothing stands in the way.
+    """
 
     target: SelectorTarget
     matched: str | None
     box: FloatRect | None
+    problem: str = ""
 
     @property
     def first_selector(self) -> str:
@@ -59,15 +72,26 @@ class SelectorResult:
     @property
     def is_missing(self) -> bool:
         """Whether a required element is not on the page."""
-        return self.matched is None and self.target.requirement is Requirement.ALWAYS
+        return self.matched is None and self.is_required
+
+    @property
+    def is_required(self) -> bool:
+        """Whether no job can do without the element."""
+        return self.target.requirement in (Requirement.ALWAYS, Requirement.ATTACHED)
+
+
+def step_target(number: int, step: Step) -> SelectorTarget:
+    """Return the target of a step; of one that opens something, what it makes visible."""
+    name = f"steps[{number}] {step.name or step.type}"
+    if step.when or step.image:
+        requirement = Requirement.OPTIONAL
+    else:
+        requirement = Requirement.ATTACHED if step.name == "upload" or not step.visible else Requirement.ALWAYS
+    return SelectorTarget(name, step.reveals or step.selectors, requirement, is_filled=step.type == "change")
 
 
 def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
-    """Yield the targets on the page itself, without those that only appear after something is opened."""
-    for number, step in enumerate(recipe.steps):
-        if step.selectors and step.visible:
-            requirement = Requirement.OPTIONAL if step.when else Requirement.ALWAYS
-            yield SelectorTarget(f"steps[{number}] {step.name or step.type}", step.selectors, requirement)
+    """Yield the targets on the page besides those of its steps, without those that something has to open."""
     yield from _later_targets(recipe)
     if recipe.loras and recipe.loras.open:
         first_step = recipe.loras.open[0]
@@ -114,11 +138,28 @@ async def find_targets(page: Page, targets: Iterable[SelectorTarget]) -> list[Se
 
 
 async def _find(page: Page, target: SelectorTarget) -> SelectorResult:
+    """Look for the alternative that a job would use: the first with a visible element."""
+    hidden = None
     for chain in target.selectors:
-        element = locate(page, chain)
-        if await element.count():
-            return SelectorResult(target, format_chain(chain), await element.first.bounding_box())
-    return SelectorResult(target, None, None)
+        elements = locate(page, chain)
+        visible = elements.filter(visible=True)
+        if await visible.count():
+            box = await visible.first.bounding_box()
+            return SelectorResult(target, format_chain(chain), box, await _look(visible.first, target))
+        if hidden is None and await elements.count():
+            hidden = SelectorResult(target, format_chain(chain), None, "" if _may_be_hidden(target) else HIDDEN)
+    return hidden or SelectorResult(target, None, None)
+
+
+async def _look(element: Locator, target: SelectorTarget) -> str:
+    if _may_be_hidden(target):
+        return ""
+    problem: str = await element.evaluate(LOOK_SCRIPT, target.is_filled)
+    return problem[:MAX_PROBLEM_CHARS]
+
+
+def _may_be_hidden(target: SelectorTarget) -> bool:
+    return target.requirement in (Requirement.LATER, Requirement.ATTACHED)
 
 
 def annotate(screenshot: bytes, results: list[SelectorResult]) -> bytes:
