@@ -9,15 +9,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
 import click
+import psutil
 
 from ops.chaos.clients import ExpectedImage, SubmittingClient
-from ops.chaos.faults import Faults
+from ops.chaos.faults import OTHER_ROLES, Faults
 from ops.chaos.recoveries import Recoveries
 from ops.chaos.verdict import TOKEN_VARIABLE, Verdict, find_processes, show
 from ops.testbed import hostile_site
+from ops.testbed.small_disk import Disk, FileSizeLimits, mount_small_disk
 from ops.testbed.stack import Stack, run_stack
 from schemas.errors import Unavailable
 
@@ -26,6 +30,7 @@ CLIENTS = 4
 TICK_S = 0.1
 QUIET_TIMEOUT_S = 180.0
 EXIT_TIMEOUT_S = 15.0
+DISK_BYTES = 256 * 1024 * 1024
 SITE = "hostile"
 BEHAVIOR = hostile_site.SiteBehavior(min_s=0.3, max_s=2.5, outage_rate=0.02, refusal_rate=0.03)
 
@@ -38,12 +43,16 @@ BEHAVIOR = hostile_site.SiteBehavior(min_s=0.3, max_s=2.5, outage_rate=0.02, ref
 @click.option("--rate", type=click.FloatRange(0.1, 20), default=1.5, show_default=True, help="Jobs per second.")
 @click.option("--verbose", is_flag=True, help="Print every fault.")
 def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
-    """Kill and pause processes under load, and check that no job is lost, run twice or given a wrong image."""
+    """Inject faults under load, and check that no job is lost, run twice or given a wrong image.
+
+    Processes are killed, paused and stopped, clocks are set wrong, the disk is filled (really if this user is root, by
+    limits of web and background otherwise), and pages flood their browsers.
+    """
     seed = random.randrange(10_000) if seed is None else seed
     token = secrets.token_hex(8)
     verdict = Verdict()
-    with _darkroom(token) as stack:
-        faults = Faults(stack, WORKERS, seed)
+    with _darkroom(token) as (stack, disk, site_url):
+        faults = Faults(stack, WORKERS, seed, disk, urljoin(site_url, hostile_site.FLOOD_PATH))
         recoveries = Recoveries(stack)
         clients = _start_clients(stack, seed, rate)
         _inject_faults(stack, faults, recoveries, minutes * 60, verbose=verbose)
@@ -58,8 +67,12 @@ def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
 
 
 @contextmanager
-def _darkroom(token: str) -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="dr-chaos-") as folder, hostile_site.running_site(BEHAVIOR) as url:
+def _darkroom(token: str) -> Iterator[tuple[Stack, Disk, str]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="dr-chaos-") as folder,
+        mount_small_disk(DISK_BYTES, prefix="dr-chaos-disk-") as disk,
+        hostile_site.running_site(BEHAVIOR) as url,
+    ):
         (Path(folder) / f"{SITE}.toml").write_text(hostile_site.recipe(url))
         environment = {
             TOKEN_VARIABLE: token,
@@ -70,8 +83,16 @@ def _darkroom(token: str) -> Iterator[Stack]:
             "WORKER_CONCURRENCY": "4",
             "LOG_LEVEL": "error",
         }
-        with run_stack("web", "clock", "background", *WORKERS, use_relay=True, **environment) as stack:
-            yield stack
+        data_dir = disk.folder if disk else None
+        with run_stack(
+            *OTHER_ROLES, *WORKERS, use_relay=True, data_dir=data_dir, settable_clocks=True, **environment
+        ) as stack:
+            yield stack, disk or FileSizeLimits(partial(_find_limited_processes, stack)), url
+
+
+def _find_limited_processes(stack: Stack) -> list[psutil.Process]:
+    parents = [psutil.Process(stack.supervisor.pid(name)) for name in ("web", "background")]
+    return [process for parent in parents for process in (parent, *parent.children(recursive=True))]
 
 
 def _inject_faults(stack: Stack, faults: Faults, recoveries: Recoveries, seconds: float, *, verbose: bool) -> None:

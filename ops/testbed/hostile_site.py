@@ -21,6 +21,8 @@ PAGE = (Path(__file__).parent / "hostile_site.html").read_bytes()
 STEPS = 4
 FEED_LENGTH = 6
 POLL_INTERVAL_S = 0.05
+# POST: the page of the next generation floods its browser.
+FLOOD_PATH = "/flood"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class SiteState:
     rng: random.Random = field(init=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
     generations: list[Generation] = field(default_factory=list)
+    floods: int = 0
 
     def __post_init__(self) -> None:
         """Seed the random numbers, so that runs are repeatable."""
@@ -72,6 +75,18 @@ class SiteState:
             rewritten = f"masterpiece, {' '.join(prompt.split())}, highly detailed"
             self.generations.append(Generation(rewritten, nonce, time.monotonic(), duration_s, refused))
             return len(self.generations) - 1
+
+    def flood_later(self) -> None:
+        """Let the page of one more generation flood its browser."""
+        with self.lock:
+            self.floods += 1
+
+    def take_flood(self) -> bool:
+        """Whether the page of this generation floods."""
+        with self.lock:
+            is_due = self.floods > 0
+            self.floods -= is_due
+            return is_due
 
     def status(self, number: int) -> dict[str, Any]:
         """Return the progress of a generation as the page reads it."""
@@ -126,8 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(PAGE, "text/html")
 
     def do_POST(self) -> None:
-        fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._send_json({"number": self.server.state.begin(fields["prompt"], int(fields["seed"]))})
+        body, state = self.rfile.read(int(self.headers["Content-Length"])), self.server.state
+        if self.path == FLOOD_PATH:
+            state.flood_later()
+            self._send_json({})
+            return
+        fields = json.loads(body)
+        number = state.begin(fields["prompt"], int(fields["seed"]))
+        self._send_json({"number": number, "floods": state.take_flood()})
 
     def _redirect(self) -> None:
         self.send_response(302)

@@ -19,6 +19,7 @@ from ops.infra.settings import ROOT, Settings, load_settings
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.supervisor import Program, Supervisor
 from ops.processes.web_command import free_port, gunicorn_command
+from ops.testbed.skewed_clock import write_offset
 from ops.testbed.tcp_relay import TcpRelay
 from schemas.errors import Unavailable
 from stores import Stores, open_stores
@@ -47,6 +48,10 @@ class Stack:
         """The connection of the stores to Redis."""
         return self.stores.redis
 
+    def set_clock(self, name: str, seconds: float) -> None:
+        """Set the system clock of a process wrong by so many seconds, for its successors too."""
+        write_offset(_clock_file(self.settings.data_dir, name), seconds)
+
     def client(self, key: str = KEY) -> httpx.Client:
         """Return an HTTP client with ``key``, by default the owner's."""
         return httpx.Client(base_url=self.settings.public_url, headers={"x-api-key": key}, timeout=60, trust_env=False)
@@ -57,16 +62,23 @@ class Stack:
 
 
 @contextmanager
-def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Iterator[Stack]:
+def run_stack(
+    *roles: str,
+    use_relay: bool = False,
+    data_dir: Path | None = None,
+    settable_clocks: bool = False,
+    **environment: str,
+) -> Iterator[Stack]:
     """Yield a Darkroom with the processes ``roles``, ready: ``web``, ``worker``, ``background``, ``clock``, ``empty``.
 
     ``empty`` is the web server with an empty Flask application. Several processes of one role are numbered:
     ``worker.1``, ``worker.2``. With ``use_relay`` all connections to Redis go through a relay that can cut them.
+    The data goes to ``data_dir``, by default a temporary one. With ``settable_clocks`` each process has a clock of its
+    own, see ``Stack.set_clock``.
     ``environment`` holds settings; the environment of this process is changed until the block ends.
     """
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name, _open_relay(Path(name), use_relay) as relay:
-        folder = Path(name)
+    with _open_folder(data_dir) as folder, _open_relay(folder, use_relay) as relay:
         redis = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
         os.environ.update(_environment(folder) | redis | environment)
         settings = load_settings()
@@ -78,7 +90,11 @@ def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Itera
             wait_until(lambda: _is_redis_ready(stores))
             migrate(settings.database_url)
             for role in roles:
-                supervisor.start(Program(role, _command(role.partition(".")[0], settings)))
+                command = _command(role.partition(".")[0], settings)
+                if settable_clocks:
+                    write_offset(_clock_file(folder, role), 0)
+                    command = _with_settable_clock(command, _clock_file(folder, role))
+                supervisor.start(Program(role, command))
             kinds = [role.partition(".")[0] for role in roles]
             wait_until(lambda: _is_ready(kinds, settings, stores))
             yield Stack(settings, stores, supervisor, relay)
@@ -87,6 +103,24 @@ def run_stack(*roles: str, use_relay: bool = False, **environment: str) -> Itera
             stores.close()
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextmanager
+def _open_folder(data_dir: Path | None) -> Iterator[Path]:
+    if data_dir:
+        yield data_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="dr-stack-") as name:
+        yield Path(name)
+
+
+def _clock_file(folder: Path, name: str) -> Path:
+    return folder / f"clock of {name}"
+
+
+def _with_settable_clock(command: list[str], file: Path) -> list[str]:
+    python, option, *module = command
+    return [python, option, "ops.testbed.skewed_clock", str(file), *module]
 
 
 @contextmanager
