@@ -27,7 +27,7 @@ START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 12
 POLL_INTERVAL_S = 0.1
 MAX_FILE_NAME_CHARS = 60
-FORMATS_BY_SUFFIX = {f".{extension}": name for name, form in formats.OUTPUT.items() for extension in form.extensions}
+FORMATS_BY_SUFFIX = {f".{extension}": form for form in formats.DELIVERED for extension in form.extensions}
 
 
 @click.command()
@@ -64,7 +64,8 @@ def generate(prompt: str, output: Path | None, url: str | None, key: str | None,
             if job.status == "FAILED":
                 failure = job.raw["error"]
                 raise click.ClickException(f"{failure['message']} ({failure['code']}) {failure['hint']}")
-            _write(path, _download(darkroom, job, path))
+            path, data = _download(darkroom, job, path, is_named=output is not None)
+            _write(path, data)
             other_paths = _write_other_images(darkroom, job, path)
     except DarkroomError as error:
         raise click.ClickException(" ".join([str(error), *error.problems])) from error
@@ -163,18 +164,33 @@ def _update_bar(progress: Progress, bar: TaskID, event: Event) -> None:
     progress.update(bar, completed=percentage, state=event.type.replace("_", " "), detail=detail)
 
 
-def _download(darkroom: Darkroom, job: Job, path: Path) -> bytes:
-    """Return the original bytes, or a conversion if the file name asks for another format."""
-    image_format = FORMATS_BY_SUFFIX.get(path.suffix.lower())
-    is_original = image_format is None or job.pictures[0].type == formats.OUTPUT[image_format].media_type
-    return darkroom.download(job.id, form=None if is_original else image_format)
+def _download(darkroom: Darkroom, job: Job, path: Path, *, is_named: bool) -> tuple[Path, bytes]:
+    """Return the file to write and its bytes: the original, or a conversion if the file name asks for one.
+
+    Raises:
+        ClickException: the file name asks for a format that the result is not converted to.
+    """
+    media_type = job.pictures[0].type
+    wanted = FORMATS_BY_SUFFIX.get(path.suffix.lower())
+    if wanted is None or wanted.media_type == media_type:
+        return path, darkroom.download(job.id)
+    original, picture = formats.BY_MEDIA_TYPE.get(media_type), job.pictures[0]
+    is_small = picture.width * picture.height <= formats.MAX_PIXELS
+    if original and (original.is_video or not is_small or wanted not in formats.OUTPUT.values()):
+        if is_named:
+            raise click.ClickException(
+                f"The result is {media_type} and is not converted: name the file {path.stem}.{original.extension}."
+            )
+        return path.with_suffix(f".{original.extension}"), darkroom.download(job.id)
+    return path, darkroom.download(job.id, form=wanted.extension)
 
 
 def _write_other_images(darkroom: Darkroom, job: Job, path: Path) -> list[Path]:
     """Write the images after the first in their original format, with their numbers in the file names."""
     paths = []
     for number, picture in enumerate(job.pictures[1:], 2):
-        suffix = "." + picture.type.removeprefix("image/").replace("jpeg", "jpg")
+        form = formats.BY_MEDIA_TYPE.get(picture.type)
+        suffix = f".{form.extension}" if form else path.suffix
         numbered_path = path.with_name(f"{path.stem}-{number}{suffix}")
         _write(numbered_path, darkroom.download(job.id, number))
         paths.append(numbered_path)

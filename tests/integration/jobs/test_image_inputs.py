@@ -1,9 +1,11 @@
 """Pictures as inputs of jobs, in every API: where they may come from, what is refused, how long they are kept."""
 
+import asyncio
 import base64
 import hashlib
 import io
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,12 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from click.testing import CliRunner
+from playwright._impl._driver import compute_driver_executable
 
+from api.pages.client_js import CLIENT_FILE
+from ops.cli.generate import generate
+from ops.client import AsyncDarkroom, Darkroom, DarkroomError
 from ops.infra.settings import Settings
 from schemas.errors import InputMissing
 from schemas.images import formats
@@ -21,8 +28,9 @@ from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX
 from schemas.jobs.job import GeneratedImage
 from stores.jobs.input_images import ORPHAN_AGE_S, InputImages
 from stores.redis.keys import job_key, upload_key
-from tests.conftest import eventually
-from tests.integration.conftest import AppClient, close_app, open_app
+from tests.conftest import API_KEY, eventually
+from tests.integration.conftest import IMAGE, AppClient, close_app, open_app, serve_app
+from tests.support.automatic_worker import AutomaticWorker
 from tests.support.image_pages import image_page_recipe
 from tests.support.images import REJECTED_IMAGES, TRAILING_DATA, VALID_IMAGES, draw_image, encode
 from tests.support.library import run_image_inspector
@@ -373,3 +381,77 @@ def test_the_description_of_the_api_has_pictures(pictures: AppClient) -> None:
     assert set(content) == {"application/json", "multipart/form-data"}
     assert set(document["paths"]["/api/v1/uploads"]) == {"post"}
     assert {"get", "delete"} <= set(document["paths"]["/api/v1/uploads/{upload_id}"])
+
+
+@pytest.fixture
+def server(pictures: AppClient) -> Iterator[str]:
+    """Serve the app over HTTP, with a worker that completes every job; yields its address."""
+    with serve_app(pictures.client.application) as url, AutomaticWorker(pictures.stores):
+        yield url
+
+
+def test_the_python_client_sends_pictures(pictures: AppClient, server: str, tmp_path: Path) -> None:
+    """As bytes, as the path of a file, as an upload, and from an earlier job."""
+    (tmp_path / "photo.png").write_bytes(PHOTO)
+    with Darkroom(server, API_KEY) as darkroom:
+        upload_id = darkroom.upload(tmp_path / "photo.png")
+        jobs = [
+            darkroom.submit(PROMPT, inputs={"init": f"upload:{upload_id}"}),
+            darkroom.submit(PROMPT, images={"init": tmp_path / "photo.png"}, priority=3),
+            darkroom.submit(PROMPT, images={"init": PHOTO}, site="pictures"),
+            darkroom.submit(PROMPT, images={"init": {"uploadId": upload_id}}),
+        ]
+        with pytest.raises(DarkroomError) as caught:
+            darkroom.submit(PROMPT, images={"init": b"<html>"})
+    assert [pictures_of(pictures, job.id) for job in jobs] == [{"init": PHOTO}] * 4
+    assert caught.value.problems[0].startswith("init: The file is not a picture")
+
+
+async def submit_async(url: str, image: bytes) -> str:
+    """Submit and upload a picture with the asyncio client; return the id of the job."""
+    async with AsyncDarkroom(url, API_KEY) as darkroom:
+        upload_id = await darkroom.upload(image)
+        return (await darkroom.submit(PROMPT, images={"init": image, "mask": {"uploadId": upload_id}})).id
+
+
+def test_the_asyncio_client_sends_pictures(pictures: AppClient, server: str) -> None:
+    """A form may have a file and a reference."""
+    assert pictures_of(pictures, asyncio.run(submit_async(server, PHOTO))) == {"init": PHOTO, "mask": PHOTO}
+
+
+def test_the_javascript_client_sends_pictures(pictures: AppClient, server: str, tmp_path: Path) -> None:
+    """As a Blob, and as an upload."""
+    (tmp_path / "client.mjs").write_text(CLIENT_FILE.read_text())
+    (tmp_path / "run.mjs").write_text(
+        'import { Darkroom } from "./client.mjs";\n'
+        "const [url, key, base64] = process.argv.slice(2);\n"
+        'const photo = new Blob([Buffer.from(base64, "base64")]);\n'
+        "const darkroom = new Darkroom(url, key);\n"
+        f"const first = await darkroom.submit({PROMPT!r}, {{ images: {{ init: photo }}, priority: 2 }});\n"
+        "const uploadId = await darkroom.upload(photo);\n"
+        f"const second = await darkroom.submit({PROMPT!r}, {{ images: {{ init: {{ uploadId }} }} }});\n"
+        "console.log(JSON.stringify([first.id, second.id]));\n"
+    )
+    arguments = [server, API_KEY, base64.b64encode(PHOTO).decode()]
+    command = [compute_driver_executable()[0], str(tmp_path / "run.mjs"), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+
+    assert [pictures_of(pictures, job_id) for job_id in json.loads(process.stdout)] == [{"init": PHOTO}] * 2
+
+
+def test_the_command_line_sends_pictures(pictures: AppClient, server: str, tmp_path: Path) -> None:
+    """``--image`` names the input and the file, or a reference; a missing file is a usage error."""
+    (tmp_path / "photo.png").write_bytes(PHOTO)
+    output = tmp_path / "result.png"
+    options = ["--url", server, "--key", API_KEY, "-o", str(output)]
+    done = CliRunner().invoke(generate, [PROMPT, "--image", f"init={tmp_path / 'photo.png'}", *options])
+    assert done.exit_code == 0, done.output
+    assert output.read_bytes() == IMAGE.data
+    [job] = pictures.get("/api/v1/jobs").json["jobs"]
+    assert pictures_of(pictures, job["id"]) == {"init": PHOTO}
+
+    missing = CliRunner().invoke(generate, [PROMPT, "--image", "init=nowhere.png", *options])
+    unknown = CliRunner().invoke(generate, [PROMPT, "--image", f"init=upload:{'0' * 32}", *options])
+    assert (missing.exit_code, "no file 'nowhere.png'" in missing.output) == (2, True)
+    assert (unknown.exit_code, "init: There is no upload" in unknown.output) == (1, True)
