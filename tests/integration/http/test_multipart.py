@@ -122,7 +122,7 @@ def test_another_content_type_is_rejected(client: FlaskClient, content_type: str
 def test_other_views_keep_the_normal_body_limit(client: FlaskClient) -> None:
     """Only views that stream the body accept large ones."""
     headers = FORM | {"x-api-key": API_KEY}
-    answer = client.post("/generateImage", data=HEAD + bytes(2 * 1024 * 1024) + TAIL, headers=headers)
+    answer = client.post("/api/v1/webhooks", data=HEAD + bytes(2 * 1024 * 1024) + TAIL, headers=headers)
 
     assert answer.status_code == 413
 
