@@ -8,10 +8,13 @@ from api import create_app
 from ops.infra.logging import configure_logging
 from ops.infra.settings import load_settings
 from stores import open_stores
+from stores.queue.process_monitor import ProcessMonitor
 
 settings = load_settings()
 configure_logging("web", level=settings.log_level, style=settings.log_format)
-app = create_app(open_stores(settings))
+stores = open_stores(settings)
+app = create_app(stores)
+ProcessMonitor(stores, "web").start()
 # Everything loaded so far lives as long as the process. Freezing it keeps full collections short; they would be the
 # longest pauses of the process.
 gc.collect()

@@ -21,6 +21,7 @@ from stores.accounts.quotas import Quotas
 from stores.accounts.rate_limits import RateLimits, parse_default_rates
 from stores.accounts.sessions import Sessions
 from stores.accounts.wallet_addresses import WalletAddresses
+from stores.disk_space import DiskSpace
 from stores.jobs.attempts import Attempts
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
@@ -36,6 +37,7 @@ from stores.library.image_inspections import ImageInspections
 from stores.library.scan_requests import ScanRequests
 from stores.media import Media
 from stores.queue.messages import Queue
+from stores.queue.process_reports import ProcessReports
 from stores.queue.worker_heartbeats import WorkerRegistry
 from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
@@ -84,6 +86,8 @@ class Stores:
     queue: Queue
     site_queries: SiteQueries
     workers: WorkerRegistry
+    process_reports: ProcessReports
+    disk: DiskSpace
     quotas: Quotas
     rate_limits: RateLimits
     owner_key: OwnerKey
@@ -175,6 +179,8 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
         workers=WorkerRegistry(client, scripts),
+        process_reports=ProcessReports(client, scripts),
+        disk=DiskSpace.from_settings(settings),
         quotas=Quotas(client, clock, settings),
         rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,

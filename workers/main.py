@@ -23,11 +23,13 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.logging import configure_logging
+from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
 from ops.processes.temp_dirs import use_private_temp_dir
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
+from stores.queue.process_monitor import ProcessMonitor
 from stores.redis.keys import CANCELS_CHANNEL
 from stores.redis.pubsub import RedisListener
 from workers.actors import declare_background_actors, declare_worker_actors
@@ -144,6 +146,8 @@ def run_worker(settings: Settings) -> None:
 
     worker = Worker(broker, worker_threads=slots + SITE_QUERY_SLOTS)
     worker.queue_prefetch = slots
+    monitor = ProcessMonitor(stores, "worker")
+    monitor.start()
     _serve(
         broker,
         worker,
@@ -152,6 +156,7 @@ def run_worker(settings: Settings) -> None:
         on_stop=begin_draining,
         on_grace_expired=release_unfinished,
     )
+    monitor.stop()
 
 
 def run_background(settings: Settings) -> None:
@@ -162,20 +167,23 @@ def run_background(settings: Settings) -> None:
     declare_background_actors(broker, stores)
     worker = Worker(broker, worker_threads=BACKGROUND_THREADS)
     threading.excepthook = _exit_on_thread_error
-    dispatcher, indexer = WebhookDispatcher(stores), LibraryIndexer(stores)
-    dispatcher.start()
-    indexer.start()
+    parts = (LibraryIndexer(stores), WebhookDispatcher(stores), ProcessMonitor(stores, "background"))
+    for part in parts:
+        part.start()
     _serve(broker, worker, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s)
-    indexer.stop()
-    dispatcher.stop()
+    for part in parts:
+        part.stop()
 
 
 def run_clock(settings: Settings) -> None:
     """Run the periodic sweeps until a stop signal."""
     stop_event = _install_stop_signals()
-    sweeper = Sweeper(open_stores(settings))
+    stores = open_stores(settings)
+    sweeper, monitor = Sweeper(stores), ProcessMonitor(stores, "clock")
+    monitor.start()
     log.info("process.ready")
     sweeper.run(stop_event)
+    monitor.stop()
 
 
 def _serve(
@@ -244,6 +252,7 @@ def main(role: str) -> int:
     try:
         settings = load_settings()
         configure_logging(role, level=settings.log_level, style=settings.log_format)
+        check_redis(settings)
         ROLES[role](settings)
     except (SettingsError, BrowserNotFoundError) as error:
         sys.stderr.write(f"darkroom {role}: {error}\n")

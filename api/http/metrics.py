@@ -1,7 +1,7 @@
 """``/metrics`` for Prometheus: HTTP latencies of the web processes, and jobs, queue and browsers from Redis."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
@@ -12,6 +12,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RoutePolicy
 from stores import Stores
+from stores.queue.process_reports import ProcessReport
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
 MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -56,6 +57,7 @@ class _SharedMetricsCollector:
         yield from self._jobs()
         yield self._canaries()
         yield from self._workers()
+        yield from self._processes()
 
     def _jobs(self) -> Iterator[Metric]:
         metrics = self._stores.metrics.read()
@@ -102,4 +104,25 @@ class _SharedMetricsCollector:
             family = GaugeMetricFamily(f"darkroom_{name}", text, labels=["worker"])
             for worker in workers:
                 family.add_metric([worker.id], float(getattr(worker, attribute)))
+            yield family
+
+    def _processes(self) -> Iterator[Metric]:
+        reports = self._stores.process_reports.list_recent()
+        values: tuple[tuple[str, str, Callable[[ProcessReport], float]], ...] = (
+            (
+                "clock_offset_seconds",
+                "How far the clock of the process is ahead of that of Redis.",
+                lambda report: report.clock_offset_ms / 1000,
+            ),
+            (
+                "disk_full",
+                "Whether a disk of the process takes no more data.",
+                lambda report: bool(report.disk_problem),
+            ),
+            ("disk_free_bytes", "Free bytes of the process's fullest disk.", lambda report: report.disk_free_bytes),
+        )
+        for name, text, read in values:
+            family = GaugeMetricFamily(f"darkroom_{name}", text, labels=["process"])
+            for report in reports:
+                family.add_metric([report.process], float(read(report)))
             yield family

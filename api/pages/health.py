@@ -1,5 +1,6 @@
 """Health of Redis, the database, the queue, workers and sites. Reports are cached for ``CACHE_TTL_S``."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from api.sites.serializers import canary_view, circuit_view
 from ops.infra.version import VERSION
 from schemas.errors import ServiceError, Unavailable
 from stores import Stores
+from stores.queue.process_reports import ProcessReport, process_name
 
 CACHE_TTL_S = 1.0
 
@@ -31,11 +33,16 @@ _report_lock = threading.Lock()
 
 
 def health_response() -> Response:
-    """Return 200 and OK, or 503, DEGRADED and the failing parts; with a valid key also the details of every part."""
+    """Return 200 and OK, or 503, DEGRADED and the failing parts; with a valid key also the details of every part.
+
+    ``warnings`` names parts that work and need attention.
+    """
     show_details = _is_authenticated()
     parts = _current_report(stores()).parts
     failing = [name for name, part in parts.items() if not part["ok"]]
     body: dict[str, Any] = {"status": "DEGRADED", "failing": failing} if failing else {"status": "OK"}
+    if warnings := [name for name, part in parts.items() if part.get("warning")]:
+        body["warnings"] = warnings
     if show_details:
         body |= {"version": VERSION} | parts
     response = jsonify(body)
@@ -61,7 +68,15 @@ def _current_report(stores: Stores) -> HealthReport:
         # Another thread may have made a report while this one waited for the lock.
         if report := _cached_report():
             return report
-        checks = {"redis": _redis, "database": _database, "queue": _queue, "workers": _workers, "sites": _sites}
+        checks = {
+            "redis": _redis,
+            "database": _database,
+            "disk": _disk,
+            "queue": _queue,
+            "workers": _workers,
+            "clocks": _clocks,
+            "sites": _sites,
+        }
         parts = {name: _run_check(check, stores) for name, check in checks.items()}
         report = current_app.extensions["health"] = HealthReport(parts, time.monotonic() + CACHE_TTL_S)
     return report
@@ -89,6 +104,35 @@ def _redis(stores: Stores) -> dict[str, Any]:
 def _database(stores: Stores) -> dict[str, Any]:
     stores.ping_database()
     return {}
+
+
+def _disk(stores: Stores) -> dict[str, Any]:
+    """Report the disks of this process and of background processes; a worker without room is not ready."""
+    reports = [report for report in _recent_reports(stores) if report.role == "background"]
+    problems = {process_name("web"): stores.disk.problem()} | {
+        report.process: report.disk_problem for report in reports
+    }
+    found = {process: problem for process, problem in problems.items() if problem}
+    return {"ok": not found, "freeBytes": stores.disk.free_bytes(), "problems": found}
+
+
+def _recent_reports(stores: Stores) -> list[ProcessReport]:
+    """Return the reports of all processes; none while Redis, which has a part of its own, does not answer."""
+    with contextlib.suppress(Unavailable):
+        return stores.process_reports.list_recent()
+    return []
+
+
+def _clocks(stores: Stores) -> dict[str, Any]:
+    reports = _recent_reports(stores)
+    offsets = {report.process: report.clock_offset_ms / 1000 for report in reports}
+    wrong = [
+        f"The clock of {report.process} is {abs(report.clock_offset_ms) / 1000:.1f} s "
+        f"{'ahead of' if report.clock_offset_ms > 0 else 'behind'} that of Redis; synchronise it."
+        for report in reports
+        if report.is_clock_off
+    ]
+    return {"warning": " ".join(wrong), "offsetSeconds": offsets}
 
 
 def _queue(stores: Stores) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command ``doctor``: check every part that Darkroom needs, and print what to do if one is missing."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -16,8 +17,8 @@ from rich.table import Table
 
 from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, can_sandbox, find_browser
 from ops.infra.database import DatabaseUnreachableError, check_connection
-from ops.infra.redis import RedisUnreachableError, server_version
-from ops.infra.settings import Settings, load_settings
+from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database, server_version
+from ops.infra.settings import Settings, SettingsError, load_settings, next_database
 from ops.infra.version import VERSION
 from ops.processes.embedded_redis import server_command
 from ops.processes.instance_file import read_instance
@@ -112,14 +113,31 @@ def _check_browser_launch(browser: Browser) -> CheckResult:
 
 def _check_redis(settings: Settings) -> Iterator[CheckResult]:
     instance = read_instance(settings.data_dir)
+    redis_url = instance.redis_url if instance else settings.redis_url
     try:
-        version_text = server_version(instance.redis_url if instance else settings.redis_url)
+        version_text = server_version(redis_url)
+        check_jobs_database(redis_url)
         yield CheckResult("redis", f"{version_text}, answers")
+    except SettingsError as error:
+        yield CheckResult("redis", "cannot be used", ok=False, advice=str(error))
+        return
     except RedisUnreachableError as error:
         if settings.redis_url.startswith("unix://"):
             yield from _check_embedded_redis(settings)
         else:
             yield CheckResult("redis", "does not answer", ok=False, advice=f"check REDIS_URL: {error}")
+        return
+    yield _check_queue(settings.broker_url if "BROKER_URL" in os.environ else next_database(redis_url))
+
+
+def _check_queue(broker_url: str) -> CheckResult:
+    try:
+        check_queue_database(broker_url)
+    except SettingsError as error:
+        return CheckResult("queue", "cannot be used", ok=False, advice=str(error))
+    except RedisUnreachableError as error:
+        return CheckResult("queue", "does not answer", ok=False, advice=f"check BROKER_URL: {error}")
+    return CheckResult("queue", "its database answers")
 
 
 def _check_embedded_redis(settings: Settings) -> Iterator[CheckResult]:

@@ -7,6 +7,7 @@ import tempfile
 import click
 
 from ops.infra.database import migrate as migrate_database
+from ops.infra.redis_check import check_redis
 from ops.infra.settings import load_settings
 from ops.processes.web_command import gunicorn_command, raise_open_files_limit
 
@@ -23,6 +24,7 @@ def web() -> None:
     settings = load_settings()
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))
+    check_redis(settings)
     raise_open_files_limit()
     # gunicorn takes this process's place: gevent must patch the standard library before any other import, which is too
     # late here. The process id stays the same.

@@ -21,9 +21,9 @@ from ops.cli.groups import ConfigurationError, StartError
 from ops.cli.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.logging import configure_logging
-from ops.infra.redis import RedisAuthError, RedisUnreachableError, ping
+from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database
 from ops.infra.setting_parsers import connectable_host, url_host
-from ops.infra.settings import ROOT, Settings, load_settings
+from ops.infra.settings import ROOT, Settings, load_settings, next_database
 from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
 from ops.processes.instance_file import Instance, single_instance, write_instance
 from ops.processes.supervisor import Program, Supervisor
@@ -123,7 +123,7 @@ def _run(settings: Settings, browser: str | None, workers: int) -> None:
         with _stop_on_signals():
             if redis:
                 supervisor.start(redis)
-            _await_redis(supervisor, redis_url)
+            _await_redis(supervisor, redis_url, _broker_url(settings, redis_url))
             _migrate(supervisor, settings)
             for program in _programs(workers):
                 supervisor.start(program)
@@ -161,6 +161,10 @@ def _redis_program(settings: Settings) -> tuple[str, Program | None]:
     command = server_command(settings.data_dir, path)
     # SIGTERM, not SIGKILL, lets the server write its file if the supervisor dies.
     return f"unix://{path}?db=0", Program("redis", command, stop_last=True, death_signal=signal.SIGTERM)
+
+
+def _broker_url(settings: Settings, redis_url: str) -> str:
+    return settings.broker_url if "BROKER_URL" in os.environ else next_database(redis_url)
 
 
 def _environment(settings: Settings, redis_url: str, browser: str | None) -> dict[str, str]:
@@ -215,20 +219,21 @@ def _without_password(url: str) -> str:
     return f"{head.partition('://')[0]}://…@{tail}" if at else url
 
 
-def _await_redis(supervisor: Supervisor, redis_url: str) -> None:
+def _await_redis(supervisor: Supervisor, redis_url: str, broker_url: str) -> None:
     deadline = time.monotonic() + REDIS_TIMEOUT_S
+    silent = "REDIS_URL"
     while time.monotonic() < deadline and "redis" not in supervisor.exit_codes():
         try:
-            ping(redis_url)
-        except RedisAuthError as error:
-            raise StartError("REDIS_URL: the server refuses the user name or the password.") from error
-        except RedisUnreachableError:
-            log.debug("redis.not_yet")
+            check_jobs_database(redis_url)
+            check_queue_database(broker_url)
+        except RedisUnreachableError as error:
+            silent = error.setting
+            log.debug("redis.not_yet", setting=silent)
             time.sleep(POLL_INTERVAL_S)
         else:
             return
-    if "REDIS_URL" in os.environ:
-        raise StartError("REDIS_URL: the server does not answer.")
+    if silent in os.environ:
+        raise StartError(f"{silent}: the server does not answer.")
     raise StartError("The embedded Redis server did not start; see redis.log in the data folder.")
 
 

@@ -3,8 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,10 +12,8 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.commands.core import Script
 from redis.connection import ConnectionInterface
 from redis.exceptions import (  # redis-py's own name hides the builtin
-    AuthenticationError,
     ConnectionError,  # noqa: A004
     NoScriptError,
-    RedisError,
 )
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
@@ -28,14 +25,6 @@ HEALTH_CHECK_INTERVAL_S = 30
 DEFAULT_SENTINEL_PORT = 26379
 MAX_CONNECTIONS = 256
 NO_LIMIT = 2**31
-
-
-class RedisUnreachableError(Exception):
-    """The server does not respond; the message is redis-py's."""
-
-
-class RedisAuthError(RedisUnreachableError):
-    """The server refuses the user name or the password."""
 
 
 def connect(url: str, *, retries: int = 3) -> Redis:
@@ -70,10 +59,14 @@ def _connect_to_sentinel_master(url: str, options: dict[str, Any]) -> Redis:
     service, _, database = parts.path.strip("/").partition("/")
     query = dict(parse_qsl(parts.query))
     sentinel_auth = {"password": query.pop("sentinel_password", None)}
-    tls = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+    tls: dict[str, Any] = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+    # What the URL says about certificates holds for the sentinels too.
+    sentinel_tls = tls | {name: value for name, value in query.items() if name.startswith("ssl_")}
     master_auth = {"username": unquote(user) or None, "password": unquote(password) or None}
     addresses = [_parse_sentinel_address(address) for address in hosts.split(",")]
-    sentinel = Sentinel(addresses, sentinel_kwargs={**options, **sentinel_auth, **tls}, **options, **master_auth, **tls)
+    sentinel = Sentinel(
+        addresses, sentinel_kwargs={**options, **sentinel_auth, **sentinel_tls}, **options, **master_auth, **tls
+    )
     master = sentinel.master_for(service, db=int(database or 0), max_connections=NO_LIMIT, **query)
     return cast(Redis, master)
 
@@ -90,37 +83,6 @@ def disconnect(client: Redis) -> None:
     if isinstance(pool, SentinelConnectionPool):
         for sentinel in pool.sentinel_manager.sentinels:
             sentinel.close()
-
-
-def ping(url: str) -> None:
-    """Connect to the server and wait for its response.
-
-    Raises:
-        RedisAuthError: the server refuses the credentials.
-        RedisUnreachableError: the server does not respond.
-    """
-    with _checked_client(url) as client:
-        client.ping()
-
-
-def server_version(url: str) -> str:
-    """Return the name and the version of the server, such as ``valkey 8.1.1``; raises as ``ping`` does."""
-    with _checked_client(url) as client:
-        info: dict[str, Any] = client.info("server")
-    return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
-
-
-@contextmanager
-def _checked_client(url: str) -> Iterator[Redis]:
-    client = connect(url, retries=0)
-    try:
-        yield client
-    except AuthenticationError as error:
-        raise RedisAuthError(str(error)) from error
-    except RedisError as error:
-        raise RedisUnreachableError(str(error)) from error
-    finally:
-        disconnect(client)
 
 
 def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:

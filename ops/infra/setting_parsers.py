@@ -91,8 +91,13 @@ def _is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
+def redis_ssl_cert_reqs(env: Env) -> str:
+    """Return how certificates are verified where the URL does not say it."""
+    return env.str("REDIS_SSL_CERT_REQS", "required", validate=validate.OneOf(["required", "optional", "none"]))
+
+
 def redis_url(env: Env, name: str, default: str) -> str:
-    """Return the URL of a Redis server."""
+    """Return the URL of a Redis server; with TLS it says how the server's certificate is verified."""
     url = env.str(name, default)
     parts = urlsplit(url)
     if parts.scheme not in REDIS_SCHEMES:
@@ -102,6 +107,9 @@ def redis_url(env: Env, name: str, default: str) -> str:
         raise SettingsError(
             f"{name}: with Sentinel the path must name the service: {parts.scheme}://HOST:PORT/SERVICE/DB."
         )
+    if parts.scheme.startswith("rediss") and "ssl_cert_reqs=" not in parts.query:
+        query = "&".join(filter(None, [parts.query, f"ssl_cert_reqs={redis_ssl_cert_reqs(env)}"]))
+        return parts._replace(query=query).geturl()
     return url
 
 

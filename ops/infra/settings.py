@@ -46,6 +46,7 @@ class Settings:
     session_key: str | None = field(repr=False)
     redis_url: str = field(repr=False)
     broker_url: str = field(repr=False)
+    redis_ssl_cert_reqs: str
     database_url: str = field(repr=False)
     media_url: str = field(repr=False)
     site: str
@@ -119,6 +120,7 @@ def _read(env: Env) -> Settings:
         session_key=setting_parsers.session_key(env),
         redis_url=redis_url,
         broker_url=setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
+        redis_ssl_cert_reqs=setting_parsers.redis_ssl_cert_reqs(env),
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
         site=env.str("SITE", "studio"),

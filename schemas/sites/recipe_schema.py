@@ -55,6 +55,21 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+class Tables(fields.Dict):
+    """Tables of a recipe file, by name; a mistake is at the table's name, as in the file."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
+        try:
+            loaded: dict[Any, Any] = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call] # marshmallow has no annotation
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            # marshmallow says for each name whether the mistake is in the "key" or in the "value".
+            merged = {name: next(iter(parts.values())) for name, parts in error.messages.items()}
+            raise ValidationError(merged) from error
+        return loaded
+
+
 class RecipeSchema(DataclassSchema):
     """A recipe file; ``name`` comes from the name of the file."""
 
@@ -86,7 +101,7 @@ class RecipeSchema(DataclassSchema):
             "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`."
         ),
     )
-    inputs = fields.Dict(
+    inputs = Tables(
         keys=fields.String(validate=[validate.Regexp(INPUT_NAME_PATTERN), validate.NoneOf(BUILT_IN_PLACEHOLDERS)]),
         values=fields.Nested(InputSchema),
         metadata=doc("The inputs that the site accepts besides the prompt, by name."),
@@ -97,7 +112,7 @@ class RecipeSchema(DataclassSchema):
     cancel = fields.Nested(
         CancelSchema, metadata=doc("How the program is stopped when a job is cancelled or exceeds its time.")
     )
-    documents = fields.Dict(
+    documents = Tables(
         keys=fields.String(validate=validate.Regexp(NAME_PATTERN)),
         values=fields.Nested(DocumentSchema),
         metadata=doc("JSON documents for the page, by name."),

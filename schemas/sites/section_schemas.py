@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.images import formats
+from schemas.sites.documents import find_problems
 from schemas.sites.recipe import (
     CanarySpec,
     CancelRequest,
@@ -22,7 +23,6 @@ from schemas.sites.recipe import (
     TestedSpec,
 )
 from schemas.sites.step_schemas import MAX_SETTLE_MS, DataclassSchema, SelectorsField, StepSchema, doc
-from schemas.sites.templates import resolve_path
 
 MIN_CANARY_INTERVAL_S = 60
 MAX_CANARY_PROMPT_LENGTH = 200
@@ -82,7 +82,7 @@ class DocumentSchema(DataclassSchema):
         attribute="fields",
         keys=fields.String(),
         values=fields.String(),
-        metadata=doc("Templates, by the path where they are placed; a path may begin with a node's id or title."),
+        metadata=doc("Templates by path; a path may begin with a node's id, or its title or class if unique."),
     )
 
     @post_load
@@ -93,11 +93,8 @@ class DocumentSchema(DataclassSchema):
         except ValueError as error:
             raise ValidationError(f"Not JSON: {error}.", "content") from error
         document = DocumentSpec(**data | {"content": content})
-        for path in document.fields:
-            try:
-                resolve_path(content, path)
-            except KeyError as error:
-                raise ValidationError(f"{path!r} does not exist in the document.", "fields") from error
+        if problems := find_problems(content, tuple(document.fields)):
+            raise ValidationError(problems, "fields")
         return document
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from schemas.sites.documents import resolve_path
+
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*\}\}")
-MISSING = object()
 
 
 def render(template: str, value: Callable[[str], str]) -> str:
@@ -26,7 +27,7 @@ def apply_fields(content: Any, fields: Mapping[str, str], values: Mapping[str, A
     A template that consists of one placeholder keeps the type of the value. A field is skipped if a value is missing.
 
     Raises:
-        KeyError: a path does not exist.
+        PathError: a path does not lead to one place of the document.
     """
     document = copy.deepcopy(content)
     for path, template in fields.items():
@@ -37,47 +38,6 @@ def apply_fields(content: Any, fields: Mapping[str, str], values: Mapping[str, A
                 container = container[key]
             container[last] = _render_value(template, values)
     return document
-
-
-def resolve_path(content: Any, path: str) -> list[str | int]:
-    """Return the keys that lead to ``path``. Its first part may be a node's id or title.
-
-    Raises:
-        KeyError: the path does not exist.
-    """
-    first, rest = _resolve_node(content, path)
-    keys: list[str | int] = [first]
-    container = content[first]
-    for part in rest.split(".") if rest else ():
-        keys.append(int(part) if isinstance(container, list) and part.isdigit() else part)
-        container = get_path(container, part)
-        if container is MISSING:
-            raise KeyError(path)
-    return keys
-
-
-def get_path(content: Any, path: str) -> Any:
-    """Return the value at a path such as ``data.images.0.name``, or MISSING."""
-    for part in path.split("."):
-        if isinstance(content, Mapping) and part in content:
-            content = content[part]
-        elif isinstance(content, list) and part.isdigit() and int(part) < len(content):
-            content = content[int(part)]
-        else:
-            return MISSING
-    return content
-
-
-def _resolve_node(content: Any, path: str) -> tuple[str, str]:
-    """Split a path into a node's key and the rest. Titles may contain dots, so the longest matching name wins."""
-    names: dict[str, str] = {}
-    for key, node in content.items() if isinstance(content, Mapping) else ():
-        title = get_path(node, "_meta.title")
-        names |= {key: key} | ({title: key} if isinstance(title, str) else {})
-    for name in sorted(names, key=len, reverse=True):
-        if path == name or path.startswith(f"{name}."):
-            return names[name], path[len(name) + 1 :]
-    raise KeyError(path)
 
 
 def _render_value(template: str, values: Mapping[str, Any]) -> Any:

@@ -21,7 +21,7 @@ class Queue:
         Raises:
             Unavailable: Redis does not answer.
         """
-        with redis_errors():
+        with redis_errors("BROKER_URL"):
             self._broker.enqueue(Message(ACTOR_QUEUES[actor], actor, args, {}, {}))
 
     def close(self) -> None:
@@ -40,5 +40,5 @@ class Queue:
 
     def depth(self) -> int:
         """Return the number of waiting wakeups."""
-        with redis_errors():
+        with redis_errors("BROKER_URL"):
             return self._broker.queue_length(GENERATE_QUEUE)

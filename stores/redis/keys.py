@@ -44,6 +44,9 @@ CANCELS_CHANNEL = "dr:cancels"
 WORKER_HEARTBEATS = "dr:workers"
 # hash: worker -> its status, JSON.
 WORKER_DETAILS = "dr:workers:details"
+# The same for all processes and what they report about their machines.
+PROCESS_HEARTBEATS = "dr:processes"
+PROCESS_DETAILS = "dr:processes:details"
 # list: requested library scans, JSON.
 SCAN_REQUESTS = "dr:library:wanted"
 # The newest event of a library scan, JSON.

@@ -8,6 +8,8 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from schemas.errors import Invalid, Unavailable
 
 RETRY_AFTER_S = 2
+# SQLite (with its journal, and with its shared memory file), PostgreSQL.
+FULL_MESSAGES = ("database or disk is full", "disk I/O error", "No space left on device")
 
 
 @contextmanager
@@ -21,4 +23,6 @@ def sql_errors() -> Iterator[None]:
     except (DataError, OverflowError) as error:
         raise Invalid("Id or number out of range.") from error
     except SQLAlchemyError as error:
-        raise Unavailable("The database does not answer.", retry_after_s=RETRY_AFTER_S) from error
+        is_full = any(words in str(error) for words in FULL_MESSAGES)
+        message = "The database's disk is full; nothing was stored." if is_full else "The database does not answer."
+        raise Unavailable(message, retry_after_s=RETRY_AFTER_S) from error

@@ -168,6 +168,7 @@ def test_a_second_start_on_the_same_data_is_one_clear_line(folder: Path) -> None
         ("BROWSER", "/no/such/browser", ["BROWSER", "/no/such/browser"]),
         ("DATABASE_URL", "postgresql://127.0.0.1:9/none", ["database"]),
         ("REDIS_URL", "redis://127.0.0.1:9/0", ["REDIS_URL", "does not answer"]),
+        ("BROKER_URL", "redis://127.0.0.1:9/0", ["BROKER_URL", "does not answer"]),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(folder: Path, name: str, value: str, texts: list[str]) -> None:

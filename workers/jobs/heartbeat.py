@@ -43,16 +43,18 @@ class Heartbeat:
 
     async def send(self) -> None:
         """Send one heartbeat; a failure is logged and not raised."""
+        # A browser on a full disk fails one job after another; without room the worker claims none.
+        disk_problem = await asyncio.to_thread(self._stores.disk.problem)
         status = WorkerStatus(
             id=self._worker_id,
-            ready=self._browsers.is_ready,
+            ready=self._browsers.is_ready and not disk_problem,
             browser=self._browsers.browser_version,
             browser_restarts=self._browsers.launch_count - 1,
             contexts=self._browsers.open_contexts,
             slots=self._slots,
             jobs=len(self._attempts),
             memory_bytes=self._browsers.memory_bytes,
-            problem=self._browsers.problem,
+            problem=disk_problem or self._browsers.problem,
         )
         try:
             await asyncio.to_thread(self._stores.workers.record_heartbeat, status)

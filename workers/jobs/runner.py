@@ -81,7 +81,11 @@ class Runner:
             await self._top_up_wakeups(site)
 
     async def _claim(self) -> Job | None:
-        """Claim the next job; None if there is no job, no browser or no Redis."""
+        """Claim the next job; None if there is no job, no browser, no Redis or no room on the disk."""
+        if problem := self._stores.disk.last_problem:
+            log.warning("claim.failed", error=problem)
+            await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)
+            return None
         try:
             # Without this check a worker whose browser does not start would fail one job after another.
             await self._browsers.ensure_browser()

@@ -31,7 +31,7 @@ JPEG_MARKER = re.compile(rb"\xff++([^\xff])", re.DOTALL)
 JPEG_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 GIF_IMAGE, GIF_TRAILER = b",", b";"
-GIF_EXTENSION, GIF_COMMENT = b"!", b"!\xfe"
+GIF_EXTENSION, GIF_COMMENT, GIF_APPLICATION = b"!", b"!\xfe", b"!\xff"
 GIF_SCREEN_END = 13
 GIF_DESCRIPTOR_BYTES = 9
 

@@ -1,4 +1,4 @@
-"""Texts in PNG, JPEG, WebP and GIF files, within limits on their size and number.
+"""Texts in PNG, JPEG, WebP, GIF and AVIF files, within limits on their size and number.
 
 Files may be torn or damaged: the texts before the damage are returned. Nothing here raises.
 """
@@ -11,9 +11,19 @@ from dataclasses import dataclass, field
 
 from schemas.format_error import FormatError
 from schemas.images import formats
-from schemas.images.containers import encodings
+from schemas.images.containers import encodings, xmp
+from schemas.images.containers.avif_items import EXIF as EXIF_ITEM
+from schemas.images.containers.avif_items import read_metadata_items
 from schemas.images.containers.exif import EXIF_HEADER, read_exif_texts
-from schemas.images.containers.segments import GIF_COMMENT, JPEG_START_OF_SCAN, WALKERS, Segment, join_sub_blocks
+from schemas.images.containers.segments import (
+    GIF_APPLICATION,
+    GIF_COMMENT,
+    JPEG_START_OF_SCAN,
+    WALKERS,
+    Segment,
+    join_sub_blocks,
+)
+from schemas.images.containers.xmp import read_xmp_texts
 from schemas.images.formats import ImageFormat
 
 # Limits on one text and on all texts of a file, in bytes after decompression.
@@ -70,11 +80,18 @@ class TextChunks:
         for text in read_exif_texts(self.take(block)):
             self.add(text)
 
+    def add_xmp(self, packet: bytes) -> None:
+        """Add the texts of an XMP packet."""
+        for text in read_xmp_texts(self.take(packet)):
+            self.add(text)
+
 
 def read_text_chunks(data: bytes) -> TextChunks:
     """Return all texts of an image file; empty for any other data."""
     texts = TextChunks()
     form = formats.detect(data)
+    if form is formats.AVIF:
+        _read_avif(data, texts)
     read = _READERS.get(form) if form else None
     if form is None or read is None:
         return texts
@@ -102,7 +119,12 @@ def _read_png(data: bytes, chunk: Segment, texts: TextChunks) -> None:
         # Compression flag and method, language tag, translated keyword, text.
         content = rest[2:].split(b"\0", 2)[-1]
         text = encodings.decode_utf8(texts.decompress(content) if rest[:1] == b"\1" else texts.take(content))
-    texts.add(text, encodings.decode_utf8_or_latin1(keyword[:MAX_KEYWORD_BYTES]))
+    name = encodings.decode_utf8_or_latin1(keyword[:MAX_KEYWORD_BYTES])
+    if name == xmp.PNG_KEYWORD:
+        for inner in read_xmp_texts(text.encode(errors="replace")):
+            texts.add(inner)
+    else:
+        texts.add(text, name)
 
 
 def _read_jpeg(data: bytes, segment: Segment, texts: TextChunks) -> None:
@@ -111,16 +133,31 @@ def _read_jpeg(data: bytes, segment: Segment, texts: TextChunks) -> None:
         texts.add(encodings.decode_exif_comment(texts.take(data[body]), big_endian=True))
     elif segment.kind == JPEG_APP1 and data.startswith(EXIF_HEADER, segment.body):
         texts.add_exif(data[body])
+    elif segment.kind == JPEG_APP1 and data.startswith(xmp.JPEG_HEADER, segment.body):
+        texts.add_xmp(data[body].removeprefix(xmp.JPEG_HEADER))
 
 
 def _read_webp(data: bytes, chunk: Segment, texts: TextChunks) -> None:
     if chunk.kind == b"EXIF":
         texts.add_exif(data[chunk.body : chunk.body_end])
+    elif chunk.kind == b"XMP ":
+        texts.add_xmp(data[chunk.body : chunk.body_end])
 
 
 def _read_gif(data: bytes, block: Segment, texts: TextChunks) -> None:
     if block.kind == GIF_COMMENT:
         texts.add(encodings.decode_utf8_or_latin1(texts.take(join_sub_blocks(data[block.body : block.body_end]))))
+    elif block.kind == GIF_APPLICATION and data.startswith(xmp.GIF_APPLICATION, block.body + 1):
+        # The packet is not cut into sub-blocks; what follows it makes a reader of sub-blocks skip it.
+        texts.add_xmp(xmp.find_packet(data[block.body : block.body_end]))
+
+
+def _read_avif(data: bytes, texts: TextChunks) -> None:
+    for kind, content in read_metadata_items(data):
+        if kind == EXIF_ITEM:
+            texts.add_exif(content)
+        elif kind == xmp.MEDIA_TYPE:
+            texts.add_xmp(content)
 
 
 _READERS: Mapping[ImageFormat, Callable[[bytes, Segment, TextChunks], None]] = {

@@ -14,6 +14,7 @@ from schemas.images.embedded.a1111.reader import read_a1111
 from schemas.images.embedded.builder import combine
 from schemas.images.embedded.comfyui.reader import read_comfyui
 from schemas.images.embedded.detection import texts_by_keyword
+from schemas.images.embedded.draw_things import read_draw_things
 from schemas.images.embedded.fooocus import read_fooocus
 from schemas.images.embedded.invokeai import read_dream, read_invokeai_metadata, read_sd_metadata
 from schemas.images.embedded.novelai import read_novelai
@@ -28,13 +29,14 @@ READERS: tuple[Callable[[Mapping[str, Any]], GenerationParams | None], ...] = (
     read_sd_metadata,
     read_dream,
     read_novelai,
+    read_draw_things,
     read_a1111,
     read_comfyui,
 )
 
 
 def read_generation_params(data: bytes) -> GenerationParams | None:
-    """Read the parameters from the texts of a PNG, JPEG, WebP or GIF file; None if it has none."""
+    """Read the parameters from the texts of a PNG, JPEG, WebP, GIF or AVIF file; None if it has none."""
     texts = read_text_chunks(data)
     return _read_texts(texts.by_keyword, texts.unkeyed)
 

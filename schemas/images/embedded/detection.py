@@ -6,11 +6,13 @@ parsed on the way.
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from schemas.images.embedded.a1111.reader import is_infotext
 from schemas.images.embedded.comfyui.reader import is_graph
+from schemas.images.embedded.draw_things import KEYWORD as DRAW_THINGS
+from schemas.images.embedded.draw_things import is_draw_things
 from schemas.images.embedded.fooocus import is_fooocus
 from schemas.images.embedded.json_texts import parse_object
 from schemas.images.embedded.novelai import is_novelai
@@ -20,6 +22,14 @@ MAX_UNKEYED = 20
 # WebP savers of ComfyUI write "prompt:{...}" and "workflow:{...}" into EXIF tags.
 LABEL = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
 KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream")
+# By the keyword: how objects are recognized that belong under it, in the order of certainty.
+RECOGNIZERS: Mapping[str, Callable[[dict[str, Any]], bool]] = {
+    "parameters": lambda document: PARAMS_KEY in document or is_fooocus(document),
+    "prompt": is_graph,
+    "workflow": lambda document: isinstance(document.get("nodes"), list),
+    DRAW_THINGS: is_draw_things,
+    "Comment": is_novelai,
+}
 # Keywords that may hold a text that belongs under another one.
 FOREIGN_KEYWORDS = ("UserComment", "Comment", "comment", "Description", "Parameters")
 
@@ -35,6 +45,9 @@ def texts_by_keyword(by_keyword: Mapping[str, str], unkeyed: Iterable[str]) -> d
     for value in [*displaced, *itertools.islice(unkeyed, MAX_UNKEYED)]:
         for keyword, text in _assign(value).items():
             texts.setdefault(keyword, text)
+    if DRAW_THINGS in texts and "parameters" not in by_keyword:
+        # The description that Draw Things writes beside its comment says the same with less.
+        texts.pop("parameters", None)
     return texts
 
 
@@ -53,14 +66,9 @@ def _assign(value: Any) -> dict[str, Any]:
 
 
 def _assign_object(document: dict[str, Any]) -> dict[str, Any]:
-    if PARAMS_KEY in document or is_fooocus(document):
-        return {"parameters": document}
-    if is_graph(document):
-        return {"prompt": document}
-    if isinstance(document.get("nodes"), list):
-        return {"workflow": document}
-    if is_novelai(document):
-        return {"Comment": document}
+    keyword = next((keyword for keyword, is_of in RECOGNIZERS.items() if is_of(document)), None)
+    if keyword is not None:
+        return {keyword: document}
     if not any(keyword in document for keyword in KEYWORDS):
         return {}
     # All texts of a PNG in one object, as converters to JPEG write it.

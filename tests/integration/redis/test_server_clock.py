@@ -7,19 +7,26 @@ from typing import Any
 
 import pytest
 from dramatiq import Message
+from redis import ResponseError
+from structlog.testing import capture_logs
 
+from api import create_app
 from ops.infra.broker import HEARTBEAT_TIMEOUT_MS, BlockingRedisBroker
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Caller
 from schemas.accounts.rate_limits import Rate
-from schemas.errors import BrowserLost
+from schemas.errors import BrowserLost, Unavailable
 from schemas.jobs.job import JobRequest
 from schemas.jobs.lifecycle import JobState
 from schemas.webhooks.subscriptions import NewDelivery
 from stores import Stores, open_stores
+from stores.queue.process_monitor import ProcessMonitor
 from stores.queue.worker_heartbeats import WorkerStatus
+from stores.redis.client import open_client
+from stores.redis.errors import redis_errors
 from stores.redis.server_clock import RedisClock
+from tests.conftest import API_KEY
 from workers.clock.sweeper import Sweeper
 
 ID = "a" * 32
@@ -163,3 +170,61 @@ def test_the_offset_of_the_machines_clock_is_measured(
     set_clock(0)
     assert abs(clock.offset_ms) < 1_000
     assert abs(clock.now_ms() - redis_ms(stores)) < 1_000
+
+
+@pytest.mark.parametrize("wrong_s", [0, 1.5, *WRONG_BY_S])
+def test_a_process_whose_clock_is_off_says_so(open_machine: Callable[[float], Stores], wrong_s: float) -> None:
+    """The log warns once, ``/health`` names the process as a warning without failing, ``/metrics`` has the seconds."""
+    is_off = abs(wrong_s) > 2
+    machine = open_machine(wrong_s)
+    monitor = ProcessMonitor(machine, "worker")
+    with capture_logs() as lines:
+        reports = [monitor.report() for _ in range(3)]
+    warnings = [line for line in lines if line["event"] == "clock.off"]
+    assert [abs(line["offset_s"] - wrong_s) < 1 for line in warnings] == [True] * is_off
+
+    other = open_machine(0)
+    client = create_app(other).test_client()
+    headers = {"x-api-key": API_KEY}
+    health = client.get("/health", headers=headers).json
+    assert health["clocks"]["ok"]
+    assert health.get("warnings", []) == ["clocks"] * is_off
+    assert "clocks" not in health["failing"]
+    assert ("ahead of" in health["clocks"]["warning"]) == (wrong_s > 2)
+    assert (reports[0].process in health["clocks"]["warning"]) == is_off
+    assert client.get("/health").json.get("warnings", []) == ["clocks"] * is_off
+    label = f'darkroom_clock_offset_seconds{{process="{reports[0].process}"}} '
+    row = next(line for line in client.get("/metrics", headers=headers).text.splitlines() if line.startswith(label))
+    assert abs(float(row.removeprefix(label)) - wrong_s) < 1
+
+    monitor.start()
+    monitor.stop()
+    assert other.process_reports.list_recent() == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["MISCONF Errors writing to the AOF file", "Command # 1 (INCRBY k 1) of pipeline caused error: MISCONF no"],
+)
+def test_a_server_with_a_full_disk_is_unavailable(message: str) -> None:
+    """In pipelines too, whose errors redis-py words differently."""
+    with pytest.raises(Unavailable, match="Redis refuses writes: MISCONF"), redis_errors():
+        raise ResponseError(message)
+
+
+def test_the_time_goes_on_without_redis(settings: Settings) -> None:
+    """Before the first answer the system clock counts; after an outage the last measurement does."""
+    nowhere = open_client("unix:///nowhere.sock?db=0")
+    clock = RedisClock(nowhere)
+    assert abs(clock.now_ms() - time.time() * 1000) < 5_000
+    assert clock.offset_ms is None
+    with pytest.raises(Unavailable):
+        clock.measure()
+
+    steady = [0]
+    client = open_client(settings.redis_url)
+    measured = RedisClock(client, steady_ns=lambda: steady[0])
+    before = measured.now_ms()
+    client.connection_pool.disconnect()
+    steady[0] += 5_000_000_000
+    assert measured.now_ms() == before + 5_000

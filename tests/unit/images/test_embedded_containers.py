@@ -6,11 +6,13 @@ import json
 import struct
 import zlib
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from PIL import Image, PngImagePlugin
 
 from schemas.images.containers.text_chunks import read_text_chunks
+from schemas.images.containers.xmp import read_xmp_texts
 from schemas.images.embedded import read_generation_params, read_stealth_params
 
 PROMPT = "a cat, Ünïcödé 猫"
@@ -63,6 +65,29 @@ def png_texts(**texts: str) -> PngImagePlugin.PngInfo:
     return info
 
 
+def xmp_packet(**properties: str) -> bytes:
+    """Return an XMP packet with these properties as lists of alternatives, as cameras and generators write them."""
+    namespaces = {"UserComment": "exif", "ImageDescription": "tiff", "description": "dc", "parameters": "sd"}
+    elements = "".join(
+        f'<{namespaces[name]}:{name}><rdf:Alt><rdf:li xml:lang="x-default">{escape(text)}</rdf:li></rdf:Alt>'
+        f"</{namespaces[name]}:{name}>"
+        for name, text in properties.items()
+    )
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+        ' xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+        ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:sd="http://example.org/">'
+        f'{elements}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def gif_with_xmp(packet: bytes) -> bytes:
+    """Return a GIF with the packet and what lets a reader of sub-blocks skip it."""
+    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    return save_image("GIF")[:-1] + b"!\xff\x0bXMP DataXMP" + packet + trailer + b";"
+
+
 UTF16_BE, UTF16_LE = INFOTEXT.encode("utf-16-be"), INFOTEXT.encode("utf-16-le")
 COMMENTS = {
     "big-endian": b"UNICODE\0" + UTF16_BE,
@@ -89,6 +114,20 @@ FILES = {
     "jpeg-comment-in-first-directory": save_image("JPEG", exif=exif_block(x9286=INFOTEXT.encode())),
     "webp": save_image("WEBP", exif=exif_block(COMMENTS["big-endian"])),
     "gif": save_image("GIF", comment=INFOTEXT.encode()),
+}
+FILES |= {
+    "avif-exif": save_image("AVIF", exif=exif_block(COMMENTS["big-endian"])),
+    "avif-xmp": save_image("AVIF", xmp=xmp_packet(UserComment=INFOTEXT)),
+    "png-xmp": png_with(png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp_packet(UserComment=INFOTEXT))),
+    "jpeg-xmp": save_image("JPEG", xmp=xmp_packet(description=INFOTEXT)),
+    "jpeg-xmp-own": save_image("JPEG", xmp=xmp_packet(parameters=INFOTEXT)),
+    "webp-xmp": save_image("WEBP", xmp=xmp_packet(ImageDescription=INFOTEXT)),
+    "gif-xmp": gif_with_xmp(xmp_packet(UserComment=INFOTEXT)),
+    "xmp-attribute": save_image(
+        "WEBP",
+        xmp=b"<x:xmpmeta xmlns:x='a:'><d xmlns:d='b:' d:description=%s/></x:xmpmeta>"
+        % quoteattr(INFOTEXT, {"\n": "&#10;"}).encode(),
+    ),
 }
 FILES |= {f"jpeg-{name}": save_image("JPEG", exif=exif_block(comment)) for name, comment in COMMENTS.items()}
 FILES |= {
@@ -248,3 +287,65 @@ def test_looping_and_dangling_exif_directories_end() -> None:
     beyond = b"MM\0*" + struct.pack(">IHHHII", 8, 60_000, USER_COMMENT, 7, 2**31, 2**31)
     for block in (loop, beyond, b"MM\0*\xff\xff\xff\xff", b"MM\0*"):
         assert read_text_chunks(png_with(png_chunk(b"eXIf", block))).unkeyed == []
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])
+def test_the_comment_of_draw_things_is_read(form: str) -> None:
+    """It is JSON in XMP; the description beside it says the same with less."""
+    comment = {
+        "c": PROMPT, "uc": "dog", "seed": 5, "steps": 9, "scale": 4.5, "sampler": "DPM++ 2M Karras", "size": "768x1024",
+        "model": "flux_1_dev_q8p.ckpt", "strength": 1, "seed_mode": "Scale Alike",
+        "lora": [{"model": "ink_lora_f16.ckpt", "weight": 0.6}, "x"], "v2": {"clipSkip": 2, "loras": [7]},
+    }  # fmt: skip
+    description = f"{PROMPT}\n-dog\nSteps: 9, Sampler: DPM++ 2M Karras, Guidance Scale: 4.5, Seed: 5, Size: 768x1024"
+    packet = xmp_packet(description=description, UserComment=json.dumps(comment))
+    if form == "PNG":
+        data = png_with(png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
+    else:
+        data = save_image(form, xmp=packet)
+    params = read_generation_params(data)
+    assert params
+    assert params.to_json() == {
+        "tool": "Draw Things", "prompt": PROMPT, "negativePrompt": "dog", "seed": 5, "steps": 9, "cfgScale": 4.5,
+        "sampler": "DPM++ 2M", "scheduler": "Karras", "width": 768, "height": 1024, "denoise": 1.0, "clipSkip": 2,
+        "model": "flux_1_dev_q8p.ckpt", "other": {"seed_mode": "Scale Alike"},
+        "loras": [{"name": "ink_lora_f16.ckpt", "strength": 0.6}],
+        "resources": [
+            {"type": "checkpoint", "name": "flux_1_dev_q8p.ckpt"},
+            {"type": "lora", "name": "ink_lora_f16.ckpt", "weight": 0.6},
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><x><prompt>&b;\nSteps: 9, Seed: 5</prompt></x>",
+        b"<x><!DOCTYPE y SYSTEM 'file:///etc/passwd'></x>",
+        b"<description>" * 100_000,
+        b"<x xmlns='" + b"a" * 1_000_000 + b"'/>",
+        b"\0\xff\xfe<",
+        b"<?xml version='1.0' encoding='none'?><x/>",
+        b"",
+    ],
+)
+def test_hostile_packets_have_no_texts(packet: bytes) -> None:
+    """Document types are refused, and with them entities of any kind."""
+    assert read_xmp_texts(packet) == []
+    assert read_generation_params(save_image("WEBP", xmp=packet or b" ")) is None
+
+
+def test_a_damaged_packet_has_the_texts_before_the_damage() -> None:
+    """As in other containers."""
+    packet = xmp_packet(UserComment=INFOTEXT)
+    assert read_xmp_texts(packet[: packet.index(b"</exif:UserComment>") + 19]) == [INFOTEXT]
+
+
+@pytest.mark.parametrize("data", [FILES["avif-exif"], FILES["avif-xmp"]], ids=["exif", "xmp"])
+def test_torn_and_changed_avif_files_raise_nothing(data: bytes) -> None:
+    """Whatever byte of their boxes is changed, and wherever they end."""
+    start = data.index(b"meta")
+    for position in range(start, start + 600):
+        read_text_chunks(data[:position])
+        for value in (0, 1, 127, 255):
+            read_text_chunks(data[:position] + bytes([value]) + data[position + 1 :])

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Response
 
+from schemas.sites.documents import get_path
 from schemas.sites.recipe import CancelSpec
-from schemas.sites.templates import get_path
 
 # The id is put into requests, and comes from the page.
 VALID_ID = re.compile(r"[\w.:-]{1,200}")

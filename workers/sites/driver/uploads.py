@@ -7,7 +7,7 @@ from playwright.async_api import FilePayload, Locator, Page
 
 from schemas.errors import SiteChanged, SiteUnavailable
 from schemas.images.input_images import InputFile
-from schemas.sites.templates import MISSING, get_path
+from schemas.sites.documents import MISSING, get_path
 
 IS_FILE_INPUT_SCRIPT = "element => element instanceof HTMLInputElement && element.type === 'file'"
 # Large messages to the page are sent in parts of this size.

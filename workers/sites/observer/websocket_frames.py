@@ -14,8 +14,9 @@ from typing import Any
 from playwright.async_api import Page, WebSocket
 
 from schemas.format_error import FormatError
+from schemas.sites.documents import MISSING, get_path
 from schemas.sites.observe import FramesSpec
-from schemas.sites.templates import MISSING, get_path, render_url
+from schemas.sites.templates import render_url
 from schemas.untrusted_json import JsonReader
 
 JSON_READER = JsonReader("The message")

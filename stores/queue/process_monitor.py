@@ -1,0 +1,72 @@
+"""A thread of every process that keeps its time right and reports on its machine's clock and disk."""
+
+import contextlib
+import threading
+
+import structlog
+
+from schemas.errors import Unavailable
+from stores import Stores
+from stores.queue.process_reports import REPORT_INTERVAL_S, ProcessReport, process_name
+from stores.redis.server_clock import RedisClock
+
+# While a clock stays wrong, every so many reports.
+WARNING_INTERVAL = 60
+
+log = structlog.get_logger(__name__)
+
+
+class ProcessMonitor:
+    """Reports on one process every REPORT_INTERVAL_S until it is stopped."""
+
+    def __init__(self, stores: Stores, role: str) -> None:
+        self._stores = stores
+        self._role = role
+        self._name = process_name(role)
+        self._reports_until_warning = 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="process monitor", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread and withdraw the last report."""
+        self._stopped.set()
+        self._thread.join(timeout=REPORT_INTERVAL_S)
+        with contextlib.suppress(Unavailable):
+            self._stores.process_reports.remove(self._name)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.report()
+            except Unavailable as error:
+                log.debug("report.failed", error=error.message)
+            except Exception:
+                # The process goes on without reports rather than with a thread that has died unnoticed.
+                log.exception("report.failed")
+            self._stopped.wait(REPORT_INTERVAL_S)
+
+    def report(self) -> ProcessReport:
+        """Read the time of Redis again and store a report; raises Unavailable."""
+        # First, so that the log names a full disk even if Redis, on the same disk, refuses the report.
+        problem = self._stores.disk.problem()
+        clock = self._stores.clock
+        offset_ms = 0
+        if isinstance(clock, RedisClock):
+            clock.measure()
+            offset_ms = clock.offset_ms or 0
+        free_bytes = self._stores.disk.free_bytes()
+        report = ProcessReport(self._name, self._role, offset_ms, free_bytes, problem)
+        self._warn(report)
+        self._stores.process_reports.record(report)
+        return report
+
+    def _warn(self, report: ProcessReport) -> None:
+        if report.is_clock_off and self._reports_until_warning <= 0:
+            # Jobs do not depend on it, but logs, webhook receivers and TLS do.
+            log.warning("clock.off", offset_s=report.clock_offset_ms / 1000, advice="synchronise it, as by NTP")
+            self._reports_until_warning = WARNING_INTERVAL
+        self._reports_until_warning = self._reports_until_warning - 1 if report.is_clock_off else 0
