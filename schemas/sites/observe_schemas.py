@@ -104,7 +104,7 @@ class WatchSchema(DataclassSchema):
     )
     frames = OneOrMore(
         fields.Nested(FramesSchema),
-        "Frames of the page's WebSocket, in addition or instead: one table, or a list of alternatives.",
+        "Messages of the page's WebSockets and event streams, in addition or instead: one table, or alternatives.",
     )
 
     def __init__(self, sources: tuple[str, ...], **options: Any) -> None:

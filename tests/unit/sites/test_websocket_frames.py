@@ -55,7 +55,7 @@ def listen(*rules: tuple[str, int, FramesSpec]) -> tuple[Any, list[tuple[str, Fr
     """Return the function that receives a message, and the list of what was read."""
     seen: list[tuple[str, FrameData]] = []
     listener = FrameListener(rules, "http://site/", lambda kind, data: seen.append((kind, data)))
-    return listener._on_frame, seen
+    return listener.receive, seen
 
 
 def test_messages_without_a_picture_do_not_delay_previews() -> None:

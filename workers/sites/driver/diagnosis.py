@@ -68,7 +68,7 @@ class Diagnosis:
                 for chain in self._human.selectors if self._human else ():
                     element = locate(self._page, chain).filter(visible=True).first
                     if await element.count():
-                        return (await element.inner_text()).strip() or "(no text)"
+                        return " ".join((await element.inner_text()).split()) or "(no text)"
         return ""
 
     async def _read_empty_page(self) -> str | None:

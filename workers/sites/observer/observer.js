@@ -15,6 +15,46 @@
     return url;
   };
 
+  // Messages of event streams, which pages read with EventSource or with fetch; the browser reports only WebSockets.
+  const MAX_EVENT_CHARS = 65536, MAX_EVENTS_PER_SECOND = 50;
+  let eventsSince = 0, eventCount = 0;
+  const reportEvent = (data) => {
+    const now = performance.now();
+    if (now - eventsSince > 1000) { eventsSince = now; eventCount = 0; }
+    if (!run || data.length > MAX_EVENT_CHARS || ++eventCount > MAX_EVENTS_PER_SECOND) return;
+    report("event", { text: data });
+  };
+  const readEventStream = async (body) => {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done: isOver, value } = await reader.read();
+      if (isOver) return;
+      const blocks = (rest + value).replace(/\r\n?/g, "\n").split("\n\n");
+      rest = blocks.pop().slice(-MAX_EVENT_CHARS);
+      for (const block of blocks) {
+        const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+        if (data.length) reportEvent(data.join("\n"));
+      }
+    }
+  };
+  if (config.hasFrames) {
+    const pageFetch = window.fetch;
+    window.fetch = async function (...parameters) {
+      const response = await pageFetch.apply(this, parameters);
+      const isStream = response.body && (response.headers.get("content-type") || "").startsWith("text/event-stream");
+      // The stream ends with an error when the page aborts it.
+      if (isStream) readEventStream(response.clone().body).catch(() => {});
+      return response;
+    };
+    window.EventSource = class extends window.EventSource {
+      constructor(...parameters) {
+        super(...parameters);
+        this.addEventListener("message", ({ data }) => reportEvent(String(data)));
+      }
+    };
+  }
+
   // Selectors: the same notation as workers/sites/driver/selectors.py, evaluated in the page.
   const textOf = (element) => (element.textContent || "").trim();
   const NAMED = "[aria-label], [aria-labelledby], [alt], [title], input, textarea, select, button, a[href], [role], output, progress, meter";
@@ -131,7 +171,9 @@
   // Pictures. What the page shows when the prompt is submitted is remembered by its address and by how often each
   // element has loaded; only what differs is new. The worker compares the bytes.
   let knownUrls = new Set(), knownLoads = new WeakMap(), ignored = new WeakMap();
-  const keyOf = ({ url, value, element }) => `${url || value} ${loadCounts.get(element) || 0}`;
+  // A data: URL may have megabytes; samples of it tell two pictures apart while they are watched.
+  const sample = (url) => url.length < 4096 ? url : `${url.length} ${Array.from({ length: 33 }, (_, i) => url.substr(Math.floor((i * (url.length - 64)) / 32), 64)).join("")}`;
+  const keyOf = ({ url, value, element }) => `${sample(url || value)} ${loadCounts.get(element) || 0}`;
   const isNew = (picture) => {
     if (ignored.get(picture.element) === keyOf(picture)) return false;
     if (!knownUrls.has(picture.url || picture.value)) return true;
@@ -280,7 +322,7 @@
       const stillMs = now - Math.max(resultAt, idleSince);
       if (stillMs < settleMs) return later(settleMs - stillMs);
       isReported = true;
-      report("done", { url: found.pictures.find(isLoaded).url, selector: found.selector });
+      report("done", { selector: found.selector });
     } else if (hasEnded && hasEndSign) {
       const stillMs = now - Math.max(changedAt, idleSince);
       if (stillMs < done.empty_ms) return later(Math.min(1000, done.empty_ms - stillMs));

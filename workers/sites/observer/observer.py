@@ -33,6 +33,9 @@ MAX_PENDING = 256
 MAX_MESSAGE_CHARS = 2 * 1024 * 1024
 MAX_TEXT_CHARS = 500
 MAX_ERROR_ENTRIES = 64
+# A message of an event stream, which is handled as a frame of a WebSocket.
+EVENT_KIND = "event"
+MAX_EVENT_CHARS = 64 * 1024
 MAX_ERROR_CHARS = 2000
 MAX_KNOWN_URLS = 256
 # What the recipe says is watched, and what the script in the page reports.
@@ -89,6 +92,7 @@ class Observer:
         config = {
             "observe": watches,
             "results": {"selectors": self._results, "source": self._observe.done.source} if self._results else None,
+            "hasFrames": bool(_frames_by_kind(self._observe)),
             "hasUntil": self._observe.until is not None,
             "binding": BINDING,
             "intervalMs": INTERVAL_MS,
@@ -153,7 +157,11 @@ class Observer:
         self.push(Observation("disconnected"))
 
     def _on_message(self, _source: Any, message: Any) -> None:
-        if observation := _parse_message(message, self._run):
+        if isinstance(message, dict) and (message.get("run"), message.get("kind")) == (self._run, EVENT_KIND):
+            text = message.get("text")
+            if isinstance(text, str) and len(text) <= MAX_EVENT_CHARS:
+                self._frame_listener.receive(text)
+        elif observation := _parse_message(message, self._run):
             self.push(observation)
 
 

@@ -1,6 +1,7 @@
-"""Reads progress, previews, errors and results from the messages that a page receives through its own WebSockets.
+"""Reads progress, previews, errors and results from the messages that a page receives through its own connections.
 
-Which messages matter, and where their values are, is in the recipe (``observe.*.frames``).
+These are WebSockets and event streams. Which messages matter, and where their values are, is in the recipe
+(``observe.*.frames``).
 """
 
 import base64
@@ -97,7 +98,7 @@ class FrameListener:
 
     def _on_socket(self, socket: WebSocket) -> None:
         self._open.add(socket)
-        socket.on("framereceived", self._on_frame)
+        socket.on("framereceived", self.receive)
         socket.on("close", self._on_close)
 
     def _on_close(self, socket: WebSocket) -> None:
@@ -105,7 +106,8 @@ class FrameListener:
         if not self._open:
             self._on_disconnected()
 
-    def _on_frame(self, payload: str | bytes) -> None:
+    def receive(self, payload: str | bytes) -> None:
+        """Read one message."""
         if len(payload) > MAX_FRAME_BYTES:
             return
         if isinstance(payload, bytes):

@@ -47,8 +47,8 @@ def read_words(spec: ErrorSpec, text: str) -> str | None:
 
 def classify(spec: ErrorSpec, words: str) -> str:
     """Return the kind of an error: the recipe's, or that of its words."""
-    if spec.kind:
-        return spec.kind
+    if spec.kind or not words:
+        return spec.kind or "failed"
     return next((kind for kind, pattern in KIND_PATTERNS if pattern.search(words)), "refused")
 
 
