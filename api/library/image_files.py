@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator
 
 from flask import Response, request
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from api.http.context import stores
 from schemas.errors import Invalid, NotFound
 from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, StoredImage
-from schemas.library.model_views import ImageView
+from schemas.library.model_views import ImageView, is_video
 from stores.library.safe_open import OpenFile, open_indexed
 
 INSPECTION_TIMEOUT_S = 20.0
@@ -31,14 +32,16 @@ def send_image(image: ImageView) -> Response:
         response.content_length = media.size_bytes
         return _make_cacheable(response, image.media_key)
     opened = _open_preview(image)
-    image_format = formats.detect(os.pread(opened.fd, formats.SIGNATURE_BYTES, 0))
+    image_format = formats.detect(os.pread(opened.fd, formats.SIGNATURE_BYTES, 0), formats.DELIVERED)
     if image_format is None:
         opened.close()
         raise NotFound("Unsupported image type.")
     response = Response(_read_chunks(opened), mimetype=image_format.media_type, headers=HEADERS)
     response.content_length = opened.size_bytes
     response.call_on_close(opened.close)
-    return _make_cacheable(response, f"{image.id}-{opened.size_bytes}-{opened.mtime_ns}")
+    # Players ask for parts of a video.
+    parts = opened.size_bytes if image_format.is_video else None
+    return _make_cacheable(response, f"{image.id}-{opened.size_bytes}-{opened.mtime_ns}", parts)
 
 
 def send_thumbnail(image: ImageView) -> Response:
@@ -49,6 +52,8 @@ def send_thumbnail(image: ImageView) -> Response:
 
 def _create_thumbnail(image: ImageView) -> str:
     """Make the thumbnail of a preview image and return its key."""
+    if is_video(image.path):
+        raise NotFound("A video has no thumbnail; request it without /thumb.")
     with _open_preview(image) as opened:
         if opened.size_bytes > MAX_IMAGE_BYTES:
             raise NotFound("The image is too large for a thumbnail.")
@@ -91,8 +96,13 @@ def _read_chunks(opened: OpenFile) -> Iterator[bytes]:
         offset += len(chunk)
 
 
-def _make_cacheable(response: Response, tag: str) -> Response:
+def _make_cacheable(response: Response, tag: str, size_bytes: int | None = None) -> Response:
+    """Answer conditional requests, and with ``size_bytes`` requests for a part."""
     response.headers["Cache-Control"] = f"private, max-age={CACHE_MAX_AGE_S}"
     response.set_etag(tag)
-    response.make_conditional(request)
+    try:
+        response.make_conditional(request, accept_ranges=size_bytes is not None, complete_length=size_bytes)
+    except RequestedRangeNotSatisfiable:
+        response.close()
+        raise
     return response

@@ -9,9 +9,10 @@ from flask import request
 
 from api.http.context import stores
 from schemas.fields import to_camel_case
+from schemas.images import formats
 from schemas.images.generation_params import GenerationParams, Resource
 from schemas.library.formats.hashes import autov2_from_sha256
-from schemas.library.model_views import FileView, ImageView, ModelView, VersionView
+from schemas.library.model_views import FileView, ImageView, ModelView, VersionView, is_video
 from schemas.library.sanitize import sanitize_html
 from schemas.library.scan_records import FileFormat
 from stores.library.index.read_model import ModelFlag
@@ -157,7 +158,8 @@ def image_view(image: ImageView) -> dict[str, Any]:
         "modelId": image.model_id,
         "versionId": image.version_id,
         "localPath": image_url(image),
-        "thumbPath": image_url(image, thumb=True),
+        "thumbPath": None if is_video(image.path) else image_url(image, thumb=True),
+        "mediaType": image.media_type or _media_type(image),
         "width": image.width,
         "height": image.height,
         "nsfwLevel": image.nsfw_level,
@@ -169,6 +171,13 @@ def image_view(image: ImageView) -> dict[str, Any]:
         "createdAt": _iso_time(image.created_at),
         "jobId": image.job_id,
     }
+
+
+def _media_type(image: ImageView) -> str | None:
+    """Return the media type of a file beside a model, by its name."""
+    extension = (image.path or b"").rpartition(b".")[2].decode(errors="replace").lower()
+    form = next((form for form in formats.DELIVERED if extension in form.extensions), None)
+    return form.media_type if form else None
 
 
 def params_view(image: ImageView) -> dict[str, Any]:

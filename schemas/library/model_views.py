@@ -9,6 +9,14 @@ from typing import Any
 
 from schemas.library.metadata import Metadata
 
+# Videos are shown as they are; nothing here makes a picture of one.
+VIDEO_EXTENSIONS = (".mp4", ".webm")
+
+
+def is_video(path: bytes | None) -> bool:
+    """Whether the file of an image at this path is a video, by its name."""
+    return path is not None and path.lower().endswith(tuple(extension.encode() for extension in VIDEO_EXTENSIONS))
+
 
 @dataclass(frozen=True, slots=True)
 class FileView:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from schemas.library.metadata import Metadata, Source, SourceMetadata
+from schemas.library.model_views import VIDEO_EXTENSIONS
 from schemas.library.sidecars import a1111, api_info, civitai_info, civitdl, lora_manager, stability_matrix
 from schemas.library.sidecars.civitdl import parse_civitdl_ids
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 from schemas.library.text_normalization import fold_file_name
 
 __all__ = [
+    "PREVIEW_EXTENSIONS",
     "PREVIEW_SUFFIXES",
     "SIDECAR_SUFFIXES",
     "SUPPORTED_FIELDS",
@@ -50,11 +52,9 @@ _FORMATS: Mapping[Source, _Format] = {
 }
 SIDECAR_SUFFIXES: Mapping[str, Source] = {form.suffix: source for source, form in _FORMATS.items() if form.suffix}
 SUPPORTED_FIELDS: Mapping[Source, frozenset[str]] = {source: form.fields for source, form in _FORMATS.items()}
-# In the order of preference among images of the same time.
-PREVIEW_SUFFIXES = (
-    *(".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp"),
-    *(".png", ".jpg", ".jpeg", ".webp", ".gif"),
-)
+# Of the formats that ``schemas.images.formats`` knows, in the order of preference among images of the same time.
+PREVIEW_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", *VIDEO_EXTENSIONS)
+PREVIEW_SUFFIXES = (*(f".preview{extension}" for extension in PREVIEW_EXTENSIONS), *PREVIEW_EXTENSIONS)
 
 
 def find_sidecars(stem: str, names: Iterable[str]) -> list[tuple[str, Source]]:

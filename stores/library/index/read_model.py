@@ -17,6 +17,7 @@ from schemas.fields import to_snake_case
 from schemas.library.categories import CATEGORY_BY_TYPE, TEXT_ENCODER, Category, categorize, civitai_type
 from schemas.library.metadata import MergedMetadata, Metadata, Source, SourceMetadata, SourcePriority, merge_metadata
 from schemas.library.model_parts import PART
+from schemas.library.model_views import is_video
 from schemas.library.scan_records import FileFormat
 from schemas.library.text_normalization import build_search_text, normalize, sort_key
 from stores.library.rows import batches, dump_json, insert_rows, source_metadata_from_row
@@ -30,7 +31,7 @@ _FILE_COLUMNS = (
     files.c.mtime_ns,
     *(files.c.header, files.c.problem, files.c.content, files.c.hashed_at, files.c.missing_since),
 )
-_IMAGE_COLUMNS = (images.c.id, images.c.model_id, images.c.nsfw_level)
+_IMAGE_COLUMNS = (images.c.id, images.c.model_id, images.c.nsfw_level, images.c.path)
 # User images come before preview images.
 _IMAGE_ORDER = (images.c.slot.is_not(None), images.c.sort_order, images.c.id)
 _COMPUTED_COLUMNS = (
@@ -171,7 +172,7 @@ def _model_columns(model_id: int, rows: ModelRows, merged: MergedMetadata) -> di
         "dim": next(filter(None, (json.loads(row.header).get("dim") for row in present)), None),
         "files": len(present),
         "flags": int(_flags(rows, metadata)),
-        "hero_image": rows.images[0].id if rows.images else None,
+        "hero_image": next((row.id for row in rows.images if not is_video(row.path)), None),
     }
 
 

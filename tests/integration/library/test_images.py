@@ -1,77 +1,28 @@
-"""Images of models over HTTP: uploads, images kept from jobs, previews beside model files."""
+"""Images of models over HTTP: uploads, edits, images kept from jobs."""
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from PIL.PngImagePlugin import PngInfo
 
-from ops.infra.settings import Settings
 from schemas.errors import Unavailable
-from schemas.images.inspected_image import LIBRARY_PREFIX, UPLOADS_PREFIX
 from schemas.jobs.job import GeneratedImage
 from stores.redis.keys import job_key
 from tests.conftest import API_KEY, eventually
 from tests.integration.conftest import serve_app
-from tests.support.images import VALID_IMAGES, decode, draw_image, encode
-from tests.support.library import LibraryApp, open_library_app, run_image_inspector
-from tests.support.model_files import write_safetensors
+from tests.support.images import VALID_IMAGES, decode
+from tests.support.library import LibraryApp
+from tests.support.library_images import PNG, media_objects, upload, upload_ok
 from workers.library.media_gc import DAY_S, delete_orphans
 
-PNG, JPEG = VALID_IMAGES["png"][0], VALID_IMAGES["jpeg"][0]
+JPEG = VALID_IMAGES["jpeg"][0]
+
+
 WORKFLOW = (
     '{"1": {"inputs": {"cfg": NaN, "denoise": Infinity, "x": 1e999, "y": -Infinity, "text": "a\\u0000b\\ud800"}}}'
 )
-
-
-@pytest.fixture
-def library(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
-    """An app with two LoRAs, one of which has a preview, and a checkpoint."""
-    folder = tmp_path / "models"
-    write_safetensors(folder / "loras" / "sub" / "ink.safetensors", data=b"ink")
-    (folder / "loras" / "sub" / "ink.preview.png").write_bytes(PNG)
-    write_safetensors(folder / "loras" / "other.safetensors", data=b"other")
-    write_safetensors(folder / "checkpoints" / "base.safetensors", data=b"base")
-    with open_library_app(settings, folder) as library:
-        library.scan()
-        library.hash()
-        yield library
-
-
-@pytest.fixture
-def inspected(library: LibraryApp) -> Iterator[list[str]]:
-    """Inspect uploads in a thread; the keys of the inspected ones."""
-    with run_image_inspector(library.stores) as inspected:
-        yield inspected
-
-
-def upload(library: LibraryApp, model_id: int, data: bytes = PNG, **fields: str) -> Any:
-    """Upload an image as a client does that declares every image as PNG."""
-    form = httpx.Request("POST", "http://x", data=fields, files={"file": ("picture.png", data, "image/png")})
-    return library.request("POST", f"/{model_id}/images", data=form.read(), content_type=form.headers["Content-Type"])
-
-
-def upload_ok(library: LibraryApp, model_id: int, data: bytes = PNG, **fields: str) -> Any:
-    """Return the JSON of a successful upload."""
-    response = upload(library, model_id, data, **fields)
-    assert response.status_code == 201, response.get_data(as_text=True)
-    return response.json
-
-
-def media_objects(library: LibraryApp) -> set[str]:
-    """Return the keys of all objects in the media store."""
-    media = library.stores.media
-    return {
-        key
-        for prefix in (UPLOADS_PREFIX, LIBRARY_PREFIX)
-        for keys in media.list_older_than(prefix, 2**52)
-        for key in keys
-    }
 
 
 def test_an_uploaded_image_keeps_its_form_fields(library: LibraryApp, inspected: list[str]) -> None:
@@ -129,103 +80,6 @@ def test_an_uploaded_image_keeps_its_form_fields(library: LibraryApp, inspected:
     thumb = library.request("GET", f"{path}/thumb")
     assert (thumb.mimetype, decode(thumb.data).format) == ("image/webp", "WEBP")
     assert len(inspected) == 1
-
-
-def test_embedded_params_fill_missing_fields(library: LibraryApp, inspected: list[str]) -> None:
-    """Form fields override them, empty ones do not; models are matched by hash and by name."""
-    files = [library.get(f"/{library.find_id(name)}")["versions"][0]["files"][0]["hashes"] for name in ("ink", "base")]
-    png_info = PngInfo()
-    png_info.add_text(
-        "parameters",
-        "a ship\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 64x48, "
-        f"Model hash: {files[1]['AutoV2']}, Model: renamed, "
-        f'Lora hashes: "renamed too: {files[0]["AutoV3"]}, unknown: 0123456789ab"',
-    )
-    data = encode(draw_image(), "PNG", pnginfo=png_info)
-    image = upload_ok(
-        library, library.find_id("other"), data, steps="30", seed="", prompt=" ", versionId="", nsfwLevel="", loras=""
-    )
-    params = image["generationParams"]
-    assert image["prompt"] == "a ship"
-    assert (params["steps"], params["seed"], params["sampler"], params["cfgScale"]) == (30, 5, "Euler a", 7.0)
-    assert params["negativePrompt"] == "bad"
-    assert "prompt" not in params
-    have = {entry["name"]: entry["model"]["name"] for entry in image["uses"]["have"]}
-    assert have == {"renamed": "base", "renamed too": "ink"}
-    assert [entry["name"] for entry in image["uses"]["lack"]] == ["unknown"]
-    assert (image["versionId"], image["nsfwLevel"]) == (None, 0)
-    other = library.get(f"/{library.find_id('other')}")
-    assert [entry["id"] for entry in other["modelLevelImages"]] == [image["id"]]
-
-
-def test_resources_are_matched_by_folder_and_civitai_version(library: LibraryApp, inspected: list[str]) -> None:
-    """Of two files with one name, the one in the named folder is meant."""
-    for place, number in (("loras/ink", 1), ("loras/sdxl/ink", 2), ("loras/sdxl/deep/ink", 3)):
-        path = write_safetensors(library.folder / f"{place}.safetensors", data=b"%d" % number)
-        sidecar = {"id": 80 + number, "modelId": 70 + number, "name": "v", "model": {"name": place, "type": "LORA"}}
-        path.with_suffix(".civitai.info").write_text(json.dumps(sidecar))
-    library.scan()
-    names = ["sdxl/ink.safetensors", "sdxl\\deep\\ink.safetensors", "Deep/Ink", "elsewhere/ink"]
-    numbers = [82, 99, True, 2**70, "82"]
-    params = {
-        "loras": [{"name": name} for name in names],
-        "resources": [{"type": "lora", "civitaiVersionId": number} for number in numbers],
-    }
-    image = upload_ok(library, library.find_id("other"))["id"]
-    uses = edit(library, library.find_id("other"), image, generationParams=params).json["uses"]
-    have = [(entry.get("name") or entry["civitaiVersionId"], entry["model"]["name"]) for entry in uses["have"]]
-    assert have[:4] == [
-        (82, "loras/sdxl/ink"),
-        (names[0], "loras/sdxl/ink"),
-        (names[1], "loras/sdxl/deep/ink"),
-        (names[2], "loras/sdxl/deep/ink"),
-    ]
-    assert have[4][0] == "elsewhere/ink"
-    assert [entry["civitaiVersionId"] for entry in uses["lack"]] == numbers[1:]
-    assert inspected
-
-
-INVALID_FIELDS: list[tuple[dict[str, str], str]] = [
-    ({"seed": str(2**64)}, "seed:"),
-    ({"seed": "1.5"}, "seed:"),
-    ({"seed": "9" * 5000}, "seed:"),
-    ({"steps": "-1"}, "steps:"),
-    ({"cfgScale": "NaN"}, "cfgScale:"),
-    ({"cfgScale": "inf"}, "cfgScale:"),
-    ({"cfgScale": "seven"}, "cfgScale:"),
-    ({"nsfwLevel": "5"}, "nsfwLevel: 5 is not a level"),
-    ({"nsfwLevel": "64"}, "nsfwLevel:"),
-    ({"nsfwLevel": "R"}, "nsfwLevel:"),
-    ({"loras": "ink"}, "loras: the value is not JSON"),
-    ({"loras": "{}"}, "loras: must be a JSON list"),
-    ({"loras": '[{"name": 5}]'}, "loras: must be a list"),
-    ({"loras": json.dumps([{"name": "x"}] * 101)}, "loras: must be a list"),
-    ({"comfyWorkflow": "[]"}, "comfyWorkflow: must be a JSON object"),
-    ({"comfyWorkflow": "{"}, "comfyWorkflow: the value is not JSON"),
-    ({"comfyWorkflow": '{"a":' * 70 + "1" + "}" * 70}, "comfyWorkflow: the value is nested more than 64 levels deep"),
-    ({"comfyWorkflow": '{"a":' * 200_000}, "comfyWorkflow: the value is nested more than 64 levels deep"),
-    ({"versionId": "x"}, "versionId:"),
-    ({"versionId": "999999"}, "versionId: the model has no version 999999"),
-    ({"versionId": str(2**40)}, "versionId:"),
-    ({"prompt": "x" * 100_001}, "prompt:"),
-    ({"sampler": "x" * 201}, "sampler:"),
-]
-
-
-def test_invalid_form_fields_are_rejected(library: LibraryApp) -> None:
-    """They are rejected before the image is inspected, and nothing is stored."""
-    model_id, other = library.find_id("ink"), library.find_id("other")
-    version_id = library.get(f"/{other}")["versions"][0]["id"]
-    for fields, message in [*INVALID_FIELDS, ({"versionId": str(version_id)}, "has no version")]:
-        response = upload(library, model_id, **fields)
-        assert (response.status_code, response.json["code"]) == (400, "invalid"), fields
-        assert message in response.json["error"], response.json
-        assert len(response.data) < 1000
-    assert upload(library, 999_999).json["error"] == "Model not found"
-    assert library.request("POST", "/x/images", data={}).json["error"] == "Invalid model ID"
-    assert library.request("POST", f"/{model_id}/images", data=b"x").status_code == 400
-    assert library.get(f"/{model_id}/images") == []
-    assert eventually(lambda: not media_objects(library))
 
 
 def test_files_that_are_no_images_are_rejected(library: LibraryApp, inspected: list[str]) -> None:
@@ -307,44 +161,6 @@ def test_user_images_are_edited_and_deleted(library: LibraryApp, inspected: list
     assert inspected
 
 
-HOSTILE_PARAMS: list[str] = [
-    '{"resources": 5, "loras": "ink", "model": {"a": 1}}',
-    '{"resources": [5, null, {"type": ["x"], "name": {}, "hash": 5}], "loras": [[], {"name": 7}]}',
-    '{"resources": [{"type": "lora", "name": "a\\u0000b", "hash": "\\u0000\\u00000000000"}], "model": "\\ud800"}',
-    '{"loras": [{"name": "%_\'\\" OR 1=1", "strength": 1e999}], "model": "../../etc/passwd"}',
-    '{"cfgScale": NaN, "x": Infinity, "y": -Infinity, "z": 1e999, "\\u0000\\ud800": "\\ud800"}',
-    '{"seed": ' + "9" * 4000 + "}",
-    '{"prompt": "hidden", "workflow": {"nodes": [1, 2, [3]]}}',
-]
-
-
-def test_hostile_params_are_shown_as_valid_json(library: LibraryApp, inspected: list[str]) -> None:
-    """Names in them are looked up in the library."""
-    model_id = library.find_id("ink")
-    image = upload_ok(library, model_id)["id"]
-    for text in HOSTILE_PARAMS:
-        response = library.request(
-            "PATCH",
-            f"/{model_id}/images/{image}",
-            data=f'{{"generationParams": {text}}}',
-            content_type="application/json",
-        )
-        assert response.status_code == 200, (text[:80], response.json)
-        view = library.request("GET", f"/{model_id}/images/{image}").get_data(as_text=True)
-        assert json.loads(view, parse_constant=pytest.fail)["id"] == image
-        assert "\\u0000" not in view
-        assert "\\ud800" not in view
-    for text in ('{"x":' * 70 + "1" + "}" * 70, '{"x":' * 100_000):
-        response = library.request(
-            "PATCH",
-            f"/{model_id}/images/{image}",
-            data=f'{{"generationParams": {text}}}',
-            content_type="application/json",
-        )
-        assert response.status_code == 400
-    assert inspected
-
-
 def complete_job(library: LibraryApp, *, key: str = API_KEY) -> str:
     """Create a job with an image; return its id."""
     created = library.request(
@@ -414,53 +230,6 @@ def test_an_image_of_a_job_is_kept(library: LibraryApp, inspected: list[str]) ->
     assert library.get(f"/{model_id}/images")[0]["jobId"] == job
     assert library.request("GET", f"/api/v1/images/{image['id']}").data == PNG
     assert eventually(lambda: len(media_objects(library)) == 2)
-
-
-def test_previews_and_their_thumbnails_are_served(library: LibraryApp, inspected: list[str]) -> None:
-    """The thumbnail is made once, and again after a change; previews cannot be edited."""
-    model_id = library.find_id("ink")
-    image = library.get(f"/{model_id}")["versions"][0]["images"][0]
-    path = f"/api/v1/images/{image['id']}"
-    assert (image["isUserUpload"], image["width"]) == (False, None)
-    assert library.request("GET", path).data == PNG
-    first = library.request("GET", f"{path}/thumb")
-    assert (first.mimetype, decode(first.data).size) == ("image/webp", (64, 48))
-    assert library.request("GET", f"{path}/thumb").data == first.data
-    assert len(inspected) == 1
-    assert library.get(f"/{model_id}")["versions"][0]["images"][0]["width"] == 64
-    assert eventually(lambda: len(media_objects(library)) == 1)
-    for method in ("PATCH", "DELETE"):
-        assert library.request(method, f"/{model_id}/images/{image['id']}", json={}).status_code == 404
-
-    file = library.folder / "loras" / "sub" / "ink.preview.png"
-    file.write_bytes(encode(draw_image((640, 480)), "PNG"))
-    os.utime(file, ns=(9, 9))
-    # Not yet scanned: the new bytes are shown, but the index keeps what it knows about the old ones.
-    assert decode(library.request("GET", f"{path}/thumb").data).size in ((64, 48), (400, 300))
-    library.scan()
-    assert decode(library.request("GET", f"{path}/thumb").data).size == (400, 300)
-    again = library.get(f"/{model_id}")["versions"][0]["images"][0]
-    assert (again["id"], again["width"], again["height"]) == (image["id"], 640, 480)
-    assert len(inspected) == 2
-
-
-def test_previews_that_are_no_images_are_not_served(library: LibraryApp, inspected: list[str]) -> None:
-    """The failed inspection is stored; links out of the library are not followed."""
-    model_id = library.find_id("ink")
-    image = library.get(f"/{model_id}")["versions"][0]["images"][0]["id"]
-    file = library.folder / "loras" / "sub" / "ink.preview.png"
-    file.write_bytes(b"<script>alert(1)</script>")
-    for tail in ("", "/thumb", "/thumb"):
-        response = library.request("GET", f"/api/v1/images/{image}{tail}")
-        assert (response.status_code, response.mimetype) == (404, "application/json")
-    assert len(inspected) == 1
-    assert eventually(lambda: not media_objects(library))
-    file.unlink()
-    file.symlink_to("/etc/hostname")
-    for tail in ("", "/thumb"):
-        assert library.request("GET", f"/api/v1/images/{image}{tail}").status_code == 403
-    file.unlink()
-    assert library.request("GET", f"/api/v1/images/{image}/thumb").status_code == 404
 
 
 def test_objects_without_a_row_are_deleted_later(

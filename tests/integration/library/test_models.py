@@ -72,7 +72,7 @@ HERO = {"id", "thumbPath", "width", "height", "nsfwLevel", "blurhash"}
 IMAGE = {
     *("id", "localPath", "thumbPath", "width", "height", "nsfwLevel", "prompt", "generationParams", "blurhash"),
     *("sortOrder", "isUserUpload", "modelId", "createdAt"),
-    *("versionId", "jobId"),
+    *("versionId", "jobId", "mediaType"),
 }
 
 

@@ -2,8 +2,17 @@
 
 import pytest
 
+from schemas.images import formats
 from schemas.library.metadata import Source
-from schemas.library.sidecars import LocalFile, civitdl, find_previews, find_sidecars, parse_civitdl_ids
+from schemas.library.model_views import VIDEO_EXTENSIONS
+from schemas.library.sidecars import (
+    PREVIEW_EXTENSIONS,
+    LocalFile,
+    civitdl,
+    find_previews,
+    find_sidecars,
+    parse_civitdl_ids,
+)
 
 
 def test_sidecars_are_found_by_suffix() -> None:
@@ -56,7 +65,9 @@ def test_names_are_not_patterns() -> None:
 def test_the_best_preview_comes_first() -> None:
     """Files named ".preview" come before others of the same time."""
     names = ["ink.gif", "ink.png", "ink.PREVIEW.webp", "ink.preview.jpeg", "ink.preview.mp4", "ink.mp4", "link.png"]
-    assert find_previews("ink", names) == ["ink.preview.jpeg", "ink.PREVIEW.webp", "ink.png", "ink.gif"]
+    assert find_previews("ink", names) == [
+        *("ink.preview.jpeg", "ink.PREVIEW.webp", "ink.preview.mp4", "ink.png", "ink.gif", "ink.mp4")
+    ]
     assert find_previews("ink", []) == []
 
 
@@ -118,3 +129,11 @@ def test_a_local_file_knows_its_civitai_name() -> None:
     other = LocalFile("figma.v2.safetensors", known_version_id=5)
     assert (other.civitai_name, other.civitai_version_id, other.stem) == ("figma.v2.safetensors", 5, "figma.v2")
     assert LocalFile("figma").stem == "figma"
+
+
+def test_previews_are_of_all_known_formats() -> None:
+    """What a job may deliver may also lie beside a model."""
+    known = {f".{extension}" for form in formats.DELIVERED for extension in form.extensions}
+    assert set(PREVIEW_EXTENSIONS) == known
+    videos = {f".{extension}" for form in formats.DELIVERED if form.is_video for extension in form.extensions}
+    assert set(VIDEO_EXTENSIONS) == videos
