@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from playwright.async_api import Error, Page
 
 from schemas.errors import ServiceError
-from schemas.sites.documents import get_path
 from schemas.sites.recipe import CancelRequest, CancelSpec, Recipe, Step
 from schemas.sites.templates import render, render_url
 from workers.sites.driver.submission_id import SubmissionId
