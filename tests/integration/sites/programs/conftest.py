@@ -139,7 +139,7 @@ class SharedBrowser:
         async def in_context() -> T:
             context = await self._browser.new_context(viewport={"width": 1280, "height": 900})
             try:
-                async with asyncio.timeout(2 * TIMEOUT_S):
+                async with asyncio.timeout(TIMEOUT_S):
                     return await work(context)
             finally:
                 await context.close()
