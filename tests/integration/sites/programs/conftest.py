@@ -3,12 +3,12 @@
 import asyncio
 import hashlib
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,18 +161,24 @@ def browser() -> Iterator[SharedBrowser]:
     shared.stop()
 
 
+@pytest.fixture(scope="session")
+def gradio_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], GradioServer]]:
+    """Return the programs of a version of Gradio, which are started when they are first asked for."""
+    with ExitStack() as running:
+
+        @cache
+        def start(version: str) -> GradioServer:
+            return running.enter_context(run_gradio_server(version, tmp_path_factory.mktemp("gradio")))
+
+        yield start
+
+
 @pytest.fixture(scope="module", params=GRADIO_VERSIONS)
-def gradio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GradioServer]:
-    """Run the programs of each version of Gradio, one after another."""
-    with run_gradio_server(request.param, tmp_path_factory.mktemp("gradio")) as server:
-        yield server
+def gradio(request: pytest.FixtureRequest, gradio_servers: Callable[[str], GradioServer]) -> GradioServer:
+    """The programs of each version of Gradio, one after another."""
+    return gradio_servers(request.param)
 
 
 def picture_hashes(result: AttemptResult) -> list[str]:
     """Return the SHA-256 of each picture of an attempt."""
     return [hashlib.sha256(image.data).hexdigest() for image in result.images]
-
-
-def plain_words(error: Exception) -> bool:
-    """Whether an error's message has none of the captions and decorations of the page around its words."""
-    return not re.search(r"[\u00d7\u2715]|^\s*error\b|\bclear\b|\bsubmit\b", str(error), re.IGNORECASE)
