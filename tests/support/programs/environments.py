@@ -1,9 +1,10 @@
 """Real programs from the package index: each has a lock file with hashes in ``locks``, and a folder that is made once.
 
 The folders are in ``.cache/programs`` and are kept between runs. Their names contain the digest of the lock file, so
-that a changed lock makes a new folder. A file lock keeps two processes from making one folder at once. A lock with a ``.in``
-file beside it is made from that file: ``uv pip compile --universal --python-version 3.11 --generate-hashes
---no-emit-index-url --no-header --no-annotate NAME.in -o NAME.txt``.
+that a changed lock makes a new folder. A file lock keeps two processes from making one folder at once.
+
+A lock with a ``.in`` file beside it is made from that file: ``uv pip compile --universal --python-version 3.11
+--generate-hashes --no-emit-index-url --no-header --no-annotate NAME.in -o NAME.txt``.
 """
 
 import fcntl
