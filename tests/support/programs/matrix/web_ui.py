@@ -70,7 +70,7 @@ class Engine:
             self.checkpoint = checkpoint
 
     def interrupt(self) -> None:
-        """Stop what the engine works on, whoever asked for it."""
+        """Stop what the engine works on, for any page."""
         self._is_interrupted = True
 
     def generate(self, task: str, prompt: str, *settings: Any) -> tuple[list[str] | None, str, str]:
