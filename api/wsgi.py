@@ -5,13 +5,16 @@ import gc
 import structlog
 
 from api import create_app
-from ops.infra.logging import configure_logging
+from ops.infra.logging import configure_logging, log_uncaught_exceptions
+from ops.infra.private_files import set_private_umask
 from ops.infra.settings import load_settings
 from stores import open_stores
 from stores.queue.process_monitor import ProcessMonitor
 
+set_private_umask()
 settings = load_settings()
-configure_logging("web", level=settings.log_level, style=settings.log_format)
+configure_logging("web", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
+log_uncaught_exceptions()
 stores = open_stores(settings)
 app = create_app(stores)
 ProcessMonitor(stores, "web").start()

@@ -11,6 +11,7 @@ from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
+from ops.infra.private_files import prepare_data_folder
 from ops.infra.redis import disconnect
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy
@@ -141,6 +142,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     Raises:
         SettingsError: a recipe, a rate, EGRESS_ALLOW, MEDIA_URL or the owner's key file is invalid.
     """
+    prepare_data_folder(settings.data_dir)
     client = open_client(settings.redis_url)
     scripts = Scripts(client, test_clock=clock)
     clock = clock or RedisClock(client)

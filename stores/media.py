@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import obstore
 import structlog
@@ -18,6 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from ops.infra.blocking import run_blocking
+from ops.infra.private_files import make_private_file, make_private_folder
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 
@@ -56,6 +58,8 @@ class Media:
         is_local = url.startswith("file:")
         options = {"mkdir": True} if is_local else {"client_options": CLIENT_OPTIONS, "retry_config": RETRY_CONFIG}
         try:
+            if is_local:
+                make_private_folder(Path(unquote(urlsplit(url).path)))
             self._store = from_url(url, **options)
         except (BaseError, OSError, ValueError) as error:
             raise SettingsError(f"MEDIA_URL: {_first_line(error)}.") from error
@@ -154,8 +158,11 @@ class Media:
             raise ValueError(f"{key!r} is not a media key")
 
         def put() -> None:
+            if self._folder:
+                make_private_folder((self._folder / key).parent)
             obstore.put(self._store, key, content)
             if self._folder:
+                make_private_file(self._folder / key)
                 _fsync(self._folder / key)
 
         _call_store(put)

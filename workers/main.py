@@ -22,7 +22,8 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.browser_install import BrowserNotFoundError
-from ops.infra.logging import configure_logging
+from ops.infra.logging import configure_logging, log_uncaught_exceptions
+from ops.infra.private_files import set_private_umask
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
@@ -249,9 +250,11 @@ ROLES = {"worker": run_worker, "background": run_background, "courier": run_back
 
 def main(role: str) -> int:
     """Run one of the roles. Return exit code 2 on an invalid setting or a missing browser."""
+    set_private_umask()
     try:
         settings = load_settings()
-        configure_logging(role, level=settings.log_level, style=settings.log_format)
+        configure_logging(role, level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
+        log_uncaught_exceptions()
         check_redis(settings)
         ROLES[role](settings)
     except (SettingsError, BrowserNotFoundError) as error:

@@ -7,6 +7,7 @@ import tempfile
 import click
 
 from ops.infra.database import migrate as migrate_database
+from ops.infra.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import load_settings
 from ops.processes.web_command import gunicorn_command, raise_open_files_limit
@@ -15,12 +16,17 @@ from ops.processes.web_command import gunicorn_command, raise_open_files_limit
 @click.command()
 def migrate() -> None:
     """Upgrade the database tables (the Procfile's release step)."""
-    migrate_database(load_settings().database_url)
+    set_private_umask()
+    settings = load_settings()
+    prepare_data_folder(settings.data_dir)
+    restrict_stored_files(settings.data_dir)
+    migrate_database(settings.database_url)
 
 
 @click.command()
 def web() -> None:
     """Run the HTTP server in the foreground."""
+    set_private_umask()
     settings = load_settings()
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))

@@ -21,6 +21,7 @@ from ops.cli.groups import ConfigurationError, StartError
 from ops.cli.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.logging import configure_logging
+from ops.infra.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database
 from ops.infra.setting_parsers import connectable_host, url_host
 from ops.infra.settings import ROOT, Settings, load_settings, next_database
@@ -68,7 +69,9 @@ def up(port: int | None, data: Path | None, workers: int, site: str | None) -> N
     _apply_options(port, data)
     settings = load_settings()
     configure_logging("up", level=settings.log_level, style=settings.log_format)
+    set_private_umask()
     _check_data_folder(settings.data_dir)
+    restrict_stored_files(settings.data_dir)
     with single_instance(settings.data_dir):
         _check_port(settings)
         settings = select_site(settings, site)
@@ -97,7 +100,7 @@ def _apply_options(port: int | None, data: Path | None) -> None:
 
 def _check_data_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_data_folder(folder)
         (folder / ".probe").write_bytes(b"")
         (folder / ".probe").unlink()
     except OSError as error:

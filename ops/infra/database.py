@@ -1,5 +1,6 @@
 """The SQL engine, and the migrations that bring its tables up to date."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from ops.infra.private_files import make_private_file, make_private_folder
 from ops.infra.settings import ROOT
 
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
 BUSY_TIMEOUT_MS = 5_000
+SQLITE_PREFIX = "sqlite:///"
 
 
 class DatabaseUnreachableError(Exception):
@@ -20,6 +23,7 @@ class DatabaseUnreachableError(Exception):
 
 def open_database(url: str) -> Engine:
     """Return an engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys."""
+    _make_sqlite_file(url)
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -40,12 +44,22 @@ def check_connection(url: str) -> None:
 
 def migrate(url: str) -> None:
     """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date."""
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    _make_sqlite_file(url)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def _make_sqlite_file(url: str) -> None:
+    """Create the file for its owner only; SQLite itself would use the umask, and gives its journals the same mode."""
+    if not url.startswith(SQLITE_PREFIX):
+        return
+    path = Path(url.removeprefix(SQLITE_PREFIX).partition("?")[0])
+    # What cannot be created is reported when the database is opened.
+    with contextlib.suppress(OSError):
+        make_private_folder(path.parent)
+        make_private_file(path)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

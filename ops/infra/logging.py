@@ -1,13 +1,24 @@
-"""Logging: JSON lines on a pipe, colours on a terminal, secrets redacted."""
+"""Logging: JSON lines on a pipe, colours on a terminal, secrets redacted.
 
+Keys are removed from the whole line, wherever a client has put them: into a path, a name or a wrong field.
+"""
+
+import json
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Iterable, MutableMapping
+from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
 SECRET_FIELDS = frozenset({"key", "api_key", "token", "authorization", "cookie", "cookies", "password", "secret"})
+HIDDEN = "[hidden]"
+# Generated keys (64 digits, also within ``dr_ID_…``), and other secrets of this length.
+GENERATED_KEY = re.compile(r"(?:\bdr_[0-9a-z]{1,32}_)?[0-9a-f]{40,}", re.IGNORECASE | re.ASCII)
 MIN_LEVELS = {
     "dramatiq": logging.WARNING,
     "asyncio": logging.ERROR,
@@ -16,11 +27,13 @@ MIN_LEVELS = {
 }
 
 
-def configure_logging(process: str, *, level: str = "info", style: str = "auto") -> None:
+def configure_logging(
+    process: str, *, level: str = "info", style: str = "auto", secrets: Iterable[str | None] = ()
+) -> None:
     """Send the log lines of structlog and of the standard library to stdout in one format.
 
     ``process`` is added to every line. ``style`` is ``json``, ``pretty``, or ``auto``: pretty on a terminal, JSON
-    elsewhere.
+    elsewhere. ``secrets`` are removed from every line.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stdout.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -37,7 +50,12 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
     exceptions = [] if pretty else [structlog.processors.format_exc_info]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *exceptions, renderer],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *exceptions,
+            renderer,
+            _hide_keys(filter(None, secrets)),
+        ],
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
@@ -53,6 +71,43 @@ def configure_logging(process: str, *, level: str = "info", style: str = "auto")
     )
 
 
+def log_uncaught_exceptions() -> None:
+    """Log exceptions that end the process or a thread, and warnings, instead of printing them."""
+    log = logging.getLogger("uncaught")
+
+    def log_exception(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, traceback)
+        else:
+            log.critical("process.failed", exc_info=(kind, error, traceback))
+
+    def log_thread_exception(hook: threading.ExceptHookArgs) -> None:
+        if hook.exc_value is not None:
+            log.error("thread.failed", exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback))
+
+    def log_unraisable(hook: "sys.UnraisableHookArgs") -> None:
+        if hook.exc_value is not None:
+            log.error("exception.ignored", exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback))
+
+    sys.excepthook = log_exception
+    threading.excepthook = log_thread_exception
+    sys.unraisablehook = log_unraisable
+    logging.captureWarnings(capture=True)
+
+
+def _hide_keys(secrets: Iterable[str]) -> Any:
+    """Return a processor of the rendered line that removes keys in the forms that a path or a query gives them."""
+    forms = {form for secret in secrets for form in (secret, quote(secret), quote(secret, safe=""))}
+    escaped = {json.dumps(form)[1:-1] for form in forms} | forms
+    known = [re.escape(form) for form in sorted(escaped, key=len, reverse=True)]
+    pattern = re.compile("|".join([*known, GENERATED_KEY.pattern]), re.IGNORECASE | re.ASCII)
+
+    def hide(_logger: Any, _method: str, line: str) -> str:
+        return pattern.sub(HIDDEN, line)
+
+    return hide
+
+
 def _add_process(process: str) -> structlog.typing.Processor:
     def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("process", process)
@@ -63,5 +118,5 @@ def _add_process(process: str) -> structlog.typing.Processor:
 
 def _redact_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in SECRET_FIELDS.intersection(event):
-        event[name] = "[hidden]"
+        event[name] = HIDDEN
     return event

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.infra.atomic_write import create_atomically, write_atomically
-
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
+from ops.infra.private_files import FILE_MODE, make_private_folder
 
 
 def read_or_create(path: Path, create: Callable[[], str]) -> str:
@@ -21,7 +19,7 @@ def read_or_create(path: Path, create: Callable[[], str]) -> str:
         return path.read_text()
     except FileNotFoundError:
         secret = create()
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     try:
         create_atomically(path, secret, mode=FILE_MODE)
     except FileExistsError:
@@ -31,7 +29,7 @@ def read_or_create(path: Path, create: Callable[[], str]) -> str:
 
 def replace(path: Path, secret: str) -> None:
     """Replace the secret atomically; the old one cannot come back after a power failure."""
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     write_atomically(path, secret, mode=FILE_MODE)
 
 
@@ -42,7 +40,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: another process holds the lock.
     """
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

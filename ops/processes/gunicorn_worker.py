@@ -6,6 +6,7 @@ because gevent has to patch it first.
 
 import contextlib
 import json
+import logging
 import secrets
 import socket
 from http import HTTPStatus
@@ -40,6 +41,11 @@ MESSAGES = {
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untyped
     """A gevent worker that ends long polls and streams on shutdown and reports bad HTTP as JSON."""
 
+    def patch(self) -> None:
+        """Patch the standard library, and log what ends a greenlet instead of printing it."""
+        super().patch()
+        gevent.get_hub().print_exception = _log_exception
+
     def handle_exit(self, number: int, frame: FrameType | None) -> None:
         """Begin the shutdown: waiting clients get their response now and reconnect to another process."""
         # In a greenlet: a signal handler may have interrupted code that holds a lock.
@@ -68,6 +74,10 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         # The client may have disconnected.
         with contextlib.suppress(OSError):
             client.sendall(_error_response(status, error, request_id))
+
+
+def _log_exception(_context: object, kind: Any, error: Any, traceback: Any) -> None:
+    logging.getLogger("gevent").error("greenlet.failed", exc_info=(kind, error, traceback))
 
 
 def _status_for(error: Exception) -> HTTPStatus:

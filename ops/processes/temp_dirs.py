@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+from ops.infra.private_files import make_private_folder
+
 TEMP_DIR = "scratch"
 
 
@@ -12,7 +14,7 @@ def use_private_temp_dir(data_dir: Path) -> None:
     """Create a temporary directory for this process and its children, by ``TMPDIR``; removed at exit."""
     remove_stale_temp_dirs(data_dir)
     path = data_dir / TEMP_DIR / str(os.getpid())
-    path.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     os.environ["TMPDIR"] = str(path)
 

@@ -45,6 +45,7 @@ def gunicorn_command(settings: Settings, application: str) -> list[str]:
         # By default SCRIPT_NAME and the scheme are taken from any client on this machine; see TRUSTED_PROXIES instead.
         "forwarded-allow-ips": "",
         "log-level": "error",
+        "logger-class": "ops.processes.gunicorn_logger.GunicornLogger",
         "worker-tmp-dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn creates its own file there
     }
     args = [f"--{name}={value}" for name, value in options.items() if value is not None]
