@@ -7,6 +7,7 @@ from flask import Response, jsonify
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import Access, RateLimit
+from api.sites.site_queries import site_quota
 from schemas.accounts.caller import CallerLimits
 from schemas.accounts.rate_limits import Rate
 from stores.accounts.quotas import Usage
@@ -15,9 +16,11 @@ blueprint = Blueprint("quota", __name__, access=Access.KEY, url_prefix="/api/v1/
 
 
 @blueprint.route("")
-@blueprint.response(200, description="`plan`, `scopes`, `quotas` by name, and `rates` by policy.")
+@blueprint.response(
+    200, description="`plan`, `scopes`, `quotas` by name, `rates` by policy, and `site`: what the default site shows."
+)
 def read() -> Response:
-    """Limits and usage of your key, and when they reset; null means unlimited."""
+    """Limits and usage of your key, and when they reset; null means unlimited. `site` may show no quota: null."""
     defaults = stores().rate_limits.defaults
     rates = {
         RateLimit.SUBMIT: caller().limits.rate or defaults.submit,
@@ -31,6 +34,7 @@ def read() -> Response:
             "scopes": sorted(caller().scopes),
             "quotas": _quotas_view(quotas.get_limits(caller()), quotas.get_usage(caller().id)),
             "rates": {policy: _rate_view(rate) for policy, rate in rates.items()},
+            "site": site_quota(stores().recipes.default),
         }
     )
 

@@ -18,11 +18,11 @@ from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, weights_status
 from api.jobs.submission import add_replay_header, submit
 from api.pages import health
-from api.sites.site_queries import search_loras, site_quota
+from api.sites.site_queries import search_loras
 from schemas.errors import Invalid
 from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH
 from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY
-from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, load_weights_request
+from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, is_absent, load_weights_request
 
 HEALTH = RoutePolicy(access=Access.CHECKED_BY_VIEW, rate_limit=RateLimit.STATUS, is_logged=False)
 STATUS = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False, error_format=weights_status_body)
@@ -104,7 +104,8 @@ def search_loras_view() -> Response:
         raise Invalid(
             problems=[f"Query parameter: at most {MAX_LORA_NAME_LENGTH} characters, none of them control characters."]
         )
-    loras, is_complete = search_loras(stores().recipes.get(request.args.get("site")), query)
+    site = request.args.get("site")
+    loras, is_complete = search_loras(stores().recipes.get(None if is_absent(site) else site), query)
     response = jsonify(loras)
     if not is_complete:
         response.headers["X-Darkroom-Partial"] = "site"
@@ -114,10 +115,8 @@ def search_loras_view() -> Response:
 @blueprint.route("/quota")
 @blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
 def quota() -> Response:
-    """Usage and limits of this key; `site` is the quota that the default site shows."""
-    summary = stores().quotas.summarize(caller())
-    on_site = site_quota(stores().recipes.default)
-    return jsonify(summary | ({"site": on_site} if on_site else {}))
+    """Usage and limits of this key, short enough for a chat message; `/api/v1/quota` shows more."""
+    return jsonify(stores().quotas.summarize(caller()))
 
 
 @contextmanager

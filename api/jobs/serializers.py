@@ -7,13 +7,14 @@ from flask import Response, current_app, request
 from schemas.fields import to_camel_case
 from schemas.jobs.event_payloads import result_payloads
 from schemas.jobs.job import Job, QueueEstimate
+from schemas.jobs.lifecycle import JobState
 from stores import Stores
 
 
 def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
     """Return a job in the format of the Weights API."""
     return {
-        "status": job.state,
+        "status": _weights_state(job),
         "prompt": job.request.prompt,
         "startTime": job.start_time,
         "lastModifiedDate": job.last_modified,
@@ -31,6 +32,15 @@ def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[st
         "attempt": job.attempt,
         "seq": job.seq,
     }
+
+
+def _weights_state(job: Job) -> JobState:
+    """Return the state for clients that fetch the picture as soon as it is PENDING, without looking at its status.
+
+    The original server announced PENDING only once it had saved a preview (docs/decisions/0019).
+    """
+    has_no_picture = job.state is JobState.PENDING and not job.preview_version
+    return JobState.STARTING if has_no_picture else job.state
 
 
 def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:

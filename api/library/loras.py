@@ -28,7 +28,9 @@ def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
     """Return the LoRAs that match all words of ``text``, in the shape of the Weights API."""
     if not stores.settings.models_dir:
         return []
-    query = SearchQuery(phrases=tuple(Phrase((word,)) for word in split_words(text)))
+    # A query of nothing but marks has no words. A phrase without words matches nothing; no phrase matches everything.
+    words = split_words(text)
+    query = SearchQuery(phrases=tuple(Phrase((word,)) for word in words) or (Phrase(()),))
     page = stores.library.search.find_page(_lora_filter(query), limit=MAX_RESULTS)
     models = stores.library.models.get_many(page.ids, with_versions=True)
     counts = Counter(normalize(model.name) for model in models)

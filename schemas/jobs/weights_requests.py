@@ -17,6 +17,9 @@ from schemas.fields import (
 from schemas.jobs.job import JobRequest, priority_field
 
 MIN_WEIGHTS_PROMPT_LENGTH = 10
+# What published clients send literally for an optional value that they do not have.
+ABSENT_VALUES = frozenset({"", "null", "undefined", "None", "NaN"})
+REQUIRED_FIELDS = frozenset({"prompt", "query"})
 # All other fields are inputs of the site.
 COMMON_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})
 
@@ -60,8 +63,8 @@ class WeightsRequestSchema(Schema):
 
     @pre_load
     def apply_aliases(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        """Accept ``query`` for ``prompt``, and any empty value for no LoRA."""
-        aliased = dict(data) | {"loraName": data.get("loraName") or None}
+        """Accept ``query`` for ``prompt``."""
+        aliased = dict(data)
         if "query" in data:
             aliased.setdefault("prompt", data["query"])
         return aliased
@@ -70,19 +73,28 @@ class WeightsRequestSchema(Schema):
     def build(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> JobRequest:
         """Build the record."""
         inputs = {name: value for name, value in original.items() if name not in COMMON_FIELDS}
-        return JobRequest(data.get("site") or "", data["prompt"], data["lora"] or None, inputs, data["priority"])
+        return JobRequest(data.get("site") or "", data["prompt"], data.get("lora") or None, inputs, data["priority"])
 
 
 def load_weights_request(values: Mapping[str, Any]) -> JobRequest:
-    """Return the request that the fields of a submission make.
+    """Return the request that the fields of a submission make; optional fields without a value are left out.
 
     Raises:
         Invalid: a field is missing or wrong; problems of the prompt are bare messages, as clients expect them.
     """
     try:
-        request: JobRequest = WeightsRequestSchema().load(values)
+        request: JobRequest = WeightsRequestSchema().load(_without_absent(values))
     except ValidationError as error:
         messages = error.normalized_messages()
         problems = [*messages.pop("prompt", []), *flatten_errors(messages, values)]
         raise Invalid(problems=problems) from error
     return request
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a client sent this because it has no value."""
+    return value is None or (isinstance(value, str) and value.strip() in ABSENT_VALUES)
+
+
+def _without_absent(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in REQUIRED_FIELDS or not is_absent(value)}

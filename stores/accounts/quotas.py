@@ -79,20 +79,20 @@ class Quotas:
         return caller.limits.with_defaults(self._default_limits)
 
     def summarize(self, caller: Caller) -> dict[str, Any]:
-        """Return ``usage``, ``limits``, ``remaining`` (by kind) and ``resetAt``, as the Weights API shows them."""
+        """Return ``usage``, ``limits`` and ``remaining`` by kind, with exactly the kinds of the Weights API.
+
+        Clients post it as a chat message, which may have 2,000 characters.
+        """
         usage, limits = self.get_usage(caller.id), self.get_limits(caller)
         kinds = {
             "QUEUED_IMAGE_JOBS": (usage.queued, limits.queued),
-            "CONCURRENT_IMAGE_JOBS": (usage.running, limits.concurrent),
             "DAILY_IMAGE_CREATIONS": (usage.daily, limits.daily),
-            "WEEKLY_IMAGE_CREATIONS": (usage.weekly, limits.weekly),
         } | dict.fromkeys(UNSUPPORTED_KINDS, (0, 0))
         return {
             "isPremium": caller.plan is not None,
             "usage": {kind: used for kind, (used, _) in kinds.items()},
             "limits": {kind: _finite(limit) for kind, (_, limit) in kinds.items()} | STATIC_LIMITS,
             "remaining": {kind: _finite(limit, used) for kind, (used, limit) in kinds.items()} | STATIC_LIMITS,
-            "resetAt": usage.reset_times,
         }
 
 

@@ -78,7 +78,7 @@ def _memory_while_running(stack: Stack, number: int, body: dict[str, Any], sampl
         job_ids = [client.post("/api/v1/jobs", json=body).json()["id"] for _ in range(number)]
 
         def statuses() -> set[str]:
-            return {client.get(f"/status/{job_id}").json()["status"] for job_id in job_ids}
+            return {client.get(f"/api/v1/jobs/{job_id}").json()["status"] for job_id in job_ids}
 
         wait_until(lambda: statuses() == {"PENDING"})
         memory = _median_mb(lambda: stack.memory_bytes("worker"), samples)

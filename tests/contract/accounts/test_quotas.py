@@ -168,10 +168,10 @@ def test_quotas_are_summarized_by_kind(
     """Remaining is limit minus usage; an unlimited quota is a word, because JSON has no infinity."""
     stores = build_stores(client, clock, replace(settings, limit_daily_images=5))
     submit(stores, job_request, 1)
-    summary = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(weekly=3)))
+    summary = stores.quotas.summarize(Caller(OWNER, OWNER, limits=CallerLimits(queued=3)))
     assert summary["usage"]["DAILY_IMAGE_CREATIONS"] == 1
     assert summary["remaining"]["DAILY_IMAGE_CREATIONS"] == 4
-    assert summary["limits"]["WEEKLY_IMAGE_CREATIONS"] == 3
-    assert summary["remaining"]["CONCURRENT_IMAGE_JOBS"] == "Infinity"
+    assert summary["limits"]["QUEUED_IMAGE_JOBS"] == 3
+    assert summary["remaining"]["DAILY_COVER_CREATIONS"] == 0
     assert summary["isPremium"]
     assert not stores.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from ops.infra.settings import Settings
+from schemas.errors import SiteUnavailable
 from schemas.jobs.job import GeneratedImage
 from stores.accounts.api_keys import ApiKeys
 from tests.conftest import API_KEY, eventually
-from tests.integration.conftest import AppClient, close_app, open_app
+from tests.integration.conftest import AppClient, FakeWorker, close_app, open_app
 
 PROMPT = "a lighthouse at dusk"
 SITES = ("automatic1111", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights")
@@ -203,17 +204,96 @@ def test_an_invalid_wait_is_rejected(app: AppClient, query: dict[str, str]) -> N
     assert app.get(f"/status/{app.submit()}", query_string=query).status_code == 400
 
 
-def test_quota_has_every_kind(app: AppClient) -> None:
-    """All kinds of the Weights API are there; usage counts, and remaining is limit minus usage."""
+USAGE_KINDS = {
+    *(f"QUEUED_{kind}_JOBS" for kind in ("IMAGE", "COVER", "SONG", "VIDEO")),
+    *(f"QUEUED_{kind}_TRAINING_JOBS" for kind in ("VOICE", "IMAGE", "VIDEO")),
+    *(f"DAILY_{kind}_CREATIONS" for kind in ("IMAGE", "COVER", "VIDEO", "SONG")),
+    "DAILY_IMAGE_EDITS",
+    "DAILY_FAST_IMAGE_TRAINING_JOBS",
+    *(f"WEEKLY_{kind}_TRAINING_JOBS" for kind in ("IMAGE", "VOICE", "VIDEO")),
+    "VOYAGES_DAILY_IMAGE_CREATIONS",
+    "VOYAGES_WEEKLY_IMAGE_TRAINING_JOBS",
+}
+STATIC_KINDS = {"CHAT_CONVERSATIONS", "CHAT_MESSAGES", "COVER_AUDIO_LENGTH_SECONDS"}
+
+
+def test_quota_has_exactly_the_known_kinds(app: AppClient) -> None:
+    """Usage counts, and remaining is limit minus usage."""
     app.submit()
     quota = app.get("/quota").json
 
-    assert {"isPremium", "usage", "limits", "remaining", "resetAt"} <= set(quota)
-    assert len(quota["usage"]) >= 18
-    assert 21 <= len(quota["limits"]) == len(quota["remaining"])
+    assert quota.keys() == {"isPremium", "usage", "limits", "remaining"}
+    assert quota["usage"].keys() == USAGE_KINDS
+    assert quota["limits"].keys() == quota["remaining"].keys() == USAGE_KINDS | STATIC_KINDS
     assert tuple(quota[part]["QUEUED_IMAGE_JOBS"] for part in ("usage", "limits", "remaining")) == (1, 1000, 999)
     assert (quota["usage"]["DAILY_IMAGE_CREATIONS"], quota["limits"]["DAILY_IMAGE_CREATIONS"]) == (1, "Infinity")
     assert quota["limits"]["CHAT_MESSAGES"] == "Infinity"
+
+
+def test_quota_fits_into_a_chat_message(settings: Settings) -> None:
+    """Chat clients post it verbatim, and a message has at most 2,000 characters: also with large numbers."""
+    app = open_app(replace(settings, limit_queued_images=10**9, limit_daily_images=10**9))
+    app.submit()
+    assert len(app.get("/quota").get_data(as_text=True)) < 2000
+    assert {"daily", "weekly", "queued", "concurrent"} == app.get("/api/v1/quota").json["quotas"].keys()
+    close_app(app)
+
+
+@pytest.mark.parametrize("absent", ["null", "undefined", "None", "NaN", "", " ", " undefined "])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_values_that_clients_send_for_nothing_mean_nothing(app: AppClient, method: str, absent: str) -> None:
+    """For the LoRA and for all other optional parameters, as a query, a form or JSON."""
+    names = ("loraName", "site", "priority", "negativePrompt", "seed", "width", "height", "steps")
+    fields = {"prompt": PROMPT, **dict.fromkeys(names, absent)}
+    sent = {"query_string": fields} if method == "GET" else {"data": fields}
+    for options in (sent, {"json": fields}, {"json": {"prompt": PROMPT, **dict.fromkeys(names)}}):
+        if "json" in options and method == "GET":
+            continue
+        response = app.client.open("/generateImage", method=method, headers={"x-api-key": API_KEY}, **options)
+        assert response.status_code == 200, response.json
+        job = app.get_job(response.json["imageId"])
+        assert (job["lora"], job["site"], job["priority"]) == (None, "studio", 0)
+        assert not {"negativePrompt", "seed"} & {name for name, value in job["inputs"].items() if value == absent}
+
+
+def test_words_that_only_begin_so_are_values(app: AppClient) -> None:
+    """Only the literal words mean nothing, and never as a prompt."""
+    lora = app.get("/generateImage", query_string={"prompt": PROMPT, "loraName": "undefined style"}).json["imageId"]
+    assert app.get_job(lora)["lora"] == "undefined style"
+    refused = app.get("/generateImage", query_string={"prompt": "undefined"})
+    assert (refused.status_code, refused.json["details"]) == (400, ["Prompt is too short"])
+
+
+def test_a_job_is_pending_once_it_has_a_preview(worker: FakeWorker, app: AppClient) -> None:
+    """Clients fetch the picture on PENDING and use whatever they get; the native API shows the exact state."""
+
+    def read() -> tuple[str, str, int, str]:
+        status, picture = app.get(f"/status/{worker.job_id}").json["status"], app.client.get(f"/{worker.job_id}.jpg")
+        return status, app.get_job(worker.job_id)["status"], picture.status_code, picture.mimetype
+
+    json_type = "application/json"
+    assert read() == ("QUEUED", "QUEUED", 404, json_type)
+    worker.start()
+    assert read() == ("STARTING", "PENDING", 404, json_type)
+    assert app.client.get(f"/{worker.job_id}.jpg").headers["Retry-After"] == "1"
+    worker.report_progress(3)
+    assert read() == ("STARTING", "PENDING", 404, json_type)
+    worker.report_preview()
+    assert read() == ("PENDING", "PENDING", 200, "image/jpeg")
+    worker.complete()
+    assert read() == ("COMPLETED", "COMPLETED", 200, "image/jpeg")
+
+
+def test_a_job_without_previews_is_starting_until_its_end(worker: FakeWorker, app: AppClient) -> None:
+    """Also in its second attempt, whose first one had a preview."""
+    worker.start()
+    worker.report_preview()
+    app.stores.attempts.retry(worker.job, SiteUnavailable("Away."), 0)
+    assert app.get(f"/status/{worker.job_id}").json["status"] == "QUEUED"
+    worker.start()
+    assert app.get(f"/status/{worker.job_id}").json["status"] == "STARTING"
+    worker.complete()
+    assert app.get(f"/status/{worker.job_id}").json["status"] == "COMPLETED"
 
 
 def test_search_without_an_answer_uses_the_cache(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
