@@ -13,7 +13,18 @@ import click
 from ops.bench.report import show
 
 BENCHES = {
-    "jobs": ("pickup", "submit", "status", "pipeline", "previews", "density", "recovery", "fairness", "backlog"),
+    "jobs": (
+        "pickup",
+        "submit",
+        "status",
+        "pipeline",
+        "previews",
+        "density",
+        "recovery",
+        "fairness",
+        "backlog",
+        "neighbours",
+    ),
     "integrations": ("sites", "webhooks", "receivers", "library"),
     "watching": ("sockets", "fanout", "wait"),
 }

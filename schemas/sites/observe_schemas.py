@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.sites.observe import DEFAULT_EMPTY_MS, ErrorSpec, FramesSpec, ObserveSpec, WatchSpec
+from schemas.sites.page_patterns import PatternError, compile_pattern
 from schemas.sites.step_schemas import MAX_SETTLE_MS, DataclassSchema, SelectorsField, doc
 
 IMAGE_SOURCES = ("src", "background-image", "canvas", "poster")
@@ -87,7 +88,7 @@ class WatchSchema(DataclassSchema):
     )
     pattern = fields.String(
         metadata=doc(
-            "A regular expression for the part of a text that counts; two groups are step and steps, one %. "
+            "A regular expression (RE2) for the part of a text that counts; two groups are step and steps, one %. "
             "An error whose text does not match is ignored."
         )
     )
@@ -137,9 +138,10 @@ class WatchSchema(DataclassSchema):
     def check_pattern(self, data: dict[str, Any], **_: Any) -> None:
         """Require a valid regular expression."""
         try:
-            re.compile(data.get("pattern") or "")
-        except re.error as error:
-            raise ValidationError(f"Not a regular expression: {error}.", "pattern") from error
+            compile_pattern(data.get("pattern") or "")
+        except PatternError as error:
+            message = f"Not a regular expression of RE2 (no lookaround, no backreferences): {error}."
+            raise ValidationError(message, "pattern") from error
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> Any:

@@ -244,6 +244,11 @@ class Recipe:
         return frozenset([urlsplit(self.url).hostname or "", *self.hosts])
 
     @property
+    def accepts_downloads(self) -> bool:
+        """Whether the pictures are downloaded files."""
+        return self.capture.source == "download"
+
+    @property
     def direct_hosts(self) -> tuple[str, ...]:
         """The hosts that bypass the egress proxy, in the notation of browsers.
 

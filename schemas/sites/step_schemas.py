@@ -85,7 +85,12 @@ class StepSchema(DataclassSchema):
     )
     selectors = SelectorsField("The element; alternatives, tried in order.")
     value = fields.String(metadata=doc("What a `change` types or selects, or a `choose` selects."))
-    url = fields.String(metadata=doc("Where `navigate` goes, or where `upload` posts a picture."))
+    url = fields.String(
+        validate=validate.Regexp(
+            r"(?i)\{\{url\}\}|https?://[^\s{]", error="Must begin with {{{{url}}}}, http:// or https://, and a host."
+        ),
+        metadata=doc("Where `navigate` goes, or where `upload` posts a picture; begins with `{{url}}` or http(s)."),
+    )
     key = fields.String(metadata=doc("The key of `keyDown` and `keyUp`."))
     name = fields.String(
         validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),

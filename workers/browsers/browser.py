@@ -12,6 +12,15 @@ from workers.browsers.egress_proxy import ProxySettings
 VIEWPORT = {"width": 1280, "height": 900}
 
 
+@dataclass(frozen=True, slots=True)
+class ContextOptions:
+    """Options of a context: cookies and local storage to begin with, the proxy, and whether files are downloaded."""
+
+    storage_state: dict[str, Any] | None = None
+    proxy: ProxySettings | None = None
+    accepts_downloads: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class BrowserInstance:
     """A running browser and its usage counters.
@@ -30,15 +39,16 @@ class BrowserInstance:
     is_broken: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def new_context(self, storage_state: dict[str, Any] | None, proxy: ProxySettings | None) -> BrowserContext:
-        """Open a context with cookies and local storage from ``storage_state``."""
+    async def new_context(self, options: ContextOptions) -> BrowserContext:
+        """Open a context."""
         return await self.browser.new_context(
             user_agent=self.user_agent,
             viewport=VIEWPORT,  # type: ignore[arg-type] # a plain dict is a ViewportSize
             # Responses that a service worker answers are invisible to Playwright.
             service_workers="block",
-            storage_state=storage_state,  # type: ignore[arg-type] # a plain dict is a StorageState
-            proxy=proxy,  # type: ignore[arg-type] # a plain dict is a ProxySettings
+            storage_state=options.storage_state,  # type: ignore[arg-type] # a plain dict is a StorageState
+            proxy=options.proxy,  # type: ignore[arg-type] # a plain dict is a ProxySettings
+            accept_downloads=options.accepts_downloads,
         )
 
     @property

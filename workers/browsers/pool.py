@@ -19,8 +19,8 @@ from playwright.async_api import BrowserContext, Error
 
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
-from workers.browsers.browser import BrowserInstance, CrashWatcher
-from workers.browsers.egress_proxy import EgressProxy, ProxySettings
+from workers.browsers.browser import BrowserInstance, ContextOptions, CrashWatcher
+from workers.browsers.egress_proxy import EgressProxy
 from workers.browsers.launchers import BrowserSource, LocalBrowser
 from workers.browsers.os_processes import MARKER_OPTION, kill_browser, measure_memory
 from workers.browsers.playwright_server import (
@@ -152,11 +152,14 @@ class BrowserPool:
         on_lost: Callable[[], None],
         direct_hosts: Collection[str] = (),
         storage_state: dict[str, Any] | None = None,
+        *,
+        accepts_downloads: bool = False,
     ) -> AsyncIterator[BrowserContext]:
         """Open a new context, and close it at the end of the block; waits while all slots are in use.
 
         ``on_lost`` is called if the browser dies or a page crashes in the meantime. ``direct_hosts`` are reached
-        without the egress proxy. ``storage_state`` has cookies and local storage to begin with.
+        without the egress proxy. ``storage_state`` has cookies and local storage to begin with. Unless the context
+        ``accepts_downloads``, the browser refuses them before it writes anything.
 
         Raises:
             BrowserLost: no context can be opened.
@@ -164,7 +167,8 @@ class BrowserPool:
         async with self._slots:
             instance = await self._usable_browser()
             proxy = self._egress_proxy.settings_for(direct_hosts) if self._egress_proxy else None
-            context = await self._open_context(instance, storage_state, proxy)
+            options = ContextOptions(storage_state, proxy, accepts_downloads)
+            context = await self._open_context(instance, options)
             watcher = CrashWatcher(instance.browser, context, on_lost)
             self._crash_watchers.add(watcher)
             try:
@@ -182,13 +186,11 @@ class BrowserPool:
             instance = await self._replace(instance, "contexts")
         return instance
 
-    async def _open_context(
-        self, instance: BrowserInstance, storage_state: dict[str, Any] | None, proxy: ProxySettings | None
-    ) -> BrowserContext:
+    async def _open_context(self, instance: BrowserInstance, options: ContextOptions) -> BrowserContext:
         instance.contexts_served += 1
         instance.open_contexts += 1
         instance.idle.clear()
-        opening = asyncio.create_task(instance.new_context(storage_state, proxy))
+        opening = asyncio.create_task(instance.new_context(options))
         try:
             async with asyncio.timeout(CONTEXT_TIMEOUT_S):
                 return await asyncio.shield(opening)

@@ -143,7 +143,11 @@ class Runner:
         input_files = await self._retry_while_unavailable(self._stores.input_images.load, job, recipe)
         storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
         on_lost = partial(attempt.interrupt, BrowserLost())
-        context = await open_page.enter_async_context(self._browsers.lease(on_lost, recipe.direct_hosts, storage_state))
+        context = await open_page.enter_async_context(
+            self._browsers.lease(
+                on_lost, recipe.direct_hosts, storage_state, accepts_downloads=recipe.accepts_downloads
+            )
+        )
         driver = Driver(context, recipe)
         trace_recorder = TraceRecorder(context, enabled=job.retries > 0 and storage_state is None)
         await trace_recorder.start()

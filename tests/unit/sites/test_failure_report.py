@@ -1,10 +1,13 @@
 """Failure reports contain no secrets."""
 
-import time
+import asyncio
 
+import psutil
 import pytest
 
-from workers.sites.diagnostics.failure_report import MAX_DOM_CHARS, REDACTED, redact, redact_url
+from tests.support.growth import QUADRATIC, growth
+from workers.sites.diagnostics import redaction
+from workers.sites.diagnostics.redaction import REDACTED, redact, redact_in_process, redact_url
 
 
 @pytest.mark.parametrize(
@@ -27,12 +30,24 @@ def test_secrets_are_redacted(text: str) -> None:
     assert REDACTED in redact(text)
 
 
-@pytest.mark.parametrize("text", ["-eyJ", "<input token ", "token", "eyJ.", "password='"])
+@pytest.mark.parametrize("text", ["-eyJ", "<input token ", "token", "eyJ.", "password='", "<input " + "token" * 80])
 def test_redaction_takes_linear_time(text: str) -> None:
-    """A hostile page cannot stall the worker with a pattern that backtracks."""
-    started = time.perf_counter()
-    redact((text * MAX_DOM_CHARS)[:MAX_DOM_CHARS])
-    assert time.perf_counter() - started < 5
+    """Twice the text takes about twice the time: a hostile page cannot stall the worker."""
+    assert growth(lambda length: redact((text * length)[:length])) < QUADRATIC
+
+
+def test_a_long_text_is_redacted_in_a_process_of_its_own() -> None:
+    """The result is the same, with characters of all kinds."""
+    text = "password=hunter2 \U0001f600 \ud800 " * 10_000
+    expected = redact(text.encode(errors="replace").decode())
+    assert asyncio.run(redact_in_process(text)) == expected
+
+
+def test_a_redaction_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report then has no DOM, and the process is gone."""
+    monkeypatch.setattr(redaction, "PROCESS_TIMEOUT_S", 0.0)
+    assert asyncio.run(redact_in_process("x")) is None
+    assert not psutil.Process().children()
 
 
 @pytest.mark.parametrize(

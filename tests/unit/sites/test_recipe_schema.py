@@ -39,6 +39,10 @@ def problems(changes: dict[str, Any]) -> list[str]:
     [
         ({"steps/3/type": "clik"}, ["studio.toml: steps[3].type", "'clik'", "navigate", "click"]),
         ({"steps/0/url": None}, ["steps[0].url", "navigate", "needs this key"]),
+        ({"steps/0/url": "file:///etc/passwd"}, ["steps[0].url", "{{url}}", "https://"]),
+        ({"steps/0/url": "view-source:{{url}}"}, ["steps[0].url", "https://"]),
+        ({"steps/0/url": "javascript:alert(1)//https://"}, ["steps[0].url", "https://"]),
+        ({"steps/0/url": "https://{{prompt}}/"}, ["steps[0].url", "host"]),
         ({"limits/daily": -1}, ["limits.daily", "0", "-1"]),
         ({"limits/concurrency": "many"}, ["limits.concurrency", "integer", "'many'"]),
         ({"surprise": 1}, ["surprise", "Unknown field"]),

@@ -47,7 +47,9 @@ async def open_browser_context(
     try:
         await pool.start()
         # A lost browser needs no callback here: the next call to it fails.
-        async with pool.lease(lambda: None, recipe.direct_hosts, storage_state) as context:
+        async with pool.lease(
+            lambda: None, recipe.direct_hosts, storage_state, accepts_downloads=recipe.accepts_downloads
+        ) as context:
             yield context
     finally:
         await pool.stop()

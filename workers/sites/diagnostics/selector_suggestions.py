@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Error, Page
 
-from workers.sites.diagnostics.failure_report import redact
+from workers.sites.diagnostics.redaction import redact
 from workers.sites.observer.page_scripts import load_function
 
 SCRIPT = load_function(Path(__file__).with_name("selector_suggestions.js"))

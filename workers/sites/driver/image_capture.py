@@ -8,10 +8,8 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import tempfile
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.async_api import ElementHandle, Error, Page, Response
@@ -19,15 +17,15 @@ from playwright.async_api import ElementHandle, Error, Page, Response
 from schemas.errors import ResultRefused, ServiceError, SiteChanged
 from schemas.jobs.job import GeneratedImage
 from workers.images import convert
-from workers.sites.diagnostics.failure_report import redact_url
+from workers.sites.diagnostics.redaction import redact_url
 from workers.sites.driver.browser_fetch import fetch_url
+from workers.sites.driver.downloads import Downloads
 from workers.sites.observer.websocket_frames import decode_data_url
 
 MAX_RESPONSES = 32
 STEP_TIMEOUT_S = 15.0
 PREVIEW_TIMEOUT_S = 3.0
 SCREENSHOT_TIMEOUT_MS = 10_000
-DOWNLOAD_TIMEOUT_MS = 30_000
 MAX_IMAGES = 64
 # How many pictures of before the submission are fetched to compare their bytes, and for how long.
 MAX_KNOWN_IMAGES = 16
@@ -65,6 +63,7 @@ class ImageCapture:
         self._failed_images: dict[str, int] = {}
         # By URL, the digest of the bytes; None if they could not be fetched.
         self._known: dict[str, str | None] = {}
+        self._downloads = Downloads(page)
         page.on("response", self._remember_response)
 
     def _remember_response(self, response: Response) -> None:
@@ -135,14 +134,14 @@ class ImageCapture:
         return [await self.capture(url, None) for url in urls[:MAX_IMAGES]]
 
     async def capture_download(self, start: Callable[[], Awaitable[None]]) -> list[GeneratedImage]:
-        """Run ``start`` and return the image that the page then downloads; raises SiteChanged if it is not an image."""
-        async with self._page.expect_download(timeout=DOWNLOAD_TIMEOUT_MS) as download:
-            await start()
-        # The download's own path is on the browser's machine, which may be another one.
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "image"
-            await (await download.value).save_as(path)
-            return [await asyncio.to_thread(lambda: convert.identify(path.read_bytes()))]
+        """Run ``start`` and return the image that the page then downloads.
+
+        Raises:
+            ResultRefused: the file is too large or not a picture.
+            SiteChanged: the page's download does not end.
+        """
+        data = await self._downloads.fetch(start)
+        return [await asyncio.to_thread(convert.identify, data)]
 
     async def capture(self, url: str, element: ElementHandle | None) -> GeneratedImage:
         """Return the image at ``url``; if it cannot be fetched, a screenshot of ``element``.

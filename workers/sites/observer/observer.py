@@ -18,6 +18,7 @@ from playwright.async_api import BrowserContext, Error, Page
 
 from schemas.jobs.job import Progress
 from schemas.sites.observe import FramesSpec, ObserveSpec, Selectors, WatchSpec
+from schemas.sites.page_patterns import compile_pattern
 from workers.images.convert import MAX_IMAGE_BYTES
 from workers.sites.observer.page_scripts import load_function
 from workers.sites.observer.websocket_frames import FrameData, FrameListener
@@ -171,7 +172,7 @@ def parse_progress(text: str, pattern: str | None) -> Progress | None:
     A ``pattern`` with two groups captures step and steps; with one group, a percentage.
     """
     try:
-        match = re.search(pattern, text) if pattern else STEPS.search(QUEUE.sub("", text))
+        match = compile_pattern(pattern).search(text) if pattern else STEPS.search(QUEUE.sub("", text))
         if match and len(match.groups()) >= 2:
             step, steps = int(match[1]), int(match[2])
             return Progress(round(100 * min(step, steps) / steps, 1), step, steps) if steps > 0 else None

@@ -4,6 +4,7 @@ import re
 
 from schemas.errors import ServiceError, SiteBusy, SiteFailed, SiteRefused, SiteUnavailable
 from schemas.sites.observe import ErrorSpec
+from schemas.sites.page_patterns import find_text
 
 RECONNECT_WAIT_S = 20.0
 # The pause that a busy page gets if it does not say how long.
@@ -36,10 +37,10 @@ KIND_PATTERNS = tuple((kind, re.compile(f"(?i){words}")) for kind, words in KIND
 def read_words(spec: ErrorSpec, text: str) -> str | None:
     """Return the message in the ``text`` of an error; None if the recipe's pattern does not match it."""
     if spec.pattern:
-        match = re.search(spec.pattern, text)
-        if match is None:
+        found = find_text(spec.pattern, text)
+        if found is None:
             return None
-        text = match[1] if match.groups() and match[1] else match[0]
+        text = found
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     words = [line for line in lines if not DECORATION.match(line)] or lines
     return " ".join(words)[:MAX_MESSAGE_CHARS] or spec.message
