@@ -191,7 +191,9 @@ class CancelRequestSchema(DataclassSchema):
 
     url = fields.String(
         required=True,
-        validate=validate.Regexp(r"^\{\{url\}\}", error="Must begin with {{{{url}}}}, because it goes to the site itself."),
+        validate=validate.Regexp(
+            r"^\{\{url\}\}", error="Must begin with {{{{url}}}}, because it goes to the site itself."
+        ),
         metadata=doc("Its URL, which begins with `{{url}}`."),
     )
     method = fields.String(validate=validate.OneOf(["POST", "GET", "PUT", "DELETE"]), metadata=doc("Default: POST."))
