@@ -19,7 +19,7 @@ from tests.conftest import TIMEOUT_S
 from tests.support.fake_site import fake_site_recipe, serve_fake_site
 from workers.browsers.egress_proxy import EgressProxy, is_public
 from workers.sites.cli.browser_session import DisplayOptions, open_browser_context
-from workers.sites.driver.browser_fetch import fetch_url
+from workers.sites.driver.capture.browser_fetch import fetch_url
 
 PRIVATE = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "::1", "fe80::1%eth0", "fd00::1"]
 HIDDEN = ["::ffff:127.0.0.1", "2002:7f00:1::", "0.0.0.0", "224.0.0.1", "ff02::1", "::"]  # noqa: S104 - nothing listens

@@ -17,11 +17,11 @@ from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import render
 from stores.sites.static_sites import get_bundle_folder
 from workers.sites.diagnostics.failure_report import FailureReport
+from workers.sites.driver.capture.image_capture import ImageCapture
 from workers.sites.driver.diagnosis import Diagnosis
 from workers.sites.driver.forms.options import read_all_option_names
 from workers.sites.driver.generation.generation import Generation
 from workers.sites.driver.generation.program_stop import ProgramStop
-from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.lora_catalogue import LoraCatalogue
 from workers.sites.driver.playwright_errors import translate_playwright_errors
 from workers.sites.driver.posters import draw_poster

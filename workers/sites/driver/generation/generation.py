@@ -13,11 +13,11 @@ from playwright.async_api import Error, Page
 from schemas.errors import BrowserLost, NeedsHuman, NoPicture, ServiceError, SiteUnavailable
 from schemas.jobs.job import GeneratedImage, Progress
 from schemas.sites.recipe import Recipe, Step
-from workers.sites.driver.browser_fetch import fetch_url
+from workers.sites.driver.capture.browser_fetch import fetch_url
+from workers.sites.driver.capture.image_capture import ImageCapture
 from workers.sites.driver.generation.page_connections import PageConnections
 from workers.sites.driver.generation.page_errors import RECONNECT_WAIT_S, build_error, classify, read_words, recovery_s
 from workers.sites.driver.generation.program_stop import ProgramStop
-from workers.sites.driver.image_capture import ImageCapture
 from workers.sites.driver.playwright_errors import translate_playwright_errors
 from workers.sites.driver.selectors import ElementFinder, format_chain
 from workers.sites.observer.observer import Observation, Observer, parse_progress

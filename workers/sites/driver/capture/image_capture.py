@@ -18,8 +18,8 @@ from schemas.errors import ResultRefused, ServiceError, SiteChanged
 from schemas.jobs.job import GeneratedImage
 from workers.images import convert
 from workers.sites.diagnostics.redaction import redact_url
-from workers.sites.driver.browser_fetch import fetch_url
-from workers.sites.driver.downloads import Downloads
+from workers.sites.driver.capture.browser_fetch import fetch_url
+from workers.sites.driver.capture.downloads import Downloads
 from workers.sites.observer.websocket_frames import decode_data_url
 
 MAX_RESPONSES = 32

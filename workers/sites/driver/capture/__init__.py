@@ -1,0 +1,1 @@
+"""Takes the original bytes of pictures from a page: from what it shows, has loaded, or downloads."""
