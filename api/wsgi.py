@@ -5,8 +5,8 @@ import gc
 import structlog
 
 from api import create_app
+from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
-from ops.infra.private_files import set_private_umask
 from ops.infra.settings import load_settings
 from stores import open_stores
 from stores.queue.process_monitor import ProcessMonitor

@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from ops.infra.atomic_write import write_atomically
+from ops.infra.files.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"

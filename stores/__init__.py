@@ -11,7 +11,7 @@ from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
-from ops.infra.private_files import prepare_data_folder
+from ops.infra.files.private_files import prepare_data_folder
 from ops.infra.redis import disconnect
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy

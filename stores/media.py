@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from ops.infra.blocking import run_blocking
-from ops.infra.private_files import make_private_file, make_private_folder
+from ops.infra.files.private_files import make_private_file, make_private_folder
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 

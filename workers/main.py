@@ -22,8 +22,8 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.browser_install import BrowserNotFoundError
+from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
-from ops.infra.private_files import set_private_umask
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init

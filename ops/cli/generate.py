@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ops.cli.http_target import Target, find_target
 from ops.client import Darkroom, DarkroomError, Event, Job
-from ops.infra.atomic_write import write_atomically
+from ops.infra.files.atomic_write import write_atomically
 from ops.infra.settings import Settings, load_settings
 from ops.processes.instance_file import read_instance
 from schemas.images import formats

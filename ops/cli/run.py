@@ -7,7 +7,7 @@ import tempfile
 import click
 
 from ops.infra.database import migrate as migrate_database
-from ops.infra.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
+from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import load_settings
 from ops.processes.web_command import gunicorn_command, raise_open_files_limit

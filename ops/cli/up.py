@@ -20,8 +20,8 @@ import structlog
 from ops.cli.groups import ConfigurationError, StartError
 from ops.cli.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
+from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.logging import configure_logging
-from ops.infra.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database
 from ops.infra.setting_parsers import connectable_host, url_host
 from ops.infra.settings import ROOT, Settings, load_settings, next_database

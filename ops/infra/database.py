@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ops.infra.private_files import make_private_file, make_private_folder
+from ops.infra.files.private_files import make_private_file, make_private_folder
 from ops.infra.settings import ROOT
 
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ops.infra.atomic_write import write_atomically
+from ops.infra.files.atomic_write import write_atomically
 
 INSTANCE_FILE = "running.json"
 LOCK_FILE = "up.lock"

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ops.infra.private_files import make_private_folder
+from ops.infra.files.private_files import make_private_folder
 
 TEMP_DIR = "scratch"
 

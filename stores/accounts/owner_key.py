@@ -20,7 +20,7 @@ from typing import Self
 
 import structlog
 
-from ops.infra.secret_file import exclusive_lock, read_or_create, replace
+from ops.infra.files.secret_file import exclusive_lock, read_or_create, replace
 from ops.infra.settings import Settings, SettingsError
 from schemas.errors import Conflict, Unauthorized, Unavailable
 

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Engine, delete, insert, select
 
 from ops.infra.clock import Clock
-from ops.infra.secret_file import read_or_create
+from ops.infra.files.secret_file import read_or_create
 from schemas.errors import Invalid, NeedsHuman
 from schemas.sites.recipe import Recipe
 from stores.sql import tables

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.infra.private_files import prepare_data_folder, restrict_stored_files
+from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files
 from ops.infra.settings import ROOT, Settings
 from tests.conftest import API_KEY, answers_http, eventually, free_port
 from tests.integration.conftest import close_app, open_app

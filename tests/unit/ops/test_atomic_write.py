@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.infra.atomic_write import atomic_file, create_atomically, write_atomically
+from ops.infra.files.atomic_write import atomic_file, create_atomically, write_atomically
 
 
 def test_a_write_replaces_the_content_and_leaves_no_temporary_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import click
 
-from ops.infra.atomic_write import atomic_file, write_atomically
+from ops.infra.files.atomic_write import atomic_file, write_atomically
 from schemas.errors import NotFound
 from schemas.images import formats
 from schemas.images.inspected_image import MAX_IMAGE_BYTES

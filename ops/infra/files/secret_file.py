@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.infra.atomic_write import create_atomically, write_atomically
-from ops.infra.private_files import FILE_MODE, make_private_folder
+from ops.infra.files.atomic_write import create_atomically, write_atomically
+from ops.infra.files.private_files import FILE_MODE, make_private_folder
 
 
 def read_or_create(path: Path, create: Callable[[], str]) -> str:

@@ -1,0 +1,1 @@
+"""Files that survive a crash while they are written, and that only their owner reads."""
