@@ -79,6 +79,19 @@ def get_path(content: Any, path: str) -> Any:
     return content
 
 
+def find_values(content: Any, path: str) -> Iterator[Any]:
+    """Yield the values at a path in which ``*`` stands for every key or index; nothing if there are none."""
+    first, _, rest = path.partition("*")
+    start = get_path(content, first.strip(".")) if first.strip(".") else content
+    if "*" not in path:
+        if start is not MISSING:
+            yield start
+        return
+    children = start.values() if isinstance(start, Mapping) else start if isinstance(start, list) else ()
+    for child in children:
+        yield from find_values(child, rest.strip(".")) if rest.strip(".") else (child,)
+
+
 def list_nodes(content: Any) -> list[Node]:
     """Return the nodes of a workflow in API format; empty for other documents."""
     return [

@@ -17,7 +17,8 @@ class FramesSpec:
     A JSON frame counts if each path of ``match`` has its value, or one of its values if that is a list. ``text``,
     ``step``, ``steps``, ``fraction`` (0 to 1), ``picture`` (a ``data:`` URL) and ``pictures`` are paths into it, and
     ``url`` is the template of a picture's URL, filled from its entry. With ``skip_bytes``, binary frames count instead:
-    those with a picture behind at least that many bytes. A path is ``data.output.images``; a number is a list index.
+    those with a picture behind at least that many bytes. A path is ``data.output.images``; a number is a list index,
+    and ``*`` is every key or index. Of ``pictures``, only entries with the values of ``where`` count.
     """
 
     match: Mapping[str, Any] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class FramesSpec:
     fraction: str = ""
     picture: str = ""
     pictures: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
     url: str = ""
 
 
@@ -67,7 +69,8 @@ class ObserveSpec:
     ``busy`` is an element that is visible while the page works. With it, a picture counts as done only after the
     element has appeared and disappeared, so that a preview is not mistaken for the result. ``until`` is the page's own
     statement that the generation has ended: all pictures up to it are results. ``started`` is the evidence that the
-    program works on this job, and not on another one in its queue; by default progress or a preview.
+    program works on this job, and not on another one in its queue; by default progress or a preview. ``missed`` is the
+    URL that tells what the page has missed while it was not connected.
     """
 
     done: WatchSpec
@@ -78,6 +81,7 @@ class ObserveSpec:
     progress: WatchSpec | None = None
     error: tuple[ErrorSpec, ...] = ()
     human: WatchSpec | None = None
+    missed: str = ""
 
     @property
     def watches(self) -> tuple[WatchSpec, ...]:

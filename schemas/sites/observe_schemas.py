@@ -64,7 +64,14 @@ class FramesSchema(DataclassSchema):
     steps = fields.String(metadata=doc("Path of the number of steps."))
     fraction = fields.String(metadata=doc("Path of the progress as a number from 0 to 1."))
     picture = fields.String(metadata=doc("Path of one picture: a `data:` URL or, for `done`, any URL."))
-    pictures = fields.String(metadata=doc("Path of the list of finished pictures, or of a single one."))
+    pictures = fields.String(
+        metadata=doc("Path of the list of finished pictures, or of a single one; `*` stands for every key.")
+    )
+    where = fields.Dict(
+        keys=fields.String(),
+        values=fields.Raw(),
+        metadata=doc("Fields and the values that an entry of `pictures` must have there to count."),
+    )
     url = fields.String(metadata=doc("URL of a picture, with `{{url}}` and the fields of its entry as placeholders."))
 
     @validates_schema
@@ -186,3 +193,7 @@ class ObserveSchema(DataclassSchema):
         fields.Nested(ErrorSchema(TEXT_SOURCES)), "Where the page shows errors; the first entry that matches counts."
     )
     human = fields.Nested(WatchSchema(TEXT_SOURCES))
+    missed = fields.String(
+        validate=validate.Regexp(r"^\{\{url\}\}", error="Must begin with {{url}}, because it goes to the site itself."),
+        metadata=doc("URL to request after a lost connection; its JSON is read as the message `{missed = JSON}`."),
+    )

@@ -98,7 +98,8 @@ class RecipeSchema(DataclassSchema):
         ObserveSchema,
         required=True,
         metadata=doc(
-            "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`."
+            "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`; "
+            "`missed` is a URL to request after a lost connection, whose JSON is read as the message `{missed = JSON}`."
         ),
     )
     inputs = Tables(
@@ -170,8 +171,10 @@ class RecipeSchema(DataclassSchema):
     def require_id_of_frames(self, data: dict[str, Any], **_: Any) -> None:
         """Require the place of the id if messages are chosen by it."""
         frames = [rule for watch in data["observe"].watches for rule in watch.frames]
-        if any("{{id}}" in rule.match.values() for rule in frames) and not (data.get("cancel") and data["cancel"].id):
+        needs_id = "{{id}}" in data["observe"].missed or any("{{id}}" in rule.match.values() for rule in frames)
+        if needs_id and not (data.get("cancel") and data["cancel"].id):
             raise ValidationError(_at(("cancel", "id"), "A message is chosen by {{id}}, so this key is needed."))
+        _check_placeholders(("observe", "missed"), data["observe"].missed, {"url", "id"})
 
     @validates_schema
     def require_image_location(self, data: dict[str, Any], **_: Any) -> None:

@@ -94,17 +94,18 @@ async def _density(playwright: Playwright, path: Path, recipe: Recipe) -> None:
 
 async def _sites(playwright: Playwright, path: Path, recipe: Recipe) -> None:
     """For each ``SITE`` on stdin, generate its images in a context of one browser; print the seconds."""
-    url, session = sys.argv[2:4]
+    urls: dict[str, str] = json.loads(sys.argv[2])
+    session = sys.argv[3]
     browser = await _launch(playwright, path)
     _print_json({"ready": True})
     async for (site,) in _lines():
         started_at = time.perf_counter()
         context = await browser.new_context()
-        await context.add_cookies([{"name": "session", "value": session, "url": url}])
         if site == recipe.name:
             await generate(context, recipe, "a lighthouse at dusk", STUDIO_STEPS)
         else:
-            await fetch_images(context, site, url, "a lighthouse at dusk")
+            await context.add_cookies([{"name": "session", "value": session, "url": urls[site]}])
+            await fetch_images(context, site, urls[site], "a lighthouse at dusk")
         await context.close()
         _print_json({"seconds": time.perf_counter() - started_at})
     await browser.close()

@@ -1,9 +1,12 @@
 """Hand-written Playwright scripts that get the images out of one page: the baselines of the benchmark ``sites``."""
 
+import asyncio
 import base64
 import json
 import random
+import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlencode
 
 from playwright.async_api import BrowserContext, FilePayload, Page
@@ -17,6 +20,10 @@ READ_IMAGES_JS = """async (urls) => Promise.all(urls.map(async (url) => {
   return btoa(text);
 }))"""
 WORKFLOW = SHIPPED_RECIPES / "comfyui.workflow.json"
+TIMEOUT_MS = 120_000
+# Behind the envelope of Socket.IO, if there is one.
+JSON_START = re.compile(r"[\[{][\s\S]*")
+Messages = asyncio.Queue[Any]
 IMAGE_URLS_JS = "images => images.map((image) => image.src)"
 
 
@@ -48,17 +55,52 @@ async def _weights(page: Page, prompt: str) -> list[str]:
     return await _image_urls(page, "img[alt='Generated Image']")
 
 
-async def _comfyui(page: Page, prompt: str) -> list[str]:
+async def _comfyui(page: Page, prompt: str, messages: Messages) -> list[str]:
     workflow = json.loads(WORKFLOW.read_text())
     workflow["6"]["inputs"]["text"] = prompt
     workflow["3"]["inputs"]["seed"] = random.randrange(2**32)
     file = FilePayload(name="workflow.json", mimeType="application/json", buffer=json.dumps(workflow).encode())
+    await page.wait_for_selector(".workflow-tabs .workflow-label", state="attached", timeout=TIMEOUT_MS)
+    # A workflow that is uploaded as soon as the tab appears is lost.
+    await page.wait_for_timeout(1000)
+    await page.keyboard.press("Escape")
     await page.set_input_files("#comfy-file-input", file)
-    await page.wait_for_function("document.querySelector('#graph').textContent.includes('nodes')")
-    async with page.expect_event("console", lambda message: message.text.startswith("executed ")) as executed:
-        await page.click("#queue-button")
-    images = json.loads((await executed.value).text.removeprefix("executed "))
-    return [f"{page.url}view?{urlencode(image)}" for image in images]
+    await page.wait_for_function("document.title.includes('workflow')", timeout=TIMEOUT_MS)
+    await page.locator("[data-testid='queue-button'], #queue-button").first.click()
+    urls: list[str] = []
+    while True:
+        message = await messages.get()
+        if message["type"] == "executed":
+            urls += [f"{page.url}view?{urlencode(image)}" for image in message["data"]["output"]["images"]]
+        if message["type"] == "execution_success":
+            return urls
+
+
+async def _invokeai(page: Page, prompt: str, messages: Messages) -> list[str]:
+    await page.fill("textarea.positive-prompt-textarea", prompt, timeout=TIMEOUT_MS)
+    await page.get_by_role("button", name="Invoke", exact=True).click()
+    urls: list[str] = []
+    while True:
+        message = await messages.get()
+        # Packets of the protocol itself are objects.
+        event, data = message[:2] if isinstance(message, list) else ("", {})
+        if event == "invocation_complete" and data["result"]["type"] == "image_output":
+            urls.append(f"{page.url}api/v1/images/i/{data['result']['image']['image_name']}/full")
+        if event == "queue_item_status_changed" and data["status"] == "completed":
+            return urls
+
+
+def _listen(page: Page) -> Messages:
+    """Return the queue of the JSON messages of all WebSockets that the page opens from now on."""
+    messages: Messages = asyncio.Queue()
+
+    def on_frame(payload: str | bytes) -> None:
+        match = JSON_START.search(payload) if isinstance(payload, str) else None
+        if match:
+            messages.put_nowait(json.loads(match[0]))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", on_frame))
+    return messages
 
 
 async def _image_urls(page: Page, selector: str) -> list[str]:
@@ -71,13 +113,25 @@ SCRIPTS: dict[str, Callable[[Page, str], Awaitable[list[str]]]] = {
     "automatic1111": _automatic1111,
     "fooocus": _fooocus,
     "weights": _weights,
+}
+# Scripts for pages that tell their results by WebSocket.
+SOCKET_SCRIPTS: dict[str, Callable[[Page, str, Messages], Awaitable[list[str]]]] = {
     "comfyui": _comfyui,
+    "invokeai": _invokeai,
 }
 
 
 async def fetch_images(context: BrowserContext, site: str, url: str, prompt: str) -> list[bytes]:
-    """Generate the images of ``prompt`` on the page of ``site`` and return their bytes."""
+    """Generate the images of ``prompt`` on the page of ``site`` and return their bytes.
+
+    ``site`` may have a version behind its name, as in ``comfyui-1-27-10``.
+    """
+    name = site.partition("-")[0]
     page = await context.new_page()
-    await page.goto(f"{url}/{site}/", wait_until="domcontentloaded")
-    urls = await SCRIPTS[site](page, prompt)
+    messages = _listen(page) if name in SOCKET_SCRIPTS else None
+    await page.goto(url, wait_until="domcontentloaded")
+    if messages:
+        urls = await SOCKET_SCRIPTS[name](page, prompt, messages)
+    else:
+        urls = await SCRIPTS[name](page, prompt)
     return [base64.b64decode(text) for text in await page.evaluate(READ_IMAGES_JS, urls)]

@@ -1,8 +1,10 @@
 """The benchmark ``sites``: one job of each shipped recipe over HTTP, compared with a plain script on the same page.
 
-The pages are the bundled studio and the test programs, which need the development lock.
+The pages are the bundled studio, the test programs, and the real pages of ``real_pages``; they need the development
+lock.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -14,10 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from ops.bench.integrations.real_pages import serve_real_pages
 from ops.bench.jobs.pipeline import await_end
 from ops.bench.report import Row
 from ops.bench.tools.baseline_process import BaselineProcess, run_baseline
@@ -48,14 +52,19 @@ SMOKE = Size(warm_up_rounds=0, rounds=1)
 
 def measure(size: Size) -> Iterator[Row]:
     """Alternate rounds of the script and of Darkroom."""
-    with _test_programs() as url:
-        site_urls: dict[str, Any] = {f"SITE_{site.upper()}_URL": f"{url}/{site}/" for site in PROGRAMS}
+    with (
+        tempfile.TemporaryDirectory(prefix="dr-") as recipes,
+        _test_programs() as url,
+        serve_real_pages(Path(recipes)) as real_urls,
+    ):
+        site_urls = {site: f"{url}/{site}/" for site in PROGRAMS}
+        settings: dict[str, Any] = {f"SITE_{site.upper()}_URL": site_url for site, site_url in site_urls.items()}
         with (
-            run_stack("web", "worker", "clock", WORKER_CONCURRENCY="2", **site_urls) as stack,
-            run_baseline("sites", url, SESSION_COOKIE) as baseline,
+            run_stack("web", "worker", "clock", WORKER_CONCURRENCY="2", RECIPES_DIR=recipes, **settings) as stack,
+            run_baseline("sites", json.dumps(site_urls | real_urls), SESSION_COOKIE) as baseline,
         ):
             _sign_in(stack)
-            for site in SITES:
+            for site in (*SITES, *real_urls):
                 yield _measure_site(stack, baseline, site, size)
 
 

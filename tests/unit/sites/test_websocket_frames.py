@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.sites.documents import find_values
 from schemas.sites.observe import FramesSpec
 from workers.sites.observer.websocket_frames import FrameData, FrameListener, find_image, strip_envelope
 
@@ -116,7 +117,7 @@ def test_messages_about_other_jobs_are_ignored() -> None:
     listener = FrameListener([("error", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.text))
 
     def receive(job: str | int, text: str) -> None:
-        listener._on_frame(f"42{json.dumps(['done', {'job': job, 'text': text}])}")
+        listener.receive(f"42{json.dumps(['done', {'job': job, 'text': text}])}")
 
     receive(7, "from before the submission")
     listener.forget_early()
@@ -128,3 +129,47 @@ def test_messages_about_other_jobs_are_ignored() -> None:
     receive(8, "of another page")
 
     assert seen == ["early", "late"]
+
+
+def test_what_was_missed_is_read_as_a_message() -> None:
+    """Pictures below any key are found; entries of another kind do not count."""
+    rule = FramesSpec(
+        match={"missed.*.status.completed": True},
+        pictures="missed.*.outputs.*.images",
+        where={"type": "output"},
+        url="{{url}}view?filename={{filename}}",
+    )
+    seen: list[tuple[str, ...]] = []
+    listener = FrameListener([("done", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.urls))
+
+    def images(*names: str, kind: str = "output") -> dict[str, Any]:
+        return {"images": [{"filename": name, "type": kind} for name in names]}
+
+    outputs = {"9": images("a.png", "b.png"), "12": images("c.png"), "13": images("preview.png", kind="temp")}
+    listener.read_missed(json.dumps({"id": {"outputs": outputs, "status": {"completed": False}}}))
+    listener.read_missed("{}")
+    listener.read_missed("no JSON")
+    assert seen == []
+    listener.read_missed(json.dumps({"id": {"outputs": outputs, "status": {"completed": True}}}))
+
+    assert seen == [tuple(f"http://site/view?filename={name}.png" for name in "abc")]
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("a.b", [1]),
+        ("a.*", [1, 2]),
+        ("*.b", [1]),
+        ("list.*.c", [3, 4]),
+        ("list.1.c", [4]),
+        ("a.x", []),
+        ("list.*.x", []),
+        ("a.b.*", []),
+    ],
+)
+def test_a_path_may_have_a_wildcard(path: str, values: list[int]) -> None:
+    """It stands for every key or index; a path that leads nowhere has no values."""
+    content = {"a": {"b": 1, "c": 2}, "list": [{"c": 3}, {"c": 4}]}
+
+    assert [*find_values(content, path)] == values

@@ -132,6 +132,10 @@ class Observer:
         """Take the id that the program gave to the prompt; messages that name it are read from now on."""
         self._frame_listener.set_submission_id(value)
 
+    def read_missed(self, text: str) -> None:
+        """Read the answer to a request for what the page has missed."""
+        self._frame_listener.read_missed(text)
+
     @property
     def is_connected(self) -> bool:
         """Whether a WebSocket of the page is open."""

@@ -6,6 +6,7 @@ These are WebSockets and event streams. Which messages matter, and where their v
 
 import base64
 import binascii
+import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from playwright.async_api import Page, WebSocket
 
 from schemas.format_error import FormatError
-from schemas.sites.documents import MISSING, get_path
+from schemas.sites.documents import MISSING, find_values, get_path
 from schemas.sites.observe import FramesSpec
 from schemas.sites.templates import render_url
 from schemas.untrusted_json import JsonReader
@@ -118,11 +119,16 @@ class FrameListener:
             self._early.append(payload)
             self._early_bytes += len(payload)
 
+    def read_missed(self, text: str) -> None:
+        """Read JSON that was requested after a lost connection as the message ``{"missed": JSON}``."""
+        with contextlib.suppress(FormatError):
+            self._on_message({"missed": JSON_READER.parse(text)})
+
     def _on_text(self, payload: str) -> None:
-        try:
-            message = JSON_READER.parse(strip_envelope(payload))
-        except FormatError:
-            return
+        with contextlib.suppress(FormatError):
+            self._on_message(JSON_READER.parse(strip_envelope(payload)))
+
+    def _on_message(self, message: Any) -> None:
         # The first rule of a kind that matches counts.
         seen: set[str] = set()
         for kind, number, rule in self._rules:
@@ -133,7 +139,10 @@ class FrameListener:
                     self._on_data(kind, replace(data, entry=number))
 
     def _matches(self, message: Any, match: Mapping[str, Any]) -> bool:
-        return all(_has_value(get_path(message, path), expected, self._id) for path, expected in match.items())
+        return all(
+            any(_has_value(value, expected, self._id) for value in find_values(message, path))
+            for path, expected in match.items()
+        )
 
     def _on_binary(self, payload: bytes) -> None:
         for kind, number, rule in self._rules:
@@ -149,7 +158,7 @@ class FrameListener:
     def _read(self, message: Any, rule: FramesSpec) -> FrameData | None:
         """Return the content of a message that matches; None if what the rule names is not in it."""
         if rule.pictures:
-            urls = self._read_urls(get_path(message, rule.pictures), rule)
+            urls = self._read_urls([*find_values(message, rule.pictures)], rule)
             return FrameData(urls=urls) if urls else None
         if rule.picture:
             return self._read_picture(get_path(message, rule.picture))
@@ -162,10 +171,14 @@ class FrameListener:
         text = get_path(message, rule.text) if rule.text else ""
         return FrameData(text="" if text is MISSING or text is None else str(text))
 
-    def _read_urls(self, value: Any, rule: FramesSpec) -> tuple[str, ...]:
-        entries = value[:MAX_IMAGES] if isinstance(value, list) else [value]
-        images = [{"picture": entry} if isinstance(entry, str) else entry for entry in entries]
-        return tuple(render_url(rule.url, self._site_url, image) for image in images if isinstance(image, Mapping))
+    def _read_urls(self, values: Sequence[Any], rule: FramesSpec) -> tuple[str, ...]:
+        entries = [entry for value in values for entry in (value if isinstance(value, list) else [value])]
+        images = [{"picture": entry} if isinstance(entry, str) else entry for entry in entries[:MAX_IMAGES]]
+        return tuple(
+            render_url(rule.url, self._site_url, image)
+            for image in images
+            if isinstance(image, Mapping) and all(image.get(key) == value for key, value in rule.where.items())
+        )
 
     def _read_picture(self, value: Any) -> FrameData | None:
         if not isinstance(value, str) or not value:

@@ -15,6 +15,7 @@ from schemas.jobs.job import GeneratedImage, Progress
 from schemas.sites.recipe import Recipe, Step
 from workers.sites.driver.capture.browser_fetch import fetch_url
 from workers.sites.driver.capture.image_capture import ImageCapture
+from workers.sites.driver.generation.missed_messages import MissedMessages
 from workers.sites.driver.generation.page_connections import PageConnections
 from workers.sites.driver.generation.page_errors import RECONNECT_WAIT_S, build_error, classify, read_words, recovery_s
 from workers.sites.driver.generation.program_stop import ProgramStop
@@ -61,6 +62,7 @@ class Generation:
         self._run_steps = run_steps
         self._connections = PageConnections()
         self._connections.listen(page)
+        self._missed = MissedMessages(page, recipe, observer, program_stop)
         self._urls: dict[int, list[str]] = {}
         self._is_announced = False
         # The error that ends the attempt unless the page recovers in time.
@@ -91,19 +93,22 @@ class Generation:
             SiteChanged: a picture of the page cannot be fetched.
             BrowserLost: the page was closed.
         """
-        while not self.images:
-            observation = await self._next_observation()
-            if observation is None:
-                continue
-            self._record_match(observation)
-            self._program_stop.note(observation)
-            if observation.kind in ("progress", "preview"):
-                self._recover()
-                update = await self._to_update(observation)
-                if update is not None:
-                    yield update
-            else:
-                await self._handle(observation)
+        try:
+            while not self.images:
+                observation = await self._next_observation()
+                if observation is None:
+                    continue
+                self._record_match(observation)
+                self._program_stop.note(observation)
+                if observation.kind in ("progress", "preview"):
+                    self._recover()
+                    update = await self._to_update(observation)
+                    if update is not None:
+                        yield update
+                else:
+                    await self._handle(observation)
+        finally:
+            await self._missed.stop()
 
     async def _next_observation(self) -> Observation | None:
         """Return the next observation; None if the page has recovered from a lost connection in the meantime."""
@@ -194,6 +199,7 @@ class Generation:
 
     async def _on_disconnected(self, _observation: Observation) -> None:
         """The page's last WebSocket has closed."""
+        self._missed.start()
         if self._recipe.observe.done.frames:
             self._lose(SiteUnavailable("The page has lost the connection to its server."), "", RECONNECT_WAIT_S)
 

@@ -68,6 +68,10 @@ class ProgramStop:
         """The program has finished this job, with or without a result."""
         self._has_ended = True
 
+    async def submission_id(self) -> str:
+        """Return the id that the program gave to the prompt; empty if it is not known."""
+        return await self._id.wait()
+
     async def stop(self) -> str:
         """Stop the program, and return a sentence about it; empty if there was nothing to stop. Takes at most 2 s."""
         if not self._is_submitted or self._has_ended or self._recipe.bundle:

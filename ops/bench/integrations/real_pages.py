@@ -1,0 +1,86 @@
+"""The real pages of programs that the benchmark ``sites`` drives: each version on a server of the tests.
+
+A version is a site of its own: a copy of the shipped recipe under a name with the version, such as ``comfyui-1-27-10``.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from ops.infra.settings import ROOT, SHIPPED_RECIPES
+from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.web_command import free_port
+from ops.testbed.stack import wait_until
+
+# Making the folders of the packages for the first time is included.
+START_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RealPage:
+    """A version of a program's page; ``module`` serves it with ``VERSION=PORT`` as its argument."""
+
+    recipe: str
+    version: str
+    module: str
+
+    @property
+    def site(self) -> str:
+        """The name of its recipe."""
+        return f"{self.recipe}-{self.version.replace('.', '-')}"
+
+
+REAL_PAGES = (
+    *(RealPage("comfyui", version, "tests.support.programs.comfyui") for version in ("1.16.9", "1.27.10", "1.58.1")),
+    RealPage("invokeai", "6.14.2", "tests.support.programs.invokeai"),
+)
+
+
+@contextmanager
+def serve_real_pages(recipes_folder: Path) -> Iterator[dict[str, str]]:
+    """Serve all of them and write their recipes; yields the URLs by the name of the site."""
+    with ExitStack() as stack:
+        urls = {page.site: stack.enter_context(_serve(page)) for page in REAL_PAGES}
+        for page in REAL_PAGES:
+            _write_recipe(page, urls[page.site], recipes_folder)
+        yield urls
+
+
+@contextmanager
+def _serve(page: RealPage) -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", page.module, f"{page.version}={port}"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=set_parent_death_signal(signal.SIGKILL),  # noqa: PLW1509 - this process has one thread
+    )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        wait_until(lambda: _answers(url), START_TIMEOUT_S)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _write_recipe(page: RealPage, url: str, folder: Path) -> None:
+    shipped = (SHIPPED_RECIPES / f"{page.recipe}.toml").read_text()
+    lines = [f'url = "{url}"' if line.startswith("url = ") else line for line in shipped.splitlines()]
+    (folder / f"{page.site}.toml").write_text("\n".join(lines))
+    for document in SHIPPED_RECIPES.glob(f"{page.recipe}.*.json"):
+        shutil.copy(document, folder)
