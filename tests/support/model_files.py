@@ -3,9 +3,12 @@
 import json
 import math
 import random
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from schemas.library.formats.gguf import BLOCK_SIZES
 
 
 def write_safetensors(
@@ -44,3 +47,20 @@ def write_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]], *, seed: st
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
     return path
+
+
+def build_gguf(metadata: Mapping[str, str], tensors: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
+    """Return a GGUF file with these texts, and tensors of these types and shapes with random bytes."""
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    for key, text in metadata.items():
+        head += _gguf_string(key) + struct.pack("<I", 8) + _gguf_string(text)
+    position = 0
+    for name, (type_, shape) in tensors.items():
+        head += _gguf_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, type_, position)
+        elements, size = BLOCK_SIZES.get(type_, (1, 0))
+        position += math.prod(shape) // elements * size
+    return head + bytes(-len(head) % 32 if tensors else 0) + random.Random(0).randbytes(position)
+
+
+def _gguf_string(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import select, update
 
 from stores.library import tables
+from tests.support.images import build_zip
 from tests.support.indexed_folder import IndexedFolder
-from tests.support.model_files import write_safetensors
+from tests.support.model_files import build_gguf, write_safetensors
 
 
 def test_a_broken_file_is_listed_with_its_problem(library: IndexedFolder) -> None:
@@ -117,6 +118,35 @@ def test_incomplete_downloads_stay_apart(library: IndexedFolder) -> None:
     by_file = library.model_by_file()
     assert by_file["reserved-a.safetensors"] == by_file["whole.safetensors"]
     assert by_file["reserved-b.safetensors"] not in (reserved, by_file["whole.safetensors"])
+
+
+@pytest.mark.parametrize("extension", ["ckpt", "pt", "gguf", "safetensors"])
+def test_downloads_that_were_cut_at_one_place_stay_apart(library: IndexedFolder, extension: str) -> None:
+    """They are named by what they are, and each is the model itself once it is whole."""
+    whole = {
+        "gguf": build_gguf({"general.architecture": "flux"}, {"a": (0, (300,))}),
+        "safetensors": write_safetensors(library.folder / "x.safetensors", data=b"x" * 1200).read_bytes(),
+    }.get(extension, build_zip())
+    (library.folder / "x.safetensors").unlink()
+    paths = [library.folder / f"{name}.{extension}" for name in "ab"]
+    for path in paths:
+        path.write_bytes(whole[: len(whole) * 2 // 3])
+    library.scan()
+    library.hash()
+    ids = library.ids()
+    assert library.names() == ["a", "b"]
+    problems = library.stores.maintenance.list_problems(10)[0]
+    assert [problem.code for problem in problems] == ["truncated", "truncated"]
+    assert all("incomplete download" in problem.message for problem in problems)
+    paths[0].write_bytes(whole)
+    library.scan()
+    library.hash()
+    assert library.model_by_file() == {path.name: model_id for path, model_id in zip(paths, ids, strict=True)}
+    assert library.names("has:problem") == ["b"]
+    paths[1].write_bytes(whole)
+    library.scan()
+    library.hash()
+    assert len(library.names("is:duplicate")) == len(library.names()) == 1
 
 
 def test_files_that_were_joined_as_equal_part_again(library: IndexedFolder) -> None:

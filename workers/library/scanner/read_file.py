@@ -61,7 +61,10 @@ MAX_HEADER_BYTES = 32 * 1024 * 1024
 MAX_IMAGES = 200
 MAGIC_BYTES = 8
 # A bare pickle (protocol 2 and later, or 0), or the zip archive of newer PyTorch versions.
-PICKLE_MAGICS = (b"\x80", b"PK\x03\x04", b"(")
+ZIP_MAGIC = b"PK\x03\x04"
+PICKLE_MAGICS = (b"\x80", ZIP_MAGIC, b"(")
+# What stands at the end of an archive, before a comment of up to 64 KiB.
+ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22 + 65_535
 
 
 def read_model_file(file: FileOnDisk, roots: Sequence[Path]) -> ScannedFile | None:
@@ -260,12 +263,20 @@ def _read_gguf(context: FileContext, file: BinaryIO) -> None:
         base_model=find_base_model(texts.get("general.architecture", "")),
     )
     context.add_metadata(Source.HEADER, SourcePriority.HEADER, metadata)
+    if header.size_bytes > context.file.size_bytes:
+        missing = header.size_bytes - context.file.size_bytes
+        raise FormatError("truncated", f"{missing} bytes are missing at the end: an incomplete download?")
 
 
 def _read_pickle(context: FileContext, file: BinaryIO) -> None:
     context.header = {"format": "PickleTensor"}
-    if not file.read(MAGIC_BYTES).startswith(PICKLE_MAGICS):
+    beginning = file.read(MAGIC_BYTES)
+    if not beginning.startswith(PICKLE_MAGICS):
         raise FormatError("unknown_format", "The file is neither a pickle nor an archive with one.")
+    if beginning.startswith(ZIP_MAGIC):
+        file.seek(max(0, context.file.size_bytes - ZIP_END_BYTES))
+        if ZIP_END not in file.read(ZIP_END_BYTES):
+            raise FormatError("truncated", "The archive has no end: an incomplete download?")
 
 
 _READERS = {FileFormat.SAFETENSORS: _read_safetensors, FileFormat.GGUF: _read_gguf, FileFormat.PICKLE: _read_pickle}
