@@ -23,7 +23,7 @@ from stores.accounts.rate_limits import RateLimits, parse_default_rates
 from stores.accounts.sessions import Sessions
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.disk_space import DiskSpace
-from stores.jobs.attempts import Attempts
+from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
 from stores.jobs.jobs import Jobs
@@ -57,8 +57,6 @@ from stores.webhooks.outbox import Outbox
 from stores.webhooks.subscriptions import Subscriptions
 
 ENQUEUE_RETRIES = 3
-# Attempts for whose duration a watch token must be valid.
-MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         notifier=JobNotifier(client),
         event_log=EventLog(client),
         shared_reads=SharedReads(jobs),
-        watch_tokens=WatchTokens(clock, owner_key, settings.max_wait_s + MAX_ATTEMPTS * settings.job_deadline_s),
+        watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
         workers=WorkerRegistry(client, scripts),

@@ -91,8 +91,12 @@ def _image_in_format(job: Job, extension: str) -> bytes | None:
     if extension != "jpg" and (formats.BY_MEDIA_TYPE[first.type].is_video or not is_small):
         limit = f"pictures of up to {formats.MAX_PIXELS:,} pixels are converted"
         raise NotConvertible(f"The result is {first.type} with {first.width}x{first.height} pixels; {limit}.")
-    stores().queue.send(CONVERT_IMAGE, job.id, extension)
-    converted = results.wait_for_converted(job.id, extension, CONVERSION_TIMEOUT_S)
+    converted = results.request_converted(
+        job.id,
+        extension,
+        lambda: stores().queue.send(CONVERT_IMAGE, job.id, extension),
+        timeout_s=CONVERSION_TIMEOUT_S,
+    )
     if converted is None and results.get_original(job.id):
         raise Unavailable("The conversion takes longer than expected.", retry_after_s=RETRY_AFTER_S)
     return converted

@@ -23,6 +23,15 @@ from stores.sites.recipes import Recipes, build_scheduling_rules
 LEASE_MS = 30_000
 # A job that takes down its worker so often ends: it may be the cause.
 MAX_DELIVERIES = 2
+# How long a job waits before its first retry, its second one, ...
+RETRY_DELAYS_MS = (2_000, 8_000)
+# Releases by stopping workers, which are not limited, apart.
+MAX_ATTEMPTS = 1 + len(RETRY_DELAYS_MS) + MAX_DELIVERIES - 1
+
+
+def max_unfinished_s(settings: Settings) -> int:
+    """Return how long a job can take from its acceptance to its end: each attempt has a wait of its own before it."""
+    return MAX_ATTEMPTS * (settings.max_wait_s + settings.job_deadline_s)
 
 
 class Attempts:

@@ -1,11 +1,15 @@
 """The images of jobs: previews, originals and conversions, in Redis until the job expires."""
 
+from collections.abc import Callable
 from typing import cast
 
 from redis import Redis
 
 from stores.redis.keys import job_key
 from stores.redis.request_reply import ReplyKeys, RequestReply
+
+# After that time a conversion is requested again: the process that made it may have died.
+CONVERSION_PENDING_TTL_S = 20
 
 
 class Results:
@@ -40,9 +44,12 @@ class Results:
         if remaining_ms > 0:
             self._request_reply.reply(_conversion_keys(job_id, image_format), data, ttl_ms=remaining_ms)
 
-    def wait_for_converted(self, job_id: str, image_format: str, timeout_s: float) -> bytes | None:
-        """Wait for a conversion whose message has been sent; None after ``timeout_s``."""
-        return self._request_reply.wait(_conversion_keys(job_id, image_format), timeout_s=timeout_s)
+    def request_converted(
+        self, job_id: str, image_format: str, send: Callable[[], None], *, timeout_s: float
+    ) -> bytes | None:
+        """Wait for a conversion, for which ``send`` is called unless one is under way; None after ``timeout_s``."""
+        keys = _conversion_keys(job_id, image_format)
+        return self._request_reply.request(keys, send, timeout_s=timeout_s, pending_ttl_s=CONVERSION_PENDING_TTL_S)
 
     def _get(self, job_id: str, part: str) -> bytes | None:
         return cast(bytes | None, self._redis.get(job_key(job_id, part)))

@@ -12,6 +12,7 @@ import structlog
 
 from schemas.errors import QueueWaitExceeded, Unavailable
 from stores import Stores
+from stores.jobs.attempts import max_unfinished_s
 from workers.clock.canaries import CanaryScheduler
 
 TICK_S = 0.25
@@ -113,8 +114,7 @@ class Sweeper:
     def purge(self) -> None:
         """Delete what has outlived its retention: job list entries, pictures of inputs, deliveries."""
         settings = self._stores.settings
-        retention_s = settings.max_wait_s + 4 * settings.job_deadline_s + settings.result_ttl_s
-        self._maintenance.trim_job_lists(retention_s)
+        self._maintenance.trim_job_lists(max_unfinished_s(settings) + settings.result_ttl_s)
         try:
             self._stores.input_images.delete_orphans()
         except Unavailable as error:

@@ -32,6 +32,7 @@ from schemas.errors import (
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores
+from stores.jobs.attempts import RETRY_DELAYS_MS
 from workers.browsers.pool import BrowserPool
 from workers.images import convert
 from workers.images.pixels import DECODE_ERRORS
@@ -42,7 +43,6 @@ from workers.jobs.site_access import authorize_visit
 from workers.jobs.tracing import TraceRecorder
 from workers.sites.driver.driver import Driver
 
-RETRY_DELAYS_MS = (2_000, 8_000)
 OUTAGE_RETRY_INTERVAL_S = 0.5
 OUTAGE_TIMEOUT_S = 60.0
 P = ParamSpec("P")

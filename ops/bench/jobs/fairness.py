@@ -32,7 +32,7 @@ SMOKE = Size(crowd_jobs=40, single_jobs=1, estimate_every=1)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimated waiting time, and when it was given (Unix seconds)."""
+    """An estimated waiting time, and when it was given (Unix seconds, by the clock of Redis)."""
 
     time_s: float
     job_id: str
@@ -47,7 +47,9 @@ def measure(size: Size) -> Iterator[Row]:
             crowd_ids = [_submit(many, number) for number in range(size.crowd_jobs)]
             # Estimates need the mean run time of a few finished jobs.
             _wait_for(stack, crowd_ids[2 * CONTEXTS])
-            estimates = [_get_estimate(many, job_id) for job_id in crowd_ids[4 * CONTEXTS :: size.estimate_every]]
+            estimates = [
+                _get_estimate(stack, many, job_id) for job_id in crowd_ids[4 * CONTEXTS :: size.estimate_every]
+            ]
             single_ids = []
             for number in range(size.single_jobs):
                 single_ids.append(_submit(single, size.crowd_jobs + number))
@@ -84,9 +86,9 @@ def _submit(client: httpx.Client, number: int) -> str:
     return str(client.post("/api/v1/jobs", json=body).json()["id"])
 
 
-def _get_estimate(client: httpx.Client, job_id: str) -> Estimate | None:
+def _get_estimate(stack: Stack, client: httpx.Client, job_id: str) -> Estimate | None:
     eta_s = client.get(f"/api/v1/jobs/{job_id}").json()["etaSeconds"]
-    return None if eta_s is None else Estimate(time.time(), job_id, eta_s)
+    return None if eta_s is None else Estimate(stack.stores.clock.now_ms() / 1000, job_id, eta_s)
 
 
 def _wait_for(stack: Stack, job_id: str) -> Job:

@@ -28,8 +28,8 @@ def claim(stack: Stack, job_id: str) -> Job:
 
 
 async def record_progress(stack: Stack, job: Job, percentage: float) -> float:
-    """Cause an event; return the time (``time.time``) before it."""
-    started_at = time.time()
+    """Cause an event; return the time (``time.perf_counter``) before it."""
+    started_at = time.perf_counter()
     await asyncio.to_thread(stack.stores.attempts.record_progress, job, Progress(percentage))
     return started_at
 

@@ -29,7 +29,7 @@ class WebSocketClient:
         self._writer = writer
 
     async def receive(self) -> tuple[float, bytes]:
-        """Return the next message and the time (``time.time``) of its arrival."""
+        """Return the next message and the time (``time.perf_counter``) of its arrival."""
         async with asyncio.timeout(RECEIVE_TIMEOUT_S):
             while True:
                 first, length = await self._reader.readexactly(2)
@@ -39,7 +39,7 @@ class WebSocketClient:
                     length = int.from_bytes(await self._reader.readexactly(8))
                 message = await self._reader.readexactly(length)
                 if first != PING:
-                    return time.time(), message
+                    return time.perf_counter(), message
 
     def close(self) -> None:
         """Drop the connection without a closing handshake."""

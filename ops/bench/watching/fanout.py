@@ -50,7 +50,7 @@ async def _delays(stack: Stack, watchers: int, events: int) -> list[float]:
         recorded_at = await record_progress(stack, job, 100 * (number + 1) / events)
         arrivals = await asyncio.gather(*(client.receive() for client in clients))
         delays_ms += [1000 * (received_at - recorded_at) for received_at, _ in arrivals]
-        await asyncio.sleep(max(0.0, recorded_at + EVENT_INTERVAL_S - time.time()))
+        await asyncio.sleep(max(0.0, recorded_at + EVENT_INTERVAL_S - time.perf_counter()))
     for client in clients:
         client.close()
     cancel_all(stack)

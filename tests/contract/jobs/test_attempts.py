@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from ops.infra.settings import Settings
 from schemas.errors import BrowserLost, LeaseLost, SiteRefused
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress, Result
 from schemas.jobs.lifecycle import JobState
-from stores.jobs.attempts import LEASE_MS, MAX_DELIVERIES
-from tests.conftest import FakeClock
+from stores.accounts.owner_key import OwnerKey
+from stores.jobs.attempts import LEASE_MS, MAX_ATTEMPTS, MAX_DELIVERIES, RETRY_DELAYS_MS, max_unfinished_s
+from stores.jobs.watch_tokens import WatchTokens
+from tests.conftest import API_KEY, FakeClock
 from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, create_accepted_job
 
 
@@ -299,6 +302,30 @@ def test_retries_and_deliveries_are_counted_separately(
         counts.append((now.attempt, now.retries, now.deliveries))
 
     assert counts == [(1, 1, 0), (2, 1, 1), (3, 1, 1), (4, 2, 1)]
+
+
+def test_a_watch_token_outlives_the_longest_job(
+    stores: RedisStores, job_request: JobRequest, clock: FakeClock, settings: Settings
+) -> None:
+    """Each attempt, also one after a lost worker, may have waited for as long as jobs may wait."""
+    tokens = WatchTokens(clock, OwnerKey(settings.data_dir, API_KEY), max_unfinished_s(settings))
+    token = tokens.issue(JOB_ID)
+    stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
+    for number in range(1, MAX_ATTEMPTS + 1):
+        clock.advance(settings.max_wait_s - 10)
+        stores.wakeups.top_up()
+        job = stores.attempts.claim("w1")
+        assert job
+        assert job.attempt == number
+        clock.advance(settings.job_deadline_s - 1)
+        if number == 1:
+            stores.maintenance.requeue_expired(JOB_ID, "w1")
+        elif job.retries < len(RETRY_DELAYS_MS):
+            stores.attempts.retry(job, BrowserLost(), RETRY_DELAYS_MS[job.retries])
+        else:
+            stores.attempts.fail(job, BrowserLost())
+        assert tokens.verify(token, JOB_ID)
+    assert JobState.FAILED is stores.jobs.get(JOB_ID).state
 
 
 def test_lone_surrogates_in_messages_are_replaced(stores: RedisStores, job_request: JobRequest) -> None:

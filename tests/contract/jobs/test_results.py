@@ -3,6 +3,7 @@
 import threading
 
 from schemas.jobs.job import GeneratedImage, JobRequest
+from tests.conftest import eventually
 from tests.contract.conftest import RedisStores
 from tests.contract.jobs.test_jobs import JOB_ID, create_completed_job
 
@@ -30,18 +31,25 @@ def test_a_conversion_of_an_expired_image_is_dropped(stores: RedisStores) -> Non
 def test_one_conversion_wakes_all_waiting_callers(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """One conversion serves all callers."""
+    """One conversion serves all callers, and is requested once, until it is stored or the request is too old."""
     create_completed_job(stores, job_request, image)
     results: list[bytes | None] = []
-    waiting = [
-        threading.Thread(target=lambda: results.append(stores.results.wait_for_converted(JOB_ID, "webp", 5.0)))
-        for _ in range(3)
-    ]
+    requests: list[str] = []
+
+    def request() -> bytes | None:
+        return stores.results.request_converted(JOB_ID, "webp", lambda: requests.append("webp"), timeout_s=10.0)
+
+    waiting = [threading.Thread(target=lambda: results.append(request())) for _ in range(3)]
     for thread in waiting:
         thread.start()
-
+    pending = f"dr:{{{JOB_ID}}}:asked.webp"
+    eventually(lambda: requests and stores.redis.ttl(pending) > 0)
     stores.results.store_converted(JOB_ID, "webp", b"webp bytes")
     for thread in waiting:
         thread.join()
 
     assert results == [b"webp bytes"] * 3
+    assert requests == ["webp"]
+    assert not stores.redis.exists(pending)
+    assert request() == b"webp bytes"
+    assert requests == ["webp"]
