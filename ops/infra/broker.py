@@ -9,7 +9,8 @@ A message's id is also its key in Redis, so that its existence can be checked.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
-from ops.infra.redis import connect, run_script
+from ops.infra.redis import connect, refuses_writes, run_script
 
 WAKEUP_TIMEOUT_S = 2.5
 MAX_WAKEUP_TOKENS = 64
@@ -140,12 +141,10 @@ class BlockingRedisConsumer(Consumer):
             self.acked.wait(timeout=1.0)
             self.acked.clear()
             return
-        try:
+        with _closed_connections():
             self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
             if not self.cache:
                 self.broker.wait_for_message(self.queue_name)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise ConnectionClosed(error) from None
 
     def ack(self, message: MessageProxy) -> None:
         """Remove a processed message."""
@@ -157,9 +156,8 @@ class BlockingRedisConsumer(Consumer):
 
     def _finish(self, command: str, message: MessageProxy) -> None:
         try:
-            getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise ConnectionClosed(error) from None
+            with _closed_connections():
+                getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
         finally:
             self.unacked.discard(message.message_id)
             self.acked.set()
@@ -170,8 +168,9 @@ class BlockingRedisConsumer(Consumer):
         if not ids:
             return
         try:
-            self.broker.do_requeue(self.queue_name, *ids)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+            with _closed_connections():
+                self.broker.do_requeue(self.queue_name, *ids)
+        except ConnectionClosed as error:
             # Other processes requeue them once this process's heartbeat has expired.
             log.warning("requeue.failed", error=str(error))
 
@@ -201,6 +200,19 @@ class HeartbeatThread:
                     self.broker.send_heartbeat(queue_name)
             except redis.RedisError as error:
                 log.warning("heartbeat.failed", error=str(error))
+
+
+@contextmanager
+def _closed_connections() -> Iterator[None]:
+    """Raise Dramatiq's ConnectionClosed, after which it tries again, while Redis does not respond or refuses writes."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ConnectionClosed(error) from None
+    except redis.ResponseError as error:
+        if not refuses_writes(error):
+            raise
+        raise ConnectionClosed(error) from None
 
 
 def _wakeup_key(queue_name: str) -> str:

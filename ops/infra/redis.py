@@ -14,6 +14,8 @@ from redis.connection import ConnectionInterface
 from redis.exceptions import (  # redis-py's own name hides the builtin
     ConnectionError,  # noqa: A004
     NoScriptError,
+    OutOfMemoryError,
+    ResponseError,
 )
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
@@ -25,6 +27,10 @@ HEALTH_CHECK_INTERVAL_S = 30
 DEFAULT_SENTINEL_PORT = 26379
 MAX_CONNECTIONS = 256
 NO_LIMIT = 2**31
+# Beginnings of the error replies of a server whose disk is full, whose replicas are away, that is a replica itself, or
+# that runs a long script.
+WRITE_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
+PIPELINE_SEPARATOR = " of pipeline caused error: "
 
 
 def connect(url: str, *, retries: int = 3) -> Redis:
@@ -83,6 +89,16 @@ def disconnect(client: Redis) -> None:
     if isinstance(pool, SentinelConnectionPool):
         for sentinel in pool.sentinel_manager.sentinels:
             sentinel.close()
+
+
+def refuses_writes(error: ResponseError) -> bool:
+    """Whether the server is there and stores nothing at present; any other error is a bug in a command."""
+    return isinstance(error, OutOfMemoryError) or server_words(error).startswith(WRITE_REFUSALS)
+
+
+def server_words(error: ResponseError) -> str:
+    """Return the server's own message; in a pipeline, redis-py puts the command before it."""
+    return str(error).rpartition(PIPELINE_SEPARATOR)[2]
 
 
 def run_script(client: Redis, script: Script, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:

@@ -5,14 +5,11 @@ from contextlib import contextmanager
 
 import redis
 
+from ops.infra.redis import refuses_writes, server_words
 from ops.infra.redis_check import is_refusal
 from schemas.errors import Unavailable
 
 RETRY_AFTER_S = 2
-# Beginnings of the error replies of a server whose disk is full, whose replicas are away, that is a replica itself, or
-# that runs a long script.
-WRITE_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY", "You can't write against a read only", "BUSY", "MASTERDOWN")
-PIPELINE_SEPARATOR = " of pipeline caused error: "
 
 
 @contextmanager
@@ -30,10 +27,9 @@ def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
     except redis.ResponseError as error:
-        # In a pipeline, redis-py puts the command and "caused error: " before the server's words.
-        reply = str(error).rpartition(PIPELINE_SEPARATOR)[2]
         if is_refusal(error):
+            reply = server_words(error)
             raise Unavailable(f"{setting}: the server refuses the database or a command: {reply}") from error
-        if not reply.startswith(WRITE_REFUSALS):
+        if not refuses_writes(error):
             raise
-        raise Unavailable(f"Redis refuses writes: {reply}", retry_after_s=RETRY_AFTER_S) from error
+        raise Unavailable(f"Redis refuses writes: {server_words(error)}", retry_after_s=RETRY_AFTER_S) from error

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 from dramatiq import Message, Worker, actor
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
-from redis import Redis
+from redis import OutOfMemoryError, Redis
 
 from ops.infra.broker import MAX_WAKEUP_TOKENS, BlockingRedisBroker, HeartbeatThread
 from ops.infra.settings import Settings
@@ -158,3 +159,24 @@ def test_an_unavailable_queue_raises(settings: Settings) -> None:
         queue.send(GENERATE, "a")
     with pytest.raises(Unavailable):
         queue.depth()
+
+
+def test_an_ack_is_repeated_while_the_server_stores_nothing(settings: Settings, queue: Queue) -> None:
+    """A server whose memory or disk is full refuses it; the message is handled once, and later ones arrive."""
+    client = queue.client
+    with run_receiver(settings) as receiver:
+        receiver.go_on.clear()
+        queue.send(GENERATE, "1")
+        eventually(lambda: receiver.received == ["1"])
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(OutOfMemoryError):
+                client.set("x", "y")
+            receiver.go_on.set()
+            with pytest.raises(ConnectionClosed):
+                next(receiver.broker.consume(GENERATE_QUEUE))
+        finally:
+            client.config_set("maxmemory", 0)
+        eventually(lambda: not client.exists(f"{queue.wakeups_key}.msgs"))
+        queue.send(GENERATE, "2")
+        eventually(lambda: receiver.received == ["1", "2"])
