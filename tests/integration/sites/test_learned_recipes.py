@@ -1,5 +1,6 @@
 """Recipes learned from the layouts of real Gradio apps, run in a real browser."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,14 +10,21 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
+from playwright.async_api import BrowserContext
 
 from ops.infra.settings import ROOT
 from schemas.errors import ChoiceNotFound
+from schemas.images.input_images import InputFile
+from schemas.jobs.job import JobRequest
 from schemas.sites.recipe_schema import load_recipe
+from stores.sites.recipes import Recipes
 from tests.conftest import eventually, free_port
-from tests.integration.sites.conftest import START_TIMEOUT_S, run_attempt
+from tests.integration.sites.conftest import START_TIMEOUT_S, drive, run_attempt, run_in_browser
 from tests.integration.sites.test_recipe_tools import run_sites_command
 from tests.support.programs.gradio_layouts import LAYOUTS
+from workers.sites.driver.driver import Driver
+from workers.sites.driver.generation.program_stop import STOPPED
 from workers.sites.learn.detection import detect_program
 from workers.sites.learn.drafts import DraftError, learn_from_layout
 
@@ -117,6 +125,46 @@ def test_a_closed_sidebar_is_opened(layouts: str) -> None:
     recipe = load_recipe("learned", learn_from_layout(detect_program(f"{layouts}/sidebar"))[0].recipe)
 
     assert run_attempt(recipe, PROMPT, sampler="Heun").shows_images_of(f"{PROMPT}|Heun", 0)
+
+
+def test_a_picture_is_an_input(layouts: str) -> None:
+    """The app receives the picture that a job has."""
+    recipe = load_recipe("learned", learn_from_layout(detect_program(f"{layouts}/optional-source"))[0].recipe)
+    request = JobRequest("learned", PROMPT, None, recipe.validate_inputs({"strength": 0.5}))
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
+    images = {"reference_optional": InputFile("mine.png", "image/png", data.getvalue())}
+
+    result = run_in_browser(lambda context: drive(context, recipe, request, images))
+
+    assert result.shows_images_of(f"source|{PROMPT}|0.5", 0)
+
+
+def test_learn_finds_out_that_an_app_needs_a_picture(layouts: str, tmp_path: Path) -> None:
+    """The trial without one fails, the next has one, and the kept recipe requires it."""
+    code, printed = run_sites_command(tmp_path, "learn", f"{layouts}/source", "--name", "mine")
+
+    assert code == 0, printed
+    assert "The trial failed: Upload a picture first." in printed
+    assert Recipes("mine", tmp_path).get("mine").inputs["picture_to_change"].required
+
+
+def test_the_stop_button_of_an_app_is_used(layouts: str) -> None:
+    """The app's own function ends, long before its last step."""
+    recipe = load_recipe("learned", learn_from_layout(detect_program(f"{layouts}/stoppable"))[0].recipe)
+
+    async def cancel(context: BrowserContext) -> str:
+        driver = Driver(context, recipe)
+        await driver.open(JobRequest("learned", PROMPT, None, {}))
+        await driver.submit()
+        async for update in driver.watch():
+            if isinstance(update, bytes):
+                break
+        return await driver.stop_program()
+
+    assert run_in_browser(cancel) == STOPPED
+    steps = eventually(lambda: httpx.get(f"{layouts}/stopped", trust_env=False).json())
+    assert max(steps) < 50
 
 
 def test_a_radio_button_that_is_not_there(layouts: str) -> None:

@@ -21,6 +21,8 @@ from tests.support.programs.rendering import render_image
 
 STEP_S = 0.3
 CONCURRENCY = 4
+# The steps that ``stoppable_page`` had made at each end.
+STOPPED_AFTER: list[int] = []
 
 
 def _draw(*values: Any, count: int = 1) -> list[Image.Image]:
@@ -380,6 +382,50 @@ def sidebar_page() -> gr.Blocks:
     return page
 
 
+def stoppable_page() -> gr.Blocks:
+    """A generator with a button, in a tab of its own, that stops it; ``STOPPED_AFTER`` gets the steps that it made."""
+
+    def generate(prompt: str) -> Iterator[Image.Image]:
+        step = 0
+        try:
+            for step in range(1, 101):
+                time.sleep(STEP_S)
+                yield render_image(prompt, brightness=step / 101)
+        finally:
+            STOPPED_AFTER.append(step)
+
+    with gr.Blocks() as page:
+        prompt = gr.Textbox(label="Prompt")
+        button = gr.Button("Generate", variant="primary")
+        result = gr.Image(label="Result")
+        work = button.click(generate, prompt, result)
+        with gr.Tabs():
+            with gr.Tab("About"):
+                gr.Markdown("An app")
+            with gr.Tab("Control"):
+                stop = gr.Button("Stop", variant="stop")
+        stop.click(None, None, None, cancels=[work])
+    return page
+
+
+def source_page() -> gr.Blocks:
+    """The app refuses to work without a picture, which stands in a closed accordion."""
+
+    def generate(source: Any, prompt: str) -> Image.Image:
+        if source is None:
+            raise gr.Error("Upload a picture first.")
+        return _draw_one("source", prompt)
+
+    with gr.Blocks() as page:
+        prompt = gr.Textbox(label="Prompt")
+        with gr.Accordion("Source", open=False):
+            source = gr.Image(label="Picture to change")
+        button = gr.Button("Change")
+        result = gr.Image(label="Result")
+        button.click(generate, [source, prompt], result)
+    return page
+
+
 LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
     "interface": interface_page,
     "interface-with-settings": interface_with_settings_page,
@@ -407,7 +453,9 @@ LAYOUTS: dict[str, Callable[[], gr.Blocks]] = {
 def build_application() -> FastAPI:
     """Return an application with every layout at a path of its own."""
     app = FastAPI()
-    more = {"two-engines": two_engines_page} | ({"sidebar": sidebar_page} if hasattr(gr, "Sidebar") else {})
+    app.get("/stopped")(lambda: STOPPED_AFTER)
+    more = {"two-engines": two_engines_page, "stoppable": stoppable_page, "source": source_page}
+    more |= {"sidebar": sidebar_page} if hasattr(gr, "Sidebar") else {}
     for name, build_page in {**LAYOUTS, **more}.items():
         app = gr.mount_gradio_app(app, build_page().queue(), path=f"/{name}")
     return app

@@ -174,10 +174,29 @@ def test_tabs_and_accordions_are_opened_once() -> None:
     (draft,) = learn(config(components, [event([[2, "click"]], [1, 4, 5, 6], [3])], layout=layout))
 
     assert draft.recipe["steps"][2]["selectors"][1] == [".tab-nav", 'aria/Make[role="button"]']
-    clicks = [selector for kind, selector, _ in steps(draft) if kind == "click"]
-    assert clicks[0] == 'aria/Make[role="tab"]'
-    assert "'More'" in clicks[1]
-    assert clicks[2:] == ['aria/Generate[role="button"]']
+    opened = [step for step in draft.recipe["steps"] if step.get("name") == "open"]
+    assert opened[0]["selectors"][0] == 'aria/Make[role="tab"]'
+    assert "'More'" in opened[1]["selectors"][0]
+    # Each is left alone if what it holds is visible already.
+    assert opened[0]["reveals"][0] == "aria/Prompt"
+    assert "'Steps'" in opened[1]["reveals"][0][0]
+    assert len(opened) == 2
+
+
+def test_a_field_without_a_certain_place_is_reached_by_clicks() -> None:
+    """Its position counts only among the fields that are visible with it, so it may not be looked for before."""
+    components = [
+        component(10, "tabs"),
+        component(11, "tabitem", label="About"),
+        component(12, "tabitem", label="Make"),
+        component(1, "textbox", label=""),
+        BUTTON,
+        IMAGE,
+    ]
+    layout = tree((10, (11, (12, (1, 2, 3)))))
+    (draft,) = learn(config(components, [event([[2, "click"]], [1], [3])], layout=layout))
+
+    assert [kind for kind, _, _ in steps(draft)] == ["navigate", "waitForElement", "click", "change", "click"]
 
 
 def test_the_selected_tab_is_not_opened() -> None:
@@ -263,7 +282,46 @@ def test_the_main_event_comes_before_others() -> None:
 
     assert '"Generate"' in drafts[0].summary
     assert '"Redraw", "Upscale"' in drafts[0].doubts[-1]
-    assert any("stays empty" in doubt for doubt in drafts[1].doubts)
+    # A source picture is an input; whether the app needs one is found out by a trial.
+    assert [draft.recipe["inputs"] for draft in drafts[1:3]] == [
+        {"source": {"label": "Source", "type": "image"}},
+        {"source": {"label": "Source", "type": "image", "required": True}},
+    ]
+
+
+def test_a_source_that_cannot_be_uploaded_stays_empty() -> None:
+    """Pictures that a person draws or takes with a camera are no inputs; a doubt names them."""
+    sources = [
+        component(4, "imageeditor", label="Mask"),
+        component(5, "image", label="Camera", sources=["webcam"]),
+        component(6, "image", label="Old camera", source="webcam"),
+    ]
+    drafts = learn(config([PROMPT, BUTTON, IMAGE, *sources], [event([[2, "click"]], [1, 4, 5, 6], [3])]))
+
+    assert [draft.recipe["inputs"] for draft in drafts] == [{}]
+    assert any("Mask" in doubt and "Camera" in doubt and "stays empty" in doubt for doubt in drafts[0].doubts)
+
+
+@pytest.mark.parametrize(
+    ("types", "keys"),
+    [
+        ({"generator": True}, ["steps", "waiting_steps"]),
+        ({"generator": False}, ["waiting_steps"]),
+        (None, ["steps", "waiting_steps"]),
+    ],
+)
+def test_a_stop_button_becomes_the_cancel_section(types: Any, keys: list[str]) -> None:
+    """Gradio cannot end a function that is no generator, only keep it from beginning."""
+    stop = component(7, "button", value="Stop")
+    events = [
+        event([[2, "click"]], [1], [3], id=0, types=types),
+        event([[7, "click"]], [], [], id=1, cancels=[0], backend_fn=False),
+    ]
+    (draft,) = learn(config([PROMPT, BUTTON, IMAGE, stop], events))
+
+    assert list(draft.recipe["cancel"]) == keys
+    [click] = draft.recipe["cancel"]["waiting_steps"]
+    assert click["selectors"][0] == 'aria/Stop[role="button"]'
 
 
 def test_an_event_that_hides_its_progress_has_no_sign_of_work() -> None:

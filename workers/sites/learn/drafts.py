@@ -29,8 +29,11 @@ def learn_from_layout(program: DetectedProgram) -> list[RecipeDraft]:
     others = [f'"{candidate.trigger.label or candidate.prompt.label}"' for candidate in candidates]
     drafts = []
     for number, candidate in enumerate(candidates):
-        draft = GradioRecipeWriter(layout, candidate).write(program.url, title)
         rest = others[:number] + others[number + 1 :]
         doubts = [f"Other events of the app also make pictures from a text, at: {', '.join(rest)}."] if rest else []
-        drafts.append(RecipeDraft(draft.recipe, draft.page, draft.summary, (*draft.doubts, *doubts)))
+        # The layout does not say whether an app works without a picture to begin with; a trial does.
+        has_images = GradioRecipeWriter(layout, candidate).has_images
+        for needs_images in (False, True) if has_images else (False,):
+            draft = GradioRecipeWriter(layout, candidate).write(program.url, title, needs_images=needs_images)
+            drafts.append(RecipeDraft(draft.recipe, draft.page, draft.summary, (*draft.doubts, *doubts)))
     return drafts

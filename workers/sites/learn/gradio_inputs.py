@@ -9,8 +9,8 @@ from workers.sites.learn.gradio_layout import IMAGE_INPUT_TYPES, TEXT_TYPES, Com
 from workers.sites.learn.vocabulary import RANDOM_SEED, input_name, mentions, to_name
 
 MAX_CHOICES = 500
-# Values that the page keeps for itself, and pictures, of which the recipe's own doubts speak.
-IGNORED_TYPES = frozenset({"state", "browserstate", *IMAGE_INPUT_TYPES})
+# Values that the page keeps for itself, and fields for pictures that have to be drawn.
+IGNORED_TYPES = frozenset({"state", "browserstate", *(IMAGE_INPUT_TYPES - {"image"})})
 NUMBER_TYPES = frozenset({"number", "slider"})
 # Names of whole numbers, for fields that do not say so themselves.
 WHOLE = frozenset({"seed", "steps", "width", "height", "image_count"})
@@ -78,6 +78,8 @@ def _spec(component: Component) -> dict[str, Any] | None:
         spec |= _numeric_spec(component)
     elif component.type == "checkbox":
         spec["type"] = "boolean"
+    elif component.type == "image":
+        return spec | {"type": "image"} if _takes_files(component) else None
     elif component.type in ("dropdown", "radio") and not component.props.get("multiselect"):
         spec["type"] = "string"
         spec["choices"] = list(choice_names(component))[:MAX_CHOICES]
@@ -87,6 +89,13 @@ def _spec(component: Component) -> dict[str, Any] | None:
     if isinstance(value, str | int | float) and value != "":
         spec["default"] = value
     return spec
+
+
+def _takes_files(component: Component) -> bool:
+    """Whether a person can upload a file to an image; it may be for the camera or for drawings alone."""
+    # "source" before Gradio 4, "sources" since.
+    sources = component.props.get("sources") or component.props.get("source") or ["upload"]
+    return "upload" in sources
 
 
 def _numeric_spec(component: Component) -> dict[str, Any]:

@@ -75,7 +75,10 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens at a trigger: a function with its inputs and outputs. ``after`` is the event that it follows."""
+    """What happens at a trigger: a function with its inputs and outputs. ``after`` is the event that it follows.
+
+    Gradio ends a running function at its next ``yield``, so it cannot stop one that is no generator.
+    """
 
     id: int
     triggers: tuple[tuple[int, str], ...]
@@ -85,6 +88,7 @@ class Event:
     after: int | None = None
     shows_progress: bool = True
     runs_function: bool = True
+    is_generator: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,13 @@ def _event(number: int, dependency: Mapping[str, Any]) -> Event | None:
         after if isinstance(after, int) else None,
         dependency.get("show_progress") != "hidden",
         dependency.get("backend_fn") is not False,
+        _is_generator(dependency),
     )
+
+
+def _is_generator(dependency: Mapping[str, Any]) -> bool:
+    types = dependency.get("types")
+    return not isinstance(types, Mapping) or types.get("generator") is not False
 
 
 def _triggers(dependency: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

@@ -5,10 +5,12 @@ from typing import Any
 from workers.sites.learn.gradio_events import CLICK, Candidate
 from workers.sites.learn.gradio_inputs import LearnedInput, LearnedInputs, describe, learn_inputs
 from workers.sites.learn.gradio_layout import Component, Event, GradioLayout
-from workers.sites.learn.gradio_selectors import GradioSelectors
+from workers.sites.learn.gradio_selectors import GradioSelectors, SelectorList
 from workers.sites.learn.recipe_draft import RecipeDraft
 
 LOAD_TIMEOUT_MS = 60_000
+# A program is stopped within two seconds or not at all.
+STOP_TIMEOUT_MS = 500
 SETTLE_MS = 300
 ERRORS = [
     ".toast-body.error [data-testid='toast-text']",
@@ -30,12 +32,22 @@ class GradioRecipeWriter:
         self._layout = layout
         self._candidate = candidate
         self._selectors = GradioSelectors(layout)
-        others = tuple(component for component in candidate.inputs if component != candidate.prompt)
+        others = tuple(component for component in candidate.inputs if self._can_fill(component))
         self._learned: LearnedInputs = learn_inputs(others)
         self._opened: set[int] = set()
 
-    def write(self, url: str, title: str) -> RecipeDraft:
-        """Return the recipe for the app at ``url``."""
+    def _can_fill(self, component: Component) -> bool:
+        """Whether a component may become an input: not the prompt, and no image whose file input cannot be found."""
+        is_found = component.type != "image" or bool(self._selectors.file_input(component))
+        return component != self._candidate.prompt and is_found
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the recipe has inputs for pictures."""
+        return any(learned.spec["type"] == "image" for learned in self._learned.inputs)
+
+    def write(self, url: str, title: str, *, needs_images: bool = False) -> RecipeDraft:
+        """Return the recipe for the app at ``url``; ``needs_images``: its inputs for pictures are required."""
         outputs = self._candidate.outputs
         recipe: dict[str, Any] = {
             "title": title,
@@ -44,12 +56,20 @@ class GradioRecipeWriter:
             "url": url,
             "consent": {"ownership": "own"},
             "limits": {"concurrency": 1, "min_interval_s": 0},
-            "inputs": {item.name: dict(item.spec) for item in self._learned.inputs},
+            "inputs": {item.name: self._input(item, needs_images=needs_images) for item in self._learned.inputs},
             "steps": self._steps(),
             "observe": self._observe(),
             "capture": {"many": len(outputs) > 1 or outputs[0].type == "gallery"},
         }
-        return RecipeDraft(recipe, f"Gradio {self._layout.version}", self._summary(), tuple(self._doubts()))
+        if stops := self._stop_buttons():
+            recipe["cancel"] = self._cancel(stops[0])
+        summary = self._summary() + (" It gets a picture to begin with." if needs_images else "")
+        return RecipeDraft(recipe, f"Gradio {self._layout.version}", summary, tuple(self._doubts()))
+
+    @staticmethod
+    def _input(learned: LearnedInput, *, needs_images: bool) -> dict[str, Any]:
+        is_required = needs_images and learned.spec["type"] == "image"
+        return {**learned.spec, **({"required": True} if is_required else {})}
 
     def _summary(self) -> str:
         candidate = self._candidate
@@ -83,17 +103,34 @@ class GradioRecipeWriter:
         return component.tabs != self._candidate.prompt.tabs, component.order
 
     def _reveal(self, component: Component) -> list[Step]:
-        """Return the steps that open the tab pages and accordions around a component."""
-        steps = [
-            {"type": "click", "selectors": self._selectors.tab(tab)} for tab in component.tabs if not self._is_open(tab)
-        ]
+        """Return the steps that open the tab pages and accordions around a component, in the state that is known."""
+        containers = [tab for tab in component.tabs if not self._is_open(tab)]
         for tab in component.tabs:
             self._open_tab(tab)
         for accordion in component.closed_accordions:
             if accordion.id not in self._opened:
                 self._opened.add(accordion.id)
-                steps.append({"type": "click", "selectors": self._selectors.accordion(accordion)})
-        return steps
+                containers.append(accordion)
+        return self._open_steps(containers, component)
+
+    def _open_steps(self, containers: list[Component], component: Component) -> list[Step]:
+        """Return a step for each container: one that opens it only where needed, or else a plain click."""
+        steps: list[Step] = []
+        # The picture of a result is not there yet.
+        is_result = component in self._candidate.outputs
+        reveals = [] if is_result else self._selectors.certain_place(component)
+        for container in reversed(containers):
+            opener = self._opener(container)
+            if reveals:
+                steps.append({"type": "customStep", "name": "open", "selectors": opener, "reveals": reveals})
+            else:
+                steps.append({"type": "click", "selectors": opener})
+            reveals = [] if is_result else opener
+        return steps[::-1]
+
+    def _opener(self, container: Component) -> SelectorList:
+        is_tab = container.type == "tabitem"
+        return self._selectors.tab(container) if is_tab else self._selectors.accordion(container)
 
     def _is_open(self, tab: Component) -> bool:
         group = tab.ancestors[-1].id
@@ -116,10 +153,29 @@ class GradioRecipeWriter:
         if learned.name == "seed" and random_seed:
             steps += [*self._reveal(random_seed), self._change(random_seed, "false") | {"when": "seed"}]
             steps += self._reveal(component)
+        if component.type == "image":
+            return [*steps, *self._upload(learned)]
         if component.type == "dropdown":
             step = {"type": "customStep", "name": "choose", "selectors": self._selectors.field(component)}
             return [*steps, step | {"value": placeholder, "when": learned.name}]
         return [*steps, self._change(component, placeholder) | {"when": learned.name}]
+
+    def _upload(self, learned: LearnedInput) -> list[Step]:
+        """Return the steps that hand a picture to the page, and wait until the page has it."""
+        selectors = self._selectors.file_input(learned.component)
+        uploaded = self._selectors.uploaded(learned.component)
+        return [
+            {"type": "customStep", "name": "upload", "image": learned.name, "selectors": selectors},
+            {"type": "waitForElement", "selectors": uploaded, "when": learned.name, "timeout": LOAD_TIMEOUT_MS},
+        ]
+
+    def _cancel(self, button: Component) -> dict[str, Any]:
+        """Return the section that stops the app: its button ends an event that waits, and a generator that runs."""
+        containers = [*button.tabs, *button.closed_accordions] if self._selectors.certain_place(button) else []
+        steps = [step | {"timeout": STOP_TIMEOUT_MS} for step in self._open_steps(containers, button)]
+        click = {"type": "click", "selectors": self._selectors.button(button), "timeout": STOP_TIMEOUT_MS}
+        running = {"steps": [*steps, click]} if self._candidate.event.is_generator else {}
+        return {**running, "waiting_steps": [*steps, click]}
 
     def _change(self, component: Component, value: str) -> Step:
         return {"type": "change", "selectors": self._selectors.field(component), "value": value}
@@ -149,6 +205,8 @@ class GradioRecipeWriter:
     def _doubts(self) -> list[str]:
         candidate, selectors = self._candidate, self._selectors
         doubts = list(self._learned.doubts)
+        if self._stop_buttons() and not candidate.event.is_generator:
+            doubts.append("The app's function is no generator, so its stop button ends only what waits in the queue.")
         fields = [candidate.prompt, *(learned.component for learned in self._learned.inputs)]
         doubts += [
             f"{describe(component)} is found only by its position, because its label is missing or not unique; an id "
@@ -156,8 +214,9 @@ class GradioRecipeWriter:
             for component in fields
             if not selectors.is_certain(component)
         ]
-        if candidate.image_inputs:
-            names = ", ".join(describe(component) for component in candidate.image_inputs)
+        learned = {learned.component for learned in self._learned.inputs}
+        if others := [item for item in candidate.image_inputs if item not in learned]:
+            names = ", ".join(describe(component) for component in others)
             doubts.append(f"The event also takes {names}, which stays empty: it may refuse to work without one.")
         if self._working_component() is None:
             reason = "its results are hidden" if candidate.event.shows_progress else "show_progress is hidden"
@@ -165,9 +224,6 @@ class GradioRecipeWriter:
                 f"The app does not show that it works ({reason}), so a picture counts as finished "
                 "once it has not changed for a moment."
             )
-        if self._stop_buttons():
-            names = ", ".join(f'"{button.label}"' for button in self._stop_buttons())
-            doubts.append(f"The app has a button that stops the work ({names}); the recipe does not use it.")
         return doubts
 
     def _stop_buttons(self) -> list[Component]:

@@ -6,7 +6,7 @@ components and exists before Gradio 6 only.
 
 from collections.abc import Sequence
 
-from workers.sites.learn.gradio_layout import Component, GradioLayout
+from workers.sites.learn.gradio_layout import IMAGE_INPUT_TYPES, Component, GradioLayout
 
 # Alternatives as recipe files write them.
 SelectorList = list[str | list[str]]
@@ -22,6 +22,8 @@ FIELDS = {
     "checkbox": "input[type='checkbox']",
     "radio": "input[type='radio']",
 }
+# Components with file inputs.
+UPLOAD_TYPES = IMAGE_INPUT_TYPES | {"audio", "file", "gallery", "model3d", "multimodaltextbox", "uploadbutton", "video"}
 PICTURES = {"gallery": ".thumbnail-item img", "image": "img"}
 # The pictures of any gallery or image, without those in texts and examples.
 ALL_PICTURES: dict[str, SelectorList] = {
@@ -48,6 +50,16 @@ class GradioSelectors:
         is_hidden = component.type in PICTURES and component.props.get("show_label") is False
         return component.label in self._unique and not is_hidden
 
+    def certain_place(self, component: Component) -> SelectorList:
+        """Return selectors of a component that match no other one while it is hidden; empty if there are none."""
+        if component.type == "button":
+            is_named = component.element_id or component.label in self._unique or self._layout.has_component_ids
+            return self.button(component) if is_named else []
+        if component.type in FIELDS:
+            is_found = self._inside(component, FIELDS[component.type]) or self.is_certain(component)
+            return self.field(component) if is_found else []
+        return self._inside(component, "*")
+
     def is_certain(self, component: Component) -> bool:
         """Return whether an id of its own or a unique label finds the component."""
         return bool(component.element_id) or self._is_labelled(component)
@@ -63,6 +75,23 @@ class GradioSelectors:
             alternatives.append(f"aria/{component.label}")
         alternatives += self._inside(component, inner)
         return alternatives or [self._nth_field(component, inner)]
+
+    def file_input(self, component: Component) -> SelectorList:
+        """Return the selectors of an image's file input; empty if it cannot be told apart from others."""
+        return self._inside(component, "input[type='file']") or (
+            ["input[type='file']"] if self._is_only_upload(component) else []
+        )
+
+    def uploaded(self, component: Component) -> SelectorList:
+        """Return the selectors of the picture that an image shows once it has been uploaded."""
+        return self._inside(component, "img, canvas") or ALL_PICTURES["image"]
+
+    def _is_only_upload(self, component: Component) -> bool:
+        used = {item for event in self._layout.events.values() for item in event.inputs}
+        uploads = [
+            other for other in self._layout.components.values() if other.type in UPLOAD_TYPES and other.id in used
+        ]
+        return uploads == [component]
 
     def button(self, component: Component) -> SelectorList:
         """Return the selectors of a button."""
