@@ -68,7 +68,7 @@ def up(port: int | None, data: Path | None, workers: int, site: str | None) -> N
     """Run everything on this machine until Ctrl-C."""
     _apply_options(port, data)
     settings = load_settings()
-    configure_logging("up", level=settings.log_level, style=settings.log_format)
+    configure_logging("up", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
     set_private_umask()
     _check_data_folder(settings.data_dir)
     restrict_stored_files(settings.data_dir)

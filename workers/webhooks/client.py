@@ -75,13 +75,25 @@ class PolicyResolver(AbstractResolver):
         self._resolve_host = resolve_host
         # A hanging name server blocks its thread; the pool is large so that other hosts still resolve.
         self._executor = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
+        self._lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the allowed addresses of a host, in aiohttp's shape. ``family`` is ignored."""
-        addresses = await asyncio.get_running_loop().run_in_executor(self._executor, self._resolve_host, host, port)
+        addresses = await self._look_up(host, port)
         return [_resolve_result(host, address, port) for address in self.require_allowed(host, port, addresses)]
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """Return all addresses of a host. Simultaneous look-ups of one host share a thread."""
+        lookup = self._lookups.get((host, port))
+        if lookup is None:
+            loop = asyncio.get_running_loop()
+            lookup = loop.run_in_executor(self._executor, self._resolve_host, host, port)
+            self._lookups[host, port] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop((host, port)))
+        # One caller's timeout must not end the look-up of the others.
+        return await asyncio.shield(lookup)
 
     def require_allowed(self, host: str, port: int, addresses: list[str]) -> list[str]:
         """Return those of a host's addresses that the policy allows; raise AddressNotAllowedError if there are none."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.infra import secret_file
+from ops.infra.files import secret_file
 from ops.infra.settings import SettingsError
 from schemas.errors import Conflict, Unauthorized, Unavailable
 from stores.accounts.owner_key import KEY_FILE, LOCK_FILE, OwnerKey

@@ -176,6 +176,7 @@ ORIGIN_CASES: list[tuple[dict[str, str], int]] = [
     ({ORIGIN: "http://darkroom.lan:8080", "Host": "darkroom.lan:8080"}, 200),
     ({ORIGIN: "http://darkroom.lan:8080", "Host": "darkroom.lan"}, 403),
     ({ORIGIN: "http://darkroom.lan", "X-Forwarded-Host": "darkroom.lan"}, 403),
+    ({ORIGIN: "https://localhost", "X-Forwarded-Proto": "https"}, 403),
     ({ORIGIN: "https://localhost"}, 403),
     ({ORIGIN: "http://localhost:8000"}, 403),
     ({ORIGIN: "http://localhost.evil.example"}, 403),
@@ -203,6 +204,16 @@ def test_unsafe_requests_by_cookie_need_the_same_origin(routes_app: AppClient) -
             response = client.open(SESSION_PATH, method=method, headers=cookie | headers)
             assert response.status_code == status, (method, headers, response.json)
             assert status == 200 or (response.json["code"], "CSRF" in response.json["error"]) == ("forbidden", True)
+
+
+@pytest.mark.parametrize(("proxies", "status"), [(0, 403), (1, 200)])
+def test_the_scheme_needs_a_trusted_proxy(settings: Settings, proxies: int, status: int) -> None:
+    """It decides which origin is this server's own."""
+    app = add_test_routes(open_app(replace(settings, trusted_proxies=proxies)))
+    sign_in(app)
+    headers = {ORIGIN: "https://localhost", "X-Forwarded-Proto": "https"}
+    assert app.client.post(SESSION_PATH, headers=headers).status_code == status
+    close_app(app)
 
 
 def test_safe_requests_by_cookie_need_no_origin(routes_app: AppClient) -> None:

@@ -357,6 +357,29 @@ def test_a_name_is_resolved_once_per_connection(stores: Stores, receiver: Webhoo
     assert receiver.requests[0].headers["host"] == f"rebinding.example:{receiver.port}"
 
 
+def test_a_hanging_name_server_does_not_delay_other_hosts(stores: Stores, receiver: WebhookReceiver) -> None:
+    """All simultaneous look-ups of one host take one thread, however many webhooks have it."""
+    release = threading.Event()
+    resolved: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        resolved.append(host)
+        if host == "hanging.example":
+            release.wait(30)
+        return ["127.0.0.1"]
+
+    hanging = [subscribe(stores, f"http://hanging.example:{receiver.port}/{number}") for number in range(8)]
+    with running_dispatcher(stores, resolve):
+        for webhook in hanging:
+            names = [f"{webhook.id}{number}" for number in range(MAX_CONCURRENT)]
+            add_deliveries(stores, f"http://hanging.example:{receiver.port}", *names, webhook=webhook)
+        eventually(lambda: "hanging.example" in resolved)
+        add_deliveries(stores, f"http://good.example:{receiver.port}", "good")
+        assert wait_until_finished(stores, "msg_good").state is DeliveryState.DELIVERED
+        assert resolved.count("hanging.example") == 1
+        release.set()
+
+
 @pytest.mark.parametrize("name", ["hooks.example", "other.example"])
 def test_the_certificate_must_match_the_host_name(
     stores: Stores, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

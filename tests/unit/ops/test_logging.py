@@ -1,6 +1,7 @@
 """The format of log lines."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -32,3 +33,20 @@ def test_debug_lines_are_dropped_by_default(capsys: pytest.CaptureFixture[str]) 
     structlog.get_logger("test").debug("job.prompt", prompt="a secret lighthouse")
 
     assert "lighthouse" not in capsys.readouterr().out
+
+
+def test_keys_are_removed_from_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Configured and generated ones, wherever they are, as they are and as URLs escape them; other ids stay."""
+    configured, generated = 'a "key" of 100%', "0123456789ABCDEF" * 4
+    configure_logging("web", style="json", secrets=[configured, None])
+    log = structlog.get_logger("test")
+    log.info("request", path=f"/status/{configured}", names=[quote(configured), {"deep": quote(configured, safe="")}])
+    log.info("Key " + generated + ".", issued=f"dr_0a1b2c3d4e5f_{generated.lower()}", job_id="ab" * 16)
+    log.error("failed", exc_info=RuntimeError(configured))
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0]["path"] == "/status/[hidden]"
+    assert lines[0]["names"] == ["[hidden]", {"deep": "[hidden]"}]
+    assert (lines[1]["event"], lines[1]["issued"], lines[1]["job_id"]) == ("Key [hidden].", "[hidden]", "ab" * 16)
+    assert "[hidden]" in lines[2]["exception"]
+    assert not any(word in json.dumps(lines) for word in (configured, "key%22", generated))
