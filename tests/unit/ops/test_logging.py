@@ -41,7 +41,8 @@ def test_keys_are_removed_from_every_line(capsys: pytest.CaptureFixture[str]) ->
     configure_logging("web", style="json", secrets=[configured, None])
     log = structlog.get_logger("test")
     log.info("request", path=f"/status/{configured}", names=[quote(configured), {"deep": quote(configured, safe="")}])
-    log.info("Key " + generated + ".", issued=f"dr_0a1b2c3d4e5f_{generated.lower()}", job_id="ab" * 16)
+    event = f"Key {generated}."
+    log.info(event, issued=f"dr_0a1b2c3d4e5f_{generated.lower()}", job_id="ab" * 16)
     log.error("failed", exc_info=RuntimeError(configured))
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
