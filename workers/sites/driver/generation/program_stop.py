@@ -90,7 +90,10 @@ class ProgramStop:
     async def _play(self, cancel: CancelSpec) -> str:
         """Remove the job from the program's queue, or stop the program if it works on this job."""
         is_removed = not self._is_started and await self._run(cancel.waiting_steps, cancel.waiting_requests)
-        is_stopped = await self._wait_for_turn(cancel) and await self._run(cancel.steps, cancel.requests)
+        is_same = (cancel.steps, cancel.requests) == (cancel.waiting_steps, cancel.waiting_requests)
+        is_stopped = False
+        if not (is_removed and is_same):
+            is_stopped = await self._wait_for_turn(cancel) and await self._run(cancel.steps, cancel.requests)
         if not (is_removed or is_stopped):
             return NOT_STOPPED
         # The page needs time to send what the steps have caused; its own sign of work says when it has taken effect.
