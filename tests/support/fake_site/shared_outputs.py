@@ -55,7 +55,7 @@ class SharedOutputs:
                 self._is_interrupted = True
 
     def next_output(self) -> dict[str, Any]:
-        """Return the oldest output, whoever asks."""
+        """Return the oldest output, whichever page asks."""
         return self._outputs.popleft() if self._outputs else {"kind": "nothing"}
 
     def _work(self) -> None:
