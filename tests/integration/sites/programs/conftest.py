@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from playwright.async_api import Browser, BrowserContext, Playwright, async_play
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
+from ops.processes.parent_death import set_parent_death_signal
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.conftest import TIMEOUT_S, eventually, free_port
@@ -66,6 +68,7 @@ def run_server(module: str, log: Path, names: tuple[str, ...], ports: tuple[int,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=out,
             stderr=out,
+            preexec_fn=set_parent_death_signal(signal.SIGKILL),  # noqa: PLW1509 - tests start servers in one thread
         )
     urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports_by_name.items()}
     try:

@@ -127,7 +127,6 @@ class Queue:
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._ids = count(1)
         self._wakeup, self._idle = asyncio.Event(), asyncio.Event()
         self._clear()
 
@@ -139,6 +138,7 @@ class Queue:
         self._clear()
 
     def _clear(self) -> None:
+        self._ids = count(1)
         self.items: dict[int, Item] = {}
         self.images: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
