@@ -7,20 +7,27 @@ from email.utils import parsedate_to_datetime
 _MAX_DIGITS = 9
 
 
-def parse_retry_after(text: str | None, now_s: float) -> float | None:
+def parse_retry_after(text: str | None, now_s: float, date: str | None = None) -> float | None:
     """Return the seconds to wait, from a number of seconds or an HTTP date; None if it is absent or malformed.
 
-    A negative number and a date in the past mean 0.
+    A negative number and a date in the past mean 0. ``date`` is the response's own time (its Date header), from which a
+    date is counted if possible: our clock or the sender's may be wrong.
     """
     if not text:
         return None
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit():
         return float(digits[:_MAX_DIGITS]) if digits == text else 0.0
+    until = _parse_date(text)
+    if until is None:
+        return None
+    now = _parse_date(date or "") or datetime.fromtimestamp(now_s, UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
     try:
-        until = parsedate_to_datetime(text)
+        parsed = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.fromtimestamp(now_s, UTC)).total_seconds())
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed

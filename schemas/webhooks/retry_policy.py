@@ -63,7 +63,7 @@ class AttemptOutcome:
 
 def parse_response(status: int, headers: Mapping[str, str], excerpt: str, now_s: float) -> AttemptOutcome:
     """Return the outcome that a response means. The names in ``headers`` must be in lower case."""
-    retry_after_s = parse_retry_after(headers.get("retry-after"), now_s)
+    retry_after_s = parse_retry_after(headers.get("retry-after"), now_s, headers.get("date"))
     return AttemptOutcome(status, None, excerpt, retry_after_s, headers.get(DIRECTIVE_HEADER, "").strip().lower())
 
 

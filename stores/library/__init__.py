@@ -41,6 +41,6 @@ class Library:
             models=Models(database),
             user_edits=UserEdits(database, clock),
             images=ModelImages(database, clock),
-            maintenance=LibraryMaintenance(database, clock),
+            maintenance=LibraryMaintenance(database),
             backups=Backups(database, clock),
         )

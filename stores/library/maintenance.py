@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import delete, exists, func, select, update
 
-from ops.infra.clock import Clock
 from schemas.library.scan_records import FileFormat
 from stores.library.index.read_model import ModelFlag
 from stores.library.index.transaction import LIBRARY_LOCK_ID
@@ -31,14 +30,16 @@ class ReportedProblem:
 class LibraryMaintenance:
     """Leases and report of the library in one database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     def acquire_lease(self, name: str, owner: str) -> bool:
-        """Take or renew a lease for LEASE_TTL_MS; returns whether ``owner`` holds it now."""
-        now = self._clock.now_ms()
+        """Take or renew a lease for LEASE_TTL_MS; returns whether ``owner`` holds it now.
+
+        The times are the database's own: commands hold leases too, and do not know the time of Redis.
+        """
         with self._database.write_exclusively(LIBRARY_LOCK_ID) as connection:
+            now = self._database.now_ms(connection)
             row = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
             if row is None:
                 connection.execute(leases.insert().values(name=name, owner=owner, until=now + LEASE_TTL_MS))

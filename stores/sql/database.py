@@ -8,6 +8,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from stores.sql.errors import sql_errors
 
+# The time of the database server, and of SQLite's machine, in Unix ms.
+TIME_SQL = {
+    "postgresql": "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    "sqlite": "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS integer)",
+}
+
 
 class Database:
     """An engine whose connections raise Unavailable and Invalid instead of SQLAlchemy's errors."""
@@ -24,6 +30,10 @@ class Database:
         """Return an INSERT that skips rows whose key exists already."""
         insert = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
         return insert(table).on_conflict_do_nothing()
+
+    def now_ms(self, connection: Connection) -> int:
+        """Return the time of the database, which is one clock for all processes that compare times in its rows."""
+        return int(connection.exec_driver_sql(TIME_SQL[self.dialect]).scalar_one())
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,6 +1,8 @@
 """Retry schedule of webhook deliveries."""
 
 import random
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -82,3 +84,13 @@ def test_a_failure_reason_is_a_sentence() -> None:
     assert AttemptOutcome(status=500).reason == "The receiver answered 500."
     assert AttemptOutcome(error="It hangs.").reason == "It hangs."
     assert "wants no more" in AttemptOutcome(status=410).reason
+
+
+@pytest.mark.parametrize("wrong_s", [0, 90, -90])
+def test_a_date_is_counted_from_the_responses_own_date(wrong_s: int) -> None:
+    """The receiver's clock and ours may differ; without a valid date of the response ours counts."""
+    now = datetime.fromtimestamp(NOW_S + wrong_s, UTC)
+    headers = {"retry-after": format_datetime(now + timedelta(seconds=7))}
+    for date, seconds in ((format_datetime(now), 7), ("yesterday", max(0, 7 + wrong_s)), (None, max(0, 7 + wrong_s))):
+        given = headers | ({"date": date} if date else {})
+        assert parse_response(503, given, "", NOW_S).retry_after_s == seconds

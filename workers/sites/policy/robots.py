@@ -82,7 +82,7 @@ class PolitenessPolicy:
             retry_after = response.headers.get("retry-after")
             asks_for_pause = response.status == 429 or (response.status == 503 and retry_after)
             if asks_for_pause and url_origin(response.url) == self._origin:
-                seconds = retry_after_seconds(retry_after)
+                seconds = retry_after_seconds(retry_after, response.headers.get("date"))
                 message = f"{self._recipe.name} asks for a pause of {seconds} s."
                 self.busy_error = SiteBusy(message, retry_after_s=seconds)
                 on_busy()
@@ -90,9 +90,9 @@ class PolitenessPolicy:
         page.on("response", on_response)
 
 
-def retry_after_seconds(header: str | None) -> int:
-    """Return the pause that a Retry-After header asks for, between 1 s and ``MAX_PAUSE_S``."""
-    seconds = parse_retry_after(header, time.time())
+def retry_after_seconds(header: str | None, date: str | None = None) -> int:
+    """Return the pause that a Retry-After header asks for, between 1 s and ``MAX_PAUSE_S``; ``date`` as there."""
+    seconds = parse_retry_after(header, time.time(), date)
     return DEFAULT_PAUSE_S if seconds is None else max(1, min(round(seconds), MAX_PAUSE_S))
 
 
