@@ -18,22 +18,23 @@ from tests.support.result_page import result_page_recipe, serve_result_page
 from workers.images import convert
 from workers.sites.driver.driver import Driver
 
+NAMES = {
+    "png",
+    "jpeg",
+    "webp",
+    "gif",
+    "avif",
+    "moving gif",
+    "moving webp",
+    "moving avif",
+    "gif without end mark",
+    "jpeg without end mark",
+}
+# By their file names, which have the usual extensions.
 PICTURES = {
-    name.replace(" ", "-"): value
+    f"{name.replace(' ', '-')}.{value[1].removeprefix('image/')}": value
     for name, value in VALID_IMAGES.items()
-    if name
-    in {
-        "png",
-        "jpeg",
-        "webp",
-        "gif",
-        "avif",
-        "moving gif",
-        "moving webp",
-        "moving avif",
-        "gif without end mark",
-        "jpeg without end mark",
-    }
+    if name in NAMES
 }
 # One colour, so that the file is small; larger than every picture that is decoded.
 HUGE = build_png(8192, 8192, (b"\0" + b"\x80" * 8192) * 8192)

@@ -37,7 +37,11 @@ REFUSED = [
     "https://www.google-analytics.com/collect",
     "http://127.0.0.1:{port}/face.woff2",
     "http://127.0.0.1:{port}/face.woff2?version=2",
+    "http://127.0.0.1:{port}/sounds/sound.flac?version=2",
+    "http://127.0.0.1:{port}/clips/clip.avi",
 ]
+# Addresses that only begin or contain what others end with.
+ALLOWED = ("picture.avif", "picture.avif?x=1", "x.movies/picture.png", "film.mp4", "film.webm", "a.wave/b.ttfx")
 
 
 @pytest.mark.parametrize("target", REFUSED)
@@ -66,10 +70,12 @@ def test_the_sites_own_hosts_are_reached(fake_site: str) -> None:
         await page.goto(fake_site)
         own = f"{fake_site}/other.png"
         other = own.replace("127.0.0.1", "localhost")
-        reached = [await page.evaluate(FETCH, url) for url in (own, other)]
+        reached = [
+            await page.evaluate(FETCH, url) for url in (own, other, *(f"{fake_site}/{path}" for path in ALLOWED))
+        ]
         return reached, await page.evaluate(CACHED, f"{own}?cached"), await page.evaluate("navigator.webdriver")
 
-    assert (["loaded", "loaded"], [True, False], True) == run_in_browser(fetch)
+    assert (["loaded"] * (2 + len(ALLOWED)), [True, False], True) == run_in_browser(fetch)
 
 
 def test_public_sites_reach_no_private_address() -> None:

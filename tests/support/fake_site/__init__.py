@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path == "/old.png":
             self._send(old_png(), "image/png")
         elif parts.path == "/other.png":
-            self._send(result_png((8, 8)), "image/png")
+            self._send(result_png((8, 8)), "image/png", is_cacheable=True)
         elif parts.path == "/robots.txt":
             self._send(b"User-agent: *\nDisallow: /private/\n", "text/plain")
         elif parts.path in BUSY_RESPONSES:
@@ -76,13 +76,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.painted.add(urlsplit(self.path).query)  # type: ignore[attr-defined] # set below
         self._send(b"", "text/plain")
 
-    def _send(self, body: bytes, media_type: str, status: int = 200, retry_after: str = "") -> None:
+    def _send(
+        self, body: bytes, media_type: str, status: int = 200, *, retry_after: str = "", is_cacheable: bool = False
+    ) -> None:
         self.send_response(status)
         if retry_after:
             self.send_header("Retry-After", retry_after)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
+        if not is_cacheable:
+            self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
 

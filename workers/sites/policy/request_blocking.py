@@ -43,17 +43,21 @@ async def block_requests(page: Page, recipe: Recipe) -> None:
     """Make the browser refuse the requests that the page of ``recipe`` may not make."""
     session = await page.context.new_cdp_session(page)
     await session.send("Network.enable")
-    await session.send("Network.setBlockedURLs", {"urls": blocked_url_patterns(recipe)})
+    by_file_name = [{"urlPattern": f"*://*:*/*.{suffix}", "block": True} for suffix in FONTS + MEDIA]
+    patterns = {"urls": blocked_url_patterns(recipe), "urlPatterns": by_file_name}
+    await session.send("Network.setBlockedURLs", patterns)
 
 
 def blocked_url_patterns(recipe: Recipe) -> list[str]:
-    """Return the patterns of the blocked URLs; ``*`` matches any text."""
+    """Return the patterns of the blocked hosts; ``*`` matches any text.
+
+    The browser does not anchor these at their end: ``*.avi`` would match pictures at ``….avif`` and hosts at
+    ``.aviary``. Names of files therefore have patterns of the other kind (URLPattern), which ignore the query as well.
+    """
     allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
-        # File names at the end of a URL and before a query; hosts with and without a port.
-        *(f"*://*.{suffix}" for suffix in FONTS + MEDIA),
-        *(f"*://*.{suffix}?*" for suffix in FONTS + MEDIA),
+        # Hosts with and without a port.
         *(f"*://{name}{end}" for name in names if not _matches_any(name, allowed) for end in (":*", "/*")),
         *(f"*://{prefix}" for prefix in PRIVATE_V6 if not _matches_any(prefix, {f"[{host}" for host in allowed})),
         *(pattern for network in PRIVATE_V4 for pattern in _patterns_except(network, allowed)),
