@@ -14,7 +14,7 @@ import pytest
 
 from ops.cli.groups import StartError
 from ops.cli.site_selection import select_site
-from ops.infra.settings import SettingsError, load_settings
+from ops.infra.settings import SHIPPED_RECIPES, SettingsError, load_settings
 from stores.sites.recipes import Recipes
 from tests.support.programs.plain_pages import serve_plain_pages
 from workers.sites.learn import detection
@@ -97,6 +97,7 @@ def test_programs_are_told_by_what_they_publish(answers: Answers, label: str, re
         program = detect_program(url)
 
     assert (program.label, program.recipe) == (label, recipe)
+    assert recipe is None or (SHIPPED_RECIPES / f"{recipe}.toml").exists()
     assert program.url == f"{url}/"
 
 

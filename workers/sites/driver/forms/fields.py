@@ -141,9 +141,11 @@ class FormField:
         """Return whether a person can see the field."""
         return await self.elements[0].is_visible()
 
-    async def is_same(self, other: "FormField") -> bool:
-        """Return whether two fields are the same element of the page."""
-        return bool(await self.elements[0].evaluate("(mine, other) => mine === other", other.elements[0]))
+    async def is_same_as(self, others: "Sequence[FormField]") -> list[bool]:
+        """Return for each other field whether it is the same element of the page."""
+        script = "(mine, others) => others.map((other) => other === mine)"
+        same: list[bool] = await self.elements[0].evaluate(script, [other.elements[0] for other in others])
+        return same
 
     async def _enter(self, value: str) -> None:
         element = self.elements[0]

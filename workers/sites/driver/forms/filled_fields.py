@@ -58,7 +58,8 @@ class FilledFields:
             break
         if shown is not None:
             raise _not_taken(step, value, shown)
-        others = [filled for filled in self._filled if not await filled.field.is_same(field)]
+        same = await field.is_same_as([filled.field for filled in self._filled])
+        others = [filled for filled, is_same in zip(self._filled, same, strict=True) if not is_same]
         self._filled = [*others, FilledField(step, field, value)]
 
     async def check(self) -> None:
