@@ -224,7 +224,7 @@ def test_selected_styles_are_removed() -> None:
     async def chosen(context: BrowserContext) -> tuple[list[int], str]:
         driver = Driver(context, RECIPE)
         await driver.open(JobRequest("studio", "a quiet lake", "Ukiyo-e"))
-        player = StepRunner(driver.page, recipe, ElementFinder(), {"lora": "Oil Impasto"})
+        player = StepRunner(driver.page, recipe, ElementFinder(), {"lora": "Oil Impasto"}, {})
         counts = [await driver.page.locator(".style-remove").count()]
         await player.run(next(step for step in recipe.steps if step.name == "addLora"))
         left = await driver.page.locator(".style-remove").get_attribute("aria-label")
