@@ -28,7 +28,7 @@ _GENERIC_STEM = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 # The cache of the Hugging Face hub: models--OWNER--NAME/snapshots/REVISION.
-_HUB_FOLDER = re.compile(r"(?:models--[^/]*?--|models--)([^/]+)/snapshots/[0-9a-f]{7,64}$")
+_HUB_FOLDER = re.compile(r"(?:models--[^/]{0,200}?--|models--)([^/]{1,200})/snapshots/[0-9a-f]{7,64}$")
 
 
 @dataclass(frozen=True, slots=True)

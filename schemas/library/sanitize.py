@@ -22,7 +22,8 @@ MAX_TAGS = 8000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Bidirectional control characters: a name with one could change how the text around it reads.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_ANY_TAG = re.compile(r"<[^>]*>")
+# In sanitized HTML, attributes have no angle brackets.
+_ANY_TAG = re.compile(r"<[^<>]*>")
 _TAG = re.compile(r"</?[a-z]", re.IGNORECASE | re.ASCII)
 # HTML parsers reopen unclosed formatting elements in every following paragraph, once for each distinct set of
 # attributes, so a few kilobytes become megabytes. The attributes would be removed anyway.

@@ -20,7 +20,7 @@ from schemas.images.embedded.swarmui import PARAMS_KEY
 
 MAX_UNKEYED = 20
 # WebP savers of ComfyUI write "prompt:{...}" and "workflow:{...}" into EXIF tags.
-LABEL = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
+LABEL = re.compile(r"\s{0,100}(prompt|workflow)\s{0,100}:\s{0,100}(?=\{)", re.IGNORECASE)
 KEYWORDS = ("parameters", "prompt", "workflow", "Comment", "invokeai_metadata", "sd-metadata", "Dream")
 # By the keyword: how objects are recognized that belong under it, in the order of certainty.
 RECOGNIZERS: Mapping[str, Callable[[dict[str, Any]], bool]] = {

@@ -23,7 +23,7 @@ FIELDS: Mapping[str, str] = {
     "height": "height",
 }
 IDENTIFYING_KEYS = ("uc", "sampler", "scale", "v4_prompt", "noise_schedule")
-MODEL_AND_HASH = re.compile(r"(.*\S)\s+([0-9A-Fa-f]{8,64})")
+MODEL_AND_HASH = re.compile(r"(.{0,200}\S)\s{1,100}([0-9A-Fa-f]{8,64})")
 # Prompts of version 4 and later, which have a text for each character beside that of the whole image.
 STRUCTURED_PROMPTS: Mapping[str, str] = {"v4_prompt": "prompt", "v4_negative_prompt": "negative_prompt"}
 PROMPT_FIELDS = tuple(STRUCTURED_PROMPTS.values())

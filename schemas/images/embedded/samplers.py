@@ -18,7 +18,7 @@ SCHEDULES = (
     "Normal",
     "Beta",
 )
-COMBINED_NAME = re.compile(r"(.+?)[ _](" + "|".join(SCHEDULES) + ")", re.IGNORECASE)
+COMBINED_NAME = re.compile(r"(.{1,200}?)[ _](" + "|".join(SCHEDULES) + ")", re.IGNORECASE)
 
 
 def split_sampler(name: str) -> tuple[str, str | None]:

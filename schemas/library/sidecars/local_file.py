@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # The downloader civitdl names files by Civitai's name, the model's id and the version's id.
-CIVITDL_STEM = re.compile(r"(.*)-mid_(\d{1,18})-vid_(\d{1,18})", re.ASCII | re.DOTALL)
+CIVITDL_STEM = re.compile(r"(.{0,255})-mid_(\d{1,18})-vid_(\d{1,18})", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

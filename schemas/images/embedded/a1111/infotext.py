@@ -19,8 +19,8 @@ MAX_TRIES = 5
 # A text with this many of the common keys is a list of parameters.
 COMMON_KEYS = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type"})
 MIN_COMMON_KEYS = 3
-KEY = re.compile(r"\s*(\w[\w \-/.()]{0,80}):[ \t]*")
-QUOTED_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*(?:,|\n|$))', re.DOTALL)
+KEY = re.compile(r"\s{0,100}(\w[\w \-/.()]{0,80}):[ \t]*")
+QUOTED_VALUE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"(?=\s*(?:,|\n|$))', re.DOTALL)
 SEPARATOR = re.compile(r"[,\n]")
 STEPS = re.compile(r"(?<!Hires )(?<!Refiner )(?<!ADetailer )Steps:\s*\d")
 HEADING = re.compile(

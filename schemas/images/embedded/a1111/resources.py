@@ -30,7 +30,7 @@ KIND_PREFIXES: Mapping[str, str] = {
 }
 # Civitai's resource name (AIR).
 AIR = re.compile(r"urn:air:[^:]*:(?P<kind>[^:]*):civitai:\d+@(?P<version>\d+)")
-NAME_AND_HASH = re.compile(r"(.*)\(([0-9a-fA-F]+)\)")
+NAME_AND_HASH = re.compile(r"(.{0,1000})\(([0-9a-fA-F]{1,64})\)")
 ADDITIONAL_NETWORK = re.compile(r"addnet model (\d+)")
 SAVED_LORA = re.compile(r"lora_(\d+) model name")
 MODULE = re.compile(r"module \d+")

@@ -1,0 +1,41 @@
+"""Requests for scans, and the report of problems, over HTTP."""
+
+from tests.support.library import LibraryApp
+
+
+def test_scan_requests_and_reports(library: LibraryApp) -> None:
+    """Both URLs of the scan request work; invalid bodies and parameters are rejected."""
+    responses = [
+        library.request("POST", path, **body)
+        for path, body in (("/api/v1/scan", {}), ("/api/v1/library/scan", {"json": {"full": True}}))
+    ]
+    assert [response.status_code for response in responses] == [202, 202]
+    assert [entry.full for entry in library.stores.scan_requests.claim(1)] == [False, True]
+    for body in (
+        {"json": []},
+        {"json": {"full": "yes"}},
+        {"json": {"fast": True}},
+        {"data": b"null", "content_type": "application/json"},
+    ):
+        assert library.request("POST", "/api/v1/scan", **body).status_code == 400, body
+    assert library.request("POST", "/api/v1/scan", data=b"full").status_code == 415
+    assert library.get("/api/v1/library/scan") is None
+    report = library.get("/api/v1/library/report")
+    assert (report["counts"]["models"], report["problems"], report["nextAfter"]) == (4, [], None)
+    for query in ("after=-1", "after=x", "after=99999999999999999999", "limit=0"):
+        assert library.request("GET", f"/api/v1/library/report?{query}").status_code == 400
+    assert library.request("GET", "/api/v1/library/scan/events", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+def test_the_report_is_paged(library: LibraryApp) -> None:
+    """Each problem is on one page."""
+    for number in range(5):
+        (library.folder / f"half{number}.safetensors").write_bytes(b"")
+    library.scan()
+    paths, after = [], 0
+    while after is not None:
+        part = library.get("/api/v1/library/report", limit=2, after=after)
+        paths += [entry["path"] for entry in part["problems"]]
+        after = part["nextAfter"]
+    assert sorted(paths) == [f"half{number}.safetensors" for number in range(5)]
+    assert library.get("/api/v1/library/report")["problems"][0]["code"] == "empty"
