@@ -23,7 +23,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
-from ops.processes.request_bodies import RequestBody
+from ops.processes.request_bodies import RequestBody, has_body
 
 STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -58,7 +58,9 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
             stores.notifier.announce_shutdown()
 
     def handle_request(self, listener: Any, request: Any, client: socket.socket, address: Any) -> Any:
-        """Answer a request whose body has to arrive in time."""
+        """Answer a request; its body has to arrive in time."""
+        if not has_body(request):
+            return super().handle_request(listener, request, client, address)
         body = RequestBody(request, client)
         try:
             return super().handle_request(listener, request, client, address)

@@ -26,6 +26,12 @@ class BodyTooSlowError(Exception):
     """The body of the request arrives too slowly. Not an OSError: that would mean that the client has disconnected."""
 
 
+def has_body(request: Any) -> bool:
+    """Whether a client announces a body; most requests have none and need no limits."""
+    reader = request.body.reader
+    return not (isinstance(reader, LengthReader) and reader.length == 0)
+
+
 class RequestBody:
     """The body of one request: a source of bytes with limits on time, in place of the socket in gunicorn's reader.
 
