@@ -73,7 +73,15 @@ def captions_page() -> gr.Blocks:
 
 def img2img_page() -> gr.Blocks:
     """The first picture of the page is an input, which shows a picture from the beginning."""
+    return _img2img(render_image(OLD_PICTURE))
 
+
+def upload_page() -> gr.Blocks:
+    """The first picture of the page is an input, which is empty."""
+    return _img2img(None)
+
+
+def _img2img(picture: Image.Image | None) -> gr.Blocks:
     def generate(source: Image.Image | None, prompt: str, strength: float) -> Iterator[Any]:
         pixel = "none" if source is None else join_values(*source.convert("RGB").getpixel((8, 8)))
         text = join_values(prompt, strength, pixel)
@@ -81,7 +89,7 @@ def img2img_page() -> gr.Blocks:
         yield finish("img2img", prompt, text)[0]
 
     with gr.Blocks() as page:
-        source = gr.Image(label="Input image", type="pil", value=render_image(OLD_PICTURE))
+        source = gr.Image(label="Input image", type="pil", value=picture)
         prompt = gr.Textbox(label="Prompt")
         strength = gr.Slider(0, 1, 0.5, step=0.05, label="Strength")
         result = gr.Image(label="Result", interactive=False)
@@ -210,6 +218,7 @@ PAGES: dict[str, Callable[[], gr.Blocks]] = {
     "streamed": streamed_page,
     "captions": captions_page,
     "img2img": img2img_page,
+    "upload": upload_page,
     "interface": interface_page,
     "tabs": tabs_page,
     "accordion": accordion_page,

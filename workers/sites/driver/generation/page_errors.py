@@ -12,6 +12,7 @@ BUSY_PAUSE_S = 5
 MAX_MESSAGE_CHARS = 500
 # Lines that only decorate a message: its heading, and the cross that closes it.
 DECORATION = re.compile(r"(?i)^(error|warning|x|\W*)[:!]?$")
+QUOTED = re.compile(r"^(['\"])(.*)\1$", re.DOTALL)
 RECONNECTING = re.compile(r"(?i)\breconnect")
 # The words of well-known programs and libraries, by the kind of error. The first match counts: words of moderation
 # come before all others, because a prompt that was refused must not be sent again.
@@ -43,7 +44,8 @@ def read_words(spec: ErrorSpec, text: str) -> str | None:
         text = found
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     words = [line for line in lines if not DECORATION.match(line)] or lines
-    return " ".join(words)[:MAX_MESSAGE_CHARS] or spec.message
+    # Gradio 3 shows the representation of an exception's message, which stands in quotation marks.
+    return QUOTED.sub(r"\2", " ".join(words))[:MAX_MESSAGE_CHARS] or spec.message
 
 
 def classify(spec: ErrorSpec, words: str) -> str:
