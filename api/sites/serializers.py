@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.fields import to_camel_case
 from schemas.images.input_images import describe_limits
-from schemas.sites.recipe import InputSpec, Recipe
+from schemas.sites.recipe import InputSpec, Recipe, TestedSpec
 from stores.sites.canaries import CanaryOutcome
 from stores.sites.circuit_breakers import CircuitBreaker
 
@@ -19,7 +19,7 @@ def site_view(recipe: Recipe, circuit: CircuitBreaker, *, terms_accepted: bool) 
         "description": recipe.description,
         "bundled": recipe.bundle is not None,
         "hasLoras": recipe.loras is not None,
-        "tested": {"with": recipe.tested.with_, "real": recipe.tested.real} if recipe.tested else None,
+        "tested": _tested_view(recipe.tested) if recipe.tested else None,
         "consent": {
             "ownership": recipe.consent.ownership,
             "termsUrl": recipe.consent.terms_url,
@@ -53,6 +53,15 @@ def circuit_view(circuit: CircuitBreaker) -> dict[str, Any]:
 def canary_view(outcome: CanaryOutcome | None) -> dict[str, Any] | None:
     """Return the outcome of the last canary; None if there has been none."""
     return asdict(outcome) if outcome else None
+
+
+def _tested_view(tested: TestedSpec) -> dict[str, Any]:
+    """Return what a recipe was tested with; ``standIn`` is None for a program that was run itself."""
+    programs = [
+        {"name": program.name, "versions": list(program.versions), "standIn": program.stand_in or None}
+        for program in tested.programs
+    ]
+    return {"with": tested.with_, "real": tested.real, "summary": str(tested), "programs": programs}
 
 
 def _input_view(spec: InputSpec) -> dict[str, Any]:

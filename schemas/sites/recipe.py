@@ -186,11 +186,30 @@ class CanarySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TestedProgram:
+    """A program with the versions that the recipe was run against; ``stand_in`` says what took its place, if it did."""
+
+    name: str
+    versions: tuple[str, ...]
+    stand_in: str = ""
+
+    def __str__(self) -> str:
+        """Return one line, which says so if the program was not run itself."""
+        line = f"{self.name} {', '.join(self.versions)}"
+        return f"{line} (not itself but {self.stand_in})" if self.stand_in else line
+
+
+@dataclass(frozen=True, slots=True)
 class TestedSpec:
-    """What the recipe was tested with: a description, and whether that was the real program or site."""
+    """What the recipe was tested with: a description, whether that was the real program or site, and versions."""
 
     with_: str
     real: bool
+    programs: tuple[TestedProgram, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the programs with their versions, or else the description."""
+        return "; ".join(map(str, self.programs)) or self.with_
 
 
 @dataclass(frozen=True, slots=True)

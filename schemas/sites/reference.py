@@ -32,6 +32,7 @@ SECTIONS: dict[str, Schema] = {
     "`[consent]`": sections.ConsentSchema(),
     "`[canary]`": sections.CanarySchema(),
     "`[tested]`": sections.TestedSchema(),
+    "`[[tested.programs]]`": sections.TestedProgramSchema(),
 }
 # The first match counts: field types are subclasses of one another.
 TYPE_NAMES: tuple[tuple[type[fields.Field[Any]], str], ...] = (

@@ -20,6 +20,7 @@ from schemas.sites.recipe import (
     QuotaSpec,
     SessionSpec,
     SiteLimits,
+    TestedProgram,
     TestedSpec,
 )
 from schemas.sites.step_schemas import MAX_SETTLE_MS, DataclassSchema, SelectorsField, StepSchema, doc
@@ -291,6 +292,18 @@ class CanarySchema(DataclassSchema):
     inputs = fields.Dict(keys=fields.String(), metadata=doc("Its inputs; keep the job small."))
 
 
+class TestedProgramSchema(DataclassSchema):
+    """``[[tested.programs]]``."""
+
+    dataclass_type = TestedProgram
+
+    name = fields.String(required=True, metadata=doc("The program."))
+    versions = fields.List(
+        fields.String(), required=True, validate=validate.Length(min=1), metadata=doc("The versions of it.")
+    )
+    stand_in = fields.String(metadata=doc("What took the place of the program, if it was not run itself."))
+
+
 class TestedSchema(DataclassSchema):
     """``[tested]``."""
 
@@ -298,6 +311,13 @@ class TestedSchema(DataclassSchema):
 
     with_ = fields.String(data_key="with", required=True, metadata=doc("What it was tested with, in words."))
     real = fields.Boolean(required=True, metadata=doc("Whether that was the real program or site."))
+    programs = fields.List(fields.Nested(TestedProgramSchema), metadata=doc("The programs and versions."))
+
+    @validates_schema
+    def check_stand_ins(self, data: dict[str, Any], **_: Any) -> None:
+        """Reject the claim that a stand-in is the real program."""
+        if data.get("real") and any(program.stand_in for program in data.get("programs", ())):
+            raise ValidationError("Must be false: a program was not run itself.", "real")
 
 
 class ConsentSchema(DataclassSchema):

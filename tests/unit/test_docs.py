@@ -81,6 +81,8 @@ def test_the_shipped_recipes_are_listed_with_their_test_status() -> None:
     real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").list_all()}
 
     assert real == {name: "not run against the real" not in text for name, text in rows.items()}
+    tested = {recipe.name: recipe.tested for recipe in Recipes("studio").list_all() if recipe.tested}
+    assert [name for name, spec in tested.items() if spec.programs and str(spec) not in rows[name]] == []
     for recipe in Recipes("studio").list_all():
         head = (SHIPPED_RECIPES / f"{recipe.name}.toml").read_text().split("title", 1)[0]
         assert real[recipe.name] or "Not run against the" in " ".join(head.replace("#", "").split())

@@ -20,10 +20,11 @@ def _target_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(name="list")
 @_target_options
 def list_sites(url: str | None, key: str | None) -> None:
-    """Print every site and the state of its circuit breaker."""
+    """Print every site, the state of its circuit breaker, and what its recipe was tested with."""
     with open_client(url, key) as client:
         for site in read_response(client.get("/api/v1/sites"))["sites"]:
-            click.echo(f"{site['name']:16} {_describe(site['circuit'])}")
+            tested = site["tested"]["summary"] if site["tested"] else "not tested"
+            click.echo(f"{site['name']:16} {_describe(site['circuit']):8} {tested}")
 
 
 @click.command()

@@ -109,6 +109,8 @@ def test_a_site_lists_the_choices_of_its_page(deployment: Deployment) -> None:
     assert SAMPLERS == eventually(sampler_choices)
     site = deployment.app.get("/api/v1/sites/gradio").json
     assert site["tested"]["real"]
+    assert [program["standIn"] for program in site["tested"]["programs"]] == [None]
+    assert site["tested"]["summary"] == f"Gradio {', '.join(site['tested']['programs'][0]['versions'])}"
     assert {"ownership": "own", "termsUrl": None, "given": True} == site["consent"]
 
 

@@ -157,3 +157,14 @@ def test_a_setting_overrides_the_url_of_a_recipe(tmp_path: Path) -> None:
     assert (forge.url, forge.bundle, recipes.default.bundle) == ("http://127.0.0.1:7860/", None, "studio")
     with pytest.raises(SettingsError, match="SITE_NOWHERE_URL"):
         Recipes("studio", urls={"nowhere": "http://127.0.0.1/"})
+
+
+def test_a_stand_in_is_not_the_real_program() -> None:
+    """A recipe that was run against a stand-in cannot claim the program itself, and says what took its place."""
+    program = {"name": "Fooocus", "versions": ["2.5.5"], "stand_in": "a page with its elements"}
+    tested = {"with": "a page of ours", "real": False, "programs": [program]}
+
+    recipe = load_recipe("studio", {**STUDIO, "tested": tested})
+
+    assert str(recipe.tested) == "Fooocus 2.5.5 (not itself but a page with its elements)"
+    assert "tested.real" in str(problems({"tested": {**tested, "real": True}}))
