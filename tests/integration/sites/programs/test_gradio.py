@@ -25,7 +25,7 @@ from schemas.sites.recipe_schema import load_recipe
 from tests.integration.sites.conftest import drive, shipped_recipe
 from tests.integration.sites.programs.conftest import SharedBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
-from tests.support.programs.reverse_proxy import serve_below
+from tests.support.reverse_proxy import serve_below
 from workers.sites.driver.driver import Driver
 from workers.sites.learn.detection import detect_program
 from workers.sites.learn.drafts import learn_from_layout
