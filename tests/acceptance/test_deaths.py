@@ -16,11 +16,12 @@ from redis import Redis
 from ops.infra.redis import connect
 from ops.processes.embedded_redis import SOCKET_NAME
 from ops.testbed import hostile_site, marked_images
-from ops.testbed.stack import Stack
+from ops.testbed.stack import Stack, kill_tree
 from schemas.jobs.lifecycle import JobState
 from stores.redis.keys import ENDED_COUNTS, OPEN_JOBS, job_key
 from tests.conftest import eventually
 from tests.support.killing import (
+    RECOVERY_TIMEOUT_S,
     KillOnCommand,
     assert_completed_once,
     await_end,
@@ -174,6 +175,28 @@ def test_a_resumed_worker_writes_nothing_without_its_lease(two_workers: Stack) -
     eventually(is_idle)
     assert record() == before
     assert marked_images.read(two_workers.stores.results.get_original(job_id) or b"") is not None
+
+
+@pytest.mark.timeout(180)
+def test_a_job_that_takes_down_two_workers_ends() -> None:
+    """It fails as soon as the second worker is lost, does not go round the fleet, and the next job runs."""
+    behavior = hostile_site.SiteBehavior(6.0, 6.0)
+    with run_hostile_darkroom("worker.1", "worker.2", behavior=behavior) as stack:
+        job_id, _ = submit(stack)
+        for attempt in (1, 2):
+            eventually_with_restarts(
+                stack, lambda number=attempt: is_pending(stack, job_id, number), timeout_s=RECOVERY_TIMEOUT_S
+            )
+            kill_tree(lease_holder(stack, job_id).pid)
+        job = await_end(stack, job_id)
+        assert (job.error and job.error.code, job.attempt, job.retries) == ("worker_lost", 2, 0)
+        assert_completed_once(stack, *submit(stack))
+
+
+def is_pending(stack: Stack, job_id: str, attempt: int) -> bool:
+    """Whether that attempt at a job has its prompt on the page."""
+    job = stack.stores.jobs.get(job_id)
+    return (job.state, job.attempt) == (JobState.PENDING, attempt)
 
 
 @pytest.mark.timeout(240)
