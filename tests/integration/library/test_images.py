@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from schemas.errors import Unavailable
+from schemas.images import formats
 from schemas.jobs.job import GeneratedImage
 from stores.redis.keys import job_key
 from tests.conftest import API_KEY, eventually
@@ -161,7 +162,7 @@ def test_user_images_are_edited_and_deleted(library: LibraryApp, inspected: list
     assert inspected
 
 
-def complete_job(library: LibraryApp, *, key: str = API_KEY) -> str:
+def complete_job(library: LibraryApp, *, key: str = API_KEY, data: bytes = PNG, media_type: str = "image/png") -> str:
     """Create a job with an image; return its id."""
     created = library.request(
         "POST", "/api/v1/jobs", key=key, json={"prompt": "a lighthouse", "inputs": {"seed": 7, "steps": 4}}
@@ -170,7 +171,7 @@ def complete_job(library: LibraryApp, *, key: str = API_KEY) -> str:
     job = attempts.claim("w1")
     assert job
     attempts.mark_accepted(job)
-    result = GeneratedImage(PNG, "image/png", 64, 48)
+    result = GeneratedImage(data, media_type, 64, 48)
     attempts.store_images(job, [result], JPEG)
     attempts.complete(job, [result])
     return str(created.json["id"])
@@ -230,6 +231,34 @@ def test_an_image_of_a_job_is_kept(library: LibraryApp, inspected: list[str]) ->
     assert library.get(f"/{model_id}/images")[0]["jobId"] == job
     assert library.request("GET", f"/api/v1/images/{image['id']}").data == PNG
     assert eventually(lambda: len(media_objects(library)) == 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["avif", "moving avif", "gif without end mark", "jpeg without end mark", "png without end mark"]
+)
+def test_every_picture_that_a_job_delivers_is_kept(library: LibraryApp, inspected: list[str], name: str) -> None:
+    """There is one list of what a picture is: it is kept, uploaded and shown beside a model alike."""
+    data, media_type = VALID_IMAGES[name]
+    model_id = library.find_id("ink")
+    kept = keep_job_image(library, model_id, jobId=complete_job(library, data=data, media_type=media_type))
+    assert kept.status_code == 201, kept.json
+    assert kept.json["mediaType"] == media_type
+    assert upload_ok(library, model_id, data)["mediaType"] == media_type
+    path = library.folder / "loras" / f"other.{formats.BY_MEDIA_TYPE[media_type].extension}"
+    path.write_bytes(data)
+    library.scan()
+    image = library.get(f"/{library.find_id('other')}")["heroImage"]
+    assert library.request("GET", f"/api/v1/images/{image['id']}/thumb").status_code == 200
+    assert len(inspected) == 3
+
+
+def test_a_video_of_a_job_is_not_kept(library: LibraryApp, inspected: list[str]) -> None:
+    """The message names what is."""
+    job = complete_job(library, data=b"\0\0\0\x20ftypisom\0\0\2\0isomiso2", media_type="video/mp4")
+    refused = keep_job_image(library, library.find_id("ink"), jobId=job)
+    assert refused.status_code == 400
+    assert formats.ACCEPTED_TEXT in refused.get_data(as_text=True)
+    assert inspected
 
 
 def test_objects_without_a_row_are_deleted_later(

@@ -84,6 +84,27 @@ def test_trainings_are_loras_of_the_library(library: AppClient) -> None:
     assert "there is no" in unknown["warnings"][0]
 
 
+def test_trainings_name_their_own_base_model(library: AppClient) -> None:
+    """A successor is never called by the name of its forerunner."""
+    [folder] = library.stores.settings.models_dir
+    spellings = {
+        "dev": ("flux-1-dev/lora", "black-forest-labs-flux-dev", "Flux.1 D"),
+        "klein": ("flux2_klein_9b", "flux-2-klein-9b", "Flux.2 Klein 9B"),
+        "kontext": ("flux-1-kontext-dev/lora", "flux-1-kontext", "Flux.1 Kontext"),
+        "large": ("stable-diffusion-3.5-large/lora", "sd-3-5-large", "SD 3.5 Large"),
+        "wander": ("wanderer", "wanderer", "wanderer"),
+    }
+    for name, (spelling, _, _) in spellings.items():
+        metadata = {"modelspec.architecture": spelling}
+        write_safetensors(folder / "loras" / f"{name}.safetensors", data=name.encode(), metadata=metadata)
+    Scan(library.stores.library.scan_writer, (folder,)).run([ScanScope(folder)])
+    slugs = {entry["name"]: entry["source_model_slug"] for entry in library.get("/v1/training/owned-by/me").json}
+    for name, (_, slug, base_model) in spellings.items():
+        assert slugs[name] == slug
+        found = library.get("/api/v1/models", query_string={"baseModel": base_model}).json["items"]
+        assert [model["name"] for model in found] == [name]
+
+
 def write_loras_of_one_name(library: AppClient) -> None:
     """Add two LoRAs that have the same name, and one of another name whose file has it."""
     [folder] = library.stores.settings.models_dir

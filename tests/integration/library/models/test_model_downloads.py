@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ops.infra.settings import Settings
 from tests.support.library import LibraryApp, open_library_app
-from tests.support.model_files import write_safetensors
+from tests.support.model_files import write_safetensors, write_tensors
 
 
 def test_hash_headers_are_sent_for_unchanged_files_only(library: LibraryApp) -> None:
@@ -86,3 +86,19 @@ def test_files_below_removed_roots_are_not_served(library: LibraryApp, settings:
     write_safetensors(neighbour / "x.safetensors")
     (library.folder / "x.safetensors").symlink_to(neighbour / "x.safetensors")
     assert library.scan().problems == 1
+
+
+def test_the_main_file_of_a_diffusers_folder_is_sent(library: LibraryApp) -> None:
+    """Never another part of the model in its place."""
+    folder = library.folder / "diffusers" / "foo"
+    denoiser = write_tensors(folder / "unet" / "diffusion_pytorch_model.safetensors", {"a": (1,)}, seed="unet")
+    write_tensors(folder / "text_encoder" / "model.safetensors", {"b": (1,)}, seed="text encoder")
+    (folder / "model_index.json").write_text("{}")
+    library.scan()
+    model_id = library.find_id("foo")
+    model = library.get(f"/{model_id}")
+    assert (model["category"], model["filePath"]) == ("Checkpoint", f"diffusers/foo/unet/{denoiser.name}")
+    assert [file["header"]["part"] for file in model["versions"][0]["files"]] == ["unet", "text_encoder"]
+    assert library.request("GET", f"/{model_id}/download").data == denoiser.read_bytes()
+    denoiser.unlink()
+    assert library.request("GET", f"/{model_id}/download").status_code == 404

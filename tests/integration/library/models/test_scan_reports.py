@@ -1,6 +1,8 @@
 """Requests for scans, and the report of problems, over HTTP."""
 
+from tests.support.access_rights import obeying_file_modes
 from tests.support.library import LibraryApp
+from tests.support.model_files import write_safetensors
 
 
 def test_scan_requests_and_reports(library: LibraryApp) -> None:
@@ -39,3 +41,28 @@ def test_the_report_is_paged(library: LibraryApp) -> None:
         after = part["nextAfter"]
     assert sorted(paths) == [f"half{number}.safetensors" for number in range(5)]
     assert library.get("/api/v1/library/report")["problems"][0]["code"] == "empty"
+
+
+def test_what_cannot_be_opened_stays_in_the_report(library: LibraryApp) -> None:
+    """Until it can be: then the next scan reads it, although neither its size nor its time has changed."""
+    model = write_safetensors(
+        library.folder / "loras" / "locked.safetensors", metadata={"ss_base_model_version": "sd_v1"}, data=b"locked"
+    )
+    sidecar = model.with_suffix(".civitai.info")
+    sidecar.write_text('{"model": {"name": "Unlocked"}}')
+    with obeying_file_modes():
+        model.chmod(0)
+        sidecar.chmod(0)
+        for _ in range(3):
+            library.scan()
+            problems = library.get("/api/v1/library/report")["problems"]
+            assert sorted((problem["subject"], problem["code"]) for problem in problems) == [
+                ("loras/locked.civitai.info", "unreadable"),
+                ("loras/locked.safetensors", "unreadable"),
+            ]
+        model.chmod(0o644)
+        sidecar.chmod(0o644)
+        library.scan()
+    assert library.get("/api/v1/library/report")["problems"] == []
+    found = library.get(f"/{library.find_id('unlocked')}")
+    assert (found["baseModel"], found["versions"][0]["files"][0]["header"]["tensors"]) == ("SD 1.5", 1)
