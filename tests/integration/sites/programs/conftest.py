@@ -25,6 +25,7 @@ from schemas.sites.recipe import Recipe
 from tests.conftest import TIMEOUT_S, eventually, free_port
 from tests.integration.sites.conftest import AttemptResult, drive
 from tests.support.programs.gradio_server import GRADIO_VERSIONS, GradioServer, run_gradio_server
+from workers.sites.driver.generation import generation, page_errors
 
 T = TypeVar("T")
 
@@ -185,3 +186,10 @@ def gradio(request: pytest.FixtureRequest, gradio_servers: Callable[[str], Gradi
 def picture_hashes(result: AttemptResult) -> list[str]:
     """Return the SHA-256 of each picture of an attempt."""
     return [hashlib.sha256(image.data).hexdigest() for image in result.images]
+
+
+@pytest.fixture
+def short_reconnection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give pages that have lost their connection three seconds to come back."""
+    for module in (generation, page_errors):
+        monkeypatch.setattr(module, "RECONNECT_WAIT_S", 3.0)

@@ -186,7 +186,7 @@ def test_pictures_of_messages_that_the_page_has_missed(comfyui: GetServer) -> No
     assert server.events() == ["queued", "started", "success"]
 
 
-def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
+def test_a_restart_of_the_server_is_survived(tmp_path: Path, short_reconnection: None) -> None:
     """The job ends as unavailable, which is tried again, and the next attempt has its picture."""
     port = free_port()
     module, names = "tests.support.programs.comfyui", (NEWEST,)

@@ -168,7 +168,7 @@ def test_a_job_that_a_person_cancels_fails_at_once(server: ProgramServer) -> Non
         run_attempts(work)
 
 
-def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
+def test_a_restart_of_the_server_is_survived(tmp_path: Path, short_reconnection: None) -> None:
     """The job ends as unavailable, which is tried again, and the next attempt has its picture."""
     port = free_port()
 
