@@ -66,7 +66,7 @@ async def _comfyui(page: Page, prompt: str, messages: Messages) -> list[str]:
     await page.keyboard.press("Escape")
     await page.set_input_files("#comfy-file-input", file)
     await page.wait_for_function("document.title.includes('workflow')", timeout=TIMEOUT_MS)
-    await page.locator("[data-testid='queue-button'], #queue-button").first.click()
+    await page.locator("[data-testid='queue-button']:visible, #queue-button:visible").first.click()
     urls: list[str] = []
     while True:
         message = await messages.get()
