@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from ops.infra.blocking import run_blocking
-from ops.infra.files.private_files import make_private_file, make_private_folder
+from ops.infra.files.private_files import make_private, make_private_folder
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 
@@ -162,7 +162,7 @@ class Media:
                 make_private_folder((self._folder / key).parent)
             obstore.put(self._store, key, content)
             if self._folder:
-                make_private_file(self._folder / key)
+                make_private(self._folder / key)
                 _fsync(self._folder / key)
 
         _call_store(put)

@@ -40,8 +40,11 @@ def make_private_folder(folder: Path) -> None:
 
 def make_private_file(path: Path) -> None:
     """Create an empty file that no other user can read, or take the permissions of others from an existing one."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    _restrict(path)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    except FileExistsError:
+        # An existing file is not opened: closing it would drop the locks that SQLite holds on it in this process.
+        make_private(path)
 
 
 def prepare_data_folder(folder: Path) -> None:
@@ -51,19 +54,20 @@ def prepare_data_folder(folder: Path) -> None:
     """
     make_private_folder(folder)
     if not folder.stat().st_mode & stat.S_ISVTX:
-        _restrict(folder)
+        make_private(folder)
 
 
 def restrict_stored_files(data_folder: Path) -> None:
     """Take the permissions of others from everything that Darkroom has stored in the data folder; follows no links."""
     for entry in DATA_ENTRIES:
-        _restrict(data_folder / entry)
+        make_private(data_folder / entry)
         for path, folders, files in os.walk(data_folder / entry):
             for name in (*folders, *files):
-                _restrict(Path(path) / name)
+                make_private(Path(path) / name)
 
 
-def _restrict(path: Path) -> None:
+def make_private(path: Path) -> None:
+    """Take the permissions of others from a file or folder, if it exists and belongs to this user."""
     # A file may vanish meanwhile, and one that belongs to another user is not ours to change.
     with contextlib.suppress(FileNotFoundError, PermissionError):
         mode = path.lstat().st_mode
