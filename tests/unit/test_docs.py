@@ -77,7 +77,7 @@ def test_the_recipe_of_the_tutorial_is_valid_and_short() -> None:
 def test_the_shipped_recipes_are_listed_with_their_test_status() -> None:
     """The documentation and the recipe files agree on which recipes were run against the real program."""
     text = (ROOT / "docs" / "recipes.md").read_text()
-    rows = dict(re.findall(r"^\| `([a-z0-9]+)` \| .* \| (.*) \|$", text.split("## Use one")[0], re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z0-9_]+)` \| .* \| (.*) \|$", text.split("## Use one")[0], re.MULTILINE))
     real = {recipe.name: recipe.tested is None or recipe.tested.real for recipe in Recipes("studio").list_all()}
 
     assert real == {name: "not run against the real" not in text for name, text in rows.items()}

@@ -20,8 +20,8 @@ from tests.conftest import eventually, free_port
 from tests.integration.sites.conftest import START_TIMEOUT_S, drive, run_in_browser
 from tests.support.images import draw_image, encode
 from tests.support.programs.environments import create_environment
-from tests.support.programs.gradio_pictures import FILL
 from tests.support.programs.gradio_server import GRADIO_VERSIONS
+from tests.support.programs.pictures.painter import FILL
 
 SIZE = (96, 64)
 PHOTO = encode(draw_image(SIZE), "PNG")
@@ -39,7 +39,12 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Run the page on one version of Gradio; yields its address."""
     port, folder = free_port(), tmp_path_factory.mktemp("gradio")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(folder)}
-    command = [create_environment(f"gradio-{request.param}"), "-m", "tests.support.programs.gradio_pictures", str(port)]
+    command = [
+        create_environment(f"gradio-{request.param}"),
+        "-m",
+        "tests.support.programs.pictures.painter",
+        str(port),
+    ]
     with (folder / "log").open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}/"

@@ -105,7 +105,7 @@ def test_sites_describe_their_inputs(app: AppClient) -> None:
 
     assert (sites["default"], [site["name"] for site in sites["sites"]]) == (
         "studio",
-        ["automatic1111", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights"],
+        ["automatic1111", "automatic1111_img2img", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights"],
     )
     assert tuple(studio["inputs"]["width"][name] for name in ("minimum", "maximum", "multipleOf", "default")) == (
         256,

@@ -14,7 +14,7 @@ from tests.conftest import API_KEY, eventually
 from tests.integration.conftest import AppClient, FakeWorker, close_app, open_app
 
 PROMPT = "a lighthouse at dusk"
-SITES = ("automatic1111", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights")
+SITES = ("automatic1111", "automatic1111_img2img", "comfyui", "fooocus", "gradio", "invokeai", "studio", "weights")
 
 
 def test_a_submission_can_be_read_at_once(app: AppClient) -> None:
