@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from playwright.async_api import BrowserContext
 
-from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteUnavailable
+from schemas.errors import BrowserLost, NeedsHuman, ServiceError, SiteChanged, SiteRefused, SiteSlow, SiteUnavailable
 from schemas.jobs.job import JobRequest
+from schemas.sites.observe import ErrorSpec
 from schemas.sites.recipe import Recipe
 from tests.conftest import describe_image
 from tests.integration.sites.conftest import AttemptResult, drive, run_in_browser
@@ -67,6 +68,9 @@ def test_values_are_filled_in_and_not_read_as_templates(fake_site: str) -> None:
         ("blob", "/broken", SiteUnavailable, "503"),
         ("blob", "/hang", SiteUnavailable, "3 s"),
         ("blob", "/endless", SiteUnavailable, "reached"),
+        ("blob", "/empty", SiteUnavailable, "is empty"),
+        ("blob", "/mounting", SiteUnavailable, "shows only: Loading"),
+        ("blob", "/covered", SiteSlow, "did not react in time"),
     ],
 )
 def test_failures_of_a_page_raise_specific_errors(
@@ -75,6 +79,39 @@ def test_failures_of_a_page_raise_specific_errors(
     """Refusals, CAPTCHAs and unavailable sites have different errors."""
     with pytest.raises(error, match=message):
         drive_in_browser(fake_site_recipe(fake_site, way, path))
+
+
+def test_a_login_is_noticed_while_a_step_waits(fake_site: str) -> None:
+    """Not only after it: the step may wait for longer than the job has."""
+    recipe = fake_site_recipe(fake_site, path="/login")
+    patient = replace(recipe, steps=tuple(replace(step, timeout_ms=120_000) for step in recipe.steps))
+
+    with pytest.raises(NeedsHuman, match="Please sign in"):
+        drive_in_browser(patient)
+
+
+TOASTS = ErrorSpec(selectors=((".toast",),), source="text", wait_ms=1500)
+
+
+def test_each_of_several_messages_counts(fake_site: str) -> None:
+    """An old one that stays hides no new one; the message has no heading, cross or caption of a button."""
+    recipe = fake_site_recipe(fake_site, "toasts")
+
+    with pytest.raises(SiteRefused) as caught:
+        drive_in_browser(replace(recipe, observe=replace(recipe.observe, error=(TOASTS,))))
+
+    assert str(caught.value) == "The sampler has refused."
+
+
+def test_a_page_that_reconnects_is_given_time(fake_site: str) -> None:
+    """If it comes back in time, the job is finished; otherwise the site is unavailable, which is tried again."""
+    recipe = fake_site_recipe(fake_site, "reconnects")
+    [image] = drive_in_browser(replace(recipe, observe=replace(recipe.observe, error=(TOASTS,)))).images
+    assert describe_image(result_png()) == describe_image(image.data)
+
+    recipe = fake_site_recipe(fake_site, "lost")
+    with pytest.raises(SiteUnavailable, match="Attempting reconnection"):
+        drive_in_browser(replace(recipe, observe=replace(recipe.observe, error=(TOASTS,))))
 
 
 def test_a_closed_port_is_an_unavailable_site() -> None:

@@ -44,18 +44,31 @@ def old_png() -> bytes:
     return out.getvalue()
 
 
+# Pages without the recipe's elements, and one whose button is covered.
+BARE_PAGES = {
+    "/empty": "<!doctype html><title>Empty</title>",
+    "/mounting": "<!doctype html><title>Mounting</title><p>Loading...</p>",
+    "/covered": PAGE.read_text() + "<div style='position: fixed; inset: 0; background: white'>A window</div>",
+    "/login": "<!doctype html><title>Login</title><p id=captcha hidden>Please sign in</p>"
+    "<script>setTimeout(() => { document.querySelector('#captcha').hidden = false; }, 300)</script>",
+}
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "/picture.png": result_png,
+    "/other.png": lambda: result_png((8, 8)),
+    "/old.png": old_png,
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Serve the page, an image, or the requested error."""
         parts = urlsplit(self.path)
-        if parts.path == "/picture.png":
-            self._send(result_png(), "image/png")
+        if parts.path in PICTURES:
+            self._send(PICTURES[parts.path](), "image/png", is_cacheable=parts.path == "/other.png")
         elif parts.path == "/latest.png":
             self._send(result_png() if parts.query in self.server.painted else old_png(), "image/png")  # type: ignore[attr-defined] # set below
-        elif parts.path == "/old.png":
-            self._send(old_png(), "image/png")
-        elif parts.path == "/other.png":
-            self._send(result_png((8, 8)), "image/png", is_cacheable=True)
+        elif parts.path in BARE_PAGES:
+            self._send(BARE_PAGES[parts.path].encode(), "text/html")
         elif parts.path == "/robots.txt":
             self._send(b"User-agent: *\nDisallow: /private/\n", "text/plain")
         elif parts.path in BUSY_RESPONSES:

@@ -2,7 +2,7 @@
 
 A page that was closed stops nothing: the worker paints on, and whichever page asks next receives what it has painted.
 Words of the prompt ask for more: "explode" (an exception shows nothing), "stays" (the stop button stays visible),
-"missing" (the picture's file is gone), "slow" (many steps).
+"missing" (the picture's file is gone), "slow" (many steps), "once: WORDS" (an error, the first time).
 """
 
 import base64
@@ -35,15 +35,22 @@ class SharedOutputs:
         self._tasks: deque[str] = deque()
         self._outputs: deque[dict[str, Any]] = deque()
         self._has_task = threading.Condition()
+        self._rejected: set[str] = set()
         self._is_interrupted = False
         self._current = ""
         threading.Thread(target=self._work, daemon=True).start()
 
-    def submit(self, prompt: str) -> None:
-        """Queue a prompt."""
+    def submit(self, prompt: str) -> str:
+        """Queue a prompt, or return the words of an error."""
+        before, marker, words = prompt.partition("once: ")
+        if marker and prompt not in self._rejected:
+            self._rejected.add(prompt)
+            self.log.append(f"rejected {before.strip()}")
+            return words
         with self._has_task:
             self._tasks.append(prompt)
             self._has_task.notify()
+        return ""
 
     def stop(self, prompt: str) -> None:
         """Stop the prompt of the page that asks, whether it waits or is painted."""
@@ -106,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         prompt = parse_qs(parts.query).get("prompt", [""])[0]
         answer: dict[str, Any] = {}
         if parts.path == "/generate":
-            program.submit(prompt)
+            answer = {"error": program.submit(prompt)}
         elif parts.path == "/stop":
             program.stop(prompt)
         else:

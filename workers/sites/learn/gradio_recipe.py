@@ -19,6 +19,8 @@ ERRORS = [
     ".wrap.default:not(.hide) > .error",
     "[data-testid='status-tracker']:not(.hide) > .error",
 ]
+# The message of an event that failed, which pages that hide their progress do not show.
+FAILED_EVENT = {"frames": {"match": {"msg": "process_completed", "success": False}, "text": "output.error"}}
 LOGIN = [".gradio-container .min-h-screen:has(input[type='password'])", "iframe[src*='captcha']"]
 
 Step = dict[str, Any]
@@ -183,16 +185,16 @@ class GradioRecipeWriter:
     def _observe(self) -> dict[str, Any]:
         outputs = self._candidate.outputs
         pictures = self._selectors.pictures(outputs)
-        observe: dict[str, Any] = {
+        observe = {
             "preview": {"selectors": pictures},
             "progress": {"selectors": [".progress-level-inner"], "pattern": r"(\d+(?:\.\d+)?)\s*%"},
-            "error": {"selectors": ERRORS},
+            "error": [{"selectors": ERRORS}, FAILED_EVENT],
             "human": {"selectors": LOGIN},
             "done": {"selectors": pictures, "settle_ms": SETTLE_MS},
         }
-        if (sign := self._working_component()) is not None:
-            observe["busy"] = {"selectors": self._selectors.busy(sign)}
-        return observe
+        # A sign that never appears still says that a picture may be a preview: it counts once the event's request ends.
+        sign = self._working_component() or outputs[0]
+        return {**observe, "busy": {"selectors": self._selectors.busy(sign)}}
 
     def _working_component(self) -> Component | None:
         """Return a visible component that shows the event's progress: a result, else any other output."""
@@ -222,7 +224,7 @@ class GradioRecipeWriter:
             reason = "its results are hidden" if candidate.event.shows_progress else "show_progress is hidden"
             doubts.append(
                 f"The app does not show that it works ({reason}), so a picture counts as finished "
-                "once it has not changed for a moment."
+                "once the request for it has ended."
             )
         return doubts
 

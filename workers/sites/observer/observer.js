@@ -117,12 +117,13 @@
     for (let node = walker.nextNode(); node && lines.length < 200; node = walker.nextNode()) {
       const text = node.data.replace(/\s+/g, " "), parent = node.parentElement;
       const decoration = parent && parent.closest(DECORATION);
-      if (!text.trim() || (decoration && decoration !== root && root.contains(decoration)) || !isVisible(parent)) continue;
+      if ((decoration && decoration !== root && root.contains(decoration)) || !isVisible(parent)) continue;
       let block = parent;
       while (block !== root && getComputedStyle(block).display.startsWith("inline")) block = block.parentElement;
       if (block === lastBlock) lines[lines.length - 1] += text;
-      else lines.push(text);
-      lastBlock = block;
+      else if (text.trim()) lines.push(text);
+      // White space between blocks belongs to none of them.
+      if (text.trim()) lastBlock = block;
     }
     return lines.map((line) => line.trim());
   };

@@ -114,6 +114,12 @@ def test_an_exception_after_a_preview_is_a_failure_of_the_program(gradio: Gradio
     assert caught.value.retryable
 
 
+def test_an_exception_that_the_page_hides_is_an_error(gradio: GradioServer, browser: SharedBrowser) -> None:
+    """With hidden progress the page shows only its last preview; the message of its connection tells the failure."""
+    with pytest.raises(ServiceError):
+        browser.attempt(gradio_recipe(gradio, "hidden"), "a hidden crash")
+
+
 def test_out_of_memory_is_tried_again(gradio: GradioServer, browser: SharedBrowser) -> None:
     """The words say that the program failed, not that the prompt is refused."""
     with pytest.raises(ServiceError, match="out of memory") as caught:

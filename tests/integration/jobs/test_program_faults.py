@@ -1,4 +1,4 @@
-"""Attempts that end without a result stop the program behind the page: the whole way, with a worker and a browser."""
+"""Jobs on a program that fails or is abandoned, the whole way, with a worker and a browser."""
 
 import signal
 import tempfile
@@ -75,6 +75,35 @@ def test_the_job_after_a_cancelled_one_gets_its_own_picture(
         "finished a flying bird",
     ]
     assert bird["progress"]["percentage"] == 100
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Connection errored out.",
+        "Queue is full! There are 10 requests in the queue.",
+        "This application is currently busy. Please try again.",
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+    ],
+)
+def test_a_passing_fault_is_tried_again(stopping_deployment: Deployment, words: str) -> None:
+    """The second attempt produces the picture."""
+    app = stopping_deployment.app
+
+    job = app.wait_for_end(submit(app, f"a patient donkey once: {words}"))
+
+    assert (job["status"], job["attempt"]) == ("COMPLETED", 2)
+    assert app.stores.circuit_breakers.read(["fooocus"])["fooocus"].is_open is False
+
+
+def test_words_of_moderation_are_final(stopping_deployment: Deployment) -> None:
+    """The prompt is not sent again."""
+    app = stopping_deployment.app
+
+    job = app.wait_for_end(submit(app, "a rude donkey once: NSFW content was detected. Please try again."))
+
+    assert (job["status"], job["attempt"], job["error"]["code"]) == ("FAILED", 1, "site_refused")
+    assert job["error"]["message"] == "NSFW content was detected. Please try again."
 
 
 def test_a_deadline_stops_the_program(stopping_deployment: Deployment, program: SharedOutputs) -> None:
