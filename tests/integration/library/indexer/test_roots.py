@@ -1,0 +1,75 @@
+"""The indexer and folders that are missing or not named any more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from tests.conftest import eventually
+from tests.integration.library.indexer.conftest import IndexedLibrary, open_stores_with_database, running_indexer
+from tests.support.model_files import write_safetensors
+from workers.library.indexer import LibraryIndexer
+
+
+def test_a_missing_root_does_not_remove_its_models(library: IndexedLibrary) -> None:
+    """An example is a disk that is not mounted; once it is back, it is watched again."""
+    library.write_model("a.safetensors")
+    away = library.folder.with_name("away")
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+        library.folder.rename(away)
+        eventually(lambda: library.stores.library.maintenance.get_counts()["problems"] == 1)
+        assert library.names() == ["a"]
+        away.rename(library.folder)
+        eventually(lambda: library.stores.library.maintenance.get_counts()["problems"] == 0)
+        library.write_model("b.safetensors")
+        eventually(lambda: library.names() == ["a", "b"])
+
+
+def test_models_of_a_removed_root_are_hidden_until_it_is_back(library: IndexedLibrary, tmp_path: Path) -> None:
+    """They keep their edits and ids."""
+    library.write_model("a.safetensors")
+    other = tmp_path / "other"
+    write_safetensors(other / "b.safetensors", data=b"other")
+    both = replace(library.stores.settings, models_dir=(library.folder, other))
+    with open_stores_with_database(both) as stores, running_indexer(stores):
+        eventually(lambda: library.names() == ["a", "b"])
+        model_id = library.models()[1].id
+        stores.library.user_edits.write(model_id, {"notes": "mine"})
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+    with open_stores_with_database(both) as stores, running_indexer(stores):
+        eventually(lambda: library.names("has:notes") == ["b"])
+        assert library.models()[1].id == model_id
+
+
+def test_a_missing_root_does_not_affect_the_others(library: IndexedLibrary, tmp_path: Path) -> None:
+    """It is reported, and indexed once it is there."""
+    library.write_model("a.safetensors")
+    away = tmp_path / "away"
+    with capture_logs() as logs:
+        both = replace(library.stores.settings, models_dir=(away, library.folder))
+        with open_stores_with_database(both) as stores, running_indexer(stores):
+            eventually(lambda: library.names() == ["a"])
+            assert [problem.code for problem in stores.library.maintenance.list_problems(9)[0]] == ["unreadable"]
+            write_safetensors(away / "b.safetensors", data=b"b")
+            eventually(lambda: library.names() == ["a", "b"])
+    assert [entry["root"] for entry in logs if entry["event"] == "library.root_missing"] == [str(away)]
+
+
+def test_without_roots_all_models_are_missing(library: IndexedLibrary) -> None:
+    """This happens only if no process with roots is the leader."""
+    library.write_model("a.safetensors")
+    none = replace(library.stores.settings, models_dir=())
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+        with open_stores_with_database(none) as stores:
+            idle = LibraryIndexer(stores)
+            idle.start()
+            eventually(lambda: not idle._threads[-1].is_alive())
+            idle.stop()
+        assert library.names() == ["a"]
+    with open_stores_with_database(none) as stores, running_indexer(stores):
+        eventually(lambda: library.names() == [])
+        eventually(lambda: stores.library.maintenance.acquire_lease("scanning", "a process with roots"))
+    assert library.names("is:missing") == ["a"]
