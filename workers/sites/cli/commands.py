@@ -5,7 +5,7 @@ Exit codes: 0 success, 1 failure (for ``check``: an element cannot be used), 2 w
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings, load_settings
 from schemas.errors import DeadlineExceeded, Forbidden, Invalid, ServiceError, Unavailable
 from schemas.images import formats
+from schemas.images.input_images import InputFile
 from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.redis.client import open_client
@@ -30,6 +31,7 @@ from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import SelectorDrift
 from workers.sites.cli.browser_session import DisplayOptions, load_login, open_browser_context, open_credentials
 from workers.sites.cli.check import check_page
+from workers.sites.cli.image_files import read_image_files
 from workers.sites.cli.selector_report import Requirement, SelectorResult, annotate
 from workers.sites.driver.driver import Driver
 from workers.sites.driver.selectors import ElementFinder, format_chain
@@ -128,6 +130,7 @@ def _last_matched(settings: Settings, name: str) -> dict[str, str]:
 @click.option("--url", help="Use the page at this address instead of the recipe's.")
 @click.option("--lora", help="A LoRA of the site.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A further input, for example seed=7.")
+@click.option("--image", "images", multiple=True, metavar="NAME=FILE", help="A picture for an image input.")
 @click.option("--headed", is_flag=True, help="Show the browser.")
 @click.option("--slow", "slow_ms", default=0, help="Wait this many milliseconds after each action.")
 @click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a Playwright trace (zip).")
@@ -142,14 +145,17 @@ def try_(name: str, prompt: str, url: str | None, lora: str | None, inputs: tupl
     _require_folder(options["output"])
     raw_inputs = dict(pair.partition("=")[::2] for pair in inputs)
     recipe.require_lora_support(lora)
-    request = JobRequest(name, prompt, lora, recipe.validate_inputs(raw_inputs))
-    asyncio.run(_try(settings, recipe, request, **options))
+    files = read_image_files(recipe, options.pop("images"))
+    values = recipe.validate_inputs(raw_inputs) | dict.fromkeys(files)
+    recipe.require_inputs(values)
+    asyncio.run(_try(settings, recipe, JobRequest(name, prompt, lora, values), files, **options))
 
 
 async def _try(
     settings: Settings,
     recipe: Recipe,
     request: JobRequest,
+    files: Mapping[str, InputFile],
     *,
     headed: bool,
     slow_ms: int,
@@ -167,7 +173,8 @@ async def _try(
         timeout_s = None if headed or slow_ms else settings.job_deadline_s
         try:
             async with asyncio.timeout(timeout_s):
-                await _generate(driver, request, output or Path(f"{recipe.name}.png"))
+                await driver.open(request, files)
+                await _generate(driver, output or Path(f"{recipe.name}.png"))
         except TimeoutError as error:
             raise DeadlineExceeded(f"The job took longer than {timeout_s} s.") from error
         finally:
@@ -176,8 +183,7 @@ async def _try(
                 _report(f"Trace: {trace}; open it with: playwright show-trace {trace}")
 
 
-async def _generate(driver: Driver, request: JobRequest, output: Path) -> None:
-    await driver.open(request)
+async def _generate(driver: Driver, output: Path) -> None:
     await driver.submit()
     async for update in driver.watch():
         _report(f"progress {update.percentage:g} %" if isinstance(update, Progress) else f"preview {len(update)} bytes")
