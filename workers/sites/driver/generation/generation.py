@@ -33,6 +33,8 @@ QUIET_WITH_STREAM_S = 15.0
 QUIET_WHILE_BUSY_S = 10.0
 # The last picture belongs to a request if it appeared at most this long after the end of that request.
 WORK_TO_PICTURE_S = 2.0
+# Progress and previews that arrive this soon after the page has lost its connection are from before.
+LATE_NEWS_S = 1.5
 PROBE_TIMEOUT_S = 5.0
 MAX_WORDS_CHARS = 300
 
@@ -68,6 +70,7 @@ class Generation:
         # The error that ends the attempt unless the page recovers in time.
         self._lost: ServiceError | None = None
         self._lost_words = ""
+        self._lost_at = 0.0
         self._recover_until: float | None = None
         self.images: list[GeneratedImage] = []
 
@@ -101,7 +104,8 @@ class Generation:
                 self._record_match(observation)
                 self._program_stop.note(observation)
                 if observation.kind in ("progress", "preview"):
-                    self._recover()
+                    if time.monotonic() >= self._lost_at + LATE_NEWS_S:
+                        self._recover()
                     update = await self._to_update(observation)
                     if update is not None:
                         yield update
@@ -131,6 +135,10 @@ class Generation:
 
     async def _on_done(self, observation: Observation) -> None:
         """The page shows or announces a result."""
+        if self._lost and observation.selector:
+            # A preview that stayed when the connection was lost is no result: wait for another picture.
+            await self._page.evaluate("() => window.__darkroom.reject()")
+            return
         self._recover()
         self._is_announced = True
         self._urls.setdefault(observation.entry, []).extend(observation.urls)
@@ -206,7 +214,8 @@ class Generation:
     def _lose(self, error: ServiceError, words: str, wait_s: float) -> None:
         if self._lost is None:
             self._lost, self._lost_words = error, words
-            self._recover_until = time.monotonic() + wait_s
+            self._lost_at = time.monotonic()
+            self._recover_until = self._lost_at + wait_s
 
     def _recover(self) -> None:
         self._lost, self._recover_until = None, None
