@@ -3,6 +3,7 @@
 A version is a site of its own: a copy of the shipped recipe under a name with the version, such as ``comfyui-1-27-10``.
 """
 
+import re
 import shutil
 import signal
 import subprocess
@@ -80,7 +81,7 @@ def _answers(url: str) -> bool:
 
 def _write_recipe(page: RealPage, url: str, folder: Path) -> None:
     shipped = (SHIPPED_RECIPES / f"{page.recipe}.toml").read_text()
-    lines = [f'url = "{url}"' if line.startswith("url = ") else line for line in shipped.splitlines()]
-    (folder / f"{page.site}.toml").write_text("\n".join(lines))
+    # The first URL is the site's; those of steps and messages are templates.
+    (folder / f"{page.site}.toml").write_text(re.sub(r'(?m)^url = ".*"$', f'url = "{url}"', shipped, count=1))
     for document in SHIPPED_RECIPES.glob(f"{page.recipe}.*.json"):
         shutil.copy(document, folder)
