@@ -12,6 +12,7 @@ from playwright.async_api import Error, Page
 
 from schemas.errors import BrowserLost, NeedsHuman, NoPicture, ServiceError, SiteUnavailable
 from schemas.jobs.job import GeneratedImage, Progress
+from schemas.sites.observe import ErrorSpec
 from schemas.sites.recipe import Recipe, Step
 from workers.sites.driver.capture.browser_fetch import fetch_url
 from workers.sites.driver.capture.image_capture import ImageCapture
@@ -239,6 +240,9 @@ class Generation:
     def _raise_no_picture(self, words: str) -> None:
         self._program_stop.note_end()
         words = " ".join(words.split())[:MAX_WORDS_CHARS]
+        if classify(ErrorSpec(), words) == "unavailable":
+            # The words of a lost connection may stand where the recipe expects no errors.
+            raise SiteUnavailable(f"The page finished without a new picture. The page says: {words}")
         reasons = [f"The page says: {words}" if words else "", self._capture.describe_failed_images()]
         raise NoPicture(" ".join(["The page finished without a new picture.", *filter(None, reasons)]))
 
