@@ -300,6 +300,15 @@ class BrowserLost(ServiceError):
     hint = "Darkroom retries automatically; if it happens again, check the memory of the worker."
 
 
+class PageFloods(ServiceError):
+    """The page demands more of the browser than one page may."""
+
+    code = "page_floods"
+    status = 502
+    site_effect = "broken"
+    hint = "See what the page does in a browser's developer tools: requests, sockets and windows without end."
+
+
 class DeadlineExceeded(ServiceError):
     """The attempt exceeded its time limit."""
 

@@ -65,14 +65,15 @@ class PlaywrightServer:
         await asyncio.wait({starting}, timeout=LAUNCH_TIMEOUT_S)
         self._process = _find_driver_process()
         if not starting.done():
-            self._kill()
+            self.kill()
             await asyncio.wait({starting}, timeout=CLOSE_TIMEOUT_S)
         if not starting.done() or starting.exception():
             self._process = None
             raise BrowserLost("Playwright does not start.")
         self._playwright = starting.result()
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Kill the process, because it does not answer; ``watch_forever`` notices it."""
         with contextlib.suppress(psutil.Error):
             if self._process:
                 self._process.kill()
@@ -114,7 +115,7 @@ class PlaywrightServer:
             self._launch_failures += 1
             if self._launch_failures >= MAX_LAUNCH_FAILURES:
                 log.warning("playwright.killed", launch_failures=self._launch_failures)
-                self._kill()
+                self.kill()
             raise
         self._launch_failures = 0
         return browser
@@ -160,6 +161,13 @@ async def read_user_agent(browser: Browser) -> str:
     agent: str = await page.evaluate("navigator.userAgent")
     await page.context.close()
     return agent
+
+
+async def ping_browser(browser: Browser) -> None:
+    """Wait for an answer of the browser; raises Playwright's errors."""
+    session = await browser.new_browser_cdp_session()
+    await session.send("Browser.getVersion")
+    await session.detach()
 
 
 async def can_open_page(browser: Browser) -> bool:

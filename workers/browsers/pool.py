@@ -28,6 +28,7 @@ from workers.browsers.playwright_server import (
     PlaywrightServer,
     can_open_page,
     close_browser,
+    ping_browser,
     read_user_agent,
 )
 from workers.browsers.user_agent import user_agent_suffix
@@ -35,6 +36,8 @@ from workers.browsers.user_agent import user_agent_suffix
 BYTES_PER_MB = 1024 * 1024
 CONTEXT_TIMEOUT_S = 15.0
 HEALTH_CHECK_INTERVAL_S = 30.0
+PING_INTERVAL_S = 1.0
+PING_TIMEOUT_S = 6.0
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +123,7 @@ class BrowserPool:
             # The endpoint may become available later; until then this worker claims no jobs.
             log.warning("browser.missing", error=error.message)
         self._spawn(self._check_health_forever())
+        self._spawn(self._ping_forever())
         self._spawn(self._playwright.watch_forever())
 
     async def stop(self) -> None:
@@ -290,6 +294,31 @@ class BrowserPool:
         while True:
             await asyncio.sleep(HEALTH_CHECK_INTERVAL_S)
             await self.check_health()
+
+    async def _ping_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL_S)
+            await self.ping()
+
+    async def ping(self) -> None:
+        """Kill the browser and the driver process if the browser does not answer in time.
+
+        Both are started anew, and the running attempts end as lost. Without this a page that floods the connection
+        would hold up all others for as long as its messages are on their way.
+        """
+        instance = self._current
+        if instance is None or not instance.is_usable:
+            return
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await ping_browser(instance.browser)
+        except TimeoutError:
+            log.warning("browser.unresponsive", open=instance.open_contexts)
+            instance.is_broken = True
+            self._playwright.kill()
+            await asyncio.to_thread(kill_browser, instance.marker)
+        except Error:
+            log.debug("browser.ping_failed")
 
     async def check_health(self) -> None:
         """Measure the browser's memory and retire the browser if it is missing, too old, too large or too slow."""

@@ -21,6 +21,7 @@ from schemas.errors import (
     DeadlineExceeded,
     LeaseLost,
     NoPicture,
+    PageFloods,
     ServiceError,
     SiteBusy,
     SiteChanged,
@@ -148,7 +149,7 @@ class Runner:
                 on_lost, recipe.direct_hosts, storage_state, accepts_downloads=recipe.accepts_downloads
             )
         )
-        driver = Driver(context, recipe)
+        driver = Driver(context, recipe, on_flood=attempt.interrupt)
         trace_recorder = TraceRecorder(context, enabled=job.retries > 0 and storage_state is None)
         await trace_recorder.start()
         try:
@@ -159,7 +160,9 @@ class Runner:
             if attempt.interruption is None and not isinstance(error, BrowserLost | LeaseLost):
                 attempt.failure_report = await driver.build_failure_report()
                 attempt.trace = await trace_recorder.stop()
-            attempt.stop_note = await driver.stop_program()
+            # A page that floods answers to nothing, so its program cannot be stopped by it.
+            if not isinstance(attempt.interruption, PageFloods):
+                attempt.stop_note = await driver.stop_program()
             raise
         return Completed(images, driver.matched_selectors)
 

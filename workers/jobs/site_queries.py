@@ -77,7 +77,7 @@ class SiteQueryRunner:
                 asyncio.timeout(QUERY_TIMEOUT_S),
                 self._browsers.lease(on_lost, recipe.direct_hosts, storage_state) as context,
             ):
-                driver = Driver(context, recipe)
+                driver = Driver(context, recipe, on_flood=interrupter.interrupt)
                 await driver.open()
                 return await query(driver)
         except TimeoutError as error:

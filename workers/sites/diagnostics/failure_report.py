@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import ConsoleMessage, Error, Page, Request, Response
+from playwright.async_api import Error, Page, Request, Response
 
 from workers.sites.diagnostics.redaction import redact, redact_in_process, redact_url
 
@@ -32,15 +32,9 @@ class FailureReport:
     def __init__(self, page: Page) -> None:
         self._page = page
         self.explanation: dict[str, Any] | None = None
-        self._console: deque[str] = deque(maxlen=MAX_LINES)
         self._requests: deque[str] = deque(maxlen=MAX_LINES)
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self._console.append(redact(f"uncaught: {error}"[:MAX_LINE_CHARS])))
         page.on("requestfailed", self._on_request_failed)
         page.on("response", self._on_response)
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        self._console.append(redact(f"{message.type}: {message.text}"[:MAX_LINE_CHARS]))
 
     def _on_request_failed(self, request: Request) -> None:
         self._requests.append(
@@ -64,11 +58,23 @@ class FailureReport:
         return {
             "url": redact_url(self._page.url),
             "screenshot": await self._screenshot() if is_shown else None,
-            "console": list(self._console),
+            "console": await self._read_console(),
             "requests": list(self._requests),
             "dom": await self._dom() if is_shown else None,
             "explanation": self.explanation,
         }
+
+    async def _read_console(self) -> list[str]:
+        """Return the newest messages and uncaught errors. Playwright keeps them; a page that floods sends none here."""
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                messages = await self._page.console_messages()
+                errors = await self._page.page_errors()
+        except (Error, TimeoutError):
+            return []
+        lines = [f"{message.type}: {message.text}" for message in messages]
+        lines += [f"uncaught: {error}" for error in errors]
+        return [redact(line[:MAX_LINE_CHARS]) for line in lines[-MAX_LINES:]]
 
     async def _screenshot(self) -> str | None:
         try:

@@ -29,6 +29,7 @@ from workers.sites.driver.selectors import ElementFinder, locate
 from workers.sites.driver.static_server import serve_bundle
 from workers.sites.driver.steps import StepRunner
 from workers.sites.observer.observer import Observation, Observer
+from workers.sites.policy.page_limits import PageLimits
 from workers.sites.policy.request_blocking import block_requests
 from workers.sites.policy.robots import PolitenessPolicy
 
@@ -36,9 +37,18 @@ OBSTACLE_CHECK_INTERVAL_S = 1.0
 
 
 class Driver:
-    """One page of one site in one browser context; ``on_step`` receives a line for every step."""
+    """One page of one site in one browser context.
 
-    def __init__(self, context: BrowserContext, recipe: Recipe, on_step: Callable[[str], None] | None = None) -> None:
+    ``on_step`` receives a line for every step; ``on_flood`` is called with the error when the page floods the browser.
+    """
+
+    def __init__(
+        self,
+        context: BrowserContext,
+        recipe: Recipe,
+        on_step: Callable[[str], None] | None = None,
+        on_flood: Callable[[ServiceError], None] | None = None,
+    ) -> None:
         self._on_step = on_step
         self._context = context
         self._recipe = recipe
@@ -47,6 +57,7 @@ class Driver:
         self._finder = ElementFinder()
         self._observer = Observer(recipe.observe, recipe.url, recipe.capture.selectors)
         self._politeness = PolitenessPolicy(recipe)
+        self._limits = PageLimits(on_flood or self._on_flood)
         self._page: Page
         self._step_runner: StepRunner
         self._generation: Generation
@@ -85,10 +96,12 @@ class Driver:
         # Routes, scripts and listeners are installed before the first navigation: earlier events would be lost.
         if folder := get_bundle_folder(self._recipe):
             await serve_bundle(self._context, self._recipe.url, folder)
-        await self._observer.install(self._context)
+        await self._limits.install(self._context)
+        await self._observer.install(self._context, self._limits.count)
         self._page = await self._context.new_page()
         if not self._recipe.bundle:
             await block_requests(self._page, self._recipe)
+        self._limits.listen(self._page)
         self._observer.listen(self._page)
         self._politeness.listen(self._page, self._on_busy)
         self._page.on("close", self._on_close)
@@ -135,6 +148,9 @@ class Driver:
             running.cancel()
             # Retrieve the exception of a step that was abandoned; otherwise asyncio logs it.
             running.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _on_flood(self, error: ServiceError) -> None:
+        self._observer.push(Observation("flood", error.message))
 
     def _on_busy(self) -> None:
         self._observer.push(Observation("busy"))

@@ -240,7 +240,10 @@
     return toBase64(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 }));
   };
 
-  const report = (kind, message) => window[config.binding]({ run, kind, ...message });
+  // Taken away from the page, which could flood the worker with it.
+  const send = window[config.binding];
+  delete window[config.binding];
+  const report = (kind, message) => send({ run, kind, ...message });
   const reporters = {
     async preview({ url, selector, element }) {
       try {

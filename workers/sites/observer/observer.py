@@ -10,6 +10,7 @@ import binascii
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,11 @@ class Observer:
         self._pending: asyncio.Queue[Observation] = asyncio.Queue(MAX_PENDING)
         self._run = 0
 
-    async def install(self, context: BrowserContext) -> None:
-        """Install the script in all pages that the context opens from now on."""
+    async def install(self, context: BrowserContext, on_message: Callable[[], None] = lambda: None) -> None:
+        """Install the script in all pages that the context opens from now on.
+
+        ``on_message`` is called for each message of a page, also for those that are not observations.
+        """
         watches: dict[str, Any] = {
             kind: asdict(watch) for kind, watch in _watches_by_kind(self._observe).items() if watch.selectors
         }
@@ -104,7 +108,12 @@ class Observer:
             "maxImageBytes": MAX_IMAGE_BYTES,
             "attributes": observed_attributes(self._observe),
         }
-        await context.expose_binding(BINDING, self._on_message)
+
+        def receive(_source: Any, message: Any) -> None:
+            on_message()
+            self._on_message(message)
+
+        await context.expose_binding(BINDING, receive)
         await context.add_init_script(f"({SCRIPT})({json.dumps(config)});")
 
     def listen(self, page: Page) -> None:
@@ -161,7 +170,7 @@ class Observer:
     def _on_disconnected(self) -> None:
         self.push(Observation("disconnected"))
 
-    def _on_message(self, _source: Any, message: Any) -> None:
+    def _on_message(self, message: Any) -> None:
         if isinstance(message, dict) and (message.get("run"), message.get("kind")) == (self._run, EVENT_KIND):
             text = message.get("text")
             if isinstance(text, str) and len(text) <= MAX_EVENT_CHARS:

@@ -1,14 +1,17 @@
 """Blocks media, fonts, trackers and private addresses other than the site's own.
 
-The browser does the blocking (CDP ``Network.setBlockedURLs``), because Playwright's request interception disables the
-HTTP cache. The list cannot cover other tabs, nor host names that resolve to private addresses: the egress proxy
+The browser pauses only requests that match (CDP ``Fetch.enable``), and they are refused here. Playwright's own request
+interception would disable the HTTP cache, and ``Network.setBlockedURLs`` would send every network event twice. The list
+cannot cover other tabs, nor host names that resolve to private addresses: the egress proxy
 (``workers.browsers.egress_proxy``) refuses those.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from schemas.sites.recipe import Recipe
 
@@ -42,21 +45,27 @@ OCTETS = range(256)
 async def block_requests(page: Page, recipe: Recipe) -> None:
     """Make the browser refuse the requests that the page of ``recipe`` may not make."""
     session = await page.context.new_cdp_session(page)
-    await session.send("Network.enable")
-    by_file_name = [{"urlPattern": f"*://*:*/*.{suffix}", "block": True} for suffix in FONTS + MEDIA]
-    patterns = {"urls": blocked_url_patterns(recipe), "urlPatterns": by_file_name}
-    await session.send("Network.setBlockedURLs", patterns)
+
+    async def refuse(event: dict[str, Any]) -> None:
+        # The page may have closed.
+        with contextlib.suppress(Error):
+            await session.send("Fetch.failRequest", {"requestId": event["requestId"], "errorReason": "BlockedByClient"})
+
+    session.on("Fetch.requestPaused", refuse)
+    patterns = [{"urlPattern": pattern} for pattern in blocked_url_patterns(recipe)]
+    await session.send("Fetch.enable", {"patterns": patterns})
 
 
 def blocked_url_patterns(recipe: Recipe) -> list[str]:
-    """Return the patterns of the blocked hosts; ``*`` matches any text.
+    r"""Return the patterns of the blocked URLs, which match them as a whole.
 
-    The browser does not anchor these at their end: ``*.avi`` would match pictures at ``….avif`` and hosts at
-    ``.aviary``. Names of files therefore have patterns of the other kind (URLPattern), which ignore the query as well.
+    ``*`` matches any text and ``?`` any character; ``\?`` is a question mark.
     """
     allowed = recipe.own_hosts
     names = (*TRACKERS, *PRIVATE_NAMES)
     return [
+        # File names at the end of a URL and before a query.
+        *(f"*://*/*.{suffix}{end}" for suffix in FONTS + MEDIA for end in ("", r"\?*")),
         # Hosts with and without a port.
         *(f"*://{name}{end}" for name in names if not _matches_any(name, allowed) for end in (":*", "/*")),
         *(f"*://{prefix}" for prefix in PRIVATE_V6 if not _matches_any(prefix, {f"[{host}" for host in allowed})),

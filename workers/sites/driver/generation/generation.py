@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from playwright.async_api import Error, Page
 
-from schemas.errors import BrowserLost, NeedsHuman, NoPicture, ServiceError, SiteUnavailable
+from schemas.errors import BrowserLost, NeedsHuman, NoPicture, PageFloods, ServiceError, SiteUnavailable
 from schemas.jobs.job import GeneratedImage, Progress
 from schemas.sites.observe import ErrorSpec
 from schemas.sites.recipe import Recipe, Step
@@ -205,6 +205,9 @@ class Generation:
 
     async def _on_closed(self, _observation: Observation) -> None:
         raise BrowserLost("The page was closed before it showed a result.")
+
+    async def _on_flood(self, observation: Observation) -> None:
+        raise PageFloods(observation.text)
 
     async def _on_disconnected(self, _observation: Observation) -> None:
         """The page's last WebSocket has closed."""
