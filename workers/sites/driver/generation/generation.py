@@ -136,7 +136,7 @@ class Generation:
 
     async def _on_done(self, observation: Observation) -> None:
         """The page shows or announces a result."""
-        if self._lost and observation.selector:
+        if self._lost and observation.selector and not await self._has_recovered():
             # A preview that stayed when the connection was lost is no result: wait for another picture.
             await self._page.evaluate("() => window.__darkroom.reject()")
             return
