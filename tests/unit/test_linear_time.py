@@ -1,4 +1,4 @@
-"""Patterns that meet texts of files and users: the work for a text grows with its length, not with its square."""
+"""Patterns that meet texts from outside: the work for a text grows with its length, not with its square."""
 
 import ast
 import importlib
@@ -23,7 +23,10 @@ from schemas.library.sidecars.civitai_images import file_name_from_url, parse_im
 from schemas.library.text_normalization import split_words
 from tests.support.linear_time import MAX_RATIO, growth
 
-AREAS = ("schemas/images", "schemas/library")
+AREAS = (
+    *("schemas/images", "schemas/library", "schemas/sites", "schemas/http", "schemas/jobs", "schemas/accounts"),
+    *("workers/sites/driver", "workers/sites/observer", "workers/sites/diagnostics", "workers/sites/learn"),
+)
 # Methods that try a match at every place of a text.
 SEARCHES = frozenset({"search", "finditer", "findall", "sub", "subn", "split"})
 METHODS = SEARCHES | {"match", "fullmatch"}

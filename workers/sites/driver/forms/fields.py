@@ -61,12 +61,12 @@ COVER_SCRIPT = """element => {
 }"""
 # The messages of Playwright for values that a field cannot hold at all.
 IMPOSSIBLE_VALUE = re.compile(r"Cannot type text into|Malformed value|did not change its state")
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+NUMBER = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d{1,3})?")
 # Separators of thousands inside a shown number, and a unit behind it.
 SHOWN_NUMBER = re.compile(rf"^({NUMBER.pattern})\s*[^\d\s.,]{{0,12}}$")
 THOUSANDS = re.compile(r"(?<=\d)[,\u00a0\u202f '](?=\d{3}(?:\D|$))")
 # AUTOMATIC1111 adds the hash of a checkpoint to its name once it has loaded it.
-CHECKPOINT_HASH = re.compile(r"\s*\[[0-9a-f]{8,64}\]$")
+CHECKPOINT_HASH = re.compile(r"(?<!\s)\s*+\[[0-9a-f]{8,64}\]$")
 
 
 @dataclass(frozen=True, slots=True)
