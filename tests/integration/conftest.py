@@ -26,6 +26,15 @@ from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
 from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, eventually, free_port
+from tests.support.shared_browser import shared_browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_shared_browser() -> Iterator[None]:
+    """Stop the browser that tests have shared."""
+    yield
+    shared_browser.stop()
+
 
 IMAGE = GeneratedImage(b"png bytes", "image/png", 640, 480)
 QUICK_INPUTS = {"width": 256, "height": 256, "steps": 4}

@@ -1,29 +1,27 @@
 """Fixtures for tests of recipes: the test programs in a process, and attempts in a real browser."""
 
-import asyncio
 import io
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import httpx
 import pytest
 from PIL import Image
-from playwright.async_api import BrowserContext, StorageState, async_playwright
+from playwright.async_api import BrowserContext, StorageState
 
-from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
-from tests.conftest import TIMEOUT_S, eventually, free_port
+from tests.conftest import eventually, free_port
 from tests.support.fake_site import serve_fake_site
 from tests.support.programs.rendering import is_image_of
+from tests.support.shared_browser import shared_browser
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
@@ -84,25 +82,9 @@ def shipped_recipe(name: str, url: str) -> Recipe:
     return replace(recipe, consent=replace(recipe.consent, ownership="own"))
 
 
-@asynccontextmanager
-async def open_context(state: StorageState | None = None) -> AsyncIterator[BrowserContext]:
-    """Open a context in a real browser."""
-    browser = find_browser(os.environ.get("BROWSER"))
-    assert browser
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=browser.path)
-        yield await launched.new_context(storage_state=state, viewport={"width": 1280, "height": 900})
-        await launched.close()
-
-
 def run_in_browser(work: Callable[[BrowserContext], Awaitable[T]], state: StorageState | None = None) -> T:
     """Run ``work`` with a new context and a timeout."""
-
-    async def run() -> T:
-        async with asyncio.timeout(2 * TIMEOUT_S), open_context(state) as context:
-            return await work(context)
-
-    return asyncio.run(run())
+    return shared_browser.run(work, state)
 
 
 async def drive(
@@ -124,6 +106,6 @@ async def drive(
 def run_attempt(
     recipe: Recipe, prompt: str, *, lora: str = "", state: StorageState | None = None, **inputs: object
 ) -> AttemptResult:
-    """Run one attempt in a new browser, with inputs as the API receives them."""
+    """Run one attempt in a new context, with inputs as the API receives them."""
     request = JobRequest(recipe.name, prompt, lora or None, recipe.validate_inputs(inputs))
     return run_in_browser(lambda context: drive(context, recipe, request), state)

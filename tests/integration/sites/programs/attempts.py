@@ -1,18 +1,17 @@
 """Attempts that tests steer while they run, each in a context of its own in one browser."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext
 
-from ops.infra.browser_install import find_browser
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from tests.conftest import eventually
 from tests.integration.sites.conftest import AttemptResult, drive
+from tests.support.shared_browser import shared_browser
 from workers.sites.driver.driver import Driver
 
 T = TypeVar("T")
@@ -21,18 +20,7 @@ TIMEOUT_S = 110.0
 
 def run_attempts(work: Callable[[Browser], Awaitable[T]]) -> T:
     """Run ``work`` with a real browser."""
-
-    async def run() -> T:
-        found = find_browser(os.environ.get("BROWSER"))
-        assert found
-        async with asyncio.timeout(TIMEOUT_S), async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=found.path)
-            try:
-                return await work(browser)
-            finally:
-                await browser.close()
-
-    return asyncio.run(run())
+    return shared_browser.run_with_browser(work, TIMEOUT_S)
 
 
 async def attempt(

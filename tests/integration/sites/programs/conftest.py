@@ -1,6 +1,5 @@
 """Fixtures for tests of recipes with the real pages of programs, each on a server that a test process starts."""
 
-import asyncio
 import hashlib
 import os
 import signal
@@ -15,9 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import BrowserContext
 
-from ops.infra.browser_install import find_browser
 from ops.infra.settings import ROOT
 from ops.processes.parent_death import set_parent_death_signal
 from schemas.jobs.job import JobRequest
@@ -25,6 +23,7 @@ from schemas.sites.recipe import Recipe
 from tests.conftest import TIMEOUT_S, eventually, free_port
 from tests.integration.sites.conftest import AttemptResult, drive
 from tests.support.programs.gradio_server import GRADIO_VERSIONS, GradioServer, run_gradio_server
+from tests.support.shared_browser import shared_browser
 from workers.sites.driver.generation import generation, page_errors
 
 T = TypeVar("T")
@@ -108,47 +107,12 @@ def comfyui(comfyui_urls: dict[str, str]) -> Callable[[str], ProgramServer]:
     return get_server
 
 
-class SharedBrowser:
-    """A browser with its own event loop; each attempt gets a new context."""
-
-    def __init__(self) -> None:
-        self._runner = asyncio.Runner()
-        self._playwright: Playwright
-        self._browser: Browser
-
-    def start(self) -> None:
-        """Start the browser."""
-
-        async def launch() -> None:
-            found = find_browser(os.environ.get("BROWSER"))
-            assert found
-            self._playwright = await async_playwright().start()
-            self._browser = await self._playwright.chromium.launch(executable_path=found.path)
-
-        self._runner.run(launch())
-
-    def stop(self) -> None:
-        """Stop the browser."""
-
-        async def close() -> None:
-            await self._browser.close()
-            await self._playwright.stop()
-
-        self._runner.run(close())
-        self._runner.close()
+class RealBrowser:
+    """Runs attempts, each in a new context."""
 
     def run(self, work: Callable[[BrowserContext], Awaitable[T]]) -> T:
         """Run ``work`` with a new context and a timeout."""
-
-        async def in_context() -> T:
-            context = await self._browser.new_context(viewport={"width": 1280, "height": 900})
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    return await work(context)
-            finally:
-                await context.close()
-
-        return self._runner.run(in_context())
+        return shared_browser.run(work, timeout_s=TIMEOUT_S)
 
     def attempt(self, recipe: Recipe, prompt: str, *, lora: str = "", **inputs: object) -> AttemptResult:
         """Run one attempt, with inputs as the API receives them."""
@@ -157,12 +121,9 @@ class SharedBrowser:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[SharedBrowser]:
-    """Run a browser for all tests."""
-    shared = SharedBrowser()
-    shared.start()
-    yield shared
-    shared.stop()
+def browser() -> RealBrowser:
+    """The browser of all tests."""
+    return RealBrowser()
 
 
 @pytest.fixture(scope="session")

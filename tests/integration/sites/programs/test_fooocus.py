@@ -10,7 +10,7 @@ from schemas.errors import NoPicture
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.integration.sites.conftest import shipped_recipe
-from tests.integration.sites.programs.conftest import SharedBrowser, picture_hashes
+from tests.integration.sites.programs.conftest import RealBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
 from workers.sites.driver.driver import Driver
 
@@ -30,7 +30,7 @@ def recipe(server: GradioServer) -> Recipe:
     return shipped_recipe("fooocus", f"{server.url}/fooocus/")
 
 
-def test_inputs_of_the_hidden_column(server: GradioServer, recipe: Recipe, browser: SharedBrowser) -> None:
+def test_inputs_of_the_hidden_column(server: GradioServer, recipe: Recipe, browser: RealBrowser) -> None:
     """The column and the seed's field are opened; two exact pictures, previews and progress come."""
     prompt = "a framed lamp"
 
@@ -44,7 +44,7 @@ def test_inputs_of_the_hidden_column(server: GradioServer, recipe: Recipe, brows
     assert len(percentages) >= 3
 
 
-def test_a_job_without_inputs(server: GradioServer, recipe: Recipe, browser: SharedBrowser) -> None:
+def test_a_job_without_inputs(server: GradioServer, recipe: Recipe, browser: RealBrowser) -> None:
     """The page's own settings are left as they are."""
     prompt = "a plain lamp"
 
@@ -54,7 +54,7 @@ def test_a_job_without_inputs(server: GradioServer, recipe: Recipe, browser: Sha
     assert server.hashes(prompt) == picture_hashes(result)
 
 
-def test_an_exception_that_shows_nothing(recipe: Recipe, browser: SharedBrowser) -> None:
+def test_an_exception_that_shows_nothing(recipe: Recipe, browser: RealBrowser) -> None:
     """The page is idle again and its gallery is empty: neither a preview nor silence is a result."""
     with pytest.raises(NoPicture) as caught:
         browser.attempt(recipe, "a crash", image_number=1)
@@ -63,7 +63,7 @@ def test_an_exception_that_shows_nothing(recipe: Recipe, browser: SharedBrowser)
 
 
 def test_the_picture_of_a_cancelled_job_is_not_that_of_the_next(
-    server: GradioServer, recipe: Recipe, browser: SharedBrowser
+    server: GradioServer, recipe: Recipe, browser: RealBrowser
 ) -> None:
     """The program stops, the next job starts at once, and its picture is its own."""
     prompt, next_prompt = "a slow sleeping cat", "a flying bird"

@@ -23,7 +23,7 @@ from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
 from tests.integration.sites.conftest import drive, shipped_recipe
-from tests.integration.sites.programs.conftest import SharedBrowser, picture_hashes
+from tests.integration.sites.programs.conftest import RealBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
 from tests.support.reverse_proxy import serve_below
 from workers.sites.driver.driver import Driver
@@ -40,7 +40,7 @@ def gradio_recipe(gradio: GradioServer, page: str) -> Recipe:
     return shipped_recipe("gradio", f"{gradio.url}/{page}/")
 
 
-def test_two_pictures_after_previews(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_two_pictures_after_previews(gradio: GradioServer, browser: RealBrowser) -> None:
     """The finished pictures are delivered byte for byte, after previews, with every input taken."""
     inputs = {"negative_prompt": "fog", "seed": 7, "steps": 12, "sampler": "DPM++ 2M"}
 
@@ -53,7 +53,7 @@ def test_two_pictures_after_previews(gradio: GradioServer, browser: SharedBrowse
 
 @pytest.mark.parametrize("page", ["captions", "once"])
 def test_a_gallery_with_captions_and_a_generator_that_yields_once(
-    gradio: GradioServer, browser: SharedBrowser, page: str
+    gradio: GradioServer, browser: RealBrowser, page: str
 ) -> None:
     """Both pictures come back as they are."""
     prompt = f"{page} lamp"
@@ -64,14 +64,14 @@ def test_a_gallery_with_captions_and_a_generator_that_yields_once(
     assert result.shows_images_of(prompt, 0, 1)
 
 
-def test_an_interface(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_an_interface(gradio: GradioServer, browser: RealBrowser) -> None:
     """The button of ``gr.Interface`` is found, and its one picture comes back."""
     result = browser.attempt(gradio_recipe(gradio, "interface"), PROMPT, seed=3)
 
     assert result.shows_images_of(f"{PROMPT}|3", 0)
 
 
-def test_progress(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_progress(gradio: GradioServer, browser: RealBrowser) -> None:
     """Percentages of the page's progress bar are reported, and nothing else that looks like numbers."""
     prompt = "a counted lamp"
 
@@ -82,7 +82,7 @@ def test_progress(gradio: GradioServer, browser: SharedBrowser) -> None:
     assert len(result.progress) >= 2
 
 
-def test_a_picture_in_an_input_is_not_a_result(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_picture_in_an_input_is_not_a_result(gradio: GradioServer, browser: RealBrowser) -> None:
     """The page shows a picture from the beginning, and previews in its result."""
     prompt = "a repainted lamp"
 
@@ -91,7 +91,7 @@ def test_a_picture_in_an_input_is_not_a_result(gradio: GradioServer, browser: Sh
     assert gradio.hashes(prompt) == picture_hashes(result)
 
 
-def test_a_page_that_never_shows_that_it_works(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_page_that_never_shows_that_it_works(gradio: GradioServer, browser: RealBrowser) -> None:
     """Neither the picture that was there before nor a preview is the result."""
     prompt = "a hidden lamp"
 
@@ -100,13 +100,13 @@ def test_a_page_that_never_shows_that_it_works(gradio: GradioServer, browser: Sh
     assert gradio.hashes(prompt) == picture_hashes(result)
 
 
-def test_a_refusal_has_the_words_of_the_page(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_refusal_has_the_words_of_the_page(gradio: GradioServer, browser: RealBrowser) -> None:
     """The message of ``gr.Error`` becomes the error's message, without the captions around it."""
     with pytest.raises(SiteRefused, match=r"^That prompt is not allowed here\.$"):
         browser.attempt(gradio_recipe(gradio, "streamed"), "a forbidden thing")
 
 
-def test_an_exception_after_a_preview_is_a_failure_of_the_program(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_an_exception_after_a_preview_is_a_failure_of_the_program(gradio: GradioServer, browser: RealBrowser) -> None:
     """The preview is no result, and the prompt is not to blame: the job is tried again."""
     with pytest.raises((SiteFailed, NoPicture)) as caught:
         browser.attempt(gradio_recipe(gradio, "streamed"), "a crash")
@@ -114,13 +114,13 @@ def test_an_exception_after_a_preview_is_a_failure_of_the_program(gradio: Gradio
     assert caught.value.retryable
 
 
-def test_an_exception_that_the_page_hides_is_an_error(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_an_exception_that_the_page_hides_is_an_error(gradio: GradioServer, browser: RealBrowser) -> None:
     """With hidden progress the page shows only its last preview; the message of its connection tells the failure."""
     with pytest.raises(ServiceError):
         browser.attempt(gradio_recipe(gradio, "hidden"), "a hidden crash")
 
 
-def test_out_of_memory_is_tried_again(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_out_of_memory_is_tried_again(gradio: GradioServer, browser: RealBrowser) -> None:
     """The words say that the program failed, not that the prompt is refused."""
     with pytest.raises(ServiceError, match="out of memory") as caught:
         browser.attempt(gradio_recipe(gradio, "streamed"), "an exhausting lamp")
@@ -128,13 +128,13 @@ def test_out_of_memory_is_tried_again(gradio: GradioServer, browser: SharedBrows
     assert caught.value.retryable
 
 
-def test_a_page_that_shows_nothing_new_has_an_error_of_its_own(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_page_that_shows_nothing_new_has_an_error_of_its_own(gradio: GradioServer, browser: RealBrowser) -> None:
     """The page is idle again and its gallery is empty; the previews before are no result."""
     with pytest.raises(NoPicture):
         browser.attempt(gradio_recipe(gradio, "streamed"), "nothing to see")
 
 
-def test_a_login_needs_a_person(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_login_needs_a_person(gradio: GradioServer, browser: RealBrowser) -> None:
     """A login page is noticed as one while the prompt's field is awaited."""
     with pytest.raises(NeedsHuman):
         browser.attempt(gradio_recipe(gradio, "login"), PROMPT)
@@ -148,7 +148,7 @@ def test_a_login_needs_a_person(gradio: GradioServer, browser: SharedBrowser) ->
     ],
 )
 def test_what_hides_a_field_is_opened(
-    gradio: GradioServer, browser: SharedBrowser, page: str, inputs: dict[str, Any], text: str
+    gradio: GradioServer, browser: RealBrowser, page: str, inputs: dict[str, Any], text: str
 ) -> None:
     """The prompt stands in the second tab, the settings in a closed accordion."""
     prompt = f"a lamp behind {page}"
@@ -158,7 +158,7 @@ def test_what_hides_a_field_is_opened(
     assert result.shows_images_of(f"{prompt}|{text}", 0, 1)
 
 
-def test_the_choices_of_a_list_are_read(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_the_choices_of_a_list_are_read(gradio: GradioServer, browser: RealBrowser) -> None:
     """In the order of the page."""
 
     async def read(context: BrowserContext) -> list[str]:
@@ -169,7 +169,7 @@ def test_the_choices_of_a_list_are_read(gradio: GradioServer, browser: SharedBro
     assert browser.run(read) == ["Euler", "Euler a", "DPM++ 2M", "DPM++ SDE Karras"]
 
 
-def test_lists_of_every_kind(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_lists_of_every_kind(gradio: GradioServer, browser: RealBrowser) -> None:
     """With and without search, long, open to other values, radio buttons and a checkbox, in a learned recipe."""
     prompt = "a chosen lamp"
     draft = learn_from_layout(detect_program(f"{gradio.url}/choices"))[0]
@@ -181,13 +181,13 @@ def test_lists_of_every_kind(gradio: GradioServer, browser: SharedBrowser) -> No
     assert result.shows_images_of(f"{prompt}|DPM++ 2M|Cold|Style 237|Glossy||Landscape|0", 0)
 
 
-def test_a_choice_that_the_page_does_not_offer(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_choice_that_the_page_does_not_offer(gradio: GradioServer, browser: RealBrowser) -> None:
     """The message lists those that it offers."""
     with pytest.raises(ChoiceNotFound, match=r"'Eular'.*Euler, Euler a, DPM"):
         browser.attempt(gradio_recipe(gradio, "streamed"), PROMPT, sampler="Eular")
 
 
-def test_a_picture_as_input(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_picture_as_input(gradio: GradioServer, browser: RealBrowser) -> None:
     """The program receives the picture of the request, and what it shows of it is no result."""
     prompt, out = "a lamp after a picture", io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 90)).save(out, "PNG")
@@ -201,7 +201,7 @@ def test_a_picture_as_input(gradio: GradioServer, browser: SharedBrowser) -> Non
     assert gradio.hashes(prompt) == picture_hashes(result)
 
 
-def test_a_full_queue_is_tried_again(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_full_queue_is_tried_again(gradio: GradioServer, browser: RealBrowser) -> None:
     """One prompt is worked on, one waits, and the third finds the queue full."""
     recipe = gradio_recipe(gradio, "crowded")
 
@@ -225,7 +225,7 @@ def test_a_full_queue_is_tried_again(gradio: GradioServer, browser: SharedBrowse
     assert caught.value.retryable
 
 
-def test_a_program_below_a_path(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_program_below_a_path(gradio: GradioServer, browser: RealBrowser) -> None:
     """A reverse proxy serves the program below a path of its own."""
     prompt = "a lamp behind a proxy"
 
@@ -244,7 +244,7 @@ async def submit(context: BrowserContext, recipe: Recipe, prompt: str) -> Driver
     return driver
 
 
-def test_cancel_stops_the_program(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_cancel_stops_the_program(gradio: GradioServer, browser: RealBrowser) -> None:
     """The program works on one prompt at a time, so that the next one has a picture only if the first was stopped."""
     recipe, prompt, next_prompt = gradio_recipe(gradio, "streamed"), "a slow cancelled lamp", "the lamp after it"
 
@@ -258,7 +258,7 @@ def test_cancel_stops_the_program(gradio: GradioServer, browser: SharedBrowser) 
     assert gradio.hashes(next_prompt) == picture_hashes(result)
 
 
-def test_a_program_that_dies_is_tried_again(gradio: GradioServer, browser: SharedBrowser) -> None:
+def test_a_program_that_dies_is_tried_again(gradio: GradioServer, browser: RealBrowser) -> None:
     """The prompt is not to blame, and when the program is back, the next attempt works."""
     recipe, prompt, next_prompt = gradio_recipe(gradio, "streamed"), "a slow dying lamp", "the lamp of the next attempt"
 

@@ -11,7 +11,7 @@ from schemas.errors import ServiceError, SiteFailed
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.integration.sites.conftest import shipped_recipe
-from tests.integration.sites.programs.conftest import SharedBrowser, picture_hashes
+from tests.integration.sites.programs.conftest import RealBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
 from workers.sites.driver.driver import Driver
 
@@ -38,7 +38,7 @@ def web_ui(request: pytest.FixtureRequest, gradio_servers: Callable[[str], Gradi
     return WebUi(server, shipped_recipe("automatic1111", f"{server.url}/{name}/"))
 
 
-def test_every_input_is_taken(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_every_input_is_taken(web_ui: WebUi, browser: RealBrowser) -> None:
     """Settings, sampler, checkpoint and a LoRA reach the program; the picture is exact; progress and previews come."""
     result = browser.attempt(
         web_ui.recipe,
@@ -64,7 +64,7 @@ def test_every_input_is_taken(web_ui: WebUi, browser: SharedBrowser) -> None:
     assert percentages == sorted(percentages)
 
 
-def test_the_contact_sheet_is_no_picture(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_the_contact_sheet_is_no_picture(web_ui: WebUi, browser: RealBrowser) -> None:
     """With several pictures the gallery begins with a sheet of all of them, which is left out."""
     prompt = "three lamps"
 
@@ -75,7 +75,7 @@ def test_the_contact_sheet_is_no_picture(web_ui: WebUi, browser: SharedBrowser) 
 
 
 @pytest.mark.parametrize(("name", "offered"), [("sampler", SAMPLERS), ("checkpoint", CHECKPOINTS)])
-def test_choices_are_read_from_the_page(web_ui: WebUi, browser: SharedBrowser, name: str, offered: list[str]) -> None:
+def test_choices_are_read_from_the_page(web_ui: WebUi, browser: RealBrowser, name: str, offered: list[str]) -> None:
     """They have the order of the page."""
 
     async def read(context: BrowserContext) -> list[str]:
@@ -86,13 +86,13 @@ def test_choices_are_read_from_the_page(web_ui: WebUi, browser: SharedBrowser, n
     assert offered == browser.run(read)
 
 
-def test_an_exception_has_the_words_of_the_program(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_an_exception_has_the_words_of_the_program(web_ui: WebUi, browser: RealBrowser) -> None:
     """The line below the empty gallery; the prompt is not to blame."""
     with pytest.raises(SiteFailed, match="mat1 and mat2 shapes"):
         browser.attempt(web_ui.recipe, "a crash")
 
 
-def test_out_of_memory_is_tried_again(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_out_of_memory_is_tried_again(web_ui: WebUi, browser: RealBrowser) -> None:
     """The program failed; the prompt is not refused."""
     with pytest.raises(ServiceError, match="out of memory") as caught:
         browser.attempt(web_ui.recipe, "an exhausting lamp")
@@ -100,7 +100,7 @@ def test_out_of_memory_is_tried_again(web_ui: WebUi, browser: SharedBrowser) -> 
     assert caught.value.retryable
 
 
-def test_cancel_stops_the_program(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_cancel_stops_the_program(web_ui: WebUi, browser: RealBrowser) -> None:
     """The program's log shows it, the next job starts at once, and its picture is its own."""
     prompt, next_prompt = "a slow cancelled lamp", "the lamp after it"
     browser.run(lambda context: cancel(context, web_ui, prompt))
@@ -122,7 +122,7 @@ async def cancel(context: BrowserContext, web_ui: WebUi, prompt: str) -> None:
     await driver.stop_program()
 
 
-def test_a_waiting_job_does_not_stop_the_one_of_another(web_ui: WebUi, browser: SharedBrowser) -> None:
+def test_a_waiting_job_does_not_stop_the_one_of_another(web_ui: WebUi, browser: RealBrowser) -> None:
     """Interrupt is global, so it is not pressed while the program works for another page."""
     others_prompt, own_prompt = "the lamp of another person", "a waiting lamp"
 
@@ -145,7 +145,7 @@ def test_a_waiting_job_does_not_stop_the_one_of_another(web_ui: WebUi, browser: 
 
 
 def test_a_page_that_mounts_slowly_is_waited_for(
-    gradio_servers: Callable[[str], GradioServer], browser: SharedBrowser
+    gradio_servers: Callable[[str], GradioServer], browser: RealBrowser
 ) -> None:
     """An empty page is not a changed page."""
     server = gradio_servers("3.41.2")
