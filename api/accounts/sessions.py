@@ -44,7 +44,6 @@ def sign_in() -> Response:
     """Sign in with an API key, as JSON or as a form. This ends the browser's previous session."""
     session_cookie.require_same_origin(allow_non_browser=True)
     count_login_attempt()
-    read_body()
     key = parse_key(_request_fields())
     caller = _authenticate(key)
     # The token is always new: one from the request may be known to an attacker (session fixation).
@@ -71,6 +70,7 @@ def sign_out() -> Response:
     """Sign out; signing out twice is not an error."""
     count_anonymous()
     session_cookie.require_same_origin(allow_non_browser=not session_cookie.session_token())
+    read_body()
     stores().sessions.end(session_cookie.session_token())
     return _signed_out_response()
 
@@ -102,6 +102,7 @@ def _require_session() -> Caller:
 
 
 def _request_fields() -> Any:
+    read_body()
     if request.is_json:
         return request.get_json()
     if request.mimetype not in FORM_TYPES:

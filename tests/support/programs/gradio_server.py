@@ -1,8 +1,10 @@
-"""Starts the program server of one version of Gradio, from tests and benches."""
+"""Starts the program server of one version of Gradio, from tests and benches: ``python -m … VERSION=PORT``."""
 
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +71,7 @@ class GradioServer:
 
 
 @contextmanager
-def run_gradio_server(version: str, folder: Path) -> Iterator[GradioServer]:
+def run_gradio_server(version: str, folder: Path, port: int | None = None) -> Iterator[GradioServer]:
     """Run the programs of a version, with their files in ``folder``."""
     python = create_environment(f"gradio-{version}")
     environment = {
@@ -93,7 +95,7 @@ def run_gradio_server(version: str, folder: Path) -> Iterator[GradioServer]:
             text=True,
             preexec_fn=set_parent_death_signal(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
         )
-    server = GradioServer(process, free_port(), log)
+    server = GradioServer(process, port or free_port(), log)
     try:
         server.start()
         yield server
@@ -101,3 +103,9 @@ def run_gradio_server(version: str, folder: Path) -> Iterator[GradioServer]:
         assert process.stdin
         process.stdin.close()
         process.wait(20)
+
+
+if __name__ == "__main__":
+    name, _, number = sys.argv[1].partition("=")
+    with tempfile.TemporaryDirectory(prefix="dr-") as files, run_gradio_server(name, Path(files), int(number)):
+        signal.pause()
