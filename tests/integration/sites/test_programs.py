@@ -57,9 +57,9 @@ def test_the_gradio_recipe_adapts_to_other_labels(programs: str) -> None:
     """Only the labels in the recipe have to be changed."""
     text = (SHIPPED_RECIPES / "gradio.toml").read_text()
     for shipped_name, own_name in {
-        '"aria/Prompt", ': '"aria/Your idea", ',
-        '"aria/Seed", ': '"aria/Lucky number", ',
-        '"aria/Generate", ': '"aria/Draw it", ',
+        '"aria/Prompt"': '"aria/Your idea"',
+        '"aria/Seed"': '"aria/Lucky number"',
+        '"aria/Generate"': '"aria/Draw it"',
     }.items():
         text = text.replace(shipped_name, own_name)
     recipe = load_recipe("mine", {**tomllib.loads(text), "url": f"{programs}/renamed/"})

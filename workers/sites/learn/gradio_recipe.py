@@ -123,7 +123,8 @@ class GradioRecipeWriter:
         reveals = [] if is_result else self._selectors.certain_place(component)
         for container in reversed(containers):
             opener = self._opener(container)
-            if reveals:
+            # The fields of a closed sidebar are outside the window, and count as visible.
+            if reveals and container.type != "sidebar":
                 steps.append({"type": "customStep", "name": "open", "selectors": opener, "reveals": reveals})
             else:
                 steps.append({"type": "click", "selectors": opener})

@@ -49,6 +49,8 @@ SET_RANGE_SCRIPT = """(element, value) => {
 LEAVE_SCRIPT = """element => {
   element.dispatchEvent(new Event("change", { bubbles: true }));
   element.blur();
+  // Keys that follow, such as Enter, go to the field.
+  element.focus({ preventScroll: true });
 }"""
 CHOICES_IN_GROUP = "input[type=radio], [role=radio], input[type=checkbox], [role=checkbox]"
 # What lies on a checkbox and belongs to its label: many pages draw a switch there and hide the checkbox itself.
