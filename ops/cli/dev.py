@@ -23,7 +23,7 @@ LINTS = (
 )
 FAST_TESTS = ("tests/unit", "tests/contract")
 SLOW_TESTS = ("tests/integration",)
-# End-to-end tests under load run one after the other, so that they do not compete for the CPU.
+# End-to-end tests of whole deployments run after all others, which would slow them down.
 ACCEPTANCE_TESTS = ("tests/acceptance",)
 MAX_TEST_PROCESSES = 4
 
@@ -43,7 +43,7 @@ def test(pytest_args: tuple[str, ...]) -> None:
         _run_steps(("tests", ["pytest", *pytest_args]))
     else:
         tests = [*_parallel_pytest(), *FAST_TESTS, *SLOW_TESTS]
-        _run_steps(*LINTS, ("tests", tests), ("acceptance tests", ["pytest", *ACCEPTANCE_TESTS]))
+        _run_steps(*LINTS, ("tests", tests), ("acceptance tests", [*_parallel_pytest(), *ACCEPTANCE_TESTS]))
 
 
 @click.command()
