@@ -48,12 +48,20 @@
   limitConstructor("Worker", limits.workers);
   limitConstructor("WebSocket", limits.sockets);
   limitConstructor("EventSource", limits.sockets);
+  // Requests wait for their turn, because a page may depend on each of them.
   const mayFetch = limiter(limits.requests);
+  let waiting = 0;
+  const turn = async () => {
+    if (waiting >= limits.waitingRequests) throw new TypeError("Too many requests.");
+    waiting += 1;
+    do await new Promise((ready) => setTimeout(ready, 50)); while (!mayFetch());
+    waiting -= 1;
+  };
   const pageFetch = window.fetch;
-  window.fetch = (...values) => (mayFetch() ? pageFetch(...values) : Promise.reject(new TypeError("Too many requests.")));
+  window.fetch = (...values) => (mayFetch() ? pageFetch(...values) : turn().then(() => pageFetch(...values)));
   const send = XMLHttpRequest.prototype.send;
   XMLHttpRequest.prototype.send = function (...values) {
-    if (mayFetch()) return send.apply(this, values);
-    throw new DOMException("Too many requests.", "NetworkError");
+    if (mayFetch()) send.apply(this, values);
+    else turn().then(() => send.apply(this, values)).catch(() => this.abort());
   };
 }

@@ -23,9 +23,10 @@ SCRIPT_LIMITS = {
     "bindings": {"burst": 500, "perSecond": 50},
     "dialogs": {"burst": 10, "perSecond": 0.5},
     "windows": {"burst": 10, "perSecond": 0.1},
-    "workers": {"burst": 64, "perSecond": 1},
-    "sockets": {"burst": 16, "perSecond": 1},
-    "requests": {"burst": 400, "perSecond": 30},
+    "workers": {"burst": 64, "perSecond": 5},
+    "sockets": {"burst": 64, "perSecond": 10},
+    "requests": {"burst": 1000, "perSecond": 100},
+    "waitingRequests": 2000,
 }
 # Loading a page of many parts takes several hundred messages; a program that works sends some dozen a second.
 MAX_MESSAGES = 3000
