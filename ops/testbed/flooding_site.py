@@ -4,7 +4,6 @@
 """
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
+
+from ops.testbed.page_server import serve_in_thread
 
 PAGE = Path(__file__).with_suffix(".html")
 CALM = "calm"
@@ -92,14 +93,8 @@ class _Server(ThreadingHTTPServer):
 def run_flooding_site() -> Iterator[str]:
     """Serve the site on loopback; yields its URL."""
     server = _Server(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def write_recipes(folder: Path, url: str, kinds: tuple[str, ...] = KINDS) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.testbed.marked_images import draw
+from ops.testbed.page_server import serve_in_thread
 
 PAGE = (Path(__file__).parent / "hostile_site.html").read_bytes()
 STEPS = 4
 FEED_LENGTH = 6
-POLL_INTERVAL_S = 0.05
 # POST: the page of the next generation floods its browser.
 FLOOD_PATH = "/flood"
 
@@ -186,14 +186,8 @@ class _Server(ThreadingHTTPServer):
 def running_site(behavior: SiteBehavior) -> Iterator[str]:
     """Yield the URL of a running hostile site."""
     server = _Server(SiteState(behavior))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_INTERVAL_S}, daemon=True)
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def recipe(url: str, result_selector: str = "#current", *, concurrency: int = 0, min_interval_s: float = 0.0) -> str:

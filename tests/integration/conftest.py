@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from ops.infra.database import migrate
 from ops.infra.redis import connect
 from ops.infra.settings import ROOT, Settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from ops.testbed.page_server import serve_in_thread
 from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
@@ -151,14 +151,8 @@ def app_url(app: AppClient) -> Iterator[str]:
 def serve_app(application: Flask) -> Iterator[str]:
     """Serve an app under werkzeug; yield its URL."""
     server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass(frozen=True)

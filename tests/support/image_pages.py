@@ -2,13 +2,14 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from werkzeug.formparser import parse_form_data
+
+from ops.testbed.page_server import serve_in_thread
 
 PAGE = b"""<!doctype html><title>Pictures</title>
 <input aria-label="Idea"> <input id="init" type="file" hidden> <input id="mask" type="file">
@@ -89,14 +90,8 @@ class _Server(ThreadingHTTPServer):
 def serve_image_page() -> Iterator[str]:
     """Serve the page; yields its address."""
     server = _Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def image_page_recipe(url: str, *uploads: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A page that shows results of any kind: pictures and videos that its server has, and videos that it records itself."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from ops.testbed.page_server import serve_in_thread
 from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
 
@@ -70,14 +70,8 @@ class _Server(ThreadingHTTPServer):
 def serve_result_page(results: Mapping[str, tuple[str, bytes]]) -> Iterator[str]:
     """Serve the page with these results, each a media type and bytes by its name; yields the page's address."""
     server = _Server(results)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def result_page_recipe(url: str) -> Recipe:

@@ -2,12 +2,13 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from ops.testbed.page_server import serve_in_thread
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,5 @@ def run_receiver(tls: ssl.SSLContext | None = None) -> Iterator[WebhookReceiver]
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver.port = int(server.server_address[1])
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

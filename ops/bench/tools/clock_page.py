@@ -2,7 +2,6 @@
 
 import io
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from PIL import Image
+
+from ops.testbed.page_server import serve_in_thread
 
 CLOCK_SITE = "clock"
 # The layout of the squares in clock_page.html.
@@ -44,17 +45,10 @@ def run_clock_page(*, previews: int) -> Iterator[ClockPage]:
     """Serve the page on loopback; it shows ``previews`` previews, about 0.4 s apart, before the result."""
     handler = partial(_QuietHandler, directory=str(Path(__file__).parent))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            url = f"http://127.0.0.1:{server.server_port}/clock_page.html?previews={previews}"
-            (Path(folder) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
-            yield ClockPage(url, folder)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_in_thread(server), tempfile.TemporaryDirectory() as folder:
+        url = f"http://127.0.0.1:{server.server_port}/clock_page.html?previews={previews}"
+        (Path(folder) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
+        yield ClockPage(url, folder)
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):

@@ -1,7 +1,6 @@
 """The egress proxy: pages reach the site's own hosts and public addresses only."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from playwright.async_api import BrowserContext, Error
 
 from ops.infra.settings import Settings
+from ops.testbed.page_server import serve_in_thread
 from schemas.sites.recipe import ConsentSpec, Recipe
 from tests.conftest import TIMEOUT_S
 from tests.support.fake_site import fake_site_recipe, serve_fake_site
@@ -142,14 +142,8 @@ def serve_other_private_host() -> Iterator[tuple[str, list[str]]]:
             """Suppress request logs."""
 
     server = ThreadingHTTPServer(("127.0.0.2", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"127.0.0.2:{server.server_port}", requested
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 REQUEST_SCRIPTS = {

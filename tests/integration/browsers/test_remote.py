@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import pytest
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import Settings
+from ops.testbed.page_server import serve_in_thread
 from tests.conftest import answers_http, eventually, free_port
 from tests.integration.conftest import start_deployment
 from workers.browsers.launchers import RemoteBrowser
@@ -138,16 +138,10 @@ class _Pressure(BaseHTTPRequestHandler):
 def test_capacity_is_read_from_the_endpoint() -> None:
     """It is None where the endpoint does not report it or cannot be reached."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pressure)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         address = f"ws://127.0.0.1:{server.server_port}"
         assert RemoteBrowser(f"cdp+{address}?token=abc").read_capacity() == 3
         assert RemoteBrowser(f"{address}/playwright").read_capacity() is None
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     assert RemoteBrowser("ws://127.0.0.1:9/").read_capacity() is None
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
+from ops.testbed.page_server import serve_in_thread
 from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
 
@@ -119,15 +120,11 @@ def serve_fake_site() -> Iterator[str]:
     server.hanging = threading.Event()  # type: ignore[attr-defined] # read above
     server.painted = set()  # type: ignore[attr-defined] # read above
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.hanging.set()  # type: ignore[attr-defined] # as above
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_in_thread(server):
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.hanging.set()  # type: ignore[attr-defined] # as above
 
 
 def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes: Any) -> Recipe:

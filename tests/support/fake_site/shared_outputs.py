@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from ops.testbed.page_server import serve_in_thread
 from tests.support.programs.rendering import render_image
 
 PAGE = Path(__file__).with_name("shared_outputs.html")
@@ -139,11 +140,5 @@ def serve_shared_outputs() -> Iterator[SharedOutputs]:
     server.daemon_threads = True
     server.program = program  # type: ignore[attr-defined] # read above
     program.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield program
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
