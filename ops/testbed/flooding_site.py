@@ -97,7 +97,12 @@ def run_flooding_site() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/"
 
 
+def recipe(url: str, kind: str) -> str:
+    """Return the recipe of one kind of page as TOML."""
+    return RECIPE.format(kind=kind, url=url)
+
+
 def write_recipes(folder: Path, url: str, kinds: tuple[str, ...] = KINDS) -> None:
     """Write a recipe for the calm page and for one of each kind; their names are the kinds."""
     for kind in (CALM, *kinds):
-        (folder / f"{kind}.toml").write_text(RECIPE.format(kind=kind, url=url))
+        (folder / f"{kind}.toml").write_text(recipe(url, kind))

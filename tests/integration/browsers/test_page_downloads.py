@@ -1,11 +1,11 @@
 """Downloads of a page: those that the recipe asks for are limited while they arrive, and all others are refused."""
 
 import asyncio
-from dataclasses import replace
-from typing import Any
+import tomllib
 
 import pytest
 
+from ops.testbed import flooding_site
 from ops.testbed.flooding_site import run_flooding_site
 from schemas.errors import ResultRefused
 from schemas.jobs.job import JobRequest
@@ -18,22 +18,10 @@ from workers.images.convert import MAX_IMAGE_BYTES
 from workers.sites.driver.driver import Driver
 
 
-def download_recipe(url: str, kind: str, **changes: Any) -> Recipe:
+def download_recipe(url: str, kind: str) -> Recipe:
     """Return a recipe for the flooding site whose pictures are downloaded files."""
-    raw = {
-        "title": "Downloads",
-        "description": "For tests.",
-        "url": f"{url}?kind={kind}",
-        "consent": {"ownership": "own"},
-        "steps": [
-            {"type": "navigate", "url": "{{url}}"},
-            {"type": "change", "selectors": ["#prompt"], "value": "{{prompt}}"},
-            {"type": "click", "selectors": ["#go"], "submits": True},
-        ],
-        "observe": {"done": {"selectors": ["#result"]}},
-        "capture": {"source": "download", "steps": [{"type": "click", "selectors": ["#save"]}]},
-    }
-    return replace(load_recipe("downloads", raw), **changes)
+    capture = {"source": "download", "steps": [{"type": "click", "selectors": ["#save"]}]}
+    return load_recipe("downloads", {**tomllib.loads(flooding_site.recipe(url, kind)), "capture": capture})
 
 
 def test_an_endless_download_ends_at_the_maximum_size() -> None:

@@ -1,9 +1,11 @@
 """A page that floods the browser ends its own attempt, and the pages beside it go on."""
 
 import asyncio
+import tomllib
 
 import pytest
 
+from ops.testbed import flooding_site
 from ops.testbed.flooding_site import run_flooding_site
 from schemas.errors import BrowserLost, PageFloods
 from schemas.jobs.job import JobRequest
@@ -20,19 +22,7 @@ REQUEST = JobRequest("flooding", "a boat")
 
 def flooding_recipe(url: str, kind: str) -> Recipe:
     """Return a recipe for one kind of page of the flooding site."""
-    raw = {
-        "title": "Flooding site",
-        "description": "For tests.",
-        "url": f"{url}?kind={kind}",
-        "consent": {"ownership": "own"},
-        "steps": [
-            {"type": "navigate", "url": "{{url}}"},
-            {"type": "change", "selectors": ["#prompt"], "value": "{{prompt}}"},
-            {"type": "click", "selectors": ["#go"], "submits": True},
-        ],
-        "observe": {"done": {"selectors": ["#result"]}},
-    }
-    return load_recipe("flooding", raw)
+    return load_recipe("flooding", tomllib.loads(flooding_site.recipe(url, kind)))
 
 
 async def attempt(pool: BrowserPool, recipe: Recipe) -> AttemptResult:

@@ -2,25 +2,20 @@
 
 import hashlib
 import io
-import os
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
-from ops.infra.settings import ROOT
 from schemas.images.input_images import InputFile, InputImage
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
-from tests.conftest import eventually, free_port
-from tests.integration.sites.conftest import START_TIMEOUT_S, drive, run_in_browser
+from tests.integration.sites.conftest import drive, run_in_browser
 from tests.support.images import draw_image, encode
-from tests.support.programs.environments import create_environment
 from tests.support.programs.gradio_server import GRADIO_VERSIONS
+from tests.support.programs.pictures.gradio_process import run_gradio_module
 from tests.support.programs.pictures.painter import FILL
 
 SIZE = (96, 64)
@@ -37,31 +32,9 @@ def half_mask() -> bytes:
 @pytest.fixture(scope="module", params=GRADIO_VERSIONS)
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the page on one version of Gradio; yields its address."""
-    port, folder = free_port(), tmp_path_factory.mktemp("gradio")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(folder)}
-    command = [
-        create_environment(f"gradio-{request.param}"),
-        "-m",
-        "tests.support.programs.pictures.painter",
-        str(port),
-    ]
-    with (folder / "log").open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        eventually(lambda: process.poll() is not None or _answers(address), timeout_s=START_TIMEOUT_S)
-        assert process.poll() is None, (folder / "log").read_text()
+    folder = tmp_path_factory.mktemp("gradio")
+    with run_gradio_module(request.param, "tests.support.programs.pictures.painter", folder) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}config", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def gradio_recipe(url: str) -> Recipe:

@@ -2,22 +2,17 @@
 
 import hashlib
 import io
-import os
-import subprocess
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from PIL import Image
 
-from ops.infra.settings import ROOT
 from schemas.images.input_images import InputFile, InputImage
 from schemas.jobs.job import JobRequest
-from tests.conftest import eventually, free_port
 from tests.integration.images.test_gradio_pictures import PHOTO, SIZE, half_mask, is_close
-from tests.integration.sites.conftest import START_TIMEOUT_S, drive, run_in_browser, shipped_recipe
+from tests.integration.sites.conftest import drive, run_in_browser, shipped_recipe
 from tests.support.images import draw_image
-from tests.support.programs.environments import create_environment
+from tests.support.programs.pictures.gradio_process import run_gradio_module
 from tests.support.programs.pictures.web_ui import FILL
 
 # The programs and the version of Gradio that each of them uses.
@@ -28,27 +23,9 @@ LEFT, RIGHT = (8, 8), (80, 32)
 @pytest.fixture(scope="module", params=PROGRAMS)
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the page of one program; yields its address."""
-    port, folder = free_port(), tmp_path_factory.mktemp("web-ui")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(folder)}
-    python = create_environment(f"gradio-{PROGRAMS[request.param]}")
-    command = [python, "-m", "tests.support.programs.pictures.web_ui", str(port), request.param]
-    with (folder / "log").open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        eventually(lambda: process.poll() is not None or _answers(address), timeout_s=START_TIMEOUT_S)
-        assert process.poll() is None, (folder / "log").read_text()
+    version, folder = PROGRAMS[request.param], tmp_path_factory.mktemp("web-ui")
+    with run_gradio_module(version, "tests.support.programs.pictures.web_ui", folder, request.param) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}config", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def paint(page: str, **pictures: bytes) -> Image.Image:
