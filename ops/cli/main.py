@@ -6,7 +6,7 @@ from ops.cli.groups import LazyGroup
 from ops.infra.version import VERSION
 
 COMMANDS = {
-    "up": "ops.cli.up:up",
+    "up": "ops.cli.processes.up:up",
     "generate": "ops.cli.generate:generate",
     "doctor": "ops.cli.doctor:doctor",
     "keys": "ops.cli.keys:keys",
@@ -19,11 +19,11 @@ COMMANDS = {
     "check": "ops.cli.dev:check",
     "test": "ops.cli.dev:test",
     "lock": "ops.cli.dev:lock",
-    "migrate": "ops.cli.run:migrate",
-    "web": "ops.cli.run:web",
-    "worker": "ops.cli.roles:worker",
-    "background": "ops.cli.roles:background",
-    "clock": "ops.cli.roles:clock",
+    "migrate": "ops.cli.processes.run:migrate",
+    "web": "ops.cli.processes.run:web",
+    "worker": "ops.cli.processes.roles:worker",
+    "background": "ops.cli.processes.roles:background",
+    "clock": "ops.cli.processes.roles:clock",
 }
 # Old names, accepted for one release.
 ALIASES = {"courier": "background"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ops.cli.groups import StartError
-from ops.cli.site_selection import select_site
+from ops.cli.processes.site_selection import select_site
 from ops.infra.settings import SHIPPED_RECIPES, SettingsError, load_settings
 from stores.sites.recipes import Recipes
 from tests.support.programs.plain_pages import serve_plain_pages

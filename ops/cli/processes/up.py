@@ -18,7 +18,7 @@ import httpx
 import structlog
 
 from ops.cli.groups import ConfigurationError, StartError
-from ops.cli.site_selection import select_site
+from ops.cli.processes.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.logging import configure_logging

@@ -1,0 +1,1 @@
+"""The commands that run Darkroom's processes."""
