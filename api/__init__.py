@@ -21,7 +21,7 @@ from api.jobs import views as job_views
 from api.library import images as model_images
 from api.library import models, scans_and_report
 from api.openapi import Api
-from api.pages import client_js, docs, home, studio
+from api.pages import client_js, design, docs, home, studio
 from api.sites import views as site_views
 from api.webhooks import deliveries
 from api.webhooks import views as webhook_views
@@ -112,7 +112,7 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
-    for page in (home, docs, studio, websockets, client_js):
+    for page in (home, docs, studio, design, websockets, client_js):
         app.register_blueprint(page.blueprint)
 
 
