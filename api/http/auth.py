@@ -41,6 +41,8 @@ def _authorize() -> None:
         caller = session_caller()
     if caller is None:
         count_anonymous()
+        if policy.reads_gallery and request.method in READ_METHODS and stores().settings.gallery_public:
+            return
         raise Unauthorized
     g.caller = caller
     count_caller(caller)

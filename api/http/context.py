@@ -21,6 +21,11 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
+def optional_caller() -> Caller | None:
+    """Return the authenticated caller; None in a route that needs no key and got none."""
+    return cast(Caller | None, g.get("caller"))
+
+
 def own_job(job_id: str) -> Job:
     """Return a job of the current caller.
 

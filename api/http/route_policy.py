@@ -43,7 +43,8 @@ class RoutePolicy:
 
     ``access`` and ``error_format`` default to those of the blueprint, and ``scope`` to ``read`` for GET and HEAD and
     ``generate`` otherwise. Routes that are polled many times a second are not logged; the metrics count them. A view
-    that ``streams_body`` reads the request body itself instead of getting it parsed.
+    that ``streams_body`` reads the request body itself instead of getting it parsed. With GALLERY_PUBLIC, GET requests
+    to a route that ``reads_gallery`` need neither a key nor a session: see ``api.http.context.optional_caller``.
     """
 
     access: Access | None = None
@@ -51,6 +52,7 @@ class RoutePolicy:
     rate_limit: RateLimit = RateLimit.GENERAL
     is_logged: bool = True
     streams_body: bool = False
+    reads_gallery: bool = False
     error_format: ErrorFormat | None = None
 
 
