@@ -31,6 +31,7 @@ MAX_FUNCTION_LINES = 60
 LARGE_FOLDERS = {
     "stores/redis/lua": "one script for each transition",
     "tests/integration": "one folder for each feature and technical area",
+    "tests/unit": "one folder for each feature and technical area, and the tests of the whole tree",
     "tests/support": "helpers of all kinds of tests",
     "stores/sql/migrations/versions": "grows with every migration",
     "docs/decisions": "grows with every decision",

@@ -1,0 +1,1 @@
+"""The gallery: profiles, collections and tokens; their records, encodings and request schemas."""
