@@ -49,11 +49,11 @@ def public_url(env: Env, host: str, port: int) -> str:
     return url.rstrip("/")
 
 
-def upgrade_url(env: Env) -> str | None:
-    """Return the page where users get a plan; None if it is not set."""
-    url = env.str("UPGRADE_URL", "")
+def optional_url(env: Env, name: str) -> str | None:
+    """Return an http:// or https:// URL; None if the variable is not set."""
+    url = env.str(name, "")
     if url and not _is_http(url):
-        raise SettingsError(f"UPGRADE_URL: {url!r} is not an http:// or https:// URL.")
+        raise SettingsError(f"{name}: {url!r} is not an http:// or https:// URL.")
     return url or None
 
 
@@ -65,14 +65,6 @@ def url_host(host: str) -> str:
 def connectable_host(host: str) -> str:
     """Return the address at which this machine reaches a server that listens on ``host``."""
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-
-
-def site_url(env: Env) -> str | None:
-    """Return the URL at which ``up`` finds out which program answers; None if SITE_URL is not set."""
-    url = env.str("SITE_URL", "")
-    if url and not _is_http(url):
-        raise SettingsError(f"SITE_URL: {url!r} is not an http:// or https:// URL.")
-    return url or None
 
 
 def site_urls() -> dict[str, str]:

@@ -49,6 +49,7 @@ class Settings:
     redis_ssl_cert_reqs: str
     database_url: str = field(repr=False)
     media_url: str = field(repr=False)
+    media_public_endpoint: str | None
     site: str
     site_url: str | None = field(repr=False)
     site_urls: Mapping[str, str] = field(repr=False)
@@ -124,8 +125,9 @@ def _read(env: Env) -> Settings:
         redis_ssl_cert_reqs=setting_parsers.redis_ssl_cert_reqs(env),
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
+        media_public_endpoint=setting_parsers.optional_url(env, "MEDIA_PUBLIC_ENDPOINT"),
         site=env.str("SITE", "studio"),
-        site_url=setting_parsers.site_url(env),
+        site_url=setting_parsers.optional_url(env, "SITE_URL"),
         site_urls=setting_parsers.site_urls(),
         recipes_dir=setting_parsers.folder(env, "RECIPES_DIR"),
         models_dir=setting_parsers.folders(env, "MODELS_DIR"),
@@ -163,7 +165,7 @@ def _read(env: Env) -> Settings:
         rate_limit_address=env.str("RATE_LIMIT_ADDRESS", "600/minute"),
         trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
         require_subscription=env.bool("REQUIRE_SUBSCRIPTION", False),
-        upgrade_url=setting_parsers.upgrade_url(env),
+        upgrade_url=setting_parsers.optional_url(env, "UPGRADE_URL"),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
     )
