@@ -155,11 +155,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
     subscriptions = Subscriptions(engine, client, clock, encryption_key)
     deliveries = Deliveries(engine, clock)
-    results, media, image_inspections = (
-        Results(client),
-        Media(settings.media_url, settings.media_public_endpoint),
-        ImageInspections(client, queue),
-    )
+    results, media, image_inspections = Results(client), Media.from_settings(settings), ImageInspections(client, queue)
     return Stores(
         settings=settings,
         clock=clock,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -20,7 +20,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from ops.infra.blocking import run_blocking
 from ops.infra.files.private_files import make_private, make_private_folder
-from ops.infra.settings import SettingsError
+from ops.infra.settings import Settings, SettingsError
 from schemas.errors import NotFound, Unavailable
 
 KEY_PATTERN = re.compile(r"[a-z]{1,20}(/[a-z0-9][a-z0-9_-]{0,99}){1,3}(\.[a-z0-9]{1,8})?", re.ASCII)
@@ -80,6 +80,11 @@ class Media:
         if public_endpoint:
             self._signing_store = _open_public(url, public_endpoint, options)
         self._folder = self._store.prefix if isinstance(self._store, LocalStore) else None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the store that the settings describe; raises SettingsError."""
+        return cls(settings.media_url, settings.media_public_endpoint)
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object atomically: concurrent readers see all of it or nothing.

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from environs import Env, EnvError, validate
@@ -155,17 +156,23 @@ def _read(env: Env) -> Settings:
         gallery_public=env.bool("GALLERY_PUBLIC", False),
         egress_allow=setting_parsers.comma_separated(env, "EGRESS_ALLOW"),
         egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
-        limit_queued_images=setting_parsers.limit(env, "LIMIT_QUEUED_IMAGES", 1000),
-        limit_concurrent_images=setting_parsers.limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),
-        limit_daily_images=setting_parsers.limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
-        limit_weekly_images=setting_parsers.limit(env, "LIMIT_WEEKLY_IMAGES", UNLIMITED),
-        rate_limit_submit=env.str("RATE_LIMIT_SUBMIT", "1200/minute"),
-        rate_limit=env.str("RATE_LIMIT", "6000/minute"),
-        rate_limit_status=env.str("RATE_LIMIT_STATUS", "60000/minute"),
-        rate_limit_address=env.str("RATE_LIMIT_ADDRESS", "600/minute"),
+        **_read_limits(env),
         trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
         require_subscription=env.bool("REQUIRE_SUBSCRIPTION", False),
         upgrade_url=setting_parsers.optional_url(env, "UPGRADE_URL"),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
     )
+
+
+def _read_limits(env: Env) -> dict[str, Any]:
+    return {
+        "limit_queued_images": setting_parsers.limit(env, "LIMIT_QUEUED_IMAGES", 1000),
+        "limit_concurrent_images": setting_parsers.limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),
+        "limit_daily_images": setting_parsers.limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
+        "limit_weekly_images": setting_parsers.limit(env, "LIMIT_WEEKLY_IMAGES", UNLIMITED),
+        "rate_limit_submit": env.str("RATE_LIMIT_SUBMIT", "1200/minute"),
+        "rate_limit": env.str("RATE_LIMIT", "6000/minute"),
+        "rate_limit_status": env.str("RATE_LIMIT_STATUS", "60000/minute"),
+        "rate_limit_address": env.str("RATE_LIMIT_ADDRESS", "600/minute"),
+    }
