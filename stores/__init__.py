@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -26,9 +27,11 @@ from stores.disk_space import DiskSpace
 from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
+from stores.jobs.job_search import JobSearch
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
 from stores.jobs.metrics import JobMetricsReader
+from stores.jobs.metrics_history import MetricsHistory
 from stores.jobs.results import Results
 from stores.jobs.shared_reads import SharedReads
 from stores.jobs.wakeups import Wakeups
@@ -72,6 +75,8 @@ class Stores:
     wakeups: Wakeups
     maintenance: Maintenance
     metrics: JobMetricsReader
+    metrics_history: MetricsHistory
+    job_search: JobSearch
     circuit_breakers: CircuitBreakers
     selector_drift: SelectorDrift
     canaries: Canaries
@@ -165,7 +170,6 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         attempts=Attempts(client, scripts, settings, recipes),
         wakeups=Wakeups(scripts, queue, recipes),
         maintenance=Maintenance(client, scripts, clock, settings),
-        metrics=JobMetricsReader(client, clock),
         circuit_breakers=CircuitBreakers(client, scripts),
         selector_drift=SelectorDrift(client, clock),
         canaries=Canaries(client, clock),
@@ -173,8 +177,6 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         accepted_terms=AcceptedTerms(engine, clock),
         results=results,
         notifier=JobNotifier(client),
-        event_log=EventLog(client),
-        shared_reads=SharedReads(jobs),
         watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
@@ -198,4 +200,16 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         input_images=InputImages(client, clock, media=media, inspections=image_inspections, jobs=jobs, results=results),
         library=Library.from_engine(engine, clock),
         scan_requests=ScanRequests(client, clock),
+        **_open_job_readers(client, clock, jobs),
     )
+
+
+def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str, Any]:
+    """Return the stores, by field, that only read what jobs have left."""
+    return {
+        "metrics": JobMetricsReader(client, clock),
+        "metrics_history": MetricsHistory(client, clock),
+        "job_search": JobSearch(client, jobs),
+        "event_log": EventLog(client),
+        "shared_reads": SharedReads(jobs),
+    }

@@ -1,6 +1,8 @@
 """Quotas: usage and limits of callers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -8,12 +10,14 @@ from redis import Redis
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
-from stores.accounts.quota_windows import compute_reset_times
+from stores.accounts.quota_windows import DAY_MS, compute_reset_times
 from stores.redis.keys import daily_usage_key, owner_open_jobs_key, owner_running_jobs_key, weekly_usage_key
 
 # JSON has no infinity; clients of the Weights API expect this word.
 UNLIMITED_WORD = "Infinity"
 MAX_COVER_AUDIO_S = 1800
+# Shorter than the counters live (``writing.lua``).
+USAGE_DAYS, USAGE_WEEKS = 30, 12
 
 # Kinds that clients of the Weights API know and Darkroom does not offer.
 UNSUPPORTED_KINDS = (
@@ -55,6 +59,17 @@ class Usage:
     reset_times: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class UsageHistory:
+    """A caller's images by day and by ISO week, the oldest first; the last ones are today and this week.
+
+    ``days`` are (date, images), ``weeks`` (date of the Monday, images), dates as in ISO 8601. Failed jobs do not count.
+    """
+
+    days: list[tuple[str, int]]
+    weeks: list[tuple[str, int]]
+
+
 class Quotas:
     """The quotas in one Redis."""
 
@@ -73,6 +88,19 @@ class Quotas:
             pipe.get(weekly_usage_key(owner, now))
             queued, running, daily, weekly = (int(count or 0) for count in pipe.execute())
         return Usage(queued, running, daily, weekly, compute_reset_times(now))
+
+    def list_history(self, owners: Sequence[str]) -> dict[str, UsageHistory]:
+        """Return the usage of each caller: the last USAGE_DAYS days and USAGE_WEEKS weeks."""
+        now = self._clock.now_ms()
+        monday = now - datetime.fromtimestamp(now / 1000, UTC).weekday() * DAY_MS
+        days = [now - age * DAY_MS for age in reversed(range(USAGE_DAYS))]
+        weeks = [monday - age * 7 * DAY_MS for age in reversed(range(USAGE_WEEKS))]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for owner in owners:
+                pipe.mget([daily_usage_key(owner, day) for day in days])
+                pipe.mget([weekly_usage_key(owner, week) for week in weeks])
+            rows = iter(pipe.execute())
+        return {owner: UsageHistory(_dated(days, next(rows)), _dated(weeks, next(rows))) for owner in owners}
 
     def get_limits(self, caller: Caller) -> CallerLimits:
         """Return a caller's limits: those of the key, else those of the settings."""
@@ -94,6 +122,11 @@ class Quotas:
             "limits": {kind: _finite(limit) for kind, (_, limit) in kinds.items()} | STATIC_LIMITS,
             "remaining": {kind: _finite(limit, used) for kind, (used, limit) in kinds.items()} | STATIC_LIMITS,
         }
+
+
+def _dated(times_ms: Sequence[int], counts: Sequence[bytes | None]) -> list[tuple[str, int]]:
+    dates = [f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}" for time_ms in times_ms]
+    return [(date, int(count or 0)) for date, count in zip(dates, counts, strict=True)]
 
 
 def _finite(limit: int | None, used: int = 0) -> int | str:

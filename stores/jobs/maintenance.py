@@ -12,7 +12,7 @@ from ops.infra.settings import Settings
 from schemas.errors import ServiceError
 from stores.jobs.attempts import MAX_DELIVERIES
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS
-from stores.redis.keys import CAPACITY, DUE_JOBS, LEASES, OPEN_JOBS, job_key, owner_jobs_key, ready_key
+from stores.redis.keys import ALL_JOBS, CAPACITY, DUE_JOBS, LEASES, OPEN_JOBS, job_key, owner_jobs_key, ready_key
 from stores.redis.scripts import Scripts
 
 CAPACITY_TTL_S = 30
@@ -86,7 +86,8 @@ class Maintenance:
             pipe.execute()
 
     def trim_job_lists(self, retention_s: int) -> None:
-        """Remove jobs accepted longer ago from the lists of their owners, which keep expired jobs until then."""
+        """Remove jobs accepted longer ago from the lists of all jobs and of each owner, which keep expired ones."""
         before_ms = self._clock.now_ms() - retention_s * 1000
+        self._redis.zremrangebyscore(ALL_JOBS, "-inf", before_ms)
         for index in self._redis.scan_iter(match=owner_jobs_key("*"), count=500):
             self._redis.zremrangebyscore(index, "-inf", before_ms)

@@ -12,10 +12,18 @@ from typing import Any
 import structlog
 
 from schemas.accounts.caller import Caller
-from schemas.errors import Gone, IdempotencyMismatch, Invalid, LimitReached, PaymentRequired, Unavailable
+from schemas.errors import (
+    Gone,
+    IdempotencyMismatch,
+    InputMissing,
+    Invalid,
+    LimitReached,
+    PaymentRequired,
+    Unavailable,
+)
 from schemas.images.input_images import ImageSource
 from schemas.jobs.idempotency import Idempotency
-from schemas.jobs.job import JobRequest
+from schemas.jobs.job import Job, JobRequest
 from schemas.sites.recipe import Recipe
 from stores import Stores
 from stores.jobs.jobs import AcceptedJob
@@ -67,6 +75,23 @@ def submit(
         except Unavailable as error:
             log.warning("submission.wakeup_left_to_clock", job_id=accepted.job.id, error=error.message)
     return accepted
+
+
+def resubmit(stores: Stores, caller: Caller, job: Job, *, request_id: str) -> AcceptedJob:
+    """Create a job with the same request as an earlier one, pictures included, and the same seed.
+
+    Raises:
+        Gone: a picture of the earlier job is no longer kept.
+        Invalid, LimitReached, PaymentRequired, Forbidden: as ``submit``.
+    """
+    recipe = stores.recipes.get(job.request.site)
+    try:
+        files = stores.input_images.load(job, recipe)
+    except InputMissing as error:
+        raise Gone(error.message) from error
+    images = {name: ImageSource.from_bytes(file.data) for name, file in files.items()}
+    request = replace(job.request, inputs={**job.request.inputs, **images})
+    return submit(stores, caller, request, request_id=request_id)
 
 
 def dry_run(stores: Stores, caller: Caller, request: JobRequest) -> dict[str, Any]:

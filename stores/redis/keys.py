@@ -26,6 +26,10 @@ CAPACITY = "dr:slots"
 STATE_COUNTS = "dr:counts"
 # hash: "SITE|STATE|CODE" -> ended jobs.
 ENDED_COUNTS = "dr:ended"
+# hash: number of a half minute since 1970 -> a sample of the metrics, JSON.
+METRICS_HISTORY = "dr:history"
+# zset: all jobs of all owners by submission time.
+ALL_JOBS = "dr:jobs"
 
 # Events and channels
 
@@ -108,12 +112,12 @@ def idempotency_key(owner: str, key: str) -> str:
 
 
 def daily_usage_key(owner: str, now_ms: int) -> str:
-    """The number of an owner's jobs of that day (UTC), without failed ones."""
+    """The number of an owner's jobs of that day (UTC), without failed ones; kept for five weeks."""
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
 def weekly_usage_key(owner: str, now_ms: int) -> str:
-    """The number of an owner's jobs of that ISO week (UTC, from Monday on), without failed ones."""
+    """The number of an owner's jobs of that ISO week (UTC, from Monday on), without failed ones; kept for 14 weeks."""
     year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
     return f"dr:usage:{owner}:{year}-W{week:02}"
 

@@ -13,6 +13,7 @@ import structlog
 from schemas.errors import QueueWaitExceeded, Unavailable
 from stores import Stores
 from stores.jobs.attempts import max_unfinished_s
+from stores.jobs.metrics_history import SAMPLE_INTERVAL_S
 from workers.clock.canaries import CanaryScheduler
 
 TICK_S = 0.25
@@ -36,6 +37,7 @@ class Sweeper:
         self._monotonic = monotonic
         self._grace_until = {"heartbeats": 0.0, "leases": 0.0}
         self._last_sweep_ms = self._clock.now_ms()
+        self._next_sample_ms = 0
         self._open_circuits: set[str] = set()
         self._canaries = CanaryScheduler(stores)
 
@@ -73,6 +75,13 @@ class Sweeper:
         self._canaries.update_all()
         slots = sum(worker.slots for worker in self._stores.workers.list_alive() if worker.ready)
         self._maintenance.publish_capacity(slots)
+        self.sample_metrics(now_ms)
+
+    def sample_metrics(self, now_ms: int) -> None:
+        """Add a sample to the history of metrics every SAMPLE_INTERVAL_S."""
+        if now_ms >= self._next_sample_ms:
+            self._stores.metrics_history.record(self._stores.metrics.read())
+            self._next_sample_ms = now_ms + SAMPLE_INTERVAL_S * 1000
 
     def requeue_lost(self) -> None:
         """Return jobs with an expired lease or a dead worker to the queue, and wake workers for them."""

@@ -24,6 +24,7 @@ from ops.infra.files.private_files import prepare_data_folder, restrict_stored_f
 from ops.infra.logging import configure_logging
 from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database
 from ops.infra.setting_parsers import connectable_host, url_host
+from ops.infra.setting_sources import remember_given_variables
 from ops.infra.settings import ROOT, Settings, load_settings, next_database
 from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
 from ops.processes.instance_file import Instance, single_instance, write_instance
@@ -66,6 +67,7 @@ class StopRequested(Exception):
 @click.option("--site", metavar="URL", help="Find out which program answers at this URL, and make it the default site.")
 def up(port: int | None, data: Path | None, workers: int, site: str | None) -> None:
     """Run everything on this machine until Ctrl-C."""
+    remember_given_variables()
     _apply_options(port, data)
     settings = load_settings()
     configure_logging("up", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])

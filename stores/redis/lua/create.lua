@@ -31,6 +31,7 @@ set(id, 'state', 'QUEUED', 'seq', 0, 'attempt', 0, 'deliveries', 0, 'previewVers
 redis.call('ZADD', 'dr:open', now, id)
 redis.call('ZADD', 'dr:open:' .. owner, now, id)
 redis.call('ZADD', 'dr:jobs:' .. owner, now, id)
+redis.call('ZADD', 'dr:jobs', now, id)
 if args.idempotency_key then redis.call('SET', args.idempotency_key, id .. args.digest, 'EX', IDEMPOTENCY_TTL_S) end
 count_state(site, 'QUEUED', 1)
 append_event(id, now, 'queued')

@@ -175,3 +175,21 @@ def test_quotas_are_summarized_by_kind(
     assert summary["remaining"]["DAILY_COVER_CREATIONS"] == 0
     assert summary["isPremium"]
     assert not stores.quotas.summarize(Caller("bob", "bob", plan=None))["isPremium"]
+
+
+def test_usage_is_kept_by_day_and_week(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
+    """The last entry is today and this week; a job that fails is taken back from the day of its submission."""
+    clock.time_ms = WEDNESDAY_MS
+    submit(stores, job_request, 1)
+    submit(stores, job_request, 2)
+    clock.advance(20 * DAY_S)
+    submit(stores, job_request, 3)
+    stores.jobs.cancel(job_id(2))
+
+    usage = stores.quotas.list_history([OWNER, "other"])
+
+    assert [day for day in usage[OWNER].days if day[1]] == [("2027-01-20", 1), ("2027-02-09", 1)]
+    assert [week for week in usage[OWNER].weeks if week[1]] == [("2027-01-18", 1), ("2027-02-08", 1)]
+    assert usage[OWNER].days[-1][0] == "2027-02-09"
+    assert (len(usage[OWNER].days), len(usage[OWNER].weeks)) == (30, 12)
+    assert not any(images for _, images in usage["other"].days)

@@ -185,3 +185,12 @@ def test_expired_entries_of_job_lists_are_purged(
     clock.advance(86_400)
     sweeper.purge()
     assert stores.redis.zcard("dr:jobs:owner") == 0
+
+
+def test_metrics_are_sampled_for_their_history(stores: Stores, sweeper: Sweeper, clock: FakeClock) -> None:
+    """A sample every half minute, however often the sweeps run."""
+    for _ in range(65):
+        sweeper.sweep()
+        clock.advance(1)
+
+    assert len(stores.metrics_history.read(span_s=600)) == 3

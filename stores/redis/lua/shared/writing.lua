@@ -6,8 +6,8 @@
 local GONE_TTL_S = 604800
 local IDEMPOTENCY_TTL_S = 86400
 local CLAIM_TTL_MS = 60000
--- A day's or week's counter lives a day or a week longer than its window.
-local DAY_COUNTER_TTL_S, WEEK_COUNTER_TTL_S = 172800, 1209600
+-- Longer than the usage of keys is shown: 30 days and 12 weeks.
+local DAY_COUNTER_TTL_S, WEEK_COUNTER_TTL_S = 35 * 86400, 14 * 604800
 local FAILURES_TO_OPEN, FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS = 5, 30000, 600000
 local NEWEST_RUN_WEIGHT = 0.2
 local MAX_EVENTS = 2000
