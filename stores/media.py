@@ -181,6 +181,12 @@ class Media:
         while batch := _call_store(lambda: next(batches, None)):
             yield [entry["path"] for entry in batch if _to_ms(entry["last_modified"]) < before_ms]
 
+    def list_keys(self) -> Iterator[str]:
+        """Yield the keys of all objects, unordered."""
+        batches = _call_store(lambda: obstore.list(self._store))
+        while batch := _call_store(lambda: next(batches, None)):
+            yield from (entry["path"] for entry in batch if KEY_PATTERN.fullmatch(entry["path"]))
+
     def delete_partial_uploads(self, before_ms: int) -> int:
         """Delete files that dead processes left half written before a time; return how many.
 

@@ -14,6 +14,8 @@ COMMANDS = {
     "sites": "ops.cli.sites:sites",
     "webhooks": "ops.cli.webhooks:webhooks",
     "library": "workers.library.cli.commands:library",
+    "backup": "ops.cli.backup:backup",
+    "restore": "ops.cli.backup:restore",
     "bench": "ops.bench.command:bench",
     "chaos": "ops.chaos.command:chaos",
     "check": "ops.cli.dev:check",

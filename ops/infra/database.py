@@ -6,6 +6,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,10 +46,29 @@ def check_connection(url: str) -> None:
 def migrate(url: str) -> None:
     """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date."""
     _make_sqlite_file(url)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config = _alembic_config()
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def recreate_tables(url: str, revision: str) -> None:
+    """Drop all tables, with their rows, and create those of a revision."""
+    _make_sqlite_file(url)
+    config = _alembic_config()
+    config.attributes["url"] = url
+    command.downgrade(config, "base")
+    command.upgrade(config, revision)
+
+
+def list_revisions() -> list[str]:
+    """Return the revisions of the tables that this version knows."""
+    return [script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()]
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
 
 
 def _make_sqlite_file(url: str) -> None:
