@@ -150,6 +150,8 @@ class LibraryMachine(RuleBasedStateMachine):
         """Change the modification time of a file and keep its bytes."""
         self.set_time(data.draw(st.sampled_from(self.model_files())))
 
+    # Other metadata may move a content to another model; without any, each keeps its model.
+    @precondition(lambda self: self.has_civitai_metadata)
     @rule(
         place=places, model=st.sampled_from([None, 7, 8]), version=st.sampled_from([11, 12]), text=st.sampled_from("12")
     )
@@ -322,3 +324,23 @@ class TestLibraryMachine(LibraryMachine.TestCase):  # type: ignore[name-defined,
         deadline=None,
         phases=(Phase.reuse, Phase.generate),
     )
+
+
+def test_a_sidecar_may_move_a_content_to_another_model() -> None:
+    """The epochs of a training run are one model until Civitai names another one for a file; the others stay."""
+    machine = LibraryMachine()
+    first, second = ((FOLDERS[0], name) for name in NAMES[1:])
+    try:
+        machine.begin(files=[(first, b"cccc"), (second, b"bbbb")], with_civitai_metadata=True)
+        ids = []
+        for model in (7, 8):
+            machine.write_sidecar(first, model, 11, "1")
+            machine.settle(full=False)
+            machine.no_row_is_an_orphan()
+            machine.the_index_matches_the_disk()
+            ids.append(dict(machine.ids))
+    finally:
+        machine.teardown()
+
+    assert ids[0][b"cccc"] == ids[0][b"bbbb"] == ids[1][b"bbbb"]
+    assert ids[1][b"cccc"] > ids[1][b"bbbb"]
