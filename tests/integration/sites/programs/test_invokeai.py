@@ -10,8 +10,9 @@ import pytest
 from playwright.async_api import Browser
 
 from schemas.errors import ChoiceNotFound, SiteFailed, SiteRefused, SiteUnavailable
+from schemas.jobs.job import JobRequest
 from tests.conftest import free_port
-from tests.integration.sites.conftest import shipped_recipe
+from tests.integration.sites.conftest import drive, shipped_recipe
 from tests.integration.sites.programs.attempts import (
     attempt,
     cancel,
@@ -76,10 +77,23 @@ def test_the_program_is_recognized(server: ProgramServer) -> None:
 def test_a_job_on_the_first_visit_and_one_after_it(server: ProgramServer) -> None:
     """Inputs, a choice and two pictures. What the page remembers of the first job is not used for the second."""
     recipe = shipped_recipe("invokeai", server.url)
-    inputs = {"steps": 9, "cfg_scale": 5.5, "width": 320, "height": 256, "scheduler": "Euler", "image_number": 2}
+    inputs = {
+        "seed": 5,
+        "steps": 9,
+        "cfg_scale": 5.5,
+        "width": 320,
+        "height": 256,
+        "scheduler": "Euler",
+        "image_number": 2,
+    }
 
     async def work(browser: Browser) -> list[Any]:
-        first = await attempt(browser, recipe, PROMPT, negative_prompt="fog", seed=5, **inputs)
+        context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        request = JobRequest(recipe.name, PROMPT, None, recipe.validate_inputs({"negative_prompt": "fog", **inputs}))
+        first = await drive(context, recipe, request)
+        # The page saves its fields some time after they have changed.
+        await until(lambda: "fog" in server.get("api/v1/client_state/default/get_by_key?key=params").text)
+        await context.close()
         return [first, await attempt(browser, recipe, "a boat", seed=9, image_number=1)]
 
     first, second = run_attempts(work)
