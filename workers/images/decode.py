@@ -69,8 +69,31 @@ class DecodeLimits:
     max_animation_pixels: int = 512_000_000
 
 
-def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
-    """Return what the image is, and its thumbnail as WebP. Bytes after the image's end are ignored.
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """A picture that has been decoded: its bytes up to its end, their structure, the first frame and its orientation.
+
+    ``width`` and ``height`` are in pixels after the EXIF orientation is applied.
+    """
+
+    data: bytes
+    structure: ImageStructure
+    frame: Image.Image
+    orientation: int
+
+    @property
+    def width(self) -> int:
+        """The width of the upright picture."""
+        return self.frame.height if self.orientation in SIDEWAYS_ORIENTATIONS else self.frame.width
+
+    @property
+    def height(self) -> int:
+        """The height of the upright picture."""
+        return self.frame.width if self.orientation in SIDEWAYS_ORIENTATIONS else self.frame.height
+
+
+def decode_image(data: bytes, limits: DecodeLimits) -> DecodedImage:
+    """Decode every frame of a picture within limits. Bytes after the picture's end are ignored.
 
     Raises:
         FormatError: the image is not accepted; its code is the reason.
@@ -82,20 +105,24 @@ def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
     image_bytes = data[: structure.end]
     pixel_bytes = _strip_metadata(image_bytes, structure) if structure.format == "PNG" else image_bytes
     frame = decode_pixels(pixel_bytes, structure)
-    orientation = _orientation(frame)
-    thumbnail = _make_thumbnail(frame, orientation)
-    width, height = frame.size if orientation not in SIDEWAYS_ORIENTATIONS else frame.size[::-1]
+    return DecodedImage(image_bytes, structure, frame, _orientation(frame))
+
+
+def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
+    """Return what the image is, and its thumbnail as WebP; raises as ``decode_image``."""
+    decoded = decode_image(data, limits)
+    thumbnail = make_thumbnail(decoded.frame, decoded.orientation, THUMBNAIL_BOX)
     image = InspectedImage(
-        type=formats.BY_NAME[structure.format].media_type,
-        width=width,
-        height=height,
-        animated=structure.frames > 1,
+        type=formats.BY_NAME[decoded.structure.format].media_type,
+        width=decoded.width,
+        height=decoded.height,
+        animated=decoded.structure.frames > 1,
         blurhash=_compute_blurhash(thumbnail),
-        sha256=hashlib.sha256(image_bytes).hexdigest(),
-        size_bytes=len(image_bytes),
-        generation=_read_generation(image_bytes, structure.format, frame),
+        sha256=hashlib.sha256(decoded.data).hexdigest(),
+        size_bytes=len(decoded.data),
+        generation=_read_generation(decoded.data, decoded.structure.format, decoded.frame),
     )
-    return image, _encode_webp(thumbnail)
+    return image, encode_webp(thumbnail)
 
 
 def _read_generation(data: bytes, form: str, frame: Image.Image) -> dict[str, Any] | None:
@@ -147,14 +174,14 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _make_thumbnail(image: Image.Image, orientation: int) -> Image.Image:
-    """Scale the image down into THUMBNAIL_BOX, upright, in a mode that WebP supports and without metadata."""
+def make_thumbnail(image: Image.Image, orientation: int, box: tuple[int, int]) -> Image.Image:
+    """Scale the image down into the box, upright, in a mode that WebP supports and without metadata."""
     if image.mode in HIGH_DEPTH_MODES:
         # convert("L") would clip 16-bit values instead of scaling them.
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    width, height = THUMBNAIL_BOX if orientation not in SIDEWAYS_ORIENTATIONS else THUMBNAIL_BOX[::-1]
+    width, height = box if orientation not in SIDEWAYS_ORIENTATIONS else box[::-1]
     small = _resize_to_fit(image, width, height)
     return small.transpose(ORIENTATION_TRANSFORMS[orientation]) if orientation in ORIENTATION_TRANSFORMS else small
 
@@ -176,7 +203,8 @@ def _compute_blurhash(thumbnail: Image.Image) -> str:
     return str(blurhash.encode(rows, *BLURHASH_COMPONENTS))
 
 
-def _encode_webp(thumbnail: Image.Image) -> bytes:
+def encode_webp(thumbnail: Image.Image) -> bytes:
+    """Return the thumbnail as a still WebP file."""
     out = io.BytesIO()
     thumbnail.save(out, "WEBP", quality=THUMBNAIL_QUALITY)
     return out.getvalue()

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import structlog
 
@@ -24,6 +26,7 @@ from schemas.untrusted_json import MAX_DEPTH, JsonReader
 from workers.images.decode import MAX_GENERATION_BYTES, RESULT_FILE, THUMBNAIL_FILE, DecodeLimits
 
 DEFAULT_LIMITS = DecodeLimits()
+INSPECT_MODULE = "workers.images.decode"
 MAX_RESULT_BYTES = 2 * MAX_GENERATION_BYTES
 # Generation parameters of the maximal depth, and the levels around them.
 RESULT_READER = JsonReader("The result", max_depth=MAX_DEPTH + 10)
@@ -57,22 +60,47 @@ def inspect_in_sandbox(file: IO[bytes], limits: DecodeLimits = DEFAULT_LIMITS) -
         Invalid: it is not an acceptable image; ``details["reason"]`` is a code for the reason.
         ServiceError: the child returned an invalid result.
     """
-    with _slots, tempfile.TemporaryDirectory(prefix="inspect-") as name, tempfile.TemporaryFile() as stderr:
-        folder = Path(name)
-        file.seek(0)
-        code = _run_child(file, folder, limits, stderr)
-        if code != 0:
-            reason, message = _failure(code, stderr)
-            raise Invalid(message, reason=reason)
+    with run_in_sandbox(INSPECT_MODULE, file, limits) as folder:
         result = _read_result(folder)
     if result.image.size_bytes > os.fstat(file.fileno()).st_size:
         raise ServiceError(INVALID_RESULT)
     return result
 
 
-def _run_child(file: IO[bytes], folder: Path, limits: DecodeLimits, stderr: IO[bytes]) -> int:
+@contextmanager
+def run_in_sandbox(module: str, file: IO[bytes], limits: DecodeLimits, *options: str) -> Iterator[Path]:
+    """Run ``python -m MODULE FOLDER LIMITS OPTIONS`` with a file as its input; yield the folder with its results.
+
+    Raises:
+        Invalid: the child failed or took too long; ``details["reason"]`` is a code for the reason.
+    """
+    with _slots, tempfile.TemporaryDirectory(prefix="inspect-") as name, tempfile.TemporaryFile() as stderr:
+        folder = Path(name)
+        file.seek(0)
+        command = [sys.executable, "-m", module, str(folder), json.dumps(asdict(limits)), *options]
+        code = _run_child(file, folder, command, limits.wall_s, stderr)
+        if code != 0:
+            reason, message = _failure(code, stderr)
+            raise Invalid(message, reason=reason)
+        yield folder
+
+
+def read_result_file(folder: Path) -> dict[str, Any]:
+    """Return the child's result, which is untrusted.
+
+    Raises:
+        Invalid: it says that the picture is rejected.
+        ValueError: it is no JSON object, or too deep or large; OSError, KeyError, TypeError as well.
+    """
+    result: dict[str, Any] = RESULT_READER.parse(read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES).decode())
+    if "rejected" in result:
+        reason, message = str(result["rejected"]["code"]), str(result["rejected"]["message"])
+        raise Invalid(message[:MAX_MESSAGE_CHARS], reason=reason[:MAX_REASON_CHARS])
+    return result
+
+
+def _run_child(file: IO[bytes], _folder: Path, command: Sequence[str], wall_s: float, stderr: IO[bytes]) -> int:
     """Run the child and return its exit code; on a timeout that of a process killed by SIGALRM."""
-    command = [sys.executable, "-m", "workers.images.decode", str(folder), json.dumps(asdict(limits))]
     process = subprocess.Popen(
         command,
         stdin=file,
@@ -83,7 +111,7 @@ def _run_child(file: IO[bytes], folder: Path, limits: DecodeLimits, stderr: IO[b
         start_new_session=True,
     )
     try:
-        return process.wait(limits.wall_s)
+        return process.wait(wall_s)
     except subprocess.TimeoutExpired:
         return -signal.SIGALRM
     finally:
@@ -105,12 +133,8 @@ def _failure(code: int, stderr: IO[bytes]) -> tuple[str, str]:
 
 def _read_result(folder: Path) -> InspectionResult:
     try:
-        result = RESULT_READER.parse(_read_bounded(folder / RESULT_FILE, MAX_RESULT_BYTES).decode())
-        if "rejected" in result:
-            reason, message = str(result["rejected"]["code"]), str(result["rejected"]["message"])
-            raise Invalid(message[:MAX_MESSAGE_CHARS], reason=reason[:MAX_REASON_CHARS])
-        image = InspectedImage.from_json(result["image"])
-        thumbnail = _read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES)
+        image = InspectedImage.from_json(read_result_file(folder)["image"])
+        thumbnail = read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES)
         structure = read_structure(thumbnail)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServiceError(INVALID_RESULT) from error
@@ -119,7 +143,8 @@ def _read_result(folder: Path) -> InspectionResult:
     return InspectionResult(image, thumbnail)
 
 
-def _read_bounded(path: Path, max_bytes: int) -> bytes:
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Return up to ``max_bytes`` of a file that the child wrote; raises OSError."""
     # The child could write to the folder, so the file may be a link or a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
