@@ -24,6 +24,7 @@ from stores.accounts.rate_limits import RateLimits, parse_default_rates
 from stores.accounts.sessions import Sessions
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.disk_space import DiskSpace
+from stores.gallery import Gallery
 from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
@@ -108,6 +109,7 @@ class Stores:
     image_inspections: ImageInspections
     input_images: InputImages
     library: Library
+    gallery: Gallery
     scan_requests: ScanRequests
 
     def ping_redis(self) -> None:
@@ -199,6 +201,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         image_inspections=image_inspections,
         input_images=InputImages(client, clock, media=media, inspections=image_inspections, jobs=jobs, results=results),
         library=Library.from_engine(engine, clock),
+        gallery=Gallery.from_engine(engine, clock),
         scan_requests=ScanRequests(client, clock),
         **_open_job_readers(client, clock, jobs),
     )

@@ -1,0 +1,38 @@
+"""The profile of a caller: the wallet address and what the caller says about himself."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MAX_USERNAME_LENGTH = 40
+ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A person of the gallery. ``address`` is in EIP-55 form, ``image`` is the name of an asset, times are Unix ms."""
+
+    caller_id: str
+    address: str
+    username: str | None
+    bio: str
+    link: str | None
+    image: str | None
+    twitter: str | None
+    twitter_verified: bool
+    created_at: int
+    modified_at: int
+
+
+# The fields that an update may name.
+PROFILE_CHANGES = frozenset({"username", "bio", "link", "image", "twitter", "twitter_verified"})
+
+
+def is_address(text: str) -> bool:
+    """Return whether ``text`` has the form of an address, whatever its case and checksum."""
+    return ADDRESS.fullmatch(text) is not None
+
+
+def username_key(username: str) -> str:
+    """Return what makes a username unique: two that differ in case or in Unicode form only are the same."""
+    return unicodedata.normalize("NFKC", username).casefold()
