@@ -78,7 +78,7 @@ class Profiles:
 
     def _create(self, caller_id: str) -> Profile:
         address, now_ms = self._addresses.get_or_create(caller_id), self._clock.now_ms()
-        values = {"caller": caller_id, "address": address, "address_key": address.lower(), "bio": ""}
+        values: dict[str, Any] = {"caller": caller_id, "address": address, "address_key": address.lower(), "bio": ""}
         values |= {"twitter_verified": False, "last_number": 0, "created_at": now_ms, "modified_at": now_ms}
         with self._database.write() as connection:
             # Another process may have created it meanwhile.
