@@ -160,8 +160,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     owner_key.read()
     api_keys = ApiKeys(engine, clock, owner_key)
     encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
-    subscriptions = Subscriptions(engine, client, clock, encryption_key)
-    deliveries = Deliveries(engine, clock)
+    subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)
     results, media, image_inspections = Results(client), Media.from_settings(settings), ImageInspections(client, queue)
     return Stores(
         settings=settings,

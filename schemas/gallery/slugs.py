@@ -23,7 +23,7 @@ _APOSTROPHES = re.compile(r"['`\u2019\u02bc]")
 def make_slug(name: str) -> str:
     """Return the kebab of a name, in ASCII; it may be reserved or taken.
 
-    Letters of other scripts are transliterated: ``"Ёлка 漢字"`` becomes ``"yolka-hanzi"``.
+    Letters of other scripts are transliterated: ``"Ёлка 漢字"`` becomes ``"elka-hanzi"``.
     """
     # A letter never becomes more than a few; a bound before the work keeps huge names cheap.
     text = anyascii(_APOSTROPHES.sub("", name[: 4 * MAX_SLUG_LENGTH])).lower()
