@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-# The contract that all virtual collections share, as existing clients know it.
-SHARED_CONTRACT = "0x4b3887515Cd5A0deEaBd6b59f0B8CC87d3608c95"
 MAX_ROYALTY_FEE = 10_000
 
 

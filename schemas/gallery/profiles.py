@@ -1,11 +1,9 @@
 """The profile of a caller: the wallet address and what the caller says about himself."""
 
-import re
 import unicodedata
 from dataclasses import dataclass
 
 MAX_USERNAME_LENGTH = 40
-ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +24,6 @@ class Profile:
 
 # The fields that an update may name.
 PROFILE_CHANGES = frozenset({"username", "bio", "link", "image", "twitter", "twitter_verified"})
-
-
-def is_address(text: str) -> bool:
-    """Return whether ``text`` has the form of an address, whatever its case and checksum."""
-    return ADDRESS.fullmatch(text) is not None
 
 
 def username_key(username: str) -> str:

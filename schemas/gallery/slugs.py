@@ -5,7 +5,7 @@ import re
 from anyascii import anyascii
 
 from schemas.errors import Invalid
-from schemas.gallery.profiles import is_address
+from schemas.gallery.encodings import is_address
 
 MAX_SLUG_LENGTH = 80
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)

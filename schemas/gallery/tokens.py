@@ -6,8 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 ONE = f"0x{1:064x}"
-# An open edition: as many as anyone asks for.
-MAX_UINT256 = "0x" + "f" * 64
 _TOKEN_ID = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _ADDRESS_DIGITS = 42
 

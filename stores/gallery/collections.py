@@ -16,9 +16,9 @@ from schemas.gallery.collections import (
     FoundCollection,
     NewCollection,
 )
+from schemas.gallery.encodings import is_address
 from schemas.gallery.events import GalleryEvent
 from schemas.gallery.pages import Listed, Page
-from schemas.gallery.profiles import is_address
 from schemas.gallery.slugs import check_slug, make_slug
 from stores.accounts.wallet_addresses import ADDRESS_BYTES, to_eip55
 from stores.gallery.assets import release_assets
