@@ -1,8 +1,10 @@
 """A recipe: the description of a site's page, complete enough for the driver to operate it."""
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -234,7 +236,7 @@ class Recipe:
     """The complete description of a site.
 
     ``bundle`` names a folder of static files that are served for ``url``; ``hosts`` are further private hosts that the
-    page may reach.
+    page may reach; a ``deterministic`` page makes the same picture of the same inputs.
     """
 
     name: str
@@ -256,6 +258,18 @@ class Recipe:
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     loras: LorasSpec | None = None
     quota: QuotaSpec | None = None
+    deterministic: bool = False
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the recipe: two recipes of one version ask a page for the same picture in the same way.
+
+        The URL is not part of it: the same program may answer elsewhere.
+        """
+        content = asdict(self, dict_factory=_without_defaults)
+        for name in ("url", "title", "description"):
+            content.pop(name, None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     @property
     def own_hosts(self) -> frozenset[str]:
@@ -326,6 +340,11 @@ class Recipe:
         """Raise Invalid if a LoRA is requested and this site has none."""
         if lora and self.loras is None:
             raise Invalid(problems=[f"lora: {self.name} does not support LoRAs."])
+
+
+def _without_defaults(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out empty values: a key that recipes get later does not change the versions of those without it."""
+    return {name: value for name, value in items if value not in (None, "", (), [], {}, False)}
 
 
 def _input_field(spec: InputSpec) -> fields.Field[Any]:

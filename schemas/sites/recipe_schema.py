@@ -121,6 +121,9 @@ class RecipeSchema(DataclassSchema):
     session = fields.Nested(SessionSchema, metadata=doc("The login of the site."))
     canary = fields.Nested(CanarySchema, metadata=doc("A small scheduled job that detects changes of the page early."))
     tested = fields.Nested(TestedSchema, metadata=doc("What the recipe was tested with."))
+    deterministic = fields.Boolean(
+        metadata=doc("Whether equal inputs give equal pictures, byte for byte; a rerun then compares both.")
+    )
     hosts = fields.List(
         fields.String(validate=validate.Regexp(HOST_PATTERN)),
         metadata=doc("Further private hosts that the page may reach."),
