@@ -9,6 +9,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
 from api.compat import generaitiv, weights
+from api.console import assets, events, home, sign_in
+from api.console.page import fallback
+from api.console.views import make
 from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
@@ -21,7 +24,7 @@ from api.jobs import views as job_views
 from api.library import images as model_images
 from api.library import models, scans_and_report
 from api.openapi import Api
-from api.pages import client_js, design, docs, home, studio
+from api.pages import client_js, design, docs, studio
 from api.sites import views as site_views
 from api.webhooks import deliveries
 from api.webhooks import views as webhook_views
@@ -108,12 +111,13 @@ def _register_blueprints(app: Flask) -> None:
         (model_images.blueprint, "models/<model_id>/images"),
         (model_images.image_blueprint, "images"),
     ):
-        # Programs use keys below /api/v1; browsers use sessions below /api.
+        # The second prefix is that of the library's original web UI.
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
-    for page in (home, docs, studio, design, websockets, client_js):
+    for page in (docs, studio, design, websockets, client_js, assets, events, home, make, sign_in):
         app.register_blueprint(page.blueprint)
+    app.register_blueprint(fallback)
 
 
 def _allow_all_origins(response: Response) -> Response:

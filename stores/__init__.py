@@ -22,6 +22,7 @@ from stores.accounts.owner_key import OwnerKey
 from stores.accounts.quotas import Quotas
 from stores.accounts.rate_limits import RateLimits, parse_default_rates
 from stores.accounts.sessions import Sessions
+from stores.accounts.sign_in_links import SignInLinks
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.disk_space import DiskSpace
 from stores.gallery import Gallery
@@ -98,6 +99,7 @@ class Stores:
     owner_key: OwnerKey
     api_keys: ApiKeys
     sessions: Sessions
+    sign_in_links: SignInLinks
     key_revocation: RevocationWatcher
     wallet_addresses: WalletAddresses
     recipes: Recipes
@@ -159,6 +161,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     # Created, or reported as unreadable, at the start and not with the first request.
     owner_key.read()
     api_keys = ApiKeys(engine, clock, owner_key)
+    sessions = Sessions(client, clock, api_keys)
     encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
     subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)
     results, media, image_inspections = Results(client), Media.from_settings(settings), ImageInspections(client, queue)
@@ -188,8 +191,9 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,
         api_keys=api_keys,
-        sessions=Sessions(client, clock, api_keys),
-        key_revocation=RevocationWatcher(api_keys),
+        sessions=sessions,
+        sign_in_links=SignInLinks(client, api_keys),
+        key_revocation=RevocationWatcher(api_keys, sessions),
         wallet_addresses=WalletAddresses(engine),
         recipes=recipes,
         address_policy=build_address_policy(settings),

@@ -27,8 +27,9 @@ log = structlog.get_logger(__name__)
 @blueprint.response(200, description="`key`, which is shown only here, and `message`.")
 @blueprint.alt_response(409, description="It is the owner's key and set by API_KEY.")
 def regenerate() -> Response:
-    """Replace the key of this request by a new one; the old key stops working within a second."""
-    key = stores().api_keys.regenerate(caller(), api_key_from_request())
+    """Replace the key of this request or session by a new one; the old key and its sessions end within a second."""
+    keys, current_key = stores().api_keys, api_key_from_request()
+    key = keys.regenerate(caller(), current_key) if current_key else keys.regenerate_of_session(caller())
     log.info("key.regenerated", caller=caller().id)
     response = jsonify({"key": key, "message": REGENERATED_MESSAGE})
     response.headers["Cache-Control"] = "no-store"

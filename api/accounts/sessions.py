@@ -1,6 +1,6 @@
 """Browser sessions: sign in with an API key, then authenticate by an HttpOnly cookie.
 
-Only the routes here and those with ``Access.KEY_OR_SESSION`` accept the cookie.
+The cookie is accepted by every route that accepts a key (``api.http.auth``).
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ def sign_in() -> Response:
     session_cookie.require_same_origin(allow_non_browser=True)
     count_login_attempt()
     key = parse_key(_request_fields())
-    caller = _authenticate(key)
+    caller = require_valid_key(key)
     # The token is always new: one from the request may be known to an attacker (session fixation).
     stores().sessions.end(session_cookie.session_token())
     token = stores().sessions.create(caller, key)
@@ -84,7 +84,8 @@ def sign_out_everywhere() -> Response:
     return _signed_out_response()
 
 
-def _authenticate(key: str) -> Caller:
+def require_valid_key(key: str) -> Caller:
+    """Return the caller who holds a key, read afresh; raises Unauthorized."""
     caller = stores().api_keys.authenticate_uncached(key)
     if caller is None:
         log.info("login.refused", address=request.remote_addr)

@@ -1,18 +1,21 @@
-"""Authentication and authorization of requests: API keys, session cookies, scopes and rate limits."""
+"""Authentication and authorization of requests: API keys, session cookies, scopes and rate limits.
+
+A session may call every route that its key may call. What changes something needs proof of the same origin in addition
+(``api.http.session_cookie``).
+"""
 
 from flask import Flask, g, request
 
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
 from api.http.route_policy import Access, current_policy
-from api.http.session_cookie import session_caller
+from api.http.session_cookie import session_caller, session_token
 from schemas.accounts.caller import Caller, Scope
 from schemas.accounts.session_requests import MAX_KEY_LENGTH
 from schemas.errors import Forbidden, Unauthorized
+from stores.accounts.key_revocation import Credential
 
 READ_METHODS = ("GET", "HEAD")
-# Below this prefix only keys count: these routes are for programs, and cookies would expose them to CSRF.
-KEY_ONLY_PREFIX = "/api/v1/"
 
 
 def init_authorization(app: Flask) -> None:
@@ -34,11 +37,14 @@ def _authorize() -> None:
     if policy.access is Access.ANONYMOUS:
         count_anonymous()
     # CORS preflights carry no credentials.
-    if policy.access not in {Access.KEY, Access.KEY_OR_SESSION} or request.method == "OPTIONS":
+    if policy.access is not Access.KEY or request.method == "OPTIONS":
         return
-    caller = authenticate()
-    if caller is None and policy.access is Access.KEY_OR_SESSION and not request.path.startswith(KEY_ONLY_PREFIX):
-        caller = session_caller()
+    admit(policy.scope or (Scope.READ if request.method in READ_METHODS else Scope.GENERATE))
+
+
+def admit(scope: Scope) -> None:
+    """Identify the caller of the current request, count the request, and require a scope; raises as ``_authorize``."""
+    caller = authenticate() or session_caller()
     if caller is None:
         count_anonymous()
         if policy.reads_gallery and request.method in READ_METHODS and stores().settings.gallery_public:
@@ -46,9 +52,14 @@ def _authorize() -> None:
         raise Unauthorized
     g.caller = caller
     count_caller(caller)
-    scope = policy.scope or (Scope.READ if request.method in READ_METHODS else Scope.GENERATE)
     if not caller.has_scope(scope):
         raise Forbidden(f"This key lacks the scope '{scope}'.")
+
+
+def current_credential() -> Credential:
+    """Return what the current request was authenticated with."""
+    key = api_key_from_request()
+    return Credential(key=key) if key else Credential(session=session_token())
 
 
 def authenticate() -> Caller | None:

@@ -66,7 +66,7 @@ def http_error_response(error: HTTPException) -> Response:
     if error.code == HTTP_UNPROCESSABLE and hasattr(error, "data"):
         messages = error.data["messages"].get("json") or error.data["messages"].get("query") or error.data["messages"]
         return error_response(Invalid(problems=list(flatten_errors(messages))))
-    response = error_response(_GenericHTTPError(error))
+    response = error_response(service_error(error))
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
@@ -76,6 +76,11 @@ def http_error_response(error: HTTPException) -> Response:
 def _unexpected_error_response(error: Exception) -> Response:
     log.error("request.fault", path=request.path, exc_info=error)
     return error_response(ServiceError())
+
+
+def service_error(error: HTTPException) -> ServiceError:
+    """Return an error of Flask or Werkzeug as one of this application."""
+    return _GenericHTTPError(error)
 
 
 class _GenericHTTPError(ServiceError):

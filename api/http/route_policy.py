@@ -20,9 +20,8 @@ ErrorFormat = Callable[[ServiceError], dict[str, Any]]
 class Access(StrEnum):
     """How a route identifies its caller."""
 
+    # A key, or the session of a browser that has signed in with one.
     KEY = "key"
-    # Session cookies are ignored below /api/v1 all the same.
-    KEY_OR_SESSION = "key_or_session"
     # No key needed; requests are counted by address.
     ANONYMOUS = "anonymous"
     # The view authenticates and counts the request itself.
@@ -56,9 +55,15 @@ class RoutePolicy:
     error_format: ErrorFormat | None = None
 
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 DEFAULT = RoutePolicy()
 # Bodies may have pictures, so the view reads them, after the caller has been identified.
 SUBMISSION = RoutePolicy(scope=Scope.GENERATE, rate_limit=RateLimit.SUBMIT, streams_body=True)
+
+
+def changes_something() -> bool:
+    """Whether the current request may change something: by its method, or because GET submits a job at its route."""
+    return request.method not in SAFE_METHODS or current_policy().scope is Scope.GENERATE
 
 
 def current_policy() -> RoutePolicy:

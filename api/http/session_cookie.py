@@ -7,13 +7,13 @@ a same-origin ``Sec-Fetch-Site`` or ``Origin`` header in addition (CSRF protecti
 from flask import Flask, Response, g, request
 
 from api.http.context import stores
+from api.http.route_policy import SAFE_METHODS, changes_something
 from schemas.accounts.caller import Caller
 from schemas.errors import Forbidden
 from schemas.http.request_origin import RequestOrigin, classify_origin
 from stores.accounts.sessions import SESSION_TTL_S
 
 COOKIE_NAME = "darkroom_session"
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MESSAGES = {
     RequestOrigin.CROSS_ORIGIN: "A page of another site sent this request (CSRF protection).",
     RequestOrigin.UNKNOWN: "The request has neither Sec-Fetch-Site nor Origin, so it cannot be checked against CSRF. "
@@ -25,17 +25,24 @@ def session_caller() -> Caller | None:
     """Return the caller of the request's session; None without a valid session.
 
     Raises:
-        Forbidden: the method is unsafe and the request is not from a page of this server.
+        Forbidden: the request may change something and is not from a page of this server.
     """
     token = session_token()
     session = stores().sessions.get(token) if token else None
     if session is None:
         return None
-    if request.method not in SAFE_METHODS:
+    if changes_something():
+        _refuse_links()
         require_same_origin()
     if session.is_renewed:
         g.renewed_token = token
     return session.caller
+
+
+def _refuse_links() -> None:
+    """Refuse a safe method that changes something if the browser was sent there from outside of any page."""
+    if request.method in SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "none":
+        raise Forbidden("An address that was opened directly does not submit jobs (CSRF protection); use the console.")
 
 
 def require_same_origin(*, allow_non_browser: bool = False) -> None:

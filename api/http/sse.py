@@ -1,6 +1,6 @@
 """Server-sent events: the response, the format of events, and the loop that follows a source of events.
 
-A stream ends when its source ends, its API key is revoked, this process stops, or the client does not read. Clients
+A stream ends when its source ends, its key or session ends, this process stops, or the client does not read. Clients
 reconnect with the header ``Last-Event-ID`` and get everything after that event.
 """
 
@@ -16,6 +16,7 @@ from flask import Response, request
 
 from schemas.errors import Invalid
 from stores import Stores
+from stores.accounts.key_revocation import Credential
 from stores.redis.pubsub import ChangeSignal
 
 HEARTBEAT_S = 15.0
@@ -69,7 +70,7 @@ def format_event(event_id: str, event_type: str, payload: Mapping[str, Any]) -> 
 
 def follow(
     stores: Stores,
-    api_key: str,
+    credential: Credential,
     changes: AbstractContextManager[ChangeSignal],
     read: Callable[[Position, ChangeSignal], Batch[Position]],
     position: Position,
@@ -83,7 +84,7 @@ def follow(
     has to reconnect, which authenticates it again.
     """
     ends_at = time.monotonic() + max_s
-    with changes as signal, stores.key_revocation.watch(api_key, signal):
+    with changes as signal, stores.key_revocation.watch(credential, signal):
         while not signal.revoked:
             batch = read(position, signal)
             position = batch.position

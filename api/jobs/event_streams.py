@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from flask import Response
 
 from api.http import sse
-from api.http.auth import api_key_from_request
+from api.http.auth import current_credential
 from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.route_policy import Access
@@ -17,6 +17,7 @@ from schemas.errors import Gone, Invalid, NotFound
 from schemas.jobs.event_payloads import event_payload
 from schemas.jobs.job import Job
 from stores import Stores
+from stores.accounts.key_revocation import Credential
 from stores.jobs.event_log import BATCH_SIZE, STREAM_START
 from stores.redis.pubsub import ChangeSignal
 
@@ -37,7 +38,7 @@ def stream_job_events(job_id: str) -> Response:
     after = min(_last_job_seq(), job.seq)
     if job.state.is_final and after >= job.seq:
         return Response(status=204)
-    return sse.sse_response(_job_events(stores(), api_key_from_request(), job, after))
+    return sse.sse_response(_job_events(stores(), current_credential(), job, after))
 
 
 @blueprint.route("/events", endpoint="of_caller")
@@ -49,10 +50,10 @@ def stream_caller_events() -> Response:
     """Events of all your jobs. `reset` means that events were missed: fetch the jobs themselves."""
     owner = caller().id
     after = sse.last_stream_id() or stores().event_log.newest_stream_id(owner)
-    return sse.sse_response(_owner_events(stores(), api_key_from_request(), owner, after))
+    return sse.sse_response(owner_events(stores(), current_credential(), owner, after))
 
 
-def _job_events(stores: Stores, key: str, job: Job, after: int) -> Iterator[str]:
+def _job_events(stores: Stores, credential: Credential, job: Job, after: int) -> Iterator[str]:
     def read(after: int, signal: ChangeSignal) -> sse.Batch[int]:
         events = stores.event_log.read_job(job, after, signal.newest_seq)
         public_url = stores.settings.public_url
@@ -72,10 +73,12 @@ def _job_events(stores: Stores, key: str, job: Job, after: int) -> Iterator[str]
         return current.state.is_final and seq >= current.seq
 
     yield sse.format_start()
-    yield from sse.follow(stores, key, stores.notifier.watch(job.id), read, after, is_over=has_ended)
+    yield from sse.follow(stores, credential, stores.notifier.watch(job.id), read, after, is_over=has_ended)
 
 
-def _owner_events(stores: Stores, key: str, owner: str, after: str) -> Iterator[str]:
+def owner_events(stores: Stores, credential: Credential, owner: str, after: str) -> Iterator[str]:
+    """Yield the events of all jobs of an owner after a stream id, or ``reset`` first if some are no longer stored."""
+
     def read(after: str, _: ChangeSignal) -> sse.Batch[str]:
         entries = stores.event_log.read_owner(owner, after)
         public_url = stores.settings.public_url
@@ -91,7 +94,7 @@ def _owner_events(stores: Stores, key: str, owner: str, after: str) -> Iterator[
     if after != STREAM_START and (oldest == STREAM_START or _parse_stream_id(after) < _parse_stream_id(oldest)):
         yield sse.format_event(after, "reset", RESET)
     changes = stores.notifier.watch_owner(owner)
-    yield from sse.follow(stores, key, changes, read, after, max_s=sse.MAX_STREAM_S)
+    yield from sse.follow(stores, credential, changes, read, after, max_s=sse.MAX_STREAM_S)
 
 
 def _last_job_seq() -> int:

@@ -4,7 +4,7 @@ import time
 
 from flask import request
 
-from api.http.auth import api_key_from_request
+from api.http.auth import current_credential
 from api.http.context import require_owner, stores
 from schemas.errors import Invalid, Unauthorized
 from stores.jobs.jobs import JobWithEstimate
@@ -53,7 +53,7 @@ def _read_own_job(job_id: str, owner_id: str) -> JobWithEstimate:
 def _await_change(job_id: str, owner_id: str, wait_s: float) -> JobWithEstimate:
     deadline = time.monotonic() + wait_s
     since = _number_parameter("since", UNKNOWN_SEQ)
-    with stores().notifier.watch(job_id) as signal, stores().key_revocation.watch(api_key_from_request(), signal):
+    with stores().notifier.watch(job_id) as signal, stores().key_revocation.watch(current_credential(), signal):
         while not signal.revoked:
             job, estimate = _read_own_job(job_id, owner_id)
             if since == UNKNOWN_SEQ:

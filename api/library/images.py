@@ -42,12 +42,12 @@ PARAM_NAMES = {
 blueprint = Blueprint(
     "model_images",
     __name__,
-    access=Access.KEY_OR_SESSION,
+    access=Access.KEY,
     error_format=library_body,
     description="Images of models.",
 )
 image_blueprint = Blueprint(
-    "images", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="Images of models."
+    "images", __name__, access=Access.KEY, error_format=library_body, description="Images of models."
 )
 
 

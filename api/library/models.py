@@ -30,7 +30,7 @@ VERSION_PARAMETER = {
 }
 
 blueprint = Blueprint(
-    "models", __name__, access=Access.KEY_OR_SESSION, error_format=library_body, description="The model library."
+    "models", __name__, access=Access.KEY, error_format=library_body, description="The model library."
 )
 
 

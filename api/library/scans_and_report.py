@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from marshmallow import Schema, fields, validate
 
 from api.http import sse
-from api.http.auth import api_key_from_request
+from api.http.auth import current_credential
 from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.error_responses import library_body
@@ -17,6 +17,7 @@ from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
 from schemas.library.requests import MAX_ID, PositiveInteger
 from stores import Stores
+from stores.accounts.key_revocation import Credential
 from stores.library.maintenance import ReportedProblem
 from stores.library.scan_requests import TOPIC
 from stores.redis.pubsub import ChangeSignal
@@ -74,7 +75,7 @@ def get_latest_scan() -> Response:
 @blueprint.response(200, description="The progress of scans.", content_type="text/event-stream")
 def stream_scan_events() -> Response:
     """Stream the progress of scans from now on, or after the event of `Last-Event-ID`."""
-    return sse.sse_response(_events(stores(), api_key_from_request(), sse.last_stream_id()))
+    return sse.sse_response(_events(stores(), current_credential(), sse.last_stream_id()))
 
 
 @blueprint.route("/library/report", methods=["GET"], endpoint="report")
@@ -107,7 +108,7 @@ def _problem_view(problem: ReportedProblem) -> dict[str, Any]:
     }
 
 
-def _events(stores: Stores, key: str, last_event_id: str) -> Iterator[str]:
+def _events(stores: Stores, credential: Credential, last_event_id: str) -> Iterator[str]:
     def read(after: str, _: ChangeSignal) -> sse.Batch[str]:
         entries = stores.scan_requests.read_events(after)
         messages = [sse.format_event(stream_id, "scan", {"type": "scan", **event}) for stream_id, event in entries]
@@ -115,4 +116,4 @@ def _events(stores: Stores, key: str, last_event_id: str) -> Iterator[str]:
 
     after = last_event_id or stores.scan_requests.last_event_id()
     yield sse.format_start(after)
-    yield from sse.follow(stores, key, stores.notifier.watch(TOPIC), read, after, max_s=sse.MAX_STREAM_S)
+    yield from sse.follow(stores, credential, stores.notifier.watch(TOPIC), read, after, max_s=sse.MAX_STREAM_S)

@@ -12,6 +12,7 @@ from flask import Response, current_app, jsonify
 from api.http.auth import authenticate
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
+from api.http.session_cookie import session_caller
 from api.sites.serializers import canary_view, circuit_view
 from ops.infra.version import VERSION
 from schemas.errors import ServiceError, Unavailable
@@ -53,7 +54,7 @@ def health_response() -> Response:
 
 def _is_authenticated() -> bool:
     try:
-        caller = authenticate()
+        caller = authenticate() or session_caller()
         count_caller(caller) if caller else count_anonymous()
     except Unavailable:
         # The key cannot be checked while the database is down, and this route has to report just that.

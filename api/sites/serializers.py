@@ -27,7 +27,7 @@ def site_view(recipe: Recipe, circuit: CircuitBreaker, *, terms_accepted: bool) 
         },
         "needsLogin": recipe.session.required,
         "canaryEverySeconds": recipe.canary.every_s if recipe.canary else None,
-        "inputs": {to_camel_case(name): _input_view(spec) for name, spec in recipe.inputs.items()},
+        "inputs": {to_camel_case(name): input_view(spec) for name, spec in recipe.inputs.items()},
         "limits": {
             "concurrency": recipe.limits.concurrency or None,
             "minIntervalSeconds": recipe.limits.min_interval_s,
@@ -64,7 +64,7 @@ def _tested_view(tested: TestedSpec) -> dict[str, Any]:
     return {"with": tested.with_, "real": tested.real, "summary": str(tested), "programs": programs}
 
 
-def _input_view(spec: InputSpec) -> dict[str, Any]:
+def input_view(spec: InputSpec) -> dict[str, Any]:
     """Return an input in the vocabulary of JSON Schema; absent limits are left out."""
     view = {
         "type": spec.type,

@@ -49,9 +49,17 @@ def site_quota(recipe: Recipe) -> dict[str, Any] | None:
 
 def site_choices(recipe: Recipe) -> dict[str, list[str]]:
     """Return the choices of those inputs whose recipe reads them from the page, if the site answers in time."""
+    return _choices(recipe, _effective_timeout(CHOICES_TIMEOUT_S))
+
+
+def known_choices(recipe: Recipe) -> dict[str, list[str]]:
+    """Return the choices that were read last, without asking the site."""
+    return _choices(recipe, 0.0)
+
+
+def _choices(recipe: Recipe, timeout_s: float) -> dict[str, list[str]]:
     if not stores().accepted_terms.is_accepted(recipe):
         return {}
-    timeout_s = _effective_timeout(CHOICES_TIMEOUT_S)
     choices: dict[str, list[str]] = {}
     for name, spec in recipe.inputs.items():
         if spec.choices_from:

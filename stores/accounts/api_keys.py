@@ -1,6 +1,7 @@
 """API keys: the owner's (``stores.accounts.owner_key``), and others stored in SQL as hashes.
 
-Answers are cached for a second, so a changed, rotated or revoked key takes effect in every process within that time.
+Answers are cached, and streams check their key now and then, so that a changed, rotated or revoked key takes effect in
+every process within a second.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ from stores.sql import tables
 from stores.sql.database import Database
 
 KEY_PREFIX = "dr"
-CACHE_TTL_S = 1.0
+# Together with POLL_INTERVAL_S of stores.accounts.key_revocation, less than a second.
+CACHE_TTL_S = 0.7
 MAX_CACHED_KEYS = 10_000
 # Not the hash of any key.
 NO_HASH = "0" * 64
@@ -176,6 +178,14 @@ class ApiKeys:
         if not result.rowcount:
             raise Unauthorized
         return key
+
+    def regenerate_of_session(self, caller: Caller) -> str:
+        """Replace the key of a caller whose session is valid and return the new one; the caller's sessions end.
+
+        Raises:
+            NotFound: the key has been revoked; further errors as ``OwnerKey.regenerate``, for the owner.
+        """
+        return self._owner_key.regenerate() if caller.id == OWNER else self.rotate(caller.id)
 
     def revoke(self, key_id: str) -> None:
         """Revoke a key.

@@ -69,9 +69,13 @@ class Sessions:
 
         Above MAX_SESSIONS_PER_CALLER the caller's oldest sessions end.
         """
+        return self.create_for_version(caller.id, compute_key_version(key))
+
+    def create_for_version(self, caller_id: str, key_version: str) -> str:
+        """Return the token of a new session that is valid as long as the caller's key has this version."""
         token, now_ms = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now_ms()
-        record = SessionRecord(caller.id, compute_key_version(key), now_ms + SESSION_TTL_S * 1000)
-        name, index = _session_key(token), caller_sessions_key(caller.id)
+        record = SessionRecord(caller_id, key_version, now_ms + SESSION_TTL_S * 1000)
+        name, index = _session_key(token), caller_sessions_key(caller_id)
         with self._redis.pipeline() as pipe:
             pipe.set(name, record.to_json(), px=SESSION_TTL_S * 1000)
             pipe.zremrangebyscore(index, "-inf", now_ms)
@@ -84,18 +88,26 @@ class Sessions:
 
     def get(self, token: str) -> Session | None:
         """Return the session of a token, renewing it; None if the token is invalid or its session has ended."""
-        if not TOKEN_PATTERN.fullmatch(token):
+        record = self._read(token)
+        if record is None:
             return None
-        name = _session_key(token)
-        text = cast(bytes | None, self._redis.get(name))
-        record = SessionRecord.from_json(text) if text else None
-        if record is None or record.expires_at <= self._clock.now_ms():
-            return None
-        caller = self._get_caller(record)
+        name, caller = _session_key(token), self._get_caller(record)
         if caller is None:
             self._delete(caller_sessions_key(record.caller_id), [name])
             return None
         return Session(caller, self._renew(name, record))
+
+    def is_valid(self, token: str) -> bool:
+        """Whether ``get`` would return a session; this renews nothing."""
+        record = self._read(token)
+        return record is not None and self._get_caller(record) is not None
+
+    def _read(self, token: str) -> SessionRecord | None:
+        if not TOKEN_PATTERN.fullmatch(token):
+            return None
+        text = cast(bytes | None, self._redis.get(_session_key(token)))
+        record = SessionRecord.from_json(text) if text else None
+        return record if record and record.expires_at > self._clock.now_ms() else None
 
     def _get_caller(self, record: SessionRecord) -> Caller | None:
         """Return the caller if the session's key is still valid."""

@@ -175,3 +175,8 @@ def session_key(token_hash: str) -> str:
 def caller_sessions_key(caller_id: str) -> str:
     """zset: the session keys of a caller by their expiry."""
     return f"dr:logins:{caller_id}"
+
+
+def sign_in_link_key(token_hash: str) -> str:
+    """The sign-in link of the token with that hash, JSON; deleted when it is used."""
+    return f"dr:signin:{token_hash}"

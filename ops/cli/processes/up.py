@@ -18,6 +18,7 @@ import httpx
 import structlog
 
 from ops.cli.groups import ConfigurationError, StartError
+from ops.cli.processes.sign_in_link import create_sign_in_link
 from ops.cli.processes.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
@@ -64,8 +65,9 @@ class StopRequested(Exception):
     show_default=True,
     help="Number of worker processes, each with a browser.",
 )
+@click.option("--share-link", is_flag=True, help="Print a sign-in link for browsers on other machines, at PUBLIC_URL.")
 @click.option("--site", metavar="URL", help="Find out which program answers at this URL, and make it the default site.")
-def up(port: int | None, data: Path | None, workers: int, site: str | None) -> None:
+def up(port: int | None, data: Path | None, workers: int, *, share_link: bool, site: str | None) -> None:
     """Run everything on this machine until Ctrl-C."""
     remember_given_variables()
     _apply_options(port, data)
@@ -82,7 +84,7 @@ def up(port: int | None, data: Path | None, workers: int, site: str | None) -> N
         build_address_policy(settings)
         parse_default_rates(settings)
         OwnerKey.from_settings(settings).read()
-        _run(settings, _browser_program(settings), workers)
+        _run(settings, _browser_program(settings), workers, share_link=share_link)
 
 
 def _browser_program(settings: Settings) -> str | None:
@@ -121,7 +123,7 @@ def _check_port(settings: Settings) -> None:
             raise StartError(f"Port {settings.port} on {settings.host} {reason}.") from error
 
 
-def _run(settings: Settings, browser: str | None, workers: int) -> None:
+def _run(settings: Settings, browser: str | None, workers: int, *, share_link: bool) -> None:
     redis_url, redis = _redis_program(settings)
     supervisor = Supervisor(_environment(settings, redis_url, browser))
     try:
@@ -134,7 +136,7 @@ def _run(settings: Settings, browser: str | None, workers: int) -> None:
                 supervisor.start(program)
             _await_ready(supervisor, settings)
             write_instance(settings.data_dir, Instance(os.getpid(), settings.public_url, redis_url))
-            _announce(settings)
+            _announce(settings, create_sign_in_link(settings, redis_url, is_shared=share_link))
             _supervise(supervisor, settings.data_dir)
     except StopRequested:
         click.echo("Stopping.")
@@ -257,12 +259,13 @@ def _await_ready(supervisor: Supervisor, settings: Settings) -> None:
     raise StartError(f"No worker was ready within {READY_TIMEOUT_S:g} s; see the log above.")
 
 
-def _announce(settings: Settings) -> None:
+def _announce(settings: Settings, link: str) -> None:
     url = settings.public_url
     file = settings.data_dir / KEY_FILE
     key = '"$API_KEY"' if settings.api_key else f"\"$(grep -o '[0-9a-f]\\{{64\\}}' {shlex.quote(str(file))})\""
     prompt = shlex.quote(EXAMPLE_PROMPT)
     click.echo(f"\nDarkroom is ready at {url}\n")
+    click.echo(f"  open    {link}\n          signs in the first browser that opens it within ten minutes")
     click.echo(f"  key     {'in API_KEY' if settings.api_key else file}")
     click.echo(f"  studio  {url}/studio/\n  docs    {url}/docs\n\nTry it:\n")
     click.echo(f"  curl -sG {url}/generateImage -H x-api-key:{key} --data-urlencode prompt={prompt}\n")

@@ -21,20 +21,16 @@ from tests.integration.conftest import AppClient, close_app, open_app
 
 SESSION = "/api/session"
 # Like the routes of the library, which exist below both prefixes.
-SESSION_PATH, KEY_ONLY_PATH = "/api/models/test-route", "/api/v1/models/test-route"
+SESSION_PATH, VERSIONED_PATH = "/api/models/test-route", "/api/v1/models/test-route"
 COOKIE = "darkroom_session"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 NO_KEY = "Missing or invalid Authorization header"
 
 
 def add_test_routes(app: AppClient) -> AppClient:
-    """Add routes that read and change something, with each kind of access."""
-    for name, prefix, access in (
-        ("session_route", SESSION_PATH, Access.KEY_OR_SESSION),
-        ("key_route", KEY_ONLY_PATH, Access.KEY),
-        ("key_or_session_route", f"{KEY_ONLY_PATH}-or-session", Access.KEY_OR_SESSION),
-    ):
-        blueprint = Blueprint(name, __name__, access=access, error_format=library_body, url_prefix=prefix)
+    """Add routes that read and change something, below both prefixes."""
+    for name, prefix in (("session_route", SESSION_PATH), ("versioned_route", VERSIONED_PATH)):
+        blueprint = Blueprint(name, __name__, access=Access.KEY, error_format=library_body, url_prefix=prefix)
         blueprint.add_url_rule("", "read", _read)
         methods, policy = ["POST", "PATCH", "PUT", "DELETE"], RoutePolicy(scope=Scope.LIBRARY)
         blueprint.add_url_rule("", "change", _change, methods=methods, policy=policy)
@@ -131,17 +127,26 @@ def test_a_session_lasts_from_sign_in_to_sign_out(routes_app: AppClient, form: s
     assert (after.status_code, after.json["error"], after.json["code"]) == (401, NO_KEY, "unauthorized")
 
 
-def test_the_cookie_is_ignored_below_api_v1(routes_app: AppClient) -> None:
-    """Keys are accepted everywhere; the cookie only by routes with ``Access.KEY_OR_SESSION`` outside of /api/v1."""
+def test_the_cookie_is_accepted_wherever_a_key_is(routes_app: AppClient) -> None:
+    """Every API accepts the session of a key in place of the key."""
+    assert routes_app.client.get("/quota").status_code == 401
     sign_in(routes_app)
-    key_header = {"Authorization": f"Bearer {API_KEY}"}
 
-    for path in (KEY_ONLY_PATH, f"{KEY_ONLY_PATH}-or-session", "/api/v1/jobs", "/quota"):
-        assert routes_app.client.get(path).status_code == 401
-        assert routes_app.client.get(path, headers=key_header).status_code == 200
-    assert routes_app.client.post("/api/v1/auth/regenerate", headers=SAME_ORIGIN).status_code == 401
-    assert routes_app.client.post(f"{KEY_ONLY_PATH}-or-session", headers=SAME_ORIGIN).status_code == 401
-    assert routes_app.client.get(SESSION_PATH, headers=key_header).status_code == 200
+    for path in (SESSION_PATH, VERSIONED_PATH, "/api/v1/jobs", "/quota", "/metrics", "/api/v1/webhooks"):
+        assert routes_app.client.get(path).status_code == 200, path
+    assert routes_app.client.post(VERSIONED_PATH, headers=SAME_ORIGIN).json["changed"]
+    assert "redis" in routes_app.client.get("/health").json
+
+
+def test_a_session_may_replace_its_key(routes_app: AppClient) -> None:
+    """The new key works, and the session ends with the old one."""
+    old = routes_app.stores.api_keys.create("bob")
+    token = sign_in(routes_app, old)
+    answer = routes_app.client.post("/api/v1/auth/regenerate", headers=SAME_ORIGIN)
+
+    assert answer.status_code == 200, answer.json
+    assert [routes_app.stores.api_keys.authenticate(key) is None for key in (old, answer.json["key"])] == [True, False]
+    assert status_with_token(routes_app, token) == 401
 
 
 def test_a_key_takes_precedence_over_the_cookie(routes_app: AppClient) -> None:
@@ -417,7 +422,7 @@ def test_library_errors_have_a_string(app: AppClient) -> None:
 def test_library_errors_have_codes(routes_app: AppClient) -> None:
     """401, 403 and 405 each have their code."""
     reader = {"x-api-key": routes_app.stores.api_keys.create("eve", KeyChange(scopes=frozenset({Scope.READ})))}
-    for path in (SESSION_PATH, KEY_ONLY_PATH):
+    for path in (SESSION_PATH, VERSIONED_PATH):
         missing, wrong = routes_app.client.get(path), routes_app.client.get(path, headers={"Authorization": "Bearer x"})
         assert missing.status_code == wrong.status_code == 401
         assert missing.json["error"] == wrong.json["error"] == NO_KEY

@@ -1,0 +1,21 @@
+"""The rooms of the console, in the order of the navigation."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room: the name in its address, its title, and the name of its icon in ``components/icons.html``."""
+
+    name: str
+    title: str
+    icon: str
+
+    @property
+    def path(self) -> str:
+        """The address of the room."""
+        return f"/console/{self.name}"
+
+
+MAKE = Room("make", "Make", "make")
+ROOMS = (MAKE,)

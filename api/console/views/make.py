@@ -1,0 +1,108 @@
+"""The room Make: a form from a site's inputs, the picture that is being made, and the latest pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, request
+from werkzeug.datastructures import MultiDict
+
+from api.console.page import render, room_blueprint
+from api.console.rooms import MAKE
+from api.http.context import caller, own_job, stores
+from api.jobs.serializers import native_job
+from api.sites.serializers import input_view
+from api.sites.site_queries import known_choices
+from schemas.errors import Gone, NotFound
+from schemas.fields import MAX_PROMPT_LENGTH, to_camel_case
+from schemas.sites.recipe import Recipe
+
+MAX_JOBS = 48
+MAX_RECENT_PROMPTS = 20
+SEED = "seed"
+
+blueprint = room_blueprint("make")
+
+
+@blueprint.route(MAKE.path)
+def make() -> Response:
+    """Show the room. ``site``, ``prompt``, ``lora`` and inputs fill the form, as does ``from``, the id of a job.
+
+    ``job`` is the job whose picture is shown.
+    """
+    return make_page()
+
+
+def make_page() -> Response:
+    """Return the page of the room."""
+    jobs, next_cursor = stores().jobs.list_page(caller().id, None, MAX_JOBS)
+    views = [native_job(stores(), job, estimate) for job, estimate in jobs]
+    shown, notice = _find_job(views, request.args.get("job"))
+    source, notice_of_source = _find_job(views, request.args.get("from"))
+    wanted = request.args.get("site") or (source or {}).get("site")
+    recipe = next((each for each in stores().recipes.list_all() if each.name == wanted), stores().recipes.default)
+    return render(
+        "make/room.html",
+        room=MAKE,
+        title=MAKE.title,
+        sites=stores().recipes.list_all(),
+        site=recipe,
+        terms_accepted=stores().accepted_terms.is_accepted(recipe),
+        inputs=_inputs(recipe, _values(source, request.args)),
+        prompt=request.args.get("prompt", (source or {}).get("prompt", "")),
+        lora=request.args.get("lora", (source or {}).get("lora") or ""),
+        max_prompt_length=MAX_PROMPT_LENGTH,
+        has_seed=SEED in recipe.inputs,
+        jobs=views,
+        has_more=next_cursor is not None,
+        shown=shown,
+        notice=notice or notice_of_source,
+        recent_prompts=list(dict.fromkeys(view["prompt"] for view in views))[:MAX_RECENT_PROMPTS],
+    )
+
+
+def _find_job(views: list[dict[str, Any]], job_id: str | None) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the view of a job in the address, or why it cannot be shown."""
+    if not job_id:
+        return None, None
+    for view in views:
+        if view["id"] == job_id:
+            return view, None
+    try:
+        job = own_job(job_id)
+    except Gone:
+        return None, "That picture has expired: it is no longer kept."
+    except NotFound:
+        return None, "There is no such picture among yours."
+    return native_job(stores(), *stores().jobs.get_with_estimate(job.id)), None
+
+
+def _values(source: Mapping[str, Any] | None, query: MultiDict[str, str]) -> dict[str, Any]:
+    """Return the values for the form, those in the address first."""
+    return {**(source["inputs"] if source else {}), **query.to_dict()}
+
+
+def _inputs(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return each input of a site as the template shows it; choices that the page lists are those last read from it."""
+    live = known_choices(recipe)
+    inputs = []
+    for name, spec in recipe.inputs.items():
+        view = input_view(spec)
+        choices = live.get(name) or list(spec.choices)
+        value = values.get(to_camel_case(name), spec.default)
+        inputs.append(
+            view
+            | {
+                "name": to_camel_case(name),
+                "label": _short_label(name, spec.label),
+                "choices": choices,
+                "is_live": spec.choices_from is not None,
+                "value": None if spec.type == "image" else value,
+                "random": spec.random,
+            }
+        )
+    return inputs
+
+
+def _short_label(name: str, label: str) -> str:
+    """Return the label up to its first explanation, or the name in words."""
+    return label.partition(";")[0].partition(":")[0].partition(",")[0].strip() or name.replace("_", " ").capitalize()
