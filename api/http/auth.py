@@ -47,7 +47,8 @@ def admit(scope: Scope) -> None:
     caller = authenticate() or session_caller()
     if caller is None:
         count_anonymous()
-        if policy.reads_gallery and request.method in READ_METHODS and stores().settings.gallery_public:
+        is_public = current_policy().reads_gallery and stores().settings.gallery_public
+        if is_public and request.method in READ_METHODS:
             return
         raise Unauthorized
     g.caller = caller
