@@ -40,6 +40,9 @@ KIND_LABELS: Mapping[str, str] = {
 }
 # The wire names of what only the owner sees of a private prompt.
 PRIVATE_FIELDS = ("prompt", "inputs", "seed", "generation")
+# Fields of a record that only the server reads: the names of the assets with the pictures of the inputs, by input, and
+# for each model whether the library had it.
+KEPT_INPUTS, IN_LIBRARY = "keptInputs", "inLibrary"
 _LORA_TAG = re.compile(r"<(lora|lyco):([^:<>]{1,200})(?::(-?\d{1,4}(?:\.\d{1,6})?))?[^<>]{0,100}>", re.IGNORECASE)
 _MODEL_SUFFIX = re.compile(r"\.(safetensors|ckpt|pt|pth|bin|gguf|sft)$", re.IGNORECASE)
 _HASH_IN_NAME = re.compile(r"\s*\[[0-9a-f]{8,64}\]$", re.IGNORECASE)
@@ -145,6 +148,7 @@ def build_provenance(
     return {
         "version": VERSION,
         "jobId": job.id,
+        "seq": job.seq,
         "number": image.number,
         "startedAt": job.start_time,
         "finishedAt": job.finished_at,
@@ -178,11 +182,16 @@ def input_pictures(record: Mapping[str, Any]) -> dict[str, InputImage]:
     return {name: InputImage.from_json(value) for name, value in inputs if isinstance(value, Mapping)}
 
 
+def list_kept_inputs(record: Mapping[str, Any] | None) -> list[str]:
+    """Return the names of the assets that belong to a record, which are released with it."""
+    return list((record or {}).get(KEPT_INPUTS, {}).values())
+
+
 def hide_private(record: Mapping[str, Any], *, is_owner: bool, is_prompt_private: bool) -> dict[str, Any]:
-    """Return the record for a viewer: without prompt, inputs and seed if the owner marked the prompt private."""
-    if is_owner or not is_prompt_private:
-        return {**record, "isPromptPrivate": is_prompt_private}
-    return {**record, **dict.fromkeys(PRIVATE_FIELDS), "isPromptPrivate": True}
+    """Return the record for a viewer: without what tells the prompt, if the owner marked it private."""
+    shown = {name: value for name, value in record.items() if name not in (KEPT_INPUTS, IN_LIBRARY)}
+    hidden = PRIVATE_FIELDS if is_prompt_private and not is_owner else ()
+    return {**shown, **dict.fromkeys(hidden), "isPromptPrivate": is_prompt_private}
 
 
 def list_facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -205,6 +214,17 @@ def list_facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         elif name != "seed" and to_snake_case(name) not in MODEL_INPUTS:
             facts.append((label, str(value)))
     return facts
+
+
+def repeats(record: Mapping[str, Any], request: JobRequest) -> bool:
+    """Whether a request has the prompt and the inputs of a record; pictures are compared by their content."""
+    inputs = {to_camel_case(name): _identity(value) for name, value in request.inputs.items()}
+    recorded = {name: _identity(value) for name, value in record["inputs"].items()}
+    return (request.site, request.prompt, inputs) == (record["site"]["name"], record["prompt"], recorded)
+
+
+def _identity(value: Any) -> Any:
+    return value.get("sha256") if isinstance(value, Mapping) else value
 
 
 def repeat_request(record: Mapping[str, Any], pictures: Mapping[str, Any], lora: str | None) -> JobRequest:

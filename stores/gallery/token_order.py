@@ -85,8 +85,10 @@ class TokenOrder(TokenLists):
 
 
 def read_token(connection: Connection, token_id: str) -> Token:
-    """Return a token; raises NotFound."""
-    row = connection.execute(select_tokens().where(tokens.c.token_id == token_id.lower())).one_or_none()
+    """Return a token, with its provenance; raises NotFound."""
+    row = connection.execute(
+        select_tokens(with_provenance=True).where(tokens.c.token_id == token_id.lower())
+    ).one_or_none()
     if row is None:
         raise NotFound(TOKEN_NOT_FOUND)
     return token_from_row(row)

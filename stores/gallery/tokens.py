@@ -10,6 +10,7 @@ from schemas.errors import Conflict, Forbidden, Invalid, NotFound
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import Collection
 from schemas.gallery.events import GalleryEvent
+from schemas.gallery.provenance import list_kept_inputs
 from schemas.gallery.tokens import (
     TOKEN_CHANGES,
     Listing,
@@ -124,7 +125,8 @@ class Tokens(TokenOrder):
             token = self._change(connection, caller_id, token_id)
             connection.execute(delete(tokens).where(tokens.c.id == token.id))
             count_tokens(connection, token.collection.id, -1, self._clock.now_ms())
-            release_assets(connection, token.media.assets, self._clock.now_ms())
+            names = (*token.media.assets, *list_kept_inputs(token.provenance))
+            release_assets(connection, names, self._clock.now_ms())
         return token
 
     def attach_media(self, token_id: str, media: TokenMedia, assets: Sequence[Asset] = ()) -> Token:

@@ -1,0 +1,1 @@
+"""The native API of the gallery, below ``/api/v1/gallery``."""

@@ -1,0 +1,164 @@
+"""Provenance of tokens: recorded from a job, compared with the library, and run again."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ops.infra.settings import Settings
+from schemas.errors import Conflict, NotFound
+from schemas.gallery.asset_names import new_asset_name
+from schemas.gallery.assets import Asset
+from schemas.gallery.collections import NewCollection
+from schemas.gallery.provenance import MadeImage
+from schemas.gallery.tokens import MediaStatus, NewToken, Token, TokenMedia
+from schemas.images.input_images import InputImage
+from schemas.jobs.job import GeneratedImage, Job
+from stores import Stores
+from stores.gallery import provenance
+from stores.gallery.provenance import Presence
+from tests.conftest import API_KEY
+from tests.support.images import VALID_IMAGES
+from tests.support.library import LibraryApp, open_library_app, run_image_inspector
+from tests.support.model_files import write_safetensors
+
+PNG = VALID_IMAGES["png"][0]
+OWNER = "owner"
+PROMPT = "a lighthouse <lora:other:0.5> at dusk"
+
+
+@pytest.fixture
+def library(settings: Settings, tmp_path: Path) -> Iterator[LibraryApp]:
+    """An app with two LoRAs and a checkpoint, whose uploads are examined in a thread."""
+    models = tmp_path / "models"
+    for name in ("loras/ink", "loras/other", "checkpoints/base"):
+        write_safetensors(models / f"{name}.safetensors", data=name.encode())
+    with open_library_app(settings, models) as app, run_image_inspector(app.stores):
+        app.scan()
+        app.hash()
+        yield app
+
+
+def sha256_of_model(app: LibraryApp, search: str) -> str:
+    """The SHA-256 of a model's only file."""
+    model = app.stores.library.models.get(app.find_id(search))
+    return str(model.versions[0].files[0].hashes["SHA256"])
+
+
+def make_picture(checkpoint_sha256: str) -> bytes:
+    """A picture as AUTOMATIC1111 writes it."""
+    parameters = (
+        f"{PROMPT}\nSteps: 4, Sampler: Euler, Seed: 99, Size: 8x8, Model hash: {checkpoint_sha256[:10]}, Model: base"
+    )
+    info = PngInfo()
+    info.add_text("parameters", parameters)
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def run_job(app: LibraryApp, picture: bytes, **body: Any) -> Job:
+    """Submit a job, and complete it as a worker does."""
+    response = app.request("POST", "/api/v1/jobs", json=body)
+    assert response.status_code == 202, response.json
+    attempts = app.stores.attempts
+    job = attempts.claim("w1")
+    assert job is not None
+    assert job.id == response.json["id"]
+    attempts.mark_accepted(job)
+    image = GeneratedImage(picture, "image/png", 8, 8)
+    attempts.store_images(job, [image], b"jpeg bytes")
+    attempts.complete(job, [image])
+    return app.stores.jobs.get(job.id)
+
+
+def make_token(stores: Stores, job: Job, picture: bytes, **fields: Any) -> Token:
+    """Make a token from a job's picture."""
+    digest = hashlib.sha256(picture).hexdigest()
+    image = MadeImage(1, digest, "image/png", 8, 8, len(picture))
+    record, inputs = provenance.record_result(stores, job, image, picture)
+    name, key = new_asset_name("png"), f"gallery/tests/{digest}.png"
+    stores.gallery.assets.hold([key])
+    stores.media.put(key, picture)
+    media = TokenMedia(MediaStatus.READY, sha256=digest, type="image/png", width=8, height=8, asset=name)
+    assets = [Asset(name, key, "image/png", digest, len(picture)), *inputs]
+    collection = stores.gallery.collections.create(OWNER, NewCollection("Sea"))
+    token = NewToken("Dusk", provenance=record, workload_id=None, **fields)
+    return stores.gallery.tokens.add_from_job(OWNER, collection, token, media, assets)
+
+
+def start_img2img(app: LibraryApp) -> tuple[Job, bytes]:
+    """Complete a job with a picture as input, two LoRAs, and a checkpoint that only its picture names."""
+    picture = make_picture(sha256_of_model(app, "base"))
+    init = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    inputs = {"init": init, "seed": 7, "steps": 4}
+    body = {"site": "automatic1111_img2img", "prompt": PROMPT, "lora": "ink", "inputs": inputs}
+    return run_job(app, picture, **body), picture
+
+
+def test_a_token_knows_its_models_and_is_made_again(library: LibraryApp) -> None:
+    """Models have the library's hashes; the new job has the same inputs and pictures after the old one has gone."""
+    stores = library.stores
+    job, picture = start_img2img(library)
+    token = make_token(stores, job, picture)
+    record = token.provenance
+    assert record
+
+    found = {each.used.name: each for each in provenance.find_models(stores, record)}
+    assert {name: each.presence for name, each in found.items()} == dict.fromkeys(("ink", "other", "base"), "present")
+    assert found["base"].used.hashes["SHA256"] == sha256_of_model(library, "base")
+    assert found["other"].used.weight == 0.5
+    assert (record["seed"], record["site"]["recipe"]) == (7, stores.recipes.get(job.request.site).version)
+
+    stores.media.delete(InputImage.from_json(job.request.inputs["init"]).media_key(job.id, "init"))
+    caller = stores.api_keys.authenticate(API_KEY)
+    again = provenance.rerun(stores, caller, record, request_id="r2").job
+    assert again.id != job.id
+    assert again.request == job.request
+    assert stores.input_images.load(again, stores.recipes.get(job.request.site))["init"].data == PNG
+
+    (library.folder / "loras" / "ink.safetensors").rename(library.folder / "loras" / "ink-2.safetensors")
+    library.scan()
+    assert provenance.build_request(stores, record).lora == "ink-2"
+
+    kept = next(iter(record["keptInputs"].values()))
+    stores.gallery.tokens.delete(OWNER, token.token_id)
+    with pytest.raises(NotFound):
+        stores.gallery.assets.find(kept)
+
+
+def test_what_is_gone_is_named(library: LibraryApp) -> None:
+    """A model that was deleted or overwritten, a site and a picture that are gone: one conflict with all reasons."""
+    stores = library.stores
+    job, picture = start_img2img(library)
+    record = make_token(stores, job, picture).provenance
+    assert record
+    caller = stores.api_keys.authenticate(API_KEY)
+
+    (library.folder / "loras" / "other.safetensors").unlink()
+    write_safetensors(library.folder / "loras" / "ink.safetensors", data=b"another content")
+    library.scan()
+    library.hash()
+    found = {each.used.name: each.presence for each in provenance.find_models(stores, record)}
+    assert found == {"ink": Presence.CHANGED, "other": Presence.MISSING, "base": Presence.PRESENT}
+    with pytest.raises(Conflict) as conflict:
+        provenance.rerun(stores, caller, {**record, "keptInputs": {}}, request_id="r2")
+    reasons = conflict.value.details["reasons"]
+    assert [word for word in ("'ink'", "'other'", "init", "base") if word in " ".join(reasons)] == [
+        "'ink'",
+        "'other'",
+        "init",
+    ]
+
+    gone = {**record, "site": {**record["site"], "name": "closed"}}
+    with pytest.raises(Conflict, match="closed"):
+        provenance.rerun(stores, caller, gone, request_id="r3")
+    refused = {**record, "inLibrary": [], "inputs": {**record["inputs"], "steps": -1}}
+    with pytest.raises(Conflict, match="steps"):
+        provenance.rerun(stores, caller, refused, request_id="r4")
