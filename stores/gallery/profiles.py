@@ -9,6 +9,7 @@ from ops.infra.clock import Clock
 from schemas.errors import Conflict, Invalid
 from schemas.gallery.profiles import MAX_USERNAME_LENGTH, PROFILE_CHANGES, Profile, username_key
 from stores.accounts.wallet_addresses import WalletAddresses
+from stores.gallery.assets import release_assets
 from stores.gallery.tables import profiles
 from stores.sql.database import Database
 
@@ -54,6 +55,9 @@ class Profiles:
                 self._check_username(connection, caller_id, changes["username"])
             elif "username" in changes:
                 values |= {"username": None, "username_key": None}
+            if "image" in changes:
+                old = connection.execute(select(profiles.c.image).where(own)).scalar_one()
+                release_assets(connection, {old} - {None, changes["image"]}, values["modified_at"])
             connection.execute(update(profiles).where(own).values(**values))
         return self.get_or_create(caller_id)
 

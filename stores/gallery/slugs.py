@@ -23,7 +23,8 @@ def take_slug(database: Database, connection: Connection, slug: str, collection_
         free = find_free_slug(connection, slug)
         raise Invalid(problems=[f"slug: {slug!r} is {why}; {free!r} is free."], suggestion=free)
     row = {"slug": slug, "collection_id": collection_id, "created_at": now_ms}
-    if connection.execute(database.insert_or_ignore(slugs).values(row)).rowcount:
+    statement = database.insert_or_ignore(slugs).values(row).returning(slugs.c.slug)
+    if connection.execute(statement).first() is not None:
         return
     if connection.execute(select(slugs.c.collection_id).where(slugs.c.slug == slug)).scalar_one() != collection_id:
         free = find_free_slug(connection, slug)

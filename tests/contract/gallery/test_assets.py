@@ -1,0 +1,97 @@
+"""Assets: names of objects, and the sweep of objects without a name."""
+
+import pytest
+
+from schemas.errors import NotFound, Unavailable
+from schemas.gallery.assets import Asset
+from schemas.gallery.collections import Collection
+from schemas.gallery.tokens import MediaStatus, TokenMedia
+from stores.gallery import Gallery
+from tests.conftest import FakeClock
+from tests.contract.gallery.conftest import ALICE, add_tokens
+
+
+def asset(name: str, media_key: str = "gallery/one.png") -> Asset:
+    """A name of an object."""
+    return Asset(name * 21 + ".png", media_key, "image/png", "0" * 64, 10)
+
+
+def sweep(gallery: Gallery, clock: FakeClock) -> list[str]:
+    """Sweep everything that was held before now; the keys of the deleted objects."""
+    deleted: list[str] = []
+    while gallery.assets.sweep(clock.now_ms(), deleted.append):
+        pass
+    return deleted
+
+
+def test_objects_are_swept_some_time_after_their_last_name_has_gone(gallery: Gallery, clock: FakeClock) -> None:
+    """A held object is kept although it has no name yet; one that was never named is swept too."""
+    gallery.assets.hold(["gallery/one.png", "gallery/two.png"])
+    assert sweep(gallery, clock) == []
+    gallery.assets.add([asset("a"), asset("b")])
+    clock.advance(1)
+    assert sweep(gallery, clock) == ["gallery/two.png"]
+
+    gallery.assets.release([asset("a").name, "never-was.png"])
+    clock.advance(1)
+    assert sweep(gallery, clock) == []
+    gallery.assets.release([asset("b").name])
+    assert sweep(gallery, clock) == []
+    clock.advance(1)
+    gallery.assets.hold(["gallery/one.png"])
+    assert sweep(gallery, clock) == []
+    assert gallery.assets.list_media_keys() == ["gallery/one.png"]
+    clock.advance(1)
+    assert sweep(gallery, clock) == ["gallery/one.png"]
+    with pytest.raises(NotFound):
+        gallery.assets.find(asset("b").name)
+
+
+def test_an_object_that_cannot_be_deleted_is_swept_again(gallery: Gallery, clock: FakeClock) -> None:
+    """While the media store does not answer, the row of the object stays."""
+    gallery.assets.hold(["gallery/one.png"])
+    clock.advance(1)
+
+    def fail(_: str) -> None:
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        gallery.assets.sweep(clock.now_ms(), fail)
+    assert sweep(gallery, clock) == ["gallery/one.png"]
+
+
+def test_a_tokens_assets_are_those_of_its_picture(gallery: Gallery, collection: Collection, clock: FakeClock) -> None:
+    """A new picture releases the old names; so does deleting the token. A deleted token gets no picture."""
+    token = add_tokens(gallery, collection, "one")[0]
+    first = TokenMedia(MediaStatus.READY, asset=asset("a").name, thumb=asset("b", "gallery/thumb.png").name)
+    gallery.tokens.attach_media(token.token_id, first, [asset("a"), asset("b", "gallery/thumb.png")])
+    second = TokenMedia(MediaStatus.READY, asset=asset("a").name, thumb=asset("c", "gallery/new.png").name)
+    assert gallery.tokens.attach_media(token.token_id, second, [asset("c", "gallery/new.png")]).media == second
+    clock.advance(1)
+    assert sweep(gallery, clock) == ["gallery/thumb.png"]
+
+    gallery.tokens.delete(ALICE, token.token_id)
+    clock.advance(1)
+    assert sorted(sweep(gallery, clock)) == ["gallery/new.png", "gallery/one.png"]
+    with pytest.raises(NotFound):
+        gallery.tokens.attach_media(token.token_id, second, [asset("d")])
+    with pytest.raises(NotFound):
+        gallery.assets.find(asset("d").name)
+
+
+def test_a_new_thumbnail_or_profile_image_releases_the_old_one(
+    gallery: Gallery, collection: Collection, clock: FakeClock
+) -> None:
+    """Deleting the collection releases its thumbnail."""
+    new = [asset(name, f"gallery/{name}.png") for name in "abcd"]
+    gallery.assets.add(new)
+    for item in new[:2]:
+        gallery.collections.update(ALICE, collection.id, {"thumbnail": item.name})
+    for item in new[2:]:
+        gallery.profiles.update(ALICE, {"image": item.name})
+    clock.advance(1)
+    assert sorted(sweep(gallery, clock)) == ["gallery/a.png", "gallery/c.png"]
+
+    gallery.collections.delete(ALICE, collection.id)
+    clock.advance(1)
+    assert sweep(gallery, clock) == ["gallery/b.png"]
