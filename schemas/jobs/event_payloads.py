@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.images import formats
-from schemas.jobs.events import JOB_EVENT_NAMES, WORKLOAD_EVENT_NAMES, Event, EventType
+from schemas.jobs.events import EVENTS_WITHOUT_JOB, JOB_EVENT_NAMES, WORKLOAD_EVENT_NAMES, Event, EventType
 from schemas.jobs.generaitiv_requests import workload_id
 from schemas.jobs.job import Result
 
 
 def event_payload(public_url: str, event: Event) -> dict[str, Any]:
     """Return the payload of an event in streams."""
-    if event.type is EventType.WEBHOOK_DISABLED:
+    if event.type in EVENTS_WITHOUT_JOB:
         return {"type": event.type, "time": event.time_ms, **event.data}
     base = {"type": event.type, "jobId": event.job_id, "seq": event.seq, "time": event.time_ms}
     build_data = _DATA_BUILDERS.get(event.type)

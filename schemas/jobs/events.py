@@ -15,13 +15,20 @@ class EventType(StrEnum):
     RETRIED = "retried"
     COMPLETED = "completed"
     FAILED = "failed"
-    # Not about a job: appears only in the event stream of a caller.
+    # Not about a job: these appear only in the event stream of a caller. The last three are those of
+    # ``schemas.gallery.events``.
     WEBHOOK_DISABLED = "webhook_disabled"
+    COLLECTION_CREATED = "collection.created"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a token of the gallery
+    MEDIA_READY = "token.media_ready"
 
 
+EVENTS_WITHOUT_JOB = frozenset(
+    {EventType.WEBHOOK_DISABLED, EventType.COLLECTION_CREATED, EventType.TOKEN_CREATED, EventType.MEDIA_READY}
+)
 # Event names in webhooks, and in the callbacks of the generaitiv API.
 JOB_EVENT_NAMES: dict[EventType, str] = {
-    event_type: f"job.{event_type}" for event_type in EventType if event_type is not EventType.WEBHOOK_DISABLED
+    event_type: f"job.{event_type}" for event_type in EventType if event_type not in EVENTS_WITHOUT_JOB
 }
 WORKLOAD_EVENT_NAMES: dict[EventType, str] = {
     EventType.COMPLETED: "workload.completed",

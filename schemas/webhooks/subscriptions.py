@@ -6,6 +6,7 @@ from enum import StrEnum
 from marshmallow import Schema, fields, validate
 
 from schemas.fields import MAX_INT64, MAX_URL_LENGTH, Text, WholeNumber
+from schemas.gallery.events import GalleryEvent
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
 
@@ -14,7 +15,7 @@ FINAL_EVENTS = (JOB_EVENT_NAMES[EventType.COMPLETED], JOB_EVENT_NAMES[EventType.
 EPHEMERAL_EVENTS = frozenset({JOB_EVENT_NAMES[EventType.PROGRESS], JOB_EVENT_NAMES[EventType.PREVIEW]})
 WEBHOOK_DISABLED_EVENT = "webhook.disabled"
 WEBHOOK_TEST_EVENT = "webhook.test"
-SUBSCRIBABLE_EVENTS = (*JOB_EVENT_NAMES.values(), WEBHOOK_DISABLED_EVENT)
+SUBSCRIBABLE_EVENTS = (*JOB_EVENT_NAMES.values(), WEBHOOK_DISABLED_EVENT, *GalleryEvent)
 MAX_SUBSCRIPTIONS = 50
 MAX_DESCRIPTION_LENGTH = 200
 

@@ -150,7 +150,7 @@ class Tokens(TokenOrder):
         connection.execute(update(tokens).where(tokens.c.id == token.id).values(media_to_columns(media)))
         release_assets(connection, sorted(set(token.media.assets) - set(media.assets)), now_ms)
         if media.status is MediaStatus.READY:
-            data = {name: getattr(media, name) for name in ("sha256", "type", "width", "height", "frames")}
+            data = {name: getattr(media, name) for name in ("asset", "sha256", "type", "width", "height", "frames")}
             data |= {"tokenId": token.token_id, "collection": token.collection.slug}
             record_event(connection, token.owner, GalleryEvent.MEDIA_READY, now_ms, data)
 

@@ -76,7 +76,7 @@ class Outbox:
         event_key = f"{webhook.id} {webhook.disabled_at}"
         self._deliveries.add(
             [
-                _webhook_delivery(other, WEBHOOK_DISABLED_EVENT, body, event_key)
+                webhook_delivery(other, WEBHOOK_DISABLED_EVENT, body, event_key)
                 for other in self._subscriptions.enabled_for([webhook.owner])
                 if WEBHOOK_DISABLED_EVENT in other.types
             ]
@@ -103,7 +103,7 @@ class Outbox:
         body = json.dumps(job_webhook_payload(self._public_url, event))
         for webhook in webhooks:
             if webhook.owner == owner and name in webhook.types:
-                yield _webhook_delivery(webhook, name, body, event_key, event.job_id)
+                yield webhook_delivery(webhook, name, body, event_key, event.job_id)
         if url and event.is_final:
             workload_name = WORKLOAD_EVENT_NAMES[event.type]
             workload_body = json.dumps(workload_webhook_payload(self._public_url, event))
@@ -111,9 +111,10 @@ class Outbox:
             yield NewDelivery(delivery_id, owner, url, workload_name, workload_body, job_id=event.job_id)
 
 
-def _webhook_delivery(
+def webhook_delivery(
     webhook: Subscription, name: str, body: str, event_key: str, job_id: str | None = None
 ) -> NewDelivery:
+    """Return the delivery of an event to a webhook. ``event_key`` identifies the event: each is delivered once."""
     return NewDelivery(_delivery_id(webhook.id, event_key), webhook.owner, webhook.url, name, body, webhook.id, job_id)
 
 

@@ -23,6 +23,7 @@ from schemas.webhooks.retry_policy import DISABLE_AFTER_S, AttemptOutcome, next_
 from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, Subscription
 from stores import Stores
 from stores.webhooks.deliveries import DeliveryOutcome
+from stores.webhooks.gallery_events import GalleryEventPublisher
 from workers.webhooks.client import WebhookClient
 from workers.webhooks.destinations import DestinationQueue, PreparedDelivery
 
@@ -49,6 +50,9 @@ class WebhookDispatcher:
         """``make_client`` is called on the dispatcher's event loop."""
         self._stores = stores
         self._make_client = make_client or (lambda: WebhookClient(stores.address_policy))
+        self._gallery_events = GalleryEventPublisher(
+            stores.redis, stores.engine, stores.subscriptions, stores.deliveries, stores.settings.public_url
+        )
         self._signer = stores.subscriptions.signer
         self._sql_executor = ThreadPoolExecutor(1, thread_name_prefix="deliveries")
         self._stop_event = threading.Event()
@@ -87,6 +91,8 @@ class WebhookDispatcher:
                 if self._stores.outbox.wait():
                     while self._stores.outbox.drain():
                         self._wake()
+                while self._gallery_events.publish():
+                    self._wake()
             except Unavailable as error:
                 log.warning("outbox.unavailable", error=error.message)
                 self._stop_event.wait(OUTAGE_RETRY_S)
