@@ -19,7 +19,7 @@ def test_a_profile_is_found_by_its_address_in_any_case(gallery: Gallery) -> None
 
 
 def test_changes_are_kept_and_unknown_fields_refused(gallery: Gallery) -> None:
-    """A new Twitter name is not verified until somebody says so."""
+    """A new Twitter name is not verified."""
     changes = {"username": "zkBrain", "bio": "$ /dev/null", "link": "https://example.org", "twitter": "zk"}
     profile = gallery.profiles.update(ALICE, changes | {"twitter_verified": True})
     assert {name: getattr(profile, name) for name in changes} == changes
