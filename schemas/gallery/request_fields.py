@@ -1,0 +1,80 @@
+"""Marshmallow fields of the gallery's requests."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from schemas.errors import Invalid
+from schemas.fields import MAX_URL_LENGTH, Text
+from schemas.gallery.encodings import MAX_UINT256, format_uint256, parse_uint256
+
+MAX_NAME_CHARS = 200
+MAX_DESCRIPTION_CHARS = 10_000
+MAX_DECIMAL_DIGITS = 78
+
+
+class Uint256(fields.Field[str]):
+    """A 256-bit number as ``0x`` and 64 digits, from such a text in any case, shorter ones, a decimal text, or an int.
+
+    The largest number, which means an open edition, stays as it was written.
+    """
+
+    def __init__(self, *, minimum: int = 0, hex_only: bool = False, **kwargs: Any) -> None:
+        """``hex_only`` refuses numbers without ``0x``, which existing clients never mean as decimal."""
+        super().__init__(**kwargs)
+        self._minimum = minimum
+        self._hex_only = hex_only
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            number = self._read(value)
+            text = format_uint256(number)
+        except Invalid as error:
+            raise ValidationError(f"{error.message[0].upper()}{error.message[1:]}") from error
+        if number < self._minimum:
+            raise ValidationError(f"Must be at least {self._minimum}.")
+        return value if number == MAX_UINT256 and isinstance(value, str) and value.startswith("0x") else text
+
+    def _read(self, value: Any) -> int:
+        if isinstance(value, str) and (self._hex_only or value[:2].lower() == "0x"):
+            return parse_uint256(value)
+        if not self._hex_only:
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DECIMAL_DIGITS:
+                return int(value)
+            raise Invalid("must be a whole number, as '0x' and hexadecimal digits, in decimal digits, or as a number.")
+        raise Invalid("must be a text: '0x' and 1 to 64 hexadecimal digits.")
+
+
+class WebLink(Text):
+    """An ``http`` or ``https`` URL; null and an empty text remove it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """``kwargs`` are those of a marshmallow field."""
+        super().__init__(allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:  # type: ignore[override] # an empty one is none
+        url = super()._deserialize(value, attr, data, **kwargs)
+        if not url:
+            return None
+        if len(url) > MAX_URL_LENGTH:
+            raise ValidationError(f"Longer than {MAX_URL_LENGTH} characters.")
+        # Relative and scheme-less URLs, and schemes that run a script, are refused.
+        validate.URL(schemes={"http", "https"}, require_tld=False)(url)
+        return url
+
+
+def name_field(**kwargs: Any) -> Text:
+    """Return the field of a name: one line that is not blank."""
+    return Text(validate=[validate.Length(1, MAX_NAME_CHARS), _one_line], **kwargs)
+
+
+def description_field(**kwargs: Any) -> Text:
+    """Return the field of a description, which may have several lines."""
+    return Text(validate=validate.Length(max=MAX_DESCRIPTION_CHARS), **kwargs)
+
+
+def _one_line(text: str) -> None:
+    if len(text.splitlines()) > 1:
+        raise ValidationError("Must be one line.")
