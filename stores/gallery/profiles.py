@@ -35,7 +35,7 @@ class Profiles:
         return self._find(profiles.c.address_key == address.lower())
 
     def update(self, caller_id: str, changes: Mapping[str, Any]) -> Profile:
-        """Change fields of a profile (PROFILE_CHANGES).
+        """Change fields of a profile (PROFILE_CHANGES); a picture that is replaced is released.
 
         Raises:
             Conflict: the username is taken; ``suggestion`` in the details is free.
@@ -50,6 +50,7 @@ class Profiles:
         with self._database.write() as connection:
             # The first statement writes, so SQLite's lock is held when the name is checked.
             connection.execute(update(profiles).where(own).values(modified_at=values["modified_at"]))
+            old_image = connection.execute(select(profiles.c.image).where(own)).scalar_one()
             if changes.get("username"):
                 values["username_key"] = username_key(changes["username"])
                 self._check_username(connection, caller_id, changes["username"])
@@ -59,6 +60,8 @@ class Profiles:
                 old = connection.execute(select(profiles.c.image).where(own)).scalar_one()
                 release_assets(connection, {old} - {None, changes["image"]}, values["modified_at"])
             connection.execute(update(profiles).where(own).values(**values))
+            if old_image and changes.get("image", old_image) != old_image:
+                release_assets(connection, [old_image], values["modified_at"])
         return self.get_or_create(caller_id)
 
     def _check_username(self, connection: Connection, caller_id: str, username: str) -> None:
