@@ -8,10 +8,11 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
-from api.compat import generaitiv, weights
+from api.compat import generaitiv, generaitiv_gallery, weights
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import make
+from api.gallery import collections, profiles, tokens
 from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
@@ -99,6 +100,7 @@ def _register_blueprints(app: Flask) -> None:
         deliveries,
         quota,
         generaitiv,
+        generaitiv_gallery,
         site_views,
         metrics,
         keys,
@@ -106,6 +108,12 @@ def _register_blueprints(app: Flask) -> None:
         scans_and_report,
     ):
         api.register_blueprint(part.blueprint)
+    for blueprint, path in (
+        (profiles.blueprint, "gallery"),
+        (collections.blueprint, "gallery/collections"),
+        (tokens.blueprint, "gallery/tokens"),
+    ):
+        api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
     for blueprint, path in (
         (models.blueprint, "models"),
         (model_images.blueprint, "models/<model_id>/images"),

@@ -1,0 +1,59 @@
+"""Finding what a request of the gallery names: a page of a list, a collection, a token."""
+
+from typing import Any
+
+from flask import Response, request, url_for
+
+from api.http.context import caller, stores
+from api.http.route_policy import RoutePolicy
+from schemas.accounts.caller import Scope
+from schemas.errors import Forbidden
+from schemas.gallery.collections import Collection
+from schemas.gallery.encodings import parse_token_id
+from schemas.gallery.pages import Page
+from schemas.gallery.tokens import Token
+
+READ = RoutePolicy(reads_gallery=True)
+EDIT = RoutePolicy(scope=Scope.GALLERY)
+PERMANENT_REDIRECT = 308
+
+
+def read_page(query: dict[str, Any]) -> Page:
+    """Return the page that a ListQuery asks for."""
+    return Page(query.get("cursor"), 0, query["limit"], query["explicit"])
+
+
+def find_collection(slug: str) -> Collection:
+    """Return the collection of a slug, of an earlier slug, or of a virtual address; raises NotFound."""
+    return stores().gallery.collections.find(slug).collection
+
+
+def own_collection(slug: str) -> Collection:
+    """Return a collection of the caller; raises NotFound, and Forbidden for another caller's."""
+    collection = find_collection(slug)
+    if collection.owner != caller().id:
+        raise Forbidden(f"The collection {collection.slug!r} belongs to another caller.")
+    return collection
+
+
+def find_token(token_id: str) -> Token:
+    """Return a token; raises NotFound."""
+    return stores().gallery.tokens.find(parse_token_id(token_id))
+
+
+def own_token(token_id: str) -> Token:
+    """Return a token of the caller; raises NotFound, and Forbidden for another caller's."""
+    token = find_token(token_id)
+    if token.owner != caller().id:
+        raise Forbidden("The token belongs to another caller.")
+    return token
+
+
+def redirect_to_slug(slug: str) -> Response:
+    """Return a redirect of this request to the present slug of its collection."""
+    path = url_for(request.endpoint or "", **{**(request.view_args or {}), "slug": slug})
+    query = request.query_string.decode("latin-1")
+    return Response(
+        status=PERMANENT_REDIRECT,
+        headers={"Location": f"{path}?{query}" if query else path, "Cache-Control": "no-cache"},
+    )
