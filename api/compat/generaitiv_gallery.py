@@ -20,7 +20,7 @@ from schemas.errors import Forbidden, Invalid, NotFound
 from schemas.gallery.collections import Collection
 from schemas.gallery.encodings import is_address, is_virtual_contract, parse_token_id
 from schemas.gallery.pages import MAX_OFFSET, Listed, Page
-from schemas.gallery.requests import SeedListQuery, SeedToken
+from schemas.gallery.requests.bodies import SeedListQuery, SeedToken
 from schemas.gallery.tokens import NewToken
 from schemas.library.requests import load_body
 

@@ -17,7 +17,13 @@ from schemas.gallery.collections import NewCollection
 from schemas.gallery.encodings import is_address
 from schemas.gallery.pages import Listed
 from schemas.gallery.profiles import Profile
-from schemas.gallery.requests import CollectionChange, CollectionListQuery, ListQuery, NewCollectionBody, TokenOrder
+from schemas.gallery.requests.bodies import (
+    CollectionChange,
+    CollectionListQuery,
+    ListQuery,
+    NewCollectionBody,
+    TokenOrder,
+)
 
 ME = "me"
 

@@ -14,7 +14,7 @@ from api.http.request_bodies import require_json
 from api.http.route_policy import Access, RoutePolicy
 from schemas.errors import NotFound
 from schemas.gallery.encodings import is_address
-from schemas.gallery.requests import ProfileChange
+from schemas.gallery.requests.bodies import ProfileChange
 
 blueprint = Blueprint("gallery_profiles", __name__, access=Access.KEY, description="The gallery: profiles of people.")
 

@@ -11,7 +11,7 @@ from api.http.conditional_json import conditional_json
 from api.http.context import caller, stores
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access
-from schemas.gallery.requests import ListingBody, ListQuery, TokenChange, TokenMove
+from schemas.gallery.requests.bodies import ListingBody, ListQuery, TokenChange, TokenMove
 from schemas.gallery.tokens import Listing
 
 blueprint = Blueprint("gallery_tokens", __name__, access=Access.KEY, description="The gallery: tokens.")

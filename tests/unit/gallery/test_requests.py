@@ -6,7 +6,7 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from schemas.gallery.encodings import MAX_UINT256
-from schemas.gallery.requests import (
+from schemas.gallery.requests.bodies import (
     CollectionChange,
     ListingBody,
     NewCollectionBody,

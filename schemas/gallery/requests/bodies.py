@@ -5,12 +5,12 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.fields import Text, WholeNumber
-from schemas.gallery.attributes import Attributes
 from schemas.gallery.collections import MAX_ROYALTY_FEE, CollectionStatus
 from schemas.gallery.encodings import is_address
 from schemas.gallery.pages import MAX_PAGE_SIZE, ExplicitFilter
 from schemas.gallery.profiles import MAX_USERNAME_LENGTH
-from schemas.gallery.request_fields import Uint256, WebLink, description_field, name_field
+from schemas.gallery.requests.attributes import Attributes
+from schemas.gallery.requests.fields import Uint256, WebLink, description_field, name_field
 from schemas.gallery.slugs import check_slug
 from schemas.gallery.tokens import ONE, Listing, is_token_id
 

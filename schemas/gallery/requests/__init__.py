@@ -1,0 +1,1 @@
+"""Requests of the gallery: schemas of bodies and queries, and their fields."""
