@@ -7,7 +7,7 @@ from dataclasses import replace
 from api.gallery.lookups import own_token
 from api.http.context import stores
 from schemas.errors import Conflict
-from schemas.gallery.assets import name_like
+from schemas.gallery.asset_names import name_like
 from schemas.gallery.tokens import MediaStatus
 
 

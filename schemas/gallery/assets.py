@@ -1,13 +1,7 @@
 """Assets (public names of stored objects) and uploads (signed URLs and what became of them)."""
 
-import secrets
-import string
 from dataclasses import dataclass
 from enum import StrEnum
-
-# Public names have 21 random characters, as nanoids have them, and an extension.
-NAME_ALPHABET = string.ascii_letters + string.digits + "_-"
-NAME_CHARS = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +56,3 @@ class Upload:
     created_at: int
     expires_at: int
     changed_at: int
-
-
-def new_asset_name(extension: str) -> str:
-    """Return a new name; 126 random bits make it unguessable and unique."""
-    stem = "".join(secrets.choice(NAME_ALPHABET) for _ in range(NAME_CHARS))
-    return f"{stem}.{extension}"
-
-
-def name_like(name: str) -> str:
-    """Return a new name with the extension of another."""
-    return new_asset_name(name.rpartition(".")[2])
