@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from flask import Response, jsonify, request
 
 from api.compat import gallery_serializers
+from api.gallery.conditional_json import conditional_json
 from api.http.blueprint import Blueprint
-from api.http.conditional_json import conditional_json
 from api.http.context import caller, optional_caller, stores
 from api.http.error_responses import generaitiv_body
 from api.http.route_policy import Access, RoutePolicy

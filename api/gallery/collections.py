@@ -4,11 +4,11 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from api.gallery.conditional_json import conditional_json
 from api.gallery.lookups import EDIT, READ, find_collection, own_collection, read_page, redirect_to_slug
 from api.gallery.serializers import collection_view, page_view, token_view
 from api.gallery.token_pictures import own_picture
 from api.http.blueprint import Blueprint
-from api.http.conditional_json import conditional_json
 from api.http.context import caller, optional_caller, stores
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access

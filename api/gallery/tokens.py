@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from api.gallery.conditional_json import conditional_json
 from api.gallery.lookups import EDIT, READ, find_collection, find_token, own_token, read_page
 from api.gallery.serializers import page_view, token_view
 from api.http.blueprint import Blueprint
-from api.http.conditional_json import conditional_json
 from api.http.context import caller, stores
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access
