@@ -16,9 +16,11 @@ def submit(submitter: Caller, job_request: JobRequest) -> AcceptedJob:
     """Submit a job under the current request's ``Idempotency-Key``.
 
     Raises:
-        Invalid: the webhook URL is not allowed; further errors as ``stores.jobs.submission.submit``.
+        Invalid: the webhook URL is not allowed.
+        LimitReached: too many hosts of the submitter's webhooks are being looked up; further errors as
+            ``stores.jobs.submission.submit``.
     """
-    _check_webhook(job_request)
+    _check_webhook(submitter, job_request)
     # Anonymous callers have one id in common, so they would share their keys.
     key = None if submitter.id == ANONYMOUS else request.headers.get("Idempotency-Key")
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)
@@ -26,7 +28,7 @@ def submit(submitter: Caller, job_request: JobRequest) -> AcceptedJob:
 
 def dry_run(submitter: Caller, job_request: JobRequest) -> dict[str, Any]:
     """Return what ``submit`` would do; see ``stores.jobs.submission.dry_run``."""
-    _check_webhook(job_request)
+    _check_webhook(submitter, job_request)
     return submission.dry_run(stores(), submitter, job_request)
 
 
@@ -37,6 +39,6 @@ def add_replay_header(response: Response, accepted: AcceptedJob) -> Response:
     return response
 
 
-def _check_webhook(job_request: JobRequest) -> None:
+def _check_webhook(submitter: Caller, job_request: JobRequest) -> None:
     if job_request.webhook:
-        require_allowed_url(job_request.webhook, stores().address_policy, "webhook")
+        require_allowed_url(submitter.id, job_request.webhook, stores().address_policy, "webhook")

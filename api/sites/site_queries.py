@@ -8,7 +8,7 @@ from typing import Any
 from api.http.context import stores
 from api.library.loras import search_library_loras
 from schemas.errors import Unavailable
-from schemas.library.text_normalization import normalize
+from schemas.library.text_normalization import normalize, split_words
 from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites.recipe import Recipe
 
@@ -25,6 +25,9 @@ def search_loras(recipe: Recipe, query: str) -> tuple[list[dict[str, Any]], bool
         Unavailable: the site does not answer, and neither the cache nor the library has results.
         Forbidden: the site's terms have not been accepted.
     """
+    if not split_words(query):
+        # Sites differ in what they find by nothing but marks; some list all that they have.
+        return [], True
     in_library = search_library_loras(stores(), query)
     if recipe.loras is None or not recipe.loras.query:
         return in_library, True

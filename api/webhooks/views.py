@@ -33,7 +33,7 @@ public = Blueprint("webhook_keys", __name__, access=Access.ANONYMOUS, descriptio
 @blueprint.alt_response(409, description="You have the maximum number of webhooks.")
 def create(body: dict[str, Any]) -> Response:
     """Subscribe a URL to events."""
-    require_allowed_url(body["url"], stores().address_policy)
+    require_allowed_url(caller().id, body["url"], stores().address_policy)
     subscription = stores().subscriptions.create(caller().id, body["url"], body)
     response = jsonify(subscription_view(subscription, include_secret=True))
     response.status_code = 201
@@ -69,7 +69,7 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change a webhook; pending deliveries go to the new URL."""
     owner = caller().id
     if "url" in body:
-        require_allowed_url(body["url"], stores().address_policy)
+        require_allowed_url(owner, body["url"], stores().address_policy)
     subscription = stores().subscriptions.update(owner, webhook_id, body)
     stores().deliveries.redirect_pending(webhook_id, owner, subscription.url)
     return jsonify(subscription_view(subscription))

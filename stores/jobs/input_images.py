@@ -5,6 +5,7 @@ kept as long as that record exists: jobs keep theirs through waiting, retries an
 """
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import structlog
 from redis import Redis
 
 from ops.infra.clock import Clock
-from schemas.errors import Gone, InputMissing, Invalid, NotFound, ServiceError
+from schemas.errors import Gone, InputMissing, Invalid, LimitReached, NotFound, ServiceError
 from schemas.fields import to_camel_case
 from schemas.images.input_images import INPUTS_PREFIX, ImageSource, InputFile, InputImage
 from schemas.images.inspected_image import UPLOADS_PREFIX
@@ -26,9 +27,11 @@ from stores.jobs.jobs import NO_SUCH_JOB, Jobs
 from stores.jobs.results import Results
 from stores.library.image_inspections import INSPECTION_TIMEOUT_S, ImageInspections
 from stores.media import Media
-from stores.redis.keys import job_key, upload_key
+from stores.redis.keys import job_key, upload_key, uploads_key
 
 UPLOAD_TTL_S = 3600
+# Of one caller at a time; the ones that are still being examined count too.
+MAX_UPLOADS = 100
 UPLOAD_NAME = "upload"
 # A picture is stored moments before its record. The margin covers slow requests and clocks that differ.
 ORPHAN_AGE_S = 900
@@ -73,13 +76,41 @@ class InputImages:
 
         Raises:
             Invalid: it is not an acceptable picture.
+            LimitReached: the owner has ``MAX_UPLOADS`` already.
             Unavailable: the media store is down, or no background process examines it in time.
         """
         upload_id = secrets.token_hex(16)
-        image = self._store_file(file, upload_id, UPLOAD_NAME)
-        upload = Upload(upload_id, owner, self._clock.now_ms() + UPLOAD_TTL_S * 1000, image)
-        self._redis.set(upload_key(upload_id), json.dumps(asdict(upload)), ex=UPLOAD_TTL_S)
+        expires_at = self._clock.now_ms() + UPLOAD_TTL_S * 1000
+        self._reserve(owner, upload_id, expires_at)
+        try:
+            image = self._store_file(file, upload_id, UPLOAD_NAME)
+            upload = Upload(upload_id, owner, expires_at, image)
+            self._redis.set(upload_key(upload_id), json.dumps(asdict(upload)), ex=UPLOAD_TTL_S)
+        except BaseException:
+            self._redis.zrem(uploads_key(owner), upload_id)
+            raise
         return upload
+
+    def _reserve(self, owner: str, upload_id: str, expires_at: int) -> None:
+        """Count an upload among those of its owner, from before it is examined until it expires."""
+        key, now_ms = uploads_key(owner), self._clock.now_ms()
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.zremrangebyscore(key, "-inf", now_ms)
+            pipeline.zadd(key, {upload_id: expires_at})
+            pipeline.expire(key, UPLOAD_TTL_S)
+            pipeline.zcard(key)
+            pipeline.zrange(key, 0, 0, withscores=True)
+            *_, count, [(_, first_expiry)] = pipeline.execute()
+        if count > MAX_UPLOADS:
+            self._redis.zrem(key, upload_id)
+            retry_after_s = max(1, math.ceil((first_expiry - now_ms) / 1000))
+            raise LimitReached(
+                f"You have {MAX_UPLOADS} uploads, the most that are kept for one key. Delete those that you no longer "
+                "need; each expires after an hour.",
+                retry_after_s=retry_after_s,
+                policy="uploads",
+                limit=MAX_UPLOADS,
+            )
 
     def get_upload(self, owner: str, upload_id: str) -> Upload:
         """Return an upload; raises NotFound if it does not exist, has expired or belongs to another caller."""
@@ -93,6 +124,7 @@ class InputImages:
         """Delete an upload; jobs that use it keep their own copy. Raises as ``get_upload``."""
         upload = self.get_upload(owner, upload_id)
         self._redis.delete(upload_key(upload_id))
+        self._redis.zrem(uploads_key(owner), upload_id)
         self._media.delete(upload.image.media_key(upload_id, UPLOAD_NAME))
 
     # Inputs of jobs

@@ -167,6 +167,11 @@ def upload_key(upload_id: str) -> str:
     return f"dr:upload:{upload_id}"
 
 
+def uploads_key(owner: str) -> str:
+    """The ids of a caller's uploads: a sorted set, by the time of their expiry in Unix ms."""
+    return f"dr:uploads:{owner}"
+
+
 def session_key(token_hash: str) -> str:
     """The session of the token with that hash, JSON."""
     return f"dr:login:{token_hash}"

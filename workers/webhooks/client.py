@@ -10,8 +10,10 @@ import os
 import socket
 import ssl
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -33,6 +35,8 @@ CONNECT_TIMEOUT_S, TOTAL_TIMEOUT_S = 5.0, 15.0
 MAX_EXCERPT_BYTES = 1024
 KEEPALIVE_S = 5.0
 RESOLVER_THREADS = 64
+# Hosts of one owner that are looked up at once: those whose name servers hang leave threads to the other owners.
+MAX_LOOKUPS_PER_OWNER = 8
 IMMEDIATE_RETRY_S = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
 HEADERS = {
@@ -59,6 +63,8 @@ ERROR_MESSAGES: tuple[tuple[type[Exception], str], ...] = (
 INVALID_HTTP = "The response is not valid HTTP."
 
 ResolveHost = Callable[[str, int], list[str]]
+# aiohttp has no argument for it; the tasks that it starts for a request inherit the context.
+_owner: ContextVar[str] = ContextVar("owner", default="")
 log = structlog.get_logger(__name__)
 
 
@@ -76,6 +82,7 @@ class PolicyResolver(AbstractResolver):
         # A hanging name server blocks its thread; the pool is large so that other hosts still resolve.
         self._executor = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
         self._lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        self._lookups_by_owner: defaultdict[str, set[asyncio.Future[list[str]]]] = defaultdict(set)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -86,14 +93,29 @@ class PolicyResolver(AbstractResolver):
 
     async def _look_up(self, host: str, port: int) -> list[str]:
         """Return all addresses of a host. Simultaneous look-ups of one host share a thread."""
-        lookup = self._lookups.get((host, port))
-        if lookup is None:
-            loop = asyncio.get_running_loop()
-            lookup = loop.run_in_executor(self._executor, self._resolve_host, host, port)
-            self._lookups[host, port] = lookup
-            lookup.add_done_callback(lambda _: self._lookups.pop((host, port)))
+        owner = _owner.get()
+        while (lookup := self._lookups.get((host, port))) is None:
+            running = tuple(self._lookups_by_owner[owner])
+            if len(running) < MAX_LOOKUPS_PER_OWNER:
+                lookup = self._start_lookup(owner, host, port)
+                break
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         # One caller's timeout must not end the look-up of the others.
         return await asyncio.shield(lookup)
+
+    def _start_lookup(self, owner: str, host: str, port: int) -> asyncio.Future[list[str]]:
+        lookup = asyncio.get_running_loop().run_in_executor(self._executor, self._resolve_host, host, port)
+        self._lookups[host, port] = lookup
+        self._lookups_by_owner[owner].add(lookup)
+
+        def forget(_: asyncio.Future[list[str]]) -> None:
+            del self._lookups[host, port]
+            self._lookups_by_owner[owner].discard(lookup)
+            if not self._lookups_by_owner[owner]:
+                del self._lookups_by_owner[owner]
+
+        lookup.add_done_callback(forget)
+        return lookup
 
     def require_allowed(self, host: str, port: int, addresses: list[str]) -> list[str]:
         """Return those of a host's addresses that the policy allows; raise AddressNotAllowedError if there are none."""
@@ -139,8 +161,12 @@ class WebhookClient:
         for session in self._sessions.values():
             await session.close()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptOutcome:
-        """Send a JSON body and return the outcome. Network and protocol errors are outcomes too, not exceptions."""
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, owner: str = "") -> AttemptOutcome:
+        """Send a JSON body and return the outcome. Network and protocol errors are outcomes too, not exceptions.
+
+        Call it in a task of its own for each owner.
+        """
+        _owner.set(owner)
         started, is_first = time.monotonic(), True
         while True:
             try:

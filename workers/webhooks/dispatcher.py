@@ -146,7 +146,7 @@ class WebhookDispatcher:
         body = delivery.body.encode()
         headers = self._signer.headers(delivery.id, at // 1000, body, prepared.secrets)
         try:
-            outcome = await client.post(delivery.url, headers, body)
+            outcome = await client.post(delivery.url, headers, body, delivery.owner)
         except Exception:
             # A bug that one delivery triggers must not stop the delivery of all others.
             log.exception("delivery.internal_error", delivery=delivery.id)

@@ -131,6 +131,19 @@ def test_every_known_format_is_taken(pictures: AppClient, name: str) -> None:
     assert pictures_of(pictures, job["id"]) == {"init": data}
 
 
+def test_a_key_has_a_limited_number_of_uploads(pictures: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are refused do not count, and a deleted one makes room."""
+    monkeypatch.setattr("stores.jobs.input_images.MAX_UPLOADS", 2)
+    photos = (b"no picture", PHOTO, PHOTO, PHOTO)
+    answers = [pictures.post("/api/v1/uploads", data={"file": (io.BytesIO(photo), "p")}) for photo in photos]
+
+    assert [answer.status_code for answer in answers] == [400, 201, 201, 429]
+    assert answers[3].json["error"]["code"] == "limit_reached"
+    assert 0 < int(answers[3].headers["Retry-After"]) <= 3600
+    pictures.delete(f"/api/v1/uploads/{answers[1].json['id']}")
+    assert pictures.post("/api/v1/uploads", data={"file": (io.BytesIO(PHOTO), "p")}).status_code == 201
+
+
 def test_json_takes_data_urls_uploads_and_results(pictures: AppClient) -> None:
     """The three ways lead to the same picture; a shorthand names uploads and jobs in one text."""
     first = submit(pictures, init=data_url(PHOTO)).json

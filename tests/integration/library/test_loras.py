@@ -46,6 +46,17 @@ def test_searches_include_the_library(library: AppClient) -> None:
     assert (result["name"], result["tags"], result["description"]) == ("Ink Wash", ["ink", "style"], "Ink & water")
 
 
+@pytest.mark.parametrize("query", ["%", "%%%", "_ - *", "!?"])
+def test_a_search_for_nothing_but_marks_finds_nothing(library: AppClient, query: str) -> None:
+    """Neither in the library nor on the site, which is not asked."""
+    library.stores.site_queries.store_answer("search_loras", "studio", query, [{"name": "Ink Wash"}])
+
+    response = library.get("/search-loras", query_string={"query": query})
+
+    assert (response.status_code, response.json) == (200, [])
+    assert "X-Darkroom-Partial" not in response.headers
+
+
 def test_a_site_without_loras_of_its_own_has_those_of_the_library(library: AppClient) -> None:
     """An example is a site that takes LoRAs in the prompt."""
     response = library.get("/search-loras?query=neo&site=automatic1111")
