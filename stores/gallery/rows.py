@@ -55,10 +55,12 @@ def collection_from_row(row: Any) -> Collection:
 
 def token_from_row(row: Any) -> Token:
     """Convert from a row of ``select_tokens``."""
-    record = getattr(row, "provenance", None)
-    media = {name: getattr(row, column) for name, column in _MEDIA_COLUMNS.items()}
+    # Pages have many rows of many columns: looking names up in a dict is faster than in the row.
+    values = row._asdict()
+    record = values.get("provenance")
+    media = {name: values[column] for name, column in _MEDIA_COLUMNS.items()}
     return Token(
-        **{name: getattr(row, name) for name in _SAME_NAME},
+        **{name: values[name] for name in _SAME_NAME},
         collection=CollectionRef(
             row.collection_id, row.collection_slug, row.collection_name, row.virtual_address, row.explicit
         ),

@@ -118,7 +118,7 @@ tokens = Table(
     Index("gallery_tokens_token_id", "token_id", unique=True),
     Index("gallery_tokens_latest", "visibility", "created_at", "id"),
     Index("gallery_tokens_collection", "collection_id", "position", "id"),
-    Index("gallery_tokens_owner", "owner", "created_at", "id"),
+    Index("gallery_tokens_owner", "owner", "visibility", "created_at", "id"),
     Index("gallery_tokens_media", "media_status", "modified_at"),
     sqlite_autoincrement=True,
 )

@@ -42,13 +42,7 @@ class TokenLists:
 
     def list_latest(self, page: Page) -> Listed[Token]:
         """Return a page of the tokens of all active collections, the newest first."""
-        active = CollectionStatus.ACTIVE
-        shown = [
-            tokens.c.visibility == int(Visibility.of_collection(active, explicit=value))
-            for value in page.explicit.shown
-        ]
-        hidden = (collections.c.status == active) & collections.c.explicit.in_(page.explicit.hidden)
-        return self._list(_NEWEST_FIRST, page, shown, hidden)
+        return self._list(_NEWEST_FIRST, page, _visible(page), _hidden(page))
 
     def list_of_collection(self, collection: Collection, page: Page) -> Listed[Token]:
         """Return a page of a collection's tokens, in their order."""
@@ -59,11 +53,8 @@ class TokenLists:
     def list_of_owner(self, address: str, page: Page) -> Listed[Token]:
         """Return a page of the tokens of an address in active collections, the newest first."""
         caller = select(profiles.c.caller).where(profiles.c.address_key == address.lower()).scalar_subquery()
-        active = CollectionStatus.ACTIVE
-        visible = [Visibility.of_collection(active, explicit=value) for value in page.explicit.shown]
-        shown = (tokens.c.owner == caller) & tokens.c.visibility.in_(list(map(int, visible)))
-        hidden = (collections.c.owner == caller) & (collections.c.status == active)
-        return self._list(_NEWEST_FIRST, page, [shown], hidden & collections.c.explicit.in_(page.explicit.hidden))
+        shown = [(tokens.c.owner == caller) & visible for visible in _visible(page)]
+        return self._list(_NEWEST_FIRST, page, shown, (collections.c.owner == caller) & _hidden(page))
 
     def _list(self, order: Keyset, page: Page, shown: list[Any], hidden: Any) -> Listed[Token]:
         """Read a page. ``hidden`` selects the collections whose tokens the filter hides."""
@@ -76,3 +67,16 @@ class TokenLists:
                 count = int(connection.execute(query).scalar_one())
         rows, next_cursor = order.split(rows, page)
         return Listed(tuple(map(token_from_row, rows)), next_cursor, count)
+
+
+def _visible(page: Page) -> list[Any]:
+    """Return the conditions of the tokens that lists of all collections show, one for each value of ``explicit``."""
+    active = CollectionStatus.ACTIVE
+    return [
+        tokens.c.visibility == int(Visibility.of_collection(active, explicit=value)) for value in page.explicit.shown
+    ]
+
+
+def _hidden(page: Page) -> Any:
+    """Return the condition of the collections whose tokens these lists leave out."""
+    return (collections.c.status == CollectionStatus.ACTIVE) & collections.c.explicit.in_(page.explicit.hidden)

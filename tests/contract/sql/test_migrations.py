@@ -28,6 +28,7 @@ LANDED = {
     "0006_library.py": "8c9700d99a91a802825c5074a836be454b892642b319e8278638312c7db1f324",
     "0007_foreign_keys.py": "fb33ad55fbd12e110e2722ff92110e21971685422da8ba0735c1b6516057e418",
     "0008_gallery.py": "e45d5831cd1ee05d7196ee82332cb7563c95ba2a21dea1fe8ff56e9f8a8fc21c",
+    "0009_gallery_owner_lists.py": "373cc5b3d6bb99188c65e6d475c49b97c66c07dc8bdd6ae760c735fdd533e16b",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {
