@@ -56,9 +56,6 @@ class Profiles:
                 self._check_username(connection, caller_id, changes["username"])
             elif "username" in changes:
                 values |= {"username": None, "username_key": None}
-            if "image" in changes:
-                old = connection.execute(select(profiles.c.image).where(own)).scalar_one()
-                release_assets(connection, {old} - {None, changes["image"]}, values["modified_at"])
             connection.execute(update(profiles).where(own).values(**values))
             if old_image and changes.get("image", old_image) != old_image:
                 release_assets(connection, [old_image], values["modified_at"])
