@@ -13,6 +13,8 @@ from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import make
 from api.gallery import collections, profiles, tokens
+from api.gallery.pages import oembed
+from api.gallery.pages import views as gallery_pages
 from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
@@ -124,6 +126,8 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
     for page in (docs, studio, design, websockets, client_js, assets, events, home, make, sign_in):
+        app.register_blueprint(page.blueprint)
+    for page in (gallery_pages, oembed):
         app.register_blueprint(page.blueprint)
     app.register_blueprint(fallback)
 

@@ -2,11 +2,11 @@
 
 from flask import Response, jsonify
 
-from api.console.page import HOME_PATH, page_blueprint, prefers_html
+from api.console.page import HOME_PATH, page_blueprint
 from api.console.sign_in import sign_in_page
 from api.console.views.make import make_page
 from api.http.auth import admit
-from api.http.context import stores
+from api.http.context import prefers_html, stores
 from api.http.rate_limits import count_anonymous
 from ops.infra.version import VERSION
 from schemas.accounts.caller import Scope

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from api.console.assets import asset_url
 from api.console.rooms import ROOMS, Room
 from api.http.auth import admit
-from api.http.context import caller, stores
+from api.http.context import caller, prefers_html, stores
 from api.http.error_responses import error_response, service_error
 from ops.infra.version import VERSION
 from schemas.accounts.caller import Scope
@@ -39,7 +39,7 @@ HEADERS = {
 }
 SIGN_IN_PATH = "/console/sign-in"
 HOME_PATH = "/"
-JSON, HTML = "application/json", "text/html"
+HTML = "text/html"
 ERROR_TITLES = {403: "Not allowed", 404: "Nothing here", 410: "Expired", 429: "Too many requests", 503: "Not available"}
 
 
@@ -88,11 +88,6 @@ def error_page(error: ServiceError) -> BaseResponse:
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
-
-
-def prefers_html() -> bool:
-    """Whether a browser sent the request; programs that accept anything get JSON."""
-    return request.accept_mimetypes.best_match([JSON, HTML]) == HTML
 
 
 def redirect_to_sign_in() -> BaseResponse:

@@ -1,1 +1,1 @@
-"""The native API of the gallery, below ``/api/v1/gallery``."""
+"""The gallery over HTTP: the native API below ``/api/v1/gallery``, and the pages for people in ``pages``."""

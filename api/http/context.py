@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from schemas.accounts.caller import Caller
 from schemas.errors import NotFound
@@ -24,6 +24,11 @@ def caller() -> Caller:
 def optional_caller() -> Caller | None:
     """Return the authenticated caller; None in a route that needs no key and got none."""
     return cast(Caller | None, g.get("caller"))
+
+
+def prefers_html() -> bool:
+    """Whether a browser sent the request; programs that accept anything get JSON."""
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def own_job(job_id: str) -> Job:

@@ -43,7 +43,7 @@ def init_error_handlers(app: Flask) -> None:
     """Translate every exception of a request into a JSON response."""
     app.register_error_handler(ServiceError, error_response)
     app.register_error_handler(HTTPException, http_error_response)
-    app.register_error_handler(Exception, _unexpected_error_response)
+    app.register_error_handler(Exception, unexpected_error_response)
     app.extensions["error_formats"] = {"/": weights_body, "/api": native_body}
 
 
@@ -73,7 +73,8 @@ def http_error_response(error: HTTPException) -> Response:
     return response
 
 
-def _unexpected_error_response(error: Exception) -> Response:
+def unexpected_error_response(error: Exception) -> Response:
+    """Log an error that no view expects, and return its response."""
     log.error("request.fault", path=request.path, exc_info=error)
     return error_response(ServiceError())
 

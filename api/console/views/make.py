@@ -14,6 +14,7 @@ from api.sites.serializers import input_view
 from api.sites.site_queries import known_choices
 from schemas.errors import Gone, NotFound
 from schemas.fields import MAX_PROMPT_LENGTH, to_camel_case
+from schemas.gallery.provenance import hide_private
 from schemas.sites.recipe import Recipe
 
 MAX_JOBS = 48
@@ -25,8 +26,9 @@ blueprint = room_blueprint("make")
 
 @blueprint.route(MAKE.path)
 def make() -> Response:
-    """Show the room. ``site``, ``prompt``, ``lora`` and inputs fill the form, as does ``from``, the id of a job.
+    """Show the room. ``site``, ``prompt``, ``lora`` and inputs fill the form.
 
+    So does ``from``, the id of a job, or ``token``, the id of a token of the gallery.
     ``job`` is the job whose picture is shown.
     """
     return make_page()
@@ -37,7 +39,7 @@ def make_page() -> Response:
     jobs, next_cursor = stores().jobs.list_page(caller().id, None, MAX_JOBS)
     views = [native_job(stores(), job, estimate) for job, estimate in jobs]
     shown, notice = _find_job(views, request.args.get("job"))
-    source, notice_of_source = _find_job(views, request.args.get("from"))
+    source, notice_of_source = _find_source(views, request.args)
     wanted = request.args.get("site") or (source or {}).get("site")
     recipe = next((each for each in stores().recipes.list_all() if each.name == wanted), stores().recipes.default)
     return render(
@@ -58,6 +60,21 @@ def make_page() -> Response:
         notice=notice or notice_of_source,
         recent_prompts=list(dict.fromkeys(view["prompt"] for view in views))[:MAX_RECENT_PROMPTS],
     )
+
+
+def _find_source(views: list[dict[str, Any]], query: Mapping[str, str]) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return the job, or the kept job of a token, that fills the form, or why it cannot."""
+    if "token" not in query:
+        return _find_job(views, query.get("from"))
+    try:
+        token = stores().gallery.tokens.find(query["token"])
+    except NotFound:
+        return None, "There is no such picture in the gallery."
+    is_owner = token.owner == caller().id
+    record = hide_private(token.provenance or {}, is_owner=is_owner, is_prompt_private=token.is_prompt_private)
+    if not record.get("prompt"):
+        return None, "How that picture was made is private, or not known."
+    return {**record, "site": record["site"]["name"]}, None
 
 
 def _find_job(views: list[dict[str, Any]], job_id: str | None) -> tuple[dict[str, Any] | None, str | None]:

@@ -1,0 +1,1 @@
+"""The gallery's pages for people: server-rendered HTML that needs no script, and oEmbed."""
