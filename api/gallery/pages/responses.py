@@ -30,7 +30,7 @@ TITLES = {
     400: "This address is not valid",
     401: "Sign in to see this",
     403: "Not allowed",
-    404: "Not found",
+    404: "Nothing here",
     410: "No longer here",
     429: "Too many requests",
     503: "Not available at the moment",
