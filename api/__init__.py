@@ -13,6 +13,7 @@ from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import make
 from api.gallery import collections, profiles, tokens
+from api.gallery.documents import metadata, provenance
 from api.gallery.pages import oembed
 from api.gallery.pages import views as gallery_pages
 from api.http import metrics
@@ -103,6 +104,7 @@ def _register_blueprints(app: Flask) -> None:
         quota,
         generaitiv,
         generaitiv_gallery,
+        metadata,
         site_views,
         metrics,
         keys,
@@ -114,6 +116,7 @@ def _register_blueprints(app: Flask) -> None:
         (profiles.blueprint, "gallery"),
         (collections.blueprint, "gallery/collections"),
         (tokens.blueprint, "gallery/tokens"),
+        (provenance.blueprint, "gallery/tokens"),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
     for blueprint, path in (

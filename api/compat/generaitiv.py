@@ -21,8 +21,10 @@ from api.jobs.job_bodies import MAX_JSON_BYTES
 from api.jobs.submission import add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
-from schemas.errors import Forbidden, Invalid
+from schemas.errors import Forbidden, Gone, Invalid, NotFound
 from schemas.fields import flatten_errors
+from schemas.gallery.tokens import Token
+from schemas.gallery.urls import asset_url
 from schemas.jobs.event_payloads import progress_payload, result_image_url
 from schemas.jobs.generaitiv_requests import (
     PROMPT_TYPE,
@@ -34,6 +36,7 @@ from schemas.jobs.generaitiv_requests import (
     workload_id,
 )
 from schemas.jobs.job import Job, JobRequest
+from schemas.jobs.lifecycle import JobState
 
 TRUE_VALUES = ("1", "true", "yes")
 
@@ -129,8 +132,29 @@ def _watch_links(job_id: str) -> dict[str, str]:
 @blueprint.route("/workload/<workload>")
 @blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
 def read_workload(workload: str) -> Response:
-    """One of your generations."""
-    return jsonify(_workload_view(own_job(parse_workload_id(workload))))
+    """One of your generations. One that became a token is there as long as the token, after its own expiry."""
+    job_id = parse_workload_id(workload)
+    try:
+        return jsonify(_workload_view(own_job(job_id)))
+    except (NotFound, Gone):
+        tokens = stores().gallery.tokens.find_by_job(job_id)
+        kept = next((token for token in tokens if token.owner == caller().id and token.media.asset), None)
+        if kept is None:
+            raise
+        return jsonify(_kept_workload_view(kept))
+
+
+def _kept_workload_view(token: Token) -> dict[str, Any]:
+    """Return a completed workload from what its token keeps."""
+    record = token.provenance or {}
+    return {
+        "id": workload_id(record["jobId"]),
+        "status": JobState.COMPLETED,
+        "seq": record["seq"],
+        "prompt": record["prompt"],
+        "model": record["site"]["name"],
+        "link": asset_url(stores().settings.public_url, str(token.media.asset)),
+    }
 
 
 def _workload_view(job: Job) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from schemas.gallery.collections import NewCollection
 from schemas.gallery.provenance import MadeImage
 from schemas.gallery.tokens import MediaStatus, NewToken, Token, TokenMedia
 from schemas.images.input_images import InputImage
+from schemas.jobs.generaitiv_requests import workload_id
 from schemas.jobs.job import GeneratedImage, Job
 from stores import Stores
 from stores.gallery import provenance
@@ -30,6 +31,7 @@ from tests.support.model_files import write_safetensors
 
 PNG = VALID_IMAGES["png"][0]
 OWNER = "owner"
+MISSING = {"status": "missing", "modelId": None}
 PROMPT = "a lighthouse <lora:other:0.5> at dusk"
 
 
@@ -67,10 +69,16 @@ def run_job(app: LibraryApp, picture: bytes, **body: Any) -> Job:
     """Submit a job, and complete it as a worker does."""
     response = app.request("POST", "/api/v1/jobs", json=body)
     assert response.status_code == 202, response.json
+    job = complete(app, picture)
+    assert job.id == response.json["id"]
+    return job
+
+
+def complete(app: LibraryApp, picture: bytes) -> Job:
+    """Complete the next job."""
     attempts = app.stores.attempts
     job = attempts.claim("w1")
     assert job is not None
-    assert job.id == response.json["id"]
     attempts.mark_accepted(job)
     image = GeneratedImage(picture, "image/png", 8, 8)
     attempts.store_images(job, [image], b"jpeg bytes")
@@ -162,3 +170,68 @@ def test_what_is_gone_is_named(library: LibraryApp) -> None:
     refused = {**record, "inLibrary": [], "inputs": {**record["inputs"], "steps": -1}}
     with pytest.raises(Conflict, match="steps"):
         provenance.rerun(stores, caller, refused, request_id="r4")
+
+
+def call(library: LibraryApp, path: str, *, key: str = API_KEY, headers: dict[str, str] | None = None) -> Any:
+    """Send a GET to any path."""
+    return library.app.client.get(path, headers={"Authorization": f"Bearer {key}", **(headers or {})})
+
+
+def test_the_routes_show_provenance_and_make_again(library: LibraryApp) -> None:
+    """Provenance, metadata, rerun and comparison; a kept job answers after its own expiry; private prompts stay so."""
+    stores = library.stores
+    body = {"prompt": "a lighthouse at dusk", "lora": "Ukiyo-e", "inputs": {"seed": 7, "width": 256, "height": 256}}
+    job = run_job(library, PNG, **body)
+    token = make_token(stores, job, PNG, is_prompt_private=True)
+    path = f"/api/v1/gallery/tokens/{token.token_id}"
+    bob = stores.api_keys.create("bob")
+
+    seen = library.request("GET", f"{path}/provenance").json
+    assert (seen["prompt"], seen["seed"], seen["jobId"]) == (body["prompt"], 7, job.id)
+    assert seen["site"]["currentRecipe"] == seen["site"]["recipe"]
+    assert seen["models"] == [{"kind": "lora", "name": "Ukiyo-e", "hashes": {}, "library": MISSING}]
+    assert (seen["rerun"], "keptInputs" in seen) == ({"possible": True, "reasons": []}, False)
+    hidden = library.request("GET", f"{path}/provenance", key=bob).json
+    assert (hidden["prompt"], hidden["inputs"], hidden["isPromptPrivate"]) == (None, None, True)
+    assert library.request("POST", f"{path}/rerun", key=bob).status_code == 403
+
+    made = library.request("POST", f"{path}/rerun")
+    assert (made.status_code, made.json["inputs"]) == (202, seen["inputs"])
+    comparison = made.json["comparisonUrl"].removeprefix(stores.settings.public_url)
+    assert library.request("GET", comparison).json["identical"] is None
+    assert library.request("GET", comparison, key=bob).status_code == 404
+    complete(library, PNG)
+    same = library.request("GET", comparison).json
+    assert [same[name] for name in ("identical", "sameInputs", "deterministic", "recipeChanged")] == [True] * 3 + [
+        False
+    ]
+    assert same["original"]["sha256"] == same["rerun"]["sha256"] == hashlib.sha256(PNG).hexdigest()
+    again = library.request("POST", f"{path}/rerun").json["id"]
+    complete(library, make_picture("0" * 64))
+    assert library.request("GET", f"{path}/rerun/{again}").json["identical"] is False
+
+    document = call(library, f"/token/{token.token_id[2:]}.json")
+    assert document.json["image"].endswith(f"/images/asset/{token.media.asset}")
+    assert "lighthouse" not in document.get_data(as_text=True)
+    headers = {"If-None-Match": document.headers["ETag"]}
+    assert call(library, f"/token/{token.token_id[2:]}.json", headers=headers).status_code == 304
+    for wrong in (token.token_id, f"{token.token_id}.json", f"{'0' * 64}.json", "x.json", "..%2f.json"):
+        assert call(library, f"/token/{wrong}").status_code == 404
+
+    workload = f"/v1/workload/{workload_id(job.id)}"
+    before = call(library, workload).json
+    stores.redis.flushdb()
+    after = call(library, workload).json
+    assert after == {**before, "link": document.json["image"]}
+    assert call(library, workload, key=bob).status_code == 404
+
+
+def test_a_token_without_a_job_has_no_provenance(library: LibraryApp) -> None:
+    """404 with a reason; so has an unknown token."""
+    gallery = library.stores.gallery
+    collection = gallery.collections.create(OWNER, NewCollection("Land"))
+    token = gallery.tokens.create(OWNER, collection, gallery.tokens.reserve_id(OWNER), NewToken("uploaded"))
+    for token_id in (token.token_id, f"0x{'1' * 64}", "x"):
+        for method, path in (("GET", "provenance"), ("POST", "rerun"), ("GET", f"rerun/{'a' * 32}")):
+            response = library.request(method, f"/api/v1/gallery/tokens/{token_id}/{path}")
+            assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")

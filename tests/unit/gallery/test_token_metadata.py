@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.gallery.token_metadata import MetadataUrls, build_metadata
+from schemas.gallery.documents.token_metadata import MetadataUrls, build_metadata
 from schemas.gallery.tokens import CollectionRef, MediaStatus, Token, TokenMedia
 
 PROMPT = "A Lighthouse at dusk,  oil painting"

@@ -7,7 +7,7 @@ number that every reader represents exactly; a numeric display type has a number
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.gallery.provenance import used_models
@@ -34,8 +34,8 @@ class MetadataUrls:
 def build_metadata(token: Token, urls: MetadataUrls) -> dict[str, Any]:
     """Return the document of a token; it has no trace of a private prompt, in whatever field that stands."""
     record = token.provenance or {}
-    secrets = _private_texts(record) if token.is_prompt_private else []
-    attributes = [*token.attributes, *_made_with(record, is_private=token.is_prompt_private)]
+    shown = without_private_prompt(token)
+    attributes = [*shown.attributes, *_made_with(record, is_private=token.is_prompt_private)]
     properties: dict[str, Any] = {
         "token_id": token.token_id,
         "creator": token.creator,
@@ -46,15 +46,35 @@ def build_metadata(token: Token, urls: MetadataUrls) -> dict[str, Any]:
     if record.get("prompt") and not token.is_prompt_private:
         properties["prompt"] = record["prompt"]
     document = {
-        "name": _censor(token.name, secrets) or f"#{int(token.token_id[-24:], 16)}",
-        "description": _censor(token.description, secrets),
+        "name": _public_name(shown, ()),
+        "description": shown.description,
         "image": urls.image,
         "external_url": urls.page,
         "decimals": 0,
-        "attributes": list(_valid_attributes(attributes, secrets)),
+        "attributes": list(_valid_attributes(attributes)),
         "properties": properties,
     }
     return document | ({"animation_url": urls.animation} if urls.animation else {})
+
+
+def without_private_prompt(token: Token) -> Token:
+    """Return the token as others see it: of a private prompt there is no trace in name, description and attributes."""
+    if not token.is_prompt_private:
+        return token
+    secrets = _private_texts(token.provenance or {})
+    attributes = tuple(each for each in token.attributes if not _tells(each, secrets))
+    description = _censor(token.description, secrets)
+    return replace(token, name=_public_name(token, secrets), description=description, attributes=attributes)
+
+
+def _public_name(token: Token, secrets: Sequence[str]) -> str:
+    return _censor(token.name, secrets) or f"#{int(token.token_id[-24:], 16)}"
+
+
+def _tells(attribute: Mapping[str, Any], secrets: Sequence[str]) -> bool:
+    trait, value = attribute.get("trait_type"), attribute.get("value")
+    is_prompt = isinstance(trait, str) and _normalize(trait) in _PROMPT_TRAITS
+    return is_prompt or leaks(f"{value}", secrets) or leaks(f"{trait or ''}", secrets)
 
 
 def leaks(text: str, secrets: Sequence[str]) -> bool:
@@ -96,12 +116,11 @@ def _made_with(record: Mapping[str, Any], *, is_private: bool) -> Iterable[dict[
         yield {"trait_type": "Made", "display_type": "date", "value": record["finishedAt"] // 1000}
 
 
-def _valid_attributes(attributes: Iterable[Mapping[str, Any]], secrets: Sequence[str]) -> Iterable[dict[str, Any]]:
+def _valid_attributes(attributes: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     for attribute in attributes:
         trait, display = attribute.get("trait_type"), attribute.get("display_type")
-        is_prompt = bool(secrets) and isinstance(trait, str) and _normalize(trait) in _PROMPT_TRAITS
         value = _valid_value(attribute.get("value"), display)
-        if value is None or is_prompt or leaks(f"{value}", secrets) or leaks(f"{trait or ''}", secrets):
+        if value is None:
             continue
         named = {"trait_type": trait} if isinstance(trait, str) and trait else {}
         is_shown_as = display in NUMERIC_DISPLAY_TYPES and not isinstance(value, str)

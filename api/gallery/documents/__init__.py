@@ -1,0 +1,1 @@
+"""Routes for documents about tokens and collections: metadata, provenance and archives."""

@@ -1,0 +1,1 @@
+"""Documents about tokens and collections for other programs: metadata, and archives of collections."""
