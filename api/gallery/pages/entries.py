@@ -9,6 +9,7 @@ from api.gallery.pages.pictures import Picture, build_picture
 from schemas.gallery.collections import Collection, CollectionStatus
 from schemas.gallery.profiles import Profile
 from schemas.gallery.tokens import Listing, Token
+from schemas.gallery.urls import profile_picture_url
 
 MAX_COVERS = 3
 MAX_ALT_LENGTH = 300
@@ -84,7 +85,7 @@ def build_owner(address: str, profile: Profile | None) -> Owner:
         address=address,
         name=name,
         path=f"u/{address}",
-        image=f"profile/64x64/{profile.image.partition('.')[0]}.png" if profile and profile.image else None,
+        image=profile_picture_url("", profile.image).removeprefix("/") if profile and profile.image else None,
         initial=letters[0].upper() if letters else "0x",
         hue=int(address[-6:], 16) % AVATAR_COLOURS,
         bio=profile.bio if profile else "",

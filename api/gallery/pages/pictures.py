@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from schemas.gallery.tokens import MediaStatus, TokenMedia
+from schemas.gallery.urls import asset_url
 
 # The proportions, in percent, for which the style sheet has a class. Lists crop a picture to the nearest one.
 RATIOS = (40, 50, 56, 60, 67, 71, 75, 80, 90, 100, 110, 125, 133, 141, 150, 167, 178, 200, 250)
-ASSETS_PATH = "images/asset"
 PREPARING_TEXT = "The picture is being prepared."
 KIND_LABELS = {"image": "", "animation": "Animated", "video": "Video"}
 
@@ -73,7 +73,7 @@ def _kind(media: TokenMedia) -> str:
 
 
 def _path(name: str | None) -> str | None:
-    return f"{ASSETS_PATH}/{name}" if name else None
+    return asset_url("", name).removeprefix("/") if name else None
 
 
 def _describe_state(media: TokenMedia, *, is_owner: bool) -> tuple[str, str, str]:

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 from api.gallery.pages.entries import CollectionEntry, Owner, TokenEntry
 from api.gallery.pages.formats import shorten
-from api.gallery.pages.pictures import ASSETS_PATH, Picture
+from api.gallery.pages.pictures import Picture
 from schemas.gallery.tokens import MediaStatus, TokenMedia
+from schemas.gallery.urls import asset_url
 
 MAX_DESCRIPTION_LENGTH = 200
 # Formats and sizes that chats show; other pictures are shared as their thumbnail.
@@ -97,7 +98,7 @@ def share_picture(base_url: str, picture: Picture, media: TokenMedia) -> SharedF
     if picture.is_explicit or media.status is not MediaStatus.READY:
         return None
     if media.type in SHAREABLE_TYPES and media.asset and (media.size_bytes or 0) <= MAX_SHARED_BYTES:
-        return SharedFile(f"{base_url}/{ASSETS_PATH}/{media.asset}", media.type, media.width, media.height)
+        return SharedFile(asset_url(base_url, media.asset), media.type, media.width, media.height)
     return share_thumbnail(base_url, picture)
 
 

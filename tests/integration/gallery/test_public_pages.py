@@ -323,6 +323,16 @@ def test_make_again_leads_to_the_console(exhibition: Exhibition) -> None:
     assert exhibition.app.client.get(again, headers=BROWSER | KEY).status_code == 200
 
 
+def test_a_picture_that_cannot_be_made_again_says_why(exhibition: Exhibition) -> None:
+    """A model that was there is missing, or the site is; readers without a key are not told."""
+    record = provenance("a lost style") | {"site": {"name": "lost", "title": "Lost", "recipe": None}}
+    token = add_token(exhibition.app.stores, "empty", "Lost", provenance=record)
+
+    assert "there is no site 'lost' here any more" in elements(exhibition.app, path_of(token), **KEY).text
+    assert "any more" not in elements(exhibition.public, path_of(token)).text
+    exhibition.app.stores.gallery.tokens.delete("owner", token.token_id)
+
+
 def test_links_show_their_picture_in_chats(exhibition: Exhibition) -> None:
     """OpenGraph and oEmbed have absolute URLs; explicit pictures are in neither."""
     client = exhibition.public.client
