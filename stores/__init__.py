@@ -26,6 +26,7 @@ from stores.accounts.sign_in_links import SignInLinks
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.disk_space import DiskSpace
 from stores.gallery import Gallery
+from stores.images.gallery_media import GalleryMedia
 from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
@@ -112,6 +113,7 @@ class Stores:
     input_images: InputImages
     library: Library
     gallery: Gallery
+    gallery_media: GalleryMedia
     scan_requests: ScanRequests
 
     def ping_redis(self) -> None:
@@ -205,6 +207,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         input_images=InputImages(client, clock, media=media, inspections=image_inspections, jobs=jobs, results=results),
         library=Library.from_engine(engine, clock),
         gallery=Gallery.from_engine(engine, clock),
+        gallery_media=GalleryMedia.open(client, queue, media, clock, owner_key),
         scan_requests=ScanRequests(client, clock),
         **_open_job_readers(client, clock, jobs),
     )

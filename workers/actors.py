@@ -4,21 +4,28 @@ from dramatiq import Broker, actor
 
 from schemas.messages import (
     ACTOR_QUEUES,
+    CHECK_UPLOAD,
     CONVERT_IMAGE,
+    DRAW_POSTER,
     GENERATE,
     INSPECT_IMAGE,
+    KEEP_PICTURE,
     READ_CHOICES,
     READ_QUOTA,
+    REFRESH_TOKEN,
     SEARCH_LORAS,
 )
 from stores import Stores
+from workers.gallery import pictures, refresh
+from workers.gallery import uploads as gallery_uploads
+from workers.gallery.posters import PosterRunner
 from workers.images import uploads
 from workers.jobs import conversions
 from workers.jobs.runner import Runner
 from workers.jobs.site_queries import SiteQueryRunner
 
 
-def declare_worker_actors(broker: Broker, runner: Runner, site_queries: SiteQueryRunner) -> None:
+def declare_worker_actors(broker: Broker, runner: Runner, site_queries: SiteQueryRunner, posters: PosterRunner) -> None:
     """Declare the actors of a worker process, which has a browser."""
 
     @actor(broker=broker, actor_name=GENERATE, queue_name=ACTOR_QUEUES[GENERATE])
@@ -37,6 +44,10 @@ def declare_worker_actors(broker: Broker, runner: Runner, site_queries: SiteQuer
     async def read_choices(site: str, input_name: str) -> None:
         await site_queries.read_choices(site, input_name)
 
+    @actor(broker=broker, actor_name=DRAW_POSTER, queue_name=ACTOR_QUEUES[DRAW_POSTER])
+    async def draw_poster(media_key: str, nonce: str) -> None:
+        await posters.draw(media_key, nonce)
+
 
 def declare_background_actors(broker: Broker, stores: Stores) -> None:
     """Declare the actors of a background process, which has no browser."""
@@ -48,3 +59,15 @@ def declare_background_actors(broker: Broker, stores: Stores) -> None:
     @actor(broker=broker, actor_name=INSPECT_IMAGE, queue_name=ACTOR_QUEUES[INSPECT_IMAGE])
     def inspect(key: str) -> None:
         uploads.inspect_upload(stores, key)
+
+    @actor(broker=broker, actor_name=KEEP_PICTURE, queue_name=ACTOR_QUEUES[KEEP_PICTURE])
+    def keep_picture(key: str, mode: str, poster_key: str) -> None:
+        pictures.answer_keep(stores, key, mode, poster_key)
+
+    @actor(broker=broker, actor_name=CHECK_UPLOAD, queue_name=ACTOR_QUEUES[CHECK_UPLOAD])
+    def check_upload(nonce: str) -> None:
+        gallery_uploads.check_upload(stores, nonce)
+
+    @actor(broker=broker, actor_name=REFRESH_TOKEN, queue_name=ACTOR_QUEUES[REFRESH_TOKEN])
+    def refresh_token(token_id: str) -> None:
+        refresh.answer_refresh(stores, token_id)

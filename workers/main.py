@@ -37,6 +37,7 @@ from workers.actors import declare_background_actors, declare_worker_actors
 from workers.browsers.launchers import BrowserSource, LocalBrowser, RemoteBrowser, browser_source
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 from workers.clock.sweeper import Sweeper
+from workers.gallery.posters import PosterRunner
 from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.heartbeat import Heartbeat, create_worker_id
 from workers.jobs.runner import Runner
@@ -136,7 +137,7 @@ def run_worker(settings: Settings) -> None:
     heartbeat = Heartbeat(stores, browsers, attempts, worker_id, slots)
     broker.add_middleware(BrowserMiddleware(stores, browsers, attempts, heartbeat, worker_id))
     runner = Runner(stores, browsers, attempts, worker_id)
-    declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers))
+    declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers), PosterRunner(stores, browsers))
 
     def begin_draining() -> None:
         _loop_thread().loop.call_soon_threadsafe(attempts.begin_draining)

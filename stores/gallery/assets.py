@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ops.infra.clock import Clock
 from schemas.errors import NotFound
 from schemas.gallery.assets import Asset
+from schemas.gallery.pictures import icon_name
 from stores.gallery.rows import GALLERY_LOCK_ID
 from stores.gallery.tables import assets, objects
 from stores.sql.database import Database
@@ -96,9 +97,12 @@ def add_assets(database: Database, connection: Connection, new: Sequence[Asset],
 
 
 def release_assets(connection: Connection, names: Collection[str], now_ms: int) -> None:
-    """Remove names in a transaction. Their objects stay for as long as a held one, so that readers can finish."""
+    """Remove names in a transaction, those of thumbnails with their icons.
+
+    Their objects stay for as long as a held one, so that readers can finish.
+    """
     if names:
-        of_names = assets.c.name.in_(sorted(names))
+        of_names = assets.c.name.in_(sorted({*names, *map(icon_name, names)}))
         media_keys = sorted(connection.execute(select(assets.c.media_key).where(of_names)).scalars())
         connection.execute(delete(assets).where(of_names))
         connection.execute(update(objects).where(objects.c.media_key.in_(media_keys)).values(held_at=now_ms))

@@ -31,6 +31,11 @@ METRICS_HISTORY = "dr:history"
 # zset: all jobs of all owners by submission time.
 ALL_JOBS = "dr:jobs"
 
+# Gallery
+
+# zset: "DELAY NONCE" of an upload by the time at which it is looked at.
+UPLOAD_CHECKS = "dr:gallery:checks"
+
 # Events and channels
 
 # stream: events that webhooks may want, until their deliveries are in SQL.
@@ -160,6 +165,26 @@ def site_query_key(actor: str, site: str, query: str) -> str:
 def image_inspection_key(media_key: str) -> str:
     """The result of the inspection of an upload, JSON."""
     return f"dr:examination:{media_key}"
+
+
+def gallery_picture_key(name: str) -> str:
+    """The result of keeping the picture at a media key, or of refreshing a token, JSON."""
+    return f"dr:gallery:picture:{name}"
+
+
+def upload_check_lock_key(nonce: str) -> str:
+    """Exists while a process checks an upload of the gallery."""
+    return f"dr:gallery:upload:{nonce}:checked"
+
+
+def upload_check_pause_key(nonce: str) -> str:
+    """Exists for a while after a reader of a token had its upload checked."""
+    return f"dr:gallery:upload:{nonce}:pause"
+
+
+def upload_receipt_lock_key(nonce: str) -> str:
+    """Exists while a request receives an upload of the gallery."""
+    return f"dr:gallery:upload:{nonce}:received"
 
 
 def upload_key(upload_id: str) -> str:

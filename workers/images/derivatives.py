@@ -87,6 +87,8 @@ def _enter(stack: ExitStack, file: IO[bytes], mode: Mode, limits: DecodeLimits, 
         except Invalid as error:
             if error.details.get("reason") != "too_many_pixels":
                 raise
+    elif mode is Mode.CLEAN:
+        return _with_poster(stack.enter_context(_derive(file, Mode.CLEAN_VIDEO, limits)), poster)
     return _with_poster(stack.enter_context(_derive(file, Mode.STRUCTURE, limits)), poster)
 
 
@@ -121,7 +123,7 @@ def _derive(file: IO[bytes], mode: Mode, limits: DecodeLimits) -> Iterator[Pictu
                 icon=b"",
                 thumb=b"",
             )
-            if mode is not Mode.STRUCTURE:
+            if mode in (Mode.CLEAN, Mode.EXACT):
                 picture = _with_derivatives(picture, folder, result)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ServiceError(INVALID_RESULT) from error

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from schemas.format_error import FormatError
 from schemas.images import formats
-from schemas.images.containers.metadata_removal import remove_metadata
+from schemas.images.containers.metadata_removal import blank_video_metadata, remove_metadata
 from schemas.images.formats import ImageFormat
 from schemas.images.structure import ImageStructure, read_structure
 from workers.images.decode import (
@@ -37,6 +37,7 @@ THUMB_SIDE_PX = 512
 PREVIEW_SIDE_PX = 320
 # A longer animation is shown with fewer frames in the same time.
 MAX_PREVIEW_FRAMES = 120
+VIDEOS = (formats.MP4, formats.WEBM)
 MIN_FRAME_MS = 20
 DEFAULT_FRAME_MS = 100
 PREVIEW_QUALITY = 70
@@ -47,12 +48,14 @@ class Mode(StrEnum):
     """What happens to the picture itself.
 
     ``CLEAN`` makes a copy without metadata, upright. ``EXACT`` only derives, because the bytes are kept as they are.
-    ``STRUCTURE`` does not even decode: for videos and pictures that are too large for that.
+    ``STRUCTURE`` does not even decode: for videos and pictures that are too large for that. ``CLEAN_VIDEO`` is the same
+    for videos only, and overwrites their metadata.
     """
 
     CLEAN = "clean"
     EXACT = "exact"
     STRUCTURE = "structure"
+    CLEAN_VIDEO = "clean_video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,8 @@ def derive(data: bytes, mode: Mode, limits: DecodeLimits) -> Derived:
     Raises:
         FormatError: the picture is not accepted; its code is the reason.
     """
-    if mode is Mode.STRUCTURE:
-        if len(data) > limits.max_bytes:
-            raise FormatError("too_large", f"The picture has more than {limits.max_bytes:,} bytes.")
-        return _describe(read_structure(data, formats.DELIVERED), {})
+    if mode in (Mode.STRUCTURE, Mode.CLEAN_VIDEO):
+        return _read_only_structure(data, mode, limits)
     decoded = decode_image(data, limits)
     structure = decoded.structure
     files = _derivatives(decoded)
@@ -92,6 +93,16 @@ def derive(data: bytes, mode: Mode, limits: DecodeLimits) -> Derived:
         files[CLEAN_FILE] = clean
     kept = read_structure(clean)
     return _describe(kept, files)
+
+
+def _read_only_structure(data: bytes, mode: Mode, limits: DecodeLimits) -> Derived:
+    if len(data) > limits.max_bytes:
+        raise FormatError("too_large", f"The picture has more than {limits.max_bytes:,} bytes.")
+    if mode is Mode.STRUCTURE:
+        return _describe(read_structure(data, formats.DELIVERED), {})
+    structure = read_structure(data, VIDEOS)
+    clean = blank_video_metadata(data[: structure.end], formats.BY_NAME[structure.format])
+    return _describe(structure, {CLEAN_FILE: clean} if clean != data else {})
 
 
 def _describe(structure: ImageStructure, files: dict[str, bytes], width: int = 0, height: int = 0) -> Derived:

@@ -1,6 +1,6 @@
 """Walk over the boxes of AVIF and MP4 files (ISO base media, ISO 14496-12) without decoding them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from schemas.images.containers.segments import Segment, broken, torn
@@ -66,6 +66,19 @@ def walk_boxes(data: bytes) -> Iterator[Segment]:
         if box.end > len(data):
             raise torn(f"box {box.kind.decode('latin-1')!r}", data)
         position = box.end
+
+
+def walk_inner_boxes(data: bytes, box: Segment, kinds: Collection[bytes]) -> Iterator[Segment]:
+    """Yield the boxes within one that ``walk_boxes`` has yielded, and within those of the given kinds."""
+    position = box.body
+    while position + HEADER_BYTES <= box.end:
+        inner = _read_box(data, position, box.end)
+        if inner.end > box.end:
+            raise broken(f"box {inner.kind.decode('latin-1')!r} goes beyond the one around it")
+        yield inner
+        if inner.kind in kinds:
+            yield from walk_inner_boxes(data, inner, kinds)
+        position = inner.end
 
 
 def _read_container(data: bytes, box: Segment, summary: BoxSummary, depth: int) -> None:

@@ -1,6 +1,8 @@
 """Walk over the elements of WebM files (Matroska, RFC 9559, in EBML, RFC 8794) without decoding them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.images.containers.segments import broken, torn
 
@@ -8,12 +10,22 @@ HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 TRACKS, TRACK_ENTRY, VIDEO = 0x1654AE6B, 0xAE, 0xE0
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xB0, 0xBA
 SIMPLE_BLOCK, BLOCK_GROUP = 0xA3, 0xA0
+TAGS, ATTACHMENTS, VOID = 0x1254C367, 0x1941A469, 0xEC
 # Elements whose content is read as well; all others are skipped.
 ENTERED = frozenset({SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY, VIDEO})
 MAX_ID_BYTES, MAX_SIZE_BYTES = 4, 8
 MAX_NUMBER_BYTES = 8
 # Enough for hours of video; reading more would only take time.
 MAX_ELEMENTS = 300_000
+
+
+class Element(NamedTuple):
+    """An element, by offsets: where it begins with its head, where its content begins, and where that ends."""
+
+    identifier: int
+    start: int
+    body: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -36,7 +48,17 @@ def summarize(data: bytes) -> ElementSummary:
         FormatError: ``broken`` if the file is torn or malformed.
     """
     summary = ElementSummary()
-    # The segment is the last element; if its size is known, whatever follows does not belong to the video.
+    for element in walk_elements(data):
+        if element.identifier in (PIXEL_WIDTH, PIXEL_HEIGHT):
+            _read_pixels(summary, element.identifier, data[element.body : element.end])
+        summary.blocks += element.identifier in (SIMPLE_BLOCK, BLOCK_GROUP)
+        # The segment is the last element; if its size is known, whatever follows does not belong to the video.
+        summary.end = max(summary.end, element.end)
+    return summary
+
+
+def walk_elements(data: bytes) -> Iterator[Element]:
+    """Yield the elements in their order, each before those that it contains; raises as ``summarize``."""
     position, end, elements = 0, len(data), 0
     while position < end:
         elements += 1
@@ -50,12 +72,8 @@ def summarize(data: bytes) -> ElementSummary:
             raise torn(f"element {identifier:X}", data)
         if identifier == SEGMENT:
             end = content_end
-        elif identifier in (PIXEL_WIDTH, PIXEL_HEIGHT):
-            _read_pixels(summary, identifier, data[body:content_end])
-        summary.blocks += identifier in (SIMPLE_BLOCK, BLOCK_GROUP)
+        yield Element(identifier, position, body, content_end)
         position = body if identifier in ENTERED else content_end
-    summary.end = end
-    return summary
 
 
 def _read_pixels(summary: ElementSummary, identifier: int, content: bytes) -> None:

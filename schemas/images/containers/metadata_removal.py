@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from schemas.images import formats
 from schemas.images.containers.avif_items import read_metadata_items
-from schemas.images.containers.boxes import walk_boxes
+from schemas.images.containers.boxes import walk_boxes, walk_inner_boxes
+from schemas.images.containers.ebml import ATTACHMENTS, TAGS, VOID, walk_elements
 from schemas.images.containers.segments import (
     GIF_APPLICATION,
     GIF_COMMENT,
@@ -34,6 +35,10 @@ ICC_PROFILE = b"ICC_PROFILE\0"
 GIF_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 WEBP_KEPT = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 WEBP_METADATA_FLAGS = 0x08 | 0x04
+MP4_METADATA = frozenset({b"udta", b"meta", b"uuid"})
+MP4_CONTAINERS = frozenset({b"moov", b"trak", b"moof", b"traf"})
+# A Matroska element whose size fits into one byte.
+SHORT_VOID_BYTES = 9
 AVIF_METADATA = frozenset({b"uuid", b"free", b"skip"})
 
 
@@ -44,6 +49,36 @@ def remove_metadata(data: bytes, form: ImageFormat) -> bytes | None:
         FormatError: the picture is broken.
     """
     return _REMOVERS[form](data)
+
+
+def blank_video_metadata(data: bytes, form: ImageFormat) -> bytes:
+    """Return a whole video with its tags, attachments and user data overwritten; nothing else moves.
+
+    Positions that a camera has recorded in a track of their own stay.
+
+    Raises:
+        FormatError: the video is broken.
+    """
+    blanked = bytearray(data)
+    if form is formats.WEBM:
+        for element in walk_elements(data):
+            if element.identifier in (TAGS, ATTACHMENTS):
+                blanked[element.start : element.end] = _void(element.end - element.start)
+        return bytes(blanked)
+    for box in walk_boxes(data):
+        inner = walk_inner_boxes(data, box, MP4_CONTAINERS) if box.kind in MP4_CONTAINERS else ()
+        for found in (box, *inner):
+            if found.kind in MP4_METADATA:
+                blanked[found.body : found.end] = bytes(found.end - found.body)
+                blanked[found.start + 4 : found.start + 8] = b"free"
+    return bytes(blanked)
+
+
+def _void(size: int) -> bytes:
+    """Return a Matroska element of this size without a meaning."""
+    if size <= SHORT_VOID_BYTES:
+        return bytes([VOID, 0x80 | (size - 2)]).ljust(size, b"\0")
+    return (bytes([VOID, 1]) + (size - 9).to_bytes(7)).ljust(size, b"\0")
 
 
 def _png(data: bytes) -> bytes:

@@ -1,0 +1,71 @@
+"""Pictures that the gallery keeps: the names of their files, and what a background process answers about them."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from schemas.gallery.assets import Asset
+from schemas.gallery.tokens import MediaStatus, TokenMedia
+from schemas.images.inspected_image import MAX_IMAGE_BYTES
+
+# Key prefixes in the media store: files that wait for their examination, and content-addressed objects.
+SCRATCH_PREFIX, OBJECTS_PREFIX = "scratch", "gallery"
+# A nanoid: 126 random bits.
+NAME_CHARS = 21
+MAX_UPLOAD_BYTES = MAX_IMAGE_BYTES
+ICON_EXTENSION = ".png"
+
+
+class KeepMode(StrEnum):
+    """Which bytes are kept: the exact ones, or a copy without metadata such as a GPS position."""
+
+    EXACT = "exact"
+    CLEAN = "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """A picture whose objects are in the media store, and the assets that are to be added with it."""
+
+    media: TokenMedia
+    assets: tuple[Asset, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Rebuild a record from ``to_json``."""
+        media = TokenMedia(**document["media"] | {"status": MediaStatus(document["media"]["status"])})
+        return cls(media, tuple(Asset(**asset) for asset in document["assets"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshOutcome:
+    """What a refresh did: ``done`` is a code, ``message`` a sentence for people."""
+
+    done: str
+    message: str
+
+
+def make_asset_stem() -> str:
+    """Return a new name without an extension."""
+    return secrets.token_urlsafe(NAME_CHARS)[:NAME_CHARS]
+
+
+def make_scratch_key() -> str:
+    """Return the key of a new file that waits for its examination."""
+    return f"{SCRATCH_PREFIX}/{secrets.token_hex(16)}"
+
+
+def object_key(sha256: str, extension: str) -> str:
+    """Return the key of the object with this content."""
+    return f"{OBJECTS_PREFIX}/{sha256[:2]}/{sha256}.{extension}"
+
+
+def icon_name(thumb: str) -> str:
+    """Return the name of the icon, a PNG of 64 by 64 pixels, that belongs to a thumbnail."""
+    return thumb.partition(".")[0] + ICON_EXTENSION
