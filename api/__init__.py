@@ -8,11 +8,11 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
-from api.compat import generaitiv, generaitiv_gallery, weights
+from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import make
-from api.gallery import collections, profiles, tokens
+from api.gallery import asset_files, collections, profiles, tokens
 from api.gallery.documents import metadata, provenance
 from api.gallery.pages import oembed
 from api.gallery.pages import views as gallery_pages
@@ -110,6 +110,8 @@ def _register_blueprints(app: Flask) -> None:
         keys,
         sessions,
         scans_and_report,
+        gallery_uploads,
+        asset_files,
     ):
         api.register_blueprint(part.blueprint)
     for blueprint, path in (

@@ -84,6 +84,7 @@ class Settings:
     limit_concurrent_images: int
     limit_daily_images: int
     limit_weekly_images: int
+    limit_open_uploads: int
     rate_limit_submit: str
     rate_limit: str
     rate_limit_status: str
@@ -171,6 +172,7 @@ def _read_limits(env: Env) -> dict[str, Any]:
         "limit_concurrent_images": setting_parsers.limit(env, "LIMIT_CONCURRENT_IMAGES", UNLIMITED),
         "limit_daily_images": setting_parsers.limit(env, "LIMIT_DAILY_IMAGES", UNLIMITED),
         "limit_weekly_images": setting_parsers.limit(env, "LIMIT_WEEKLY_IMAGES", UNLIMITED),
+        "limit_open_uploads": setting_parsers.limit(env, "LIMIT_OPEN_UPLOADS", 100),
         "rate_limit_submit": env.str("RATE_LIMIT_SUBMIT", "1200/minute"),
         "rate_limit": env.str("RATE_LIMIT", "6000/minute"),
         "rate_limit_status": env.str("RATE_LIMIT_STATUS", "60000/minute"),

@@ -1,6 +1,7 @@
 """Tokens: reservation of their ids, creation, changes, order, pictures and deletion."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -143,6 +144,15 @@ class Tokens(TokenOrder):
             connection.execute(update(tokens).where(of_id).values(modified_at=self._clock.now_ms()))
             self._attach(connection, read_token(connection, token_id), media, assets)
         return self.find(token_id)
+
+    def set_media_status(
+        self, token_id: str, before: AbstractSet[MediaStatus], status: MediaStatus, reason: str | None = None
+    ) -> bool:
+        """Change the status of a token that has no picture, if it is one of ``before``; return whether it was."""
+        of_id = (tokens.c.token_id == token_id.lower()) & tokens.c.media_status.in_(sorted(before))
+        values = {"media_status": status, "media_reason": reason, "modified_at": self._clock.now_ms()}
+        with self._database.write() as connection:
+            return connection.execute(update(tokens).where(of_id).values(**values)).rowcount == 1
 
     def _attach(self, connection: Connection, token: Token, media: TokenMedia, assets: Sequence[Asset]) -> None:
         now_ms = self._clock.now_ms()

@@ -11,10 +11,12 @@ from collections.abc import Callable
 import structlog
 
 from schemas.errors import QueueWaitExceeded, Unavailable
+from schemas.messages import CHECK_UPLOAD
 from stores import Stores
 from stores.jobs.attempts import max_unfinished_s
 from stores.jobs.metrics_history import SAMPLE_INTERVAL_S
 from workers.clock.canaries import CanaryScheduler
+from workers.gallery.uploads import sweep_uploads
 
 TICK_S = 0.25
 SWEEP_INTERVAL_S = 1.0
@@ -22,6 +24,7 @@ HEARTBEAT_GRACE_S = 3.0
 LEASE_GRACE_S = 12.0
 MAX_SWEEP_GAP_MS = 4_000
 PURGE_INTERVAL_S = 300.0
+UPLOAD_SWEEP_INTERVAL_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,9 @@ class Sweeper:
                 if ticks % round(SWEEP_INTERVAL_S / TICK_S) == 0:
                     self.sweep()
                     self.drain_stale_outbox()
+                    self.request_upload_checks()
+                if ticks % round(UPLOAD_SWEEP_INTERVAL_S / TICK_S) == 0:
+                    self.sweep_uploads()
                 if ticks % round(PURGE_INTERVAL_S / TICK_S) == 0:
                     self.purge()
             except Unavailable as error:
@@ -119,6 +125,18 @@ class Sweeper:
                 self._stores.outbox.drain()
             except Unavailable as error:
                 log.warning("outbox.unavailable", error=error.message)
+
+    def request_upload_checks(self) -> None:
+        """Have the uploads looked at whose time has come."""
+        for nonce in self._stores.gallery_media.checks.take_due():
+            self._stores.queue.send(CHECK_UPLOAD, nonce)
+
+    def sweep_uploads(self) -> None:
+        """End abandoned uploads of the gallery, and delete the objects that no picture uses any more."""
+        try:
+            sweep_uploads(self._stores)
+        except Unavailable as error:
+            log.warning("uploads.not_swept", error=error.message)
 
     def purge(self) -> None:
         """Delete what has outlived its retention: job list entries, pictures of inputs, deliveries."""

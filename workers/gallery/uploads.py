@@ -5,12 +5,12 @@ import structlog
 from schemas.errors import NotFound, ServiceError, Unavailable
 from schemas.gallery.assets import OPEN_UPLOADS, Upload, UploadState
 from schemas.gallery.pictures import SCRATCH_PREFIX, KeepMode
-from schemas.gallery.tokens import MediaStatus, Token, TokenMedia
-from schemas.images import formats
+from schemas.gallery.tokens import MediaStatus
 from schemas.messages import CHECK_UPLOAD, DRAW_POSTER
 from stores import Stores
 from workers.gallery.pictures import fetch, keep
 from workers.images.convert import make_blank_jpeg
+from workers.images.derivatives import detect_format
 
 NOT_UPLOADED, LOST = "not_uploaded", "lost"
 DAY_MS = 86_400_000
@@ -84,8 +84,7 @@ def _finish(stores: Stores, upload: Upload) -> None:
     """
     stores.gallery.tokens.find(upload.target_id)
     with fetch(stores, upload.media_key) as file:
-        file.seek(0)
-        form = formats.detect(file.read(formats.SIGNATURE_BYTES), formats.DELIVERED)
+        form = detect_format(file)
         poster = _poster(stores, upload) if form and form.is_video else None
         if form and form.is_video and poster is None:
             return
@@ -130,17 +129,8 @@ def _fail(stores: Stores, upload: Upload, reason: str) -> None:
 
 def _set_status(stores: Stores, upload: Upload, status: MediaStatus, reason: str) -> None:
     """Tell readers of the token what became of the upload, unless it has a picture or another upload is open."""
-    try:
-        token = stores.gallery.tokens.find(upload.target_id)
-    except NotFound:
-        return
-    if awaits_picture(token) and not stores.gallery.uploads.list_open(token.token_id):
-        stores.gallery.tokens.attach_media(token.token_id, TokenMedia(status=status, reason=reason))
-
-
-def awaits_picture(token: Token) -> bool:
-    """Whether the token has no picture, but uploads that may bring one."""
-    return token.media.status is MediaStatus.PENDING
+    if not stores.gallery.uploads.list_open(upload.target_id):
+        stores.gallery.tokens.set_media_status(upload.target_id, {MediaStatus.PENDING}, status, reason)
 
 
 def _clear(stores: Stores, upload: Upload) -> None:

@@ -5,7 +5,6 @@ The work is done in a sandboxed child process, and everything that the child wri
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +35,8 @@ DERIVE_MODULE = "workers.images.derive"
 LIMITS = replace(DEFAULT_LIMITS, wall_s=60, cpu_s=60, file_bytes=128 * 1024 * 1024)
 # Jobs deliver more than clients may upload.
 JOB_LIMITS = replace(LIMITS, max_bytes=MAX_RESULT_IMAGE_BYTES)
+# Reasons why a picture is shown by its poster only.
+TOO_LARGE_TO_DECODE = frozenset({"too_many_pixels", "too_many_frames", "took_too_long", "too_much_memory"})
 MAX_DERIVATIVE_BYTES = 16 * 1024 * 1024
 COPY_BYTES = 1024 * 1024
 INVALID_RESULT = "Deriving from the picture returned an invalid result."
@@ -85,7 +86,7 @@ def _enter(stack: ExitStack, file: IO[bytes], mode: Mode, limits: DecodeLimits, 
         try:
             return stack.enter_context(_derive(file, mode, limits))
         except Invalid as error:
-            if error.details.get("reason") != "too_many_pixels":
+            if error.details.get("reason") not in TOO_LARGE_TO_DECODE or mode is Mode.CLEAN:
                 raise
     elif mode is Mode.CLEAN:
         return _with_poster(stack.enter_context(_derive(file, Mode.CLEAN_VIDEO, limits)), poster)
@@ -93,9 +94,17 @@ def _enter(stack: ExitStack, file: IO[bytes], mode: Mode, limits: DecodeLimits, 
 
 
 def _is_video(file: IO[bytes]) -> bool:
-    file.seek(0)
-    form = formats.detect(file.read(formats.SIGNATURE_BYTES), formats.DELIVERED)
+    form = detect_format(file)
     return form is not None and form.is_video
+
+
+def detect_format(file: IO[bytes]) -> ImageFormat | None:
+    """Return the format that the file begins with, or None.
+
+    Files are read by their descriptors here: the child process moves the position, of which a buffer knows nothing.
+    """
+    file.flush()
+    return formats.detect(os.pread(file.fileno(), formats.SIGNATURE_BYTES, 0), formats.DELIVERED)
 
 
 def _with_poster(picture: Picture, poster: bytes) -> Picture:
@@ -137,15 +146,20 @@ def _copy_picture(file: IO[bytes], folder: Path, result: dict[str, Any], kept: I
         with os.fdopen(clean, "rb") as source:
             if os.fstat(source.fileno()).st_size > limits.file_bytes:
                 raise ValueError("the clean picture is too large")
-            shutil.copyfileobj(source, kept, COPY_BYTES)
+            _copy(source, kept)
     else:
-        file.seek(0)
-        shutil.copyfileobj(file, kept, COPY_BYTES)
-    kept.flush()
-    kept.seek(0)
-    form = formats.detect(kept.read(formats.SIGNATURE_BYTES), formats.DELIVERED)
+        _copy(file, kept)
+    form = detect_format(kept)
     if form is None or form.media_type != result["type"]:
         raise ValueError("the picture is of another type")
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    offset = 0
+    while chunk := os.pread(source.fileno(), COPY_BYTES, offset):
+        target.write(chunk)
+        offset += len(chunk)
+    target.flush()
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -76,7 +76,9 @@ def run_in_sandbox(module: str, file: IO[bytes], limits: DecodeLimits, *options:
     """
     with _slots, tempfile.TemporaryDirectory(prefix="inspect-") as name, tempfile.TemporaryFile() as stderr:
         folder = Path(name)
-        file.seek(0)
+        file.flush()
+        # Not file.seek: the child reads by the descriptor, whose position a buffer leaves elsewhere.
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
         command = [sys.executable, "-m", module, str(folder), json.dumps(asdict(limits)), *options]
         code = _run_child(file, folder, command, limits.wall_s, stderr)
         if code != 0:

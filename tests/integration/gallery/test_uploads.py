@@ -1,0 +1,257 @@
+"""Uploads of tokens' pictures: signed URLs, their one use, and how they end without a word from the client."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from PIL import Image
+
+from ops.infra.settings import Settings
+from schemas.gallery.assets import UploadState
+from schemas.gallery.pictures import MAX_UPLOAD_BYTES
+from schemas.gallery.tokens import MediaStatus, NewToken
+from stores.gallery.tables import uploads
+from stores.images.upload_checks import CHECK_DELAYS_S
+from stores.sql.database import Database
+from tests.conftest import eventually
+from tests.integration.gallery.picture_stack import OWNER, PictureStack, open_stack, stack
+from tests.support.images import SVG, VALID_IMAGES, decode, draw_animation, draw_image, encode
+from tests.support.s3_server import serve_s3
+from workers.gallery import uploads as upload_worker
+
+__all__ = ["stack"]
+
+SECRET = "a secret place"
+GPS_INFO = 0x8825
+
+
+def camera_picture() -> bytes:
+    """Return a JPEG with an EXIF text, a GPS position and a turned camera."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = SECRET, 6
+    exif.get_ifd(GPS_INFO)[2] = (52.0, 31.0, 12.0)
+    return encode(draw_image((800, 600)), "JPEG", exif=exif.tobytes())
+
+
+def states(stack: PictureStack) -> list[str]:
+    """Return the states of all uploads."""
+    with Database(stack.app.stores.engine).read() as connection:
+        return sorted(row.state for row in connection.execute(uploads.select()))
+
+
+def test_an_upload_becomes_the_picture_of_its_token(stack: PictureStack) -> None:
+    """Whatever its name and type are said to be; without metadata, upright, with an icon and a thumbnail."""
+    token = stack.create_token()
+    url = stack.upload_url(token, "my cat.gif")
+    preflight = stack.app.client.options(f"{urlsplit(url).path}?{urlsplit(url).query}")
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
+    assert stack.read_token(token).media.status == MediaStatus.PENDING
+    response = stack.put(url, camera_picture())
+    assert (response.status_code, response.json) == (200, {"success": "true"})
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    media = stack.wait_for(token, MediaStatus.READY).media
+    data = stack.file(media.asset)
+
+    assert (media.type, media.width, media.height, media.frames) == ("image/jpeg", 600, 800, 1)
+    assert media.size_bytes == len(data)
+    assert SECRET.encode() not in data
+    assert not decode(data).getexif()
+    assert max(decode(stack.file(media.thumb)).size) == 512
+    assert stack.put(url, b"again").status_code == 409
+    eventually(lambda: not stack.scratch_keys())
+    assert states(stack) == [UploadState.FINISHED]
+
+
+def test_files_are_immutable_and_run_nothing(stack: PictureStack) -> None:
+    """They are cached for good, served in parts, and by names that nothing else has."""
+    token = stack.create_token()
+    stack.put(stack.upload_url(token), draw_animation("GIF"))
+    media = stack.wait_for(token, MediaStatus.READY).media
+    get, path = stack.app.client.get, f"/images/asset/{media.asset}"
+    response = get(path)
+    part = get(path, headers={"Range": "bytes=2-4"})
+
+    assert response.headers["Content-Type"] == "image/gif"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert response.headers["ETag"] == f'"{media.sha256}"'
+    assert get(path, headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
+    assert (part.status_code, part.data) == (206, response.data[2:5])
+    assert get(path, headers={"Range": "bytes=999999-"}).status_code == 416
+    assert stack.app.client.head(path).content_length == media.size_bytes
+    assert decode(stack.file(media.preview)).n_frames == 3  # type: ignore[attr-defined] # an animation has it
+    icon = (media.thumb or "").replace("webp", "png")
+    for folder in ("profile", "collection_thumbnail"):
+        icon_response = get(f"/{folder}/64x64/{icon}")
+        assert icon_response.headers["Content-Type"] == "image/png"
+        assert decode(icon_response.data).size == (64, 64)
+    assert get("/images/asset/..%2f..%2ftest.sqlite3").status_code == 404
+
+
+def test_what_is_no_picture_is_refused(stack: PictureStack) -> None:
+    """The token says why, nothing of it is kept, and another upload can follow."""
+    bodies = {SVG: "not_a_picture", b"\xff": "not_a_picture", VALID_IMAGES["png"][0][:-30]: "broken"}
+    tokens = {reason + str(len(body)): stack.create_token() for body, reason in bodies.items()}
+    for body, token in zip(bodies, tokens.values(), strict=True):
+        stack.put(stack.upload_url(token), body)
+    for name, token in tokens.items():
+        media = stack.wait_for(token, MediaStatus.FAILED).media
+        assert name.startswith(str(media.reason))
+        assert media.asset is None
+    eventually(lambda: not stack.scratch_keys())
+    last = tokens.popitem()[1]
+    stack.put(stack.upload_url(last), VALID_IMAGES["avif"][0])
+
+    assert stack.wait_for(last, MediaStatus.READY).media.reason is None
+
+
+def test_only_the_owner_gets_urls_and_only_signed_ones_work(stack: PictureStack) -> None:
+    """Refusals have a message and never a URL."""
+    token = stack.create_token()
+    key = stack.app.stores.api_keys.create("another person")
+    url = stack.upload_url(token)
+    nonce = urlsplit(url).path.rpartition("/")[2]
+    foreign = {"Authorization": key}
+    asked: list[tuple[int, Any]] = [
+        (403, stack.app.client.get(f"/v1/upload/token/{token.token_id}/a.png/", headers=foreign)),
+        (401, stack.app.client.get(f"/v1/upload/token/{token.token_id}/a.png")),
+        (404, stack.app.get(f"/v1/upload/token/{token.token_id[:-1]}f/a.png")),
+        (404, stack.app.get("/v1/upload/token/undefined/undefined")),
+        (403, stack.put(url.replace("signature=", "signature=0"), b"forged")),
+        (403, stack.put(f"/v1/upload/put/{nonce}", b"unsigned")),
+        (403, stack.put(url.replace("expires=", "expires=9"), b"longer")),
+        (413, stack.put(url, b"", content_length=MAX_UPLOAD_BYTES + 1)),
+        (400, stack.put(url, b"")),
+    ]
+    stack.clock.advance(601)
+    asked.append((410, stack.put(url, b"late")))
+
+    assert [(status, response.status_code) for status, response in asked] == [(status, status) for status, _ in asked]
+    assert all(response.json["message"] and "url" not in response.json for _, response in asked)
+    assert stack.scratch_keys() == []
+
+
+def test_abandoned_uploads_end_by_themselves(settings: Settings) -> None:
+    """A caller may have some open at once; they end after twenty minutes, and leave nothing."""
+    with open_stack(settings, limit_open_uploads=3) as stack:
+        tokens = [stack.create_token() for _ in range(3)]
+        for token in tokens:
+            stack.upload_url(token)
+        refused = stack.app.get(f"/v1/upload/token/{tokens[0].token_id}/a.png")
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["Retry-After"]) <= 1200
+        assert refused.json["message"]
+        stack.clock.advance(1201)
+        stack.app.stores.media.put("scratch/0123456789abcdef", b"came after its upload had ended")
+        stack.clock.advance(3600)
+        stack.sweeper.sweep_uploads()
+        for token in tokens:
+            media = stack.wait_for(token, MediaStatus.NONE).media
+            assert media.reason == "not_uploaded"
+
+        assert stack.scratch_keys() == []
+        assert states(stack) == [UploadState.EXPIRED] * 3
+        stack.upload_url(tokens[0])
+        stack.clock.advance(8 * 86_400)
+        stack.sweeper.sweep_uploads()
+        assert states(stack) == [UploadState.ISSUED]
+
+
+def test_a_storage_that_is_away_loses_nothing(stack: PictureStack, tmp_path: Path) -> None:
+    """A refused upload can be repeated; one that has arrived is finished once the storage is back."""
+    token, media, away = stack.create_token(), tmp_path / "media", tmp_path / "away"
+    url = stack.upload_url(token)
+    media.rename(away)
+    media.write_bytes(b"")
+    refused = stack.put(url, VALID_IMAGES["png"][0])
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert refused.json["message"]
+    media.unlink()
+    away.rename(media)
+    nonce = urlsplit(url).path.rpartition("/")[2]
+    with stack.app.stores.gallery_media.checks.checking(nonce):
+        # The check that the upload causes finds that another process is at work, as if that had died.
+        assert stack.put(url, VALID_IMAGES["png"][0]).status_code == 200
+        eventually(lambda: not stack.app.stores.queue.client.keys("dramatiq:library.msgs*"))
+    shutil.move(media, away)
+    media.write_bytes(b"")
+    upload_worker.check_upload(stack.app.stores, nonce)
+    assert stack.read_token(token).media.status == MediaStatus.PENDING
+    media.unlink()
+    away.rename(media)
+    stack.clock.advance(CHECK_DELAYS_S[1] + 1)
+    stack.sweeper.request_upload_checks()
+
+    assert stack.wait_for(token, MediaStatus.READY).media.width == 64
+
+
+def test_a_large_picture_passes_through_the_disk(stack: PictureStack) -> None:
+    """Fifty megabytes are a picture; one byte more than the limit, of unknown length, is not, and leaves nothing."""
+    token = stack.create_token()
+    picture = encode(draw_image((4000, 4300)), "PNG", compress_level=0)
+    assert 0.95 * MAX_UPLOAD_BYTES < len(picture) <= MAX_UPLOAD_BYTES
+    assert stack.put(stack.upload_url(token), picture).status_code == 200
+    assert stack.wait_for(token, MediaStatus.READY).media.size_bytes == len(picture)
+    with tempfile.TemporaryFile() as endless:
+        endless.truncate(MAX_UPLOAD_BYTES + 1)
+        environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        response = stack.put(stack.upload_url(token), b"", input_stream=endless, environ_overrides=environ)
+
+    assert response.status_code == 413
+    assert stack.scratch_keys() == []
+
+
+def test_pictures_go_to_a_cloud_without_passing_this_process(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checks find the upload after five seconds; one of the wrong size is refused unread."""
+    with serve_s3(tmp_path / "s3") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        with open_stack(settings, media_url=server.media_url) as stack:
+            token, other = stack.create_token(), stack.create_token()
+            urls = [stack.upload_url(token), stack.upload_url(other)]
+            assert all(url.startswith(f"{server.endpoint}/") for url in urls)
+            for url, body in zip(urls, (VALID_IMAGES["moving webp"][0], bytes(MAX_UPLOAD_BYTES + 1)), strict=True):
+                headers = {"Content-Type": "application/anything"}
+                assert httpx.put(url, content=body, headers=headers, trust_env=False).status_code == 200
+            stack.sweeper.request_upload_checks()
+            assert stack.read_token(token).media.status == MediaStatus.PENDING
+            stack.clock.advance(CHECK_DELAYS_S[0] + 1)
+            stack.sweeper.request_upload_checks()
+
+            media = stack.wait_for(token, MediaStatus.READY).media
+            assert decode(stack.file(media.preview)).n_frames == 3  # type: ignore[attr-defined] # an animation has it
+            assert stack.wait_for(other, MediaStatus.FAILED).media.reason == "too_large"
+            eventually(lambda: not stack.scratch_keys())
+
+
+def test_deleting_a_token_ends_its_upload_and_frees_its_files(stack: PictureStack) -> None:
+    """Objects go a day after their last name; the bytes of an upload for a deleted token are not kept."""
+    gallery, media = stack.app.stores.gallery, stack.app.stores.media
+    token = stack.create_token()
+    stack.put(stack.upload_url(token), VALID_IMAGES["png"][0])
+    kept = stack.wait_for(token, MediaStatus.READY).media
+    keys = gallery.assets.list_media_keys()
+    url = stack.upload_url(token)
+    gallery.tokens.delete(OWNER, token.token_id)
+    assert stack.put(url, VALID_IMAGES["gif"][0]).status_code == 200
+    eventually(lambda: states(stack) == [UploadState.FAILED, UploadState.FINISHED])
+
+    assert stack.app.client.get(f"/images/asset/{kept.asset}").status_code == 404
+    assert all(media.exists(key) for key in keys)
+    stack.clock.advance(86_401)
+    stack.sweeper.sweep_uploads()
+    assert not any(media.exists(key) for key in keys)
+    assert gallery.assets.list_media_keys() == []
+    again = gallery.tokens.create(OWNER, stack.create_collection(), token.token_id, NewToken("again"))
+    assert again.media.status == MediaStatus.NONE
