@@ -177,10 +177,6 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         wakeups=Wakeups(scripts, queue, recipes),
         maintenance=Maintenance(client, scripts, clock, settings),
         circuit_breakers=CircuitBreakers(client, scripts),
-        selector_drift=SelectorDrift(client, clock),
-        canaries=Canaries(client, clock),
-        credentials=SiteCredentials(engine, clock, encryption_key),
-        accepted_terms=AcceptedTerms(engine, clock),
         results=results,
         notifier=JobNotifier(client),
         watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
@@ -210,6 +206,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         gallery_media=GalleryMedia.open(client, queue, media, clock, owner_key),
         scan_requests=ScanRequests(client, clock),
         **_open_job_readers(client, clock, jobs),
+        **_open_site_records(client, engine, clock, encryption_key),
     )
 
 
@@ -221,4 +218,14 @@ def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str
         "job_search": JobSearch(client, jobs),
         "event_log": EventLog(client),
         "shared_reads": SharedReads(jobs),
+    }
+
+
+def _open_site_records(client: StoreClient, engine: Engine, clock: Clock, encryption_key: str) -> dict[str, Any]:
+    """Return the stores, by field, of what is known about sites."""
+    return {
+        "selector_drift": SelectorDrift(client, clock),
+        "canaries": Canaries(client, clock),
+        "credentials": SiteCredentials(engine, clock, encryption_key),
+        "accepted_terms": AcceptedTerms(engine, clock),
     }

@@ -72,7 +72,7 @@ class PictureStack:
         return found
 
     def file(self, name: str | None) -> bytes:
-        """Return the bytes of an asset, as anybody gets them."""
+        """Return the bytes of an asset, which needs no key."""
         response = self.app.client.get(f"/images/asset/{name}")
         assert response.status_code == 200, name
         return bytes(response.data)
