@@ -2,16 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import IO
 
-from api.http.context import caller, own_job, stores
+from api.http.context import own_job, stores
 from api.http.url_converters import JobIdConverter
-from schemas.errors import Conflict, Forbidden, Gone, NotFound
-from schemas.gallery.pictures import KeepMode, KeptPicture, icon_name, make_asset_stem
-from schemas.gallery.tokens import MediaStatus
+from schemas.errors import Conflict, Gone, NotFound
+from schemas.gallery.pictures import KeepMode, KeptPicture
 from schemas.jobs.job import Job
 from stores.jobs.jobs import NO_SUCH_JOB
 from stores.library.safe_open import open_indexed
@@ -58,32 +54,3 @@ def keep_library_image(image_id: int) -> KeptPicture:
 def keep_file(file: IO[bytes]) -> KeptPicture:
     """Keep an uploaded picture, without its metadata; raises as ``PictureRequests.keep_file``."""
     return stores().gallery_media.pictures.keep_file(file, KeepMode.CLEAN)
-
-
-@contextmanager
-def own_picture(token_id: str | None) -> Iterator[str | None]:
-    """Yield a new name for the thumbnail of a token of the caller, for a profile or a collection; None for None.
-
-    If the block fails, the name is released.
-
-    Raises:
-        NotFound: there is no such token.
-        Forbidden: it is another caller's.
-        Conflict: it has no picture yet.
-    """
-    if token_id is None:
-        yield None
-        return
-    token, assets = stores().gallery.tokens.find(token_id), stores().gallery.assets
-    if token.owner != caller().id:
-        raise Forbidden("The token belongs to another caller.")
-    if token.media.status is not MediaStatus.READY or token.media.thumb is None:
-        raise Conflict("The token has no picture yet.")
-    name = f"{make_asset_stem()}.webp"
-    thumb, icon = assets.find(token.media.thumb), assets.find(icon_name(token.media.thumb))
-    assets.add([replace(thumb, name=name), replace(icon, name=icon_name(name))])
-    try:
-        yield name
-    except BaseException:
-        assets.release([name])
-        raise

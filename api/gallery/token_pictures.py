@@ -7,7 +7,7 @@ from dataclasses import replace
 from api.gallery.lookups import own_token
 from api.http.context import stores
 from schemas.errors import Conflict
-from schemas.gallery.asset_names import name_like
+from schemas.gallery.asset_names import icon_name, name_like
 from schemas.gallery.tokens import MediaStatus
 
 
@@ -25,13 +25,14 @@ def own_picture(token_id: str | None) -> Iterator[str | None]:
         yield None
         return
     token, assets = own_token(token_id), stores().gallery.assets
-    if token.media.status is not MediaStatus.READY or token.media.asset is None:
+    if token.media.status is not MediaStatus.READY or token.media.thumb is None:
         raise Conflict(f"picture: the token has none: its media is {token.media.status}.")
-    asset = assets.find(token.media.asset)
-    copy = replace(asset, name=name_like(asset.name))
-    assets.add([copy])
+    name = name_like(token.media.thumb)
+    # Where 64 by 64 pixels are shown, the icon has the name of the thumbnail.
+    names = {token.media.thumb: name, icon_name(token.media.thumb): icon_name(name)}
+    assets.add([replace(assets.find(old), name=new) for old, new in names.items()])
     try:
-        yield copy.name
+        yield name
     except BaseException:
-        assets.release([copy.name])
+        assets.release([name])
         raise

@@ -5,6 +5,7 @@ import string
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
 NAME_CHARS = 21
+ICON_EXTENSION = ".png"
 
 
 def new_asset_name(extension: str) -> str:
@@ -16,3 +17,8 @@ def new_asset_name(extension: str) -> str:
 def name_like(name: str) -> str:
     """Return a new name with the extension of another."""
     return new_asset_name(name.rpartition(".")[2])
+
+
+def icon_name(thumb: str) -> str:
+    """Return the name of the icon, a PNG of 64 by 64 pixels, that belongs to a thumbnail."""
+    return thumb.partition(".")[0] + ICON_EXTENSION

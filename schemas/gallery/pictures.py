@@ -12,10 +12,7 @@ from schemas.images.inspected_image import MAX_IMAGE_BYTES
 
 # Key prefixes in the media store: files that wait for their examination, and content-addressed objects.
 SCRATCH_PREFIX, OBJECTS_PREFIX = "scratch", "gallery"
-# A nanoid: 126 random bits.
-NAME_CHARS = 21
 MAX_UPLOAD_BYTES = MAX_IMAGE_BYTES
-ICON_EXTENSION = ".png"
 
 
 class KeepMode(StrEnum):
@@ -51,11 +48,6 @@ class RefreshOutcome:
     message: str
 
 
-def make_asset_stem() -> str:
-    """Return a new name without an extension."""
-    return secrets.token_urlsafe(NAME_CHARS)[:NAME_CHARS]
-
-
 def make_scratch_key() -> str:
     """Return the key of a new file that waits for its examination."""
     return f"{SCRATCH_PREFIX}/{secrets.token_hex(16)}"
@@ -64,8 +56,3 @@ def make_scratch_key() -> str:
 def object_key(sha256: str, extension: str) -> str:
     """Return the key of the object with this content."""
     return f"{OBJECTS_PREFIX}/{sha256[:2]}/{sha256}.{extension}"
-
-
-def icon_name(thumb: str) -> str:
-    """Return the name of the icon, a PNG of 64 by 64 pixels, that belongs to a thumbnail."""
-    return thumb.partition(".")[0] + ICON_EXTENSION

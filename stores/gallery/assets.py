@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ops.infra.clock import Clock
 from schemas.errors import NotFound
+from schemas.gallery.asset_names import icon_name
 from schemas.gallery.assets import Asset
-from schemas.gallery.pictures import icon_name
 from stores.gallery.rows import GALLERY_LOCK_ID
 from stores.gallery.tables import assets, objects
 from stores.sql.database import Database

@@ -11,8 +11,9 @@ from typing import IO
 import structlog
 
 from schemas.errors import Invalid, ServiceError
+from schemas.gallery.asset_names import icon_name, new_asset_name
 from schemas.gallery.assets import Asset
-from schemas.gallery.pictures import ICON_EXTENSION, KeepMode, KeptPicture, make_asset_stem, object_key
+from schemas.gallery.pictures import KeepMode, KeptPicture, object_key
 from schemas.gallery.tokens import MediaStatus, TokenMedia
 from schemas.images import formats
 from stores import Stores
@@ -95,17 +96,17 @@ def keep(stores: Stores, file: IO[bytes], mode: KeepMode, poster: bytes | None =
 
 def _name_files(picture: Picture) -> dict[str, _File]:
     """Return the files by what they are for; the icon has the name of the thumbnail, with its own extension."""
-    asset, thumb = make_asset_stem(), make_asset_stem()
-    form = formats.BY_MEDIA_TYPE[picture.type]
+    asset = new_asset_name(formats.BY_MEDIA_TYPE[picture.type].extension)
+    thumb = new_asset_name("webp")
     files = {
-        "asset": _File(f"{asset}.{form.extension}", picture.type, picture.file, picture.sha256, picture.size_bytes),
-        "thumb": _file(f"{thumb}.webp", "image/webp", picture.thumb),
-        "icon": _file(f"{thumb}{ICON_EXTENSION}", "image/png", picture.icon),
+        "asset": _File(asset, picture.type, picture.file, picture.sha256, picture.size_bytes),
+        "thumb": _file(thumb, "image/webp", picture.thumb),
+        "icon": _file(icon_name(thumb), "image/png", picture.icon),
     }
     if picture.preview:
-        files["preview"] = _file(f"{make_asset_stem()}.webp", "image/webp", picture.preview)
+        files["preview"] = _file(new_asset_name("webp"), "image/webp", picture.preview)
     if picture.poster:
-        files["poster"] = _file(f"{make_asset_stem()}.jpg", "image/jpeg", picture.poster)
+        files["poster"] = _file(new_asset_name("jpg"), "image/jpeg", picture.poster)
     return files
 
 
