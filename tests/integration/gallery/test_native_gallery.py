@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import NotFound
+from schemas.gallery.asset_names import icon_name
 from schemas.gallery.assets import Asset
 from schemas.gallery.tokens import MediaStatus, TokenMedia
 from tests.integration.gallery.conftest import Person
@@ -13,13 +14,15 @@ UNKNOWN_TOKEN = "0x" + "0" * 63 + "1"
 
 
 def give_picture(person: Person, token_id: str, stem: str) -> str:
-    """Give a token a picture; return the name of its asset."""
+    """Give a token a picture with a thumbnail and an icon; return the name of the icon."""
     asset = Asset(f"{stem:_<21}.png", f"gallery/{stem}", "image/png", "ab" * 32, 4)
+    thumb = Asset(f"{stem:-<21}.webp", f"gallery/{stem}-thumb", "image/webp", "cd" * 32, 4)
+    icon = Asset(icon_name(thumb.name), f"gallery/{stem}-icon", "image/png", "ef" * 32, 4)
     gallery = person.app.stores.gallery
-    gallery.assets.hold([asset.media_key])
-    media = TokenMedia(MediaStatus.READY, None, asset.sha256, asset.type, 2, 2, 1, 4, asset.name)
-    gallery.tokens.attach_media(token_id, media, [asset])
-    return asset.name
+    gallery.assets.hold([asset.media_key, thumb.media_key, icon.media_key])
+    media = TokenMedia(MediaStatus.READY, None, asset.sha256, asset.type, 2, 2, 1, 4, asset.name, thumb.name)
+    gallery.tokens.attach_media(token_id, media, [asset, thumb, icon])
+    return icon.name
 
 
 def token_ids(person: Person, path: str) -> list[str]:
@@ -59,7 +62,7 @@ def test_pictures_of_ones_tokens_become_profile_pictures_and_thumbnails(owner: P
 
     names = [f"{url.rpartition('/')[2].removesuffix('.png')}.png" for url in (picture, thumbnail)]
     assert len({name, *names}) == 3
-    assert {assets.find(each).media_key for each in (name, *names)} == {"gallery/face"}
+    assert {assets.find(each).media_key for each in (name, *names)} == {"gallery/face-icon"}
     assert "/profile/64x64/" in picture
     assert "/collection_thumbnail/64x64/" in thumbnail
     owner.call("DELETE", f"/tokens/{token_id}")
