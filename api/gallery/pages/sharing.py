@@ -45,9 +45,10 @@ class Sharing:
     is_explicit: bool = False
 
 
-def describe_page(base_url: str, path: str, title: str, description: str) -> Sharing:
-    """Describe a page without a picture of its own."""
-    return Sharing(title, description, f"{base_url}/{path}", oembed_url(base_url, path))
+def describe_page(base_url: str, path: str, title: str, description: str, image: SharedFile | None = None) -> Sharing:
+    """Describe a page of a list; ``image`` is one of its pictures."""
+    url = f"{base_url}/{path}"
+    return Sharing(title, description, url, oembed_url(base_url, path), image=image, is_large=True)
 
 
 def describe_collection(base_url: str, entry: CollectionEntry, cover: SharedFile | None) -> Sharing:

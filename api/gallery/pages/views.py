@@ -63,7 +63,9 @@ def show_pictures() -> Response:
         section="pictures",
         listing=build_token_listing(listed, page),
         collections=collections,
-        sharing=describe_page(stores().settings.public_url, "gallery", "Gallery", GALLERY_TEXT),
+        sharing=describe_page(
+            stores().settings.public_url, "gallery", "Gallery", GALLERY_TEXT, share_first(listed.items)
+        ),
     )
 
 

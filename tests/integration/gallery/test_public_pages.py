@@ -16,6 +16,7 @@ from api.gallery.pages.listings import PICTURES_PER_PAGE
 from api.gallery.pages.responses import PAGE_POLICY
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
+from schemas.errors import Gone
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.encodings import VIRTUAL_CONTRACT, format_uint256
@@ -272,6 +273,16 @@ def test_errors_are_pages_for_browsers_and_json_for_programs(exhibition: Exhibit
     assert body.json["error"]["message"]
 
 
+def test_what_is_gone_has_a_page_of_its_own(exhibition: Exhibition) -> None:
+    """Its status is 410, and a failure of the server is a page, too."""
+    application = exhibition.app.client.application
+    for error, status, title in ((Gone("It was deleted."), 410, "No longer here"), (ValueError(), 500, "went wrong")):
+        with application.test_request_context("/c/plain", headers=BROWSER):
+            response = application.make_response(application.handle_user_exception(error))
+        assert (response.status_code, response.mimetype) == (status, "text/html")
+        assert title in response.text
+
+
 def test_the_cursor_leads_through_the_whole_collection(exhibition: Exhibition) -> None:
     """Each picture is shown once, in order; the last page leads back."""
     path, names = "/c/long", []
@@ -344,7 +355,8 @@ def test_links_show_their_picture_in_chats(exhibition: Exhibition) -> None:
     assert meta["og:url"] == f"{PUBLIC_URL}{path}"
     assert (meta["og:image"], meta["og:image:width"], meta["og:image:height"]) == (image, "640", "480")
     assert meta["twitter:card"] == "summary_large_image"
-    assert elements(exhibition.public, "/c/plain").meta()["og:image"] == image
+    for address in ("/c/plain", "/gallery"):
+        assert elements(exhibition.public, address).meta()["og:image"] == image
 
     page = elements(exhibition.public, path)
     discovery = next(each for tag, each in page.found if tag == "link" and each.get("rel") == "alternate")
