@@ -11,7 +11,7 @@ from api.accounts import keys, quota, sessions
 from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
-from api.console.views import make
+from api.console.views import ROOM_BLUEPRINTS
 from api.gallery import asset_files, collections, profiles, tokens
 from api.gallery.documents import metadata, provenance
 from api.gallery.pages import oembed
@@ -130,10 +130,12 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
-    for page in (docs, studio, design, websockets, client_js, assets, events, home, make, sign_in):
+    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in):
         app.register_blueprint(page.blueprint)
     for page in (gallery_pages, oembed):
         app.register_blueprint(page.blueprint)
+    for room in ROOM_BLUEPRINTS:
+        app.register_blueprint(room)
     app.register_blueprint(fallback)
 
 

@@ -18,4 +18,9 @@ class Room:
 
 
 MAKE = Room("make", "Make", "make")
-ROOMS = (MAKE,)
+JOBS = Room("jobs", "Jobs", "jobs")
+MODELS = Room("models", "Models", "models")
+WEBHOOKS = Room("webhooks", "Webhooks", "webhooks")
+KEYS = Room("keys", "Keys", "keys")
+SYSTEM = Room("system", "System", "system")
+ROOMS = (MAKE, JOBS, MODELS, WEBHOOKS, KEYS, SYSTEM)

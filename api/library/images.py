@@ -160,17 +160,24 @@ def _form_params(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep_job_image(model_id: int) -> ImageView:
-    """Add an image of the caller's own job; raises NotFound, Conflict and Gone for jobs without it."""
+    """Add an image of the caller's own job, named in the request's body."""
     body = load_body(FromJob(), request.get_json())
     job = own_job(_require_job_id(body["jobId"]))
+    version_id, level = _require_version(model_id, body.get("versionId")), parse_nsfw_level(body.get("nsfwLevel"))
+    return keep_job_image(model_id, job, number=body["number"], version_id=version_id, nsfw_level=level)
+
+
+def keep_job_image(
+    model_id: int, job: Job, *, number: int = 1, version_id: int | None = None, nsfw_level: int = 0
+) -> ImageView:
+    """Add an image of a job to a model; raises Conflict and Gone for jobs without it."""
     if not job.results:
         raise Conflict(f"The job is {job.state} and has no image.")
-    data = stores().results.get_original(job.id, body["number"]) if body["number"] <= len(job.results) else None
+    data = stores().results.get_original(job.id, number) if 0 < number <= len(job.results) else None
     if data is None:
         raise Gone("The job has no image with this number, or the image has expired.")
-    version_id, level = _require_version(model_id, body.get("versionId")), parse_nsfw_level(body.get("nsfwLevel"))
     stored = multipart.inspect_bytes(data)
-    values = {"nsfw_level": level, "job_id": job.id}
+    values = {"nsfw_level": nsfw_level, "job_id": job.id}
     return _add_image(
         model_id, version_id, stored, values | {"prompt": job.request.prompt, "params": _job_params(job, stored)}
     )

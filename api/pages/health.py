@@ -39,7 +39,7 @@ def health_response() -> Response:
     ``warnings`` names parts that work and need attention.
     """
     show_details = _is_authenticated()
-    parts = _current_report(stores()).parts
+    parts = current_parts(stores())
     failing = [name for name, part in parts.items() if not part["ok"]]
     body: dict[str, Any] = {"status": "DEGRADED", "failing": failing} if failing else {"status": "OK"}
     if warnings := [name for name, part in parts.items() if part.get("warning")]:
@@ -60,6 +60,11 @@ def _is_authenticated() -> bool:
         # The key cannot be checked while the database is down, and this route has to report just that.
         return False
     return caller is not None
+
+
+def current_parts(stores: Stores) -> dict[str, dict[str, Any]]:
+    """Return the state of each part, at most ``CACHE_TTL_S`` old."""
+    return _current_report(stores).parts
 
 
 def _current_report(stores: Stores) -> HealthReport:

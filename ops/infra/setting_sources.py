@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ops.infra.settings import Settings
+from ops.infra.settings import UNLIMITED, Settings
 
 # Passed on by ``./darkroom up``: the variables that were set before it added its own.
 GIVEN_VARIABLES = "DARKROOM_GIVEN_VARIABLES"
@@ -67,13 +67,19 @@ def _describe(name: str, value: Any) -> str:
         return HIDDEN if value else NOT_SET
     if value is None or value in ("", (), {}):
         return NOT_SET
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if isinstance(value, bool | int):
+        return _describe_number(name, value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_describe_text(str(url))}" for key, url in value.items())
     if isinstance(value, tuple):
         return ", ".join(_describe_text(str(part)) for part in value)
-    return str(value) if isinstance(value, int | Path) else _describe_text(str(value))
+    return str(value) if isinstance(value, Path) else _describe_text(str(value))
+
+
+def _describe_number(name: str, value: bool | int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "unlimited" if name.startswith("limit_") and value == UNLIMITED else str(value)
 
 
 def _describe_text(text: str) -> str:

@@ -31,6 +31,10 @@ class Results:
         """Return the first image as ``jpg``, ``png`` or ``webp``, if it has been converted."""
         return self._get(job_id, f"image.{image_format}")
 
+    def has_trace(self, job_id: str) -> bool:
+        """Whether the job has a trace."""
+        return bool(self._redis.exists(job_key(job_id, "trace")))
+
     def get_trace(self, job_id: str) -> bytes | None:
         """Return the Playwright trace of the last failed retry, a zip."""
         return self._get(job_id, "trace")

@@ -129,6 +129,26 @@ class ModelSearch:
             values["tags"] = list(connection.execute(query.order_by(func.count().desc(), tags.c.key)).scalars())
         return values
 
+    def count_facets(self, criteria: SearchFilter, limit: int) -> dict[str, list[tuple[str, int]]]:
+        """Return the most frequent values among the models that match, each with their number.
+
+        The facets are ``category``, ``base_model``, ``type`` and ``tags``.
+        """
+        matches = self._matches(criteria)
+        columns = {"category": models.c.category, "base_model": models.c.base_model, "type": models.c.type}
+        facets = {}
+        with self._database.read() as connection:
+            for name, column in columns.items():
+                key, count = models.c[f"{column.name}_key"], func.count()
+                query = matches.with_only_columns(func.min(column), count).where(key.is_not(None)).group_by(key)
+                rows = connection.execute(query.order_by(count.desc(), key).limit(limit))
+                facets[name] = [(str(label), int(number)) for label, number in rows]
+            count = func.count()
+            query = select(func.min(tags.c.label), count).where(tags.c.model_id.in_(matches)).group_by(tags.c.key)
+            rows = connection.execute(query.order_by(count.desc(), tags.c.key).limit(limit))
+            facets["tags"] = [(str(label), int(number)) for label, number in rows]
+        return facets
+
     def _matches(self, criteria: SearchFilter) -> Select[Any]:
         phrases = {
             "words": [phrase for phrase in criteria.query.phrases if not phrase.negated],

@@ -18,6 +18,7 @@ class WorkerStatus:
     """A worker's status.
 
     ``contexts`` are its open browser contexts, ``slots`` their maximum, ``problem`` says why it has no browser.
+    ``started_at`` and ``browser_started_at`` are Unix milliseconds, 0 if they are not known.
     """
 
     id: str
@@ -29,6 +30,8 @@ class WorkerStatus:
     jobs: int
     memory_bytes: int
     problem: str = ""
+    started_at: int = 0
+    browser_started_at: int = 0
 
 
 class WorkerRegistry:

@@ -92,6 +92,11 @@ class BrowserPool:
         return self._current is not None and self._current.is_usable and self._playwright.is_alive
 
     @property
+    def browser_age_s(self) -> float:
+        """The age of the browser in seconds; 0 while there is no browser."""
+        return self._monotonic() - self._current.started_at_s if self._current else 0.0
+
+    @property
     def browser_version(self) -> str:
         """The browser's version; empty while there is no browser."""
         return self._current.browser.version if self._current else ""

@@ -34,6 +34,7 @@ class Heartbeat:
         self._attempts = attempts
         self._worker_id = worker_id
         self._slots = slots
+        self._started_at = stores.clock.now_ms()
 
     async def run_forever(self) -> None:
         """Send a heartbeat every ``HEARTBEAT_INTERVAL_S`` seconds."""
@@ -55,8 +56,14 @@ class Heartbeat:
             jobs=len(self._attempts),
             memory_bytes=self._browsers.memory_bytes,
             problem=disk_problem or self._browsers.problem,
+            started_at=self._started_at,
+            browser_started_at=self._browser_started_at(),
         )
         try:
             await asyncio.to_thread(self._stores.workers.record_heartbeat, status)
         except Unavailable as error:
             log.warning("heartbeat.failed", error=error.message)
+
+    def _browser_started_at(self) -> int:
+        age_ms = round(self._browsers.browser_age_s * 1000)
+        return self._stores.clock.now_ms() - age_ms if age_ms else 0

@@ -47,9 +47,10 @@ class FailureReport:
             self._requests.append(line[:MAX_LINE_CHARS])
 
     async def build(self) -> dict[str, Any]:
-        """Return the report as JSON: url, screenshot, console, requests, dom, explanation.
+        """Return the report as JSON: url, screenshot, viewport, console, requests, dom, explanation.
 
-        ``screenshot`` (a JPEG as a data: URL) and ``dom`` are null if the page does not answer or is no web page.
+        ``screenshot`` (a JPEG as a data: URL) and ``dom`` are null if the page does not answer or is no web page;
+        ``viewport`` is the size of the screenshot in CSS pixels.
         ``explanation`` has
         ``step``, the ``selectors`` tried, and as ``similar`` the most similar elements with matching selectors; it is
         null unless a selector matched nothing.
@@ -58,6 +59,7 @@ class FailureReport:
         return {
             "url": redact_url(self._page.url),
             "screenshot": await self._screenshot() if is_shown else None,
+            "viewport": self._page.viewport_size,
             "console": await self._read_console(),
             "requests": list(self._requests),
             "dom": await self._dom() if is_shown else None,

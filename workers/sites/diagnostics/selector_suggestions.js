@@ -55,6 +55,11 @@
     const position = [...parent.children].indexOf(element) + 1;
     return `${selectorOf(parent)} > ${tag}:nth-child(${position})`;
   };
+  // Left, top, width and height in CSS pixels of the window, for drawing on the screenshot.
+  const boxOf = (element) => {
+    const box = element.getBoundingClientRect();
+    return [box.x, box.y, box.width, box.height].map(Math.round).join(" ");
+  };
   const isVisible = (element) => element.checkVisibility({ visibilityProperty: true });
   return [...document.querySelectorAll(CANDIDATES)].slice(0, MAX_CANDIDATES).filter(isVisible)
     .map((element) => ({ element, score: score(element) }))
@@ -64,5 +69,6 @@
       selector: selectorOf(element),
       text: (element.textContent || "").trim().slice(0, 80),
       html: element.cloneNode(false).outerHTML.slice(0, 300),
+      box: boxOf(element),
     }));
 }

@@ -19,7 +19,8 @@ TIMEOUT_S = 3.0
 async def find_similar_elements(page: Page, selectors: Sequence[str]) -> list[dict[str, Any]]:
     """Return the elements most similar to ``selectors``, best first; empty if the page does not answer.
 
-    Each has a ``selector`` that matches it, its ``html`` and its ``text``, all redacted and truncated.
+    Each has a ``selector`` that matches it, its ``html`` and its ``text``, all redacted and truncated, and as ``box``
+    its left, top, width and height in the window, separated by spaces.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):

@@ -1,0 +1,88 @@
+// The page of a model: pictures are dropped on it, and edits can be undone. Without this script edits are forms.
+
+import { call } from "../http.js";
+import { notify, reportError } from "../notices.js";
+
+const id = document.getElementById("model").dataset.id;
+
+function parse(kind, text) {
+  if (kind === "items") return text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return kind === "number" ? Number(text) : text;
+}
+
+async function change(body) {
+  await call("PATCH", `/api/v1/models/${id}`, { body });
+}
+
+// What a field was before: a person's earlier edit, or null for the word of the files.
+function previous(form) {
+  const control = form.querySelector("[name=value]");
+  return form.dataset.edited === "true" ? parse(form.dataset.kind, control.defaultValue) : null;
+}
+
+// The fields with their new sources, as the server shows them.
+async function showFields() {
+  const answer = await fetch(location.pathname);
+  if (!answer.ok) return;
+  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const selector of ["#known", "h1"]) document.querySelector(selector).replaceWith(document.adoptNode(parsed.querySelector(selector)));
+}
+
+async function apply(body) {
+  await change(body);
+  await showFields();
+}
+
+async function save(event) {
+  const form = event.target.closest(".known");
+  if (!form) return;
+  event.preventDefault();
+  const { field, kind } = form.dataset;
+  const before = { [field]: previous(form) };
+  const isRevert = event.submitter?.name === "revert";
+  try {
+    await apply({ [field]: isRevert ? null : parse(kind, form.querySelector("[name=value]").value) });
+  } catch (error) {
+    reportError(error);
+    return;
+  }
+  document.getElementById(`field-${field}`).focus();
+  notify(isRevert ? "Reverted." : "Saved.", { kind: "good", action: { label: "Undo", run: () => apply(before).catch(reportError) } });
+}
+
+async function upload(files) {
+  const drop = document.getElementById("drop");
+  const state = document.getElementById("drop-state");
+  let added = 0;
+  for (const [index, file] of [...files].entries()) {
+    state.textContent = `Adding ${index + 1} of ${files.length}: ${file.name}`;
+    const body = new FormData();
+    body.append("file", file);
+    try {
+      await call("POST", drop.dataset.action, { body });
+      added += 1;
+    } catch (error) {
+      notify(`${file.name}: ${error.message}`, { kind: "bad" });
+    }
+  }
+  state.textContent = `${added} of ${files.length} added.`;
+  if (added === files.length) location.reload();
+}
+
+document.addEventListener("submit", save);
+const drop = document.getElementById("drop");
+if (drop) {
+  document.getElementById("file").addEventListener("change", (event) => upload(event.target.files));
+  for (const type of ["dragenter", "dragover"]) {
+    drop.addEventListener(type, (event) => {
+      event.preventDefault();
+      drop.classList.add("is-over");
+    });
+  }
+  drop.addEventListener("dragleave", () => drop.classList.remove("is-over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("is-over");
+    if (event.dataTransfer.files.length) upload(event.dataTransfer.files);
+  });
+}

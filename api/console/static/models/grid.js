@@ -1,0 +1,167 @@
+// The grid of models: shows only the cards in and around the window, whatever the number of models, and fetches pages
+// of them as the window moves. Without this script the page has links to its pages.
+
+import { call } from "../http.js";
+
+const PAGE_SIZE = 100;
+const MAX_PAGES = 30;
+const OVERSCAN_ROWS = 3;
+const WORDS_HEIGHT_REM = 3;
+const FETCH_DELAY_MS = 60;
+
+const grid = document.getElementById("grid");
+const template = document.getElementById("card");
+
+class ModelPages {
+  // The models by position. Pages that were not looked at for the longest time are forgotten.
+  constructor(query, onArrival) {
+    this.query = query;
+    this.onArrival = onArrival;
+    this.pages = new Map();
+    this.wanted = null;
+    this.timer = 0;
+  }
+
+  get(position) {
+    const number = Math.floor(position / PAGE_SIZE);
+    const page = this.pages.get(number);
+    if (!page) return null;
+    this.pages.delete(number);
+    this.pages.set(number, page);
+    return page[position % PAGE_SIZE] ?? null;
+  }
+
+  // Fetch what the window shows once it has come to rest: a fast scroll does not fetch what it passes.
+  want(first, last) {
+    this.wanted = [first, last];
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.load(), FETCH_DELAY_MS);
+  }
+
+  async load() {
+    const [first, last] = this.wanted.map((position) => Math.floor(position / PAGE_SIZE));
+    for (let number = first; number <= last; number += 1) {
+      if (this.pages.has(number)) continue;
+      const path = `/api/v1/models?${this.query}&limit=${PAGE_SIZE}&page=${number + 1}`;
+      const answer = await call("GET", path).catch(() => null);
+      if (!answer) return;
+      this.pages.set(number, answer.items);
+      if (this.pages.size > MAX_PAGES) this.pages.delete(this.pages.keys().next().value);
+      this.onArrival();
+    }
+  }
+}
+
+class WindowedGrid {
+  constructor(element, total) {
+    this.element = element;
+    this.total = total;
+    this.cells = new Map();
+    this.spare = [];
+    this.frame = 0;
+    this.pages = new ModelPages(element.dataset.query, () => this.schedule());
+  }
+
+  start(first) {
+    this.element.replaceChildren();
+    this.element.classList.add("is-windowed");
+    document.getElementById("pages").hidden = true;
+    this.measure();
+    new ResizeObserver(() => this.measure()).observe(this.element.parentElement);
+    addEventListener("scroll", () => this.schedule(), { passive: true });
+    if (first) scrollTo(0, this.top + Math.floor(first / this.columns) * this.rowHeight);
+  }
+
+  measure() {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const width = this.element.parentElement.clientWidth;
+    this.gap = rem;
+    this.columns = Math.max(2, Math.floor((width + this.gap) / (11 * rem + this.gap)));
+    this.cellWidth = (width - this.gap * (this.columns - 1)) / this.columns;
+    this.rowHeight = Math.ceil(this.cellWidth + WORDS_HEIGHT_REM * rem + this.gap);
+    const style = this.element.style;
+    style.setProperty("--grid-height", `${Math.ceil(this.total / this.columns) * this.rowHeight}px`);
+    style.setProperty("--cell-width", `${this.cellWidth}px`);
+    style.setProperty("--cell-height", `${this.rowHeight - this.gap}px`);
+    this.top = this.element.getBoundingClientRect().top + scrollY;
+    for (const [position, cell] of this.cells) this.place(cell, position);
+    this.schedule();
+  }
+
+  schedule() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const firstRow = Math.max(0, Math.floor((scrollY - this.top) / this.rowHeight) - OVERSCAN_ROWS);
+    const lastRow = Math.ceil((scrollY - this.top + innerHeight) / this.rowHeight) + OVERSCAN_ROWS;
+    const first = Math.min(firstRow * this.columns, this.total);
+    const last = Math.min(this.total, lastRow * this.columns) - 1;
+    const focused = document.activeElement?.closest?.(".model-cell");
+    for (const [position, cell] of this.cells) {
+      // The card that has the focus stays, so that the keyboard goes on from it.
+      if ((position < first || position > last) && cell !== focused) {
+        this.cells.delete(position);
+        cell.remove();
+        this.spare.push(cell);
+      }
+    }
+    let isMissing = false;
+    for (let position = first; position <= last; position += 1) {
+      const cell = this.cells.get(position) ?? this.add(position);
+      if (!cell.model) isMissing = !this.fill(cell, this.pages.get(position)) || isMissing;
+    }
+    if (isMissing) this.pages.want(first, last);
+  }
+
+  // Cards stand in the order of their positions in the document too, for the keyboard and for screen readers.
+  add(position) {
+    const cell = this.spare.pop() ?? template.content.firstElementChild.cloneNode(true);
+    clear(cell);
+    this.place(cell, position);
+    cell.setAttribute("aria-setsize", this.total);
+    cell.setAttribute("aria-posinset", position + 1);
+    const before = this.cells.get(position - 1);
+    const after = this.cells.get(position + 1);
+    if (before) before.after(cell);
+    else if (after) after.before(cell);
+    else this.element.append(cell);
+    this.cells.set(position, cell);
+    return cell;
+  }
+
+  place(cell, position) {
+    const column = position % this.columns;
+    cell.style.setProperty("--x", `${column * (this.cellWidth + this.gap)}px`);
+    cell.style.setProperty("--y", `${Math.floor(position / this.columns) * this.rowHeight}px`);
+  }
+
+  fill(cell, model) {
+    if (!model) return false;
+    cell.model = model.id;
+    cell.querySelector("a").href = `/console/models/${model.id}`;
+    cell.querySelector(".model-name").textContent = model.name;
+    cell.querySelector(".model-kind").textContent = [model.type, model.baseModel].filter(Boolean).join(" · ");
+    const thumb = model.heroImage?.thumbPath;
+    const picture = cell.querySelector("img");
+    picture.hidden = !thumb;
+    if (thumb) picture.src = new URL(thumb, location.href).pathname;
+    return true;
+  }
+}
+
+function clear(cell) {
+  cell.model = null;
+  cell.querySelector("a").removeAttribute("href");
+  cell.querySelector(".model-name").textContent = "…";
+  cell.querySelector(".model-kind").textContent = "";
+  const picture = cell.querySelector("img");
+  picture.removeAttribute("src");
+  picture.hidden = true;
+}
+
+if (grid) new WindowedGrid(grid, Number(grid.dataset.total)).start(Number(grid.dataset.first));
+document.getElementById("sort").addEventListener("change", (event) => event.target.form.requestSubmit());

@@ -1,0 +1,133 @@
+"""The room Jobs in a real browser: live rows, search, the report of a failure, and what may be done about it."""
+
+import base64
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from schemas.accounts.caller import Scope
+from schemas.errors import SiteChanged
+from schemas.jobs.job import GeneratedImage, Job, JobRequest, Progress
+from stores.accounts.api_keys import KeyChange
+from tests.conftest import API_KEY
+from tests.integration.conftest import AppClient
+from tests.support.console_browser import HOSTILE, require_accessible, visit
+from tests.support.images import draw_image, encode
+
+PICTURE = encode(draw_image((96, 64)), "JPEG")
+HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+REPORT: dict[str, Any] = {
+    "url": f"http://127.0.0.1:7860/?{HOSTILE}",
+    "screenshot": "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode(),
+    "viewport": {"width": 960, "height": 640},
+    "console": [f"error: {HOSTILE}"],
+    "requests": [f"GET http://127.0.0.1:7860/{HOSTILE}: 404"],
+    "dom": HOSTILE,
+    "explanation": {
+        "step": "Enter the prompt",
+        "selectors": ["#prompt textarea", HOSTILE],
+        "similar": [{"selector": "#positive", "text": HOSTILE, "html": HOSTILE, "box": "120 200 700 90"}],
+    },
+}
+
+
+def submit(app: AppClient, prompt: str, number: int, owner: str = "owner") -> str:
+    """Create a job."""
+    job_id = f"{number:032x}"
+    app.stores.jobs.create(job_id, owner, JobRequest("studio", prompt, inputs={"seed": 7}), "r")
+    return job_id
+
+
+def start(app: AppClient) -> Job:
+    """Let a worker take the next job, up to the acceptance of its prompt."""
+    job = app.stores.attempts.claim("w1")
+    assert job
+    app.stores.attempts.mark_accepted(job)
+    return job
+
+
+def complete(app: AppClient, job: Job) -> None:
+    """Finish a job with a picture."""
+    image = GeneratedImage(PICTURE, "image/jpeg", 96, 64)
+    app.stores.attempts.store_images(job, [image], PICTURE)
+    app.stores.attempts.complete(job, [image])
+
+
+def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str) -> None:
+    """Rows change by themselves; a failure shows what was looked for, what is there, and a way to try again."""
+    failed = submit(app, HOSTILE, 1)
+    app.stores.attempts.fail(start(app), SiteChanged("Enter the prompt: no element matches."), REPORT)
+
+    async def work(page: Page) -> None:
+        await page.goto(f"{app_url}/console/jobs")
+        await expect(page.locator(".job-row")).to_have_count(1)
+        running = submit(app, "a fox in the snow", 2)
+        row = page.locator(f"#job-{running}")
+        await expect(row).to_contain_text("Waiting, next")
+        job = start(app)
+        app.stores.attempts.record_progress(job, Progress(45.0, 9, 20))
+        await expect(row).to_contain_text("Running 45 %")
+        complete(app, job)
+        await expect(row).to_contain_text("Done")
+        await require_accessible(page)
+
+        await page.get_by_label("Words in the prompt").fill("onerror IMG")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".job-row")).to_have_count(1)
+        await page.locator(".job-prompt").click()
+        await expect(page.locator("h1")).to_have_text(HOSTILE)
+        report = page.locator(".failure")
+        for text in ("#prompt textarea", "#positive", "error: <img"):
+            await expect(report).to_contain_text(text)
+        await expect(report.locator("svg .mark")).to_have_attribute("x", "120")
+        await require_accessible(page)
+
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.locator("#live")).to_contain_text("Waiting")
+        assert failed not in page.url
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#live")).to_contain_text("Cancelled")
+
+    visit(app_url, work)
+
+
+def test_callers_see_their_own_jobs_and_admins_all(app: AppClient) -> None:
+    """Others' jobs look like missing ones, also to actions; an admin may look and cancel."""
+    key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ, Scope.GENERATE})))
+    foreign = submit(app, "a secret prompt", 1)
+    own = submit(app, "my own prompt", 2, owner=key.split("_")[1])
+    headers = {**HTML, "x-api-key": key}
+    admin = {**HTML, "x-api-key": API_KEY}
+
+    board = app.client.get("/console/jobs?who=all", headers=headers).text
+    assert ("my own prompt" in board, "a secret prompt" in board) == (True, False)
+    for method, path in (("GET", ""), ("GET", "/trace"), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/keep")):
+        answer = app.client.open(f"/console/jobs/{foreign}{path}", method=method, headers=headers)
+        assert answer.status_code == (403 if path == "/keep" else 404), path
+    assert "my own prompt" in app.client.get("/console/jobs?who=all", headers=admin).text
+    assert "my own prompt" not in app.client.get("/console/jobs", headers=admin).text
+    assert app.client.post(f"/console/jobs/{own}/cancel", headers=admin).status_code == 303
+    assert app.get_job(foreign)["status"] == "QUEUED"
+
+
+def test_a_trace_is_downloaded(app: AppClient) -> None:
+    """It is a file, and missing ones say why."""
+    job_id = submit(app, "a failure with a trace", 1)
+    job = start(app)
+    app.stores.attempts.store_trace(job, b"PK trace")
+    app.stores.attempts.fail(job, SiteChanged("no"), None)
+
+    answer = app.get(f"/console/jobs/{job_id}/trace")
+    assert (answer.data, answer.mimetype) == (b"PK trace", "application/zip")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    other = submit(app, "a job without a trace", 2)
+    assert "only failed retries" in app.get(f"/console/jobs/{other}/trace", headers=HTML).text
+
+
+@pytest.mark.parametrize("cursor", ["x", "MTo=", ""])
+def test_addresses_that_were_made_up_are_answered_by_pages(app: AppClient, cursor: str) -> None:
+    """Whatever stands in the address, the answer is a page."""
+    answer = app.get("/console/jobs", query_string={"cursor": cursor, "state": HOSTILE, "q": "\0" * 500}, headers=HTML)
+    assert answer.status_code in (200, 400)
+    assert HOSTILE not in answer.text
