@@ -25,12 +25,12 @@ SLUGS = {
 
 
 def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
-    """Return the LoRAs that match all words of ``text``, in the shape of the Weights API."""
+    """Return the LoRAs that match all words of ``text``, or any without a text, in the shape of the Weights API."""
     if not stores.settings.models_dir:
         return []
     # A query of nothing but marks has no words. A phrase without words matches nothing; no phrase matches everything.
     words = split_words(text)
-    query = SearchQuery(phrases=tuple(Phrase((word,)) for word in words) or (Phrase(()),))
+    query = SearchQuery(phrases=tuple(Phrase((word,)) for word in words) or ((Phrase(()),) if text else ()))
     page = stores.library.search.find_page(_lora_filter(query), limit=MAX_RESULTS)
     models = stores.library.models.get_many(page.ids, with_versions=True)
     counts = Counter(normalize(model.name) for model in models)

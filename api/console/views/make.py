@@ -1,9 +1,10 @@
 """The room Make: a form from a site's inputs, the picture that is being made, and the latest pictures."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, request
+from flask import Response, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from api.console.page import render, room_blueprint
@@ -11,9 +12,9 @@ from api.console.rooms import MAKE
 from api.http.context import caller, own_job, stores
 from api.jobs.serializers import native_job
 from api.sites.serializers import input_view
-from api.sites.site_queries import known_choices
+from api.sites.site_queries import known_choices, search_loras
 from schemas.errors import Gone, NotFound
-from schemas.fields import MAX_PROMPT_LENGTH, to_camel_case
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, to_camel_case
 from schemas.gallery.provenance import hide_private
 from schemas.sites.recipe import Recipe
 
@@ -32,6 +33,27 @@ def make() -> Response:
     ``job`` is the job whose picture is shown.
     """
     return make_page()
+
+
+@blueprint.route(f"{MAKE.path}/loras")
+def loras() -> Response:
+    """Return the LoRAs of a site and of the library that match ``query``, or any, with pictures of this server."""
+    recipe = stores().recipes.get(request.args.get("site"))
+    found, is_complete = search_loras(recipe, request.args.get("query", "").strip()[:MAX_LORA_NAME_LENGTH])
+    views = [{**lora, "image": _own_image(recipe, lora.get("image"))} for lora in found]
+    return jsonify({"loras": views, "isComplete": is_complete})
+
+
+def _own_image(recipe: Recipe, url: str | None) -> str | None:
+    """Return the address of a LoRA's picture below this server; None for pictures of other hosts."""
+    if not url:
+        return None
+    if url.startswith("data:image/"):
+        return url
+    if recipe.bundle and url.startswith(recipe.url):
+        return f"/{recipe.bundle}/{url.removeprefix(recipe.url)}"
+    public_url = stores().settings.public_url
+    return url.removeprefix(public_url) if url.startswith(f"{public_url}/") else None
 
 
 def make_page() -> Response:
@@ -106,11 +128,13 @@ def _inputs(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         view = input_view(spec)
         choices = live.get(name) or list(spec.choices)
         value = values.get(to_camel_case(name), spec.default)
+        label, help_ = _split_label(name, spec.label)
         inputs.append(
             view
             | {
                 "name": to_camel_case(name),
-                "label": _short_label(name, spec.label),
+                "label": label,
+                "help": help_ or ("" if spec.required or spec.type != "image" else "optional"),
                 "choices": choices,
                 "is_live": spec.choices_from is not None,
                 "value": None if spec.type == "image" else value,
@@ -120,6 +144,7 @@ def _inputs(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return inputs
 
 
-def _short_label(name: str, label: str) -> str:
-    """Return the label up to its first explanation, or the name in words."""
-    return label.partition(";")[0].partition(":")[0].partition(",")[0].strip() or name.replace("_", " ").capitalize()
+def _split_label(name: str, label: str) -> tuple[str, str]:
+    """Return a label and the explanation that follows it; without a label, the name in words."""
+    parts = re.split(r"[;:,]\s+", label, maxsplit=1)
+    return parts[0].strip() or name.replace("_", " ").capitalize(), "".join(parts[1:])

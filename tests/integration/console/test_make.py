@@ -1,0 +1,308 @@
+"""The room Make, in a real browser."""
+
+import asyncio
+import base64
+import os
+import signal
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.conftest import eventually
+from tests.integration.console.conftest import Console
+from tests.support.images import draw_image, encode
+
+HOSTILE = "<img src=x onerror=alert(1)> \"'</script><script>alert(2)</script> {{7*7}} \u202eevil"
+SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
+LAYOUT_SHIFTS = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+  }).observe({ type: "layout-shift", buffered: false });
+}"""
+PASTE = """([selector, type, encoded]) => {
+  const file = new File([Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0))], "picture.png", { type: "image/png" });
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  const target = document.querySelector(selector);
+  const event = type === "paste"
+    ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true })
+    : new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+  target.dispatchEvent(event);
+}"""
+
+
+def jobs(console: Console, key: str | None = None) -> list[dict[str, Any]]:
+    """The jobs of the owner, or of another key, the newest first."""
+    with console.stack.client(*([key] if key else [])) as client:
+        found: list[dict[str, Any]] = client.get("/api/v1/jobs", params={"limit": 100}).json()["jobs"]
+        return found
+
+
+async def submit(page: Page, prompt: str, **inputs: int) -> None:
+    """Fill the form and press the keys that send it."""
+    await page.get_by_label("Prompt", exact=True).fill(prompt)
+    for name, value in inputs.items():
+        await page.locator(f"#input-{name}").fill(str(value))
+    await page.keyboard.press("Control+Enter")
+
+
+def test_a_picture_is_made_watched_and_made_again(console: Console) -> None:
+    """Previews and the result appear in a frame that does not move; another seed and cancelling work."""
+
+    async def work(page: Page) -> None:
+        await page.evaluate(LAYOUT_SHIFTS)
+        box = await page.locator("#frame").bounding_box()
+        await submit(page, "a lighthouse at dusk, oil painting", steps=20, seed=7, width=256, height=256)
+        await expect(page.locator("#frame img.is-preview")).to_be_visible(timeout=30_000)
+        assert await page.locator("#frame").bounding_box() == box
+        result = page.locator("#frame img.is-result")
+        await expect(result).to_be_visible(timeout=60_000)
+        await expect(page.locator("#state")).to_have_text("Finished")
+        assert await page.locator("#frame").bounding_box() == box
+        assert await page.evaluate("window.shifts.reduce((sum, value) => sum + value, 0)") < 0.01
+
+        link = page.get_by_role("link", name="Download")
+        answer = await page.request.get(f"{console.url}{await link.get_attribute('href')}")
+        assert answer.headers["content-type"] == "image/png"
+        address = page.url
+        await page.get_by_role("button", name="Another seed").click()
+        await page.wait_for_url(lambda url: url != address)
+        await page.get_by_role("button", name="Cancel", exact=True).click()
+        await expect(page.locator("#state")).to_have_text("Cancelled", timeout=30_000)
+        await page.go_back()
+        assert page.url == address
+        await expect(page.locator("#state")).to_have_text("Finished")
+        await page.reload()
+        await expect(page.locator("#frame img.is-result")).to_be_visible()
+
+        await page.get_by_role("button", name="Change and run").click()
+        await expect(page.locator("#input-seed")).to_have_value("7")
+        await page.get_by_role("button", name="Zoom").click()
+        await page.keyboard.press("1")
+        await expect(page.locator("#zoom output")).to_have_text("100 %")
+        await page.keyboard.press("Escape")
+
+    console.run(work)
+    newest, oldest = jobs(console)
+    assert (newest["error"]["code"], oldest["status"]) == ("cancelled", "COMPLETED")
+    assert newest["prompt"] == oldest["prompt"]
+    assert newest["inputs"]["seed"] != oldest["inputs"]["seed"] == 7
+
+
+def test_many_jobs_come_from_one_form(console: Console) -> None:
+    """A table has a job in each cell, under the values of its row and column; prompts and seeds are lists."""
+
+    async def work(page: Page) -> None:
+        await page.get_by_label("Prompt", exact=True).fill("a village in the snow")
+        for name in ("width", "height"):
+            await page.locator(f"#input-{name}").fill("256")
+        await page.locator("#many summary").click()
+        await page.get_by_label("Vary").select_option("table")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#notices")).to_contain_text("Give the values")
+        await page.locator("#many-x-values").fill("2, 3")
+        await page.locator("#many-y-values").fill("5-6")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#table td a")).to_have_count(4)
+        assert await page.locator("#table th").all_text_contents() == ["seed by steps", "2", "3", "5", "6"]
+        await page.reload()
+        await expect(page.locator("#table td img")).to_have_count(4, timeout=60_000)
+
+        await page.locator("#many summary").click()
+        await page.get_by_label("Vary").select_option("prompts")
+        await page.locator("#many-prompts").fill("a red fox\n\na grey owl\n")
+        await page.locator("#input-steps").fill("2")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#submit-help")).to_have_text("2 jobs submitted.")
+
+    before = len(jobs(console))
+    console.run(work)
+    made = jobs(console)[: len(jobs(console)) - before]
+    assert {
+        (job["inputs"]["steps"], job["inputs"]["seed"]) for job in made if job["prompt"].startswith("a village")
+    } == {
+        (2, 5),
+        (3, 5),
+        (2, 6),
+        (3, 6),
+    }
+    assert sorted(job["prompt"] for job in made if not job["prompt"].startswith("a village")) == [
+        "a grey owl",
+        "a red fox",
+    ]
+
+
+def test_hostile_text_is_shown_as_text(console: Console) -> None:
+    """In the prompt, its caption, the latest pictures, the recent prompts and the address."""
+
+    async def work(page: Page) -> None:
+        await submit(page, HOSTILE, steps=2, width=256, height=256)
+        await expect(page.locator("#caption")).to_have_text(HOSTILE.strip())
+        await page.goto(f"{console.url}/console/make")
+        await expect(page.locator("#recent li").first).to_have_text(HOSTILE, use_inner_text=False)
+        await page.goto(
+            f"{console.url}/console/make?prompt=%3C/textarea%3E%3Cscript%3Ealert(3)%3C/script%3E&job=%3Cb%3E"
+        )
+        await expect(page.get_by_label("Prompt", exact=True)).to_have_value("</textarea><script>alert(3)</script>")
+        await expect(page.get_by_text("There is no such picture among yours.")).to_be_visible()
+        assert await page.locator("img[src='x'], b, script:not([src]):not([type='application/json'])").count() == 0
+
+    console.run(work)
+
+
+def test_problems_of_a_field_stand_at_the_field(console: Console) -> None:
+    """Those that the browser finds and those that the server finds; the field gets the focus."""
+
+    async def work(page: Page) -> None:
+        await page.keyboard.press("Control+Enter")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#prompt")).to_be_focused()
+        await expect(page.locator("#prompt")).to_have_attribute("aria-invalid", "true")
+        await page.locator("#prompt").fill("a fox")
+        await page.locator("#input-width").fill("257")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("[data-field='width'] .error")).to_be_visible()
+        await page.evaluate("document.querySelector('#input-width').removeAttribute('step')")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("[data-field='width'] .error")).to_contain_text("8")
+        await expect(page.locator("#input-width")).to_be_focused()
+
+    before = len(jobs(console))
+    console.run(work)
+    assert len(jobs(console)) == before
+
+
+def test_everything_goes_on_when_the_server_is_back(console: Console) -> None:
+    """A bar says that it is gone. A job that ends meanwhile is shown, and one that was sent meanwhile is made once."""
+    supervisor = console.stack.supervisor
+
+    async def work(page: Page) -> None:
+        await submit(page, "a castle above the sea", steps=40, width=256, height=256)
+        await expect(page.locator("#state")).to_have_text("In progress", timeout=30_000)
+        os.kill(supervisor.pid("web"), signal.SIGKILL)
+        await expect(page.locator("#connection")).to_be_visible()
+        await submit(page, "sent while the server was gone", steps=2)
+        running = jobs_in_store()
+        await asyncio.to_thread(eventually, lambda: console.stack.stores.jobs.get(running).state.is_final)
+        supervisor.restart_dead()
+        await expect(page.locator("#connection")).to_be_hidden(timeout=30_000)
+        await expect(page.locator("#caption")).to_have_text("sent while the server was gone", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Finished", timeout=60_000)
+        await expect(page.locator(f"#reel a[data-job='{running}'] img")).to_be_visible()
+
+    def jobs_in_store() -> str:
+        page, _ = console.stack.stores.jobs.list_page("owner", None, 1)
+        return page[0][0].id
+
+    console.run(work)
+    assert [job["prompt"] for job in jobs(console)].count("sent while the server was gone") == 1
+
+
+def test_a_revoked_key_signs_its_browsers_out(console: Console) -> None:
+    """Another process revokes it; the page that was open shows the sign-in by itself."""
+    keys = console.stack.stores.api_keys
+    key = keys.create("visitor")
+
+    async def work(page: Page) -> None:
+        await page.goto(f"{console.url}/console/sign-in")
+        await page.get_by_role("button", name="Sign out").click()
+        await console.sign_in(page, key)
+        await page.wait_for_function("performance.getEntriesByType('resource').length > 0")
+        keys.revoke(key.split("_")[1])
+        await page.wait_for_url("**/console/sign-in**")
+        await expect(page.get_by_label("API key")).to_be_visible()
+
+    console.run(work)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
+    """On the sign-in page and in the room, with its dialogs open; nothing is wider than the window."""
+    width, height = SIZES[size]
+
+    async def check(page: Page, state: str) -> None:
+        results = await Axe().run(page)
+        assert results.violations_count == 0, f"{state}: {results.generate_report()}"
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
+
+    async def work(page: Page) -> None:
+        await check(page, "room")
+        await page.locator("#many summary").click()
+        await page.get_by_label("Vary").select_option("table")
+        await check(page, "table")
+        await page.locator("#choose-lora").click()
+        await expect(page.locator("#lora-grid li").first).to_be_visible(timeout=60_000)
+        await check(page, "styles")
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Recent").click()
+        await check(page, "recent prompts")
+        await page.get_by_role("button", name="Sign out").click()
+        await check(page, "sign-in")
+
+    console.run(work, viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
+
+
+def test_everything_can_be_done_by_keyboard(console: Console) -> None:
+    """Tab reaches every control, each shows its focus, and the style picker returns the focus; motion can be reduced."""
+
+    async def work(page: Page) -> None:
+        await page.keyboard.press("Tab")
+        await expect(page.locator(".skip-link")).to_be_focused()
+        await page.keyboard.press("Enter")
+        reached = set()
+        for _ in range(60):
+            await page.keyboard.press("Tab")
+            focused = await page.evaluate(
+                """() => {
+                  const e = document.activeElement, style = getComputedStyle(e);
+                  const ring = e.type === "file" ? getComputedStyle(e.closest(".drop")) : style;
+                  return [e.id || e.dataset.tool || e.className || e.tagName, ring.outlineStyle, parseFloat(ring.outlineWidth)];
+                }"""
+            )
+            if focused[0] == "BODY":
+                break
+            assert focused[1] != "none", focused
+            assert focused[2] >= 2, focused
+            reached.add(focused[0])
+        assert {"prompt", "site", "recent-button", "choose-lora", "input-seed", "input-steps", "submit"} <= reached
+        await page.locator("#choose-lora").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#lora-query")).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#choose-lora")).to_be_focused()
+        motion = (
+            "[...document.querySelectorAll('*')].some((e) => parseFloat(getComputedStyle(e).animationDuration) > 0)"
+        )
+        assert not await page.evaluate(motion)
+
+    console.run(work, reduced_motion="reduce")
+
+
+def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
+    """Each way fills the input, shows the picture, and sends it with the job."""
+    picture = encode(draw_image(), "PNG")
+
+    async def work(page: Page) -> None:
+        await page.goto(f"{console.url}/console/make?site=automatic1111_img2img")
+        control, drop = page.locator("#input-init"), page.locator("[data-drop='init']")
+        encoded = base64.b64encode(picture).decode()
+        for selector, kind in (("[data-drop='init']", "drop"), ("#prompt", "paste")):
+            await page.evaluate(PASTE, [selector, kind, encoded])
+            await expect(drop.locator("img")).to_be_visible()
+            await drop.get_by_role("button").click()
+            await expect(drop.locator("img")).to_be_hidden()
+        await page.get_by_label("Prompt", exact=True).fill("a fox, as a woodcut")
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("[data-field='init'] .error")).to_have_text("A picture is needed here.")
+        await control.set_input_files({"name": "<b>.png", "mimeType": "image/png", "buffer": picture})
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#caption")).to_have_text("a fox, as a woodcut", timeout=30_000)
+        with console.stack.client() as client:
+            client.post("/api/v1/jobs/cancel")
+
+    console.run(work)
+    assert jobs(console)[0]["inputs"]["init"]["width"] == 64
