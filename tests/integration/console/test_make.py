@@ -223,7 +223,7 @@ def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
 
 
 def test_everything_can_be_done_by_keyboard(console: Console) -> None:
-    """Tab reaches every control, each shows its focus, and the picker returns it; nothing moves if motion is reduced."""
+    """Tab reaches every control, and each shows its focus; with reduced motion nothing moves."""
 
     async def work(page: Page) -> None:
         await page.keyboard.press("Tab")
