@@ -9,7 +9,7 @@ from api.gallery.pages.pictures import Picture, build_picture
 from schemas.gallery.collections import Collection, CollectionStatus
 from schemas.gallery.profiles import Profile
 from schemas.gallery.tokens import Listing, Token
-from schemas.gallery.urls import profile_picture_url
+from schemas.gallery.urls import asset_url, profile_picture_url
 
 MAX_COVERS = 3
 MAX_ALT_LENGTH = 300
@@ -97,7 +97,8 @@ def build_owner(address: str, profile: Profile | None) -> Owner:
 
 
 def build_collection(collection: Collection, owner: Owner, covers: Sequence[Token] = ()) -> CollectionEntry:
-    """Return a collection; ``covers`` are some of its tokens."""
+    """Return a collection; ``covers`` are some of its tokens, which it shows unless it has a picture of its own."""
+    own = asset_url("", collection.thumbnail).removeprefix("/") if collection.thumbnail else ""
     thumbs = [build_picture(token.media, is_explicit=collection.explicit).thumb for token in covers]
     twitter, label = _twitter(collection.twitter)
     percent = collection.royalty_fee / BASIS_POINTS_PER_PERCENT
@@ -108,7 +109,7 @@ def build_collection(collection: Collection, owner: Owner, covers: Sequence[Toke
         description=collection.description,
         count_text=formats.format_count(collection.token_count, "picture"),
         owner_name=owner.name,
-        covers=_choose_covers([thumb for thumb in thumbs if thumb]),
+        covers=(own,) if own else tuple(thumb for thumb in thumbs if thumb)[:MAX_COVERS],
         created=formats.format_day(collection.created_at),
         royalty=f"{percent:g} %" if percent else "",
         is_explicit=collection.explicit,
@@ -138,10 +139,6 @@ def build_token(token: Token, *, is_owner: bool = False) -> TokenEntry:
         file_rows=tuple(_file_rows(token, picture)),
         metadata_path=f"token/{token.token_id.removeprefix('0x')}.json",
     )
-
-
-def _choose_covers(thumbs: Sequence[str]) -> tuple[str, ...]:
-    return tuple(thumbs[:MAX_COVERS])
 
 
 def _twitter(url: str | None) -> tuple[str, str]:

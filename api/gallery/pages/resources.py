@@ -78,6 +78,6 @@ def share_first(tokens: Sequence[Token]) -> SharedFile | None:
 
 
 def _find_covers(collection: Collection) -> tuple[Token, ...]:
-    if collection.explicit or not collection.token_count:
+    if collection.explicit or collection.thumbnail or not collection.token_count:
         return ()
     return stores().gallery.tokens.list_of_collection(collection, Page(size=MAX_COVERS)).items
