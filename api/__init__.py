@@ -12,7 +12,7 @@ from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import ROOM_BLUEPRINTS
-from api.gallery import asset_files, collections, profiles, tokens
+from api.gallery import asset_files, collections, new_tokens, profiles, tokens
 from api.gallery.documents import metadata, provenance
 from api.gallery.pages import oembed
 from api.gallery.pages import views as gallery_pages
@@ -117,6 +117,7 @@ def _register_blueprints(app: Flask) -> None:
     for blueprint, path in (
         (profiles.blueprint, "gallery"),
         (collections.blueprint, "gallery/collections"),
+        (new_tokens.blueprint, "gallery/collections"),
         (tokens.blueprint, "gallery/tokens"),
         (provenance.blueprint, "gallery/tokens"),
     ):

@@ -11,6 +11,7 @@ from flask import Response, jsonify, request
 
 from api.compat import gallery_serializers
 from api.gallery.conditional_json import conditional_json
+from api.gallery.upload_urls import check_on_read
 from api.http.blueprint import Blueprint
 from api.http.context import caller, optional_caller, stores
 from api.http.error_responses import generaitiv_body
@@ -125,6 +126,7 @@ def read_token(slug: str, token_id: str) -> Response:
     token = stores().gallery.tokens.find(parse_token_id(token_id))
     if not is_virtual_contract(slug) and _find_collection(slug).id != token.collection.id:
         raise NotFound(f"The token is not in the collection {slug[:100]!r}; it is in {token.collection.slug!r}.")
+    check_on_read(token)
     return conditional_json(gallery_serializers.single_token(token, _public_url()))
 
 

@@ -7,6 +7,7 @@ from flask import Response, jsonify
 from api.gallery.conditional_json import conditional_json
 from api.gallery.lookups import EDIT, READ, find_collection, find_token, own_token, read_page
 from api.gallery.serializers import page_view, token_view
+from api.gallery.upload_urls import check_on_read
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.request_bodies import require_json
@@ -29,7 +30,9 @@ def list_tokens(query: dict[str, Any]) -> Response:
 @blueprint.response(200, description="The token.")
 def read(token_id: str) -> Response:
     """A token."""
-    return conditional_json(token_view(find_token(token_id)))
+    token = find_token(token_id)
+    check_on_read(token)
+    return conditional_json(token_view(token))
 
 
 @blueprint.route("/<token_id>", methods=["PATCH"], policy=EDIT, endpoint="change")
@@ -61,6 +64,19 @@ def move(body: dict[str, Any], token_id: str) -> Response:
         caller().id, own_token(token_id).token_id, collection_id=collection_id, before=body.get("before")
     )
     return jsonify(token_view(moved))
+
+
+@blueprint.route("/<token_id>/refresh", methods=["POST"], policy=EDIT, endpoint="refresh")
+@blueprint.response(
+    200, description="The token, and in `refresh` what was done: `done` is a code, `message` a sentence."
+)
+def refresh(token_id: str) -> Response:
+    """Look at what was uploaded for a token of yours, or make the derived files of its picture again."""
+    tokens = stores().gallery.tokens
+    requested = tokens.request_refresh(caller().id, own_token(token_id).token_id)
+    outcome = stores().gallery_media.pictures.refresh(requested.token_id)
+    view = token_view(tokens.find(requested.token_id))
+    return jsonify(view | {"refresh": {"done": outcome.done, "message": outcome.message}})
 
 
 @blueprint.route("/<token_id>/listing", methods=["PUT"], policy=EDIT, endpoint="set_listing")

@@ -129,24 +129,6 @@ class CollectionChange(NewCollectionBody):
     picture = TokenId(allow_none=True)
 
 
-class NewTokenBody(StrictSchema):
-    """A new token: with the picture of a job of yours, of an image of the library, or without one, to be uploaded."""
-
-    job_id = Text(data_key="jobId")
-    number = WholeNumber(load_default=1, validate=validate.Range(1, MAX_RESULT_NUMBER))
-    image_id = WholeNumber(data_key="imageId", validate=validate.Range(1, MAX_ID))
-    name = name_field()
-    description = description_field()
-    amount = Uint256(minimum=1)
-    attributes = Attributes()
-    is_prompt_private = fields.Boolean(data_key="promptPrivate")
-
-    @validates_schema
-    def _check_source(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        if "job_id" in data and "image_id" in data:
-            raise ValidationError("Give either jobId or imageId.", "imageId")
-
-
 class TokenChange(StrictSchema):
     """The changes of a token."""
 
@@ -155,6 +137,23 @@ class TokenChange(StrictSchema):
     amount = Uint256(minimum=1)
     attributes = Attributes()
     is_prompt_private = fields.Boolean(data_key="promptPrivate")
+
+
+class NewTokenForm(TokenChange):
+    """A new token as a form: its ``file`` is the picture, and ``attributes`` are JSON."""
+
+
+class NewTokenBody(TokenChange):
+    """A new token: with the picture of a job of yours, of an image of the library, or without one, to be uploaded."""
+
+    job_id = Text(data_key="jobId", validate=validate.Length(1, 100))
+    number = WholeNumber(validate=validate.Range(1, MAX_RESULT_NUMBER))
+    image_id = WholeNumber(data_key="imageId", validate=validate.Range(1, MAX_ID))
+
+    @validates_schema
+    def _check_source(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        if "job_id" in data and "image_id" in data:
+            raise ValidationError("Give either jobId or imageId.", "imageId")
 
 
 class TokenMove(StrictSchema):

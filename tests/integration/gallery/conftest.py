@@ -50,15 +50,13 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def gallery_app(
-    base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AppClient]:
-    """An app without workers, on an empty Redis."""
+def gallery_settings(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings for one file: its own folder, an empty Redis."""
     client = connect(redis_url)
     client.flushall()
     client.close()
     folder = tmp_path_factory.mktemp("gallery")
-    settings = replace(
+    return replace(
         base_settings,
         data_dir=folder,
         api_key=API_KEY,
@@ -67,7 +65,12 @@ def gallery_app(
         database_url=f"sqlite:///{folder / 'test.sqlite3'}",
         media_url=(folder / "media").as_uri(),
     )
-    app = open_app(settings)
+
+
+@pytest.fixture(scope="module")
+def gallery_app(gallery_settings: Settings) -> Iterator[AppClient]:
+    """An app without workers."""
+    app = open_app(gallery_settings)
     yield app
     close_app(app)
 

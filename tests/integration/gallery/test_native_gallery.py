@@ -4,25 +4,9 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import NotFound
-from schemas.gallery.asset_names import icon_name
-from schemas.gallery.assets import Asset
-from schemas.gallery.tokens import MediaStatus, TokenMedia
 from tests.integration.gallery.conftest import Person
 
 UNKNOWN_TOKEN = "0x" + "0" * 63 + "1"
-
-
-def give_picture(person: Person, token_id: str, stem: str) -> str:
-    """Give a token a picture with a thumbnail and an icon; return the name of the icon."""
-    asset = Asset(f"{stem:_<21}.png", f"gallery/{stem}", "image/png", "ab" * 32, 4)
-    thumb = Asset(f"{stem:-<21}.webp", f"gallery/{stem}-thumb", "image/webp", "cd" * 32, 4)
-    icon = Asset(icon_name(thumb.name), f"gallery/{stem}-icon", "image/png", "ef" * 32, 4)
-    gallery = person.app.stores.gallery
-    gallery.assets.hold([asset.media_key, thumb.media_key, icon.media_key])
-    media = TokenMedia(MediaStatus.READY, None, asset.sha256, asset.type, 2, 2, 1, 4, asset.name, thumb.name)
-    gallery.tokens.attach_media(token_id, media, [asset, thumb, icon])
-    return icon.name
 
 
 def token_ids(person: Person, path: str) -> list[str]:
@@ -45,33 +29,6 @@ def test_a_profile_is_changed_and_shown(owner: Person, bob: Person) -> None:
     assert owner.call("PATCH", "/profile", json={"username": None, "link": ""}).json["username"] is None
     for address in ("0x" + "0" * 40, "undefined"):
         assert owner.app.client.get(f"/api/v1/gallery/profiles/{address}").status_code == 404
-
-
-def test_pictures_of_ones_tokens_become_profile_pictures_and_thumbnails(owner: Person, bob: Person) -> None:
-    """Each has a name of its own, which outlives the token and goes with its user."""
-    owner.create_collection("Faces")
-    token_id = owner.create_token("faces", "Ada")
-    assets = owner.app.stores.gallery.assets
-    no_picture = owner.call("PATCH", "/profile", json={"picture": token_id})
-    assert (no_picture.status_code, "none" in no_picture.json["error"]["message"]) == (409, True)
-    name = give_picture(owner, token_id, "face")
-    assert bob.call("PATCH", "/profile", json={"picture": token_id}).status_code == 403
-
-    picture = owner.call("PATCH", "/profile", json={"picture": token_id}).json["pictureUrl"]
-    thumbnail = owner.call("PATCH", "/collections/faces", json={"picture": token_id}).json["thumbnailUrl"]
-
-    names = [f"{url.rpartition('/')[2].removesuffix('.png')}.png" for url in (picture, thumbnail)]
-    assert len({name, *names}) == 3
-    assert {assets.find(each).media_key for each in (name, *names)} == {"gallery/face-icon"}
-    assert "/profile/64x64/" in picture
-    assert "/collection_thumbnail/64x64/" in thumbnail
-    owner.call("DELETE", f"/tokens/{token_id}")
-    assert assets.find(names[0]).type == "image/png"
-    assert owner.call("PATCH", "/profile", json={"picture": None}).json["pictureUrl"] is None
-    assert owner.call("PATCH", "/collections/faces", json={"picture": None}).json["thumbnailUrl"] is None
-    for released in names:
-        with pytest.raises(NotFound):
-            assets.find(released)
 
 
 def test_a_collection_is_created_renamed_and_deleted(owner: Person) -> None:
@@ -227,6 +184,7 @@ def test_only_owners_with_the_scope_change_anything(owner: Person, bob: Person, 
         ("POST", "/collections", [], 400),
         ("PATCH", "/profile", {"picture": "x"}, 400),
         ("PATCH", "/profile", {"picture": UNKNOWN_TOKEN}, 404),
+        ("POST", "/collections/nowhere/tokens", {}, 404),
         ("PATCH", "/profile", {"admin": True}, 400),
     ],
 )
