@@ -13,7 +13,7 @@ from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import ROOM_BLUEPRINTS
 from api.gallery import asset_files, collections, new_tokens, profiles, tokens
-from api.gallery.documents import metadata, provenance
+from api.gallery.documents import comparison, metadata, provenance
 from api.gallery.pages import oembed
 from api.gallery.pages import views as gallery_pages
 from api.http import metrics
@@ -133,7 +133,7 @@ def _register_blueprints(app: Flask) -> None:
     api.register_blueprint(webhook_views.public)
     for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in):
         app.register_blueprint(page.blueprint)
-    for page in (gallery_pages, oembed):
+    for page in (gallery_pages, comparison, oembed):
         app.register_blueprint(page.blueprint)
     for room in ROOM_BLUEPRINTS:
         app.register_blueprint(room)

@@ -1,27 +1,22 @@
 """Routes for the provenance of tokens: what made them, making them again, and comparing both pictures."""
 
-import hashlib
 from typing import Any
 
 from flask import Response, g, jsonify, request
 
+from api.gallery.documents.comparison import build_comparison, comparison_path, find_record, site_view
 from api.http.blueprint import Blueprint
 from api.http.context import caller, optional_caller, own_job, stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
 from api.jobs.serializers import native_job
 from api.jobs.submission import add_replay_header
 from schemas.accounts.caller import Scope
-from schemas.errors import Forbidden, NotFound
-from schemas.gallery.encodings import parse_token_id
-from schemas.gallery.provenance import KEPT_INPUTS, hide_private, repeats
+from schemas.errors import Forbidden
+from schemas.gallery.provenance import KEPT_INPUTS, hide_private
 from schemas.gallery.tokens import Token
 from schemas.gallery.urls import asset_url
-from schemas.jobs.event_payloads import result_payloads
-from schemas.jobs.job import Job, JobView
-from schemas.jobs.lifecycle import JobState
+from schemas.jobs.job import JobView
 from stores.gallery import provenance
-
-NO_PROVENANCE = "Nothing is known about how this token was made: its picture was uploaded."
 
 blueprint = Blueprint(
     "gallery_provenance", __name__, access=Access.KEY, description="The gallery: where pictures come from."
@@ -35,11 +30,11 @@ def read(token_id: str) -> Response:
 
     Of a private prompt only its owner sees `prompt`, `inputs`, `seed` and `generation`; they are null for others.
     """
-    token, record = _find(token_id)
+    token, record = find_record(token_id)
     reader = optional_caller()
     is_owner = reader is not None and reader.id == token.owner
     view = hide_private(record, is_owner=is_owner, is_prompt_private=token.is_prompt_private)
-    site, obstacles = _site_view(record), provenance.list_obstacles(stores(), record)
+    site, obstacles = site_view(record), provenance.list_obstacles(stores(), record)
     return jsonify(
         view
         | {
@@ -58,17 +53,23 @@ def read(token_id: str) -> Response:
 @blueprint.response(202, JobView)
 @blueprint.alt_response(409, description="The site, a model or a picture is gone: see `details.reasons`.")
 def rerun(token_id: str) -> Response:
-    """Make a new job with the inputs of a token's job. `comparisonUrl` compares both pictures when it is done.
+    """Make a new job with the inputs of a token's job.
 
-    It is your job, whosever token it is. Only the owner of a private prompt can do that.
+    `comparisonUrl` and `comparisonPageUrl` lead to the comparison of both pictures, when the new one is done. It is
+    your job, whosever token it is. Only the owner of a private prompt can do that.
     """
-    token, record = _find(token_id)
+    token, record = find_record(token_id)
     if token.is_prompt_private and token.owner != caller().id:
         raise Forbidden("The prompt of this token is private: only its owner can make it again.")
     key = request.headers.get("Idempotency-Key")
     accepted = provenance.rerun(stores(), caller(), record, request_id=g.request_id, idempotency_key=key)
     job = accepted.job
-    links = {"comparisonUrl": _comparison_url(token, job.id), "deterministic": _is_deterministic(record)}
+    page = f"{stores().settings.public_url}/{comparison_path(token, job.id)}"
+    links = {
+        "comparisonUrl": _comparison_url(token, job.id),
+        "comparisonPageUrl": page,
+        "deterministic": bool(record["site"]["deterministic"]),
+    }
     response = jsonify(native_job(stores(), job, accepted.estimate) | links)
     response.status_code = 202
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
@@ -83,53 +84,12 @@ def compare(token_id: str, job_id: str) -> Response:
     `identical` is null until the job is done. On a `deterministic` site the same inputs give the same bytes, unless the
     recipe or the program has changed meanwhile.
     """
-    token, record = _find(token_id)
-    return jsonify(comparison_view(token, record, own_job(job_id)))
-
-
-def comparison_view(token: Token, record: dict[str, Any], job: Job) -> dict[str, Any]:
-    """Return both pictures of a token and of a job that makes it again."""
-    public_url, number = stores().settings.public_url, record["number"]
-    data = stores().results.get_original(job.id, number) if job.state is JobState.COMPLETED else None
-    made_again = hashlib.sha256(data).hexdigest() if data is not None else None
-    results = result_payloads(job.results, job.id, public_url)
-    original = record["image"]
-    return {
-        "tokenId": token.token_id,
-        "jobId": job.id,
-        "status": job.state,
-        "deterministic": _is_deterministic(record),
-        "sameInputs": repeats(record, job.request),
-        "recipeChanged": _site_view(record)["changed"],
-        "identical": None if made_again is None else made_again == original["sha256"],
-        "original": {
-            **{name: original[name] for name in ("sha256", "type", "width", "height", "sizeBytes")},
-            "url": asset_url(public_url, token.media.asset) if token.media.asset else None,
-        },
-        "rerun": {**results[number - 1], "sha256": made_again} if made_again and number <= len(results) else None,
-    }
-
-
-def _find(token_id: str) -> tuple[Token, dict[str, Any]]:
-    token = stores().gallery.tokens.find(parse_token_id(token_id))
-    if not token.provenance or "jobId" not in token.provenance:
-        raise NotFound(NO_PROVENANCE)
-    return token, token.provenance
+    token, record = find_record(token_id)
+    return jsonify(build_comparison(token, record, own_job(job_id)))
 
 
 def _comparison_url(token: Token, job_id: str) -> str:
     return f"{stores().settings.public_url}/api/v1/gallery/tokens/{token.token_id}/rerun/{job_id}"
-
-
-def _site_view(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the present version of the site's recipe, and whether it is another one."""
-    current = provenance.find_recipe(stores(), record["site"]["name"])
-    version = current.version if current else None
-    return {"currentRecipe": version, "changed": version != record["site"]["recipe"]}
-
-
-def _is_deterministic(record: dict[str, Any]) -> bool:
-    return bool(record["site"]["deterministic"])
 
 
 def _model_view(found: provenance.FoundModel) -> dict[str, Any]:

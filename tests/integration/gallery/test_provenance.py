@@ -199,6 +199,11 @@ def test_the_routes_show_provenance_and_make_again(library: LibraryApp) -> None:
     assert (made.status_code, made.json["inputs"]) == (202, seen["inputs"])
     comparison = made.json["comparisonUrl"].removeprefix(stores.settings.public_url)
     assert library.request("GET", comparison).json["identical"] is None
+    page = made.json["comparisonPageUrl"].removeprefix(stores.settings.public_url)
+    html = {"Accept": "text/html"}
+    waiting = call(library, page, headers=html).get_data(as_text=True)
+    assert 'http-equiv="refresh"' in waiting
+    assert "nothing to compare yet" in waiting
     assert library.request("GET", comparison, key=bob).status_code == 404
     complete(library, PNG)
     same = library.request("GET", comparison).json
@@ -206,10 +211,24 @@ def test_the_routes_show_provenance_and_make_again(library: LibraryApp) -> None:
         False
     ]
     assert same["original"]["sha256"] == same["rerun"]["sha256"] == hashlib.sha256(PNG).hexdigest()
+    done = call(library, page, headers=html).get_data(as_text=True)
+    assert same["verdict"] == "Both pictures are the same, byte for byte."
+    assert same["verdict"] in done
+    assert "refresh" not in done
+    assert f"/images/asset/{token.media.asset}" in done
+    assert f"/api/v1/jobs/{made.json['id']}/result" in done
+    assert call(library, page, key=bob, headers=html).status_code == 404
     again = library.request("POST", f"{path}/rerun").json["id"]
     complete(library, make_picture("0" * 64))
     assert library.request("GET", f"{path}/rerun/{again}").json["identical"] is False
 
+
+def test_metadata_and_workload_outlive_the_job(library: LibraryApp) -> None:
+    """A kept job answers after its own expiry, to its owner; its metadata has no trace of a private prompt."""
+    stores = library.stores
+    job = run_job(library, PNG, prompt="a lighthouse at dusk")
+    token = make_token(stores, job, PNG, is_prompt_private=True)
+    bob = stores.api_keys.create("bob")
     document = call(library, f"/token/{token.token_id[2:]}.json")
     assert document.json["image"].endswith(f"/images/asset/{token.media.asset}")
     assert "lighthouse" not in document.get_data(as_text=True)
