@@ -13,7 +13,7 @@ from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import ROOM_BLUEPRINTS
 from api.gallery import asset_files, collections, new_tokens, profiles, tokens
-from api.gallery.documents import comparison, metadata, provenance
+from api.gallery.documents import archives, comparison, metadata, provenance
 from api.gallery.pages import oembed
 from api.gallery.pages import views as gallery_pages
 from api.http import metrics
@@ -120,6 +120,7 @@ def _register_blueprints(app: Flask) -> None:
         (new_tokens.blueprint, "gallery/collections"),
         (tokens.blueprint, "gallery/tokens"),
         (provenance.blueprint, "gallery/tokens"),
+        (archives.blueprint, "gallery"),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
     for blueprint, path in (

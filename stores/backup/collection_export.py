@@ -1,0 +1,151 @@
+"""Export of a collection as a zip, written while it is sent: no more than a chunk of a picture is in memory."""
+
+import io
+import zipfile
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import structlog
+
+from schemas.errors import NotFound
+from schemas.gallery.collections import Collection
+from schemas.gallery.documents.archive import (
+    MANIFEST_NAME,
+    PAGE_NAME,
+    collection_entry,
+    dump,
+    exported_record,
+    member_stem,
+    token_entry,
+)
+from schemas.gallery.documents.index_page import render_page
+from schemas.gallery.documents.token_metadata import MetadataUrls, build_metadata, without_private_prompt
+from schemas.gallery.pages import MAX_PAGE_SIZE, Page
+from schemas.gallery.provenance import KEPT_INPUTS, hide_private, list_facts
+from schemas.gallery.tokens import Token
+from stores import Stores
+
+log = structlog.get_logger(__name__)
+
+
+class _Pipe(io.RawIOBase):
+    """What the zip is written to; ``take`` returns what was written since."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+
+    def writable(self) -> bool:
+        """The zip writes; it cannot seek, so sizes stand behind each member."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep a chunk."""
+        self._chunks.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        """Return the chunks since the last call."""
+        taken = b"".join(self._chunks)
+        self._chunks.clear()
+        return taken
+
+
+class CollectionExport:
+    """One export. ``as_owner`` decides whether private prompts are in it."""
+
+    def __init__(self, stores: Stores, collection: Collection, *, as_owner: bool) -> None:
+        self._stores = stores
+        self._collection = collection
+        self._as_owner = as_owner
+        self._pipe = _Pipe()
+        self._written: set[str] = set()
+
+    def read(self) -> Iterator[bytes]:
+        """Yield the zip.
+
+        Raises:
+            Unavailable: the database or the media store does not answer; what was yielded is no valid zip.
+        """
+        entries, shown = [], []
+        with zipfile.ZipFile(self._pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+            for listed in self._list_tokens():
+                token = self._stores.gallery.tokens.find(listed.token_id)
+                entry = yield from self._write_token(archive, token)
+                entries.append(entry)
+                shown.append(entry | self._page_fields(token))
+            document = collection_entry(self._collection, entries)
+            archive.writestr(PAGE_NAME, render_page(document["collection"], shown))
+            archive.writestr(MANIFEST_NAME, dump(document))
+        yield self._pipe.take()
+
+    def _list_tokens(self) -> Iterator[Token]:
+        cursor = None
+        while True:
+            page = self._stores.gallery.tokens.list_of_collection(self._collection, Page(cursor, 0, MAX_PAGE_SIZE))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _write_token(self, archive: zipfile.ZipFile, token: Token) -> Generator[bytes, None, dict[str, Any]]:
+        stem, record = member_stem(token), self._record(token)
+        picture = yield from self._write_asset(archive, token.media.asset, f"pictures/{stem}")
+        poster = yield from self._write_asset(archive, token.media.poster, f"posters/{stem}")
+        inputs: dict[str, str] = {}
+        for name, asset in (record or {}).get(KEPT_INPUTS, {}).items() if self._shows_all(token) else ():
+            member = yield from self._write_asset(archive, asset, None)
+            inputs |= {name: member} if member else {}
+        provenance = f"provenance/{stem}.json" if record else None
+        if provenance and record:
+            archive.writestr(provenance, dump(exported_record(record)))
+        urls = MetadataUrls(f"../{PAGE_NAME}", f"../{picture}" if picture else "")
+        archive.writestr(f"metadata/{stem}.json", dump(build_metadata(token, urls)))
+        yield self._pipe.take()
+        shown = token if self._as_owner else without_private_prompt(token)
+        return token_entry(shown, picture, poster, provenance, inputs)
+
+    def _write_asset(
+        self, archive: zipfile.ZipFile, name: str | None, stem: str | None
+    ) -> Generator[bytes, None, str | None]:
+        """Write the object of an asset, once; return the name of its member, None if it has gone."""
+        if name is None:
+            return None
+        try:
+            asset = self._stores.gallery.assets.find(name)
+            opened = self._stores.media.open(asset.media_key)
+        except NotFound:
+            log.warning("export.picture_missing", asset=name)
+            return None
+        member = f"{stem or f'inputs/{asset.sha256}'}.{name.rpartition('.')[2]}"
+        if member in self._written:
+            return member
+        self._written.add(member)
+        # Pictures are compressed already.
+        with archive.open(zipfile.ZipInfo(member), "w", force_zip64=True) as target:
+            for chunk in opened.chunks:
+                target.write(chunk)
+                yield self._pipe.take()
+        return member
+
+    def _shows_all(self, token: Token) -> bool:
+        return self._as_owner or not token.is_prompt_private
+
+    def _record(self, token: Token) -> dict[str, Any] | None:
+        """Return the provenance of a token; None if it has none, or a private one that this export leaves out."""
+        return token.provenance if token.provenance and self._shows_all(token) else None
+
+    def _page_fields(self, token: Token) -> dict[str, Any]:
+        """Return what the page shows: never a private prompt, because pages are shown to others."""
+        hidden = {"is_owner": False, "is_prompt_private": token.is_prompt_private}
+        record = hide_private(token.provenance, **hidden) if token.provenance else {}
+        media, public = token.media, without_private_prompt(token)
+        return {
+            "name": public.name,
+            "description": public.description,
+            "attributes": list(public.attributes),
+            "facts": list_facts(record) if record else [],
+            "prompt": record.get("prompt"),
+            "type": media.type,
+            "width": media.width,
+            "height": media.height,
+        }
