@@ -69,5 +69,5 @@ def declare_background_actors(broker: Broker, stores: Stores) -> None:
         gallery_uploads.check_upload(stores, nonce)
 
     @actor(broker=broker, actor_name=REFRESH_TOKEN, queue_name=ACTOR_QUEUES[REFRESH_TOKEN])
-    def refresh_token(token_id: str) -> None:
-        refresh.answer_refresh(stores, token_id)
+    def refresh_token(token_id: str, name: str) -> None:
+        refresh.answer_refresh(stores, token_id, name)

@@ -1,6 +1,7 @@
 """Requests to background processes to keep a picture for the gallery, or to derive a token's files again."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import IO, Any
@@ -58,11 +59,12 @@ class PictureRequests:
         Raises:
             Unavailable: no result in time, or the media store does not answer.
         """
-        answer = self._ask(token_id, lambda: self._queue.send(REFRESH_TOKEN, token_id))
-        return RefreshOutcome(**answer)
+        # A name of its own: the answer to an earlier request says nothing about this one.
+        name = f"{token_id}/{secrets.token_hex(8)}"
+        return RefreshOutcome(**self._ask(name, lambda: self._queue.send(REFRESH_TOKEN, token_id, name)))
 
     def is_requested(self, name: str) -> bool:
-        """Whether a caller waits for the answer about ``name``, a key or a token id, and there is none yet."""
+        """Whether a caller waits for the answer to the request ``name``, and there is none yet."""
         return self._request_reply.is_pending(_keys(name))
 
     def answer(self, name: str, result: KeptPicture | RefreshOutcome | ServiceError) -> None:
@@ -72,8 +74,7 @@ class PictureRequests:
             record: dict[str, Any] = {"error": result.code, "message": result.message, "details": result.details}
             ttl_s = FAILURE_TTL_S
         elif isinstance(result, RefreshOutcome):
-            # The next refresh is another one.
-            record, ttl_s = {"result": asdict(result)}, FAILURE_TTL_S
+            record = {"result": asdict(result)}
         else:
             record = {"result": result.to_json()}
         self._request_reply.reply(_keys(name), json.dumps(record).encode(), ttl_ms=ttl_s * 1000)

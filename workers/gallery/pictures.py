@@ -62,12 +62,13 @@ def fetch(stores: Stores, key: str, limits: DecodeLimits = DEFAULT_LIMITS) -> It
         Invalid: it is larger than the limits allow; it is not read then.
         Unavailable: the media store does not answer.
     """
-    if stores.media.size(key) > limits.max_bytes:
+    opened = stores.media.open(key)
+    if opened.size_bytes > limits.max_bytes:
         raise Invalid(f"The picture has more than {limits.max_bytes:,} bytes.", reason="too_large")
     with tempfile.TemporaryFile() as file:
-        # An object that a client writes may have grown since.
-        if stores.media.copy_to(key, file) > limits.max_bytes:
-            raise Invalid(f"The picture has more than {limits.max_bytes:,} bytes.", reason="too_large")
+        for chunk in opened.chunks:
+            file.write(chunk)
+        file.flush()
         yield file
 
 

@@ -9,15 +9,15 @@ from workers.gallery.pictures import LIMITS_BY_MODE, fetch, keep
 from workers.gallery.uploads import check_upload
 
 
-def answer_refresh(stores: Stores, token_id: str) -> None:
+def answer_refresh(stores: Stores, token_id: str, name: str) -> None:
     """Refresh a token, and tell the caller that waits what that did; does nothing if none waits any more."""
     requests = stores.gallery_media.pictures
-    if not requests.is_requested(token_id):
+    if not requests.is_requested(name):
         return
     try:
-        requests.answer(token_id, refresh(stores, token_id))
+        requests.answer(name, refresh(stores, token_id))
     except ServiceError as error:
-        requests.answer(token_id, error)
+        requests.answer(name, error)
 
 
 def refresh(stores: Stores, token_id: str) -> RefreshOutcome:

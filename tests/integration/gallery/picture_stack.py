@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,12 +14,13 @@ from dramatiq import Worker
 from api import create_app
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.database import migrate
-from ops.infra.settings import Settings
+from ops.infra.redis import connect
+from ops.infra.settings import Settings, next_database
 from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
 from stores import open_stores
-from tests.conftest import FakeClock, eventually
+from tests.conftest import API_KEY, FakeClock, eventually
 from tests.integration.conftest import AppClient
 from workers.actors import declare_background_actors
 from workers.clock.sweeper import Sweeper
@@ -33,17 +35,21 @@ class PictureStack:
     app: AppClient
     clock: FakeClock
     sweeper: Sweeper
+    broker: BlockingRedisBroker
 
     def create_token(self, **fields: Any) -> Token:
         """Return a new token of the owner, in a collection of its own."""
-        tokens = self.app.stores.gallery.tokens
-        token_id = tokens.reserve_id(OWNER)
-        return tokens.create(OWNER, self.create_collection(), token_id, NewToken("a picture", **fields))
+        tokens, collection = self.app.stores.gallery.tokens, self.create_collection()
+        return tokens.create(OWNER, collection, tokens.reserve_id(OWNER), NewToken("a picture", **fields))
 
     def create_collection(self) -> Collection:
         """Return a new collection of the owner."""
-        number = len(self.app.stores.gallery.tokens.reserve_id(OWNER)) + time.monotonic_ns()
-        return self.app.stores.gallery.collections.create(OWNER, NewCollection(f"pictures {number}"))
+        return self.app.stores.gallery.collections.create(OWNER, NewCollection(f"pictures {time.monotonic_ns()}"))
+
+    @property
+    def media_folder(self) -> Path:
+        """Where the media store is."""
+        return Path(urlsplit(self.app.stores.settings.media_url).path)
 
     def read_token(self, token: Token) -> Token:
         """Return the token as it is now."""
@@ -95,14 +101,27 @@ def open_stack(settings: Settings, **changes: Any) -> Iterator[PictureStack]:
     worker = Worker(broker, worker_threads=4)
     worker.start()
     try:
-        yield PictureStack(AppClient(create_app(stores).test_client(), stores), clock, Sweeper(stores))
+        yield PictureStack(AppClient(create_app(stores).test_client(), stores), clock, Sweeper(stores), broker)
     finally:
         worker.stop(timeout=10_000)
         stores.close()
 
 
-@pytest.fixture
-def stack(settings: Settings) -> Iterator[PictureStack]:
-    """The stack with the default settings."""
+@pytest.fixture(scope="module")
+def stack(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PictureStack]:
+    """One stack for all tests of a file, in a folder of its own, on an empty Redis."""
+    client = connect(redis_url)
+    client.flushall()
+    client.close()
+    folder = tmp_path_factory.mktemp("pictures")
+    settings = replace(
+        base_settings,
+        data_dir=folder,
+        api_key=API_KEY,
+        redis_url=redis_url,
+        broker_url=next_database(redis_url),
+        database_url=f"sqlite:///{folder / 'test.sqlite3'}",
+        media_url=(folder / "media").as_uri(),
+    )
     with open_stack(settings) as running:
         yield running

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from schemas.images import formats
-from schemas.images.containers.metadata_removal import remove_metadata
+from schemas.images.containers.metadata_removal import blank_video_metadata, remove_metadata
 from schemas.images.structure import read_structure
 from tests.support.images import VALID_IMAGES, decode, draw_animation, draw_image, encode
 
@@ -95,3 +95,47 @@ def test_colour_profiles_stay() -> None:
 
         assert clean is not None
         assert decode(clean).info["icc_profile"] == profile
+
+
+def element(identifier: str, content: bytes, size: bytes | None = None) -> bytes:
+    """Return an element of a WebM file; its size takes eight bytes."""
+    return bytes.fromhex(identifier) + (size or bytes([1]) + len(content).to_bytes(7)) + content
+
+
+@pytest.mark.parametrize("tag_bytes", [14, 200])
+def test_tags_and_attachments_of_webm_become_void(tag_bytes: int) -> None:
+    """Everything else stays where it is, also in a file whose segment has no size."""
+    video = element("e0", element("b0", b"\x40") + element("ba", b"\x30"))
+    cluster = element("1f43b675", element("a3", b"\x81\0\0\0pixels"))
+    head = element("1a45dfa3", element("4282", b"webm", b"\x84"))
+    tracks = element("1654ae6b", element("ae", video))
+    for size in (None, b"\xff"):
+        tags = element("1254c367", SECRET.ljust(tag_bytes, b".")), element("1941a469", SECRET)
+        content = tracks + tags[0] + cluster + tags[1]
+        data = head + element("18538067", content, size)
+        clean = blank_video_metadata(data, formats.WEBM)
+
+        assert SECRET not in clean
+        assert len(clean) == len(data)
+        assert clean.index(cluster) == data.index(cluster)
+        assert read_structure(clean, (formats.WEBM,)) == read_structure(data, (formats.WEBM,))
+        assert read_structure(clean, (formats.WEBM,)).frames == 1
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Return a box of an MP4 file."""
+    return (8 + len(content)).to_bytes(4) + kind + content
+
+
+def test_user_data_of_mp4_become_free_space() -> None:
+    """In the film, in its tracks, and beside them."""
+    secret = box(b"udta", SECRET) + box(b"meta", bytes(4) + box(b"hdlr", SECRET)) + box(b"uuid", SECRET)
+    track = box(b"trak", box(b"tkhd", bytes(76) + (64 << 16).to_bytes(4) + (48 << 16).to_bytes(4)) + secret)
+    data = box(b"ftyp", b"isom\0\0\2\0") + box(b"moov", track + secret) + secret[8 + len(SECRET) :]
+    data += box(b"mdat", b"pixels")
+    clean = blank_video_metadata(data, formats.MP4)
+
+    assert SECRET not in clean
+    assert clean.index(b"mdat") == data.index(b"mdat")
+    assert read_structure(clean, (formats.MP4,)) == read_structure(data, (formats.MP4,))
+    assert (read_structure(clean, (formats.MP4,)).width, clean.count(b"free")) == (64, 8)
