@@ -25,7 +25,21 @@ def drive_in_browser(recipe: Recipe) -> AttemptResult:
 
 
 @pytest.mark.parametrize(
-    "way", ["blob", "revoked", "data", "direct", "forgotten", "elsewhere", "flood", "lies", "late", "same", "leaves"]
+    "way",
+    [
+        "blob",
+        "revoked",
+        "data",
+        "direct",
+        "forgotten",
+        "elsewhere",
+        "flood",
+        "lies",
+        "late",
+        "same",
+        "leaves",
+        "streamed",
+    ],
 )
 def test_the_original_bytes_are_captured(fake_site: str, way: str) -> None:
     """This holds for every way to show an image, with invalid messages and old results on the page."""

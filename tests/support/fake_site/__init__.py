@@ -23,6 +23,8 @@ from schemas.sites.recipe_schema import load_recipe
 
 PAGE = Path(__file__).parent / "page.html"
 RESULT_SIZE = (96, 64)
+# How long the program of the page "streamed" takes to accept a prompt, and from its preview to its picture.
+SUBMIT_S, PAINTING_S = 0.7, 4.0
 # Status and Retry-After of the responses that ask for a pause.
 BUSY_RESPONSES: dict[str, tuple[int, Callable[[], str]]] = {
     "/busy": (429, lambda: "7"),
@@ -80,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"broken", "text/plain", status=503)
         elif parts.path == "/hang":
             self.server.hanging.wait(60)  # type: ignore[attr-defined] # set below
+        elif parts.path == "/stream":
+            self._stream(parts.query)
         elif parts.path == "/endless":
             self._redirect(f"/endless?n={int(parse_qs(parts.query).get('n', ['0'])[0]) + 1}")
         else:
@@ -87,8 +91,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Paint: from now on this visit's latest picture is the new one."""
-        self.server.painted.add(urlsplit(self.path).query)  # type: ignore[attr-defined] # set below
+        parts = urlsplit(self.path)
+        if parts.path == "/submit":
+            # A loaded program takes its time to accept a prompt.
+            self.server.hanging.wait(SUBMIT_S)  # type: ignore[attr-defined] # set below
+        self.server.painted.add(parts.query)  # type: ignore[attr-defined] # set below
         self._send(b"", "text/plain")
+
+    def _stream(self, visit: str) -> None:
+        """Send server-sent events: a preview once this visit paints, and the picture after some time without news."""
+        closing: threading.Event = self.server.hanging  # type: ignore[attr-defined] # set below
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        while visit not in self.server.painted and not closing.wait(0.05):  # type: ignore[attr-defined] # set below
+            self.wfile.write(b": waiting\n\n")
+        self.wfile.write(b"data: /other.png\n\n")
+        closing.wait(PAINTING_S)
+        self.wfile.write(b"data: /picture.png\n\n")
+        closing.wait(60)
 
     def _send(
         self, body: bytes, media_type: str, status: int = 200, *, retry_after: str = "", is_cacheable: bool = False
@@ -147,7 +168,7 @@ def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes
         ],
         "observe": {
             "done": {"selectors": ["#result"]},
-            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same") else {}),
+            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same", "streamed") else {}),
             "preview": {"selectors": ["#preview"]},
             "progress": {"selectors": ["#progress"]},
             "error": {"selectors": ["#error"]},

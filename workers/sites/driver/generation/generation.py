@@ -26,8 +26,8 @@ from workers.sites.observer.observer import Observation, Observer, parse_progres
 from workers.sites.policy.robots import PolitenessPolicy
 
 # Seconds of stillness after which a page has finished although its sign of work never appeared, or never disappeared:
-# after a request that may have carried the generation, without one, without one but with a stream that may bring news,
-# and with a sign of work that stays visible.
+# after a request that may have carried the generation, without one, with a stream that may bring news, and with a sign
+# of work that stays visible.
 QUIET_AFTER_WORK_S = 1.0
 QUIET_S = 5.0
 QUIET_WITH_STREAM_S = 15.0
@@ -83,7 +83,7 @@ class Generation:
         await self._capture.remember(await self._observer.arm(self._page))
         for data in given:
             self._capture.remember_bytes(data)
-        self._connections.start(self._page)
+        self._connections.start()
         self._program_stop.note_submission()
 
     async def watch(self) -> AsyncIterator[Progress | bytes]:
@@ -175,9 +175,11 @@ class Generation:
             and since_work - quiet_s < WORK_TO_PICTURE_S
         )
         if content == "pictures":
-            needed_s = QUIET_WITH_STREAM_S if self._connections.has_other_stream else QUIET_S
-            if has_worked:
-                needed_s = QUIET_AFTER_WORK_S
+            if self._connections.has_other_stream:
+                # The request may only have submitted the prompt, and the pictures come with the stream.
+                needed_s = QUIET_WITH_STREAM_S
+            else:
+                needed_s = QUIET_AFTER_WORK_S if has_worked else QUIET_S
             if quiet_s >= max(needed_s, QUIET_WHILE_BUSY_S if state == "busy" else 0):
                 await self._finish()
         elif state == "idle" and since_work is not None:

@@ -21,22 +21,20 @@ class PageConnections:
     def __init__(self) -> None:
         self._open: dict[Request | WebSocket, float] = {}
         self._before: set[Request | WebSocket] = set()
-        self._is_started = False
         self._changed_at = 0.0
         self._work_ended_at: float | None = None
 
     def listen(self, page: Page) -> None:
-        """Note the WebSockets that the page opens from now on."""
+        """Note what the page opens from now on."""
         page.on("websocket", self._on_socket)
-
-    def start(self, page: Page) -> None:
-        """Count everything that is opened from now on."""
-        self._before = set(self._open)
-        self._is_started = True
-        self._changed_at = time.monotonic()
         page.on("request", self._on_open)
         page.on("requestfinished", self._on_end)
         page.on("requestfailed", self._on_end)
+
+    def start(self) -> None:
+        """Tell what is opened from now on from what was open before."""
+        self._before = set(self._open)
+        self._changed_at = time.monotonic()
 
     @property
     def quiet_s(self) -> float:
@@ -46,7 +44,7 @@ class PageConnections:
 
     @property
     def has_other_stream(self) -> bool:
-        """Whether a socket of before the submission is open, which may bring news at any time."""
+        """Whether a socket or stream of before the submission is open, which may bring news at any time."""
         return any(connection in self._open for connection in self._before)
 
     def seconds_since_work(self) -> float | None:
