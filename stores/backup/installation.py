@@ -18,6 +18,7 @@ from ops.infra.files.atomic_write import atomic_file, create_atomically
 from ops.infra.files.private_files import FILE_MODE, make_private_folder
 from ops.infra.settings import Settings
 from schemas.errors import Conflict, NotFound, Unavailable
+from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.images.input_images import INPUTS_PREFIX
 from schemas.images.inspected_image import UPLOADS_PREFIX
 from stores.accounts.owner_key import KEY_FILE
@@ -30,7 +31,7 @@ RECIPES_FOLDER = "recipes"
 MAX_FILE_BYTES = 16 * 1024 * 1024
 SPOOL_BYTES = 8 * 1024 * 1024
 # Pictures of jobs and uploads that are in progress: nothing of the database refers to them.
-PASSING_PREFIXES = (f"{INPUTS_PREFIX}/", f"{UPLOADS_PREFIX}/")
+PASSING_PREFIXES = tuple(f"{prefix}/" for prefix in (INPUTS_PREFIX, UPLOADS_PREFIX, SCRATCH_PREFIX))
 
 
 @dataclass(slots=True)

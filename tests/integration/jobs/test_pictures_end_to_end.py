@@ -131,3 +131,22 @@ def test_results_that_are_too_large_do_not_open_the_circuit(running: Deployment)
     assert "64 MiB" in jobs[0]["error"]["message"]
     assert running.app.get("/api/v1/sites/results").json["circuit"]["state"] == "closed"
     assert run(running, "img still.avif")["status"] == "COMPLETED"
+
+
+def test_a_kept_picture_is_made_again(running: Deployment) -> None:
+    """The studio draws the same picture, byte for byte, from what the token knows; the comparison says so."""
+    app = running.app
+    inputs = {"seed": 7, "width": 256, "height": 256, "steps": 4}
+    body = {"prompt": "a lighthouse at dusk", "site": "studio", "lora": "Ukiyo-e", "inputs": inputs}
+    job_id = app.post("/api/v1/jobs", json=body).json["id"]
+    assert app.wait_for_end(job_id)["status"] == "COMPLETED"
+    picture = app.get(f"/api/v1/jobs/{job_id}/result").data
+    slug = app.post("/api/v1/gallery/collections", json={"name": "Kept"}).json["slug"]
+    token = app.post(f"/api/v1/gallery/collections/{slug}/tokens", json={"jobId": job_id}).json
+    kept = app.get("/" + token["media"]["url"].split("/", 3)[3]).data
+    assert kept == picture
+
+    again = app.post(f"/api/v1/gallery/tokens/{token['tokenId']}/rerun").json
+    assert app.wait_for_end(again["id"])["status"] == "COMPLETED"
+    comparison = app.get(f"/api/v1/gallery/tokens/{token['tokenId']}/rerun/{again['id']}").json
+    assert (comparison["identical"], comparison["deterministic"]) == (True, True), comparison

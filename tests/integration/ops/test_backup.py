@@ -17,17 +17,22 @@ from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
+from schemas.gallery.assets import Asset
+from schemas.gallery.collections import NewCollection
+from schemas.gallery.tokens import MediaStatus, NewToken, TokenMedia
 from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.backup.archive import open_backup
 from stores.backup.installation import open_installation, restore_backup, write_backup
 from stores.backup.rows import reflect_tables
+from stores.gallery import Gallery
 from stores.library import tables as library
 from stores.media import Media
 from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sql import tables
 from tests.conftest import eventually
+from tests.support.s3_server import S3Server, serve_s3
 
 MODEL = {
     **dict.fromkeys(("name_key", "type", "type_key", "category", "category_key"), "x"),
@@ -76,6 +81,15 @@ def place(
         execute_on_server(request.getfixturevalue("postgresql"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with an empty bucket, and the variables that give access to it."""
+    with serve_s3(tmp_path_factory.mktemp("s3")) as running, pytest.MonkeyPatch.context() as environment:
+        for name, value in running.environment.items():
+            environment.setenv(name, value)
+        yield running
+
+
 def run(settings: Settings, *arguments: str) -> Result:
     """Run a command in a place."""
     environment = {
@@ -84,6 +98,16 @@ def run(settings: Settings, *arguments: str) -> Result:
         "MEDIA_URL": settings.media_url,
     }
     return CliRunner().invoke(main, list(arguments), env=environment, catch_exceptions=False)
+
+
+def fill_gallery(gallery: Gallery) -> None:
+    """Store a collection with a token, its picture and its provenance."""
+    collection = gallery.collections.create("ada", NewCollection("Sea"))
+    gallery.collections.update("ada", collection.id, {"slug": "ocean"})
+    media = TokenMedia(MediaStatus.READY, sha256="a" * 64, type="image/png", asset="two.png")
+    token = NewToken("Dusk", attributes=({"value": 1.5},), provenance={"jobId": "c" * 32})
+    assets = [Asset("two.png", "gallery/ab/two.png", "image/png", "a" * 64, 5)]
+    gallery.tokens.add_from_job("ada", collection, token, media, assets)
 
 
 def fill(settings: Settings) -> str:
@@ -113,8 +137,10 @@ def fill(settings: Settings) -> str:
         connection.execute(insert(tables.deliveries).values(**delivery, tries=1, created_at=1, next_at=1))
         attempt = {"delivery": "d", "at": 1, "duration_ms": 5, "excerpt": "no"}
         connection.execute(insert(tables.delivery_attempts), [attempt] * 2500)
+    fill_gallery(Gallery.from_engine(engine, clock))
     engine.dispose()
     media.put("library/ab/one.png", PICTURE)
+    media.put("gallery/ab/two.png", PICTURE[::-1])
     media.put("uploads/passing.png", b"passing")
     (settings.data_dir / "recipes").mkdir()
     (settings.data_dir / "recipes" / "mine.toml").write_text('title = "Mine"')
@@ -137,10 +163,16 @@ def contents(settings: Settings) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("source", "target"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
 def test_everything_comes_back_in_an_empty_place(
-    place: Callable[[str, str], Settings], tmp_path: Path, source: str, target: str
+    place: Callable[[str, str], Settings],
+    s3: S3Server,
+    tmp_path: Path,
+    source: str,
+    target: str,
 ) -> None:
-    """Rows, pictures, keys and recipes are the same; ids are not given again; a full place is refused."""
+    """Rows, pictures (also in S3), keys and recipes are the same; ids are not given again; a full place is refused."""
     old, new, file = place("old", source), place("new", target), tmp_path / "all.zip"
+    if target == "postgresql":
+        new = replace(new, media_url=s3.media_url)
     key = fill(old)
 
     assert run(old, "backup", str(file)).exit_code == 0
