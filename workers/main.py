@@ -41,6 +41,7 @@ from workers.gallery.posters import PosterRunner
 from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.heartbeat import Heartbeat, create_worker_id
 from workers.jobs.runner import Runner
+from workers.jobs.site_inspections import SiteInspector
 from workers.jobs.site_queries import SiteQueryRunner
 from workers.library.indexer import LibraryIndexer
 from workers.webhooks.dispatcher import WebhookDispatcher
@@ -137,7 +138,8 @@ def run_worker(settings: Settings) -> None:
     heartbeat = Heartbeat(stores, browsers, attempts, worker_id, slots)
     broker.add_middleware(BrowserMiddleware(stores, browsers, attempts, heartbeat, worker_id))
     runner = Runner(stores, browsers, attempts, worker_id)
-    declare_worker_actors(broker, runner, SiteQueryRunner(stores, browsers), PosterRunner(stores, browsers))
+    queries, inspector = SiteQueryRunner(stores, browsers), SiteInspector(stores, browsers)
+    declare_worker_actors(broker, runner, queries, inspector, PosterRunner(stores, browsers))
 
     def begin_draining() -> None:
         _loop_thread().loop.call_soon_threadsafe(attempts.begin_draining)

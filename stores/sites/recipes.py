@@ -1,6 +1,9 @@
 """Loading of recipes: the shipped ones and the user's, which take precedence."""
 
+import contextlib
 import random
+import re
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,12 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from ops.infra.settings import SHIPPED_RECIPES, Settings, SettingsError
-from schemas.errors import Invalid
-from schemas.sites.recipe import Recipe, SiteLimits
-from schemas.sites.recipe_schema import load_recipe
+import structlog
 
+from ops.infra.files.atomic_write import write_atomically
+from ops.infra.settings import SHIPPED_RECIPES, Settings, SettingsError
+from schemas.errors import Conflict, Invalid
+from schemas.sites.recipe import Recipe, SiteLimits
+from schemas.sites.recipe_schema import NAME_PATTERN, load_recipe
+
+REFRESH_INTERVAL_S = 1.0
+RECIPE_NAME = re.compile(NAME_PATTERN)
 UNLIMITED_SITE = SiteLimits(concurrency=0, min_interval_s=0.0, daily=0)
+
+log = structlog.get_logger(__name__)
 
 
 class Recipes:
@@ -27,25 +37,32 @@ class Recipes:
         *,
         urls: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Read every file once.
+        """Read every file; those of ``user_folder`` are read again when they change.
 
         ``urls`` replace the URLs of recipes, by the recipe's name in lower case with underscores (``SITE_NAME_URL``).
 
         Raises:
             SettingsError: a recipe is invalid, the default site does not exist, or a URL is for an unknown recipe.
         """
-        files = {
-            path.stem: path
-            for folder in (shipped_folder, user_folder)
-            if folder
-            for path in sorted(folder.glob("*.toml"))
-        }
+        self._user_folder, self._shipped_folder, self._urls = user_folder, shipped_folder, urls
+        self._signature, self._checked_at = self._read_signature(), time.monotonic()
+        files = self._find_files()
         self._recipes = {name: _with_url(_load(path), urls) for name, path in files.items()}
         if unknown := sorted(set(urls) - {_variable_part(name) for name in files}):
             raise SettingsError(f"SITE_{unknown[0].upper()}_URL: there is no recipe of that name.")
         if default not in self._recipes:
             raise SettingsError(f"SITE: there is no recipe {default!r}; there are: {', '.join(self._recipes)}.")
-        self.default = self._recipes[default]
+        self._default = default
+
+    @property
+    def default(self) -> Recipe:
+        """The recipe of jobs that name no site."""
+        return self._recipes[self._default]
+
+    @property
+    def user_folder(self) -> Path | None:
+        """The folder of the user's own recipes."""
+        return self._user_folder
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -59,6 +76,7 @@ class Recipes:
 
     def list_all(self) -> list[Recipe]:
         """Return every recipe, sorted by name."""
+        self._refresh()
         return [self._recipes[name] for name in sorted(self._recipes)]
 
     def get(self, name: str | None) -> Recipe:
@@ -67,12 +85,76 @@ class Recipes:
         Raises:
             Invalid: there is no such recipe.
         """
+        self._refresh()
         if name is None:
             return self.default
         if name not in self._recipes:
             known = ", ".join(sorted(self._recipes))
             raise Invalid(problems=[f"site: there is no site {name!r} here. Known: {known}."])
         return self._recipes[name]
+
+    def read_text(self, name: str) -> tuple[str, bool]:
+        """Return the text of a recipe's file, and whether it is the user's own; raises Invalid as ``get``."""
+        path = self._find_files().get(self.get(name).name)
+        if path is None:
+            raise Invalid(problems=[f"site: the recipe {name!r} has no file."])
+        return path.read_text(), path.parent == self._user_folder
+
+    def validate_text(self, name: str, text: str) -> Recipe:
+        """Return the recipe that a file with this text would be; raises Invalid with every mistake."""
+        if not RECIPE_NAME.fullmatch(name):
+            raise Invalid(problems=["name: Lower-case letters, digits, '-' and '_', beginning with a letter."])
+        folder = self._user_folder or self._shipped_folder
+        try:
+            raw = tomllib.loads(text)
+            _read_documents(raw, folder)
+        except (tomllib.TOMLDecodeError, OSError, SettingsError) as error:
+            raise Invalid(problems=[str(error)]) from error
+        return load_recipe(name, raw)
+
+    def write(self, name: str, text: str) -> None:
+        """Store one of the user's own recipes; every process of this machine uses it within REFRESH_INTERVAL_S.
+
+        Raises:
+            Invalid: the text is no valid recipe.
+            Conflict: there is no folder for the user's own recipes.
+        """
+        self.validate_text(name, text)
+        if self._user_folder is None:
+            raise Conflict("There is no folder for your own recipes: set RECIPES_DIR and start Darkroom again.")
+        write_atomically(self._user_folder / f"{name}.toml", text.encode())
+        self._checked_at = 0.0
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the user's recipes again if their files have changed; with a mistake in them the present ones stay."""
+        if self._user_folder is None or time.monotonic() - self._checked_at < REFRESH_INTERVAL_S:
+            return
+        self._checked_at = time.monotonic()
+        if (signature := self._read_signature()) == self._signature:
+            return
+        self._signature = signature
+        try:
+            recipes = {name: _with_url(_load(path), self._urls) for name, path in self._find_files().items()}
+        except SettingsError as error:
+            log.warning("recipes.not_reloaded", error=str(error))
+            return
+        if self._default in recipes:
+            self._recipes = recipes
+            log.info("recipes.reloaded", recipes=len(recipes))
+
+    def _find_files(self) -> dict[str, Path]:
+        folders = [folder for folder in (self._shipped_folder, self._user_folder) if folder]
+        return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+    def _read_signature(self) -> tuple[tuple[str, int, int], ...]:
+        """Return what changes with the files of the user's folder."""
+        found = []
+        for path in sorted(self._user_folder.glob("*.toml")) if self._user_folder else ():
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                found.append((path.name, stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
 
     def get_limits(self, name: str) -> SiteLimits:
         """Return the limits of a site; none if its recipe has been removed."""

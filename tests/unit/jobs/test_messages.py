@@ -12,7 +12,7 @@ def test_processes_declare_every_named_actor() -> None:
     """Each name has an actor on its queue, and each actor has a name."""
     broker = StubBroker(middleware=[])
     unused = cast(Any, None)
-    declare_worker_actors(broker, unused, unused, unused)
+    declare_worker_actors(broker, unused, unused, unused, unused)
     worker_actors = set(broker.get_declared_actors())
     declare_background_actors(broker, unused)
 

@@ -37,22 +37,28 @@ async def check_page(
         ServiceError: the page cannot be opened, for another reason than a missing element.
     """
     async with open_browser_context(settings, recipe, load_login(settings, recipe), DisplayOptions()) as context:
-        driver = Driver(context, recipe)
-        try:
-            await driver.open()
-        except (SiteChanged, SiteSlow) as error:
-            # The results below show what is missing.
-            report(error.message)
-        results = await _check_steps(driver, recipe)
-        results += await find_targets(driver.page, page_targets(recipe))
-        screenshot = await driver.page.screenshot(full_page=True)
-        for name, spec in recipe.inputs.items():
-            if choices := spec.choices_from:
-                target = SelectorTarget(f"inputs.{name}.choices_from", choices.item, Requirement.ALWAYS)
-                results += await _check_after(driver, choices.open, [target], choices.close)
-        if (loras := recipe.loras) and loras.query:
-            results += await _check_after(driver, loras.open, list(catalogue_targets(loras)), loras.close)
-        return results, screenshot
+        return await check_with_driver(Driver(context, recipe), recipe, report)
+
+
+async def check_with_driver(
+    driver: Driver, recipe: Recipe, report: Callable[[str], None]
+) -> tuple[list[SelectorResult], bytes]:
+    """Open the page and return what ``check_page`` does; raises as it does."""
+    try:
+        await driver.open()
+    except (SiteChanged, SiteSlow) as error:
+        # The results below show what is missing.
+        report(error.message)
+    results = await _check_steps(driver, recipe)
+    results += await find_targets(driver.page, page_targets(recipe))
+    screenshot = await driver.page.screenshot(full_page=True)
+    for name, spec in recipe.inputs.items():
+        if choices := spec.choices_from:
+            target = SelectorTarget(f"inputs.{name}.choices_from", choices.item, Requirement.ALWAYS)
+            results += await _check_after(driver, choices.open, [target], choices.close)
+    if (loras := recipe.loras) and loras.query:
+        results += await _check_after(driver, loras.open, list(catalogue_targets(loras)), loras.close)
+    return results, screenshot
 
 
 async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:

@@ -1,0 +1,230 @@
+"""The room Sites: what is installed and how well it works, checks with a screenshot, recipes to learn and to edit."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, jsonify, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from api.console.forms import field_text, go_to, require_scope, sees_everything
+from api.console.page import render, room_blueprint
+from api.console.rooms import SITES
+from api.console.text_filters import add_text_filters
+from api.http.context import caller, stores
+from schemas.accounts.caller import Scope
+from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
+from schemas.jobs.lifecycle import JobState
+from schemas.messages import CHECK_SITE, LEARN_SITE
+from schemas.sites.recipe import Recipe
+from stores.jobs.job_search import JobFilter
+
+MAX_PICTURES = 4
+MAX_RECIPE_CHARS = 200_000
+MAX_URL_CHARS = 500
+# An answer that is younger is not asked for again, so pressing a button twice does nothing more.
+MIN_CHECK_AGE_S = 3
+CHECK_TIMEOUT_S, LEARN_TIMEOUT_S = 60.0, 180.0
+NO_WORKER = "No worker has answered in time. Is one running, and is its browser ready? System says."
+
+blueprint = room_blueprint("sites")
+add_text_filters(blueprint)
+
+
+@blueprint.route(SITES.path)
+def overview() -> Response:
+    """Show every site with its state and its last pictures."""
+    return _overview_page()
+
+
+@blueprint.route(f"{SITES.path}/<name>")
+def detail(name: str) -> Response:
+    """Show a site: its circuit, canary, drift, last pictures and the last check of its page."""
+    return _detail_page(_recipe(name))
+
+
+@blueprint.route(f"{SITES.path}/<name>/<action>", methods=["POST"])
+def act(name: str, action: str) -> BaseResponse:
+    """Check a site now, let its waiting jobs start, or accept its terms."""
+    require_scope(Scope.ADMIN)
+    recipe = _recipe(name)
+    if action == "check":
+        queries = stores().site_queries
+        _, is_fresh = queries.ask(
+            CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=CHECK_TIMEOUT_S if _has_worker() else 0
+        )
+        if not is_fresh:
+            return _detail_page(recipe, problem=Unavailable(NO_WORKER))
+        return go_to(f"{SITES.path}/{recipe.name}", done="checked")
+    if action == "close":
+        stores().circuit_breakers.close(recipe.name)
+    elif action == "accept":
+        stores().accepted_terms.accept(recipe)
+    else:
+        raise NotFound(f"Nothing is called {action[:40]!r} here.")
+    return go_to(f"{SITES.path}/{recipe.name}", done=action)
+
+
+@blueprint.route(f"{SITES.path}/learn", methods=["POST"])
+def learn() -> BaseResponse:
+    """Draft a recipe for the page at an address, and open it in the editor."""
+    require_scope(Scope.ADMIN)
+    try:
+        url = _page_url()
+    except Invalid as error:
+        return _overview_page(problem=error)
+    timeout_s = LEARN_TIMEOUT_S if _has_worker() else 0
+    queries = stores().site_queries
+    answer, is_fresh = queries.ask(LEARN_SITE, "", url, max_age_s=MIN_CHECK_AGE_S, timeout_s=timeout_s)
+    if not is_fresh or answer is None:
+        return _overview_page(problem=Unavailable(NO_WORKER))
+    if "error" in answer:
+        return _overview_page(problem=Invalid(problems=[answer["error"], answer["hint"]]))
+    if "known" in answer:
+        return go_to(f"{SITES.path}/{answer['known']}", done="known")
+    return _editor_page(answer["name"], answer["text"], is_new=True)
+
+
+@blueprint.route(f"{SITES.path}/edit/<name>")
+def edit(name: str) -> Response:
+    """Show the editor of a recipe; saving a shipped one makes a copy of your own, which takes precedence."""
+    require_scope(Scope.ADMIN)
+    text, is_own = stores().recipes.read_text(_recipe(name).name)
+    return _editor_page(name, text, is_own=is_own)
+
+
+@blueprint.route(f"{SITES.path}/edit/<name>", methods=["POST"])
+def save(name: str) -> BaseResponse:
+    """Store a recipe of one's own; every process uses it within a second."""
+    require_scope(Scope.ADMIN)
+    text = _recipe_text()
+    try:
+        stores().recipes.write(name, text)
+    except ServiceError as error:
+        return _editor_page(name, text, problem=error, is_new=not _is_known(name))
+    return go_to(f"{SITES.path}/{name}", done="saved")
+
+
+@blueprint.route(f"{SITES.path}/validate/<name>", methods=["POST"])
+def validate(name: str) -> Response:
+    """Return the mistakes in the text of a recipe, as JSON for the editor."""
+    require_scope(Scope.ADMIN)
+    try:
+        stores().recipes.validate_text(name, _recipe_text())
+    except Invalid as error:
+        return jsonify({"problems": list(error.problems)})
+    return jsonify({"problems": []})
+
+
+def _overview_page(problem: ServiceError | None = None) -> Response:
+    recipes = stores().recipes.list_all()
+    names = [recipe.name for recipe in recipes]
+    circuits = stores().circuit_breakers.read(names)
+    canaries = stores().canaries.read_outcomes(names)
+    sites = [
+        {
+            "recipe": recipe,
+            "circuit": circuits[recipe.name],
+            "canary": canaries[recipe.name],
+            "drift": len(stores().selector_drift.list_changes(recipe.name)),
+            "terms_accepted": stores().accepted_terms.is_accepted(recipe),
+            "pictures": _last_pictures(recipe.name),
+        }
+        for recipe in recipes
+    ]
+    return render(
+        "sites/room.html",
+        room=SITES,
+        title=SITES.title,
+        status=problem.status if problem else 200,
+        sites=sites,
+        default=stores().recipes.default.name,
+        can_change=caller().has_scope(Scope.ADMIN),
+        has_folder=stores().recipes.user_folder is not None,
+        problem=problem,
+        url=request.form.get("url", "")[:MAX_URL_CHARS],
+    )
+
+
+def _detail_page(recipe: Recipe, problem: ServiceError | None = None) -> Response:
+    check, _ = stores().site_queries.ask(CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=0)
+    return render(
+        "sites/detail.html",
+        room=SITES,
+        title=recipe.title,
+        status=problem.status if problem else 200,
+        site=recipe,
+        is_default=recipe.name == stores().recipes.default.name,
+        circuit=stores().circuit_breakers.read([recipe.name])[recipe.name],
+        canary=stores().canaries.read_outcomes([recipe.name])[recipe.name],
+        drift=stores().selector_drift.list_changes(recipe.name),
+        terms_accepted=stores().accepted_terms.is_accepted(recipe),
+        pictures=_last_pictures(recipe.name),
+        check=check,
+        can_change=caller().has_scope(Scope.ADMIN),
+        problem=problem,
+        done=request.args.get("done"),
+    )
+
+
+def _editor_page(
+    name: str, text: str, *, problem: ServiceError | None = None, is_own: bool = True, is_new: bool = False
+) -> Response:
+    return render(
+        "sites/editor.html",
+        room=SITES,
+        title=f"Recipe {name}",
+        status=problem.status if problem else 200,
+        name=name,
+        text=text,
+        problem=problem,
+        is_own=is_own,
+        is_new=is_new,
+        folder=stores().recipes.user_folder,
+    )
+
+
+def _recipe(name: str) -> Recipe:
+    for recipe in stores().recipes.list_all():
+        if recipe.name == name:
+            return recipe
+    raise NotFound(f"There is no site {name[:60]!r} here.")
+
+
+def _is_known(name: str) -> bool:
+    return any(recipe.name == name for recipe in stores().recipes.list_all())
+
+
+def _last_pictures(site: str) -> list[dict[str, Any]]:
+    """Return the latest pictures of a site that the caller may see."""
+    owner = None if sees_everything() else caller().id
+    criteria = JobFilter(owner, frozenset({JobState.COMPLETED}), site)
+    return [
+        {"id": job.id, "prompt": job.request.prompt}
+        for job, _ in stores().job_search.find_page(criteria, limit=MAX_PICTURES).jobs
+    ]
+
+
+def _has_worker() -> bool:
+    return any(worker.ready for worker in stores().workers.list_alive())
+
+
+def _recipe_text() -> str:
+    text = request.form.get("text", "").replace("\r\n", "\n")
+    if len(text) > MAX_RECIPE_CHARS:
+        raise Invalid(problems=[f"text: At most {MAX_RECIPE_CHARS} characters."])
+    return text
+
+
+def _page_url() -> str:
+    """Return the address of the form; raises Invalid."""
+    url = field_text("url", required=True, max_chars=MAX_URL_CHARS)
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise Invalid(problems=["url: An address that begins with http:// or https://."])
+    if not request.form.get("own"):
+        raise Invalid(problems=["own: Only pages of your own can be learned; say that this one is."])
+    return url
