@@ -5,7 +5,7 @@ import random
 import re
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -47,7 +47,7 @@ class Recipes:
         self._user_folder, self._shipped_folder, self._urls = user_folder, shipped_folder, urls
         self._signature, self._checked_at = self._read_signature(), time.monotonic()
         files = self._find_files()
-        self._recipes = {name: _with_url(_load(path), urls) for name, path in files.items()}
+        self._recipes = {name: _with_url(_load(path, shipped_folder), urls) for name, path in files.items()}
         if unknown := sorted(set(urls) - {_variable_part(name) for name in files}):
             raise SettingsError(f"SITE_{unknown[0].upper()}_URL: there is no recipe of that name.")
         if default not in self._recipes:
@@ -104,10 +104,10 @@ class Recipes:
         """Return the recipe that a file with this text would be; raises Invalid with every mistake."""
         if not RECIPE_NAME.fullmatch(name):
             raise Invalid(problems=["name: Lower-case letters, digits, '-' and '_', beginning with a letter."])
-        folder = self._user_folder or self._shipped_folder
+        folders = [folder for folder in (self._user_folder, self._shipped_folder) if folder]
         try:
             raw = tomllib.loads(text)
-            _read_documents(raw, folder)
+            _read_documents(raw, folders)
         except (tomllib.TOMLDecodeError, OSError, SettingsError) as error:
             raise Invalid(problems=[str(error)]) from error
         return load_recipe(name, raw)
@@ -135,7 +135,10 @@ class Recipes:
             return
         self._signature = signature
         try:
-            recipes = {name: _with_url(_load(path), self._urls) for name, path in self._find_files().items()}
+            recipes = {
+                name: _with_url(_load(path, self._shipped_folder), self._urls)
+                for name, path in self._find_files().items()
+            }
         except SettingsError as error:
             log.warning("recipes.not_reloaded", error=str(error))
             return
@@ -186,10 +189,10 @@ def _variable_part(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _load(path: Path) -> Recipe:
+def _load(path: Path, shipped_folder: Path) -> Recipe:
     try:
         raw = tomllib.loads(path.read_text())
-        _read_documents(raw, path.parent)
+        _read_documents(raw, (path.parent, shipped_folder))
         return load_recipe(path.stem, raw)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path}: {error}") from error
@@ -197,13 +200,16 @@ def _load(path: Path) -> Recipe:
         raise SettingsError(" ".join(error.problems)) from error
 
 
-def _read_documents(raw: dict[str, Any], folder: Path) -> None:
-    """Replace the ``file`` of each document by its content. Files must lie in the recipe's folder."""
+def _read_documents(raw: dict[str, Any], folders: Sequence[Path]) -> None:
+    """Replace the ``file`` of each document by its content. Files lie beside the recipe, or beside the shipped ones."""
     documents = raw.get("documents")
     for document in documents.values() if isinstance(documents, dict) else ():
         if isinstance(document, dict) and isinstance(file := document.get("file"), str):
-            path = folder / file
-            if path.parent != folder or path.is_symlink():
-                raise SettingsError(f"{folder}: the document {file!r} is not a file beside its recipe.")
+            paths = [folder / file for folder in folders]
+            if any(path.parent != folder for path, folder in zip(paths, folders, strict=True)):
+                raise SettingsError(f"{folders[0]}: the document {file!r} is not a file beside its recipe.")
+            path = next((path for path in paths if path.exists()), paths[0])
+            if path.is_symlink() or not path.is_file():
+                raise SettingsError(f"{folders[0]}: the document {file!r} is not a file beside its recipe.")
             document["content"] = path.read_text()
             del document["file"]
