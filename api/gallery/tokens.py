@@ -13,7 +13,7 @@ from api.http.context import caller, stores
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access
 from schemas.gallery.requests.bodies import ListingBody, ListQuery, TokenChange, TokenMove
-from schemas.gallery.tokens import Listing
+from schemas.gallery.tokens import Listing, MediaStatus
 
 blueprint = Blueprint("gallery_tokens", __name__, access=Access.KEY, description="The gallery: tokens.")
 
@@ -39,9 +39,16 @@ def read(token_id: str) -> Response:
 @blueprint.arguments(TokenChange)
 @blueprint.response(200, description="The changed token.")
 def change(body: dict[str, Any], token_id: str) -> Response:
-    """Change the name, description, amount or attributes of a token of yours, or whether its prompt is private."""
+    """Change the name, description, amount or attributes of a token of yours, or whether its prompt is private.
+
+    Making a prompt private also takes the metadata out of the picture, because programs write the prompt there.
+    """
     require_json()
-    return jsonify(token_view(stores().gallery.tokens.update(caller().id, own_token(token_id).token_id, body)))
+    changed = stores().gallery.tokens.update(caller().id, own_token(token_id).token_id, body)
+    if body.get("is_prompt_private") and changed.media.status is MediaStatus.READY:
+        stores().gallery_media.pictures.refresh(changed.token_id)
+        changed = find_token(token_id)
+    return jsonify(token_view(changed))
 
 
 @blueprint.route("/<token_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")

@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 SCRATCH_AGE_MS = 3_600_000
 OBJECT_AGE_MS = DAY_MS
 HISTORY_MS = 7 * DAY_MS
-MAX_SWEPT_OBJECTS = 1000
+MAX_SWEPT_OBJECTS = MAX_SWEPT_UPLOADS = 1000
 BLANK_SIDE_PX = 512
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def check_upload(stores: Stores, nonce: str) -> None:
 
 def sweep_uploads(stores: Stores) -> None:
     """Have expired uploads ended, and delete what is left of ended ones and of released pictures."""
-    for upload in stores.gallery.uploads.list_due():
+    for upload in stores.gallery.uploads.list_due(MAX_SWEPT_UPLOADS):
         stores.queue.send(CHECK_UPLOAD, upload.nonce)
     now_ms = stores.clock.now_ms()
     for keys in stores.media.list_older_than(SCRATCH_PREFIX, now_ms - SCRATCH_AGE_MS):

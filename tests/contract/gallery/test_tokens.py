@@ -133,3 +133,19 @@ def test_a_token_from_a_job_is_whole_or_not_there(gallery: Gallery, collection: 
     assert (token.media, token.provenance) == (media, {"jobId": JOB_ID})
     assert split_token_id(token.token_id)[1] == 1
     assert gallery.assets.find(asset.name) == asset
+
+
+def test_a_status_does_not_replace_a_picture(gallery: Gallery, collection: Collection) -> None:
+    """It changes only from the states that the caller names, of concurrent changes one wins."""
+    token_id = gallery.tokens.reserve_id(ALICE)
+    gallery.tokens.create(ALICE, collection, token_id, NewToken("one"))
+    empty = {MediaStatus.NONE, MediaStatus.FAILED}
+    changed = run_at_once(3, lambda _: gallery.tokens.set_media_status(token_id, empty, MediaStatus.PENDING))
+    assert sorted(map(bool, changed)) == [False, False, True]
+    assert gallery.tokens.set_media_status(token_id, {MediaStatus.PENDING}, MediaStatus.FAILED, "broken")
+    assert gallery.tokens.find(token_id).media == TokenMedia(MediaStatus.FAILED, "broken")
+    gallery.tokens.attach_media(token_id, TokenMedia(MediaStatus.READY, sha256="ab" * 32))
+
+    assert not gallery.tokens.set_media_status(token_id, empty, MediaStatus.PENDING)
+    assert gallery.tokens.find(token_id).media.sha256 == "ab" * 32
+    assert not gallery.tokens.set_media_status("0x" + "9" * 64, empty, MediaStatus.PENDING)

@@ -16,7 +16,7 @@ from schemas.images import formats
 from schemas.images.formats import ImageFormat
 from schemas.images.structure import read_structure
 from schemas.messages import BROWSE_QUEUE
-from tests.conftest import eventually
+from tests.conftest import API_KEY, eventually
 from tests.integration.gallery.picture_stack import PictureStack, stack
 from tests.support.images import VALID_IMAGES, build_png, decode, draw_animation, draw_image, encode, rotated_jpeg
 from tests.support.result_page import serve_result_page
@@ -165,6 +165,12 @@ def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
     tokens.update(token.owner, token.token_id, {"is_prompt_private": True})
     assert pictures.refresh(token.token_id).done == "cleaned"
     assert not decode(stack.file(stack.read_token(token).media.asset)).getexif()
+
+    other = attach(stack, pictures.keep_bytes(data, KeepMode.EXACT))
+    path, headers = f"/api/v1/gallery/tokens/{other.token_id}", {"x-api-key": API_KEY}
+    changed = stack.app.client.patch(path, json={"promptPrivate": True}, headers=headers)
+    assert changed.json is not None
+    assert changed.json["media"]["sha256"] == stack.read_token(token).media.sha256
 
     empty = stack.create_token()
     assert pictures.refresh(empty.token_id).done == "nothing"
