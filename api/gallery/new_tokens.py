@@ -87,7 +87,7 @@ def _parse_json_fields(fields: Mapping[str, str]) -> dict[str, Any]:
 def _from_json(collection: Collection, fields: dict[str, Any]) -> dict[str, Any]:
     job_id, number, image_id = (fields.pop(name, None) for name in ("job_id", "number", "image_id"))
     if job_id is not None:
-        return token_view(_from_job(collection, fields, job_id, number or 1))
+        return token_view(add_job_picture(collection, fields, job_id, number or 1))
     if number is not None:
         raise Invalid(problems=["number: counts the pictures of a job; give its jobId too."])
     if image_id is not None:
@@ -107,7 +107,8 @@ def _without_picture(collection: Collection, fields: dict[str, Any]) -> dict[str
     return token_view(tokens.find(token.token_id)) | {"uploadUrl": url}
 
 
-def _from_job(collection: Collection, fields: dict[str, Any], job_id: str, number: int) -> Token:
+def add_job_picture(collection: Collection, fields: dict[str, Any], job_id: str, number: int) -> Token:
+    """Keep a picture of a job of the caller in a collection of the caller; raises as ``keep_job_picture``."""
     is_private = fields.get("is_prompt_private", False)
     job, kept = keep_job_picture(job_id, number, is_prompt_private=is_private)
     data = stores().results.get_original(job.id, number)

@@ -96,7 +96,9 @@ def _find_source(views: list[dict[str, Any]], query: Mapping[str, str]) -> tuple
     record = hide_private(token.provenance or {}, is_owner=is_owner, is_prompt_private=token.is_prompt_private)
     if not record.get("prompt"):
         return None, "How that picture was made is private, or not known."
-    return {**record, "site": record["site"]["name"]}, None
+    # The seed may be one that the site has drawn: with it the picture is the same.
+    seed = {} if record.get("seed") is None else {SEED: record["seed"]}
+    return {**record, "site": record["site"]["name"], "inputs": {**record["inputs"], **seed}}, None
 
 
 def _find_job(views: list[dict[str, Any]], job_id: str | None) -> tuple[dict[str, Any] | None, str | None]:

@@ -26,6 +26,7 @@ from api.gallery.pages.resources import (
 )
 from api.gallery.pages.responses import init_page_errors, page_response, redirect_to
 from api.gallery.pages.sharing import describe_collection, describe_owner, describe_page, describe_token
+from api.gallery.upload_urls import check_on_read
 from api.http.auth import authenticate
 from api.http.blueprint import Blueprint
 from api.http.context import optional_caller, stores
@@ -108,6 +109,7 @@ def show_token(slug: str, token_id: str) -> BaseResponse:
     token = find_token(token_id)
     if (slug, token_id) != (token.collection.slug, token.token_id):
         return redirect_to(f"c/{token.collection.slug}/{token.token_id}")
+    check_on_read(token)
     owner = find_owner(token.creator)
     entry = build_token(token, is_owner=_is_viewer(token.owner))
     return page_response(

@@ -339,13 +339,16 @@ def test_a_private_prompt_is_shown_to_its_owner_only(exhibition: Exhibition) -> 
         assert not [link for link in page.links() if "console/make?" in link]
 
 
-def test_make_again_leads_to_the_console(exhibition: Exhibition) -> None:
-    """A reader who is signed in gets the link."""
+def test_make_again_fills_the_form_of_the_console(exhibition: Exhibition) -> None:
+    """A reader who is signed in gets the link; its form has the prompt and the inputs."""
     path = path_of(exhibition.hostile)
     assert not [link for link in elements(exhibition.public, path).links() if "console/make?" in link]
     again = next(link for link in elements(exhibition.app, path, **KEY).links() if "console/make?" in link)
 
-    assert exhibition.app.client.get(again, headers=BROWSER | KEY).status_code == 200
+    form = elements(exhibition.app, again, **KEY)
+    assert PROMPT in form.text
+    values = {each.get("data-input"): each.get("value") for tag, each in form.found if tag == "input"}
+    assert (values["width"], values["steps"], values["seed"]) == ("512", "7", "424242")
 
 
 def test_a_picture_that_cannot_be_made_again_says_why(exhibition: Exhibition) -> None:

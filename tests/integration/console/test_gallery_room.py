@@ -1,0 +1,128 @@
+"""The room Gallery in a real browser: collections are made, filled from jobs, arranged, changed and deleted."""
+
+from playwright.async_api import Page, expect
+
+from ops.infra.settings import Settings
+from schemas.accounts.caller import Scope
+from schemas.jobs.job import GeneratedImage
+from stores.accounts.api_keys import KeyChange
+from tests.integration.conftest import AppClient, serve_app
+from tests.integration.gallery.picture_stack import open_stack
+from tests.support.console_browser import HOSTILE, require_accessible, visit
+from tests.support.images import draw_image, encode
+
+ROOM = "/console/gallery"
+HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+
+
+def complete_job(app: AppClient, prompt: str, width: int) -> str:
+    """Complete a job with a picture of this width; return its id."""
+    job_id, attempts = app.submit(prompt), app.stores.attempts
+    job = attempts.claim("w1")
+    assert job
+    attempts.mark_accepted(job)
+    picture = GeneratedImage(encode(draw_image((width, 48)), "PNG"), "image/png", width, 48)
+    attempts.store_images(job, [picture], encode(draw_image((width, 48)), "JPEG"))
+    attempts.complete(job, [picture])
+    return job_id
+
+
+async def names(page: Page) -> list[str]:
+    """The names of the pictures in their order."""
+    return [name.strip() for name in await page.locator(".arranged-name").all_inner_texts()]
+
+
+async def add_pictures(page: Page, count: int) -> None:
+    """Add the first jobs, one after the other."""
+    for number in range(count):
+        await page.locator(".candidate").nth(number).click()
+        await expect(page.get_by_role("status").filter(has_text="The picture is kept.")).to_be_visible()
+        await expect(page.locator(".arranged")).to_have_count(number + 1)
+
+
+async def arrange(page: Page) -> None:
+    """Move the first picture behind the second by its button, and drag the last one to the front."""
+    first, second, third = await names(page)
+    await page.get_by_role("button", name=f"Move {first} later").click()
+    await expect(page.locator(".arranged-name").first).to_have_text(second)
+    async with page.expect_response(lambda response: response.url.endswith("/move") and response.ok):
+        await page.locator(".arranged").nth(2).drag_to(page.locator(".arranged").nth(0))
+    await expect(page.locator(".arranged-name").first).to_have_text(third)
+    assert await names(page) == [third, second, first]
+
+
+async def rename_and_delete(page: Page) -> None:
+    """Rename the first picture with a hostile text, and delete the second after a question."""
+    edit = page.locator(".arranged").nth(0)
+    await edit.get_by_text("Edit").click()
+    await edit.get_by_label("Name").fill(HOSTILE)
+    await edit.get_by_label("Description").fill("two\nlines")
+    await edit.get_by_label("Only I see the prompt").check()
+    await edit.get_by_role("button", name="Save").click()
+    await expect(page.locator(".arranged-name").first).to_have_text(HOSTILE)
+    removed = page.locator(".arranged").nth(1)
+    await removed.get_by_text("Edit").click()
+    await removed.get_by_text("Delete…").click()
+    await removed.get_by_role("button", name="Delete the picture").click()
+    await expect(page.locator(".arranged")).to_have_count(2)
+
+
+def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
+    """Everything works by pointer; the page for others shows the same order; hostile texts stay texts."""
+
+    async def use_room(page: Page) -> None:
+        await page.goto(f"{url}{ROOM}")
+        await expect(page.get_by_role("heading", name="No collections yet")).to_be_visible()
+        await require_accessible(page)
+        await page.get_by_label("Name").fill("Quiet lakes")
+        await page.get_by_label("Description").fill(HOSTILE)
+        await page.get_by_role("button", name="Create the collection").click()
+        await expect(page.get_by_role("heading", name="Quiet lakes")).to_be_visible()
+        await add_pictures(page, 3)
+        await arrange(page)
+        await rename_and_delete(page)
+        await require_accessible(page)
+        await page.get_by_role("link", name="Open the page").click()
+        await expect(page.locator(".caption-name").first).to_have_text(HOSTILE)
+        await expect(page.locator(".tile")).to_have_count(2)
+        await page.goto(f"{url}{ROOM}/quiet-lakes")
+        await page.get_by_label("Name", exact=True).last.fill("Louder lakes")
+        await page.get_by_label("Archived").check()
+        await page.get_by_role("button", name="Save").last.click()
+        await expect(page).to_have_url(f"{url}{ROOM}/louder-lakes?done=changed")
+        await page.goto(f"{url}{ROOM}")
+        await expect(page.locator(".collection-card")).to_contain_text("2 pictures · archived")
+        await require_accessible(page)
+
+    with open_stack(settings) as stack, serve_app(stack.app.client.application) as url:
+        for number in range(3):
+            complete_job(stack.app, f"{number} {HOSTILE}", 64 + number)
+        visit(url, use_room)
+        collection = stack.app.stores.gallery.collections.find("louder-lakes").collection
+        assert (collection.token_count, collection.name) == (2, "Louder lakes")
+
+
+def test_the_room_refuses_what_is_not_allowed(app: AppClient) -> None:
+    """Other callers' collections, keys without the scope, wrong input: each with a page that says why."""
+    key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
+    reader = HTML | {"x-api-key": key}
+    created = app.post(ROOM, data={"name": "Mine"}, headers=HTML)
+    assert (created.status_code, created.headers["Location"]) == (303, f"{ROOM}/mine")
+
+    assert app.client.get(ROOM).status_code == 401
+    assert app.client.get(ROOM, headers=reader).status_code == 200
+    assert app.client.post(ROOM, data={"name": "x"}, headers=reader).status_code == 403
+    assert app.client.get(f"{ROOM}/mine", headers=reader).status_code == 403
+    for path, form, status in (
+        (ROOM, {"name": ""}, 400),
+        (ROOM, {"name": "x" * 5000}, 400),
+        (f"{ROOM}/mine", {"name": ""}, 400),
+        (f"{ROOM}/mine/pictures", {"job": "f" * 32}, 404),
+        (f"{ROOM}/mine/pictures", {"job": HOSTILE}, 404),
+        (f"{ROOM}/mine/pictures/0x12", {"name": "x"}, 404),
+        (f"{ROOM}/nothing", {"name": "x"}, 404),
+        (f"{ROOM}/mine/delete", {}, 303),
+    ):
+        answer = app.post(path, data=form, headers=HTML)
+        assert answer.status_code == status, (path, answer.text)
+        assert "<script>document" not in answer.text
