@@ -4,11 +4,13 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import BrowserContext
 
 from schemas.gallery.assets import Asset
@@ -23,6 +25,7 @@ from schemas.jobs.job import Job, JobRequest
 from schemas.jobs.lifecycle import JobState
 from stores import Stores
 from stores.gallery import provenance
+from stores.images.picture_requests import PictureRequests
 from tests.integration.gallery.picture_stack import OWNER, PictureStack, stack
 from tests.support.images import VALID_IMAGES
 from tests.support.shared_browser import shared_browser
@@ -217,6 +220,30 @@ def test_hostile_archives_store_nothing(stack: PictureStack) -> None:
     assert (response.status_code, response.json["tokens"], len(response.json["problems"])) == (201, 3, 2)
     found = stores.gallery.collections.find(response.json["collection"]["slug"]).collection
     assert [token.media.status for token in tokens_of(stack, found)] == [MediaStatus.FAILED] * 2 + [MediaStatus.NONE]
+
+
+def test_an_import_without_its_storage_keeps_nothing(stack: PictureStack) -> None:
+    """The media store fails at the second picture: 503, and the tokens and the collection are gone; later it works."""
+    good = export(stack, fill(stack).slug)
+    gallery, scratch = stack.app.stores.gallery, stack.media_folder / "scratch"
+    before = gallery.collections.list_latest(Page()).items
+    keep, calls = PictureRequests.keep_file, []
+
+    def fail_later(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            # A file where the folder was: every write below it fails.
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.write_bytes(b"")
+        return keep(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PictureRequests, "keep_file", fail_later)
+        response = send(stack, good)
+    assert (response.status_code, response.json["error"]["code"]) == (503, "unavailable")
+    assert gallery.collections.list_latest(Page()).items == before
+    scratch.unlink()
+    assert send(stack, good).status_code == 201
 
 
 def test_the_page_opens_from_disk(stack: PictureStack, tmp_path: Path) -> None:
