@@ -26,7 +26,7 @@ BENCHES = {
         "neighbours",
     ),
     "integrations": ("sites", "webhooks", "receivers", "library"),
-    "watching": ("sockets", "fanout", "wait"),
+    "watching": ("sockets", "fanout", "wait", "console"),
 }
 PACKAGES = {name: package for package, names in BENCHES.items() for name in names}
 

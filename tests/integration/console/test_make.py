@@ -25,7 +25,8 @@ LAYOUT_SHIFTS = """() => {
 FOCUSED = """() => {
   const element = document.activeElement;
   const ring = getComputedStyle(element.type === "file" ? element.closest(".drop") : element);
-  const name = element.id || element.dataset.tool || element.className || element.tagName;
+  const isPage = element === document.body;
+  const name = isPage ? "BODY" : element.id || element.dataset.tool || element.className || element.tagName;
   return [name, ring.outlineStyle, parseFloat(ring.outlineWidth)];
 }"""
 MOVES = """() => [...document.querySelectorAll("*")].some((each) => {
@@ -211,7 +212,8 @@ def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
         await page.get_by_label("Vary").select_option("table")
         await check(page, "table")
         await page.locator("#choose-lora").click()
-        await expect(page.locator("#lora-grid li").first).to_be_visible(timeout=60_000)
+        await page.locator("#lora-query").fill("oil")
+        await expect(page.locator("#lora-grid li img").first).to_be_visible(timeout=60_000)
         await check(page, "styles")
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Recent").click()

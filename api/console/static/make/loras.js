@@ -33,7 +33,7 @@ function show({ loras, isComplete }) {
   const count = loras.length === 1 ? "1 style" : `${loras.length} styles`;
   status.textContent = loras.length
     ? `${count}${isComplete ? "" : "; the site has not answered, so its own may be missing"}.`
-    : "Nothing found. Try other words, or fewer.";
+    : query.value.trim() ? "Nothing found. Try other words, or fewer." : "Type a word, such as oil, to search.";
 }
 
 function buildCard(lora) {
