@@ -29,7 +29,7 @@ IMAGE_URLS_JS = "images => images.map((image) => image.src)"
 
 async def _gradio(page: Page, prompt: str) -> list[str]:
     await page.get_by_label("Prompt", exact=True).fill(prompt)
-    await page.get_by_role("button", name="Submit").click()
+    await page.get_by_role("button", name="Generate").click()
     await page.locator("button.thumbnail-item img").nth(1).wait_for()
     return await _image_urls(page, "button.thumbnail-item img")
 
@@ -38,7 +38,7 @@ async def _automatic1111(page: Page, prompt: str) -> list[str]:
     await page.fill("#txt2img_prompt textarea", prompt)
     await page.click("#txt2img_generate")
     await page.wait_for_selector("#txt2img_gallery .thumbnail-item img")
-    return await _image_urls(page, "#txt2img_gallery .thumbnail-item img")
+    return await _image_urls(page, "#txt2img_gallery .thumbnail-item img:not([src*='/grid-'])")
 
 
 async def _fooocus(page: Page, prompt: str) -> list[str]:
