@@ -9,10 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,67 +23,82 @@ from ops.testbed.stack import wait_until
 
 # Making the folders of the packages for the first time is included.
 START_TIMEOUT_S = 300.0
+COMFYUI = "tests.support.programs.comfyui"
+INVOKEAI = "tests.support.programs.invokeai"
 GRADIO = "tests.support.programs.gradio_server"
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A process that serves pages: a module with the argument ``VERSION=PORT``."""
+
+    module: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class RealPage:
-    """A version of a program's page; ``module`` serves it at ``path``, with ``VERSION=PORT`` as its argument."""
+    """A version of a program's page, which a server has at ``path``."""
 
     recipe: str
-    version: str
-    module: str
+    server: Server
     path: str = ""
     site_suffix: str = ""
 
     @property
     def site(self) -> str:
         """The name of its recipe."""
-        return f"{self.recipe}-{self.site_suffix or self.version.replace('.', '-')}"
-
-    @property
-    def server(self) -> tuple[str, str]:
-        """The module and the argument of the process that serves it, which may serve others too."""
-        return self.module, self.version
+        return f"{self.recipe}-{self.site_suffix or self.server.version.replace('.', '-')}"
 
 
+GRADIO_SERVERS = {version: Server(GRADIO, version) for version in ("3.41.2", "4.40.0", "5.50.0", "6.31.0")}
+NEWEST_COMFYUI = RealPage("comfyui", Server(COMFYUI, "1.58.1"))
+NEWEST_GRADIO = RealPage("gradio", GRADIO_SERVERS["6.31.0"], "streamed/")
 REAL_PAGES = (
-    *(RealPage("comfyui", version, "tests.support.programs.comfyui") for version in ("1.16.9", "1.27.10", "1.58.1")),
-    RealPage("invokeai", "6.14.2", "tests.support.programs.invokeai"),
-    *(RealPage("gradio", version, GRADIO, "streamed/") for version in ("3.41.2", "4.40.0", "5.50.0", "6.31.0")),
-    RealPage("automatic1111", "3.41.2", GRADIO, "automatic1111/", "1-10-1"),
-    RealPage("automatic1111", "4.40.0", GRADIO, "forge/", "forge"),
-    RealPage("fooocus", "3.41.2", GRADIO, "fooocus/", "2-5-5"),
+    *(RealPage("comfyui", Server(COMFYUI, version)) for version in ("1.16.9", "1.27.10")),
+    NEWEST_COMFYUI,
+    RealPage("invokeai", Server(INVOKEAI, "6.14.2")),
+    RealPage("gradio", GRADIO_SERVERS["3.41.2"], "streamed/"),
+    RealPage("automatic1111", GRADIO_SERVERS["3.41.2"], "automatic1111/", "1-10-1"),
+    RealPage("fooocus", GRADIO_SERVERS["3.41.2"], "fooocus/", "2-5-5"),
+    RealPage("gradio", GRADIO_SERVERS["4.40.0"], "streamed/"),
+    RealPage("automatic1111", GRADIO_SERVERS["4.40.0"], "forge/", "forge"),
+    RealPage("gradio", GRADIO_SERVERS["5.50.0"], "streamed/"),
+    NEWEST_GRADIO,
 )
 
 
-@contextmanager
-def serve_real_pages(recipes_folder: Path) -> Iterator[dict[str, str]]:
-    """Serve all of them and write their recipes; yields the URLs by the name of the site."""
-    with ExitStack() as stack:
-        # All are started before the first is waited for: importing a program takes seconds.
-        ports = {
-            server: stack.enter_context(_serve(*server)) for server in dict.fromkeys(page.server for page in REAL_PAGES)
-        }
-        urls = {page.site: f"http://127.0.0.1:{ports[page.server]}/{page.path}" for page in REAL_PAGES}
-        for page in REAL_PAGES:
-            url = urls[page.site]
-            wait_until(partial(_answers, url), START_TIMEOUT_S)
-            _write_recipe(page, url, recipes_folder)
-        yield urls
+class RealPages:
+    """Some of the pages, with their recipes in a folder; their servers run only while they are measured."""
+
+    def __init__(self, pages: Sequence[RealPage], recipes_folder: Path) -> None:
+        self._pages = pages
+        self._ports = {server: free_port() for server in dict.fromkeys(page.server for page in pages)}
+        self.urls = {page.site: f"http://127.0.0.1:{self._ports[page.server]}/{page.path}" for page in pages}
+        for page in pages:
+            _write_recipe(page, self.urls[page.site], recipes_folder)
+
+    def serve_each(self) -> Iterator[str]:
+        """Yield the sites, each while its page is served."""
+        for server, port in self._ports.items():
+            sites = [page.site for page in self._pages if page.server == server]
+            with _run(server, port, [self.urls[site] for site in sites]):
+                yield from sites
 
 
 @contextmanager
-def _serve(module: str, version: str) -> Iterator[int]:
-    port = free_port()
+def _run(server: Server, port: int, urls: Sequence[str]) -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", module, f"{version}={port}"],
+        [sys.executable, "-m", server.module, f"{server.version}={port}"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         preexec_fn=set_parent_death_signal(signal.SIGKILL),  # noqa: PLW1509 - this process has one thread
     )
     try:
-        yield port
+        wait_until(lambda: process.poll() is not None or all(map(_answers, urls)), START_TIMEOUT_S)
+        if process.poll() is not None:
+            raise RuntimeError(f"{server.module} {server.version} has ended with code {process.returncode}")
+        yield
     finally:
         process.kill()
         process.wait()

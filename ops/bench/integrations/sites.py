@@ -4,6 +4,7 @@ The pages are the bundled studio, the test programs, and the real pages of ``rea
 lock.
 """
 
+import itertools
 import json
 import os
 import secrets
@@ -21,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from ops.bench.integrations.real_pages import serve_real_pages
+from ops.bench.integrations.real_pages import NEWEST_COMFYUI, NEWEST_GRADIO, REAL_PAGES, RealPage, RealPages
 from ops.bench.jobs.pipeline import await_end
 from ops.bench.report import Row
 from ops.bench.tools.baseline_process import BaselineProcess, run_baseline
@@ -44,27 +45,26 @@ class Size:
 
     warm_up_rounds: int
     rounds: int
+    pages: tuple[RealPage, ...]
 
 
-FULL = Size(warm_up_rounds=1, rounds=5)
-SMOKE = Size(warm_up_rounds=0, rounds=1)
+FULL = Size(warm_up_rounds=1, rounds=7, pages=REAL_PAGES)
+# One page that tells its results by WebSocket, and one that shows them.
+SMOKE = Size(warm_up_rounds=0, rounds=1, pages=(NEWEST_COMFYUI, NEWEST_GRADIO))
 
 
 def measure(size: Size) -> Iterator[Row]:
     """Alternate rounds of the script and of Darkroom."""
-    with (
-        tempfile.TemporaryDirectory(prefix="dr-") as recipes,
-        _test_programs() as url,
-        serve_real_pages(Path(recipes)) as real_urls,
-    ):
+    with tempfile.TemporaryDirectory(prefix="dr-") as recipes, _test_programs() as url:
+        pages = RealPages(size.pages, Path(recipes))
         site_urls = {site: f"{url}/{site}/" for site in PROGRAMS}
         settings: dict[str, Any] = {f"SITE_{site.upper()}_URL": site_url for site, site_url in site_urls.items()}
         with (
             run_stack("web", "worker", "clock", WORKER_CONCURRENCY="2", RECIPES_DIR=recipes, **settings) as stack,
-            run_baseline("sites", json.dumps(site_urls | real_urls), SESSION_COOKIE) as baseline,
+            run_baseline("sites", json.dumps(site_urls | pages.urls), SESSION_COOKIE) as baseline,
         ):
             _sign_in(stack)
-            for site in (*SITES, *real_urls):
+            for site in itertools.chain(SITES, pages.serve_each()):
                 yield _measure_site(stack, baseline, site, size)
 
 

@@ -18,7 +18,8 @@ from ops.processes.web_command import free_port
 from ops.testbed.stack import wait_until
 from tests.support.programs.environments import create_environment
 
-START_TIMEOUT_S = 90.0
+# Importing a version of Gradio takes seconds, and minutes on a machine that does much else.
+START_TIMEOUT_S = 240.0
 GRADIO_VERSIONS = ("3.41.2", "4.40.0", "5.50.0", "6.31.0")
 
 
