@@ -117,6 +117,22 @@ def test_a_deadline_stops_the_program(stopping_deployment: Deployment, program: 
     assert program.log[-2:] == ["started a slow snail", "stopped a slow snail"]
 
 
+def test_a_lost_lease_stops_the_program(stopping_deployment: Deployment, program: SharedOutputs) -> None:
+    """The worker that has lost the job stops the program before another attempt begins."""
+    app = stopping_deployment.app
+    job_id = submit(app, "a slow lost ship")
+    eventually(lambda: app.get_job(job_id)["progress"] is not None)
+
+    # As the sweep does when a worker has no heartbeat for a while.
+    owner = app.stores.maintenance.get_lease_owner(job_id)
+    assert owner
+    assert app.stores.maintenance.requeue_expired(job_id, owner)
+    eventually(lambda: program.log[-1] == "started a slow lost ship" and program.log.count(program.log[-1]) == 2)
+    assert program.log[-3:] == ["started a slow lost ship", "stopped a slow lost ship", "started a slow lost ship"]
+    app.delete(f"/api/v1/jobs/{job_id}")
+    app.wait_for_end(job_id)
+
+
 def test_a_worker_that_stops_stops_the_program(stopping_deployment: Deployment, program: SharedOutputs) -> None:
     """The job goes back to the queue, and its next attempt does not wait behind the abandoned one."""
     app = stopping_deployment.app

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import pytest
 from playwright.async_api import Browser, BrowserContext
 
+from schemas.errors import ServiceError
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from tests.conftest import eventually
 from tests.integration.sites.conftest import AttemptResult, drive
+from tests.support.programs.gradio_server import GradioServer
 from tests.support.shared_browser import shared_browser
 from workers.sites.driver.driver import Driver
 
@@ -69,6 +72,23 @@ async def watch_until_progress(driver: Driver) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition that sends requests, while the attempts of this loop go on."""
     await asyncio.to_thread(eventually, condition)
+
+
+async def lose_program(context: BrowserContext, recipe: Recipe, prompt: str, server: GradioServer) -> ServiceError:
+    """Kill a program while it works on a prompt, and start it again; return the error with which the attempt ends."""
+    driver = Driver(context, recipe)
+    await driver.open(JobRequest(recipe.name, prompt))
+    await driver.submit()
+    try:
+        async for _update in driver.watch():
+            if "started" in await asyncio.to_thread(server.events, prompt):
+                break
+        await asyncio.to_thread(server.kill)
+        with pytest.raises(ServiceError) as caught:
+            await _watch(driver)
+    finally:
+        await asyncio.to_thread(server.start)
+    return caught.value
 
 
 async def _open_context(browser: Browser) -> BrowserContext:

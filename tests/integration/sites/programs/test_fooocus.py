@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 from playwright.async_api import BrowserContext
 
-from schemas.errors import NoPicture
+from schemas.errors import ChoiceNotFound, NoPicture
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.integration.sites.conftest import shipped_recipe
+from tests.integration.sites.programs.attempts import lose_program
 from tests.integration.sites.programs.conftest import RealBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
 from workers.sites.driver.driver import Driver
@@ -34,9 +35,9 @@ def test_inputs_of_the_hidden_column(server: GradioServer, recipe: Recipe, brows
     """The column and the seed's field are opened; two exact pictures, previews and progress come."""
     prompt = "a framed lamp"
 
-    result = browser.attempt(recipe, prompt, negative_prompt="fog", image_number=2, seed=77)
+    result = browser.attempt(recipe, prompt, negative_prompt="fog", image_number=2, seed=77, performance="Lightning")
 
-    assert result.shows_images_of(f"{prompt}|fog|77", 0, 1)
+    assert result.shows_images_of(f"{prompt}|fog|77|Lightning", 0, 1)
     assert server.hashes(prompt) == picture_hashes(result)
     assert len(set(result.previews)) >= 2
     percentages = [update.percentage for update in result.progress]
@@ -52,6 +53,30 @@ def test_a_job_without_inputs(server: GradioServer, recipe: Recipe, browser: Rea
 
     assert len(result.images) == 2
     assert server.hashes(prompt) == picture_hashes(result)
+
+
+def test_an_option_that_is_not_offered(recipe: Recipe, browser: RealBrowser) -> None:
+    """The page's options are read from the hidden column, and the error names them."""
+
+    async def read(context: BrowserContext) -> list[str]:
+        driver = Driver(context, recipe)
+        await driver.open()
+        return await driver.read_choices("performance")
+
+    assert browser.run(read) == ["Quality", "Speed", "Lightning"]
+    with pytest.raises(ChoiceNotFound, match="Quality, Speed, Lightning"):
+        browser.attempt(recipe, "a hasty lamp", performance="Extreme Speed")
+
+
+def test_a_restart_in_mid_job_is_survived(server: GradioServer, recipe: Recipe, browser: RealBrowser) -> None:
+    """The prompt is not to blame, and the next attempt has its picture."""
+    prompt, next_prompt = "a slow dying lamp", "the lamp of the next attempt"
+
+    error = browser.run(lambda context: lose_program(context, recipe, prompt, server))
+    result = browser.attempt(recipe, next_prompt, image_number=1)
+
+    assert (error.code, error.retryable) == ("site_unavailable", True)
+    assert server.hashes(next_prompt) == picture_hashes(result)
 
 
 def test_an_exception_that_shows_nothing(recipe: Recipe, browser: RealBrowser) -> None:

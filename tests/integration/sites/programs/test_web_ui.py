@@ -11,6 +11,7 @@ from schemas.errors import ServiceError, SiteFailed
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.integration.sites.conftest import shipped_recipe
+from tests.integration.sites.programs.attempts import lose_program
 from tests.integration.sites.programs.conftest import RealBrowser, picture_hashes
 from tests.support.programs.gradio_server import GradioServer
 from workers.sites.driver.driver import Driver
@@ -142,6 +143,17 @@ def test_a_waiting_job_does_not_stop_the_one_of_another(web_ui: WebUi, browser: 
         return await asyncio.to_thread(web_ui.server.events, others_prompt)
 
     assert browser.run(wait_and_cancel) == ["started", "finished"]
+
+
+def test_a_restart_in_mid_job_is_survived(web_ui: WebUi, browser: RealBrowser, short_reconnection: None) -> None:
+    """The prompt is not to blame, and the next attempt has its picture."""
+    prompt, next_prompt = "a slow dying lamp", "the lamp of the next attempt"
+
+    error = browser.run(lambda context: lose_program(context, web_ui.recipe, prompt, web_ui.server))
+    result = browser.attempt(web_ui.recipe, next_prompt, seed=4)
+
+    assert (error.code, error.retryable) == ("site_unavailable", True), error.message
+    assert web_ui.server.hashes(next_prompt) == picture_hashes(result)
 
 
 def test_a_page_that_mounts_slowly_is_waited_for(

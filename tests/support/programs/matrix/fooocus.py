@@ -20,6 +20,7 @@ from tests.support.programs.matrix.painting import SLOW_STEPS, STEP_S, join_valu
 from tests.support.programs.rendering import STEPS, render_image
 
 MAX_SEED = 2**63 - 1
+PERFORMANCES = ["Quality", "Speed", "Lightning"]
 PROGRESS = (
     '<div class="loader-container"><div class="loader"></div><div class="progress-container">'
     '<progress value="{percent}" max="100"></progress></div><span>{words}</span></div>'
@@ -58,10 +59,10 @@ class Worker:
             task.reports.put(("finish", results))
 
     def _paint(self, task: Task, results: list[str]) -> None:
-        prompt, negative, seed, count = task.values
+        prompt, negative, seed, count, performance = task.values
         record("fooocus", "started", prompt)
         steps = SLOW_STEPS if "slow" in prompt else STEPS
-        text = join_values(prompt, negative, seed)
+        text = join_values(prompt, negative, seed, *([] if performance == PERFORMANCES[1] else [performance]))
         for number in range(int(count)):
             for step in range(1, steps + 1):
                 time.sleep(STEP_S)
@@ -111,12 +112,12 @@ def fooocus_page() -> gr.Blocks:
                 stop = gr.Button("Stop", elem_id="stop_button", visible=False)
                 advanced = _build_panels()
             fields = _build_settings(advanced)
-        negative, is_random, seed, count = fields
+        negative, is_random, seed, count, performance = fields
         start.click(_show_stop, outputs=[stop, skip, start, outputs[-1]]).then(
             _choose_seed, [is_random, seed], seed
-        ).then(lambda *values: Task(values), [prompt, negative, seed, count], task).then(generate, task, outputs).then(
-            _hide_stop, outputs=[start, stop, skip]
-        )
+        ).then(lambda *values: Task(values), [prompt, negative, seed, count, performance], task).then(
+            generate, task, outputs
+        ).then(_hide_stop, outputs=[start, stop, skip])
         stop.click(_stop, task, task, queue=False, show_progress=False)
     return page
 
@@ -147,7 +148,8 @@ def _build_panels() -> gr.Checkbox:
 
 def _build_settings(advanced: gr.Checkbox) -> list[Any]:
     with gr.Column(scale=1, visible=False) as column, gr.Tab(label="Settings"):
-        gr.Radio(["Quality", "Speed", "Lightning"], value="Speed", label="Performance")
+        classes = ["performance_selection"]
+        performance = gr.Radio(PERFORMANCES, value=PERFORMANCES[1], label="Performance", elem_classes=classes)
         with gr.Accordion(label="Aspect Ratios", open=False, elem_id="aspect_ratios_accordion"):
             gr.Radio(["1152 x 896", "896 x 1152"], value="1152 x 896", label="Aspect Ratios", show_label=False)
         count = gr.Slider(label="Image Number", minimum=1, maximum=32, step=1, value=2)
@@ -156,7 +158,7 @@ def _build_settings(advanced: gr.Checkbox) -> list[Any]:
         seed = gr.Textbox(label="Seed", value=0, max_lines=1, visible=False)
     is_random.change(lambda checked: gr.update(visible=not checked), is_random, seed, queue=False, show_progress=False)
     advanced.change(_toggle, advanced, column, queue=False, show_progress=False)
-    return [negative, is_random, seed, count]
+    return [negative, is_random, seed, count, performance]
 
 
 def _toggle(checked: bool) -> dict[str, Any]:

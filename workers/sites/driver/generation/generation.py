@@ -18,7 +18,14 @@ from workers.sites.driver.capture.browser_fetch import fetch_url
 from workers.sites.driver.capture.image_capture import ImageCapture
 from workers.sites.driver.generation.missed_messages import MissedMessages
 from workers.sites.driver.generation.page_connections import PageConnections
-from workers.sites.driver.generation.page_errors import RECONNECT_WAIT_S, build_error, classify, read_words, recovery_s
+from workers.sites.driver.generation.page_errors import (
+    RECONNECT_WAIT_S,
+    build_error,
+    classify,
+    is_bare,
+    read_words,
+    recovery_s,
+)
 from workers.sites.driver.generation.program_stop import ProgramStop
 from workers.sites.driver.playwright_errors import translate_playwright_errors
 from workers.sites.driver.selectors import ElementFinder, format_chain
@@ -199,6 +206,9 @@ class Generation:
         error, wait_s = build_error(kind, words), recovery_s(spec, kind, words)
         if not wait_s:
             self._program_stop.note_end()
+            if is_bare(words) and not await self._site_answers():
+                # Pages show the same bare word for an exception and for a program that has died.
+                raise SiteUnavailable("The page shows an error without words, and its site does not answer any more.")
             raise error
         self._lose(error, observation.text, wait_s)
 
@@ -236,6 +246,9 @@ class Generation:
             ):
                 return False
         # The words may have disappeared by themselves.
+        return await self._site_answers()
+
+    async def _site_answers(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 return await fetch_url(self._page, self._recipe.url) is not None

@@ -48,6 +48,11 @@ def read_words(spec: ErrorSpec, text: str) -> str | None:
     return QUOTED.sub(r"\2", " ".join(words))[:MAX_MESSAGE_CHARS] or spec.message
 
 
+def is_bare(words: str) -> bool:
+    """Return whether the page says nothing but that there is an error."""
+    return not words or bool(DECORATION.match(words))
+
+
 def classify(spec: ErrorSpec, words: str) -> str:
     """Return the kind of an error: the recipe's, or that of its words."""
     if spec.kind or not words:
@@ -71,6 +76,5 @@ def build_error(kind: str, words: str) -> ServiceError:
     if kind == "unavailable":
         return SiteUnavailable(words or None)
     if kind == "failed":
-        bare = not words or DECORATION.match(words)
-        return SiteFailed("The program failed; the page shows an error without words." if bare else words)
+        return SiteFailed("The program failed; the page shows an error without words." if is_bare(words) else words)
     return SiteRefused(words or "The page shows an error without words.")
