@@ -44,7 +44,7 @@ def format_duration(seconds: float | None) -> str:
     if seconds is None:
         return NONE
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "under 1 ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
     for unit_s, unit, smaller_s, smaller in ((DAY_S, "d", HOUR_S, "h"), (HOUR_S, "h", MINUTE_S, "min")):

@@ -21,3 +21,6 @@ onEvent("open", () => {
 });
 onEvent("lost", watch);
 watch();
+
+// In a narrow window the bar of the rooms scrolls: the present one is in sight.
+document.querySelector(".rail nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

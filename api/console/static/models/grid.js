@@ -20,6 +20,7 @@ class ModelPages {
     this.pages = new Map();
     this.wanted = null;
     this.timer = 0;
+    this.isLoading = false;
   }
 
   get(position) {
@@ -38,17 +39,25 @@ class ModelPages {
     this.timer = setTimeout(() => this.load(), FETCH_DELAY_MS);
   }
 
+  // One request at a time, and always for what the window shows now.
   async load() {
-    const [first, last] = this.wanted.map((position) => Math.floor(position / PAGE_SIZE));
-    for (let number = first; number <= last; number += 1) {
-      if (this.pages.has(number)) continue;
+    if (this.isLoading) return;
+    this.isLoading = true;
+    for (let number = this.missing(); number !== null; number = this.missing()) {
       const path = `/api/v1/models?${this.query}&limit=${PAGE_SIZE}&page=${number + 1}`;
       const answer = await call("GET", path).catch(() => null);
-      if (!answer) return;
+      if (!answer) break;
       this.pages.set(number, answer.items);
       if (this.pages.size > MAX_PAGES) this.pages.delete(this.pages.keys().next().value);
       this.onArrival();
     }
+    this.isLoading = false;
+  }
+
+  missing() {
+    const [first, last] = this.wanted.map((position) => Math.floor(position / PAGE_SIZE));
+    for (let number = first; number <= last; number += 1) if (!this.pages.has(number)) return number;
+    return null;
   }
 }
 
@@ -101,42 +110,51 @@ class WindowedGrid {
     const first = Math.min(firstRow * this.columns, this.total);
     const last = Math.min(this.total, lastRow * this.columns) - 1;
     const focused = document.activeElement?.closest?.(".model-cell");
-    for (const [position, cell] of this.cells) {
-      // The card that has the focus stays, so that the keyboard goes on from it.
-      if ((position < first || position > last) && cell !== focused) {
-        this.cells.delete(position);
-        cell.remove();
-        this.spare.push(cell);
-      }
-    }
+    // The card that has the focus stays, so that the keyboard goes on from it.
+    const leaving = [...this.cells].filter(([position, cell]) => (position < first || position > last) && cell !== focused);
+    for (const [position] of leaving) this.cells.delete(position);
+    // After a jump no card stays: all are used again where they stand in the document, which is in their order.
+    const reused = this.cells.size ? [] : leaving.sort(([one], [other]) => one - other).map(([, cell]) => cell);
+    if (this.cells.size) for (const [, cell] of leaving) this.release(cell);
     let isMissing = false;
     for (let position = first; position <= last; position += 1) {
-      const cell = this.cells.get(position) ?? this.add(position);
+      let cell = this.cells.get(position);
+      if (!cell) cell = reused.length ? this.assign(reused.shift(), position) : this.add(position);
       if (!cell.model) isMissing = !this.fill(cell, this.pages.get(position)) || isMissing;
     }
+    for (const cell of reused) this.release(cell);
     if (isMissing) this.pages.want(first, last);
+  }
+
+  release(cell) {
+    cell.remove();
+    this.spare.push(cell);
   }
 
   // Cards stand in the order of their positions in the document too, for the keyboard and for screen readers.
   add(position) {
     const cell = this.spare.pop() ?? template.content.firstElementChild.cloneNode(true);
-    clear(cell);
-    this.place(cell, position);
-    cell.setAttribute("aria-setsize", this.total);
-    cell.setAttribute("aria-posinset", position + 1);
     const before = this.cells.get(position - 1);
     const after = this.cells.get(position + 1);
     if (before) before.after(cell);
     else if (after) after.before(cell);
     else this.element.append(cell);
+    return this.assign(cell, position);
+  }
+
+  assign(cell, position) {
+    clear(cell);
+    this.place(cell, position);
+    cell.setAttribute("aria-setsize", this.total);
+    cell.setAttribute("aria-posinset", position + 1);
     this.cells.set(position, cell);
     return cell;
   }
 
   place(cell, position) {
-    const column = position % this.columns;
-    cell.style.setProperty("--x", `${column * (this.cellWidth + this.gap)}px`);
-    cell.style.setProperty("--y", `${Math.floor(position / this.columns) * this.rowHeight}px`);
+    const left = (position % this.columns) * (this.cellWidth + this.gap);
+    const top = Math.floor(position / this.columns) * this.rowHeight;
+    cell.style.transform = `translate(${left}px, ${top}px)`;
   }
 
   fill(cell, model) {
@@ -154,6 +172,7 @@ class WindowedGrid {
 }
 
 function clear(cell) {
+  if (cell.model === null) return;
   cell.model = null;
   cell.querySelector("a").removeAttribute("href");
   cell.querySelector(".model-name").textContent = "…";
