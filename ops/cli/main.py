@@ -14,6 +14,7 @@ COMMANDS = {
     "sites": "ops.cli.sites:sites",
     "webhooks": "ops.cli.webhooks:webhooks",
     "library": "workers.library.cli.commands:library",
+    "gallery": "ops.cli.gallery:gallery",
     "backup": "ops.cli.backup:backup",
     "restore": "ops.cli.backup:restore",
     "bench": "ops.bench.command:bench",

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +10,8 @@ import httpx
 from httpx_sse import EventSource
 
 from .event_follower import EventFollower
-from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json
+from .gallery import PREFIX, Gallery
+from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json, read_optional_json
 from .requests import (
     MAX_TRIES,
     RETRYABLE_STATUSES,
@@ -29,6 +30,7 @@ class AsyncDarkroom:
     def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """``url`` is the server's address, such as ``http://127.0.0.1:3000``. No request is sent yet."""
         self._http = httpx.AsyncClient(**client_options(url, key), transport=transport)
+        self.gallery: Gallery[Awaitable[Any]] = Gallery(self._send_to_gallery)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -155,6 +157,10 @@ class AsyncDarkroom:
         """Submit a job, wait for it and return the bytes of its image; ``fields`` are those of ``submit``."""
         job = await self.submit(prompt, **fields)
         return await self.download((await self.wait(job.id)).id)
+
+    async def _send_to_gallery(self, method: str, path: str, **content: Any) -> Any:
+        # A renamed collection answers with a redirect.
+        return read_optional_json(await self._request(method, PREFIX + path, follow_redirects=True, **content))
 
     async def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:

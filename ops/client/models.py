@@ -15,6 +15,7 @@ class DarkroomError(Exception):
 
     ``status`` is the HTTP status (0 without a response) and ``code`` the stable error code of the API.
     ``retry_after_s`` is set if the request may succeed later. ``problems`` has a sentence for each invalid field.
+    ``details`` are further values for programs, such as the ``suggestion`` of a free name.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class DarkroomError(Exception):
         code: str = "",
         retry_after_s: float | None = None,
         problems: tuple[str, ...] = (),
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """``message`` is a sentence for people."""
         super().__init__(message)
@@ -32,6 +34,7 @@ class DarkroomError(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.problems = problems
+        self.details = dict(details or {})
 
 
 class JobFailedError(DarkroomError):
@@ -124,6 +127,11 @@ def read_json(response: httpx.Response) -> Any:
     return body
 
 
+def read_optional_json(response: httpx.Response) -> Any:
+    """Return the JSON body as ``read_json`` does, or None if the response has no body."""
+    return None if response.is_success and not response.content else read_json(response)
+
+
 def read_bytes(response: httpx.Response) -> bytes:
     """Return the bytes of a response that has been read; raise DarkroomError as ``read_json`` does."""
     if response.is_error:
@@ -143,4 +151,5 @@ def _error(response: httpx.Response, body: Any) -> DarkroomError:
         code=error.get("code", ""),
         retry_after_s=float(retry_after) if retry_after.isdigit() else None,
         problems=tuple(details) if isinstance(details, list) else (),
+        details=details if isinstance(details, dict) else None,
     )

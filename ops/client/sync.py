@@ -10,7 +10,8 @@ import httpx
 from httpx_sse import EventSource
 
 from .event_follower import EventFollower
-from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json
+from .gallery import PREFIX, Gallery
+from .models import DarkroomError, Event, Job, JobFailedError, read_bytes, read_json, read_optional_json
 from .requests import (
     MAX_TRIES,
     RETRYABLE_STATUSES,
@@ -29,6 +30,7 @@ class Darkroom:
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """``url`` is the server's address, such as ``http://127.0.0.1:3000``. No request is sent yet."""
         self._http = httpx.Client(**client_options(url, key), transport=transport)
+        self.gallery: Gallery[Any] = Gallery(self._send_to_gallery)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -153,6 +155,10 @@ class Darkroom:
     def generate(self, prompt: str, **fields: Any) -> bytes:
         """Submit a job, wait for it and return the bytes of its image; ``fields`` are those of ``submit``."""
         return self.download(self.wait(self.submit(prompt, **fields).id).id)
+
+    def _send_to_gallery(self, method: str, path: str, **content: Any) -> Any:
+        # A renamed collection answers with a redirect.
+        return read_optional_json(self._request(method, PREFIX + path, follow_redirects=True, **content))
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:

@@ -53,9 +53,10 @@ const EVENT_TYPES = { QUEUED: "queued", STARTING: "starting", PENDING: "in_progr
 export class DarkroomError extends Error {
   /**
    * @param {string} message A sentence for people.
-   * @param {{status?: number, code?: string, retryAfterS?: number | null, problems?: string[], job?: Job}} [details]
+   * @param {{status?: number, code?: string, retryAfterS?: number | null, problems?: string[],
+   *   details?: Record<string, any>, job?: Job}} [more]
    */
-  constructor(message, { status = 0, code = "", retryAfterS = null, problems = [], job } = {}) {
+  constructor(message, { status = 0, code = "", retryAfterS = null, problems = [], details = {}, job } = {}) {
     super(message);
     this.name = "DarkroomError";
     /** HTTP status; 0 without a response. */
@@ -66,6 +67,8 @@ export class DarkroomError extends Error {
     this.retryAfterS = retryAfterS;
     /** A sentence for each invalid field. */
     this.problems = problems;
+    /** Further values for programs, such as the `suggestion` of a free name. */
+    this.details = details;
     /** The failed job, if the error is about one. */
     this.job = job;
   }
@@ -83,6 +86,11 @@ export class Darkroom {
   constructor(url, key) {
     this.#url = url.replace(/\/+$/, "");
     this.#key = key;
+    /** Your profile, collections and tokens, and those of others. */
+    this.gallery = new Gallery(async (path, request) => {
+      const response = await this.#request(`/api/v1/gallery${path}`, request);
+      return response.status === 204 ? null : readJson(response);
+    });
   }
 
   /**
@@ -251,6 +259,151 @@ export class Darkroom {
 }
 
 /**
+ * The gallery: fields and objects are JSON as in the API, see /docs. Lists come in pages of `items`, with a `nextCursor`
+ * that the next call passes on as `cursor`, until it is null.
+ *
+ * @typedef {object} ListOptions
+ * @property {string} [cursor]
+ * @property {number} [limit]
+ * @property {"include" | "exclude" | "only"} [explicit] `hidden` counts what it hides.
+ */
+class Gallery {
+  /** @type {(path: string, request?: object) => Promise<any>} */ #send;
+
+  /** @param {(path: string, request?: object) => Promise<any>} send */
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** Return your profile, or that of an address. @param {string} [address] */
+  profile(address) {
+    return this.#send(address ? `/profiles/${part(address)}` : "/profile");
+  }
+
+  /** Change `username`, `bio`, `link`, `twitter` or `picture` (the id of a token of yours). @param {object} changes */
+  updateProfile(changes) {
+    return this.#send("/profile", jsonRequest("PATCH", changes));
+  }
+
+  /**
+   * Return a page of the latest collections, or of those of one `owner`, an address or "me".
+   * @param {ListOptions & {owner?: string}} [options]
+   */
+  listCollections(options = {}) {
+    return this.#send(`/collections${query(options)}`);
+  }
+
+  /** Return a collection. @param {string} slug */
+  collection(slug) {
+    return this.#send(`/collections/${part(slug)}`);
+  }
+
+  /**
+   * Create a collection; if its slug is taken, the error's `details.suggestion` is a free one.
+   * @param {string} name
+   * @param {{slug?: string, description?: string, explicit?: boolean, royaltyFee?: number}} [fields]
+   */
+  createCollection(name, fields = {}) {
+    return this.#send("/collections", jsonRequest("POST", { name, ...fields }));
+  }
+
+  /** Change fields of a collection, also `status` and `picture`. @param {string} slug @param {object} changes */
+  updateCollection(slug, changes) {
+    return this.#send(`/collections/${part(slug)}`, jsonRequest("PATCH", changes));
+  }
+
+  /** Delete a collection without tokens. @param {string} slug */
+  deleteCollection(slug) {
+    return this.#send(`/collections/${part(slug)}`, { method: "DELETE" });
+  }
+
+  /**
+   * Return a page of the tokens of a collection, or of the latest tokens of all collections.
+   * @param {string | null} [slug]
+   * @param {ListOptions} [options]
+   */
+  listTokens(slug, options = {}) {
+    return this.#send(`${slug ? `/collections/${part(slug)}` : ""}/tokens${query(options)}`);
+  }
+
+  /** Return a token. @param {string} tokenId */
+  token(tokenId) {
+    return this.#send(`/tokens/${part(tokenId)}`);
+  }
+
+  /**
+   * Add a token to a collection of yours: with the picture of a job (`jobId`, `number`), with an image of the library
+   * (`imageId`), or with `picture`.
+   * @param {string} slug
+   * @param {{jobId?: string, number?: number, imageId?: number, picture?: Blob, name?: string, description?: string,
+   *   amount?: string | number, attributes?: object[], promptPrivate?: boolean}} fields
+   */
+  add(slug, { picture, ...fields }) {
+    const path = `/collections/${part(slug)}/tokens`;
+    if (!picture) return this.#send(path, jsonRequest("POST", fields));
+    const body = new FormData();
+    for (const [name, value] of Object.entries(fields)) {
+      if (value != null) body.append(name, typeof value === "string" ? value : JSON.stringify(value));
+    }
+    body.append("file", picture, "picture");
+    return this.#send(path, { method: "POST", body });
+  }
+
+  /** Change fields of a token. @param {string} tokenId @param {object} changes */
+  updateToken(tokenId, changes) {
+    return this.#send(`/tokens/${part(tokenId)}`, jsonRequest("PATCH", changes));
+  }
+
+  /**
+   * Move a token to another collection of yours, and there before another token or to the end.
+   * @param {string} tokenId
+   * @param {{collection?: string, before?: string}} place
+   */
+  moveToken(tokenId, place) {
+    return this.#send(`/tokens/${part(tokenId)}/move`, jsonRequest("POST", place));
+  }
+
+  /** Put tokens of a collection into an order among themselves. @param {string} slug @param {string[]} tokenIds */
+  reorder(slug, tokenIds) {
+    return this.#send(`/collections/${part(slug)}/order`, jsonRequest("PUT", { tokenIds }));
+  }
+
+  /**
+   * Set the offer of a token, or withdraw it with null.
+   * @param {string} tokenId
+   * @param {{price: string | number, startTime: string | number, endTime: string | number, amount?: string} | null} listing
+   */
+  setListing(tokenId, listing) {
+    const path = `/tokens/${part(tokenId)}/listing`;
+    return this.#send(path, listing ? jsonRequest("PUT", listing) : { method: "DELETE" });
+  }
+
+  /** Have the derived pictures of a token made again. @param {string} tokenId */
+  refresh(tokenId) {
+    return this.#send(`/tokens/${part(tokenId)}/refresh`, { method: "POST" });
+  }
+
+  /** Return what made the picture of a token, and whether it can be made again. @param {string} tokenId */
+  provenance(tokenId) {
+    return this.#send(`/tokens/${part(tokenId)}/provenance`);
+  }
+
+  /**
+   * Make a new job of yours with the inputs of a token's job, and return it. If a model or the site is gone, the error's
+   * `details.reasons` say so.
+   * @param {string} tokenId
+   */
+  rerun(tokenId) {
+    return this.#send(`/tokens/${part(tokenId)}/rerun`, { method: "POST" });
+  }
+
+  /** Delete a token for good. @param {string} tokenId */
+  deleteToken(tokenId) {
+    return this.#send(`/tokens/${part(tokenId)}`, { method: "DELETE" });
+  }
+}
+
+/**
  * Return the parsed body of a genuine webhook delivery; throws a DarkroomError if it is not genuine or if the secret is
  * invalid. Checks HMAC signatures (v1).
  * @param {string} secret whsec_…
@@ -296,6 +449,19 @@ function submission(prompt, images, fields) {
   return { method: "POST", headers: {}, body };
 }
 
+function jsonRequest(method, values) {
+  return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(values) };
+}
+
+function part(text) {
+  return encodeURIComponent(text);
+}
+
+function query(options) {
+  const given = Object.entries(options).filter(([, value]) => value != null);
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
 function parseBody(body) {
   try {
     return JSON.parse(body);
@@ -321,6 +487,7 @@ async function readJson(response) {
     code: error.code,
     retryAfterS: Number(response.headers.get("Retry-After")) || null,
     problems: Array.isArray(error.details) ? error.details : [],
+    details: Array.isArray(error.details) ? {} : (error.details ?? {}),
   });
 }
 
