@@ -4,6 +4,8 @@ The record is JSON, stored with the token. It has everything that the job was gi
 after it has expired. Whether its models are in the library is not part of it: that is looked up when it is read.
 """
 
+import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +15,12 @@ from schemas.fields import to_camel_case, to_snake_case
 from schemas.images.input_images import InputImage
 from schemas.jobs.job import Job, JobRequest
 from schemas.library.categories import CHECKPOINT, HYPERNETWORK, LORA, VAE
+from schemas.library.sanitize import strip_control_chars
 from schemas.sites.recipe import Recipe
 
 VERSION = 1
+# Pictures may name any number of models, at any length, and hold whole workflows.
+MAX_MODELS, MAX_MODEL_NAME_CHARS, MAX_GENERATION_CHARS = 50, 400, 256 * 1024
 # Inputs of recipes that name a model, and the kind of it.
 MODEL_INPUTS: Mapping[str, str] = {
     "checkpoint": "checkpoint",
@@ -94,7 +99,7 @@ def list_used_models(
     if recipe is not None and recipe.loras and recipe.loras.syntax:
         tags = _LORA_TAG.findall(request.prompt)
         named += [UsedModel("lora", name, float(weight) if weight else None) for _, name, weight in tags]
-    return _merge([*named, *_embedded_models(generation or {})])
+    return _merge([*named, *_embedded_models(generation or {})])[:MAX_MODELS]
 
 
 def _is_named(request: JobRequest, name: str) -> bool:
@@ -103,9 +108,12 @@ def _is_named(request: JobRequest, name: str) -> bool:
 
 def _embedded_models(generation: Mapping[str, Any]) -> Iterable[UsedModel]:
     for resource in generation.get("resources", ()):
-        name, digest, weight = (resource.get(key) for key in ("name", "hash", "weight"))
-        if isinstance(name, str) and name:
-            yield UsedModel(str(resource.get("type", "other")), name, weight, {"hash": digest} if digest else {})
+        digest, weight = resource.get("hash"), resource.get("weight")
+        name = strip_control_chars(str(resource.get("name") or ""))[:MAX_MODEL_NAME_CHARS].strip()
+        if name:
+            is_number = isinstance(weight, int | float) and math.isfinite(weight)
+            hashes = {"hash": digest} if digest else {}
+            yield UsedModel(str(resource.get("type", "other")), name, weight if is_number else None, hashes)
 
 
 def _merge(models: Iterable[UsedModel]) -> list[UsedModel]:
@@ -164,8 +172,18 @@ def build_provenance(
         "seed": seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         "models": [model.to_json() for model in models],
         "image": {to_camel_case(name): getattr(image, name) for name in _IMAGE_FIELDS},
-        "generation": dict(generation) if generation else None,
+        "generation": _bounded(generation) if generation else None,
     }
+
+
+def _bounded(generation: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters without what is too large to be kept with every token."""
+    parts = dict(generation)
+    for name in ("comfyWorkflow", "other", "resources"):
+        if len(json.dumps(parts)) <= MAX_GENERATION_CHARS:
+            return parts
+        parts.pop(name, None)
+    return parts if len(json.dumps(parts)) <= MAX_GENERATION_CHARS else None
 
 
 _IMAGE_FIELDS = ("sha256", "type", "width", "height", "size_bytes", "lossy")

@@ -1,5 +1,6 @@
 """Provenance records: what they keep of a job, what others see of it, and the request that repeats the job."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -119,3 +120,17 @@ def test_the_version_of_a_recipe_is_that_of_what_it_does() -> None:
 
     assert replace(recipe, url="http://elsewhere:7860/", title="Mine").version == recipe.version
     assert replace(recipe, steps=recipe.steps[:-1]).version != recipe.version
+
+
+def test_what_a_picture_claims_is_bounded() -> None:
+    """Hundreds of models, endless names and huge workflows do not make a huge record."""
+    resources = [
+        {"type": "lora", "name": f"\x00{number}" + "x" * 9000, "weight": float("nan")} for number in range(900)
+    ]
+    generation = {"tool": "ComfyUI", "seed": 8, "resources": resources, "comfyWorkflow": {"a": "b" * 10_000_000}}
+
+    record = record_of(replace(REQUEST, inputs={}), generation)
+
+    assert len(record["models"]) == 50
+    assert len(json.dumps(record, allow_nan=False)) < 100_000
+    assert record["generation"] == {"tool": "ComfyUI", "seed": 8}
