@@ -1,5 +1,6 @@
 """Image files for tests: drawn by Pillow, or assembled from bytes where Pillow would refuse."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -54,6 +55,22 @@ def build_gif(width: int, height: int, frames: int, frame: tuple[int, int] = (1,
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     dot = b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x44\x01\x00"
     return head + dot * frames + b";"
+
+
+def hide_text(text: str, mode: str, signature: bytes, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    """Return an image that hides a text in the lowest bits of its colors, or of its alpha channel."""
+    body = gzip.compress(text.encode()) if signature.endswith(b"comp") else text.encode()
+    data = signature + (len(body) * 8).to_bytes(4) + body
+    bits = iter([byte >> shift & 1 for byte in data for shift in range(7, -1, -1)])
+    image = draw_image(size, "RGBA")
+    channels = (3,) if b"_png" in signature else (0, 1, 2)
+    for x in range(size[0]):
+        for y in range(size[1]):
+            pixel = list(image.getpixel((x, y)))
+            for channel in channels:
+                pixel[channel] = pixel[channel] & ~1 | next(bits, 0)
+            image.putpixel((x, y), tuple(pixel))
+    return image.convert(mode) if mode != "P" else image.convert("RGB").quantize(256)
 
 
 def decode(data: bytes) -> Image.Image:

@@ -128,14 +128,16 @@ def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
 def _read_generation(data: bytes, form: str, frame: Image.Image) -> dict[str, Any] | None:
     """Return the generation parameters from the metadata, or else from the lowest bits of the pixels (stealth PNG)."""
     params = read_generation_params(data)
-    if params is None and form in LOSSLESS_FORMATS and frame.mode in STEALTH_MODES and _has_stealth_text(frame):
+    if params is None and has_hidden_text(form, frame):
         params = read_stealth_params(frame.convert("RGBA").tobytes(), frame.width, frame.height)
     generation = params.to_json() if params else None
     return generation if len(json.dumps(generation)) <= MAX_GENERATION_BYTES else None
 
 
-def _has_stealth_text(frame: Image.Image) -> bool:
+def has_hidden_text(form: str, frame: Image.Image) -> bool:
     """Whether pixels hide a text; only the first columns are converted, because most images hide none."""
+    if form not in LOSSLESS_FORMATS or frame.mode not in STEALTH_MODES:
+        return False
     first = frame.crop((0, 0, min(frame.width, HEADER_COLUMNS), frame.height)).convert("RGBA")
     return has_stealth_text(first.tobytes(), first.width, first.height)
 

@@ -28,6 +28,7 @@ from workers.images.decode import (
     apply_limits,
     decode_image,
     encode_webp,
+    has_hidden_text,
     make_thumbnail,
 )
 
@@ -42,6 +43,10 @@ MIN_FRAME_MS = 20
 DEFAULT_FRAME_MS = 100
 PREVIEW_QUALITY = 70
 REENCODE_QUALITY = 95
+
+# Tables of what pixels become when a text in their lowest bits is cleared. An opaque picture stays opaque.
+CLEARED_COLORS = [value & 0xFE for value in range(256)]
+CLEARED_ALPHA = [value | 1 for value in range(256)]
 
 
 class Mode(StrEnum):
@@ -150,13 +155,16 @@ def _sampled_frames(decoded: DecodedImage) -> Iterator[tuple[Image.Image, int]]:
 def _clean(decoded: DecodedImage) -> bytes:
     """Return the picture without metadata: the same pixels, unless they must be turned or the format cannot do it."""
     structure, form = decoded.structure, formats.BY_NAME[decoded.structure.format]
+    if structure.frames == 1 and has_hidden_text(structure.format, decoded.frame):
+        return _encode_again(decoded, form, clears_text=True)
     if decoded.orientation in ORIENTATION_TRANSFORMS and structure.frames == 1:
         return _encode_again(decoded, form)
     clean = remove_metadata(decoded.data + structure.missing_end, form)
     return _encode_again(decoded, form) if clean is None else clean
 
 
-def _encode_again(decoded: DecodedImage, form: ImageFormat) -> bytes:
+def _encode_again(decoded: DecodedImage, form: ImageFormat, *, clears_text: bool = False) -> bytes:
+    """Return the picture upright, and with ``clears_text`` without the lowest bits of its pixels, which hide a text."""
     structure = decoded.structure
     with Image.open(io.BytesIO(decoded.data + structure.missing_end), formats=[structure.format]) as image:
         options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile"), "exif": b"", "xmp": b""}
@@ -173,6 +181,10 @@ def _encode_again(decoded: DecodedImage, form: ImageFormat) -> bytes:
         upright = image.copy()
         if decoded.orientation in ORIENTATION_TRANSFORMS:
             upright = image.transpose(ORIENTATION_TRANSFORMS[decoded.orientation])
+        if clears_text:
+            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+            upright = upright.point(CLEARED_COLORS * 3 + (CLEARED_ALPHA if upright.mode == "RGBA" else []))
+            options |= {"lossless": True, "exact": True} if form is formats.WEBP else {}
         upright.info = {}
         return _encode(upright, form, **options)
 

@@ -1,6 +1,5 @@
 """Inspection of images inside the sandbox process: results and rejections."""
 
-import gzip
 import hashlib
 import struct
 import zlib
@@ -22,6 +21,7 @@ from tests.support.images import (
     draw_animation,
     draw_image,
     encode,
+    hide_text,
     png_chunk,
     rotated_jpeg,
 )
@@ -170,22 +170,6 @@ def inspect_outcome(data: bytes) -> str:
         return inspect(data, LIMITS)[0].type
     except FormatError as error:
         return error.code
-
-
-def hide_text(text: str, mode: str, signature: bytes, size: tuple[int, int] = (64, 64)) -> Image.Image:
-    """Return an image that hides a text in the lowest bits of its colors, or of its alpha channel."""
-    body = gzip.compress(text.encode()) if signature.endswith(b"comp") else text.encode()
-    data = signature + (len(body) * 8).to_bytes(4) + body
-    bits = iter([byte >> shift & 1 for byte in data for shift in range(7, -1, -1)])
-    image = draw_image(size, "RGBA")
-    channels = (3,) if b"_png" in signature else (0, 1, 2)
-    for x in range(size[0]):
-        for y in range(size[1]):
-            pixel = list(image.getpixel((x, y)))
-            for channel in channels:
-                pixel[channel] = pixel[channel] & ~1 | next(bits, 0)
-            image.putpixel((x, y), tuple(pixel))
-    return image.convert(mode) if mode != "P" else image.convert("RGB").quantize(256)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from tests.support.images import (
     draw_animation,
     draw_image,
     encode,
+    hide_text,
     rotated_jpeg,
 )
-from workers.images.decode import DecodeLimits
+from workers.images.decode import DecodeLimits, inspect
 from workers.images.derive import (
     CLEAN_FILE,
     ICON_FILE,
@@ -130,3 +131,25 @@ def test_a_video_is_described_by_its_structure() -> None:
     assert (derived.type, derived.width, derived.height, derived.files) == (formats.PNG.media_type, 64, 48, {})
     with pytest.raises(FormatError, match="bytes"):
         derive(data, Mode.STRUCTURE, replace(LIMITS, max_bytes=10))
+
+
+@pytest.mark.parametrize(
+    ("mode", "signature", "form"),
+    [
+        ("RGB", b"stealth_rgbinfo", "PNG"),
+        ("RGBA", b"stealth_pngcomp", "PNG"),
+        ("P", b"stealth_rgbinfo", "PNG"),
+        ("RGBA", b"stealth_pnginfo", "WEBP"),
+    ],
+)
+def test_texts_that_are_hidden_in_pixels_are_cleared(mode: str, signature: bytes, form: str) -> None:
+    """The prompt of a private token must not be read from its picture; no pixel changes visibly."""
+    options = {"lossless": True, "exact": True} if form == "WEBP" else {}
+    picture = hide_text("a cat\nSteps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5", mode, signature)
+    data = encode(picture, form, **options)
+    clean = derive(data, Mode.CLEAN, LIMITS).files[CLEAN_FILE]
+    before, after = (decode(each).convert("RGBA").tobytes() for each in (data, clean))
+
+    assert inspect(data, LIMITS)[0].generation is not None
+    assert inspect(clean, LIMITS)[0].generation is None
+    assert max(abs(old - new) for old, new in zip(before, after, strict=True)) <= 1
