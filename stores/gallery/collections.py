@@ -152,13 +152,11 @@ class Collections:
         return self._list(page, [shown], of_owner & collections.c.explicit.in_(page.explicit.hidden))
 
     def _list(self, page: Page, shown: list[Any], hidden: Any) -> Listed[Collection]:
-        ids = _NEWEST_FIRST.page_ids(page, *shown).subquery()
         with self._database.read() as connection:
-            rows = list(connection.execute(_NEWEST_FIRST.sort(select_collections(), ids)))
+            rows, next_cursor = _NEWEST_FIRST.read(connection, select_collections(), page, *shown)
             count = 0
             if page.explicit.hidden:
                 count = connection.execute(select(func.count()).select_from(collections).where(hidden)).scalar_one()
-        rows, next_cursor = _NEWEST_FIRST.split(rows, page)
         return Listed(tuple(map(collection_from_row, rows)), next_cursor, count)
 
 

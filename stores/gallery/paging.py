@@ -1,8 +1,9 @@
 """Keyset paging of lists that are ordered by one number and the row id."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Select, Subquery, select, tuple_, union_all
+from sqlalchemy import Column, Connection, Select, select, tuple_, union_all
 
 from schemas.errors import Invalid
 from schemas.gallery.pages import MAX_OFFSET, Page
@@ -19,8 +20,10 @@ class Keyset:
         self._columns = (number, row_id)
         self._descending = descending
 
-    def page_ids(self, page: Page, *conditions: Any) -> Select[Any]:
-        """Return the query of the ids of a page and of one more row, which tells whether another page follows.
+    def read(
+        self, connection: Connection, query: Select[Any], page: Page, *conditions: Any
+    ) -> tuple[list[Any], str | None]:
+        """Return the rows of ``query`` on a page, in their order, and the cursor of the next page, or None at the end.
 
         Rows that satisfy any of ``conditions`` are listed. Each condition is a walk of its own along its index, and the
         database reads no more of it than the page needs.
@@ -28,6 +31,18 @@ class Keyset:
         Raises:
             Invalid: the cursor is malformed, or the page number is too deep.
         """
+        number, row_id = self._columns
+        keys = list(connection.execute(self._select_keys(page, conditions)))
+        shown = keys[: page.size]
+        # By ids, and not by a join with the walks: SQLite's planner cannot know how short they are, and may walk
+        # through a whole table instead.
+        rows_of_page = query.where(row_id.in_([key.id for key in shown])).order_by(*self._order(number, row_id))
+        rows = list(connection.execute(rows_of_page)) if shown else []
+        next_cursor = Cursor(shown[-1].number, str(shown[-1].id)).encode() if len(keys) > page.size else None
+        return rows, next_cursor
+
+    def _select_keys(self, page: Page, conditions: Sequence[Any]) -> Select[Any]:
+        """Return the query of the keys of a page and of one more row, which tells whether another page follows."""
         offset, limit = _offset(page), page.size + 1
         number, row_id = self._columns
         walks = [
@@ -41,19 +56,6 @@ class Keyset:
         merged: Any = union_all(*map(select, walks)).subquery() if len(walks) > 1 else walks[0]
         query = select(merged.c.id, merged.c.number).order_by(*self._order(merged.c.number, merged.c.id))
         return query.limit(limit).offset(offset)
-
-    def sort(self, query: Select[Any], ids: Subquery) -> Select[Any]:
-        """Return ``query`` joined with a page's ids, in their order."""
-        _, row_id = self._columns
-        return query.join(ids, ids.c.id == row_id).order_by(*self._order(ids.c.number, ids.c.id))
-
-    def split(self, rows: list[Any], page: Page) -> tuple[list[Any], str | None]:
-        """Return the rows of the page, and the cursor of the next page, or None at the end."""
-        number, row_id = (column.name for column in self._columns)
-        shown = rows[: page.size]
-        if len(rows) <= page.size:
-            return shown, None
-        return shown, Cursor(getattr(shown[-1], number), str(getattr(shown[-1], row_id))).encode()
 
     def _after(self, page: Page) -> list[Any]:
         if page.cursor in FIRST_CURSORS:

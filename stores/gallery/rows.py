@@ -25,10 +25,14 @@ _MEDIA_COLUMNS = {
 }
 
 
+# What a foreign key makes sure to exist is joined by outer joins. A planner cannot turn them round, so it always begins
+# with the rows that the condition names, whatever statistics it has.
+
+
 def select_collections() -> Select[Any]:
     """Return the query of collections with what their records need."""
     owner = profiles.c.address.label("address_of_owner"), profiles.c.twitter, profiles.c.twitter_verified
-    return select(collections, *owner).join(profiles, profiles.c.caller == collections.c.owner)
+    return select(collections, *owner).outerjoin(profiles, profiles.c.caller == collections.c.owner)
 
 
 def select_tokens(*, with_provenance: bool = False) -> Select[Any]:
@@ -42,8 +46,8 @@ def select_tokens(*, with_provenance: bool = False) -> Select[Any]:
         collections.c.explicit.label("explicit"),
         *([provenance.c.record.label("provenance")] if with_provenance else []),
     )
-    query = query.join(collections, collections.c.id == tokens.c.collection_id)
-    query = query.join(profiles, profiles.c.caller == tokens.c.owner)
+    query = query.outerjoin(collections, collections.c.id == tokens.c.collection_id)
+    query = query.outerjoin(profiles, profiles.c.caller == tokens.c.owner)
     return query.outerjoin(provenance, provenance.c.token_row == tokens.c.id) if with_provenance else query
 
 

@@ -58,14 +58,12 @@ class TokenLists:
 
     def _list(self, order: Keyset, page: Page, shown: list[Any], hidden: Any) -> Listed[Token]:
         """Read a page. ``hidden`` selects the collections whose tokens the filter hides."""
-        ids = order.page_ids(page, *shown).subquery()
         with self._database.read() as connection:
-            rows = list(connection.execute(order.sort(select_tokens(), ids)))
+            rows, next_cursor = order.read(connection, select_tokens(), page, *shown)
             count = 0
             if page.explicit.hidden and hidden is not None:
                 query = select(func.coalesce(func.sum(collections.c.token_count), 0)).where(hidden)
                 count = int(connection.execute(query).scalar_one())
-        rows, next_cursor = order.split(rows, page)
         return Listed(tuple(map(token_from_row, rows)), next_cursor, count)
 
 

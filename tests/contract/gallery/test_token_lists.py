@@ -1,7 +1,9 @@
 """Lists of tokens: paging by cursor and by number, the explicit filter, order and moves."""
 
+from typing import Any
+
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from schemas.errors import Conflict, Forbidden, Invalid
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
@@ -123,3 +125,26 @@ def test_reordered_tokens_take_each_others_places(gallery: Gallery, collection: 
     with pytest.raises(Forbidden):
         gallery.tokens.reorder(BOB, collection.id, ids)
     assert names(gallery.tokens.list_of_collection(collection, Page())) == expected
+
+
+def test_lists_of_tokens_walk_along_their_indexes(gallery: Gallery, explicit: Collection, engine: Engine) -> None:
+    """They never read more rows of the table than a page has, which they find by their ids."""
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL reads small tables whole")
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, parameters: Any, *_rest: object) -> None:
+        if statement.startswith("SELECT"):
+            explained = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in explained)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    for kind in ExplicitFilter:
+        gallery.tokens.list_latest(Page(explicit=kind))
+        gallery.tokens.list_latest(Page(explicit=kind, cursor=Cursor(2**52, "9").encode()))
+        gallery.tokens.list_of_collection(explicit, Page(explicit=kind))
+    event.remove(engine, "before_cursor_execute", explain)
+
+    ways = {plan.partition(" USING ")[2].partition(" (")[0] for plan in plans if " gallery_tokens" in plan}
+    indexes = {f"COVERING INDEX gallery_tokens_{name}" for name in ("latest", "collection")}
+    assert ways == indexes | {"INTEGER PRIMARY KEY"}
