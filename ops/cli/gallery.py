@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.cli.gallery_archives import export, import_
 from ops.cli.groups import CommandGroup
 from ops.cli.http_target import open_client, read_response
 from ops.client.gallery import PREFIX, Gallery
@@ -29,6 +30,10 @@ console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isat
 @click.group(cls=CommandGroup)
 def gallery() -> None:
     """Show and fill the gallery: collections and their tokens."""
+
+
+gallery.add_command(export)
+gallery.add_command(import_)
 
 
 def _target_options(command: Callable[..., None]) -> Callable[..., None]:

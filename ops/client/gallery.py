@@ -7,6 +7,7 @@ next call passes on as ``cursor`` until it is None.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ from .requests import image_file
 
 R_co = TypeVar("R_co", covariant=True)
 PREFIX = "/api/v1/gallery"
+# The pictures of an archive are examined one after another.
+ARCHIVE_TIMEOUT_S = 3600
 
 
 class Send(Protocol[R_co]):
@@ -150,6 +153,26 @@ class Gallery(Generic[R_co]):
         If a model or the site is gone, the error has the code ``conflict`` and ``details["reasons"]``.
         """
         return self._send("POST", f"/tokens/{_part(token_id)}/rerun")
+
+    def export_collection(self, slug: str, *, without_private: bool = False) -> R_co:
+        """Return a collection as the bytes of a zip, with a page that opens from disk.
+
+        ``without_private`` leaves out prompts that are marked private.
+        """
+        params = {"private": "omit"} if without_private else {}
+        return self._send("GET", f"/collections/{_part(slug)}/export", params=params, timeout=ARCHIVE_TIMEOUT_S)
+
+    def import_collection(self, archive: bytes | os.PathLike[str]) -> R_co:
+        """Make a collection of yours from an exported one, bytes or the path of a file.
+
+        Return ``collection``, the number of its ``tokens``, and ``problems`` with pictures.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        content = archive if isinstance(archive, bytes) else Path(archive).read_bytes()
+        headers = {"Content-Type": "application/zip"}
+        return self._send("POST", "/import", content=content, headers=headers, timeout=ARCHIVE_TIMEOUT_S)
 
     def delete_token(self, token_id: str) -> R_co:
         """Delete a token for good."""

@@ -128,7 +128,9 @@ def read_json(response: httpx.Response) -> Any:
 
 
 def read_optional_json(response: httpx.Response) -> Any:
-    """Return the JSON body as ``read_json`` does, or None if the response has no body."""
+    """Return the JSON body as ``read_json`` does, the bytes of a zip, or None if the response has no body."""
+    if response.is_success and response.headers.get("content-type") == "application/zip":
+        return response.content
     return None if response.is_success and not response.content else read_json(response)
 
 

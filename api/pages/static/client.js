@@ -89,6 +89,7 @@ export class Darkroom {
     /** Your profile, collections and tokens, and those of others. */
     this.gallery = new Gallery(async (path, request) => {
       const response = await this.#request(`/api/v1/gallery${path}`, request);
+      if (response.ok && response.headers.get("Content-Type") === "application/zip") return response.blob();
       return response.status === 204 ? null : readJson(response);
     });
   }
@@ -395,6 +396,24 @@ class Gallery {
    */
   rerun(tokenId) {
     return this.#send(`/tokens/${part(tokenId)}/rerun`, { method: "POST" });
+  }
+
+  /**
+   * Return a collection as a zip with a page that opens from disk; `withoutPrivate` leaves out private prompts.
+   * @param {string} slug
+   * @param {{withoutPrivate?: boolean}} [options]
+   * @returns {Promise<Blob>}
+   */
+  exportCollection(slug, { withoutPrivate = false } = {}) {
+    return this.#send(`/collections/${part(slug)}/export${withoutPrivate ? "?private=omit" : ""}`);
+  }
+
+  /**
+   * Make a collection of yours from an exported one. Return `collection`, the number of `tokens`, and `problems`.
+   * @param {Blob} archive
+   */
+  importCollection(archive) {
+    return this.#send("/import", { method: "POST", body: archive, headers: { "Content-Type": "application/zip" } });
   }
 
   /** Delete a token for good. @param {string} tokenId */

@@ -28,6 +28,9 @@ export async function scenario({ Darkroom, DarkroomError }, { url, key, picture,
   observed.refreshed = (await gallery.refresh(first.tokenId)).refresh.done;
   observed.prompt = (await gallery.provenance(second.tokenId)).prompt;
   observed.again = (await gallery.rerun(second.tokenId)).status;
+  const archive = await gallery.exportCollection("from-js", { withoutPrivate: true });
+  const imported = await gallery.importCollection(archive);
+  observed.imported = [archive.type, imported.collection.name, imported.tokens, imported.problems];
   observed.renamed = (await gallery.updateCollection("other-js", { slug: "moved-js" })).slug;
   observed.redirected = (await gallery.collection("other-js")).slug;
   observed.mine = (await gallery.listCollections({ owner: "me" })).items.map((collection) => collection.slug).sort();

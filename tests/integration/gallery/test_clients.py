@@ -104,6 +104,16 @@ def test_every_method_of_the_python_clients_works(app: AppClient, call: Call, tm
     assert call("refresh", first["tokenId"])["refresh"]["done"] == "derived"
     assert call("provenance", second["tokenId"])["prompt"] == PROMPT
     assert call("rerun", second["tokenId"])["status"] == "QUEUED"
+    archive = call("export_collection", name)
+    path.write_bytes(archive)
+    assert archive[:2] == b"PK"
+    for source in (archive, path):
+        imported = call("import_collection", source)
+        assert (imported["tokens"], imported["problems"], imported["collection"]["name"]) == (1, [], name)
+    assert len(call("export_collection", name, without_private=True)) < len(archive)
+    with pytest.raises(DarkroomError) as refused:
+        call("import_collection", b"no zip")
+    assert (refused.value.status, refused.value.code) == (400, "invalid")
     assert call("update_collection", other, slug=f"moved-{other}")["slug"] == f"moved-{other}"
     assert call("collection", other)["slug"] == f"moved-{other}"
     assert {name, f"moved-{other}"} <= {row["slug"] for row in call("list_collections", "me")["items"]}
@@ -147,6 +157,7 @@ def test_every_method_of_the_javascript_client_works(app: AppClient, url: str, t
         "refreshed": "derived",
         "prompt": PROMPT,
         "again": "QUEUED",
+        "imported": ["application/zip", "From JS", 1, []],
         "renamed": "moved-js",
         "redirected": "moved-js",
         "deleted": [None, None],
@@ -183,10 +194,19 @@ def test_the_command_line_fills_and_shows_the_gallery(app: AppClient, url: str, 
     assert "command-line" not in output("list", "--explicit", "exclude")
     assert json.loads(output("show", token_id))["name"] == "sea"
     assert json.loads(output("show", "command-line"))["description"] == "[bold]"
+    archive = tmp_path / "archive.zip"
+    assert output("export", "command-line", str(archive)) == f"2 pictures are in {archive}."
+    slug, count = output("import", str(archive)).split(maxsplit=1)
+    assert (slug.startswith("command-line-"), count) == (True, "2 tokens")
+    assert json.loads(output("show", slug))["explicit"] is True
     for wrong, code in (
+        (["export", "command-line", str(archive)], 1),
+        (["export", "nowhere", str(tmp_path / "none.zip")], 1),
+        (["import", str(picture)], 1),
         (["add", "command-line"], 2),
         (["add", "command-line", str(picture), "--job", "x"], 2),
         (["add", "command-line", "--job", "0" * 32], 1),
         (["show", "nowhere"], 1),
     ):
         assert run(*wrong).exit_code == code, wrong
+    assert not (tmp_path / "none.zip").exists()
