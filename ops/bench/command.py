@@ -25,7 +25,7 @@ BENCHES = {
         "backlog",
         "neighbours",
     ),
-    "integrations": ("sites", "webhooks", "receivers", "library"),
+    "integrations": ("sites", "webhooks", "receivers", "library", "gallery"),
     "watching": ("sockets", "fanout", "wait", "console"),
 }
 PACKAGES = {name: package for package, names in BENCHES.items() for name in names}
