@@ -307,7 +307,7 @@ def test_the_cursor_leads_through_the_whole_collection(exhibition: Exhibition) -
         path = f"/c/long{unescape(following[1])}" if following else ""
 
     assert names == [f"Number {number}" for number in range(exhibition.long.token_count)]
-    assert "Back to the newest" in page
+    assert "Back to the first page" in page
 
 
 def test_hostile_texts_are_shown_as_texts(exhibition: Exhibition) -> None:
