@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, func, insert, select, text
 
 from ops.cli.main import main
 from ops.infra.clock import SystemClock
-from ops.infra.database import migrate, open_database
+from ops.infra.database import migrate, open_database, recreate_tables
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
 from schemas.gallery.assets import Asset
@@ -197,11 +197,32 @@ def test_everything_comes_back_in_an_empty_place(
     assert run(old, "backup", str(file)).exit_code == 1, "an existing file is not overwritten"
 
 
+def test_an_older_backup_is_migrated(place: Callable[[str, str], Settings], tmp_path: Path) -> None:
+    """It is restored into the tables that it had, also where the newest exist already, and then migrated."""
+    old, new, file = place("old", "sqlite"), place("new", "sqlite"), tmp_path / "all.zip"
+    migrate(old.database_url)
+    recreate_tables(old.database_url, "0007")
+    engine = open_database(old.database_url)
+    with engine.begin() as connection:
+        connection.execute(insert(tables.wallet_addresses).values(caller="ada", address="0x" + "Ab" * 20))
+    engine.dispose()
+    assert run(old, "backup", str(file)).exit_code == 0
+    migrate(new.database_url)
+    restored = run(new, "restore", str(file))
+    assert restored.exit_code == 0, restored.output
+    engine = open_database(new.database_url)
+    profile = Gallery.from_engine(engine, SystemClock()).profiles.get_by_address("0x" + "ab" * 20)
+    assert profile
+    assert profile.caller_id == "ada"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("source", ["sqlite", "postgresql"])
 def test_a_backup_of_an_installation_in_use_is_consistent(
-    place: Callable[[str, str], Settings], tmp_path: Path
+    place: Callable[[str, str], Settings], tmp_path: Path, source: str
 ) -> None:
     """While rows and pictures come, the backup has no row without its parent and none without its picture."""
-    old, new, file = place("old", "sqlite"), place("new", "sqlite"), tmp_path / "all.zip"
+    old, new, file = place("old", source), place("new", "sqlite"), tmp_path / "all.zip"
     fill(old)
     engine, media = open_database(old.database_url), Media(old.media_url)
     stop, written = threading.Event(), []
