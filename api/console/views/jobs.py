@@ -23,7 +23,7 @@ from stores.jobs.job_search import JobFilter
 from stores.jobs.submission import resubmit
 from stores.library.search import SearchFilter
 
-PAGE_SIZE = 60
+PAGE_SIZE = 200
 MAX_TEXT_CHARS = 200
 MAX_MODELS = 12
 # The choices of the filter by state.
