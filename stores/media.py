@@ -25,6 +25,9 @@ from schemas.errors import NotFound, Unavailable
 
 KEY_PATTERN = re.compile(r"[a-z]{1,20}(/[a-z0-9][a-z0-9_-]{0,99}){1,3}(\.[a-z0-9]{1,8})?", re.ASCII)
 CHUNK_BYTES = 256 * 1024
+# A large file is stored in parts, of which a few are in memory at a time. Clouds accept none that are smaller.
+PART_BYTES, LOCAL_PART_BYTES = 5 * 1024 * 1024, 1024 * 1024
+MAX_PARTS_IN_MEMORY = 2
 RETRY_AFTER_S = 5
 # Most calls serve a waiting request; obstore's default is to retry for minutes.
 RETRY_CONFIG = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
@@ -203,11 +206,12 @@ class Media:
     def _put(self, key: str, content: bytes | IO[bytes]) -> None:
         if not KEY_PATTERN.fullmatch(key):
             raise ValueError(f"{key!r} is not a media key")
+        part_bytes = LOCAL_PART_BYTES if self._folder else PART_BYTES
 
         def put() -> None:
             if self._folder:
                 make_private_folder((self._folder / key).parent)
-            obstore.put(self._store, key, content)
+            obstore.put(self._store, key, content, chunk_size=part_bytes, max_concurrency=MAX_PARTS_IN_MEMORY)
             if self._folder:
                 make_private(self._folder / key)
                 _fsync(self._folder / key)

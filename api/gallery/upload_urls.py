@@ -124,6 +124,9 @@ def _received_body(max_bytes: int) -> Iterator[tuple[IO[bytes], int]]:
             if size_bytes > max_bytes:
                 raise _too_large(max_bytes)
             _write(file, chunk)
+        if size_bytes < (request.content_length or 0):
+            # The client has stopped; some servers report that as the end of the body.
+            raise Invalid(problems=["The body ended early; the URL can be used again."])
         if not size_bytes:
             raise Invalid(problems=["The body is empty: send the bytes of a picture."])
         file.flush()

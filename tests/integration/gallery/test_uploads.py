@@ -1,5 +1,6 @@
 """Uploads of tokens' pictures: signed URLs, their one use, and how they end without a word from the client."""
 
+import io
 import shutil
 import tempfile
 from typing import Any
@@ -21,6 +22,8 @@ from workers.gallery import uploads as upload_worker
 __all__ = ["stack"]
 
 SECRET = "a secret place"
+# As gunicorn describes the body of a client that has stopped.
+TORN = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "1000"}
 GPS_INFO = 0x8825
 
 
@@ -126,6 +129,7 @@ def test_only_the_owner_gets_urls_and_only_signed_ones_work(stack: PictureStack)
         (403, stack.put(url.replace("expires=", "expires=9"), b"longer")),
         (413, stack.put(url, b"", content_length=MAX_UPLOAD_BYTES + 1)),
         (400, stack.put(url, b"")),
+        (400, stack.put(url, b"", input_stream=io.BytesIO(b"torn"), environ_overrides=TORN)),
     ]
     stack.clock.advance(601)
     asked.append((410, stack.put(url, b"late")))
