@@ -87,7 +87,7 @@ def tokens_of_collection(query: dict[str, Any], slug: str) -> Response:
 @blueprint.response(200, description="`username`, `bio`, `link`, `image`, `address`, `twitter`, `twitter_verified`.")
 def read_user(address: str) -> Response:
     """A user; this needs no key."""
-    profile = stores().gallery.profiles.get_by_address(address)
+    profile = stores().gallery.profiles.get_by_address(address) if is_address(address) else None
     if profile is None:
         raise NotFound(NO_SUCH_USER)
     return conditional_json(gallery_serializers.user(profile, _public_url()))

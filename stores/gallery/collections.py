@@ -19,7 +19,7 @@ from schemas.gallery.collections import (
 from schemas.gallery.encodings import is_address
 from schemas.gallery.events import GalleryEvent
 from schemas.gallery.pages import Listed, Page
-from schemas.gallery.slugs import check_slug, make_slug
+from schemas.gallery.slugs import SLUG, check_slug, make_slug
 from stores.accounts.wallet_addresses import ADDRESS_BYTES, to_eip55
 from stores.gallery.assets import release_assets
 from stores.gallery.events import record_event
@@ -83,6 +83,9 @@ class Collections:
     def find(self, slug_or_address: str) -> FoundCollection:
         """Return the collection of a slug, of a slug that it had before, or of a virtual address; raises NotFound."""
         name = slug_or_address.strip().lower()
+        if not (is_address(name) or SLUG.fullmatch(name)):
+            # PostgreSQL refuses some texts as values, instead of not finding them.
+            raise NotFound(NOT_FOUND)
         with self._database.read() as connection:
             if is_address(name):
                 return FoundCollection(_read(connection, collections.c.virtual_key == name))

@@ -198,6 +198,7 @@ def test_reserved_ids_belong_to_their_owner(owner: Person, bob: Person, filled: 
         ("GET", "/u/0x" + "0" * 40, None, 404, "user"),
         ("GET", "/u/%00", None, 404, "user"),
         ("GET", "/c/nowhere", None, 404, "ollection"),
+        ("GET", "/c/a%00b", None, 404, "ollection"),
         ("GET", f"/c/{CONTRACT}", None, 404, "virtual_address"),
         ("GET", "/c/virtual/undefined", None, 404, "token"),
         ("GET", f"/c/nowhere/{UNKNOWN_TOKEN}/", None, 404, "oken"),
