@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Self
 
 from schemas.errors import Invalid
 from schemas.untrusted_json import JsonReader
@@ -107,6 +107,14 @@ class BackupWriter:
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         self.members: dict[str, Member] = {}
 
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Release the file, which has no manifest unless ``finish`` wrote it."""
+        self._archive.close()
+
     def add(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write a member. Pictures are compressed already, so only the database is compressed."""
         if not is_member_name(name) or name in self.members:
@@ -121,11 +129,10 @@ class BackupWriter:
                 size += len(chunk)
         self.members[name] = Member(size, digest.hexdigest())
 
-    def close(self, created_at: int, database: DatabaseState, key_check: str) -> Manifest:
-        """Write the manifest and finish the file."""
+    def finish(self, created_at: int, database: DatabaseState, key_check: str) -> Manifest:
+        """Write the manifest."""
         manifest = Manifest(created_at, database, self.members, key_check)
         self._archive.writestr(MANIFEST_NAME, json.dumps(manifest.to_json()))
-        self._archive.close()
         return manifest
 
 

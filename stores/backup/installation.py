@@ -80,14 +80,13 @@ def write_backup(installation: Installation, path: Path, clock: Clock) -> Manife
     """
     if path.exists():
         raise Conflict(f"{path} exists: a backup does not overwrite files.")
-    with _translate_disk_errors(), atomic_file(path, mode=FILE_MODE) as file:
-        writer = BackupWriter(file)
+    with _translate_disk_errors(), atomic_file(path, mode=FILE_MODE) as file, BackupWriter(file) as writer:
         _add_media(writer, installation.media)
         with open_snapshot(installation.engine) as snapshot:
             _add_media(writer, installation.media)
             _add_rows(writer, snapshot)
             _add_files(writer, installation.settings.data_dir)
-            return writer.close(clock.now_ms(), snapshot.state, installation.key_check)
+            return writer.finish(clock.now_ms(), snapshot.state, installation.key_check)
 
 
 def _add_media(writer: BackupWriter, media: Media) -> None:

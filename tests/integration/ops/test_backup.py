@@ -263,6 +263,8 @@ def test_a_backup_of_an_installation_in_use_is_consistent(
 def test_a_damaged_backup_changes_nothing(place: Callable[[str, str], Settings], tmp_path: Path) -> None:
     """A flipped bit, a missing member, a path outside and a wrong file are reported; the place stays empty."""
     old, new, file = place("old", "sqlite"), place("new", "sqlite"), tmp_path / "all.zip"
+    assert run(old, "backup", str(file)).exit_code == 1, "there are no tables"
+    assert not file.exists()
     fill(old)
     run(old, "backup", str(file))
     good = file.read_bytes()
