@@ -8,7 +8,9 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -45,13 +47,20 @@ def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) ->
         assert not (folder / "data" / "running.json").exists()
 
 
-def test_the_printed_curl_line_works_as_it_is(folder: Path) -> None:
-    """Pasted into a shell, the line submits a job."""
+def test_the_printed_lines_work_as_they_are(folder: Path) -> None:
+    """Pasted into a shell, the command submits a job; the link signs in the first browser that follows it."""
     with darkroom_up(folder) as up:
         line = next(line for line in up.output.splitlines() if line.strip().startswith("curl"))
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, env=environment())
 
         assert '"success":true' in done.stdout
+        link = next(line.split()[1] for line in up.output.splitlines() if line.strip().startswith("open"))
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        options: dict[str, Any] = {"headers": headers, "trust_env": False}
+        with httpx.Client(**options) as first, httpx.Client(**options) as second:
+            assert [browser.get(link).status_code for browser in (first, second)] == [200, 200]
+            assert [browser.post(link).status_code for browser in (first, second)] == [303, 404]
+            assert "owner" == first.get(f"{up.url}/api/session").json()["name"]
 
 
 def test_a_killed_worker_loses_no_job(folder: Path) -> None:

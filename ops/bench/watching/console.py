@@ -22,6 +22,7 @@ from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 
 MAX_KB, MAX_READY_MS, MAX_PREVIEW_MS, MAX_TAB_PERCENT = 120.0, 500.0, 60.0, 5.0
+PREVIEW_TIMEOUT_S = 20.0
 GRADIO = """import sys, gradio
 gradio.Interface(lambda prompt: None, "text", "image").launch(server_port=int(sys.argv[1]), quiet=True)
 """
@@ -115,12 +116,18 @@ def _measure_previews(browser: Browser, stack: Stack, count: int) -> list[float]
         preview = _draw_preview(number)
         began_ms = 1000 * time.time()
         stack.stores.attempts.record_preview(job, preview)
-        page.wait_for_function(f"Object.keys(window.drawn).length > {number}")
-        delays.append(float(page.evaluate("Math.max(...Object.values(window.drawn))")) - began_ms)
+        delays.append(_await_drawing(page, number + 1) - began_ms)
         # The pace at which previews come; the worker reports at most four a second.
         page.wait_for_timeout(250)
     page.context.close()
     return delays
+
+
+def _await_drawing(page: Page, count: int) -> float:
+    """Return when the last of ``count`` previews was drawn, in Unix milliseconds."""
+    # ``wait_for_function`` would need 'unsafe-eval' in the page's policy.
+    wait_until(lambda: bool(page.evaluate(f"Object.keys(window.drawn).length >= {count}")), PREVIEW_TIMEOUT_S)
+    return float(page.evaluate("Math.max(...Object.values(window.drawn))"))
 
 
 def _measure_board(browser: Browser, stack: Stack, size: Size) -> float:
