@@ -21,11 +21,13 @@ RETRY_AFTER_S = 5
 def search_loras(recipe: Recipe, query: str) -> tuple[list[dict[str, Any]], bool]:
     """Search the site's catalogue and the model library; return the LoRAs, and whether the site's part is fresh.
 
+    An empty query finds what the site and the library list first.
+
     Raises:
         Unavailable: the site does not answer, and neither the cache nor the library has results.
         Forbidden: the site's terms have not been accepted.
     """
-    if not split_words(query):
+    if query and not split_words(query):
         # Sites differ in what they find by nothing but marks; some list all that they have.
         return [], True
     in_library = search_library_loras(stores(), query)
