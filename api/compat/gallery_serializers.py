@@ -1,12 +1,14 @@
 """JSON of the gallery in the generaitiv API: each endpoint has a field set of its own, as its clients know it.
 
 The same thing has different names in different views (``created_at`` and ``created``, ``creator`` and
-``creator_address``). ``media`` is the one field that is new. What a token does not have is null.
+``creator_address``). ``media`` is the one field that is new. What a token does not have is null. Shared caches may keep
+these answers, so they never have what tells a private prompt.
 """
 
 from typing import Any
 
 from schemas.gallery.collections import Collection
+from schemas.gallery.documents.token_metadata import without_private_prompt
 from schemas.gallery.encodings import CONTRACT_TYPE, VIRTUAL_CONTRACT, iso_time, json_number, token_uri
 from schemas.gallery.profiles import Profile
 from schemas.gallery.tokens import Listing, Token, TokenMedia
@@ -19,6 +21,7 @@ TOTAL = "1"
 
 def latest_token(token: Token, public_url: str) -> dict[str, Any]:
     """Return a token as ``/q/latest-tokens`` has it."""
+    token = without_private_prompt(token)
     return {
         "collection": VIRTUAL_CONTRACT,
         "tokenId": token.token_id,
@@ -38,6 +41,7 @@ def latest_token(token: Token, public_url: str) -> dict[str, Any]:
 
 def token_of_collection(token: Token, public_url: str) -> dict[str, Any]:
     """Return a token as ``/tokens/collection/SLUG`` has it."""
+    token = without_private_prompt(token)
     requested_at = token.refresh_requested_at
     return {
         "metadata": _metadata(token, public_url),
@@ -62,6 +66,7 @@ def token_of_collection(token: Token, public_url: str) -> dict[str, Any]:
 
 def single_token(token: Token, public_url: str) -> dict[str, Any]:
     """Return a token as ``/c/SLUG/TOKEN`` has it."""
+    token = without_private_prompt(token)
     return {
         "collection": VIRTUAL_CONTRACT,
         "tokenId": token.token_id,

@@ -4,11 +4,12 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from api.http.context import caller, stores
+from api.http.context import caller, optional_caller, stores
 from api.http.route_policy import RoutePolicy
 from schemas.accounts.caller import Scope
 from schemas.errors import Forbidden
 from schemas.gallery.collections import Collection
+from schemas.gallery.documents.token_metadata import without_private_prompt
 from schemas.gallery.encodings import parse_token_id
 from schemas.gallery.pages import Page
 from schemas.gallery.tokens import Token
@@ -47,6 +48,12 @@ def own_token(token_id: str) -> Token:
     if token.owner != caller().id:
         raise Forbidden("The token belongs to another caller.")
     return token
+
+
+def visible_token(token: Token) -> Token:
+    """Return the token as the caller may see it: only its owner sees what tells a private prompt."""
+    reader = optional_caller()
+    return token if reader and reader.id == token.owner else without_private_prompt(token)
 
 
 def redirect_to_slug(slug: str) -> Response:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from api.gallery.lookups import visible_token
 from api.http.context import optional_caller, stores
 from schemas.gallery.collections import Collection
 from schemas.gallery.encodings import VIRTUAL_CONTRACT, iso_time, json_number, token_uri
@@ -67,8 +68,10 @@ def collection_view(collection: Collection) -> dict[str, Any]:
 
 
 def token_view(token: Token) -> dict[str, Any]:
-    """Return a token; ``promptPrivate`` is there for its owner only."""
-    public_url, reader, collection = stores().settings.public_url, optional_caller(), token.collection
+    """Return a token; ``promptPrivate`` and what tells a private prompt are there for its owner only."""
+    public_url, reader = stores().settings.public_url, optional_caller()
+    token = visible_token(token)
+    collection = token.collection
     requested_at = token.refresh_requested_at
     view = {
         "tokenId": token.token_id,

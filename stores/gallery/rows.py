@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, select, true
 
 from schemas.gallery.collections import Collection, CollectionStatus
 from schemas.gallery.tokens import CollectionRef, Listing, MediaStatus, NewToken, Token, TokenMedia
@@ -36,7 +36,10 @@ def select_collections() -> Select[Any]:
 
 
 def select_tokens(*, with_provenance: bool = False) -> Select[Any]:
-    """Return the query of tokens with what their records need."""
+    """Return the query of tokens with what their records need.
+
+    Without provenance only private prompts have it, since it says what others must not see of the token.
+    """
     query = select(
         tokens,
         profiles.c.address.label("creator"),
@@ -44,11 +47,12 @@ def select_tokens(*, with_provenance: bool = False) -> Select[Any]:
         collections.c.name.label("collection_name"),
         collections.c.virtual_address.label("virtual_address"),
         collections.c.explicit.label("explicit"),
-        *([provenance.c.record.label("provenance")] if with_provenance else []),
+        provenance.c.record.label("provenance"),
     )
     query = query.outerjoin(collections, collections.c.id == tokens.c.collection_id)
     query = query.outerjoin(profiles, profiles.c.caller == tokens.c.owner)
-    return query.outerjoin(provenance, provenance.c.token_row == tokens.c.id) if with_provenance else query
+    is_needed = true() if with_provenance else tokens.c.is_prompt_private
+    return query.outerjoin(provenance, and_(is_needed, provenance.c.token_row == tokens.c.id))
 
 
 def collection_from_row(row: Any) -> Collection:
@@ -61,7 +65,7 @@ def token_from_row(row: Any) -> Token:
     """Convert from a row of ``select_tokens``."""
     # Pages have many rows of many columns: looking names up in a dict is faster than in the row.
     values = row._asdict()
-    record = values.get("provenance")
+    record = values["provenance"]
     media = {name: values[column] for name, column in _MEDIA_COLUMNS.items()}
     return Token(
         **{name: values[name] for name in _SAME_NAME},

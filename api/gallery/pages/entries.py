@@ -7,6 +7,7 @@ from api.gallery.pages import formats
 from api.gallery.pages.formats import Day, Row
 from api.gallery.pages.pictures import Picture, build_picture
 from schemas.gallery.collections import Collection, CollectionStatus
+from schemas.gallery.documents.token_metadata import without_private_prompt
 from schemas.gallery.profiles import Profile
 from schemas.gallery.tokens import Listing, Token
 from schemas.gallery.urls import asset_url, profile_picture_url
@@ -120,7 +121,8 @@ def build_collection(collection: Collection, owner: Owner, covers: Sequence[Toke
 
 
 def build_token(token: Token, *, is_owner: bool = False) -> TokenEntry:
-    """Return a token; its owner gets advice where the picture is missing."""
+    """Return a token; its owner sees what tells a private prompt, and gets advice where the picture is missing."""
+    token = token if is_owner else without_private_prompt(token)
     name = token.name or UNTITLED
     picture = build_picture(token.media, is_explicit=token.collection.explicit, is_owner=is_owner)
     return TokenEntry(

@@ -40,9 +40,9 @@ def bob(owner: Person) -> Person:
     return Person(owner.app, owner.app.stores.api_keys.create("bob"))
 
 
-def complete_job(person: Person, *pictures: bytes) -> str:
+def complete_job(person: Person, *pictures: bytes, prompt: str = PROMPT) -> str:
     """Submit a job and complete it with pictures; return its id."""
-    job_id = person.app.submit(PROMPT, seed=7)
+    job_id = person.app.submit(prompt, seed=7)
     attempts = person.app.stores.attempts
     job = attempts.claim("w1")
     assert job is not None
@@ -118,6 +118,30 @@ def test_a_private_prompt_is_in_no_name_and_no_picture(owner: Person) -> None:
 
     assert (token["name"], token["promptPrivate"]) == ("Untitled", True)
     assert b"secret" not in fetch(owner, token["media"]["url"])
+
+
+def test_others_see_no_trace_of_a_private_prompt(owner: Person, bob: Person) -> None:
+    """In whatever field the owner wrote it, and in whatever view they look."""
+    prompt = "an orchid in a telescope, very very detailed"
+    words = "Orchid in a telescope, very very"
+    attributes = [{"trait_type": "Prompt", "value": words}, {"trait_type": "Medium", "value": "oil"}]
+    telling = {"name": words, "description": prompt, "attributes": attributes}
+    job_id = complete_job(owner, picture_with_text(1), prompt=prompt)
+    token = add(owner, jobId=job_id, promptPrivate=True, **telling).json
+    assert (token["name"], token["attributes"]) == (words, attributes)
+
+    slug, token_id = token["collection"]["slug"], token["tokenId"]
+    assert bob.call("GET", f"/tokens/{token_id}").json["attributes"] == [{"trait_type": "Medium", "value": "oil"}]
+    paths = [
+        *(f"/api/v1/gallery/{path}" for path in (f"tokens/{token_id}", f"collections/{slug}/tokens", "tokens")),
+        *(f"/v1/{path}" for path in (f"c/{slug}/{token_id}", f"tokens/collection/{slug}", "q/latest-tokens")),
+        f"/token/{token_id.removeprefix('0x')}.json",
+        *(f"/c/{slug}/{token_id}", f"/c/{slug}", "/gallery"),
+        f"/oembed?url={owner.app.stores.settings.public_url}/c/{slug}/{token_id}",
+    ]
+    views = {path: bob.app.client.get(path, headers={"Authorization": f"Bearer {bob.key}"}) for path in paths}
+    assert {path: view.status_code for path, view in views.items()} == dict.fromkeys(paths, 200)
+    assert [path for path, view in views.items() if "telescope" in view.text] == []
 
 
 def test_an_image_of_the_library_becomes_a_token(owner: Person) -> None:
