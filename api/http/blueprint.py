@@ -59,5 +59,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
         policies.update({f"{name}.{endpoint}": policy for endpoint, policy in self._policies.items()})
         if self._error_format:
             formats = app.extensions.setdefault("error_formats", {})
-            prefixes = self._error_prefixes or (options.get("url_prefix", self.url_prefix),)
+            prefixes = self._error_prefixes or (options.get("url_prefix") or self.url_prefix,)
+            if None in prefixes:
+                raise ValueError(f"The blueprint {self.name} has an error format, so it needs URLs that have it.")
             formats.update(dict.fromkeys(prefixes, self._error_format))
