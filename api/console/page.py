@@ -34,6 +34,8 @@ HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # Under "no-referrer" browsers send "Origin: null" with forms, and over plain HTTP no Sec-Fetch-Site either.
+    "Referrer-Policy": "same-origin",
     # The next person at this browser must not see the page after the sign-out.
     "Cache-Control": "no-store",
 }

@@ -39,6 +39,6 @@ def _end(response: Response) -> Response:
         # The path without the query: that may contain watch tokens.
         log.info("request", method=request.method, path=request.path, status=response.status_code, ms=ms)
     for name, value in SECURITY_HEADERS:
-        response.headers.add(name, value)
-    response.headers.add("X-Request-ID", g.request_id)
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-ID"] = g.request_id
     return add_rate_limit_headers(response)
