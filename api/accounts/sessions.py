@@ -46,12 +46,9 @@ def sign_in() -> Response:
     count_login_attempt()
     key = parse_key(_request_fields())
     caller = require_valid_key(key)
-    # The token is always new: one from the request may be known to an attacker (session fixation).
-    stores().sessions.end(session_cookie.session_token())
-    token = stores().sessions.create(caller, key)
     log.info("login.began", caller=caller.id, address=request.remote_addr)
     response = _session_response(caller)
-    session_cookie.set_session_cookie(response, token)
+    session_cookie.begin_session(response, stores().sessions.create(caller, key))
     return response
 
 

@@ -56,14 +56,18 @@ class RoutePolicy:
 
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CHANGING_SCOPES = (Scope.GENERATE, Scope.LIBRARY, Scope.GALLERY)
 DEFAULT = RoutePolicy()
 # Bodies may have pictures, so the view reads them, after the caller has been identified.
 SUBMISSION = RoutePolicy(scope=Scope.GENERATE, rate_limit=RateLimit.SUBMIT, streams_body=True)
 
 
 def changes_something() -> bool:
-    """Whether the current request may change something: by its method, or because GET submits a job at its route."""
-    return request.method not in SAFE_METHODS or current_policy().scope is Scope.GENERATE
+    """Whether the current request may change something: by its method, or because its route does so by GET too.
+
+    GET submits jobs in the Weights API, and reserves ids and upload URLs in the generaitiv API.
+    """
+    return request.method not in SAFE_METHODS or current_policy().scope in CHANGING_SCOPES
 
 
 def current_policy() -> RoutePolicy:

@@ -32,17 +32,19 @@ def session_caller() -> Caller | None:
     if session is None:
         return None
     if changes_something():
-        _refuse_links()
+        _refuse_navigation()
         require_same_origin()
     if session.is_renewed:
         g.renewed_token = token
     return session.caller
 
 
-def _refuse_links() -> None:
-    """Refuse a safe method that changes something if the browser was sent there from outside of any page."""
-    if request.method in SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "none":
-        raise Forbidden("An address that was opened directly does not submit jobs (CSRF protection); use the console.")
+def _refuse_navigation() -> None:
+    """Refuse a safe method that changes something unless a script asks: addresses and redirects come from anywhere."""
+    if request.method not in SAFE_METHODS:
+        return
+    if request.headers.get("Sec-Fetch-Site") == "none" or request.headers.get("Sec-Fetch-Mode") == "navigate":
+        raise Forbidden("An address that a browser opens changes nothing here (CSRF protection); use the console.")
 
 
 def require_same_origin(*, allow_non_browser: bool = False) -> None:
@@ -67,6 +69,17 @@ def set_session_cookie(response: Response, token: str) -> None:
     """Store the token in the browser."""
     secure = stores().settings.public_url.startswith("https:")
     response.set_cookie(COOKIE_NAME, token, SESSION_TTL_S, path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+def begin_session(response: Response, token: str) -> None:
+    """Give the browser a new session in place of its present one, which ends.
+
+    The token is always new: the present one may be known to an attacker (session fixation).
+    """
+    stores().sessions.end(session_token())
+    # The present one must not be renewed after this.
+    g.pop("renewed_token", None)
+    set_session_cookie(response, token)
 
 
 def clear_session_cookie(response: Response) -> None:

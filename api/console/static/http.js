@@ -53,6 +53,7 @@ function isGone(error) {
 }
 
 export function leaveForSignIn() {
-  const here = location.pathname + location.search;
+  // A page that a form has opened cannot be opened again: it states where to go on.
+  const here = document.documentElement.dataset.address ?? location.pathname + location.search;
   location.assign(here === "/" ? "/console/sign-in" : `/console/sign-in?next=${encodeURIComponent(here)}`);
 }

@@ -3,6 +3,7 @@
 Callers without the scope ``admin`` see their own key only, and may replace it.
 """
 
+import contextlib
 from dataclasses import fields
 from typing import Any
 
@@ -14,9 +15,11 @@ from api.console.page import render, room_blueprint
 from api.console.plots import plot_bars
 from api.console.rooms import KEYS
 from api.console.text_filters import add_text_filters
+from api.http import session_cookie
+from api.http.auth import current_credential
 from api.http.context import caller, stores
 from schemas.accounts.caller import ALL_SCOPES, DEFAULT_SCOPES, OWNER, Caller, CallerLimits, Scope, parse_limits
-from schemas.errors import Invalid, NotFound, ServiceError
+from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from stores.accounts.api_keys import OWNER_CALLER, KeyChange
 from stores.accounts.quotas import UsageHistory
 
@@ -80,14 +83,21 @@ def change(key_id: str) -> BaseResponse:
 
 @blueprint.route(f"{KEYS.path}/<key_id>/rotate", methods=["POST"])
 def rotate(key_id: str) -> Response:
-    """Replace a key by a new one and show it, once; the old one ends within a second."""
+    """Replace a key by a new one and show it, once; the old one ends within a second.
+
+    A browser that has signed in with the old one stays signed in, for without that the page would not stay open.
+    """
     key = _visible_key(key_id)
-    if key.id == caller().id:
-        new = stores().api_keys.regenerate_of_session(caller())
-    else:
+    if key.id != caller().id:
         require_scope(Scope.ADMIN)
-        new = stores().api_keys.rotate(_changeable_key(key_id).id)
-    return _secret_page(new, key.name, is_new=False)
+        return _secret_page(stores().api_keys.rotate(_changeable_key(key_id).id), key.name, is_new=False)
+    new = stores().api_keys.regenerate_of_session(caller())
+    response = _secret_page(new, key.name, is_new=False)
+    if current_credential().session:
+        # The new key exists, so it is shown in any case.
+        with contextlib.suppress(Unavailable):
+            session_cookie.begin_session(response, stores().sessions.create(caller(), new))
+    return response
 
 
 @blueprint.route(f"{KEYS.path}/<key_id>/revoke", methods=["POST"])

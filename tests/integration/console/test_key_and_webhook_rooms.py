@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Response, expect
 
 from schemas.accounts.caller import Scope, parse_limits
 from schemas.webhooks.subscriptions import DeliveryAttempt, DeliveryState, NewDelivery
@@ -75,7 +75,30 @@ def test_a_caller_without_admin_sees_and_replaces_only_their_own_key(app: AppCli
     assert app.client.post("/console/keys/owner/revoke", headers=admin).status_code == 400
     replaced = app.client.post(f"/console/keys/{own}/rotate", headers=headers)
     assert replaced.headers["Cache-Control"] == "no-store"
+    # Where to go on after a sign-in: only a form opens the page itself.
+    assert 'data-address="/console/keys"' in replaced.text
     assert eventually(lambda: status_of(app, key) == 401)
+
+
+def test_replacing_ones_own_key_keeps_the_browser_signed_in(app: AppClient, app_url: str) -> None:
+    """The new key stays on the page, whose stream opens with the new session."""
+    key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
+
+    def is_stream_of_secret(answer: Response) -> bool:
+        return "/console/events" in answer.url and answer.request.headers.get("referer", "").endswith("/rotate")
+
+    async def work(page: Page) -> None:
+        await page.goto(f"{app_url}/console/keys/{key.split('_')[1]}")
+        await page.get_by_text("Replace by a new key…").click()
+        async with page.expect_response(is_stream_of_secret) as stream:
+            await page.get_by_role("button", name="Replace the key").click()
+        assert (await stream.value).status == 200
+        new = await page.locator("#secret").inner_text()
+        assert (status_of(app, key), status_of(app, new)) == (401, 200)
+        await page.get_by_role("link", name="I have stored it").click()
+        await expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+
+    visit(app_url, work, key)
 
 
 @pytest.fixture
