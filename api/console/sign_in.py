@@ -1,11 +1,12 @@
 """The ways into the console: a key, or a link that signs one browser in.
 
-A link is followed in two steps. Opening it shows a page that sends a form at once, and only the form uses the link up,
-so a program that previews links does not.
+A link has its token in the fragment, which browsers do not send: opening the link shows a page whose script posts the
+token. So programs that preview links do not use them up, and no log of requests has a token.
 """
 
 import ipaddress
 import re
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from flask import Response, redirect, request
@@ -17,11 +18,18 @@ from api.http import session_cookie
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_login_attempt
 from api.http.request_bodies import read_body
+from ops.infra.dns import local_addresses
 from schemas.accounts.session_requests import parse_key
 from schemas.errors import Forbidden, Invalid, NotFound, ServiceError, Unauthorized
+from schemas.http.urls import url_origin
 
+LINK_PATH = f"{SIGN_IN_PATH}/link"
 # A path of this server: not "//host", and nothing that browsers read as such.
 LOCAL_PATH = re.compile(r"/(?![/\\])[^\s\\]*")
+# The first parts of addresses of pages, of the console and of the gallery.
+PAGE_FOLDERS = ("", "console", "gallery", "c", "u")
+# Each is sent by a proxy, which could stand for a browser on any machine.
+PROXY_HEADERS = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For")
 
 blueprint = page_blueprint("sign_in")
 blueprint.before_request(count_anonymous)
@@ -51,23 +59,20 @@ def sign_in() -> BaseResponse:
     return _begin_session(stores().sessions.create(caller, key), _target())
 
 
-@blueprint.route(f"{SIGN_IN_PATH}/<token>")
-def open_link(token: str) -> Response:
+@blueprint.route(LINK_PATH)
+def open_link() -> Response:
     """Show the page that uses the link."""
-    try:
-        stores().sign_in_links.check(token, request.host, is_local=_is_local())
-    except (NotFound, Forbidden) as error:
-        return sign_in_page(HOME_PATH, error)
     return render("follow_link.html", title="Signing in")
 
 
-@blueprint.route(f"{SIGN_IN_PATH}/<token>", methods=["POST"])
-def use_link(token: str) -> BaseResponse:
+@blueprint.route(LINK_PATH, methods=["POST"])
+def use_link() -> BaseResponse:
     """Use the link up and sign this browser in."""
     session_cookie.require_same_origin()
     count_login_attempt()
+    read_body()
     try:
-        link = stores().sign_in_links.use(token, request.host, is_local=_is_local())
+        link = stores().sign_in_links.use(request.form.get("token", ""), _opened_host(), is_local=_is_local())
     except (NotFound, Forbidden) as error:
         return sign_in_page(HOME_PATH, error)
     log.info("login.began_by_link", caller=link.caller_id, address=request.remote_addr)
@@ -90,10 +95,8 @@ def sign_in_page(target: str, error: ServiceError | None = None) -> Response:
 
 
 def _begin_session(token: str, target: str) -> BaseResponse:
-    # Always a new token: the old one may be known to an attacker (session fixation).
-    stores().sessions.end(session_cookie.session_token())
     response = _see_other(target)
-    session_cookie.set_session_cookie(response, token)
+    session_cookie.begin_session(response, token)
     return response
 
 
@@ -102,15 +105,31 @@ def _see_other(path: str) -> Response:
 
 
 def _target() -> str:
+    """Return where to go on: a page, for the browser is sent there with the proof of this server's own form."""
     target = request.values.get("next", HOME_PATH)
-    return target if LOCAL_PATH.fullmatch(target) else HOME_PATH
+    path = target.removeprefix(urlsplit(stores().settings.public_url).path)
+    if not LOCAL_PATH.fullmatch(path):
+        return HOME_PATH
+    parts = unquote(re.split("[?#]", path)[0]).split("/")
+    return target if parts[1] in PAGE_FOLDERS and not {".", ".."} & set(parts) else HOME_PATH
+
+
+def _opened_host() -> str:
+    """Return host and port that the browser has opened: a proxy may replace Host, but not Origin."""
+    origin = url_origin(request.headers.get("Origin", ""))
+    return origin.partition("://")[2] if origin else request.host
 
 
 def _is_local() -> bool:
-    """Whether the browser runs on this machine: a proxy that is not trusted could stand for any other one."""
-    if "X-Forwarded-For" in request.headers and not stores().settings.trusted_proxies:
+    """Whether the browser runs on this machine."""
+    is_proxied = any(name in request.headers for name in PROXY_HEADERS)
+    # A trusted proxy states the browser's own address.
+    if is_proxied and not (stores().settings.trusted_proxies and "X-Forwarded-For" in request.headers):
         return False
     try:
-        return ipaddress.ip_address(request.remote_addr or "").is_loopback
+        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
     except ValueError:
         return False
+    # Servers that listen for IPv6 see IPv4 clients in this form.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or str(address) in local_addresses()

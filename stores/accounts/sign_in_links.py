@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from dataclasses import asdict, dataclass
-from typing import Self, cast
+from typing import Any, Self
 
 from redis import Redis
 
@@ -21,6 +21,7 @@ from stores.redis.keys import sign_in_link_key
 LINK_TTL_S = 600
 TOKEN_BYTES = 32
 TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{43}")
+DEFAULT_PORT = re.compile(r":(?:80|443)$")
 USED_UP = "This link has been used already, or is older than ten minutes. Sign in with a key instead."
 
 
@@ -49,30 +50,26 @@ class SignInLinks:
         self._redis = client
         self._keys = keys
 
-    def check(self, token: str, host: str, *, is_local: bool) -> SignInLink:
-        """Return a link that may be used now; this does not use it.
+    def use(self, token: str, host: str, *, is_local: bool) -> SignInLink:
+        """Return a link and delete it; of several calls one succeeds, and a refusal does not use the link up.
 
-        ``host`` is the address that the browser has opened, ``is_local`` whether it runs on this machine.
+        ``host`` is the host and port that the browser has opened, ``is_local`` whether it runs on this machine.
 
         Raises:
             NotFound: the link is unknown, used or too old, or its key is no longer valid.
             Forbidden: it was opened from elsewhere.
         """
-        text = cast(bytes | None, self._redis.get(_name(token))) if TOKEN_PATTERN.fullmatch(token) else None
-        return self._require_usable(text, host, is_local=is_local)
+        if not TOKEN_PATTERN.fullmatch(token):
+            raise NotFound(USED_UP)
+        self._require_usable(self._redis.get(_name(token)), host, is_local=is_local)
+        return self._require_usable(self._redis.getdel(_name(token)), host, is_local=is_local)
 
-    def use(self, token: str, host: str, *, is_local: bool) -> SignInLink:
-        """Return a link and delete it; of several calls one succeeds. Raises as ``check``."""
-        self.check(token, host, is_local=is_local)
-        text = cast(bytes | None, self._redis.getdel(_name(token)))
-        return self._require_usable(text, host, is_local=is_local)
-
-    def _require_usable(self, text: bytes | None, host: str, *, is_local: bool) -> SignInLink:
+    def _require_usable(self, text: Any, host: str, *, is_local: bool) -> SignInLink:
         link = SignInLink.from_json(text) if text else None
         owner = self._keys.get_owner(link.caller_id, refresh=True) if link else None
         if link is None or owner is None or not hmac.compare_digest(owner.version, link.key_version):
             raise NotFound(USED_UP)
-        if link.host.lower() != host.lower():
+        if _without_default_port(link.host) != _without_default_port(host):
             raise Forbidden(f"This link is for {link.host}; open it there.")
         if not link.is_shared and not is_local:
             raise Forbidden("This link is for browsers on Darkroom's own machine; start with --share-link for others.")
@@ -84,6 +81,11 @@ def store_sign_in_link(client: Redis, link: SignInLink) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     client.set(_name(token), json.dumps(asdict(link)), px=LINK_TTL_S * 1000)
     return token
+
+
+def _without_default_port(host: str) -> str:
+    """Return a host and port as browsers write them, which leave out the default port."""
+    return DEFAULT_PORT.sub("", host.lower())
 
 
 def _name(token: str) -> str:

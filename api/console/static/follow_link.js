@@ -1,3 +1,12 @@
-// Sends the form of a sign-in link at once; without scripts its button does.
+// Posts the token of a sign-in link, which stands in the fragment.
 
-document.getElementById("follow-link").requestSubmit();
+const form = document.getElementById("follow-link");
+const token = location.hash.slice(1);
+if (token) {
+  form.elements.token.value = token;
+  // The token does not stay in the browser's history.
+  history.replaceState(null, "", location.pathname);
+  form.requestSubmit();
+} else {
+  location.replace("/console/sign-in");
+}

@@ -11,7 +11,7 @@ from stores.accounts.owner_key import OwnerKey
 from stores.accounts.sign_in_links import SignInLink, store_sign_in_link
 from stores.redis.client import open_client
 
-SIGN_IN_PATH = "/console/sign-in"
+LINK_PATH = "/console/sign-in/link"
 
 
 def create_sign_in_link(settings: Settings, redis_url: str, *, is_shared: bool) -> str:
@@ -24,4 +24,5 @@ def create_sign_in_link(settings: Settings, redis_url: str, *, is_shared: bool) 
         token = store_sign_in_link(client, SignInLink(OWNER, version, urlsplit(url).netloc, is_shared))
     finally:
         disconnect(client)
-    return f"{url}{SIGN_IN_PATH}/{token}"
+    # Browsers do not send the fragment, so no log of requests has it.
+    return f"{url}{LINK_PATH}#{token}"
