@@ -2,6 +2,7 @@
 
 from dramatiq import Broker, actor
 
+from schemas.gallery.pictures import KeepMode
 from schemas.messages import (
     ACTOR_QUEUES,
     CHECK_SITE,
@@ -82,5 +83,5 @@ def declare_background_actors(broker: Broker, stores: Stores) -> None:
         gallery_uploads.check_upload(stores, nonce)
 
     @actor(broker=broker, actor_name=REFRESH_TOKEN, queue_name=ACTOR_QUEUES[REFRESH_TOKEN])
-    def refresh_token(token_id: str, name: str) -> None:
-        refresh.answer_refresh(stores, token_id, name)
+    def refresh_token(token_id: str, name: str, mode: str = KeepMode.EXACT) -> None:
+        refresh.answer_refresh(stores, token_id, name, mode)

@@ -11,6 +11,7 @@ from flask import Response, jsonify, request
 
 from api.compat import gallery_serializers
 from api.gallery.conditional_json import conditional_json
+from api.gallery.lookups import is_own
 from api.gallery.upload_urls import check_on_read
 from api.http.blueprint import Blueprint
 from api.http.context import caller, optional_caller, stores
@@ -22,7 +23,8 @@ from schemas.gallery.collections import Collection
 from schemas.gallery.encodings import is_address, is_virtual_contract, parse_token_id
 from schemas.gallery.pages import MAX_OFFSET, Listed, Page
 from schemas.gallery.requests.bodies import SeedListQuery, SeedToken
-from schemas.gallery.tokens import NewToken
+from schemas.gallery.tokens import NewToken, Token
+from schemas.jobs.generaitiv_requests import parse_workload_id
 from schemas.library.requests import load_body
 
 READ = RoutePolicy(reads_gallery=True)
@@ -127,7 +129,7 @@ def read_token(slug: str, token_id: str) -> Response:
     if not is_virtual_contract(slug) and _find_collection(slug).id != token.collection.id:
         raise NotFound(f"The token is not in the collection {slug[:100]!r}; it is in {token.collection.slug!r}.")
     check_on_read(token)
-    return conditional_json(gallery_serializers.single_token(token, _public_url()))
+    return conditional_json(gallery_serializers.single_token(_without_secret_job(token), _public_url()))
 
 
 @blueprint.route("/c/virtual/slug-from-id/<token_id>", policy=READ)
@@ -168,6 +170,17 @@ def create_token(slug: str, token_id: str) -> Response:
     return jsonify({"success": "true"})
 
 
+def _without_secret_job(token: Token) -> Token:
+    """Return the token without its job for others, while the job's id leads to pictures without a key."""
+    if (
+        is_own(token)
+        or not token.workload_id
+        or not stores().results.has_original(parse_workload_id(token.workload_id))
+    ):
+        return token
+    return replace(token, workload_id=None)
+
+
 def _find_collection(slug: str) -> Collection:
     return stores().gallery.collections.find(slug).collection
 
@@ -197,8 +210,9 @@ def _rest(listed: Listed[Any]) -> dict[str, Any]:
 
 
 def _list_caching() -> str:
-    """Return the caching of lists: shared caches may keep them only if GALLERY_PUBLIC lets everyone read them."""
-    visibility = "public" if stores().settings.gallery_public else "private"
+    """Return the caching of lists: shared caches may keep only what GALLERY_PUBLIC shows to readers without a key."""
+    is_public = stores().settings.gallery_public and optional_caller() is None
+    visibility = "public" if is_public else "private"
     return f"{visibility}, max-age={LIST_MAX_AGE_S}, stale-while-revalidate={STALE_S}"
 
 

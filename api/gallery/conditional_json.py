@@ -5,7 +5,8 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-REVALIDATE = "no-cache"
+# Owners see more than others do.
+REVALIDATE = "private, no-cache"
 ETAG_BYTES = 12
 
 

@@ -1,5 +1,6 @@
 """Finding what a request of the gallery names: a page of a list, a collection, a token."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request, url_for
@@ -50,10 +51,15 @@ def own_token(token_id: str) -> Token:
     return token
 
 
-def visible_token(token: Token) -> Token:
-    """Return the token as the caller may see it: only its owner sees what tells a private prompt."""
+def is_own(token: Token) -> bool:
+    """Whether the token is the reader's."""
     reader = optional_caller()
-    return token if reader and reader.id == token.owner else without_private_prompt(token)
+    return reader is not None and reader.id == token.owner
+
+
+def visible_token(token: Token) -> Token:
+    """Return the token as the reader may see it: only its owner sees its job, and what tells a private prompt."""
+    return token if is_own(token) else replace(without_private_prompt(token), workload_id=None)
 
 
 def redirect_to_slug(slug: str) -> Response:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from api.gallery.lookups import visible_token
-from api.http.context import optional_caller, stores
+from api.gallery.lookups import is_own, visible_token
+from api.http.context import stores
 from schemas.gallery.collections import Collection
 from schemas.gallery.encodings import VIRTUAL_CONTRACT, iso_time, json_number, token_uri
 from schemas.gallery.pages import Listed
@@ -68,9 +68,8 @@ def collection_view(collection: Collection) -> dict[str, Any]:
 
 
 def token_view(token: Token) -> dict[str, Any]:
-    """Return a token; ``promptPrivate`` and what tells a private prompt are there for its owner only."""
-    public_url, reader = stores().settings.public_url, optional_caller()
-    token = visible_token(token)
+    """Return a token; its job, ``promptPrivate`` and what tells a private prompt are there for its owner only."""
+    public_url, token = stores().settings.public_url, visible_token(token)
     collection = token.collection
     requested_at = token.refresh_requested_at
     view = {
@@ -98,8 +97,7 @@ def token_view(token: Token) -> dict[str, Any]:
         "createdAt": iso_time(token.created_at),
         "modifiedAt": iso_time(token.modified_at),
     }
-    is_own = reader is not None and reader.id == token.owner
-    return view | ({"promptPrivate": token.is_prompt_private} if is_own else {})
+    return view | ({"promptPrivate": token.is_prompt_private} if is_own(token) else {})
 
 
 def media_view(media: TokenMedia) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from flask import Response, jsonify
 from api.gallery.conditional_json import conditional_json
 from api.gallery.lookups import EDIT, READ, find_collection, find_token, own_token, read_page
 from api.gallery.serializers import page_view, token_view
+from api.gallery.token_changes import change_token
 from api.gallery.upload_urls import check_on_read
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access
 from schemas.gallery.requests.bodies import ListingBody, ListQuery, TokenChange, TokenMove
-from schemas.gallery.tokens import Listing, MediaStatus
+from schemas.gallery.tokens import Listing
 
 blueprint = Blueprint("gallery_tokens", __name__, access=Access.KEY, description="The gallery: tokens.")
 
@@ -38,17 +39,16 @@ def read(token_id: str) -> Response:
 @blueprint.route("/<token_id>", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(TokenChange)
 @blueprint.response(200, description="The changed token.")
+@blueprint.alt_response(
+    409, description="The picture cannot be stored without its metadata, so the prompt stays public."
+)
 def change(body: dict[str, Any], token_id: str) -> Response:
     """Change the name, description, amount or attributes of a token of yours, or whether its prompt is private.
 
     Making a prompt private also takes the metadata out of the picture, because programs write the prompt there.
     """
     require_json()
-    changed = stores().gallery.tokens.update(caller().id, own_token(token_id).token_id, body)
-    if body.get("is_prompt_private") and changed.media.status is MediaStatus.READY:
-        stores().gallery_media.pictures.refresh(changed.token_id)
-        changed = find_token(token_id)
-    return jsonify(token_view(changed))
+    return jsonify(token_view(change_token(own_token(token_id), body)))
 
 
 @blueprint.route("/<token_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")

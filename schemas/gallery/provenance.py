@@ -43,7 +43,9 @@ KIND_LABELS: Mapping[str, str] = {
     "vae": "VAE",
     "embedding": "Embedding",
 }
-# The wire names of what only the owner sees of a private prompt.
+# The wire names of what only the owner sees: in any case, because the id of a job leads to all its pictures without a
+# key, and of a private prompt.
+OWNER_FIELDS = ("jobId",)
 PRIVATE_FIELDS = ("prompt", "inputs", "seed", "generation")
 # Fields of a record that only the server reads: the names of the assets with the pictures of the inputs, by input, and
 # for each model whether the library had it.
@@ -206,9 +208,9 @@ def list_kept_inputs(record: Mapping[str, Any] | None) -> list[str]:
 
 
 def hide_private(record: Mapping[str, Any], *, is_owner: bool, is_prompt_private: bool) -> dict[str, Any]:
-    """Return the record for a viewer: without what tells the prompt, if the owner marked it private."""
+    """Return the record for a viewer: others see neither the job's id nor what tells a private prompt."""
     shown = {name: value for name, value in record.items() if name not in (KEPT_INPUTS, IN_LIBRARY)}
-    hidden = PRIVATE_FIELDS if is_prompt_private and not is_owner else ()
+    hidden = () if is_owner else OWNER_FIELDS + (PRIVATE_FIELDS if is_prompt_private else ())
     return {**shown, **dict.fromkeys(hidden), "isPromptPrivate": is_prompt_private}
 
 

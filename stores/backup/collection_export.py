@@ -97,7 +97,7 @@ class CollectionExport:
             inputs |= {name: member} if member else {}
         provenance = f"provenance/{stem}.json" if record else None
         if provenance and record:
-            archive.writestr(provenance, dump(exported_record(record)))
+            archive.writestr(provenance, dump(exported_record(record, as_owner=self._as_owner)))
         urls = MetadataUrls(f"../{PAGE_NAME}", f"../{picture}" if picture else "")
         archive.writestr(f"metadata/{stem}.json", dump(build_metadata(token, urls)))
         yield self._pipe.take()

@@ -114,10 +114,10 @@ class _Importer:
         result.tokens += 1
 
     def _keep(self, token: ArchivedToken, member: str, record: Mapping[str, Any] | None) -> KeptPicture:
-        """Keep a picture: its exact bytes if they are those of its job, otherwise without metadata."""
+        """Keep a picture: its exact bytes if they are those of a job with a public prompt, else without metadata."""
         with self._unpack(member) as (file, sha256):
             is_original = record is not None and record["image"]["sha256"] == sha256
-            mode = KeepMode.EXACT if is_original else KeepMode.CLEAN
+            mode = KeepMode.EXACT if is_original and not token.fields.is_prompt_private else KeepMode.CLEAN
             pictures = self._stores.gallery_media.pictures
             if token.poster is None:
                 return pictures.keep_file(file, mode)

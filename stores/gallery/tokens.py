@@ -28,6 +28,7 @@ from stores.gallery.collections import NOT_FOUND
 from stores.gallery.events import record_event
 from stores.gallery.profiles import Profiles, check_names
 from stores.gallery.rows import (
+    GALLERY_LOCK_ID,
     listing_to_column,
     media_to_columns,
     new_token_to_columns,
@@ -122,7 +123,8 @@ class Tokens(TokenOrder):
 
         Its id stays reserved, so its owner can create it again.
         """
-        with self._database.write() as connection:
+        # Excludes moves, which would change the collection that counts the token.
+        with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
             token = self._change(connection, caller_id, token_id)
             connection.execute(delete(tokens).where(tokens.c.id == token.id))
             count_tokens(connection, token.collection.id, -1, self._clock.now_ms())
@@ -130,19 +132,25 @@ class Tokens(TokenOrder):
             release_assets(connection, names, self._clock.now_ms())
         return token
 
-    def attach_media(self, token_id: str, media: TokenMedia, assets: Sequence[Asset] = ()) -> Token:
+    def attach_media(
+        self, token_id: str, media: TokenMedia, assets: Sequence[Asset] = (), *, expected_asset: str | None = None
+    ) -> Token:
         """Set the picture of a token. ``assets`` are new names of it, whose objects have been put.
 
         Names that the token had and ``media`` does not mention are released.
 
         Raises:
             NotFound: the token has gone; no name was added.
+            Conflict: the picture of the token is not ``expected_asset`` any more; no name was added.
         """
         with self._database.write() as connection:
             # The first statement writes, so SQLite's lock is held, and the row's in PostgreSQL, when it is read.
             of_id = tokens.c.token_id == token_id.lower()
             connection.execute(update(tokens).where(of_id).values(modified_at=self._clock.now_ms()))
-            self._attach(connection, read_token(connection, token_id), media, assets)
+            token = read_token(connection, token_id)
+            if expected_asset is not None and token.media.asset != expected_asset:
+                raise Conflict("The token has another picture now.")
+            self._attach(connection, token, media, assets)
         return self.find(token_id)
 
     def set_media_status(

@@ -53,15 +53,17 @@ class PictureRequests:
         """Keep a picture that is an object of the media store; raises NotFound, and as ``keep_file``."""
         return self._keep(lambda key: self._media.copy(media_key, key), mode, None)
 
-    def refresh(self, token_id: str) -> RefreshOutcome:
-        """Have the files of a token's picture made again, under new names.
+    def refresh(self, token_id: str, mode: KeepMode = KeepMode.EXACT) -> RefreshOutcome:
+        """Have the files of a token's picture made again, under new names; CLEAN removes its metadata in any case.
 
         Raises:
+            NotFound, Conflict: the token has gone, or gets other pictures meanwhile.
+            Invalid: the picture cannot be stored without its metadata, and has to be.
             Unavailable: no result in time, or the media store does not answer.
         """
         # A name of its own: the answer to an earlier request says nothing about this one.
         name = f"{token_id}/{secrets.token_hex(8)}"
-        return RefreshOutcome(**self._ask(name, lambda: self._queue.send(REFRESH_TOKEN, token_id, name)))
+        return RefreshOutcome(**self._ask(name, lambda: self._queue.send(REFRESH_TOKEN, token_id, name, mode.value)))
 
     def is_requested(self, name: str) -> bool:
         """Whether a caller waits for the answer to the request ``name``, and there is none yet."""

@@ -27,6 +27,10 @@ class Results:
         """Return the job's image of that number (from 1) with the site's own bytes."""
         return self._get(job_id, "image" if number == 1 else f"image.{number}")
 
+    def has_original(self, job_id: str) -> bool:
+        """Whether the job's images are still there."""
+        return bool(self._redis.exists(job_key(job_id, "image")))
+
     def get_converted(self, job_id: str, image_format: str) -> bytes | None:
         """Return the first image as ``jpg``, ``png`` or ``webp``, if it has been converted."""
         return self._get(job_id, f"image.{image_format}")

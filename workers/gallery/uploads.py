@@ -12,7 +12,7 @@ from workers.gallery.pictures import fetch, keep
 from workers.images.convert import make_blank_jpeg
 from workers.images.derivatives import detect_format
 
-NOT_UPLOADED, LOST = "not_uploaded", "lost"
+NOT_UPLOADED, LOST, TOKEN_DELETED = "not_uploaded", "lost", "token_deleted"
 DAY_MS = 86_400_000
 # Uploads last for minutes; what is older belongs to none.
 SCRATCH_AGE_MS = 3_600_000
@@ -24,24 +24,25 @@ BLANK_SIDE_PX = 512
 log = structlog.get_logger(__name__)
 
 
-def check_upload(stores: Stores, nonce: str) -> None:
+def check_upload(stores: Stores, nonce: str) -> bool:
     """Give a token its picture if the bytes have arrived; end the upload if they can no longer arrive.
 
-    Idempotent; of several calls at once only one works.
+    Idempotent; of several calls at once only one works, and the others return False.
     """
     checks = stores.gallery_media.checks
     with checks.checking(nonce) as is_first:
         if not is_first:
-            return
+            return False
         try:
             upload = stores.gallery.uploads.find(nonce)
             if upload.state in OPEN_UPLOADS:
                 _check(stores, upload)
         except NotFound:
-            return
+            return True
         except Unavailable as error:
             log.warning("upload.postponed", error=error.message)
             checks.postpone(nonce)
+    return True
 
 
 def sweep_uploads(stores: Stores) -> None:
@@ -69,7 +70,7 @@ def _check(stores: Stores, upload: Upload) -> None:
     try:
         _finish(stores, upload)
     except NotFound:
-        _fail(stores, upload, "token_deleted")
+        _fail(stores, upload, LOST if _has_token(stores, upload) else TOKEN_DELETED)
     except Unavailable:
         raise
     except ServiceError as error:
@@ -80,7 +81,7 @@ def _finish(stores: Stores, upload: Upload) -> None:
     """Attach the picture.
 
     Raises:
-        NotFound: the token has gone.
+        NotFound: the token, or what was uploaded, has gone.
     """
     stores.gallery.tokens.find(upload.target_id)
     with fetch(stores, upload.media_key) as file:
@@ -93,6 +94,14 @@ def _finish(stores: Stores, upload: Upload) -> None:
     stores.gallery.uploads.finish(upload.nonce)
     log.info("upload.finished", token=upload.target_id, type=kept.media.type, size_bytes=kept.media.size_bytes)
     _clear(stores, upload)
+
+
+def _has_token(stores: Stores, upload: Upload) -> bool:
+    try:
+        stores.gallery.tokens.find(upload.target_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _poster(stores: Stores, upload: Upload) -> bytes | None:

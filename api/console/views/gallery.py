@@ -13,6 +13,7 @@ from api.gallery.lookups import own_collection, own_token
 from api.gallery.new_tokens import add_job_picture
 from api.gallery.pages.entries import build_token
 from api.gallery.pages.resources import collection_entries
+from api.gallery.token_changes import change_token
 from api.http.context import caller, stores
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Invalid, NotFound, ServiceError
@@ -101,9 +102,9 @@ def change_picture(slug: str, token_id: str) -> BaseResponse:
     collection, token = _own_picture(slug, token_id)
     try:
         changes = load_body(TokenChange(), _texts("name", "description") | {"promptPrivate": _is_checked("private")})
-    except Invalid as error:
+        change_token(token, changes)
+    except ServiceError as error:
         return _collection_page(collection, problem=error)
-    stores().gallery.tokens.update(caller().id, token.token_id, changes)
     return redirect_to_token(collection.slug, token.token_id, "changed")
 
 

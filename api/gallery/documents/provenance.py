@@ -28,7 +28,8 @@ blueprint = Blueprint(
 def read(token_id: str) -> Response:
     """What made the picture of a token, which of its models the library has now, and whether it can be made again.
 
-    Of a private prompt only its owner sees `prompt`, `inputs`, `seed` and `generation`; they are null for others.
+    Only its owner sees `jobId`, and of a private prompt `prompt`, `inputs`, `seed` and `generation`; they are null for
+    others.
     """
     token, record = find_record(token_id)
     reader = optional_caller()

@@ -19,7 +19,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from schemas.errors import Invalid
 from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, flatten_errors
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
-from schemas.gallery.provenance import IN_LIBRARY, KEPT_INPUTS
+from schemas.gallery.provenance import IN_LIBRARY, KEPT_INPUTS, OWNER_FIELDS
 from schemas.gallery.requests.attributes import Attributes
 from schemas.gallery.requests.bodies import NewCollectionBody
 from schemas.gallery.requests.fields import Uint256, description_field, name_field
@@ -110,9 +110,10 @@ def token_entry(
     }
 
 
-def exported_record(record: Mapping[str, Any]) -> dict[str, Any]:
+def exported_record(record: Mapping[str, Any], *, as_owner: bool) -> dict[str, Any]:
     """Return a provenance record for an archive, which has the pictures of the inputs as members."""
-    return {name: value for name, value in record.items() if name != KEPT_INPUTS}
+    shown = {name: value for name, value in record.items() if name != KEPT_INPUTS}
+    return shown if as_owner else {**shown, **dict.fromkeys(OWNER_FIELDS)}
 
 
 class _ListingSchema(Schema):
@@ -189,7 +190,7 @@ class _RecordSchema(Schema):
         unknown = EXCLUDE
 
     version = fields.Integer(required=True, validate=validate.Equal(1))
-    jobId = fields.String(required=True, validate=validate.Regexp(r"^[0-9a-f]{32}\Z"))
+    jobId = fields.String(required=True, allow_none=True, validate=validate.Regexp(r"^[0-9a-f]{32}\Z"))
     seq = fields.Integer(required=True)
     number = fields.Integer(required=True, validate=validate.Range(1, 64))
     startedAt = fields.Integer(required=True, validate=validate.Range(0, 2**53))

@@ -94,7 +94,8 @@ def _private_texts(record: Mapping[str, Any]) -> list[str]:
 
 
 def _normalize(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """Return a text for comparisons: in one case, with single spaces, without the ellipsis of a cut title."""
+    return " ".join(text.casefold().split()).rstrip(" .…")
 
 
 def _censor(text: str, secrets: Sequence[str]) -> str:

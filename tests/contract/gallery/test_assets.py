@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.errors import NotFound, Unavailable
+from schemas.errors import Conflict, NotFound, Unavailable
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import Collection
 from schemas.gallery.tokens import MediaStatus, TokenMedia
@@ -69,6 +69,10 @@ def test_a_tokens_assets_are_those_of_its_picture(gallery: Gallery, collection: 
     assert gallery.tokens.attach_media(token.token_id, second, [asset("c", "gallery/new.png")]).media == second
     clock.advance(1)
     assert sweep(gallery, clock) == ["gallery/thumb.png"]
+    late = TokenMedia(MediaStatus.READY, asset=asset("d").name)
+    with pytest.raises(Conflict):
+        gallery.tokens.attach_media(token.token_id, late, [asset("d")], expected_asset=asset("b").name)
+    assert gallery.tokens.find(token.token_id).media == second
 
     gallery.tokens.delete(ALICE, token.token_id)
     clock.advance(1)

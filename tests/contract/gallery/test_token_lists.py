@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, update
 
-from schemas.errors import Conflict, Forbidden, Invalid
+from schemas.errors import Conflict, Forbidden, Invalid, NotFound
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
 from schemas.gallery.pages import MAX_OFFSET, ExplicitFilter, Listed, Page
 from schemas.gallery.tokens import Token
 from schemas.paging import Cursor
 from stores.gallery import Gallery
 from stores.gallery.tables import tokens
-from tests.contract.gallery.conftest import ALICE, BOB, add_tokens
+from tests.contract.gallery.conftest import ALICE, BOB, add_tokens, run_at_once
 
 
 def names(listed: Listed[Token]) -> list[str]:
@@ -108,6 +108,25 @@ def test_tokens_move_within_and_between_collections(gallery: Gallery, collection
     for caller, target in ((ALICE, foreign.id), (BOB, foreign.id)):
         with pytest.raises(Forbidden):
             gallery.tokens.move(caller, a.token_id, collection_id=target)
+
+
+def test_tokens_that_are_moved_and_deleted_at_once_are_counted(gallery: Gallery, collection: Collection) -> None:
+    """Each is in one collection or in none, and both collections can be emptied."""
+    other = gallery.collections.create(ALICE, NewCollection("Other"))
+    made = add_tokens(gallery, collection, *"abcdefgh")
+
+    def move_or_delete(number: int) -> Token:
+        token_id = made[number // 2].token_id
+        if number % 2:
+            return gallery.tokens.delete(ALICE, token_id)
+        return gallery.tokens.move(ALICE, token_id, collection_id=other.id)
+
+    results = run_at_once(2 * len(made), move_or_delete)
+
+    assert {type(result) for result in results} <= {Token, NotFound}
+    assert [gallery.collections.get(item.id).token_count for item in (collection, other)] == [0, 0]
+    for item in (collection, other):
+        gallery.collections.delete(ALICE, item.id)
 
 
 def test_reordered_tokens_take_each_others_places(gallery: Gallery, collection: Collection) -> None:

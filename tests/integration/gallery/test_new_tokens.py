@@ -17,6 +17,7 @@ from ops.infra.settings import Settings
 from schemas.jobs.job import GeneratedImage
 from stores import Stores
 from stores.library.tables import models
+from stores.redis.keys import job_key
 from tests.conftest import API_KEY, eventually
 from tests.integration.gallery.conftest import Person
 from tests.integration.gallery.picture_stack import open_stack
@@ -113,15 +114,24 @@ def test_a_picture_of_a_job_is_kept_byte_for_byte(owner: Person) -> None:
 
 
 def test_a_private_prompt_is_in_no_name_and_no_picture(owner: Person) -> None:
-    """The bytes are kept without their metadata then."""
+    """The bytes are kept without their metadata then, also if it becomes private later, in the console."""
     token = add(owner, jobId=complete_job(owner, picture_with_text(1)), promptPrivate=True).json
 
     assert (token["name"], token["promptPrivate"]) == ("Untitled", True)
     assert b"secret" not in fetch(owner, token["media"]["url"])
 
+    token_id = add(owner, jobId=complete_job(owner, picture_with_text(1)), name="Dusk").json["tokenId"]
+    form = {"name": "Dusk", "description": "", "private": "on"}
+    headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+    saved = owner.app.post(f"/console/gallery/pictures/pictures/{token_id}", data=form, headers=headers)
+    assert saved.status_code == 303
+    changed = owner.call("GET", f"/tokens/{token_id}").json
+    assert changed["promptPrivate"]
+    assert b"secret" not in fetch(owner, changed["media"]["url"])
+
 
 def test_others_see_no_trace_of_a_private_prompt(owner: Person, bob: Person) -> None:
-    """In whatever field the owner wrote it, and in whatever view they look."""
+    """In whatever field the owner wrote it, and in whatever view they look; nor of the job, whose pictures are open."""
     prompt = "an orchid in a telescope, very very detailed"
     words = "Orchid in a telescope, very very"
     attributes = [{"trait_type": "Prompt", "value": words}, {"trait_type": "Medium", "value": "oil"}]
@@ -134,6 +144,7 @@ def test_others_see_no_trace_of_a_private_prompt(owner: Person, bob: Person) -> 
     assert bob.call("GET", f"/tokens/{token_id}").json["attributes"] == [{"trait_type": "Medium", "value": "oil"}]
     paths = [
         *(f"/api/v1/gallery/{path}" for path in (f"tokens/{token_id}", f"collections/{slug}/tokens", "tokens")),
+        f"/api/v1/gallery/tokens/{token_id}/provenance",
         *(f"/v1/{path}" for path in (f"c/{slug}/{token_id}", f"tokens/collection/{slug}", "q/latest-tokens")),
         f"/token/{token_id.removeprefix('0x')}.json",
         *(f"/c/{slug}/{token_id}", f"/c/{slug}", "/gallery"),
@@ -141,7 +152,10 @@ def test_others_see_no_trace_of_a_private_prompt(owner: Person, bob: Person) -> 
     ]
     views = {path: bob.app.client.get(path, headers={"Authorization": f"Bearer {bob.key}"}) for path in paths}
     assert {path: view.status_code for path, view in views.items()} == dict.fromkeys(paths, 200)
-    assert [path for path, view in views.items() if "telescope" in view.text] == []
+    assert [path for path, view in views.items() if "telescope" in view.text or job_id in view.text] == []
+    assert owner.call("GET", f"/v1/c/{slug}/{token_id}").json["workload_id"] == f"0x{job_id}"
+    owner.app.stores.redis.delete(job_key(job_id, "image"))
+    assert bob.call("GET", f"/v1/c/{slug}/{token_id}").json["workload_id"] == f"0x{job_id}"
 
 
 def test_an_image_of_the_library_becomes_a_token(owner: Person) -> None:

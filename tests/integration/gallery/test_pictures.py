@@ -21,6 +21,7 @@ from tests.integration.gallery.picture_stack import PictureStack, stack
 from tests.support.images import VALID_IMAGES, build_png, decode, draw_animation, draw_image, encode, rotated_jpeg
 from tests.support.result_page import serve_result_page
 from tests.support.shared_browser import shared_browser
+from workers.gallery import refresh as refresh_worker
 from workers.gallery.posters import PosterRunner
 
 __all__ = ["stack"]
@@ -41,6 +42,12 @@ def attach(stack: PictureStack, kept: KeptPicture, **fields: Any) -> Token:
     """Return a new token with a picture."""
     token = stack.create_token(**fields)
     return stack.app.stores.gallery.tokens.attach_media(token.token_id, kept.media, kept.assets)
+
+
+def make_private(stack: PictureStack, token: Token) -> Any:
+    """Make the prompt of a token private."""
+    path, headers = f"/api/v1/gallery/tokens/{token.token_id}", {"x-api-key": API_KEY}
+    return stack.app.client.patch(path, json={"promptPrivate": True}, headers=headers)
 
 
 def record_videos() -> dict[ImageFormat, bytes]:
@@ -117,11 +124,12 @@ def test_equal_pictures_share_their_objects(stack: PictureStack) -> None:
 
 
 def test_pictures_that_are_too_large_to_decode_are_shown_by_their_poster(stack: PictureStack) -> None:
-    """Only a job's: an upload of that size is refused."""
+    """Only a job's: an upload of that size is refused, and its metadata stay, so its prompt cannot become private."""
     pictures = stack.app.stores.gallery_media.pictures
     huge = build_png(9000, 9000, bytes(1000))
     poster = encode(draw_image((640, 480)), "JPEG")
-    media = attach(stack, pictures.keep_bytes(huge, KeepMode.EXACT, poster)).media
+    token = attach(stack, pictures.keep_bytes(huge, KeepMode.EXACT, poster))
+    media = token.media
     with pytest.raises(Invalid, match="9000x9000") as caught:
         pictures.keep_bytes(huge, KeepMode.CLEAN)
 
@@ -129,10 +137,14 @@ def test_pictures_that_are_too_large_to_decode_are_shown_by_their_poster(stack: 
     assert (media.width, media.height, media.type) == (9000, 9000, "image/png")
     assert (stack.file(media.asset), stack.file(media.poster)) == (huge, poster)
     assert decode(stack.file(media.thumb)).size == (512, 384)
+    refused = make_private(stack, token)
+    assert (refused.status_code, refused.json["error"]["details"]["reason"]) == (409, "too_many_pixels")
+    assert not stack.read_token(token).is_prompt_private
+    assert stack.read_token(token).media == media
 
 
 def test_uploaded_videos_have_a_poster_and_no_tags(stack: PictureStack) -> None:
-    """A browser draws the poster; until then the token waits."""
+    """A browser draws the poster; until then the token waits. A job's video loses its tags with a private prompt."""
     for form, data in record_videos().items():
         token = stack.create_token()
         assert stack.put(stack.upload_url(token), data).status_code == 200
@@ -149,6 +161,12 @@ def test_uploaded_videos_have_a_poster_and_no_tags(stack: PictureStack) -> None:
         assert decode(stack.file(media.poster)).size == (160, 96)
         assert decode(stack.file(media.thumb)).convert("RGB").getpixel((80, 48))[0] > 150  # type: ignore[index]
         stack.broker.client.delete(stack.broker.queue_key(BROWSE_QUEUE))
+
+        poster = encode(draw_image((160, 96)), "JPEG")
+        made = attach(stack, stack.app.stores.gallery_media.pictures.keep_bytes(data, KeepMode.EXACT, poster))
+        assert SECRET in stack.file(made.media.asset)
+        assert make_private(stack, made).json["promptPrivate"]
+        assert SECRET not in stack.file(stack.read_token(made).media.asset)
 
 
 def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
@@ -167,10 +185,12 @@ def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
     assert not decode(stack.file(stack.read_token(token).media.asset)).getexif()
 
     other = attach(stack, pictures.keep_bytes(data, KeepMode.EXACT))
-    path, headers = f"/api/v1/gallery/tokens/{other.token_id}", {"x-api-key": API_KEY}
-    changed = stack.app.client.patch(path, json={"promptPrivate": True}, headers=headers)
-    assert changed.json is not None
-    assert changed.json["media"]["sha256"] == stack.read_token(token).media.sha256
+    assert make_private(stack, other).json["media"]["sha256"] == stack.read_token(token).media.sha256
+    stack.upload_url(other)
+    with stack.app.stores.gallery_media.checks.checking(
+        stack.app.stores.gallery.uploads.list_open(other.token_id)[0].nonce
+    ):
+        assert pictures.refresh(other.token_id).done == "pending"
 
     empty = stack.create_token()
     assert pictures.refresh(empty.token_id).done == "nothing"
@@ -181,6 +201,25 @@ def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
     stack.app.stores.media.put(upload.media_key, data)
     assert pictures.refresh(empty.token_id).done == "finished_upload"
     assert stack.put(url, data).status_code == 409
+
+
+def test_a_refresh_does_not_bring_an_older_picture_back(stack: PictureStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes the picture's place while it is derived stays: another upload, or a copy without metadata."""
+    stores, data = stack.app.stores, rotated_jpeg(6)
+    token = attach(stack, stores.gallery_media.pictures.keep_bytes(data, KeepMode.EXACT))
+    keep, cleaned = refresh_worker.keep, []
+
+    def keep_late(*arguments: Any) -> KeptPicture:
+        kept: KeptPicture = keep(*arguments)
+        if not cleaned:
+            cleaned.append(True)
+            assert make_private(stack, token).status_code == 200
+        return kept
+
+    monkeypatch.setattr(refresh_worker, "keep", keep_late)
+    assert refresh_worker.refresh(stores, token.token_id).done == "derived"
+
+    assert not decode(stack.file(stack.read_token(token).media.asset)).getexif()
 
 
 def test_a_storage_that_is_away_is_an_error_and_keeps_nothing(stack: PictureStack) -> None:

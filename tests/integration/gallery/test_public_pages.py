@@ -232,8 +232,11 @@ def test_pages_have_strict_headers_and_are_validated_by_etags(exhibition: Exhibi
         repeated = exhibition.app.client.get(path, headers=BROWSER | KEY | {"If-None-Match": page.headers["ETag"]})
         assert (repeated.status_code, repeated.data) == (304, b"")
     assert "unsafe" not in PAGE_POLICY
-    assert exhibition.public.client.get("/gallery").headers["Cache-Control"].startswith("public")
-    assert exhibition.public.client.get("/gallery", headers=KEY).headers["Cache-Control"].startswith("private")
+    for path in ("/gallery", "/v1/q/latest-tokens", "/v1/q/latest-collections"):
+        assert exhibition.public.client.get(path).headers["Cache-Control"].startswith("public")
+        assert exhibition.public.client.get(path, headers=KEY).headers["Cache-Control"].startswith("private")
+    token = f"/api/v1/gallery/tokens/{exhibition.plain.token_id}"
+    assert exhibition.public.client.get(token).headers["Cache-Control"].startswith("private")
 
 
 def test_other_spellings_redirect_to_the_one_address(exhibition: Exhibition) -> None:

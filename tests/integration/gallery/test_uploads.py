@@ -3,16 +3,18 @@
 import io
 import shutil
 import tempfile
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
+import pytest
 from PIL import Image
 
-from schemas.gallery.assets import UploadState
+from schemas.gallery.assets import Upload, UploadState
 from schemas.gallery.pictures import MAX_UPLOAD_BYTES
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
 from stores.gallery.tables import uploads
 from stores.images.upload_checks import CHECK_DELAYS_S
+from stores.media import Media
 from stores.sql.database import Database
 from tests.conftest import eventually
 from tests.integration.gallery.picture_stack import OWNER, PictureStack, stack
@@ -40,6 +42,12 @@ def states(stack: PictureStack, *tokens: Token) -> list[str]:
     of_tokens = uploads.c.target_id.in_([token.token_id for token in tokens])
     with Database(stack.app.stores.engine).read() as connection:
         return sorted(row.state for row in connection.execute(uploads.select().where(of_tokens)))
+
+
+def issue(stack: PictureStack, token: Token) -> Upload:
+    """Issue a URL for a token; return its upload."""
+    stack.upload_url(token)
+    return stack.app.stores.gallery.uploads.list_open(token.token_id)[0]
 
 
 def test_an_upload_becomes_the_picture_of_its_token(stack: PictureStack) -> None:
@@ -194,6 +202,43 @@ def test_a_storage_that_is_away_loses_nothing(stack: PictureStack) -> None:
     stack.sweeper.request_upload_checks()
 
     assert stack.wait_for(token, MediaStatus.READY).media.width == 64
+
+
+def test_a_check_in_the_middle_of_a_put_does_not_undo_it(stack: PictureStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check sees the bytes first, and finishes the upload: the PUT succeeds, and the picture stays."""
+    token, stores = stack.create_token(), stack.app.stores
+    url = stack.upload_url(token)
+    nonce, put_file = urlsplit(url).path.rpartition("/")[2], type(stores.media).put_file
+
+    def put_and_check(media: Media, key: str, file: IO[bytes]) -> None:
+        put_file(media, key, file)
+        if key == stores.gallery.uploads.find(nonce).media_key:
+            upload_worker.check_upload(stores, nonce)
+
+    monkeypatch.setattr(type(stores.media), "put_file", put_and_check)
+
+    assert stack.put(url, VALID_IMAGES["png"][0]).status_code == 200
+    assert stack.read_token(token).media.status == MediaStatus.READY
+    assert states(stack, token) == [UploadState.FINISHED]
+    assert stack.put(url, VALID_IMAGES["png"][0]).status_code == 409
+
+
+def test_bytes_that_get_lost_are_not_a_deleted_token(stack: PictureStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason says what has gone."""
+    token, stores = stack.create_token(), stack.app.stores
+    upload = issue(stack, token)
+    stores.media.put(upload.media_key, VALID_IMAGES["png"][0])
+    size = type(stores.media).size
+
+    def size_and_lose(media: Media, key: str) -> int:
+        size_bytes = size(media, key)
+        media.delete(key)
+        return size_bytes
+
+    monkeypatch.setattr(type(stores.media), "size", size_and_lose)
+    upload_worker.check_upload(stores, upload.nonce)
+
+    assert stack.read_token(token).media.reason == "lost"
 
 
 def test_a_large_picture_passes_through_the_disk(stack: PictureStack) -> None:

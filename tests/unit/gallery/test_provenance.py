@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.gallery.documents.archive import dump, exported_record, parse_record
 from schemas.gallery.provenance import (
     MadeImage,
     build_provenance,
@@ -101,6 +102,18 @@ def test_a_private_prompt_is_for_its_owner_only() -> None:
     assert [hidden[name] for name in ("prompt", "inputs", "seed", "generation")] == [None] * 4
     assert hidden["isPromptPrivate"]
     assert list_facts(hidden)[0] == ("Site", f"{record['site']['title']} (automatic1111)")
+
+
+def test_the_id_of_a_job_is_for_its_owner_only() -> None:
+    """It leads to all pictures of the job without a key; others get it neither from a record nor in an export."""
+    record = record_of()
+
+    assert hide_private(record, is_owner=True, is_prompt_private=False)["jobId"] == "c" * 32
+    hidden = hide_private(record, is_owner=False, is_prompt_private=False)
+    assert (hidden["jobId"], hidden["prompt"]) == (None, REQUEST.prompt)
+    exported = exported_record(record, as_owner=False)
+    assert parse_record(dump(exported))["jobId"] is None
+    assert parse_record(dump(exported_record(record, as_owner=True)))["jobId"] == "c" * 32
 
 
 def test_facts_name_each_thing_once() -> None:

@@ -92,7 +92,11 @@ def test_attributes_have_values_that_every_reader_takes(
 
 @pytest.mark.parametrize("place", ["name", "description", "value", "trait_type"])
 @pytest.mark.parametrize(
-    "text", [PROMPT, f"made with: {PROMPT.upper()}!", "lighthouse  at DUSK, oil", "no BLURRY hands and text, please"]
+    "text",
+    [
+        *(PROMPT, f"made with: {PROMPT.upper()}!", "lighthouse  at DUSK, oil", "no BLURRY hands and text, please"),
+        *("A Lighthouse at dusk, oil…", "A Lighthouse at dusk, ..."),
+    ],
 )
 def test_a_private_prompt_leaks_nowhere(place: str, text: str) -> None:
     """Whatever field its owner has put the prompt into, wholly or in part, the document has no trace of it."""
