@@ -6,6 +6,7 @@ const MIN_INTERVAL_MS = 1000;
 
 // `part` is the parameter by which the server sends only this part; `apply` gets it as an element. `wants` says whether
 // an event concerns the page. With `everyMs` the part is fetched at that pace as well, for what this tab has no events of.
+// Returns the function that has it fetched.
 export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) {
   let timer = 0;
   let last = performance.now();
@@ -30,6 +31,7 @@ export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) 
   // What happened while the server was gone.
   onEvent("open", schedule);
   if (everyMs) setInterval(() => document.hidden || schedule(), everyMs);
+  return schedule;
 }
 
 // Whether two elements are the same but for the words of relative times, which change all the time.

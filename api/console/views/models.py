@@ -85,20 +85,24 @@ def grid() -> Response:
 
 @blueprint.route(f"{MODELS.path}/state")
 def state() -> Response:
-    """Show the figures of the library, its problems, and the progress of a scan."""
+    """Show the figures of the library, its problems, and the progress of a scan; with ``part=scan`` only the last."""
+    progress: dict[str, Any] = {
+        "scan": stores().scan_requests.latest(),
+        "hashing": stores().library.file_hashes.count_pending(),
+    }
+    if request.args.get("part") == "scan":
+        return render("models/scan.html", **progress)
     maintenance = stores().library.maintenance
     after = max(request.args.get("after", 0, type=int), 0)
     problems, next_after = maintenance.list_problems(MAX_PROBLEMS, after)
-    pending, pending_bytes = stores().library.file_hashes.count_pending()
     return render(
-        "models/scan.html" if request.args.get("part") == "scan" else "models/state.html",
+        "models/state.html",
         room=MODELS,
         title="State of the library",
         counts=maintenance.get_counts(),
-        hashing=(pending, pending_bytes),
         problems=[_problem(problem) for problem in problems],
         next_after=next_after,
-        scan=stores().scan_requests.latest(),
+        **progress,
         folders=[str(folder) for folder in stores().settings.models_dir] if caller().has_scope(Scope.ADMIN) else [],
         has_library=bool(stores().settings.models_dir),
         requested=request.args.get("requested"),

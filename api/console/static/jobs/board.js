@@ -1,8 +1,11 @@
 // The list of jobs stays up to date: rows that have changed are replaced, new ones are added, others are left alone.
 
+import { onEvent } from "../live.js";
 import { isSame, keepFresh } from "../refresh.js";
 
 const EVERYBODY_MS = 3000;
+// Running jobs report progress all the time, and the list is large.
+const PROGRESS_MS = 3000;
 
 function replaceRows(list, fresh) {
   const focused = document.activeElement?.closest(".job-row")?.id;
@@ -35,7 +38,24 @@ function apply(fresh) {
 }
 
 const showsEverybody = new URLSearchParams(location.search).get("who") === "all";
-keepFresh({ part: "board", id: "board", apply, everyMs: showsEverybody ? EVERYBODY_MS : 0 });
+const isProgress = (payload) => payload.type === "preview" || (payload.type === "in_progress" && "percentage" in payload);
+const refresh = keepFresh({
+  part: "board",
+  id: "board",
+  apply,
+  wants: (payload) => !isProgress(payload),
+  everyMs: showsEverybody ? EVERYBODY_MS : 0,
+});
+let progressTimer = 0;
+
+function refreshLater() {
+  progressTimer ||= setTimeout(() => {
+    progressTimer = 0;
+    refresh();
+  }, PROGRESS_MS);
+}
+
+onEvent("*", (payload) => isProgress(payload) && refreshLater());
 for (const select of document.querySelectorAll(".filters select")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
