@@ -7,11 +7,11 @@ last name has gone (``sweep``). To store an object: ``hold`` its key, put it, th
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ops.infra.clock import Clock
-from schemas.errors import NotFound
+from schemas.errors import NotFound, Unavailable
 from schemas.gallery.asset_names import icon_name
 from schemas.gallery.assets import Asset
 from stores.gallery.rows import GALLERY_LOCK_ID
@@ -19,6 +19,9 @@ from stores.gallery.tables import assets, objects
 from stores.sql.database import Database
 
 ASSET_NOT_FOUND = "Asset not found"
+# Longer than a deletion can take, with all its retries. After that its process has died, or its request is lost.
+DELETION_MS = 600_000
+RETRY_AFTER_S = 10
 _FIELDS = tuple(Asset.__dataclass_fields__)
 
 
@@ -38,7 +41,11 @@ class Assets:
         return Asset(*(getattr(row, field) for field in _FIELDS))
 
     def hold(self, media_keys: Collection[str]) -> None:
-        """Protect objects from ``sweep`` for a while, before they are put; needed for every key each time."""
+        """Protect objects from ``sweep`` for a while, before they are put; needed for every key each time.
+
+        Raises:
+            Unavailable: one of them is being deleted at this moment.
+        """
         with self._database.write() as connection:
             hold_objects(self._database, connection, media_keys, self._clock.now_ms())
 
@@ -55,23 +62,35 @@ class Assets:
     def sweep(self, before_ms: int, delete_object: Callable[[str], None]) -> bool:
         """Delete one object that has no name and was last held before ``before_ms``; return whether there was one.
 
-        ``delete_object`` deletes the object of a key while no process can hold that key.
+        ``delete_object`` deletes the object of a key. No transaction is open meanwhile, and no process can hold the
+        key.
 
         Raises:
-            Unavailable: also if ``delete_object`` raises it; the object is swept another time.
+            Unavailable: also if ``delete_object`` raises it; the object is swept again after DELETION_MS.
         """
-        unused = (objects.c.held_at < before_ms) & ~exists().where(assets.c.media_key == objects.c.media_key)
-        with self._database.read() as connection:
-            if connection.execute(select(objects.c.media_key).where(unused).limit(1)).first() is None:
-                return False
-        with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
-            query = select(objects.c.media_key).where(unused).order_by(objects.c.held_at).limit(1)
-            media_key = connection.execute(query.with_for_update(skip_locked=True)).scalar_one_or_none()
-            if media_key is None:
-                return False
-            connection.execute(delete(objects).where(objects.c.media_key == media_key))
-            delete_object(media_key)
+        began_at = self._clock.now_ms()
+        media_key = self._begin_deletion(before_ms, began_at)
+        if media_key is None:
+            return False
+        delete_object(media_key)
+        is_this = (objects.c.media_key == media_key) & (objects.c.deleting_since == began_at)
+        with self._database.write() as connection:
+            connection.execute(delete(objects).where(is_this))
         return True
+
+    def _begin_deletion(self, before_ms: int, now_ms: int) -> str | None:
+        """Mark an object as being deleted and return its key; None if there is none to delete."""
+        is_named = exists().where(assets.c.media_key == objects.c.media_key)
+        unused = select(objects.c.media_key).where(objects.c.held_at < before_ms, ~is_named, _may_be_held(now_ms))
+        unused = unused.order_by(objects.c.held_at).limit(1)
+        with self._database.read() as connection:
+            if connection.execute(unused).first() is None:
+                return None
+        with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
+            media_key: str | None = connection.execute(unused.with_for_update(skip_locked=True)).scalar_one_or_none()
+            marking = update(objects).where(objects.c.media_key == media_key)
+            connection.execute(marking.values(deleting_since=now_ms))
+        return media_key
 
     def list_media_keys(self, after: str = "", limit: int = 1000) -> list[str]:
         """Return keys of objects in order, those after ``after``."""
@@ -81,11 +100,25 @@ class Assets:
 
 
 def hold_objects(database: Database, connection: Connection, media_keys: Iterable[str], now_ms: int) -> None:
-    """Protect objects in a transaction; concurrent holders of the same keys wait for each other in the same order."""
+    """Protect objects in a transaction; concurrent holders of the same keys wait for each other in the same order.
+
+    Raises:
+        Unavailable: one of them is being deleted at this moment.
+    """
     insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
     for media_key in sorted(set(media_keys)):
         row = insert(objects).values(media_key=media_key, held_at=now_ms)
-        connection.execute(row.on_conflict_do_update(index_elements=["media_key"], set_={"held_at": now_ms}))
+        held = {"held_at": now_ms, "deleting_since": None}
+        row = row.on_conflict_do_update(index_elements=["media_key"], set_=held, where=_may_be_held(now_ms))
+        if connection.execute(row.returning(objects.c.media_key)).first() is None:
+            raise Unavailable(
+                "The last copy of this picture is being deleted; add it again in a moment.", retry_after_s=RETRY_AFTER_S
+            )
+
+
+def _may_be_held(now_ms: int) -> ColumnElement[bool]:
+    """Return the condition of the objects that are not being deleted."""
+    return or_(objects.c.deleting_since.is_(None), objects.c.deleting_since < now_ms - DELETION_MS)
 
 
 def add_assets(database: Database, connection: Connection, new: Sequence[Asset], now_ms: int) -> None:

@@ -134,12 +134,14 @@ provenance = Table(
 )
 
 # Content-addressed objects of the media store. A row is written before its object and deleted after it, so no object
-# is without a row. ``held_at`` protects an object that no asset names yet, or no longer, from being deleted.
+# is without a row. ``held_at`` protects an object that no asset names yet, or no longer, from being deleted. An object
+# with ``deleting_since`` cannot be held: the media store may delete it at any moment.
 objects = Table(
     "gallery_objects",
     metadata,
     Column("media_key", String(200), primary_key=True),
     Column("held_at", BigInteger, nullable=False),
+    Column("deleting_since", BigInteger, nullable=True),
     Index("gallery_objects_held", "held_at"),
 )
 

@@ -4,9 +4,10 @@ import pytest
 
 from schemas.errors import Conflict, NotFound, Unavailable
 from schemas.gallery.assets import Asset
-from schemas.gallery.collections import Collection
+from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.tokens import MediaStatus, TokenMedia
 from stores.gallery import Gallery
+from stores.gallery.assets import DELETION_MS
 from tests.conftest import FakeClock
 from tests.contract.gallery.conftest import ALICE, add_tokens
 
@@ -48,8 +49,10 @@ def test_objects_are_swept_some_time_after_their_last_name_has_gone(gallery: Gal
 
 
 def test_an_object_that_cannot_be_deleted_is_swept_again(gallery: Gallery, clock: FakeClock) -> None:
-    """While the media store does not answer, the row of the object stays."""
+    """The row of the object stays; until the lost deletion can no longer take effect, others are swept first."""
     gallery.assets.hold(["gallery/one.png"])
+    clock.advance(1)
+    gallery.assets.hold(["gallery/two.png"])
     clock.advance(1)
 
     def fail(_: str) -> None:
@@ -57,7 +60,37 @@ def test_an_object_that_cannot_be_deleted_is_swept_again(gallery: Gallery, clock
 
     with pytest.raises(Unavailable):
         gallery.assets.sweep(clock.now_ms(), fail)
+    assert sweep(gallery, clock) == ["gallery/two.png"]
+    with pytest.raises(Unavailable, match="being deleted"):
+        gallery.assets.hold(["gallery/one.png"])
+    clock.advance(DELETION_MS / 1000 + 1)
     assert sweep(gallery, clock) == ["gallery/one.png"]
+
+
+def test_while_the_media_store_deletes_an_object_everything_else_goes_on(gallery: Gallery, clock: FakeClock) -> None:
+    """Others write meanwhile; only that object cannot be held, and a holder that comes later keeps what it puts."""
+    gallery.assets.hold(["gallery/one.png"])
+    clock.advance(1)
+
+    def delete_slowly(_: str) -> None:
+        gallery.collections.create(ALICE, NewCollection("Meanwhile"))
+        gallery.assets.hold(["gallery/two.png"])
+        assert not gallery.assets.sweep(clock.now_ms(), deleted.append)
+        with pytest.raises(Unavailable, match="being deleted"):
+            gallery.assets.add([asset("a")])
+
+    def delete_too_slowly(_: str) -> None:
+        clock.advance(DELETION_MS / 1000 + 1)
+        gallery.assets.hold(["gallery/one.png"])
+
+    deleted: list[str] = []
+    assert gallery.assets.sweep(clock.now_ms(), delete_slowly)
+    assert gallery.assets.list_media_keys() == ["gallery/two.png"]
+    gallery.assets.hold(["gallery/one.png"])
+    clock.advance(1)
+    gallery.assets.hold(["gallery/two.png"])
+    assert gallery.assets.sweep(clock.now_ms(), delete_too_slowly)
+    assert gallery.assets.list_media_keys() == ["gallery/one.png", "gallery/two.png"]
 
 
 def test_a_tokens_assets_are_those_of_its_picture(gallery: Gallery, collection: Collection, clock: FakeClock) -> None:
