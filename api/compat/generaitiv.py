@@ -137,8 +137,7 @@ def read_workload(workload: str) -> Response:
     try:
         return jsonify(_workload_view(own_job(job_id)))
     except (NotFound, Gone):
-        tokens = stores().gallery.tokens.find_by_job(job_id)
-        kept = next((token for token in tokens if token.owner == caller().id and token.media.asset), None)
+        kept = stores().gallery.tokens.find_by_job(job_id, caller().id)
         if kept is None:
             raise
         return jsonify(_kept_workload_view(kept))

@@ -34,11 +34,14 @@ class TokenLists:
             raise NotFound(TOKEN_NOT_FOUND)
         return token_from_row(row)
 
-    def find_by_job(self, job_id: str) -> list[Token]:
-        """Return the tokens that were made from a job, with their provenance, the oldest first."""
-        query = select_tokens(with_provenance=True).where(provenance.c.job_id == job_id).order_by(tokens.c.id)
+    def find_by_job(self, job_id: str, owner: str) -> Token | None:
+        """Return the first token of an owner with a picture of a job, with its provenance; None if there is none."""
+        query = select_tokens(with_provenance=True).where(
+            provenance.c.job_id == job_id, tokens.c.owner == owner, tokens.c.asset.is_not(None)
+        )
         with self._database.read() as connection:
-            return list(map(token_from_row, connection.execute(query)))
+            row = connection.execute(query.order_by(tokens.c.id).limit(1)).one_or_none()
+        return None if row is None else token_from_row(row)
 
     def list_latest(self, page: Page) -> Listed[Token]:
         """Return a page of the tokens of all active collections, the newest first."""

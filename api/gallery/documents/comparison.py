@@ -67,18 +67,24 @@ def site_view(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_comparison(token: Token, record: dict[str, Any], job: Job) -> dict[str, Any]:
-    """Return both pictures of a token and of a job that makes it again."""
+    """Return both pictures of a token and of a job that makes it again.
+
+    ``sameInputs`` is None for callers who may not know the inputs of the token.
+    """
     public_url, number = stores().settings.public_url, record["number"]
     data = stores().results.get_original(job.id, number) if job.state is JobState.COMPLETED else None
     made_again = hashlib.sha256(data).hexdigest() if data is not None else None
     results = result_payloads(job.results, job.id, public_url)
     original = record["image"]
+    is_owner = token.owner == caller().id
+    # It would confirm a guess of a private prompt.
+    same_inputs = repeats(record, job.request) if is_owner or not token.is_prompt_private else None
     comparison = {
         "tokenId": token.token_id,
         "jobId": job.id,
         "status": job.state,
         "deterministic": bool(record["site"]["deterministic"]),
-        "sameInputs": repeats(record, job.request),
+        "sameInputs": same_inputs,
         "recipeChanged": site_view(record)["changed"],
         "identical": None if made_again is None else made_again == original["sha256"],
         "original": {
@@ -99,6 +105,7 @@ def _verdict(comparison: dict[str, Any], job: Job) -> str:
     if comparison["identical"]:
         return "Both pictures are the same, byte for byte."
     reasons = (
+        (comparison["sameInputs"] is None, "The inputs of the first one are private, so they may differ as well."),
         (not comparison["sameInputs"], "The inputs of both jobs differ as well."),
         (not comparison["deterministic"], "This site does not make the same picture of the same inputs twice."),
         (comparison["recipeChanged"], "The recipe of the site has changed since the first one was made."),

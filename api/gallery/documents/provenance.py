@@ -82,8 +82,9 @@ def rerun(token_id: str) -> Response:
 def compare(token_id: str, job_id: str) -> Response:
     """Compare the picture of a token with that of a job of yours, byte for byte.
 
-    `identical` is null until the job is done. On a `deterministic` site the same inputs give the same bytes, unless the
-    recipe or the program has changed meanwhile.
+    `identical` is null until the job is done, and `sameInputs` is null where the prompt is another caller's and
+    private. On a `deterministic` site the same inputs give the same bytes, unless the recipe or the program has
+    changed meanwhile.
     """
     token, record = find_record(token_id)
     return jsonify(build_comparison(token, record, own_job(job_id)))

@@ -1,5 +1,7 @@
 """Tokens: ids, creation, changes, provenance."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine, func, select
 
@@ -83,8 +85,25 @@ def test_a_token_keeps_what_it_was_created_with(gallery: Gallery, collection: Co
     assert {name: getattr(token, name) for name in names} == {name: getattr(fields, name) for name in names}
     assert token.creator == gallery.profiles.get_or_create(ALICE).address
     assert (token.collection.slug, token.media, token.status) == (collection.slug, TokenMedia(), "ACTIVE")
-    assert gallery.tokens.find_by_job(JOB_ID) == [token]
-    assert gallery.tokens.find_by_job("0" * 32) == []
+    # It has no picture yet.
+    assert gallery.tokens.find_by_job(JOB_ID, ALICE) is None
+
+
+def test_of_all_tokens_of_a_job_the_owners_first_picture_is_found(gallery: Gallery, collection: Collection) -> None:
+    """However often others have kept the same job."""
+    fields = NewToken("kept", provenance={"jobId": JOB_ID})
+    made = [gallery.tokens.create(ALICE, collection, gallery.tokens.reserve_id(ALICE), fields) for _ in range(3)]
+    foreign = gallery.collections.create(BOB, NewCollection("Others"))
+    gallery.tokens.create(BOB, foreign, gallery.tokens.reserve_id(BOB), fields)
+    picture = Asset("a" * 21 + ".png", "gallery/one.png", "image/png", "0" * 64, 10)
+    for token in made[1:]:
+        picture = replace(picture, name=str(token.id) + picture.name[1:])
+        gallery.tokens.attach_media(token.token_id, TokenMedia(MediaStatus.READY, asset=picture.name), [picture])
+    found = gallery.tokens.find_by_job(JOB_ID, ALICE)
+    assert found is not None
+    assert (found.token_id, found.provenance) == (made[1].token_id, {"jobId": JOB_ID})
+    assert gallery.tokens.find_by_job(JOB_ID, BOB) is None
+    assert gallery.tokens.find_by_job("0" * 32, ALICE) is None
 
 
 def test_changes_need_the_owner_and_known_fields(gallery: Gallery, collection: Collection, engine: Engine) -> None:

@@ -221,6 +221,11 @@ def test_the_routes_show_provenance_and_make_again(library: LibraryApp) -> None:
     again = library.request("POST", f"{path}/rerun").json["id"]
     complete(library, make_picture("0" * 64))
     assert library.request("GET", f"{path}/rerun/{again}").json["identical"] is False
+    guess = library.request("POST", "/api/v1/jobs", json=body, key=bob).json["id"]
+    complete(library, make_picture("0" * 64))
+    compared = library.request("GET", f"{path}/rerun/{guess}", key=bob).json
+    assert (compared["sameInputs"], compared["identical"]) == (None, False)
+    assert "private" in compared["verdict"]
 
 
 def test_metadata_and_workload_outlive_the_job(library: LibraryApp) -> None:
