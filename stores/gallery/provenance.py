@@ -4,7 +4,7 @@ The pictures among a job's inputs expire with the job. A token keeps its own cop
 is deleted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -77,7 +77,7 @@ def record_result(stores: Stores, job: Job, image: MadeImage, data: bytes) -> tu
     recipe = find_recipe(stores, job.request.site)
     params = read_generation_params(data)
     generation = params.to_json() if params else None
-    found = [_find_model(stores, model) for model in list_used_models(job.request, recipe, generation)]
+    found = _find_models(stores, list_used_models(job.request, recipe, generation))
     models = [_with_hashes(each) for each in found]
     record = build_provenance(job, recipe, image, models=models, generation=generation)
     record[IN_LIBRARY] = [each.presence is Presence.PRESENT for each in found]
@@ -88,16 +88,19 @@ def record_result(stores: Stores, job: Job, image: MadeImage, data: bytes) -> tu
 
 def find_models(stores: Stores, record: Mapping[str, Any]) -> list[FoundModel]:
     """Return the models of a record with what the library has of them now."""
-    return [_find_model(stores, model) for model in used_models(record)]
+    return _find_models(stores, used_models(record))
 
 
-def list_obstacles(stores: Stores, record: Mapping[str, Any]) -> list[str]:
-    """Return why the record cannot be run again, each in a sentence; empty if it can."""
+def list_obstacles(stores: Stores, record: Mapping[str, Any], models: Sequence[FoundModel]) -> list[str]:
+    """Return why the record cannot be run again, each in a sentence; empty if it can.
+
+    ``models`` is what ``find_models`` returned for it.
+    """
     recipe = find_recipe(stores, record["site"]["name"])
     if recipe is None:
         return [f"site: there is no site {record['site']['name']!r} here any more."]
     obstacles = []
-    for found, was_present in zip(find_models(stores, record), record.get(IN_LIBRARY, ()), strict=False):
+    for found, was_present in zip(models, record.get(IN_LIBRARY, ()), strict=False):
         if was_present and found.presence is Presence.MISSING:
             obstacles.append(f"models: {found.used.kind} {found.used.name!r} is no longer in the library.")
         elif was_present and found.presence is Presence.CHANGED:
@@ -119,11 +122,12 @@ def rerun(
             ``details`` has the ``reasons``.
         LimitReached, PaymentRequired, Unavailable and others: as ``stores.jobs.submission.submit``.
     """
-    obstacles = list_obstacles(stores, record)
+    models = find_models(stores, record)
+    obstacles = list_obstacles(stores, record, models)
     if obstacles:
         raise _not_repeatable(obstacles)
     try:
-        request = build_request(stores, record)
+        request = build_request(stores, record, models)
         return submission.submit(stores, caller, request, request_id=request_id, idempotency_key=idempotency_key)
     except Invalid as error:
         raise _not_repeatable(error.problems) from error
@@ -131,8 +135,10 @@ def rerun(
         raise _not_repeatable([f"site: {error.message}"]) from error
 
 
-def build_request(stores: Stores, record: Mapping[str, Any]) -> JobRequest:
+def build_request(stores: Stores, record: Mapping[str, Any], models: Sequence[FoundModel]) -> JobRequest:
     """Return the request that repeats a record: with the pictures that were kept, and a LoRA under its present name.
+
+    ``models`` is what ``find_models`` returned for the record.
 
     Raises:
         Invalid: a picture is gone.
@@ -144,20 +150,20 @@ def build_request(stores: Stores, record: Mapping[str, Any]) -> JobRequest:
             pictures[name] = ImageSource.from_bytes(stores.media.get(asset.media_key))
         except NotFound as error:
             raise Invalid(problems=[f"{name}: the picture of this input is gone."]) from error
-    return repeat_request(record, pictures, _present_lora(stores, record))
+    return repeat_request(record, pictures, _present_lora(record, models))
 
 
 def _not_repeatable(reasons: list[str]) -> Conflict:
     return Conflict(f"This cannot be made again: {' '.join(reasons)}", reasons=reasons)
 
 
-def _present_lora(stores: Stores, record: Mapping[str, Any]) -> str | None:
+def _present_lora(record: Mapping[str, Any], models: Sequence[FoundModel]) -> str | None:
     """Return the LoRA's name for the site: of a file that was renamed, the new name."""
     name = record.get("lora")
     if name is None:
         return None
     key = UsedModel("lora", name).key
-    found = next((each for each in find_models(stores, record) if each.used.key == key), None)
+    found = next((each for each in models if each.used.key == key), None)
     is_renamed = found and found.used.hashes and found.file and model_stem(name) != found.file.stem
     return found.file.stem if found and found.file and is_renamed else str(name)
 
@@ -167,34 +173,49 @@ def find_recipe(stores: Stores, site: str) -> Recipe | None:
     return next((recipe for recipe in stores.recipes.list_all() if recipe.name == site), None)
 
 
-def _find_model(stores: Stores, used: UsedModel) -> FoundModel:
-    """Look a model up: by its hashes, else by its name."""
-    if not stores.settings.models_dir:
-        return FoundModel(used, Presence.UNKNOWN)
+def _find_models(stores: Stores, used: Sequence[UsedModel]) -> list[FoundModel]:
+    """Look models up: each by its hashes, else by its name. The number of statements does not grow with theirs."""
+    if not used or not stores.settings.models_dir:
+        return [FoundModel(each, Presence.UNKNOWN) for each in used]
     try:
-        library = stores.library
-        ids = dict.fromkeys(each for value in used.hashes.values() for each in library.file_hashes.find_models(value))
-        for model in library.models.get_many(list(ids), with_versions=True):
-            if file := _file_of_hashes(model, used.hashes):
-                return FoundModel(used, Presence.PRESENT, model.id, file)
-        by_name = _models_of_name(stores, used)
+        by_hashes = _find_by_hashes(stores, used)
+        missing = [each for each, found in zip(used, by_hashes, strict=True) if found is None]
+        by_name = stores.library.models.find_by_names({key for each in missing for key in _name_keys(each)})
     except Unavailable as error:
         log.warning("provenance.library_unavailable", error=error.message)
-        return FoundModel(used, Presence.UNKNOWN)
-    for model in by_name:
+        return [FoundModel(each, Presence.UNKNOWN) for each in used]
+    return [found or _find_by_name(each, by_name) for each, found in zip(used, by_hashes, strict=True)]
+
+
+def _find_by_hashes(stores: Stores, used: Sequence[UsedModel]) -> list[FoundModel | None]:
+    """Return for each model the one of the library that has a file of its hashes."""
+    ids = stores.library.file_hashes.find_models_of_all({value for each in used for value in each.hashes.values()})
+    all_ids = sorted({id_ for some in ids.values() for id_ in some})
+    models = {model.id: model for model in stores.library.models.get_many(all_ids, with_versions=True)}
+
+    def find(each: UsedModel) -> FoundModel | None:
+        for id_ in dict.fromkeys(id_ for value in each.hashes.values() for id_ in ids[value]):
+            if (model := models.get(id_)) and (file := _file_of_hashes(model, each.hashes)):
+                return FoundModel(each, Presence.PRESENT, model.id, file)
+        return None
+
+    return list(map(find, used))
+
+
+def _name_keys(used: UsedModel) -> list[tuple[str, str]]:
+    """Return the names under which the library may have a model, with its category there."""
+    category = CATEGORIES.get(used.kind)
+    return [] if category is None else [(used.name, category), (model_stem(used.name), category)]
+
+
+def _find_by_name(used: UsedModel, by_name: Mapping[tuple[str, str], Sequence[ModelView]]) -> FoundModel:
+    models: Sequence[ModelView] = next((by_name[key] for key in _name_keys(used) if by_name[key]), ())
+    for model in models:
         if file := _file_of_name(model, used.name):
             # A file that waits to be hashed may be the same.
             is_other = bool(used.hashes) and file.is_hashed
             return FoundModel(used, Presence.CHANGED if is_other else Presence.PRESENT, model.id, file)
     return FoundModel(used, Presence.MISSING)
-
-
-def _models_of_name(stores: Stores, used: UsedModel) -> list[ModelView]:
-    category = CATEGORIES.get(used.kind)
-    if category is None:
-        return []
-    found = stores.library.models.find_by_name(used.name, category)
-    return found or stores.library.models.find_by_name(model_stem(used.name), category)
 
 
 def _present_files(model: ModelView) -> Iterable[FileView]:

@@ -3,9 +3,9 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from sqlalchemy import Connection, func, select
 
@@ -26,6 +26,7 @@ from stores.sql.database import Database
 MODEL_NOT_FOUND = "Model not found"
 FILE_SUFFIXES = ("", *FORMAT_BY_EXTENSION)
 MAX_NAME_MATCHES = 100
+_Ids = dict[tuple[str, str], list[int]]
 _HERO_COLUMNS = tuple(column.label(f"hero_{column.name}") for column in images.c)
 
 
@@ -73,21 +74,28 @@ class Models:
 
         ``name`` may contain folders, as in ComfyUI workflows: files in these folders come first.
         """
-        name = strip_control_chars(name)
-        by_name = (models.c.name_key == sort_key(name)) & (models.c.files > 0)
-        basename = re.split(r"[\\/]", name)[-1]
-        # lower() of SQLite changes ASCII letters only, that of PostgreSQL all: compare with both forms.
-        ascii_lower = "".join(char.lower() if char.isascii() else char for char in basename)
-        stems = {basename, basename.lower(), ascii_lower}
-        by_stem = func.lower(files.c.name).in_([f"{stem}{suffix}" for stem in stems for suffix in FILE_SUFFIXES])
-        by_file = select(versions.c.model_id).join(files, files.c.version_id == versions.c.id)
-        by_file = by_file.where(by_stem, files.c.missing_since.is_(None))
-        query = select(models.c.id).where(models.c.category_key == normalize(category))
-        query = query.where(by_name | models.c.id.in_(by_file)).order_by(models.c.id).limit(MAX_NAME_MATCHES)
+        return self.find_by_names([(name, category)])[name, category]
+
+    def find_by_names(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[ModelView]]:
+        """Return what ``find_by_name`` returns for each of many pairs of a name and a category, in few statements."""
+        keys = {pair: _NameKeys.of(*pair) for pair in wanted}
+        if not keys:
+            return {}
+        by_name = select(models.c.id, models.c.category_key, models.c.name_key).where(models.c.files > 0)
+        by_name = by_name.where(models.c.name_key.in_({each.name for each in keys.values()}))
+        file_name = func.lower(files.c.name)
+        # The planner cannot turn outer joins round, so it begins with the few files.
+        by_file = select(models.c.id, models.c.category_key, file_name).select_from(files)
+        by_file = by_file.outerjoin(versions, versions.c.id == files.c.version_id)
+        by_file = by_file.outerjoin(models, models.c.id == versions.c.model_id).where(files.c.missing_since.is_(None))
+        by_file = by_file.where(file_name.in_({file for each in keys.values() for file in each.files}))
         with self._database.read() as connection:
-            ids = list(connection.execute(query).scalars())
-        path = name.replace("\\", "/").lower()
-        return sorted(self.get_many(ids, with_versions=True), key=lambda model: not _has_file_at(model, path))
+            of_name = _group_ids(connection.execute(by_name))
+            of_file = _group_ids(connection.execute(by_file))
+        ids = {pair: each.select_ids(of_name, of_file) for pair, each in keys.items()}
+        all_ids = sorted({id_ for some in ids.values() for id_ in some})
+        found = {model.id: model for model in self.get_many(all_ids, with_versions=True)} if all_ids else {}
+        return {pair: each.sort(found[id_] for id_ in ids[pair] if id_ in found) for pair, each in keys.items()}
 
     def find_by_civitai_version(self, civitai_version_id: int) -> list[ModelView]:
         """Return the models with a file on disk of this Civitai version."""
@@ -98,6 +106,45 @@ class Models:
         with self._database.read() as connection:
             ids = sorted(set(connection.execute(query).scalars()))
         return self.get_many(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _NameKeys:
+    """What is compared of a name and a category."""
+
+    category: str
+    name: str
+    files: frozenset[str]
+    path: str
+
+    @classmethod
+    def of(cls, name: str, category: str) -> Self:
+        """Return the keys of a name, which may contain folders."""
+        name = strip_control_chars(name)
+        basename = re.split(r"[\\/]", name)[-1]
+        # lower() of SQLite changes ASCII letters only, that of PostgreSQL all: compare with both forms.
+        ascii_lower = "".join(char.lower() if char.isascii() else char for char in basename)
+        stems = {basename, basename.lower(), ascii_lower}
+        file_names = frozenset(f"{stem}{suffix}" for stem in stems for suffix in FILE_SUFFIXES)
+        return cls(normalize(category), sort_key(name), file_names, name.replace("\\", "/").lower())
+
+    def select_ids(self, of_name: _Ids, of_file: _Ids) -> list[int]:
+        """Return the ids of the models that have these keys, the lowest ones first."""
+        ids = set(of_name.get((self.category, self.name), ()))
+        ids.update(id_ for file in self.files for id_ in of_file.get((self.category, file), ()))
+        return sorted(ids)[:MAX_NAME_MATCHES]
+
+    def sort(self, found: Iterable[ModelView]) -> list[ModelView]:
+        """Return the models in their order, but those with a file in the folders of the name first."""
+        return sorted(found, key=lambda model: not _has_file_at(model, self.path))
+
+
+def _group_ids(rows: Iterable[Any]) -> _Ids:
+    """Return the ids by the category and the key in the columns that follow them."""
+    groups: _Ids = {}
+    for id_, category, key in rows:
+        groups.setdefault((category, key), []).append(id_)
+    return groups
 
 
 def _has_file_at(model: ModelView, path: str) -> bool:

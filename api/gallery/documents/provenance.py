@@ -35,13 +35,14 @@ def read(token_id: str) -> Response:
     reader = optional_caller()
     is_owner = reader is not None and reader.id == token.owner
     view = hide_private(record, is_owner=is_owner, is_prompt_private=token.is_prompt_private)
-    site, obstacles = site_view(record), provenance.list_obstacles(stores(), record)
+    models = provenance.find_models(stores(), record)
+    obstacles = provenance.list_obstacles(stores(), record, models)
     return jsonify(
         view
         | {
             "tokenId": token.token_id,
-            "site": {**record["site"], **site},
-            "models": [_model_view(found) for found in provenance.find_models(stores(), record)],
+            "site": {**record["site"], **site_view(record)},
+            "models": [_model_view(found) for found in models],
             "inputPictures": _input_urls(record) if view["inputs"] is not None else {},
             "rerun": {"possible": not obstacles, "reasons": obstacles},
         }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from sqlalchemy import event
 
 from ops.infra.settings import Settings
 from schemas.errors import Conflict, NotFound
@@ -133,7 +134,8 @@ def test_a_token_knows_its_models_and_is_made_again(library: LibraryApp) -> None
 
     (library.folder / "loras" / "ink.safetensors").rename(library.folder / "loras" / "ink-2.safetensors")
     library.scan()
-    assert provenance.build_request(stores, record).lora == "ink-2"
+    models = provenance.find_models(stores, record)
+    assert provenance.build_request(stores, record, models).lora == "ink-2"
 
     kept = next(iter(record["keptInputs"].values()))
     stores.gallery.tokens.delete(OWNER, token.token_id)
@@ -170,6 +172,39 @@ def test_what_is_gone_is_named(library: LibraryApp) -> None:
     refused = {**record, "inLibrary": [], "inputs": {**record["inputs"], "steps": -1}}
     with pytest.raises(Conflict, match="steps"):
         provenance.rerun(stores, caller, refused, request_id="r4")
+
+
+def test_many_models_are_looked_up_in_few_statements(library: LibraryApp) -> None:
+    """Their number does not grow with the models and hashes that the record names, in the API and on the page."""
+    stores = library.stores
+    job, picture = start_img2img(library)
+    token = make_token(stores, job, picture)
+    record = token.provenance or {}
+    used = [
+        {
+            "kind": "lora",
+            "name": f"lora {number}",
+            "hashes": {f"h{each}": f"{number:06}{each:06}" for each in range(12)},
+        }
+        for number in range(100)
+    ]
+    many = {**record, "models": [*record["models"], *used]}
+    stores.gallery.tokens.update(OWNER, token.token_id, {"provenance": many})
+    statements: list[str] = []
+
+    def note(*about: Any) -> None:
+        statements.append(about[2])
+
+    event.listen(stores.engine, "before_cursor_execute", note)
+    for path in (f"/api/v1/gallery/tokens/{token.token_id}/provenance", f"/c/sea/{token.token_id}"):
+        statements.clear()
+        answer = call(library, path, headers={"Accept": "application/json" if "api" in path else "text/html"})
+        assert answer.status_code == 200, path
+        assert len(statements) < 40, path
+    event.remove(stores.engine, "before_cursor_execute", note)
+
+    found = provenance.find_models(stores, many)
+    assert [each.presence for each in found] == [Presence.PRESENT] * 3 + [Presence.MISSING] * 100
 
 
 def call(library: LibraryApp, path: str, *, key: str = API_KEY, headers: dict[str, str] | None = None) -> Any:
