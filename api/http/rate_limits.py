@@ -27,14 +27,18 @@ log = structlog.get_logger(__name__)
 
 def count_caller(caller: Caller) -> None:
     """Count a request with a valid key or session; raises LimitReached."""
-    limits = stores().rate_limits
     match current_policy().rate_limit:
         case RateLimit.STATUS:
             _count_status(caller.id)
         case RateLimit.SUBMIT:
-            _count(RateLimit.SUBMIT, caller.limits.rate or limits.defaults.submit, caller.id)
+            count_submission(caller)
         case RateLimit.GENERAL:
-            _count(RateLimit.GENERAL, limits.defaults.general, caller.id)
+            _count(RateLimit.GENERAL, stores().rate_limits.defaults.general, caller.id)
+
+
+def count_submission(caller: Caller) -> None:
+    """Count a submission, for pages whose routes are counted as other requests; raises LimitReached."""
+    _count(RateLimit.SUBMIT, caller.limits.rate or stores().rate_limits.defaults.submit, caller.id)
 
 
 def count_anonymous() -> None:

@@ -10,7 +10,13 @@ from typing import cast
 from redis import Redis
 
 from ops.infra.clock import Clock
-from stores.redis.keys import UPLOAD_CHECKS, upload_check_lock_key, upload_check_pause_key, upload_receipt_lock_key
+from stores.redis.keys import (
+    UPLOAD_CHECKS,
+    poster_request_key,
+    upload_check_lock_key,
+    upload_check_pause_key,
+    upload_receipt_lock_key,
+)
 
 # After the URL was issued.
 CHECK_DELAYS_S = (5, 30, 120, 600)
@@ -19,6 +25,7 @@ BATCH = 200
 # Longer than an upload, or the examination of one, can take; a process that dies holds its lock until then.
 LOCK_TTL_S = 660
 READ_PAUSE_S = 2
+POSTER_PAUSE_S = 60
 
 
 class UploadChecks:
@@ -52,6 +59,10 @@ class UploadChecks:
     def may_check_on_read(self, nonce: str) -> bool:
         """Whether the last check that a reader caused is long enough ago."""
         return bool(self._redis.set(upload_check_pause_key(nonce), b"", nx=True, ex=READ_PAUSE_S))
+
+    def may_request_poster(self, nonce: str) -> bool:
+        """Whether the last request for a poster of this upload is long enough ago."""
+        return bool(self._redis.set(poster_request_key(nonce), b"", nx=True, ex=POSTER_PAUSE_S))
 
     @contextmanager
     def receiving(self, nonce: str) -> Iterator[bool]:

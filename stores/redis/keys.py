@@ -182,6 +182,11 @@ def upload_check_pause_key(nonce: str) -> str:
     return f"dr:gallery:upload:{nonce}:pause"
 
 
+def poster_request_key(nonce: str) -> str:
+    """Exists for a while after a browser was asked for the poster of an upload."""
+    return f"dr:gallery:upload:{nonce}:poster"
+
+
 def upload_receipt_lock_key(nonce: str) -> str:
     """Exists while a request receives an upload of the gallery."""
     return f"dr:gallery:upload:{nonce}:received"

@@ -30,12 +30,15 @@ class PosterRunner:
     async def draw(self, media_key: str, nonce: str) -> None:
         """Store the poster of an uploaded video, a grey one if the browser cannot play it, and go on with the upload.
 
-        If the browser or the storage is lost, the next check of the upload asks again.
+        If the browser or the storage is lost, a later check of the upload asks again.
         """
+        media = self._stores.media
         try:
+            if await asyncio.to_thread(media.exists, poster_key(media_key)):
+                return
             data = await asyncio.to_thread(self._read, media_key)
             poster = await self._draw(data)
-            await asyncio.to_thread(self._stores.media.put, poster_key(media_key), poster)
+            await asyncio.to_thread(media.put, poster_key(media_key), poster)
             await asyncio.to_thread(self._stores.queue.send, CHECK_UPLOAD, nonce)
         except ServiceError as error:
             log.warning("poster.failed", code=error.code, error=error.message)

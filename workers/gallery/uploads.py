@@ -111,7 +111,9 @@ def _poster(stores: Stores, upload: Upload) -> bytes | None:
     except NotFound:
         if upload.expires_at <= stores.clock.now_ms():
             return make_blank_jpeg(BLANK_SIDE_PX, BLANK_SIDE_PX)
-        stores.queue.send(DRAW_POSTER, upload.media_key, upload.nonce)
+        # A token is read many times while the browsers are busy.
+        if stores.gallery_media.checks.may_request_poster(upload.nonce):
+            stores.queue.send(DRAW_POSTER, upload.media_key, upload.nonce)
         return None
 
 

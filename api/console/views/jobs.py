@@ -11,6 +11,7 @@ from api.console.rooms import JOBS
 from api.console.text_filters import add_text_filters
 from api.console.views.failure_view import failure_view
 from api.http.context import caller, require_owner, stores
+from api.http.rate_limits import count_submission
 from api.jobs.serializers import native_job
 from api.library.images import keep_job_image
 from schemas.accounts.caller import Scope
@@ -108,7 +109,9 @@ def cancel(job_id: str) -> BaseResponse:
 def retry(job_id: str) -> BaseResponse:
     """Submit the same request again, as the caller's own job."""
     require_scope(Scope.GENERATE)
-    accepted = resubmit(stores(), caller(), _visible_job(job_id)[0], request_id=g.request_id)
+    job, _ = _visible_job(job_id)
+    count_submission(caller())
+    accepted = resubmit(stores(), caller(), job, request_id=g.request_id)
     return go_to(f"{JOBS.path}/{accepted.job.id}")
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from schemas.accounts.caller import Scope
+from schemas.accounts.caller import CallerLimits, Scope
+from schemas.accounts.rate_limits import Rate
 from schemas.errors import SiteChanged
 from schemas.jobs.job import GeneratedImage, Job, JobRequest, Progress
 from stores.accounts.api_keys import KeyChange
@@ -109,6 +110,21 @@ def test_callers_see_their_own_jobs_and_admins_all(app: AppClient) -> None:
     assert "my own prompt" not in app.client.get("/console/jobs", headers=admin).text
     assert app.client.post(f"/console/jobs/{own}/cancel", headers=admin).status_code == 303
     assert app.get_job(foreign)["status"] == "QUEUED"
+
+
+def test_trying_again_counts_as_a_submission(app: AppClient) -> None:
+    """A key that may submit twice a minute may do so here too, but no third time."""
+    change = KeyChange(scopes=frozenset({Scope.READ, Scope.GENERATE}), limits=CallerLimits(rate=Rate(2, 60)))
+    key = app.stores.api_keys.create("slow", change)
+    own = submit(app, "a slow prompt", 1, owner=key.split("_")[1])
+    headers = {**HTML, "x-api-key": key}
+
+    answers = [app.client.post(f"/console/jobs/{own}/retry", headers=headers) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [303, 303, 429]
+    assert "Too many requests" in answers[2].text
+    body = {"prompt": "by the API"}
+    assert app.client.post("/api/v1/jobs", json=body, headers={"x-api-key": key}).status_code == 429
 
 
 def test_a_trace_is_downloaded(app: AppClient) -> None:

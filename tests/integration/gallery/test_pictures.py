@@ -1,5 +1,6 @@
 """Pictures of tokens: from jobs, from the library, as videos, and derived again."""
 
+import asyncio
 import base64
 import shutil
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from schemas.images import formats
 from schemas.images.formats import ImageFormat
 from schemas.images.structure import read_structure
 from schemas.messages import BROWSE_QUEUE
+from stores.redis.keys import upload_check_lock_key
 from tests.conftest import API_KEY, eventually
 from tests.integration.gallery.picture_stack import PictureStack, stack
 from tests.support.images import VALID_IMAGES, build_png, decode, draw_animation, draw_image, encode, rotated_jpeg
@@ -23,6 +25,7 @@ from tests.support.result_page import serve_result_page
 from tests.support.shared_browser import shared_browser
 from workers.gallery import refresh as refresh_worker
 from workers.gallery.posters import PosterRunner
+from workers.gallery.uploads import check_upload, poster_key
 
 __all__ = ["stack"]
 
@@ -84,6 +87,14 @@ def draw_poster(stack: PictureStack, token: Token) -> None:
         await runner.draw(upload.media_key, upload.nonce)
 
     shared_browser.run(draw)
+
+
+def check_again(stack: PictureStack, token: Token) -> None:
+    """Check the open upload of a token when its present check has ended, as happens whenever the token is read."""
+    stores = stack.app.stores
+    nonce = stores.gallery.uploads.list_open(token.token_id)[0].nonce
+    eventually(lambda: not stores.redis.exists(upload_check_lock_key(nonce)))
+    check_upload(stores, nonce)
 
 
 def test_a_jobs_picture_is_kept_byte_for_byte(stack: PictureStack) -> None:
@@ -150,6 +161,8 @@ def test_uploaded_videos_have_a_poster_and_no_tags(stack: PictureStack) -> None:
         assert stack.put(stack.upload_url(token), data).status_code == 200
         eventually(lambda: stack.broker.queue_length(BROWSE_QUEUE))
         assert stack.read_token(token).media.status == MediaStatus.PENDING
+        check_again(stack, token)
+        assert stack.broker.queue_length(BROWSE_QUEUE) == 1
         draw_poster(stack, token)
         media = stack.wait_for(token, MediaStatus.READY, MediaStatus.FAILED).media
         kept = stack.file(media.asset)
@@ -167,6 +180,18 @@ def test_uploaded_videos_have_a_poster_and_no_tags(stack: PictureStack) -> None:
         assert SECRET in stack.file(made.media.asset)
         assert make_private(stack, made).json["promptPrivate"]
         assert SECRET not in stack.file(stack.read_token(made).media.asset)
+
+
+def test_a_poster_that_is_there_is_not_drawn_again(stack: PictureStack) -> None:
+    """A request that waited for a busy browser may find the work done."""
+    media = stack.app.stores.media
+    media.put("tests/video", b"a video")
+    media.put(poster_key("tests/video"), b"its poster")
+    without_browser: Any = None
+
+    asyncio.run(PosterRunner(stack.app.stores, without_browser).draw("tests/video", "a-nonce"))
+
+    assert media.get(poster_key("tests/video")) == b"its poster"
 
 
 def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
