@@ -5,6 +5,7 @@ difference. A counter that is lower than before has been reset, for instance bec
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -17,6 +18,8 @@ from stores.redis.keys import METRICS_HISTORY
 
 SAMPLE_INTERVAL_S = 30
 RETENTION_S = 12 * 3600
+# Open pages read it every few seconds.
+CACHE_S = 30
 OVERFLOW = "+Inf"
 COMPLETED = "COMPLETED"
 
@@ -44,6 +47,7 @@ class MetricsHistory:
     def __init__(self, client: Redis, clock: Clock) -> None:
         self._redis = client
         self._clock = clock
+        self._cached: dict[tuple[int, int], tuple[int, list[HistoryPoint]]] = {}
 
     def record(self, metrics: JobMetrics) -> bool:
         """Store a sample unless the present interval has one already; return whether it was stored."""
@@ -59,10 +63,16 @@ class MetricsHistory:
         return True
 
     def read(self, span_s: int = RETENTION_S, max_points: int = 120) -> list[HistoryPoint]:
-        """Return the last ``span_s`` as at most ``max_points`` intervals, the oldest first."""
-        after_ms = self._clock.now_ms() - span_s * 1000
-        rows = cast(dict[bytes, bytes], self._redis.hgetall(METRICS_HISTORY))
-        samples = sorted((json.loads(row) for row in rows.values()), key=lambda sample: int(sample["at"]))
+        """Return the last ``span_s`` as at most ``max_points`` intervals, the oldest first; up to CACHE_S old."""
+        now_ms = self._clock.now_ms()
+        read_at, points = self._cached.get((span_s, max_points), (0, []))
+        if not 0 <= now_ms - read_at < CACHE_S * 1000:
+            points = self._read(now_ms - span_s * 1000, span_s, max_points)
+            self._cached[span_s, max_points] = now_ms, points
+        return points
+
+    def _read(self, after_ms: int, span_s: int, max_points: int) -> list[HistoryPoint]:
+        samples = self._read_samples(after_ms // 1000 // SAMPLE_INTERVAL_S)
         recent = [sample for sample in samples if sample["at"] > after_ms]
         before = [sample for sample in samples if sample["at"] <= after_ms]
         width_ms = max(span_s * 1000 // max_points, SAMPLE_INTERVAL_S * 1000)
@@ -72,6 +82,16 @@ class MetricsHistory:
         # The first sample of all has nothing to be compared with but itself.
         ends = [*(before[-1:] or recent[:1]), *(group[-1] for group in groups.values())]
         return [_compare(earlier, group) for earlier, group in zip(ends, groups.values(), strict=False)]
+
+    def _read_samples(self, first_slot: int) -> list[dict[str, Any]]:
+        """Return the samples since a slot and the one before it, in order: a large history is not read for a part."""
+        slots = sorted(map(int, cast(list[bytes], self._redis.hkeys(METRICS_HISTORY))))
+        wanted = slots[max(bisect_left(slots, first_slot) - 1, 0) :]
+        if not wanted:
+            return []
+        rows = cast(list[bytes | None], self._redis.hmget(METRICS_HISTORY, list(map(str, wanted))))
+        samples: list[dict[str, Any]] = [json.loads(row) for row in rows if row is not None]
+        return sorted(samples, key=lambda sample: int(sample["at"]))
 
 
 def _encode(now_ms: int, metrics: JobMetrics) -> str:

@@ -6,7 +6,7 @@ from redis import Redis
 from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, JobRequest
 from stores.jobs.metrics import JobMetricsReader
-from stores.jobs.metrics_history import RETENTION_S, SAMPLE_INTERVAL_S, MetricsHistory
+from stores.jobs.metrics_history import CACHE_S, RETENTION_S, SAMPLE_INTERVAL_S, MetricsHistory
 from stores.redis.keys import ENDED_COUNTS, METRICS_HISTORY, histogram_key
 from tests.conftest import FakeClock
 from tests.contract.conftest import OTHER_JOB_ID, OWNER, RedisStores, create_completed_job
@@ -110,3 +110,29 @@ def test_points_are_grouped_when_there_are_more_than_a_plot_shows(history: Recor
 
     assert len(points) == 10
     assert [point.at_ms for point in points] == sorted(point.at_ms for point in points)
+
+
+def test_a_part_of_the_history_is_read_by_itself_and_rarely(
+    history: Recorder, clock: FakeClock, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples of the span and the one before it are read, and again only when there can be a new one."""
+    read: list[int] = []
+    hmget = client.hmget
+
+    def count(name: str, keys: list[str]) -> object:
+        read.append(len(keys))
+        return hmget(name, keys)
+
+    for _ in range(40):
+        history.record()
+        clock.advance(SAMPLE_INTERVAL_S)
+    monkeypatch.setattr(client, "hmget", count)
+
+    points = history.read(span_s=10 * SAMPLE_INTERVAL_S)
+    clock.advance(1)
+    assert history.read(span_s=10 * SAMPLE_INTERVAL_S) == points
+    assert read == [11]
+    clock.advance(CACHE_S)
+    history.record()
+    assert history.read(span_s=10 * SAMPLE_INTERVAL_S)[-1].at_ms == clock.now_ms()
+    assert len(read) == 2

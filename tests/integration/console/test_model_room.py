@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 from ops.infra.settings import Settings
 from schemas.jobs.job import GeneratedImage
@@ -101,6 +102,21 @@ def test_models_are_found_among_thousands_edited_and_reverted(library: LibraryAp
 
     with serve_app(library.app.client.application) as url:
         visit(url, work)
+
+
+def test_the_progress_of_a_scan_is_read_without_the_rest(library: LibraryApp) -> None:
+    """It is asked for again and again, so nothing is counted that it does not show."""
+    statements: list[str] = []
+
+    def note(*about: Any) -> None:
+        statements.append(about[2])
+
+    event.listen(library.stores.engine, "before_cursor_execute", note)
+    part = library.app.client.get("/console/models/state?part=scan", headers=HTML)
+    event.remove(library.stores.engine, "before_cursor_execute", note)
+
+    assert (part.status_code, 'id="scan"' in part.text, "Figures" in part.text) == (200, True, False)
+    assert len([each for each in statements if "library_" in each]) == 1
 
 
 def test_edits_work_without_a_script_and_facets_have_counts(library: LibraryApp) -> None:
