@@ -4,14 +4,13 @@ Jobs live in Redis until they expire, so their number is bounded by the queue an
 few fields that it compares of each job, newest first.
 """
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
 
-from schemas.errors import Gone, NotFound
+from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.jobs.jobs import Jobs, JobWithEstimate
@@ -21,6 +20,7 @@ BATCH_SIZE = 200
 # A page may end before it is full, with a cursor, after so many jobs were looked at.
 MAX_EXAMINED = 10_000
 COMPARED_FIELDS = ("state", "site", "owner", "prompt")
+SITE = COMPARED_FIELDS.index("site")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +65,60 @@ class JobSearch:
 
     def find_page(self, criteria: JobFilter, cursor: Cursor | None = None, limit: int = 50) -> JobSearchPage:
         """Return one page of matching jobs; with a cursor the one after it, whatever was submitted since."""
-        index = ALL_JOBS if criteria.owner is None else owner_jobs_key(criteria.owner)
-        max_score = "+inf" if cursor is None else str(cursor.time_ms)
         found: list[Cursor] = []
         last: Cursor | None = None
-        offset = 0
-        while len(found) <= limit and offset < MAX_EXAMINED:
-            rows = cast(
-                list[tuple[bytes, float]],
-                self._redis.zrevrangebyscore(index, max_score, "-inf", offset, BATCH_SIZE, withscores=True),
-            )
-            entries = [Cursor(int(score), job_id.decode()) for job_id, score in rows]
+        for entries, is_last in self._list_entries(criteria.owner, cursor):
             new = [entry for entry in entries if cursor is None or _key(entry) < _key(cursor)]
-            found += self._matching(criteria, new)
-            last = entries[-1] if entries else None
-            offset += len(rows)
-            if len(rows) < BATCH_SIZE:
-                last = None
+            rows = self._read_compared(new)
+            found += [entry for entry, values in zip(new, rows, strict=True) if criteria.matches(entry.id, values)]
+            last = entries[-1] if entries and not is_last else None
+            if len(found) > limit:
                 break
         page = found[:limit]
         return JobSearchPage(self._read(page), page[-1] if len(found) > limit else last)
 
-    def _matching(self, criteria: JobFilter, entries: Sequence[Cursor]) -> list[Cursor]:
+    def find_latest_of_sites(
+        self, owner: str | None, states: frozenset[JobState], sites: Sequence[str], limit: int
+    ) -> dict[str, list[Job]]:
+        """Return the latest jobs of each site, in one pass over those of the owner (of all owners if None)."""
+        criteria = JobFilter(owner, states)
+        found: dict[str, list[Cursor]] = {site: [] for site in sites}
+        for entries, _ in self._list_entries(owner, None):
+            for entry, values in zip(entries, self._read_compared(entries), strict=True):
+                of_site = found.get((values[SITE] or b"").decode())
+                if of_site is not None and len(of_site) < limit and criteria.matches(entry.id, values):
+                    of_site.append(entry)
+            if all(len(of_site) >= limit for of_site in found.values()):
+                break
+        jobs = {job.id: job for job, _ in self._read([entry for of_site in found.values() for entry in of_site])}
+        return {site: [jobs[entry.id] for entry in of_site if entry.id in jobs] for site, of_site in found.items()}
+
+    def _list_entries(self, owner: str | None, cursor: Cursor | None) -> Iterator[tuple[list[Cursor], bool]]:
+        """Yield the entries of an owner's jobs in batches, and whether a batch is the last, up to MAX_EXAMINED."""
+        index = ALL_JOBS if owner is None else owner_jobs_key(owner)
+        max_score = "+inf" if cursor is None else str(cursor.time_ms)
+        for offset in range(0, MAX_EXAMINED, BATCH_SIZE):
+            rows = cast(
+                list[tuple[bytes, float]],
+                self._redis.zrevrangebyscore(index, max_score, "-inf", offset, BATCH_SIZE, withscores=True),
+            )
+            is_last = len(rows) < BATCH_SIZE
+            yield [Cursor(int(score), job_id.decode()) for job_id, score in rows], is_last
+            if is_last:
+                return
+
+    def _read_compared(self, entries: Sequence[Cursor]) -> list[list[bytes | None]]:
+        """Return the values of COMPARED_FIELDS of each job."""
+        if not entries:
+            return []
         with self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.hmget(job_key(entry.id, "job"), COMPARED_FIELDS)
-            rows = pipe.execute() if entries else []
-        return [entry for entry, values in zip(entries, rows, strict=True) if criteria.matches(entry.id, values)]
+            return pipe.execute()
 
     def _read(self, entries: Sequence[Cursor]) -> list[JobWithEstimate]:
-        jobs = []
-        for entry in entries:
-            # It may have expired since it was compared.
-            with contextlib.suppress(NotFound, Gone):
-                jobs.append(self._jobs.get_with_estimate(entry.id))
-        return jobs
+        # One of them may have expired since it was compared.
+        return self._jobs.get_existing([entry.id for entry in entries])
 
 
 def _key(entry: Cursor) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """The records of jobs: creation, cancellation and reading."""
 
-import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -176,8 +176,12 @@ class Jobs:
         values = self._scripts.run("read", {"id": job_id})
         if not values:
             raise self._missing_error(job_id)
-        rest = values[len(JOB_FIELDS) :]
-        return decode_job(job_id, values), decode_estimate(rest) if rest else QueueEstimate()
+        return _decode(job_id, values)
+
+    def get_existing(self, ids: Sequence[str]) -> list[JobWithEstimate]:
+        """Return those of the jobs that there are, in this order, in one round trip."""
+        answers = self._scripts.run_many("read", [{"id": job_id} for job_id in ids])
+        return [_decode(job_id, values) for job_id, values in zip(ids, answers, strict=True) if values]
 
     def _missing_error(self, job_id: str) -> ServiceError:
         if self._redis.exists(job_key(job_id, "gone")):
@@ -199,23 +203,22 @@ class Jobs:
             )
             offset += len(rows)
             entries = [(job_id.decode(), int(score)) for job_id, score in rows]
-            jobs += self._get_existing([job_id for job_id, score in entries if _is_after(cursor, score, job_id)])
+            jobs += self.get_existing([job_id for job_id, score in entries if _is_after(cursor, score, job_id)])
             if len(rows) < 2 * limit:
                 break
         page = jobs[:limit]
         return page, Cursor(page[-1][0].start_time, page[-1][0].id) if len(jobs) > limit else None
 
-    def _get_existing(self, ids: list[str]) -> list[JobWithEstimate]:
-        jobs = []
-        for job_id in ids:
-            with contextlib.suppress(NotFound, Gone):
-                jobs.append(self.get_with_estimate(job_id))
-        return jobs
-
     def get_failure_report(self, job_id: str) -> dict[str, Any] | None:
         """Return the failure report of the job's last failed attempt."""
         report = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
         return json.loads(report) if report else None
+
+
+def _decode(job_id: str, values: Sequence[Any]) -> JobWithEstimate:
+    """Return what ``read.lua`` has returned of a job."""
+    rest = values[len(JOB_FIELDS) :]
+    return decode_job(job_id, values), decode_estimate(rest) if rest else QueueEstimate()
 
 
 def _number(limit: int | None) -> int | None:

@@ -62,7 +62,7 @@ class SiteInspector:
             answer = await inspect()
         except ServiceError as error:
             log.info("site_inspection.failed", actor=actor, code=error.code)
-            answer = {"error": error.message, "hint": error.hint}
+            answer = _failure(error)
         await asyncio.to_thread(self._stores.site_queries.store_answer, actor, site, query, answer)
 
     async def _check(self, site: str) -> Answer:
@@ -79,8 +79,12 @@ class SiteInspector:
                 "screenshot": "data:image/jpeg;base64," + base64.b64encode(picture).decode(),
             }
 
-        answer: Answer = await self._with_context(recipe, storage_state, CHECK_TIMEOUT_S, check)
-        return answer
+        try:
+            answer: Answer = await self._with_context(recipe, storage_state, CHECK_TIMEOUT_S, check)
+        except ServiceError as error:
+            answer = _failure(error)
+        # What the operator's login shows is not for all callers.
+        return answer | {"with_login": storage_state is not None}
 
     async def _learn(self, url: str) -> Answer:
         try:
@@ -122,6 +126,10 @@ class SiteInspector:
             raise interrupter.interruption from None
         finally:
             interrupter.close()
+
+
+def _failure(error: ServiceError) -> Answer:
+    return {"error": error.message, "hint": error.hint}
 
 
 def _log_line(line: str) -> None:

@@ -1,5 +1,6 @@
 """The room Sites: what is installed and how well it works, checks with a screenshot, recipes to learn and to edit."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,6 @@ from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from schemas.jobs.lifecycle import JobState
 from schemas.messages import CHECK_SITE, LEARN_SITE
 from schemas.sites.recipe import Recipe
-from stores.jobs.job_search import JobFilter
 
 MAX_PICTURES = 4
 MAX_RECIPE_CHARS = 200_000
@@ -24,6 +24,8 @@ MAX_URL_CHARS = 500
 # An answer that is younger is not asked for again, so pressing a button twice does nothing more.
 MIN_CHECK_AGE_S = 3
 CHECK_TIMEOUT_S, LEARN_TIMEOUT_S = 60.0, 180.0
+# Instead of the words of the page, for people who may not see what the operator's login shows.
+WORDS_BY_STATE = {"good": "found", "warning": "found, with a problem", "bad": "missing or not usable"}
 NO_WORKER = "No worker has answered in time. Is one running, and is its browser ready? System says."
 
 blueprint = room_blueprint("sites")
@@ -120,6 +122,7 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
     names = [recipe.name for recipe in recipes]
     circuits = stores().circuit_breakers.read(names)
     canaries = stores().canaries.read_outcomes(names)
+    pictures = _last_pictures(names)
     sites = [
         {
             "recipe": recipe,
@@ -127,7 +130,7 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
             "canary": canaries[recipe.name],
             "drift": len(stores().selector_drift.list_changes(recipe.name)),
             "terms_accepted": stores().accepted_terms.is_accepted(recipe),
-            "pictures": _last_pictures(recipe.name),
+            "pictures": pictures[recipe.name],
         }
         for recipe in recipes
     ]
@@ -158,8 +161,8 @@ def _detail_page(recipe: Recipe, problem: ServiceError | None = None) -> Respons
         canary=stores().canaries.read_outcomes([recipe.name])[recipe.name],
         drift=stores().selector_drift.list_changes(recipe.name),
         terms_accepted=stores().accepted_terms.is_accepted(recipe),
-        pictures=_last_pictures(recipe.name),
-        check=check,
+        pictures=_last_pictures([recipe.name])[recipe.name],
+        check=_visible_check(check),
         can_change=caller().has_scope(Scope.ADMIN),
         problem=problem,
         done=request.args.get("done"),
@@ -194,14 +197,21 @@ def _is_known(name: str) -> bool:
     return any(recipe.name == name for recipe in stores().recipes.list_all())
 
 
-def _last_pictures(site: str) -> list[dict[str, Any]]:
-    """Return the latest pictures of a site that the caller may see."""
+def _last_pictures(sites: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the latest pictures of each site that the caller may see."""
     owner = None if sees_everything() else caller().id
-    criteria = JobFilter(owner, frozenset({JobState.COMPLETED}), site)
-    return [
-        {"id": job.id, "prompt": job.request.prompt}
-        for job, _ in stores().job_search.find_page(criteria, limit=MAX_PICTURES).jobs
-    ]
+    latest = stores().job_search.find_latest_of_sites(owner, frozenset({JobState.COMPLETED}), sites, MAX_PICTURES)
+    return {site: [{"id": job.id, "prompt": job.request.prompt} for job in jobs] for site, jobs in latest.items()}
+
+
+def _visible_check(check: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a check for the caller: of a page that was opened with a login, only admins see the page's content."""
+    if check is None or sees_everything() or not check.get("with_login", True):
+        return check
+    if "error" in check:
+        return {"error": "The page could not be checked.", "hint": "An admin sees why."}
+    results = [{**each, "words": WORDS_BY_STATE.get(each["state"], "")} for each in check["results"]]
+    return {"results": results, "remarks": [], "screenshot": ""}
 
 
 def _has_worker() -> bool:

@@ -8,6 +8,7 @@ from redis import Redis
 from schemas.jobs.job import JobRequest
 from schemas.jobs.lifecycle import JobState
 from stores.jobs.job_search import BATCH_SIZE, JobFilter, JobSearch
+from stores.redis import scripts
 from tests.conftest import FakeClock
 from tests.contract.conftest import OWNER, RedisStores
 
@@ -81,3 +82,44 @@ def test_expired_jobs_are_left_out(
     clock.advance(100)
     stores.maintenance.trim_job_lists(50)
     assert numbers(search, JobFilter(None)) == []
+
+
+def test_the_latest_jobs_of_each_site_are_found_in_one_pass(
+    search: JobSearch, stores: RedisStores, clock: FakeClock, job_request: JobRequest
+) -> None:
+    """A site whose jobs lie behind many others has its own."""
+    create(stores, clock, 1, replace(job_request, site="comfyui"))
+    for number in range(10, 10 + BATCH_SIZE):
+        create(stores, clock, number, job_request)
+    create(stores, clock, 1000, job_request, owner="other")
+
+    states = frozenset({JobState.QUEUED})
+    latest = search.find_latest_of_sites(OWNER, states, [job_request.site, "comfyui", "unused"], 2)
+    assert {site: [int(job.id, 16) for job in jobs] for site, jobs in latest.items()} == {
+        job_request.site: [BATCH_SIZE + 9, BATCH_SIZE + 8],
+        "comfyui": [1],
+        "unused": [],
+    }
+    assert search.find_latest_of_sites(OWNER, frozenset({JobState.FAILED}), ["comfyui"], 2) == {"comfyui": []}
+
+
+def test_a_page_of_jobs_is_read_in_one_round_trip(
+    search: JobSearch,
+    stores: RedisStores,
+    clock: FakeClock,
+    job_request: JobRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when Redis has forgotten its scripts; jobs that have expired meanwhile are left out."""
+    for number in range(1, 5):
+        create(stores, clock, number, job_request)
+    stores.redis.script_flush()
+    stores.redis.delete(f"dr:{{{2:032x}}}:job")
+
+    def run_one(*_: object) -> None:
+        raise AssertionError("A script was run for a single job.")
+
+    monkeypatch.setattr(scripts, "run_script", run_one)
+    assert numbers(search, JobFilter(OWNER)) == [4, 3, 1]
+    assert [int(job.id, 16) for job, _ in stores.jobs.list_page(OWNER, None, 10)[0]] == [4, 3, 1]
+    assert stores.jobs.get_existing([]) == []

@@ -51,6 +51,7 @@ def test_inspections_answer_with_what_they_have_seen(settings: Settings) -> None
         assert states
         assert "bad" not in states.values()
         assert "good" in states.values()
+        assert check["with_login"] is False
         picture = base64.b64decode(check["screenshot"].removeprefix("data:image/jpeg;base64,"))
         with Image.open(io.BytesIO(picture)) as image:
             assert image.format == "JPEG"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -85,6 +86,27 @@ def test_recipes_of_the_user_are_read_again_when_they_change(sites: AppClient) -
 
     eventually(lambda: len(recipes.list_all()) == before + 1)
     assert recipes.read_text("studio") == (text, False)
+
+
+def test_only_admins_see_a_page_behind_a_login(sites: AppClient) -> None:
+    """Others see which elements were found, but no picture and no words of the page; so of checks without that fact."""
+    key = sites.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
+    reader, admin = {**HTML, "x-api-key": key}, {**HTML, "x-api-key": API_KEY}
+    results = [{"name": "steps[0]", "matched": "#prompt", "state": "bad", "words": "covered by secret words"}]
+    check = {"remarks": ["a secret remark"], "screenshot": PIXEL, "results": results}
+
+    def seen(headers: dict[str, str], answer: dict[str, Any]) -> list[bool]:
+        sites.stores.site_queries.store_answer(CHECK_SITE, "studio", "", answer)
+        page = sites.client.get("/console/sites/studio", headers=headers).text
+        return [words in page for words in ("secret", PIXEL, "steps[0]", "could not be checked")]
+
+    assert seen(reader, {**check, "with_login": True}) == [False, False, True, False]
+    assert seen(reader, check) == [False, False, True, False]
+    assert seen(reader, {**check, "with_login": False}) == [True, True, True, False]
+    assert seen(admin, {**check, "with_login": True}) == [True, True, True, False]
+    failure = {"error": "The page says: secret", "hint": "", "with_login": True}
+    assert seen(reader, failure) == [False, False, False, True]
+    assert seen(admin, failure) == [True, False, False, False]
 
 
 def test_only_admins_change_sites(sites: AppClient) -> None:
