@@ -3,27 +3,40 @@
 import { onEvent } from "./live.js";
 
 const MIN_INTERVAL_MS = 1000;
+const RETRY_MS = 2000;
+// Nothing is fetched while an answer is awaited, so one that never comes is given up.
+const TIMEOUT_MS = 30_000;
+const TOO_MANY_REQUESTS = 429;
 
 // `part` is the parameter by which the server sends only this part; `apply` gets it as an element. `wants` says whether
 // an event concerns the page. With `everyMs` the part is fetched at that pace as well, for what this tab has no events of.
 // Returns the function that has it fetched.
 export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) {
   let timer = 0;
-  let last = performance.now();
+  let isFetching = false;
+  let isStale = false;
+  let notBefore = performance.now() + MIN_INTERVAL_MS;
 
   async function refresh() {
     timer = 0;
-    last = performance.now();
-    const address = new URL(location.href);
-    address.searchParams.set("part", part);
-    const answer = await fetch(address).catch(() => null);
-    if (!answer?.ok || answer.redirected) return;
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
-    if (parsed) apply(parsed);
+    isFetching = true;
+    isStale = false;
+    notBefore = performance.now() + MIN_INTERVAL_MS;
+    const answer = await fetchPart(part).catch(() => null);
+    isFetching = false;
+    if (!answer || isTemporary(answer.status)) {
+      notBefore = performance.now() + Math.max(RETRY_MS, 1000 * answer?.retryAfterS || 0);
+      isStale = true;
+    }
+    // What happened while the answer was under way may not be in it.
+    if (isStale) schedule();
+    const fresh = answer?.html && new DOMParser().parseFromString(answer.html, "text/html").getElementById(id);
+    if (fresh) apply(fresh);
   }
 
   function schedule() {
-    if (!timer) timer = setTimeout(refresh, Math.max(0, MIN_INTERVAL_MS - (performance.now() - last)));
+    if (isFetching) isStale = true;
+    else if (!timer) timer = setTimeout(refresh, Math.max(0, notBefore - performance.now()));
   }
 
   onEvent("*", (payload) => wants(payload) && schedule());
@@ -34,6 +47,20 @@ export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) 
   return schedule;
 }
 
+async function fetchPart(part) {
+  const address = new URL(location.href);
+  address.searchParams.set("part", part);
+  const answer = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const html = await answer.text();
+  return {
+    status: answer.status,
+    retryAfterS: Number(answer.headers.get("Retry-After")),
+    html: answer.ok && !answer.redirected ? html : "",
+  };
+}
+
+const isTemporary = (status) => status === TOO_MANY_REQUESTS || status >= 500;
+
 // Whether two elements are the same but for the words of relative times, which change all the time.
 export function isSame(first, second) {
   return normalized(first) === normalized(second);
@@ -41,4 +68,58 @@ export function isSame(first, second) {
 
 function normalized(element) {
   return element.outerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1");
+}
+
+// Make `present` like `fresh`. Elements that stand for the same thing stay, and with them the focus and a press that has
+// begun; what differs in them changes.
+export function merge(present, fresh) {
+  if (!(present instanceof Element)) {
+    if (present.data !== fresh.data) present.data = fresh.data;
+    return;
+  }
+  if (isSame(present, fresh)) return;
+  mergeAttributes(present, fresh);
+  let place = present.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    const match = findMatch(place, node);
+    if (match) {
+      while (place !== match) place = removeAndNext(place);
+      merge(match, node);
+      place = match.nextSibling;
+    } else {
+      present.insertBefore(document.adoptNode(node), place);
+    }
+  }
+  while (place) place = removeAndNext(place);
+}
+
+// Return what stands for the same as `node`: the child `place` or, for an element, one that follows it.
+function findMatch(place, node) {
+  let match = place;
+  while (match && node instanceof Element && !standsForSame(match, node)) match = match.nextSibling;
+  return match && standsForSame(match, node) ? match : null;
+}
+
+function mergeAttributes(present, fresh) {
+  for (const { name } of [...present.attributes]) {
+    // What a reader has opened stays open.
+    if (!fresh.hasAttribute(name) && name !== "open") present.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (present.getAttribute(name) !== value) present.setAttribute(name, value);
+  }
+}
+
+// A button must not do something else than it said when the press began, nor a link lead elsewhere.
+const IDENTIFYING = ["id", "action", "href"];
+
+function standsForSame(first, second) {
+  if (first.nodeName !== second.nodeName) return false;
+  return !(first instanceof Element) || IDENTIFYING.every((name) => first.getAttribute(name) === second.getAttribute(name));
+}
+
+function removeAndNext(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }

@@ -1,14 +1,13 @@
 // The page of a job follows the job until it has ended; then it is loaded once more, with all that is known.
 
-import { isSame, keepFresh } from "../refresh.js";
+import { keepFresh, merge } from "../refresh.js";
 
 const id = location.pathname.split("/").pop();
 const wasFinal = document.getElementById("live").dataset.final === "true";
 
 function apply(fresh) {
-  const live = document.getElementById("live");
   if (fresh.dataset.final === "true" && !wasFinal) location.reload();
-  else if (!isSame(live, fresh)) live.replaceWith(document.adoptNode(fresh));
+  else merge(document.getElementById("live"), fresh);
 }
 
 if (!wasFinal) keepFresh({ part: "live", id: "live", apply, wants: (payload) => payload.jobId === id, everyMs: 5000 });
