@@ -2,14 +2,12 @@
 
 from flask import Response, jsonify
 
-from api.console.page import HOME_PATH, page_blueprint
+from api.console.page import HOME_PATH, page_blueprint, require_sign_in
 from api.console.sign_in import sign_in_page
 from api.console.views.make import make_page
-from api.http.auth import admit
 from api.http.context import prefers_html, stores
 from api.http.rate_limits import count_anonymous
 from ops.infra.version import VERSION
-from schemas.accounts.caller import Scope
 from schemas.errors import Unauthorized
 
 blueprint = page_blueprint("home")
@@ -25,7 +23,7 @@ def home() -> Response:
 
 def _page() -> Response:
     try:
-        admit(Scope.READ)
+        require_sign_in()
     except Unauthorized:
         return sign_in_page(HOME_PATH)
     return make_page()

@@ -51,7 +51,7 @@ def room_blueprint(name: str) -> Blueprint:
     Errors of its views become pages.
     """
     blueprint = page_blueprint(name)
-    blueprint.before_request(_require_sign_in)
+    blueprint.before_request(require_sign_in)
     return blueprint
 
 
@@ -74,6 +74,7 @@ def render(template: str, *, room: Room | None = None, status: int = 200, **cont
         version=VERSION,
         signed_in=caller() if signed_in else None,
         stream_position=_stream_position() if signed_in else None,
+        now_ms=stores().clock.now_ms(),
         **context,
     )
     return Response(page, status, HEADERS, mimetype=HTML)
@@ -98,12 +99,17 @@ def redirect_to_sign_in() -> BaseResponse:
     return redirect(SIGN_IN_PATH if target == HOME_PATH else f"{SIGN_IN_PATH}?{urlencode({'next': target})}")
 
 
-def _require_sign_in() -> None:
+def require_sign_in() -> None:
+    """Let a signed-in person in; raises Unauthorized and Forbidden.
+
+    Where the page's event stream starts is read here, before the page's data, so that no event falls in between.
+    """
     admit(Scope.READ)
+    _stream_position()
 
 
 def _stream_position() -> str:
-    """Return where the page's event stream starts, read before the page's data so that no event falls in between."""
+    """Return where the page's event stream starts, read once for each request."""
     if "stream_position" not in g:
         try:
             g.stream_position = stores().event_log.newest_stream_id(caller().id)

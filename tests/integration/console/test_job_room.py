@@ -1,6 +1,8 @@
 """The room Jobs in a real browser: live rows, search, the report of a failure, and what may be done about it."""
 
 import base64
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from playwright.async_api import Page, expect
 from schemas.accounts.caller import CallerLimits, Scope
 from schemas.accounts.rate_limits import Rate
 from schemas.errors import SiteChanged
+from schemas.jobs.events import EventType
 from schemas.jobs.job import GeneratedImage, Job, JobRequest, Progress
 from stores.accounts.api_keys import KeyChange
 from tests.conftest import API_KEY
@@ -17,6 +20,7 @@ from tests.support.console_browser import HOSTILE, require_accessible, visit
 from tests.support.images import draw_image, encode
 
 PICTURE = encode(draw_image((96, 64)), "JPEG")
+BOARD = "**/console/jobs?part=board"
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 REPORT: dict[str, Any] = {
     "url": f"http://127.0.0.1:7860/?{HOSTILE}",
@@ -61,14 +65,24 @@ def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str)
     app.stores.attempts.fail(start(app), SiteChanged("Enter the prompt: no element matches."), REPORT)
 
     async def work(page: Page) -> None:
-        await page.goto(f"{app_url}/console/jobs")
+        # The stream has opened.
+        async with page.expect_response(BOARD):
+            await page.goto(f"{app_url}/console/jobs")
         await expect(page.locator(".job-row")).to_have_count(1)
-        running = submit(app, "a fox in the snow", 2)
+        await page.route(BOARD, lambda route: route.fulfill(status=503))
+        async with page.expect_response(BOARD):
+            running = submit(app, "a fox in the snow", 2)
+            job = start(app)
+        await page.unroute(BOARD)
         row = page.locator(f"#job-{running}")
-        await expect(row).to_contain_text("Waiting, next")
-        job = start(app)
+        await expect(row).to_contain_text("Running")
+        cancel = row.get_by_role("button", name="Cancel")
+        await cancel.focus()
+        app.stores.attempts.record_preview(job, PICTURE)
         app.stores.attempts.record_progress(job, Progress(45.0, 9, 20))
         await expect(row).to_contain_text("Running 45 %")
+        await expect(row.locator("img")).to_be_visible()
+        await expect(cancel).to_be_focused()
         complete(app, job)
         await expect(row).to_contain_text("Done")
         await require_accessible(page)
@@ -87,10 +101,43 @@ def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str)
         await page.get_by_role("button", name="Try again").click()
         await expect(page.locator("#live")).to_contain_text("Waiting")
         assert failed not in page.url
-        await page.get_by_role("button", name="Cancel").click()
-        await expect(page.locator("#live")).to_contain_text("Cancelled")
+        cancel = page.get_by_role("button", name="Cancel")
+        await cancel.focus()
+        app.stores.attempts.record_progress(start(app), Progress(60.0, 12, 20))
+        await expect(page.locator("#live")).to_contain_text("Running 60 %")
+        await expect(cancel).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#live")).to_contain_text("Cancelling")
+
+        await page.clock.install()
+        await page.goto(f"{app_url}/console/jobs")
+        await page.clock.fast_forward("01:00:00")
+        await expect(page.locator("time").first).to_contain_text("1 h")
 
     visit(app_url, work)
+
+
+@pytest.mark.parametrize("path", ["/", "/console/jobs"])
+def test_no_event_falls_between_a_page_and_its_stream(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """What happens after the page has read its data is in the stream from the position that the page states."""
+    job_id = submit(app, "a fox in the snow", 1)
+
+    def then_cancel(read: Callable[..., Any]) -> Callable[..., Any]:
+        def read_and_cancel(*args: Any) -> Any:
+            found = read(*args)
+            app.stores.jobs.cancel(job_id)
+            return found
+
+        return read_and_cancel
+
+    monkeypatch.setattr(app.stores.jobs, "list_page", then_cancel(app.stores.jobs.list_page))
+    monkeypatch.setattr(app.stores.job_search, "find_page", then_cancel(app.stores.job_search.find_page))
+    position = re.search('data-stream="([^"]+)"', app.get(path, headers=HTML).text)
+    assert position
+    missed = app.stores.event_log.read_owner("owner", position[1])
+    assert EventType.FAILED in [event.type for _, event in missed]
 
 
 def test_callers_see_their_own_jobs_and_admins_all(app: AppClient) -> None:
