@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 from sqlalchemy import event, insert, select
 
 from ops.infra.settings import Settings
@@ -49,6 +49,18 @@ def add_many(library: LibraryApp) -> None:
         connection.execute(insert(details), [detail | {"model_id": number["id"]} for number in rows])
 
 
+async def mistype_rating(page: Page) -> Locator:
+    """Save ratings that are no numbers, which are refused; return the field, with text that is not saved."""
+    rating = page.get_by_label("Content rating", exact=True)
+    problems = page.locator("#notices .is-bad")
+    for count, text in enumerate(("three", ""), 1):
+        await rating.fill(text)
+        await page.get_by_role("button", name="Save Content rating").click()
+        await expect(problems).to_have_text(["Content rating: A whole number is needed."] * count)
+    await rating.fill("3, not saved")
+    return rating
+
+
 def test_models_are_found_among_thousands_edited_and_reverted(library: LibraryApp) -> None:
     """The grid holds few cards, whatever the number of models; an edit is undone, or reverted later."""
     add_many(library)
@@ -72,6 +84,7 @@ def test_models_are_found_among_thousands_edited_and_reverted(library: LibraryAp
         await page.get_by_role("link", name="ink wash").click()
         await expect(page.get_by_text("The same content as another file").first).to_be_visible()
 
+        rating = await mistype_rating(page)
         name = page.get_by_label("Name", exact=True)
         await name.fill(HOSTILE)
         await page.get_by_role("button", name="Save Name").click()
@@ -79,6 +92,7 @@ def test_models_are_found_among_thousands_edited_and_reverted(library: LibraryAp
         await require_accessible(page)
         await page.get_by_role("button", name="Undo").click()
         await expect(page.locator("h1")).to_have_text("ink wash")
+        await expect(rating).to_have_value("3, not saved")
         await page.get_by_label("Notes", exact=True).fill(HOSTILE)
         await page.get_by_role("button", name="Save Notes").click()
         await expect(page.locator("#about-notes")).to_contain_text("From you")

@@ -5,9 +5,14 @@ import { notify, reportError } from "../notices.js";
 
 const id = document.getElementById("model").dataset.id;
 
-function parse(kind, text) {
-  if (kind === "items") return text.split("\n").map((line) => line.trim()).filter(Boolean);
-  return kind === "number" ? Number(text) : text;
+const WHOLE_NUMBER = /^[+-]?\d+$/;
+
+// What a form means, as `parse_change` of the server has it; throws an Error that says what is wrong.
+function parse(form, text) {
+  if (form.dataset.kind === "items") return text.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (form.dataset.kind !== "number") return text;
+  if (!WHOLE_NUMBER.test(text.trim())) throw new Error(`${form.querySelector("label").textContent}: A whole number is needed.`);
+  return Number(text);
 }
 
 async function change(body) {
@@ -17,37 +22,39 @@ async function change(body) {
 // What a field was before: a person's earlier edit, or null for the word of the files.
 function previous(form) {
   const control = form.querySelector("[name=value]");
-  return form.dataset.edited === "true" ? parse(form.dataset.kind, control.defaultValue) : null;
+  return form.dataset.edited === "true" ? parse(form, control.defaultValue) : null;
 }
 
-// The fields with their new sources, as the server shows them.
-async function showFields() {
+// One field with its new source, as the server shows it. In the others there may be text that is not saved yet.
+async function showField(field) {
   const answer = await fetch(location.pathname);
   if (!answer.ok) return;
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const selector of ["#known", "h1"]) document.querySelector(selector).replaceWith(document.adoptNode(parsed.querySelector(selector)));
+  for (const selector of [`form[data-field="${field}"]`, "h1"]) {
+    document.querySelector(selector).replaceWith(document.adoptNode(parsed.querySelector(selector)));
+  }
 }
 
-async function apply(body) {
-  await change(body);
-  await showFields();
+async function apply(field, value) {
+  await change({ [field]: value });
+  await showField(field);
 }
 
 async function save(event) {
   const form = event.target.closest(".known");
   if (!form) return;
   event.preventDefault();
-  const { field, kind } = form.dataset;
-  const before = { [field]: previous(form) };
+  const { field } = form.dataset;
   const isRevert = event.submitter?.name === "revert";
+  const before = previous(form);
   try {
-    await apply({ [field]: isRevert ? null : parse(kind, form.querySelector("[name=value]").value) });
+    await apply(field, isRevert ? null : parse(form, form.querySelector("[name=value]").value));
   } catch (error) {
     reportError(error);
     return;
   }
   document.getElementById(`field-${field}`).focus();
-  notify(isRevert ? "Reverted." : "Saved.", { kind: "good", action: { label: "Undo", run: () => apply(before).catch(reportError) } });
+  notify(isRevert ? "Reverted." : "Saved.", { kind: "good", action: { label: "Undo", run: () => apply(field, before).catch(reportError) } });
 }
 
 async function upload(files) {
