@@ -6,6 +6,7 @@ idempotency hold for all of them.
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -77,8 +78,10 @@ def submit(
     return accepted
 
 
-def resubmit(stores: Stores, caller: Caller, job: Job, *, request_id: str) -> AcceptedJob:
-    """Create a job with the same request as an earlier one, pictures included, and the same seed.
+def resubmit(
+    stores: Stores, caller: Caller, job: Job, *, request_id: str, changes: Mapping[str, Any] | None = None
+) -> AcceptedJob:
+    """Create a job with the same request as an earlier one, pictures and seed included, but for ``changes`` of inputs.
 
     Raises:
         Gone: a picture of the earlier job is no longer kept.
@@ -90,7 +93,7 @@ def resubmit(stores: Stores, caller: Caller, job: Job, *, request_id: str) -> Ac
     except InputMissing as error:
         raise Gone(error.message) from error
     images = {name: ImageSource.from_bytes(file.data) for name, file in files.items()}
-    request = replace(job.request, inputs={**job.request.inputs, **images})
+    request = replace(job.request, inputs={**job.request.inputs, **images, **(changes or {})})
     return submit(stores, caller, request, request_id=request_id)
 
 

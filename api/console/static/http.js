@@ -37,12 +37,17 @@ export async function call(method, path, { body, headers = {}, signal, response 
 }
 
 // The same for a request that may be repeated (GET, or with an idempotency key): go on until the server answers.
-export async function callUntilAnswered(method, path, options = {}) {
+// `onWait` is called after each failure. A server that answers, but only that it is not available, is asked for
+// `patienceMs`; one that is gone is waited for, and the page says so by itself.
+export async function callUntilAnswered(method, path, { onWait = () => {}, patienceMs = Infinity, ...options } = {}) {
+  const deadline = performance.now() + patienceMs;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await call(method, path, options);
     } catch (error) {
       if (options.signal?.aborted || !isGone(error)) throw error;
+      if (error instanceof ApiError && performance.now() > deadline) throw error;
+      onWait();
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
     }
   }

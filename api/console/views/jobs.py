@@ -27,6 +27,7 @@ from stores.library.search import SearchFilter
 PAGE_SIZE = 200
 MAX_TEXT_CHARS = 200
 MAX_MODELS = 12
+SEED = "seed"
 # The choices of the filter by state.
 STATES = {
     "open": frozenset({JobState.QUEUED, JobState.STARTING, JobState.PENDING}),
@@ -107,11 +108,12 @@ def cancel(job_id: str) -> BaseResponse:
 
 @blueprint.route(f"{JOBS.path}/<job_id:job_id>/retry", methods=["POST"])
 def retry(job_id: str) -> BaseResponse:
-    """Submit the same request again, as the caller's own job."""
+    """Submit the same request again, as the caller's own job. ``seed`` takes the place of the job's seed."""
     require_scope(Scope.GENERATE)
     job, _ = _visible_job(job_id)
     count_submission(caller())
-    accepted = resubmit(stores(), caller(), job, request_id=g.request_id)
+    changes = {SEED: request.form[SEED]} if SEED in request.form else {}
+    accepted = resubmit(stores(), caller(), job, request_id=g.request_id, changes=changes)
     return go_to(f"{JOBS.path}/{accepted.job.id}")
 
 

@@ -41,6 +41,22 @@ MOVES = """() => [...document.querySelectorAll("*")].some((each) => {
   const style = getComputedStyle(each);
   return parseFloat(style.animationDuration) > 0 || parseFloat(style.transitionDuration) > 0;
 })"""
+# A running job, then more jobs than the page remembers; then five events of a job that it does not know.
+REMEMBER_MANY = """async () => {
+  const load = (name) => import(document.querySelector(`link[href$="/${name}.js"]`).href);
+  const [jobs, { live }] = [await load("make/jobs"), await load("live")];
+  const rest = { seq: 1, prompt: "", inputs: {}, results: [] };
+  const job = (number, status) => ({ ...rest, id: `job-${number}`, status, startTime: number });
+  jobs.putJob(job(0, "PENDING"));
+  for (let number = 1; number < 300; number += 1) jobs.putJob(job(number, "FAILED"));
+  const jobId = "0".repeat(32);
+  for (let seq = 1; seq <= 5; seq += 1) {
+    live.dispatchEvent(new CustomEvent("*", { detail: { type: "preview", jobId, seq } }));
+  }
+  await jobs.fetchJob(jobId).catch(() => {});
+  const requests = performance.getEntriesByName(`${location.origin}/api/v1/jobs/${jobId}`);
+  return [Boolean(jobs.getJob("job-0")), jobs.listJobs().length, requests.length];
+}"""
 PASTE = """([selector, type, encoded]) => {
   const file = new File([Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0))], "picture.png", { type: "image/png" });
   const transfer = new DataTransfer();
@@ -136,6 +152,7 @@ def test_many_jobs_come_from_one_form(console: Console) -> None:
         await page.locator("#input-steps").fill("2")
         await page.get_by_role("button", name="Make").click()
         await expect(page.locator("#submit-help")).to_have_text("2 jobs submitted.")
+        assert await page.evaluate(REMEMBER_MANY) == [True, 200, 1]
 
     before = len(jobs(console))
     console.run(work)
@@ -279,11 +296,22 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
         await control.set_input_files({"name": "<b>.png", "mimeType": "image/png", "buffer": picture})
         await page.get_by_role("button", name="Make").click()
         await expect(page.locator("#caption")).to_have_text("a fox, as a woodcut", timeout=30_000)
+        await cancel(page)
+        address = page.url
+        await page.get_by_role("button", name="Another seed").click()
+        await page.wait_for_url(lambda url: url != address)
+        await cancel(page)
+
+    async def cancel(page: Page) -> None:
         with console.stack.client() as client:
             client.post("/api/v1/jobs/cancel")
+        await expect(page.locator("#state")).to_have_text("Cancelled", timeout=30_000)
 
     console.run(work)
-    assert jobs(console)[0]["inputs"]["init"]["width"] == 64
+    again, first = jobs(console)[:2]
+    assert again["inputs"]["init"] == first["inputs"]["init"]
+    assert first["inputs"]["init"]["width"] == 64
+    assert again["inputs"]["seed"] != first["inputs"].get("seed")
 
 
 def test_everything_goes_on_when_the_server_is_back(console: Console) -> None:
@@ -296,6 +324,8 @@ def test_everything_goes_on_when_the_server_is_back(console: Console) -> None:
         os.kill(supervisor.pid("web"), signal.SIGKILL)
         await expect(page.locator("#connection")).to_be_visible()
         await submit(page, "sent while the server was gone", steps=2)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#submit-help")).to_have_text("Waiting for Darkroom…")
         running = newest_job()
         await asyncio.to_thread(eventually, lambda: console.stack.stores.jobs.get(running).state.is_final)
         await asyncio.to_thread(eventually, lambda: supervisor.restart_dead() or answers_http(console.url))

@@ -50,6 +50,7 @@ def pictures(settings: Settings, tmp_path: Path) -> Iterator[AppClient]:
     )
     strict = image_page_recipe("http://127.0.0.1:9/", {"image": "init", "selectors": ["#init"]})
     strict["inputs"]["init"] |= {"required": True, "accept": ["image/jpeg"]}
+    strict["inputs"]["seed"] = {"type": "integer"}
     write_recipe(recipes / "strict.toml", strict)
     app = open_app(replace(settings, recipes_dir=recipes, site="pictures"))
     with run_image_inspector(app.stores):
@@ -346,6 +347,19 @@ def test_a_picture_lives_as_long_as_its_job(pictures: AppClient, monkeypatch: py
     eventually(lambda: stored_objects(pictures) == [])
     with pytest.raises(InputMissing, match="init"):
         pictures.stores.input_images.load(job, pictures.stores.recipes.get("pictures"))
+
+
+def test_a_job_is_made_again_with_its_pictures(pictures: AppClient) -> None:
+    """The new job has its own copy; another seed takes the place of the first, if it is a number."""
+    photo = encode(draw_image((96, 64)), "JPEG")
+    job_id = submit_form(pictures, site="strict", init=photo, seed="1").json["id"]
+    path = f"/console/jobs/{job_id}/retry"
+    again = [pictures.post(path), pictures.post(path, data={"seed": "5"}), pictures.post(path, data={"seed": "x"})]
+
+    assert [answer.status_code for answer in again] == [303, 303, 400]
+    made = [answer.headers["Location"].rsplit("/", 1)[1] for answer in again[:2]]
+    assert [pictures.get_job(each)["inputs"]["seed"] for each in made] == [1, 5]
+    assert [pictures_of(pictures, each) for each in made] == [pictures_of(pictures, job_id)] * 2
 
 
 def replace_clock(inputs: InputImages, app: AppClient, later_s: int) -> InputImages:

@@ -10,6 +10,8 @@ const FINAL = ["COMPLETED", "FAILED"];
 
 const jobs = new Map();
 const listeners = new Set();
+// job id -> the request for it that is under way
+const pending = new Map();
 let timer = 0;
 
 export const isFinal = (job) => FINAL.includes(job.status);
@@ -27,13 +29,31 @@ export function putJob(job, { quiet = false } = {}) {
   const kept = { previewVersion: known?.previewVersion || (job.previewUrl ? job.seq : 0), ...job };
   jobs.set(job.id, kept);
   if (!quiet) announce(kept, !known);
-  if (jobs.size > MAX_JOBS) jobs.delete(listJobs().at(-1).id);
+  if (jobs.size > MAX_JOBS) forgetOld(kept);
   watchQueue();
   return kept;
 }
 
-export async function fetchJob(id) {
-  return putJob(await callUntilAnswered("GET", `/api/v1/jobs/${id}`));
+// Those that have not ended are kept: of a job that is not known each event has it fetched.
+function forgetOld(newest) {
+  const old = listJobs().filter((job) => isFinal(job) && job.id !== newest.id);
+  while (jobs.size > MAX_JOBS && old.length) jobs.delete(old.pop().id);
+}
+
+// `seq` is the number of the event that makes it necessary.
+export async function fetchJob(id, seq = 0) {
+  let job = await readJob(id);
+  // A request that began before the event may have an answer from before it.
+  if (job.seq < seq) job = await readJob(id);
+  return putJob(job);
+}
+
+// One request at a time for each job.
+function readJob(id) {
+  if (!pending.has(id)) {
+    pending.set(id, callUntilAnswered("GET", `/api/v1/jobs/${id}`).finally(() => pending.delete(id)));
+  }
+  return pending.get(id);
 }
 
 export async function cancelJob(id) {
@@ -89,7 +109,7 @@ onEvent("*", (event) => {
   const change = CHANGES[event.type];
   if (!event.jobId || !change) return;
   if (!known) {
-    fetchJob(event.jobId).catch(() => {});
+    fetchJob(event.jobId, event.seq).catch(() => {});
     return;
   }
   if (event.seq <= known.seq) return;
@@ -97,6 +117,6 @@ onEvent("*", (event) => {
   jobs.set(job.id, job);
   announce(job, false);
   watchQueue();
-  if (isFinal(job)) fetchJob(job.id).catch(() => {});
+  if (isFinal(job)) fetchJob(job.id, job.seq).catch(() => {});
 });
 onEvent("reset", () => fetchAll().catch(() => {}));

@@ -28,6 +28,15 @@ export function buildCard(job) {
   return card;
 }
 
+// Forget the cards in an element that leaves the page.
+export function forgetCards(element) {
+  for (const card of element.querySelectorAll("a.card")) {
+    const group = cards.get(card.dataset.job);
+    group?.delete(card);
+    if (!group?.size) cards.delete(card.dataset.job);
+  }
+}
+
 function update(card, job) {
   card.className = `card ${job.status === "FAILED" ? "is-bad" : isFinal(job) ? "" : "is-active"}`;
   card.querySelector(".card-state").textContent = describe(job);
@@ -66,8 +75,7 @@ function addToReel(job) {
   reel.insertBefore(item, next || null);
   if (reel.children.length > MAX_CARDS) {
     const last = reel.lastElementChild;
-    const card = last.querySelector("a");
-    cards.get(card.dataset.job)?.delete(card);
+    forgetCards(last);
     last.remove();
   }
   document.getElementById("reel-empty").hidden = true;

@@ -1,17 +1,20 @@
 // The room Make: submitting the form, showing a job, and the address that names it.
 
-import { ApiError, callUntilAnswered } from "../http.js";
+import { ApiError, call, callUntilAnswered } from "../http.js";
 import { notify, reportError } from "../notices.js";
 import { checkForm, clearErrors, drawSeed, fillForm, form, readForm, rememberPrompt, showErrors, site } from "./form.js";
 import { cancelAll, cancelJob, fetchJob, getJob, listJobs, onChange, putJob } from "./jobs.js";
 import "./loras.js";
 import { expand, replacesPrompt, valueOf } from "./many.js";
-import { buildCard, markCurrent, showReel } from "./reel.js";
+import { buildCard, forgetCards, markCurrent, showReel } from "./reel.js";
 import { clearStage, shownJob, showJob } from "./stage.js";
 import { canCompare, openCompare, openZoom } from "./viewer.js";
 
 const table = document.getElementById("table");
+const submitButton = document.getElementById("submit");
 const help = document.getElementById("submit-help");
+// A server that says that it is not available is asked for so long.
+const PATIENCE_MS = 60_000;
 
 // The address
 
@@ -71,6 +74,7 @@ async function showTable(x, y, ids) {
       if (job) cell.append(buildCard(job));
     }
   }
+  forgetCards(table);
   table.replaceChildren(element);
 }
 
@@ -81,6 +85,25 @@ function buildHeader(value) {
 }
 
 // Submitting
+
+let isSubmitting = false;
+
+// One submission at a time: whoever presses twice wants one job. The button keeps the focus, so it is not disabled.
+async function submitOnce(work) {
+  if (isSubmitting) return;
+  isSubmitting = true;
+  submitButton.setAttribute("aria-disabled", "true");
+  try {
+    await work();
+  } finally {
+    isSubmitting = false;
+    submitButton.removeAttribute("aria-disabled");
+  }
+}
+
+function showWaiting() {
+  help.textContent = "Waiting for Darkroom…";
+}
 
 async function submit({ request, files }) {
   const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()).slice(2) + Date.now() };
@@ -94,7 +117,7 @@ async function submit({ request, files }) {
     for (const [name, file] of Object.entries(files)) body.set(name, file);
   }
   // The same key: a repeated request makes no second job.
-  return putJob(await callUntilAnswered("POST", "/api/v1/jobs", { body, headers }));
+  return putJob(await callUntilAnswered("POST", "/api/v1/jobs", { body, headers, onWait: showWaiting, patienceMs: PATIENCE_MS }));
 }
 
 async function submitForm() {
@@ -142,7 +165,7 @@ function reportSubmission(error) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  submitForm();
+  submitOnce(submitForm);
 });
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -151,22 +174,35 @@ form.addEventListener("keydown", (event) => {
 // What can be done with the job on the stage
 
 async function repeat(job, changes = {}) {
-  if (Object.values(job.inputs).some((value) => value && typeof value === "object")) {
-    TOOLS.change(job);
-    return notify("Choose its pictures again, then press Make.");
+  try {
+    const again = await (hasPictures(job) ? resubmit(job, changes) : submit(requestOf(job, changes)));
+    visit(new URLSearchParams({ job: again.id }));
+  } finally {
+    help.textContent = "";
   }
+}
+
+const hasPictures = (job) => Object.values(job.inputs).some((value) => value && typeof value === "object");
+
+function requestOf(job, changes) {
   const inputs = Object.fromEntries(Object.entries({ ...job.inputs, ...changes }).filter(([, value]) => value !== null));
-  const request = { prompt: job.prompt, site: job.site, ...(job.lora ? { lora: job.lora } : {}), inputs };
-  const again = await submit({ request, files: {} });
-  return visit(new URLSearchParams({ job: again.id }));
+  return { request: { prompt: job.prompt, site: job.site, ...(job.lora ? { lora: job.lora } : {}), inputs }, files: {} };
+}
+
+// The server has the pictures of the job's inputs, and this page has not.
+async function resubmit(job, changes) {
+  const body = Object.keys(changes).length ? new FormData() : undefined;
+  for (const [name, value] of Object.entries(changes)) body.set(name, value);
+  const answer = await call("POST", `/console/jobs/${job.id}/retry`, { body, response: "raw" });
+  return fetchJob(answer.url.split("/").pop());
 }
 
 const TOOLS = {
   cancel: (job) => cancelJob(job.id),
   zoom: openZoom,
   compare: () => (canCompare() ? openCompare() : notify("Make a second picture; then the two can be compared.")),
-  again: (job) => repeat(job),
-  reseed: (job) => repeat(job, { seed: drawSeed() }),
+  again: (job) => submitOnce(() => repeat(job)),
+  reseed: (job) => submitOnce(() => repeat(job, { seed: drawSeed() })),
   change: (job) => {
     if (job.site === site) fillForm(job);
     else location.assign(`/console/make?from=${job.id}`);
