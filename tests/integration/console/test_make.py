@@ -182,7 +182,10 @@ def test_hostile_text_is_shown_as_text(console: Console) -> None:
 
 
 def test_problems_of_a_field_stand_at_the_field(console: Console) -> None:
-    """Those that the browser finds and those that the server finds; the field gets the focus."""
+    """Those that the browser finds and those that the server finds; the field gets the focus.
+
+    A server that is not available is asked for a minute; then its reason is shown.
+    """
 
     async def work(page: Page) -> None:
         await page.keyboard.press("Control+Enter")
@@ -197,6 +200,16 @@ def test_problems_of_a_field_stand_at_the_field(console: Console) -> None:
         await page.get_by_role("button", name="Make").click()
         await expect(page.locator("[data-field='width'] .error")).to_contain_text("8")
         await expect(page.locator("#input-width")).to_be_focused()
+
+        await page.clock.install()
+        await page.goto(f"{console.url}/console/make?prompt=a+fox")
+        down = {"error": {"code": "unavailable", "message": "The queue is down."}}
+        await page.route("**/api/v1/jobs", lambda route: route.fulfill(status=503, json=down))
+        await page.get_by_role("button", name="Make").click()
+        await expect(page.locator("#submit-help")).to_have_text("Waiting for Darkroom…")
+        await page.clock.fast_forward("01:01")
+        await expect(page.locator("#notices")).to_contain_text("The queue is down.")
+        await expect(page.locator("#submit-help")).to_be_empty()
 
     before = len(jobs(console))
     console.run(work)
