@@ -332,7 +332,7 @@ def test_everything_goes_on_when_the_server_is_back(console: Console) -> None:
     supervisor = console.stack.supervisor
 
     async def work(page: Page) -> None:
-        await submit(page, "a castle above the sea", steps=20, width=256, height=256)
+        await submit(page, "a castle above the sea", steps=60, width=256, height=256)
         await expect(page.locator("#state")).to_have_text("In progress", timeout=30_000)
         os.kill(supervisor.pid("web"), signal.SIGKILL)
         await expect(page.locator("#connection")).to_be_visible()
