@@ -1,13 +1,14 @@
 """The SQL engine, and the migrations that bring its tables up to date."""
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.infra.files.private_files import make_private_file, make_private_folder
@@ -16,6 +17,10 @@ from ops.infra.settings import ROOT
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
 BUSY_TIMEOUT_MS = 5_000
 SQLITE_PREFIX = "sqlite:///"
+# Any number that nothing else locks in PostgreSQL.
+MIGRATION_LOCK_ID = 7_118_104
+# Another process may be migrating: longer than any migration takes.
+MIGRATION_LOCK_TIMEOUT_S = 60
 
 
 class DatabaseUnreachableError(Exception):
@@ -51,13 +56,44 @@ def migrate(url: str) -> None:
     command.upgrade(config, "head")
 
 
-def recreate_tables(url: str, revision: str) -> None:
-    """Drop all tables, with their rows, and create those of a revision."""
+@contextlib.contextmanager
+def open_migration(url: str) -> Iterator[Connection]:
+    """Open a transaction that excludes all other migrations of the database."""
+    is_sqlite = url.startswith("sqlite")
+    engine = create_engine(url, connect_args={"timeout": MIGRATION_LOCK_TIMEOUT_S} if is_sqlite else {})
+    # The driver of SQLite begins no transaction before DDL: a killed migration would leave a part of it behind.
+    begin = "BEGIN IMMEDIATE" if is_sqlite else f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK_ID})"
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(begin)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def recreate_tables(url: str, revision: str, check: Callable[[Connection], None] | None = None) -> None:
+    """Drop all tables, with their rows, and create those of a revision, in one transaction.
+
+    Nothing is written to the tables from the call of ``check``, which may raise, until the new ones are there.
+    """
     _make_sqlite_file(url)
     config = _alembic_config()
-    config.attributes["url"] = url
-    command.downgrade(config, "base")
-    command.upgrade(config, revision)
+    with open_migration(url) as connection:
+        if connection.dialect.name == "postgresql":
+            lock_tables(connection, inspect(connection).get_table_names())
+        if check is not None:
+            check(connection)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        command.upgrade(config, revision)
+
+
+def lock_tables(connection: Connection, names: Iterable[str]) -> None:
+    """Exclude all other transactions of PostgreSQL from tables; waits for those that use them, for a limited time."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
+    for name in sorted(names):
+        quoted = connection.dialect.identifier_preparer.quote(name)
+        connection.exec_driver_sql(f"LOCK TABLE {quoted} IN ACCESS EXCLUSIVE MODE")
 
 
 def list_revisions() -> list[str]:

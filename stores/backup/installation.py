@@ -23,9 +23,10 @@ from schemas.images.input_images import INPUTS_PREFIX
 from schemas.images.inspected_image import UPLOADS_PREFIX
 from stores.accounts.owner_key import KEY_FILE
 from stores.backup.archive import DATABASE, FILE_PATTERN, FILES, MEDIA, BackupReader, BackupWriter, Manifest
-from stores.backup.rows import DatabaseSnapshot, list_filled_tables, load_rows, open_snapshot
+from stores.backup.rows import DatabaseSnapshot, list_filled_tables, load_rows, open_snapshot, require_no_rows
 from stores.media import Media
 from stores.sites.credentials import KEY_FILE as ENCRYPTION_KEY_FILE
+from stores.sql.errors import sql_errors
 
 RECIPES_FOLDER = "recipes"
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -124,11 +125,12 @@ def _list_files(folder: Path) -> list[Path]:
 def restore_backup(reader: BackupReader, installation: Installation) -> None:
     """Write a backup into an empty place; the tables are then migrated to the newest revision.
 
-    Everything is checked before anything is written, and an error takes back what was written.
+    Everything is checked before anything is written, and an error takes back what was written. What others write into
+    the place meanwhile is an error; none of it is lost.
 
     Raises:
         Invalid: the backup is damaged.
-        Conflict: the place is not empty, or a newer Darkroom made the backup.
+        Conflict: the place is not empty, or does not stay empty, or a newer Darkroom made the backup.
         Unavailable: the database or the media store does not answer.
     """
     revision = reader.manifest.database.revision
@@ -141,7 +143,9 @@ def restore_backup(reader: BackupReader, installation: Installation) -> None:
         with _translate_disk_errors():
             _restore_files(reader, installation.settings.data_dir, written)
             _restore_media(reader, installation.media, written)
-        recreate_tables(installation.settings.database_url, revision)
+        with sql_errors():
+            # Writing the media may have taken hours, in which another Darkroom may have begun to use the database.
+            recreate_tables(installation.settings.database_url, revision, require_no_rows)
         load_rows(installation.engine, reader.manifest.database, reader.read_lines)
     except BaseException:
         _take_back(written, installation.media)
@@ -170,6 +174,9 @@ def _restore_files(reader: BackupReader, folder: Path, written: _Written) -> Non
 
 def _restore_media(reader: BackupReader, media: Media, written: _Written) -> None:
     for key in reader.manifest.names(MEDIA):
+        if media.exists(key):
+            # Another Darkroom has written it meanwhile: it is neither overwritten nor, after an error, deleted.
+            raise Conflict(f"The object {key} came into the empty media store while the backup was being restored.")
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
             for chunk in reader.read(f"{MEDIA}/{key}"):
                 file.write(chunk)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, MetaData, Table, func, inspect, select, text
 
+from ops.infra.database import lock_tables
 from schemas.errors import Conflict
 from stores.sql.errors import sql_errors
 
@@ -76,15 +77,23 @@ def open_snapshot(engine: Engine) -> Iterator[DatabaseSnapshot]:
 def list_filled_tables(engine: Engine) -> list[str]:
     """Return the names of the tables that have a row."""
     with sql_errors(), engine.connect() as connection:
-        tables = reflect_tables(connection)
-        return [table.name for table in tables if connection.execute(select(table).limit(1)).first() is not None]
+        return _filled_tables(connection)
+
+
+def require_no_rows(connection: Connection) -> None:
+    """Raise Conflict, naming the tables, if one has a row."""
+    if filled := _filled_tables(connection):
+        raise Conflict(
+            f"Rows came into the empty database while the backup was being restored, into {', '.join(filled[:5])}: "
+            "another Darkroom uses the same DATABASE_URL. Stop it, and restore into an empty database."
+        )
 
 
 def load_rows(engine: Engine, state: DatabaseState, lines_of: Callable[[str], Iterable[bytes]]) -> dict[str, int]:
     """Insert the rows of all tables in one transaction; return how many, by table.
 
     Raises:
-        Conflict: the tables do not have the columns of the backup.
+        Conflict: the tables do not have the columns of the backup, or have rows.
     """
     counts = {}
     with sql_errors(), engine.begin() as connection:
@@ -92,6 +101,9 @@ def load_rows(engine: Engine, state: DatabaseState, lines_of: Callable[[str], It
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         tables = {table.name: table for table in reflect_tables(connection)}
+        if connection.dialect.name == "postgresql":
+            lock_tables(connection, tables)
+        require_no_rows(connection)
         if {name: set(table.columns.keys()) for name, table in tables.items()} != {
             name: set(columns) for name, columns in state.columns.items()
         }:
@@ -110,6 +122,11 @@ def reflect_tables(connection: Connection) -> list[Table]:
     names = [name for name in inspect(connection).get_table_names() if not name.startswith(FULL_TEXT_PREFIX)]
     metadata.reflect(connection, only=names)
     return [table for table in metadata.sorted_tables if table.name != REVISION_TABLE]
+
+
+def _filled_tables(connection: Connection) -> list[str]:
+    tables = reflect_tables(connection)
+    return [table.name for table in tables if connection.execute(select(table).limit(1)).first() is not None]
 
 
 def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> int:

@@ -17,14 +17,16 @@ from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database, recreate_tables
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
+from schemas.errors import Conflict
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import NewCollection
 from schemas.gallery.tokens import MediaStatus, NewToken, TokenMedia
 from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
 from stores.accounts.wallet_addresses import WalletAddresses
+from stores.backup import installation as installation_module
 from stores.backup.archive import open_backup
-from stores.backup.installation import open_installation, restore_backup, write_backup
+from stores.backup.installation import Installation, open_installation, restore_backup, write_backup
 from stores.backup.rows import reflect_tables
 from stores.gallery import Gallery
 from stores.library import tables as library
@@ -258,6 +260,42 @@ def test_a_backup_of_an_installation_in_use_is_consistent(
             keys = connection.execute(select(library.images.c.media_key)).scalars().all()
             assert connection.execute(live).scalar_one() == len(keys) - 1 >= 5
         assert [key for key in keys if not installation.media.exists(key)] == []
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_a_restore_drops_nothing_that_came_meanwhile(
+    place: Callable[[str, str], Settings], tmp_path: Path, target: str
+) -> None:
+    """Another Darkroom writes to the database, or to the media store: the restore ends, and that stays."""
+    old, new, file = place("old", "sqlite"), place("new", target), tmp_path / "all.zip"
+    fill(old)
+    assert run(old, "backup", str(file)).exit_code == 0
+    migrate(new.database_url)
+
+    def restore_while(write: Callable[[Installation], None]) -> None:
+        restore_files = installation_module._restore_files
+
+        def restore(*arguments: Any) -> None:
+            restore_files(*arguments)
+            write(installation)
+
+        with open_backup(file) as reader, open_installation(new) as installation, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(installation_module, "_restore_files", restore)
+            with pytest.raises(Conflict, match="while the backup was being restored"):
+                restore_backup(reader, installation)
+            assert not (new.data_dir / "session-key").exists()
+
+    restore_while(lambda installation: installation.media.put("gallery/ab/two.png", b"mine"))
+    media = Media(new.media_url)
+    assert list(media.list_keys()) == ["gallery/ab/two.png"]
+    assert media.get("gallery/ab/two.png") == b"mine"
+    media.delete("gallery/ab/two.png")
+    restore_while(lambda installation: WalletAddresses(installation.engine).get_or_create("bob") and None)
+    assert list(media.list_keys()) == []
+    engine = open_database(new.database_url)
+    with engine.connect() as connection:
+        assert connection.execute(select(tables.wallet_addresses.c.caller)).scalars().all() == ["bob"]
+    engine.dispose()
 
 
 def test_a_damaged_backup_changes_nothing(place: Callable[[str, str], Settings], tmp_path: Path) -> None:
