@@ -31,6 +31,11 @@ NOT_RECEIVED = (UploadState.ISSUED, UploadState.EXPIRED)
 log = structlog.get_logger(__name__)
 
 
+def require_room(caller_id: str) -> None:
+    """Raise LimitReached if the caller has too many uploads that have not ended for another one."""
+    stores().gallery.uploads.require_room(caller_id, MAX_UPLOAD_BYTES, _limits())
+
+
 def issue_url(caller_id: str, token_id: str) -> str:
     """Return a URL that takes the picture of a token once, for ten minutes, by PUT and without a key.
 

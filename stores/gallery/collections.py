@@ -17,15 +17,20 @@ from schemas.gallery.collections import (
     NewCollection,
 )
 from schemas.gallery.encodings import is_address
-from schemas.gallery.events import GalleryEvent
 from schemas.gallery.pages import Listed, Page
 from schemas.gallery.slugs import SLUG, check_slug, make_slug
 from stores.accounts.wallet_addresses import ADDRESS_BYTES, to_eip55
 from stores.gallery.assets import release_assets
-from stores.gallery.events import record_event
+from stores.gallery.events import record_media, record_new_collection, record_new_token
 from stores.gallery.paging import Keyset
 from stores.gallery.profiles import Profiles, check_names
-from stores.gallery.rows import GALLERY_LOCK_ID, collection_from_row, select_collections
+from stores.gallery.rows import (
+    GALLERY_LOCK_ID,
+    collection_from_row,
+    select_collections,
+    select_tokens,
+    token_from_row,
+)
 from stores.gallery.slugs import take_slug
 from stores.gallery.tables import collections, profiles, slugs, tokens
 from stores.gallery.visibility import Visibility
@@ -43,8 +48,10 @@ class Collections:
         self._clock = clock
         self._profiles = profiles
 
-    def create(self, owner: str, fields: NewCollection) -> Collection:
+    def create(self, owner: str, fields: NewCollection, *, is_draft: bool = False) -> Collection:
         """Create a collection; without a slug it gets one that is made from its name.
+
+        A draft is archived, so no list of all collections has it, and sends no event until it is published.
 
         Raises:
             Conflict: the slug is taken; ``suggestion`` in the details is free.
@@ -58,7 +65,7 @@ class Collections:
             "owner": owner,
             # Unique until the slug itself is known to be free.
             "slug": address.lower(),
-            "status": CollectionStatus.ACTIVE,
+            "status": CollectionStatus.ARCHIVED if is_draft else CollectionStatus.ACTIVE,
             "virtual_address": address,
             "virtual_key": address.lower(),
             "token_count": 0,
@@ -71,9 +78,30 @@ class Collections:
             collection_id = int(key[0])  # type: ignore[index] # the table has an integer id
             take_slug(self._database, connection, slug, collection_id, now_ms)
             connection.execute(update(collections).where(collections.c.id == collection_id).values(slug=slug))
-            data = {"slug": slug, "name": fields.name, "virtualAddress": address}
-            record_event(connection, owner, GalleryEvent.COLLECTION_CREATED, now_ms, data)
+            if not is_draft:
+                record_new_collection(connection, _read(connection, collections.c.id == collection_id), now_ms)
         return self.get(collection_id)
+
+    def publish(self, caller_id: str, collection_id: int, status: CollectionStatus) -> Collection:
+        """Give a draft its status, and queue the events of it and of its tokens.
+
+        Raises:
+            NotFound, Forbidden: there is no such collection, or it is another caller's.
+        """
+        now_ms = self._clock.now_ms()
+        with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
+            old = read_own(connection, caller_id, collection_id)
+            of_id = collections.c.id == collection_id
+            connection.execute(update(collections).where(of_id).values(status=status, modified_at=now_ms))
+            new = _read(connection, of_id)
+            _update_visibility(connection, old, new)
+            record_new_collection(connection, new, now_ms)
+            of_collection = select_tokens().where(tokens.c.collection_id == collection_id)
+            for row in connection.execute(of_collection.order_by(tokens.c.position, tokens.c.id)).all():
+                token = token_from_row(row)
+                record_new_token(connection, token, now_ms)
+                record_media(connection, token, token.media, now_ms)
+        return new
 
     def get(self, collection_id: int) -> Collection:
         """Return a collection by its id; raises NotFound."""

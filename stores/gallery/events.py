@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from schemas.gallery.events import GalleryEvent
+from schemas.gallery.tokens import MediaStatus, Token, TokenMedia
 from stores.gallery.tables import events
 from stores.library.rows import dump_json
 from stores.sql.database import Database
@@ -30,6 +31,26 @@ def record_event(
     """Queue an event, which will reach the owner's webhooks and streams once the transaction is committed."""
     row = {"owner": owner, "type": event_type, "time": time_ms, "data": dump_json(dict(data))}
     connection.execute(insert(events), row)
+
+
+def record_new_collection(connection: Connection, collection: Any, time_ms: int) -> None:
+    """Queue the event of a new collection: a record or a row of it."""
+    data = {"slug": collection.slug, "name": collection.name, "virtualAddress": collection.virtual_address}
+    record_event(connection, collection.owner, GalleryEvent.COLLECTION_CREATED, time_ms, data)
+
+
+def record_new_token(connection: Connection, token: Token, time_ms: int) -> None:
+    """Queue the event of a new token."""
+    data = {"tokenId": token.token_id, "collection": token.collection.slug, "name": token.name}
+    record_event(connection, token.owner, GalleryEvent.TOKEN_CREATED, time_ms, data)
+
+
+def record_media(connection: Connection, token: Token, media: TokenMedia, time_ms: int) -> None:
+    """Queue the event of a token's picture, if it has one."""
+    if media.status is MediaStatus.READY:
+        data = {name: getattr(media, name) for name in ("asset", "sha256", "type", "width", "height", "frames")}
+        data |= {"tokenId": token.token_id, "collection": token.collection.slug}
+        record_event(connection, token.owner, GalleryEvent.MEDIA_READY, time_ms, data)
 
 
 class EventQueue:

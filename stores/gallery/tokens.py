@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, Forbidden, Invalid, NotFound
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import Collection
-from schemas.gallery.events import GalleryEvent
 from schemas.gallery.provenance import list_kept_inputs
 from schemas.gallery.tokens import (
     TOKEN_CHANGES,
@@ -25,7 +24,7 @@ from schemas.gallery.tokens import (
 )
 from stores.gallery.assets import add_assets, release_assets
 from stores.gallery.collections import NOT_FOUND
-from stores.gallery.events import record_event
+from stores.gallery.events import record_media, record_new_token
 from stores.gallery.profiles import Profiles, check_names
 from stores.gallery.rows import (
     GALLERY_LOCK_ID,
@@ -70,12 +69,22 @@ class Tokens(TokenOrder):
             place = self._append(connection, caller_id, collection.id)
             _check_reserved(connection, caller_id, token_id)
             self._insert(connection, caller_id, place, token_id, fields)
+            record_new_token(connection, read_token(connection, token_id), self._clock.now_ms())
         return self.find(token_id)
 
     def add_from_job(
-        self, caller_id: str, collection: Collection, fields: NewToken, media: TokenMedia, assets: Sequence[Asset]
+        self,
+        caller_id: str,
+        collection: Collection,
+        fields: NewToken,
+        media: TokenMedia,
+        assets: Sequence[Asset],
+        *,
+        is_draft: bool = False,
     ) -> Token:
         """Reserve an id and create a token with its picture, whose objects have been put, in one transaction.
+
+        That of a draft sends no events until the collection is published.
 
         Raises:
             NotFound, Forbidden: the collection has gone, or is another caller's.
@@ -85,8 +94,18 @@ class Tokens(TokenOrder):
             place = self._append(connection, caller_id, collection.id)
             token_id = _reserve(connection, caller_id)
             self._insert(connection, caller_id, place, token_id, fields)
-            self._attach(connection, read_token(connection, token_id), media, assets)
+            token = read_token(connection, token_id)
+            self._attach(connection, token, media, assets)
+            if not is_draft:
+                record_new_token(connection, token, self._clock.now_ms())
+                record_media(connection, token, media, self._clock.now_ms())
         return self.find(token_id)
+
+    def count_picture_bytes(self, collection: Collection) -> int:
+        """Return the size of all pictures of a collection, without their derived files."""
+        query = select(func.coalesce(func.sum(tokens.c.size_bytes), 0))
+        with self._database.read() as connection:
+            return int(connection.execute(query.where(tokens.c.collection_id == collection.id)).scalar_one())
 
     def update(self, caller_id: str, token_id: str, changes: Mapping[str, Any]) -> Token:
         """Change fields of a token (TOKEN_CHANGES).
@@ -151,6 +170,7 @@ class Tokens(TokenOrder):
             if expected_asset is not None and token.media.asset != expected_asset:
                 raise Conflict("The token has another picture now.")
             self._attach(connection, token, media, assets)
+            record_media(connection, token, media, self._clock.now_ms())
         return self.find(token_id)
 
     def set_media_status(
@@ -167,10 +187,6 @@ class Tokens(TokenOrder):
         add_assets(self._database, connection, assets, now_ms)
         connection.execute(update(tokens).where(tokens.c.id == token.id).values(media_to_columns(media)))
         release_assets(connection, sorted(set(token.media.assets) - set(media.assets)), now_ms)
-        if media.status is MediaStatus.READY:
-            data = {name: getattr(media, name) for name in ("asset", "sha256", "type", "width", "height", "frames")}
-            data |= {"tokenId": token.token_id, "collection": token.collection.slug}
-            record_event(connection, token.owner, GalleryEvent.MEDIA_READY, now_ms, data)
 
     def _append(self, connection: Connection, caller_id: str, collection_id: int) -> Any:
         """Take a place at the end of a collection of the caller."""
@@ -184,7 +200,7 @@ class Tokens(TokenOrder):
                 modified_at=self._clock.now_ms(),
             )
             .returning(
-                *(collections.c.id, collections.c.slug, collections.c.status),
+                *(collections.c.id, collections.c.status),
                 *(collections.c.explicit, collections.c.last_position),
             )
         ).one_or_none()
@@ -212,8 +228,6 @@ class Tokens(TokenOrder):
             raise Conflict(f"There is a token {token_id} already; reserve another id with 'next'.")
         if fields.provenance is not None:
             _insert_provenance(connection, row_id, fields.provenance)
-        data = {"tokenId": token_id, "collection": place.slug, "name": fields.name}
-        record_event(connection, caller_id, GalleryEvent.TOKEN_CREATED, now_ms, data)
 
     def _change(self, connection: Connection, caller_id: str, token_id: str, **values: Any) -> Token:
         """Change columns of a token of the caller, whose row is locked from then on; return what it was before."""

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ops.infra.clock import Clock
 from schemas.errors import LimitReached, NotFound
@@ -68,16 +68,15 @@ class Uploads:
             expires_at=now_ms + lifetime_ms,
             changed_at=now_ms,
         )
-        size = func.coalesce(uploads.c.size_bytes, uploads.c.max_bytes)
-        query = select(func.count(), func.coalesce(func.sum(size), 0), func.min(uploads.c.expires_at))
         with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
-            count, used, first = connection.execute(query.where(uploads.c.owner == owner, _IS_OPEN)).one()
-            if count >= limits.max_open or int(used) + max_bytes > limits.max_open_bytes:
-                wait_s = max(1, -(-(first - now_ms) // 1000)) if count else 1
-                message = f"{count} uploads of {int(used)} bytes are open, and each ends after some minutes."
-                raise LimitReached(message, retry_after_s=wait_s)
+            _require_room(connection, owner, max_bytes, limits, now_ms)
             connection.execute(insert(uploads), {field: getattr(upload, field) for field in _FIELDS})
         return upload
+
+    def require_room(self, owner: str, max_bytes: int, limits: UploadLimits) -> None:
+        """Raise LimitReached where ``issue`` would."""
+        with self._database.read() as connection:
+            _require_room(connection, owner, max_bytes, limits, self._clock.now_ms())
 
     def find(self, nonce: str) -> Upload:
         """Return an upload; raises NotFound."""
@@ -129,6 +128,16 @@ class Uploads:
         values |= {"state": state, "changed_at": self._clock.now_ms()}
         with self._database.write() as connection:
             return connection.execute(statement.values(**values)).rowcount == 1
+
+
+def _require_room(connection: Connection, owner: str, max_bytes: int, limits: UploadLimits, now_ms: int) -> None:
+    size = func.coalesce(uploads.c.size_bytes, uploads.c.max_bytes)
+    query = select(func.count(), func.coalesce(func.sum(size), 0), func.min(uploads.c.expires_at))
+    count, used, first = connection.execute(query.where(uploads.c.owner == owner, _IS_OPEN)).one()
+    if count >= limits.max_open or int(used) + max_bytes > limits.max_open_bytes:
+        wait_s = max(1, -(-(first - now_ms) // 1000)) if count else 1
+        message = f"{count} uploads of {int(used)} bytes are open, and each ends after some minutes."
+        raise LimitReached(message, retry_after_s=wait_s)
 
 
 def upload_from_row(row: Any) -> Upload:

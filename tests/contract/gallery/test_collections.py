@@ -1,11 +1,15 @@
 """Collections: slugs that are unique and redirect, lists, deletion."""
 
 import pytest
+from sqlalchemy import Engine
 
 from schemas.errors import Conflict, Forbidden, Invalid, NotFound
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
+from schemas.gallery.events import GalleryEvent
 from schemas.gallery.pages import ExplicitFilter, Page
+from schemas.gallery.tokens import MediaStatus, NewToken, TokenMedia
 from stores.gallery import Gallery
+from stores.gallery.events import EventQueue
 from tests.contract.gallery.conftest import ALICE, BOB, add_tokens, run_at_once
 
 
@@ -21,6 +25,33 @@ def test_a_collection_is_found_by_slug_and_by_virtual_address(gallery: Gallery) 
         assert (found.collection, found.moved_from) == (made, None)
     with pytest.raises(NotFound):
         gallery.collections.find("0x" + "0" * 40)
+
+
+def test_a_draft_is_neither_listed_nor_announced(gallery: Gallery, engine: Engine) -> None:
+    """Once it is published, it and its tokens are, in their order; of a draft that is deleted nothing is heard."""
+    queue, media = EventQueue(engine), TokenMedia(MediaStatus.READY, sha256="0" * 64, type="image/png")
+    draft, dropped = (gallery.collections.create(ALICE, NewCollection(name), is_draft=True) for name in ("One", "Two"))
+    tokens = [
+        gallery.tokens.add_from_job(ALICE, collection, NewToken(name), shown, [], is_draft=True)
+        for collection, name, shown in ((draft, "a", media), (draft, "b", TokenMedia()), (dropped, "c", media))
+    ]
+    gallery.tokens.delete(ALICE, tokens[2].token_id)
+    gallery.collections.delete(ALICE, dropped.id)
+    assert gallery.collections.list_latest(Page()).items == gallery.tokens.list_latest(Page()).items == ()
+    assert queue.read(10) == []
+
+    with pytest.raises(Forbidden):
+        gallery.collections.publish(BOB, draft.id, CollectionStatus.ACTIVE)
+    published = gallery.collections.publish(ALICE, draft.id, CollectionStatus.ACTIVE)
+
+    assert gallery.collections.list_latest(Page()).items == (published,)
+    assert len(gallery.tokens.list_latest(Page()).items) == 2
+    assert [(event.type, event.data.get("name", event.data.get("tokenId"))) for event in queue.read(10)] == [
+        (GalleryEvent.COLLECTION_CREATED, "One"),
+        (GalleryEvent.TOKEN_CREATED, "a"),
+        (GalleryEvent.MEDIA_READY, tokens[0].token_id),
+        (GalleryEvent.TOKEN_CREATED, "b"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["Virtual", "token", "slug-from-id", "0x" + "aB" * 20])

@@ -16,6 +16,7 @@ from sqlalchemy.types import String
 from ops.infra.settings import Settings
 from schemas.jobs.job import GeneratedImage
 from stores import Stores
+from stores.gallery.events import EventQueue
 from stores.library.tables import models
 from stores.redis.keys import job_key
 from tests.conftest import API_KEY, eventually
@@ -192,11 +193,14 @@ def test_a_file_of_a_form_becomes_a_token(owner: Person) -> None:
 
 
 def test_a_token_without_a_picture_has_an_upload_url(owner: Person) -> None:
-    """A PUT to it is enough; above the limit of open uploads no token is left behind."""
+    """A PUT to it is enough; above the limit of open uploads no token is left behind or announced."""
     count = owner.call("GET", "/collections/pictures").json["tokenCount"]
     created = [add(owner, name=f"later {number}") for number in range(4)]
     assert [response.status_code for response in created] == [201, 201, 201, 429]
     assert owner.call("GET", "/collections/pictures").json["tokenCount"] == count + 3
+    events = EventQueue(owner.app.stores.engine).read(1000)
+    assert [event.data.get("name") for event in events].count("later 3") == 0
+    assert [event.data.get("name") for event in events].count("later 2") == 1
     token = created[0].json
     assert token["media"]["status"] == "pending"
     url = urlsplit(token["uploadUrl"])
