@@ -1,29 +1,42 @@
-"""Export of a collection as a zip, written while it is sent: no more than a chunk of a picture is in memory."""
+"""Export of a collection as a zip, written while it is sent: no more than a chunk of a picture is in memory.
+
+What the manifest and the page say of each token waits in temporary files until all pictures are written.
+"""
 
 import io
+import tempfile
 import zipfile
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from typing import IO, Any
 
 import structlog
 
-from schemas.errors import NotFound
+from schemas.errors import Conflict, NotFound
 from schemas.gallery.collections import Collection
 from schemas.gallery.documents.archive import (
     MANIFEST_NAME,
+    MAX_ARCHIVE_BYTES,
+    MAX_TOKENS,
     PAGE_NAME,
-    collection_entry,
     dump,
+    dump_line,
     exported_record,
     member_stem,
     token_entry,
+    write_manifest,
 )
-from schemas.gallery.documents.index_page import render_page
+from schemas.gallery.documents.index_page import PAGE_END, render_item, render_start
 from schemas.gallery.documents.token_metadata import MetadataUrls, build_metadata, without_private_prompt
 from schemas.gallery.pages import MAX_PAGE_SIZE, Page
 from schemas.gallery.provenance import KEPT_INPUTS, hide_private, list_facts
 from schemas.gallery.tokens import Token
 from stores import Stores
+
+_LIMITS = (
+    f"has at most {MAX_TOKENS:,} tokens and {MAX_ARCHIVE_BYTES // 1024**3} GiB. "
+    "Move some of its tokens to another collection and export both; './darkroom backup' has no such limit."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +67,17 @@ class CollectionExport:
     """One export. ``as_owner`` decides whether private prompts are in it."""
 
     def __init__(self, stores: Stores, collection: Collection, *, as_owner: bool) -> None:
+        """Raise Conflict if the collection is too large for an archive that can be imported."""
+        if collection.token_count > MAX_TOKENS:
+            raise Conflict(f"The collection has {collection.token_count:,} tokens; an archive {_LIMITS}")
+        if stores.gallery.tokens.count_picture_bytes(collection) > MAX_ARCHIVE_BYTES:
+            raise Conflict(f"The pictures of the collection are too large; an archive {_LIMITS}")
         self._stores = stores
         self._collection = collection
         self._as_owner = as_owner
         self._pipe = _Pipe()
         self._written: set[str] = set()
+        self._seen: set[int] = set()
 
     def read(self) -> Iterator[bytes]:
         """Yield the zip.
@@ -66,19 +85,46 @@ class CollectionExport:
         Raises:
             Unavailable: the database or the media store does not answer; what was yielded is no valid zip.
         """
-        entries, shown = [], []
-        with zipfile.ZipFile(self._pipe, "w", zipfile.ZIP_DEFLATED) as archive:
-            for listed in self._list_tokens():
-                token = self._stores.gallery.tokens.find(listed.token_id)
+        explicit, folder = self._collection.explicit, self._stores.settings.data_dir
+        with (
+            tempfile.TemporaryFile(dir=folder) as lines,
+            tempfile.TemporaryFile(dir=folder) as items,
+            zipfile.ZipFile(self._pipe, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for token in self._list_tokens():
                 entry = yield from self._write_token(archive, token)
-                entries.append(entry)
-                shown.append(entry | self._page_fields(token))
-            document = collection_entry(self._collection, entries)
-            archive.writestr(PAGE_NAME, render_page(document["collection"], shown))
-            archive.writestr(MANIFEST_NAME, dump(document))
+                lines.write(dump_line(entry))
+                items.write(render_item(entry | self._page_fields(token), explicit=explicit).encode())
+            yield from self._write_member(archive, PAGE_NAME, self._page(items))
+            lines.seek(0)
+            yield from self._write_member(archive, MANIFEST_NAME, write_manifest(self._collection, lines))
         yield self._pipe.take()
 
+    def _page(self, items: IO[bytes]) -> Iterator[bytes]:
+        yield render_start(self._collection.name, self._collection.description).encode()
+        items.seek(0)
+        yield from items
+        yield PAGE_END.encode()
+
+    def _write_member(self, archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        member = zipfile.ZipInfo(name)
+        member.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(member, "w", force_zip64=True) as target:
+            for chunk in chunks:
+                target.write(chunk)
+                if taken := self._pipe.take():
+                    yield taken
+
     def _list_tokens(self) -> Iterator[Token]:
+        """Yield the tokens as they are now, each once; one that is deleted meanwhile is left out."""
+        for listed in self._list_pages():
+            if listed.id in self._seen or len(self._seen) == MAX_TOKENS:
+                continue
+            self._seen.add(listed.id)
+            with suppress(NotFound):
+                yield self._stores.gallery.tokens.find(listed.token_id)
+
+    def _list_pages(self) -> Iterator[Token]:
         cursor = None
         while True:
             page = self._stores.gallery.tokens.list_of_collection(self._collection, Page(cursor, 0, MAX_PAGE_SIZE))
@@ -97,7 +143,7 @@ class CollectionExport:
             inputs |= {name: member} if member else {}
         provenance = f"provenance/{stem}.json" if record else None
         if provenance and record:
-            archive.writestr(provenance, dump(exported_record(record, as_owner=self._as_owner)))
+            archive.writestr(provenance, dump_line(exported_record(record, as_owner=self._as_owner)))
         urls = MetadataUrls(f"../{PAGE_NAME}", f"../{picture}" if picture else "")
         archive.writestr(f"metadata/{stem}.json", dump(build_metadata(token, urls)))
         yield self._pipe.take()

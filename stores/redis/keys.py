@@ -187,6 +187,11 @@ def poster_request_key(nonce: str) -> str:
     return f"dr:gallery:upload:{nonce}:poster"
 
 
+def gallery_import_key(caller_id: str) -> str:
+    """Exists while a caller imports a collection."""
+    return f"dr:gallery:import:{caller_id}"
+
+
 def upload_receipt_lock_key(nonce: str) -> str:
     """Exists while a request receives an upload of the gallery."""
     return f"dr:gallery:upload:{nonce}:received"

@@ -15,10 +15,12 @@ from api.http.context import caller, optional_caller, stores
 from api.http.request_bodies import body_errors
 from api.http.route_policy import Access, RoutePolicy
 from schemas.errors import Invalid, Unavailable
+from schemas.gallery.documents.archive import MAX_ARCHIVE_BYTES
 from stores.backup.collection_export import CollectionExport
 from stores.backup.collection_import import import_collection
+from stores.backup.import_turn import ImportTurn, take_import_turn
+from stores.disk_space import MIN_FREE_BYTES
 
-MAX_ARCHIVE_BYTES = 4 * 1024**3
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_S = 30
 ZIP = "application/zip"
@@ -30,6 +32,7 @@ blueprint = Blueprint(
 
 @blueprint.route("/collections/<slug>/export", policy=READ)
 @blueprint.response(200, description="A zip: pictures, metadata, provenance, and a page.", content_type=ZIP)
+@blueprint.alt_response(409, description="The collection is too large for one archive.")
 def export(slug: str) -> Response:
     """A collection with all its pictures. `index.html` in it shows them from disk.
 
@@ -46,14 +49,15 @@ def export(slug: str) -> Response:
 @blueprint.route("/import", methods=["POST"], policy=RoutePolicy(scope=EDIT.scope, streams_body=True))
 @blueprint.doc(requestBody={"required": True, "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}})
 @blueprint.response(201, description="`collection`, how many `tokens` it has, and `problems` with pictures.")
+@blueprint.alt_response(429, description="Another import of yours is running.")
 def import_() -> Response:
     """Make a collection of yours from an exported one. Its tokens get new ids, and its slug may be another.
 
     A picture that is not accepted is a problem of its token, which then has none. Anything else that is wrong is an
-    error, and nothing is stored.
+    error, and nothing is stored. One import of yours runs at a time.
     """
-    with _received_archive() as file:
-        result = import_collection(stores(), caller().id, file)
+    with take_import_turn(stores().redis, caller().id) as turn, _received_archive(turn) as file:
+        result = import_collection(stores(), caller().id, file, turn.keep)
     view = {"collection": collection_view(result.collection), "tokens": result.tokens, "problems": result.problems}
     response = jsonify(view)
     response.status_code = 201
@@ -61,13 +65,18 @@ def import_() -> Response:
 
 
 @contextmanager
-def _received_archive() -> Iterator[IO[bytes]]:
-    """Write the body to a temporary file, chunk by chunk."""
+def _received_archive(turn: ImportTurn) -> Iterator[IO[bytes]]:
+    """Write the body to a temporary file, chunk by chunk, as long as the disk has room."""
     request.max_content_length = MAX_ARCHIVE_BYTES
     if (request.content_length or 0) > MAX_ARCHIVE_BYTES:
         raise RequestEntityTooLarge(f"The archive is larger than {MAX_ARCHIVE_BYTES // 1024**3} GiB.")
+    if stores().disk.free_bytes() < (request.content_length or 0) + MIN_FREE_BYTES:
+        raise Unavailable("The disk has no room for the archive; make room first.", retry_after_s=RETRY_AFTER_S)
     with tempfile.TemporaryFile(dir=stores().settings.data_dir) as file:
         while chunk := _read_chunk():
+            turn.keep()
+            if problem := stores().disk.problem():
+                raise Unavailable(problem, retry_after_s=RETRY_AFTER_S)
             _write(file, chunk)
         if not file.tell():
             raise Invalid(problems=["The body is empty: send the bytes of a zip, as 'application/zip'."])

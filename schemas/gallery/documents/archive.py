@@ -10,7 +10,8 @@ An archive that is imported is untrusted: everything in it is checked before any
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,23 +20,33 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from schemas.errors import Invalid
 from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, flatten_errors
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
-from schemas.gallery.provenance import IN_LIBRARY, KEPT_INPUTS, OWNER_FIELDS
+from schemas.gallery.provenance import IN_LIBRARY, KEPT_INPUTS, MAX_GENERATION_CHARS, MAX_MODELS, OWNER_FIELDS
 from schemas.gallery.requests.attributes import Attributes
 from schemas.gallery.requests.bodies import NewCollectionBody
 from schemas.gallery.requests.fields import Uint256, description_field, name_field
 from schemas.gallery.tokens import Listing, NewToken, Token
 from schemas.images.input_images import InputImage
-from schemas.untrusted_json import JsonReader
+from schemas.library.formats.hashes import AUTOV2, AUTOV3, BLAKE3, SHA256
+from schemas.untrusted_json import MAX_DEPTH, JsonReader
 
 FORMAT, VERSION = "darkroom-collection", 1
 MANIFEST_NAME, PAGE_NAME = "collection.json", "index.html"
 MAX_TOKENS = 10_000
-MAX_MANIFEST_CHARS = 64 * 1024 * 1024
-MAX_RECORD_CHARS = 1024 * 1024
+MAX_MANIFEST_BYTES, MAX_MANIFEST_CONTAINERS = 32 * 1024 * 1024, 500_000
+# Of one provenance record, and of all together, which end in the database.
+MAX_RECORD_BYTES, MAX_RECORD_CONTAINERS = 1024 * 1024, 50_000
+MAX_RECORDS_BYTES = 512 * 1024 * 1024
+MAX_ARCHIVE_BYTES = 4 * 1024**3
+# A model is looked up by each of its hashes; these are the ones that tell most.
+MAX_HASHES = 4
+HASHES_BY_WORTH = (*(name.lower() for name in (SHA256, BLAKE3, AUTOV3, AUTOV2)), "hash")
+# The last day that dates reach, and more than any clock, counter or side of a picture has.
+MAX_TIME_MS, MAX_COUNTER, MAX_SIDE_PX = 253_402_214_399_999, 2**53, 2**31
 PICTURE_NAME = re.compile(r"(pictures|posters|inputs)/[0-9a-f]{64}\.[a-z0-9]{1,5}", re.ASCII)
 RECORD_NAME = re.compile(r"provenance/[0-9a-f]{64}\.json", re.ASCII)
-READER = JsonReader("collection.json", max_depth=12, max_chars=MAX_MANIFEST_CHARS)
-RECORD_READER = JsonReader("The provenance", max_depth=40, max_chars=MAX_RECORD_CHARS)
+READER = JsonReader("collection.json", max_depth=12, max_containers=MAX_MANIFEST_CONTAINERS)
+# Parameters of pictures may have the maximal depth.
+RECORD_READER = JsonReader("The provenance", max_depth=MAX_DEPTH + 10, max_containers=MAX_RECORD_CONTAINERS)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
 
 
@@ -67,22 +78,22 @@ def member_stem(token: Token) -> str:
     return token.token_id.removeprefix("0x")
 
 
-def collection_entry(collection: Collection, tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the content of ``collection.json``."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "collection": {
-            "name": collection.name,
-            "slug": collection.slug,
-            "description": collection.description,
-            "explicit": collection.explicit,
-            "royaltyFee": collection.royalty_fee,
-            "status": collection.status,
-            "owner": collection.address_of_owner,
-        },
-        "tokens": list(tokens),
+def write_manifest(collection: Collection, token_lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield ``collection.json``, in which each token is a line of JSON."""
+    entry = {
+        "name": collection.name,
+        "slug": collection.slug,
+        "description": collection.description,
+        "explicit": collection.explicit,
+        "royaltyFee": collection.royalty_fee,
+        "status": collection.status,
+        "owner": collection.address_of_owner,
     }
+    head = dump({"format": FORMAT, "version": VERSION, "collection": entry})
+    yield head.removesuffix("\n}").encode() + b',\n "tokens": ['
+    for number, line in enumerate(token_lines):
+        yield (b",\n" if number else b"\n") + line.rstrip()
+    yield b"\n]}\n"
 
 
 def token_entry(
@@ -179,9 +190,9 @@ class _ImageSchema(Schema):
 
     sha256 = fields.String(required=True, validate=validate.Regexp(r"^[0-9a-f]{64}\Z"))
     type = fields.String(required=True, validate=validate.Length(max=40))
-    width = fields.Integer(required=True)
-    height = fields.Integer(required=True)
-    sizeBytes = fields.Integer(required=True)
+    width = fields.Integer(required=True, validate=validate.Range(0, MAX_SIDE_PX))
+    height = fields.Integer(required=True, validate=validate.Range(0, MAX_SIDE_PX))
+    sizeBytes = fields.Integer(required=True, validate=validate.Range(0, MAX_COUNTER))
     lossy = fields.Boolean(load_default=False)
 
 
@@ -191,19 +202,19 @@ class _RecordSchema(Schema):
 
     version = fields.Integer(required=True, validate=validate.Equal(1))
     jobId = fields.String(required=True, allow_none=True, validate=validate.Regexp(r"^[0-9a-f]{32}\Z"))
-    seq = fields.Integer(required=True)
+    seq = fields.Integer(required=True, validate=validate.Range(0, MAX_COUNTER))
     number = fields.Integer(required=True, validate=validate.Range(1, 64))
-    startedAt = fields.Integer(required=True, validate=validate.Range(0, 2**53))
-    finishedAt = fields.Integer(required=True, allow_none=True, validate=validate.Range(0, 2**53))
+    startedAt = fields.Integer(required=True, validate=validate.Range(0, MAX_TIME_MS))
+    finishedAt = fields.Integer(required=True, allow_none=True, validate=validate.Range(0, MAX_TIME_MS))
     site = fields.Nested(_SiteSchema, required=True)
     prompt = Text(required=True, validate=validate.Length(max=MAX_PROMPT_LENGTH))
     lora = Text(required=True, allow_none=True, validate=validate.Length(max=MAX_LORA_NAME_LENGTH))
     inputs = fields.Dict(keys=fields.String(validate=validate.Length(1, 60)), required=True)
     seed = fields.Integer(required=True, allow_none=True, strict=True)
-    models = fields.List(fields.Nested(_ModelSchema), required=True, validate=validate.Length(max=100))
+    models = fields.List(fields.Nested(_ModelSchema), required=True, validate=validate.Length(max=MAX_MODELS))
     image = fields.Nested(_ImageSchema, required=True)
     generation = fields.Dict(required=True, allow_none=True)
-    inLibrary = fields.List(fields.Boolean(), load_default=list, validate=validate.Length(max=100))
+    inLibrary = fields.List(fields.Boolean(), load_default=list, validate=validate.Length(max=MAX_MODELS))
 
 
 def parse_manifest(text: str) -> ArchivedCollection:
@@ -219,6 +230,9 @@ def parse_manifest(text: str) -> ArchivedCollection:
     loaded["slug"] = None
     status = CollectionStatus.ARCHIVED if stored.get("status") == CollectionStatus.ARCHIVED else CollectionStatus.ACTIVE
     tokens = tuple(_archived_token(entry, f"tokens[{number}]") for number, entry in enumerate(entries))
+    named = Counter(name for token in tokens for name in (token.picture, token.poster, token.provenance) if name)
+    if twice := next((name for name, count in named.items() if count > 1), None):
+        raise Invalid(f"{MANIFEST_NAME} names {twice!r} twice; each token has a picture and a provenance of its own.")
     return ArchivedCollection(NewCollection(**loaded), status, tokens)
 
 
@@ -234,9 +248,25 @@ def parse_record(text: str) -> dict[str, Any]:
         elif not isinstance(value, str | int | float | bool) or len(str(value)) > MAX_PROMPT_LENGTH:
             raise Invalid(f"provenance.inputs.{name}: is not a value of an input.")
     record[IN_LIBRARY] = record[IN_LIBRARY] if len(record[IN_LIBRARY]) == len(record["models"]) else []
-    if any(not isinstance(each, dict) for each in (record["generation"] or {}).get("resources", [])):
-        raise Invalid("provenance.generation: its resources are not objects.")
+    _check_generation(record["generation"] or {})
+    for model in record["models"]:
+        model["hashes"] = _most_telling(model["hashes"])
     return {**record, "imported": True}
+
+
+def _check_generation(generation: Mapping[str, Any]) -> None:
+    resources = generation.get("resources", [])
+    if not isinstance(resources, list) or any(not isinstance(each, dict) for each in resources):
+        raise Invalid("provenance.generation: its resources are not a list of objects.")
+    if len(json.dumps(generation)) > MAX_GENERATION_CHARS:
+        raise Invalid(f"provenance.generation: has more than {MAX_GENERATION_CHARS:,} characters.")
+
+
+def _most_telling(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes that an import keeps, in the order that they had."""
+    worth = {name: rank for rank, name in enumerate(HASHES_BY_WORTH)}
+    kept = sorted(hashes, key=lambda name: worth.get(name.lower(), len(worth)))[:MAX_HASHES]
+    return {name: digits for name, digits in hashes.items() if name in kept}
 
 
 def _archived_token(entry: Any, path: str) -> ArchivedToken:
@@ -276,3 +306,8 @@ def _load(schema: Schema, value: Any, path: str) -> dict[str, Any]:
 def dump(document: Any) -> str:
     """Return JSON that people can read."""
     return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def dump_line(document: Any) -> bytes:
+    """Return JSON in one line, which deep documents do not make much longer."""
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"

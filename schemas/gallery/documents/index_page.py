@@ -1,6 +1,6 @@
 """The page of an exported collection: it opens from disk, without a server, a script or a request to anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -20,14 +20,15 @@ details summary { cursor: pointer; }
 POLICY = "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-src 'none'"
 
 
-def render_page(collection: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page of ``collection.json``'s collection.
+PAGE_END = """</ul>
+</main>
+</body>
+</html>
+"""
 
-    ``entries`` are its tokens, each with ``facts`` (pairs of label and text), ``prompt`` (None if it is private or
-    unknown), ``type``, ``width`` and ``height`` of the picture. Explicit pictures are behind a click.
-    """
-    name, explicit = collection["name"], bool(collection["explicit"])
-    items = "\n".join(_item(entry, explicit=explicit) for entry in entries)
+
+def render_start(name: str, description: str) -> str:
+    """Return what stands before the first token of a collection's page; ``PAGE_END`` follows the last one."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -41,17 +42,17 @@ def render_page(collection: Mapping[str, Any], entries: Sequence[Mapping[str, An
 <body>
 <main>
 <h1>{escape(name)}</h1>
-<p>{escape(collection["description"])}</p>
+<p>{escape(description)}</p>
 <ul>
-{items}
-</ul>
-</main>
-</body>
-</html>
 """
 
 
-def _item(entry: Mapping[str, Any], *, explicit: bool) -> str:
+def render_item(entry: Mapping[str, Any], *, explicit: bool) -> str:
+    """Return a token on the page. An explicit picture is behind a click.
+
+    ``entry`` is that of ``collection.json`` with ``facts`` (pairs of label and text), ``prompt`` (None if it is private
+    or unknown), ``type``, ``width`` and ``height`` of the picture.
+    """
     picture = _picture(entry)
     if explicit and entry["picture"]:
         picture = f"<details><summary>Explicit: show the picture</summary>{picture}</details>"
@@ -59,7 +60,7 @@ def _item(entry: Mapping[str, Any], *, explicit: bool) -> str:
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in rows)
     prompt = f"<details><summary>Prompt</summary><p>{escape(entry['prompt'])}</p></details>" if entry["prompt"] else ""
     description = f"<p>{escape(entry['description'])}</p>" if entry["description"] else ""
-    return f"<li>{picture}<h2>{escape(entry['name'])}</h2>{description}{prompt}<dl>{facts}</dl></li>"
+    return f"<li>{picture}<h2>{escape(entry['name'])}</h2>{description}{prompt}<dl>{facts}</dl></li>\n"
 
 
 def _label(attribute: Mapping[str, Any]) -> str:
