@@ -77,7 +77,6 @@ class CollectionExport:
         self._as_owner = as_owner
         self._pipe = _Pipe()
         self._written: set[str] = set()
-        self._seen: set[int] = set()
 
     def read(self) -> Iterator[bytes]:
         """Yield the zip.
@@ -116,13 +115,14 @@ class CollectionExport:
                     yield taken
 
     def _list_tokens(self) -> Iterator[Token]:
-        """Yield the tokens as they are now, each once; one that is deleted meanwhile is left out."""
-        for listed in self._list_pages():
-            if listed.id in self._seen or len(self._seen) == MAX_TOKENS:
-                continue
-            self._seen.add(listed.id)
+        """Yield the tokens that the collection has when this begins, without those that leave it meanwhile."""
+        # All ids come first: a token that is moved while pictures are sent would be found twice, or not at all.
+        ids = list(dict.fromkeys(listed.token_id for listed in self._list_pages()))[:MAX_TOKENS]
+        for token_id in ids:
             with suppress(NotFound):
-                yield self._stores.gallery.tokens.find(listed.token_id)
+                token = self._stores.gallery.tokens.find(token_id)
+                if token.collection.id == self._collection.id:
+                    yield token
 
     def _list_pages(self) -> Iterator[Token]:
         cursor = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
+from schemas.gallery.collections import Collection
 from schemas.gallery.events import GalleryEvent
 from schemas.gallery.tokens import MediaStatus, Token, TokenMedia
 from stores.gallery.tables import events
@@ -33,8 +34,8 @@ def record_event(
     connection.execute(insert(events), row)
 
 
-def record_new_collection(connection: Connection, collection: Any, time_ms: int) -> None:
-    """Queue the event of a new collection: a record or a row of it."""
+def record_new_collection(connection: Connection, collection: Collection, time_ms: int) -> None:
+    """Queue the event of a new collection."""
     data = {"slug": collection.slug, "name": collection.name, "virtualAddress": collection.virtual_address}
     record_event(connection, collection.owner, GalleryEvent.COLLECTION_CREATED, time_ms, data)
 

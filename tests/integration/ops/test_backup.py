@@ -272,7 +272,7 @@ def test_a_restore_drops_nothing_that_came_meanwhile(
     assert run(old, "backup", str(file)).exit_code == 0
     migrate(new.database_url)
 
-    def restore_while(write: Callable[[Installation], None]) -> None:
+    def restore_while(write: Callable[[Installation], object]) -> None:
         restore_files = installation_module._restore_files
 
         def restore(*arguments: Any) -> None:
@@ -290,7 +290,7 @@ def test_a_restore_drops_nothing_that_came_meanwhile(
     assert list(media.list_keys()) == ["gallery/ab/two.png"]
     assert media.get("gallery/ab/two.png") == b"mine"
     media.delete("gallery/ab/two.png")
-    restore_while(lambda installation: WalletAddresses(installation.engine).get_or_create("bob") and None)
+    restore_while(lambda installation: WalletAddresses(installation.engine).get_or_create("bob"))
     assert list(media.list_keys()) == []
     engine = open_database(new.database_url)
     with engine.connect() as connection:
