@@ -135,7 +135,7 @@ class CollectionArchive:
 
 def _open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     with _translate_errors():
-        archive = zipfile.ZipFile(_BoundedReads(file))  # type: ignore[arg-type] # it has what zipfile calls
+        archive = zipfile.ZipFile(_BoundedReads(file))
         infos = archive.infolist()
         if len(infos) > MAX_MEMBERS:
             raise Invalid(f"The archive has {len(infos)} members; at most {MAX_MEMBERS} are read.")
