@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from api.gallery.lookups import is_own
 from api.gallery.pages.entries import (
     MAX_COVERS,
     CollectionEntry,
@@ -42,7 +43,8 @@ def find_neighbours(token: Token) -> list[TokenEntry]:
     """Return the first other pictures of the token's collection."""
     collection = find_collection(token.collection.slug)
     listed = stores().gallery.tokens.list_of_collection(collection, Page(size=MAX_NEIGHBOURS + 1))
-    return [build_token(other) for other in listed.items if other.id != token.id][:MAX_NEIGHBOURS]
+    others = [other for other in listed.items if other.id != token.id][:MAX_NEIGHBOURS]
+    return [build_token(other, is_owner=is_own(other)) for other in others]
 
 
 def collection_entries(collections: Sequence[Collection]) -> list[CollectionEntry]:
@@ -61,7 +63,8 @@ def latest_collections() -> list[CollectionEntry]:
 def build_token_listing(listed: Listed[Token], page: Page) -> Listing:
     """Return a page of tokens as the templates show it."""
     has_explicit = any(token.collection.explicit for token in listed.items)
-    return Listing.build(listed, page, [build_token(token) for token in listed.items], has_explicit=has_explicit)
+    entries = [build_token(token, is_owner=is_own(token)) for token in listed.items]
+    return Listing.build(listed, page, entries, has_explicit=has_explicit)
 
 
 def build_collection_listing(listed: Listed[Collection], page: Page) -> Listing:
