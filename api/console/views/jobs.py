@@ -10,12 +10,17 @@ from api.console.page import render, room_blueprint
 from api.console.rooms import JOBS
 from api.console.text_filters import add_text_filters
 from api.console.views.failure_view import failure_view
+from api.console.views.gallery import redirect_to_token
+from api.gallery.lookups import own_collection
+from api.gallery.new_tokens import add_job_picture
 from api.http.context import caller, require_owner, stores
 from api.http.rate_limits import count_submission
 from api.jobs.serializers import native_job
 from api.library.images import keep_job_image
 from schemas.accounts.caller import Scope
 from schemas.errors import NotFound
+from schemas.gallery.collections import Collection
+from schemas.gallery.pages import Page
 from schemas.jobs.job import Job, QueueEstimate
 from schemas.jobs.lifecycle import JobState
 from schemas.library.search_query import SortKey, SortOrder, parse_query
@@ -28,6 +33,7 @@ PAGE_SIZE = 200
 MAX_TEXT_CHARS = 200
 MAX_MODELS = 12
 SEED = "seed"
+MAX_COLLECTIONS = 100
 # The choices of the filter by state.
 STATES = {
     "open": frozenset({JobState.QUEUED, JobState.STARTING, JobState.PENDING}),
@@ -83,6 +89,7 @@ def detail(job_id: str) -> Response:
         is_own=job.owner == caller().id,
         search=search,
         models=_find_models(search) if job.results else [],
+        collections=_own_collections() if job.results and job.owner == caller().id else (),
         kept=request.args.get("kept"),
     )
 
@@ -126,6 +133,16 @@ def keep(job_id: str) -> BaseResponse:
     model = stores().library.models.get(model_id)
     keep_job_image(model.id, job, number=request.form.get("number", type=int, default=1))
     return go_to(f"{JOBS.path}/{job.id}", kept=model.name[:MAX_TEXT_CHARS])
+
+
+@blueprint.route(f"{JOBS.path}/<job_id:job_id>/collect", methods=["POST"])
+def collect(job_id: str) -> BaseResponse:
+    """Keep a picture of the caller's job in one of their collections."""
+    require_scope(Scope.GALLERY)
+    collection = own_collection(request.form.get("collection", ""))
+    fields = {"is_prompt_private": "private" in request.form}
+    token = add_job_picture(collection, fields, job_id, request.form.get("number", type=int, default=1))
+    return redirect_to_token(collection.slug, token.token_id, "added")
 
 
 @blueprint.route(f"{JOBS.path}/cancel", methods=["POST"])
@@ -189,3 +206,9 @@ def _find_models(search: str) -> list[Any]:
     query = parse_query(search)
     criteria = SearchFilter({}, query, query.order or SortOrder(SortKey.NAME, descending=False))
     return stores().library.models.get_many(stores().library.search.find_page(criteria, limit=MAX_MODELS).ids)
+
+
+def _own_collections() -> tuple[Collection, ...]:
+    """Return the caller's latest collections."""
+    profile = stores().gallery.profiles.get_or_create(caller().id)
+    return stores().gallery.collections.list_of_owner(profile.address, Page(size=MAX_COLLECTIONS)).items

@@ -32,12 +32,22 @@ async def names(page: Page) -> list[str]:
     return [name.strip() for name in await page.locator(".arranged-name").all_inner_texts()]
 
 
+async def keep_from_job(page: Page, job_url: str, collection: str) -> None:
+    """Keep the picture of a job from its own page."""
+    await page.goto(job_url)
+    await require_accessible(page)
+    await page.get_by_label("Collection").select_option(collection)
+    await page.get_by_role("button", name="Keep", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="The picture is kept.")).to_be_visible()
+    await expect(page.get_by_role("heading", name=collection)).to_be_visible()
+
+
 async def add_pictures(page: Page, count: int) -> None:
-    """Add the first jobs, one after the other."""
+    """Add the latest jobs, one after the other, to one picture that is there."""
     for number in range(count):
         await page.locator(".candidate").nth(number).click()
         await expect(page.get_by_role("status").filter(has_text="The picture is kept.")).to_be_visible()
-        await expect(page.locator(".arranged")).to_have_count(number + 1)
+        await expect(page.locator(".arranged")).to_have_count(number + 2)
 
 
 async def arrange(page: Page) -> None:
@@ -78,7 +88,8 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await page.get_by_label("Description").fill(HOSTILE)
         await page.get_by_role("button", name="Create the collection").click()
         await expect(page.get_by_role("heading", name="Quiet lakes")).to_be_visible()
-        await add_pictures(page, 3)
+        await keep_from_job(page, f"{url}/console/jobs/{job_ids[0]}", "Quiet lakes")
+        await add_pictures(page, 2)
         await arrange(page)
         await rename_and_delete(page)
         await require_accessible(page)
@@ -95,8 +106,7 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await require_accessible(page)
 
     with open_stack(settings) as stack, serve_app(stack.app.client.application) as url:
-        for number in range(3):
-            complete_job(stack.app, f"{number} {HOSTILE}", 64 + number)
+        job_ids = [complete_job(stack.app, f"{number} {HOSTILE}", 64 + number) for number in range(3)]
         visit(url, use_room)
         collection = stack.app.stores.gallery.collections.find("louder-lakes").collection
         assert (collection.token_count, collection.name) == (2, "Louder lakes")

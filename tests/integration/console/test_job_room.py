@@ -150,9 +150,10 @@ def test_callers_see_their_own_jobs_and_admins_all(app: AppClient) -> None:
 
     board = app.client.get("/console/jobs?who=all", headers=headers).text
     assert ("my own prompt" in board, "a secret prompt" in board) == (True, False)
-    for method, path in (("GET", ""), ("GET", "/trace"), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/keep")):
+    posts = ("/cancel", "/retry", "/keep", "/collect")
+    for method, path in (("GET", ""), ("GET", "/trace"), *(("POST", path) for path in posts)):
         answer = app.client.open(f"/console/jobs/{foreign}{path}", method=method, headers=headers)
-        assert answer.status_code == (403 if path == "/keep" else 404), path
+        assert answer.status_code == (403 if path in ("/keep", "/collect") else 404), path
     assert "my own prompt" in app.client.get("/console/jobs?who=all", headers=admin).text
     assert "my own prompt" not in app.client.get("/console/jobs", headers=admin).text
     assert app.client.post(f"/console/jobs/{own}/cancel", headers=admin).status_code == 303

@@ -11,7 +11,8 @@ const failure = document.getElementById("failure");
 const caption = document.getElementById("caption");
 const tools = document.getElementById("tools");
 const numbers = document.getElementById("numbers");
-const TOOLS_OF_RESULT = ["zoom", "compare", "download"];
+const TOOLS_OF_RESULT = ["zoom", "compare", "download", "keep"];
+const TOOLS_OF_PICTURE = ["zoom", "compare"];
 
 let current = null;
 let number = 1;
@@ -38,8 +39,9 @@ export function showJob(job, which = 1) {
   for (const tool of tools.children) {
     const name = tool.dataset.tool;
     if (name === "cancel") tool.hidden = isFinal(job);
-    else if (TOOLS_OF_RESULT.includes(name)) tool.hidden = job.status !== "COMPLETED" || (name !== "download" && isVideo(job));
+    else if (TOOLS_OF_RESULT.includes(name)) tool.hidden = job.status !== "COMPLETED" || (TOOLS_OF_PICTURE.includes(name) && isVideo(job));
     else tool.hidden = !isFinal(job);
+    if (name === "keep") tool.href = `/console/jobs/${job.id}#keep`;
     if (name === "download" && job.status === "COMPLETED") {
       tool.href = resultUrl(job, number);
       tool.download = `${job.prompt.replace(/[^\p{L}\p{N}]+/gu, " ").trim().slice(0, 60) || job.id}.${job.results[number - 1].type.split("/")[1]}`;
