@@ -11,6 +11,7 @@ from dataclasses import replace
 import click
 
 from ops.bench.report import show
+from ops.infra.logging import configure_logging
 
 BENCHES = {
     "jobs": (
@@ -37,6 +38,7 @@ PACKAGES = {name: package for package, names in BENCHES.items() for name in name
 @click.option("--smoke", is_flag=True, help="Run the smallest form in seconds and do not check the targets.")
 def bench(name: str, models: int | None, smoke: bool) -> None:
     """Measure Darkroom and a baseline side by side; exit code 1 if a target is missed."""
+    configure_logging("bench", level="error")
     all_met = True
     for bench_name in PACKAGES if name == "all" else (name,):
         module = importlib.import_module(f"ops.bench.{PACKAGES[bench_name]}.{bench_name}")

@@ -20,6 +20,7 @@ from ops.chaos.clients import ExpectedImage, SubmittingClient
 from ops.chaos.faults import OTHER_ROLES, Faults
 from ops.chaos.recoveries import Recoveries
 from ops.chaos.verdict import TOKEN_VARIABLE, Verdict, find_processes, show
+from ops.infra.logging import configure_logging
 from ops.testbed import hostile_site
 from ops.testbed.small_disk import Disk, FileSizeLimits, mount_small_disk
 from ops.testbed.stack import Stack, run_stack
@@ -48,6 +49,7 @@ def chaos(minutes: float, seed: int | None, rate: float, verbose: bool) -> None:
     Processes are killed, paused and stopped, clocks are set wrong, the disk is filled (really if this user is root, by
     limits of web and background otherwise), and pages flood their browsers.
     """
+    configure_logging("chaos", level="error")
     seed = random.randrange(10_000) if seed is None else seed
     token = secrets.token_hex(8)
     verdict = Verdict()

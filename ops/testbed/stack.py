@@ -14,7 +14,6 @@ import psutil
 
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.database import migrate
-from ops.infra.logging import configure_logging
 from ops.infra.settings import ROOT, Settings, load_settings
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.supervisor import Program, Supervisor
@@ -82,7 +81,6 @@ def run_stack(
         redis = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
         os.environ.update(_environment(folder) | redis | environment)
         settings = load_settings()
-        configure_logging("bench", level="error")
         supervisor = Supervisor(os.environ, max_restart_delay_s=MAX_RESTART_DELAY_S)
         stores = open_stores(settings)
         try:

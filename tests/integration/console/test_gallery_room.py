@@ -12,6 +12,7 @@ from tests.support.console_browser import HOSTILE, require_accessible, visit
 from tests.support.images import draw_image, encode
 
 ROOM = "/console/gallery"
+RENAMED = f"Renamed: {HOSTILE}"
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 
 
@@ -62,14 +63,17 @@ async def arrange(page: Page) -> None:
 
 
 async def rename_and_delete(page: Page) -> None:
-    """Rename the first picture with a hostile text, and delete the second after a question."""
+    """Rename the first picture with a hostile text, and delete the second after a question.
+
+    The new name has more than the private prompt, of which others would see no trace.
+    """
     edit = page.locator(".arranged").nth(0)
     await edit.get_by_text("Edit").click()
-    await edit.get_by_label("Name").fill(HOSTILE)
+    await edit.get_by_label("Name").fill(RENAMED)
     await edit.get_by_label("Description").fill("two\nlines")
     await edit.get_by_label("Only I see the prompt").check()
     await edit.get_by_role("button", name="Save").click()
-    await expect(page.locator(".arranged-name").first).to_have_text(HOSTILE)
+    await expect(page.locator(".arranged-name").first).to_have_text(RENAMED)
     removed = page.locator(".arranged").nth(1)
     await removed.get_by_text("Edit").click()
     await removed.get_by_text("Delete…").click()
@@ -94,7 +98,7 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await rename_and_delete(page)
         await require_accessible(page)
         await page.get_by_role("link", name="Open the page").click()
-        await expect(page.locator(".caption-name").first).to_have_text(HOSTILE)
+        await expect(page.locator(".caption-name").first).to_have_text(RENAMED)
         await expect(page.locator(".tile")).to_have_count(2)
         await page.goto(f"{url}{ROOM}/quiet-lakes")
         await page.get_by_label("Name", exact=True).last.fill("Louder lakes")

@@ -131,18 +131,6 @@ def test_same_origin_requests_with_a_session_are_accepted(library: LibraryApp) -
     assert client.get("/api/models/1/images").json == []
 
 
-def test_cookies_are_ignored_below_api_v1(library: LibraryApp) -> None:
-    """This holds for every route and method."""
-    client = library.app.client
-    client.post("/api/session", json={"key": API_KEY})
-    for rule in all_rules(library.app):
-        if rule.rule.startswith("/api/v1/"):
-            for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
-                response = client.open(url_of(rule), method=method, headers=SAME_ORIGIN)
-                assert response.status_code == 401, (method, rule.rule)
-    assert is_unchanged(library)
-
-
 def test_get_requests_change_nothing(library: LibraryApp) -> None:
     """Their parameters do not matter."""
     for rule in library_rules(library.app):

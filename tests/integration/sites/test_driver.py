@@ -39,6 +39,7 @@ def drive_in_browser(recipe: Recipe) -> AttemptResult:
         "same",
         "leaves",
         "streamed",
+        "loads",
     ],
 )
 def test_the_original_bytes_are_captured(fake_site: str, way: str) -> None:

@@ -59,7 +59,8 @@ def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
 
 def test_check_accepts_later_alternatives(tmp_path: Path, programs: str) -> None:
     """They are reported and are no error, since no earlier run matched another alternative."""
-    assert run_sites_command(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")[0] == 0
+    code, printed = run_sites_command(tmp_path, "check", "gradio", "--url", f"{programs}/gradio/")
+    assert code == 0, printed
     (tmp_path / "gone.toml").write_text((SHIPPED_RECIPES / "gradio.toml").read_text().replace("aria/Generate", "#nope"))
     code, printed = run_sites_command(tmp_path, "check", "gone", "--url", f"{programs}/gradio/")
     assert code == 0, printed

@@ -168,7 +168,7 @@ def fake_site_recipe(address: str, way: str = "blob", path: str = "/", **changes
         ],
         "observe": {
             "done": {"selectors": ["#result"]},
-            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same", "streamed") else {}),
+            **({"busy": {"selectors": ["#busy"]}} if way in ("late", "same", "streamed", "loads") else {}),
             "preview": {"selectors": ["#preview"]},
             "progress": {"selectors": ["#progress"]},
             "error": {"selectors": ["#error"]},

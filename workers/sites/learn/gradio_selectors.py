@@ -30,7 +30,9 @@ ALL_PICTURES: dict[str, SelectorList] = {
     "gallery": [".thumbnail-item img"],
     "image": [".image-frame img, .image-container img, [data-testid='image'] img"],
 }
-BUSY = ("[data-testid='status-tracker']:not(.hide)", ".wrap.default:not(.hide)", ".wrap.center:not(.hide)")
+# The same elements with the words "Loading..." mean that the page itself is loading.
+_WORKS = ":not(.hide, :has(.loading))"
+BUSY = (f"[data-testid='status-tracker']{_WORKS}", f".wrap.default{_WORKS}", f".wrap.center{_WORKS}")
 BLOCK = "ancestor::*[contains(concat(' ', @class, ' '), ' block ')][1]"
 HEAD = "*[contains(concat(' ', @class, ' '), ' label-wrap ')]"
 

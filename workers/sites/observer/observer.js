@@ -297,7 +297,7 @@
 
   // The end of the generation. Times are those of performance.now().
   let baselineLines = new Set();
-  let wasBusy = false, isEnded = false, isReported = false;
+  let wasBusy = false, wasBusyBefore = false, isEnded = false, isReported = false;
   let changedAt = 0, resultAt = 0, idleAt = 0, stillReportedAt = 0;
   let resultKey = "";
   let timer = null;
@@ -317,7 +317,9 @@
     const key = found ? found.pictures.map((picture) => `${keyOf(picture)} ${isLoaded(picture)}`).join("\n") : "";
     if (key !== resultKey) { resultKey = key; resultAt = changedAt = now; }
     const isBusy = Boolean(busy) && isShown(busy);
-    if (isBusy) { wasBusy = true; idleAt = now; }
+    // A sign of work that was there before the prompt was submitted, and never went, belongs to something else.
+    if (!isBusy) wasBusyBefore = false;
+    else { wasBusy = !wasBusyBefore; idleAt = now; }
     if (until && isShown(until)) isEnded = true;
     const hasEndSign = config.hasUntil || Boolean(busy);
     const hasEnded = !hasEndSign || isEnded || (!config.hasUntil && wasBusy && !isBusy);
@@ -365,7 +367,7 @@
   const begin = (number) => {
     run = number;
     clearTimeout(timer);
-    wasBusy = isEnded = isReported = false;
+    wasBusy = wasBusyBefore = isEnded = isReported = false;
     changedAt = resultAt = idleAt = stillReportedAt = performance.now();
     resultKey = "";
   };
@@ -387,6 +389,7 @@
     // Begin to report changes; the present state of the page is the baseline. Returns the addresses of its pictures.
     arm(number) {
       begin(number);
+      wasBusyBefore = Boolean(busy) && isShown(busy);
       const pictures = knownPictures();
       knownUrls = new Set(pictures.map(({ url, value }) => url || value));
       knownLoads = new WeakMap(pictures.map(({ element }) => [element, loadCounts.get(element) || 0]));
