@@ -4,6 +4,7 @@ The elements of the steps are looked at in their order, and steps that open a ta
 those elements that appear after opening a list or the LoRA catalogue.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import PLACEHOLDER
 from workers.sites.cli.browser_session import DisplayOptions, load_login, open_browser_context
 from workers.sites.cli.selector_report import (
+    COVERED,
     DISABLED,
     Requirement,
     SelectorResult,
@@ -25,6 +27,9 @@ from workers.sites.cli.selector_report import (
 from workers.sites.driver.driver import Driver
 
 SETTLE_MS = 1_000
+# For what covers the page while it is loading.
+COVERED_TIMEOUT_S = 5.0
+POLL_MS = 200
 CHECK_PROMPT = "a lighthouse at dusk"
 
 
@@ -64,6 +69,7 @@ async def check_with_driver(
 async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
     """Look at the elements of the steps, up to the step that submits."""
     results: list[SelectorResult] = []
+    deadline = time.monotonic() + COVERED_TIMEOUT_S
     for number, step in enumerate(recipe.steps):
         if not step.selectors:
             continue
@@ -74,11 +80,11 @@ async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
         except ServiceError as error:
             results.append(SelectorResult(target, None, None, error.message))
             continue
-        found = await find_targets(driver.page, [target])
-        if step.submits and found[0].problem == DISABLED and await _fill_in_prompt(driver, recipe):
+        found = await _find_uncovered(driver, target, deadline)
+        if step.submits and found.problem == DISABLED and await _fill_in_prompt(driver, recipe):
             # Some pages enable the button only once there is a prompt.
-            found = await find_targets(driver.page, [target])
-        results += found
+            found = await _find_uncovered(driver, target, deadline)
+        results.append(found)
         if step.submits:
             later = recipe.steps[number + 1 :]
             targets = [step_target(number + 1 + offset, step) for offset, step in enumerate(later) if step.selectors]
@@ -86,6 +92,15 @@ async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
                 driver.page, [replace(target, requirement=Requirement.LATER) for target in targets]
             )
     return results
+
+
+async def _find_uncovered(driver: Driver, target: SelectorTarget, deadline: float) -> SelectorResult:
+    """Find the target of a step; until the deadline wait for what covers it to go, as when the page is loading."""
+    while True:
+        [found] = await find_targets(driver.page, [target])
+        if not found.problem.startswith(COVERED) or time.monotonic() >= deadline:
+            return found
+        await driver.page.wait_for_timeout(POLL_MS)
 
 
 async def _fill_in_prompt(driver: Driver, recipe: Recipe) -> bool:

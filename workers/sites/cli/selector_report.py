@@ -17,6 +17,8 @@ from workers.sites.observer.page_scripts import load_function
 LOOK_SCRIPT = load_function(Path(__file__).with_name("look.js"))
 HIDDEN = "hidden"
 DISABLED = "disabled"
+# Begins the words about an element that another one covers.
+COVERED = "covered"
 MAX_PROBLEM_CHARS = 300
 
 OUTLINE = (214, 40, 40)
