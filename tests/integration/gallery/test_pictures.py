@@ -185,7 +185,7 @@ def test_uploaded_videos_have_a_poster_and_no_tags(stack: PictureStack) -> None:
 def test_a_poster_that_is_there_is_not_drawn_again(stack: PictureStack) -> None:
     """A request that waited for a busy browser may find the work done."""
     media = stack.app.stores.media
-    media.put("tests/video", b"a video")
+    media.put("tests/video", VALID_IMAGES["png"][0])
     media.put(poster_key("tests/video"), b"its poster")
     without_browser: Any = None
 
