@@ -1,5 +1,7 @@
 """The room Gallery in a real browser: collections are made, filled from jobs, arranged, changed and deleted."""
 
+from collections.abc import Sequence
+
 from playwright.async_api import Page, expect
 
 from ops.infra.settings import Settings
@@ -43,12 +45,12 @@ async def keep_from_job(page: Page, job_url: str, collection: str) -> None:
     await expect(page.get_by_role("heading", name=collection)).to_be_visible()
 
 
-async def add_pictures(page: Page, count: int) -> None:
-    """Add the latest jobs, one after the other, to one picture that is there."""
-    for number in range(count):
-        await page.locator(".candidate").nth(number).click()
+async def add_pictures(page: Page, numbers: Sequence[int]) -> None:
+    """Add the pictures of the jobs with these numbers, one after the other, to one picture that is there."""
+    for count, number in enumerate(numbers, start=2):
+        await page.locator(".candidate").filter(has_text=f"{number} <img").click()
         await expect(page.get_by_role("status").filter(has_text="The picture is kept.")).to_be_visible()
-        await expect(page.locator(".arranged")).to_have_count(number + 2)
+        await expect(page.locator(".arranged")).to_have_count(count)
 
 
 async def arrange(page: Page) -> None:
@@ -93,7 +95,7 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await page.get_by_role("button", name="Create the collection").click()
         await expect(page.get_by_role("heading", name="Quiet lakes")).to_be_visible()
         await keep_from_job(page, f"{url}/console/jobs/{job_ids[0]}", "Quiet lakes")
-        await add_pictures(page, 2)
+        await add_pictures(page, (1, 2))
         await arrange(page)
         await rename_and_delete(page)
         await require_accessible(page)
