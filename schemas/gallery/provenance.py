@@ -70,7 +70,7 @@ class UsedModel:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What is equal for two spellings of one model."""
+        """Return a key that two spellings of one model share."""
         kind = "lora" if self.kind == "lycoris" else self.kind
         return kind, model_stem(self.name).lower()
 

@@ -110,7 +110,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class _NameKeys:
-    """What is compared of a name and a category."""
+    """Return the part of a name and a category that is compared."""
 
     category: str
     name: str
