@@ -144,9 +144,10 @@ class Faults:
 
     def _kill_descendant(self, matches: Callable[[str], bool]) -> None:
         children = self._worker().children(recursive=True)
-        matching = [process for process in children if matches(" ".join(process.cmdline()))]
-        if matching:
-            self._rng.choice(matching).kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            matching = [process for process in children if matches(" ".join(process.cmdline()))]
+            if matching:
+                self._rng.choice(matching).kill()
 
     def _drop_connections(self) -> None:
         if self._stack.relay:

@@ -1,5 +1,6 @@
 """A temporary Darkroom for benchmarks and fault injection: chosen processes on loopback, removed at the end."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -189,7 +190,9 @@ def kill_tree(pid: int) -> None:
     """Send SIGKILL to a process and all its descendants."""
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
-        process.kill()
+        # Descendants end by themselves when their parent does.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def tree_memory_bytes(pid: int) -> int:

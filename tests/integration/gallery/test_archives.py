@@ -389,7 +389,8 @@ def test_the_page_opens_from_disk(stack: PictureStack, tmp_path: Path) -> None:
         page.on("request", lambda request: requests.append(request.url))
         page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         await page.goto((tmp_path / PAGE_NAME).as_uri())
-        await page.wait_for_function("[...document.images].every((image) => image.complete)")
+        # ``wait_for_function`` would need 'unsafe-eval' in the page's policy.
+        await page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
         widths: list[int] = await page.evaluate("[...document.images].map((image) => image.naturalWidth)")
         return widths
 
