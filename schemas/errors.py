@@ -151,6 +151,15 @@ class Unavailable(ServiceError):
     hint = "Request /health with a key to see which component is down."
 
 
+class WaitTimedOut(ServiceError):
+    """The job has not ended within the time for which this request waits."""
+
+    # Not the end of a job: the request that waits for it ends.
+    code = "wait_timed_out"
+    status = 504
+    hint = "The job goes on: read it at GET /api/v1/jobs/ID, or ask for a stream where the API has one."
+
+
 class TooManyDownloads(Unavailable):
     """This process already serves its maximum number of downloads."""
 

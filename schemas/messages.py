@@ -21,6 +21,9 @@ CHECK_UPLOAD = "check_upload"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a token of the gallery
 DRAW_POSTER = "draw_poster"
 
+# The second argument of INSPECT_IMAGE, if the picture marks something by its transparency.
+ALPHA_MASK = "alpha_mask"
+
 ACTOR_QUEUES = {
     GENERATE: GENERATE_QUEUE,
     SEARCH_LORAS: BROWSE_QUEUE,

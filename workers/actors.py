@@ -71,8 +71,8 @@ def declare_background_actors(broker: Broker, stores: Stores) -> None:
         conversions.convert_result(stores, job_id, extension)
 
     @actor(broker=broker, actor_name=INSPECT_IMAGE, queue_name=ACTOR_QUEUES[INSPECT_IMAGE])
-    def inspect(key: str) -> None:
-        uploads.inspect_upload(stores, key)
+    def inspect(key: str, kind: str = "") -> None:
+        uploads.inspect_upload(stores, key, kind)
 
     @actor(broker=broker, actor_name=KEEP_PICTURE, queue_name=ACTOR_QUEUES[KEEP_PICTURE])
     def keep_picture(key: str, mode: str, poster_key: str) -> None:

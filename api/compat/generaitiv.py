@@ -29,7 +29,6 @@ from schemas.jobs.event_payloads import progress_payload, result_image_url
 from schemas.jobs.generaitiv_requests import (
     PROMPT_TYPE,
     GenerationRequest,
-    TranslatedInputs,
     parse_workload_id,
     split_model_slug,
     translate_inputs,
@@ -37,6 +36,7 @@ from schemas.jobs.generaitiv_requests import (
 )
 from schemas.jobs.job import Job, JobRequest
 from schemas.jobs.lifecycle import JobState
+from schemas.sites.input_aliases import TranslatedInputs
 
 TRUE_VALUES = ("1", "true", "yes")
 

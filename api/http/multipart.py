@@ -24,6 +24,7 @@ from schemas.images.inspected_image import MAX_IMAGE_BYTES, UPLOADS_PREFIX, Stor
 from stores.library.image_inspections import INSPECTION_TIMEOUT_S
 
 CHUNK_BYTES = 64 * 1024
+LIST_SUFFIX = "[]"
 # Headers of one part, or a preamble before the first part.
 MAX_BUFFER_BYTES = 256 * 1024
 MAX_FIELDS = 50
@@ -78,7 +79,10 @@ class ReceivedForm:
 
 @contextmanager
 def receive_files(max_files: int, *, max_bytes: int = MAX_IMAGE_BYTES) -> Iterator[ReceivedForm]:
-    """Receive the request's form with up to ``max_files`` files in fields of any name; raises as ``receive_upload``."""
+    """Receive the request's form with up to ``max_files`` files in fields of any name; raises as ``receive_upload``.
+
+    A field ``NAME[]`` may have several files, which are then called ``NAME[0]``, ``NAME[1]``, ….
+    """
     max_body_bytes = max_files * max_bytes + MAX_FORM_BYTES
     request.max_content_length = max_body_bytes
     if (request.content_length or 0) > max_body_bytes:
@@ -218,12 +222,20 @@ class _FilesForm(_UploadForm):
             return
         if not part.name:
             raise _invalid("A file without the name of a field.")
-        if part.name in self._files:
-            raise _invalid(f"{part.name[:100]}: given twice.")
+        name = self._numbered(part.name)
+        if name in self._files:
+            raise _invalid(f"{name[:100]}: given twice.")
         if len(self._files) >= self._max_files:
             raise _invalid(f"The form has more than {self._max_files} files.")
-        self._file = self._files[part.name] = self._open_file()
-        self._digests[part.name] = self._digest = hashlib.sha256()
+        self._file = self._files[name] = self._open_file()
+        self._digests[name] = self._digest = hashlib.sha256()
+
+    def _numbered(self, name: str) -> str:
+        """Return ``NAME[0]``, ``NAME[1]``, … for the files of a field ``NAME[]``, which may have several."""
+        if not name.endswith(LIST_SUFFIX):
+            return name
+        base = name.removesuffix(LIST_SUFFIX)
+        return f"{base}[{sum(other.startswith(f'{base}[') for other in self._files)}]"
 
     def _write_file(self, data: bytes) -> None:
         super()._write_file(data)

@@ -11,6 +11,7 @@ from schemas.images.formats import ImageFormat
 from schemas.jobs.job import Job
 from schemas.jobs.lifecycle import JobState
 from schemas.messages import CONVERT_IMAGE
+from stores import Stores
 
 CONVERSION_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 1
@@ -41,7 +42,9 @@ def picture(job_id: str, extension: str) -> Response:
     """
     job = stores().jobs.get(job_id)
     if job.state is JobState.COMPLETED:
-        return _image_response(job, _image_in_format(job, extension), formats.BY_EXTENSION[extension], extension)
+        return _image_response(
+            job, image_in_format(stores(), job, extension), formats.BY_EXTENSION[extension], extension
+        )
     if extension == "jpg" and not job.state.is_final and (preview := stores().results.get_preview(job_id)):
         return Response(preview, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
     raise _no_image_error(job)
@@ -78,9 +81,14 @@ def original_image_response(job: Job, number: int = 1) -> Response:
     return _image_response(job, stores().results.get_original(job.id, number), form, f"original-{number}")
 
 
-def _image_in_format(job: Job, extension: str) -> bytes | None:
-    """Return the job's first image in a format; None if it has expired."""
-    results, first = stores().results, job.results[0]
+def image_in_format(stores: Stores, job: Job, extension: str) -> bytes | None:
+    """Return a completed job's first image in a format; None if it has expired.
+
+    Raises:
+        NotFound, NotConvertible: it is not converted to that format.
+        Unavailable: the conversion takes longer than expected.
+    """
+    results, first = stores.results, job.results[0]
     if extension != "jpg" and first.type == formats.BY_EXTENSION[extension].media_type:
         return results.get_original(job.id)
     if extension not in formats.OUTPUT:
@@ -94,7 +102,7 @@ def _image_in_format(job: Job, extension: str) -> bytes | None:
     converted = results.request_converted(
         job.id,
         extension,
-        lambda: stores().queue.send(CONVERT_IMAGE, job.id, extension),
+        lambda: stores.queue.send(CONVERT_IMAGE, job.id, extension),
         timeout_s=CONVERSION_TIMEOUT_S,
     )
     if converted is None and results.get_original(job.id):

@@ -70,9 +70,9 @@ def json_body() -> dict[str, Any]:
 
 
 @contextmanager
-def form_fields() -> Iterator[dict[str, Any]]:
+def form_fields(max_files: int = MAX_FILES) -> Iterator[dict[str, Any]]:
     """Yield the fields of the request's form: texts, and the sources of pictures for files."""
-    with multipart.receive_files(MAX_FILES) as form:
+    with multipart.receive_files(max_files) as form:
         files = {name: ImageSource(file=file.file, sha256=file.sha256) for name, file in form.files.items()}
         yield {**form.fields, **files}
 

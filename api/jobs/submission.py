@@ -1,5 +1,6 @@
 """Submission of jobs from HTTP requests: idempotency key, request id and webhook check."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, g, request
@@ -7,13 +8,16 @@ from flask import Response, g, request
 from api.http.context import stores
 from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
+from schemas.errors import ServiceError
 from schemas.jobs.job import JobRequest
 from stores.jobs import submission
 from stores.jobs.jobs import AcceptedJob
 
 
-def submit(submitter: Caller, job_request: JobRequest) -> AcceptedJob:
+def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1) -> AcceptedJob:
     """Submit a job under the current request's ``Idempotency-Key``.
+
+    ``part`` counts the jobs of one request: each has a key of its own, made from that of the request.
 
     Raises:
         Invalid: the webhook URL is not allowed.
@@ -21,9 +25,30 @@ def submit(submitter: Caller, job_request: JobRequest) -> AcceptedJob:
             ``stores.jobs.submission.submit``.
     """
     _check_webhook(submitter, job_request)
-    # Anonymous callers have one id in common, so they would share their keys.
-    key = None if submitter.id == ANONYMOUS else request.headers.get("Idempotency-Key")
+    key = idempotency_key(submitter)
+    if key and part > 1:
+        key = f"{key}/{part}"
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)
+
+
+def submit_all(submitter: Caller, job_requests: Sequence[JobRequest]) -> list[AcceptedJob]:
+    """Submit the jobs of one request: all or, if one is refused, none of them. Raises as ``submit``."""
+    accepted: list[AcceptedJob] = []
+    try:
+        for part, job_request in enumerate(job_requests, 1):
+            accepted.append(submit(submitter, job_request, part=part))
+    except ServiceError:
+        for each in accepted:
+            if not each.replayed:
+                stores().jobs.cancel(each.job.id)
+        raise
+    return accepted
+
+
+def idempotency_key(submitter: Caller) -> str | None:
+    """Return the current request's ``Idempotency-Key``."""
+    # Anonymous callers have one id in common, so they would share their keys.
+    return None if submitter.id == ANONYMOUS else request.headers.get("Idempotency-Key")
 
 
 def dry_run(submitter: Caller, job_request: JobRequest) -> dict[str, Any]:

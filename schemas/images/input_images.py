@@ -32,13 +32,17 @@ NOT_FETCHED = "URLs are not fetched: send the picture itself, as a file of a for
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """Where the picture of an input comes from: a file with its SHA-256, an image of a job, or an upload."""
+    """Where the picture of an input comes from: a file with its SHA-256, an image of a job, or an upload.
+
+    An ``is_alpha_mask`` marks by transparency what is to be painted anew; sites get white there, and black elsewhere.
+    """
 
     file: IO[bytes] | None = field(default=None, repr=False)
     sha256: str = ""
     job_id: str = ""
     number: int = 1
     upload_id: str = ""
+    is_alpha_mask: bool = False
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -47,7 +51,9 @@ class ImageSource:
 
     def to_json(self) -> dict[str, Any]:
         """Return what tells this source from others, without the bytes."""
-        return {"sha256": self.sha256, "jobId": self.job_id, "number": self.number, "uploadId": self.upload_id}
+        described = {"sha256": self.sha256, "jobId": self.job_id, "number": self.number, "uploadId": self.upload_id}
+        # Stored digests outlive an upgrade: the field is absent where it always was.
+        return described | ({"isAlphaMask": True} if self.is_alpha_mask else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Each picture is an object of its own in the media store, below the id of the job
 kept as long as that record exists: jobs keep theirs through waiting, retries and ``RESULT_TTL_S`` after their end.
 """
 
+import functools
 import json
 import math
 import secrets
@@ -186,16 +187,20 @@ class InputImages:
     def _attach_one(self, job_id: str, owner: str, name: str, source: ImageSource, spec: InputSpec) -> InputImage:
         if source.upload_id:
             upload = self.get_upload(owner, source.upload_id)
-            _require_accepted(upload.image, spec)
-            key = upload.image.media_key(upload.id, UPLOAD_NAME)
-            self._media.copy(key, upload.image.media_key(job_id, name))
-            return upload.image
-        if source.job_id:
+            uploaded_key = upload.image.media_key(upload.id, UPLOAD_NAME)
+            if not source.is_alpha_mask:
+                _require_accepted(upload.image, spec)
+                self._media.copy(uploaded_key, upload.image.media_key(job_id, name))
+                return upload.image
+            data = self._media.get(uploaded_key)
+        elif source.job_id:
             data = self._result_of_own_job(owner, source)
-            return self._store(lambda key: self._media.put(key, data), job_id, name, spec)
-        if source.file is None:
+        elif source.file is not None:
+            return self._store_file(source.file, job_id, name, spec, is_alpha_mask=source.is_alpha_mask)
+        else:
             raise Invalid("A picture without content.")
-        return self._store_file(source.file, job_id, name, spec)
+        put = functools.partial(self._media.put, data=data)
+        return self._store(put, job_id, name, spec, is_alpha_mask=source.is_alpha_mask)
 
     def _result_of_own_job(self, owner: str, source: ImageSource) -> bytes:
         job = self._jobs.get(source.job_id)
@@ -210,14 +215,31 @@ class InputImages:
             raise Gone("Image expired; it is no longer kept.")
         return data
 
-    def _store_file(self, file: IO[bytes], owner_id: str, name: str, spec: InputSpec | None = None) -> InputImage:
-        return self._store(lambda key: self._media.put_file(key, file), owner_id, name, spec)
+    def _store_file(
+        self,
+        file: IO[bytes],
+        owner_id: str,
+        name: str,
+        spec: InputSpec | None = None,
+        *,
+        is_alpha_mask: bool = False,
+    ) -> InputImage:
+        put = functools.partial(self._media.put_file, file=file)
+        return self._store(put, owner_id, name, spec, is_alpha_mask=is_alpha_mask)
 
-    def _store(self, put: Callable[[str], None], owner_id: str, name: str, spec: InputSpec | None) -> InputImage:
+    def _store(
+        self,
+        put: Callable[[str], None],
+        owner_id: str,
+        name: str,
+        spec: InputSpec | None,
+        *,
+        is_alpha_mask: bool = False,
+    ) -> InputImage:
         """Have a picture examined as uploads are, and keep it below ``owner_id``."""
         key = f"{UPLOADS_PREFIX}/{secrets.token_hex(16)}"
         put(key)
-        stored = self._inspections.inspect(key, INSPECTION_TIMEOUT_S)
+        stored = self._inspections.inspect(key, INSPECTION_TIMEOUT_S, is_alpha_mask=is_alpha_mask)
         image = InputImage(stored.type, stored.width, stored.height, stored.size_bytes, stored.sha256)
         try:
             if spec:

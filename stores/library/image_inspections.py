@@ -8,7 +8,7 @@ from redis import Redis
 
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from schemas.images.inspected_image import StoredImage
-from schemas.messages import INSPECT_IMAGE
+from schemas.messages import ALPHA_MASK, INSPECT_IMAGE
 from stores.queue.messages import Queue
 from stores.redis.keys import image_inspection_key
 from stores.redis.request_reply import ReplyKeys, RequestReply
@@ -29,8 +29,10 @@ class ImageInspections:
         self._request_reply = RequestReply(client)
         self._queue = queue
 
-    def inspect(self, key: str, timeout_s: float) -> StoredImage:
+    def inspect(self, key: str, timeout_s: float, *, is_alpha_mask: bool = False) -> StoredImage:
         """Return the inspection's result; concurrent calls for one upload share one inspection.
+
+        Of an ``is_alpha_mask``, what is stored is white where the upload is transparent, and black elsewhere.
 
         Raises:
             Invalid: the upload is not an acceptable image; ``details["reason"]`` is a code for the reason.
@@ -39,7 +41,7 @@ class ImageInspections:
         """
         answer = self._request_reply.request(
             _keys(key),
-            lambda: self._queue.send(INSPECT_IMAGE, key),
+            lambda: self._queue.send(INSPECT_IMAGE, key, *([ALPHA_MASK] if is_alpha_mask else [])),
             timeout_s=timeout_s,
             pending_ttl_s=math.ceil(timeout_s) + 1,
             extend_pending=True,

@@ -64,8 +64,8 @@ class RedisListener:
 class ChangeSignal:
     """Wakes one thread that waits for changes.
 
-    ``newest_seq`` is the newest event number it was notified of, 0 if unknown. ``closing`` becomes true when this
-    process stops, ``revoked`` when the waiting caller's key is no longer valid.
+    ``newest_seq`` is the newest event number it was notified of, 0 if unknown; it has no meaning for several jobs.
+    ``closing`` becomes true when this process stops, ``revoked`` when the waiting caller's key is no longer valid.
     """
 
     def __init__(self) -> None:
@@ -97,30 +97,32 @@ class JobNotifier:
         self._closing = False
         self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
 
-    def watch(self, job_id: str) -> AbstractContextManager[ChangeSignal]:
-        """Return a context manager with a signal for changes of one job."""
-        return self._watch(job_id)
+    def watch(self, *job_ids: str) -> AbstractContextManager[ChangeSignal]:
+        """Return a context manager with a signal for changes of one job, or of any of several."""
+        return self._watch(*job_ids)
 
     def watch_owner(self, owner: str) -> AbstractContextManager[ChangeSignal]:
         """Return a context manager with a signal for changes of all jobs of one owner."""
         return self._watch(_owner_topic(owner))
 
     @contextmanager
-    def _watch(self, topic: str) -> Iterator[ChangeSignal]:
+    def _watch(self, *topics: str) -> Iterator[ChangeSignal]:
         signal = ChangeSignal()
         with self._lock:
             signal.closing = self._closing
             if not self._started:
                 self._started = True
                 self._listener.start()
-            self._signals[topic].add(signal)
+            for topic in topics:
+                self._signals[topic].add(signal)
         try:
             yield signal
         finally:
             with self._lock:
-                self._signals[topic].discard(signal)
-                if not self._signals[topic]:
-                    del self._signals[topic]
+                for topic in set(topics):
+                    self._signals[topic].discard(signal)
+                    if not self._signals[topic]:
+                        del self._signals[topic]
 
     def stop(self) -> None:
         """End the subscription."""

@@ -1,6 +1,7 @@
 """An app with a model library: its folder, scans and hashing without a worker, and requests with an API key."""
 
 import functools
+import json
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -119,5 +120,6 @@ def _inspect_uploads(stores: Stores, inspected: list[str], stop_event: threading
         entry = client.blpop([f"dramatiq:{LIBRARY_QUEUE}"], timeout=0.05)
         if entry is not None:
             message = client.hget(f"dramatiq:{LIBRARY_QUEUE}.msgs", entry[1])
-            inspected.append(message.decode().partition('"args":["')[2].partition('"')[0])
-            uploads.inspect_upload(stores, inspected[-1])
+            key, *kind = json.loads(message)["args"]
+            inspected.append(key)
+            uploads.inspect_upload(stores, key, *kind)

@@ -13,6 +13,8 @@ from ops.cli.sites import COMMANDS as SITE_COMMANDS
 from ops.cli.sites import sites
 from ops.infra.settings import ROOT, SHIPPED_RECIPES, Settings
 from schemas.errors import errors_by_code
+from schemas.jobs.client_apis import NATIVE, render_table
+from schemas.jobs.job import JobRequestSchema
 from schemas.jobs.lifecycle import TRANSITIONS, JobState
 from schemas.sites.recipe_schema import load_recipe
 from schemas.sites.reference import render_reference
@@ -150,3 +152,11 @@ def test_the_lock_files_match_the_project() -> None:
 
     assert direct <= set(runtime)
     assert runtime.items() <= development.items()
+
+
+def test_the_table_of_client_apis_is_generated() -> None:
+    """The documentation says which field of each API sets what, as the code has it."""
+    text = section((ROOT / "docs" / "clients.md").read_text(), "Fields of each API")
+
+    assert text[text.index("| what it sets") :].strip() == render_table().strip()
+    assert {field.name for field in NATIVE.fields} == set(JobRequestSchema().fields) - {"inputs"}

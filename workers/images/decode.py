@@ -1,7 +1,8 @@
 """Decodes untrusted images. Runs in the sandbox: a short-lived child process with resource limits and no secrets.
 
 Started by ``workers.images.sandbox`` as ``python -m workers.images.decode FOLDER LIMITS`` with the image on stdin;
-LIMITS is JSON. Writes ``result.json``, and for an accepted image ``thumbnail.webp``, to FOLDER.
+LIMITS is JSON. Writes ``result.json``, and for an accepted image ``thumbnail.webp``, to FOLDER. With ALPHA_MASK as a
+third argument, the image is a mask made of the transparency of the one on stdin, and written to ``mask.png``.
 """
 
 import contextlib
@@ -26,9 +27,10 @@ from schemas.images.containers.stealth_png import HEADER_COLUMNS, has_stealth_te
 from schemas.images.embedded import read_generation_params, read_stealth_params
 from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
 from schemas.images.structure import ImageStructure, read_structure
+from schemas.messages import ALPHA_MASK
 from workers.images.pixels import DECODE_ERRORS, decode_pixels
 
-RESULT_FILE, THUMBNAIL_FILE = "result.json", "thumbnail.webp"
+RESULT_FILE, THUMBNAIL_FILE, MASK_FILE = "result.json", "thumbnail.webp", "mask.png"
 THUMBNAIL_BOX = (400, 3200)
 THUMBNAIL_QUALITY = 80
 BLURHASH_BOX = (32, 32)
@@ -232,12 +234,35 @@ def apply_limits(limits: DecodeLimits) -> None:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
 
 
-def main(folder: Path, limits: DecodeLimits) -> None:
+def draw_mask(data: bytes, limits: DecodeLimits) -> bytes | None:
+    """Return a PNG that is white where the picture is fully transparent and black elsewhere; None if it is nowhere.
+
+    A picture without a transparent place is such a mask itself. Raises as ``decode_image``.
+    """
+    decoded = decode_image(data, limits)
+    if not decoded.frame.has_transparency_data:
+        return None
+    alpha = decoded.frame.convert("RGBA").getchannel("A")
+    if alpha.getextrema()[0] != 0:
+        return None
+    mask = alpha.point([255] + [0] * 255)
+    if decoded.orientation in ORIENTATION_TRANSFORMS:
+        mask = mask.transpose(ORIENTATION_TRANSFORMS[decoded.orientation])
+    out = io.BytesIO()
+    mask.save(out, "PNG")
+    return out.getvalue()
+
+
+def main(folder: Path, limits: DecodeLimits, kind: str = "") -> None:
     """Inspect the image on stdin and write the result to ``folder``."""
     apply_limits(limits)
     result: dict[str, Any]
     try:
-        image, thumbnail = inspect(sys.stdin.buffer.read(limits.max_bytes + 1), limits)
+        data = sys.stdin.buffer.read(limits.max_bytes + 1)
+        if kind == ALPHA_MASK and (mask := draw_mask(data, limits)) is not None:
+            (folder / MASK_FILE).write_bytes(mask)
+            data = mask
+        image, thumbnail = inspect(data, limits)
         result = {"image": image.to_json()}
         (folder / THUMBNAIL_FILE).write_bytes(thumbnail)
     except FormatError as error:
@@ -248,4 +273,4 @@ def main(folder: Path, limits: DecodeLimits) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), DecodeLimits(**json.loads(sys.argv[2])))
+    main(Path(sys.argv[1]), DecodeLimits(**json.loads(sys.argv[2])), *sys.argv[3:])

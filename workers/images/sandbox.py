@@ -3,6 +3,7 @@
 A crafted image may take over the child, so everything that the child writes is untrusted.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -20,10 +21,10 @@ import structlog
 
 from ops.infra.settings import ROOT
 from schemas.errors import Invalid, ServiceError
-from schemas.images.inspected_image import InspectedImage
+from schemas.images.inspected_image import MAX_IMAGE_BYTES, InspectedImage
 from schemas.images.structure import read_structure
 from schemas.untrusted_json import MAX_DEPTH, JsonReader
-from workers.images.decode import MAX_GENERATION_BYTES, RESULT_FILE, THUMBNAIL_FILE, DecodeLimits
+from workers.images.decode import MASK_FILE, MAX_GENERATION_BYTES, RESULT_FILE, THUMBNAIL_FILE, DecodeLimits
 
 DEFAULT_LIMITS = DecodeLimits()
 INSPECT_MODULE = "workers.images.decode"
@@ -47,22 +48,27 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InspectionResult:
-    """An accepted image and its thumbnail, a WebP file."""
+    """An accepted image and its thumbnail, a WebP file.
+
+    ``mask`` is the image itself, a PNG, if it was made of the transparency of the one in the file.
+    """
 
     image: InspectedImage
     thumbnail: bytes = field(repr=False)
+    mask: bytes | None = field(repr=False, default=None)
 
 
-def inspect_in_sandbox(file: IO[bytes], limits: DecodeLimits = DEFAULT_LIMITS) -> InspectionResult:
-    """Inspect the image in a file with a descriptor, read from its beginning.
+def inspect_in_sandbox(file: IO[bytes], limits: DecodeLimits = DEFAULT_LIMITS, kind: str = "") -> InspectionResult:
+    """Inspect the image in a file with a descriptor, read from its beginning; ``kind`` may be ``ALPHA_MASK``.
 
     Raises:
         Invalid: it is not an acceptable image; ``details["reason"]`` is a code for the reason.
         ServiceError: the child returned an invalid result.
     """
-    with run_in_sandbox(INSPECT_MODULE, file, limits) as folder:
+    with run_in_sandbox(INSPECT_MODULE, file, limits, *([kind] if kind else [])) as folder:
         result = _read_result(folder)
-    if result.image.size_bytes > os.fstat(file.fileno()).st_size:
+    max_bytes = os.fstat(file.fileno()).st_size if result.mask is None else len(result.mask)
+    if result.image.size_bytes > max_bytes:
         raise ServiceError(INVALID_RESULT)
     return result
 
@@ -138,11 +144,22 @@ def _read_result(folder: Path) -> InspectionResult:
         image = InspectedImage.from_json(read_result_file(folder)["image"])
         thumbnail = read_bounded(folder / THUMBNAIL_FILE, MAX_THUMBNAIL_BYTES)
         structure = read_structure(thumbnail)
+        mask = _read_mask(folder, image)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServiceError(INVALID_RESULT) from error
     if (structure.format, structure.end) != ("WEBP", len(thumbnail)):
         raise ServiceError("Image inspection returned an invalid thumbnail.")
-    return InspectionResult(image, thumbnail)
+    return InspectionResult(image, thumbnail, mask)
+
+
+def _read_mask(folder: Path, image: InspectedImage) -> bytes | None:
+    """Return the mask that the child has made, if any; raises ValueError if it is not the image."""
+    if not (folder / MASK_FILE).exists():
+        return None
+    mask = read_bounded(folder / MASK_FILE, MAX_IMAGE_BYTES)
+    if hashlib.sha256(mask).hexdigest() != image.sha256:
+        raise ValueError("the mask is not the image that was inspected")
+    return mask
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
