@@ -1,5 +1,6 @@
 """The web application: validates requests, submits jobs, reads state. Views are thin; the work is in ``stores``."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
 from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
+from api.compat.openai import images as openai_images
+from api.compat.openai import models as openai_models
+from api.compat.openai.blueprint import JOBS_HEADER
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
 from api.console.views import ROOM_BLUEPRINTS
@@ -19,6 +23,7 @@ from api.gallery.pages import views as gallery_pages
 from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
+from api.http.hang_up import CANCEL_HEADER
 from api.http.request_bodies import init_body_parsing
 from api.http.request_log import init_request_log
 from api.http.session_cookie import init_cookie_renewal
@@ -37,7 +42,7 @@ from stores import Stores
 
 MAX_BODY_BYTES = 1024 * 1024
 PREFLIGHT_CACHE_TTL_S = 600
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID"]
+ALLOWED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID", CANCEL_HEADER]
 EXPOSED_HEADERS = [
     "Retry-After",
     "RateLimit",
@@ -47,6 +52,15 @@ EXPOSED_HEADERS = [
     "X-RateLimit-Reset",
     "X-Request-ID",
     "Idempotent-Replayed",
+    JOBS_HEADER,
+]
+# The packages of OpenAI describe themselves in headers of their own.
+PACKAGE_HEADER = re.compile(r"(?:x-stainless|openai)-[a-z0-9-]{1,40}", re.ASCII | re.IGNORECASE)
+OPENAI_HEADERS = [
+    "x-should-retry",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
 ]
 
 
@@ -111,6 +125,8 @@ def _register_blueprints(app: Flask) -> None:
         sessions,
         scans_and_report,
         gallery_uploads,
+        openai_images,
+        openai_models,
         asset_files,
     ):
         api.register_blueprint(part.blueprint)
@@ -142,15 +158,17 @@ def _register_blueprints(app: Flask) -> None:
 
 
 def _allow_all_origins(response: Response) -> Response:
-    """Allow pages of any origin to call the generaitiv API.
+    """Allow pages of any origin to call the APIs below ``/v1``.
 
-    This is safe because that API takes keys in headers only: a page has no key but the one that its user entered.
+    This is safe because these APIs take keys in headers only: a page has no key but the one that its user entered.
     """
     if f"{request.path}/".startswith(f"{generaitiv.blueprint.url_prefix}/"):
         response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
+        response.headers["Access-Control-Expose-Headers"] = ", ".join([*EXPOSED_HEADERS, *OPENAI_HEADERS])
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET, POST, OPTIONS")
-            response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
+            requested = request.headers.get("Access-Control-Request-Headers", "").split(",")
+            of_packages = [name.strip() for name in requested if PACKAGE_HEADER.fullmatch(name.strip())]
+            response.headers["Access-Control-Allow-Headers"] = ", ".join([*ALLOWED_HEADERS, *of_packages])
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_CACHE_TTL_S)
     return response

@@ -26,7 +26,7 @@ BENCHES = {
         "backlog",
         "neighbours",
     ),
-    "integrations": ("sites", "webhooks", "receivers", "library", "gallery"),
+    "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "surfaces"),
     "watching": ("sockets", "fanout", "wait", "console"),
 }
 PACKAGES = {name: package for package, names in BENCHES.items() for name in names}

@@ -30,7 +30,11 @@ PROGRAM_PYTHON = sys.executable if sys.version_info < (3, 13) else "3.12"
 
 def unpack_packages(name: str) -> Path:
     """Return a folder with the files of exactly the packages in ``locks/NAME.txt``; they are not meant to be run."""
-    return _make_once(name, lambda folder: _install(name, "--target", folder, "--python-version", FILES_PYTHON_VERSION))
+    return make_once(
+        name,
+        LOCKS / f"{name}.txt",
+        lambda folder: _install(name, "--target", folder, "--python-version", FILES_PYTHON_VERSION),
+    )
 
 
 def create_environment(name: str) -> Path:
@@ -41,11 +45,12 @@ def create_environment(name: str) -> Path:
         # Without bytecode, each start of a program would compile hundreds of modules.
         _install(name, "--compile-bytecode", "--python", folder / "bin" / "python")
 
-    return _make_once(name, create) / "bin" / "python"
+    return make_once(name, LOCKS / f"{name}.txt", create) / "bin" / "python"
 
 
-def _make_once(name: str, make: Callable[[Path], None]) -> Path:
-    digest = hashlib.sha256((LOCKS / f"{name}.txt").read_bytes()).hexdigest()[:12]
+def make_once(name: str, lock_file: Path, make: Callable[[Path], None]) -> Path:
+    """Return the folder ``NAME-DIGEST`` of a lock file, which ``make`` fills unless it is there and complete."""
+    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()[:12]
     folder = FOLDER / f"{name}-{digest}"
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / f"{name}.lock").open("w") as lock:

@@ -1,0 +1,100 @@
+"""The pictures of ended jobs, as OpenAI's Images API gives them."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.jobs.images import image_in_format
+from schemas.errors import Gone, NoPicture
+from schemas.images import formats
+from schemas.jobs.event_payloads import result_image_url
+from schemas.jobs.job import Job
+from schemas.jobs.openai_requests import B64_JSON, OUTPUT_FORMATS, URL, ImagesRequest
+from stores import Stores
+
+NO_USAGE: dict[str, Any] = {
+    "input_tokens": 0,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+    "output_tokens": 0,
+    "total_tokens": 0,
+}
+AUTO = "auto"
+# What their types know besides "auto".
+QUALITIES = ("low", "medium", "high", "xhigh", "max")
+BACKGROUNDS = ("transparent", "opaque")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A job of a request, and how many of its pictures are the answer."""
+
+    job: Job
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of the answer: its format's name in this API, its size, its URL, and its bytes if they are needed."""
+
+    output_format: str
+    size: str
+    url: str
+    data: bytes | None = field(repr=False)
+
+
+def read_pictures(
+    stores: Stores, request: ImagesRequest, ended: Sequence[Expected], *, with_bytes: bool
+) -> Iterator[Picture]:
+    """Yield the pictures of completed jobs, in their order.
+
+    Raises:
+        NoPicture: a page has made fewer than were asked for.
+        Gone: a picture has expired.
+        NotFound, NotConvertible, Unavailable: a picture cannot be had in the format that was asked for.
+    """
+    for each in ended:
+        if len(each.job.results) < each.pictures:
+            made = len(each.job.results)
+            raise NoPicture(f"The page has made {made} of {each.pictures} pictures.", jobId=each.job.id)
+        for number in range(1, each.pictures + 1):
+            yield _read(stores, request, each.job, number, with_bytes=with_bytes)
+
+
+def echoed_fields(request: ImagesRequest) -> dict[str, str]:
+    """Return the fields of the request that the answer repeats, where their types know the value."""
+    known = {"quality": QUALITIES, "background": BACKGROUNDS}
+    return {name: request.values[name] for name, values in known.items() if request.values.get(name) in values}
+
+
+def picture_view(request: ImagesRequest, picture: Picture) -> dict[str, str]:
+    """Return a picture of an answer in one piece."""
+    view = {}
+    if request.response_format in ("", B64_JSON):
+        view["b64_json"] = to_base64(picture.data)
+    if request.response_format in ("", URL):
+        view["url"] = picture.url
+    return view
+
+
+def to_base64(data: bytes | None) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(data or b"").decode("ascii")
+
+
+def _read(stores: Stores, request: ImagesRequest, job: Job, number: int, *, with_bytes: bool) -> Picture:
+    result = job.results[number - 1]
+    size, public_url = f"{result.width}x{result.height}", stores.settings.public_url
+    wanted = OUTPUT_FORMATS.get(request.output_format, "")
+    form = formats.BY_MEDIA_TYPE[result.type]
+    if not wanted or wanted == form.extension:
+        data = stores.results.get_original(job.id, number) if with_bytes else None
+        first_url = result_image_url(public_url, job.id, result.type)
+        url = first_url if number == 1 else f"{public_url}/{job.id}/{number}"
+    else:
+        form, url = formats.OUTPUT[wanted], f"{public_url}/{job.id}.{wanted}"
+        # Without the bytes too: a URL that cannot be fetched would be no answer.
+        data = image_in_format(stores, job, wanted)
+    if data is None and with_bytes:
+        raise Gone("Image expired; it is no longer kept.", jobId=job.id)
+    return Picture(form.name.lower(), size, url, data)
