@@ -23,13 +23,13 @@ from api.gallery.pages import views as gallery_pages
 from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
-from api.http.hang_up import CANCEL_HEADER
 from api.http.request_bodies import init_body_parsing
 from api.http.request_log import init_request_log
 from api.http.session_cookie import init_cookie_renewal
 from api.http.url_converters import JobIdConverter
 from api.jobs import event_streams, images, uploads, websockets
 from api.jobs import views as job_views
+from api.jobs.hang_up import CANCEL_HEADER
 from api.library import images as model_images
 from api.library import models, scans_and_report
 from api.openapi import Api

@@ -16,7 +16,7 @@ import structlog
 
 from api.http.auth import current_credential
 from api.http.context import stores
-from api.http.hang_up import HangUp, wants_cancellation, watch_hang_up
+from api.jobs.hang_up import HangUp, wants_cancellation, watch_hang_up
 from schemas.errors import Cancelled, ServiceError, Unauthorized, Unavailable, WaitTimedOut, errors_by_code
 from schemas.jobs.events import Event, EventType
 from schemas.jobs.job import Job

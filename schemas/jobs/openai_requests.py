@@ -116,6 +116,10 @@ class ImagesRequestSchema(Schema):
     webhook = WebhookUrlField(allow_none=True)
 
 
+_SCHEMA = ImagesRequestSchema()
+REQUEST_FIELDS = tuple(_SCHEMA.fields)
+
+
 @dataclass(frozen=True, slots=True)
 class ImagesRequest:
     """A request for ``count`` pictures.
@@ -144,7 +148,7 @@ class ImagesRequest:
         """
         sent = [SentField("model", model)] if model else []
         for name, value in self.values.items():
-            if name in ImagesRequestSchema().fields or ((known := OPENAI.find(name)) and "ignored" in known.targets):
+            if name in REQUEST_FIELDS or ((known := OPENAI.find(name)) and "ignored" in known.targets):
                 continue
             if name == "size" and name not in recipe.inputs and value not in ("auto", None):
                 sent += size_fields(recipe, name, value)
@@ -173,7 +177,7 @@ def load_images_request(values: Mapping[str, Any], *, needs_image: bool = False)
         Invalid: a field is missing or malformed, or there is no picture though one is needed.
     """
     try:
-        loaded: dict[str, Any] = ImagesRequestSchema().load(values)
+        loaded: dict[str, Any] = _SCHEMA.load(values)
     except ValidationError as error:
         raise Invalid(problems=list(flatten_errors(error.normalized_messages(), values))) from error
     images = _images(values)
@@ -181,7 +185,7 @@ def load_images_request(values: Mapping[str, Any], *, needs_image: bool = False)
         raise Invalid(problems=["image: Missing data for required field."])
     if len(images) > MAX_IMAGES:
         raise Invalid(problems=[f"image: at most {MAX_IMAGES} pictures."])
-    known = {name: loaded[name] for name in ImagesRequestSchema().fields if loaded.get(name) is not None}
+    known = {name: loaded[name] for name in REQUEST_FIELDS if loaded.get(name) is not None}
     count = known.pop("n", 1)
     return ImagesRequest(**known, count=count, values=values)
 
@@ -204,12 +208,17 @@ def split_model(model: str, sites: Sequence[str]) -> tuple[str | None, str]:
 def _images(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the pictures of a request in their order, with the names of their fields."""
     named = [(name, value) for name, value in values.items() if IMAGE_FIELD.fullmatch(name) and value is not None]
-    named.sort(key=lambda item: int((IMAGE_FIELD.fullmatch(item[0]) or [0, 0])[1] or 0))
+    named.sort(key=lambda item: _image_number(item[0]))
     listed = values.get("images") or []
     if not isinstance(listed, list):
         raise Invalid(problems=["images: must be a list."])
     flat = [(name, each) for name, value in named for each in (value if isinstance(value, list) else [value])]
     return flat + [(f"images[{number}]", _reference(value)) for number, value in enumerate(listed)]
+
+
+def _image_number(name: str) -> int:
+    match = IMAGE_FIELD.fullmatch(name)
+    return int(match[1] or 0) if match else 0
 
 
 def _reference(value: Any) -> Any:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, g
+from flask import Response, g, request
 
 from api.http.blueprint import Blueprint
 from api.http.route_policy import Access
@@ -51,7 +51,7 @@ def openai_body(error: ServiceError) -> dict[str, Any]:
 
 
 def remember_jobs(jobs: Sequence[Job]) -> None:
-    """Note the jobs of the current request: its answer names them, and its client does not send it again."""
+    """Note the jobs of the current request: its answer names them, and tells clients not to send it again."""
     g.openai_jobs = ",".join(job.id for job in jobs)
 
 
@@ -65,7 +65,7 @@ def _add_headers(response: Response) -> Response:
         _add_rate_limit(response, window)
     if g.get("openai_jobs"):
         response.headers.setdefault(JOBS_HEADER, g.openai_jobs)
-        if response.status_code >= 400:
+        if response.status_code >= 400 and "Idempotency-Key" not in request.headers:
             # The packages send a failed request again by themselves, which would make the same jobs once more.
             response.headers["x-should-retry"] = "false"
     return response

@@ -21,6 +21,7 @@ from api.jobs.completion import follow_own_jobs, wait_for_own_jobs
 from api.jobs.job_bodies import form_fields, is_form, json_body
 from api.jobs.submission import idempotency_key, submit_all
 from schemas.errors import Invalid
+from schemas.jobs.batches import BatchPart, split_batch
 from schemas.jobs.job import JobRequest
 from schemas.jobs.openai_requests import (
     MAX_IMAGES,
@@ -32,7 +33,6 @@ from schemas.jobs.openai_requests import (
     split_model,
 )
 from schemas.jobs.openai_views import ImagesView
-from schemas.sites.batches import BatchPart, split_batch
 from schemas.sites.input_aliases import translate
 from schemas.sites.recipe import Recipe
 

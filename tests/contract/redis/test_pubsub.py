@@ -41,6 +41,17 @@ def test_a_change_wakes_its_watchers(stores: RedisStores, notifier: JobNotifier,
             assert not bob.wait(0)
 
 
+def test_one_signal_may_watch_several_jobs(stores: RedisStores, notifier: JobNotifier, job_request: JobRequest) -> None:
+    """A change of any of them wakes it, and all are forgotten with it."""
+    with notifier.watch(JOB_ID, OTHER_JOB_ID, JOB_ID) as both:
+        assert both.wait(TIMEOUT_S)
+        for job_id in (JOB_ID, OTHER_JOB_ID):
+            stores.jobs.create(job_id, OWNER, job_request, "r")
+            assert both.wait(TIMEOUT_S)
+
+    assert not notifier._signals
+
+
 def test_a_reconnect_makes_earlier_reads_stale(
     stores: RedisStores, notifier: JobNotifier, job_request: JobRequest
 ) -> None:

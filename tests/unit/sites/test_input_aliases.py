@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.errors import Invalid
+from schemas.jobs.batches import split_batch
 from schemas.jobs.generaitiv_requests import GENERAITIV
 from schemas.jobs.openai_requests import OPENAI
-from schemas.sites.batches import split_batch
 from schemas.sites.input_aliases import ClientApi, SentField, accepted_fields, find_input, parse_size, translate
 from schemas.sites.recipe import InputSpec, Recipe
 from schemas.sites.recipe_schema import load_recipe

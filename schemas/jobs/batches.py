@@ -29,7 +29,7 @@ def split_batch(
     the seed in ``inputs`` or from one of ``rng``.
     """
     name = find_input(recipe, "count")
-    if name in inputs:
+    if name is not None and name in inputs:
         # The client has used the site's own name, so that is what each job gets.
         return [BatchPart(dict(inputs), max(1, int(inputs[name])))]
     largest = 1 if name is None or one_each else int(recipe.inputs[name].maximum or count)
