@@ -30,6 +30,7 @@ from stores.images.gallery_media import GalleryMedia
 from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
+from stores.jobs.job_ids import JobIds
 from stores.jobs.job_search import JobSearch
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
@@ -55,6 +56,7 @@ from stores.sites.canaries import Canaries
 from stores.sites.circuit_breakers import CircuitBreakers
 from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sites.recipes import Recipes
+from stores.sites.scheduling_rules import SchedulingRules
 from stores.sites.selector_drift import SelectorDrift
 from stores.sites.site_queries import SiteQueries
 from stores.sql.database import Database
@@ -156,15 +158,16 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     scripts = Scripts(client, test_clock=clock)
     clock = clock or RedisClock(client)
     queue = Queue(broker or BlockingRedisBroker(settings.broker_url, middleware=[], retries=ENQUEUE_RETRIES))
-    jobs = Jobs(client, scripts, clock, settings)
+    encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
+    jobs = Jobs(client, scripts, clock, settings, JobIds(encryption_key, clock))
     recipes = Recipes.from_settings(settings)
+    rules = SchedulingRules(scripts, recipes)
     engine = open_database(settings.database_url)
     owner_key = OwnerKey.from_settings(settings)
     # Created, or reported as unreadable, at the start and not with the first request.
     owner_key.read()
     api_keys = ApiKeys(engine, clock, owner_key)
     sessions = Sessions(client, clock, api_keys)
-    encryption_key = load_encryption_key(settings.data_dir, settings.session_key)
     subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)
     results, media, image_inspections = Results(client), Media.from_settings(settings), ImageInspections(client, queue)
     return Stores(
@@ -173,8 +176,8 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         redis=client,
         engine=engine,
         jobs=jobs,
-        attempts=Attempts(client, scripts, settings, recipes),
-        wakeups=Wakeups(scripts, queue, recipes),
+        attempts=Attempts(client, scripts, settings, rules),
+        wakeups=Wakeups(rules, queue),
         maintenance=Maintenance(client, scripts, clock, settings),
         circuit_breakers=CircuitBreakers(client, scripts),
         results=results,

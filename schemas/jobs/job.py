@@ -112,7 +112,8 @@ class Job:
 class QueueEstimate:
     """Queue position and run-time figures of an unfinished job; empty for a job that has ended.
 
-    ``position`` is 1 for the job that is claimed next and None for a running one. ``mean_run_ms`` is the mean run time
+    ``position`` is 1 for the job that is claimed next and None for a running one; far from the head of a long queue it
+    is estimated (``position_is_estimate``), and numbers up to 100 are exact. ``mean_run_ms`` is the mean run time
     of the site's jobs, ``running`` the number of its jobs that run and ``slots`` the number that could run.
     ``circuit_...`` are set while the site's circuit is open.
     """
@@ -123,10 +124,13 @@ class QueueEstimate:
     slots: int = 0
     circuit_error: str | None = None
     circuit_retry_at: int | None = None
+    position_is_estimate: bool = False
 
     def eta_s(self, job: Job, limits: SiteLimits, now_ms: int) -> float | None:
         """Estimate the seconds until the job completes; None if there is no basis for an estimate."""
         if self.mean_run_ms is None or job.state.is_final or self.circuit_retry_at is not None:
+            return None
+        if job.state is JobState.QUEUED and self.position is None:
             return None
         if self.position is None:
             return max(0.0, self.mean_run_ms - (now_ms - (job.started_at or now_ms))) / 1000
@@ -262,7 +266,12 @@ class JobView(Schema):
     prompt = fields.String()
     lora = fields.String(allow_none=True)
     inputs = fields.Dict()
-    position = fields.Integer(allow_none=True, metadata={"description": "1 is next; null once a worker has it."})
+    position = fields.Integer(
+        allow_none=True, metadata={"description": "1 is next; null once a worker has it, and in lists."}
+    )
+    positionIsEstimate = fields.Boolean(
+        metadata={"description": "True if the position is about right; up to 100 it is exact."}
+    )
     etaSeconds = fields.Float(allow_none=True, metadata={"description": "Estimated seconds until it completes."})
     waitingFor = fields.Nested(WaitView, allow_none=True)
     priority = fields.Integer()

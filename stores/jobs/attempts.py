@@ -18,7 +18,7 @@ from schemas.jobs.job import GeneratedImage, Job, Progress, Result
 from stores.redis.job_decoding import decode_job
 from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts
-from stores.sites.recipes import Recipes, build_scheduling_rules
+from stores.sites.scheduling_rules import SchedulingRules
 
 LEASE_MS = 30_000
 # A job that takes down its worker so often ends: it may be the cause.
@@ -34,16 +34,21 @@ def max_unfinished_s(settings: Settings) -> int:
     return MAX_ATTEMPTS * (settings.max_wait_s + settings.job_deadline_s)
 
 
+def list_retention_s(settings: Settings) -> int:
+    """Return how long after its acceptance a job may still be there: so long the lists of jobs name it."""
+    return max_unfinished_s(settings) + settings.result_ttl_s
+
+
 class Attempts:
     """The attempts at the jobs of one Redis."""
 
-    def __init__(self, client: Redis, scripts: Scripts, settings: Settings, recipes: Recipes) -> None:
-        """Only jobs of sites in ``recipes`` are claimed."""
+    def __init__(self, client: Redis, scripts: Scripts, settings: Settings, rules: SchedulingRules) -> None:
+        """Only jobs of sites that have ``rules`` are claimed."""
         self._redis = client
         self._scripts = scripts
         self._result_ttl_s = settings.result_ttl_s
         self._unfinished_ttl_s = settings.job_deadline_s + settings.result_ttl_s
-        self._recipes = recipes
+        self._rules = rules
 
     def claim(self, worker_id: str, claim_token: str | None = None) -> Job | None:
         """Claim the next job for one attempt; None if no job may start now.
@@ -52,7 +57,7 @@ class Attempts:
         breaker of each site are kept. A repeated call with the same ``claim_token`` returns the job that the first
         call claimed, so that a lost answer loses no job.
         """
-        answer = self._scripts.run(
+        answer = self._rules.run(
             "claim",
             {
                 "lease_ms": LEASE_MS,
@@ -60,7 +65,6 @@ class Attempts:
                 "claim_token": claim_token or secrets.token_hex(8),
                 "max_deliveries": MAX_DELIVERIES,
                 "ttl_s": self._result_ttl_s,
-                "sites": build_scheduling_rules(self._recipes),
             },
         )
         return decode_job(answer[0].decode(), answer[1]) if answer else None

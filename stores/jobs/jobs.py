@@ -17,6 +17,8 @@ from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.accounts.quota_windows import compute_reset_times
 from stores.accounts.quotas import default_limits
+from stores.jobs.attempts import list_retention_s
+from stores.jobs.job_ids import JobIds
 from stores.redis.job_decoding import JOB_FIELDS, decode_estimate, decode_job
 from stores.redis.keys import (
     daily_usage_key,
@@ -54,15 +56,21 @@ class AcceptedJob:
 class Jobs:
     """The jobs of one Redis."""
 
-    def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings) -> None:
+    def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings, ids: JobIds) -> None:
         self._redis = client
         self._scripts = scripts
         self._clock = clock
+        self._ids = ids
         self._ttl_s = settings.result_ttl_s
+        self._retention_ms = list_retention_s(settings) * 1000
         self._max_queue_size = settings.max_queue_size
         self._default_limits = default_limits(settings)
 
     # JobRequest
+
+    def create_id(self) -> str:
+        """Return an id for a new job."""
+        return self._ids.create()
 
     def create(
         self,
@@ -91,6 +99,8 @@ class Jobs:
                 "id": job_id,
                 "owner": owner,
                 "site": request.site,
+                "priority": request.priority,
+                "retention_ms": self._retention_ms,
                 "limits": self._limit_arguments(owner, effective, now),
                 "max_running": _number(effective.concurrent),
                 "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
@@ -122,11 +132,14 @@ class Jobs:
     def dry_run(
         self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS
     ) -> tuple[LimitReached | None, int]:
-        """Return the limit that would forbid a job submitted now, and the job's position; nothing is written."""
+        """Return the limit that would forbid a job submitted now, and the job's position; nothing is written.
+
+        The position is about right, as ``QueueEstimate`` says.
+        """
         now = self._clock.now_ms()
         effective = limits.with_defaults(self._default_limits)
         arguments = {"site": site, "owner": owner, "priority": priority}
-        limit, ahead = self._scripts.run(
+        limit, ahead, _ = self._scripts.run(
             "dry_run", {**arguments, "limits": self._limit_arguments(owner, effective, now)}
         )
         return self._limit_error(limit.decode(), effective, now) if limit else None, int(ahead) + 1
@@ -179,12 +192,13 @@ class Jobs:
         return _decode(job_id, values)
 
     def get_existing(self, ids: Sequence[str]) -> list[JobWithEstimate]:
-        """Return those of the jobs that there are, in this order, in one round trip."""
-        answers = self._scripts.run_many("read", [{"id": job_id} for job_id in ids])
+        """Return those of the jobs that there are, in this order, in one round trip; the estimates are empty."""
+        answers = self._scripts.run_many("read", [{"id": job_id, "brief": True} for job_id in ids])
         return [_decode(job_id, values) for job_id, values in zip(ids, answers, strict=True) if values]
 
     def _missing_error(self, job_id: str) -> ServiceError:
-        if self._redis.exists(job_key(job_id, "gone")):
+        # Jobs of versions with random ids have left a key for a week.
+        if self._ids.is_issued(job_id) or self._redis.exists(job_key(job_id, "gone")):
             return Gone("Image expired; it is no longer kept.")
         return NotFound(NO_SUCH_JOB)
 

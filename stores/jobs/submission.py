@@ -5,7 +5,6 @@ idempotency hold for all of them.
 """
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -55,7 +54,7 @@ def submit(
     _require_plan(stores, caller)
     validated = _validate(stores, request)
     idempotency = None if idempotency_key is None else Idempotency.for_request(idempotency_key, request)
-    job_id = secrets.token_hex(16)
+    job_id = stores.jobs.create_id()
     if _has_images(validated):
         # The pictures may have expired since the first request with this key, so they are not examined again.
         if idempotency and (earlier := stores.jobs.find_earlier(caller.id, idempotency)):

@@ -5,8 +5,7 @@ Jobs are claimed from Redis in fair order, so the message queue only needs to ho
 
 from schemas.messages import GENERATE
 from stores.queue.messages import Queue
-from stores.redis.scripts import Scripts
-from stores.sites.recipes import Recipes, build_scheduling_rules
+from stores.sites.scheduling_rules import SchedulingRules
 
 MAX_TOP_UP = 500
 
@@ -14,11 +13,10 @@ MAX_TOP_UP = 500
 class Wakeups:
     """The wakeups of one queue."""
 
-    def __init__(self, scripts: Scripts, queue: Queue, recipes: Recipes) -> None:
-        """``recipes`` limit how many jobs of each site may start."""
-        self._scripts = scripts
+    def __init__(self, rules: SchedulingRules, queue: Queue) -> None:
+        """``rules`` limit how many jobs of each site may start."""
+        self._rules = rules
         self._queue = queue
-        self._recipes = recipes
 
     def publish(self) -> None:
         """Send one wakeup.
@@ -33,10 +31,13 @@ class Wakeups:
 
         Two processes may both send a missing one: a surplus wakeup only costs an empty claim.
         """
-        rules = build_scheduling_rules(self._recipes)
-        claimable = int(self._scripts.run("count_claimable", {"sites": rules}))
-        missing = max(0, claimable - self._queue.depth()) if claimable else 0
-        missing = min(missing, MAX_TOP_UP)
+        depth = self._queue.depth()
+        claimable = self.count_claimable(enough=depth + MAX_TOP_UP)
+        missing = min(max(0, claimable - depth), MAX_TOP_UP)
         for _ in range(missing):
             self.publish()
         return missing
+
+    def count_claimable(self, enough: int | None = None) -> int:
+        """Make due jobs claimable, and return how many may be claimed now; the count may stop at ``enough``."""
+        return int(self._rules.run("count_claimable", {"enough": enough}))

@@ -9,17 +9,17 @@ from schemas.jobs.job import Job, JobError, JobRequest, Progress, QueueEstimate,
 from schemas.jobs.lifecycle import JobState
 
 # Fields of the job hash. Passed to the Lua scripts, which return the values in this order; ``read.lua`` needs the first
-# three at these places.
+# five at these places.
 JOB_FIELDS = (
     "state",
     "owner",
     "site",
+    "startTime",
+    "priority",
     "prompt",
     "lora",
     "inputs",
-    "priority",
     "requestId",
-    "startTime",
     "lastModifiedDate",
     "seq",
     "queuedAt",
@@ -87,10 +87,11 @@ def decode_event(job_id: str, seq: int, fields: Mapping[bytes, bytes]) -> Event:
 
 
 def decode_estimate(values: Sequence[bytes | int | None]) -> QueueEstimate:
-    """Return the estimate that ``queue_estimate`` in ``lua/shared/reading.lua`` computes."""
-    ahead, run_ms, retry_at, error, running, slots = values
+    """Return the estimate that ``queue_estimate`` in ``lua/shared/estimates.lua`` computes."""
+    ahead, run_ms, retry_at, error, running, slots, is_estimate = values
     return QueueEstimate(
         position=None if ahead is None else int(ahead) + 1,
+        position_is_estimate=bool(is_estimate),
         mean_run_ms=int(run_ms) if run_ms else None,
         running=int(running or 0),
         slots=int(slots or 0),

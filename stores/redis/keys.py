@@ -5,7 +5,12 @@ The Lua scripts spell the same names, because building them in every call would 
 Names in capitals stand for parts of a key. Only the scripts use these keys:
 
 - ``dr:turn``: the newest round-robin position
-- ``dr:sites``: set, sites that have had a job; ``dr:started:SITE:DAY``: jobs started that day (UTC, days since 1970)
+- ``dr:places``, ``dr:weights``, ``dr:positions``, ``dr:shares``, ``dr:claimable``, ``dr:heads``: who may be claimed
+  from next, described in ``lua/shared/turns.lua``
+- ``dr:rules:DIGEST``: hash, the limits of sites as the recipes of some processes have them
+- ``dr:repair``: hash, how far ``repair.lua`` has come
+- ``dr:started:SITE:DAY``: jobs started that day (UTC, days since 1970)
+- ``dr:holders``: set, workers that have held jobs; ``dr:held:WORKER``: set, the jobs that it holds
 - ``dr:claim:TOKEN``: the job that a claim got, in case its answer was lost
 - ``dr:most:OWNER``: how many jobs of the owner may run at once; absent if any number may
 """
@@ -30,6 +35,17 @@ ENDED_COUNTS = "dr:ended"
 METRICS_HISTORY = "dr:history"
 # zset: all jobs of all owners by submission time.
 ALL_JOBS = "dr:jobs"
+
+# set: sites that have had a job.
+SITES = "dr:sites"
+# zset: owners by the time of their newest submission, until their jobs have left the lists.
+OWNERS = "dr:owners"
+# zset: objects of the media store that hold pictures of jobs, by the time at which they are deleted.
+STORED_RESULTS = "dr:results"
+# set: sites whose circuit is open.
+OPEN_CIRCUITS = "dr:circuits"
+# zset: sites at which no job may start now, by the time at which they are looked at again.
+RESTING_SITES = "dr:resting"
 
 # Gallery
 
@@ -70,8 +86,8 @@ def job_key(job_id: str, part: str) -> str:
     """A key of one job.
 
     Parts: ``job`` (hash: the record), ``events`` (stream, entry ids ``SEQ-0``), ``preview``, ``image`` (further ones
-    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``failure``, ``trace``, ``gone`` (outlives the rest, to tell an
-    expired job from an unknown one), and ``asked.FORMAT``, ``ready.FORMAT`` (see ``stores.redis.request_reply``).
+    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``failure``, ``trace``, ``gone`` (an expired
+    job; earlier versions wrote it), and ``asked.FORMAT``, ``ready.FORMAT`` (see ``stores.redis.request_reply``).
     """
     return f"dr:{{{job_id}}}:{part}"
 
@@ -102,7 +118,7 @@ def ready_key(site: str, owner: str) -> str:
 
 
 def turns_key(site: str) -> str:
-    """zset: owners of a site's claimable jobs by round-robin position."""
+    """zset: owners of a site's claimable jobs that may have one more running, by round-robin position."""
     return f"dr:turns:{site}"
 
 

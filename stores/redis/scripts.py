@@ -1,8 +1,8 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
-Every script gets its arguments by name, as one JSON object, and the shared functions put before its text:
-``shared/time.lua``, ``shared/reading.lua``, and for scripts that write also ``shared/writing.lua`` with the tables of
-allowed transitions and of errors, made from ``schemas``.
+Every script gets its arguments by name, as one JSON object, and the shared functions that it needs put before its text:
+``shared/time.lua``, ``shared/reading.lua``, for scripts that write also ``shared/turns.lua`` and ``shared/writing.lua``
+with the tables of allowed transitions and of errors, made from ``schemas``, and for a few the files of MORE_FUNCTIONS.
 """
 
 import json
@@ -20,7 +20,16 @@ from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
-READ_ONLY_SCRIPTS = ("read", "dry_run", "list_lost", "list_overdue", "list_alive", "remaining_pause")
+READ_ONLY_SCRIPTS = ("read", "dry_run", "list_alive", "remaining_pause")
+MORE_FUNCTIONS = {
+    "read": "estimates",
+    "dry_run": "estimates",
+    "create": "estimates",
+    "sweep": "upkeep",
+    "repair": "upkeep",
+    "expire": "upkeep",
+    "requeue_expired": "upkeep",
+}
 # Instead of shared/time.lua, for tests.
 TEST_TIME_LUA = "local function now_ms() return cjson.decode(ARGV[1]).now end\n"
 # Made once, because ``json.dumps`` with an option makes an encoder for every call, and a status is one call.
@@ -38,13 +47,13 @@ class Scripts:
         self._client = client
         self._test_clock = test_clock
         reading = (TEST_TIME_LUA if test_clock else _shared("time")) + _fields_table() + _shared("reading")
-        writing = reading + _schema_tables() + _shared("writing")
-        self._scripts = {
-            path.stem: client.register_script(
-                (reading if path.stem in READ_ONLY_SCRIPTS else writing) + path.read_text()
-            )
-            for path in LUA_FOLDER.glob("*.lua")
-        }
+        writing = reading + _schema_tables() + _shared("turns") + _shared("writing")
+        self._scripts = {}
+        for path in LUA_FOLDER.glob("*.lua"):
+            shared = reading if path.stem in READ_ONLY_SCRIPTS else writing
+            more = MORE_FUNCTIONS.get(path.stem)
+            text = shared + (_shared(more) if more else "") + path.read_text()
+            self._scripts[path.stem] = client.register_script(text)
 
     def run(self, name: str, arguments: Mapping[str, Any], *values: str | int | bytes) -> Any:
         """Run a script and return its answer.

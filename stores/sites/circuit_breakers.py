@@ -8,7 +8,7 @@ from typing import cast
 
 from redis import Redis
 
-from stores.redis.keys import site_key
+from stores.redis.keys import OPEN_CIRCUITS, RESTING_SITES, site_key
 from stores.redis.scripts import Scripts
 
 STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
@@ -59,7 +59,12 @@ class CircuitBreakers:
 
     def close(self, site: str) -> None:
         """Close the circuit and reset its count of failures."""
-        self._redis.hdel(site_key(site), *STATE_FIELDS, "delay", "canary")
+        with self._redis.pipeline() as pipe:
+            pipe.hdel(site_key(site), *STATE_FIELDS, "delay", "canary")
+            pipe.srem(OPEN_CIRCUITS, site)
+            # The next claim looks at the site again.
+            pipe.zadd(RESTING_SITES, {site: 0}, xx=True)
+            pipe.execute()
 
 
 def _decode(row: list[bytes | None]) -> CircuitBreaker:

@@ -1,7 +1,6 @@
 """Loading of recipes: the shipped ones and the user's, which take precedence."""
 
 import contextlib
-import random
 import re
 import time
 import tomllib
@@ -162,20 +161,6 @@ class Recipes:
     def get_limits(self, name: str) -> SiteLimits:
         """Return the limits of a site; none if its recipe has been removed."""
         return self._recipes[name].limits if name in self._recipes else UNLIMITED_SITE
-
-
-def build_scheduling_rules(recipes: Recipes) -> list[dict[str, str | int]]:
-    """Return the limits of each site as ``claim.lua`` takes them; 0 means no limit."""
-    return [
-        {
-            "name": recipe.name,
-            "concurrency": recipe.limits.concurrency,
-            # Jittered, so that a site is not visited at a fixed beat.
-            "pause_ms": round(recipe.limits.min_interval_s * 1000 * random.uniform(1.0, 1.2)),
-            "daily": recipe.limits.daily,
-        }
-        for recipe in recipes.list_all()
-    ]
 
 
 def _with_url(recipe: Recipe, urls: Mapping[str, str]) -> Recipe:

@@ -18,6 +18,7 @@ from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from schemas.sites.recipe import Recipe
 from stores.accounts.quotas import Quotas
 from stores.jobs.attempts import Attempts
+from stores.jobs.job_ids import JobIds
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
 from stores.jobs.results import Results
@@ -28,6 +29,7 @@ from stores.redis.client import StoreClient, open_client
 from stores.redis.scripts import Scripts
 from stores.sites.circuit_breakers import CircuitBreakers
 from stores.sites.recipes import Recipes
+from stores.sites.scheduling_rules import SchedulingRules
 from stores.sql import tables
 from tests.conftest import migrate_twice
 
@@ -63,14 +65,14 @@ def build_stores(
 ) -> RedisStores:
     """Create the stores on one client, with the shipped recipes and ``extra_recipes``."""
     scripts = Scripts(client, test_clock=clock)
-    jobs = Jobs(client, scripts, clock, settings)
-    recipes = ExtendedRecipes(extra_recipes)
+    jobs = Jobs(client, scripts, clock, settings, JobIds("secret", clock))
+    rules = SchedulingRules(scripts, ExtendedRecipes(extra_recipes))
     queue = Queue(BlockingRedisBroker(settings.broker_url, []))
     return RedisStores(
         client,
         jobs,
-        Attempts(client, scripts, settings, recipes),
-        Wakeups(scripts, queue, recipes),
+        Attempts(client, scripts, settings, rules),
+        Wakeups(rules, queue),
         Maintenance(client, scripts, clock, settings),
         CircuitBreakers(client, scripts),
         Results(client),

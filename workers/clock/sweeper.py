@@ -13,7 +13,7 @@ import structlog
 from schemas.errors import QueueWaitExceeded, Unavailable
 from schemas.messages import CHECK_UPLOAD
 from stores import Stores
-from stores.jobs.attempts import max_unfinished_s
+from stores.jobs.attempts import list_retention_s
 from stores.jobs.metrics_history import SAMPLE_INTERVAL_S
 from workers.clock.canaries import CanaryScheduler
 from workers.gallery.uploads import sweep_uploads
@@ -42,6 +42,7 @@ class Sweeper:
         self._last_sweep_ms = self._clock.now_ms()
         self._next_sample_ms = 0
         self._open_circuits: set[str] = set()
+        self._is_repaired = False
         self._canaries = CanaryScheduler(stores)
 
     def run(self, stop_event: threading.Event) -> None:
@@ -50,6 +51,8 @@ class Sweeper:
         while not stop_event.wait(TICK_S):
             try:
                 self._stores.wakeups.top_up()
+                if not self._is_repaired or ticks % round(SWEEP_INTERVAL_S / TICK_S) == 0:
+                    self._is_repaired = self._maintenance.repair()
                 if ticks % round(SWEEP_INTERVAL_S / TICK_S) == 0:
                     self.sweep()
                     self.drain_stale_outbox()
@@ -75,8 +78,7 @@ class Sweeper:
             # This process did not run for a while, so probably no other one did: the machine was suspended.
             self.reset_grace_periods()
         self._last_sweep_ms = now_ms
-        self.requeue_lost()
-        self.expire_overdue()
+        self.sweep_jobs()
         self.log_circuit_changes()
         self._canaries.update_all()
         slots = sum(worker.slots for worker in self._stores.workers.list_alive() if worker.ready)
@@ -89,24 +91,22 @@ class Sweeper:
             self._stores.metrics_history.record(self._stores.metrics.read())
             self._next_sample_ms = now_ms + SAMPLE_INTERVAL_S * 1000
 
-    def requeue_lost(self) -> None:
-        """Return jobs with an expired lease or a dead worker to the queue, and wake workers for them."""
+    def sweep_jobs(self) -> None:
+        """Return jobs of lost workers to the queue, and fail those that have waited longer than MAX_WAIT_S.
+
+        They have waited since they were submitted or requeued.
+        """
         now_s = self._monotonic()
         checks = {name: now_s >= until_s for name, until_s in self._grace_until.items()}
-        lost = self._maintenance.list_lost(**checks)
-        requeued = [job_id for job_id, worker in lost if self._maintenance.requeue_expired(job_id, worker)]
-        for job_id in requeued:
-            log.warning("job.lapsed", job_id=job_id)
-        if requeued:
-            self._stores.wakeups.top_up()
-
-    def expire_overdue(self) -> None:
-        """Fail jobs that have waited longer than MAX_WAIT_S since they were submitted or requeued."""
         limit_s = self._stores.settings.max_wait_s
         error = QueueWaitExceeded(f"The job waited longer than {limit_s} s for a worker.")
-        for job_id in self._maintenance.list_overdue(limit_s):
-            if self._maintenance.expire(job_id, limit_s, error) is None:
-                self._maintenance.remove_orphan(job_id)
+        swept = self._maintenance.sweep(**checks, max_wait_s=limit_s, error=error)
+        for job_id in swept.taken_back:
+            log.warning("job.lapsed", job_id=job_id)
+        for job_id in swept.orphans:
+            self._maintenance.remove_orphan(job_id)
+        if swept.taken_back:
+            self._stores.wakeups.top_up()
 
     def log_circuit_changes(self) -> None:
         """Log circuits that have opened or closed since the last sweep."""
@@ -141,7 +141,7 @@ class Sweeper:
     def purge(self) -> None:
         """Delete what has outlived its retention: job list entries, pictures of inputs, deliveries."""
         settings = self._stores.settings
-        self._maintenance.trim_job_lists(max_unfinished_s(settings) + settings.result_ttl_s)
+        self._maintenance.trim_job_lists(list_retention_s(settings))
         try:
             self._stores.input_images.delete_orphans()
         except Unavailable as error:

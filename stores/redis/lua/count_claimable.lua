@@ -1,19 +1,18 @@
 -- Make jobs claimable whose due time has come, and count the jobs that may be claimed now.
--- args: sites (see claim.lua)
--- Returns the number of wakeups that should be in the queue.
-local MAX_DUE = 500
+-- args: rules, jitter (see claim.lua); optional: enough (the count may stop there)
+-- Returns the number of wakeups that should be in the queue, or 'rules' if they must be published first.
+local MAX_DUE, BATCH = 500, 50
 local now = now_ms()
+if redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 then return 'rules' end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)) do
   redis.call('ZREM', 'dr:due', id)
-  if get(id, 'state') == 'QUEUED' then make_claimable(id) end
+  local job = load_job(id)
+  if job.state == 'QUEUED' then make_claimable(job) end
 end
+wake_rested(now)
 
-local function claimable(site)
-  if start_blocked_by(site, now) then return 0 end
-  local jobs = 0
-  for _, owner in ipairs(redis.call('ZRANGE', 'dr:turns:' .. site.name, 0, -1)) do
-    jobs = jobs + math.min(redis.call('ZCARD', ready_key(site.name, owner)), remaining_concurrency(owner))
-  end
+local function count_claimable(site)
+  local jobs = math.max(1, tonumber(redis.call('HGET', 'dr:claimable', site.name) or 0))
   if site.concurrency > 0 then
     jobs = math.min(jobs, site.concurrency - redis.call('ZCARD', 'dr:leases:' .. site.name))
   end
@@ -24,6 +23,18 @@ local function claimable(site)
   return jobs
 end
 
-local total = 0
-for _, site in ipairs(args.sites) do total = total + claimable(site) end
+local total, kept = 0, 0
+repeat
+  local heads = redis.call('ZRANGE', 'dr:heads', kept, kept + BATCH - 1)
+  for _, name in ipairs(heads) do
+    local site = find_rule(name)
+    local blocked = site and blocked_until(site, now)
+    if blocked then
+      rest(name, now, blocked)
+    else
+      kept = kept + 1
+      if site then total = total + count_claimable(site) end
+    end
+  end
+until #heads < BATCH or total >= (args.enough or math.huge)
 return total

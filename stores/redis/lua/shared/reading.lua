@@ -16,7 +16,12 @@ local function is_running(state) return state == 'STARTING' or state == 'PENDING
 
 local function ready_key(site, owner) return 'dr:ready:' .. site .. '|' .. owner end
 
-local function sites() return redis.call('SMEMBERS', 'dr:sites') end
+-- The sites at which an owner has claimable jobs.
+local function owner_sites(owner)
+  local found = redis.call('ZRANGEBYLEX', 'dr:places', '[' .. owner .. '|', '(' .. owner .. '}')
+  for i = 1, #found do found[i] = found[i]:sub(#owner + 2) end
+  return found
+end
 
 -- Lua writes large numbers with an exponent; times and scores must be plain digits.
 local function digits(number) return string.format('%.0f', number) end
@@ -35,44 +40,7 @@ end
 local function ready_score(queued_at, priority) return digits(queued_at - priority * 1e13) end
 
 -- requeued: before every job of the owner, whatever their priorities; priority does not exceed 10.
-local function job_ready_score(id, requeued)
-  local fields = redis.call('HMGET', key(id, 'job'), 'priority', 'startTime')
-  local start_time = tonumber(fields[2])
-  return requeued and digits(start_time - 1e15) or ready_score(start_time, tonumber(fields[1] or 0))
-end
-
--- The number of jobs that are claimed before one with this score, if every site except those with an open circuit keeps
--- its pace. Owners are served round robin, so each other owner goes first at most once per job of this owner.
-local function jobs_ahead(score, job_site, owner)
-  local position = tonumber(redis.call('ZSCORE', 'dr:turns:' .. job_site, owner) or 'inf')
-  local own, others = 0, {}
-  for _, site in ipairs(sites()) do
-    if site == job_site or redis.call('HEXISTS', 'dr:site:' .. site, 'retryAt') == 0 then
-      own = own + redis.call('ZCOUNT', ready_key(site, owner), '-inf', '(' .. score)
-      local turns = redis.call('ZRANGE', 'dr:turns:' .. site, 0, -1, 'WITHSCORES')
-      for i = 1, #turns, 2 do
-        if turns[i] ~= owner then
-          local other = others[turns[i]] or {waiting = 0, position = tonumber(turns[i + 1])}
-          other.waiting = other.waiting + redis.call('ZCARD', ready_key(site, turns[i]))
-          others[turns[i]] = other
-        end
-      end
-    end
-  end
-  local ahead = own
-  for _, other in pairs(others) do
-    ahead = ahead + math.min(other.waiting, own + (other.position < position and 1 or 0))
-  end
-  return ahead
-end
-
--- Of an unfinished job: the number of jobs ahead (false unless it is queued); runMs, retryAt and error of its site; the
--- number of running jobs; the capacity of all workers.
-local function queue_estimate(id, state, site_name, owner)
-  local site = redis.call('HMGET', 'dr:site:' .. site_name, 'runMs', 'retryAt', 'error')
-  local ahead = false
-  if state == 'QUEUED' then
-    ahead = jobs_ahead(redis.call('ZSCORE', ready_key(site_name, owner), id) or job_ready_score(id), site_name, owner)
-  end
-  return {ahead, site[1], site[2], site[3], redis.call('ZCARD', 'dr:leases'), redis.call('GET', 'dr:slots')}
+local function job_ready_score(start_time, priority, requeued)
+  start_time = tonumber(start_time)
+  return requeued and digits(start_time - 1e15) or ready_score(start_time, tonumber(priority or 0))
 end

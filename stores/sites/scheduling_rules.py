@@ -1,0 +1,55 @@
+"""The limits of sites for the scripts that claim and count jobs.
+
+They are stored in Redis once, under a digest, and each call names only the digest, so that its cost does not grow with
+the number of recipes. Processes with other recipes have other digests, and each claims by its own.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from stores.redis.scripts import Scripts
+from stores.sites.recipes import Recipes
+
+TTL_S = 86_400
+DIGEST_CHARS = 16
+MISSING = b"rules"
+
+
+class SchedulingRules:
+    """The limits of the sites in ``recipes``."""
+
+    def __init__(self, scripts: Scripts, recipes: Recipes) -> None:
+        self._scripts = scripts
+        self._recipes = recipes
+        self._rows: dict[str, str] = {}
+        self._digest = ""
+
+    def run(self, script: str, arguments: Mapping[str, Any]) -> Any:
+        """Run a script that takes ``rules`` and ``jitter``, and publish the rules if Redis does not have them.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        # Jittered, so that a site is not visited at a fixed beat.
+        arguments = {**arguments, "rules": self._find_digest(), "jitter": random.uniform(1.0, 1.2)}
+        answer = self._scripts.run(script, arguments)
+        if answer == MISSING:
+            row = [part for pair in self._rows.items() for part in pair]
+            self._scripts.run("publish_rules", {"rules": self._digest, "ttl_s": TTL_S}, *row)
+            answer = self._scripts.run(script, arguments)
+        return answer
+
+    def _find_digest(self) -> str:
+        """Return the digest of the present limits; recipes may change at any time."""
+        rows = {
+            recipe.name: f"{limits.concurrency} {round(limits.min_interval_s * 1000)} {limits.daily}"
+            for recipe in self._recipes.list_all()
+            if (limits := recipe.limits)
+        }
+        if rows != self._rows:
+            text = json.dumps(sorted(rows.items()))
+            self._rows, self._digest = rows, hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+        return self._digest
