@@ -27,6 +27,7 @@ from stores.accounts.wallet_addresses import WalletAddresses
 from stores.disk_space import DiskSpace
 from stores.gallery import Gallery
 from stores.images.gallery_media import GalleryMedia
+from stores.images.stored_results import StoredResults
 from stores.jobs.attempts import Attempts, max_unfinished_s
 from stores.jobs.event_log import EventLog
 from stores.jobs.input_images import InputImages
@@ -88,6 +89,7 @@ class Stores:
     credentials: SiteCredentials
     accepted_terms: AcceptedTerms
     results: Results
+    stored_results: StoredResults
     notifier: JobNotifier
     event_log: EventLog
     shared_reads: SharedReads
@@ -169,18 +171,21 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     api_keys = ApiKeys(engine, clock, owner_key)
     sessions = Sessions(client, clock, api_keys)
     subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)
-    results, media, image_inspections = Results(client), Media.from_settings(settings), ImageInspections(client, queue)
+    media, image_inspections = Media.from_settings(settings), ImageInspections(client, queue)
+    stored_results = StoredResults.from_settings(settings, client, media, clock)
+    results = Results(client, stored_results)
     return Stores(
         settings=settings,
         clock=clock,
         redis=client,
         engine=engine,
         jobs=jobs,
-        attempts=Attempts(client, scripts, settings, rules),
+        attempts=Attempts(client, scripts, settings, rules, stored_results),
         wakeups=Wakeups(rules, queue),
         maintenance=Maintenance(client, scripts, clock, settings),
         circuit_breakers=CircuitBreakers(client, scripts),
         results=results,
+        stored_results=stored_results,
         notifier=JobNotifier(client),
         watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
         queue=queue,

@@ -26,7 +26,7 @@ def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[st
         "position": estimate.position,
         "positionIsEstimate": estimate.position_is_estimate,
         "etaSeconds": _eta_s(stores, job, estimate),
-        "waitingFor": _waiting_for(estimate),
+        "waitingFor": _waiting_for(job, estimate),
         "progress": _progress(job),
         "imageUrl": f"{stores.settings.public_url}/{job.id}.jpg",
         "expiresAt": job.expires_at,
@@ -60,7 +60,7 @@ def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, A
         "position": estimate.position,
         "positionIsEstimate": estimate.position_is_estimate,
         "etaSeconds": _eta_s(stores, job, estimate),
-        "waitingFor": _waiting_for(estimate),
+        "waitingFor": _waiting_for(job, estimate),
         "progress": _progress(job),
         "attempt": job.attempt,
         "seq": job.seq,
@@ -94,8 +94,8 @@ def _eta_s(stores: Stores, job: Job, estimate: QueueEstimate) -> float | None:
     return None if eta_s is None else round(eta_s, 1)
 
 
-def _waiting_for(estimate: QueueEstimate) -> dict[str, Any] | None:
-    if estimate.position is None or estimate.circuit_retry_at is None:
+def _waiting_for(job: Job, estimate: QueueEstimate) -> dict[str, Any] | None:
+    if job.state is not JobState.QUEUED or estimate.circuit_retry_at is None:
         return None
     message = f"The site failed repeatedly, so its jobs wait: {estimate.circuit_error}"
     return {"reason": "circuit_open", "message": message, "retryAt": estimate.circuit_retry_at}

@@ -24,6 +24,8 @@ BENCHES = {
         "recovery",
         "fairness",
         "backlog",
+        "calls",
+        "fleet",
         "neighbours",
     ),
     "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "surfaces"),

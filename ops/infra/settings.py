@@ -50,6 +50,7 @@ class Settings:
     redis_ssl_cert_reqs: str
     database_url: str = field(repr=False)
     media_url: str = field(repr=False)
+    result_store: str
     media_public_endpoint: str | None
     site: str
     site_url: str | None = field(repr=False)
@@ -127,6 +128,7 @@ def _read(env: Env) -> Settings:
         redis_ssl_cert_reqs=setting_parsers.redis_ssl_cert_reqs(env),
         database_url=setting_parsers.database_url(env, data_dir),
         media_url=setting_parsers.media_url(env, data_dir),
+        result_store=env.str("RESULT_STORE", "auto", validate=validate.OneOf(["auto", "redis", "media"])),
         media_public_endpoint=setting_parsers.optional_url(env, "MEDIA_PUBLIC_ENDPOINT"),
         site=env.str("SITE", "studio"),
         site_url=setting_parsers.optional_url(env, "SITE_URL"),

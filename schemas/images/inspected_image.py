@@ -9,7 +9,7 @@ from schemas.fields import to_camel_case, to_snake_case
 from schemas.images import formats
 
 # Key prefixes in the media store: uploads that await inspection, and images that the library keeps.
-UPLOADS_PREFIX, LIBRARY_PREFIX = "uploads", "library"
+UPLOADS_PREFIX, LIBRARY_PREFIX, RESULTS_PREFIX = "uploads", "library", "results"
 MAX_IMAGE_BYTES = 50 * 1024 * 1024
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 BLURHASH_PATTERN = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")

@@ -20,7 +20,7 @@ from ops.infra.settings import Settings
 from schemas.errors import Conflict, NotFound, Unavailable
 from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.images.input_images import INPUTS_PREFIX
-from schemas.images.inspected_image import UPLOADS_PREFIX
+from schemas.images.inspected_image import RESULTS_PREFIX, UPLOADS_PREFIX
 from stores.accounts.owner_key import KEY_FILE
 from stores.backup.archive import DATABASE, FILE_PATTERN, FILES, MEDIA, BackupReader, BackupWriter, Manifest
 from stores.backup.rows import DatabaseSnapshot, list_filled_tables, load_rows, open_snapshot, require_no_rows
@@ -32,7 +32,7 @@ RECIPES_FOLDER = "recipes"
 MAX_FILE_BYTES = 16 * 1024 * 1024
 SPOOL_BYTES = 8 * 1024 * 1024
 # Pictures of jobs and uploads that are in progress: nothing of the database refers to them.
-PASSING_PREFIXES = tuple(f"{prefix}/" for prefix in (INPUTS_PREFIX, UPLOADS_PREFIX, SCRATCH_PREFIX))
+PASSING_PREFIXES = tuple(f"{prefix}/" for prefix in (INPUTS_PREFIX, UPLOADS_PREFIX, SCRATCH_PREFIX, RESULTS_PREFIX))
 
 
 @dataclass(slots=True)

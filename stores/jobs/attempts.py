@@ -15,6 +15,7 @@ from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, ServiceError
 from schemas.jobs.events import EventType
 from schemas.jobs.job import GeneratedImage, Job, Progress, Result
+from stores.images.stored_results import StoredResults
 from stores.redis.job_decoding import decode_job
 from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts
@@ -42,13 +43,16 @@ def list_retention_s(settings: Settings) -> int:
 class Attempts:
     """The attempts at the jobs of one Redis."""
 
-    def __init__(self, client: Redis, scripts: Scripts, settings: Settings, rules: SchedulingRules) -> None:
+    def __init__(
+        self, client: Redis, scripts: Scripts, settings: Settings, rules: SchedulingRules, stored: StoredResults
+    ) -> None:
         """Only jobs of sites that have ``rules`` are claimed."""
         self._redis = client
         self._scripts = scripts
         self._result_ttl_s = settings.result_ttl_s
         self._unfinished_ttl_s = settings.job_deadline_s + settings.result_ttl_s
         self._rules = rules
+        self._stored = stored
 
     def claim(self, worker_id: str, claim_token: str | None = None) -> Job | None:
         """Claim the next job for one attempt; None if no job may start now.
@@ -93,8 +97,12 @@ class Attempts:
 
     def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> None:
         """Store the finished images, and the first one as JPEG too; raises LeaseLost."""
-        originals = [image.data for image in images]
-        self._run("store_images", job, {"ttl_s": self._unfinished_ttl_s}, jpeg, *originals)
+        pictures = [jpeg, *(image.data for image in images)]
+        arguments: dict[str, Any] = {"ttl_s": self._unfinished_ttl_s}
+        if keys := self._stored.put(job.id, pictures, self._unfinished_ttl_s):
+            self._run("store_images", job, arguments | {"media": keys, "pictures": len(images)})
+        else:
+            self._run("store_images", job, arguments, *pictures)
 
     def complete(self, job: Job, images: Sequence[GeneratedImage]) -> None:
         """End the job with the images that were stored; raises LeaseLost, also if none were."""

@@ -35,6 +35,7 @@ JOB_ID_LENGTH = 32
 NO_LIMITS = CallerLimits()
 # The same for jobs of other callers, so that they cannot be told from missing ones.
 NO_SUCH_JOB = "There is no job with this id."
+EXPIRED = "Image expired; it is no longer kept."
 LIMIT_MESSAGES = {
     "full": "Server is busy. Please try again later.",
     "queued": "You have as many unfinished jobs as your key allows (LIMIT_QUEUED_IMAGES).",
@@ -116,7 +117,7 @@ class Jobs:
         if outcome == "mismatch":
             raise IdempotencyMismatch
         if outcome == "replayed":
-            return AcceptedJob(*self.get_with_estimate(answer[1].decode()), replayed=True)
+            return self._get_earlier(answer[1].decode())
         raise self._limit_error(outcome, effective, now)
 
     def find_earlier(self, owner: str, idempotency: Idempotency) -> AcceptedJob | None:
@@ -127,7 +128,13 @@ class Jobs:
         job_id, digest = value[:JOB_ID_LENGTH].decode(), value[JOB_ID_LENGTH:].decode()
         if digest != idempotency.digest:
             raise IdempotencyMismatch
-        return AcceptedJob(*self.get_with_estimate(job_id), replayed=True)
+        return self._get_earlier(job_id)
+
+    def _get_earlier(self, job_id: str) -> AcceptedJob:
+        try:
+            return AcceptedJob(*self.get_with_estimate(job_id), replayed=True)
+        except NotFound as error:
+            raise Gone(EXPIRED) from error
 
     def dry_run(
         self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS
@@ -192,14 +199,17 @@ class Jobs:
         return _decode(job_id, values)
 
     def get_existing(self, ids: Sequence[str]) -> list[JobWithEstimate]:
-        """Return those of the jobs that there are, in this order, in one round trip; the estimates are empty."""
+        """Return those of the jobs that there are, in this order, in one round trip.
+
+        Their estimates say only whether the circuit of their site is open: the rest costs more than the job itself.
+        """
         answers = self._scripts.run_many("read", [{"id": job_id, "brief": True} for job_id in ids])
         return [_decode(job_id, values) for job_id, values in zip(ids, answers, strict=True) if values]
 
     def _missing_error(self, job_id: str) -> ServiceError:
         # Jobs of versions with random ids have left a key for a week.
         if self._ids.is_issued(job_id) or self._redis.exists(job_key(job_id, "gone")):
-            return Gone("Image expired; it is no longer kept.")
+            return Gone(EXPIRED)
         return NotFound(NO_SUCH_JOB)
 
     def list_page(self, owner: str, cursor: Cursor | None, limit: int) -> tuple[list[JobWithEstimate], Cursor | None]:

@@ -14,15 +14,18 @@ from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.settings import Settings
+from schemas.errors import QueueWaitExceeded
 from schemas.jobs.job import GeneratedImage, Job, JobRequest
 from schemas.sites.recipe import Recipe
 from stores.accounts.quotas import Quotas
+from stores.images.stored_results import StoredResults
 from stores.jobs.attempts import Attempts
 from stores.jobs.job_ids import JobIds
 from stores.jobs.jobs import Jobs
 from stores.jobs.maintenance import Maintenance
 from stores.jobs.results import Results
 from stores.jobs.wakeups import Wakeups
+from stores.media import Media
 from stores.queue.messages import Queue
 from stores.queue.worker_heartbeats import WorkerRegistry
 from stores.redis.client import StoreClient, open_client
@@ -56,6 +59,7 @@ class RedisStores:
     maintenance: Maintenance
     circuit_breakers: CircuitBreakers
     results: Results
+    stored_results: StoredResults
     workers: WorkerRegistry
     quotas: Quotas
 
@@ -67,15 +71,17 @@ def build_stores(
     scripts = Scripts(client, test_clock=clock)
     jobs = Jobs(client, scripts, clock, settings, JobIds("secret", clock))
     rules = SchedulingRules(scripts, ExtendedRecipes(extra_recipes))
+    stored = StoredResults.from_settings(settings, client, Media.from_settings(settings), clock)
     queue = Queue(BlockingRedisBroker(settings.broker_url, []))
     return RedisStores(
         client,
         jobs,
-        Attempts(client, scripts, settings, rules),
+        Attempts(client, scripts, settings, rules, stored),
         Wakeups(rules, queue),
         Maintenance(client, scripts, clock, settings),
         CircuitBreakers(client, scripts),
-        Results(client),
+        Results(client, stored),
+        stored,
         WorkerRegistry(client, scripts),
         Quotas(client, clock, settings),
     )
@@ -131,9 +137,17 @@ def create_accepted_job(stores: RedisStores, job_request: JobRequest, job_id: st
     return job
 
 
-def create_completed_job(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> Job:
+def sweep(stores: RedisStores, *, leases: bool = False, heartbeats: bool = False) -> list[str]:
+    """Sweep once, and return the jobs that were taken back."""
+    checks = {"leases": leases, "heartbeats": heartbeats}
+    return stores.maintenance.sweep(**checks, max_wait_s=3600, error=QueueWaitExceeded()).taken_back
+
+
+def create_completed_job(
+    stores: RedisStores, job_request: JobRequest, image: GeneratedImage, job_id: str = JOB_ID
+) -> Job:
     """Create a job that has its image."""
-    job = create_accepted_job(stores, job_request)
+    job = create_accepted_job(stores, job_request, job_id)
     stores.attempts.store_images(job, [image], b"jpeg bytes")
     stores.attempts.complete(job, [image])
-    return stores.jobs.get(JOB_ID)
+    return stores.jobs.get(job_id)

@@ -25,6 +25,7 @@ LEASE_GRACE_S = 12.0
 MAX_SWEEP_GAP_MS = 4_000
 PURGE_INTERVAL_S = 300.0
 UPLOAD_SWEEP_INTERVAL_S = 60.0
+LISTING_INTERVAL_MS = 3_600_000
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class Sweeper:
         self._grace_until = {"heartbeats": 0.0, "leases": 0.0}
         self._last_sweep_ms = self._clock.now_ms()
         self._next_sample_ms = 0
+        self._next_listing_ms = self._clock.now_ms() + LISTING_INTERVAL_MS
         self._open_circuits: set[str] = set()
         self._is_repaired = False
         self._canaries = CanaryScheduler(stores)
@@ -57,6 +59,7 @@ class Sweeper:
                     self.sweep()
                     self.drain_stale_outbox()
                     self.request_upload_checks()
+                    self.delete_expired_results()
                 if ticks % round(UPLOAD_SWEEP_INTERVAL_S / TICK_S) == 0:
                     self.sweep_uploads()
                 if ticks % round(PURGE_INTERVAL_S / TICK_S) == 0:
@@ -130,6 +133,17 @@ class Sweeper:
         """Have the uploads looked at whose time has come."""
         for nonce in self._stores.gallery_media.checks.take_due():
             self._stores.queue.send(CHECK_UPLOAD, nonce)
+
+    def delete_expired_results(self) -> None:
+        """Delete pictures of expired jobs from the media store; every hour, those that the index does not name."""
+        try:
+            self._stores.stored_results.delete_expired()
+            now_ms = self._clock.now_ms()
+            if now_ms >= self._next_listing_ms:
+                self._next_listing_ms = now_ms + LISTING_INTERVAL_MS
+                self._stores.stored_results.delete_unlisted()
+        except Unavailable as error:
+            log.warning("results.not_swept", error=error.message)
 
     def sweep_uploads(self) -> None:
         """End abandoned uploads of the gallery, and delete the objects that no picture uses any more."""

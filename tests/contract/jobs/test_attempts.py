@@ -13,7 +13,7 @@ from stores.accounts.owner_key import OwnerKey
 from stores.jobs.attempts import LEASE_MS, MAX_ATTEMPTS, MAX_DELIVERIES, RETRY_DELAYS_MS, max_unfinished_s
 from stores.jobs.watch_tokens import WatchTokens
 from tests.conftest import API_KEY, FakeClock
-from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, create_accepted_job
+from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, create_accepted_job, sweep
 
 
 def test_every_change_has_its_own_event(
@@ -128,7 +128,7 @@ def test_a_renewed_lease_does_not_expire(stores: RedisStores, job_request: JobRe
     for _ in range(5):
         clock.advance(LEASE_MS / 1000 - 1)
         assert not stores.attempts.renew(job)
-        assert not stores.maintenance.list_lost(leases=True, heartbeats=False)
+        assert not sweep(stores, leases=True)
         assert not stores.maintenance.requeue_expired(JOB_ID)
 
 

@@ -144,14 +144,18 @@ def test_cancelling_a_running_job_is_a_request(stores: RedisStores, job_request:
 
 
 def test_an_expired_job_is_gone(stores: RedisStores, job_request: JobRequest, image: GeneratedImage) -> None:
-    """The error is 410 long after the job has expired."""
-    create_completed_job(stores, job_request, image)
+    """The error is 410 ever after, although nothing of the job is kept; ids of versions that kept a key have it."""
+    job_id = stores.jobs.create_id()
+    create_completed_job(stores, job_request, image, job_id)
     for part in ("job", "events", "image", "image.jpg"):
-        assert 0 < stores.redis.ttl(f"dr:{{{JOB_ID}}}:{part}") <= 600
-        stores.redis.delete(f"dr:{{{JOB_ID}}}:{part}")
+        assert 0 < stores.redis.ttl(f"dr:{{{job_id}}}:{part}") <= 600
+        stores.redis.delete(f"dr:{{{job_id}}}:{part}")
+    assert not stores.redis.keys(f"dr:{{{job_id}}}:*")
 
-    with pytest.raises(Gone, match="expired"):
-        stores.jobs.get(JOB_ID)
+    stores.redis.set(f"dr:{{{OTHER_JOB_ID}}}:gone", 1)
+    for expired in (job_id, OTHER_JOB_ID):
+        with pytest.raises(Gone, match="expired"):
+            stores.jobs.get(expired)
 
 
 def test_pages_list_the_owners_jobs_newest_first(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from schemas.jobs.job import JobRequest
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS, WorkerStatus
 from tests.conftest import FakeClock
-from tests.contract.conftest import JOB_ID, RedisStores, create_accepted_job
+from tests.contract.conftest import JOB_ID, RedisStores, create_accepted_job, sweep
 
 STATUS = WorkerStatus("w1", ready=True, browser="156", browser_restarts=0, contexts=1, slots=4, jobs=1, memory_bytes=9)
 
@@ -18,11 +18,11 @@ def test_a_worker_is_alive_while_it_sends_heartbeats(
     stores.workers.record_heartbeat(STATUS)
     clock.advance(DEAD_AFTER_MS / 1000 - 1)
     assert stores.workers.list_alive() == [STATUS]
-    assert lost_jobs(stores) == []
+    assert sweep(stores, heartbeats=True) == []
 
     clock.advance(2)
     assert not stores.workers.list_alive()
-    assert lost_jobs(stores) == [(JOB_ID, "w1")]
+    assert sweep(stores, heartbeats=True) == [JOB_ID]
 
 
 def test_a_removed_worker_is_dead_at_once(stores: RedisStores, job_request: JobRequest) -> None:
@@ -31,13 +31,8 @@ def test_a_removed_worker_is_dead_at_once(stores: RedisStores, job_request: JobR
     stores.workers.record_heartbeat(STATUS)
     stores.workers.remove("w1")
 
-    assert lost_jobs(stores) == [(JOB_ID, "w1")]
+    assert sweep(stores, heartbeats=True) == [JOB_ID]
     assert not stores.workers.list_alive()
-
-
-def lost_jobs(stores: RedisStores) -> list[tuple[str, str]]:
-    """Return the jobs of dead workers, with these workers."""
-    return stores.maintenance.list_lost(leases=False, heartbeats=True)
 
 
 def test_dead_workers_are_purged(stores: RedisStores, clock: FakeClock) -> None:

@@ -133,11 +133,11 @@ def test_a_job_that_waits_longer_than_max_wait_s_fails(
     stores.jobs.create("b" * 32, "owner", job_request, "r")
     clock.advance(119)
     job = claim_job(stores)
-    sweeper.expire_overdue()
+    sweeper.sweep_jobs()
     assert JobState.QUEUED is stores.jobs.get("b" * 32).state
 
     clock.advance(2)
-    sweeper.expire_overdue()
+    sweeper.sweep_jobs()
     error = stores.jobs.get("b" * 32).error
     assert error
     assert (error.code, "120 s" in error.message) == ("expired", True)
@@ -153,11 +153,11 @@ def test_the_wait_of_a_requeued_job_starts_again(
     job = claim_job(stores)
     clock.advance(10)
     stores.attempts.retry(job, BrowserLost(), 2_000)
-    sweeper.expire_overdue()
+    sweeper.sweep_jobs()
     assert JobState.QUEUED is stores.jobs.get(ID).state
 
     clock.advance(122)
-    sweeper.expire_overdue()
+    sweeper.sweep_jobs()
     assert JobState.FAILED is stores.jobs.get(ID).state
 
 

@@ -105,3 +105,8 @@ local function queue_estimate(id, state, site_name, owner, score)
   end
   return {ahead, site[1], site[2], site[3], redis.call('ZCARD', 'dr:leases'), redis.call('GET', 'dr:slots'), is_estimate}
 end
+
+local function brief_estimate(site_name)
+  local site = redis.call('HMGET', 'dr:site:' .. site_name, 'retryAt', 'error')
+  return {false, false, site[1], site[2], false, false, 0}
+end

@@ -1,0 +1,162 @@
+"""The benchmark ``fleet``: what many workers and many callers cost one Redis, in its CPU time.
+
+The workers are simulated (``ops.bench.tools.fleet_workers``): real claims, heartbeats, events and pictures, no browser.
+A clock process sweeps, and a subscriber reads every change, as a web process does. The CPU time is the server's own
+account; what it spends while the workers only wait is measured first, so that the cost of a job does not depend on
+how many jobs a second this machine can drive.
+"""
+
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ops.bench.report import Row
+from ops.processes.supervisor import Program
+from ops.testbed.stack import Stack, run_stack, wait_until
+from schemas.jobs.job import JobRequest
+from stores.redis.keys import ENDED_COUNTS
+
+PROCESSES = 2
+JOB = JobRequest("studio", "a lighthouse at dusk, oil painting", inputs={"seed": 7, "width": 512, "height": 512})
+# Half a core, of which the workers' own commands leave the rest to jobs.
+BUDGET = 0.5
+MAX_JOB_MS, MIN_JOBS_PER_S = 2.0, 250
+# Commands that a client sends; the others run inside a script.
+CLIENT_COMMANDS = ("evalsha", "blpop", "set", "zadd", "get", "llen")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Workers, seconds of a run, waiting callers, jobs a second, and for how long is measured (s)."""
+
+    workers: int
+    run_s: float
+    callers: tuple[int, ...]
+    rate: float
+    idle_s: float
+    load_s: float
+
+
+FULL = Size(workers=1000, run_s=4.0, callers=(1, 20_000), rate=100.0, idle_s=10.0, load_s=20.0)
+SMOKE = Size(workers=4, run_s=0.2, callers=(1, 20), rate=5.0, idle_s=1.0, load_s=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Counters of the server at one moment: CPU seconds, client commands, all commands, bytes in, ended jobs."""
+
+    at_s: float
+    cpu_s: float
+    calls: int
+    commands: int
+    bytes_in: int
+    ended: int
+
+    @classmethod
+    def take(cls, stack: Stack) -> "Reading":
+        """Read the counters."""
+        cpu, stats = stack.redis.info("cpu"), stack.redis.info("stats")
+        by_command = stack.redis.info("commandstats")
+        calls = sum(int(by_command.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in CLIENT_COMMANDS)
+        ended = sum(map(int, stack.redis.hvals(ENDED_COUNTS)))
+        return cls(
+            time.monotonic(),
+            float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"]),
+            calls,
+            int(sum(row["calls"] for row in by_command.values())),
+            int(stats["total_net_input_bytes"]),
+            ended,
+        )
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """Measure the workers idle, then with jobs, once for each number of waiting callers."""
+    with run_stack("clock") as stack, stack.stores.notifier.watch("everything"):
+        _start_workers(stack, size)
+        before = Reading.take(stack)
+        time.sleep(size.idle_s)
+        idle = _difference(before, Reading.take(stack))
+        idle_share = idle.cpu_s / idle.at_s
+        yield Row(f"Redis core of {size.workers:,} idle workers", 100 * idle_share, "%")
+        yield Row("commands of an idle worker", idle.commands / idle.at_s / size.workers, "per s")
+        for callers in size.callers:
+            yield from _measure_jobs(stack, size, callers, idle)
+
+
+def _start_workers(stack: Stack, size: Size) -> None:
+    each = size.workers // PROCESSES
+    for number in range(PROCESSES):
+        module = ["--module", "ops.bench.tools.fleet_workers", str(number * each), str(each), str(size.run_s)]
+        stack.supervisor.start(Program(f"fleet.{number}", [sys.executable, "-m", "gevent.monkey", *module]))
+    wait_until(lambda: len(stack.stores.workers.list_alive()) >= PROCESSES * each)
+
+
+def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading) -> Iterator[Row]:
+    names = [f"caller-{number}" for number in range(callers)]
+    # The queue is this long all the time: new jobs come as fast as others end.
+    for name in names:
+        _submit(stack, name)
+    with _submit_all_the_time(stack, size.rate, names):
+        ended = Reading.take(stack).ended
+        wait_until(lambda: Reading.take(stack).ended >= ended + size.rate)
+        memory = _memory_bytes(stack)
+        before = Reading.take(stack)
+        time.sleep(size.load_s)
+        spent = _difference(before, Reading.take(stack))
+        grown = _memory_bytes(stack) - memory
+    jobs = max(1, spent.ended)
+    idle_share = idle.cpu_s / idle.at_s
+    job_ms = 1000 * (spent.cpu_s - idle_share * spent.at_s) / jobs
+    of = f"{callers:,} caller{'s' if callers > 1 else ''}"
+    yield Row(f"{of}: jobs ended", jobs / spent.at_s, "per s")
+    yield Row(f"{of}: Redis CPU of a job", job_ms, "ms", max_value=MAX_JOB_MS)
+    yield Row(f"{of}: jobs in half a core", (BUDGET - idle_share) * 1000 / job_ms, "per s", min_value=MIN_JOBS_PER_S)
+    idle_commands = idle.commands / idle.at_s * spent.at_s
+    yield Row(f"{of}: commands of a job", (spent.commands - idle_commands) / jobs, "")
+    yield Row(f"{of}: calls of a job", (spent.calls - idle.calls / idle.at_s * spent.at_s) / jobs, "")
+    yield Row(f"{of}: sent to Redis for a job", spent.bytes_in / jobs / 1000, "kB")
+    yield Row(f"{of}: kept in Redis of a job", grown / jobs / 1000, "kB", max_value=60)
+
+
+def _submit(stack: Stack, owner: str) -> None:
+    stack.stores.jobs.create(secrets.token_hex(16), owner, JOB, "bench")
+    stack.stores.wakeups.publish()
+
+
+@contextmanager
+def _submit_all_the_time(stack: Stack, rate: float, names: list[str]) -> Iterator[None]:
+    """Submit ``rate`` jobs a second, and whatever it takes to keep the queue as long as it was."""
+    stop = threading.Event()
+
+    def run() -> None:
+        number, started_at = 0, time.monotonic()
+        while not stop.is_set():
+            _submit(stack, names[number % len(names)])
+            number += 1
+            stop.wait(max(0.0, started_at + number / rate - time.monotonic()))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _difference(before: Reading, after: Reading) -> Reading:
+    values = zip(_values(before), _values(after), strict=True)
+    at_s, cpu_s, calls, commands, bytes_in, ended = (later - earlier for earlier, later in values)
+    return Reading(at_s, cpu_s, int(calls), int(commands), int(bytes_in), int(ended))
+
+
+def _values(reading: Reading) -> tuple[float, ...]:
+    return reading.at_s, reading.cpu_s, reading.calls, reading.commands, reading.bytes_in, reading.ended
+
+
+def _memory_bytes(stack: Stack) -> int:
+    return int(stack.redis.info("memory")["used_memory"])

@@ -1,0 +1,113 @@
+"""Simulated workers: everything that a worker says to Redis, and no browser.
+
+Run as ``python -m gevent.monkey --module ops.bench.tools.fleet_workers WORKERS RUN_S``: each worker is a few greenlets
+and has its own connections, as a worker process has. A job is claimed by a wakeup, accepted, shows previews and
+progress for RUN_S, and ends with a picture.
+"""
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
+from ops.infra.logging import configure_logging
+from ops.infra.settings import load_settings
+from schemas.errors import LeaseLost, Unavailable
+from schemas.jobs.job import GeneratedImage, Job, Progress
+from schemas.messages import GENERATE_QUEUE, WORKER_QUEUES
+from stores import Stores, open_stores
+from stores.queue.worker_heartbeats import WorkerStatus
+from workers.jobs.heartbeat import HEARTBEAT_INTERVAL_S
+
+# What a job of 512 x 512 pixels sends: its picture, the same as JPEG, and what is shown meanwhile.
+ORIGINAL_BYTES, JPEG_BYTES, PREVIEW_BYTES = 480_000, 60_000, 18_000
+PREVIEWS, REPORTS = 6, 6
+
+
+class FleetWorker:
+    """One worker with one slot."""
+
+    def __init__(self, stores: Stores, broker_url: str, number: int, run_s: float) -> None:
+        self._stores = stores
+        self._broker = BlockingRedisBroker(broker_url, [])
+        self._id = f"fleet:{number}"
+        self._run_s = run_s
+        self._has_job = False
+
+    def start(self) -> None:
+        """Start its threads."""
+        HeartbeatThread(self._broker, WORKER_QUEUES).start()
+        for queue in WORKER_QUEUES:
+            self._broker.declare_queue(queue)
+            threading.Thread(target=self._consume, args=(queue,), daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, daemon=True).start()
+
+    def _send_heartbeats(self) -> None:
+        # Spread over the interval, as those of processes are that did not start together.
+        time.sleep(random.uniform(0, HEARTBEAT_INTERVAL_S))
+        while True:
+            status = WorkerStatus(
+                self._id,
+                ready=True,
+                browser="none",
+                browser_restarts=0,
+                contexts=int(self._has_job),
+                slots=1,
+                jobs=int(self._has_job),
+                memory_bytes=300_000_000,
+            )
+            self._stores.workers.record_heartbeat(status)
+            time.sleep(HEARTBEAT_INTERVAL_S)
+
+    def _consume(self, queue: str) -> None:
+        consumer = self._broker.consume(queue, prefetch=1, timeout=1000)
+        for message in consumer:
+            if message is not None:
+                if queue == GENERATE_QUEUE:
+                    self._run_next_job()
+                consumer.ack(message)
+
+    def _run_next_job(self) -> None:
+        job = self._stores.attempts.claim(self._id)
+        if job is None:
+            return
+        self._has_job = True
+        try:
+            self._run(job)
+        except (LeaseLost, Unavailable) as error:
+            sys.stderr.write(f"{job.id}: {error!r}\n")
+        self._has_job = False
+
+    def _run(self, job: Job) -> None:
+        attempts = self._stores.attempts
+        attempts.mark_accepted(job)
+        for preview in self._pace():
+            if preview is None:
+                attempts.record_progress(job, Progress(50.0, 10, 20))
+            else:
+                attempts.record_preview(job, preview)
+        image = GeneratedImage(random.randbytes(ORIGINAL_BYTES), "image/png", 512, 512)
+        attempts.store_images(job, [image], random.randbytes(JPEG_BYTES))
+        attempts.complete(job, [image])
+
+    def _pace(self) -> Iterator[bytes | None]:
+        """Yield previews, and None for reports of progress, evenly over the run."""
+        for number in range(PREVIEWS + REPORTS):
+            time.sleep(self._run_s / (PREVIEWS + REPORTS))
+            yield random.randbytes(PREVIEW_BYTES) if number % 2 else None
+
+
+def main(first: int, workers: int, run_s: float) -> None:
+    """Run workers, numbered from ``first`` on, until this process ends."""
+    configure_logging("bench", level="error")
+    settings = load_settings()
+    stores = open_stores(settings)
+    for number in range(first, first + workers):
+        FleetWorker(stores, settings.broker_url, number, run_s).start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
