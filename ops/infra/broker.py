@@ -8,6 +8,7 @@ empty fetch.
 A message's id is also its key in Redis, so that its existence can be checked.
 """
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,14 +31,21 @@ MAX_WAKEUP_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
 HEARTBEAT_INTERVAL_S = 1.0
 
+# A little less than the interval of the heartbeats, so that each round of them does it once.
+MAINTENANCE_INTERVAL_MS = 900
+
 # Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue. ARGV[2], the time of the heartbeat in
-# ms, is replaced by Redis' own time, because the clocks of machines differ.
+# ms, is replaced by Redis' own time, because the clocks of machines differ. The first heartbeat of each interval does
+# the maintenance of its queue (ARGV[7]), so that its cost does not grow with the number of processes.
 PREPENDED_LUA = f"""
 local time = redis.call('time')
 ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
     redis.call('rpush', 'bell:' .. ARGV[3], '')
     redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
+elseif ARGV[1] == 'heartbeat' then
+    local turn = KEYS[1] .. ':maintained:' .. ARGV[3]
+    ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'
 end
 """.encode()
 
@@ -92,12 +100,15 @@ class BlockingRedisBroker(RedisBroker):
         self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
 
     def send_heartbeat(self, queue_name: str) -> None:
-        """Record that this process is alive, and requeue messages that dead processes had fetched."""
-        self._dispatch_script("heartbeat", queue_name, maintain=True)
+        """Record that this process is alive, and requeue messages that dead ones had fetched from the queue.
 
-    def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes, maintain: bool = False) -> Any:
+        At most one process of all does the latter in each MAINTENANCE_INTERVAL_MS.
+        """
+        self._dispatch_script("heartbeat", queue_name)
+
+    def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes) -> Any:
         head = (command, 0, queue_name, self.broker_id)
-        limits = (self.heartbeat_timeout, self.dead_message_ttl, int(maintain), self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
+        limits = (self.heartbeat_timeout, self.dead_message_ttl, 0, self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
         return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*head, *limits, *args))
 
     def queue_length(self, queue_name: str) -> int:
@@ -176,7 +187,7 @@ class BlockingRedisConsumer(Consumer):
 
 
 class HeartbeatThread:
-    """Send a heartbeat once a second for every queue, independent of what the consumers are doing."""
+    """Send a heartbeat once a second, for one queue after another, independent of what the consumers are doing."""
 
     def __init__(self, broker: BlockingRedisBroker, queues: frozenset[str]) -> None:
         self.broker = broker
@@ -194,10 +205,10 @@ class HeartbeatThread:
         self.thread.join(timeout=HEARTBEAT_INTERVAL_S + 5)
 
     def _run(self) -> None:
+        queues = itertools.cycle(sorted(self.queues))
         while not self.stopped.wait(HEARTBEAT_INTERVAL_S):
             try:
-                for queue_name in self.queues:
-                    self.broker.send_heartbeat(queue_name)
+                self.broker.send_heartbeat(next(queues))
             except redis.RedisError as error:
                 log.warning("heartbeat.failed", error=str(error))
 

@@ -13,7 +13,7 @@ from ops.bench.report import Row
 from ops.testbed.stack import Stack, run_stack
 from schemas.accounts.caller import CallerLimits
 from schemas.errors import WorkerStopping
-from schemas.jobs.job import JobRequest
+from schemas.jobs.job import Job, JobRequest
 
 WALKS = (Path(baselines.__file__).parent / "queue_walks.lua").read_text()
 JOB = JobRequest("studio", "a lighthouse at dusk, oil painting")
@@ -53,15 +53,15 @@ def _measure_calls(stack: Stack, callers: int, calls: int) -> dict[str, tuple[fl
     stack.redis.flushdb()
     jobs = [_create(stack, f"caller-{number}", UNLIMITED) for number in range(callers)]
     walk = _measure_walks(stack, calls)
-    costs = {
-        "status": (_time_calls(stack, calls, lambda n: stack.stores.jobs.get(jobs[n % callers])), walk["position"]),
-        "refill": (_time_calls(stack, calls, lambda _: stack.stores.wakeups.count_claimable()), walk["refill"]),
-        "create": (
-            _time_calls(stack, calls, lambda n: _create(stack, f"caller-{n % callers}", UNLIMITED)),
-            walk["position"],
-        ),
+    status = _time_calls(stack, calls, lambda n: stack.stores.jobs.get(jobs[n % callers]))
+    refill = _time_calls(stack, calls, lambda _: stack.stores.wakeups.count_claimable())
+    create = _time_calls(stack, calls, lambda n: _create(stack, f"caller-{n % callers}", UNLIMITED))
+    costs: dict[str, tuple[float, float | None]] = {
+        "create": (create, walk["position"]),
+        "status": (status, walk["position"]),
+        "refill": (refill, walk["refill"]),
     }
-    claimed = []
+    claimed: list[Job | None] = []
     costs["claim"] = _time_calls(stack, calls, lambda _: claimed.append(stack.stores.attempts.claim("bench"))), None
     for job in claimed:
         if job:
