@@ -79,12 +79,17 @@ deliveries = Table(
     Index("deliveries_due", "state", "destination", "next_at"),
     Index("deliveries_of_owner", "owner", "created_at", "id"),
     Index("deliveries_of_webhook", "webhook", "state"),
+    Index("deliveries_of_job", "job_id"),
+    Index("deliveries_of_owner_by_state", "owner", "state", "created_at", "id"),
+    Index("deliveries_of_webhook_by_time", "webhook", "created_at", "id"),
+    Index("deliveries_ended", "state", "finished_at"),
 )
 
 delivery_attempts = Table(
     "delivery_attempts",
     metadata,
-    Column("id", Integer, primary_key=True),
+    # SQLite generates only keys of this type, which has 64 bits there.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("delivery", String(40), ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("duration_ms", Integer, nullable=False),

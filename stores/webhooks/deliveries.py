@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Engine, Select, bindparam, delete, exists, func, insert, select, update
 
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
@@ -21,6 +21,7 @@ from stores.sql.tables import deliveries, delivery_attempts, webhooks
 # Enough for four rounds of attempts (64 claimed, 16 at once, 15 s each) with a margin.
 LEASE_MS = 120_000
 DAY_MS = 86_400_000
+PURGE_BATCH = 1000
 DELIVERED_RETENTION_MS, FAILED_RETENTION_MS = 7 * DAY_MS, 30 * DAY_MS
 _COLUMNS = tuple(column for column in deliveries.c if column.name != "destination")
 # Only the current lease holder may record an outcome, and only while the delivery is pending.
@@ -136,14 +137,24 @@ class Deliveries:
             connection.execute(update(deliveries).where(pending).values(values))
 
     def purge(self) -> None:
-        """Delete deliveries, and their attempts, that ended longer ago than their retention."""
+        """Delete deliveries, and their attempts, that ended longer ago than their retention.
+
+        Each transaction deletes PURGE_BATCH at most, so that others need not wait for long.
+        """
         now = self._clock.now_ms()
         retention = {DeliveryState.DELIVERED: DELIVERED_RETENTION_MS, DeliveryState.FAILED: FAILED_RETENTION_MS}
+        for state, retention_ms in retention.items():
+            old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - retention_ms)
+            oldest = select(deliveries.c.id).where(old).order_by(deliveries.c.finished_at).limit(PURGE_BATCH)
+            while self._delete(oldest) == PURGE_BATCH:
+                pass
+
+    def _delete(self, ids: Select[tuple[str]]) -> int:
         with self._database.write() as connection:
-            for state, retention_ms in retention.items():
-                old = (deliveries.c.state == state) & (deliveries.c.finished_at < now - retention_ms)
-                # The foreign key deletes their attempts as well.
-                connection.execute(delete(deliveries).where(old))
+            chosen = list(connection.execute(ids).scalars())
+            # The foreign key deletes their attempts as well.
+            connection.execute(delete(deliveries).where(deliveries.c.id.in_(chosen)))
+        return len(chosen)
 
     # For the API
 
