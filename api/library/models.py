@@ -45,7 +45,7 @@ def parse_id(text: str, kind: str = "model") -> int:
 
 @blueprint.route("", methods=["GET"], endpoint="listing")
 @blueprint.arguments(ModelListQuery, location="query")
-@blueprint.response(200, description="`items`, `total`, `page`, `limit`, `hasMore`, and `nextCursor`.")
+@blueprint.response(200, description="`items`, `total`, `totalIsEstimate`, `page`, `limit`, `hasMore`, `nextCursor`.")
 def list_models(query: dict[str, Any]) -> Response:
     """List models; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
     return jsonify(_find_page(query))
@@ -97,6 +97,7 @@ def _find_page(query: dict[str, Any]) -> dict[str, Any]:
     return {
         "items": [model_summary(model, with_versions=with_versions) for model in models],
         "total": page.total,
+        "totalIsEstimate": page.total_is_estimate,
         "page": query["page"],
         "limit": limit,
         "hasMore": page.next_cursor is not None,

@@ -13,6 +13,7 @@ from schemas.library.search_query import Phrase, QueryTerm, SearchQuery, SortKey
 from schemas.library.text_normalization import normalize
 from schemas.paging import INVALID_CURSOR, MAX_DIGITS, KeysetCursor
 from stores.library.index.read_model import ModelFlag
+from stores.library.match_counts import count_matches
 from stores.library.tables import models, tags
 from stores.sql.database import Database
 
@@ -75,11 +76,15 @@ class SearchFilter:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """The ids of one page, the number of all matches, and the cursor of the next page."""
+    """The ids of one page, the number of all matches, and the cursor of the next page.
+
+    The number of very many is an estimate (``stores.library.match_counts``).
+    """
 
     ids: list[int]
     total: int
     next_cursor: KeysetCursor | None
+    total_is_estimate: bool = False
 
 
 class ModelSearch:
@@ -104,13 +109,14 @@ class ModelSearch:
         # One more than the page shows whether there is another one.
         query = query.order_by(*order).limit(limit + 1).offset(0 if cursor else offset)
         with self._database.read() as connection:
-            total = connection.execute(matches.with_only_columns(func.count())).scalar_one()
+            estimated = self._matches(criteria, models.c.files > 0)
+            total, is_estimate = count_matches(connection, matches, estimated)
             rows = connection.execute(query).all()
         page = rows[:limit]
         next_cursor = None
         if page and len(rows) > limit:
             next_cursor = KeysetCursor(_order_name(criteria.order), str(page[-1].key), page[-1].id)
-        return SearchPage([row.id for row in page], int(total), next_cursor)
+        return SearchPage([row.id for row in page], total, next_cursor, total_is_estimate=is_estimate)
 
     def list_filter_values(self) -> dict[str, list[str]]:
         """Return the ``categories``, ``baseModels``, ``types`` and ``tags`` in use, the most frequent first.
@@ -149,13 +155,13 @@ class ModelSearch:
             facets["tags"] = [(str(label), int(number)) for label, number in rows]
         return facets
 
-    def _matches(self, criteria: SearchFilter) -> Select[Any]:
+    def _matches(self, criteria: SearchFilter, is_local: ColumnElement[bool] = _IS_LOCAL) -> Select[Any]:
         phrases = {
             "words": [phrase for phrase in criteria.query.phrases if not phrase.negated],
             "no_words": [phrase for phrase in criteria.query.phrases if phrase.negated],
         }
         full_text = [self._full_text(name, group) for name, group in phrases.items() if group]
-        return select(models.c.id).where(*_conditions(criteria), *full_text)
+        return select(models.c.id).where(*_conditions(criteria, is_local), *full_text)
 
     def _full_text(self, name: str, phrases: Sequence[Phrase]) -> Any:
         """Match models that contain all of these phrases, or none if they are negated; ``name`` is the parameter."""
@@ -184,9 +190,9 @@ def _to_tsquery(phrase: Phrase) -> str:
     return " <-> ".join([*whole, f"{last}:*"])
 
 
-def _conditions(criteria: SearchFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(criteria: SearchFilter, is_local: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
     if not any(term.field == "is" and term.value in ("missing", "local") for term in criteria.query.terms):
-        yield _IS_LOCAL
+        yield is_local
     for name, value in criteria.equal.items():
         yield EQUALITY_COLUMNS[name] == normalize(value)
     if criteria.tags:

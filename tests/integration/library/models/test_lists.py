@@ -12,7 +12,7 @@ HERO = {"id", "thumbPath", "width", "height", "nsfwLevel", "blurhash"}
 def test_lists_have_the_fields_of_the_original_api(library: LibraryApp) -> None:
     """They are the fields of the page, of a model, and of its hero image."""
     page = library.get("")
-    assert set(page) == {"items", "total", "page", "limit", "hasMore", "nextCursor"}
+    assert set(page) == {"items", "total", "totalIsEstimate", "page", "limit", "hasMore", "nextCursor"}
     assert (page["total"], page["page"], page["limit"], page["hasMore"], page["nextCursor"]) == (4, 1, 40, False, None)
     assert [set(entry) for entry in page["items"]] == [MODEL_SUMMARY] * 4
     [ink] = library.get("", search="ink")["items"]

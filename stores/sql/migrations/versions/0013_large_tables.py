@@ -1,13 +1,13 @@
-"""Deliveries are found by their job, state and webhook, and by their end, also among millions; more attempts than 2^31.
+"""Deliveries are found by job, state, webhook and end, also among millions, and may have more than 2^31 attempts.
 
-On PostgreSQL, changing the type writes the table of attempts anew and making an index keeps others from writing: about a
-minute for ten million deliveries. Versions before this one work with the tables.
+On PostgreSQL, changing the type writes the table of attempts anew, and making an index keeps others from writing: about
+a minute for ten million deliveries. Versions before this one work with the tables.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
+revision = "0013"
 down_revision = "0010"
 
 INDEXES = {

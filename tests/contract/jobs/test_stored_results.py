@@ -1,0 +1,148 @@
+"""Large pictures of jobs are in the media store, until their jobs expire."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ops.infra.settings import Settings
+from schemas.errors import LeaseLost, SiteRefused, Unavailable
+from schemas.jobs.job import GeneratedImage, JobRequest
+from schemas.jobs.lifecycle import JobState
+from stores.images.stored_results import MAX_BYTES_IN_REDIS, StoredResults
+from stores.media import Media
+from tests.conftest import FakeClock
+from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, build_stores, create_accepted_job
+
+LARGE = [GeneratedImage(bytes([number]) * MAX_BYTES_IN_REDIS, "image/png", 8, 8) for number in (1, 2)]
+
+
+@pytest.fixture
+def media(settings: Settings) -> Iterator[Media]:
+    """The media store of the stores under test."""
+    return Media.from_settings(settings)
+
+
+def complete(stores: RedisStores, job_request: JobRequest, job_id: str = JOB_ID) -> None:
+    """Run a job that makes large pictures."""
+    job = create_accepted_job(stores, job_request, job_id)
+    stores.attempts.store_images(job, LARGE, b"jpeg bytes")
+    stores.attempts.complete(job, LARGE)
+
+
+def test_large_pictures_are_read_as_small_ones_are(
+    stores: RedisStores, job_request: JobRequest, media: Media, clock: FakeClock
+) -> None:
+    """Redis holds no picture, and the media store none once the job has expired."""
+    complete(stores, job_request)
+    results = stores.results
+
+    assert [results.get_original(JOB_ID, number) for number in (1, 2, 3)] == [LARGE[0].data, LARGE[1].data, None]
+    assert (results.get_converted(JOB_ID, "jpg"), results.get_converted(JOB_ID, "webp")) == (b"jpeg bytes", None)
+    assert results.has_original(JOB_ID)
+    assert not stores.redis.keys(f"dr:{{{JOB_ID}}}:image*")
+    results.store_converted(JOB_ID, "webp", b"webp bytes")
+    assert results.get_converted(JOB_ID, "webp") == b"webp bytes"
+
+    clock.advance(599)
+    assert stores.stored_results.delete_expired() == 0
+    clock.advance(1)
+    assert stores.stored_results.delete_expired() == 3
+    assert (list(media.list_keys()), stores.stored_results.delete_expired()) == ([], 0)
+    assert results.get_original(JOB_ID) is None
+
+
+def test_small_pictures_stay_in_redis(stores: RedisStores, job_request: JobRequest, media: Media) -> None:
+    """They cost less there than a file does."""
+    job = create_accepted_job(stores, job_request)
+    stores.attempts.store_images(job, [replace(LARGE[0], data=b"small")], b"jpeg bytes")
+
+    assert list(media.list_keys()) == []
+    assert stores.results.get_original(JOB_ID) == b"small"
+
+
+def test_pictures_of_a_job_that_does_not_complete_are_deleted(
+    stores: RedisStores, job_request: JobRequest, media: Media, clock: FakeClock
+) -> None:
+    """Whether it fails, is retried, or its worker dies after it has stored them or before it could say so."""
+    failing = create_accepted_job(stores, job_request)
+    stores.attempts.store_images(failing, LARGE, b"jpeg bytes")
+    stores.attempts.fail(failing, SiteRefused())
+    assert stores.stored_results.delete_expired() == 3
+
+    stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
+    lost = stores.attempts.claim("w")
+    assert lost
+    clock.advance(31)
+    assert stores.maintenance.requeue_expired(lost.id)
+    with pytest.raises(LeaseLost):
+        stores.attempts.store_images(lost, LARGE, b"jpeg bytes")
+    assert sorted(media.list_keys())
+    clock.advance(24 * 3600)
+    assert stores.stored_results.delete_expired() == 3
+    assert list(media.list_keys()) == []
+
+
+def test_objects_that_a_lost_index_has_left_are_deleted(
+    stores: RedisStores, job_request: JobRequest, media: Media, clock: FakeClock
+) -> None:
+    """After a day, and only those that the index does not name."""
+    complete(stores, job_request)
+    [jpeg, *_] = (key.decode() for key in stores.redis.zrange("dr:results", 0, -1))
+    stores.redis.zrem("dr:results", jpeg)
+
+    assert stores.stored_results.delete_unlisted() == 0
+    clock.time_ms = media_time_ms(media, jpeg) + 2 * 86_400_000
+    assert stores.stored_results.delete_unlisted() == 1
+    assert len(list(media.list_keys())) == 2
+
+
+def media_time_ms(media: Media, key: str) -> int:
+    """When an object was stored."""
+    return media.open(key).stored_at_ms
+
+
+@pytest.mark.parametrize(("where", "data", "in_redis"), [("redis", LARGE[0].data, True), ("media", b"small", False)])
+def test_the_setting_overrides_the_size(
+    stores: RedisStores,
+    settings: Settings,
+    clock: FakeClock,
+    job_request: JobRequest,
+    where: str,
+    data: bytes,
+    in_redis: bool,
+) -> None:
+    """RESULT_STORE names one place for all pictures."""
+    chosen = build_stores(stores.redis, clock, replace(settings, result_store=where))
+    job = create_accepted_job(chosen, job_request)
+    chosen.attempts.store_images(job, [replace(LARGE[0], data=data)], b"jpeg bytes")
+
+    assert bool(stores.redis.keys(f"dr:{{{JOB_ID}}}:image*")) == in_redis
+    assert stores.results.get_original(JOB_ID) == data
+
+
+def test_a_folder_is_not_used_with_a_redis_of_other_machines(settings: Settings, stores: RedisStores) -> None:
+    """Their processes would not find the pictures."""
+    far = replace(settings, redis_url="redis://10.0.0.1:6379/0")
+    stored = StoredResults.from_settings(far, stores.redis, Media.from_settings(settings), FakeClock())
+
+    assert stored.put(JOB_ID, [LARGE[0].data], 60) == []
+
+
+def test_pictures_go_to_redis_while_the_media_store_is_down(
+    stores: RedisStores, job_request: JobRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished job is not lost, and what was stored of it is deleted."""
+    stored: list[str] = []
+
+    def put_one(_self: Media, key: str, _data: bytes) -> None:
+        if stored:
+            raise Unavailable
+        stored.append(key)
+
+    monkeypatch.setattr(Media, "put", put_one)
+    complete(stores, job_request)
+
+    assert stores.results.get_original(JOB_ID) == LARGE[0].data
+    assert stores.jobs.get(JOB_ID).state is JobState.COMPLETED
+    assert stores.redis.zscore("dr:results", stored[0]) == 0
