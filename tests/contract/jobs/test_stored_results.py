@@ -102,22 +102,17 @@ def media_time_ms(media: Media, key: str) -> int:
     return media.open(key).stored_at_ms
 
 
-@pytest.mark.parametrize(("where", "data", "in_redis"), [("redis", LARGE[0].data, True), ("media", b"small", False)])
+@pytest.mark.parametrize("where", ["redis", "media"])
 def test_the_setting_overrides_the_size(
-    stores: RedisStores,
-    settings: Settings,
-    clock: FakeClock,
-    job_request: JobRequest,
-    where: str,
-    data: bytes,
-    in_redis: bool,
+    stores: RedisStores, settings: Settings, clock: FakeClock, job_request: JobRequest, where: str
 ) -> None:
     """RESULT_STORE names one place for all pictures."""
     chosen = build_stores(stores.redis, clock, replace(settings, result_store=where))
+    data = LARGE[0].data if where == "redis" else b"small"
     job = create_accepted_job(chosen, job_request)
     chosen.attempts.store_images(job, [replace(LARGE[0], data=data)], b"jpeg bytes")
 
-    assert bool(stores.redis.keys(f"dr:{{{JOB_ID}}}:image*")) == in_redis
+    assert bool(stores.redis.keys(f"dr:{{{JOB_ID}}}:image*")) == (where == "redis")
     assert stores.results.get_original(JOB_ID) == data
 
 
