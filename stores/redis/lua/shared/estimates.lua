@@ -91,7 +91,8 @@ local function jobs_ahead(score, job_site, owner)
     return own + count_others_one_by_one(names, owner, own, position, open), 0
   end
   local share = #open > 0 and share_that_moves(open) or 1
-  return round_off(own + share * count_others_about(others, own, before, own_weight)), 1
+  -- The position is one more, and is what is shown.
+  return round_off(own + share * count_others_about(others, own, before, own_weight) + 1) - 1, 1
 end
 
 -- Of an unfinished job: the number of jobs ahead (false unless it is queued); runMs, retryAt and error of its site; the
