@@ -1,7 +1,7 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
 Every script gets its arguments by name, as one JSON object, and the shared functions that it needs put before its text:
-``shared/time.lua``, ``shared/reading.lua``, for scripts that write also ``shared/turns.lua`` and ``shared/writing.lua``
+``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/turns.lua`` and ``shared/writing.lua``
 with the tables of allowed transitions and of errors, made from ``schemas``, and for a few the files of MORE_FUNCTIONS.
 """
 
@@ -20,7 +20,16 @@ from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
-READ_ONLY_SCRIPTS = ("read", "dry_run", "list_alive", "remaining_pause")
+# They change no job, and are spared the cost of the functions that do.
+SIMPLE_SCRIPTS = (
+    "read",
+    "dry_run",
+    "list_alive",
+    "record_heartbeat",
+    "pause_site",
+    "remaining_pause",
+    "publish_rules",
+)
 MORE_FUNCTIONS = {
     "read": "estimates",
     "dry_run": "estimates",
@@ -50,7 +59,7 @@ class Scripts:
         writing = reading + _schema_tables() + _shared("turns") + _shared("writing")
         self._scripts = {}
         for path in LUA_FOLDER.glob("*.lua"):
-            shared = reading if path.stem in READ_ONLY_SCRIPTS else writing
+            shared = reading if path.stem in SIMPLE_SCRIPTS else writing
             more = MORE_FUNCTIONS.get(path.stem)
             text = shared + (_shared(more) if more else "") + path.read_text()
             self._scripts[path.stem] = client.register_script(text)

@@ -24,6 +24,7 @@ from workers.jobs.heartbeat import HEARTBEAT_INTERVAL_S
 # What a job of 512 x 512 pixels sends: its picture, the same as JPEG, and what is shown meanwhile.
 ORIGINAL_BYTES, JPEG_BYTES, PREVIEW_BYTES = 480_000, 60_000, 18_000
 PREVIEWS, REPORTS = 6, 6
+START_INTERVAL_S = 0.005
 
 
 class FleetWorker:
@@ -106,6 +107,8 @@ def main(first: int, workers: int, run_s: float) -> None:
     stores = open_stores(settings)
     for number in range(first, first + workers):
         FleetWorker(stores, settings.broker_url, number, run_s).start()
+        # So many new connections at once would overflow the server's queue of them.
+        time.sleep(START_INTERVAL_S)
     threading.Event().wait()
 
 

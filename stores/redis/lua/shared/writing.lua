@@ -1,5 +1,5 @@
--- Functions that write. stores/redis/scripts.py puts this file between turns.lua and every script that writes
--- (read-only scripts are spared the cost of its lines), after two tables made from Python's: ALLOWED[from][to] from
+-- Functions that write. stores/redis/scripts.py puts this file between turns.lua and every script that changes jobs
+-- (others are spared the cost of its lines), after two tables made from Python's: ALLOWED[from][to] from
 -- schemas/jobs/lifecycle.py, and ERRORS, JSON that holds [code].message, .hint, .retryable and .site_effect, from
 -- schemas/errors.py.
 --
