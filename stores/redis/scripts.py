@@ -1,8 +1,9 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
 Every script gets its arguments by name, as one JSON object, and the shared functions that it needs put before its text:
-``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/turns.lua`` and ``shared/writing.lua``
-with the tables of allowed transitions and of errors, made from ``schemas``, and for a few the files of MORE_FUNCTIONS.
+``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/turns.lua`` and
+``shared/writing.lua`` with the tables of allowed transitions and of errors, made from ``schemas``, and for a few the
+files of MORE_FUNCTIONS.
 """
 
 import json

@@ -353,9 +353,9 @@ def steady_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
-@given(calls=st.lists(CALLS, min_size=20, max_size=120))
+@given(calls=st.lists(CALLS, min_size=30, max_size=100))
 def test_the_queue_does_what_the_model_does(
     calls: list[tuple[Any, ...]], settings: Settings, clock: FakeClock, steady_pauses: None
 ) -> None:
