@@ -30,7 +30,7 @@ LANDED = {
     "0008_gallery.py": "e45d5831cd1ee05d7196ee82332cb7563c95ba2a21dea1fe8ff56e9f8a8fc21c",
     "0009_gallery_owner_lists.py": "373cc5b3d6bb99188c65e6d475c49b97c66c07dc8bdd6ae760c735fdd533e16b",
     "0010_gallery_deletions.py": "23f367283906d5afe08278e8caebe28f7d248ecb28ed3998f7b5d14cb9276d88",
-    "0013_large_tables.py": "7c126cf6250afe7dff839f4ac19dd86de5f37cab64957ec3df033d3af32d5d4a",
+    "0011_large_tables.py": "93b69ebf4cdab32748c175fd6675ff1458356f61b70c865e1170c206ae303dc3",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {

@@ -7,7 +7,7 @@ a minute for ten million deliveries. Versions before this one work with the tabl
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
+revision = "0011"
 down_revision = "0010"
 
 INDEXES = {
