@@ -190,9 +190,6 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
-        workers=WorkerRegistry(client, scripts),
-        process_reports=ProcessReports(client, scripts),
-        disk=DiskSpace.from_settings(settings),
         quotas=Quotas(client, clock, settings),
         rate_limits=RateLimits(client, clock, parse_default_rates(settings)),
         owner_key=owner_key,
@@ -213,9 +210,19 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         gallery=Gallery.from_engine(engine, clock),
         gallery_media=GalleryMedia.open(client, queue, media, clock, owner_key),
         scan_requests=ScanRequests(client, clock),
+        **_open_process_records(client, scripts, settings),
         **_open_job_readers(client, clock, jobs),
         **_open_site_records(client, engine, clock, encryption_key),
     )
+
+
+def _open_process_records(client: StoreClient, scripts: Scripts, settings: Settings) -> dict[str, Any]:
+    """Return the stores, by field, of what processes report about themselves and their machines."""
+    return {
+        "workers": WorkerRegistry(client, scripts),
+        "process_reports": ProcessReports(client, scripts),
+        "disk": DiskSpace.from_settings(settings),
+    }
 
 
 def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str, Any]:
