@@ -67,9 +67,12 @@ def follow_own_jobs(jobs: Sequence[Job], *, timeout_s: float = math.inf) -> Iter
     return follow_jobs(stores(), current_credential(), jobs, timeout_s=timeout_s, hang_up=hang_up)
 
 
-def wait_for_own_jobs(jobs: Sequence[Job], *, timeout_s: float = MAX_SILENT_WAIT_S) -> list[Job]:
-    """Return jobs of the current caller, in their order, when all are completed; raises as ``completed_jobs``."""
-    return completed_jobs(stores(), jobs, follow_own_jobs(jobs, timeout_s=timeout_s))
+def wait_for_own_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """Return jobs of the current caller, in their order, when all are completed; raises as ``completed_jobs``.
+
+    The wait ends after ``MAX_SILENT_WAIT_S``.
+    """
+    return completed_jobs(stores(), jobs, follow_own_jobs(jobs, timeout_s=MAX_SILENT_WAIT_S))
 
 
 def completed_jobs(stores: Stores, jobs: Sequence[Job], updates: Iterator[Update]) -> list[Job]:

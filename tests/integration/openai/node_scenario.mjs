@@ -26,7 +26,7 @@ for await (const model of client.models.list()) models.push(model.id);
 const made = await client.images.generate({ ...request, response_format: "b64_json" });
 const linked = await client.images.generate({ ...request, response_format: "url" });
 const events = await collect(
-  await client.images.generate({ ...request, steps: 60, stream: true, partial_images: 1 }),
+  await client.images.generate({ ...request, steps: 40, stream: true, partial_images: 1 }),
 );
 const edit = { model: "pictures", prompt: "the same at night" };
 const edited = [

@@ -22,7 +22,7 @@ PROMPT = "a quiet lake at dawn"
 SIZE = "256x256"
 # Steps enough for previews between the first and the last.
 QUICK: dict[str, Any] = {"steps": 4}
-SLOW: dict[str, Any] = {"steps": 60}
+SLOW: dict[str, Any] = {"steps": 40}
 PHOTO = encode(draw_image((96, 64)), "PNG")
 
 
