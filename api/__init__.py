@@ -25,15 +25,15 @@ from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
 from api.http.request_bodies import init_body_parsing
 from api.http.request_log import init_request_log
+from api.http.routing import JobIdConverter, collect_methods, init_allowed_methods, options_response
 from api.http.session_cookie import init_cookie_renewal
-from api.http.url_converters import JobIdConverter
 from api.jobs import event_streams, images, uploads, websockets
 from api.jobs import views as job_views
 from api.jobs.hang_up import CANCEL_HEADER
 from api.library import images as model_images
 from api.library import models, scans_and_report
 from api.openapi import Api
-from api.pages import client_js, design, docs, studio
+from api.pages import client_js, design, docs, health, studio
 from api.sites import views as site_views
 from api.webhooks import deliveries
 from api.webhooks import views as webhook_views
@@ -71,6 +71,10 @@ class App(Flask):
         """Return ``func`` unchanged; Flask inspects each view and hook on every request otherwise."""
         return func
 
+    def make_default_options_response(self) -> Response:
+        """Return the response to OPTIONS."""
+        return options_response()
+
 
 def create_app(stores: Stores) -> Flask:
     """Create the application on top of ``stores``."""
@@ -97,17 +101,20 @@ def create_app(stores: Stores) -> Flask:
     init_error_handlers(app)
     # Hooks run in this order before a request, and in the opposite order after it.
     init_request_log(app)
+    init_allowed_methods(app)
     # The key is checked before the body is read.
     init_authorization(app)
     init_body_parsing(app)
     init_cookie_renewal(app)
     _register_blueprints(app)
+    collect_methods(app)
     return app
 
 
 def _register_blueprints(app: Flask) -> None:
     api = app.extensions["openapi"] = Api(app)
     for part in (
+        health,
         weights,
         images,
         job_views,

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 MAX_URL_LENGTH = 2048
 MAX_PROMPT_LENGTH = 4000
@@ -15,6 +15,10 @@ MAX_INT64 = 2**63 - 1
 MAX_QUOTED_LENGTH = 60
 # Tab, line feed and carriage return are allowed.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# The same as a pattern of JSON Schema, and a text that has a visible character besides.
+PLAIN_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+_INVISIBLE = r"\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+VISIBLE_TEXT = rf"{PLAIN_TEXT[:-1]}[^{_INVISIBLE}]{PLAIN_TEXT[1:]}"
 _CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -28,11 +32,17 @@ def is_valid_unicode(text: str) -> bool:
 
 
 class Text(fields.String):
-    """A string without control characters or lone surrogates, stripped of surrounding white space."""
+    """A string without control characters or lone surrogates, stripped of surrounding white space.
+
+    ``pattern`` describes it in OpenAPI, if it is not any such text.
+    """
+
+    pattern: ClassVar[str] = ""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
-        if CONTROL_CHARACTERS.search(text):
+        sent = str(super()._deserialize(value, attr, data, **kwargs))
+        text = sent.strip()
+        if CONTROL_CHARACTERS.search(sent):
             raise ValidationError("Contains control characters.")
         if not is_valid_unicode(text):
             raise ValidationError("Contains half of a surrogate pair: not valid Unicode.")
@@ -47,6 +57,23 @@ class WholeNumber(fields.Integer):
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
         return int(super()._validated(value))
+
+
+class ResponseSchema(Schema):
+    """Describes JSON that a serializer builds: every field is always there, but for those with metadata ``optional``.
+
+    Nothing is dumped through it; the tests compare it with the responses.
+    """
+
+    class Meta:
+        """Clients ignore fields that they do not know."""
+
+        unknown = EXCLUDE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Make the field required."""
+        super().on_bind_field(field_name, field_obj)
+        field_obj.required = not field_obj.metadata.get("optional", False)
 
 
 def to_camel_case(name: str) -> str:

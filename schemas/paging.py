@@ -60,8 +60,10 @@ class KeysetCursor:
 class PageQuery(Schema):
     """The query parameters of a paged list."""
 
-    cursor = fields.String()
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(metadata={"description": "The `nextCursor` of the page before."})
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(1, 100), metadata={"description": "How many items a page has."}
+    )
 
 
 def _is_number(text: str) -> bool:

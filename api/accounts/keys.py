@@ -3,6 +3,7 @@
 import structlog
 from flask import Response, jsonify
 
+from api.accounts.responses import NewKey
 from api.http.auth import api_key_from_request
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 @blueprint.route("/regenerate", methods=["POST"], policy=RoutePolicy(scope=Scope.READ))
-@blueprint.response(200, description="`key`, which is shown only here, and `message`.")
+@blueprint.response(200, NewKey)
 @blueprint.alt_response(409, description="It is the owner's key and set by API_KEY.")
 def regenerate() -> Response:
     """Replace the key of this request or session by a new one; the old key and its sessions end within a second."""

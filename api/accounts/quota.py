@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from api.accounts.responses import LimitsView
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import Access, RateLimit
@@ -16,9 +17,7 @@ blueprint = Blueprint("quota", __name__, access=Access.KEY, url_prefix="/api/v1/
 
 
 @blueprint.route("")
-@blueprint.response(
-    200, description="`plan`, `scopes`, `quotas` by name, `rates` by policy, and `site`: what the default site shows."
-)
+@blueprint.response(200, LimitsView)
 def read() -> Response:
     """Limits and usage of your key, and when they reset; null means unlimited. `site` may show no quota: null."""
     defaults = stores().rate_limits.defaults

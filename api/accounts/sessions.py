@@ -9,6 +9,7 @@ import structlog
 from flask import Response, jsonify, request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from api.accounts.responses import SessionView, SignInRequest
 from api.http import session_cookie
 from api.http.blueprint import Blueprint
 from api.http.context import stores
@@ -18,12 +19,12 @@ from api.http.request_bodies import read_body
 from api.http.route_policy import Access
 from schemas.accounts.caller import Caller
 from schemas.accounts.session_requests import parse_key
-from schemas.errors import Unauthorized
+from schemas.errors import Forbidden, Unauthorized
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 REQUEST_BODY = {
     "required": True,
-    "content": {"application/json": {"schema": {"type": "object", "properties": {"key": {"type": "string"}}}}},
+    "content": {"application/json": {"schema": SignInRequest}, FORM_TYPES[0]: {"schema": SignInRequest}},
 }
 
 blueprint = Blueprint(
@@ -39,7 +40,8 @@ log = structlog.get_logger(__name__)
 
 @blueprint.route("", methods=["POST"])
 @blueprint.doc(security=[{}], requestBody=REQUEST_BODY)
-@blueprint.response(200, description="`name` and `scopes`. The cookie is valid for 30 days from its last use.")
+@blueprint.response(200, SessionView, description="The cookie is valid for 30 days from its last use.")
+@blueprint.sends(Unauthorized, Forbidden)
 def sign_in() -> Response:
     """Sign in with an API key, as JSON or as a form. This ends the browser's previous session."""
     session_cookie.require_same_origin(allow_non_browser=True)
@@ -54,7 +56,8 @@ def sign_in() -> Response:
 
 @blueprint.route("", methods=["GET"])
 @blueprint.doc(security=[{"session": []}])
-@blueprint.response(200, description="`name` and `scopes`.")
+@blueprint.response(200, SessionView)
+@blueprint.sends(Unauthorized)
 def read() -> Response:
     """The caller who is signed in."""
     return _session_response(_require_session())
@@ -63,6 +66,7 @@ def read() -> Response:
 @blueprint.route("", methods=["DELETE"])
 @blueprint.doc(security=[{"session": []}])
 @blueprint.response(204)
+@blueprint.sends(Forbidden)
 def sign_out() -> Response:
     """Sign out; signing out twice is not an error."""
     count_anonymous()
@@ -75,6 +79,7 @@ def sign_out() -> Response:
 @blueprint.route("/all", methods=["DELETE"])
 @blueprint.doc(security=[{"session": []}])
 @blueprint.response(204)
+@blueprint.sends(Unauthorized, Forbidden)
 def sign_out_everywhere() -> Response:
     """End all sessions of the signed-in key, on all devices."""
     stores().sessions.end_all(_require_session().id)

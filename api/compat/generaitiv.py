@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from flask import Response, g, jsonify, request
 from marshmallow import ValidationError
 
+from api.compat.generaitiv_responses import DryRun, GenerationCreated, GenerationView, TrainingView, UserInfo
 from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.error_responses import generaitiv_body
@@ -18,7 +19,7 @@ from api.http.rate_limits import count_anonymous
 from api.http.request_bodies import read_body
 from api.http.route_policy import SUBMISSION, Access, RoutePolicy
 from api.jobs.job_bodies import MAX_JSON_BYTES
-from api.jobs.submission import add_replay_header, dry_run, submit
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, add_replay_header, dry_run, submit
 from api.library import loras
 from schemas.accounts.caller import ANONYMOUS, Caller
 from schemas.errors import Forbidden, Gone, Invalid, NotFound
@@ -39,6 +40,22 @@ from schemas.jobs.lifecycle import JobState
 from schemas.sites.input_aliases import TranslatedInputs
 
 TRUE_VALUES = ("1", "true", "yes")
+GENERATION = {"anyOf": [GenerationCreated, DryRun]}
+REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": GenerationRequest}}}
+DRY_RUN = {
+    "in": "query",
+    "name": "dry_run",
+    "schema": {"type": "string"},
+    "description": "`1`: return what the generation would cost, and create none.",
+    "example": "1",
+}
+TYPE = {
+    "in": "query",
+    "name": "type",
+    "required": True,
+    "schema": {"type": "string", "enum": [PROMPT_TYPE]},
+    "description": "The kind of generation.",
+}
 
 blueprint = Blueprint(
     "generaitiv",
@@ -51,7 +68,9 @@ blueprint = Blueprint(
 
 
 @blueprint.route("/consumer/gen", methods=["POST"], policy=SUBMISSION)
-@blueprint.response(200, description="`id` and, unless there is a `webhook`, `jwt` and `ws_url` for watching.")
+@blueprint.doc(requestBody=REQUEST_BODY, parameters=[DRY_RUN, IDEMPOTENCY_KEY])
+@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` what it would cost.")
+@blueprint.sends(*SUBMISSION_ERRORS)
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` returns its cost and position without creating it.
 
@@ -62,8 +81,9 @@ def generate() -> Response:
 
 
 @blueprint.route("/workload/ai/new", methods=["POST"], policy=RoutePolicy(access=Access.CHECKED_BY_VIEW))
-@blueprint.doc(security=[{}])
-@blueprint.response(200, description="`id` and `jwt`.")
+@blueprint.doc(security=[], requestBody=REQUEST_BODY, parameters=[TYPE, DRY_RUN])
+@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` what it would cost.")
+@blueprint.sends(Forbidden, *SUBMISSION_ERRORS)
 def new_workload() -> Response:
     """Submit a generation without a key; off unless ALLOW_ANONYMOUS_WORKLOADS is set."""
     if not stores().settings.allow_anonymous_workloads:
@@ -130,7 +150,8 @@ def _watch_links(job_id: str) -> dict[str, str]:
 
 
 @blueprint.route("/workload/<workload>")
-@blueprint.response(200, description="`status`, `link` once it is done, and a new `jwt` until then.")
+@blueprint.response(200, GenerationView)
+@blueprint.sends(Gone)
 def read_workload(workload: str) -> Response:
     """One of your generations. One that became a token is there as long as the token, after its own expiry."""
     job_id = parse_workload_id(workload)
@@ -174,16 +195,16 @@ def _workload_view(job: Job) -> dict[str, Any]:
     return view | _watch_links(job.id)
 
 
-@blueprint.route("/training/owned-by/me")
+@blueprint.route("/training/owned-by/me", endpoint="trainings_of_me")
 @blueprint.route("/training/owned-by-me")
-@blueprint.response(200, description="A list of `id`, `name`, `description`, `status`, `owner`, `source_model_slug`.")
+@blueprint.response(200, TrainingView(many=True))
 def trainings() -> Response:
     """Your trained models: the LoRAs of the model library. Their `id` is accepted as the `model` of a generation."""
     return jsonify(loras.list_trainings(stores(), stores().wallet_addresses.get_or_create(caller().id)))
 
 
 @blueprint.route("/consumer/user-info")
-@blueprint.response(200, description="`address`.")
+@blueprint.response(200, UserInfo)
 def user_info() -> Response:
     """The wallet address of the key's owner."""
     return jsonify({"address": stores().wallet_addresses.get_or_create(caller().id)})

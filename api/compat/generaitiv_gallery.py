@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from flask import Response, jsonify, request
 
+from api.compat import gallery_responses as views
 from api.compat import gallery_serializers
+from api.compat.generaitiv_responses import SuccessText
 from api.gallery.conditional_json import conditional_json
 from api.gallery.lookups import is_own
 from api.gallery.upload_urls import check_on_read
@@ -48,7 +50,8 @@ blueprint = Blueprint(
 
 @blueprint.route("/q/latest-tokens", policy=READ)
 @blueprint.arguments(SeedListQuery, location="query")
-@blueprint.response(200, description="`result`, `next` for `cursor`, and how many tokens are `hidden` by `explicit`.")
+@blueprint.response(200, views.LatestTokens)
+@blueprint.sends(304)
 def latest_tokens(query: dict[str, Any]) -> Response:
     """The latest tokens of all collections."""
     listed = _list(stores().gallery.tokens.list_latest, query)
@@ -59,7 +62,8 @@ def latest_tokens(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/q/latest-collections", policy=READ)
 @blueprint.arguments(SeedListQuery, location="query")
-@blueprint.response(200, description="`result`, `next` for `cursor`, and how many are `hidden` by `explicit`.")
+@blueprint.response(200, views.LatestCollections)
+@blueprint.sends(304)
 def latest_collections(query: dict[str, Any]) -> Response:
     """The latest collections."""
     listed = _list(stores().gallery.collections.list_latest, query)
@@ -71,7 +75,8 @@ def latest_collections(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/tokens/collection/<slug>", policy=READ)
 @blueprint.arguments(SeedListQuery, location="query")
-@blueprint.response(200, description="`pageSize`, `result`, `next` for `cursor`, and `hidden`.")
+@blueprint.response(200, views.TokensOfCollection)
+@blueprint.sends(304)
 def tokens_of_collection(query: dict[str, Any], slug: str) -> Response:
     """The tokens of a collection, in its order; of all collections for the address that they share."""
     tokens = stores().gallery.tokens
@@ -80,13 +85,13 @@ def tokens_of_collection(query: dict[str, Any], slug: str) -> Response:
     else:
         collection = _find_collection(slug)
         listed = _list(lambda page: tokens.list_of_collection(collection, page), query)
-    views = _views(gallery_serializers.token_of_collection, listed)
-    return conditional_json({"pageSize": len(views), "result": views, **_rest(listed)})
+    shown = _views(gallery_serializers.token_of_collection, listed)
+    return conditional_json({"pageSize": len(shown), "result": shown, **_rest(listed)})
 
 
 @blueprint.route("/u/<address>", policy=RoutePolicy(access=Access.ANONYMOUS))
-@blueprint.doc(security=[{}])
-@blueprint.response(200, description="`username`, `bio`, `link`, `image`, `address`, `twitter`, `twitter_verified`.")
+@blueprint.response(200, views.UserView)
+@blueprint.sends(304)
 def read_user(address: str) -> Response:
     """A user; this needs no key."""
     profile = stores().gallery.profiles.get_by_address(address) if is_address(address) else None
@@ -97,7 +102,8 @@ def read_user(address: str) -> Response:
 
 @blueprint.route("/u/<address>/collections", policy=READ)
 @blueprint.arguments(SeedListQuery, location="query")
-@blueprint.response(200, description="`collections`, `next` for `cursor`, and `hidden`.")
+@blueprint.response(200, views.CollectionsOfUser)
+@blueprint.sends(304)
 def collections_of_user(query: dict[str, Any], address: str) -> Response:
     """The collections of a user, the newest first; none for an unknown user. Yours include archived ones."""
     profile = stores().gallery.profiles.get_by_address(address) if is_address(address) else None
@@ -108,12 +114,13 @@ def collections_of_user(query: dict[str, Any], address: str) -> Response:
     if "page_size" not in request.args:
         query = query | {"page_size": MAX_COLLECTIONS_OF_USER}
     listed = _list(lambda page: collections.list_of_owner(profile.address, page, with_archived=is_own), query)
-    views = _views(gallery_serializers.collection_of_user, listed)
-    return conditional_json({"collections": views, **_rest(listed)})
+    shown = _views(gallery_serializers.collection_of_user, listed)
+    return conditional_json({"collections": shown, **_rest(listed)})
 
 
 @blueprint.route("/c/<slug>", policy=READ)
-@blueprint.response(200, description="The collection.")
+@blueprint.response(200, views.SingleCollection)
+@blueprint.sends(304)
 def read_collection(slug: str) -> Response:
     """A collection, by its slug, an earlier slug, or its virtual address."""
     if is_virtual_contract(slug):
@@ -122,7 +129,8 @@ def read_collection(slug: str) -> Response:
 
 
 @blueprint.route("/c/<slug>/<token_id>", policy=READ)
-@blueprint.response(200, description="The token with its attributes.")
+@blueprint.response(200, views.SingleToken)
+@blueprint.sends(304)
 def read_token(slug: str, token_id: str) -> Response:
     """A token of a collection, which is named by its slug, its virtual address, or the address that all share."""
     token = stores().gallery.tokens.find(parse_token_id(token_id))
@@ -133,14 +141,15 @@ def read_token(slug: str, token_id: str) -> Response:
 
 
 @blueprint.route("/c/virtual/slug-from-id/<token_id>", policy=READ)
-@blueprint.response(200, description="`slug`.")
+@blueprint.response(200, views.SlugView)
+@blueprint.sends(304)
 def read_slug(token_id: str) -> Response:
     """The slug of a token's collection."""
     return conditional_json({"slug": stores().gallery.tokens.find(parse_token_id(token_id)).collection.slug})
 
 
 @blueprint.route("/c/virtual/next/<address>", policy=EDIT)
-@blueprint.response(200, description="`tokenId`, which no other request gets.")
+@blueprint.response(200, views.ReservedId)
 @blueprint.alt_response(403, description="The address is not that of the key's owner.")
 def next_token_id(address: str) -> Response:
     """Reserve an id for a new token of yours."""
@@ -153,8 +162,8 @@ def next_token_id(address: str) -> Response:
 
 
 @blueprint.route("/c/virtual/token/<slug>/<token_id>", methods=["POST"], policy=EDIT)
-@blueprint.doc(requestBody={"content": {"application/json": {"schema": SeedToken}}})
-@blueprint.response(200, description='`{"success": "true"}`')
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": SeedToken}}})
+@blueprint.response(200, SuccessText)
 @blueprint.alt_response(403, description="The collection is not yours, or the id was not reserved by your key.")
 @blueprint.alt_response(409, description="There is a token with this id.")
 def create_token(slug: str, token_id: str) -> Response:

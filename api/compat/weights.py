@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Response, jsonify, request
 from werkzeug.exceptions import MethodNotAllowed
 
+from api.compat.weights_responses import LoraView, WeightsQuota, WeightsStatus, WeightsSubmission
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.error_responses import weights_status_body
@@ -16,53 +17,95 @@ from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
 from api.jobs.job_bodies import MAX_JSON_BYTES, form_fields, is_form, json_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.serializers import json_with_etag, weights_status
-from api.jobs.submission import add_replay_header, submit
-from api.pages import health
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, add_replay_header, submit
+from api.openapi.paths import HEX_ID
 from api.sites.site_queries import search_loras
-from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH
+from schemas.errors import Forbidden, Invalid
+from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, PLAIN_TEXT, VISIBLE_TEXT
 from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY
 from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, is_absent, load_weights_request
 
-HEALTH = RoutePolicy(access=Access.CHECKED_BY_VIEW, rate_limit=RateLimit.STATUS, is_logged=False)
 STATUS = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False, error_format=weights_status_body)
+
+PROMPT = {
+    "type": "string",
+    "minLength": MIN_WEIGHTS_PROMPT_LENGTH,
+    "maxLength": MAX_PROMPT_LENGTH,
+    "pattern": PLAIN_TEXT,
+    "example": "a lighthouse at dusk, oil painting",
+}
+SITE = {
+    "in": "query",
+    "name": "site",
+    "schema": {"type": "string", "pattern": PLAIN_TEXT},
+    "description": "The name of a site; the default site if absent.",
+    "example": "studio",
+}
+QUERY_PARAMETERS: list[dict[str, Any]] = [
+    {"in": "query", "name": "prompt", "required": True, "schema": PROMPT, "description": "What to generate, in words."},
+    {
+        "in": "query",
+        "name": "loraName",
+        "schema": {"type": "string", "maxLength": MAX_LORA_NAME_LENGTH, "pattern": PLAIN_TEXT},
+        "description": "The name of a LoRA (or style) of the site.",
+    },
+    SITE,
+    {
+        "in": "query",
+        "name": "priority",
+        "schema": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
+        "description": "Order among your own jobs; the highest is started first.",
+    },
+]
+FIELDS = {
+    "type": "object",
+    "properties": {
+        "prompt": PROMPT,
+        **{str(each["name"]): each["schema"] for each in QUERY_PARAMETERS[1:]},
+    },
+    "required": ["prompt"],
+    "additionalProperties": {"description": "An input of the site, by its name."},
+}
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        media_type: {"schema": FIELDS}
+        for media_type in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    },
+}
+IMAGE_ID = {
+    "in": "path",
+    "name": "image_id",
+    "schema": HEX_ID,
+    "description": "The `imageId`.",
+    "example": "9f86d081884c7d65" * 2,
+}
 
 blueprint = Blueprint("weights", __name__, access=Access.KEY, description="The Weights API, for its existing clients.")
 
 
-@blueprint.route("/health", policy=HEALTH)
-@blueprint.doc(security=[{}, {"key": []}])
-@blueprint.response(200, description="All parts work: `status` is OK. With a key, the state of every part.")
-@blueprint.alt_response(503, description="`status` is DEGRADED, and `failing` names the parts.")
-def read_health() -> Response:
-    """The health of Darkroom."""
-    return health.health_response()
+@blueprint.route("/generateImage", methods=["GET"], policy=SUBMISSION, endpoint="generate_image_by_query")
+@blueprint.doc(parameters=[*QUERY_PARAMETERS, IDEMPOTENCY_KEY])
+@blueprint.response(200, WeightsSubmission)
+@blueprint.sends(*SUBMISSION_ERRORS)
+def generate_image_by_query() -> Response:
+    """Submit a prompt as a query; further parameters are inputs that the site declares."""
+    return _submit()
 
 
-@blueprint.route("/generateImage", methods=["GET", "POST"], policy=SUBMISSION)
-@blueprint.doc(
-    parameters=[
-        {
-            "in": "query",
-            "name": "prompt",
-            "required": True,
-            "schema": {"type": "string", "minLength": MIN_WEIGHTS_PROMPT_LENGTH},
-        },
-        {"in": "query", "name": "loraName", "schema": {"type": "string"}},
-        {"in": "query", "name": "site", "schema": {"type": "string"}},
-        {
-            "in": "query",
-            "name": "priority",
-            "schema": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
-        },
-    ]
-)
-@blueprint.response(200, description="`imageId`, `imageUrl`, `statusUrl` and `position` of the accepted job.")
+@blueprint.route("/generateImage", methods=["POST"], policy=SUBMISSION)
+@blueprint.doc(requestBody=REQUEST_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(200, WeightsSubmission)
+@blueprint.sends(*SUBMISSION_ERRORS)
 def generate_image() -> Response:
-    """Submit a prompt as a query, a form or JSON; further fields are inputs that the site declares.
+    """Submit a prompt as JSON or a form; further fields are inputs that the site declares.
 
     An image input takes a file of a form, a `data:` URL, `job:ID/1` for a picture of one of your jobs, or `upload:ID`.
     """
+    return _submit()
+
+
+def _submit() -> Response:
     with _request_fields() as fields:
         accepted = submit(caller(), load_weights_request(fields))
     job, url = accepted.job, stores().settings.public_url
@@ -75,9 +118,10 @@ def generate_image() -> Response:
     return add_replay_header(jsonify(answer | {"position": accepted.estimate.position}), accepted)
 
 
-@blueprint.route("/status/<image_id>", policy=STATUS)
+@blueprint.route("/status/<image_id>", policy=STATUS, parameters=[IMAGE_ID])
 @blueprint.doc(parameters=WAIT_PARAMETERS)
-@blueprint.response(200, description="The job's state, prompt, times, error and progress.")
+@blueprint.response(200, WeightsStatus)
+@blueprint.sends(304)
 @blueprint.alt_response(404, description="There is no such job, or it belongs to another caller.")
 @blueprint.alt_response(410, description="The picture has expired.")
 def status(image_id: str) -> Response:
@@ -86,14 +130,27 @@ def status(image_id: str) -> Response:
     return json_with_etag(weights_status(stores(), job, estimate), job, estimate)
 
 
-@blueprint.route("/search-loras")
+@blueprint.route("/search-loras", endpoint="search_loras")
 @blueprint.doc(
     parameters=[
-        {"in": "query", "name": "query", "required": True, "schema": {"type": "string"}},
-        {"in": "query", "name": "site", "schema": {"type": "string"}},
+        {
+            "in": "query",
+            "name": "query",
+            "required": True,
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_LORA_NAME_LENGTH,
+                "pattern": VISIBLE_TEXT,
+            },
+            "description": "Words of its name, tags or description.",
+            "example": "ukiyo",
+        },
+        SITE,
     ]
 )
-@blueprint.response(200, description="`name`, `image`, `tags` and `description` of each LoRA found.")
+@blueprint.response(200, LoraView(many=True))
+@blueprint.sends(Forbidden)
 def search_loras_view() -> Response:
     """Search the LoRAs of the site and of the model library."""
     _require_utf8_query()
@@ -113,7 +170,7 @@ def search_loras_view() -> Response:
 
 
 @blueprint.route("/quota")
-@blueprint.response(200, description="`usage`, `limits` and `remaining` by kind, for this key.")
+@blueprint.response(200, WeightsQuota)
 def quota() -> Response:
     """Usage and limits of this key, short enough for a chat message; `/api/v1/quota` shows more."""
     return jsonify(stores().quotas.summarize(caller()))

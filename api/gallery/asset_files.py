@@ -24,6 +24,7 @@ HEADERS = {
     "Accept-Ranges": "bytes",
 }
 ERRORS: dict[int, type[ServiceError]] = {error.status: error for error in (PreconditionFailed, RangeNotSatisfiable)}
+BINARY = {"type": "string", "format": "binary"}
 POLICY = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False)
 
 blueprint = Blueprint(
@@ -35,8 +36,9 @@ blueprint = Blueprint(
 
 
 @blueprint.route("/images/asset/<name>", policy=POLICY, endpoint="asset")
-@blueprint.doc(security=[{}])
-@blueprint.response(200, description="The file. Byte ranges are supported.", content_type="image/*")
+@blueprint.response(200, BINARY, description="The file. Byte ranges are supported.", content_type="image/*")
+@blueprint.alt_response(200, schema=BINARY, description="The file.", content_type="video/*")
+@blueprint.sends(206, 304, PreconditionFailed, RangeNotSatisfiable)
 def send_asset(name: str) -> Response:
     """A picture of the gallery, or a thumbnail, preview or poster of one."""
     return _send(stores().gallery.assets.find(name))
@@ -44,8 +46,8 @@ def send_asset(name: str) -> Response:
 
 @blueprint.route("/profile/64x64/<stem>.png", policy=POLICY, endpoint="profile_icon")
 @blueprint.route("/collection_thumbnail/64x64/<stem>.png", policy=POLICY, endpoint="collection_icon")
-@blueprint.doc(security=[{}])
-@blueprint.response(200, description="A PNG of 64 by 64 pixels, which does not move.", content_type="image/png")
+@blueprint.response(200, BINARY, description="A PNG of 64 by 64 pixels, which does not move.", content_type="image/png")
+@blueprint.sends(206, 304, PreconditionFailed, RangeNotSatisfiable)
 def send_icon(stem: str) -> Response:
     """The icon of a profile's or a collection's picture."""
     return _send(stores().gallery.assets.find(f"{stem}.png"))

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from api.gallery.conditional_json import conditional_json
+from api.gallery.documents.responses import CollectionPage, CollectionView, TokenPage
 from api.gallery.lookups import EDIT, READ, find_collection, own_collection, read_page, redirect_to_slug
 from api.gallery.serializers import collection_view, page_view, token_view
 from api.gallery.token_pictures import own_picture
@@ -34,7 +35,8 @@ blueprint = Blueprint(
 
 @blueprint.route("", methods=["GET"], policy=READ, endpoint="listing")
 @blueprint.arguments(CollectionListQuery, location="query")
-@blueprint.response(200, description="`items`, `nextCursor`, and how many are `hidden` by `explicit`.")
+@blueprint.response(200, CollectionPage)
+@blueprint.sends(304)
 def list_collections(query: dict[str, Any]) -> Response:
     """The latest collections; with `owner` those of one address, or with `owner=me` your own, also archived ones."""
     collections, page = stores().gallery.collections, read_page(query)
@@ -50,7 +52,7 @@ def list_collections(query: dict[str, Any]) -> Response:
 
 @blueprint.route("", methods=["POST"], policy=EDIT, endpoint="add")
 @blueprint.arguments(NewCollectionBody)
-@blueprint.response(201, description="The collection.")
+@blueprint.response(201, CollectionView, description="The collection.")
 @blueprint.alt_response(409, description="The slug is taken; `suggestion` in the details is free.")
 def create(body: dict[str, Any]) -> Response:
     """Create a collection. Without a `slug` it gets one from its name."""
@@ -61,7 +63,8 @@ def create(body: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/<slug>", methods=["GET"], policy=READ, endpoint="read")
-@blueprint.response(200, description="The collection.")
+@blueprint.response(200, CollectionView, description="The collection.")
+@blueprint.sends(304)
 @blueprint.alt_response(308, description="It was renamed: Location has its present slug.")
 def read(slug: str) -> Response:
     """A collection, by its slug or its virtual address."""
@@ -73,7 +76,7 @@ def read(slug: str) -> Response:
 
 @blueprint.route("/<slug>", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(CollectionChange)
-@blueprint.response(200, description="The changed collection.")
+@blueprint.response(200, CollectionView, description="The changed collection.")
 @blueprint.alt_response(409, description="The slug is taken; `suggestion` in the details is free.")
 def change(body: dict[str, Any], slug: str) -> Response:
     """Change a collection of yours. A new slug keeps the old one as a redirect. `picture` is a token of yours."""
@@ -98,7 +101,8 @@ def delete(slug: str) -> Response:
 
 @blueprint.route("/<slug>/tokens", methods=["GET"], policy=READ, endpoint="tokens")
 @blueprint.arguments(ListQuery, location="query")
-@blueprint.response(200, description="`items`, `nextCursor` and `hidden`.")
+@blueprint.response(200, TokenPage)
+@blueprint.sends(304)
 @blueprint.alt_response(308, description="It was renamed: Location has its present slug.")
 def list_tokens(query: dict[str, Any], slug: str) -> Response:
     """The tokens of a collection, in its order."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
+from api.gallery.documents.responses import NewTokenView
 from api.gallery.lookups import own_collection
 from api.gallery.pictures import keep_file, keep_job_picture, keep_library_image
 from api.gallery.serializers import token_view
@@ -26,7 +27,7 @@ from schemas.gallery.assets import Asset
 from schemas.gallery.collections import Collection
 from schemas.gallery.pictures import KeptPicture
 from schemas.gallery.provenance import MadeImage
-from schemas.gallery.requests.bodies import NewTokenBody, NewTokenForm
+from schemas.gallery.requests.bodies import NewTokenBody, NewTokenForm, NewTokenUpload
 from schemas.gallery.tokens import NewToken, Token
 from schemas.jobs.generaitiv_requests import workload_id
 from schemas.jobs.job import Job
@@ -37,14 +38,19 @@ UNTITLED = "Untitled"
 MAX_NAME_FROM_PROMPT_CHARS = 80
 # Form fields whose texts are JSON.
 JSON_FIELDS = ("attributes",)
-BODY = {"content": {"multipart/form-data": {"schema": NewTokenForm}, "application/json": {"schema": NewTokenBody}}}
+BODY = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": NewTokenUpload}, "application/json": {"schema": NewTokenBody}},
+}
 
 blueprint = Blueprint("gallery_new_tokens", __name__, access=Access.KEY, description="The gallery: new tokens.")
 
 
 @blueprint.route("/<slug>/tokens", methods=["POST"], policy=RoutePolicy(scope=Scope.GALLERY, streams_body=True))
 @blueprint.doc(requestBody=BODY)
-@blueprint.response(201, description="The token; without a picture also `uploadUrl`, to which to PUT one.")
+@blueprint.response(
+    201, NewTokenView, description="The token; without a picture also `uploadUrl`, to which to PUT one."
+)
 @blueprint.alt_response(409, description="The job has not been completed.")
 @blueprint.alt_response(410, description="The job's pictures have expired.")
 def add(slug: str) -> Response:

@@ -5,7 +5,7 @@ import re
 from typing import IO
 
 from api.http.context import own_job, stores
-from api.http.url_converters import JobIdConverter
+from api.http.routing import JobIdConverter
 from schemas.errors import Conflict, Gone, NotFound
 from schemas.gallery.pictures import KeepMode, KeptPicture
 from schemas.jobs.job import Job

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from api.gallery.conditional_json import conditional_json
+from api.gallery.documents.responses import ProfileView
 from api.gallery.lookups import EDIT
 from api.gallery.serializers import profile_view
 from api.gallery.token_pictures import own_picture
@@ -20,7 +21,8 @@ blueprint = Blueprint("gallery_profiles", __name__, access=Access.KEY, descripti
 
 
 @blueprint.route("/profile", methods=["GET"], endpoint="own")
-@blueprint.response(200, description="Your profile, with the address of your key.")
+@blueprint.response(200, ProfileView, description="Your profile, with the address of your key.")
+@blueprint.sends(304)
 def read_own() -> Response:
     """Your profile."""
     return conditional_json(profile_view(stores().gallery.profiles.get_or_create(caller().id)))
@@ -28,7 +30,7 @@ def read_own() -> Response:
 
 @blueprint.route("/profile", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(ProfileChange)
-@blueprint.response(200, description="The changed profile.")
+@blueprint.response(200, ProfileView, description="The changed profile.")
 @blueprint.alt_response(409, description="The username is taken; `suggestion` in the details is free.")
 def change(body: dict[str, Any]) -> Response:
     """Change your profile; null removes a field. `picture` is the id of a token of yours."""
@@ -42,8 +44,8 @@ def change(body: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/profiles/<address>", methods=["GET"], policy=RoutePolicy(access=Access.ANONYMOUS), endpoint="read")
-@blueprint.doc(security=[{}])
-@blueprint.response(200, description="The profile.")
+@blueprint.response(200, ProfileView, description="The profile.")
+@blueprint.sends(304)
 def read(address: str) -> Response:
     """The profile of an address; this needs no key."""
     profile = stores().gallery.profiles.get_by_address(address) if is_address(address) else None

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from api.gallery.conditional_json import conditional_json
+from api.gallery.documents.responses import RefreshedToken, TokenPage, TokenView
 from api.gallery.lookups import EDIT, READ, find_collection, find_token, own_token, read_page
 from api.gallery.serializers import page_view, token_view
 from api.gallery.token_changes import change_token
@@ -21,14 +22,16 @@ blueprint = Blueprint("gallery_tokens", __name__, access=Access.KEY, description
 
 @blueprint.route("", methods=["GET"], policy=READ, endpoint="listing")
 @blueprint.arguments(ListQuery, location="query")
-@blueprint.response(200, description="`items`, `nextCursor`, and how many are `hidden` by `explicit`.")
+@blueprint.response(200, TokenPage)
+@blueprint.sends(304)
 def list_tokens(query: dict[str, Any]) -> Response:
     """The latest tokens of all collections that are not archived."""
     return conditional_json(page_view(stores().gallery.tokens.list_latest(read_page(query)), token_view))
 
 
 @blueprint.route("/<token_id>", methods=["GET"], policy=READ, endpoint="read")
-@blueprint.response(200, description="The token.")
+@blueprint.response(200, TokenView, description="The token.")
+@blueprint.sends(304)
 def read(token_id: str) -> Response:
     """A token."""
     token = find_token(token_id)
@@ -38,7 +41,7 @@ def read(token_id: str) -> Response:
 
 @blueprint.route("/<token_id>", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(TokenChange)
-@blueprint.response(200, description="The changed token.")
+@blueprint.response(200, TokenView, description="The changed token.")
 @blueprint.alt_response(
     409, description="The picture cannot be stored without its metadata, so the prompt stays public."
 )
@@ -61,7 +64,7 @@ def delete(token_id: str) -> Response:
 
 @blueprint.route("/<token_id>/move", methods=["POST"], policy=EDIT, endpoint="move")
 @blueprint.arguments(TokenMove)
-@blueprint.response(200, description="The token in its new place.")
+@blueprint.response(200, TokenView, description="The token in its new place.")
 @blueprint.alt_response(409, description="`before` is not in that collection.")
 def move(body: dict[str, Any], token_id: str) -> Response:
     """Move a token of yours to another `collection` of yours, and there `before` another token or to the end."""
@@ -74,9 +77,7 @@ def move(body: dict[str, Any], token_id: str) -> Response:
 
 
 @blueprint.route("/<token_id>/refresh", methods=["POST"], policy=EDIT, endpoint="refresh")
-@blueprint.response(
-    200, description="The token, and in `refresh` what was done: `done` is a code, `message` a sentence."
-)
+@blueprint.response(200, RefreshedToken)
 def refresh(token_id: str) -> Response:
     """Look at what was uploaded for a token of yours, or make the derived files of its picture again."""
     tokens = stores().gallery.tokens
@@ -88,7 +89,7 @@ def refresh(token_id: str) -> Response:
 
 @blueprint.route("/<token_id>/listing", methods=["PUT"], policy=EDIT, endpoint="set_listing")
 @blueprint.arguments(ListingBody)
-@blueprint.response(200, description="The token with its `listing`.")
+@blueprint.response(200, TokenView, description="The token with its `listing`.")
 def set_listing(listing: Listing, token_id: str) -> Response:
     """Say at which price, from when to when, and how many of a token you offer. The gallery itself sells nothing."""
     require_json()
@@ -96,7 +97,7 @@ def set_listing(listing: Listing, token_id: str) -> Response:
 
 
 @blueprint.route("/<token_id>/listing", methods=["DELETE"], policy=EDIT, endpoint="remove_listing")
-@blueprint.response(200, description="The token without a `listing`.")
+@blueprint.response(200, TokenView, description="The token without a `listing`.")
 def remove_listing(token_id: str) -> Response:
     """Withdraw an offer."""
     return jsonify(token_view(stores().gallery.tokens.set_listing(caller().id, own_token(token_id).token_id, None)))

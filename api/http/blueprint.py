@@ -1,6 +1,7 @@
-"""Blueprint whose routes have policies: see ``api.http.route_policy``."""
+"""Blueprint whose routes have policies (``api.http.route_policy``), and declare what they send."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,13 @@ import flask_smorest
 from flask import Flask
 
 from api.http.route_policy import DEFAULT, Access, ErrorFormat, RoutePolicy
+from schemas.errors import ServiceError
+
+# Responses that the HTTP of several routes has in common.
+STATUS_DESCRIPTIONS = {
+    206: "The part that `Range` names.",
+    304: "The client has this version already (`If-None-Match`).",
+}
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest has no types
@@ -50,6 +58,32 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
             access=policy.access or self._access,
             error_format=policy.error_format or self._error_format,
         )
+
+    @staticmethod
+    def sends(*others: int | type[ServiceError]) -> Callable[[Any], Any]:
+        """Return a decorator that describes what a view sends besides its ``response``: statuses and errors.
+
+        The errors that follow from the policy, the path and the body of a route are described without it
+        (``api.openapi.errors``).
+        """
+
+        def describe(view: Any) -> Any:
+            view._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # noqa: SLF001 - where flask-smorest keeps it
+            responses = view._apidoc.setdefault("response", {}).setdefault("responses", {})  # noqa: SLF001
+            for other in others:
+                if isinstance(other, int):
+                    status, description = other, STATUS_DESCRIPTIONS[other]
+                else:
+                    status, description = other.status, str(other.__doc__).strip()
+                responses.setdefault(status, [{"description": description, "content_type": None}])
+            return view
+
+        return describe
+
+    def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        # flask-smorest describes 422, which ``api.http.error_responses`` turns into 400.
+        doc_info.get("arguments", {}).pop("responses", None)
+        return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
 
     def register(self, app: Flask, options: dict[str, Any]) -> None:
         """Register the routes with ``app``, under another name and prefix if ``options`` say so."""

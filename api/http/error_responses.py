@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from api.http.rate_limits import report_limit
-from api.http.route_policy import ErrorFormat, current_policy
+from api.http.route_policy import ErrorFormat, current_policy, described_by
 from schemas.errors import (
     Gone,
     Invalid,
@@ -23,6 +23,7 @@ from schemas.errors import (
     Unavailable,
 )
 from schemas.fields import flatten_errors
+from schemas.http.error_bodies import GeneraitivError, LibraryError, NativeError, WeightsError, WeightsStatusError
 
 MISSING_KEY_MESSAGE = "Missing or invalid Authorization header"
 HTTP_UNPROCESSABLE = 422
@@ -95,15 +96,19 @@ class _GenericHTTPError(ServiceError):
 
 
 def _error_format() -> ErrorFormat:
-    """Return the format of the matched route, else of the longest URL prefix that has one."""
-    if policy_format := current_policy().error_format:
-        return policy_format
-    formats = cast(dict[str, ErrorFormat], current_app.extensions["error_formats"])
-    path = f"{request.path}/"
+    """Return the format of the matched route, else that of the URL."""
+    return current_policy().error_format or error_format_of_path(current_app, request.path)
+
+
+def error_format_of_path(app: Flask, url: str) -> ErrorFormat:
+    """Return the error format of the longest URL prefix that has one."""
+    formats = cast(dict[str, ErrorFormat], app.extensions["error_formats"])
+    path = f"{url}/"
     prefixes = [prefix for prefix in formats if path.startswith(f"{prefix.rstrip('/')}/")]
     return formats[max(prefixes, key=len)]
 
 
+@described_by(NativeError)
 def native_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors in the native API."""
     body: dict[str, Any] = {
@@ -119,6 +124,7 @@ def native_body(error: ServiceError) -> dict[str, Any]:
     return {"error": body, "requestId": g.get("request_id")}
 
 
+@described_by(LibraryError)
 def library_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors in the library API, whose clients display the string ``error`` and nothing else."""
     if isinstance(error, Invalid):
@@ -133,6 +139,7 @@ def library_body(error: ServiceError) -> dict[str, Any]:
     return body | {"requestId": g.get("request_id")}
 
 
+@described_by(WeightsError)
 def weights_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors in the Weights API."""
     if isinstance(error, Invalid):
@@ -142,6 +149,7 @@ def weights_body(error: ServiceError) -> dict[str, Any]:
     return {"error": error.message, **(error.details if isinstance(error, PaymentRequired) else {})}
 
 
+@described_by(WeightsStatusError)
 def weights_status_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors of the Weights status route: a missing job is a status there."""
     if isinstance(error, NotFound | Gone):
@@ -149,6 +157,7 @@ def weights_status_body(error: ServiceError) -> dict[str, Any]:
     return weights_body(error)
 
 
+@described_by(GeneraitivError)
 def generaitiv_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors in the generaitiv API, whose clients recognise an error by ``message``."""
     problems = error.problems if isinstance(error, Invalid) else [error.message]

@@ -30,7 +30,8 @@ def observe_request(route: str, method: str, status: int, seconds: float) -> Non
 
 
 @blueprint.route("/metrics", policy=RoutePolicy(is_logged=False))
-@blueprint.response(200, description="Prometheus text format.", content_type="text/plain")
+@blueprint.doc(operationId="metricsRead")
+@blueprint.response(200, {"type": "string"}, description="Prometheus text format.", content_type="text/plain")
 def metrics() -> Response:
     """Jobs by state and site, queue depth and age, pick-up and run times, browsers, HTTP latencies."""
     shared = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Policies of routes: who may call a route, which rate limit counts it, how its errors look.
+"""Policies of routes: who may call a route, which rate limit counts it, how its errors look and are described.
 
 Blueprints declare policies next to their routes (``api.http.blueprint``). The request hooks of this package look up the
 policy of the current endpoint, so none of them needs a list of endpoint names.
@@ -13,8 +13,11 @@ from flask import current_app, request
 
 from schemas.accounts.caller import Scope
 from schemas.errors import ServiceError
+from schemas.fields import ResponseSchema
 
 ErrorFormat = Callable[[ServiceError], dict[str, Any]]
+# What describes the bodies of each format in OpenAPI.
+ERROR_SCHEMAS: dict[ErrorFormat, type[ResponseSchema]] = {}
 
 
 class Access(StrEnum):
@@ -55,6 +58,18 @@ class RoutePolicy:
     error_format: ErrorFormat | None = None
 
 
+def described_by(schema: type[ResponseSchema]) -> Callable[[ErrorFormat], ErrorFormat]:
+    """Return a decorator of an error format: ``schema`` describes its bodies."""
+
+    def register(build_body: ErrorFormat) -> ErrorFormat:
+        ERROR_SCHEMAS[build_body] = schema
+        return build_body
+
+    return register
+
+
+# How OpenAPI names what a route of Access.KEY takes.
+KEY_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {"session": []}]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CHANGING_SCOPES = (Scope.GENERATE, Scope.LIBRARY, Scope.GALLERY)
 DEFAULT = RoutePolicy()

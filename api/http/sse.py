@@ -28,11 +28,13 @@ SEND_TIMEOUT_S = 30.0
 # Without X-Accel-Buffering, nginx would collect events before it sends them.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STREAM_ID = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
+STREAM = {"type": "string", "description": "Server-sent events: docs/watching.md of Darkroom describes them."}
 LAST_EVENT_ID_PARAMETER = {
     "in": "header",
     "name": "Last-Event-ID",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": "^([0-9]{1,18}-[0-9]{1,18})?$"},
     "description": "The `id` of the last event that the client received; as a query parameter, `lastEventId`.",
+    "example": "1747493741218-0",
 }
 
 Position = TypeVar("Position")

@@ -21,6 +21,7 @@ from stores.accounts.key_revocation import Credential
 from stores.jobs.event_log import BATCH_SIZE, STREAM_START
 from stores.redis.pubsub import ChangeSignal
 
+LAST_NUMBER = sse.LAST_EVENT_ID_PARAMETER | {"schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}, "example": "3"}
 RESET = {"type": "reset", "message": "Events were missed; fetch the jobs again."}
 
 blueprint = Blueprint(
@@ -29,9 +30,12 @@ blueprint = Blueprint(
 
 
 @blueprint.route("/jobs/<job_id>/events", endpoint="of_job")
-@blueprint.doc(parameters=[sse.LAST_EVENT_ID_PARAMETER])
-@blueprint.response(200, description="All events, or those after `Last-Event-ID`.", content_type="text/event-stream")
+@blueprint.doc(parameters=[LAST_NUMBER])
+@blueprint.response(
+    200, sse.STREAM, description="All events, or those after `Last-Event-ID`.", content_type="text/event-stream"
+)
 @blueprint.alt_response(204, description="The client has received the last event.")
+@blueprint.sends(Invalid, Gone)
 def stream_job_events(job_id: str) -> Response:
     """Events of one of your jobs, until it ends."""
     job = own_job(job_id)
@@ -44,8 +48,9 @@ def stream_job_events(job_id: str) -> Response:
 @blueprint.route("/events", endpoint="of_caller")
 @blueprint.doc(parameters=[sse.LAST_EVENT_ID_PARAMETER])
 @blueprint.response(
-    200, description="Events from now on, or those after `Last-Event-ID`.", content_type="text/event-stream"
+    200, sse.STREAM, description="Events from now on, or those after `Last-Event-ID`.", content_type="text/event-stream"
 )
+@blueprint.sends(Invalid)
 def stream_caller_events() -> Response:
     """Events of all your jobs. `reset` means that events were missed: fetch the jobs themselves."""
     owner = caller().id

@@ -1,11 +1,14 @@
 """Images at the root: previews while a job runs, the result in any format once it is done."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Response, request
 
 from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
-from schemas.errors import Gone, NotConvertible, NotFound, ServiceError, Unavailable
+from schemas.errors import Gone, NotConvertible, NotFound, RangeNotSatisfiable, ServiceError, Unavailable
 from schemas.images import formats
 from schemas.images.formats import ImageFormat
 from schemas.jobs.job import Job
@@ -15,6 +18,7 @@ from stores import Stores
 
 CONVERSION_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 1
+BINARY = {"type": "string", "format": "binary"}
 
 blueprint = Blueprint(
     "pictures",
@@ -24,16 +28,23 @@ blueprint = Blueprint(
 )
 
 
+def pictures(routes: Blueprint, description: str) -> Callable[[Any], Any]:
+    """Return a decorator that describes a view that sends a picture or a video of a job, whole or in part."""
+
+    def describe(view: Any) -> Any:
+        for media_type in ("image/*", "video/*"):
+            view = routes.response(200, BINARY, description=description, content_type=media_type)(view)
+        return routes.sends(206, 304, Gone, RangeNotSatisfiable)(view)
+
+    return describe
+
+
 @blueprint.route(
     f"/<job_id:job_id>.<any({', '.join(formats.BY_EXTENSION)}):extension>",
     policy=RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False),
 )
 @blueprint.doc(security=[{}])
-@blueprint.response(
-    200,
-    description="The picture; as .jpg also the latest preview while the job runs. Byte ranges are supported.",
-    content_type="image/*",
-)
+@pictures(blueprint, "The picture; as .jpg also the latest preview while the job runs.")
 @blueprint.alt_response(409, description="A video, or a picture of more than 64,000,000 pixels, is not converted.")
 def picture(job_id: str, extension: str) -> Response:
     """The picture of a job, converted to JPEG, PNG or WebP if necessary; other extensions only for originals.
@@ -52,7 +63,7 @@ def picture(job_id: str, extension: str) -> Response:
 
 @blueprint.route("/<job_id:job_id>/<int(min=1):number>", endpoint="one_of_several")
 @blueprint.doc(security=[{}])
-@blueprint.response(200, description="The original bytes of the picture with this number.", content_type="image/*")
+@pictures(blueprint, "The original bytes of the picture with this number.")
 def numbered_original(job_id: str, number: int) -> Response:
     """One of several pictures of a job, counted from 1, as the site made it."""
     return original_image_response(stores().jobs.get(job_id), number)
@@ -60,7 +71,7 @@ def numbered_original(job_id: str, number: int) -> Response:
 
 @blueprint.route("/<job_id:job_id>")
 @blueprint.doc(security=[{}])
-@blueprint.response(200, description="The original bytes.", content_type="image/*")
+@pictures(blueprint, "The original bytes.")
 def original(job_id: str) -> Response:
     """The picture of a job as the site made it, byte for byte."""
     return original_image_response(stores().jobs.get(job_id))

@@ -15,13 +15,13 @@ WAIT_PARAMETERS = [
     {
         "in": "query",
         "name": "wait",
-        "schema": {"type": "number", "maximum": MAX_WAIT_S},
-        "description": "Seconds to wait for a change.",
+        "schema": {"type": "number", "minimum": 0},
+        "description": f"Seconds to wait for a change; more than {MAX_WAIT_S:g} counts as {MAX_WAIT_S:g}.",
     },
     {
         "in": "query",
         "name": "since",
-        "schema": {"type": "integer"},
+        "schema": {"type": "number", "minimum": 0},
         "description": "The `seq` of the last status received; without it, the current one.",
     },
 ]
@@ -38,10 +38,12 @@ def read_job(job_id: str, owner_id: str) -> JobWithEstimate:
         Gone: it has expired.
         Unauthorized: the key was revoked during the wait.
     """
-    wait_s = min(_number_parameter("wait", 0.0), MAX_WAIT_S) if request.query_string else 0.0
+    if not request.query_string:
+        return _read_own_job(job_id, owner_id)
+    wait_s, since = min(_number_parameter("wait", 0.0), MAX_WAIT_S), _number_parameter("since", UNKNOWN_SEQ)
     if wait_s <= 0:
         return _read_own_job(job_id, owner_id)
-    return _await_change(job_id, owner_id, wait_s)
+    return _await_change(job_id, owner_id, wait_s, since)
 
 
 def _read_own_job(job_id: str, owner_id: str) -> JobWithEstimate:
@@ -50,9 +52,8 @@ def _read_own_job(job_id: str, owner_id: str) -> JobWithEstimate:
     return job, estimate
 
 
-def _await_change(job_id: str, owner_id: str, wait_s: float) -> JobWithEstimate:
+def _await_change(job_id: str, owner_id: str, wait_s: float, since: float) -> JobWithEstimate:
     deadline = time.monotonic() + wait_s
-    since = _number_parameter("since", UNKNOWN_SEQ)
     with stores().notifier.watch(job_id) as signal, stores().key_revocation.watch(current_credential(), signal):
         while not signal.revoked:
             job, estimate = _read_own_job(job_id, owner_id)

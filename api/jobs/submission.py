@@ -8,10 +8,22 @@ from flask import Response, g, request
 from api.http.context import stores
 from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
-from schemas.errors import ServiceError
+from schemas.errors import Gone, IdempotencyMismatch, NotFound, PaymentRequired, ServiceError
+from schemas.jobs.idempotency import MAX_KEY_LENGTH
 from schemas.jobs.job import JobRequest
 from stores.jobs import submission
 from stores.jobs.jobs import AcceptedJob
+
+# What a route that submits jobs sends besides the errors of every route.
+SUBMISSION_ERRORS = (PaymentRequired, NotFound, Gone, IdempotencyMismatch)
+
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "pattern": f"^[\\x21-\\x7e]{{1,{MAX_KEY_LENGTH}}}$"},
+    "description": "A repeated request with the same key returns the job of the first one.",
+    "example": "order-4711",
+}
 
 
 def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1) -> AcceptedJob:

@@ -8,6 +8,7 @@ from api.http import multipart
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION, Access
+from api.jobs.responses import Deleted
 from schemas.jobs.job import UploadForm, UploadView
 from stores.jobs.input_images import Upload
 
@@ -41,7 +42,7 @@ def read(upload_id: str) -> Response:
 
 
 @blueprint.route("/<job_id:upload_id>", methods=["DELETE"])
-@blueprint.response(200, description='`{"deleted": true}`; jobs that use the picture keep it.')
+@blueprint.response(200, Deleted, description="It is gone; jobs that use the picture keep it.")
 def delete(upload_id: str) -> Response:
     """Delete one of your uploads."""
     stores().input_images.delete_upload(caller().id, upload_id)

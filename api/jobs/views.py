@@ -8,12 +8,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
-from api.jobs.images import original_image_response
+from api.jobs.images import original_image_response, pictures
 from api.jobs.job_bodies import REQUEST_BODY, is_form, job_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
+from api.jobs.responses import CancelledJobs, FailureReportView
 from api.jobs.serializers import json_with_etag, native_job
-from api.jobs.submission import add_replay_header, submit
-from schemas.errors import Conflict, NotFound
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, add_replay_header, submit
+from schemas.errors import Conflict, Gone, NotFound
 from schemas.jobs.job import Job, JobPage, JobView, load_job_request
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor, PageQuery
@@ -31,8 +32,9 @@ def check_media_type() -> None:
 
 
 @blueprint.route("", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody=REQUEST_BODY)
+@blueprint.doc(requestBody=REQUEST_BODY, parameters=[IDEMPOTENCY_KEY])
 @blueprint.response(202, JobView)
+@blueprint.sends(*SUBMISSION_ERRORS)
 def create() -> Response:
     """Submit a job. The response means that it is accepted; its `status` says when it is done.
 
@@ -65,6 +67,7 @@ def listing(query: dict[str, Any]) -> Response:
 @blueprint.route("/<job_id>", policy=RoutePolicy(rate_limit=RateLimit.STATUS))
 @blueprint.doc(parameters=WAIT_PARAMETERS)
 @blueprint.response(200, JobView)
+@blueprint.sends(304, Gone)
 def read(job_id: str) -> Response:
     """One of your jobs. With `wait` and `since`, the response comes as soon as the job changes."""
     job, estimate = read_job(job_id, caller().id)
@@ -72,10 +75,7 @@ def read(job_id: str) -> Response:
 
 
 @blueprint.route("/cancel", methods=["POST"])
-@blueprint.response(
-    200,
-    description="`cancelled`: waiting jobs, which have ended. `requested`: running jobs, which end soon.",
-)
+@blueprint.response(200, CancelledJobs)
 def cancel_all() -> Response:
     """Cancel all your unfinished jobs."""
     return jsonify(stores().jobs.cancel_all(caller().id))
@@ -84,6 +84,7 @@ def cancel_all() -> Response:
 @blueprint.route("/<job_id>", methods=["DELETE"])
 @blueprint.response(200, JobView, description="The job has ended, now or before: cancelling twice changes nothing.")
 @blueprint.alt_response(202, schema=JobView, description="The job is running and ends within a second.")
+@blueprint.sends(Gone)
 def delete(job_id: str) -> Response:
     """Cancel one of your jobs."""
     own_job(job_id)
@@ -95,7 +96,7 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.route("/<job_id>/result")
-@blueprint.response(200, description="The original bytes.", content_type="image/*")
+@pictures(blueprint, "The original bytes.")
 @blueprint.alt_response(409, description="There is no picture (yet).")
 def result(job_id: str) -> Response:
     """The finished picture, byte for byte; the first one if there are several."""
@@ -103,7 +104,7 @@ def result(job_id: str) -> Response:
 
 
 @blueprint.route("/<job_id>/results/<int(min=1):number>", endpoint="result_of_number")
-@blueprint.response(200, description="The original bytes.", content_type="image/*")
+@pictures(blueprint, "The original bytes.")
 @blueprint.alt_response(409, description="There is no picture (yet).")
 def numbered_result(job_id: str, number: int) -> Response:
     """The finished picture with this number, counted from 1, byte for byte."""
@@ -111,7 +112,8 @@ def numbered_result(job_id: str, number: int) -> Response:
 
 
 @blueprint.route("/<job_id>/failure")
-@blueprint.response(200, description="`url`, `screenshot`, `console`, `requests` and `dom` of the last failed attempt.")
+@blueprint.response(200, FailureReportView)
+@blueprint.sends(Gone)
 def failure(job_id: str) -> Response:
     """The failure report of the job's last failed attempt, with secrets redacted."""
     report = stores().jobs.get_failure_report(own_job(job_id).id)
@@ -122,6 +124,7 @@ def failure(job_id: str) -> Response:
 
 @blueprint.route("/<job_id>/trace")
 @blueprint.response(200, description="A zip for `playwright show-trace`.", content_type="application/zip")
+@blueprint.sends(Gone)
 def trace(job_id: str) -> Response:
     """The Playwright trace of the job's last failed attempt; first attempts are not recorded."""
     recorded = stores().results.get_trace(own_job(job_id).id)

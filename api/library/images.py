@@ -11,13 +11,14 @@ from api.http.context import own_job, stores
 from api.http.error_responses import library_body
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access, RoutePolicy
-from api.http.url_converters import JobIdConverter
+from api.http.routing import JobIdConverter
 from api.library.image_files import send_image, send_thumbnail
 from api.library.models import parse_id
 from api.library.resource_links import match_resources
+from api.library.responses import ModelImage, ModelImageDetail, Success
 from api.library.serializers import image_view, params_view
 from schemas.accounts.caller import Scope
-from schemas.errors import Conflict, Gone, Invalid, NotFound
+from schemas.errors import Conflict, Forbidden, Gone, Invalid, NotFound, RangeNotSatisfiable
 from schemas.images.inspected_image import StoredImage
 from schemas.images.params_requests import merge_params, parse_json_field, parse_loras, sanitize_json
 from schemas.jobs.job import Job
@@ -28,7 +29,11 @@ from stores.jobs.jobs import NO_SUCH_JOB
 MAX_RECENT = 100
 EDIT = RoutePolicy(scope=Scope.LIBRARY)
 UPLOAD = RoutePolicy(scope=Scope.LIBRARY, streams_body=True)
-BODY = {"content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}}}
+BINARY = {"type": "string", "format": "binary"}
+BODY = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": ImageUpload}, "application/json": {"schema": FromJob}},
+}
 # Generation parameters by the names of form fields and job inputs, with their JSON names.
 PARAM_NAMES = {
     "negative_prompt": "negativePrompt",
@@ -52,7 +57,8 @@ image_blueprint = Blueprint(
 
 
 @blueprint.route("", methods=["GET"], endpoint="listing")
-@blueprint.response(200, description="The user images of the model.")
+@blueprint.response(200, ModelImage(many=True))
+@blueprint.sends(Invalid)
 def list_images(model_id: str) -> Response:
     """List the user images of a model, in their order."""
     images = stores().library.images.list_user_images(_existing_model(model_id))
@@ -61,7 +67,8 @@ def list_images(model_id: str) -> Response:
 
 @blueprint.route("", methods=["POST"], policy=UPLOAD, endpoint="add")
 @blueprint.doc(requestBody=BODY)
-@blueprint.response(201, description="The image. A JSON body with `jobId` keeps an image of a job.")
+@blueprint.sends(Conflict, Gone)
+@blueprint.response(201, ModelImageDetail, description="The image. A JSON body with `jobId` keeps an image of a job.")
 def add_image(model_id: str) -> Response:
     """Add an image to a model: a form with `file`, or `{"jobId": …}`."""
     id_ = _existing_model(model_id)
@@ -71,7 +78,8 @@ def add_image(model_id: str) -> Response:
 
 
 @blueprint.route("/<image_id>", methods=["GET"], endpoint="read")
-@blueprint.response(200, description="The image, and under `uses` the models that it names, in the library or not.")
+@blueprint.response(200, ModelImageDetail)
+@blueprint.sends(Invalid)
 def get_image(model_id: str, image_id: str) -> Response:
     """Get an image of a model."""
     return jsonify(_image_detail(_image_of_model(model_id, image_id)))
@@ -79,7 +87,7 @@ def get_image(model_id: str, image_id: str) -> Response:
 
 @blueprint.route("/<image_id>", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(ImageChange)
-@blueprint.response(200, description="The changed image.")
+@blueprint.response(200, ModelImageDetail, description="The changed image.")
 def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
     """Edit a user image."""
     require_json()
@@ -89,7 +97,7 @@ def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
 
 
 @blueprint.route("/<image_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")
-@blueprint.response(200, description='`{"success": true}`')
+@blueprint.response(200, Success)
 def delete_image(model_id: str, image_id: str) -> Response:
     """Delete a user image for good."""
     image = _image_of_model(model_id, image_id)
@@ -100,21 +108,24 @@ def delete_image(model_id: str, image_id: str) -> Response:
 
 
 @image_blueprint.route("/recent", methods=["GET"], endpoint="recent")
-@image_blueprint.response(200, description="The newest user images.")
+@image_blueprint.response(200, ModelImage(many=True))
 def list_recent() -> Response:
     """List the newest user images of all models."""
     return jsonify([image_view(image) for image in stores().library.images.list_recent(MAX_RECENT)])
 
 
 @image_blueprint.route("/<image_id>", methods=["GET"], endpoint="picture")
-@image_blueprint.response(200, description="The original bytes.", content_type="image/*")
+@image_blueprint.response(200, BINARY, description="The original bytes.", content_type="image/*")
+@image_blueprint.alt_response(200, schema=BINARY, content_type="video/*", description="The original bytes.")
+@image_blueprint.sends(206, 304, Forbidden, Invalid, RangeNotSatisfiable)
 def get_original(image_id: str) -> Response:
     """Get the bytes of an image."""
     return send_image(stores().library.images.get(parse_id(image_id, "image")))
 
 
 @image_blueprint.route("/<image_id>/thumb", methods=["GET"], endpoint="thumb")
-@image_blueprint.response(200, description="WebP, at most 400 pixels wide.", content_type="image/webp")
+@image_blueprint.response(200, BINARY, description="WebP, at most 400 pixels wide.", content_type="image/webp")
+@image_blueprint.sends(304, Forbidden, Invalid)
 def get_thumbnail(image_id: str) -> Response:
     """Get a thumbnail of an image."""
     return send_thumbnail(stores().library.images.get(parse_id(image_id, "image")))

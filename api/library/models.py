@@ -10,9 +10,10 @@ from api.http.error_responses import library_body
 from api.http.request_bodies import require_json
 from api.http.route_policy import Access, RoutePolicy
 from api.library.file_response import send_opened_file
+from api.library.responses import FilterValues, ModelDetail, ModelPage
 from api.library.serializers import model_detail, model_summary
 from schemas.accounts.caller import Scope
-from schemas.errors import Invalid, NotFound
+from schemas.errors import Forbidden, Invalid, NotFound, PreconditionFailed, RangeNotSatisfiable
 from schemas.library.model_parts import is_main_file
 from schemas.library.model_views import FileView, ModelView, VersionView
 from schemas.library.requests import MAX_ID, MAX_OFFSET, MAX_PAGE_SIZE, ModelChange, ModelListQuery
@@ -22,10 +23,11 @@ from stores.library.safe_open import OpenFile, open_indexed
 from stores.library.search import EQUALITY_COLUMNS, SearchFilter
 
 MAX_ID_DIGITS = 16
+BINARY = {"type": "string", "format": "binary"}
 VERSION_PARAMETER = {
     "in": "query",
     "name": "versionId",
-    "schema": {"type": "integer"},
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
     "description": "Which version; by default the newest one that is on disk.",
 }
 
@@ -45,21 +47,22 @@ def parse_id(text: str, kind: str = "model") -> int:
 
 @blueprint.route("", methods=["GET"], endpoint="listing")
 @blueprint.arguments(ModelListQuery, location="query")
-@blueprint.response(200, description="`items`, `total`, `totalIsEstimate`, `page`, `limit`, `hasMore`, `nextCursor`.")
+@blueprint.response(200, ModelPage)
 def list_models(query: dict[str, Any]) -> Response:
     """List models; `search` takes words and filters such as `base:sdxl -tag:style dim:>=32`."""
     return jsonify(_find_page(query))
 
 
 @blueprint.route("/filters", methods=["GET"], endpoint="filters")
-@blueprint.response(200, description="`categories`, `baseModels`, `types` and `tags`, the most frequent first.")
+@blueprint.response(200, FilterValues)
 def list_filters() -> Response:
     """List the values to filter by."""
     return jsonify(stores().library.search.list_filter_values())
 
 
 @blueprint.route("/<model_id>", methods=["GET"], endpoint="read")
-@blueprint.response(200, description="The model with its versions, files and images.")
+@blueprint.response(200, ModelDetail)
+@blueprint.sends(Invalid)
 def get_model(model_id: str) -> Response:
     """Get a model with all its metadata; `sources` names the source of each field."""
     return jsonify(model_detail(stores().library.models.get(parse_id(model_id))))
@@ -67,7 +70,7 @@ def get_model(model_id: str) -> Response:
 
 @blueprint.route("/<model_id>", methods=["PATCH"], policy=RoutePolicy(scope=Scope.LIBRARY), endpoint="change")
 @blueprint.arguments(ModelChange)
-@blueprint.response(200, description="The changed model.")
+@blueprint.response(200, ModelDetail, description="The changed model.")
 def edit_model(body: dict[str, Any], model_id: str) -> Response:
     """Edit a model. Your values override every source and survive scans; null reverts a field."""
     require_json()
@@ -78,7 +81,8 @@ def edit_model(body: dict[str, Any], model_id: str) -> Response:
 
 @blueprint.route("/<model_id>/download", methods=["GET"])
 @blueprint.doc(parameters=[VERSION_PARAMETER])
-@blueprint.response(200, description="The file, whole or in part.", content_type="application/octet-stream")
+@blueprint.response(200, BINARY, description="The file, whole or in part.", content_type="application/octet-stream")
+@blueprint.sends(206, 304, Forbidden, PreconditionFailed, RangeNotSatisfiable)
 def download(model_id: str) -> Response:
     """Download the model's file; supports HEAD, ranges and conditional requests."""
     model = stores().library.models.get(parse_id(model_id))

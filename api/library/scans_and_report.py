@@ -12,6 +12,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.error_responses import library_body
 from api.http.route_policy import Access, RoutePolicy
+from api.library.responses import LibraryReport, ScanAccepted, ScanView
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Invalid
 from schemas.fields import WholeNumber
@@ -49,10 +50,11 @@ class ReportQuery(Schema):
     after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_ID))
 
 
-@blueprint.route("/library/scan", methods=["POST"], policy=SCAN, endpoint="scan_1")
+@blueprint.route("/library/scan", methods=["POST"], policy=SCAN, endpoint="scan_library")
 @blueprint.route("/scan", methods=["POST"], policy=SCAN, endpoint="scan")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": ScanRequestBody}}})
-@blueprint.response(202, description="The `id` of the scan, and the URL of its events.")
+@blueprint.response(202, ScanAccepted)
+@blueprint.sends(Conflict)
 def request_scan() -> Response:
     """Scan the library now; with `{"full": true}` every file is read again."""
     if not stores().settings.models_dir:
@@ -65,14 +67,16 @@ def request_scan() -> Response:
 
 
 @blueprint.route("/library/scan", methods=["GET"], endpoint="latest")
-@blueprint.response(200, description="The last scan: `id`, `state`, `phase` and figures; null if there was none.")
+@blueprint.response(200, {"anyOf": [ScanView, {"type": "null"}]}, description="The last scan; null if there was none.")
 def get_latest_scan() -> Response:
     """Get the progress or result of the last scan."""
     return jsonify(stores().scan_requests.latest())
 
 
 @blueprint.route("/library/scan/events", methods=["GET"], endpoint="events")
-@blueprint.response(200, description="The progress of scans.", content_type="text/event-stream")
+@blueprint.doc(parameters=[sse.LAST_EVENT_ID_PARAMETER])
+@blueprint.response(200, sse.STREAM, description="The progress of scans.", content_type="text/event-stream")
+@blueprint.sends(Invalid)
 def stream_scan_events() -> Response:
     """Stream the progress of scans from now on, or after the event of `Last-Event-ID`."""
     return sse.sse_response(_events(stores(), current_credential(), sse.last_stream_id()))
@@ -80,7 +84,7 @@ def stream_scan_events() -> Response:
 
 @blueprint.route("/library/report", methods=["GET"], endpoint="report")
 @blueprint.arguments(ReportQuery, location="query")
-@blueprint.response(200, description="`counts`, `hashing`, `problems`, and `nextAfter` if there are more problems.")
+@blueprint.response(200, LibraryReport)
 def get_report(query: dict[str, Any]) -> Response:
     """Get the size of the library, and what is wrong with its files."""
     maintenance = stores().library.maintenance

@@ -10,16 +10,22 @@ from typing import Any
 from flask import Response, current_app, jsonify
 
 from api.http.auth import authenticate
+from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
+from api.http.route_policy import KEY_SECURITY, Access, RateLimit, RoutePolicy
 from api.http.session_cookie import session_caller
+from api.pages.health_responses import HealthView
 from api.sites.serializers import canary_view, circuit_view
 from ops.infra.version import VERSION
-from schemas.errors import ServiceError, Unavailable
+from schemas.errors import ServiceError, Unauthorized, Unavailable
 from stores import Stores
 from stores.queue.process_reports import ProcessReport, process_name
 
 CACHE_TTL_S = 1.0
+POLICY = RoutePolicy(access=Access.CHECKED_BY_VIEW, rate_limit=RateLimit.STATUS, is_logged=False)
+
+blueprint = Blueprint("health", __name__, access=Access.CHECKED_BY_VIEW, description="The health of Darkroom.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,13 @@ class HealthReport:
 _report_lock = threading.Lock()
 
 
-def health_response() -> Response:
-    """Return 200 and OK, or 503, DEGRADED and the failing parts; with a valid key also the details of every part.
-
-    ``warnings`` names parts that work and need attention.
-    """
+@blueprint.route("/health", policy=POLICY)
+@blueprint.doc(security=[{}, *KEY_SECURITY])
+@blueprint.response(200, HealthView, description="All parts work. With a key, also the state of every part.")
+@blueprint.alt_response(503, schema=HealthView, description="`failing` names the parts that do not work.")
+@blueprint.sends(Unauthorized)
+def read() -> Response:
+    """The health of Darkroom. `warnings` names parts that work and need attention."""
     show_details = _is_authenticated()
     parts = current_parts(stores())
     failing = [name for name, part in parts.items() if not part["ok"]]

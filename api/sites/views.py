@@ -7,6 +7,7 @@ from flask import Response, jsonify
 from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RoutePolicy
+from api.sites.responses import SiteDetailView, SiteList
 from api.sites.serializers import canary_view, site_view
 from api.sites.site_queries import site_choices
 from schemas.accounts.caller import Scope
@@ -20,7 +21,7 @@ blueprint = Blueprint(
 
 
 @blueprint.route("")
-@blueprint.response(200, description="`sites`: every site; `default`: the name of the site of jobs that name none.")
+@blueprint.response(200, SiteList)
 def listing() -> Response:
     """All sites."""
     recipes, terms = stores().recipes, stores().accepted_terms
@@ -33,14 +34,14 @@ def listing() -> Response:
 
 
 @blueprint.route("/<name>")
-@blueprint.response(200, description="The site, with the type and range of each input.")
+@blueprint.response(200, SiteDetailView, description="The site, with the type and range of each input.")
 def read(name: str) -> Response:
     """One site."""
     return _site_response(_find_recipe(name))
 
 
 @blueprint.route("/<name>/circuit/close", methods=["POST"], policy=RoutePolicy(scope=Scope.ADMIN))
-@blueprint.response(200, description="The site; its waiting jobs start again.")
+@blueprint.response(200, SiteDetailView, description="The site; its waiting jobs start again.")
 @blueprint.alt_response(403, description="The key lacks the scope `admin`.")
 def close_circuit(name: str) -> Response:
     """Close a site's circuit breaker by hand, once the cause is fixed."""

@@ -12,7 +12,7 @@ from api.webhooks.serializers import attempt_view, delivery_view
 from schemas.accounts.caller import Scope
 from schemas.fields import Text
 from schemas.paging import Cursor, PageQuery
-from schemas.webhooks.subscriptions import DeliveryPage, DeliveryState, DeliveryView, RedeliveryRequest
+from schemas.webhooks.subscriptions import DeliveryPage, DeliveryState, DeliveryView, Redelivered, RedeliveryRequest
 
 blueprint = Blueprint(
     "deliveries", __name__, access=Access.KEY, url_prefix="/api/v1/deliveries", description="Webhook deliveries."
@@ -22,8 +22,8 @@ blueprint = Blueprint(
 class DeliveriesQuery(PageQuery):
     """Filters and page of a list of deliveries."""
 
-    webhookId = Text()
-    jobId = Text()
+    webhookId = Text(metadata={"description": "Only deliveries to this webhook."})
+    jobId = Text(metadata={"description": "Only deliveries about this job."})
     state = fields.Enum(DeliveryState, by_value=True)
 
 
@@ -65,7 +65,7 @@ def redeliver(delivery_id: str) -> Response:
 
 @blueprint.route("/redeliver", methods=["POST"])
 @blueprint.arguments(RedeliveryRequest())
-@blueprint.response(202, description="`redelivered`: the number of deliveries.")
+@blueprint.response(202, Redelivered)
 def redeliver_failed(body: dict[str, Any]) -> Response:
     """Send again all deliveries that have failed since a time."""
     count = stores().deliveries.redeliver_failed(caller().id, body["since"], body.get("webhookId"))

@@ -16,7 +16,10 @@ from schemas.webhooks.subscriptions import (
     WEBHOOK_TEST_EVENT,
     DeliveryView,
     NewDelivery,
+    SecretView,
+    SigningKeys,
     WebhookChange,
+    WebhookList,
     WebhookRequest,
     WebhookView,
 )
@@ -41,7 +44,7 @@ def create(body: dict[str, Any]) -> Response:
 
 
 @blueprint.route("", methods=["GET"])
-@blueprint.response(200, description="`webhooks`: all of them, oldest first.")
+@blueprint.response(200, WebhookList)
 def listing() -> Response:
     """Your webhooks."""
     subscriptions = stores().subscriptions.list_by_owner(caller().id)
@@ -49,7 +52,7 @@ def listing() -> Response:
 
 
 @blueprint.route("/secret")
-@blueprint.response(200, description="`secret`.")
+@blueprint.response(200, SecretView)
 def own_secret() -> Response:
     """The secret that signs deliveries to the URLs in your jobs (`webhook`)."""
     return jsonify({"secret": stores().subscriptions.owner_secret(caller().id)})
@@ -125,8 +128,8 @@ def test(webhook_id: str) -> Response:
 
 
 @public.route("/.well-known/webhooks.json")
-@public.doc(security=[{}])
-@public.response(200, description="`keys`: each with its `algorithm` and `publicKey`.")
+@public.doc(operationId="webhooksSigningKeys")
+@public.response(200, SigningKeys)
 def keys() -> Response:
     """The public key that verifies the signatures with the prefix `v1a`."""
     key = {"algorithm": "ed25519", "signature": "v1a", "publicKey": stores().subscriptions.signer.public_key}

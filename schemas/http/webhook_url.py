@@ -31,6 +31,8 @@ class WebhookUrl:
 class WebhookUrlField(Text):
     """A webhook URL, checked by syntax and port; empty where the schema allows that."""
 
+    pattern = r"^https?://[^\x00-\x20\x7f]+$"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         url = super()._deserialize(value, attr, data, **kwargs)
         if url:

@@ -69,7 +69,11 @@ class GenerationInput(Schema):
 
         unknown = EXCLUDE
 
-    prompt = Text(required=True, validate=validate.Length(1, MAX_PROMPT_LENGTH))
+    prompt = Text(
+        required=True,
+        validate=validate.Length(1, MAX_PROMPT_LENGTH),
+        metadata={"description": "What to generate, in words.", "example": "a lighthouse at dusk, oil painting"},
+    )
     lora = Text(allow_none=True, validate=validate.Length(1, MAX_LORA_NAME_LENGTH))
 
 
@@ -82,8 +86,18 @@ class GenerationRequest(Schema):
         unknown = EXCLUDE
 
     input = fields.Nested(GenerationInput, required=True)
-    model = Text(allow_none=True, validate=validate.Length(max=MAX_MODEL_SLUG_LENGTH))
-    webhook = WebhookUrlField(allow_none=True)
+    model = Text(
+        allow_none=True,
+        validate=validate.Length(max=MAX_MODEL_SLUG_LENGTH),
+        metadata={"description": "A site, a site and a checkpoint, or a training.", "example": "studio"},
+    )
+    webhook = WebhookUrlField(
+        allow_none=True,
+        metadata={
+            "description": "URL that receives the final event; empty for none.",
+            "pattern": r"^(https?://[^\x00-\x20\x7f]+)?$",
+        },
+    )
 
 
 def translate_inputs(recipe: Recipe, raw_inputs: Mapping[str, Any], model: str = "") -> TranslatedInputs:

@@ -8,7 +8,14 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from schemas.errors import Invalid
-from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, WholeNumber, flatten_errors
+from schemas.fields import (
+    MAX_LORA_NAME_LENGTH,
+    MAX_PROMPT_LENGTH,
+    ResponseSchema,
+    Text,
+    WholeNumber,
+    flatten_errors,
+)
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.lifecycle import JobState
 from schemas.sites.recipe import SiteLimits
@@ -208,81 +215,89 @@ class UploadForm(Schema):
     )
 
 
-class UploadView(Schema):
+_ID = fields.String(metadata={"pattern": "^[0-9a-f]{32}$", "example": "9f86d081884c7d659a2feaa0c55ad015"})
+_TIME = {"description": "Unix milliseconds.", "example": 1747493741218}
+
+
+class UploadView(ResponseSchema):
     """An uploaded picture."""
 
-    id = fields.String()
-    expiresAt = fields.Integer(metadata={"description": "Unix milliseconds."})
-    type = fields.String(metadata={"description": "Its media type, by its bytes."})
+    id = _ID
+    expiresAt = fields.Integer(metadata=_TIME)
+    type = fields.String(metadata={"description": "Its media type, by its bytes.", "example": "image/png"})
     width = fields.Integer()
     height = fields.Integer()
     sizeBytes = fields.Integer()
-    sha256 = fields.String()
+    sha256 = fields.String(metadata={"pattern": "^[0-9a-f]{64}$", "example": "9f86d081884c7d65" * 4})
 
 
-class ProgressView(Schema):
+class ProgressView(ResponseSchema):
     """The progress that the page shows."""
 
-    percentage = fields.Float()
-    step = fields.Integer(allow_none=True)
-    steps = fields.Integer(allow_none=True)
+    percentage = fields.Float(metadata={"minimum": 0, "maximum": 100, "example": 35.0})
+    step = fields.Integer(allow_none=True, metadata={"example": 7})
+    steps = fields.Integer(allow_none=True, metadata={"example": 20})
 
 
-class WaitView(Schema):
+class WaitView(ResponseSchema):
     """Why the job waits although a worker could take it."""
 
-    reason = fields.String(metadata={"description": "`circuit_open`: the site failed repeatedly."})
+    reason = fields.String(
+        metadata={"enum": ["circuit_open"], "description": "`circuit_open`: the site failed repeatedly."}
+    )
     message = fields.String()
     retryAt = fields.Integer(metadata={"description": "When the site is tried again, Unix milliseconds."})
 
 
-class ErrorView(Schema):
+class ErrorView(ResponseSchema):
     """Why the job failed."""
 
-    code = fields.String()
-    message = fields.String()
-    hint = fields.String()
+    code = fields.String(metadata={"description": "A stable code; /docs lists all.", "example": "site_refused"})
+    message = fields.String(metadata={"example": "The site refused this prompt."})
+    hint = fields.String(metadata={"example": "The message is the site's own; change the prompt accordingly."})
     retryable = fields.Boolean()
 
 
-class ResultView(Schema):
+class ResultView(ResponseSchema):
     """A finished picture."""
 
     url = fields.Url()
-    type = fields.String(metadata={"description": "Media type of the original bytes."})
-    sizeBytes = fields.Integer()
-    width = fields.Integer()
-    height = fields.Integer()
+    type = fields.String(metadata={"description": "Media type of the original bytes.", "example": "image/png"})
+    sizeBytes = fields.Integer(metadata={"example": 331776})
+    width = fields.Integer(metadata={"example": 640})
+    height = fields.Integer(metadata={"example": 480})
     lossy = fields.Boolean(metadata={"description": "True if it had to be taken from a screenshot."})
-    posterUrl = fields.Url(metadata={"description": "For a video that is the first result: its poster, a JPEG."})
+    posterUrl = fields.Url(
+        metadata={"optional": True, "description": "For a video that is the first result: its poster, a JPEG."}
+    )
 
 
-class JobView(Schema):
+class JobView(ResponseSchema):
     """A job in ``/api/v1``."""
 
-    id = fields.String()
-    status = fields.Enum(JobState)
-    site = fields.String()
-    prompt = fields.String()
+    id = _ID
+    status = fields.Enum(JobState, by_value=True)
+    site = fields.String(metadata={"example": "studio"})
+    prompt = fields.String(metadata={"example": "a lighthouse at dusk, oil painting"})
     lora = fields.String(allow_none=True)
-    inputs = fields.Dict()
+    inputs = fields.Dict(metadata={"additionalProperties": True, "example": {"seed": 7}})
     position = fields.Integer(
-        allow_none=True, metadata={"description": "1 is next; null once a worker has it, and in lists."}
+        allow_none=True, metadata={"description": "1 is next; null once a worker has it, and in lists.", "example": 1}
     )
     positionIsEstimate = fields.Boolean(
         metadata={"description": "True if the position is about right; up to 100 it is exact."}
     )
     etaSeconds = fields.Float(allow_none=True, metadata={"description": "Estimated seconds until it completes."})
     waitingFor = fields.Nested(WaitView, allow_none=True)
-    priority = fields.Integer()
+    priority = fields.Integer(metadata={"minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY, "example": 0})
     progress = fields.Nested(ProgressView, allow_none=True)
-    attempt = fields.Integer()
+    attempt = fields.Integer(metadata={"description": "How many workers have taken it.", "example": 1})
     seq = fields.Integer(metadata={"description": "Grows with every visible change."})
-    startTime = fields.Integer(metadata={"description": "When it was accepted, Unix milliseconds."})
-    lastModifiedDate = fields.Integer(metadata={"description": "When it last changed, Unix milliseconds."})
-    finishedAt = fields.Integer(allow_none=True)
-    expiresAt = fields.Integer(allow_none=True)
-    cancelRequestedAt = fields.Integer(allow_none=True)
+    startTime = fields.Integer(metadata={**_TIME, "description": "When it was accepted, Unix milliseconds."})
+    lastModifiedDate = fields.Integer(metadata={**_TIME, "description": "When it last changed, Unix milliseconds."})
+    finishedAt = fields.Integer(allow_none=True, metadata=_TIME)
+    expiresAt = fields.Integer(allow_none=True, metadata=_TIME)
+    cancelRequestedAt = fields.Integer(allow_none=True, metadata=_TIME)
     error = fields.Nested(ErrorView, allow_none=True)
     result = fields.Nested(ResultView, allow_none=True, metadata={"description": "The first of `results`."})
     results = fields.List(fields.Nested(ResultView))
@@ -290,7 +305,7 @@ class JobView(Schema):
     statusUrl = fields.Url()
 
 
-class JobPage(Schema):
+class JobPage(ResponseSchema):
     """A page of jobs, newest first."""
 
     jobs = fields.List(fields.Nested(JobView))

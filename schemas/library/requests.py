@@ -9,7 +9,7 @@ from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber, flatten_errors
 from schemas.library import content_rating
 from schemas.library.sanitize import strip_control_chars
-from schemas.library.search_query import MAX_QUERY_CHARS
+from schemas.library.search_query import MAX_QUERY_CHARS, SortKey
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 40
@@ -22,6 +22,10 @@ MAX_TAGS = 100
 MAX_TAG_CHARS = 200
 MAX_ID = 2**31 - 1
 NSFW_MASK_RANGE = validate.Range(0, content_rating.ALL_LEVELS)
+
+# What ``content_rating.level_from_upload`` takes.
+UPLOAD_LEVELS = {"enum": [0, 1, 2, 3, 4, 8, 16, 32], "description": "0 to 3, or one level of content ratings."}
+SORT_PATTERN = rf"^[+-]?({'|'.join(SortKey)})$"
 
 
 class PositiveInteger(WholeNumber):
@@ -62,16 +66,29 @@ class ModelListQuery(Schema):
     subcategory = Text(validate=validate.Length(max=200))
     base_model = Text(data_key="baseModel", validate=validate.Length(max=200))
     type = Text(validate=validate.Length(max=200))
-    search = fields.String(load_default="", validate=validate.Length(max=MAX_QUERY_CHARS))
+    search = fields.String(
+        load_default="",
+        validate=validate.Length(max=MAX_QUERY_CHARS),
+        metadata={"description": "Words and filters, such as `base:sdxl -tag:style dim:>=32`.", "example": "ukiyo"},
+    )
     tags = StringList(load_default=())
     tags_mode = fields.String(data_key="tagsMode", load_default="any", validate=validate.OneOf(["any", "all", "none"]))
     max_nsfw = WholeNumber(data_key="maxNsfwLevel", validate=NSFW_MASK_RANGE)
     has_metadata = fields.Boolean(data_key="hasMetadata")
-    sort = fields.String(validate=validate.Length(max=20))
+    sort = fields.String(
+        validate=validate.Length(max=20),
+        metadata={
+            "pattern": SORT_PATTERN,
+            "description": "A key, with `-` for the largest first or `+` for the smallest first.",
+            "example": "-size",
+        },
+    )
     page = PositiveInteger(load_default=1)
     limit = PositiveInteger(load_default=DEFAULT_PAGE_SIZE)
-    cursor = fields.String(validate=validate.Length(max=2000))
-    include = StringList(load_default=())
+    cursor = fields.String(
+        validate=validate.Length(max=2000), metadata={"description": "The `nextCursor` of the page before."}
+    )
+    include = StringList(load_default=(), metadata={"description": "`versions`: with the versions of each model."})
 
 
 def _line(max_chars: int, min_chars: int = 0, *, allow_none: bool = True) -> Text:
@@ -106,7 +123,7 @@ class ImageChange(Schema):
         unknown = RAISE
 
     prompt = MultilineText(allow_none=True, validate=validate.Length(max=MAX_PROMPT_CHARS))
-    nsfwLevel = WholeNumber()
+    nsfwLevel = WholeNumber(metadata=UPLOAD_LEVELS)
     sortOrder = WholeNumber(validate=validate.Range(0, 1_000_000))
     generationParams = fields.Dict(keys=fields.String())
 
@@ -131,7 +148,7 @@ class ImageForm(Schema):
     cfg_scale = fields.Float(data_key="cfgScale", allow_nan=False, validate=validate.Range(-1000, 1000))
     sampler = MultilineText(validate=validate.Length(max=200))
     scheduler = MultilineText(validate=validate.Length(max=200))
-    nsfw_level = WholeNumber(data_key="nsfwLevel")
+    nsfw_level = WholeNumber(data_key="nsfwLevel", metadata=UPLOAD_LEVELS)
     loras = fields.String()
     comfy_workflow = fields.String(data_key="comfyWorkflow")
 
@@ -148,7 +165,7 @@ class FromJob(Schema):
     jobId = fields.String(required=True, validate=validate.Length(max=100))
     versionId = WholeNumber(validate=validate.Range(1, MAX_ID))
     number = WholeNumber(load_default=1, validate=validate.Range(1, 1000))
-    nsfwLevel = WholeNumber()
+    nsfwLevel = WholeNumber(metadata=UPLOAD_LEVELS)
 
 
 def load_body(schema: Schema, body: Any) -> dict[str, Any]:

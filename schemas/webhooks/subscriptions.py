@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import MAX_INT64, MAX_URL_LENGTH, Text, WholeNumber
+from schemas.fields import MAX_INT64, MAX_URL_LENGTH, ResponseSchema, Text, WholeNumber
 from schemas.gallery.events import GalleryEvent
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
@@ -125,7 +125,7 @@ class WebhookChange(Schema):
     description = _DESCRIPTION
 
 
-class WebhookView(Schema):
+class WebhookView(ResponseSchema):
     """One of your webhooks."""
 
     id = fields.String()
@@ -141,10 +141,10 @@ class WebhookView(Schema):
         },
     )
     failingSince = fields.Integer(allow_none=True)
-    secret = fields.String(metadata={"description": "Only in responses to creation and rotation."})
+    secret = fields.String(metadata={"optional": True, "description": "Only in responses to creation and rotation."})
 
 
-class AttemptView(Schema):
+class AttemptView(ResponseSchema):
     """One request to the receiver."""
 
     at = fields.Integer()
@@ -152,11 +152,14 @@ class AttemptView(Schema):
     status = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
     excerpt = fields.String(
-        metadata={"description": "Beginning of the response body; visible to the operator of this Darkroom only."}
+        metadata={
+            "optional": True,
+            "description": "Beginning of the response body; visible to the operator of this Darkroom only.",
+        }
     )
 
 
-class DeliveryView(Schema):
+class DeliveryView(ResponseSchema):
     """One event for one receiver."""
 
     id = fields.String(metadata={"description": "The header `webhook-id`: the same for all attempts."})
@@ -164,20 +167,54 @@ class DeliveryView(Schema):
     jobId = fields.String(allow_none=True)
     url = fields.String()
     type = fields.String()
-    state = fields.Enum(DeliveryState)
+    state = fields.Enum(DeliveryState, by_value=True)
     tries = fields.Integer()
     createdAt = fields.Integer()
     nextAt = fields.Integer(allow_none=True)
     finishedAt = fields.Integer(allow_none=True)
     reason = fields.String(allow_none=True, metadata={"description": "Why it failed for good."})
-    attempts = fields.List(fields.Nested(AttemptView))
+    attempts = fields.List(
+        fields.Nested(AttemptView), metadata={"optional": True, "description": "Only where one delivery is read."}
+    )
 
 
-class DeliveryPage(Schema):
+class DeliveryPage(ResponseSchema):
     """A page of deliveries, newest first."""
 
     deliveries = fields.List(fields.Nested(DeliveryView))
     nextCursor = fields.String(allow_none=True)
+
+
+class WebhookList(ResponseSchema):
+    """All your webhooks, oldest first."""
+
+    webhooks = fields.List(fields.Nested(WebhookView))
+
+
+class SecretView(ResponseSchema):
+    """A secret that signs deliveries."""
+
+    secret = fields.String(metadata={"pattern": "^whsec_", "example": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+
+
+class SigningKey(ResponseSchema):
+    """A public key that verifies signatures."""
+
+    algorithm = fields.String(metadata={"enum": ["ed25519"]})
+    signature = fields.String(metadata={"enum": ["v1a"]})
+    publicKey = fields.String()
+
+
+class SigningKeys(ResponseSchema):
+    """The public keys of this Darkroom."""
+
+    keys = fields.List(fields.Nested(SigningKey))
+
+
+class Redelivered(ResponseSchema):
+    """How many deliveries are sent again."""
+
+    redelivered = fields.Integer(metadata={"example": 2})
 
 
 class RedeliveryRequest(Schema):

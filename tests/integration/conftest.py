@@ -26,6 +26,7 @@ from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
 from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, eventually, free_port
+from tests.support.described_client import DescribedClient
 from tests.support.shared_browser import shared_browser
 
 
@@ -85,7 +86,14 @@ def open_app(settings: Settings) -> AppClient:
     """Migrate the database and open an app."""
     migrate(settings.database_url)
     stores = open_stores(settings)
-    return AppClient(create_app(stores).test_client(), stores)
+    return AppClient(described_client(create_app(stores)), stores)
+
+
+def described_client(application: Flask) -> FlaskClient:
+    """Return a client that compares every response with the API's description."""
+    if os.environ.get("CHECK_DESCRIPTION"):
+        application.test_client_class = DescribedClient
+    return application.test_client()
 
 
 def close_app(app: AppClient) -> None:

@@ -13,8 +13,20 @@ from tests.support.shared_browser import shared_browser
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title="owned"</script>"\'`{{7*7}}'
 
 
-def visit(url: str, work: Callable[[Page], Awaitable[None]], key: str = API_KEY) -> None:
-    """Sign in at the console and run ``work`` with a page; no page may report an error or run hostile text."""
+# Forms that are sent back with an error have its status, and a test may make the server refuse a request.
+EXPECTED_STATUSES = (400, 503)
+
+
+def visit(
+    url: str,
+    work: Callable[[Page], Awaitable[None]],
+    key: str = API_KEY,
+    expected: tuple[int, ...] = EXPECTED_STATUSES,
+) -> None:
+    """Sign in at the console and run ``work`` with a page; no page may report an error or run hostile text.
+
+    ``expected`` are the statuses of errors that are none of the page.
+    """
     cookies = httpx.post(f"{url}/api/session", json={"key": key}, trust_env=False).cookies
     problems: list[str] = []
 
@@ -22,7 +34,7 @@ def visit(url: str, work: Callable[[Page], Awaitable[None]], key: str = API_KEY)
         await context.add_cookies([{"name": name, "value": value, "url": url} for name, value in cookies.items()])
         page = await context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text) if _is_fault(message) else None)
+        page.on("console", lambda message: problems.append(message.text) if _is_fault(message, expected) else None)
         await work(page)
         assert "owned" not in await page.title()
 
@@ -30,10 +42,9 @@ def visit(url: str, work: Callable[[Page], Awaitable[None]], key: str = API_KEY)
     assert not problems, problems
 
 
-def _is_fault(message: ConsoleMessage) -> bool:
-    # Forms that are sent back with an error have its status, and a test may make the server refuse a request.
-    expected = ("the server responded with a status of 400", "the server responded with a status of 503")
-    return message.type == "error" and not any(text in message.text for text in expected)
+def _is_fault(message: ConsoleMessage, expected: tuple[int, ...]) -> bool:
+    texts = [f"the server responded with a status of {status}" for status in expected]
+    return message.type == "error" and not any(text in message.text for text in texts)
 
 
 async def require_accessible(page: Page) -> None:

@@ -8,6 +8,7 @@ from typing import IO
 from flask import Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.gallery.documents.responses import ImportedCollection
 from api.gallery.lookups import EDIT, READ, find_collection
 from api.gallery.serializers import collection_view
 from api.http.blueprint import Blueprint
@@ -24,6 +25,13 @@ from stores.disk_space import MIN_FREE_BYTES
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_S = 30
 ZIP = "application/zip"
+BINARY = {"type": "string", "format": "binary"}
+PRIVATE = {
+    "in": "query",
+    "name": "private",
+    "schema": {"type": "string", "enum": ["omit"]},
+    "description": "`omit`: without private prompts.",
+}
 
 blueprint = Blueprint(
     "gallery_archives", __name__, access=Access.KEY, description="The gallery: archives of collections."
@@ -31,7 +39,8 @@ blueprint = Blueprint(
 
 
 @blueprint.route("/collections/<slug>/export", policy=READ)
-@blueprint.response(200, description="A zip: pictures, metadata, provenance, and a page.", content_type=ZIP)
+@blueprint.doc(parameters=[PRIVATE])
+@blueprint.response(200, BINARY, description="A zip: pictures, metadata, provenance, and a page.", content_type=ZIP)
 @blueprint.alt_response(409, description="The collection is too large for one archive.")
 def export(slug: str) -> Response:
     """A collection with all its pictures. `index.html` in it shows them from disk.
@@ -48,8 +57,8 @@ def export(slug: str) -> Response:
 
 @blueprint.route("/import", methods=["POST"], policy=RoutePolicy(scope=EDIT.scope, streams_body=True))
 @blueprint.doc(requestBody={"required": True, "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}})
-@blueprint.response(201, description="`collection`, how many `tokens` it has, and `problems` with pictures.")
-@blueprint.alt_response(429, description="Another import of yours is running.")
+@blueprint.response(201, ImportedCollection)
+@blueprint.alt_response(429, description="Too many requests, or another import of yours is running.")
 def import_() -> Response:
     """Make a collection of yours from an exported one. Its tokens get new ids, and its slug may be another.
 

@@ -3,6 +3,7 @@
 from flask import Response
 
 from api.gallery.conditional_json import conditional_json
+from api.gallery.documents.responses import TokenMetadata
 from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.error_responses import native_body
@@ -14,6 +15,13 @@ from schemas.gallery.tokens import Token
 from schemas.gallery.urls import asset_url, token_page_url
 
 SUFFIX = ".json"
+FILE_NAME = {
+    "in": "path",
+    "name": "file_name",
+    "schema": {"type": "string", "pattern": r"^[0-9a-fA-F]{64}\.json$"},
+    "description": "The token's id without `0x`, with `.json` behind it.",
+    "example": f"5aaeb6053f3e94c9b9a09f33669435e7ef1beaed{1:024x}.json",
+}
 
 blueprint = Blueprint(
     "gallery_metadata",
@@ -25,8 +33,9 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.route("/<file_name>", policy=RoutePolicy(reads_gallery=True))
-@blueprint.response(200, description="`name`, `description`, `image`, `attributes` and `properties`.")
+@blueprint.route("/<file_name>", policy=RoutePolicy(reads_gallery=True), parameters=[FILE_NAME])
+@blueprint.response(200, TokenMetadata)
+@blueprint.sends(304)
 def read(file_name: str) -> Response:
     """The metadata of a token, by the schema of ERC-1155 and ERC-8495.
 

@@ -5,17 +5,17 @@ from typing import Any
 from flask import Response, g, jsonify, request
 
 from api.gallery.documents.comparison import build_comparison, comparison_path, find_record, site_view
+from api.gallery.documents.responses import ComparisonView, ProvenanceView, RerunJob
 from api.http.blueprint import Blueprint
 from api.http.context import caller, optional_caller, own_job, stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
 from api.jobs.serializers import native_job
-from api.jobs.submission import add_replay_header
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, add_replay_header
 from schemas.accounts.caller import Scope
-from schemas.errors import Forbidden
+from schemas.errors import Forbidden, Gone
 from schemas.gallery.provenance import KEPT_INPUTS, hide_private
 from schemas.gallery.tokens import Token
 from schemas.gallery.urls import asset_url
-from schemas.jobs.job import JobView
 from stores.gallery import provenance
 
 blueprint = Blueprint(
@@ -24,7 +24,7 @@ blueprint = Blueprint(
 
 
 @blueprint.route("/<token_id>/provenance", policy=RoutePolicy(reads_gallery=True))
-@blueprint.response(200, description="The job, site, models, prompt, inputs, seed and times of the token's picture.")
+@blueprint.response(200, ProvenanceView)
 def read(token_id: str) -> Response:
     """What made the picture of a token, which of its models the library has now, and whether it can be made again.
 
@@ -52,8 +52,10 @@ def read(token_id: str) -> Response:
 @blueprint.route(
     "/<token_id>/rerun", methods=["POST"], policy=RoutePolicy(Access.KEY, Scope.GENERATE, RateLimit.SUBMIT)
 )
-@blueprint.response(202, JobView)
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(202, RerunJob)
 @blueprint.alt_response(409, description="The site, a model or a picture is gone: see `details.reasons`.")
+@blueprint.sends(*SUBMISSION_ERRORS)
 def rerun(token_id: str) -> Response:
     """Make a new job with the inputs of a token's job.
 
@@ -79,7 +81,8 @@ def rerun(token_id: str) -> Response:
 
 
 @blueprint.route("/<token_id>/rerun/<job_id>")
-@blueprint.response(200, description="Both pictures, and whether they are the same.")
+@blueprint.response(200, ComparisonView)
+@blueprint.sends(Gone)
 def compare(token_id: str, job_id: str) -> Response:
     """Compare the picture of a token with that of a job of yours, byte for byte.
 

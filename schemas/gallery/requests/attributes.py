@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from schemas.fields import CONTROL_CHARACTERS, MAX_INT64, is_valid_unicode
+from schemas.fields import CONTROL_CHARACTERS, MAX_INT64, PLAIN_TEXT, is_valid_unicode
 
 MAX_ATTRIBUTES = 100
 MAX_TRAIT_CHARS = 200
@@ -13,6 +13,13 @@ MAX_VALUE_CHARS = 2000
 # The display types of numbers that galleries know; without one, a value is shown as text.
 NUMBER_TYPES = ("number", "boost_number", "boost_percentage", "date")
 DISPLAY_TYPES = (*NUMBER_TYPES, "string")
+VALUE = {
+    "anyOf": [
+        {"type": "string", "maxLength": MAX_VALUE_CHARS, "pattern": PLAIN_TEXT},
+        {"type": "number", "minimum": -MAX_INT64, "maximum": MAX_INT64},
+        {"type": "boolean"},
+    ]
+}
 
 
 class Attributes(fields.Field[list[dict[str, Any]]]):
@@ -25,6 +32,23 @@ class Attributes(fields.Field[list[dict[str, Any]]]):
         """``kwargs`` are those of a marshmallow field."""
         super().__init__(allow_none=True, **kwargs)
         self._strict = strict
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The description in OpenAPI."""
+        item: dict[str, Any] = {
+            "type": "object",
+            "properties": {
+                "trait_type": {"type": "string", "maxLength": MAX_TRAIT_CHARS, "pattern": PLAIN_TEXT},
+                "value": VALUE,
+                "display_type": {"type": ["string", "null"], "enum": [*DISPLAY_TYPES, None]},
+            },
+            "required": ["value"],
+            "example": {"trait_type": "Style", "value": "oil painting"},
+        }
+        if self._strict:
+            item["additionalProperties"] = False
+        return {"type": ["array", "null"], "maxItems": MAX_ATTRIBUTES, "items": item}
 
     def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
         """Return the list; null and a missing value differ."""

@@ -11,7 +11,7 @@ from schemas.gallery.pages import MAX_PAGE_SIZE, ExplicitFilter
 from schemas.gallery.profiles import MAX_USERNAME_LENGTH
 from schemas.gallery.requests.attributes import Attributes
 from schemas.gallery.requests.fields import Uint256, WebLink, description_field, name_field
-from schemas.gallery.slugs import check_slug
+from schemas.gallery.slugs import MAX_SLUG_LENGTH, SLUG, check_slug
 from schemas.gallery.tokens import ONE, Listing, is_token_id
 
 DEFAULT_PAGE_SIZE = 50
@@ -44,6 +44,8 @@ class LenientSchema(Schema):
 class TokenId(Text):
     """A token id, in any case."""
 
+    pattern = "^0x[0-9a-fA-F]{64}$"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not is_token_id(text):
@@ -54,7 +56,9 @@ class TokenId(Text):
 class ListQuery(LenientSchema):
     """The query of a list: ``cursor`` is the ``nextCursor`` of the page before."""
 
-    cursor = fields.String(validate=validate.Length(max=MAX_CURSOR_CHARS))
+    cursor = fields.String(
+        validate=validate.Length(max=MAX_CURSOR_CHARS), metadata={"description": "The `nextCursor` of the page before."}
+    )
     limit = WholeNumber(load_default=DEFAULT_PAGE_SIZE, validate=validate.Range(1, MAX_PAGE_SIZE))
     explicit = fields.Enum(ExplicitFilter, by_value=True, load_default=ExplicitFilter.INCLUDE)
 
@@ -62,7 +66,10 @@ class ListQuery(LenientSchema):
 class CollectionListQuery(ListQuery):
     """The query of the list of collections: all of them, or those of one address or of oneself (``me``)."""
 
-    owner = Text(validate=validate.Length(max=42))
+    owner = Text(
+        validate=validate.Length(max=42),
+        metadata={"pattern": "^(me|0x[0-9a-fA-F]{40})$", "description": "An address, or `me`.", "example": "me"},
+    )
 
 
 class SeedListQuery(LenientSchema):
@@ -73,7 +80,9 @@ class SeedListQuery(LenientSchema):
 
     page = WholeNumber(load_default=0, validate=validate.Range(0, MAX_PAGE_NUMBER))
     page_size = WholeNumber(load_default=DEFAULT_PAGE_SIZE, validate=validate.Range(1))
-    cursor = fields.String(validate=validate.Length(max=MAX_CURSOR_CHARS))
+    cursor = fields.String(
+        validate=validate.Length(max=MAX_CURSOR_CHARS), metadata={"description": "The `next` of the page before."}
+    )
     explicit = fields.Enum(ExplicitFilter, by_value=True, load_default=ExplicitFilter.INCLUDE)
 
     @post_load
@@ -94,7 +103,11 @@ class SeedToken(LenientSchema):
 class ProfileChange(StrictSchema):
     """The changes of a profile; null removes a field. ``picture`` is a token whose picture the profile shows."""
 
-    username = Text(allow_none=True, validate=validate.Length(1, MAX_USERNAME_LENGTH))
+    username = Text(
+        allow_none=True,
+        validate=validate.Length(1, MAX_USERNAME_LENGTH),
+        metadata={"pattern": "^[0-9A-Za-z][0-9A-Za-z _.-]*$", "example": "ada"},
+    )
     bio = Text(validate=validate.Length(max=MAX_BIO_CHARS))
     link = WebLink()
     twitter = WebLink()
@@ -111,7 +124,7 @@ class NewCollectionBody(StrictSchema):
     """A new collection. Without ``slug`` it gets one from its name."""
 
     name = name_field(required=True)
-    slug = Text()
+    slug = Text(metadata={"pattern": f"^{SLUG.pattern}$", "maxLength": MAX_SLUG_LENGTH, "example": "lighthouses"})
     description = description_field()
     explicit = fields.Boolean()
     royalty_fee = WholeNumber(data_key="royaltyFee", validate=validate.Range(0, MAX_ROYALTY_FEE))
@@ -140,7 +153,13 @@ class TokenChange(StrictSchema):
 
 
 class NewTokenForm(TokenChange):
-    """A new token as a form: its ``file`` is the picture, and ``attributes`` are JSON."""
+    """A new token as a form: ``attributes`` are JSON."""
+
+
+class NewTokenUpload(NewTokenForm):
+    """The whole form of a new token, for the API description only: ``api.http.multipart`` reads the file itself."""
+
+    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary", "description": "The picture."})
 
 
 class NewTokenBody(TokenChange):
@@ -166,7 +185,12 @@ class TokenMove(StrictSchema):
 class TokenOrder(StrictSchema):
     """An order of tokens among themselves; the other tokens of the collection keep their places."""
 
-    token_ids = fields.List(TokenId(), required=True, data_key="tokenIds", validate=validate.Length(1, MAX_PER_ORDER))
+    token_ids = fields.List(
+        TokenId(metadata={"example": ONE}),
+        required=True,
+        data_key="tokenIds",
+        validate=validate.Length(1, MAX_PER_ORDER),
+    )
 
 
 class ListingBody(StrictSchema):

@@ -5,12 +5,19 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import MAX_URL_LENGTH, Text
+from schemas.fields import MAX_URL_LENGTH, VISIBLE_TEXT, Text
 from schemas.gallery.encodings import MAX_UINT256, format_uint256, parse_uint256
 
 MAX_NAME_CHARS = 200
 MAX_DESCRIPTION_CHARS = 10_000
 MAX_DECIMAL_DIGITS = 78
+# A text of one line, as a pattern of JSON Schema.
+ONE_LINE = (
+    VISIBLE_TEXT.replace(r"\x08\x0b", r"\x08\x0a\x0b")
+    .replace(r"\x0c\x0e", r"\x0c\x0d\x0e")
+    .replace(r"\x7f]*", r"\x7f\x85\u2028\u2029]*")
+)
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
 class Uint256(fields.Field[str]):
@@ -24,6 +31,19 @@ class Uint256(fields.Field[str]):
         super().__init__(**kwargs)
         self._minimum = minimum
         self._hex_only = hex_only
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The description in OpenAPI."""
+        digits, numbers = ("0{0,63}[1-9a-fA-F]", "0*[1-9]") if self._minimum else ("", "")
+        hexadecimal = f"0x{digits}[0-9a-fA-F]{{0,63}}" if digits else "0x[0-9a-fA-F]{1,64}"
+        if self._hex_only:
+            return {"type": "string", "pattern": f"^{hexadecimal}$", "maxLength": 66, "example": "0x1"}
+        decimal = f"{numbers}[0-9]{{0,76}}" if numbers else "[0-9]{1,77}"
+        text = {"type": "string", "pattern": f"^({hexadecimal}|{decimal})$", "maxLength": MAX_DECIMAL_DIGITS - 1}
+        return {
+            "anyOf": [{**text, "example": "0x1"}, {"type": "integer", "minimum": self._minimum, "maximum": MAX_UINT256}]
+        }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
@@ -50,6 +70,8 @@ class Uint256(fields.Field[str]):
 class WebLink(Text):
     """An ``http`` or ``https`` URL; null and an empty text remove it."""
 
+    pattern = rf"^(https?://{_LABEL}(\.{_LABEL})*(:[0-9]{{2,4}})?(/[!-~]*)?)?$"
+
     def __init__(self, **kwargs: Any) -> None:
         """``kwargs`` are those of a marshmallow field."""
         super().__init__(allow_none=True, **kwargs)
@@ -67,7 +89,8 @@ class WebLink(Text):
 
 def name_field(**kwargs: Any) -> Text:
     """Return the field of a name: one line that is not blank."""
-    return Text(validate=[validate.Length(1, MAX_NAME_CHARS), _one_line], **kwargs)
+    metadata = {"pattern": ONE_LINE, "example": "Dusk"}
+    return Text(validate=[validate.Length(1, MAX_NAME_CHARS), _one_line], metadata=metadata, **kwargs)
 
 
 def description_field(**kwargs: Any) -> Text:

@@ -15,7 +15,7 @@ from schemas.accounts.caller import Scope, parse_limits
 from stores import open_stores
 from stores.accounts.api_keys import KeyChange
 from tests.conftest import API_KEY, FakeClock
-from tests.integration.conftest import AppClient
+from tests.integration.conftest import AppClient, described_client
 
 PROMPT = {"prompt": "a quiet lake at dawn"}
 OWNER_KEY = {"x-api-key": API_KEY}
@@ -29,7 +29,7 @@ def open_limited_app(settings: Settings, clock: FakeClock, **changes: Any) -> It
     changed = replace(settings, **changes)
     migrate(changed.database_url)
     stores = open_stores(changed, clock=clock)
-    yield AppClient(create_app(stores).test_client(), stores)
+    yield AppClient(described_client(create_app(stores)), stores)
     stores.close()
 
 

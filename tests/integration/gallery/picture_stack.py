@@ -21,7 +21,7 @@ from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
 from stores import open_stores
 from tests.conftest import API_KEY, FakeClock, eventually
-from tests.integration.conftest import AppClient
+from tests.integration.conftest import AppClient, described_client
 from workers.actors import declare_background_actors
 from workers.clock.sweeper import Sweeper
 
@@ -101,7 +101,7 @@ def open_stack(settings: Settings, **changes: Any) -> Iterator[PictureStack]:
     worker = Worker(broker, worker_threads=4)
     worker.start()
     try:
-        yield PictureStack(AppClient(create_app(stores).test_client(), stores), clock, Sweeper(stores), broker)
+        yield PictureStack(AppClient(described_client(create_app(stores)), stores), clock, Sweeper(stores), broker)
     finally:
         worker.stop(timeout=10_000)
         stores.close()

@@ -1,0 +1,55 @@
+"""The headings of the API reference, in their order, and the blueprints whose routes each one has."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A heading, a sentence about what it has, and the names of the blueprints."""
+
+    title: str
+    description: str
+    blueprints: tuple[str, ...]
+
+
+GROUPS = (
+    Group("Jobs", "Submit prompts; list, watch and cancel jobs; fetch their results.", ("jobs", "streams")),
+    Group("Pictures to begin with", "Pictures that are uploaded once and used as inputs of jobs.", ("uploads",)),
+    Group(
+        "Pictures by address", "Finished pictures and previews. They need no key: ids cannot be guessed.", ("pictures",)
+    ),
+    Group("Sites", "The pages that Darkroom drives, and the inputs that each accepts.", ("sites",)),
+    Group("Webhooks", "Addresses that are told when jobs end.", ("webhooks", "webhook_keys")),
+    Group("Webhook deliveries", "What was sent to webhooks, and sending it again.", ("deliveries",)),
+    Group("Keys and limits", "Your key, and what it may use.", ("keys", "quota")),
+    Group("Signing in", "Sessions of browsers.", ("login",)),
+    Group("Model library", "Models on disk: search, edit, download.", ("models",)),
+    Group("Images of models", "Examples and previews that belong to models.", ("model_images", "images")),
+    Group("Scans of the library", "Reading the folders again, and what is wrong with files.", ("library",)),
+    Group("Gallery: people", "Profiles.", ("gallery_profiles",)),
+    Group(
+        "Gallery: collections",
+        "Collections of kept pictures, and archives of them.",
+        ("gallery_collections", "gallery_archives"),
+    ),
+    Group(
+        "Gallery: pictures",
+        "Kept pictures, which are called tokens.",
+        ("gallery_new_tokens", "gallery_tokens", "gallery_metadata", "gallery_files"),
+    ),
+    Group("Gallery: where pictures come from", "What made a picture, and making it again.", ("gallery_provenance",)),
+    Group("Health and metrics", "For monitoring.", ("health", "metrics")),
+    Group("Weights API", "For existing clients of that API: generation at the root.", ("weights",)),
+    Group("generaitiv API: generations", "For existing clients of that API.", ("generaitiv",)),
+    Group(
+        "generaitiv API: gallery",
+        "For existing clients of that API: users, collections, tokens and uploads.",
+        ("generaitiv_gallery", "generaitiv_uploads"),
+    ),
+    Group(
+        "Model library, earlier addresses",
+        "The same routes below the addresses of the library's first web page.",
+        ("models_of_session", "model_images_of_session", "images_of_session"),
+    ),
+)
+GROUPS_BY_BLUEPRINT = {blueprint: group for group in GROUPS for blueprint in group.blueprints}
