@@ -40,6 +40,7 @@ GROUPS = (
     Group("Gallery: where pictures come from", "What made a picture, and making it again.", ("gallery_provenance",)),
     Group("Health and metrics", "For monitoring.", ("health", "metrics")),
     Group("Weights API", "For existing clients of that API: generation at the root.", ("weights",)),
+    Group("OpenAI's Images API", "For existing clients of that API.", ("openai_images", "openai_models")),
     Group("generaitiv API: generations", "For existing clients of that API.", ("generaitiv",)),
     Group(
         "generaitiv API: gallery",

@@ -31,6 +31,9 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         {"type": "string", "pattern": r"^msg_[0-9A-Za-z_\-]+$"}, "The `id` of a delivery.", f"msg_{JOB_EXAMPLE}"
     ),
     "name": _parameter({**SEGMENT, "pattern": r"^[0-9A-Za-z_][0-9A-Za-z_.\-]*$"}, "The name.", "studio"),
+    "model": _parameter(
+        {"type": "string", "minLength": 1, "pattern": r"^[0-9A-Za-z_.:\-]+$"}, "A site, or `SITE:MODEL`.", "studio"
+    ),
     "model_id": _parameter(LIBRARY_ID, "The `id` of a model.", 1),
     "image_id": _parameter(LIBRARY_ID, "The `id` of an image of a model.", 1),
     "workload": _parameter(

@@ -63,6 +63,21 @@ class GeneraitivError(ResponseSchema):
     )
 
 
+class OpenAIErrorDetail(ResponseSchema):
+    """What is wrong, in the words of OpenAI's API."""
+
+    message = fields.String(metadata=MESSAGE)
+    type = fields.String(metadata={"example": "invalid_request_error"})
+    param = fields.String(allow_none=True, metadata={"description": "The field that is wrong.", "example": "size"})
+    code = fields.String(allow_none=True, metadata=CODE)
+
+
+class OpenAIError(ResponseSchema):
+    """An error of OpenAI's API."""
+
+    error = fields.Nested(OpenAIErrorDetail)
+
+
 class WeightsError(ResponseSchema):
     """An error of the Weights API."""
 

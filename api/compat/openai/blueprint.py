@@ -10,9 +10,10 @@ from typing import Any
 from flask import Response, g, request
 
 from api.http.blueprint import Blueprint
-from api.http.route_policy import Access
+from api.http.route_policy import Access, described_by
 from schemas.accounts.rate_limits import RateWindow
 from schemas.errors import Invalid, LimitReached, NotFound, PaymentRequired, ServiceError, Unauthorized
+from schemas.http.error_bodies import OpenAIError
 from schemas.jobs.job import Job
 
 JOBS_HEADER = "X-Darkroom-Jobs"
@@ -42,6 +43,7 @@ def openai_blueprint(name: str, url_prefix: str, description: str) -> Blueprint:
     return blueprint
 
 
+@described_by(OpenAIError)
 def openai_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of errors in OpenAI's APIs."""
     problems = error.problems if isinstance(error, Invalid) else [error.message]

@@ -16,11 +16,11 @@ from api.compat.openai.pictures import NO_USAGE, Expected, echoed_fields, pictur
 from api.compat.openai.streaming import stream_pictures
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
-from api.http.sse import sse_response
+from api.http.sse import STREAM, sse_response
 from api.jobs.completion import follow_own_jobs, wait_for_own_jobs
 from api.jobs.job_bodies import form_fields, is_form, json_body
-from api.jobs.submission import idempotency_key, submit_all
-from schemas.errors import Invalid
+from api.jobs.submission import SUBMISSION_ERRORS, idempotency_key, submit_all
+from schemas.errors import Conflict, Invalid, SiteRefused, SiteSlow, SiteUnavailable
 from schemas.jobs.batches import BatchPart, split_batch
 from schemas.jobs.job import JobRequest
 from schemas.jobs.openai_requests import (
@@ -36,6 +36,8 @@ from schemas.jobs.openai_views import ImagesView
 from schemas.sites.input_aliases import translate
 from schemas.sites.recipe import Recipe
 
+# Why a job may end without a picture, by status.
+JOB_ERRORS = (Conflict, SiteRefused, SiteSlow, SiteUnavailable)
 GENERATION, EDIT = "image_generation", "image_edit"
 REPLAY_HEADER = {"Idempotent-Replayed": "true"}
 EDIT_FORM = {
@@ -59,6 +61,8 @@ blueprint = openai_blueprint("openai_images", "/v1/images", "OpenAI's Images API
 @blueprint.route("/generations", methods=["POST"], policy=SUBMISSION)
 @blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": ImagesRequestSchema}}})
 @blueprint.response(200, ImagesView, description="The pictures; with `stream`, server-sent events.")
+@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description="With `stream`.")
+@blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def generate_images() -> Response:
     """Make pictures and return them. `model` is a site, or `SITE:MODEL`; further fields are inputs of the site.
 
@@ -81,6 +85,8 @@ def generate_images() -> Response:
     }
 )
 @blueprint.response(200, ImagesView, description="The pictures; with `stream`, server-sent events.")
+@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description="With `stream`.")
+@blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def edit_images() -> Response:
     """Make pictures from pictures, on a site that takes them: `image` or `image[]`, and `mask`, as files of a form.
 
