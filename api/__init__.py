@@ -9,6 +9,7 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
+from api.agents import views as agents
 from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
 from api.compat.openai import images as openai_images
 from api.compat.openai import models as openai_models
@@ -43,6 +44,7 @@ from stores import Stores
 MAX_BODY_BYTES = 1024 * 1024
 PREFLIGHT_CACHE_TTL_S = 600
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "Last-Event-ID", CANCEL_HEADER]
+ALLOWED_HEADERS += ["Mcp-Session-Id", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"]
 EXPOSED_HEADERS = [
     "Retry-After",
     "RateLimit",
@@ -53,6 +55,8 @@ EXPOSED_HEADERS = [
     "X-Request-ID",
     "Idempotent-Replayed",
     JOBS_HEADER,
+    "Mcp-Session-Id",
+    "WWW-Authenticate",
 ]
 # The packages of OpenAI describe themselves in headers of their own.
 PACKAGE_HEADER = re.compile(r"(?:x-stainless|openai)-[a-z0-9-]{1,40}", re.ASCII | re.IGNORECASE)
@@ -155,7 +159,7 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
-    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in):
+    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in, agents):
         app.register_blueprint(page.blueprint)
     for page in (gallery_pages, comparison, oembed):
         app.register_blueprint(page.blueprint)

@@ -16,6 +16,7 @@ from ops.infra.files.private_files import prepare_data_folder
 from ops.infra.redis import disconnect
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy
+from stores.accounts.agent_calls import AgentCalls
 from stores.accounts.api_keys import ApiKeys
 from stores.accounts.key_revocation import RevocationWatcher
 from stores.accounts.owner_key import OwnerKey
@@ -107,6 +108,7 @@ class Stores:
     sign_in_links: SignInLinks
     key_revocation: RevocationWatcher
     wallet_addresses: WalletAddresses
+    agent_calls: AgentCalls
     recipes: Recipes
     address_policy: AddressPolicy
     subscriptions: Subscriptions
@@ -198,6 +200,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         sign_in_links=SignInLinks(client, api_keys),
         key_revocation=RevocationWatcher(api_keys, sessions),
         wallet_addresses=WalletAddresses(engine),
+        agent_calls=AgentCalls(client),
         recipes=recipes,
         address_policy=build_address_policy(settings),
         subscriptions=subscriptions,

@@ -26,8 +26,8 @@ IDEMPOTENCY_KEY = {
 }
 
 
-def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1) -> AcceptedJob:
-    """Submit a job under the current request's ``Idempotency-Key``.
+def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1, key: str | None = None) -> AcceptedJob:
+    """Submit a job under the idempotency key ``key``, by default that of the current request's header.
 
     ``part`` counts the jobs of one request: each has a key of its own, made from that of the request.
 
@@ -37,7 +37,7 @@ def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1) -> Acce
             ``stores.jobs.submission.submit``.
     """
     _check_webhook(submitter, job_request)
-    key = idempotency_key(submitter)
+    key = key or idempotency_key(submitter)
     if key and part > 1:
         key = f"{key}/{part}"
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)

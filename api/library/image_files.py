@@ -46,8 +46,14 @@ def send_image(image: ImageView) -> Response:
 
 def send_thumbnail(image: ImageView) -> Response:
     """Return a response with a WebP thumbnail, made on the first request; raises NotFound if there can be none."""
+    data, key = read_thumbnail(image)
+    return _make_cacheable(Response(data, mimetype="image/webp", headers=HEADERS), key)
+
+
+def read_thumbnail(image: ImageView) -> tuple[bytes, str]:
+    """Return a WebP thumbnail, made if there is none, and the key that names these bytes; raises NotFound."""
     key = image.thumb_key or _create_thumbnail(image)
-    return _make_cacheable(Response(stores().media.get(key), mimetype="image/webp", headers=HEADERS), key)
+    return stores().media.get(key), key
 
 
 def _create_thumbnail(image: ImageView) -> str:

@@ -95,7 +95,7 @@ def _find_page(query: dict[str, Any]) -> dict[str, Any]:
     if offset > MAX_OFFSET:
         raise Invalid(problems=["page: too far; use 'cursor' with the 'nextCursor' of the page before."])
     cursor = KeysetCursor.decode(query["cursor"]) if query.get("cursor") else None
-    page = stores().library.search.find_page(_search_filter(query), limit=limit, offset=offset, cursor=cursor)
+    page = stores().library.search.find_page(search_filter(query), limit=limit, offset=offset, cursor=cursor)
     with_versions = "versions" in query["include"]
     models = stores().library.models.get_many(page.ids, with_versions=with_versions)
     return {
@@ -109,7 +109,8 @@ def _find_page(query: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _search_filter(query: dict[str, Any]) -> SearchFilter:
+def search_filter(query: dict[str, Any]) -> SearchFilter:
+    """Return the filter that a ModelListQuery asks for; raises Invalid."""
     search = parse_query(query["search"])
     order = parse_sort_order(query["sort"]) if query.get("sort") else search.order
     return SearchFilter(

@@ -147,7 +147,7 @@ def visible_path(file: FileView) -> str | None:
 
 def image_url(image: ImageView, *, thumb: bool = False) -> str:
     """Return the URL of an image, below the same prefix as the request: each has its own authentication."""
-    prefix = "/api/v1/images" if request.path.startswith("/api/v1/") else "/api/images"
+    prefix = "/api/v1/images" if request.path.startswith(("/api/v1/", "/mcp")) else "/api/images"
     return f"{stores().settings.public_url}{prefix}/{image.id}{'/thumb' if thumb else ''}"
 
 

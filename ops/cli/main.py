@@ -8,6 +8,7 @@ from ops.infra.version import VERSION
 COMMANDS = {
     "up": "ops.cli.processes.up:up",
     "generate": "ops.cli.generate:generate",
+    "mcp": "ops.cli.processes.mcp:mcp",
     "doctor": "ops.cli.doctor:doctor",
     "keys": "ops.cli.keys:keys",
     "api-key": "ops.cli.api_key:api_key",

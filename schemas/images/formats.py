@@ -54,6 +54,10 @@ DELIVERED: tuple[ImageFormat, ...] = (*ACCEPTED, MP4, WEBM)
 DELIVERED_TEXT = "known are JPEG, PNG, WebP, GIF, AVIF, MP4 and WebM"
 # Formats that a job's result is converted to, by their name in the API.
 OUTPUT: Mapping[str, ImageFormat] = {"jpg": JPEG, "png": PNG, "webp": WEBP}
+# What models can look at.
+VIEWED_TYPES = frozenset(form.media_type for form in (JPEG, PNG, WEBP, GIF))
+# A copy of a result for them, by its name among the conversions: "view-1" is that of the first picture, a JPEG.
+VIEW_NAME = re.compile(r"view-([1-9][0-9]?)")
 # The longest signature.
 SIGNATURE_BYTES = 64
 
@@ -65,3 +69,8 @@ BY_EXTENSION: Mapping[str, ImageFormat] = {form.extension: form for form in DELI
 def detect(data: bytes, among: Collection[ImageFormat] = ACCEPTED) -> ImageFormat | None:
     """Return the format that ``data`` begins with, or None."""
     return next((form for form in among if form.signature.match(data)), None)
+
+
+def view_name(number: int) -> str:
+    """Return the name of the scaled-down copy of a job's image of that number (from 1)."""
+    return f"view-{number}"

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from schemas.jobs.agent_requests import AGENTS
 from schemas.jobs.generaitiv_requests import GENERAITIV
 from schemas.jobs.openai_requests import OPENAI
 from schemas.sites.input_aliases import INPUT_NAMES, JOB_TARGETS, ClientApi, ClientField, fields_for
@@ -29,7 +30,7 @@ WEIGHTS = ClientApi(
     ),
 )
 # In the order of the table's columns.
-CLIENT_APIS: tuple[ClientApi, ...] = (NATIVE, WEIGHTS, GENERAITIV, OPENAI)
+CLIENT_APIS: tuple[ClientApi, ...] = (NATIVE, WEIGHTS, GENERAITIV, OPENAI, AGENTS)
 NONE = "-"
 
 

@@ -132,6 +132,11 @@ def idempotency_key(owner: str, key: str) -> str:
     return f"dr:idem:{owner}:{key}"
 
 
+def agent_call_key(owner: str, call: str) -> str:
+    """The id of the job that a call of an agent has submitted, or "cancelled"; ``call`` is a hash of the call's ids."""
+    return f"dr:call:{owner}:{call}"
+
+
 def daily_usage_key(owner: str, now_ms: int) -> str:
     """The number of an owner's jobs of that day (UTC), without failed ones; kept for five weeks."""
     return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"

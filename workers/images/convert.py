@@ -22,6 +22,9 @@ JPEG_QUALITY = 92
 PREVIEW_QUALITY = 80
 BLANK_SIDE_PX = 400
 MAX_PREVIEW_WIDTH = 400
+# Copies for models: the first quality that keeps the size is taken.
+MAX_VIEW_PX, MAX_VIEW_BYTES = 1024, 300_000
+VIEW_QUALITIES = (88, 75, 60, 40, 20)
 
 
 def identify(data: bytes, *, lossy: bool = False) -> GeneratedImage:
@@ -70,6 +73,19 @@ def convert(data: bytes, extension: str) -> bytes:
         if form is formats.JPEG:
             return _encode(_flatten(image), form.name, quality=JPEG_QUALITY, optimize=True)
         return _encode(image.convert("RGBA" if image.has_transparency_data else "RGB"), form.name)
+
+
+def make_view(data: bytes) -> bytes:
+    """Return a scaled-down JPEG of a picture that ``identify`` has accepted; of an animation, its first frame."""
+    with open_picture(data) as image:
+        image.thumbnail((MAX_VIEW_PX, MAX_VIEW_PX))
+        view = _flatten(image)
+    encoded = (_encode(view, "JPEG", quality=quality, optimize=True) for quality in VIEW_QUALITIES)
+    smallest = b""
+    for smallest in encoded:
+        if len(smallest) <= MAX_VIEW_BYTES:
+            break
+    return smallest
 
 
 def make_preview(data: bytes) -> bytes:

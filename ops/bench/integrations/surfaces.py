@@ -62,10 +62,19 @@ def call_openai_stream(client: httpx.Client) -> bytes:
     return base64.b64decode(json.loads(last.removeprefix("data: "))["b64_json"])
 
 
+def call_mcp(client: httpx.Client) -> bytes:
+    """Call the tool of agents (MCP)."""
+    params = {"name": "generate_image", "arguments": {"prompt": PROMPT, **INPUTS}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    answer = client.post("/mcp", json=message).raise_for_status().json()
+    return base64.b64decode(answer["result"]["content"][0]["data"])
+
+
 # Each makes the same job and returns its picture.
 SURFACES: dict[str, Callable[[httpx.Client], bytes]] = {
     "OpenAI": call_openai,
     "OpenAI, streaming": call_openai_stream,
+    "MCP": call_mcp,
 }
 
 

@@ -97,3 +97,16 @@ def test_previews_are_small_jpegs() -> None:
     assert not convert.is_preview_jpeg(make_image("JPEG", (1024, 768)))
     assert not convert.is_preview_jpeg(make_image("PNG"))
     assert not convert.is_preview_jpeg(b"jpeg")
+
+
+@pytest.mark.parametrize("size", [(3000, 1500), (800, 600)])
+def test_a_view_is_a_small_jpeg(size: tuple[int, int]) -> None:
+    """Even noise stays within the size, and no picture is enlarged."""
+    noise = Image.effect_noise(size, 200).convert("RGBA")
+    out = io.BytesIO()
+    noise.save(out, "PNG")
+    view = convert.make_view(out.getvalue())
+
+    assert len(view) <= convert.MAX_VIEW_BYTES
+    with Image.open(io.BytesIO(view)) as image:
+        assert ("JPEG", (1024, 512) if size == (3000, 1500) else size) == (image.format, image.size)

@@ -1,0 +1,185 @@
+"""The SDK's own client against a whole Darkroom: over HTTP to gunicorn, and over stdio to ``darkroom mcp``."""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, ImageContent, TextContent
+from PIL import Image
+
+from ops.infra.settings import ROOT
+from ops.testbed.stack import KEY, Stack, run_stack
+from tests.conftest import TIMEOUT_S, describe_image, eventually
+
+COMMAND = [sys.executable, "-m", "ops", "mcp"]
+QUICK = {"width": 256, "height": 256, "steps": 4}
+TOOLS = {"generate_image", "get_job", "cancel_job", "search_models", "list_sites", "search_gallery"}
+OLD, NOW = "2025-11-25", "2026-07-28"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A Darkroom under gunicorn, with a worker and its browser."""
+    with run_stack("web", "worker", "background") as running:
+        yield running
+
+
+def connect(stack: Stack, transport: str, mode: str) -> AbstractAsyncContextManager[Client]:
+    """Return a client of the SDK, unmodified."""
+    url = stack.settings.public_url
+    if transport == "stdio":
+        environment = {"DARKROOM_URL": url, "DARKROOM_KEY": KEY, "PYTHONPATH": str(ROOT)}
+        return Client(StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment), mode=mode)
+    http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=TIMEOUT_S, trust_env=False)
+    return Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode)
+
+
+def run_agent(stack: Stack, transport: str, mode: str, act: Callable[[Client], Any]) -> Any:
+    """Run ``act`` with a connected client, within a time limit."""
+
+    async def run() -> Any:
+        with anyio.fail_after(2 * TIMEOUT_S):
+            async with connect(stack, transport, mode) as client:
+                return await act(client)
+
+    return anyio.run(run)
+
+
+def parts(result: CallToolResult) -> tuple[ImageContent, str]:
+    """Return the picture and the text of a result."""
+    picture, text = result.content
+    assert isinstance(picture, ImageContent)
+    assert isinstance(text, TextContent)
+    return picture, text.text
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+def test_an_agent_gets_the_picture_itself(stack: Stack, transport: str, mode: str) -> None:
+    """Progress arrives on the way; the picture is that of the link, made by the studio; resources have it too."""
+    seen: list[float] = []
+
+    async def watch(progress: float, total: float | None, message: str | None) -> None:
+        assert (100, True) == (total, bool(message))
+        seen.append(progress)
+
+    async def act(client: Client) -> tuple[str, CallToolResult, bytes]:
+        assert TOOLS == {tool.name for tool in (await client.list_tools()).tools}
+        ask = {"prompt": "a lighthouse at dusk, oil painting", "seed": 7, **QUICK}
+        made = await client.call_tool("generate_image", ask, progress_callback=watch)
+        resource = json.loads(parts(made)[1].splitlines()[-1])["pictures"][0]["resource"]
+        content = (await client.read_resource(resource)).contents[0]
+        return client.protocol_version, made, base64.b64decode(content.blob)
+
+    version, made, resource = run_agent(stack, transport, mode, act)
+
+    picture, text = parts(made)
+    link = next(line.split()[-1] for line in text.splitlines() if line.startswith("Picture 1: "))
+    data = base64.b64decode(picture.data)
+    assert {"auto": NOW, "legacy": OLD}[mode] == version
+    assert data == resource == httpx.get(link, trust_env=False).content
+    with Image.open(io.BytesIO(data)) as image:
+        assert ("image/png", "PNG", (256, 256)) == (picture.mime_type, image.format, image.size)
+    # The studio draws the same from the same words and seed.
+    same = stack.client().post(
+        "/api/v1/jobs", json={"prompt": "a lighthouse at dusk, oil painting", "inputs": {"seed": 7, **QUICK}}
+    )
+    assert describe_image(data) == describe_image(eventually(lambda: _result(stack, same.json()["id"])))
+    assert len(seen) >= 2
+    assert sorted(set(seen)) == seen
+
+
+def _result(stack: Stack, job_id: str) -> bytes | None:
+    response = stack.client().get(f"/api/v1/jobs/{job_id}/result")
+    return response.content if response.status_code == 200 else None
+
+
+def test_a_cancelled_call_cancels_its_job_over_both_transports(stack: Stack) -> None:
+    """With a handshake the SDK says so itself; stdio passes the client's message on."""
+    ask = {"prompt": "an endless sea", "width": 1024, "height": 1024, "steps": 60}
+    for transport, mode in (("http", "legacy"), ("stdio", "legacy"), ("stdio", "auto")):
+
+        async def act(client: Client) -> str:
+            started = anyio.Event()
+            names: list[str] = []
+
+            async def watch(_progress: float, _total: float | None, message: str | None) -> None:
+                names.append((message or "").split()[1])
+                started.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: client.call_tool("generate_image", ask, progress_callback=watch))
+                await started.wait()
+                tasks.cancel_scope.cancel()
+            # The session goes on.
+            await client.list_tools()
+            return names[0]
+
+        job_id = run_agent(stack, transport, mode, act)
+        job = eventually(lambda job_id=job_id: _ended(stack, job_id))
+        assert "cancelled" == (job["error"] or {}).get("code"), (transport, mode, job)
+
+
+def _ended(stack: Stack, job_id: str) -> dict[str, Any] | None:
+    job: dict[str, Any] = stack.client().get(f"/api/v1/jobs/{job_id}").json()
+    return job if job["status"] in ("COMPLETED", "FAILED") else None
+
+
+def test_an_answer_that_takes_too_long_names_the_job(stack: Stack) -> None:
+    """The job goes on, and get_job waits for its picture; a large one comes as a copy."""
+
+    async def act(client: Client) -> tuple[CallToolResult, CallToolResult]:
+        found = await client.call_tool("search_models", {"query": "ukiyo"})
+        assert ["Ukiyo-e"] == [each["lora"] for each in found.structured_content["siteLoras"]]
+        ask = {"prompt": "a market in the rain", "width": 1024, "height": 1024, "steps": 6, "wait_seconds": 0}
+        begun = await client.call_tool("generate_image", ask)
+        job_id = json.loads(begun.content[-1].text.splitlines()[-1])["id"]
+        return begun, await client.call_tool("get_job", {"job_id": job_id, "wait_seconds": 60})
+
+    begun, done = run_agent(stack, "http", "auto", act)
+    assert (False, 1) == (begun.is_error, len(begun.content))
+    picture, _ = parts(done)
+    data = base64.b64decode(picture.data)
+    assert len(data) <= 600_000
+    with Image.open(io.BytesIO(data)) as image:
+        assert (1024, 1024) == image.size
+
+
+def test_stdio_says_in_words_that_no_darkroom_runs(tmp_path: Path) -> None:
+    """Stdout has one JSON-RPC error for each request and nothing else, whatever arrives."""
+    lines = (
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}',
+        "not json",
+        '{"jsonrpc":"2.0","method":"x/y"}',
+    )
+    # Nothing listens on the second address.
+    for variables, expected in (
+        ({}, "No Darkroom is running here"),
+        ({"DARKROOM_URL": "http://127.0.0.1:1", "DARKROOM_KEY": "k" * 32}, "Darkroom does not answer"),
+    ):
+        environment = {"PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path), **variables}
+        done = subprocess.run(
+            [*COMMAND, "--data", str(tmp_path)],
+            input="\n".join(lines) + "\n",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert (0, [1, None]) == (done.returncode, [answer["id"] for answer in answers]), done.stderr
+        assert expected in answers[0]["error"]["message"]
+        assert expected in done.stderr
