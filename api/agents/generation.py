@@ -6,7 +6,6 @@ from typing import Any
 
 from mcp.server.context import ServerRequestContext
 from mcp_types import CallToolResult, ContentBlock, TextContent
-from schemas.sites.input_aliases import SentField, translate
 
 from api.agents.calls import cancellable
 from api.agents.exchange import send_heartbeat
@@ -23,6 +22,7 @@ from schemas.jobs.agent_requests import AGENTS, DEFAULT_WAIT_S
 from schemas.jobs.event_payloads import result_image_url, result_payloads
 from schemas.jobs.job import Job, QueueEstimate, load_job_request
 from schemas.jobs.lifecycle import JobState
+from schemas.sites.input_aliases import SentField, translate
 from stores.jobs.jobs import AcceptedJob
 
 PROGRESS_TOTAL = 100.0

@@ -97,7 +97,7 @@ async def search_gallery(_: Context, arguments: dict[str, Any]) -> CallToolResul
     words, limit = arguments["query"].casefold().split(), arguments["limit"]
     found: list[dict[str, Any]] = []
     next_cursor: str | None = None
-    tokens = _read_tokens(arguments.get("collection"), arguments["explicit"], arguments.get("cursor"))
+    tokens = _read_tokens(arguments.get("collection"), ExplicitFilter(arguments["explicit"]), arguments.get("cursor"))
     for examined, (token, position) in enumerate(tokens):
         if len(found) >= limit or examined >= MAX_EXAMINED:
             next_cursor = position

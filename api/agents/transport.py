@@ -45,7 +45,7 @@ OK, ACCEPTED = 200, 202
 def respond(body: Any) -> Response:
     """Answer a message of a client: with JSON, with a stream that ends with the reply, or with 202 if none is due."""
     accepted = request.accept_mimetypes
-    if accepted and JSON not in accepted:
+    if accepted and not accepted.quality(JSON):
         raise NotAcceptable(f"Send 'Accept: {JSON}, {SSE}'.")
     # Raises for one that is none, also where nothing else looks at it.
     session_of_request()
@@ -63,7 +63,9 @@ def respond(body: Any) -> Response:
     connection = _open_connection(body)
     if isinstance(connection, InboundLadderRejection):
         return _reject(message.id, connection)
-    response = _respond_to_request(serve(SERVER, message, connection), can_stream=not accepted or SSE in accepted)
+    response = _respond_to_request(
+        serve(SERVER, message, connection), can_stream=not accepted or accepted.quality(SSE) > 0
+    )
     if message.method == "initialize" and response.is_json:
         response.headers[SESSION_HEADER] = secrets.token_hex(16)
     return response

@@ -7,7 +7,6 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
 from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, WholeNumber, flatten_errors
-from schemas.gallery.pages import ExplicitFilter
 from schemas.jobs.idempotency import KEY_PATTERN, MAX_KEY_LENGTH
 from schemas.library.search_query import MAX_QUERY_CHARS
 from schemas.sites.input_aliases import ClientApi, ClientField
@@ -178,14 +177,11 @@ class SearchGallery(Arguments):
         metadata={"description": "Words that all have to occur in name, description, attributes or collection."},
     )
     collection = _name("Only this collection, by its slug.")
-    explicit = fields.Enum(
-        ExplicitFilter,
-        by_value=True,
-        load_default=ExplicitFilter.EXCLUDE,
-        metadata={
-            "type": "string",
-            "description": "Whether explicit pictures are included, excluded, or the only ones.",
-        },
+    # Those of ``schemas.gallery.pages.ExplicitFilter``.
+    explicit = fields.String(
+        load_default="exclude",
+        validate=validate.OneOf(["include", "exclude", "only"]),
+        metadata={"description": "Whether explicit pictures are included, excluded, or the only ones."},
     )
     limit = _limit(10)
     cursor = _cursor()

@@ -32,7 +32,7 @@ class AgentCalls:
         """Note that a call is cancelled, and return its job's id; None if it has none yet."""
         key = _key(owner, session, request_id)
         known = cast(bytes | None, self._redis.set(key, CANCELLED, ex=EARLY_CANCEL_TTL_S, get=True))
-        return None if known in (None, CANCELLED) else cast(bytes, known).decode()
+        return None if known in (None, CANCELLED) else known.decode()
 
     def forget(self, owner: str, session: str, request_id: str | int) -> None:
         """Forget a call that has been answered: its client may use the id again."""
