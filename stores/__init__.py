@@ -200,7 +200,6 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         sign_in_links=SignInLinks(client, api_keys),
         key_revocation=RevocationWatcher(api_keys, sessions),
         wallet_addresses=WalletAddresses(engine),
-        agent_calls=AgentCalls(client),
         recipes=recipes,
         address_policy=build_address_policy(settings),
         subscriptions=subscriptions,
@@ -229,8 +228,9 @@ def _open_process_records(client: StoreClient, scripts: Scripts, settings: Setti
 
 
 def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str, Any]:
-    """Return the stores, by field, that only read what jobs have left."""
+    """Return the stores, by field, that only find jobs, or read what they have left."""
     return {
+        "agent_calls": AgentCalls(client),
         "metrics": JobMetricsReader(client, clock),
         "metrics_history": MetricsHistory(client, clock),
         "job_search": JobSearch(client, jobs),
