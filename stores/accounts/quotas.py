@@ -16,7 +16,7 @@ from stores.redis.keys import daily_usage_key, owner_open_jobs_key, owner_runnin
 # JSON has no infinity; clients of the Weights API expect this word.
 UNLIMITED_WORD = "Infinity"
 MAX_COVER_AUDIO_S = 1800
-# Shorter than the counters live (``writing.lua``).
+# Shorter than the counters live (``endings.lua``).
 USAGE_DAYS, USAGE_WEEKS = 30, 12
 
 # Kinds that clients of the Weights API know and Darkroom does not offer.

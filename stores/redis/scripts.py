@@ -1,9 +1,9 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
 Every script gets its arguments by name, as one JSON object, and the shared functions that it needs put before its text:
-``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/turns.lua`` and
-``shared/writing.lua`` with the tables of allowed transitions and of errors, made from ``schemas``, and for a few the
-files of MORE_FUNCTIONS.
+``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/records.lua`` with the tables of
+allowed transitions and of errors, made from ``schemas``, and for those that begin or end something the rest. What a
+script does not need is left out, because running through the definitions takes as long as ten commands.
 """
 
 import json
@@ -31,6 +31,8 @@ SIMPLE_SCRIPTS = (
     "remaining_pause",
     "publish_rules",
 )
+# Of a running job, which they leave running.
+RUNNING_SCRIPTS = ("mark_accepted", "record_progress", "renew", "store_images")
 MORE_FUNCTIONS = {
     "read": "estimates",
     "dry_run": "estimates",
@@ -57,10 +59,13 @@ class Scripts:
         self._client = client
         self._test_clock = test_clock
         reading = (TEST_TIME_LUA if test_clock else _shared("time")) + _fields_table() + _shared("reading")
-        writing = reading + _schema_tables() + _shared("turns") + _shared("writing")
+        records = reading + _schema_tables() + _shared("records")
+        everything = records + _shared("turns") + _shared("endings")
         self._scripts = {}
         for path in LUA_FOLDER.glob("*.lua"):
-            shared = reading if path.stem in SIMPLE_SCRIPTS else writing
+            shared = reading if path.stem in SIMPLE_SCRIPTS else everything
+            if path.stem in RUNNING_SCRIPTS:
+                shared = records
             more = MORE_FUNCTIONS.get(path.stem)
             text = shared + (_shared(more) if more else "") + path.read_text()
             self._scripts[path.stem] = client.register_script(text)

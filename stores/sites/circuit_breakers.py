@@ -1,6 +1,6 @@
 """Circuit breakers of sites: reading, pausing, and closing by hand.
 
-The Lua script behind each end of an attempt opens and closes them (``record_site_result`` in ``writing.lua``).
+The Lua script behind each end of an attempt opens and closes them (``record_site_result`` in ``endings.lua``).
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from stores.webhooks.outbox import webhook_delivery
 from stores.webhooks.subscriptions import Subscriptions
 
 BATCH_SIZE = 500
-# As in ``lua/shared/writing.lua``.
+# As in ``lua/shared/records.lua``.
 MAX_FEED_EVENTS, FEED_TTL_S = 2000, 86_400
 
 

@@ -1,10 +1,4 @@
--- Functions that write. stores/redis/scripts.py puts this file between turns.lua and every script that changes jobs
--- (others are spared the cost of its lines), after two tables made from Python's: ALLOWED[from][to] from
--- schemas/jobs/lifecycle.py, and ERRORS, JSON that holds [code].message, .hint, .retryable and .site_effect, from
--- schemas/errors.py.
---
--- A script loads a job's fields once, changes them in its table and saves them at its end: commands are what a script
--- costs.
+-- The begin and the end of attempts, and the ends of jobs. stores/redis/scripts.py puts this file after turns.lua.
 
 local IDEMPOTENCY_TTL_S = 86400
 local CLAIM_TTL_MS = 60000
@@ -12,97 +6,17 @@ local CLAIM_TTL_MS = 60000
 local DAY_COUNTER_TTL_S, WEEK_COUNTER_TTL_S = 35 * 86400, 14 * 604800
 local FAILURES_TO_OPEN, FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS = 5, 30000, 600000
 local NEWEST_RUN_WEIGHT = 0.2
-local MAX_EVENTS = 2000
-local MAX_FEED_EVENTS, FEED_TTL_S = 2000, 86400
-local BUCKETS = {
-  pickup = {0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
-  run = {0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120, 300},
-}
-local LOADED = {'state', 'site', 'owner', 'claimToken', 'seq', 'lastModifiedDate', 'webhook', 'startTime', 'priority',
-  'attempt', 'deliveries', 'retries', 'queuedAt', 'startedAt', 'cancelRequestedAt', 'leaseOwner', 'leaseUntil',
-  'pictures', 'media', 'dayKey', 'weekKey', 'endedBy'}
-
--- The job's LOADED fields by name, absent ones nil, with its id and the changes that save_job writes.
-local function load_job(id)
-  local job = {id = id, changed = {}, dropped = {}}
-  for i, value in ipairs(redis.call('HMGET', key(id, 'job'), unpack(LOADED))) do job[LOADED[i]] = value or nil end
-  return job
-end
-
--- A field to be written; its value may be a number.
-local function set(job, name, value)
-  value = type(value) == 'number' and digits(value) or value
-  job[name], job.changed[#job.changed + 1], job.changed[#job.changed + 2] = value, name, value
-end
-
-local function drop(job, ...)
-  for _, name in ipairs({...}) do
-    if job[name] then job[name], job.dropped[#job.dropped + 1] = nil, name end
-  end
-end
-
-local function save_job(job)
-  if job.dropped[1] then redis.call('HDEL', key(job.id, 'job'), unpack(job.dropped)) end
-  if job.changed[1] then redis.call('HSET', key(job.id, 'job'), unpack(job.changed)) end
-  job.changed, job.dropped = {}, {}
-end
 
 local function observe(name, seconds)
+  local bounds = name == 'pickup' and {0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
+    or {0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120, 300}
   local histogram = 'dr:histogram:' .. name
   local bucket = 'inf'
-  for _, bound in ipairs(BUCKETS[name]) do
+  for _, bound in ipairs(bounds) do
     if seconds <= bound then bucket = tostring(bound) break end
   end
   redis.call('HINCRBY', histogram, bucket, 1)
   redis.call('HINCRBYFLOAT', histogram, 'sum', tostring(seconds))
-end
-
-local function add_to_log(id, seq, kind, time, data)
-  redis.call('XADD', key(id, 'events'), 'MAXLEN', '~', MAX_EVENTS, seq .. '-0', 'type', kind, 'time', time,
-    'data', data)
-end
-
--- Record a change that clients can see: next sequence number, strictly later modification time, an entry in the job's
--- log and in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers. Returns the
--- sequence number.
-local function append_event(job, now, kind, data)
-  local id, owner, seq = job.id, job.owner, tonumber(job.seq) + 1
-  local time = digits(math.max(now, (tonumber(job.lastModifiedDate) or 0) + 1))
-  local is_end = kind == 'completed' or kind == 'failed'
-  data = data or '{}'
-  set(job, 'seq', seq)
-  set(job, 'lastModifiedDate', time)
-  -- A stream takes 4 kB from its first entry on, so a job that only waits has none: event 1 is written together with
-  -- event 2.
-  if seq == 2 then add_to_log(id, 1, 'queued', job.startTime, '{}') end
-  if seq > 1 then add_to_log(id, seq, kind, time, data) end
-  local feed = 'dr:feed:' .. owner
-  redis.call('XADD', feed, 'MAXLEN', '~', MAX_FEED_EVENTS, '*', 'job', id, 'seq', seq, 'type', kind, 'time', time,
-    'data', data)
-  if is_end or seq == 1 then redis.call('EXPIRE', feed, FEED_TTL_S) end
-  if is_end or redis.call('SISMEMBER', 'dr:subscribed', owner .. ' ' .. kind) == 1 then
-    redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', owner, 'seq', seq, 'type', kind, 'time', time,
-      'data', data, 'webhook', job.webhook or '')
-  end
-  redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq .. ' ' .. owner)
-  return seq
-end
-
-local function count_state(site, state, by) redis.call('HINCRBY', 'dr:counts', site .. '|' .. state, by) end
-
-local function set_state(job, to)
-  local from, site = job.state, job.site or ''
-  if not (ALLOWED[from] and ALLOWED[from][to]) then
-    error('transition ' .. tostring(from) .. ' to ' .. to .. ' is not in the table')
-  end
-  count_state(site, from, -1)
-  if next(ALLOWED[to]) then count_state(site, to, 1) end
-  set(job, 'state', to)
-end
-
--- Fencing: whether the attempt with this claim token still holds the job.
-local function holds_lease(job, claim_token)
-  return is_running(job.state) and job.claimToken == claim_token
 end
 
 -- Circuit breaker: what the end of an attempt says about its site. Five failures ('broken') in a row open the circuit,
@@ -139,12 +53,6 @@ local function update_mean_runtime(job, now)
   redis.call('HSET', site, 'runMs', digits(mean + NEWEST_RUN_WEIGHT * (run_ms - mean)))
 end
 
-local function extend_lease(job, until_ms)
-  redis.call('ZADD', 'dr:leases', until_ms, job.id)
-  redis.call('ZADD', 'dr:leases:' .. job.site, until_ms, job.id)
-  set(job, 'leaseUntil', until_ms)
-end
-
 -- The jobs of each worker, so that only those of dead ones are looked at.
 local function hold(job, worker)
   redis.call('SADD', 'dr:holders', worker)
@@ -166,22 +74,6 @@ local function drop_lease(job)
   end
   if job.leaseOwner then redis.call('SREM', 'dr:held:' .. job.leaseOwner, job.id) end
   drop(job, 'leaseOwner', 'leaseUntil', 'claimToken')
-end
-
--- The key part of a job's image by its number from 1.
-local function image_part(number) return number == 1 and 'image' or 'image.' .. number end
-
--- When the objects that hold the job's images in the media store are deleted.
-local function set_media_expiry(job, at)
-  for name in (job.media or ''):gmatch('%S+') do redis.call('ZADD', 'dr:results', 'XX', digits(at), name) end
-end
-
-local function delete_images(job, now)
-  if not job.pictures then return end
-  redis.call('DEL', key(job.id, 'image.jpg'))
-  for number = 1, tonumber(job.pictures) do redis.call('DEL', key(job.id, image_part(number))) end
-  set_media_expiry(job, now)
-  drop(job, 'pictures', 'media')
 end
 
 -- The only way to a final state. data: the event's; fields: name, value, ... for the hash.
