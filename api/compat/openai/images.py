@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response
 
 from api.compat.openai.blueprint import jobs_header, openai_blueprint, remember_jobs
-from api.compat.openai.pictures import NO_USAGE, Expected, echoed_fields, picture_view, read_pictures
+from api.compat.openai.pictures import Expected, answer_json, read_pictures
 from api.compat.openai.streaming import stream_pictures
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
@@ -149,14 +149,5 @@ def _answer(kind: str, request: ImagesRequest, expected: list[Expected], headers
     completed = [Expected(job, each.pictures) for job, each in zip(ended, expected, strict=True)]
     with_bytes = request.response_format != URL
     pictures = list(read_pictures(stores(), request, completed, with_bytes=with_bytes))
-    body = {
-        "created": int(time.time()),
-        "data": [picture_view(request, picture) for picture in pictures],
-        "output_format": pictures[0].output_format,
-        "size": pictures[0].size,
-        **echoed_fields(request),
-        "usage": NO_USAGE,
-    }
-    response = jsonify(body)
-    response.headers.update(headers)
-    return response
+    body = answer_json(request, int(time.time()), pictures)
+    return Response(body, mimetype="application/json", headers=dict(headers))

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from api.compat.openai.blueprint import openai_body
-from api.compat.openai.pictures import AUTO, NO_USAGE, Expected, echoed_fields, read_pictures, to_base64
+from api.compat.openai.pictures import AUTO, NO_USAGE, Expected, echoed_fields, json_with_base64, read_pictures
 from api.http.sse import HEARTBEAT
 from api.jobs.completion import Update, UpdateKind, require_completed
 from schemas.errors import ServiceError
@@ -33,10 +33,10 @@ def stream_pictures(
     try:
         yield from _events(stores, kind, request, expected, updates)
     except ServiceError as error:
-        yield _format("error", openai_body(error))
+        yield _format("error", json.dumps(openai_body(error)))
     except Exception as error:
         log.error("openai.stream_fault", exc_info=error)  # noqa: TRY400 - the same line as for other requests
-        yield _format("error", openai_body(ServiceError()))
+        yield _format("error", json.dumps(openai_body(ServiceError())))
 
 
 def _events(
@@ -56,12 +56,12 @@ def _events(
         elif update.kind is UpdateKind.PROGRESS:
             chosen.percentage = update.percentage
         elif chosen.is_due() and (preview := stores.results.get_preview(update.job.id)):
-            partial = {"partial_image_index": chosen.count(), "b64_json": to_base64(preview)}
-            yield _event(f"{kind}.partial_image", request, partial | {"output_format": "jpeg", "size": AUTO})
+            partial = {"partial_image_index": chosen.count(), "output_format": "jpeg", "size": AUTO}
+            yield _event(f"{kind}.partial_image", request, partial, preview)
     completed = [Expected(ended[each.job.id], each.pictures) for each in expected]
     for picture in read_pictures(stores, request, completed, with_bytes=True):
-        view = {"b64_json": to_base64(picture.data), "output_format": picture.output_format, "size": picture.size}
-        yield _event(f"{kind}.completed", request, view | {"url": picture.url, "usage": NO_USAGE})
+        view = {"output_format": picture.output_format, "size": picture.size, "url": picture.url, "usage": NO_USAGE}
+        yield _event(f"{kind}.completed", request, view, picture.data or b"")
 
 
 class PartialImages:
@@ -84,10 +84,10 @@ class PartialImages:
         return self._sent - 1
 
 
-def _event(name: str, request: ImagesRequest, fields: Mapping[str, Any]) -> str:
+def _event(name: str, request: ImagesRequest, fields: Mapping[str, Any], data: bytes) -> str:
     common = {"type": name, "created_at": int(time.time()), "quality": AUTO, "background": AUTO}
-    return _format(name, common | echoed_fields(request) | dict(fields))
+    return _format(name, json_with_base64(common | echoed_fields(request) | dict(fields), data))
 
 
-def _format(name: str, payload: Mapping[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(payload)}\n\n"
+def _format(name: str, payload: str) -> str:
+    return f"event: {name}\ndata: {payload}\n\n"
