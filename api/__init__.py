@@ -25,7 +25,7 @@ from api.http import metrics
 from api.http.auth import init_authorization
 from api.http.error_responses import init_error_handlers
 from api.http.request_bodies import init_body_parsing
-from api.http.request_log import init_request_log
+from api.http.request_log import init_request_log, init_request_spans
 from api.http.routing import JobIdConverter, collect_methods, init_allowed_methods, options_response
 from api.http.session_cookie import init_cookie_renewal
 from api.jobs import event_streams, images, uploads, websockets
@@ -105,6 +105,7 @@ def create_app(stores: Stores) -> Flask:
     init_error_handlers(app)
     # Hooks run in this order before a request, and in the opposite order after it.
     init_request_log(app)
+    init_request_spans(app)
     init_allowed_methods(app)
     # The key is checked before the body is read.
     init_authorization(app)

@@ -8,6 +8,7 @@ from api import create_app
 from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.settings import load_settings
+from ops.processes.tracing import configure_tracing
 from stores import open_stores
 from stores.queue.process_monitor import ProcessMonitor
 
@@ -15,6 +16,7 @@ set_private_umask()
 settings = load_settings()
 configure_logging("web", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
 log_uncaught_exceptions()
+configure_tracing("web")
 stores = open_stores(settings)
 app = create_app(stores)
 ProcessMonitor(stores, "web").start()

@@ -28,6 +28,7 @@ from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
 from ops.processes.temp_dirs import use_private_temp_dir
+from ops.processes.tracing import configure_tracing
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
 from stores.queue.process_monitor import ProcessMonitor
@@ -258,6 +259,7 @@ def main(role: str) -> int:
         settings = load_settings()
         configure_logging(role, level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
         log_uncaught_exceptions()
+        configure_tracing(role)
         check_redis(settings)
         ROLES[role](settings)
     except (SettingsError, BrowserNotFoundError) as error:

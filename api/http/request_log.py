@@ -1,8 +1,9 @@
-"""Hooks around every request: request id, log line, latency metric and common response headers."""
+"""Hooks around every request: request id, log line, latency metric, span, and common response headers."""
 
 import re
 import secrets
 import time
+from contextlib import ExitStack
 
 import structlog
 from flask import Flask, Response, g, request
@@ -11,8 +12,10 @@ from structlog.contextvars import bind_contextvars
 from api.http.metrics import observe_request
 from api.http.rate_limits import add_rate_limit_headers
 from api.http.route_policy import current_policy
+from ops.processes.tracing import Span, is_tracing, span
 
 REQUEST_ID_PATTERN = re.compile(r"^[\w.-]{1,64}$", re.ASCII)
+FIRST_SERVER_ERROR_STATUS = 500
 SECURITY_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 log = structlog.get_logger(__name__)
@@ -42,3 +45,37 @@ def _end(response: Response) -> Response:
         response.headers.setdefault(name, value)
     response.headers["X-Request-ID"] = g.request_id
     return add_rate_limit_headers(response)
+
+
+def init_request_spans(app: Flask) -> None:
+    """Install the hooks of OpenTelemetry, if traces are on. The traceparent of a client continues its trace."""
+    if is_tracing():
+        app.before_request(_begin_span)
+        app.after_request(_describe_span)
+        app.teardown_request(_end_span)
+
+
+def _begin_span() -> None:
+    # The span lasts until the response begins. Requests that come many times a second would hide the others.
+    if not current_policy().is_logged:
+        return
+    route = request.url_rule.rule if request.url_rule else "unknown"
+    attributes = {"http.request.method": request.method, "http.route": route, "darkroom.request.id": g.request_id}
+    g.span_stack = ExitStack()
+    g.span = g.span_stack.enter_context(
+        span(f"{request.method} {route}", attributes, kind="server", parent=request.headers.get("traceparent"))
+    )
+
+
+def _describe_span(response: Response) -> Response:
+    made: Span | None = g.get("span")
+    if made:
+        made.set({"http.response.status_code": response.status_code})
+        if response.status_code >= FIRST_SERVER_ERROR_STATUS:
+            made.fail(str(response.status_code))
+    return response
+
+
+def _end_span(_error: BaseException | None) -> None:
+    if stack := g.pop("span_stack", None):
+        stack.close()

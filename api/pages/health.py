@@ -15,7 +15,7 @@ from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
 from api.http.route_policy import KEY_SECURITY, Access, RateLimit, RoutePolicy
 from api.http.session_cookie import session_caller
-from api.pages.health_responses import HealthView
+from api.pages.health_responses import HealthView, LivenessView
 from api.sites.serializers import canary_view, circuit_view
 from ops.infra.version import VERSION
 from schemas.errors import ServiceError, Unauthorized, Unavailable
@@ -56,6 +56,17 @@ def read() -> Response:
         body |= {"version": VERSION} | parts
     response = jsonify(body)
     response.status_code = 503 if failing else 200
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.route("/health/live", policy=POLICY)
+@blueprint.doc(security=[])
+@blueprint.response(200, LivenessView, description="This web process answers.")
+def read_liveness() -> Response:
+    """Whether this web process answers, whatever else fails; for load balancers and probes."""
+    # Neither authenticated nor counted: both need Redis or the database.
+    response = jsonify(status="OK")
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,6 +1,6 @@
 """Schemas of the health report; ``api.pages.health`` builds it."""
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from api.sites.responses import CanaryView, CircuitView
 from schemas.fields import ResponseSchema
@@ -92,3 +92,9 @@ class HealthView(ResponseSchema):
     workers = fields.Nested(WorkersView, metadata=DETAIL)
     clocks = fields.Nested(ClocksView, metadata=DETAIL)
     sites = fields.Nested(SitesHealthView, metadata=DETAIL)
+
+
+class LivenessView(ResponseSchema):
+    """That a web process answers."""
+
+    status = fields.String(validate=validate.Equal("OK"))

@@ -1,6 +1,6 @@
 """The Python client of Darkroom, installed as ``darkroom_client``.
 
-It is a package of its own (``pip install "darkroom[client]"``) and imports nothing else of this project.
+It is a package of its own, ``darkroom-client``, and imports nothing else of this project.
 
 >>> from darkroom_client import Darkroom
 >>> with Darkroom("http://127.0.0.1:3000", key) as darkroom:

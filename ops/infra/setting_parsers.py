@@ -166,6 +166,16 @@ def folder(env: Env, name: str) -> Path | None:
     return _existing_folder(name, text) if text else None
 
 
+def file_in_folder(env: Env, name: str) -> Path | None:
+    """Return the path of a file, which need not exist, in a folder that does; None if the variable is not set."""
+    text = env.str(name, "")
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    _existing_folder(name, str(path.parent))
+    return path
+
+
 def folders(env: Env, name: str) -> tuple[Path, ...]:
     """Return the folders between the colons, none of them inside another.
 

@@ -95,6 +95,7 @@ class Settings:
     upgrade_url: str | None
     log_level: str
     log_format: str
+    liveness_file: Path | None
 
 
 def load_settings() -> Settings:
@@ -165,6 +166,7 @@ def _read(env: Env) -> Settings:
         upgrade_url=setting_parsers.optional_url(env, "UPGRADE_URL"),
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
+        liveness_file=setting_parsers.file_in_folder(env, "LIVENESS_FILE"),
     )
 
 

@@ -1,5 +1,6 @@
 """The records of jobs: creation, cancellation and reading."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
+from ops.processes.tracing import current_traceparent
 from schemas.accounts.caller import UNLIMITED, CallerLimits
-from schemas.errors import Gone, IdempotencyMismatch, LimitReached, NotFound, ServiceError
+from schemas.errors import Gone, IdempotencyMismatch, LimitReached, NotFound, ServiceError, Unavailable
 from schemas.jobs.idempotency import Idempotency
 from schemas.jobs.job import Job, JobRequest, QueueEstimate
 from schemas.jobs.lifecycle import JobState
@@ -233,6 +235,16 @@ class Jobs:
         page = jobs[:limit]
         return page, Cursor(page[-1][0].start_time, page[-1][0].id) if len(jobs) > limit else None
 
+    def find_traceparent(self, job_id: str) -> str | None:
+        """Return the traceparent (W3C) of the request that created the job.
+
+        None if it was not traced, if the job has expired, or while Redis does not answer.
+        """
+        with contextlib.suppress(Unavailable):
+            value = cast(bytes | None, self._redis.hget(job_key(job_id, "job"), "traceparent"))
+            return value.decode() if value else None
+        return None
+
     def get_failure_report(self, job_id: str) -> dict[str, Any] | None:
         """Return the failure report of the job's last failed attempt."""
         report = cast(bytes | None, self._redis.get(job_key(job_id, "failure")))
@@ -266,6 +278,8 @@ def _encode_request(request: JobRequest, request_id: str) -> list[str | int]:
     }
     if request.webhook:
         fields["webhook"] = request.webhook
+    if traceparent := current_traceparent():
+        fields["traceparent"] = traceparent
     return [part for pair in fields.items() for part in pair]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from ops.processes.liveness_file import touch_liveness_file
 from schemas.errors import QueueWaitExceeded, Unavailable
 from schemas.messages import CHECK_UPLOAD
 from stores import Stores
@@ -51,6 +52,7 @@ class Sweeper:
         """Sweep until ``stop_event`` is set."""
         ticks = 0
         while not stop_event.wait(TICK_S):
+            touch_liveness_file(self._stores.settings.liveness_file)
             try:
                 self._stores.wakeups.top_up()
                 if not self._is_repaired or ticks % round(SWEEP_INTERVAL_S / TICK_S) == 0:

@@ -7,6 +7,7 @@ import socket
 
 import structlog
 
+from ops.processes.liveness_file import touch_liveness_file
 from schemas.errors import Unavailable
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
@@ -44,6 +45,7 @@ class Heartbeat:
 
     async def send(self) -> None:
         """Send one heartbeat; a failure is logged and not raised."""
+        touch_liveness_file(self._stores.settings.liveness_file)
         # A browser on a full disk fails one job after another; without room the worker claims none.
         disk_problem = await asyncio.to_thread(self._stores.disk.problem)
         status = WorkerStatus(

@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from ops.processes.tracing import span
 from schemas.errors import (
     BrowserLost,
     DeadlineExceeded,
@@ -39,6 +40,7 @@ from workers.images import convert
 from workers.images.pixels import DECODE_ERRORS
 from workers.jobs.attempt import Attempt, Completed, Failed, Outcome
 from workers.jobs.attempt_registry import AttemptRegistry
+from workers.jobs.attempt_span import open_attempt_span
 from workers.jobs.progress_throttle import throttle
 from workers.jobs.site_access import authorize_visit
 from workers.jobs.tracing import TraceRecorder
@@ -65,6 +67,7 @@ class Runner:
 
     async def run(self) -> None:
         """Execute one attempt at the next job, if there is one, and write its outcome."""
+        asked_at_ms = self._stores.clock.now_ms()
         job = None if self._attempts.is_draining else await self._claim()
         if job is None:
             return
@@ -72,13 +75,18 @@ class Runner:
         with bound_contextvars(job_id=job.id, attempt=job.attempt, site=site, request_id=job.request_id):
             log.info("job.started")
             log.debug("job.prompt", prompt=job.request.prompt)
-            with self._attempts.track(job) as attempt:
-                # The stack closes the page after the outcome is written: a page that closes slowly delays no result.
-                async with AsyncExitStack() as open_page:
-                    outcome = await self._run_with_deadline(attempt, open_page)
-                    await self._write_outcome(job, outcome)
-                if isinstance(outcome, Completed):
-                    await self._record_drift(site, outcome.matched_selectors)
+            # The span is opened first: what is awaited while the attempt is tracked may be interrupted.
+            async with open_attempt_span(self._stores, job, asked_at_ms) as attempt_span:
+                with self._attempts.track(job) as attempt:
+                    # The stack closes the page after the outcome is written: a page that closes slowly delays no
+                    # result.
+                    async with AsyncExitStack() as open_page:
+                        outcome = await self._run_with_deadline(attempt, open_page)
+                        await self._write_outcome(job, outcome)
+                    if isinstance(outcome, Completed):
+                        await self._record_drift(site, outcome.matched_selectors)
+                if isinstance(outcome, Failed):
+                    attempt_span.fail(outcome.error.code)
             await self._top_up_wakeups(site)
 
     async def _claim(self) -> Job | None:
@@ -144,11 +152,12 @@ class Runner:
         input_files = await self._retry_while_unavailable(self._stores.input_images.load, job, recipe)
         storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
         on_lost = partial(attempt.interrupt, BrowserLost())
-        context = await open_page.enter_async_context(
-            self._browsers.lease(
-                on_lost, recipe.direct_hosts, storage_state, accepts_downloads=recipe.accepts_downloads
+        with span("browser.context"):
+            context = await open_page.enter_async_context(
+                self._browsers.lease(
+                    on_lost, recipe.direct_hosts, storage_state, accepts_downloads=recipe.accepts_downloads
+                )
             )
-        )
         driver = Driver(context, recipe, on_flood=attempt.interrupt)
         trace_recorder = TraceRecorder(context, enabled=job.retries > 0 and storage_state is None)
         await trace_recorder.start()
@@ -169,19 +178,23 @@ class Runner:
     async def _generate(
         self, job: Job, driver: Driver, input_files: Mapping[str, InputFile]
     ) -> Sequence[GeneratedImage]:
-        await driver.open(job.request, input_files)
-        await driver.submit()
-        await self._retry_while_unavailable(self._stores.attempts.mark_accepted, job)
+        with span("page.open"):
+            await driver.open(job.request, input_files)
+        with span("page.submit"):
+            await driver.submit()
+            await self._retry_while_unavailable(self._stores.attempts.mark_accepted, job)
         progress: Progress | None = None
-        async for update in throttle(driver.watch()):
-            progress = update if isinstance(update, Progress) else progress
-            await self._record_update(job, update)
+        with span("page.watch"):
+            async for update in throttle(driver.watch()):
+                progress = update if isinstance(update, Progress) else progress
+                await self._record_update(job, update)
         images = await driver.collect_images()
         if progress and progress.percentage < 100:
             # Pages rarely report their last step.
             await self._record_update(job, Progress(100.0, progress.steps, progress.steps))
-        jpeg = await self._make_jpeg(job, driver, images[0])
-        await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
+        with span("result.store", {"darkroom.result.count": len(images)}):
+            jpeg = await self._make_jpeg(job, driver, images[0])
+            await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
         return images
 
     async def _make_jpeg(self, job: Job, driver: Driver, image: GeneratedImage) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from ops.processes.liveness_file import touch_liveness_file
 from schemas.errors import Conflict, NotFound, Unavailable
 from schemas.webhooks.retry_policy import DISABLE_AFTER_S, AttemptOutcome, next_delay_s
 from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, Subscription
@@ -25,9 +26,11 @@ from stores import Stores
 from stores.webhooks.deliveries import DeliveryOutcome
 from stores.webhooks.gallery_events import GalleryEventPublisher
 from workers.webhooks.client import WebhookClient
+from workers.webhooks.delivery_span import open_delivery_span, trace_headers
 from workers.webhooks.destinations import DestinationQueue, PreparedDelivery
 
 POLL_INTERVAL_S = 1.0
+LIVENESS_INTERVAL_S = 5.0
 OUTAGE_RETRY_S = 1.0
 STOP_GRACE_S = 5.0
 
@@ -106,6 +109,7 @@ class WebhookDispatcher:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         client = self._make_client()
+        liveness = asyncio.create_task(self._show_liveness())
         while not self._stop_event.is_set():
             try:
                 await self._flush_results()
@@ -116,7 +120,14 @@ class WebhookDispatcher:
             await self._wait_for_work()
             self._attempt_tasks = {task for task in self._attempt_tasks if not _is_finished(task)}
         await self._shut_down()
+        liveness.cancel()
         await client.close()
+
+    async def _show_liveness(self) -> None:
+        """Touch LIVENESS_FILE while this loop runs, also while SQL or Redis does not answer."""
+        while True:
+            touch_liveness_file(self._stores.settings.liveness_file)
+            await asyncio.sleep(LIVENESS_INTERVAL_S)
 
     async def _wait_for_work(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -146,7 +157,10 @@ class WebhookDispatcher:
         body = delivery.body.encode()
         headers = self._signer.headers(delivery.id, at // 1000, body, prepared.secrets)
         try:
-            outcome = await client.post(delivery.url, headers, body, delivery.owner)
+            async with open_delivery_span(self._stores, delivery) as delivery_span:
+                outcome = await client.post(delivery.url, {**headers, **trace_headers()}, body, delivery.owner)
+                if not outcome.is_delivered:
+                    delivery_span.fail(str(outcome.status or "no response"))
         except Exception:
             # A bug that one delivery triggers must not stop the delivery of all others.
             log.exception("delivery.internal_error", delivery=delivery.id)

@@ -32,6 +32,7 @@ from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_dat
         ("LIMIT_DAILY_IMAGES", "many"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("LIVENESS_FILE", "/does/not/exist/alive"),
         ("SITE_STUDIO_URL", "nowhere"),
         ("MEDIA_URL", "ftp://example.org/media"),
         ("MEDIA_URL", "file:media"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Page
 
+from ops.processes.tracing import span
 from schemas.errors import ServiceError
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
@@ -132,7 +133,8 @@ class Driver:
             if self._on_step:
                 self._on_step(self._step_runner.describe(step))
             try:
-                await self._run_watched(step)
+                with span(f"step {step.name or step.type}", {"darkroom.step": self._step_runner.label(step)}):
+                    await self._run_watched(step)
             except ServiceError as error:
                 raise await self._diagnosis.explain(error) from error
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from playwright.async_api import Error, Page
 
+from ops.processes.tracing import span
 from schemas.errors import BrowserLost, NeedsHuman, NoPicture, PageFloods, ServiceError, SiteUnavailable
 from schemas.jobs.job import GeneratedImage, Progress
 from schemas.sites.observe import ErrorSpec
@@ -267,7 +268,8 @@ class Generation:
     async def _finish(self) -> None:
         """Capture the pictures. If none of them is new, wait for others."""
         with translate_playwright_errors():
-            self.images = await self._collect()
+            with span("page.capture"):
+                self.images = await self._collect()
             if self.images:
                 self._program_stop.note_end()
                 return
