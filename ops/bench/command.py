@@ -27,6 +27,7 @@ BENCHES = {
         "calls",
         "fleet",
         "neighbours",
+        "footprint",
     ),
     "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "surfaces"),
     "watching": ("sockets", "fanout", "wait", "console"),

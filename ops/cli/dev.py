@@ -64,8 +64,10 @@ def lock(upgrade: bool) -> None:
     ]
     options += ["--no-annotate"] + (["--upgrade"] if upgrade else [])
     compile_lock = [LOCK_TOOL, "pip", "compile", "pyproject.toml", "--extra", "server", *options]
+    telemetry = ["--extra", "telemetry", "-c", "requirements.txt", "-o", "requirements-telemetry.txt"]
     _run_steps(
         ("runtime lock", [*compile_lock, "-o", "requirements.txt"]),
+        ("lock with telemetry", [*compile_lock, *telemetry]),
         ("development lock", [*compile_lock, "--group", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"]),
     )
 

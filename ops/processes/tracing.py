@@ -5,10 +5,13 @@ does nothing, and ``current_traceparent`` returns None.
 """
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
+
+from ops.infra.setting_parsers import SettingsError
 
 EXPORTER_VARIABLE = "OTEL_TRACES_EXPORTER"
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -66,9 +69,14 @@ def configure_tracing(process: str) -> None:
     """Turn traces on for this process if they are requested; call it after a fork, before other threads are started.
 
     Raises:
-        SettingsError: a variable of OpenTelemetry is invalid.
+        SettingsError: a variable of OpenTelemetry is invalid, or its packages are not installed.
     """
     if are_traces_requested():
+        if importlib.util.find_spec("opentelemetry") is None:
+            raise SettingsError(
+                "OTEL_…: traces are requested, but OpenTelemetry is not installed; install the packages of "
+                "requirements-telemetry.txt, or unset its variables."
+            )
         use_tracer(importlib.import_module(SDK_MODULE).make_tracer(process))
 
 

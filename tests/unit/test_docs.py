@@ -128,7 +128,7 @@ def test_the_old_name_of_the_background_command_works() -> None:
     assert "courier" not in main.list_commands(context)
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-telemetry.txt", "requirements-dev.txt"])
 def test_the_lock_files_hold_names_versions_and_hashes(lock: str) -> None:
     """The lock files name no package index and have a hash for every package."""
     text = (ROOT / lock).read_text()
@@ -145,13 +145,13 @@ def test_the_lock_files_match_the_project() -> None:
     """Every dependency is locked, and the development lock contains the runtime lock unchanged."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     direct = {re.split(r"[\[>=<]", name)[0] for name in project["project"]["optional-dependencies"]["server"]}
-    runtime, development = (
+    runtime, telemetry, development = (
         dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.txt", "requirements-dev.txt")
+        for name in ("requirements.txt", "requirements-telemetry.txt", "requirements-dev.txt")
     )
 
     assert direct <= set(runtime)
-    assert runtime.items() <= development.items()
+    assert runtime.items() <= telemetry.items() <= development.items()
 
 
 def test_the_table_of_client_apis_is_generated() -> None:

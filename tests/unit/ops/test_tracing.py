@@ -49,6 +49,14 @@ def test_an_unknown_exporter_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         use_tracer(None)
 
 
+def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which lock file has them."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"requirements-telemetry\.txt"):
+        configure_tracing("web")
+
+
 def test_spans_are_exported_by_the_end_of_the_process() -> None:
     """The console exporter prints them, with the service's name, and a parent only where one is given."""
     environment = {**os.environ, "OTEL_TRACES_EXPORTER": "console", "PYTHONPATH": str(ROOT)}
