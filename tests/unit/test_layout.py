@@ -34,6 +34,7 @@ LARGE_FOLDERS = {
     "tests/unit": "one folder for each feature and technical area, and the tests of the whole tree",
     "tests/support": "helpers of all kinds of tests",
     "stores/sql/migrations/versions": "grows with every migration",
+    "docs": "one page for each subject, which the README lists",
     "docs/decisions": "grows with every decision",
     "workers/sites/recipes/studio": "a page, laid out as its browser loads it",
     "workers/sites/recipes/studio/painter": "one file for each kind of motif",
