@@ -1,6 +1,7 @@
 """The tools that make pictures: submit a job and wait for it, read one, cancel one."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +14,7 @@ from api.agents.pictures import picture_contents, result_uri
 from api.http.auth import current_credential
 from api.http.context import caller, own_job, stores
 from api.http.rate_limits import count_submission
-from api.jobs.completion import UpdateKind, follow_jobs
-from api.jobs.hang_up import wants_cancellation
+from api.jobs.completion import Update, UpdateKind, follow_jobs, follow_own_jobs
 from api.jobs.serializers import native_job
 from api.jobs.submission import submit
 from schemas.errors import Unavailable, WaitTimedOut
@@ -41,13 +41,7 @@ async def generate_image(context: Context, arguments: dict[str, Any]) -> CallToo
     count_submission(caller())
     accepted = _submit(arguments, key)
     with cancellable(context.request_id, accepted.job):
-        try:
-            await _follow(context, accepted.job, wait_s)
-        except GeneratorExit:
-            # The client has disconnected. Its job goes on unless it has asked for the opposite.
-            if wants_cancellation():
-                stores().jobs.cancel(accepted.job.id)
-            raise
+        await _follow(context, accepted.job, follow_own_jobs([accepted.job], timeout_s=wait_s))
     return _describe_job(accepted.job.id)
 
 
@@ -55,7 +49,9 @@ async def get_job(context: Context, arguments: dict[str, Any]) -> CallToolResult
     """Return a job of the caller, after a wait for its end if one is asked for, with its pictures if it has some."""
     job = own_job(arguments["job_id"])
     if arguments["wait_seconds"] and not job.state.is_final:
-        await _follow(context, job, arguments["wait_seconds"])
+        # Who only looks at a job does not cancel it by looking away.
+        updates = follow_jobs(stores(), current_credential(), [job], timeout_s=arguments["wait_seconds"])
+        await _follow(context, job, updates)
     return _describe_job(job.id)
 
 
@@ -78,8 +74,8 @@ def _submit(arguments: dict[str, Any], key: str | None) -> AcceptedJob:
     return submit(caller(), load_job_request({**fields, "inputs": inputs}), key=key)
 
 
-async def _follow(context: Context, job: Job, wait_s: float) -> None:
-    """Report the job's progress until it ends, the wait is over or this process stops."""
+async def _follow(context: Context, job: Job, updates: Iterator[Update]) -> None:
+    """Report the job's progress until ``updates`` end: with the job, the wait or this process."""
     shown = 0.0
 
     async def report(percentage: float, message: str) -> None:
@@ -90,7 +86,7 @@ async def _follow(context: Context, job: Job, wait_s: float) -> None:
     if not job.state.is_final:
         await report(0.0, f"Job {job.id} waits for the site {job.request.site}.")
     try:
-        for update in follow_jobs(stores(), current_credential(), [job], timeout_s=wait_s):
+        for update in updates:
             if update.kind is UpdateKind.HEARTBEAT:
                 await send_heartbeat()
             elif update.kind is UpdateKind.PROGRESS:
