@@ -55,6 +55,12 @@ class SiteCredentials:
         with self._database.write() as connection:
             return bool(connection.execute(delete(table).where(table.c.site == site)).rowcount)
 
+    def read_time(self, site: str) -> int | None:
+        """Return when the site's credentials were stored, in Unix milliseconds; None if there are none."""
+        table = tables.site_credentials
+        with self._database.read() as connection:
+            return connection.execute(select(table.c.kept_at).where(table.c.site == site)).scalar_one_or_none()
+
     def load(self, recipe: Recipe) -> dict[str, Any] | None:
         """Return the storage state for a browser context; None if the site needs no login and has none.
 

@@ -12,6 +12,8 @@ from api.console.page import render, room_blueprint
 from api.console.rooms import SITES
 from api.console.text_filters import add_text_filters
 from api.http.context import caller, stores
+from api.sites.login_windows import read_window
+from ops.processes.sign_in_window import has_screen
 from schemas.accounts.caller import Scope
 from schemas.errors import Invalid, NotFound, ServiceError, Unavailable
 from schemas.jobs.lifecycle import JobState
@@ -41,21 +43,21 @@ def overview() -> Response:
 @blueprint.route(f"{SITES.path}/<name>")
 def detail(name: str) -> Response:
     """Show a site: its circuit, canary, drift, last pictures and the last check of its page."""
-    return _detail_page(_recipe(name))
+    return detail_page(find_recipe(name))
 
 
 @blueprint.route(f"{SITES.path}/<name>/<action>", methods=["POST"])
 def act(name: str, action: str) -> BaseResponse:
     """Check a site now, let its waiting jobs start, or accept its terms."""
     require_scope(Scope.ADMIN)
-    recipe = _recipe(name)
+    recipe = find_recipe(name)
     if action == "check":
         queries = stores().site_queries
         _, is_fresh = queries.ask(
             CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=CHECK_TIMEOUT_S if _has_worker() else 0
         )
         if not is_fresh:
-            return _detail_page(recipe, problem=Unavailable(NO_WORKER))
+            return detail_page(recipe, problem=Unavailable(NO_WORKER))
         return go_to(f"{SITES.path}/{recipe.name}", done="checked")
     if action == "close":
         stores().circuit_breakers.close(recipe.name)
@@ -90,7 +92,7 @@ def learn() -> BaseResponse:
 def edit(name: str) -> Response:
     """Show the editor of a recipe; saving a shipped one makes a copy of your own, which takes precedence."""
     require_scope(Scope.ADMIN)
-    text, is_own = stores().recipes.read_text(_recipe(name).name)
+    text, is_own = stores().recipes.read_text(find_recipe(name).name)
     return _editor_page(name, text, is_own=is_own)
 
 
@@ -115,6 +117,39 @@ def validate(name: str) -> Response:
     except Invalid as error:
         return jsonify({"problems": list(error.problems)})
     return jsonify({"problems": []})
+
+
+def detail_page(recipe: Recipe, problem: ServiceError | None = None) -> Response:
+    """Return the page of a site."""
+    check, _ = stores().site_queries.ask(CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=0)
+    return render(
+        "sites/detail.html",
+        room=SITES,
+        title=recipe.title,
+        status=problem.status if problem else 200,
+        site=recipe,
+        is_default=recipe.name == stores().recipes.default.name,
+        circuit=stores().circuit_breakers.read([recipe.name])[recipe.name],
+        canary=stores().canaries.read_outcomes([recipe.name])[recipe.name],
+        login_kept_at=stores().credentials.read_time(recipe.name),
+        window=read_window(stores(), recipe),
+        has_screen=has_screen(),
+        drift=stores().selector_drift.list_changes(recipe.name),
+        terms_accepted=stores().accepted_terms.is_accepted(recipe),
+        pictures=_last_pictures([recipe.name])[recipe.name],
+        check=_visible_check(check),
+        can_change=caller().has_scope(Scope.ADMIN),
+        problem=problem,
+        done=request.args.get("done"),
+    )
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of a site; raises NotFound."""
+    for recipe in stores().recipes.list_all():
+        if recipe.name == name:
+            return recipe
+    raise NotFound(f"There is no site {name[:60]!r} here.")
 
 
 def _overview_page(problem: ServiceError | None = None) -> Response:
@@ -148,27 +183,6 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
     )
 
 
-def _detail_page(recipe: Recipe, problem: ServiceError | None = None) -> Response:
-    check, _ = stores().site_queries.ask(CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=0)
-    return render(
-        "sites/detail.html",
-        room=SITES,
-        title=recipe.title,
-        status=problem.status if problem else 200,
-        site=recipe,
-        is_default=recipe.name == stores().recipes.default.name,
-        circuit=stores().circuit_breakers.read([recipe.name])[recipe.name],
-        canary=stores().canaries.read_outcomes([recipe.name])[recipe.name],
-        drift=stores().selector_drift.list_changes(recipe.name),
-        terms_accepted=stores().accepted_terms.is_accepted(recipe),
-        pictures=_last_pictures([recipe.name])[recipe.name],
-        check=_visible_check(check),
-        can_change=caller().has_scope(Scope.ADMIN),
-        problem=problem,
-        done=request.args.get("done"),
-    )
-
-
 def _editor_page(
     name: str, text: str, *, problem: ServiceError | None = None, is_own: bool = True, is_new: bool = False
 ) -> Response:
@@ -184,13 +198,6 @@ def _editor_page(
         is_new=is_new,
         folder=stores().recipes.user_folder,
     )
-
-
-def _recipe(name: str) -> Recipe:
-    for recipe in stores().recipes.list_all():
-        if recipe.name == name:
-            return recipe
-    raise NotFound(f"There is no site {name[:60]!r} here.")
 
 
 def _is_known(name: str) -> bool:

@@ -64,6 +64,19 @@ async def arrange(page: Page) -> None:
     assert await names(page) == [third, second, first]
 
 
+async def add_from_computer(page: Page) -> None:
+    """Add a picture and a file that is none; an edit that is not saved yet stays."""
+    edit = page.locator(".arranged").nth(0)
+    await edit.get_by_text("Edit").click()
+    await edit.get_by_label("Description").fill("not saved")
+    picture = {"name": f"{HOSTILE}.png", "mimeType": "image/png", "buffer": encode(draw_image((96, 48)), "PNG")}
+    await page.locator("#file").set_input_files([{**picture, "buffer": b"none"}, picture])
+    await expect(page.locator(".file-drop [role=status]")).to_have_text("1 of 2 added.")
+    await expect(page.locator(".arranged")).to_have_count(3)
+    assert await names(page) == [RENAMED, RENAMED, HOSTILE]
+    await expect(edit.get_by_label("Description")).to_have_value("not saved")
+
+
 async def rename_and_delete(page: Page) -> None:
     """Rename the first picture with a hostile text, and delete the second after a question.
 
@@ -98,24 +111,25 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await add_pictures(page, (1, 2))
         await arrange(page)
         await rename_and_delete(page)
+        await add_from_computer(page)
         await require_accessible(page)
         await page.get_by_role("link", name="Open the page").click()
         await expect(page.locator(".caption-name").first).to_have_text(RENAMED)
-        await expect(page.locator(".tile")).to_have_count(2)
+        await expect(page.locator(".tile")).to_have_count(3)
         await page.goto(f"{url}{ROOM}/quiet-lakes")
         await page.get_by_label("Name", exact=True).last.fill("Louder lakes")
         await page.get_by_label("Archived").check()
         await page.get_by_role("button", name="Save").last.click()
         await expect(page).to_have_url(f"{url}{ROOM}/louder-lakes?done=changed")
         await page.goto(f"{url}{ROOM}")
-        await expect(page.locator(".collection-card")).to_contain_text("2 pictures · archived")
+        await expect(page.locator(".collection-card")).to_contain_text("3 pictures · archived")
         await require_accessible(page)
 
     with open_stack(settings) as stack, serve_app(stack.app.client.application) as url:
         job_ids = [complete_job(stack.app, f"{number} {HOSTILE}", 64 + number) for number in range(3)]
         visit(url, use_room)
         collection = stack.app.stores.gallery.collections.find("louder-lakes").collection
-        assert (collection.token_count, collection.name) == (2, "Louder lakes")
+        assert (collection.token_count, collection.name) == (3, "Louder lakes")
 
 
 def test_the_room_refuses_what_is_not_allowed(app: AppClient) -> None:

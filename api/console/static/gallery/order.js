@@ -7,7 +7,7 @@ const list = document.querySelector("[data-order]");
 let dragged = null;
 
 function markTarget(item) {
-  for (const each of list.children) each.classList.toggle("is-target", each === item && each !== dragged);
+  for (const each of list.querySelectorAll("[data-token]")) each.classList.toggle("is-target", each === item && each !== dragged);
 }
 
 async function moveBefore(item, target) {

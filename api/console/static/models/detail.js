@@ -1,4 +1,4 @@
-// The page of a model: pictures are dropped on it, and edits can be undone. Without this script edits are forms.
+// The page of a model: edits can be undone. Without this script edits are forms.
 
 import { call } from "../http.js";
 import { notify, reportError } from "../notices.js";
@@ -57,39 +57,4 @@ async function save(event) {
   notify(isRevert ? "Reverted." : "Saved.", { kind: "good", action: { label: "Undo", run: () => apply(field, before).catch(reportError) } });
 }
 
-async function upload(files) {
-  const drop = document.getElementById("drop");
-  const state = document.getElementById("drop-state");
-  let added = 0;
-  for (const [index, file] of [...files].entries()) {
-    state.textContent = `Adding ${index + 1} of ${files.length}: ${file.name}`;
-    const body = new FormData();
-    body.append("file", file);
-    try {
-      await call("POST", drop.dataset.action, { body });
-      added += 1;
-    } catch (error) {
-      notify(`${file.name}: ${error.message}`, { kind: "bad" });
-    }
-  }
-  state.textContent = `${added} of ${files.length} added.`;
-  if (added === files.length) location.reload();
-}
-
 document.addEventListener("submit", save);
-const drop = document.getElementById("drop");
-if (drop) {
-  document.getElementById("file").addEventListener("change", (event) => upload(event.target.files));
-  for (const type of ["dragenter", "dragover"]) {
-    drop.addEventListener(type, (event) => {
-      event.preventDefault();
-      drop.classList.add("is-over");
-    });
-  }
-  drop.addEventListener("dragleave", () => drop.classList.remove("is-over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("is-over");
-    if (event.dataTransfer.files.length) upload(event.dataTransfer.files);
-  });
-}
