@@ -6,8 +6,6 @@ The baseline deletes and inserts everything on each scan, as the program does wh
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,10 +18,9 @@ import psutil
 
 from ops.bench.report import Row
 from ops.bench.tools.http_load import LoadResult, request_bytes, run_at_rate
-from ops.bench.tools.library_fixture import create_models, model_paths, rename_all
+from ops.bench.tools.library_fixture import create_models, model_paths, rename_all, scan
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
-from ops.infra.settings import ROOT
 from ops.testbed.stack import KEY, Stack, run_stack
 from ops.testbed.statistics import percentile
 from schemas.library.search_query import SortKey, SortOrder, parse_query
@@ -76,9 +73,9 @@ def measure(size: Size) -> Iterator[Row]:
 def _measure_indexing(folder: Path, data: Path, size: Size) -> Iterator[Row]:
     timer = FirstPageTimer(data)
     timer.start()
-    first = _scan(folder, data)
+    first = scan(folder, data)
     timer.join()
-    second = _scan(folder, data)
+    second = scan(folder, data)
     baseline_first, baseline_second = _delete_and_insert_s(folder, data), _delete_and_insert_s(folder, data)
     yield Row(f"first index of {size.models:,}", first["seconds"], "s", baseline_first, max_value=300)
     yield Row("first page visible", timer.seconds, "s", max_value=2)
@@ -87,7 +84,7 @@ def _measure_indexing(folder: Path, data: Path, size: Size) -> Iterator[Row]:
     yield Row("times faster than delete and insert", baseline_second / second["seconds"], "x", 1.0, min_value=20)
     for path in list(model_paths(folder))[: size.changed_files * CHANGE_EVERY : CHANGE_EVERY]:
         _modify(path)
-    changed = _scan(folder, data)
+    changed = scan(folder, data)
     if changed["changed"] != size.changed_files:
         raise RuntimeError(f"{size.changed_files} files were changed, but the scan reports {changed}")
     yield Row(f"scan with {size.changed_files} changes", changed["seconds"], "s", max_value=5)
@@ -119,22 +116,6 @@ class FirstPageTimer(threading.Thread):
         finally:
             connection.close()
         return bool(number >= FIRST_PAGE_MODELS)
-
-
-def _environment(folder: Path, data: Path) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    settings = {"DATA_DIR": str(data), "MODELS_DIR": str(folder), "LOG_LEVEL": "warning"}
-    return inherited | {"PYTHONPATH": str(ROOT)} | settings
-
-
-def _scan(folder: Path, data: Path) -> dict[str, Any]:
-    """Run one scan in a process of its own and return its figures; ``seconds`` excludes the start of Python."""
-    command = [sys.executable, "-m", "ops", "library", "scan", "--json"]
-    process = subprocess.run(
-        command, env=_environment(folder, data), cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    figures: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return figures
 
 
 def _modify(path: Path) -> None:
@@ -173,7 +154,7 @@ def _measure_queries(folder: Path, size: Size) -> Iterator[Row]:
     models = round(size.models * QUERIED_SHARE)
     create_models(folder, models)
     with run_stack("web", MODELS_DIR=str(folder), LOG_LEVEL="warning") as stack:
-        peak_mb = _scan(folder, stack.settings.data_dir)["memoryMb"]
+        peak_mb = scan(folder, stack.settings.data_dir)["memoryMb"]
         results = {name: _run_query(stack, path, size.requests) for name, path in QUERIES.items()}
         process = psutil.Process(stack.supervisor.pid("web"))
         processes = (process, *process.children(recursive=True))
@@ -198,7 +179,7 @@ def _run_query(stack: Stack, path: str, requests: int) -> LoadResult:
 def _measure_renaming(folder: Path, data: Path, models: int) -> Iterator[Row]:
     """Rename every file, and count models that lose their id or what users have added to them."""
     create_models(folder, models)
-    _scan(folder, data)
+    scan(folder, data)
     url = f"sqlite:///{data / 'darkroom.sqlite3'}"
     migrate(url)
     engine = open_database(url)
@@ -210,7 +191,7 @@ def _measure_renaming(folder: Path, data: Path, models: int) -> Iterator[Row]:
         library.images.add(model_id, None, values)
     before = _user_data(library, model_ids)
     rename_all(folder)
-    renamed = _scan(folder, data)
+    renamed = scan(folder, data)
     after = _user_data(library, list(_model_ids(library)))
     engine.dispose()
     lost = sum(after.get(model_id) != record for model_id, record in before.items()) + abs(len(after) - len(before))

@@ -4,8 +4,13 @@ import json
 import math
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from ops.infra.settings import ROOT
 
 FOLDERS = ("loras/sdxl/people", "loras/sdxl/styles", "loras/flux", "loras/sd15", "checkpoints/sdxl", "vae")
 BASE_MODELS = ("sdxl_base_v1-0", "flux1", "sd_v1")
@@ -94,3 +99,19 @@ def rename_all(folder: Path) -> None:
     for path in list(model_paths(folder)):
         for file in path.parent.glob(f"{path.stem}.*"):
             os.rename(file, file.with_name(f"renamed_{file.name}"))  # noqa: PTH104 - ten thousand times
+
+
+def scan(folder: Path, data: Path) -> dict[str, Any]:
+    """Run one scan in a process of its own and return its figures; ``seconds`` excludes the start of Python."""
+    command = [sys.executable, "-m", "ops", "library", "scan", "--json"]
+    process = subprocess.run(
+        command, env=_environment(folder, data), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    figures: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return figures
+
+
+def _environment(folder: Path, data: Path) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    settings = {"DATA_DIR": str(data), "MODELS_DIR": str(folder), "LOG_LEVEL": "warning"}
+    return inherited | {"PYTHONPATH": str(ROOT)} | settings

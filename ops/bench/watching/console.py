@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from ops.bench.report import Row
 from ops.bench.tools.console_browser import READY, FirstView, measure_first_view, measure_tab, open_browser, open_page
 from ops.bench.tools.job_driver import claim
+from ops.bench.watching.model_grid import measure_grid
 from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 
@@ -40,20 +41,22 @@ RECORD_PREVIEWS = """() => {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """First views, previews, jobs on the board, and how long the tab is watched."""
+    """First views, previews, jobs on the board, how long the tab is watched, and models and frames of the grid."""
 
     views: int
     previews: int
     jobs: int
     idle_s: float
+    models: int
+    frames: int
 
 
-FULL = Size(views=5, previews=40, jobs=200, idle_s=15.0)
-SMOKE = Size(views=1, previews=3, jobs=10, idle_s=1.0)
+FULL = Size(views=5, previews=40, jobs=200, idle_s=15.0, models=50_000, frames=1200)
+SMOKE = Size(views=1, previews=3, jobs=10, idle_s=1.0, models=300, frames=60)
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """The first view after the sign-in, previews, and a board on which nothing changes."""
+    """The first view after the sign-in, previews, a board on which nothing changes, and the grid of models."""
     with run_stack("web") as stack, open_browser() as browser:
         ours = _median_view(browser, stack, size.views)
         peer = _measure_gradio(browser, size.views)
@@ -65,6 +68,8 @@ def measure(size: Size) -> Iterator[Row]:
         yield Row("preview on the screen, largest", max(delays), "ms")
         share = _measure_board(browser, stack, size)
         yield Row(f"tab with {size.jobs} waiting jobs", share, "% of a core", max_value=MAX_TAB_PERCENT)
+    with open_browser() as browser:
+        yield from measure_grid(browser, size.models, size.frames)
 
 
 def _median_view(browser: Browser, stack: Stack, views: int) -> FirstView:
