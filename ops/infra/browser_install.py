@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 APT_PACKAGE = "chromium-headless-shell"
+# Shells have no windows: they start and show nothing.
+SHELL = "headless"
 PROGRAM_NAMES = (APT_PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL_TIMEOUT_S = 600
 
@@ -49,6 +51,28 @@ def find_browser(configured: str | None) -> Browser | None:
         if program := shutil.which(name):
             return Browser(Path(program), "PATH")
     return None
+
+
+def find_browser_with_windows(configured: str | None) -> Browser:
+    """Return the configured browser, or one of this machine that can show windows.
+
+    Raises:
+        BrowserNotFoundError: there is none, or ``configured`` cannot.
+    """
+    if configured:
+        found = [browser] if (browser := find_browser(configured)) else []
+    else:
+        named = (shutil.which(name) for name in PROGRAM_NAMES)
+        found = [*(Browser(path, "Playwright") for path in _playwright_executables())]
+        found += [Browser(Path(program), "PATH") for program in named if program]
+    for browser in found:
+        # Commands on the PATH are often links to the program.
+        if SHELL not in browser.path.name and SHELL not in browser.path.resolve().name:
+            return browser
+    raise BrowserNotFoundError(
+        "There is no browser with windows, only a headless one or none: run 'sudo apt-get install chromium', or set "
+        "BROWSER to a Chromium or Chrome."
+    )
 
 
 def find_or_install_browser(configured: str | None, report: Callable[[str], None]) -> Browser:

@@ -69,8 +69,9 @@ class Tokens(TokenOrder):
             place = self._append(connection, caller_id, collection.id)
             _check_reserved(connection, caller_id, token_id)
             self._insert(connection, caller_id, place, token_id, fields)
-            record_new_token(connection, read_token(connection, token_id), self._clock.now_ms())
-        return self.find(token_id)
+            token = read_token(connection, token_id)
+            record_new_token(connection, token, self._clock.now_ms())
+        return token
 
     def add_from_job(
         self,
@@ -99,7 +100,7 @@ class Tokens(TokenOrder):
             if not is_draft:
                 record_new_token(connection, token, self._clock.now_ms())
                 record_media(connection, token, media, self._clock.now_ms())
-        return self.find(token_id)
+            return read_token(connection, token_id)
 
     def count_picture_bytes(self, collection: Collection) -> int:
         """Return the size of all pictures of a collection, without their derived files."""

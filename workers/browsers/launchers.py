@@ -7,7 +7,12 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.async_api import Browser, Playwright
 
-from ops.infra.browser_install import BrowserNotFoundError, can_sandbox, find_browser
+from ops.infra.browser_install import (
+    BrowserNotFoundError,
+    can_sandbox,
+    find_browser,
+    find_browser_with_windows,
+)
 from ops.infra.settings import Settings
 
 CDP_PREFIX = "cdp+"
@@ -99,9 +104,9 @@ def browser_source(settings: Settings) -> BrowserSource:
     return RemoteBrowser(settings.browser_endpoint) if settings.browser_endpoint else local_browser(settings)
 
 
-def local_browser(settings: Settings) -> LocalBrowser:
-    """Return the browser of this machine; raises BrowserNotFoundError if there is none."""
-    browser = find_browser(settings.browser)
+def local_browser(settings: Settings, *, headed: bool = False, slow_ms: int = 0) -> LocalBrowser:
+    """Return the browser of this machine; raises BrowserNotFoundError if there is none that can do that."""
+    browser = find_browser_with_windows(settings.browser) if headed else find_browser(settings.browser)
     if browser is None:
         raise BrowserNotFoundError("No browser found; run './darkroom doctor' for instructions.")
-    return LocalBrowser(browser.path, can_sandbox())
+    return LocalBrowser(browser.path, can_sandbox(), headed, slow_ms)

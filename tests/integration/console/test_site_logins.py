@@ -1,6 +1,8 @@
 """The login of a site in the room Sites: imported, forgotten, and made in a window on a real screen."""
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.infra.browser_install import BrowserNotFoundError, find_browser_with_windows
 from ops.infra.settings import SHIPPED_RECIPES, Settings
 from ops.testbed.page_server import serve_in_thread
 from schemas.accounts.caller import Scope
@@ -23,6 +26,13 @@ COOKIE = {"name": "who", "value": "me", "domain": "127.0.0.1", "path": "/"}
 SESSION = '\n[session]\nrequired = true\nsigned_in = ["#welcome"]\n'
 # A screen that does not exist.
 NO_DISPLAY = ":187"
+
+
+def can_show_windows() -> bool:
+    """Whether this machine has a screen of no device, and a browser that can show a window on it."""
+    with contextlib.suppress(BrowserNotFoundError):
+        return bool(find_browser_with_windows(os.environ.get("BROWSER"))) and shutil.which("Xvfb") is not None
+    return False
 
 
 class SignedInPage(BaseHTTPRequestHandler):
@@ -98,7 +108,7 @@ def test_without_a_screen_no_window_opens(sites: AppClient, monkeypatch: pytest.
     assert sites.stores.credentials.read_time("mine") is None
 
 
-@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs the program Xvfb")
+@pytest.mark.skipif(not can_show_windows(), reason="needs Xvfb, and a browser that is no headless shell")
 def test_a_window_stores_the_login(sites: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person signs in on a real screen; the window closes, the login is stored, and the circuit is closed."""
     with subprocess.Popen(["Xvfb", "-displayfd", "1", "-nolisten", "tcp"], stdout=subprocess.PIPE, text=True) as screen:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import BrowserContext
@@ -42,7 +42,7 @@ async def open_browser_context(
         )
     source = browser_source(settings)
     if display.headed or display.slow_ms:
-        source = replace(local_browser(settings), headed=display.headed, slow_ms=display.slow_ms)
+        source = local_browser(settings, headed=display.headed, slow_ms=display.slow_ms)
     pool = BrowserPool(BrowserPoolConfig.from_settings(settings, source, slots=1))
     try:
         await pool.start()
