@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from ops.bench.report import Row
 from ops.bench.tools.console_browser import READY, FirstView, measure_first_view, measure_tab, open_browser, open_page
 from ops.bench.tools.job_driver import claim
-from ops.bench.watching.model_grid import measure_grid
+from ops.bench.tools.model_grid import measure_grid
 from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 
