@@ -32,11 +32,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(base_settings: Settings) -> Iterator[Server]:
-    """One deployment for all packages, with the sites ``studio`` and ``pictures``."""
+    """One deployment for all packages, with the sites ``studio``, ``pictures`` and ``pair``."""
     uploads = [{"image": "init", "selectors": ["#init"]}, {"image": "mask", "selectors": ["#mask"]}]
     with tempfile.TemporaryDirectory(prefix="dr-") as name, serve_image_page() as page:
         recipes = Path(name) / "recipes"
         write_recipe(recipes / "pictures.toml", image_page_recipe(page, *uploads))
+        pair = image_page_recipe(page, uploads[0], {"image": "second", "selectors": ["#mask"]})
+        write_recipe(recipes / "pair.toml", pair | {"inputs": {"init": {"type": "image"}, "second": {"type": "image"}}})
         with (
             start_deployment(base_settings, Path(name), recipes_dir=recipes) as deployment,
             serve_app(deployment.app.client.application) as url,

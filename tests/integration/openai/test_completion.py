@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import openai
 import pytest
 
 import api.jobs.completion
@@ -21,6 +22,7 @@ from stores.redis.keys import job_key
 from tests.conftest import API_KEY, TIMEOUT_S, eventually
 from tests.integration.conftest import AppClient, FakeWorker
 from tests.support.automatic_worker import AutomaticWorker
+from tests.support.event_streams import KEY_HEADERS
 
 PATH = "/v1/images/generations"
 ENDLESS = {"prompt": "endless fields"}
@@ -133,7 +135,11 @@ def test_a_wait_ends_in_time_and_with_the_process(
 ) -> None:
     """Both answers say that the job goes on, and tell the packages not to send the request again."""
     monkeypatch.setattr(api.jobs.completion, "MAX_SILENT_WAIT_S", 0.1)
-    late = post_in_thread(app_url, ENDLESS).response()
+    with openai.OpenAI(base_url=f"{app_url}/v1", api_key=API_KEY, max_retries=2) as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.images.generate(**ENDLESS)
+        late = caught.value.response
+    eventually(lambda: len(running_jobs(app)) == 1)
     monkeypatch.setattr(api.jobs.completion, "MAX_SILENT_WAIT_S", 600.0)
     pending = post_in_thread(app_url, ENDLESS)
     eventually(lambda: len(running_jobs(app)) == 2)
@@ -145,6 +151,26 @@ def test_a_wait_ends_in_time_and_with_the_process(
     assert [answer.headers["x-should-retry"] for answer in (late, stopped)] == ["false", "false"]
     assert "go on" in stopped.json()["error"]["message"]
     assert len(running_jobs(app)) == 2
+
+
+def test_streams_have_heartbeats_and_end_with_an_error(
+    app: AppClient, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package ignores the heartbeats, and raises the error that ends the stream."""
+    monkeypatch.setattr(api.jobs.completion, "HEARTBEAT_S", 0.05)
+    body = ENDLESS | {"stream": True}
+    with httpx.stream("POST", f"{app_url}{PATH}", json=body, headers=KEY_HEADERS, trust_env=False) as response:
+        lines = response.iter_lines()
+        assert ": keep-alive" in lines
+        app.delete(f"/api/v1/jobs/{response.headers['x-darkroom-jobs']}")
+        assert "event: error" in lines
+    with openai.OpenAI(base_url=f"{app_url}/v1", api_key=API_KEY) as client:
+        stream = client.images.generate(**body)
+        app.delete(f"/api/v1/jobs/{stream.response.headers['x-darkroom-jobs']}")
+        with pytest.raises(openai.APIError, match="cancelled") as caught:
+            list(stream)
+
+    assert caught.value.code == "cancelled"
 
 
 def hang_up(url: str, app: AppClient, body: dict[str, Any], headers: dict[str, str]) -> str:

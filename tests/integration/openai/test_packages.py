@@ -23,7 +23,7 @@ SIZE = "256x256"
 # Steps enough for previews between the first and the last.
 QUICK: dict[str, Any] = {"steps": 4}
 SLOW: dict[str, Any] = {"steps": 40}
-PHOTO = encode(draw_image((96, 64)), "PNG")
+PHOTO, OTHER = encode(draw_image((96, 64)), "PNG"), encode(draw_image((64, 96)), "PNG")
 
 
 def draw_alpha_mask() -> bytes:
@@ -113,6 +113,18 @@ def test_python_edits_pictures(server: Server, client: openai.OpenAI) -> None:
     assert (drawn.size, drawn.getpixel((10, 10)), drawn.getpixel((90, 10))) == ((96, 64), (255,) * 3, (0,) * 3)
     assert [event.type for event in events] == ["image_edit.completed"]
     assert decode(events[0].b64_json) == PHOTO + b"!"
+
+
+def test_python_edits_several_pictures(server: Server, client: openai.OpenAI) -> None:
+    """Each goes to an input of its own; a site with fewer refuses them."""
+    raw = client.images.with_raw_response.edit(model="pair", image=[PHOTO, OTHER], prompt=PROMPT)
+    second = httpx.get(f"{server.url}/{raw.headers['x-darkroom-jobs']}/2", trust_env=False).content
+    with pytest.raises(openai.BadRequestError, match="pictures has no such input") as caught:
+        client.images.edit(model="pictures", image=[PHOTO, OTHER], prompt=PROMPT)
+
+    assert decode((raw.parse().data or [])[0].b64_json) == PHOTO + b"!"
+    assert second == OTHER + b"!"
+    assert caught.value.param == "image[1]"
 
 
 def test_python_raises_its_own_errors(server: Server, client: openai.OpenAI) -> None:

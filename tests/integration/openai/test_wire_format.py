@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.accounts.caller import CallerLimits, Scope
+from schemas.accounts.rate_limits import Rate
 from stores.accounts.api_keys import KeyChange
 from tests.conftest import API_KEY
 from tests.integration.conftest import IMAGE, AppClient
@@ -20,6 +21,7 @@ ERRORS: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/v1/models/studio:dream", None, 404, "model_not_found"),
     ("GET", "/v1/models/dall-e-3", None, 404, "model_not_found"),
     ("POST", PATH, {"prompt": PROMPT, "model": "studio:dream"}, 400, "invalid"),
+    ("POST", PATH, {"prompt": PROMPT, "webhook": "http://127.0.0.1:9/"}, 400, "invalid"),
     ("POST", PATH, [], 400, "invalid"),
     ("POST", PATH, None, 400, "invalid"),
     ("POST", "/v1/images/edits", {"prompt": PROMPT}, 400, "invalid"),
@@ -143,6 +145,11 @@ def test_limits_are_told_in_the_headers_of_openai(app: AppClient) -> None:
     carol = app.stores.api_keys.create("carol", KeyChange(scopes=frozenset({Scope.READ})))
     refused = generate(app, carol)
     assert (refused.status_code, refused.json["error"]["code"]) == (403, "forbidden")
+    dave = app.stores.api_keys.create("dave", KeyChange(limits=CallerLimits(rate=Rate(1, 86_400))))
+    first, second = (generate(app, dave, size="9x9") for _ in range(2))
+    assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (400, "0")
+    assert (second.status_code, second.json["error"]["type"]) == (429, "requests")
+    assert (second.json["error"]["code"], int(second.headers["Retry-After"]) > 0) == ("rate_limit_exceeded", True)
 
 
 def test_pages_of_any_origin_may_call_it(app: AppClient) -> None:
