@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.accounts import keys, quota, sessions
 from api.agents import views as agents
-from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, weights
+from api.compat import gallery_uploads, generaitiv, generaitiv_gallery, sdapi, weights
 from api.compat.openai import images as openai_images
 from api.compat.openai import models as openai_models
 from api.compat.openai.blueprint import JOBS_HEADER
@@ -160,6 +160,9 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
+    # Not in the description of the API: its clients have that of the program that it stands for.
+    for blueprint in sdapi.blueprints:
+        app.register_blueprint(blueprint)
     for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in, agents):
         app.register_blueprint(page.blueprint)
     for page in (gallery_pages, comparison, oembed):

@@ -142,6 +142,14 @@ class LimitReached(ServiceError):
     hint = "Wait for the number of seconds in Retry-After."
 
 
+class NotOffered(ServiceError):
+    """Darkroom does not do that."""
+
+    code = "not_offered"
+    status = 501
+    hint = "Use the program itself for that."
+
+
 class Unavailable(ServiceError):
     """A component that Darkroom depends on does not answer."""
 

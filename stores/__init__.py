@@ -25,6 +25,8 @@ from stores.accounts.rate_limits import RateLimits, parse_default_rates
 from stores.accounts.sessions import Sessions
 from stores.accounts.sign_in_links import SignInLinks
 from stores.accounts.wallet_addresses import WalletAddresses
+from stores.compat.client_options import ClientOptions
+from stores.compat.request_groups import RequestGroups
 from stores.disk_space import DiskSpace
 from stores.gallery import Gallery
 from stores.images.gallery_media import GalleryMedia
@@ -53,6 +55,7 @@ from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
 from stores.redis.server_clock import RedisClock
+from stores.sites.absent_inputs import AbsentInputs
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries
 from stores.sites.circuit_breakers import CircuitBreakers
@@ -89,10 +92,12 @@ class Stores:
     canaries: Canaries
     credentials: SiteCredentials
     accepted_terms: AcceptedTerms
+    absent_inputs: AbsentInputs
     results: Results
     stored_results: StoredResults
     notifier: JobNotifier
     event_log: EventLog
+    request_groups: RequestGroups
     shared_reads: SharedReads
     watch_tokens: WatchTokens
     queue: Queue
@@ -109,6 +114,7 @@ class Stores:
     key_revocation: RevocationWatcher
     wallet_addresses: WalletAddresses
     agent_calls: AgentCalls
+    client_options: ClientOptions
     recipes: Recipes
     address_policy: AddressPolicy
     subscriptions: Subscriptions
@@ -235,6 +241,7 @@ def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str
         "metrics_history": MetricsHistory(client, clock),
         "job_search": JobSearch(client, jobs),
         "event_log": EventLog(client),
+        "request_groups": RequestGroups(client, clock, jobs),
         "shared_reads": SharedReads(jobs),
     }
 
@@ -246,4 +253,6 @@ def _open_site_records(client: StoreClient, engine: Engine, clock: Clock, encryp
         "canaries": Canaries(client, clock),
         "credentials": SiteCredentials(engine, clock, encryption_key),
         "accepted_terms": AcceptedTerms(engine, clock),
+        "absent_inputs": AbsentInputs(client),
+        "client_options": ClientOptions(client),
     }

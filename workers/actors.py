@@ -67,8 +67,8 @@ def declare_background_actors(broker: Broker, stores: Stores) -> None:
     """Declare the actors of a background process, which has no browser."""
 
     @actor(broker=broker, actor_name=CONVERT_IMAGE, queue_name=ACTOR_QUEUES[CONVERT_IMAGE])
-    def convert(job_id: str, extension: str) -> None:
-        conversions.convert_result(stores, job_id, extension)
+    def convert(job_id: str, extension: str, number: str = "1") -> None:
+        conversions.convert_result(stores, job_id, extension, int(number))
 
     @actor(broker=broker, actor_name=INSPECT_IMAGE, queue_name=ACTOR_QUEUES[INSPECT_IMAGE])
     def inspect(key: str, kind: str = "") -> None:

@@ -8,14 +8,15 @@ from flask import Flask, g, request
 
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
-from api.http.route_policy import Access, current_policy
-from api.http.session_cookie import session_caller, session_token
+from api.http.route_policy import Access, changes_something, current_policy
+from api.http.session_cookie import require_same_origin, session_caller, session_token
 from schemas.accounts.caller import Caller, Scope
 from schemas.accounts.session_requests import MAX_KEY_LENGTH
 from schemas.errors import Forbidden, Unauthorized
 from stores.accounts.key_revocation import Credential
 
 READ_METHODS = ("GET", "HEAD")
+BASIC = "basic"
 
 
 def init_authorization(app: Flask) -> None:
@@ -77,12 +78,31 @@ def authenticate() -> Caller | None:
     if caller is None:
         count_anonymous()
         raise Unauthorized
+    _require_intent()
     return caller
 
 
 def api_key_from_request() -> str:
-    """Return the key from ``x-api-key: KEY``, ``Authorization: Bearer KEY`` or ``Authorization: KEY``, or ``""``."""
+    """Return the key of the request, or ``""``.
+
+    It is in ``x-api-key: KEY``, ``Authorization: Bearer KEY`` or ``Authorization: KEY``, or it is the password (the
+    name, if there is no password) of ``Authorization: Basic``.
+    """
     if key := request.headers.get("x-api-key"):
         return key.strip()
     scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() == BASIC:
+        login = request.authorization
+        return (login.password or login.username or "").strip() if login else scheme
     return credentials.strip() if scheme.lower() == "bearer" else scheme
+
+
+def _require_intent() -> None:
+    """Refuse a key that a browser has stored as a password and sends along with requests of other sites' pages (CSRF).
+
+    No answer asks browsers for a password, so this concerns addresses that contain one.
+    """
+    headers = request.headers
+    is_stored = "x-api-key" not in headers and headers.get("Authorization", "").lower().startswith(f"{BASIC} ")
+    if is_stored and changes_something() and headers.get("Origin") not in stores().settings.cors_origins:
+        require_same_origin(allow_non_browser=True)

@@ -43,11 +43,14 @@ def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1, key: st
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)
 
 
-def submit_all(submitter: Caller, job_requests: Sequence[JobRequest]) -> list[AcceptedJob]:
-    """Submit the jobs of one request: all or, if one is refused, none of them. Raises as ``submit``."""
+def submit_all(submitter: Caller, job_requests: Sequence[JobRequest], *, first_part: int = 1) -> list[AcceptedJob]:
+    """Submit the jobs of one request: all or, if one is refused, none of them. Raises as ``submit``.
+
+    ``first_part`` is the number of the first one, for jobs that take the place of others.
+    """
     accepted: list[AcceptedJob] = []
     try:
-        for part, job_request in enumerate(job_requests, 1):
+        for part, job_request in enumerate(job_requests, first_part):
             accepted.append(submit(submitter, job_request, part=part))
     except ServiceError:
         for each in accepted:

@@ -78,6 +78,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     socket_origins: tuple[str, ...]
     allow_anonymous_workloads: bool
+    allow_anonymous_sdapi: bool
     gallery_public: bool
     egress_allow: tuple[str, ...]
     egress_allow_private: bool
@@ -157,6 +158,7 @@ def _read(env: Env) -> Settings:
         cors_origins=setting_parsers.comma_separated(env, "CORS_ORIGINS"),
         socket_origins=setting_parsers.comma_separated(env, "SOCKET_ORIGINS"),
         allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
+        allow_anonymous_sdapi=env.bool("ALLOW_ANONYMOUS_SDAPI", False),
         gallery_public=env.bool("GALLERY_PUBLIC", False),
         egress_allow=setting_parsers.comma_separated(env, "EGRESS_ALLOW"),
         egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),

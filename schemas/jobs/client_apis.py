@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from schemas.jobs.agent_requests import AGENTS
 from schemas.jobs.generaitiv_requests import GENERAITIV
 from schemas.jobs.openai_requests import OPENAI
+from schemas.jobs.sdapi.translation import AUTOMATIC1111
 from schemas.sites.input_aliases import INPUT_NAMES, JOB_TARGETS, ClientApi, ClientField, fields_for
 
 NATIVE = ClientApi(
@@ -30,7 +31,7 @@ WEIGHTS = ClientApi(
     ),
 )
 # In the order of the table's columns.
-CLIENT_APIS: tuple[ClientApi, ...] = (NATIVE, WEIGHTS, GENERAITIV, OPENAI, AGENTS)
+CLIENT_APIS: tuple[ClientApi, ...] = (NATIVE, WEIGHTS, GENERAITIV, OPENAI, AUTOMATIC1111, AGENTS)
 NONE = "-"
 
 

@@ -32,6 +32,8 @@ INPUT_NAMES: Mapping[str, tuple[str, ...]] = {
     "quality": ("quality", "performance"),
     "style": ("style",),
     "background": ("background",),
+    "clip_skip": ("clip_skip",),
+    "vae": ("vae",),
 }
 # What else a field can be for.
 JOB_TARGETS: Mapping[str, str] = {

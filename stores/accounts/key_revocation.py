@@ -17,7 +17,10 @@ POLL_INTERVAL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request was authenticated with: an API key, or else the token of a session."""
+    """What a request was authenticated with: an API key, or else the token of a session.
+
+    With neither, the caller is the anonymous one, whose access is not revoked.
+    """
 
     key: str = field(default="", repr=False)
     session: str = field(default="", repr=False)
@@ -72,7 +75,7 @@ class RevocationWatcher:
         try:
             if credential.key:
                 return self._keys.authenticate(credential.key) is None
-            return not self._sessions.is_valid(credential.session)
+            return bool(credential.session) and not self._sessions.is_valid(credential.session)
         except Unavailable:
             # Revoking needs the database or Redis too, so nothing can have changed meanwhile.
             return False

@@ -37,10 +37,15 @@ class Results:
         """Whether the job's images are still there."""
         return bool(self._redis.exists(job_key(job_id, "image")) or self._stored_keys(job_id))
 
-    def get_converted(self, job_id: str, image_format: str) -> bytes | None:
-        """Return the first image as ``jpg``, ``png`` or ``webp``, if it has been converted; may raise Unavailable."""
-        found = self._get(job_id, f"image.{image_format}")
-        return self._get_stored(job_id, 0) if found is None and image_format == JPEG else found
+    def get_converted(self, job_id: str, image_format: str, number: int = 1) -> bytes | None:
+        """Return the image of that number as ``jpg``, ``png`` or ``webp``, if it has been converted.
+
+        Raises:
+            Unavailable: the media store, which has large pictures, does not answer.
+        """
+        found = self._get(job_id, f"image.{_variant(image_format, number)}")
+        is_jpeg = image_format == JPEG and number == 1
+        return self._get_stored(job_id, 0) if found is None and is_jpeg else found
 
     def has_trace(self, job_id: str) -> bool:
         """Whether the job has a trace."""
@@ -50,7 +55,7 @@ class Results:
         """Return the Playwright trace of the last failed retry, a zip."""
         return self._get(job_id, "trace")
 
-    def store_converted(self, job_id: str, image_format: str, data: bytes) -> None:
+    def store_converted(self, job_id: str, image_format: str, data: bytes, number: int = 1) -> None:
         """Store a conversion for as long as its original and wake the callers that wait for it.
 
         Nothing is stored if the original has expired.
@@ -59,13 +64,13 @@ class Results:
         part = "job" if self._stored_keys(job_id) else "image"
         remaining_ms = self._redis.pttl(job_key(job_id, part))
         if remaining_ms > 0:
-            self._request_reply.reply(_conversion_keys(job_id, image_format), data, ttl_ms=remaining_ms)
+            self._request_reply.reply(_conversion_keys(job_id, image_format, number), data, ttl_ms=remaining_ms)
 
     def request_converted(
-        self, job_id: str, image_format: str, send: Callable[[], None], *, timeout_s: float
+        self, job_id: str, image_format: str, send: Callable[[], None], *, timeout_s: float, number: int = 1
     ) -> bytes | None:
         """Wait for a conversion, for which ``send`` is called unless one is under way; None after ``timeout_s``."""
-        keys = _conversion_keys(job_id, image_format)
+        keys = _conversion_keys(job_id, image_format, number)
         return self._request_reply.request(keys, send, timeout_s=timeout_s, pending_ttl_s=CONVERSION_PENDING_TTL_S)
 
     def _get(self, job_id: str, part: str) -> bytes | None:
@@ -81,9 +86,14 @@ class Results:
         return self._stored.get(keys[number]) if 0 <= number < len(keys) else None
 
 
-def _conversion_keys(job_id: str, image_format: str) -> ReplyKeys:
+def _conversion_keys(job_id: str, image_format: str, number: int) -> ReplyKeys:
+    variant = _variant(image_format, number)
     return ReplyKeys(
-        answer=job_key(job_id, f"image.{image_format}"),
-        pending=job_key(job_id, f"asked.{image_format}"),
-        ready=job_key(job_id, f"ready.{image_format}"),
+        answer=job_key(job_id, f"image.{variant}"),
+        pending=job_key(job_id, f"asked.{variant}"),
+        ready=job_key(job_id, f"ready.{variant}"),
     )
+
+
+def _variant(image_format: str, number: int) -> str:
+    return image_format if number == 1 else f"{number}.{image_format}"

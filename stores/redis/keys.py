@@ -86,7 +86,7 @@ def job_key(job_id: str, part: str) -> str:
     """A key of one job.
 
     Parts: ``job`` (hash: the record), ``events`` (stream, entry ids ``SEQ-0``), ``preview``, ``image`` (further ones
-    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``failure``, ``trace``, ``gone`` (an expired
+    ``image.2``, ``image.3``, ...), ``image.FORMAT``, ``image.2.FORMAT``, ``failure``, ``trace``, ``gone`` (an expired
     job; earlier versions wrote it), and ``asked.FORMAT``, ``ready.FORMAT`` (see ``stores.redis.request_reply``).
     """
     return f"dr:{{{job_id}}}:{part}"
@@ -178,6 +178,11 @@ def canary_turn_key(site: str) -> str:
     return f"dr:canary:{site}:sent"
 
 
+def absent_inputs_key(site: str, page: str) -> str:
+    """set: inputs of the site's recipe that its page was found to lack; the page is a digest of recipe and URL."""
+    return f"dr:absent:{site}:{page}"
+
+
 def site_query_key(actor: str, site: str, query: str) -> str:
     """The cached answer to a site query, JSON; white space and case of the query make no difference."""
     return f"dr:lookup:{actor}:{site}:{' '.join(query.lower().split())}"
@@ -216,6 +221,16 @@ def gallery_import_key(caller_id: str) -> str:
 def upload_receipt_lock_key(nonce: str) -> str:
     """Exists while a request receives an upload of the gallery."""
     return f"dr:gallery:upload:{nonce}:received"
+
+
+def request_groups_key(owner: str) -> str:
+    """zset: ``GROUP:NUMBER:ID`` of jobs that were submitted together by one request, by the time of its submission."""
+    return f"dr:groups:{owner}"
+
+
+def client_options_key(owner: str) -> str:
+    """hash: options that a caller has set for its later requests."""
+    return f"dr:options:{owner}"
 
 
 def upload_key(upload_id: str) -> str:

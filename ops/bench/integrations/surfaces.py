@@ -69,11 +69,19 @@ def call_mcp(client: httpx.Client) -> bytes:
     return base64.b64decode(answer["result"]["content"][0]["data"])
 
 
+def call_automatic1111(client: httpx.Client) -> bytes:
+    """Ask the API of AUTOMATIC1111 for the picture."""
+    body = {"prompt": PROMPT, "sampler_name": "Euler a", "cfg_scale": 7.0, **INPUTS}
+    answer = client.post("/sdapi/v1/txt2img", json=body).raise_for_status().json()
+    return base64.b64decode(answer["images"][0])
+
+
 # Each makes the same job and returns its picture.
 SURFACES: dict[str, Callable[[httpx.Client], bytes]] = {
     "OpenAI": call_openai,
     "OpenAI, streaming": call_openai_stream,
     "MCP": call_mcp,
+    "AUTOMATIC1111": call_automatic1111,
 }
 
 

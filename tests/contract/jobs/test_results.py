@@ -53,3 +53,15 @@ def test_one_conversion_wakes_all_waiting_callers(
     assert not stores.redis.exists(pending)
     assert request() == b"webp bytes"
     assert requests == ["webp"]
+
+
+def test_each_image_has_its_own_conversions(
+    stores: RedisStores, job_request: JobRequest, image: GeneratedImage
+) -> None:
+    """That of the second image is not taken for that of the first."""
+    create_completed_job(stores, job_request, image)
+
+    stores.results.store_converted(JOB_ID, "png", b"second", number=2)
+
+    assert stores.results.get_converted(JOB_ID, "png") is None
+    assert stores.results.get_converted(JOB_ID, "png", 2) == b"second"

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 import pytest
 from PIL import Image, PngImagePlugin
 
+from schemas.images.containers.png_text import add_png_text
 from schemas.images.containers.text_chunks import read_text_chunks
 from schemas.images.containers.xmp import read_xmp_texts
 from schemas.images.embedded import read_generation_params, read_stealth_params
@@ -349,3 +350,21 @@ def test_torn_and_changed_avif_files_raise_nothing(data: bytes) -> None:
         read_text_chunks(data[:position])
         for value in (0, 1, 127, 255):
             read_text_chunks(data[:position] + bytes([value]) + data[position + 1 :])
+
+
+@pytest.mark.parametrize("text", [INFOTEXT, "plain", "caf\u00e9", ""])
+def test_texts_are_added_to_png_files(text: str) -> None:
+    """Pillow reads them, and the pixels stay as they are."""
+    data = save_image("PNG")
+
+    with Image.open(io.BytesIO(add_png_text(data, "parameters", text))) as image:
+        image.load()
+        assert image.info["parameters"] == text
+        assert image.tobytes() == Image.open(io.BytesIO(data)).tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", save_image("JPEG"), save_image("PNG")[:20]])
+def test_texts_are_not_added_to_other_files(data: bytes) -> None:
+    """A torn header is no PNG file either."""
+    with pytest.raises(ValueError, match="PNG"):
+        add_png_text(data, "parameters", "x")

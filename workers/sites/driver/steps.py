@@ -10,6 +10,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import InputNotOffered, SiteChanged, SiteUnavailable
 from schemas.images.input_images import InputFile
+from schemas.sites.missing_fields import missing_field_message
 from schemas.sites.recipe import Recipe, Step
 from schemas.sites.templates import PLACEHOLDER, apply_fields, render, render_url
 from workers.sites.driver.forms.filled_fields import FilledFields
@@ -64,7 +65,7 @@ class StepRunner:
                     await self._page.evaluate(WAIT_UNTIL_IDLE_SCRIPT)
         except SiteChanged as error:
             if step.when in self._recipe.inputs and "selectors" in error.details:
-                raise InputNotOffered(f"The page has no field for the input {step.when!r}: {error.message}") from error
+                raise InputNotOffered(missing_field_message(str(step.when), error.message)) from error
             error.details.setdefault("step", self.label(step))
             error.details.setdefault("selectors", [format_chain(chain) for chain in step.selectors])
             raise

@@ -1,0 +1,198 @@
+"""``txt2img`` and ``img2img``: the request is answered when its jobs have ended, with their pictures.
+
+Each picture is a job of its own with the next seed. Jobs that fail cost only their own pictures: the answer has the
+others, and names the failures under ``darkroom`` in ``info``. Without any picture the answer is the first failure.
+"""
+
+import io
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Response, jsonify
+from marshmallow import Schema
+
+from api.compat.sdapi.attempts import Outcome, client_fields, known_absent, make_pictures, without_inputs
+from api.compat.sdapi.model_choice import find_model, with_picture_input
+from api.compat.sdapi.options import HONOURED, change, current_options, parse_option
+from api.compat.sdapi.surface import json_object, sdapi_blueprint
+from api.http.context import caller, stores
+from api.http.route_policy import SUBMISSION
+from api.jobs.completion import job_failure
+from api.jobs.submission import idempotency_key
+from api.sites.site_queries import known_choices, site_choices
+from ops.infra.version import VERSION
+from schemas.errors import Cancelled, Invalid, NotFound
+from schemas.images.input_images import ImageSource
+from schemas.jobs.batches import MAX_SEED, split_batch
+from schemas.jobs.job import JobRequest, load_job_request
+from schemas.jobs.sdapi.generation_info import build_info, build_parameters
+from schemas.jobs.sdapi.requests import MAX_JOBS_PER_REQUEST, ImageToImageBody, TextToImageBody, load_body
+from schemas.jobs.sdapi.sampler_names import is_unspecified
+from schemas.jobs.sdapi.translation import OPTION_MODEL, Translation, translate_generation
+from schemas.jobs.sdapi.validation_errors import ScriptNotFound
+from schemas.jobs.sdapi.views import GenerationView
+from schemas.sites.input_aliases import find_input
+from schemas.sites.recipe import Recipe
+
+TEXT_BODY = {"required": True, "content": {"application/json": {"schema": TextToImageBody}}}
+IMAGE_BODY = {"required": True, "content": {"application/json": {"schema": ImageToImageBody}}}
+
+blueprint = sdapi_blueprint("generation")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that has been understood: its body, its site, what it asks of that, and what the page lacks."""
+
+    body: Mapping[str, Any]
+    recipe: Recipe
+    translation: Translation
+    absent: frozenset[str]
+
+
+@blueprint.route("/txt2img", methods=["POST"], policy=SUBMISSION)
+@blueprint.doc(requestBody=TEXT_BODY)
+@blueprint.response(200, GenerationView)
+def text_to_image() -> Response:
+    """Make pictures of a prompt, and wait for them."""
+    return _answer(_read_order(TextToImageBody()))
+
+
+@blueprint.route("/img2img", methods=["POST"], policy=SUBMISSION)
+@blueprint.doc(requestBody=IMAGE_BODY)
+@blueprint.response(200, GenerationView)
+def image_to_image() -> Response:
+    """Make pictures of a prompt and of pictures, and wait for them."""
+    return _answer(_read_order(ImageToImageBody(), needs_picture=True))
+
+
+def _read_order(schema: Schema, *, needs_picture: bool = False) -> Order:
+    """Return what the body of the current request asks for.
+
+    Raises:
+        Invalid: a field is malformed, or the site does not accept it.
+        NotFound: there is no picture though one is needed.
+    """
+    raw = json_object()
+    body = load_body(schema, raw)
+    _refuse_scripts(body)
+    if needs_picture and not body.get("init_images"):
+        raise NotFound("Init image not found")
+    overrides = {name: parse_option(name, value) for name, value in _honoured(body).items()}
+    options = {name: value for name, value in (current_options() | overrides).items() if value is not None}
+    choice = find_model(options.get(OPTION_MODEL, ""))
+    if needs_picture:
+        choice = with_picture_input(choice)
+    recipe = choice.recipe
+    translation = translate_generation(
+        recipe, body, raw=raw, options=options, model=choice.model, choices=_choices(recipe, body)
+    )
+    if body.get("override_settings_restore_afterwards") is False:
+        change(_honoured(body))
+    # A request with an idempotency key is repeated as it was, whatever has been found out since.
+    absent = frozenset() if idempotency_key(caller()) else known_absent(recipe)
+    return Order(body, recipe, translation, absent)
+
+
+def _honoured(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options for this request only that have an effect."""
+    return {name: value for name, value in body.get("override_settings", {}).items() if name in HONOURED}
+
+
+def _refuse_scripts(body: Mapping[str, Any]) -> None:
+    if body.get("script_name"):
+        raise ScriptNotFound(f"Script {body['script_name']!r} not found")
+    for name in body.get("alwayson_scripts", {}):
+        raise ScriptNotFound(f"always on script {name[:100]} not found")
+
+
+def _choices(recipe: Recipe, body: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Return the choices of the recipe's inputs; the page is asked for those that the request needs and are unknown."""
+    declared = {name: spec.choices for name, spec in recipe.inputs.items() if spec.choices}
+    known = known_choices(recipe)
+    fields = {"sampler": body.get("sampler_name") or body.get("sampler_index"), "scheduler": body.get("scheduler")}
+    needed = [find_input(recipe, target) for target, value in fields.items() if not is_unspecified(value)]
+    if any(name and recipe.inputs[name].choices_from and name not in known for name in needed):
+        known = site_choices(recipe)
+    return {**known, **declared}
+
+
+def _job_requests(order: Order) -> list[JobRequest]:
+    """Return a job for each picture; they begin with the pictures of the request in turn.
+
+    Raises:
+        Invalid: there are too many, or a picture is malformed.
+    """
+    body, translation, recipe = order.body, order.translation, order.recipe
+    count = max(body.get("batch_size", 1) * body.get("n_iter", 1), len(translation.pictures))
+    if count > MAX_JOBS_PER_REQUEST:
+        raise Invalid(problems=[f"n_iter: at most {MAX_JOBS_PER_REQUEST} pictures for one request."])
+    key = idempotency_key(caller())
+    # The same request with the same key is the same, also in what it leaves to chance.
+    rng = random.Random(f"{caller().id} {key}" if key else None)
+    inputs = _with_seed(recipe, translation.inputs, rng)
+    own_picture = find_input(recipe, "image")
+    requests = []
+    for number, part in enumerate(split_batch(recipe, inputs, count, rng=rng, one_each=True)):
+        own = {name: _copy_source(value) for name, value in part.inputs.items()}
+        if own_picture and number and translation.pictures:
+            url = translation.pictures[number % len(translation.pictures)]
+            own[own_picture] = recipe.validate_inputs({own_picture: url})[own_picture]
+        fields = {"prompt": translation.prompt, "site": recipe.name, "lora": translation.lora, "inputs": own}
+        requests.append(without_inputs(load_job_request(fields), order.absent))
+    return requests
+
+
+def _with_seed(recipe: Recipe, inputs: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Return the inputs with a seed, if the site takes one: clients read it in the answer."""
+    name = find_input(recipe, "seed")
+    if name is None or name in inputs or recipe.inputs[name].type != "integer":
+        return dict(inputs)
+    spec = recipe.inputs[name]
+    largest = MAX_SEED if spec.maximum is None else int(spec.maximum)
+    return {**inputs, name: rng.randint(max(0, int(spec.minimum or 0)), largest)}
+
+
+def _copy_source(value: Any) -> Any:
+    """Return a picture that one job can read without using up that of another."""
+    if isinstance(value, ImageSource) and value.file:
+        value.file.seek(0)
+        return replace(value, file=io.BytesIO(value.file.read()))
+    return value
+
+
+def _answer(order: Order) -> Response:
+    body, recipe = order.body, order.recipe
+    with_images = body.get("send_images", True)
+    outcome = make_pictures(recipe, _job_requests(order), body["prompt"], with_bytes=with_images)
+    pictures = outcome.pictures
+    if not pictures:
+        _raise_failure(outcome)
+    infos = [picture.info for picture in pictures]
+    notes = _notes(order, outcome)
+    info = build_info(recipe, infos, body, version=VERSION, notes=notes, now_ms=stores().clock.now_ms())
+    images = [picture.encode(recipe) for picture in pictures] if with_images else []
+    answer = jsonify({"images": images, "parameters": build_parameters(body), "info": info})
+    if outcome.is_replayed:
+        answer.headers["Idempotent-Replayed"] = "true"
+    return answer
+
+
+def _notes(order: Order, outcome: Outcome) -> dict[str, Any]:
+    """Return what only Darkroom says of an answer."""
+    failures = [
+        {"job": job.id, "code": job.error.code, "message": job.error.message} for job in outcome.failed if job.error
+    ]
+    absent = client_fields(order.recipe, order.absent | outcome.absent)
+    ignored = [*order.translation.ignored, *(name for name in absent if name in order.body)]
+    ids = [job.id for job in outcome.jobs]
+    return {"jobs": ids, "ignored": list(dict.fromkeys(ignored)), "failures": failures}
+
+
+def _raise_failure(outcome: Outcome) -> None:
+    """Raise the error of the first job that has failed by itself; after an interruption there need be no picture."""
+    for job in outcome.failed:
+        if job.error and job.error.code != Cancelled.code:
+            raise job_failure(job)

@@ -1,0 +1,107 @@
+"""``/sdapi/v1/options``: the settings of the program, of which each caller has its own few.
+
+Honoured are the model, the VAE and the layers of CLIP. Clients send back all options that they have read, so others
+are accepted without effect, and keep the values that they have here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, jsonify
+
+from api.compat.sdapi.model_choice import find_model
+from api.compat.sdapi.surface import json_object, sdapi_blueprint
+from api.http.context import caller, stores
+from schemas.errors import Invalid
+from schemas.fields import CONTROL_CHARACTERS
+from schemas.jobs.sdapi.sampler_names import AUTOMATIC, is_unspecified
+from schemas.jobs.sdapi.translation import OPTION_CLIP_SKIP, OPTION_MODEL, OPTION_VAE
+from schemas.jobs.sdapi.views import NULL, OptionsView
+
+MAX_VALUE_LENGTH = 400
+OPTIONS_BODY = {"type": "object", "description": "Options by AUTOMATIC1111's names."}
+MAX_CLIP_SKIP = 12
+HONOURED = (OPTION_MODEL, OPTION_VAE, OPTION_CLIP_SKIP)
+# What clients look for besides, with the values that describe what happens here.
+FIXED_OPTIONS: Mapping[str, Any] = {
+    "sd_checkpoint_hash": "",
+    "samples_format": "png",
+    "samples_save": False,
+    "grid_save": False,
+    "return_grid": False,
+    "save_txt": False,
+    "enable_pnginfo": True,
+    "face_restoration": False,
+    "face_restoration_model": None,
+    "img2img_color_correction": False,
+    "img2img_fix_steps": False,
+    "eta_noise_seed_delta": 0,
+    "live_previews_enable": True,
+    "live_previews_image_format": "jpeg",
+    "show_progress_every_n_steps": 1,
+    "sd_lora": "None",
+}
+
+blueprint = sdapi_blueprint("options")
+
+
+@blueprint.route("/options")
+@blueprint.response(200, OptionsView, description="The caller's options, by AUTOMATIC1111's names.")
+def read_options() -> Response:
+    """Your options; `sd_model_checkpoint` is the site, or `SITE:MODEL`."""
+    options = current_options()
+    return jsonify(
+        {
+            OPTION_MODEL: find_model(options.get(OPTION_MODEL, "")).title,
+            OPTION_VAE: options.get(OPTION_VAE, AUTOMATIC),
+            OPTION_CLIP_SKIP: int(options.get(OPTION_CLIP_SKIP, 1)),
+            **FIXED_OPTIONS,
+        }
+    )
+
+
+@blueprint.route("/options", methods=["POST"])
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": OPTIONS_BODY}}})
+@blueprint.response(200, NULL, description="`null`.")
+@blueprint.alt_response(422, description="There is no such model.")
+def change_options() -> Response:
+    """Set options for your later requests; those that have no meaning here are accepted without effect."""
+    change(json_object())
+    return jsonify(None)
+
+
+def current_options() -> dict[str, str]:
+    """Return the caller's own options; a model that is no longer there is left out."""
+    options = stores().client_options.read(caller().id)
+    try:
+        find_model(options.get(OPTION_MODEL, ""))
+    except Invalid:
+        del options[OPTION_MODEL]
+    return options
+
+
+def change(values: Mapping[str, Any]) -> None:
+    """Keep those of the values that are honoured.
+
+    Raises:
+        Invalid: there is no such model, or a value has the wrong type.
+    """
+    changes = {name: parse_option(name, values[name]) for name in HONOURED if name in values}
+    if changes:
+        stores().client_options.change(caller().id, changes)
+
+
+def parse_option(name: str, value: Any) -> str | None:
+    """Return an option as it is kept; None if it is the default. Raises Invalid."""
+    if name == OPTION_CLIP_SKIP:
+        if type(value) not in (int, float) or not 1 <= value <= MAX_CLIP_SKIP or value != int(value):
+            raise Invalid(problems=[f"{name}: must be a whole number from 1 to {MAX_CLIP_SKIP}."])
+        return None if value == 1 else str(int(value))
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_VALUE_LENGTH or CONTROL_CHARACTERS.search(value):
+        raise Invalid(problems=[f"{name}: must be a text of up to {MAX_VALUE_LENGTH} characters."])
+    if name == OPTION_MODEL:
+        choice = find_model(value.strip())
+        return choice.title
+    return None if is_unspecified(value) else value.strip()

@@ -1,0 +1,16 @@
+"""Inputs of a recipe for which its page has no field: what the error of a job says, and what can be read from it."""
+
+import re
+
+MESSAGE = re.compile(r"The page has no field for the input '([a-z0-9_]{1,60})'")
+
+
+def missing_field_message(name: str, reason: str) -> str:
+    """Return the message of an ``InputNotOffered``."""
+    return f"The page has no field for the input {name!r}: {reason}"
+
+
+def missing_input(message: str) -> str | None:
+    """Return the input that such a message names; None for other messages."""
+    match = MESSAGE.match(message)
+    return match[1] if match else None
