@@ -5,6 +5,7 @@ and has its own connections, as a worker process has. A job is claimed by a wake
 progress for RUN_S, and ends with a picture.
 """
 
+import contextlib
 import random
 import sys
 import threading
@@ -19,6 +20,7 @@ from schemas.jobs.job import GeneratedImage, Job, Progress
 from schemas.messages import GENERATE_QUEUE, WORKER_QUEUES
 from stores import Stores, open_stores
 from stores.queue.worker_heartbeats import WorkerStatus
+from workers.jobs.attempt_registry import LEASE_RENEWAL_INTERVAL_S
 from workers.jobs.heartbeat import HEARTBEAT_INTERVAL_S
 
 # What a job of 512 x 512 pixels sends: its picture, the same as JPEG, and what is shown meanwhile.
@@ -59,7 +61,8 @@ class FleetWorker:
                 jobs=int(self._has_job),
                 memory_bytes=300_000_000,
             )
-            self._stores.workers.record_heartbeat(status)
+            with contextlib.suppress(Unavailable):
+                self._stores.workers.record_heartbeat(status)
             time.sleep(HEARTBEAT_INTERVAL_S)
 
     def _consume(self, queue: str) -> None:
@@ -84,7 +87,11 @@ class FleetWorker:
     def _run(self, job: Job) -> None:
         attempts = self._stores.attempts
         attempts.mark_accepted(job)
+        renewed_at = time.monotonic()
         for preview in self._pace():
+            if time.monotonic() - renewed_at >= LEASE_RENEWAL_INTERVAL_S:
+                renewed_at = time.monotonic()
+                attempts.renew(job)
             if preview is None:
                 attempts.record_progress(job, Progress(50.0, 10, 20))
             else:

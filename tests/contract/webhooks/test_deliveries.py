@@ -8,7 +8,14 @@ from sqlalchemy import Engine, insert
 from schemas.errors import Conflict, NotFound
 from schemas.webhooks.subscriptions import Delivery, DeliveryAttempt, DeliveryState, NewDelivery
 from stores.sql import tables
-from stores.webhooks.deliveries import DELIVERED_RETENTION_MS, LEASE_MS, Deliveries, DeliveryOutcome, destination_key
+from stores.webhooks.deliveries import (
+    DELIVERED_RETENTION_MS,
+    LEASE_MS,
+    PURGE_BATCH,
+    Deliveries,
+    DeliveryOutcome,
+    destination_key,
+)
 from tests.conftest import FakeClock
 
 URL = "https://example.com/hook"
@@ -211,8 +218,12 @@ def test_pages_list_each_delivery_once(deliveries: Deliveries, clock: FakeClock)
     assert deliveries.page("eve", {}, None, 9) == ([], None)
 
 
-def test_old_deliveries_are_purged_with_their_attempts(deliveries: Deliveries, clock: FakeClock) -> None:
-    """Delivered ones are purged first, then failed ones, pending ones never."""
+@pytest.mark.parametrize("batch", [1, 2, PURGE_BATCH])
+def test_old_deliveries_are_purged_with_their_attempts(
+    deliveries: Deliveries, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Delivered ones are purged first, then failed ones, pending ones never, whatever is deleted at a time."""
+    monkeypatch.setattr("stores.webhooks.deliveries.PURGE_BATCH", batch)
     deliveries.add([new_delivery("1"), new_delivery("2"), new_delivery("3")])
     first, second, _ = deliveries.claim(DESTINATION, 3)
     deliveries.record_outcomes([outcome_of(first, DeliveryState.DELIVERED), outcome_of(second, DeliveryState.FAILED)])

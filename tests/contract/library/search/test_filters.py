@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from schemas.errors import Invalid
 from schemas.library.search_query import parse_query
-from stores.library import tables
+from stores.library import match_counts, tables
 from stores.library.search import SearchFilter
 from tests.conftest import FakeClock
 from tests.contract.library.search.conftest import find_names, write_civitai_metadata
@@ -248,3 +248,22 @@ def test_models_without_files_are_hidden(models: IndexedFolder) -> None:
     assert find_names(models) == []
     assert all(not values for values in models.stores.search.list_filter_values().values())
     assert len(models.ids("is:missing")) == 10
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "base:sdxl", "-base:sdxl", "type:lora", "name:100%", "wash", "-wash", 'tag:"it\'s"', "is:missing", "has:tags"],
+)
+def test_totals_of_very_many_matches_are_estimates(
+    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """PostgreSQL estimates beyond a number, and says so; up to it, and in SQLite, the total is exact."""
+    search = models.stores.search
+    criteria = SearchFilter({}, parse_query(query), BY_NAME)
+    exact = search.find_page(criteria, limit=100)
+    monkeypatch.setattr(match_counts, "MAX_COUNTED", 2)
+
+    page = search.find_page(criteria, limit=1)
+
+    assert page.total_is_estimate == (exact.total > 2 and models.engine.dialect.name == "postgresql")
+    assert page.total >= 3 if page.total_is_estimate else page.total == exact.total == len(exact.ids)
