@@ -3,8 +3,8 @@
 The workers are simulated (``ops.bench.tools.fleet_workers``): real claims, heartbeats, events and pictures, no browser.
 A clock process sweeps, and a subscriber reads every change, as a web process does. The CPU time is the server's own
 account; what it spends while the workers only wait is measured first, so that the cost of a job does not depend on
-how many jobs a second this machine can drive. It does depend on what else runs: on a machine whose processors others use
-meanwhile, the server finds its caches cold at every call, and a job costs twice as much.
+how many jobs a second this machine can drive. It does depend on what else runs: if other programs use the processors,
+the server finds its caches cold at every call, and a job costs twice as much.
 """
 
 import secrets
