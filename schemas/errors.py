@@ -158,6 +158,17 @@ class Unavailable(ServiceError):
     retryable = True
     hint = "Request /health with a key to see which component is down."
 
+    def __init__(
+        self, message: str | None = None, *, retry_after_s: int | None = None, reason: str = "", **details: Any
+    ) -> None:
+        """``reason`` is what the component's driver says: for operators, in logs and commands, and not for clients."""
+        super().__init__(message, retry_after_s=retry_after_s, **details)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the message with the reason."""
+        return f"{self.message} ({self.reason})" if self.reason else self.message
+
 
 class WaitTimedOut(ServiceError):
     """The job has not ended within the time for which this request waits."""

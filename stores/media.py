@@ -21,6 +21,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from ops.infra.blocking import run_blocking
 from ops.infra.files.private_files import make_private, make_private_folder
+from ops.infra.logging import describe_error
 from ops.infra.settings import Settings, SettingsError
 from schemas.errors import NotFound, Unavailable
 
@@ -79,7 +80,7 @@ class Media:
                 make_private_folder(Path(unquote(urlsplit(url).path)))
             self._store = from_url(url, **options)
         except (BaseError, OSError, ValueError) as error:
-            raise SettingsError(f"MEDIA_URL: {_first_line(error)}.") from error
+            raise SettingsError(f"MEDIA_URL: {describe_error(error)}.") from error
         self._signing_store = self._store
         if public_endpoint:
             self._signing_store = _open_public(url, public_endpoint, options)
@@ -233,7 +234,7 @@ def _open_public(url: str, endpoint: str, options: dict[str, Any]) -> ObjectStor
     try:
         return from_url(url, config={"endpoint": endpoint}, **options)
     except (BaseError, ValueError) as error:
-        raise SettingsError(f"MEDIA_PUBLIC_ENDPOINT: {_first_line(error)}.") from error
+        raise SettingsError(f"MEDIA_PUBLIC_ENDPOINT: {describe_error(error)}.") from error
 
 
 def _call_store(call: Callable[[], T]) -> T:
@@ -249,8 +250,9 @@ def _translate_errors() -> Iterator[None]:
         raise NotFound("There is no such object.") from error
     except (BaseError, OSError) as error:
         # The reason may name folders, addresses and accounts, so only the log has it.
-        log.warning("media.unavailable", error=_first_line(error))
-        raise Unavailable("The media store is not available.", retry_after_s=RETRY_AFTER_S) from error
+        reason = describe_error(error)
+        log.warning("media.unavailable", error=reason)
+        raise Unavailable("The media store is not available.", retry_after_s=RETRY_AFTER_S, reason=reason) from error
 
 
 def _stream_chunks(result: "obstore.GetResult") -> Iterator[bytes]:
@@ -276,7 +278,3 @@ def _fsync(path: Path) -> None:
 
 def _to_ms(moment: datetime) -> int:
     return round(moment.astimezone(UTC).timestamp() * 1000)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

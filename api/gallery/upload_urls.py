@@ -105,7 +105,7 @@ def _request_check(nonce: str) -> None:
         stores().queue.send(CHECK_UPLOAD, nonce)
     except Unavailable as error:
         # The checks that are planned anyway find the bytes.
-        log.warning("upload.check_not_requested", error=error.message)
+        log.warning("upload.check_not_requested", error=str(error))
 
 
 def _limits() -> UploadLimits:

@@ -51,7 +51,7 @@ def init_error_handlers(app: Flask) -> None:
 def error_response(error: ServiceError) -> Response:
     """Return the response for an error of this application."""
     if isinstance(error, Unavailable):
-        log.warning("unavailable", error=error.message)
+        log.warning("unavailable", error=str(error))
     response = jsonify(_error_format()(error))
     response.status_code = error.status
     if error.retry_after_s is not None:

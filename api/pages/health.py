@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import structlog
 from flask import Response, current_app, jsonify
 
 from api.http.auth import authenticate
@@ -26,6 +27,8 @@ CACHE_TTL_S = 1.0
 POLICY = RoutePolicy(access=Access.CHECKED_BY_VIEW, rate_limit=RateLimit.STATUS, is_logged=False)
 
 blueprint = Blueprint("health", __name__, access=Access.CHECKED_BY_VIEW, description="The health of Darkroom.")
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def _run_check(check: Callable[[Stores], dict[str, Any]], stores: Stores) -> dic
     try:
         details = check(stores)
     except ServiceError as error:
+        log.warning("health.failing", part=check.__name__.strip("_"), error=str(error))
         return {"ok": False, "error": error.message}
     return {"ok": True, "latencyMs": round((time.perf_counter() - began) * 1000, 2)} | details
 

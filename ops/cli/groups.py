@@ -1,13 +1,16 @@
 """Click groups: commands that are imported on use, and one translation of errors into messages and exit codes."""
 
 import ast
+import errno
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from ops.infra.browser_install import BrowserNotFoundError
+from ops.infra.setting_parsers import UnreachableError
 from ops.infra.settings import ROOT, SettingsError
 from ops.processes.instance_file import AlreadyRunningError
 from schemas.errors import Invalid, ServiceError
@@ -37,12 +40,20 @@ class CommandGroup(click.Group):
             return super().invoke(context)
         except (SettingsError, BrowserNotFoundError, AlreadyRunningError, StartError) as error:
             raise ConfigurationError(str(error)) from error
+        except UnreachableError as error:
+            raise click.ClickException(f"{error.setting}: the server does not answer: {error}.") from error
         except Invalid as error:
             raise click.UsageError(" ".join(error.problems)) from error
         except ServiceError as error:
             # Hints of client errors are about HTTP requests; those of site and server errors help here too.
             hint = f" ({error.code}) {error.hint}" if error.status >= FIRST_INFRASTRUCTURE_STATUS else ""
-            raise click.ClickException(error.message + hint) from error
+            raise click.ClickException(str(error) + hint) from error
+        except OSError as error:
+            # A closed pipe is the business of click.
+            if error.errno == errno.EPIPE:
+                raise
+            where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+            raise click.ClickException(f"{where}{error.strerror or error}.") from error
 
 
 class LazyGroup(CommandGroup):

@@ -8,10 +8,13 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from ops.infra.files.private_files import make_private_file, make_private_folder
+from ops.infra.logging import describe_error
+from ops.infra.setting_parsers import SettingsError, UnreachableError
 from ops.infra.settings import ROOT
 
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
@@ -21,46 +24,62 @@ SQLITE_PREFIX = "sqlite:///"
 MIGRATION_LOCK_ID = 7_118_104
 # Another process may be migrating: longer than any migration takes.
 MIGRATION_LOCK_TIMEOUT_S = 60
-
-
-class DatabaseUnreachableError(Exception):
-    """The database does not respond; the message names the kind of error, without the URL and its password."""
+# The driver would prepare statements that it runs often. Behind PgBouncer, which gives each transaction another
+# connection of the server, these do not exist or exist already.
+POSTGRESQL_OPTIONS: dict[str, Any] = {"prepare_threshold": None}
+# A server that is not reachable would otherwise hold up each request for minutes.
+CONNECT_TIMEOUT_S = 10
 
 
 def open_database(url: str) -> Engine:
-    """Return an engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys."""
+    """Return an engine for ``url``; SQLite gets write-ahead logging, a busy timeout and foreign keys.
+
+    Raises:
+        SettingsError: the URL cannot be used.
+    """
     _make_sqlite_file(url)
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
+    if url.startswith("sqlite"):
+        engine = _create_engine(url, {})
         event.listen(engine, "connect", _configure_sqlite)
-    return engine
+        return engine
+    return _create_engine(url, _postgresql_options(url), pool_pre_ping=True)
 
 
 def check_connection(url: str) -> None:
-    """Connect and run a trivial query; raises DatabaseUnreachableError."""
+    """Connect and run a trivial query; raises UnreachableError."""
     engine = open_database(url)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
-        raise DatabaseUnreachableError(type(error).__name__) from error
+        raise UnreachableError("DATABASE_URL", describe_error(error)) from error
     finally:
         engine.dispose()
 
 
 def migrate(url: str) -> None:
-    """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date."""
+    """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date.
+
+    Raises:
+        UnreachableError: the database does not respond.
+        SettingsError: the URL cannot be used, or a newer version has made the tables.
+    """
     _make_sqlite_file(url)
     config = _alembic_config()
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        raise UnreachableError("DATABASE_URL", describe_error(error)) from error
+    except CommandError as error:
+        raise SettingsError(f"DATABASE_URL: a newer version of Darkroom has made its tables ({error}).") from error
 
 
 @contextlib.contextmanager
 def open_migration(url: str) -> Iterator[Connection]:
     """Open a transaction that excludes all other migrations of the database."""
     is_sqlite = url.startswith("sqlite")
-    engine = create_engine(url, connect_args={"timeout": MIGRATION_LOCK_TIMEOUT_S} if is_sqlite else {})
+    engine = _create_engine(url, {"timeout": MIGRATION_LOCK_TIMEOUT_S} if is_sqlite else _postgresql_options(url))
     # The driver of SQLite begins no transaction before DDL: a killed migration would leave a part of it behind.
     begin = "BEGIN IMMEDIATE" if is_sqlite else f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK_ID})"
     try:
@@ -101,6 +120,19 @@ def list_revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()]
 
 
+def _postgresql_options(url: str) -> dict[str, Any]:
+    timeout = {} if "connect_timeout=" in url else {"connect_timeout": CONNECT_TIMEOUT_S}
+    return POSTGRESQL_OPTIONS | timeout
+
+
+def _create_engine(url: str, connect_args: dict[str, Any], **options: Any) -> Engine:
+    try:
+        return create_engine(url, connect_args=connect_args, **options)
+    except (ArgumentError, ValueError, ImportError) as error:
+        # The message of the error may repeat the URL with its password.
+        raise SettingsError("DATABASE_URL: is not the URL of a database that can be used.") from error
+
+
 def _alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -112,10 +144,14 @@ def _make_sqlite_file(url: str) -> None:
     if not url.startswith(SQLITE_PREFIX):
         return
     path = Path(url.removeprefix(SQLITE_PREFIX).partition("?")[0])
-    # What cannot be created is reported when the database is opened.
-    with contextlib.suppress(OSError):
+    try:
         make_private_folder(path.parent)
         make_private_file(path)
+    except OSError as error:
+        raise SettingsError(
+            f"DATABASE_URL: the file {str(path)!r} cannot be made: {error.strerror}. Name another one, or another "
+            "DATA_DIR."
+        ) from error
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

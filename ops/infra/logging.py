@@ -19,6 +19,9 @@ SECRET_FIELDS = frozenset({"key", "api_key", "token", "authorization", "cookie",
 HIDDEN = "[hidden]"
 # Generated keys (64 digits, also within ``dr_ID_…``), and other secrets of this length.
 GENERATED_KEY = re.compile(r"(?:\bdr_[0-9a-z]{1,32}_)?[0-9a-f]{40,}", re.IGNORECASE | re.ASCII)
+# Credentials and parameters (signatures) in URLs, and passwords in connection strings.
+URL_SECRETS = re.compile(r"(?<=://)[^\s/@]*@|(?<=[^\s?])\?[^\s?]*=[^\s)\"']*|(?<=password=)\S+", re.IGNORECASE)
+MAX_REASON_CHARS = 300
 MIN_LEVELS = {
     "dramatiq": logging.WARNING,
     "asyncio": logging.ERROR,
@@ -93,6 +96,15 @@ def log_uncaught_exceptions() -> None:
     threading.excepthook = log_thread_exception
     sys.unraisablehook = log_unraisable
     logging.captureWarnings(capture=True)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return why a driver failed, in its own words and without secrets: the first line, which has no values of rows."""
+    # SQLAlchemy's own text holds the statement with its parameters.
+    cause = getattr(error, "orig", None) or error
+    line = next(filter(None, map(str.strip, str(cause).splitlines())), "")
+    text = URL_SECRETS.sub("…", line).rstrip(". ")
+    return text[:MAX_REASON_CHARS] or type(cause).__name__
 
 
 def _hide_keys(secrets: Iterable[str]) -> Any:

@@ -13,8 +13,9 @@ import structlog
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from ops.infra.logging import describe_error
 from ops.infra.redis import connect, disconnect
-from ops.infra.setting_parsers import SettingsError
+from ops.infra.setting_parsers import SettingsError, UnreachableError
 from ops.infra.settings import Settings
 
 # Beginnings and parts of error replies that do not pass by themselves. The first lacks "ERR", which redis-py removes.
@@ -29,14 +30,6 @@ CHANNEL = "dr:probe"
 log = structlog.get_logger(__name__)
 
 
-class RedisUnreachableError(Exception):
-    """The server that ``setting`` names does not respond; the message is redis-py's."""
-
-    def __init__(self, setting: str, message: str) -> None:
-        super().__init__(message)
-        self.setting = setting
-
-
 def check_redis(settings: Settings) -> None:
     """Check both URLs on behalf of a process that is about to start; a server that does not answer passes.
 
@@ -46,19 +39,19 @@ def check_redis(settings: Settings) -> None:
     for check, url in ((check_jobs_database, settings.redis_url), (check_queue_database, settings.broker_url)):
         try:
             check(url)
-        except RedisUnreachableError as error:
+        except UnreachableError as error:
             log.warning("redis.unreachable", setting=error.setting, error=str(error))
 
 
 def check_jobs_database(url: str) -> None:
-    """Check the URL of the database of jobs; raises SettingsError, or RedisUnreachableError."""
+    """Check the URL of the database of jobs; raises SettingsError, or UnreachableError."""
     with _checked_client("REDIS_URL", url) as client:
         client.eval(PROBE_LUA, 1, JOBS_PROBE_KEY)
         client.publish(CHANNEL, "")
 
 
 def check_queue_database(url: str) -> None:
-    """Check the URL of the database of the queue; raises SettingsError, or RedisUnreachableError."""
+    """Check the URL of the database of the queue; raises SettingsError, or UnreachableError."""
     with _checked_client("BROKER_URL", url) as client:
         for key in QUEUE_PROBE_KEYS:
             client.eval(PROBE_LUA, 1, key)
@@ -84,7 +77,7 @@ def _checked_client(setting: str, url: str) -> Iterator[Redis]:
     except RedisError as error:
         problem = _setting_problem(setting, client, error)
         if problem is None:
-            raise RedisUnreachableError(setting, str(error)) from error
+            raise UnreachableError(setting, describe_error(error)) from error
         raise SettingsError(f"{setting}: {problem}") from error
     finally:
         disconnect(client)

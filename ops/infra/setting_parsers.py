@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from environs import Env, validate
 
@@ -16,12 +16,22 @@ SESSION_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 SITE_URL = re.compile(r"SITE_([A-Z0-9_]+)_URL")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+SQLITE_URL = re.compile(r"sqlite:///[^?]+(\?.*)?", re.DOTALL)
+POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
 class SettingsError(Exception):
     """A setting has an invalid value; the message is one line that names it."""
+
+
+class UnreachableError(Exception):
+    """The server that ``setting`` names does not respond; the message is its driver's, without secrets."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 def comma_separated(env: Env, name: str) -> tuple[str, ...]:
@@ -64,7 +74,8 @@ def url_host(host: str) -> str:
 
 def connectable_host(host: str) -> str:
     """Return the address at which this machine reaches a server that listens on ``host``."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    # A server that listens on "::" need not listen for IPv4.
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def site_urls() -> dict[str, str]:
@@ -79,8 +90,12 @@ def site_urls() -> dict[str, str]:
 
 
 def _is_http(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def redis_ssl_cert_reqs(env: Env) -> str:
@@ -91,7 +106,17 @@ def redis_ssl_cert_reqs(env: Env) -> str:
 def redis_url(env: Env, name: str, default: str) -> str:
     """Return the URL of a Redis server; with TLS it says how the server's certificate is verified."""
     url = env.str(name, default)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        is_valid = _is_redis_database(parts) and (parts.scheme in SENTINEL_SCHEMES or parts.port != 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        # The message does not repeat the URL, which may hold a password.
+        raise SettingsError(
+            f"{name}: must be redis://USER:PASSWORD@HOST:PORT/NUMBER. Percent-encode special characters of the "
+            "password, such as @ as %40 and / as %2F."
+        )
     if parts.scheme not in REDIS_SCHEMES:
         schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
         raise SettingsError(f"{name}: must begin with one of {schemes}.")
@@ -146,10 +171,23 @@ def session_key(env: Env) -> str | None:
 def database_url(env: Env, data_dir: Path) -> str:
     """Return the database URL in SQLAlchemy's form; ``postgres://`` (Heroku) is accepted as an alias."""
     url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'darkroom.sqlite3'}")
-    for alias in ("postgres://", "postgresql://"):
-        if url.startswith(alias):
-            return "postgresql+psycopg://" + url.removeprefix(alias)
-    return url
+    if SQLITE_URL.fullmatch(url):
+        return url
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in POSTGRESQL_SCHEMES:
+        raise SettingsError("DATABASE_URL: must begin with sqlite:/// or postgresql://.")
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.netloc.count("@") <= 1 and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        # The message does not repeat the URL, which holds the password.
+        raise SettingsError(
+            "DATABASE_URL: must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Percent-encode special characters of "
+            "the password, such as @ as %40 and / as %2F."
+        )
+    return f"postgresql+psycopg://{rest}"
 
 
 def media_url(env: Env, data_dir: Path) -> str:
@@ -220,6 +258,14 @@ def _existing_folder(name: str, text: str) -> Path:
     return path
 
 
+def _is_redis_database(parts: SplitResult) -> bool:
+    """Whether the number of the database is one, or left out."""
+    if parts.scheme == "unix":
+        return all(number.isdecimal() for number in parse_qs(parts.query).get("db", []))
+    *_, number = parts.path.strip("/").split("/") if _has_database(parts) else [""]
+    return not number or (number.isascii() and number.isdecimal())
+
+
 def next_database(redis_url: str) -> str:
     """Return the URL of the same server's next database.
 
@@ -227,7 +273,8 @@ def next_database(redis_url: str) -> str:
     """
     parts = urlsplit(redis_url)
     if parts.scheme == "unix":
-        return redis_url.replace("db=0", "db=1") if "db=0" in redis_url else f"{redis_url}?db=1"
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        return f"{redis_url.partition('?')[0]}?{urlencode(query | {'db': int(query.get('db', 0)) + 1})}"
     *service, number = parts.path.strip("/").split("/") if _has_database(parts) else [parts.path.strip("/"), "0"]
     following = str(int(number or 0) + 1)
     return parts._replace(path="/" + "/".join([*filter(None, service), following])).geturl()

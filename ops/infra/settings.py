@@ -68,6 +68,7 @@ class Settings:
     job_deadline_s: int
     max_wait_s: int
     drain_grace_s: int
+    stop_timeout_s: int
     contact: str | None
     browser: str | None
     browser_endpoint: str | None = field(repr=False)
@@ -97,6 +98,7 @@ class Settings:
     log_level: str
     log_format: str
     liveness_file: Path | None
+    log_requests: bool
 
 
 def load_settings() -> Settings:
@@ -148,6 +150,7 @@ def _read(env: Env) -> Settings:
         job_deadline_s=setting_parsers.positive_int(env, "JOB_DEADLINE_S", 300),
         max_wait_s=setting_parsers.positive_int(env, "MAX_WAIT_S", 3600),
         drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
+        stop_timeout_s=env.int("STOP_TIMEOUT_S", 0, validate=validate.Range(min=0)),
         contact=setting_parsers.contact(env),
         browser=env.str("BROWSER", "") or None,
         browser_endpoint=setting_parsers.browser_endpoint(env),
@@ -169,6 +172,7 @@ def _read(env: Env) -> Settings:
         log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
         liveness_file=setting_parsers.file_in_folder(env, "LIVENESS_FILE"),
+        log_requests=env.bool("LOG_REQUESTS", True),
     )
 
 

@@ -171,4 +171,4 @@ class _Importer:
             with suppress(NotFound):
                 gallery.collections.delete(self._caller_id, collection.id)
         except ServiceError as error:
-            log.warning("import.not_taken_back", collection=collection.slug, code=error.code, error=error.message)
+            log.warning("import.not_taken_back", collection=collection.slug, code=error.code, error=str(error))

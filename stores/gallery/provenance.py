@@ -175,14 +175,14 @@ def find_recipe(stores: Stores, site: str) -> Recipe | None:
 
 def _find_models(stores: Stores, used: Sequence[UsedModel]) -> list[FoundModel]:
     """Look models up: each by its hashes, else by its name. The number of statements does not grow with theirs."""
-    if not used or not stores.settings.models_dir:
+    if not used or not stores.has_library:
         return [FoundModel(each, Presence.UNKNOWN) for each in used]
     try:
         by_hashes = _find_by_hashes(stores, used)
         missing = [each for each, found in zip(used, by_hashes, strict=True) if found is None]
         by_name = stores.library.models.find_by_names({key for each in missing for key in _name_keys(each)})
     except Unavailable as error:
-        log.warning("provenance.library_unavailable", error=error.message)
+        log.warning("provenance.library_unavailable", error=str(error))
         return [FoundModel(each, Presence.UNKNOWN) for each in used]
     return [found or _find_by_name(each, by_name) for each, found in zip(used, by_hashes, strict=True)]
 

@@ -73,7 +73,7 @@ def submit(
             # The record is written first. If this process dies here or the queue is down, the clock sends the wakeup.
             stores.wakeups.publish()
         except Unavailable as error:
-            log.warning("submission.wakeup_left_to_clock", job_id=accepted.job.id, error=error.message)
+            log.warning("submission.wakeup_left_to_clock", job_id=accepted.job.id, error=str(error))
     return accepted
 
 
@@ -152,7 +152,7 @@ def _resolve_lora(stores: Stores, recipe: Recipe, lora: str | None) -> str | Non
     Raises:
         Invalid: several LoRAs have this name.
     """
-    if not (lora and recipe.loras and recipe.loras.syntax and stores.settings.models_dir):
+    if not (lora and recipe.loras and recipe.loras.syntax and stores.has_library):
         return lora
     try:
         models = stores.library.models.find_by_name(lora, LORA_CATEGORY)

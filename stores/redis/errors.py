@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
+from ops.infra.logging import describe_error
 from ops.infra.redis import refuses_writes, server_words
 from ops.infra.redis_check import is_refusal
 from schemas.errors import Unavailable
@@ -21,11 +22,11 @@ def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
-        raise Unavailable("Redis is full and stores nothing more.", retry_after_s=RETRY_AFTER_S) from error
+        raise _unavailable("Redis is full and stores nothing more.", error) from error
     except redis.AuthenticationError as error:
-        raise Unavailable("Redis refuses the user name or password in its URL.", retry_after_s=RETRY_AFTER_S) from error
+        raise _unavailable("Redis refuses the user name or password in its URL.", error) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S) from error
+        raise _unavailable("Redis does not answer.", error) from error
     except redis.ResponseError as error:
         if is_refusal(error):
             reply = server_words(error)
@@ -33,3 +34,7 @@ def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
         if not refuses_writes(error):
             raise
         raise Unavailable(f"Redis refuses writes: {server_words(error)}", retry_after_s=RETRY_AFTER_S) from error
+
+
+def _unavailable(message: str, error: redis.RedisError) -> Unavailable:
+    return Unavailable(message, retry_after_s=RETRY_AFTER_S, reason=describe_error(error))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from ops.infra.logging import describe_error
 from schemas.errors import Invalid, Unavailable
 
 RETRY_AFTER_S = 2
@@ -25,4 +26,4 @@ def sql_errors() -> Iterator[None]:
     except SQLAlchemyError as error:
         is_full = any(words in str(error) for words in FULL_MESSAGES)
         message = "The database's disk is full; nothing was stored." if is_full else "The database does not answer."
-        raise Unavailable(message, retry_after_s=RETRY_AFTER_S) from error
+        raise Unavailable(message, retry_after_s=RETRY_AFTER_S, reason=describe_error(error)) from error

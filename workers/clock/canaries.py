@@ -40,7 +40,7 @@ class CanaryScheduler:
             raise
         except ServiceError as error:
             # One site must not stop the other canaries or the sweeps.
-            log.error("canary.not_sent", site=recipe.name, code=error.code, error=error.message)  # noqa: TRY400
+            log.error("canary.not_sent", site=recipe.name, code=error.code, error=str(error))  # noqa: TRY400
 
     def _record_result(self, site: str) -> None:
         canaries = self._stores.canaries

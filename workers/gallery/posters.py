@@ -41,7 +41,7 @@ class PosterRunner:
             await asyncio.to_thread(media.put, poster_key(media_key), poster)
             await asyncio.to_thread(self._stores.queue.send, CHECK_UPLOAD, nonce)
         except ServiceError as error:
-            log.warning("poster.failed", code=error.code, error=error.message)
+            log.warning("poster.failed", code=error.code, error=str(error))
 
     def _read(self, media_key: str) -> bytes:
         media = self._stores.media

@@ -40,7 +40,7 @@ def check_upload(stores: Stores, nonce: str) -> bool:
         except NotFound:
             return True
         except Unavailable as error:
-            log.warning("upload.postponed", error=error.message)
+            log.warning("upload.postponed", error=str(error))
             checks.postpone(nonce)
     return True
 
@@ -151,4 +151,4 @@ def _clear(stores: Stores, upload: Upload) -> None:
         stores.media.delete(upload.media_key)
         stores.media.delete(poster_key(upload.media_key))
     except Unavailable as error:
-        log.warning("upload.not_deleted", error=error.message)
+        log.warning("upload.not_deleted", error=str(error))

@@ -104,4 +104,4 @@ class AttemptRegistry:
             except LeaseLost as error:
                 attempt.interrupt(error)
             except Unavailable as error:
-                log.warning("lease.not_renewed", job_id=attempt.job.id, error=error.message)
+                log.warning("lease.not_renewed", job_id=attempt.job.id, error=str(error))

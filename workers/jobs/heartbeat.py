@@ -64,7 +64,7 @@ class Heartbeat:
         try:
             await asyncio.to_thread(self._stores.workers.record_heartbeat, status)
         except Unavailable as error:
-            log.warning("heartbeat.failed", error=error.message)
+            log.warning("heartbeat.failed", error=str(error))
 
     def _browser_started_at(self) -> int:
         age_ms = round(self._browsers.browser_age_s * 1000)

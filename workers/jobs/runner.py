@@ -218,7 +218,7 @@ class Runner:
             elif await asyncio.to_thread(convert.is_preview_jpeg, update):
                 await asyncio.to_thread(self._stores.attempts.record_preview, job, update)
         except Unavailable as error:
-            log.warning("job.update_dropped", error=error.message)
+            log.warning("job.update_dropped", error=str(error))
 
     async def _write_outcome(self, job: Job, outcome: Outcome) -> None:
         """Complete, retry, release or fail the job; retried while Redis is unavailable.
@@ -276,5 +276,5 @@ class Runner:
             try:
                 return await asyncio.to_thread(call, *args, **kwargs)
             except Unavailable as error:
-                log.warning("redis.retrying", error=error.message)
+                log.warning("redis.retrying", error=str(error))
                 await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)

@@ -97,7 +97,7 @@ class WebhookDispatcher:
                 while self._gallery_events.publish():
                     self._wake()
             except Unavailable as error:
-                log.warning("outbox.unavailable", error=error.message)
+                log.warning("outbox.unavailable", error=str(error))
                 self._stop_event.wait(OUTAGE_RETRY_S)
 
     def _wake(self) -> None:
@@ -115,7 +115,7 @@ class WebhookDispatcher:
                 await self._flush_results()
                 await self._claim_due(client)
             except Unavailable as error:
-                log.warning("webhooks.unavailable", error=error.message)
+                log.warning("webhooks.unavailable", error=str(error))
                 await asyncio.sleep(OUTAGE_RETRY_S)
             await self._wait_for_work()
             self._attempt_tasks = {task for task in self._attempt_tasks if not _is_finished(task)}

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from ops.cli.doctor import doctor
 from ops.infra.redis import connect
-from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database, check_redis
+from ops.infra.redis_check import check_jobs_database, check_queue_database, check_redis
+from ops.infra.setting_parsers import UnreachableError
 from ops.infra.settings import ROOT, Settings, SettingsError, load_settings, next_database
 from ops.processes.web_command import free_port
 from ops.testbed.tcp_relay import TcpRelay
@@ -131,7 +132,7 @@ def test_wrong_credentials_are_named_with_the_setting() -> None:
 def test_a_server_that_does_not_answer_is_waited_for(settings: Settings) -> None:
     """It is no wrong setting."""
     url = f"redis://127.0.0.1:{free_port()}/0"
-    with pytest.raises(RedisUnreachableError):
+    with pytest.raises(UnreachableError):
         check_jobs_database(url)
     check_redis(replace(settings, redis_url=url, broker_url=next_database(url)))
 

@@ -40,6 +40,18 @@ from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_dat
         ("MEDIA_URL", "s3://"),
         ("REDIS_URL", "http://127.0.0.1:6379"),
         ("REDIS_URL", "redis+sentinel://127.0.0.1:26379"),
+        ("REDIS_URL", "redis://127.0.0.1/first"),
+        ("REDIS_URL", "redis://[::1/0"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=first"),
+        ("BROKER_URL", "redis://:secret/word@127.0.0.1/1"),
+        ("PUBLIC_URL", "http://[::1"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://127.0.0.1/darkroom"),
+        ("DATABASE_URL", "postgres://me:secret@word@db/darkroom"),
+        ("DATABASE_URL", "postgres://me:secret/word@db/darkroom"),
+        ("DATABASE_URL", "postgres://db:port/darkroom"),
+        ("DATABASE_URL", "sqlite://"),
+        ("STOP_TIMEOUT_S", "soon"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable(
@@ -52,6 +64,7 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
         load_settings()
 
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_model_folder_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,12 +98,20 @@ def test_aliases_of_platforms_are_accepted(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.limit_queued_images == UNLIMITED
 
 
-def test_the_default_public_url_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),  # noqa: S104 - what a platform sets
+        ("::", "http://[::1]:8080"),
+        ("fd00::5", "http://[fd00::5]:8080"),
+    ],
+)
+def test_the_default_public_url_is_reachable(monkeypatch: pytest.MonkeyPatch, host: str, url: str) -> None:
     """A server that listens on all interfaces gets a loopback URL by default."""
-    monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - what a platform sets
+    monkeypatch.setenv("HOST", host)
     monkeypatch.setenv("PORT", "8080")
 
-    assert load_settings().public_url == "http://127.0.0.1:8080"
+    assert load_settings().public_url == url
 
 
 @pytest.mark.parametrize(
@@ -101,6 +122,7 @@ def test_the_default_public_url_is_reachable(monkeypatch: pytest.MonkeyPatch) ->
         ("rediss://:pw@host/4?ssl_cert_reqs=none", "rediss://:pw@host/5?ssl_cert_reqs=none"),
         ("unix:///run/redis.sock?db=0", "unix:///run/redis.sock?db=1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
+        ("unix://:pw@/run/redis.sock?db=3", "unix://:pw@/run/redis.sock?db=4"),
         ("redis+sentinel://a,b:3/pictures", "redis+sentinel://a,b:3/pictures/1"),
         ("redis+sentinel://:pw@a/pictures/2", "redis+sentinel://:pw@a/pictures/3"),
     ],
