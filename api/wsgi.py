@@ -1,25 +1,33 @@
 """The WSGI application that gunicorn loads in each of its workers."""
 
 import gc
+import sys
 
 import structlog
 
 from api import create_app
 from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
-from ops.infra.settings import load_settings
+from ops.infra.settings import SettingsError, load_settings
 from ops.processes.tracing import configure_tracing
 from stores import open_stores
-from stores.queue.process_monitor import ProcessMonitor
+from stores.queue.process_monitor import EXIT_CODES, ProcessMonitor
+from stores.shared_settings import check_now_or_later
 
-set_private_umask()
-settings = load_settings()
-configure_logging("web", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
-log_uncaught_exceptions()
-configure_tracing("web")
-stores = open_stores(settings)
+try:
+    set_private_umask()
+    settings = load_settings()
+    configure_logging("web", level=settings.log_level, style=settings.log_format, secrets=[settings.api_key])
+    log_uncaught_exceptions()
+    configure_tracing("web")
+    check_later = check_now_or_later(settings)
+    stores = open_stores(settings)
+except SettingsError as error:
+    sys.stderr.write(f"darkroom web: {error}\n")
+    # gunicorn would print a traceback of any other exception, and start the next worker.
+    sys.exit(EXIT_CODES["web"])
 app = create_app(stores)
-ProcessMonitor(stores, "web").start()
+ProcessMonitor(stores, "web", check_later).start()
 # Everything loaded so far lives as long as the process. Freezing it keeps full collections short; they would be the
 # longest pauses of the process.
 gc.collect()

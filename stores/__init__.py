@@ -12,7 +12,6 @@ from ops.infra.broker import BlockingRedisBroker
 from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
-from ops.infra.files.private_files import prepare_data_folder
 from ops.infra.redis import disconnect
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy
@@ -27,7 +26,7 @@ from stores.accounts.sign_in_links import SignInLinks
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.compat.client_options import ClientOptions
 from stores.compat.request_groups import RequestGroups
-from stores.disk_space import DiskSpace
+from stores.disk_space import DiskSpace, prepare_folders
 from stores.gallery import Gallery
 from stores.images.gallery_media import GalleryMedia
 from stores.images.stored_results import StoredResults
@@ -55,6 +54,7 @@ from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
 from stores.redis.server_clock import RedisClock
+from stores.shared_settings import SharedSettings
 from stores.sites.absent_inputs import AbsentInputs
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries
@@ -128,6 +128,11 @@ class Stores:
     gallery_media: GalleryMedia
     scan_requests: ScanRequests
 
+    @property
+    def has_library(self) -> bool:
+        """Whether there is a model library, on this machine or on another one."""
+        return bool(self.settings.models_dir) or self.library.roots.exist()
+
     def ping_redis(self) -> None:
         """Raise Unavailable if Redis does not answer."""
         self.redis.ping()
@@ -161,9 +166,10 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     All stores take the time from Redis. Tests pass a ``clock`` that replaces it, also in the Lua scripts.
 
     Raises:
-        SettingsError: a recipe, a rate, EGRESS_ALLOW, MEDIA_URL or the owner's key file is invalid.
+        SettingsError: a recipe, a rate, EGRESS_ALLOW, DATABASE_URL, MEDIA_URL or the owner's key file is invalid, or
+            DATA_DIR is needed and cannot be written.
     """
-    prepare_data_folder(settings.data_dir)
+    prepare_folders(settings)
     client = open_client(settings.redis_url)
     scripts = Scripts(client, test_clock=clock)
     clock = clock or RedisClock(client)
@@ -176,6 +182,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     owner_key = OwnerKey.from_settings(settings)
     # Created, or reported as unreadable, at the start and not with the first request.
     owner_key.read()
+    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
     api_keys = ApiKeys(engine, clock, owner_key)
     sessions = Sessions(client, clock, api_keys)
     subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)

@@ -1,4 +1,4 @@
-"""Whether the folders that this machine's processes write to still take data."""
+"""The folders that this machine's processes write to: which ones are needed, and whether they still take data."""
 
 import contextlib
 import errno
@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -14,13 +14,18 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from ops.infra.blocking import run_blocking
-from ops.infra.settings import Settings
+from ops.infra.files.private_files import prepare_data_folder
+from ops.infra.settings import Settings, SettingsError
+from stores.accounts.owner_key import KEY_FILE as API_KEY_FILE
+from stores.sites.credentials import KEY_FILE as SESSION_KEY_FILE
 
 CHECK_INTERVAL_S = 2.0
 MIN_FREE_BYTES = 16 * 1024 * 1024
 PROBE = bytes(64 * 1024)
 # A folder may be read-only on purpose; these say that the disk, a quota or a limit of the process is exhausted.
 FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+SQLITE_PREFIX = "sqlite:///"
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +43,10 @@ class DiskSpace:
     def from_settings(cls, settings: Settings) -> Self:
         """Return the folders that the settings name."""
         folders = {"data": settings.data_dir}
-        media, database = urlsplit(settings.media_url), settings.database_url
-        if media.scheme == "file":
-            folders["media"] = Path(unquote(media.path))
-        if database.startswith("sqlite:///"):
-            folders["database"] = Path(database.removeprefix("sqlite:///").partition("?")[0]).parent
+        if media := _media_folder(settings):
+            folders["media"] = media
+        if database := _database_folder(settings):
+            folders["database"] = database
         return cls(folders)
 
     def problem(self) -> str:
@@ -68,6 +72,65 @@ class DiskSpace:
             if reason := _refusal(folder):
                 return f"The disk of the {name} folder is full: {reason}. Make room; work continues by itself."
         return ""
+
+
+def prepare_folders(settings: Settings) -> None:
+    """Create the data folder. A process whose settings keep nothing there starts without it.
+
+    Raises:
+        SettingsError: the folder is needed and cannot be written; the message says for what.
+    """
+    folder = settings.data_dir
+    reason = _prepare(folder)
+    if not reason:
+        return
+    if uses := list(_uses_of_data_folder(settings)):
+        raise SettingsError(
+            f"DATA_DIR: {str(folder)!r} cannot be written: {reason}. Name another folder, or do without it by setting "
+            f"{', '.join(uses)}."
+        )
+    log.info("data_folder.not_used", folder=str(folder), reason=reason)
+
+
+def _prepare(folder: Path) -> str:
+    """Create a folder; returns why it cannot be written, or nothing."""
+    try:
+        prepare_data_folder(folder)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+
+
+def _uses_of_data_folder(settings: Settings) -> Iterator[str]:
+    """Yield the settings because of which this process would write into the data folder."""
+    folder = settings.data_dir
+    if not (settings.api_key or _exists(folder / API_KEY_FILE)):
+        yield "API_KEY"
+    if not (settings.session_key or _exists(folder / SESSION_KEY_FILE)):
+        yield "SESSION_KEY"
+    for name, used in (("DATABASE_URL", _database_folder(settings)), ("MEDIA_URL", _media_folder(settings))):
+        if used and used.is_relative_to(folder):
+            yield name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _media_folder(settings: Settings) -> Path | None:
+    """Return the folder of the media store; None if it is in a cloud."""
+    url = urlsplit(settings.media_url)
+    return Path(unquote(url.path)) if url.scheme == "file" else None
+
+
+def _database_folder(settings: Settings) -> Path | None:
+    """Return the folder of the SQLite file; None if the database is a server."""
+    if not settings.database_url.startswith(SQLITE_PREFIX):
+        return None
+    return Path(settings.database_url.removeprefix(SQLITE_PREFIX).partition("?")[0]).parent
 
 
 def _refusal(folder: Path) -> str:

@@ -27,6 +27,7 @@ from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
+from ops.processes.stop_limit import STOP_MARGIN_S, warn_of_stop_limit
 from ops.processes.temp_dirs import use_private_temp_dir
 from ops.processes.tracing import configure_tracing
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
@@ -34,6 +35,7 @@ from stores import Stores, open_stores
 from stores.queue.process_monitor import ProcessMonitor
 from stores.redis.keys import CANCELS_CHANNEL
 from stores.redis.pubsub import RedisListener
+from stores.shared_settings import check_now_or_later
 from workers.actors import declare_background_actors, declare_worker_actors
 from workers.browsers.launchers import BrowserSource, LocalBrowser, RemoteBrowser, browser_source
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
@@ -50,7 +52,6 @@ from workers.webhooks.dispatcher import WebhookDispatcher
 SITE_QUERY_SLOTS = 2
 BACKGROUND_THREADS = 8
 STORE_THREADS = 32
-SHUTDOWN_MARGIN_S = 8
 START_TIMEOUT_S = 60
 SETTINGS_EXIT_CODE = 2
 
@@ -126,6 +127,7 @@ def _exit_unless_cancelled(task: "asyncio.Task[None]") -> None:
 
 def run_worker(settings: Settings) -> None:
     """Run jobs and site queries in a browser until a stop signal."""
+    check_later = check_now_or_later(settings)
     middleware: list[Middleware] = [AsyncIO(), CurrentMessage()]
     broker = BlockingRedisBroker(settings.broker_url, middleware)
     stores = open_stores(settings, broker=broker)
@@ -151,7 +153,7 @@ def run_worker(settings: Settings) -> None:
 
     worker = Worker(broker, worker_threads=slots + SITE_QUERY_SLOTS)
     worker.queue_prefetch = slots
-    monitor = ProcessMonitor(stores, "worker")
+    monitor = ProcessMonitor(stores, "worker", check_later)
     monitor.start()
     _serve(
         broker,
@@ -166,13 +168,18 @@ def run_worker(settings: Settings) -> None:
 
 def run_background(settings: Settings) -> None:
     """Convert and inspect images, deliver webhooks and index the library until a stop signal."""
+    check_later = check_now_or_later(settings)
     broker = BlockingRedisBroker(settings.broker_url, [])
     stores = open_stores(settings, broker=broker)
     use_private_temp_dir(settings.data_dir)
     declare_background_actors(broker, stores)
     worker = Worker(broker, worker_threads=BACKGROUND_THREADS)
     threading.excepthook = _exit_on_thread_error
-    parts = (LibraryIndexer(stores), WebhookDispatcher(stores), ProcessMonitor(stores, "background"))
+    parts = (
+        LibraryIndexer(stores),
+        WebhookDispatcher(stores),
+        ProcessMonitor(stores, "background", check_later),
+    )
     for part in parts:
         part.start()
     _serve(broker, worker, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s)
@@ -183,8 +190,9 @@ def run_background(settings: Settings) -> None:
 def run_clock(settings: Settings) -> None:
     """Run the periodic sweeps until a stop signal."""
     stop_event = _install_stop_signals()
+    check_later = check_now_or_later(settings)
     stores = open_stores(settings)
-    sweeper, monitor = Sweeper(stores), ProcessMonitor(stores, "clock")
+    sweeper, monitor = Sweeper(stores), ProcessMonitor(stores, "clock", check_later)
     monitor.start()
     log.info("process.ready")
     sweeper.run(stop_event)
@@ -212,7 +220,7 @@ def _serve(
     timer = threading.Timer(grace_s, on_grace_expired)
     timer.daemon = True
     timer.start()
-    worker.stop(timeout=(grace_s + SHUTDOWN_MARGIN_S) * 1000)
+    worker.stop(timeout=(grace_s + STOP_MARGIN_S) * 1000)
     timer.cancel()
     heartbeat.stop()
     log.info("process.stopped")
@@ -261,6 +269,8 @@ def main(role: str) -> int:
         log_uncaught_exceptions()
         configure_tracing(role)
         check_redis(settings)
+        if role != "clock":
+            warn_of_stop_limit(settings)
         ROLES[role](settings)
     except (SettingsError, BrowserNotFoundError) as error:
         sys.stderr.write(f"darkroom {role}: {error}\n")

@@ -3,8 +3,10 @@
 import click
 
 from ops.cli.groups import CommandGroup
+from ops.infra.database import open_database
 from ops.infra.settings import load_settings
 from stores.accounts.owner_key import OwnerKey
+from stores.shared_settings import SharedSettings
 
 
 @click.group(cls=CommandGroup)
@@ -24,4 +26,8 @@ def show() -> None:
 @api_key.command()
 def regenerate() -> None:
     """Replace the owner's key and print the new one; the old key, its sessions and its watch tokens expire."""
-    click.echo(f"New API key: {OwnerKey.from_settings(load_settings()).regenerate()}")
+    settings = load_settings()
+    owner_key, engine = OwnerKey.from_settings(settings), open_database(settings.database_url)
+    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
+    click.echo(f"New API key: {owner_key.regenerate()}")
+    engine.dispose()

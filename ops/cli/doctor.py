@@ -16,12 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, can_sandbox, find_browser
-from ops.infra.database import DatabaseUnreachableError, check_connection
-from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database, server_version
+from ops.infra.database import check_connection, open_database
+from ops.infra.redis_check import check_jobs_database, check_queue_database, server_version
+from ops.infra.setting_parsers import UnreachableError
 from ops.infra.settings import Settings, SettingsError, load_settings, next_database
 from ops.infra.version import VERSION
 from ops.processes.embedded_redis import server_command
 from ops.processes.instance_file import read_instance
+from ops.processes.stop_limit import find_stop_limit, stop_advice
+from schemas.errors import Unavailable
+from stores.shared_settings import SharedSettings
 
 LAUNCH_TIMEOUT_S = 30
 MIN_FREE_BYTES = 1_000_000_000
@@ -121,7 +125,7 @@ def _check_redis(settings: Settings) -> Iterator[CheckResult]:
     except SettingsError as error:
         yield CheckResult("redis", "cannot be used", ok=False, advice=str(error))
         return
-    except RedisUnreachableError as error:
+    except UnreachableError as error:
         if settings.redis_url.startswith("unix://"):
             yield from _check_embedded_redis(settings)
         else:
@@ -135,7 +139,7 @@ def _check_queue(broker_url: str) -> CheckResult:
         check_queue_database(broker_url)
     except SettingsError as error:
         return CheckResult("queue", "cannot be used", ok=False, advice=str(error))
-    except RedisUnreachableError as error:
+    except UnreachableError as error:
         return CheckResult("queue", "does not answer", ok=False, advice=f"check BROKER_URL: {error}")
     return CheckResult("queue", "its database answers")
 
@@ -155,8 +159,36 @@ def _check_sql(settings: Settings) -> Iterator[CheckResult]:
     try:
         check_connection(settings.database_url)
         yield CheckResult("sql", f"{dialect}, answers")
-    except DatabaseUnreachableError as error:
+    except UnreachableError as error:
         yield CheckResult("sql", f"{dialect}, does not answer", ok=False, advice=f"check DATABASE_URL: {error}")
+        return
+    yield from _check_shared_settings(settings)
+
+
+def _check_shared_settings(settings: Settings) -> Iterator[CheckResult]:
+    engine = open_database(settings.database_url)
+    try:
+        found = SharedSettings(engine, settings).compare()
+    except Unavailable:
+        # There are no tables before the first start.
+        return
+    finally:
+        engine.dispose()
+    others = [name for name, is_same in found.items() if is_same is False]
+    if others:
+        advice = "set them to those of the other processes, or run './darkroom fleet accept'"
+        yield CheckResult(
+            "shared settings", f"not that of the installation: {', '.join(others)}", ok=False, advice=advice
+        )
+    else:
+        yield CheckResult("shared settings", "those of the installation")
+
+
+def _check_stop_limit(settings: Settings) -> Iterator[CheckResult]:
+    limit = find_stop_limit(settings.stop_timeout_s)
+    if limit is not None:
+        allowed = f"the platform kills after {limit.seconds:g} s ({limit.source})"
+        yield CheckResult("stop", allowed, advice=stop_advice(settings.drain_grace_s, limit))
 
 
 def _check_disk(settings: Settings) -> Iterator[CheckResult]:
@@ -190,6 +222,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[CheckResult]], ...] = (
     _check_browser,
     _check_redis,
     _check_sql,
+    _check_stop_limit,
     _check_disk,
     _check_fonts,
 )

@@ -12,6 +12,7 @@ COMMANDS = {
     "doctor": "ops.cli.doctor:doctor",
     "keys": "ops.cli.keys:keys",
     "api-key": "ops.cli.api_key:api_key",
+    "fleet": "ops.cli.processes.fleet:fleet",
     "sites": "ops.cli.sites:sites",
     "webhooks": "ops.cli.webhooks:webhooks",
     "library": "workers.library.cli.commands:library",

@@ -62,6 +62,8 @@ class OwnerKey:
         self._next_check = math.inf if configured else -math.inf
         self._is_unreadable = False
         self._lock = threading.Lock()
+        # Called with a new key after ``regenerate`` has stored it.
+        self.on_replaced: Callable[[str], None] = lambda _key: None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -107,6 +109,7 @@ class OwnerKey:
                 raise Unauthorized
             replace(self._file, json.dumps({"key": key}))
             self._set(_read_file(self._file))
+        self.on_replaced(key)
         return key
 
     def _hash_in_file(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from ops.infra.clock import Clock
+from ops.infra.clock import Clock, SystemClock
 from ops.infra.database import list_revisions, migrate, open_database, recreate_tables
 from ops.infra.files.atomic_write import atomic_file, create_atomically
 from ops.infra.files.private_files import FILE_MODE, make_private_folder
@@ -24,7 +24,9 @@ from schemas.images.inspected_image import RESULTS_PREFIX, UPLOADS_PREFIX
 from stores.accounts.owner_key import KEY_FILE
 from stores.backup.archive import DATABASE, FILE_PATTERN, FILES, MEDIA, BackupReader, BackupWriter, Manifest
 from stores.backup.rows import DatabaseSnapshot, list_filled_tables, load_rows, open_snapshot, require_no_rows
+from stores.library import Library
 from stores.media import Media
+from stores.shared_settings import MEDIA_URL, SharedSettings
 from stores.sites.credentials import KEY_FILE as ENCRYPTION_KEY_FILE
 from stores.sql.errors import sql_errors
 
@@ -151,6 +153,9 @@ def restore_backup(reader: BackupReader, installation: Installation) -> None:
         _take_back(written, installation.media)
         raise
     migrate(installation.settings.database_url)
+    # The new place may have another media store, and has other machines.
+    SharedSettings(installation.engine, installation.settings).forget(MEDIA_URL)
+    Library.from_engine(installation.engine, SystemClock()).roots.forget_all()
 
 
 def require_empty(installation: Installation) -> None:

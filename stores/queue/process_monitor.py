@@ -1,10 +1,13 @@
 """A thread of every process that keeps its time right and reports on its machine's clock and disk."""
 
 import contextlib
+import os
 import threading
+from collections.abc import Callable
 
 import structlog
 
+from ops.infra.settings import SettingsError
 from schemas.errors import Unavailable
 from stores import Stores
 from stores.queue.process_reports import REPORT_INTERVAL_S, ProcessReport, process_name
@@ -12,6 +15,9 @@ from stores.redis.server_clock import RedisClock
 
 # While a clock stays wrong, every so many reports.
 WARNING_INTERVAL = 60
+SETTINGS_EXIT_CODE = 2
+# With any other code of a worker, gunicorn would start the next one.
+EXIT_CODES = {"web": 4}
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +25,10 @@ log = structlog.get_logger(__name__)
 class ProcessMonitor:
     """Reports on one process every REPORT_INTERVAL_S until it is stopped."""
 
-    def __init__(self, stores: Stores, role: str) -> None:
+    def __init__(self, stores: Stores, role: str, check_later: Callable[[], bool] | None = None) -> None:
+        """``check_later`` is the result of ``stores.shared_settings.check_now_or_later``."""
         self._stores = stores
+        self._check_later = check_later
         self._role = role
         self._name = process_name(role)
         self._reports_until_warning = 0
@@ -40,14 +48,26 @@ class ProcessMonitor:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._check_shared_settings()
             try:
                 self.report()
             except Unavailable as error:
-                log.debug("report.failed", error=error.message)
+                log.debug("report.failed", error=str(error))
             except Exception:
                 # The process goes on without reports rather than with a thread that has died unnoticed.
                 log.exception("report.failed")
             self._stopped.wait(REPORT_INTERVAL_S)
+
+    def _check_shared_settings(self) -> None:
+        """End the process if the database, which did not answer at the start, now tells that a setting is another."""
+        if self._check_later is None:
+            return
+        try:
+            if self._check_later():
+                self._check_later = None
+        except SettingsError as error:
+            log.critical("process.refused", error=str(error))
+            os._exit(EXIT_CODES.get(self._role, SETTINGS_EXIT_CODE))
 
     def report(self) -> ProcessReport:
         """Read the time of Redis again and store a report; raises Unavailable."""

@@ -33,6 +33,16 @@ accepted_terms = Table(
     Column("accepted_at", BigInteger, nullable=False),
 )
 
+# Fingerprints of the settings that all processes share, see ``stores.shared_settings``.
+shared_settings = Table(
+    "shared_settings",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("salt", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
 wallet_addresses = Table(
     "addresses",
     metadata,

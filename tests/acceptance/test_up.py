@@ -28,7 +28,7 @@ def all_dead(processes: list[psutil.Process]) -> bool:
 
 
 def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) -> None:
-    """Three jobs from an empty folder complete; SIGTERM stops every process within ten seconds."""
+    """Three jobs from an empty folder complete; SIGTERM stops every process within ten seconds and logs no error."""
     with darkroom_up(folder) as up:
         with up.client() as client:
             ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(3)]
@@ -45,6 +45,10 @@ def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) ->
         assert 0 == up.process.wait(STOP_TIMEOUT_S)
         assert all_dead(processes)
         assert not (folder / "data" / "running.json").exists()
+        lines = [json.loads(line) for line in up.output.splitlines() if line.startswith("{")]
+        assert {"process.draining", "process.stopped"} <= {line["event"] for line in lines}
+        assert [line for line in lines if line["level"] in ("error", "critical") or "exception" in line] == []
+        assert "Traceback" not in up.output
 
 
 def test_the_printed_lines_work_as_they_are(folder: Path) -> None:

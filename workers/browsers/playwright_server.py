@@ -7,6 +7,7 @@ The process is therefore polled once a second and restarted when it is gone.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import structlog
@@ -21,6 +22,7 @@ CLOSE_TIMEOUT_S = 5.0
 PAGE_CHECK_TIMEOUT_S = 1.0
 POLL_INTERVAL_S = 1.0
 MAX_LAUNCH_FAILURES = 3
+DRIVER_GONE = "Connection closed while reading from the driver"
 DRIVER_ARG = "run-driver"
 
 log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ class PlaywrightServer:
         """
         self.start_count += 1
         self._launch_failures = 0
+        asyncio.get_running_loop().set_exception_handler(_handle_loop_error)
         # Cancelling the start makes Playwright hang. On a timeout the process is killed instead, which ends the task.
         starting = asyncio.create_task(async_playwright().start())
         await asyncio.wait({starting}, timeout=LAUNCH_TIMEOUT_S)
@@ -134,6 +137,15 @@ class PlaywrightServer:
             raise BrowserLost(self.problem) from error
         self.problem = ""
         return browser
+
+
+def _handle_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report an error as asyncio does, except that the driver has gone: ``watch_forever`` reports that.
+
+    A stop signal may reach the driver together with this process, and Playwright retrieves this error nowhere.
+    """
+    if DRIVER_GONE not in str(context.get("exception")):
+        loop.default_exception_handler(context)
 
 
 def _find_driver_process() -> psutil.Process | None:

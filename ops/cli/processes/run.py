@@ -1,5 +1,6 @@
 """The commands ``migrate`` and ``web`` of the Procfile."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -18,8 +19,10 @@ def migrate() -> None:
     """Upgrade the database tables (the Procfile's release step)."""
     set_private_umask()
     settings = load_settings()
-    prepare_data_folder(settings.data_dir)
-    restrict_stored_files(settings.data_dir)
+    # Tables on a server need no data folder; what SQLite cannot create is reported when it is opened.
+    with contextlib.suppress(OSError):
+        prepare_data_folder(settings.data_dir)
+        restrict_stored_files(settings.data_dir)
     migrate_database(settings.database_url)
 
 

@@ -23,8 +23,8 @@ from ops.cli.processes.site_selection import select_site
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.logging import configure_logging
-from ops.infra.redis_check import RedisUnreachableError, check_jobs_database, check_queue_database
-from ops.infra.setting_parsers import connectable_host, url_host
+from ops.infra.redis_check import check_jobs_database, check_queue_database
+from ops.infra.setting_parsers import UnreachableError, connectable_host, url_host
 from ops.infra.setting_sources import remember_given_variables
 from ops.infra.settings import ROOT, Settings, load_settings, next_database
 from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
@@ -35,6 +35,7 @@ from ops.processes.web_command import free_port
 from stores import build_address_policy
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
 from stores.accounts.rate_limits import parse_default_rates
+from stores.shared_settings import check_shared_settings
 from stores.sites.recipes import Recipes
 
 REDIS_TIMEOUT_S = 10.0
@@ -132,6 +133,8 @@ def _run(settings: Settings, browser: str | None, workers: int, *, share_link: b
                 supervisor.start(redis)
             _await_redis(supervisor, redis_url, _broker_url(settings, redis_url))
             _migrate(supervisor, settings)
+            # Here once more, because a process that refuses to start is only one line in the log.
+            check_shared_settings(settings)
             for program in _programs(workers):
                 supervisor.start(program)
             _await_ready(supervisor, settings)
@@ -233,7 +236,7 @@ def _await_redis(supervisor: Supervisor, redis_url: str, broker_url: str) -> Non
         try:
             check_jobs_database(redis_url)
             check_queue_database(broker_url)
-        except RedisUnreachableError as error:
+        except UnreachableError as error:
             silent = error.setting
             log.debug("redis.not_yet", setting=silent)
             time.sleep(POLL_INTERVAL_S)

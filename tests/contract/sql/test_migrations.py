@@ -31,6 +31,8 @@ LANDED = {
     "0009_gallery_owner_lists.py": "373cc5b3d6bb99188c65e6d475c49b97c66c07dc8bdd6ae760c735fdd533e16b",
     "0010_gallery_deletions.py": "23f367283906d5afe08278e8caebe28f7d248ecb28ed3998f7b5d14cb9276d88",
     "0011_large_tables.py": "93b69ebf4cdab32748c175fd6675ff1458356f61b70c865e1170c206ae303dc3",
+    "0012_shared_settings.py": "29241ba43ab8a72d79cd48469bddf9917b9f4f346184a2f3c9da4f0d374173c6",
+    "0013_library_roots.py": "298084300afab9212a31c111185a36bece71987a61ec9bf98060731eff8b61f9",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {

@@ -14,6 +14,7 @@ from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings
 from schemas.errors import NeedsHuman
 from schemas.sites.recipe import Recipe
+from stores.shared_settings import check_shared_settings
 from stores.sites.credentials import SiteCredentials, load_encryption_key
 from workers.browsers.launchers import browser_source, local_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
@@ -58,6 +59,7 @@ async def open_browser_context(
 def open_credentials(settings: Settings) -> SiteCredentials:
     """Open the credential store of this installation."""
     migrate(settings.database_url)
+    check_shared_settings(settings)
     key = load_encryption_key(settings.data_dir, settings.session_key)
     return SiteCredentials(open_database(settings.database_url), SystemClock(), key)
 
