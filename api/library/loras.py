@@ -26,7 +26,7 @@ SLUGS = {
 
 def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
     """Return the LoRAs that match all words of ``text``, or any without a text, in the shape of the Weights API."""
-    if not stores.settings.models_dir:
+    if not stores.has_library:
         return []
     # A query of nothing but marks has no words. A phrase without words matches nothing; no phrase matches everything.
     words = split_words(text)
@@ -39,7 +39,7 @@ def search_library_loras(stores: Stores, text: str) -> list[dict[str, Any]]:
 
 def list_trainings(stores: Stores, address: str) -> list[dict[str, Any]]:
     """Return all LoRAs as trainings owned by ``address``, in the shape of the generaitiv API."""
-    if not stores.settings.models_dir:
+    if not stores.has_library:
         return []
     trainings: list[dict[str, Any]] = []
     cursor, has_more = None, True

@@ -57,7 +57,7 @@ class ReportQuery(Schema):
 @blueprint.sends(Conflict)
 def request_scan() -> Response:
     """Scan the library now; with `{"full": true}` every file is read again."""
-    if not stores().settings.models_dir:
+    if not stores().has_library:
         raise Conflict("There is no model library: MODELS_DIR is not set.")
     scan_id = stores().scan_requests.request(full=_is_full())
     url = f"{stores().settings.public_url}/api/v1/library/scan/events"

@@ -9,6 +9,7 @@ from ops.infra.clock import Clock
 from stores.library.backup import Backups
 from stores.library.images import ModelImages
 from stores.library.index.file_hashes import HashIndex
+from stores.library.index.roots import LibraryRoots
 from stores.library.index.scan_writer import ScanWriter
 from stores.library.maintenance import LibraryMaintenance
 from stores.library.models import Models
@@ -22,6 +23,7 @@ class Library:
     """The stores of the library in one database."""
 
     scan_writer: ScanWriter
+    roots: LibraryRoots
     file_hashes: HashIndex
     search: ModelSearch
     models: Models
@@ -34,8 +36,10 @@ class Library:
     def from_engine(cls, engine: Engine, clock: Clock) -> Self:
         """Create all stores on one engine."""
         database = Database(engine)
+        scan_writer = ScanWriter(database, clock)
         return cls(
-            scan_writer=ScanWriter(database, clock),
+            scan_writer=scan_writer,
+            roots=LibraryRoots(database, scan_writer),
             file_hashes=HashIndex(database, clock),
             search=ModelSearch(database),
             models=Models(database),

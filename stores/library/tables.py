@@ -201,6 +201,15 @@ images = Table(
 )
 
 # Leases of the elected background process.
+# The folders of the library. One remains until no machine names it any more, or a command removes it.
+roots = Table(
+    "library_roots",
+    metadata,
+    Column("root", Text, primary_key=True),
+    Column("machine", String(64), primary_key=True),
+    Column("named_at", BigInteger, nullable=False),
+)
+
 leases = Table(
     "library_leases",
     metadata,

@@ -17,7 +17,7 @@ from stores import Stores
 from stores.library.index.file_hashes import PendingFile
 from stores.library.maintenance import HASHING, SCANNING, SWEEPING
 from stores.library.scan_requests import ScanRequest
-from workers.library.leader_lock import RETRY_INTERVAL_S, LeaderLock
+from workers.library.leader_lock import RETRY_INTERVAL_S, LeaderLock, machine_name
 from workers.library.media_gc import DAY_S, ReferencedKeys, delete_orphans
 from workers.library.scanner.hash_file import ByteRateLimiter, FileChangedError, HashingStoppedError, hash_file
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
@@ -38,6 +38,7 @@ class LibraryIndexer:
         """``on_scan_done`` is called on the scanning thread after each scan."""
         self._stores = stores
         self._on_scan_done = on_scan_done
+        # Without MODELS_DIR the library keeps its folders; see ``stores.library.index.roots``.
         self._roots = stores.settings.models_dir
         self._stop_event = threading.Event()
         self._scan_finished = threading.Event()
@@ -48,8 +49,6 @@ class LibraryIndexer:
         self._threads = [
             threading.Thread(target=self._run_as_leader, args=task, name=f"library {task[0]}") for task in tasks.items()
         ]
-        if not self._roots:
-            self._threads.append(threading.Thread(target=self._forget_roots, name="library roots"))
 
     def start(self) -> None:
         """Start the threads; without MODELS_DIR only garbage collection."""
@@ -82,20 +81,7 @@ class LibraryIndexer:
                 # This process stops, or another one holds the lock now.
                 log.info("library.interrupted", task=name)
             except (Unavailable, Invalid) as error:
-                log.warning("library.unavailable", task=name, error=error.message)
-            self._stop_event.wait(RETRY_INTERVAL_S)
-        lock.release()
-
-    def _forget_roots(self) -> None:
-        """Mark all files as missing, once, unless a process with MODELS_DIR indexes them."""
-        lock = LeaderLock(self._stores.library.maintenance, SCANNING)
-        while not self._stop_event.is_set():
-            try:
-                if lock.acquire():
-                    self._stores.library.scan_writer.drop_roots_except([])
-                break
-            except Unavailable as error:
-                log.warning("library.unavailable", task=SCANNING, error=error.message)
+                log.warning("library.unavailable", task=name, error=str(error))
             self._stop_event.wait(RETRY_INTERVAL_S)
         lock.release()
 
@@ -105,7 +91,7 @@ class LibraryIndexer:
     # Scanning
 
     def _scan_loop(self, lock: LeaderLock) -> None:
-        self._stores.library.scan_writer.drop_roots_except([str(root) for root in self._roots])
+        self._stores.library.roots.record(machine_name(), [str(root) for root in self._roots])
         self._watcher.wait_until_ready(WATCH_READY_TIMEOUT_S)
         self._scan(lock, ["boot"], self._all_roots())
         rescan_at = time.monotonic() + self._stores.settings.rescan_every_s

@@ -22,7 +22,7 @@ class LeaderLock:
     def __init__(self, maintenance: LibraryMaintenance, name: str) -> None:
         self._maintenance = maintenance
         self._name = name
-        self._owner = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = f"{machine_name()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._renew_at = 0.0
         self._is_held = False
 
@@ -47,3 +47,8 @@ class LeaderLock:
             # Without the database the lease expires by itself.
             with contextlib.suppress(Unavailable):
                 self._maintenance.release_lease(self._name, self._owner)
+
+
+def machine_name() -> str:
+    """Return the name under which this machine is known to the library."""
+    return socket.gethostname()[:64]

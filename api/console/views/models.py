@@ -76,7 +76,7 @@ def grid() -> Response:
         sorts=SORTS,
         search_help=SEARCH_HELP,
         problem=problem,
-        has_library=bool(stores().settings.models_dir),
+        has_library=stores().has_library,
         scan=stores().scan_requests.latest(),
         without=_without(query),
         address=_address,
@@ -103,17 +103,22 @@ def state() -> Response:
         problems=[_problem(problem) for problem in problems],
         next_after=next_after,
         **progress,
-        folders=[str(folder) for folder in stores().settings.models_dir] if caller().has_scope(Scope.ADMIN) else [],
-        has_library=bool(stores().settings.models_dir),
+        folders=_list_folders() if caller().has_scope(Scope.ADMIN) else [],
+        has_library=stores().has_library,
         requested=request.args.get("requested"),
     )
+
+
+def _list_folders() -> list[str]:
+    """Return the folders of the library, also those of other machines."""
+    return sorted({*map(str, stores().settings.models_dir), *(root.path for root in stores().library.roots.list_all())})
 
 
 @blueprint.route(f"{MODELS.path}/scan", methods=["POST"])
 def scan() -> BaseResponse:
     """Scan the library now; with ``full`` every file is read again."""
     require_scope(Scope.LIBRARY)
-    if not stores().settings.models_dir:
+    if not stores().has_library:
         raise Conflict("There is no model library: MODELS_DIR is not set.")
     stores().scan_requests.request(full=bool(request.form.get("full")))
     return go_to(f"{MODELS.path}/state", requested="1")

@@ -33,6 +33,7 @@ from stores.library.maintenance import SCANNING
 from stores.library.scan_requests import ScanRequests
 from stores.redis.client import open_client
 from workers.library.cli.import_export import backup, export, import_, restore
+from workers.library.cli.roots import list_roots
 from workers.library.cli.session import (
     SEARCH_CONTEXT,
     find_models,
@@ -42,7 +43,7 @@ from workers.library.cli.session import (
     require_roots,
 )
 from workers.library.indexer import LibraryIndexer
-from workers.library.leader_lock import LeaderLock
+from workers.library.leader_lock import LeaderLock, machine_name
 from workers.library.scanner.hash_file import ByteRateLimiter, FileChangedError, hash_file
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
@@ -57,7 +58,7 @@ def library() -> None:
     """Scan, search, check and export the model library in the folders of MODELS_DIR."""
 
 
-for command in (backup, export, import_, restore):
+for command in (backup, export, import_, restore, list_roots):
     library.add_command(command)
 
 
@@ -72,7 +73,7 @@ def scan(*, full: bool, as_json: bool) -> None:
         with _scan_lock(library) as lock, _progress_bar() as on_progress:
             summary = None if lock.acquire() else _request_scan(settings, lock, on_progress, full=full)
             if summary is None:
-                library.scan_writer.drop_roots_except([str(root) for root in roots])
+                library.roots.record(machine_name(), [str(root) for root in roots])
                 scopes = [ScanScope(root, full=full) for root in roots]
                 summary = Scan(library.scan_writer, roots, on_progress, lock.acquire).run(scopes).to_json()
     if as_json:

@@ -3,12 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
+from schemas.errors import NotFound
+from stores.library.maintenance import SWEEPING
 from tests.conftest import eventually
 from tests.integration.library.indexer.conftest import IndexedLibrary, open_stores_with_database, running_indexer
 from tests.support.model_files import write_safetensors
 from workers.library.indexer import LibraryIndexer
+from workers.library.leader_lock import machine_name
+from workers.library.scanner.scan import Scan, ScanScope
 
 
 def test_a_missing_root_does_not_remove_its_models(library: IndexedLibrary) -> None:
@@ -57,19 +62,44 @@ def test_a_missing_root_does_not_affect_the_others(library: IndexedLibrary, tmp_
     assert [entry["root"] for entry in logs if entry["event"] == "library.root_missing"] == [str(away)]
 
 
-def test_without_roots_all_models_are_missing(library: IndexedLibrary) -> None:
-    """This happens only if no process with roots is the leader."""
+def test_a_process_without_roots_leaves_the_library_as_it_is(library: IndexedLibrary) -> None:
+    """Also as the only one: which folders the library has is its own record."""
     library.write_model("a.safetensors")
     none = replace(library.stores.settings, models_dir=())
     with running_indexer(library.stores):
         eventually(lambda: library.names() == ["a"])
-        with open_stores_with_database(none) as stores:
-            idle = LibraryIndexer(stores)
-            idle.start()
-            eventually(lambda: not idle._threads[-1].is_alive())
-            idle.stop()
+    with open_stores_with_database(none) as stores:
+        idle = LibraryIndexer(stores)
+        assert [thread.name for thread in idle._threads] == [f"library {SWEEPING}"]
+        idle.start()
+        idle.stop()
         assert library.names() == ["a"]
-    with open_stores_with_database(none) as stores, running_indexer(stores):
-        eventually(lambda: library.names() == [])
-        eventually(lambda: stores.library.maintenance.acquire_lease("scanning", "a process with roots"))
-    assert library.names("is:missing") == ["a"]
+        assert [root.path for root in stores.library.roots.list_all()] == [str(library.folder)]
+
+
+def test_another_machine_adds_its_folders(library: IndexedLibrary, tmp_path: Path) -> None:
+    """They stay when the lead passes on, until their machine does not name them any more or a command removes them."""
+    here, there = str(library.folder), str(tmp_path / "other")
+    library.write_model("a.safetensors")
+    write_safetensors(tmp_path / "other" / "b.safetensors", data=b"other")
+    roots = library.stores.library.roots
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a"])
+    roots.record("elsewhere", [there, here])
+    elsewhere = replace(library.stores.settings, models_dir=(tmp_path / "other",))
+    with open_stores_with_database(elsewhere) as stores:
+        scope = ScanScope(tmp_path / "other", full=False)
+        Scan(stores.library.scan_writer, stores.settings.models_dir, lambda _: None, lambda: True).run([scope])
+    with running_indexer(library.stores):
+        eventually(lambda: library.names() == ["a", "b"])
+    assert [(root.path, root.machines) for root in roots.list_all()] == [
+        (here, ("elsewhere", machine_name())),
+        (there, ("elsewhere",)),
+    ]
+    roots.record("elsewhere", [here])
+    assert library.names() == ["a"]
+    roots.remove(here)
+    assert library.names() == []
+    assert library.names("is:missing") == ["a", "b"]
+    with pytest.raises(NotFound):
+        roots.remove(here)
