@@ -4,7 +4,6 @@ A link has its token in the fragment, which browsers do not send: opening the li
 token. So programs that preview links do not use them up, and no log of requests has a token.
 """
 
-import ipaddress
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +17,6 @@ from api.http import session_cookie
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_login_attempt
 from api.http.request_bodies import read_body
-from ops.infra.dns import local_addresses
 from schemas.accounts.session_requests import parse_key
 from schemas.errors import Forbidden, Invalid, NotFound, ServiceError, Unauthorized
 from schemas.http.urls import url_origin
@@ -28,8 +26,6 @@ LINK_PATH = f"{SIGN_IN_PATH}/link"
 LOCAL_PATH = re.compile(r"/(?![/\\])[^\s\\]*")
 # The first parts of addresses of pages, of the console and of the gallery.
 PAGE_FOLDERS = ("", "console", "gallery", "c", "u")
-# Each is sent by a proxy, which could stand for a browser on any machine.
-PROXY_HEADERS = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For")
 
 blueprint = page_blueprint("sign_in")
 blueprint.before_request(count_anonymous)
@@ -51,9 +47,10 @@ def sign_in() -> BaseResponse:
     count_login_attempt()
     read_body()
     try:
+        session_cookie.require_storable_cookie()
         key = parse_key(request.form)
         caller = require_valid_key(key)
-    except (Unauthorized, Invalid) as error:
+    except (Unauthorized, Invalid, Forbidden) as error:
         return sign_in_page(_target(), error)
     log.info("login.began", caller=caller.id, address=request.remote_addr)
     return _begin_session(stores().sessions.create(caller, key), _target())
@@ -72,7 +69,10 @@ def use_link() -> BaseResponse:
     count_login_attempt()
     read_body()
     try:
-        link = stores().sign_in_links.use(request.form.get("token", ""), _opened_host(), is_local=_is_local())
+        session_cookie.require_storable_cookie()
+        link = stores().sign_in_links.use(
+            request.form.get("token", ""), _opened_host(), is_local=session_cookie.is_local_browser()
+        )
     except (NotFound, Forbidden) as error:
         return sign_in_page(HOME_PATH, error)
     log.info("login.began_by_link", caller=link.caller_id, address=request.remote_addr)
@@ -118,18 +118,3 @@ def _opened_host() -> str:
     """Return host and port that the browser has opened: a proxy may replace Host, but not Origin."""
     origin = url_origin(request.headers.get("Origin", ""))
     return origin.partition("://")[2] if origin else request.host
-
-
-def _is_local() -> bool:
-    """Whether the browser runs on this machine."""
-    is_proxied = any(name in request.headers for name in PROXY_HEADERS)
-    # A trusted proxy states the browser's own address.
-    if is_proxied and not (stores().settings.trusted_proxies and "X-Forwarded-For" in request.headers):
-        return False
-    try:
-        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
-    except ValueError:
-        return False
-    # Servers that listen for IPv6 see IPv4 clients in this form.
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or str(address) in local_addresses()

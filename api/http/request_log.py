@@ -9,6 +9,7 @@ import structlog
 from flask import Flask, Response, g, request
 from structlog.contextvars import bind_contextvars
 
+from api.http.context import stores
 from api.http.metrics import observe_request
 from api.http.rate_limits import add_rate_limit_headers
 from api.http.route_policy import current_policy
@@ -37,7 +38,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     observe_request(request.endpoint or "unknown", request.method, response.status_code, seconds)
-    if current_policy().is_logged:
+    if current_policy().is_logged and stores().settings.log_requests:
         ms = round(seconds * 1000, 1)
         # The path without the query: that may contain watch tokens.
         log.info("request", method=request.method, path=request.path, status=response.status_code, ms=ms)

@@ -4,16 +4,21 @@ Browsers send cookies with cross-site requests, so a cookie does not prove inten
 a same-origin ``Sec-Fetch-Site`` or ``Origin`` header in addition (CSRF protection).
 """
 
+import ipaddress
+
 from flask import Flask, Response, g, request
 
 from api.http.context import stores
 from api.http.route_policy import SAFE_METHODS, changes_something
+from ops.infra.dns import local_addresses
 from schemas.accounts.caller import Caller
 from schemas.errors import Forbidden
 from schemas.http.request_origin import RequestOrigin, classify_origin
 from stores.accounts.sessions import SESSION_TTL_S
 
 COOKIE_NAME = "darkroom_session"
+# Each is sent by a proxy, which could stand for a browser on any machine.
+PROXY_HEADERS = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For")
 MESSAGES = {
     RequestOrigin.CROSS_ORIGIN: "A page of another site sent this request (CSRF protection).",
     RequestOrigin.UNKNOWN: "The request has neither Sec-Fetch-Site nor Origin, so it cannot be checked against CSRF. "
@@ -67,8 +72,45 @@ def session_token() -> str:
 
 def set_session_cookie(response: Response, token: str) -> None:
     """Store the token in the browser."""
-    secure = stores().settings.public_url.startswith("https:")
+    secure = _is_secure()
     response.set_cookie(COOKIE_NAME, token, SESSION_TTL_S, path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+def is_local_browser() -> bool:
+    """Whether the browser runs on this machine."""
+    is_proxied = any(name in request.headers for name in PROXY_HEADERS)
+    # A trusted proxy states the browser's own address.
+    if is_proxied and not (stores().settings.trusted_proxies and "X-Forwarded-For" in request.headers):
+        return False
+    try:
+        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
+    except ValueError:
+        return False
+    # Servers that listen for IPv6 see IPv4 clients in this form.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or str(address) in local_addresses()
+
+
+def require_storable_cookie() -> None:
+    """Raise Forbidden if the browser would drop the cookie without a word: it takes a Secure one over TLS only."""
+    if _is_secure() and _has_plain_page():
+        raise Forbidden(
+            f"This page was opened without TLS, so the browser would not keep the session: open "
+            f"{stores().settings.public_url} instead."
+        )
+
+
+def _is_secure() -> bool:
+    """Whether the browser may send the cookie over TLS only, as it should where PUBLIC_URL is https.
+
+    Not for a browser on this machine that has opened a page without TLS, as by the link of ``./darkroom up``: what it
+    sends does not leave the machine.
+    """
+    return stores().settings.public_url.startswith("https:") and not (_has_plain_page() and is_local_browser())
+
+
+def _has_plain_page() -> bool:
+    return request.headers.get("Origin", "").startswith("http:")
 
 
 def begin_session(response: Response, token: str) -> None:
@@ -85,7 +127,7 @@ def begin_session(response: Response, token: str) -> None:
 def clear_session_cookie(response: Response) -> None:
     """Delete the token from the browser."""
     g.pop("renewed_token", None)
-    secure = stores().settings.public_url.startswith("https:")
+    secure = _is_secure()
     response.delete_cookie(COOKIE_NAME, path="/", secure=secure, httponly=True, samesite="Lax")
 
 

@@ -4,6 +4,7 @@ A worker or lease that is not renewed in time counts as dead. During an outage o
 process can renew anything, so heartbeats and leases get a grace period afterwards.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ MAX_SWEEP_GAP_MS = 4_000
 PURGE_INTERVAL_S = 300.0
 UPLOAD_SWEEP_INTERVAL_S = 60.0
 LISTING_INTERVAL_MS = 3_600_000
+STORAGE_STOP_TIMEOUT_S = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,9 @@ class Sweeper:
 
     def run(self, stop_event: threading.Event) -> None:
         """Sweep until ``stop_event`` is set."""
+        # A media store that hangs must not delay the leases. A call that hangs at the end ends with the process.
+        storage = threading.Thread(target=self._sweep_storage, args=(stop_event,), name="storage", daemon=True)
+        storage.start()
         ticks = 0
         while not stop_event.wait(TICK_S):
             touch_liveness_file(self._stores.settings.liveness_file)
@@ -61,15 +66,33 @@ class Sweeper:
                     self.sweep()
                     self.drain_stale_outbox()
                     self.request_upload_checks()
-                    self.delete_expired_results()
-                if ticks % round(UPLOAD_SWEEP_INTERVAL_S / TICK_S) == 0:
-                    self.sweep_uploads()
                 if ticks % round(PURGE_INTERVAL_S / TICK_S) == 0:
                     self.purge()
             except Unavailable as error:
                 self.reset_grace_periods()
-                log.warning("sweep.failed", error=error.message)
+                log.warning("sweep.failed", error=str(error))
             ticks += 1
+        storage.join(STORAGE_STOP_TIMEOUT_S)
+
+    def _sweep_storage(self, stop_event: threading.Event) -> None:
+        """Run the sweeps that use the media store, until ``stop_event`` is set."""
+        sweeps = (
+            (SWEEP_INTERVAL_S, self.delete_expired_results),
+            (UPLOAD_SWEEP_INTERVAL_S, self.sweep_uploads),
+            (PURGE_INTERVAL_S, self.delete_orphaned_inputs),
+        )
+        due_at = [-math.inf] * len(sweeps)
+        while not stop_event.is_set():
+            for number, (interval_s, sweep) in enumerate(sweeps):
+                if self._monotonic() < due_at[number]:
+                    continue
+                due_at[number] = self._monotonic() + interval_s
+                try:
+                    sweep()
+                except Exception:
+                    # The next round tries again, rather than leaving objects behind until the process is restarted.
+                    log.exception("storage.not_swept")
+            stop_event.wait(SWEEP_INTERVAL_S)
 
     def reset_grace_periods(self) -> None:
         """Ignore overdue heartbeats and leases for a while, after an outage of Redis or a suspend."""
@@ -129,7 +152,7 @@ class Sweeper:
             try:
                 self._stores.outbox.drain()
             except Unavailable as error:
-                log.warning("outbox.unavailable", error=error.message)
+                log.warning("outbox.unavailable", error=str(error))
 
     def request_upload_checks(self) -> None:
         """Have the uploads looked at whose time has come."""
@@ -145,26 +168,29 @@ class Sweeper:
                 self._next_listing_ms = now_ms + LISTING_INTERVAL_MS
                 self._stores.stored_results.delete_unlisted()
         except Unavailable as error:
-            log.warning("results.not_swept", error=error.message)
+            log.warning("results.not_swept", error=str(error))
 
     def sweep_uploads(self) -> None:
         """End abandoned uploads of the gallery, and delete the objects that no picture uses any more."""
         try:
             sweep_uploads(self._stores)
         except Unavailable as error:
-            log.warning("uploads.not_swept", error=error.message)
+            log.warning("uploads.not_swept", error=str(error))
 
-    def purge(self) -> None:
-        """Delete what has outlived its retention: job list entries, pictures of inputs, deliveries."""
-        settings = self._stores.settings
-        self._maintenance.trim_job_lists(list_retention_s(settings))
+    def delete_orphaned_inputs(self) -> None:
+        """Delete the pictures of inputs that no job uses any more."""
         try:
             self._stores.input_images.delete_orphans()
         except Unavailable as error:
-            log.warning("inputs.not_swept", error=error.message)
+            log.warning("inputs.not_swept", error=str(error))
+
+    def purge(self) -> None:
+        """Delete what has outlived its retention: job list entries, deliveries."""
+        settings = self._stores.settings
+        self._maintenance.trim_job_lists(list_retention_s(settings))
         try:
             self._stores.deliveries.purge()
             # Restores the filter in case Redis has lost it.
             self._stores.subscriptions.sync_event_filter()
         except Unavailable as error:
-            log.warning("purge.unavailable", error=error.message)
+            log.warning("purge.unavailable", error=str(error))

@@ -1,9 +1,25 @@
-"""The permission to visit a site: accepted terms and stored credentials."""
+"""Access to a site: the permission to visit it, and visits besides jobs, under the same rules as those."""
 
-from typing import Any
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
+from playwright.async_api import BrowserContext
+
+from schemas.errors import BrowserLost, ServiceError, SiteBusy, SiteUnavailable
 from schemas.sites.recipe import Recipe
 from stores import Stores
+from workers.browsers.pool import BrowserPool
+from workers.jobs.attempt import TaskInterrupter
+
+MAX_TURN_WAIT_MS = 5_000
+
+T = TypeVar("T")
+OnFlood = Callable[[ServiceError], None]
+# What is done with the context; the second argument ends the visit of a page that floods the browser.
+Work = Callable[[BrowserContext, OnFlood], Awaitable[T]]
 
 
 def authorize_visit(stores: Stores, recipe: Recipe) -> dict[str, Any] | None:
@@ -18,3 +34,65 @@ def authorize_visit(stores: Stores, recipe: Recipe) -> dict[str, Any] | None:
     """
     stores.accepted_terms.require(recipe)
     return stores.credentials.load(recipe)
+
+
+class SiteVisits:
+    """Visits in the browser of one worker."""
+
+    def __init__(self, stores: Stores, browsers: BrowserPool) -> None:
+        self._stores = stores
+        self._browsers = browsers
+
+    async def visit(
+        self, recipe: Recipe, storage_state: dict[str, Any] | None, work: Work[T], *, timeout_s: float, turn: str | None
+    ) -> T:
+        """Return what ``work`` returns, within ``timeout_s`` of the visit's begin.
+
+        ``storage_state`` is that of ``authorize_visit``. ``turn`` is the site whose turn the visit takes: it waits for
+        the minimum interval and reserves the next one, as a claim of a job does. If the site asks for a pause, it gets
+        one.
+
+        Raises:
+            SiteBusy: the site's circuit is open, or it is paused for longer than MAX_TURN_WAIT_MS.
+            SiteUnavailable: the time is over.
+            PageFloods, BrowserLost: the visit was ended.
+        """
+        if turn is not None:
+            await self._wait_for_turn(turn)
+        try:
+            return await self._visit(recipe, storage_state, work, timeout_s)
+        except SiteBusy as error:
+            if turn is not None and error.retry_after_s:
+                pause_ms = 1000 * error.retry_after_s
+                await asyncio.to_thread(self._stores.circuit_breakers.pause, turn, pause_ms)
+            raise
+
+    async def _visit(self, recipe: Recipe, storage_state: dict[str, Any] | None, work: Work[T], timeout_s: float) -> T:
+        interrupter = TaskInterrupter()
+        on_lost = partial(interrupter.interrupt, BrowserLost())
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._browsers.lease(on_lost, recipe.direct_hosts, storage_state) as context,
+            ):
+                return await work(context, interrupter.interrupt)
+        except TimeoutError as error:
+            raise SiteUnavailable(f"{recipe.name} did not answer within {timeout_s:g} s.") from error
+        except asyncio.CancelledError:
+            if interrupter.interruption is None:
+                raise
+            raise interrupter.interruption from None
+        finally:
+            interrupter.close()
+
+    async def _wait_for_turn(self, site: str) -> None:
+        circuit_breakers = self._stores.circuit_breakers
+        circuit = (await asyncio.to_thread(circuit_breakers.read, [site]))[site]
+        wait_ms = await asyncio.to_thread(circuit_breakers.remaining_pause_ms, site)
+        if circuit.is_open or wait_ms > MAX_TURN_WAIT_MS:
+            pause = f"its next visit may begin in {math.ceil(wait_ms / 1000)} s"
+            reason = (circuit.error or "its circuit is open").rstrip(".") if circuit.is_open else pause
+            raise SiteBusy(f"{site} is not visited at present: {reason}.")
+        await asyncio.sleep(wait_ms / 1000)
+        interval_ms = round(1000 * self._stores.recipes.get_limits(site).min_interval_s)
+        await asyncio.to_thread(circuit_breakers.pause, site, interval_ms)

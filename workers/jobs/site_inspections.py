@@ -1,6 +1,7 @@
 """Looks at sites for people: checks a recipe's selectors on its page, and drafts a recipe for a page that has none.
 
-The answers, failures included, are published through ``stores.site_queries``.
+An inspection visits the site under the same rules as a job and takes its turn. The answers, failures included, are
+published through ``stores.site_queries``.
 """
 
 import asyncio
@@ -15,14 +16,13 @@ from PIL import Image
 from playwright.async_api import BrowserContext
 
 from ops.infra.settings import SHIPPED_RECIPES
-from schemas.errors import BrowserLost, ServiceError, SiteUnavailable
+from schemas.errors import ServiceError
+from schemas.http.urls import url_origin
 from schemas.messages import CHECK_SITE, LEARN_SITE
-from schemas.sites.recipe import Recipe
 from schemas.sites.recipe_schema import load_recipe
 from stores import Stores
 from workers.browsers.pool import BrowserPool
-from workers.jobs.attempt import TaskInterrupter
-from workers.jobs.site_access import authorize_visit
+from workers.jobs.site_access import OnFlood, SiteVisits, authorize_visit
 from workers.sites.cli.check import check_with_driver
 from workers.sites.cli.learn import EMPTY_RECIPE
 from workers.sites.cli.selector_report import Requirement, SelectorResult, annotate
@@ -30,8 +30,9 @@ from workers.sites.driver.driver import Driver
 from workers.sites.learn.detection import SiteNotRecognizedError, detect_program
 from workers.sites.learn.drafts import DraftError, learn_from_layout
 from workers.sites.learn.page_survey import learn_from_page
-from workers.sites.learn.recipe_draft import printable
+from workers.sites.learn.recipe_draft import RecipeDraft, printable
 from workers.sites.learn.recipe_files import choose_name, render_file
+from workers.sites.policy.page_limits import PageLimits
 
 CHECK_TIMEOUT_S = 60.0
 LEARN_TIMEOUT_S = 180.0
@@ -47,7 +48,7 @@ class SiteInspector:
 
     def __init__(self, stores: Stores, browsers: BrowserPool) -> None:
         self._stores = stores
-        self._browsers = browsers
+        self._visits = SiteVisits(stores, browsers)
 
     async def check(self, site: str, query: str) -> None:
         """Check the selectors of a site; ``query`` only identifies the answer."""
@@ -70,8 +71,9 @@ class SiteInspector:
         storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
         remarks: list[str] = []
 
-        async def check(context: BrowserContext) -> Answer:
-            results, screenshot = await check_with_driver(Driver(context, recipe), recipe, remarks.append)
+        async def check(context: BrowserContext, on_flood: OnFlood) -> Answer:
+            driver = Driver(context, recipe, on_flood=on_flood)
+            results, screenshot = await check_with_driver(driver, recipe, remarks.append)
             picture = await asyncio.to_thread(_to_jpeg, annotate(screenshot, results))
             return {
                 "results": [_result_view(result) for result in results],
@@ -80,7 +82,7 @@ class SiteInspector:
             }
 
         try:
-            answer: Answer = await self._with_context(recipe, storage_state, CHECK_TIMEOUT_S, check)
+            answer = await self._visits.visit(recipe, storage_state, check, timeout_s=CHECK_TIMEOUT_S, turn=recipe.name)
         except ServiceError as error:
             answer = _failure(error)
         # What the operator's login shows is not for all callers.
@@ -96,36 +98,31 @@ class SiteInspector:
             else:
                 # Only the address of this recipe is used: the browser may reach no other private one.
                 visitor = load_recipe("learned", {**EMPTY_RECIPE, "url": program.url})
-                look = partial(learn_from_page, url=program.url, timeout_s=LEARN_TIMEOUT_S, report=_log_line)
-                draft = await self._with_context(visitor, None, LEARN_TIMEOUT_S, look)
+                draft = await self._visits.visit(
+                    visitor,
+                    None,
+                    partial(_learn_from_page, url=program.url),
+                    timeout_s=LEARN_TIMEOUT_S,
+                    turn=self._site_at(program.url),
+                )
         except (SiteNotRecognizedError, DraftError) as error:
             return {"error": printable(str(error)), "hint": "Recipes can also be written by hand; see docs/recipes.md."}
         folder = self._stores.settings.recipes_dir or SHIPPED_RECIPES
         return {"name": choose_name(None, program, folder), "text": render_file(draft, tested=False)}
 
-    async def _with_context(
-        self,
-        recipe: Recipe,
-        storage_state: dict[str, Any] | None,
-        timeout_s: float,
-        work: Callable[[BrowserContext], Awaitable[Any]],
-    ) -> Any:
-        interrupter = TaskInterrupter()
-        on_lost = partial(interrupter.interrupt, BrowserLost())
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._browsers.lease(on_lost, recipe.direct_hosts, storage_state) as context,
-            ):
-                return await work(context)
-        except TimeoutError as error:
-            raise SiteUnavailable(f"The page did not answer within {timeout_s:g} s.") from error
-        except asyncio.CancelledError:
-            if interrupter.interruption is None:
-                raise
-            raise interrupter.interruption from None
-        finally:
-            interrupter.close()
+    def _site_at(self, url: str) -> str | None:
+        """Return the known site whose page is at ``url``, or else one of its server; a visit takes its turn."""
+        recipes, origin = self._stores.recipes.list_all(), url_origin(url)
+        same_page = [recipe.name for recipe in recipes if recipe.url == url]
+        same_server = [recipe.name for recipe in recipes if url_origin(recipe.url) == origin]
+        return next(iter(same_page + same_server), None)
+
+
+async def _learn_from_page(context: BrowserContext, on_flood: OnFlood, url: str) -> RecipeDraft:
+    limits = PageLimits(on_flood)
+    await limits.install(context)
+    context.on("page", limits.listen)
+    return await learn_from_page(context, url=url, timeout_s=LEARN_TIMEOUT_S, report=_log_line)
 
 
 def _failure(error: ServiceError) -> Answer:

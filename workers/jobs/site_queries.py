@@ -6,23 +6,21 @@ interval. Answers are published through ``stores.site_queries``; a failure wakes
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
 import structlog
+from playwright.async_api import BrowserContext
 
-from schemas.errors import BrowserLost, ServiceError, SiteBusy, SiteUnavailable
+from schemas.errors import ServiceError
 from schemas.messages import READ_CHOICES, READ_QUOTA, SEARCH_LORAS
 from schemas.sites.recipe import Recipe
 from stores import Stores
 from workers.browsers.pool import BrowserPool
-from workers.jobs.attempt import TaskInterrupter
-from workers.jobs.site_access import authorize_visit
+from workers.jobs.site_access import OnFlood, SiteVisits, authorize_visit
 from workers.sites.driver.driver import Driver
 
 QUERY_TIMEOUT_S = 30.0
-MAX_TURN_WAIT_MS = 5_000
 Query = Callable[[Driver], Awaitable[Any]]
 
 log = structlog.get_logger(__name__)
@@ -33,7 +31,7 @@ class SiteQueryRunner:
 
     def __init__(self, stores: Stores, browsers: BrowserPool) -> None:
         self._stores = stores
-        self._browsers = browsers
+        self._visits = SiteVisits(stores, browsers)
 
     async def search_loras(self, site: str, query: str) -> None:
         """Search the site's LoRA catalogue for ``query``."""
@@ -59,51 +57,20 @@ class SiteQueryRunner:
         try:
             value = await self._run_query(recipe, query)
         except ServiceError as error:
-            log.warning("site_query.failed", actor=actor, site=recipe.name, code=error.code, error=error.message)
-            if isinstance(error, SiteBusy) and error.retry_after_s:
-                pause_ms = 1000 * error.retry_after_s
-                await asyncio.to_thread(self._stores.circuit_breakers.pause, recipe.name, pause_ms)
+            log.warning("site_query.failed", actor=actor, site=recipe.name, code=error.code, error=str(error))
             await asyncio.to_thread(site_queries.report_failure, actor, recipe.name, query_text)
         else:
             await asyncio.to_thread(site_queries.store_answer, actor, recipe.name, query_text, value)
 
     async def _run_query(self, recipe: Recipe, query: Query) -> Any:
         storage_state = await asyncio.to_thread(authorize_visit, self._stores, recipe)
-        await self._wait_for_turn(recipe)
-        interrupter = TaskInterrupter()
-        on_lost = partial(interrupter.interrupt, BrowserLost())
-        try:
-            async with (
-                asyncio.timeout(QUERY_TIMEOUT_S),
-                self._browsers.lease(on_lost, recipe.direct_hosts, storage_state) as context,
-            ):
-                driver = Driver(context, recipe, on_flood=interrupter.interrupt)
-                await driver.open()
-                return await query(driver)
-        except TimeoutError as error:
-            raise SiteUnavailable(f"{recipe.name} did not answer within {QUERY_TIMEOUT_S:g} s.") from error
-        except asyncio.CancelledError:
-            if interrupter.interruption is None:
-                raise
-            raise interrupter.interruption from None
-        finally:
-            interrupter.close()
 
-    async def _wait_for_turn(self, recipe: Recipe) -> None:
-        """Wait for the site's minimum interval and reserve the next one, as a claim of a job does.
+        async def ask(context: BrowserContext, on_flood: OnFlood) -> Any:
+            driver = Driver(context, recipe, on_flood=on_flood)
+            await driver.open()
+            return await query(driver)
 
-        Raises:
-            SiteBusy: the circuit is open, or the site is paused for longer than ``MAX_TURN_WAIT_MS``.
-        """
-        circuit_breakers = self._stores.circuit_breakers
-        circuit = (await asyncio.to_thread(circuit_breakers.read, [recipe.name]))[recipe.name]
-        wait_ms = await asyncio.to_thread(circuit_breakers.remaining_pause_ms, recipe.name)
-        if circuit.is_open or wait_ms > MAX_TURN_WAIT_MS:
-            reason = circuit.error or "the site asked for a pause"
-            raise SiteBusy(f"{recipe.name} is not visited at present: {reason}.")
-        await asyncio.sleep(wait_ms / 1000)
-        interval_ms = round(1000 * self._stores.recipes.get_limits(recipe.name).min_interval_s)
-        await asyncio.to_thread(circuit_breakers.pause, recipe.name, interval_ms)
+        return await self._visits.visit(recipe, storage_state, ask, timeout_s=QUERY_TIMEOUT_S, turn=recipe.name)
 
 
 def _with_public_image(lora: dict[str, Any], recipe: Recipe, stores: Stores) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Sweeps of the clock process."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.infra.broker import BlockingRedisBroker
+from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.jobs.job import Job, JobRequest
@@ -14,7 +17,7 @@ from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.jobs.attempts import LEASE_MS
 from stores.queue.worker_heartbeats import WorkerStatus
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, eventually
 from workers.clock.sweeper import HEARTBEAT_GRACE_S, LEASE_GRACE_S, MAX_SWEEP_GAP_MS, Sweeper
 
 ID = "a" * 32
@@ -194,3 +197,32 @@ def test_metrics_are_sampled_for_their_history(stores: Stores, sweeper: Sweeper,
         clock.advance(1)
 
     assert len(stores.metrics_history.read(span_s=600)) == 3
+
+
+def test_a_media_store_that_hangs_delays_no_lease(
+    settings: Settings, clock: FakeClock, job_request: JobRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sweeps run beside the others; jobs of a dead worker are requeued while it does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = {"AWS_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_REGION": "us-east-1"}
+        for name, value in (variables | {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).items():
+            monkeypatch.setenv(name, value)
+        migrate(settings.database_url)
+        stores = open_stores(replace(settings, media_url="s3://bucket"), clock=clock)
+        stop_event, seconds = threading.Event(), [0.0]
+        sweeper = Sweeper(stores, monotonic=lambda: seconds[0])
+        thread = threading.Thread(target=sweeper.run, args=(stop_event,))
+        thread.start()
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        try:
+            create_job(stores, job_request)
+            claim_job(stores)
+            stores.workers.remove("w1")
+            eventually(lambda: stores.jobs.get(ID).state is JobState.QUEUED)
+        finally:
+            stop_event.set()
+            connection.close()
+            silent.close()
+            thread.join(30)
+            stores.close()

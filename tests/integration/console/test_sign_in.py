@@ -16,7 +16,7 @@ from schemas.accounts.caller import OWNER
 from stores.accounts.api_keys import compute_key_version
 from stores.accounts.sign_in_links import SignInLink, store_sign_in_link
 from tests.conftest import API_KEY
-from tests.integration.conftest import AppClient, close_app, open_app
+from tests.integration.conftest import AppClient, close_app, open_app, serve_app
 from tests.support.shared_browser import REMOTE_HOST, shared_browser
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
@@ -182,6 +182,38 @@ def test_forms_and_scripts_work_over_plain_http_from_another_machine(app: AppCli
     shared_browser.run(work)
     # Playwright reports addresses with the fragment, which browsers do not send.
     assert token not in "".join(address.partition("#")[0] for address in requested)
+
+
+def test_the_link_of_up_works_although_public_url_is_https(settings: Settings) -> None:
+    """In a browser on this machine, at an address that browsers do not trust; the session goes on there."""
+    app = open_app(replace(settings, public_url="https://darkroom.example"))
+
+    async def work(context: BrowserContext) -> None:
+        page: Page = await context.new_page()
+        await page.goto(f"{url}{LINK}#{create_link(app, urlsplit(url).netloc)}")
+        await page.wait_for_url(f"{url}/")
+        await page.reload()
+        await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+    with serve_app(app.client.application) as address:
+        url = address.replace("127.0.0.1", REMOTE_HOST)
+        shared_browser.run(work)
+    close_app(app)
+
+
+def test_a_browser_that_would_drop_the_cookie_is_told(settings: Settings) -> None:
+    """Over plain HTTP from another machine, where PUBLIC_URL is https; over TLS the cookie is Secure."""
+    app = open_app(replace(settings, public_url="https://darkroom.example"))
+    plain, secure = {"Origin": "http://192.0.2.1:3000"}, {"Origin": "https://darkroom.example"}
+    for path, data in ((SIGN_IN, {"key": API_KEY}), (LINK, {"token": create_link(app, "192.0.2.1:3000")})):
+        options = {"data": data, "environ_base": ELSEWHERE, "base_url": "http://192.0.2.1:3000"}
+        answer = app.client.post(path, headers={**HTML, **SAME_ORIGIN, **plain}, **options)
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+        assert "without TLS" in answer.text
+        assert "https://darkroom.example" in answer.text
+    answer = app.client.post(SIGN_IN, data={"key": API_KEY}, headers={**HTML, **SAME_ORIGIN, **secure})
+    assert (answer.status_code, "Secure" in answer.headers["Set-Cookie"]) == (303, True)
+    close_app(app)
 
 
 def test_signing_out_ends_the_session(app: AppClient) -> None:

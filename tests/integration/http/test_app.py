@@ -9,8 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
+from ops.infra.database import open_database
 from ops.infra.settings import Settings
+from stores.sql.database import Database
 from tests.conftest import API_KEY, TIMEOUT_S
 from tests.integration.conftest import AppClient, close_app, open_app
 
@@ -233,3 +236,17 @@ def test_the_studio_is_served(app: AppClient) -> None:
 def test_an_invalid_request_id_is_replaced(app: AppClient, request_id: str) -> None:
     """A request id that is too long or has other characters is not echoed."""
     assert app.get("/quota", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] != request_id
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_the_line_for_each_request_has_a_switch(settings: Settings, tmp_path: Path, is_logged: bool) -> None:
+    """Failures are logged in either case."""
+    app = open_app(replace(settings, log_requests=is_logged))
+    with capture_logs() as lines:
+        app.get("/api/v1/sites")
+        app.stores.subscriptions._database = Database(open_database(f"sqlite:///{tmp_path}"))
+        app.get("/api/v1/webhooks")
+    close_app(app)
+    assert [line["event"] for line in lines] == (["request"] if is_logged else []) + ["unavailable"] + (
+        ["request"] if is_logged else []
+    )
