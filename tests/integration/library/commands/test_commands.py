@@ -130,7 +130,7 @@ def test_help_lists_every_command_with_a_description() -> None:
     )
     listed = done.stdout.partition("Commands:")[2].split("\n  ")[1:]
     names = {line.split()[0] for line in listed if not line.startswith(" ")}
-    assert names == {"scan", "watch", "list", "show", "verify", "export", "import", "backup", "restore"}
+    assert names == {"scan", "watch", "list", "show", "verify", "export", "import", "backup", "restore", "roots"}
     assert all(len(line.split()) > 3 for line in listed)
 
 
@@ -151,5 +151,18 @@ def test_usage_errors_are_one_line(lib: LibraryUnderTest, tmp_path: Path) -> Non
     assert lib.run("export", "no-such-format").exit_code == 2
     (tmp_path / "file").touch()
     nowhere = lib.run("list", DATA_DIR=str(tmp_path / "file" / "data"))
-    assert nowhere.exit_code == 1
-    assert nowhere.stderr.startswith("Error: ")
+    assert nowhere.exit_code == 2
+    assert nowhere.stderr.startswith("Error: DATABASE_URL: ")
+
+
+def test_folders_of_the_library_are_listed_and_removed(lib: LibraryUnderTest) -> None:
+    """One that MODELS_DIR names must leave it first; a removed one hides its models until it is scanned again."""
+    write_safetensors(lib.folder / "a.safetensors")
+    assert lib.run("scan").exit_code == 0
+    assert lib.run("roots").stdout.startswith(f"{lib.folder}  ")
+    assert "remove it there first" in lib.run("roots", "--remove", str(lib.folder)).stderr
+    assert lib.run("roots", "--remove", str(lib.folder), MODELS_DIR="").exit_code == 0
+    assert (lib.run("roots").stdout, lib.run("list").stdout) == ("", "")
+    assert lib.run("roots", "--remove", str(lib.folder), MODELS_DIR="").exit_code == 1
+    assert lib.run("scan").exit_code == 0
+    assert "a" in lib.run("list").stdout
