@@ -179,10 +179,7 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
     recipes = Recipes.from_settings(settings)
     rules = SchedulingRules(scripts, recipes)
     engine = open_database(settings.database_url)
-    owner_key = OwnerKey.from_settings(settings)
-    # Created, or reported as unreadable, at the start and not with the first request.
-    owner_key.read()
-    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
+    owner_key = _open_owner_key(engine, settings)
     api_keys = ApiKeys(engine, clock, owner_key)
     sessions = Sessions(client, clock, api_keys)
     subscriptions, deliveries = Subscriptions(engine, client, clock, encryption_key), Deliveries(engine, clock)
@@ -229,6 +226,14 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         **_open_job_readers(client, clock, jobs),
         **_open_site_records(client, engine, clock, encryption_key),
     )
+
+
+def _open_owner_key(engine: Engine, settings: Settings) -> OwnerKey:
+    owner_key = OwnerKey.from_settings(settings)
+    # Created, or reported as unreadable, at the start and not with the first request.
+    owner_key.read()
+    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
+    return owner_key
 
 
 def _open_process_records(client: StoreClient, scripts: Scripts, settings: Settings) -> dict[str, Any]:
