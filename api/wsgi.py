@@ -11,8 +11,8 @@ from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.settings import SettingsError, load_settings
 from ops.processes.tracing import configure_tracing
 from stores import open_stores
+from stores.environment.shared_settings import check_now_or_later
 from stores.queue.process_monitor import EXIT_CODES, ProcessMonitor
-from stores.shared_settings import check_now_or_later
 
 try:
     set_private_umask()

@@ -26,7 +26,8 @@ from stores.accounts.sign_in_links import SignInLinks
 from stores.accounts.wallet_addresses import WalletAddresses
 from stores.compat.client_options import ClientOptions
 from stores.compat.request_groups import RequestGroups
-from stores.disk_space import DiskSpace, prepare_folders
+from stores.environment.disk_space import DiskSpace, prepare_folders
+from stores.environment.shared_settings import SharedSettings
 from stores.gallery import Gallery
 from stores.images.gallery_media import GalleryMedia
 from stores.images.stored_results import StoredResults
@@ -54,7 +55,6 @@ from stores.redis.client import StoreClient, open_client
 from stores.redis.pubsub import JobNotifier
 from stores.redis.scripts import Scripts
 from stores.redis.server_clock import RedisClock
-from stores.shared_settings import SharedSettings
 from stores.sites.absent_inputs import AbsentInputs
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.canaries import Canaries

@@ -32,10 +32,10 @@ from ops.processes.temp_dirs import use_private_temp_dir
 from ops.processes.tracing import configure_tracing
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES
 from stores import Stores, open_stores
+from stores.environment.shared_settings import check_now_or_later
 from stores.queue.process_monitor import ProcessMonitor
 from stores.redis.keys import CANCELS_CHANNEL
 from stores.redis.pubsub import RedisListener
-from stores.shared_settings import check_now_or_later
 from workers.actors import declare_background_actors, declare_worker_actors
 from workers.browsers.launchers import BrowserSource, LocalBrowser, RemoteBrowser, browser_source
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig

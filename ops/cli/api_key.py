@@ -6,7 +6,7 @@ from ops.cli.groups import CommandGroup
 from ops.infra.database import open_database
 from ops.infra.settings import load_settings
 from stores.accounts.owner_key import OwnerKey
-from stores.shared_settings import SharedSettings
+from stores.environment.shared_settings import SharedSettings
 
 
 @click.group(cls=CommandGroup)

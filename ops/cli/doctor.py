@@ -25,7 +25,7 @@ from ops.processes.embedded_redis import server_command
 from ops.processes.instance_file import read_instance
 from ops.processes.stop_limit import find_stop_limit, stop_advice
 from schemas.errors import Unavailable
-from stores.shared_settings import SharedSettings
+from stores.environment.shared_settings import SharedSettings
 
 LAUNCH_TIMEOUT_S = 30
 MIN_FREE_BYTES = 1_000_000_000

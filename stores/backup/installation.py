@@ -24,9 +24,9 @@ from schemas.images.inspected_image import RESULTS_PREFIX, UPLOADS_PREFIX
 from stores.accounts.owner_key import KEY_FILE
 from stores.backup.archive import DATABASE, FILE_PATTERN, FILES, MEDIA, BackupReader, BackupWriter, Manifest
 from stores.backup.rows import DatabaseSnapshot, list_filled_tables, load_rows, open_snapshot, require_no_rows
+from stores.environment.shared_settings import MEDIA_URL, SharedSettings
 from stores.library import Library
 from stores.media import Media
-from stores.shared_settings import MEDIA_URL, SharedSettings
 from stores.sites.credentials import KEY_FILE as ENCRYPTION_KEY_FILE
 from stores.sql.errors import sql_errors
 

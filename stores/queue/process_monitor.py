@@ -26,7 +26,7 @@ class ProcessMonitor:
     """Reports on one process every REPORT_INTERVAL_S until it is stopped."""
 
     def __init__(self, stores: Stores, role: str, check_later: Callable[[], bool] | None = None) -> None:
-        """``check_later`` is the result of ``stores.shared_settings.check_now_or_later``."""
+        """``check_later`` is the result of ``stores.environment.shared_settings.check_now_or_later``."""
         self._stores = stores
         self._check_later = check_later
         self._role = role

@@ -33,7 +33,7 @@ accepted_terms = Table(
     Column("accepted_at", BigInteger, nullable=False),
 )
 
-# Fingerprints of the settings that all processes share, see ``stores.shared_settings``.
+# Fingerprints of the settings that all processes share, see ``stores.environment.shared_settings``.
 shared_settings = Table(
     "shared_settings",
     metadata,

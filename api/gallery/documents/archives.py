@@ -20,7 +20,7 @@ from schemas.gallery.documents.archive import MAX_ARCHIVE_BYTES
 from stores.backup.collection_export import CollectionExport
 from stores.backup.collection_import import import_collection
 from stores.backup.import_turn import ImportTurn, take_import_turn
-from stores.disk_space import MIN_FREE_BYTES
+from stores.environment.disk_space import MIN_FREE_BYTES
 
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_S = 30

@@ -8,7 +8,7 @@ import click
 from ops.cli.groups import CommandGroup
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import load_settings
-from stores.shared_settings import SESSION_KEY, SHARED_SETTINGS, SharedSettings
+from stores.environment.shared_settings import SESSION_KEY, SHARED_SETTINGS, SharedSettings
 
 WORDS = {
     True: "the same as in the installation",

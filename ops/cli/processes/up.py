@@ -35,7 +35,7 @@ from ops.processes.web_command import free_port
 from stores import build_address_policy
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
 from stores.accounts.rate_limits import parse_default_rates
-from stores.shared_settings import check_shared_settings
+from stores.environment.shared_settings import check_shared_settings
 from stores.sites.recipes import Recipes
 
 REDIS_TIMEOUT_S = 10.0

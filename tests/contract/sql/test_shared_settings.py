@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert, select
 
 from ops.infra.settings import Settings, SettingsError
 from stores.accounts.owner_key import OwnerKey
-from stores.shared_settings import API_KEY, MEDIA_URL, SESSION_KEY, SHARED_SETTINGS, SharedSettings
+from stores.environment.shared_settings import API_KEY, MEDIA_URL, SESSION_KEY, SHARED_SETTINGS, SharedSettings
 from stores.sites.credentials import KEY_FILE
 from stores.sql.tables import shared_settings, site_credentials, webhooks
 

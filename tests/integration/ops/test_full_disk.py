@@ -12,7 +12,7 @@ import pytest
 
 from ops.infra.settings import ROOT, Settings
 from schemas.errors import NotFound, Unavailable
-from stores.disk_space import CHECK_INTERVAL_S, MIN_FREE_BYTES, DiskSpace
+from stores.environment.disk_space import CHECK_INTERVAL_S, MIN_FREE_BYTES, DiskSpace
 from tests.conftest import eventually
 from tests.integration.conftest import AppClient, start_deployment
 
@@ -102,7 +102,7 @@ def test_room_is_found_out_by_writing(tmp_path: Path, limit: str) -> None:
     if limit == "size of files":
         script = f"""
 import resource, pathlib
-from stores.disk_space import DiskSpace
+from stores.environment.disk_space import DiskSpace
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 print(DiskSpace({{"data": pathlib.Path({str(tmp_path)!r})}}).problem())
 """

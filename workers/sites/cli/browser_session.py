@@ -14,7 +14,7 @@ from ops.infra.database import migrate, open_database
 from ops.infra.settings import Settings
 from schemas.errors import NeedsHuman
 from schemas.sites.recipe import Recipe
-from stores.shared_settings import check_shared_settings
+from stores.environment.shared_settings import check_shared_settings
 from stores.sites.credentials import SiteCredentials, load_encryption_key
 from workers.browsers.launchers import browser_source, local_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig

@@ -21,7 +21,7 @@ from ops.infra.settings import Settings, SettingsError
 from schemas.errors import Conflict, Unavailable
 from stores.accounts.owner_key import KEY_FILE as API_KEY_FILE
 from stores.accounts.owner_key import OwnerKey
-from stores.disk_space import prepare_folders
+from stores.environment.disk_space import prepare_folders
 from stores.sites.credentials import KEY_FILE as SESSION_KEY_FILE
 from stores.sites.credentials import load_encryption_key
 from stores.sql.database import Database
