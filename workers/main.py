@@ -27,7 +27,7 @@ from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import Settings, SettingsError, load_settings
 from ops.processes.init_process import run_below_init
-from ops.processes.stop_limit import STOP_MARGIN_S, warn_of_stop_limit
+from ops.processes.stopping.stop_limit import STOP_MARGIN_S, warn_of_stop_limit
 from ops.processes.temp_dirs import use_private_temp_dir
 from ops.processes.tracing import configure_tracing
 from schemas.messages import BACKGROUND_QUEUES, WORKER_QUEUES

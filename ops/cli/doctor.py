@@ -23,7 +23,7 @@ from ops.infra.settings import Settings, SettingsError, load_settings, next_data
 from ops.infra.version import VERSION
 from ops.processes.embedded_redis import server_command
 from ops.processes.instance_file import read_instance
-from ops.processes.stop_limit import find_stop_limit, stop_advice
+from ops.processes.stopping.stop_limit import find_stop_limit, stop_advice
 from schemas.errors import Unavailable
 from stores.environment.shared_settings import SharedSettings
 

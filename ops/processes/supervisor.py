@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 
 MIN_RESTART_DELAY_S = 0.5
 MAX_RESTART_DELAY_S = 30.0

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from ops.infra.settings import ROOT, SHIPPED_RECIPES
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 from ops.processes.web_command import free_port
 from ops.testbed.stack import wait_until
 

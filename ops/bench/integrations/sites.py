@@ -27,7 +27,7 @@ from ops.bench.jobs.pipeline import await_end
 from ops.bench.report import Row
 from ops.bench.tools.baseline_process import BaselineProcess, run_baseline
 from ops.infra.settings import ROOT
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 from ops.processes.web_command import free_port
 from ops.testbed.stack import Stack, run_stack, wait_until
 

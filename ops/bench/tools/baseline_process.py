@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ops.infra.settings import ROOT
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 
 
 class BaselineProcess:

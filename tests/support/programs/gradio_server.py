@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from ops.infra.settings import ROOT
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 from ops.processes.web_command import free_port
 from ops.testbed.stack import wait_until
 from tests.support.programs.environments import create_environment

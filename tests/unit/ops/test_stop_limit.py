@@ -7,8 +7,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.infra.settings import Settings
-from ops.processes import stop_limit
-from ops.processes.stop_limit import STOP_MARGIN_S, find_stop_limit, parse_systemd_time, stop_advice, warn_of_stop_limit
+from ops.processes.stopping import stop_limit
+from ops.processes.stopping.stop_limit import (
+    STOP_MARGIN_S,
+    find_stop_limit,
+    parse_systemd_time,
+    stop_advice,
+    warn_of_stop_limit,
+)
 
 UNIT = "darkroom-worker.service"
 

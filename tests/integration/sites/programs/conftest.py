@@ -17,7 +17,7 @@ import pytest
 from playwright.async_api import BrowserContext
 
 from ops.infra.settings import ROOT
-from ops.processes.parent_death import set_parent_death_signal
+from ops.processes.stopping.parent_death import set_parent_death_signal
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
 from tests.conftest import TIMEOUT_S, eventually, free_port

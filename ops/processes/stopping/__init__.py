@@ -1,0 +1,1 @@
+"""How processes are stopped: with their parent, and within the time that the platform gives them."""
