@@ -30,6 +30,7 @@ from api.http.routing import JobIdConverter, collect_methods, init_allowed_metho
 from api.http.session_cookie import init_cookie_renewal
 from api.jobs import event_streams, images, uploads, websockets
 from api.jobs import views as job_views
+from api.jobs.direct_status import DirectStatus
 from api.jobs.hang_up import CANCEL_HEADER
 from api.library import images as model_images
 from api.library import models, scans_and_report
@@ -113,6 +114,8 @@ def create_app(stores: Stores) -> Flask:
     init_cookie_renewal(app)
     _register_blueprints(app)
     collect_methods(app)
+    # For the web server: see ops.processes.gunicorn_worker.
+    app.extensions["direct_answers"] = DirectStatus(app).answer
     return app
 
 

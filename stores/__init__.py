@@ -13,6 +13,7 @@ from ops.infra.clock import Clock
 from ops.infra.database import open_database
 from ops.infra.dns import local_addresses
 from ops.infra.redis import disconnect
+from ops.infra.setting_parsers import database_on_server
 from ops.infra.settings import Settings, SettingsError
 from schemas.http.address_policy import AddressPolicy
 from stores.accounts.agent_calls import AgentCalls
@@ -41,7 +42,8 @@ from stores.jobs.maintenance import Maintenance
 from stores.jobs.metrics import JobMetricsReader
 from stores.jobs.metrics_history import MetricsHistory
 from stores.jobs.results import Results
-from stores.jobs.shared_reads import SharedReads
+from stores.jobs.shared.job_copies import JobCopies
+from stores.jobs.shared.shared_reads import SharedReads
 from stores.jobs.wakeups import Wakeups
 from stores.jobs.watch_tokens import WatchTokens
 from stores.library import Library
@@ -96,6 +98,7 @@ class Stores:
     results: Results
     stored_results: StoredResults
     notifier: JobNotifier
+    job_copies: JobCopies
     event_log: EventLog
     request_groups: RequestGroups
     shared_reads: SharedReads
@@ -193,12 +196,11 @@ def open_stores(settings: Settings, *, broker: BlockingRedisBroker | None = None
         engine=engine,
         jobs=jobs,
         attempts=Attempts(client, scripts, settings, rules, stored_results),
-        wakeups=Wakeups(rules, queue),
+        wakeups=Wakeups(rules, queue, database_on_server(settings.redis_url, settings.broker_url)),
         maintenance=Maintenance(client, scripts, clock, settings),
         circuit_breakers=CircuitBreakers(client, scripts),
         results=results,
         stored_results=stored_results,
-        notifier=JobNotifier(client),
         watch_tokens=WatchTokens(clock, owner_key, max_unfinished_s(settings)),
         queue=queue,
         site_queries=SiteQueries(client, queue, clock),
@@ -247,7 +249,10 @@ def _open_process_records(client: StoreClient, scripts: Scripts, settings: Setti
 
 def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str, Any]:
     """Return the stores, by field, that only find jobs, or read what they have left."""
+    notifier = JobNotifier(client)
     return {
+        "notifier": notifier,
+        "job_copies": JobCopies(jobs, notifier, clock),
         "agent_calls": AgentCalls(client),
         "metrics": JobMetricsReader(client, clock),
         "metrics_history": MetricsHistory(client, clock),

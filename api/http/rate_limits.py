@@ -98,14 +98,22 @@ def add_rate_limit_headers(response: Response) -> Response:
     """Add the header fields of the IETF draft, and the older ``X-RateLimit-`` fields, if the request was counted."""
     window: RateWindow | None = g.get("window")
     if window is not None:
-        remaining, add = max(0, window.remaining), response.headers.add
-        length = f";w={window.rate.window_s}" if window.rate.window_s else ""
-        add("RateLimit-Policy", f'"{window.policy}";q={window.rate.limit}{length}')
-        add("RateLimit", f'"{window.policy}";r={remaining};t={window.reset_s}')
-        add("X-RateLimit-Limit", str(window.rate.limit))
-        add("X-RateLimit-Remaining", str(remaining))
-        add("X-RateLimit-Reset", str(window.reset_at))
+        for name, value in rate_limit_headers(window):
+            response.headers.add(name, value)
     return response
+
+
+def rate_limit_headers(window: RateWindow) -> list[tuple[str, str]]:
+    """Return the header fields of a counted request."""
+    remaining = max(0, window.remaining)
+    length = f";w={window.rate.window_s}" if window.rate.window_s else ""
+    return [
+        ("RateLimit-Policy", f'"{window.policy}";q={window.rate.limit}{length}'),
+        ("RateLimit", f'"{window.policy}";r={remaining};t={window.reset_s}'),
+        ("X-RateLimit-Limit", str(window.rate.limit)),
+        ("X-RateLimit-Remaining", str(remaining)),
+        ("X-RateLimit-Reset", str(window.reset_at)),
+    ]
 
 
 def _client_network() -> str:

@@ -28,9 +28,18 @@ def init_request_log(app: Flask) -> None:
     app.after_request(_end)
 
 
+def choose_request_id(client_id: str) -> str:
+    """Return the id that the client chose for its request, if it is acceptable, or else a new one."""
+    return client_id if REQUEST_ID_PATTERN.match(client_id) else secrets.token_hex(8)
+
+
+def log_request(method: str, path: str, status: int, seconds: float, **fields: str) -> None:
+    """Write the log line of a request."""
+    log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), **fields)
+
+
 def _begin() -> None:
-    client_id = request.headers.get("X-Request-ID", "")
-    g.request_id = client_id if REQUEST_ID_PATTERN.match(client_id) else secrets.token_hex(8)
+    g.request_id = choose_request_id(request.headers.get("X-Request-ID", ""))
     g.began = time.perf_counter()
     bind_contextvars(request_id=g.request_id)
 
@@ -39,9 +48,8 @@ def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     observe_request(request.endpoint or "unknown", request.method, response.status_code, seconds)
     if current_policy().is_logged and stores().settings.log_requests:
-        ms = round(seconds * 1000, 1)
         # The path without the query: that may contain watch tokens.
-        log.info("request", method=request.method, path=request.path, status=response.status_code, ms=ms)
+        log_request(request.method, request.path, response.status_code, seconds)
     for name, value in SECURITY_HEADERS:
         response.headers.setdefault(name, value)
     response.headers["X-Request-ID"] = g.request_id

@@ -10,6 +10,8 @@ from schemas.jobs.job import Job, QueueEstimate
 from schemas.jobs.lifecycle import JobState
 from stores import Stores
 
+STATUS_CACHE_CONTROL = "no-cache"
+
 
 def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, Any]:
     """Return a job in the format of the Weights API."""
@@ -25,7 +27,7 @@ def weights_status(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[st
         "loraName": job.request.lora,
         "position": estimate.position,
         "positionIsEstimate": estimate.position_is_estimate,
-        "etaSeconds": _eta_s(stores, job, estimate),
+        "etaSeconds": estimate_eta_s(stores, job, estimate),
         "waitingFor": _waiting_for(job, estimate),
         "progress": _progress(job),
         "imageUrl": f"{stores.settings.public_url}/{job.id}.jpg",
@@ -59,7 +61,7 @@ def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, A
         "priority": job.request.priority,
         "position": estimate.position,
         "positionIsEstimate": estimate.position_is_estimate,
-        "etaSeconds": _eta_s(stores, job, estimate),
+        "etaSeconds": estimate_eta_s(stores, job, estimate),
         "waitingFor": _waiting_for(job, estimate),
         "progress": _progress(job),
         "attempt": job.attempt,
@@ -78,16 +80,22 @@ def native_job(stores: Stores, job: Job, estimate: QueueEstimate) -> dict[str, A
     }
 
 
+def job_etag(job: Job, estimate: QueueEstimate) -> str:
+    """Return the weak ETag, without quotes, of this version of the job, position and circuit breaker."""
+    return f"{job.seq}.{estimate.position or 0}.{estimate.circuit_retry_at or 0}"
+
+
 def json_with_etag(body: dict[str, Any], job: Job, estimate: QueueEstimate) -> Response:
     """Return ``body``, or 304 if the client has seen this version of the job, position and circuit breaker."""
-    etag = f"{job.seq}.{estimate.position or 0}.{estimate.circuit_retry_at or 0}"
-    headers = {"ETag": f'W/"{etag}"', "Cache-Control": "no-cache"}
+    etag = job_etag(job, estimate)
+    headers = {"ETag": f'W/"{etag}"', "Cache-Control": STATUS_CACHE_CONTROL}
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
     return Response(current_app.json.dumps(body), mimetype="application/json", headers=headers)
 
 
-def _eta_s(stores: Stores, job: Job, estimate: QueueEstimate) -> float | None:
+def estimate_eta_s(stores: Stores, job: Job, estimate: QueueEstimate) -> float | None:
+    """Return the seconds until the job completes, as responses show them; None if unknown."""
     if job.state.is_final:
         return None
     eta_s = estimate.eta_s(job, stores.recipes.get_limits(job.request.site), stores.clock.now_ms())

@@ -95,6 +95,19 @@ class BlockingRedisBroker(RedisBroker):
         self._dispatch_script("enqueue", message.queue_name, message.message_id, message.encode())
         return message
 
+    def ticket(self, message: Message[Any]) -> dict[str, str | int]:
+        """Return what ``enqueue`` would write, for a script that writes it together with something else."""
+        message.options["redis_message_id"] = message.message_id
+        queue = self.queue_key(message.queue_name)
+        return {
+            "queue": queue,
+            "messages": f"{queue}.msgs",
+            "id": message.message_id,
+            "message": message.encode().decode(),
+            "bell": _wakeup_key(message.queue_name),
+            "max_bell": MAX_WAKEUP_TOKENS,
+        }
+
     def wait_for_message(self, queue_name: str) -> None:
         """Block until a message may be on the queue, for at most ``WAKEUP_TIMEOUT_S`` seconds."""
         self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)

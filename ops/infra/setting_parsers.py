@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, urlencode, urlsplit
 
 from environs import Env, validate
 
@@ -278,6 +278,25 @@ def next_database(redis_url: str) -> str:
     *service, number = parts.path.strip("/").split("/") if _has_database(parts) else [parts.path.strip("/"), "0"]
     following = str(int(number or 0) + 1)
     return parts._replace(path="/" + "/".join([*filter(None, service), following])).geturl()
+
+
+def database_on_server(redis_url: str, other_url: str) -> int | None:
+    """Return the number of the database of ``other_url`` if the two URLs differ in nothing else; None otherwise."""
+    server, _ = _split_database(redis_url)
+    other_server, number = _split_database(other_url)
+    return number if other_server == server else None
+
+
+def _split_database(url: str) -> tuple[str, int]:
+    """Return the URL without the number of its database, and the number."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    path, number = parts.path, query.pop("db", "")
+    if parts.scheme != "unix" and _has_database(parts):
+        path, _, in_path = path.strip("/").rpartition("/")
+        number = number or in_path
+    server = parts._replace(path=path.strip("/"), query=urlencode(sorted(query.items()))).geturl()
+    return server, int(number) if number.isdecimal() else 0
 
 
 def _has_database(parts: SplitResult) -> bool:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import gevent
+from gunicorn import SERVER
 from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
@@ -21,6 +22,7 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
+from gunicorn.util import http_date
 from gunicorn.workers.ggevent import GeventWorker
 
 from ops.processes.request_bodies import RequestBody, has_body
@@ -58,14 +60,42 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
             stores.notifier.announce_shutdown()
 
     def handle_request(self, listener: Any, request: Any, client: socket.socket, address: Any) -> Any:
-        """Answer a request; its body has to arrive in time."""
+        """Answer a request; its body has to arrive in time.
+
+        The application may have answers that take less than a call of it: they are asked for first.
+        """
         if not has_body(request):
+            if answer := self._direct_answer(request):
+                return self._send_answer(request, client, answer)
             return super().handle_request(listener, request, client, address)
         body = RequestBody(request, client)
         try:
             return super().handle_request(listener, request, client, address)
         finally:
             body.release()
+
+    def _direct_answer(self, request: Any) -> Any:
+        is_plain = request.method == "GET" and not request.query and request.version == (1, 1)
+        if not is_plain or request._expected_100_continue:  # noqa: SLF001 - gunicorn answers it in the usual way
+            return None
+        give_answer = getattr(self.wsgi, "extensions", {}).get("direct_answers")
+        return give_answer(request.path, request.headers) if give_answer else None
+
+    def _send_answer(self, request: Any, client: socket.socket, answer: Any) -> bool:
+        """Send a response as gunicorn does it."""
+        self.nr += 1
+        closes = not self.alive or request.should_close()
+        head = [
+            f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {http_date()}\r\n",
+            f"Connection: {'close' if closes else 'keep-alive'}\r\n",
+            *(f"{name}: {value}\r\n" for name, value in answer.headers),
+            "\r\n",
+        ]
+        client.sendall("".join(head).encode("latin-1") + answer.body)
+        if closes:
+            # As gunicorn's own workers end a connection.
+            raise StopIteration
+        return True
 
     def handle_error(self, _request: object, client: socket.socket, _address: object, error: Exception) -> None:
         """Respond to a request that cannot be parsed; gunicorn then closes the connection."""

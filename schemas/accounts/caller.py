@@ -43,12 +43,17 @@ class CallerLimits:
 
     def with_defaults(self, defaults: "CallerLimits") -> "CallerLimits":
         """Return these limits, with those of ``defaults`` where they are None."""
+        if self == NO_LIMITS:
+            return defaults
         own = {name: value for name, value in _values(self).items() if value is not None}
         return CallerLimits(**_values(defaults) | own)
 
     def to_text(self) -> str:
         """Return the text that ``parse_limits`` reads."""
         return ",".join(f"{name}={_format(value)}" for name, value in _values(self).items() if value is not None)
+
+
+NO_LIMITS = CallerLimits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,10 @@ class WeightsRequestSchema(Schema):
         return JobRequest(data.get("site") or "", data["prompt"], data.get("lora") or None, inputs, data["priority"])
 
 
+# Made once: making a schema takes longer than using it.
+_WEIGHTS_REQUEST_SCHEMA = WeightsRequestSchema()
+
+
 def load_weights_request(values: Mapping[str, Any]) -> JobRequest:
     """Return the request that the fields of a submission make; optional fields without a value are left out.
 
@@ -83,7 +87,7 @@ def load_weights_request(values: Mapping[str, Any]) -> JobRequest:
         Invalid: a field is missing or wrong; problems of the prompt are bare messages, as clients expect them.
     """
     try:
-        request: JobRequest = WeightsRequestSchema().load(_without_absent(values))
+        request: JobRequest = _WEIGHTS_REQUEST_SCHEMA.load(_without_absent(values))
     except ValidationError as error:
         messages = error.normalized_messages()
         problems = [*messages.pop("prompt", []), *flatten_errors(messages, values)]

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -49,11 +49,15 @@ JobWithEstimate = tuple[Job, QueueEstimate]
 
 @dataclass(frozen=True, slots=True)
 class AcceptedJob:
-    """A job that was accepted: now, or (``replayed``) by an earlier request with the same idempotency key."""
+    """A job that was accepted: now, or (``replayed``) by an earlier request with the same idempotency key.
+
+    ``has_wakeup`` if the wakeup for it was sent with it.
+    """
 
     job: Job
     estimate: QueueEstimate
     replayed: bool = False
+    has_wakeup: bool = False
 
 
 class Jobs:
@@ -84,10 +88,12 @@ class Jobs:
         idempotency: Idempotency | None = None,
         *,
         limits: CallerLimits = NO_LIMITS,
+        ticket: Mapping[str, str | int] | None = None,
     ) -> AcceptedJob:
         """Accept a job, or return the one that the same request created before.
 
-        ``limits`` are those of the owner's key; where it has none, those of the settings hold.
+        ``limits`` are those of the owner's key; where it has none, those of the settings hold. ``ticket`` is a wakeup
+        (``Wakeups.ticket``) that is sent if the job is new.
 
         Raises:
             LimitReached: the queue is full, or the owner has reached a limit.
@@ -108,6 +114,7 @@ class Jobs:
                 "max_running": _number(effective.concurrent),
                 "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
                 "digest": idempotency.digest if idempotency else None,
+                "ticket": ticket,
             },
             *_encode_request(request, request_id),
         )
@@ -115,7 +122,7 @@ class Jobs:
         if outcome == "created":
             start = int(answer[1])
             job = Job(job_id, owner, JobState.QUEUED, request, request_id, start, start, seq=1, queued_at=start)
-            return AcceptedJob(job, decode_estimate(answer[2:]))
+            return AcceptedJob(job, decode_estimate(answer[3:]), has_wakeup=bool(answer[2]))
         if outcome == "mismatch":
             raise IdempotencyMismatch
         if outcome == "replayed":

@@ -17,10 +17,12 @@ from stores.queue.worker_heartbeats import DEAD_AFTER_MS
 from stores.redis.keys import (
     ALL_JOBS,
     CAPACITY,
+    CHANGES_CHANNEL,
     DUE_JOBS,
     LEASES,
     OPEN_JOBS,
     OWNERS,
+    QUEUE_MOVED,
     SITES,
     job_key,
     owner_jobs_key,
@@ -57,7 +59,9 @@ class Maintenance:
 
     def publish_capacity(self, slots: int) -> None:
         """Store the number of jobs that all living workers can run at once, for estimates."""
-        self._redis.set(CAPACITY, slots, ex=CAPACITY_TTL_S)
+        before = cast(bytes | None, self._redis.set(CAPACITY, slots, ex=CAPACITY_TTL_S, get=True))
+        if before is None or int(before) != slots:
+            self._redis.publish(CHANGES_CHANNEL, QUEUE_MOVED)
 
     def sweep(self, *, leases: bool, heartbeats: bool, max_wait_s: int, error: ServiceError) -> SweptJobs:
         """Take jobs back from lost workers, and end with ``error`` what has waited longer than ``max_wait_s``.

@@ -61,14 +61,22 @@ def submit(
             return earlier
         validated = _attach_images(stores, caller, job_id, validated)
     try:
-        accepted = stores.jobs.create(job_id, caller.id, validated, request_id, idempotency, limits=caller.limits)
+        accepted = stores.jobs.create(
+            job_id,
+            caller.id,
+            validated,
+            request_id,
+            idempotency,
+            limits=caller.limits,
+            ticket=stores.wakeups.ticket(),
+        )
     except (LimitReached, IdempotencyMismatch, Gone):
         # After other errors the job may exist all the same.
         stores.input_images.discard(job_id, validated.inputs)
         raise
     if accepted.replayed:
         stores.input_images.discard(job_id, validated.inputs)
-    if not accepted.replayed:
+    if not (accepted.replayed or accepted.has_wakeup):
         try:
             # The record is written first. If this process dies here or the queue is down, the clock sends the wakeup.
             stores.wakeups.publish()

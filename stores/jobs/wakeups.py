@@ -13,8 +13,12 @@ MAX_TOP_UP = 500
 class Wakeups:
     """The wakeups of one queue."""
 
-    def __init__(self, rules: SchedulingRules, queue: Queue) -> None:
-        """``rules`` limit how many jobs of each site may start."""
+    def __init__(self, rules: SchedulingRules, queue: Queue, database: int | None = None) -> None:
+        """``rules`` limit how many jobs of each site may start.
+
+        ``database`` is the number of the queue's database if it is on the server of the jobs.
+        """
+        self._database = database
         self._rules = rules
         self._queue = queue
 
@@ -25,6 +29,10 @@ class Wakeups:
             Unavailable: Redis does not answer.
         """
         self._queue.send(GENERATE)
+
+    def ticket(self) -> dict[str, str | int] | None:
+        """Return a wakeup for ``Jobs.create``, which sends it together with the job; None if the queue is elsewhere."""
+        return None if self._database is None else {"database": self._database, **self._queue.ticket(GENERATE)}
 
     def top_up(self) -> int:
         """Send the wakeups that are missing for the claimable jobs; return how many were sent.

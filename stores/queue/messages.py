@@ -24,6 +24,10 @@ class Queue:
         with redis_errors("BROKER_URL"):
             self._broker.enqueue(Message(ACTOR_QUEUES[actor], actor, args, {}, {}))
 
+    def ticket(self, actor: str) -> dict[str, str | int]:
+        """Return a message for ``actor`` as ``create.lua`` enqueues it."""
+        return self._broker.ticket(Message(ACTOR_QUEUES[actor], actor, (), {}, {}))
+
     def close(self) -> None:
         """Close the broker's connections."""
         disconnect(self._broker.client)

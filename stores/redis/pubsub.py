@@ -1,14 +1,18 @@
 """Notification of waiting threads when jobs change: one Redis subscription per process wakes all of them."""
 
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import redis
 import structlog
 from redis import Redis
+from redis.client import PubSub
 
+from stores.redis.fences import Fences
 from stores.redis.keys import CHANGES_CHANNEL
 
 RECONNECT_DELAY_S = 0.5
@@ -21,13 +25,26 @@ class RedisListener:
     """A thread that listens to one Redis channel and reconnects when the connection is lost."""
 
     def __init__(
-        self, client: Redis, channel: str, on_message: Callable[[str], None], on_gap: Callable[[], None]
+        self,
+        client: Redis,
+        channel: str,
+        on_message: Callable[[str], None],
+        on_gap: Callable[[], None],
+        on_loss: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_gap`` is called after each (re)connection, when messages may have been missed."""
+        """Prepare the thread.
+
+        ``on_gap`` is called after each (re)connection, when messages may have been missed, and ``on_loss`` before it.
+        """
         self._redis = client
         self._channel = channel
         self._on_message = on_message
         self._on_gap = on_gap
+        self._on_loss = on_loss
+        self._subscription: PubSub | None = None
+        # The socket on which the subscription is confirmed. redis-py replaces a lost one by itself.
+        self._socket: socket.socket | None = None
+        self._fences = Fences(self._send_ping)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=channel, daemon=True)
 
@@ -40,6 +57,23 @@ class RedisListener:
         self._stopped.set()
         self._thread.join(timeout=POLL_TIMEOUT_S + 1)
 
+    def catch_up(self, timeout_s: float) -> bool:
+        """Return True once everything has been handled that was published before; False if this is unknown."""
+        return self._fences.wait(timeout_s)
+
+    def _send_ping(self, token: bytes) -> bool:
+        subscription, confirmed = self._subscription, self._socket
+        connection = subscription.connection if subscription else None
+        # On any other socket an answer would prove nothing.
+        if connection is None or confirmed is None or connection._sock is not confirmed:  # noqa: SLF001 - redis-py does not tell
+            return False
+        try:
+            # Not by redis-py, which would disconnect after a failure, while the listening thread reads.
+            confirmed.sendall(b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(token), token))
+        except OSError:
+            return False
+        return True
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -51,14 +85,31 @@ class RedisListener:
     def _listen(self) -> None:
         with self._redis.pubsub() as subscription:
             subscription.subscribe(self._channel)
-            while not self._stopped.is_set():
-                message = subscription.get_message(timeout=POLL_TIMEOUT_S)
-                if message is None:
-                    continue
-                if message["type"] == "subscribe":
-                    self._on_gap()
-                elif message["type"] == "message":
-                    self._on_message(message["data"].decode())
+            self._subscription = subscription
+            try:
+                while not self._stopped.is_set():
+                    message = subscription.get_message(timeout=POLL_TIMEOUT_S)
+                    if message is not None:
+                        self._handle(message["type"], message["data"])
+            finally:
+                self._subscription = None
+                self._lose()
+
+    def _handle(self, kind: str, data: bytes) -> None:
+        if kind == "message":
+            self._on_message(data.decode())
+        elif kind == "pong":
+            self._fences.pass_through(data)
+        elif kind == "subscribe":
+            self._lose()
+            connection = self._subscription.connection if self._subscription else None
+            self._socket = connection._sock if connection else None  # noqa: SLF001 - as above
+            self._on_gap()
+
+    def _lose(self) -> None:
+        self._socket = None
+        self._on_loss()
+        self._fences.fail_all()
 
 
 class ChangeSignal:
@@ -86,12 +137,26 @@ class ChangeSignal:
         self._changed.set()
 
 
+class ChangeObserver(Protocol):
+    """Follows all changes: the listening thread calls it for each, in their order."""
+
+    def on_change(self, job_id: str, *, moves_queue: bool) -> None:
+        """A job has changed; ``moves_queue`` if positions or estimates of other jobs may have changed too."""
+
+    def on_live(self) -> None:
+        """From now on there is a call for each change."""
+
+    def on_loss(self) -> None:
+        """Changes may be missed from now on."""
+
+
 class JobNotifier:
     """Lets threads or greenlets wait until jobs change."""
 
     def __init__(self, client: Redis) -> None:
         """The subscription begins with the first watch, so processes that never wait never subscribe."""
-        self._listener = RedisListener(client, CHANGES_CHANNEL, self._dispatch, self.notify_all)
+        self._listener = RedisListener(client, CHANGES_CHANNEL, self._dispatch, self._on_gap, self._on_loss)
+        self._observers: list[ChangeObserver] = []
         self._lock = threading.Lock()
         self._started = False
         self._closing = False
@@ -110,9 +175,7 @@ class JobNotifier:
         signal = ChangeSignal()
         with self._lock:
             signal.closing = self._closing
-            if not self._started:
-                self._started = True
-                self._listener.start()
+            self._start()
             for topic in topics:
                 self._signals[topic].add(signal)
         try:
@@ -123,6 +186,21 @@ class JobNotifier:
                     self._signals[topic].discard(signal)
                     if not self._signals[topic]:
                         del self._signals[topic]
+
+    def observe(self, observer: ChangeObserver) -> None:
+        """Call ``observer`` for every change from now on."""
+        with self._lock:
+            self._observers.append(observer)
+            self._start()
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Return True once observers know all changes from before this call; False if this is unknown."""
+        return self._listener.catch_up(timeout_s)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._listener.start()
 
     def stop(self) -> None:
         """End the subscription."""
@@ -146,8 +224,19 @@ class JobNotifier:
         with self._lock:
             return [signal for signals in self._signals.values() for signal in signals]
 
+    def _on_gap(self) -> None:
+        for observer in self._observers:
+            observer.on_live()
+        self.notify_all()
+
+    def _on_loss(self) -> None:
+        for observer in self._observers:
+            observer.on_loss()
+
     def _dispatch(self, message: str) -> None:
         job_id, seq, owner = message.split(" ", 2)
+        for observer in self._observers:
+            observer.on_change(job_id, moves_queue=seq.startswith("+"))
         with self._lock:
             signals = (*self._signals.get(job_id, ()), *self._signals.get(_owner_topic(owner), ()))
         for signal in signals:

@@ -8,7 +8,7 @@ from typing import cast
 
 from redis import Redis
 
-from stores.redis.keys import OPEN_CIRCUITS, RESTING_SITES, site_key
+from stores.redis.keys import CHANGES_CHANNEL, OPEN_CIRCUITS, QUEUE_MOVED, RESTING_SITES, site_key
 from stores.redis.scripts import Scripts
 
 STATE_FIELDS = ("failures", "openedAt", "retryAt", "code", "error")
@@ -64,6 +64,7 @@ class CircuitBreakers:
             pipe.srem(OPEN_CIRCUITS, site)
             # The next claim looks at the site again.
             pipe.zadd(RESTING_SITES, {site: 0}, xx=True)
+            pipe.publish(CHANGES_CHANNEL, QUEUE_MOVED)
             pipe.execute()
 
 

@@ -7,6 +7,7 @@ if is_final(job.state) then return 'ended' end
 if not job.cancelRequestedAt then set(job, 'cancelRequestedAt', now_ms()) end
 if is_running(job.state) then
   save_job(job)
+  publish_change(job.id, 0, job.owner, false)
   redis.call('PUBLISH', 'dr:cancels', job.id)
   return 'requested'
 end

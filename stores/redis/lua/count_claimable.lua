@@ -4,11 +4,13 @@
 local MAX_DUE, BATCH = 500, 50
 local now = now_ms()
 if redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 then return 'rules' end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)) do
+local due = redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)
+for _, id in ipairs(due) do
   redis.call('ZREM', 'dr:due', id)
   local job = load_job(id)
   if job.state == 'QUEUED' then make_claimable(job) end
 end
+if due[1] then publish_change('', 0, '', true) end
 wake_rested(now)
 
 local function count_claimable(site)

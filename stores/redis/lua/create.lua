@@ -1,14 +1,25 @@
 -- Accept a job: write its record, its first event and its index entries; or report the limit that forbids it.
 -- args: id, owner, site, priority, limits (see limit_reached), retention_ms (of the lists of jobs); optional:
---       max_running (jobs of the owner that may run at once), idempotency_key, digest (of the request)
+--       max_running (jobs of the owner that may run at once), idempotency_key, digest (of the request), ticket (a
+--       wakeup: database, queue, messages, id, message, bell, max_bell)
 -- ARGV[2] and further: name, value, ... of the fields that hold the request
--- Returns {'created', its startTime, its queue_estimate...} | {'full'} | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id}
---         | {'mismatch', id}.
+-- Returns {'created', its startTime, whether the ticket was sent (0 or 1), its queue_estimate...} | {'full'}
+--         | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id} | {'mismatch', id}.
 local id, owner, site, now, limits = args.id, args.owner, args.site, now_ms(), args.limits
 
 local function created(state, start_time)
   local score = job_ready_score(start_time, args.priority)
-  return {'created', start_time, unpack(queue_estimate(id, state, site, owner, score), 1, 7)}
+  return {'created', start_time, 0, unpack(queue_estimate(id, state, site, owner, score), 1, 7)}
+end
+
+-- Write a message as ops/infra/broker.py does, in the queue's database, which then stays selected until the script ends.
+local function send_ticket(ticket)
+  if redis.pcall('SELECT', ticket.database).err then return 0 end
+  redis.call('HSET', ticket.messages, ticket.id, ticket.message)
+  redis.call('RPUSH', ticket.queue, ticket.id)
+  redis.call('RPUSH', ticket.bell, '')
+  redis.call('LTRIM', ticket.bell, -ticket.max_bell, -1)
+  return 1
 end
 
 -- Ids are random and used once: an existing one was created by this very call, whose first answer was lost.
@@ -48,4 +59,6 @@ append_event(job, now, 'queued')
 save_job(job)
 make_claimable(job)
 if is_new_limit then refresh_owner(owner, nil, site) end
-return created('QUEUED', job.startTime)
+local answer = created('QUEUED', job.startTime)
+if args.ticket then answer[3] = send_ticket(args.ticket) end
+return answer

@@ -8,7 +8,7 @@ from redis import Redis
 from schemas.errors import BrowserLost
 from schemas.jobs.job import JobRequest
 from stores.jobs.metrics import JobMetricsReader
-from stores.jobs.shared_reads import SharedReads
+from stores.jobs.shared.shared_reads import SharedReads
 from stores.redis.pubsub import JobNotifier
 from tests.conftest import TIMEOUT_S, FakeClock
 from tests.contract.conftest import RedisStores

@@ -45,6 +45,14 @@ local function add_to_log(id, seq, kind, time, data)
     'data', data)
 end
 
+-- Events after which the positions and estimates of other jobs may be different.
+local QUEUE_EVENTS = {queued = true, starting = true, retried = true, completed = true, failed = true}
+
+-- Tell watchers of a change; seq is 0 for one that is no event, and id and owner are '' if it concerns the queue alone.
+local function publish_change(id, seq, owner, moves_queue)
+  redis.call('PUBLISH', 'dr:changes', id .. ' ' .. (moves_queue and '+' or '') .. seq .. ' ' .. owner)
+end
+
 -- Record a change that clients can see: next sequence number, strictly later modification time, an entry in the job's
 -- log and in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers. Returns the
 -- sequence number.
@@ -67,7 +75,7 @@ local function append_event(job, now, kind, data)
     redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', owner, 'seq', seq, 'type', kind, 'time', time,
       'data', data, 'webhook', job.webhook or '')
   end
-  redis.call('PUBLISH', 'dr:changes', id .. ' ' .. seq .. ' ' .. owner)
+  publish_change(id, seq, owner, QUEUE_EVENTS[kind])
   return seq
 end
 

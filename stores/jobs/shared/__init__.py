@@ -1,0 +1,1 @@
+"""Reads of jobs that several watchers of one process share."""
