@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ops.infra.settings import ROOT, Settings, load_settings
-from workers.main import SHUTDOWN_MARGIN_S
+from ops.processes.stopping.stop_limit import HEROKU_STOP_S, STOP_MARGIN_S, StopLimit, stop_advice
 
 DEPLOY = ROOT / "ops" / "deploy"
 DOCS = ROOT / "docs" / "deploy"
@@ -210,10 +210,11 @@ def test_platforms_wait_longer_than_jobs_may_take_to_end() -> None:
     """Each grants a worker DRAIN_GRACE_S and the margin in which the browser ends."""
     example, values = env_example(), read_yaml(CHART / "values.yaml")
     services = read_yaml(DEPLOY / "compose.yaml")["services"]
-    needed_s = int(example["DRAIN_GRACE_S"]) + SHUTDOWN_MARGIN_S
+    needed_s = int(example["DRAIN_GRACE_S"]) + STOP_MARGIN_S
 
     for process in ("worker", "background"):
         assert seconds(services[process]["stop_grace_period"]) > needed_s
+        assert services[process]["environment"]["STOP_TIMEOUT_S"] + "s" == services[process]["stop_grace_period"]
         [unit] = [path.read_text() for name, path in units().items() if f"-{process}" in name]
         timeout = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
         assert timeout
@@ -222,8 +223,8 @@ def test_platforms_wait_longer_than_jobs_may_take_to_end() -> None:
         template = (CHART / "templates" / f"{process}.yaml").read_text()
         assert f"terminationGracePeriodSeconds: {{{{ add .Values.{process}.drainGraceSeconds 30 }}}}" in template
         assert values[process]["drainGraceSeconds"] + 30 > needed_s
-    heroku_limit_s = 30
-    assert int(heroku_config()["DRAIN_GRACE_S"]["value"]) + SHUTDOWN_MARGIN_S < heroku_limit_s
+    heroku_grace_s = int(heroku_config()["DRAIN_GRACE_S"]["value"])
+    assert stop_advice(heroku_grace_s, StopLimit(HEROKU_STOP_S, "Heroku")) == ""
 
 
 def test_the_example_becomes_a_valid_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

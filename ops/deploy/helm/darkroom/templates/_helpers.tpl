@@ -49,6 +49,8 @@ env:
   {{- with .drainGraceSeconds }}
   - name: DRAIN_GRACE_S
     value: {{ . | quote }}
+  - name: STOP_TIMEOUT_S
+    value: {{ add . 30 | quote }}
   {{- end }}
   {{- if and .root.Values.models.existingClaim (has .role (list "web" "background")) }}
   - name: MODELS_DIR
