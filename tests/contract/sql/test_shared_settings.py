@@ -133,3 +133,12 @@ def test_a_new_owner_key_is_accepted_deliberately(engine: Engine, fleet: Setting
     SharedSettings(engine, new).accept([API_KEY])
     assert refusal(engine, new) == ""
     assert refusal(engine, fleet).startswith(API_KEY)
+
+
+def test_a_restored_installation_may_have_another_media_store(engine: Engine, fleet: Settings) -> None:
+    """What is forgotten, the next process records."""
+    assert refusal(engine, fleet) == ""
+    elsewhere = replace(fleet, media_url="gs://elsewhere")
+    SharedSettings(engine, fleet).forget(MEDIA_URL)
+    assert refusal(engine, elsewhere) == ""
+    assert refusal(engine, fleet).startswith(MEDIA_URL)

@@ -9,11 +9,14 @@ import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
+from ops.cli.doctor import _check_sql
 from ops.cli.main import main
 from ops.infra.database import migrate
 from ops.infra.settings import Settings, SettingsError
 from ops.processes.temp_dirs import use_private_temp_dir
 from stores import open_stores
+from stores.environment.shared_settings import check_now_or_later
+from stores.queue.process_monitor import ProcessMonitor
 from tests.integration.redis.test_redis_check import run_process
 
 # No folder can be made there, not even by root.
@@ -103,3 +106,33 @@ def test_temporary_files_go_where_the_system_has_them(tmp_path: Path, monkeypatc
     monkeypatch.setattr("tempfile.tempdir", NO_FOLDER)
     with pytest.raises(SettingsError, match="TMPDIR"):
         use_private_temp_dir(Path(NO_FOLDER))
+
+
+def test_a_database_that_answers_later_is_asked_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that started without it ends as soon as it tells that a key is another."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    other = replace(settings, session_key=Fernet.generate_key().decode())
+    check_later = check_now_or_later(settings)
+    assert check_later
+    stores = open_stores(settings)
+    monitors = [ProcessMonitor(stores, role, check_later) for role in ("clock", "web")]
+    for monitor in monitors:
+        monitor._check_shared_settings()
+    assert codes == []
+    migrate(settings.database_url)
+    assert check_now_or_later(other) is None
+    for monitor in monitors:
+        monitor._check_shared_settings()
+    stores.close()
+    assert codes == [2, 4]
+
+
+def test_doctor_names_a_shared_setting_that_differs(settings: Settings) -> None:
+    """Before a process is refused."""
+    migrate(settings.database_url)
+    assert check_now_or_later(settings) is None
+    other = replace(settings, api_key="another key of the owner")
+    for each, is_same in ((settings, True), (other, False)):
+        [row] = [row for row in _check_sql(each) if row.part == "shared settings"]
+        assert (row.ok, "API_KEY" in row.result) == (is_same, not is_same)
