@@ -19,10 +19,12 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ImageContent, TextContent
 from PIL import Image
+from playwright._impl._driver import compute_driver_executable
 
 from ops.infra.settings import ROOT
 from ops.testbed.stack import KEY, Stack, run_stack
 from tests.conftest import TIMEOUT_S, describe_image, eventually
+from tests.support.node_packages import install_node_packages
 
 COMMAND = [sys.executable, "-m", "ops", "mcp"]
 PROMPT = "a lighthouse at dusk, oil painting"
@@ -166,27 +168,56 @@ def test_an_answer_that_takes_too_long_names_the_job(stack: Stack) -> None:
 
 def test_stdio_says_in_words_that_no_darkroom_runs(tmp_path: Path) -> None:
     """Stdout has one JSON-RPC error for each request and nothing else, whatever arrives."""
-    lines = (
-        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}',
-        "not json",
-        '{"jsonrpc":"2.0","method":"x/y"}',
-    )
+    ask, tell = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}', '{"jsonrpc":"2.0","method":"x/y"}'
     # Nothing listens on the second address.
-    for variables, expected in (
-        ({}, "No Darkroom is running here"),
-        ({"DARKROOM_URL": "http://127.0.0.1:1", "DARKROOM_KEY": "k" * 32}, "Darkroom does not answer"),
-    ):
-        environment = {"PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path), **variables}
+    elsewhere = {"DARKROOM_URL": "http://127.0.0.1:1", "DARKROOM_KEY": "k" * 32}
+    started = [
+        (start_stdio(tmp_path, variables), expected)
+        for variables, expected in (({}, "No Darkroom is running here"), (elsewhere, "Darkroom does not answer"))
+    ]
+    for process, expected in started:
+        stdout, stderr = process.communicate(f"{ask}\nnot json\n{tell}\n", timeout=TIMEOUT_S)
+        answers = [json.loads(line) for line in stdout.splitlines()]
+        assert (0, [1, None]) == (process.returncode, [answer["id"] for answer in answers]), stderr
+        assert expected in answers[0]["error"]["message"]
+        assert expected in stderr
+
+
+def start_stdio(folder: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start the command with an empty data folder."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*COMMAND, "--data", str(folder)],
+        env={"PYTHONPATH": str(ROOT), "DATA_DIR": str(folder), **variables},
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
+def test_the_inspector_finds_nothing_to_object_to(stack: Stack, tmp_path: Path) -> None:
+    """The protocol's own inspector, which has the SDK for TypeScript, checks the tools strictly and calls one."""
+    packages = install_node_packages("npm-inspector")
+    program = packages / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+    url, header = f"{stack.settings.public_url}/mcp", f"Authorization: Bearer {KEY}"
+
+    def inspect(*arguments: str) -> dict[str, Any]:
+        command = [compute_driver_executable()[0], str(program), "--cli", url, "--transport", "http"]
         done = subprocess.run(
-            [*COMMAND, "--data", str(tmp_path)],
-            input="\n".join(lines) + "\n",
-            env=environment,
+            [*command, "--header", header, "--method", *arguments],
+            env={"HOME": str(tmp_path), "MCP_CATALOG_PATH": str(tmp_path / "catalog.json")},
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=2 * TIMEOUT_S,
             check=False,
         )
-        answers = [json.loads(line) for line in done.stdout.splitlines()]
-        assert (0, [1, None]) == (done.returncode, [answer["id"] for answer in answers]), done.stderr
-        assert expected in answers[0]["error"]["message"]
-        assert expected in done.stderr
+        assert (0, "") == (done.returncode, done.stderr)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    assert TOOLS == {tool["name"] for tool in inspect("tools/list", "--strict")["tools"]}
+    ask = [f"{name}={value}" for name, value in {"prompt": PROMPT, **QUICK}.items()]
+    made = inspect("tools/call", "--tool-name", "generate_image", "--tool-arg", *ask)
+    with Image.open(io.BytesIO(base64.b64decode(made["content"][0]["data"]))) as image:
+        assert ("PNG", (256, 256)) == (image.format, image.size)

@@ -1,12 +1,15 @@
 """The endpoint ``/mcp``: who may call it, versions of the protocol, and errors of messages."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from ops.infra.settings import ROOT
 from schemas.accounts.caller import Scope, parse_limits
 from stores.accounts.api_keys import KeyChange
 from tests.integration.agents.conftest import PATH, McpClient
@@ -166,6 +169,8 @@ def test_quotas_are_reported_in_words(mcp: McpClient) -> None:
         ("generate_image", {"prompt": "a", "width": 10**30}, "width"),
         ("generate_image", {"prompt": "a", "colour": "red"}, "colour"),
         ("generate_image", {"prompt": "a", "inputs": {"colour": "red"}}, "studio takes"),
+        ("generate_image", {"prompt": "a", "inputs": {"colour": json.loads("[" * 500 + "]" * 500)}}, "studio takes"),
+        ("generate_image", {"prompt": "a", "image": "http://127.0.0.1/a.png"}, "image"),
         ("generate_image", {"prompt": "a", "guidance": 7}, "guidance"),
         ("generate_image", {"prompt": "a", "site": "nowhere"}, "nowhere"),
         ("generate_image", {"prompt": "a", "site": {"a": 1}}, "site"),
@@ -192,6 +197,13 @@ def test_what_is_wrong_with_a_call_is_said_in_words(
     result = mcp.call(tool, arguments)
 
     assert (True, True) == (result["isError"], expected in result["content"][0]["text"]), result
+
+
+def test_a_process_that_serves_no_agents_does_not_load_the_sdk() -> None:
+    """It would take a second and 30 MB of every web process."""
+    check = "import sys, api; sys.exit(any(name in sys.modules for name in ('mcp', 'mcp_types', 'pydantic')))"
+
+    assert 0 == subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode
 
 
 def test_unknown_tools_and_malformed_calls_are_errors_of_the_protocol(mcp: McpClient) -> None:
