@@ -64,7 +64,7 @@ def read() -> Response:
 
 
 @blueprint.route("", methods=["DELETE"])
-@blueprint.doc(security=[{"session": []}])
+@blueprint.doc(security=[{}, {"session": []}])
 @blueprint.response(204)
 @blueprint.sends(Forbidden)
 def sign_out() -> Response:

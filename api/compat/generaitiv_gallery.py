@@ -37,6 +37,13 @@ STALE_S = 30
 MAX_COLLECTIONS_OF_USER = 1000
 NO_SUCH_USER = "There is no user with that address."
 T = TypeVar("T")
+ANY_ADDRESS = {
+    "in": "path",
+    "name": "address",
+    "schema": {"type": "string", "minLength": 1},
+    "description": "The address of a person; others have no collections.",
+    "example": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+}
 
 blueprint = Blueprint(
     "generaitiv_gallery",
@@ -100,7 +107,7 @@ def read_user(address: str) -> Response:
     return conditional_json(gallery_serializers.user(profile, _public_url()))
 
 
-@blueprint.route("/u/<address>/collections", policy=READ)
+@blueprint.route("/u/<address>/collections", policy=READ, parameters=[ANY_ADDRESS])
 @blueprint.arguments(SeedListQuery, location="query")
 @blueprint.response(200, views.CollectionsOfUser)
 @blueprint.sends(304)

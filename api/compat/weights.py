@@ -61,7 +61,7 @@ FIELDS = {
     "type": "object",
     "properties": {
         "prompt": PROMPT,
-        **{str(each["name"]): each["schema"] for each in QUERY_PARAMETERS[1:]},
+        **{each["name"]: {**each["schema"], "type": [each["schema"]["type"], "null"]} for each in QUERY_PARAMETERS[1:]},
     },
     "required": ["prompt"],
     "additionalProperties": {"description": "An input of the site, by its name."},

@@ -52,9 +52,9 @@ class LoraView(ResponseSchema):
     """A LoRA of the site or of the model library."""
 
     name = fields.String(metadata={"example": "Ukiyo-e"})
-    image = fields.String(allow_none=True, metadata={"description": "The address of its picture."})
-    tags = fields.List(fields.String())
-    description = fields.String(allow_none=True)
+    image = fields.String(allow_none=True, metadata={"optional": True, "description": "The address of its picture."})
+    tags = fields.List(fields.String(), metadata={"optional": True})
+    description = fields.String(allow_none=True, metadata={"optional": True})
     source = fields.String(metadata={"optional": True, "enum": ["library"], "description": "Absent: the site."})
 
 

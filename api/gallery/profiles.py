@@ -31,6 +31,7 @@ def read_own() -> Response:
 @blueprint.route("/profile", methods=["PATCH"], policy=EDIT, endpoint="change")
 @blueprint.arguments(ProfileChange)
 @blueprint.response(200, ProfileView, description="The changed profile.")
+@blueprint.sends(NotFound)
 @blueprint.alt_response(409, description="The username is taken; `suggestion` in the details is free.")
 def change(body: dict[str, Any]) -> Response:
     """Change your profile; null removes a field. `picture` is the id of a token of yours."""

@@ -28,7 +28,8 @@ SEND_TIMEOUT_S = 30.0
 # Without X-Accel-Buffering, nginx would collect events before it sends them.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STREAM_ID = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
-STREAM = {"type": "string", "description": "Server-sent events: docs/watching.md of Darkroom describes them."}
+# Without a type: some tools take the schema for that of the stream, some for that of an event.
+STREAM = {"description": "Server-sent events: docs/watching.md of Darkroom describes them."}
 LAST_EVENT_ID_PARAMETER = {
     "in": "header",
     "name": "Last-Event-ID",

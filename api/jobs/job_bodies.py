@@ -10,8 +10,10 @@ from flask import request
 from api.http import multipart
 from api.http.request_bodies import read_body
 from schemas.errors import Invalid
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, PLAIN_TEXT, VISIBLE_TEXT
+from schemas.http.webhook_url import WebhookUrlField
 from schemas.images.input_images import ImageSource
-from schemas.jobs.job import JobRequestSchema
+from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, JobRequestSchema
 
 # Room for data: URLs; larger pictures come as files of a form.
 MAX_JSON_BYTES = 24 * 1024 * 1024
@@ -21,12 +23,12 @@ JOB_FIELDS = frozenset(JobRequestSchema().fields)
 FORM_SCHEMA = {
     "type": "object",
     "properties": {
-        "prompt": {"type": "string"},
-        "site": {"type": "string"},
-        "lora": {"type": "string"},
-        "priority": {"type": "integer"},
-        "webhook": {"type": "string"},
-        "inputs": {"type": "string", "description": "Further inputs as a JSON object."},
+        "prompt": {"type": "string", "minLength": 1, "maxLength": MAX_PROMPT_LENGTH, "pattern": VISIBLE_TEXT},
+        "site": {"type": "string", "pattern": PLAIN_TEXT},
+        "lora": {"type": "string", "minLength": 1, "maxLength": MAX_LORA_NAME_LENGTH, "pattern": VISIBLE_TEXT},
+        "priority": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
+        "webhook": {"type": "string", "pattern": WebhookUrlField.pattern},
+        "inputs": {"type": "string", "description": "Further inputs as a JSON object.", "example": '{"seed": 7}'},
     },
     "required": ["prompt"],
     "additionalProperties": {

@@ -8,7 +8,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from api.http.blueprint import Blueprint
 from api.http.context import caller, own_job, stores
 from api.http.route_policy import SUBMISSION, Access, RateLimit, RoutePolicy
-from api.jobs.images import original_image_response, pictures
+from api.jobs.images import BINARY, original_image_response, pictures
 from api.jobs.job_bodies import REQUEST_BODY, is_form, job_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.responses import CancelledJobs, FailureReportView
@@ -123,7 +123,7 @@ def failure(job_id: str) -> Response:
 
 
 @blueprint.route("/<job_id>/trace")
-@blueprint.response(200, description="A zip for `playwright show-trace`.", content_type="application/zip")
+@blueprint.response(200, BINARY, description="A zip for `playwright show-trace`.", content_type="application/zip")
 @blueprint.sends(Gone)
 def trace(job_id: str) -> Response:
     """The Playwright trace of the job's last failed attempt; first attempts are not recorded."""

@@ -29,7 +29,8 @@ def describe_errors(
     """
     errors: dict[int, dict[str, Any]] = {error.status: _describe(error) for error in _errors_of_policy(method, policy)}
     if rule.arguments:
-        errors[404] = {"description": NOT_FOUND}
+        # A text that no store can look up, such as one with a NUL, is not valid.
+        errors |= {400: _describe(Invalid), 404: {"description": NOT_FOUND}}
     if method not in SAFE_METHODS:
         errors |= {400: _describe(Invalid), 408: _describe(BodyTooSlow), 413: {"description": TOO_LARGE}}
     if operation.get("requestBody"):

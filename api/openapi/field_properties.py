@@ -27,7 +27,8 @@ def describe_text(_converter: Any, field: fields.Field[Any], ret: dict[str, Any]
 def describe_special(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     """Return the properties of fields that read several types."""
     if isinstance(field, StringList):
-        return TAGS | ({"type": ["array", "null"]} if field.allow_none else {})
+        nothing = [{"type": "null"}] if field.allow_none else []
+        return {"anyOf": [TAGS, {"type": "string", "maxLength": MAX_TAG_CHARS, "pattern": PLAIN_TEXT}, *nothing]}
     if isinstance(field, Uint256 | Attributes):
         return field.description
     if isinstance(field, fields.Enum) and all(isinstance(each.value, str) for each in field.enum):
@@ -37,4 +38,4 @@ def describe_special(_converter: Any, field: fields.Field[Any], **_: Any) -> dic
 
 def describe_query_list(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     """Return how a list stands in a query: separated by commas."""
-    return {"style": "form", "explode": False} if isinstance(field, StringList) else {}
+    return {"style": "form", "explode": False, "schema": TAGS} if isinstance(field, StringList) else {}

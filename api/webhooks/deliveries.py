@@ -10,6 +10,7 @@ from api.http.context import caller, stores
 from api.http.route_policy import Access
 from api.webhooks.serializers import attempt_view, delivery_view
 from schemas.accounts.caller import Scope
+from schemas.errors import Conflict
 from schemas.fields import Text
 from schemas.paging import Cursor, PageQuery
 from schemas.webhooks.subscriptions import DeliveryPage, DeliveryState, DeliveryView, Redelivered, RedeliveryRequest
@@ -54,6 +55,7 @@ def read(delivery_id: str) -> Response:
 
 @blueprint.route("/<delivery_id>/redeliver", methods=["POST"])
 @blueprint.response(202, DeliveryView)
+@blueprint.sends(Conflict)
 def redeliver(delivery_id: str) -> Response:
     """Send a delivery again, with the same id."""
     delivery = stores().deliveries.redeliver(caller().id, delivery_id)

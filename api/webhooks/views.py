@@ -11,6 +11,7 @@ from api.http.context import caller, stores
 from api.http.route_policy import Access
 from api.webhooks.serializers import delivery_view, subscription_view
 from api.webhooks.target_check import require_allowed_url
+from schemas.errors import Conflict
 from schemas.jobs.event_payloads import webhook_payload
 from schemas.webhooks.subscriptions import (
     WEBHOOK_TEST_EVENT,
@@ -66,7 +67,7 @@ def read(webhook_id: str) -> Response:
 
 
 @blueprint.route("/<webhook_id>", methods=["PATCH"])
-@blueprint.arguments(WebhookChange())
+@blueprint.arguments(WebhookChange(), required=False)
 @blueprint.response(200, WebhookView)
 def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change a webhook; pending deliveries go to the new URL."""
@@ -97,6 +98,7 @@ def rotate(webhook_id: str) -> Response:
 
 @blueprint.route("/<webhook_id>/disable", methods=["POST"])
 @blueprint.response(200, WebhookView)
+@blueprint.sends(Conflict)
 def disable(webhook_id: str) -> Response:
     """Send nothing to a webhook from now on; its pending deliveries fail."""
     subscription = stores().subscriptions.disable(caller().id, webhook_id, "you")
@@ -106,6 +108,7 @@ def disable(webhook_id: str) -> Response:
 
 @blueprint.route("/<webhook_id>/enable", methods=["POST"])
 @blueprint.response(200, WebhookView)
+@blueprint.sends(Conflict)
 def enable(webhook_id: str) -> Response:
     """Send events to a webhook again, from now on."""
     return jsonify(subscription_view(stores().subscriptions.enable(caller().id, webhook_id)))

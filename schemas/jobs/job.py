@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from schemas.errors import Invalid
 from schemas.fields import (
@@ -212,6 +212,11 @@ def load_job_request(values: Mapping[str, Any]) -> JobRequest:
 
 class UploadForm(Schema):
     """The form of an upload."""
+
+    class Meta:
+        """Other fields are ignored."""
+
+        unknown = EXCLUDE
 
     file = fields.Raw(
         required=True,

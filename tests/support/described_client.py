@@ -47,7 +47,8 @@ class Description:
         if described is None:
             return f"the status is not described, only {', '.join(operation['responses'])}."
         content = described.get("content", {})
-        if method == "HEAD" or (not content and not response.is_streamed and not response.get_data()):
+        # Statuses without a body have none, whatever their headers say.
+        if method == "HEAD" or response.status_code in (204, 304) or (not content and not response.get_data()):
             return ""
         if not any(matches(response.mimetype, media_type) for media_type in content):
             return f"{response.mimetype!r} is not described, only {', '.join(content) or 'no body'}."

@@ -29,8 +29,9 @@ BINARY = {"type": "string", "format": "binary"}
 PRIVATE = {
     "in": "query",
     "name": "private",
-    "schema": {"type": "string", "enum": ["omit"]},
+    "schema": {"type": "string"},
     "description": "`omit`: without private prompts.",
+    "example": "omit",
 }
 
 blueprint = Blueprint(

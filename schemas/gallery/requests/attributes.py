@@ -13,12 +13,9 @@ MAX_VALUE_CHARS = 2000
 # The display types of numbers that galleries know; without one, a value is shown as text.
 NUMBER_TYPES = ("number", "boost_number", "boost_percentage", "date")
 DISPLAY_TYPES = (*NUMBER_TYPES, "string")
+NUMBER = {"type": "number", "minimum": -MAX_INT64, "maximum": MAX_INT64}
 VALUE = {
-    "anyOf": [
-        {"type": "string", "maxLength": MAX_VALUE_CHARS, "pattern": PLAIN_TEXT},
-        {"type": "number", "minimum": -MAX_INT64, "maximum": MAX_INT64},
-        {"type": "boolean"},
-    ]
+    "anyOf": [{"type": "string", "maxLength": MAX_VALUE_CHARS, "pattern": PLAIN_TEXT}, NUMBER, {"type": "boolean"}]
 }
 
 
@@ -36,19 +33,16 @@ class Attributes(fields.Field[list[dict[str, Any]]]):
     @property
     def description(self) -> dict[str, Any]:
         """The description in OpenAPI."""
-        item: dict[str, Any] = {
-            "type": "object",
-            "properties": {
-                "trait_type": {"type": "string", "maxLength": MAX_TRAIT_CHARS, "pattern": PLAIN_TEXT},
-                "value": VALUE,
-                "display_type": {"type": ["string", "null"], "enum": [*DISPLAY_TYPES, None]},
-            },
-            "required": ["value"],
-            "example": {"trait_type": "Style", "value": "oil painting"},
-        }
-        if self._strict:
-            item["additionalProperties"] = False
-        return {"type": ["array", "null"], "maxItems": MAX_ATTRIBUTES, "items": item}
+        texts = {"trait_type": {"type": "string", "maxLength": MAX_TRAIT_CHARS, "pattern": PLAIN_TEXT}}
+        plain = {**texts, "value": VALUE, "display_type": {"type": ["string", "null"], "enum": ["string", None]}}
+        number = {**texts, "value": NUMBER, "display_type": {"type": "string", "enum": list(NUMBER_TYPES)}}
+        closed = {"additionalProperties": False} if self._strict else {}
+        items: list[dict[str, Any]] = [
+            {"type": "object", "properties": plain, "required": ["value"], **closed},
+            {"type": "object", "properties": number, "required": ["value", "display_type"], **closed},
+        ]
+        example = [{"trait_type": "Style", "value": "oil painting"}]
+        return {"type": ["array", "null"], "maxItems": MAX_ATTRIBUTES, "items": {"anyOf": items}, "example": example}
 
     def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
         """Return the list; null and a missing value differ."""

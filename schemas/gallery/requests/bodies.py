@@ -190,6 +190,7 @@ class TokenOrder(StrictSchema):
         required=True,
         data_key="tokenIds",
         validate=validate.Length(1, MAX_PER_ORDER),
+        metadata={"uniqueItems": True},
     )
 
 

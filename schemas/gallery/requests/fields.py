@@ -35,15 +35,18 @@ class Uint256(fields.Field[str]):
     @property
     def description(self) -> dict[str, Any]:
         """The description in OpenAPI."""
-        digits, numbers = ("0{0,63}[1-9a-fA-F]", "0*[1-9]") if self._minimum else ("", "")
-        hexadecimal = f"0x{digits}[0-9a-fA-F]{{0,63}}" if digits else "0x[0-9a-fA-F]{1,64}"
-        if self._hex_only:
-            return {"type": "string", "pattern": f"^{hexadecimal}$", "maxLength": 66, "example": "0x1"}
-        decimal = f"{numbers}[0-9]{{0,76}}" if numbers else "[0-9]{1,77}"
-        text = {"type": "string", "pattern": f"^({hexadecimal}|{decimal})$", "maxLength": MAX_DECIMAL_DIGITS - 1}
-        return {
-            "anyOf": [{**text, "example": "0x1"}, {"type": "integer", "minimum": self._minimum, "maximum": MAX_UINT256}]
+        is_positive = self._minimum > 0
+        hexadecimal = {
+            "type": "string",
+            "pattern": "^0x0*[1-9a-fA-F][0-9a-fA-F]*$" if is_positive else "^0x[0-9a-fA-F]+$",
+            "maxLength": 66,
+            "example": "0x1",
         }
+        if self._hex_only:
+            return hexadecimal
+        decimal = {"type": "string", "pattern": "^0*[1-9][0-9]*$" if is_positive else "^[0-9]+$", "maxLength": 77}
+        number = {"type": "integer", "minimum": self._minimum, "maximum": MAX_UINT256}
+        return {"anyOf": [hexadecimal, decimal, number]}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
@@ -61,6 +64,9 @@ class Uint256(fields.Field[str]):
         if not self._hex_only:
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
+            # In JSON, 60.0 is the same number as 60.
+            if isinstance(value, float) and value.is_integer():
+                return int(value)
             if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DECIMAL_DIGITS:
                 return int(value)
             raise Invalid("must be a whole number, as '0x' and hexadecimal digits, in decimal digits, or as a number.")

@@ -1,0 +1,99 @@
+"""The description of the API is complete: ids, responses, errors, examples, and the methods of each path."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.integration.conftest import AppClient
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the label and the description of each operation."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method != "parameters":
+                yield f"{method.upper()} {path}", operation | {"shared": methods.get("parameters", [])}
+
+
+def test_every_operation_is_described_in_full(app: AppClient) -> None:
+    """Each has an id, a heading, words, typed responses, the error body of its API, and described parameters."""
+    document = app.client.get("/openapi.json").json
+    found = dict(operations(document))
+    ids = [operation["operationId"] for operation in found.values()]
+    titles = {tag["name"] for tag in document["tags"]}
+
+    assert len(ids) == len(set(ids)) > 120
+    for label, operation in found.items():
+        assert operation["summary"], label
+        assert set(operation["tags"]) <= titles, label
+        assert any(status < "400" for status in operation["responses"]), label
+        assert {"429", "500", "503"} <= set(operation["responses"]), label
+        for status, response in operation["responses"].items():
+            assert response["description"], (label, status)
+            has_body = status not in {"204", "304", "308"}
+            assert bool(response.get("content")) == has_body, (label, status)
+            assert all(content.get("schema") for content in response.get("content", {}).values()), (label, status)
+        for parameter in (*operation["shared"], *operation.get("parameters", ())):
+            assert parameter["schema"], (label, parameter["name"])
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        ("/api/v1/jobs", "NativeError"),
+        ("/api/v1/models", "LibraryError"),
+        ("/v1/q/latest-tokens", "GeneraitivError"),
+        ("/quota", "WeightsError"),
+    ],
+)
+def test_each_api_describes_its_own_errors(app: AppClient, path: str, schema: str) -> None:
+    """The body of an error is that of the API, and the response to a request without a key is such a body."""
+    document = app.client.get("/openapi.json").json
+    described = document["paths"][path]["get"]["responses"]["401"]["content"]["application/json"]["schema"]
+    root = {**described, "components": document["components"]}
+
+    assert described == {"$ref": f"#/components/schemas/{schema}"}
+    if path != "/v1/q/latest-tokens":
+        assert jsonschema_rs.is_valid(root, app.client.get(path).json)
+
+
+def test_examples_are_valid(app: AppClient) -> None:
+    """Every example of a body is one that its schema allows."""
+    document = app.client.get("/openapi.json").json
+    checked = 0
+    for label, operation in operations(document):
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for content in body.get("content", {}).values():
+                if "example" in content:
+                    root = {**content["schema"], "components": document["components"]}
+                    problems = [
+                        error.message for error in jsonschema_rs.validator_for(root).iter_errors(content["example"])
+                    ]
+                    assert not problems, (label, content["example"], problems)
+                    checked += 1
+
+    assert checked > 100
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/jobs/cancel", {"POST"}),
+        ("/api/v1/webhooks/secret", {"GET", "HEAD"}),
+        ("/api/v1/deliveries/redeliver", {"POST"}),
+        ("/api/v1/models/filters", {"GET", "HEAD"}),
+        ("/api/v1/jobs/" + "0" * 32, {"GET", "HEAD", "DELETE"}),
+    ],
+)
+def test_allow_names_the_methods_of_the_path_alone(app: AppClient, path: str, methods: set[str]) -> None:
+    """A path that a route with a parameter matches too has its own methods: in ``Allow``, and in what is refused."""
+    options = app.client.open(path, method="OPTIONS")
+    refused = app.client.open(path, method="PUT")
+    shadowed = app.get(path)
+
+    assert set(options.headers["Allow"].split(", ")) == methods | {"OPTIONS"}
+    assert set(refused.headers["Allow"].split(", ")) == methods | {"OPTIONS"}
+    assert refused.status_code == 405
+    assert (shadowed.status_code == 405) == ("GET" not in methods)
