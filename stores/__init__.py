@@ -234,7 +234,7 @@ def _open_owner_key(engine: Engine, settings: Settings) -> OwnerKey:
     owner_key = OwnerKey.from_settings(settings)
     # Created, or reported as unreadable, at the start and not with the first request.
     owner_key.read()
-    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
+    owner_key.on_replaced = SharedSettings(engine, settings).follow_api_key
     return owner_key
 
 

@@ -3,8 +3,8 @@
 import click
 
 from ops.cli.groups import CommandGroup
-from ops.infra.database import open_database
-from ops.infra.settings import load_settings
+from ops.infra.database import open_database, sqlite_file
+from ops.infra.settings import Settings, load_settings
 from stores.accounts.owner_key import OwnerKey
 from stores.environment.shared_settings import SharedSettings
 
@@ -27,7 +27,18 @@ def show() -> None:
 def regenerate() -> None:
     """Replace the owner's key and print the new one; the old key, its sessions and its watch tokens expire."""
     settings = load_settings()
-    owner_key, engine = OwnerKey.from_settings(settings), open_database(settings.database_url)
-    owner_key.on_replaced = SharedSettings(engine, settings).record_api_key
-    click.echo(f"New API key: {owner_key.regenerate()}")
-    engine.dispose()
+    click.echo(f"New API key: {OwnerKey.from_settings(settings).regenerate()}")
+    if advice := _record(settings):
+        click.echo(advice, err=True)
+
+
+def _record(settings: Settings) -> str:
+    """Record the new key as that of the installation, if there is one; returns what is to be done if that fails."""
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.exists():
+        return ""
+    engine = open_database(settings.database_url)
+    try:
+        return SharedSettings(engine, settings).record_api_key()
+    finally:
+        engine.dispose()

@@ -139,11 +139,16 @@ def _alembic_config() -> Config:
     return config
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite database; None for a server."""
+    return Path(url.removeprefix(SQLITE_PREFIX).partition("?")[0]) if url.startswith(SQLITE_PREFIX) else None
+
+
 def _make_sqlite_file(url: str) -> None:
     """Create the file for its owner only; SQLite itself would use the umask, and gives its journals the same mode."""
-    if not url.startswith(SQLITE_PREFIX):
+    path = sqlite_file(url)
+    if path is None:
         return
-    path = Path(url.removeprefix(SQLITE_PREFIX).partition("?")[0])
     try:
         make_private_folder(path.parent)
         make_private_file(path)

@@ -63,7 +63,7 @@ class OwnerKey:
         self._is_unreadable = False
         self._lock = threading.Lock()
         # Called with a new key after ``regenerate`` has stored it.
-        self.on_replaced: Callable[[str], None] = lambda _key: None
+        self.on_replaced: Callable[[str], object] = lambda _key: None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -104,7 +104,7 @@ class OwnerKey:
                 "The owner's key is set by API_KEY and cannot be regenerated: change API_KEY and restart every process."
             )
         key = secrets.token_hex(KEY_BYTES)
-        with self._lock, _translate_write_errors(), exclusive_lock(self._lock_file):
+        with self._lock, _translate_write_errors(self._file), exclusive_lock(self._lock_file):
             if current_key is not None and not hmac.compare_digest(hash_key(current_key), self._hash_in_file()):
                 raise Unauthorized
             replace(self._file, json.dumps({"key": key}))
@@ -187,11 +187,11 @@ def _fingerprint(stat: os.stat_result) -> tuple[int, ...]:
 
 
 @contextmanager
-def _translate_write_errors() -> Iterator[None]:
+def _translate_write_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except BlockingIOError as error:
         raise Conflict("Another process is regenerating the owner's key.") from error
     except (OSError, InvalidKeyFileError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Unavailable(f"The owner's key cannot be written to its file: {reason}.") from error
+        raise Unavailable(f"The owner's key cannot be written to its file: {reason}.", reason=str(file)) from error

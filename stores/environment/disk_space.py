@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from ops.infra.blocking import run_blocking
+from ops.infra.database import sqlite_file
 from ops.infra.files.private_files import prepare_data_folder
 from ops.infra.settings import Settings, SettingsError
 from stores.accounts.owner_key import KEY_FILE as API_KEY_FILE
@@ -25,7 +26,6 @@ PROBE = bytes(64 * 1024)
 # A folder may be read-only on purpose; these say that the disk, a quota or a limit of the process is exhausted.
 FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
-SQLITE_PREFIX = "sqlite:///"
 
 log = structlog.get_logger(__name__)
 
@@ -128,9 +128,8 @@ def _media_folder(settings: Settings) -> Path | None:
 
 def _database_folder(settings: Settings) -> Path | None:
     """Return the folder of the SQLite file; None if the database is a server."""
-    if not settings.database_url.startswith(SQLITE_PREFIX):
-        return None
-    return Path(settings.database_url.removeprefix(SQLITE_PREFIX).partition("?")[0]).parent
+    file = sqlite_file(settings.database_url)
+    return file.parent if file else None
 
 
 def _refusal(folder: Path) -> str:

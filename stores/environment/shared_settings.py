@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, insert, inspect, select, update
 
 from ops.infra.database import open_database
 from ops.infra.settings import Settings, SettingsError
@@ -93,13 +93,20 @@ class SharedSettings:
             for name, shared in values.items()
         }
 
-    def record_api_key(self, _key: str) -> None:
-        """Record the owner's key after it has been replaced; without the database it must be accepted later."""
+    def follow_api_key(self, _key: str) -> None:
+        """Record the owner's key after a running process has replaced it."""
+        if advice := self.record_api_key():
+            log.warning("shared_settings.not_recorded", setting=API_KEY, advice=advice)
+
+    def record_api_key(self) -> str:
+        """Record the owner's key after it has been replaced; returns what is to be done if that is not possible."""
         try:
+            if not self._has_table() or API_KEY not in self._read():
+                return ""
             self.accept([API_KEY])
-        except Unavailable as error:
-            advice = ADVICE.format(name=API_KEY)
-            log.warning("shared_settings.not_recorded", setting=API_KEY, error=str(error), advice=advice)
+        except (Unavailable, SettingsError) as error:
+            return f"The database does not know the new API_KEY: {error} Run './darkroom fleet accept {API_KEY}'."
+        return ""
 
     def accept(self, names: Collection[str], old_session_key: str | None = None) -> AcceptedKey:
         """Make the values of this process those of the installation.
@@ -128,6 +135,10 @@ class SharedSettings:
         """Let the next process that starts record its value."""
         with self._database.write() as connection:
             connection.execute(delete(shared_settings).where(shared_settings.c.name == name))
+
+    def _has_table(self) -> bool:
+        with self._database.read() as connection:
+            return inspect(connection).has_table(shared_settings.name)
 
     def _read(self) -> dict[str, tuple[str, str]]:
         with self._database.read() as connection:

@@ -97,7 +97,7 @@ def test_a_key_of_a_file_is_followed_when_it_is_regenerated(engine: Engine, flee
     own = replace(fleet, api_key=None)
     assert refusal(engine, own) == ""
     owner_key = OwnerKey.from_settings(own)
-    owner_key.on_replaced = SharedSettings(engine, own).record_api_key
+    owner_key.on_replaced = SharedSettings(engine, own).follow_api_key
     owner_key.regenerate()
     assert refusal(engine, own) == ""
 
