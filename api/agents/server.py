@@ -69,5 +69,5 @@ SERVER: Server[Any] = Server(
     on_list_resource_templates=_list_templates,
     on_read_resource=_read_resource,
 )
-# The only one records spans for OpenTelemetry, which Darkroom does not export.
+# The only one records spans with messages of errors, which may be private; ``ops.processes.tracing`` makes spans here.
 SERVER.middleware.clear()
