@@ -1,7 +1,7 @@
 """The endpoint of the Model Context Protocol: one URL, to which clients POST one JSON-RPC message at a time.
 
 The SDK takes a second to import and 30 MB, so a process imports it with the first request here
-(docs/decisions/0025-mcp-without-an-event-loop.md).
+(docs/decisions/0031-mcp-without-an-event-loop.md).
 """
 
 from collections.abc import Callable
