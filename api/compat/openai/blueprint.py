@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, g, request
 
 from api.http.blueprint import Blueprint
+from api.http.rate_limits import QUOTA_WINDOWS_S
 from api.http.route_policy import Access, described_by
 from schemas.accounts.rate_limits import RateWindow
 from schemas.errors import Invalid, LimitReached, NotFound, PaymentRequired, ServiceError, Unauthorized
@@ -79,8 +80,9 @@ def _kind_and_code(error: ServiceError) -> tuple[str, str]:
     if isinstance(error, NotFound) and "model" in error.details:
         return INVALID_REQUEST, "model_not_found"
     if isinstance(error, LimitReached):
-        is_rate = error.details.get("limit") is None
-        return ("requests", "rate_limit_exceeded") if is_rate else (QUOTA, QUOTA)
+        # Of the other limits, a place becomes free soon.
+        is_used_up = error.details.get("policy") in QUOTA_WINDOWS_S
+        return (QUOTA, QUOTA) if is_used_up else ("requests", "rate_limit_exceeded")
     if isinstance(error, PaymentRequired):
         return QUOTA, code
     if "jobId" in error.details and error.status < 500:

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response
 
 from api.compat.openai.blueprint import jobs_header, openai_blueprint, remember_jobs
-from api.compat.openai.pictures import Expected, answer_json, read_pictures
+from api.compat.openai.pictures import Expected, answer_json, has_bytes, read_pictures
 from api.compat.openai.streaming import stream_pictures
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
@@ -24,9 +24,7 @@ from schemas.errors import Conflict, Invalid, SiteRefused, SiteSlow, SiteUnavail
 from schemas.jobs.batches import BatchPart, split_batch
 from schemas.jobs.job import JobRequest
 from schemas.jobs.openai_requests import (
-    MAX_IMAGES,
     OPENAI,
-    URL,
     ImagesRequest,
     ImagesRequestSchema,
     load_images_request,
@@ -102,7 +100,7 @@ def edit_images() -> Response:
 @contextmanager
 def _body_fields() -> Iterator[dict[str, Any]]:
     if is_form():
-        with form_fields(MAX_IMAGES + 1) as fields:
+        with form_fields() as fields:
             yield fields
     else:
         yield json_body()
@@ -147,7 +145,6 @@ def _answer(kind: str, request: ImagesRequest, expected: list[Expected], headers
         return response
     ended = wait_for_own_jobs(jobs)
     completed = [Expected(job, each.pictures) for job, each in zip(ended, expected, strict=True)]
-    with_bytes = request.response_format != URL
-    pictures = list(read_pictures(stores(), request, completed, with_bytes=with_bytes))
+    pictures = list(read_pictures(stores(), request, completed, with_bytes=has_bytes(request, completed)))
     body = answer_json(request, int(time.time()), pictures)
     return Response(body, mimetype="application/json", headers=dict(headers))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.jobs.images import image_in_format
-from schemas.errors import Gone, NoPicture
+from schemas.errors import Gone, NoPicture, ResultRefused
 from schemas.images import formats
 from schemas.jobs.event_payloads import result_image_url
 from schemas.jobs.job import Job
@@ -20,6 +20,8 @@ NO_USAGE: dict[str, Any] = {
     "output_tokens": 0,
     "total_tokens": 0,
 }
+# As much as one result may have.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 AUTO = "auto"
 # What their types know besides "auto".
 QUALITIES = ("low", "medium", "high", "xhigh", "max")
@@ -60,6 +62,22 @@ def read_pictures(
             raise NoPicture(f"The page has made {made} of {each.pictures} pictures.", jobId=each.job.id)
         for number in range(1, each.pictures + 1):
             yield _read(stores, request, each.job, number, with_bytes=with_bytes)
+
+
+def has_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> bool:
+    """Whether an answer in one piece has the bytes of its pictures, which are in memory together then.
+
+    Raises:
+        ResultRefused: they were asked for and are too many.
+    """
+    if request.response_format == URL:
+        return False
+    size = sum(result.size_bytes for each in ended for result in each.job.results[: each.pictures])
+    if size > MAX_ANSWER_BYTES and request.response_format == B64_JSON:
+        limit = f"at most {MAX_ANSWER_BYTES:,} are sent in one answer"
+        message = f"The pictures have {size:,} bytes; {limit}. Ask for their URLs, or for a stream."
+        raise ResultRefused(message, jobId=ended[0].job.id)
+    return size <= MAX_ANSWER_BYTES
 
 
 def echoed_fields(request: ImagesRequest) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import api.compat.openai.pictures
 from schemas.accounts.caller import CallerLimits, Scope
 from schemas.accounts.rate_limits import Rate
 from stores.accounts.api_keys import KeyChange
@@ -83,12 +84,27 @@ def test_several_pictures_are_several_jobs(served: AppClient) -> None:
 
 def test_a_request_gets_all_pictures_or_none(app: AppClient) -> None:
     """Jobs before the one that a limit forbids are cancelled, and the error has the shape for quotas."""
-    bob = app.stores.api_keys.create("bob", KeyChange(limits=CallerLimits(queued=2)))
-    refused = generate(app, bob, n=3)
-
-    assert (refused.status_code, refused.json["error"]["type"]) == (429, "insufficient_quota")
-    assert int(refused.headers["Retry-After"]) > 0
+    expected = {"queued": ("requests", "rate_limit_exceeded"), "daily": ("insufficient_quota", "insufficient_quota")}
+    for limit, kind in expected.items():
+        key = app.stores.api_keys.create(limit, KeyChange(limits=CallerLimits(**{limit: 2})))
+        refused = generate(app, key, n=3)
+        error = refused.json["error"]
+        assert (refused.status_code, error["type"], error["code"]) == (429, *kind)
+        assert int(refused.headers["Retry-After"]) > 0
+        assert app.client.get("/quota", headers={"x-api-key": key}).json["usage"]["DAILY_IMAGE_CREATIONS"] == 0
     assert open_jobs(app) == 0
+
+
+def test_large_pictures_are_only_linked(served: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless their bytes were asked for: that is an error. A stream has each of them in an event of its own."""
+    monkeypatch.setattr(api.compat.openai.pictures, "MAX_ANSWER_BYTES", len(IMAGE.data))
+    whole, two = generate(served), generate(served, n=2)
+    refused, streamed = (generate(served, n=2, **fields) for fields in (form("b64_json"), {"stream": True}))
+
+    assert set(whole.json["data"][0]) == {"url", "b64_json"}
+    assert [set(picture) for picture in two.json["data"]] == [{"url"}, {"url"}]
+    assert (refused.status_code, refused.json["error"]["code"]) == (502, "result_not_accepted")
+    assert streamed.text.count("event: image_generation.completed") == 2
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["answer", "stream"])
