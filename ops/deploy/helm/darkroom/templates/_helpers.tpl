@@ -1,5 +1,6 @@
 {{- define "darkroom.name" -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 48 | trimSuffix "-" -}}
+{{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
+{{- $name | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Takes (dict "root" $ "role" "web"). */}}
