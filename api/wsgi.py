@@ -9,11 +9,13 @@ from api import create_app
 from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.settings import SettingsError, load_settings
+from ops.processes.supervisor import await_start
 from ops.processes.tracing import configure_tracing
 from stores import open_stores
 from stores.environment.shared_settings import check_now_or_later
 from stores.queue.process_monitor import EXIT_CODES, ProcessMonitor
 
+await_start()
 try:
     set_private_umask()
     settings = load_settings()

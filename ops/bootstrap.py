@@ -1,28 +1,42 @@
-"""Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed."""
+"""Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed.
+
+For ``up`` a missing browser is installed beside the packages, because both take a while. Playwright's package comes
+first then: it knows which browser it needs.
+"""
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
+from ops.infra.browser_install import BrowserNotFoundError, find_browser
 from ops.infra.files.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
 SHOWN_LINES = 8
+# A requirement with its hashes, which follow on indented lines.
+PLAYWRIGHT = re.compile(r"^playwright==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+# With one of these set, the browser of this machine is not looked for.
+BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 
 
-def main(lock: str) -> int:
-    """Install exactly the packages of the lock file; return 0, or 2 after printing what went wrong."""
+def main(lock: str, command: str = "") -> int:
+    """Install exactly the packages of the lock file; return 0, or 2 after printing what went wrong.
+
+    ``command`` is the one that is to run afterwards.
+    """
     try:
         with (ROOT / ".venv.lock").open("w") as guard:
             # Of two commands started together, the second one waits here and finds the packages installed.
             fcntl.flock(guard, fcntl.LOCK_EX)
-            return 0 if _is_installed(lock) else _install(lock)
+            return 0 if _is_installed(lock) else _install(lock, command)
     except OSError as error:
         return _fail(f"{ROOT} cannot be written: {error.strerror}.")
 
@@ -32,7 +46,7 @@ def _is_installed(lock: str) -> bool:
     return copy.exists() and copy.read_bytes() == (ROOT / lock).read_bytes()
 
 
-def _install(lock: str) -> int:
+def _install(lock: str, command: str) -> int:
     print(f"Installing the packages of {lock} into .venv (this happens once).", flush=True)
     if not _has_working_python():
         shutil.rmtree(VENV, ignore_errors=True)
@@ -43,18 +57,52 @@ def _install(lock: str) -> int:
             return _fail(
                 "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(ROOT / lock)]
-    # PYTHONPATH names this folder; builds of packages must not see it.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    browser = _begin_browser_installation(lock) if command == "up" and _lacks_browser() else None
+    process = _run_pip("-r", str(ROOT / lock))
     if process.returncode:
         print("\n".join(process.stdout.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
         return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
+    if browser:
+        # A failure is reported by ``up``, which looks for a browser too.
+        browser.wait()
     # Written last: its presence states that the installation is complete.
     write_atomically(VENV / lock, (ROOT / lock).read_bytes())
     return 0
+
+
+def _run_pip(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, *arguments]
+    # PYTHONPATH names this folder; builds of packages must not see it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def _lacks_browser() -> bool:
+    if any(os.environ.get(name) for name in BROWSER_SETTINGS):
+        return False
+    try:
+        return find_browser(None) is None
+    except BrowserNotFoundError:
+        return True
+
+
+def _begin_browser_installation(lock: str) -> "subprocess.Popen[bytes] | None":
+    """Install Playwright's package, and return the process that installs a browser; None if that is left to ``up``."""
+    requirement = PLAYWRIGHT.search((ROOT / lock).read_text())
+    if requirement is None:
+        return None
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(requirement[0])
+        file.flush()
+        if _run_pip("--no-deps", "-r", file.name).returncode:
+            return None
+    print("No browser found; installing one beside the packages.", flush=True)
+    command = [str(VENV / "bin" / "python"), "-m", "ops.infra.browser_install"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    none = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=none, stdout=none, stderr=none)
 
 
 def _has_working_python() -> bool:
@@ -72,4 +120,4 @@ def _fail(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:3]))

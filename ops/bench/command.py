@@ -29,6 +29,7 @@ BENCHES = {
         "neighbours",
         "footprint",
     ),
+    "processes": ("start",),
     "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "surfaces"),
     "watching": ("sockets", "fanout", "wait", "console"),
 }

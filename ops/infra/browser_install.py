@@ -143,3 +143,10 @@ def _has_passwordless_sudo() -> bool:
     if shutil.which("sudo") is None:
         return False
     return subprocess.run(["sudo", "-n", "true"], capture_output=True, timeout=10, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    try:
+        find_or_install_browser(None, print)
+    except BrowserNotFoundError as error:
+        sys.exit(str(error))

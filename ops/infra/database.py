@@ -1,14 +1,15 @@
-"""The SQL engine, and the migrations that bring its tables up to date."""
+"""The SQL engine, and the migrations that bring its tables up to date.
+
+Alembic is imported only where it is used: that takes a tenth of a second, and every process imports this module.
+"""
 
 import contextlib
+import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
@@ -17,7 +18,11 @@ from ops.infra.logging import describe_error
 from ops.infra.setting_parsers import SettingsError, UnreachableError
 from ops.infra.settings import ROOT
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
+REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 BUSY_TIMEOUT_MS = 5_000
 SQLITE_PREFIX = "sqlite:///"
 # Any number that nothing else locks in PostgreSQL.
@@ -68,11 +73,26 @@ def migrate(url: str) -> None:
     config = _alembic_config()
     config.attributes["url"] = url
     try:
-        command.upgrade(config, "head")
+        _alembic("command").upgrade(config, "head")
     except OperationalError as error:
         raise UnreachableError("DATABASE_URL", describe_error(error)) from error
-    except CommandError as error:
+    except _alembic("util").CommandError as error:
         raise SettingsError(f"DATABASE_URL: a newer version of Darkroom has made its tables ({error}).") from error
+
+
+def is_migrated(url: str) -> bool:
+    """Whether the tables at ``url`` have the newest revision; False also if the database does not answer."""
+    engine = open_database(url)
+    try:
+        with engine.connect() as connection:
+            present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    except SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()
+    newest = max((MIGRATIONS / "versions").glob("[0-9]*.py"), key=lambda file: file.name)
+    match = REVISION.search(newest.read_text())
+    return match is not None and list(present) == [match[1]]
 
 
 @contextlib.contextmanager
@@ -103,6 +123,7 @@ def recreate_tables(url: str, revision: str, check: Callable[[Connection], None]
         if check is not None:
             check(connection)
         config.attributes["connection"] = connection
+        command = _alembic("command")
         command.downgrade(config, "base")
         command.upgrade(config, revision)
 
@@ -117,7 +138,8 @@ def lock_tables(connection: Connection, names: Iterable[str]) -> None:
 
 def list_revisions() -> list[str]:
     """Return the revisions of the tables that this version knows."""
-    return [script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()]
+    scripts = _alembic("script").ScriptDirectory.from_config(_alembic_config())
+    return [script.revision for script in scripts.walk_revisions()]
 
 
 def _postgresql_options(url: str) -> dict[str, Any]:
@@ -133,8 +155,12 @@ def _create_engine(url: str, connect_args: dict[str, Any], **options: Any) -> En
         raise SettingsError("DATABASE_URL: is not the URL of a database that can be used.") from error
 
 
-def _alembic_config() -> Config:
-    config = Config()
+def _alembic(module: str) -> Any:
+    return importlib.import_module(f"alembic.{module}")
+
+
+def _alembic_config() -> "Config":
+    config: Config = _alembic("config").Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
 

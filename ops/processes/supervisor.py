@@ -1,8 +1,13 @@
 """A supervisor of child processes: starts them, restarts dead ones with a growing delay, stops them in order.
 
 Children die with the supervisor, even when it is killed (see ``parent_death``).
+
+Processes of this project can be started behind a gate (``StartGate``): they load their code, which takes most of the
+time of a start, and then wait. Meanwhile the supervisor checks the settings, and reports what is wrong with them once,
+instead of one report from each process.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,8 +25,42 @@ HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 7.0
 STOP_LAST_TIMEOUT_S = 1.5
 POLL_INTERVAL_S = 0.05
+GATE_VARIABLE = "DARKROOM_START_GATE"
 
 log = structlog.get_logger(__name__)
+
+
+class StartGate:
+    """The supervisor's side: a pipe whose end of file is the sign to go on."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._closed_end = os.pipe()
+        self.is_open = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find the gate, besides the descriptor."""
+        return {GATE_VARIABLE: str(self.descriptor)}
+
+    def open(self) -> None:
+        """Let every process pass, now and later."""
+        if not self.is_open:
+            self.is_open = True
+            os.close(self._closed_end)
+
+
+def is_gated() -> bool:
+    """Whether the process that started this one checks the settings itself."""
+    return GATE_VARIABLE in os.environ
+
+
+def await_start() -> None:
+    """Wait at the gate, if there is one."""
+    descriptor = os.environ.pop(GATE_VARIABLE, "")
+    # Without its supervisor this process is killed.
+    with contextlib.suppress(OSError, ValueError):
+        os.read(int(descriptor), 1)
+        os.close(int(descriptor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +90,16 @@ class Child:
 class Supervisor:
     """The child processes of this process. Use it from the main thread only."""
 
-    def __init__(self, environment: Mapping[str, str], *, max_restart_delay_s: float = MAX_RESTART_DELAY_S) -> None:
-        """``environment`` is that of every child."""
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        gate: StartGate | None = None,
+        max_restart_delay_s: float = MAX_RESTART_DELAY_S,
+    ) -> None:
+        """``environment`` is that of every child; programs of this project wait at the ``gate``."""
         self.environment = dict(environment)
+        self._gate = gate
         self._max_restart_delay_s = max_restart_delay_s
         self._children: list[Child] = []
 
@@ -98,7 +144,9 @@ class Supervisor:
         """Stop all children: SIGTERM, wait, then SIGKILL. Returns when no child is left."""
         first = [child.process for child in self._children if not child.program.stop_last]
         last = [child.process for child in self._children if child.program.stop_last]
-        _stop(first, STOP_TIMEOUT_S)
+        # Behind a closed gate they have done nothing yet, and wait for nothing else.
+        is_closed = self._gate is not None and not self._gate.is_open
+        _stop(first, 0 if is_closed else STOP_TIMEOUT_S)
         _stop(last, STOP_LAST_TIMEOUT_S)
         self._children.clear()
 
@@ -106,7 +154,8 @@ class Supervisor:
         # A session of its own: Ctrl-C reaches only this process, which then stops the children in order.
         return subprocess.Popen(
             program.command,
-            env=self.environment,
+            env=self.environment | (self._gate.environment if self._gate else {}),
+            pass_fds=(self._gate.descriptor,) if self._gate else (),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=set_parent_death_signal(program.death_signal),  # noqa: PLW1509 - this process has one thread

@@ -1,53 +1,44 @@
-"""The command ``up``: check the prerequisites, start all processes on this machine, and supervise them until Ctrl-C."""
+"""The command ``up``: check the prerequisites, start all processes on this machine, and supervise them until Ctrl-C.
+
+The first processes start before everything has been checked, and wait at a gate: they load their code meanwhile. For
+the same reason this module imports little; ``start_checks`` has what takes long to load.
+"""
 
 import contextlib
 import errno
+import importlib
 import os
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
-import httpx
-import structlog
 
-from ops.cli.groups import ConfigurationError, StartError
-from ops.cli.processes.sign_in_link import create_sign_in_link
-from ops.cli.processes.site_selection import select_site
+from ops.cli.groups import StartError
 from ops.infra.browser_install import find_or_install_browser
 from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files, set_private_umask
 from ops.infra.logging import configure_logging
-from ops.infra.redis_check import check_jobs_database, check_queue_database
-from ops.infra.setting_parsers import UnreachableError, connectable_host, url_host
 from ops.infra.setting_sources import remember_given_variables
 from ops.infra.settings import ROOT, Settings, load_settings, next_database
 from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
 from ops.processes.instance_file import Instance, single_instance, write_instance
-from ops.processes.supervisor import Program, Supervisor
+from ops.processes.supervisor import Program, StartGate, Supervisor
 from ops.processes.temp_dirs import remove_stale_temp_dirs
 from ops.processes.web_command import free_port
-from stores import build_address_policy
-from stores.accounts.owner_key import KEY_FILE, OwnerKey
-from stores.accounts.rate_limits import parse_default_rates
-from stores.environment.shared_settings import check_shared_settings
-from stores.sites.recipes import Recipes
 
-REDIS_TIMEOUT_S = 10.0
-READY_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
 FSYNC_INTERVAL_S = 1.0
 # Users who press Ctrl-C do not wait as long as a deployment may.
 MAX_DRAIN_GRACE_S = 5
-ROLES = ("web", "worker", "background", "clock")
+# Without these nothing is ready; the other roles start once it is.
+FIRST_ROLES, OTHER_ROLES = ("web", "worker"), ("background", "clock")
 EXAMPLE_PROMPT = "a lighthouse at dusk, oil painting"
-
-log = structlog.get_logger(__name__)
 
 
 class StopRequested(Exception):
@@ -79,13 +70,13 @@ def up(port: int | None, data: Path | None, workers: int, *, share_link: bool, s
     restrict_stored_files(settings.data_dir)
     with single_instance(settings.data_dir):
         _check_port(settings)
-        settings = select_site(settings, site)
-        # Read here only to report invalid values at once; each process reads them again.
-        Recipes.from_settings(settings)
-        build_address_policy(settings)
-        parse_default_rates(settings)
-        OwnerKey.from_settings(settings).read()
+        if site or settings.site_url:
+            settings = importlib.import_module("ops.cli.processes.site_selection").select_site(settings, site)
         _run(settings, _browser_program(settings), workers, share_link=share_link)
+
+
+def _start_checks() -> Any:
+    return importlib.import_module("ops.cli.processes.start_checks")
 
 
 def _browser_program(settings: Settings) -> str | None:
@@ -126,20 +117,24 @@ def _check_port(settings: Settings) -> None:
 
 def _run(settings: Settings, browser: str | None, workers: int, *, share_link: bool) -> None:
     redis_url, redis = _redis_program(settings)
-    supervisor = Supervisor(_environment(settings, redis_url, browser))
+    gate = StartGate()
+    supervisor = Supervisor(_environment(settings, redis_url, browser), gate=gate)
     try:
         with _stop_on_signals():
             if redis:
                 supervisor.start(redis)
-            _await_redis(supervisor, redis_url, _broker_url(settings, redis_url))
-            _migrate(supervisor, settings)
-            # Here once more, because a process that refuses to start is only one line in the log.
-            check_shared_settings(settings)
-            for program in _programs(workers):
+            for program in _programs(FIRST_ROLES, workers):
                 supervisor.start(program)
-            _await_ready(supervisor, settings)
+            checks = _start_checks()
+            checks.check_settings(settings)
+            checks.await_redis(supervisor, redis_url, _broker_url(settings, redis_url))
+            checks.prepare_database(_procfile()["release"], supervisor.environment, settings)
+            gate.open()
+            checks.await_ready(supervisor, settings, redis_url)
+            for program in _programs(OTHER_ROLES):
+                supervisor.start(program)
             write_instance(settings.data_dir, Instance(os.getpid(), settings.public_url, redis_url))
-            _announce(settings, create_sign_in_link(settings, redis_url, is_shared=share_link))
+            _announce(settings, *checks.sign_in_link_and_key_file(settings, redis_url, is_shared=share_link))
             _supervise(supervisor, settings.data_dir)
     except StopRequested:
         click.echo("Stopping.")
@@ -197,9 +192,9 @@ def _environment(settings: Settings, redis_url: str, browser: str | None) -> dic
     return {**os.environ, **changes}
 
 
-def _programs(workers: int) -> Iterator[Program]:
+def _programs(roles: Iterable[str], workers: int = 1) -> Iterator[Program]:
     commands = _procfile()
-    for role in ROLES:
+    for role in roles:
         for number in range(workers if role == "worker" else 1):
             name = f"{role}.{number + 1}" if role == "worker" and workers > 1 else role
             yield Program(name, ["sh", "-c", f"cd {shlex.quote(str(ROOT))} && exec {commands[role]}"])
@@ -210,61 +205,8 @@ def _procfile() -> dict[str, str]:
     return {name.strip(): command.strip() for name, _, command in lines}
 
 
-def _migrate(supervisor: Supervisor, settings: Settings) -> None:
-    process = subprocess.run(
-        ["sh", "-c", _procfile()["release"]],
-        cwd=ROOT,
-        env=supervisor.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if process.returncode:
-        last = process.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise StartError(f"The database at {_without_password(settings.database_url)} cannot be used: {last[0]}")
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else url
-
-
-def _await_redis(supervisor: Supervisor, redis_url: str, broker_url: str) -> None:
-    deadline = time.monotonic() + REDIS_TIMEOUT_S
-    silent = "REDIS_URL"
-    while time.monotonic() < deadline and "redis" not in supervisor.exit_codes():
-        try:
-            check_jobs_database(redis_url)
-            check_queue_database(broker_url)
-        except UnreachableError as error:
-            silent = error.setting
-            log.debug("redis.not_yet", setting=silent)
-            time.sleep(POLL_INTERVAL_S)
-        else:
-            return
-    if silent in os.environ:
-        raise StartError(f"{silent}: the server does not answer.")
-    raise StartError("The embedded Redis server did not start; see redis.log in the data folder.")
-
-
-def _await_ready(supervisor: Supervisor, settings: Settings) -> None:
-    """Wait until ``/health`` reports a ready worker."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    url = f"http://{url_host(connectable_host(settings.host))}:{settings.port}/health"
-    while time.monotonic() < deadline:
-        if ConfigurationError.exit_code in supervisor.exit_codes().values():
-            raise StartError("A setting is invalid; the line above names it.")
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
-                return
-        supervisor.restart_dead()
-        time.sleep(POLL_INTERVAL_S)
-    raise StartError(f"No worker was ready within {READY_TIMEOUT_S:g} s; see the log above.")
-
-
-def _announce(settings: Settings, link: str) -> None:
+def _announce(settings: Settings, link: str, file: Path) -> None:
     url = settings.public_url
-    file = settings.data_dir / KEY_FILE
     key = '"$API_KEY"' if settings.api_key else f"\"$(grep -o '[0-9a-f]\\{{64\\}}' {shlex.quote(str(file))})\""
     prompt = shlex.quote(EXAMPLE_PROMPT)
     click.echo(f"\nDarkroom is ready at {url}\n")

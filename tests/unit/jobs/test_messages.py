@@ -5,7 +5,8 @@ from typing import Any, cast
 from dramatiq.brokers.stub import StubBroker
 
 from schemas.messages import ACTOR_QUEUES, BACKGROUND_QUEUES, WORKER_QUEUES
-from workers.actors import declare_background_actors, declare_worker_actors
+from workers.actors import declare_background_actors
+from workers.roles.worker_actors import declare_worker_actors
 
 
 def test_processes_declare_every_named_actor() -> None:

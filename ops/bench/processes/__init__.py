@@ -1,0 +1,1 @@
+"""Benchmarks of processes as a whole."""
