@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from api.jobs import completion
 from api.jobs.hang_up import CANCEL_HEADER
 from schemas.jobs.job import GeneratedImage, Job
 from tests.conftest import API_KEY
@@ -242,6 +243,19 @@ def test_a_cancelled_call_cancels_its_job_and_no_other(mcp: McpClient) -> None:
             assert "QUEUED" == mcp.app.get_job(job_id)["status"]
             assert 202 == mine.post(cancel | {"params": {"requestId": 6}}).status_code
             assert "cancelled" == mcp.app.wait_for_end(job_id)["error"]["code"]
+
+
+def test_a_stream_stays_alive_while_nothing_happens(mcp: McpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments precede the reply, which is the last event; a client that takes JSON only gets the reply alone."""
+    monkeypatch.setattr(completion, "HEARTBEAT_S", 0.2)
+    params = {"name": "generate_image", "arguments": ASK | {"wait_seconds": 1}}
+    body = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params}
+    stream, plain = mcp.post(body), mcp.post(body, Accept="application/json")
+
+    *heartbeats, reply = stream.get_data(as_text=True).strip().split("\n\n")
+    assert ("text/event-stream", {": keep-alive"}) == (stream.mimetype, set(heartbeats))
+    assert 9 == json.loads(reply.partition("data: ")[2])["id"]
+    assert "Call get_job with" in plain.json["result"]["content"][0]["text"]
 
 
 def test_a_client_that_disconnects_does_not_lose_its_job(mcp: McpClient) -> None:
