@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from api.http.context import stores
 from api.jobs.completion import UpdateKind, follow_own_jobs
 from ops.infra.version import VERSION
-from schemas.errors import Cancelled, Unavailable
+from schemas.errors import Cancelled, NotConvertible, Unavailable
 from schemas.images import formats
 from schemas.images.containers.png_text import add_png_text
 from schemas.images.containers.text_chunks import read_text_chunks
@@ -22,6 +22,12 @@ PARAMETERS = "parameters"
 CONVERSION_TIMEOUT_S = 20.0
 # For each picture that a request asks for. Clients of this program wait without a limit.
 WAIT_S_PER_JOB = 600.0
+# An answer is in memory several times, as bytes, as base64 and as JSON.
+MAX_ANSWER_BYTES = 96 * 1024 * 1024
+TOO_LARGE = (
+    f"The pictures have more than {MAX_ANSWER_BYTES // 2**20} MiB together; ask for fewer at a time. "
+    "GET /api/v1/jobs has these."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ def collect(jobs: Sequence[Job], recipe: Recipe, prompt: str, *, with_bytes: boo
     A job that was cancelled has its last preview, as an interrupted program returns an unfinished picture.
 
     Raises:
+        NotConvertible: the pictures are too large for one answer.
         WaitTimedOut, Unauthorized, Unavailable, Cancelled: as ``api.jobs.completion.follow_jobs``.
     """
     found = Collected()
@@ -72,6 +79,9 @@ def _add(found: Collected, job: Job, recipe: Recipe, prompt: str, *, with_bytes:
     preview = found.previews.pop(job.id, None)
     if job.error is None:
         found.pictures[job.id] = _read_pictures(job, recipe, prompt, with_bytes=with_bytes)
+        size = sum(len(picture.data) for pictures in found.pictures.values() for picture in pictures)
+        if size > MAX_ANSWER_BYTES:
+            raise NotConvertible(TOO_LARGE)
         return
     found.failed[job.id] = job
     if preview and job.error.code == Cancelled.code:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from PIL import Image
 from webuiapi import WebUIApi
@@ -139,6 +140,35 @@ def test_the_package_repaints_pictures(client: WebUIApi) -> None:
     assert result.parameters["init_images"] is None
     with pytest.raises(RuntimeError, match="same size"):
         client.img2img(images=[photo], mask_image=draw_image((8, 8), "L"), prompt=PROMPT)
+
+
+def test_pictures_of_other_formats_are_converted(client: WebUIApi) -> None:
+    """All pictures of a job are PNG, with their infotexts, whatever the page makes."""
+    jpegs = [base64.b64encode(encode(draw_image((96, 64), mode), "JPEG")).decode() for mode in ("RGB", "L")]
+    body = {"prompt": PROMPT, "init_images": jpegs[:1], "mask": jpegs[1], "include_init_images": True}
+
+    answer = client.session.post(f"{client.baseurl}/img2img", json=body).json()
+
+    pictures = [sdapi_clients.open_picture(text) for text in answer["images"]]
+    assert [picture.format for picture in pictures] == ["PNG", "PNG"]
+    assert all("Size: 96x64" in picture.info["parameters"] for picture in pictures)
+    assert answer["parameters"]["init_images"] == jpegs[:1]
+
+
+def test_a_client_that_hangs_up_keeps_its_job(stack: Stack) -> None:
+    """The job goes on, and any other API has its picture."""
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{stack.url}/sdapi/v1/txt2img",
+            json={"prompt": "a lost line", **SMALL},
+            auth=KEY,
+            timeout=0.3,
+            trust_env=False,
+        )
+
+    jobs = stack.deployment.app.get("/api/v1/jobs").json["jobs"]
+    job_id = next(job["id"] for job in jobs if job["prompt"] == "a lost line")
+    assert stack.deployment.app.wait_for_end(job_id)["status"] == "COMPLETED"
 
 
 def test_the_package_interrupts(client: WebUIApi) -> None:

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from marshmallow import INCLUDE, Schema
 from PIL import Image, PngImagePlugin
 
+from api.compat.sdapi import pictures
 from ops.infra.redis import connect
 from ops.infra.settings import Settings, next_database
 from schemas.accounts.caller import Scope
 from schemas.errors import InputNotOffered, SiteRefused, WorkerStopping
 from schemas.jobs.job import GeneratedImage, Job, Progress
+from schemas.jobs.sdapi import views
 from schemas.sites.missing_fields import missing_field_message
 from stores.accounts.api_keys import KeyChange
 from tests.conftest import API_KEY, eventually
@@ -134,6 +137,16 @@ def test_a_picture_comes_with_its_infotext(app: AppClient) -> None:
     assert (info["seed"], info["all_seeds"], info["steps"]) == (41, [41], 12)
     assert info["darkroom"] == {"jobs": [job.id], "ignored": ["cfg_scale"], "failures": []}
     assert (answer["parameters"]["prompt"], answer["parameters"]["n_iter"]) == ("a harbour", 1)
+
+
+def test_an_answer_without_pictures(app: AppClient) -> None:
+    """The client has asked for that; `info` says what there would be."""
+    call = start(app, "/sdapi/v1/txt2img", BODY | {"send_images": False})
+    complete(app, claim(app), png())
+    answer = call.wait().json
+
+    assert answer["images"] == []
+    assert json.loads(answer["info"])["all_seeds"] == [41]
 
 
 def test_a_picture_of_the_web_ui_stays_as_it_is(app: AppClient) -> None:
@@ -382,6 +395,38 @@ def test_the_lists_that_clients_read(app: AppClient) -> None:
     assert app.get("/sdapi/v1/cmd-flags").json["api"] is True
     assert app.get("/queue/status").json["queue_size"] == 0
     assert app.post("/sdapi/v1/refresh-checkpoints").json is None
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        ("/sdapi/v1/options", views.OptionsView()),
+        ("/sdapi/v1/progress", views.ProgressView()),
+        ("/sdapi/v1/sd-models", views.ModelItem(many=True)),
+        ("/sdapi/v1/samplers", views.SamplerItem(many=True)),
+        ("/sdapi/v1/schedulers", views.SchedulerItem(many=True)),
+        ("/sdapi/v1/upscalers", views.UpscalerItem(many=True)),
+        ("/sdapi/v1/embeddings", views.EmbeddingsView()),
+        ("/sdapi/v1/scripts", views.ScriptsView()),
+        ("/sdapi/v1/cmd-flags", views.FlagsView()),
+        ("/sdapi/v1/memory", views.MemoryView()),
+        ("/app_id", views.AppIdView()),
+        ("/queue/status", views.QueueView()),
+    ],
+)
+def test_answers_have_the_described_form(app: AppClient, path: str, schema: Schema) -> None:
+    """Every described field is there, with its type."""
+    assert schema.validate(app.get(path).json, unknown=INCLUDE) == {}
+
+
+def test_pictures_that_are_too_large_together(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says where they are."""
+    monkeypatch.setattr(pictures, "MAX_ANSWER_BYTES", 100)
+    call = start(app, "/sdapi/v1/txt2img", BODY)
+    complete(app, claim(app), png())
+    response = call.wait()
+
+    assert (response.status_code, "/api/v1/jobs" in response.json["detail"]) == (409, True)
 
 
 def test_png_info_reads_what_programs_embed(app: AppClient) -> None:
