@@ -140,7 +140,7 @@ def play_krita(program: RecordedProgram, model: str, prompt: str, picture: str) 
         "width": 512,
         "height": 512,
         "seed": 7,
-        "steps": 16,
+        "steps": 8,
         "cfg_scale": 7.0,
         "n_iter": 1,
         "batch_size": 1,
