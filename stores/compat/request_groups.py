@@ -53,7 +53,7 @@ class RequestGroups:
         key, now_ms = request_groups_key(owner), self._clock.now_ms()
         # The number orders the jobs of one request, which are submitted within the same milliseconds.
         members = {f"{ids[0]}:{number:03}:{job_id}": now_ms for number, job_id in enumerate(ids)}
-        with self._redis.pipeline(transaction=True) as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(key, members, nx=True)
             pipeline.zremrangebyscore(key, "-inf", now_ms - MAX_AGE_S * 1000)
             pipeline.zremrangebyrank(key, 0, -MAX_MEMBERS - 1)

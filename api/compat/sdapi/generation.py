@@ -36,6 +36,8 @@ from schemas.jobs.sdapi.views import GenerationView
 from schemas.sites.input_aliases import find_input
 from schemas.sites.recipe import Recipe
 
+# Making an instance takes longer than a request may.
+TEXT_SCHEMA, IMAGE_SCHEMA = TextToImageBody(), ImageToImageBody()
 TEXT_BODY = {"required": True, "content": {"application/json": {"schema": TextToImageBody}}}
 IMAGE_BODY = {"required": True, "content": {"application/json": {"schema": ImageToImageBody}}}
 
@@ -57,7 +59,7 @@ class Order:
 @blueprint.response(200, GenerationView)
 def text_to_image() -> Response:
     """Make pictures of a prompt, and wait for them."""
-    return _answer(_read_order(TextToImageBody()))
+    return _answer(_read_order(TEXT_SCHEMA))
 
 
 @blueprint.route("/img2img", methods=["POST"], policy=SUBMISSION)
@@ -65,7 +67,7 @@ def text_to_image() -> Response:
 @blueprint.response(200, GenerationView)
 def image_to_image() -> Response:
     """Make pictures of a prompt and of pictures, and wait for them."""
-    return _answer(_read_order(ImageToImageBody(), needs_picture=True))
+    return _answer(_read_order(IMAGE_SCHEMA, needs_picture=True))
 
 
 def _read_order(schema: Schema, *, needs_picture: bool = False) -> Order:

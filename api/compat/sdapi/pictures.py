@@ -79,8 +79,8 @@ def _add(found: Collected, job: Job, recipe: Recipe, prompt: str, *, with_bytes:
     preview = found.previews.pop(job.id, None)
     if job.error is None:
         found.pictures[job.id] = _read_pictures(job, recipe, prompt, with_bytes=with_bytes)
-        size = sum(len(picture.data) for pictures in found.pictures.values() for picture in pictures)
-        if size > MAX_ANSWER_BYTES:
+        total = sum(len(picture.data) for pictures in found.pictures.values() for picture in pictures)
+        if total > MAX_ANSWER_BYTES:
             raise NotConvertible(TOO_LARGE)
         return
     found.failed[job.id] = job
