@@ -17,6 +17,7 @@ from api.http.error_responses import library_body
 from api.http.rate_limits import count_anonymous, count_caller, count_login_attempt
 from api.http.request_bodies import read_body
 from api.http.route_policy import Access
+from api.openapi.paths import REQUEST_ID
 from schemas.accounts.caller import Caller
 from schemas.accounts.session_requests import parse_key
 from schemas.errors import Forbidden, Unauthorized
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.doc(security=[{}], requestBody=REQUEST_BODY)
+@blueprint.doc(security=[{}], requestBody=REQUEST_BODY, parameters=[REQUEST_ID])
 @blueprint.response(200, SessionView, description="The cookie is valid for 30 days from its last use.")
 @blueprint.sends(Unauthorized, Forbidden)
 def sign_in() -> Response:

@@ -29,6 +29,7 @@ from schemas.gallery.urls import asset_url
 from schemas.jobs.event_payloads import progress_payload, result_image_url
 from schemas.jobs.generaitiv_requests import (
     PROMPT_TYPE,
+    AnonymousGenerationRequest,
     GenerationRequest,
     parse_workload_id,
     split_model_slug,
@@ -42,6 +43,7 @@ from schemas.sites.input_aliases import TranslatedInputs
 TRUE_VALUES = ("1", "true", "yes")
 GENERATION = {"anyOf": [GenerationCreated, DryRun]}
 REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": GenerationRequest}}}
+ANONYMOUS_BODY = {"required": True, "content": {"application/json": {"schema": AnonymousGenerationRequest}}}
 DRY_RUN = {
     "in": "query",
     "name": "dry_run",
@@ -81,7 +83,7 @@ def generate() -> Response:
 
 
 @blueprint.route("/workload/ai/new", methods=["POST"], policy=RoutePolicy(access=Access.CHECKED_BY_VIEW))
-@blueprint.doc(security=[], requestBody=REQUEST_BODY, parameters=[TYPE, DRY_RUN])
+@blueprint.doc(security=[], requestBody=ANONYMOUS_BODY, parameters=[TYPE, DRY_RUN])
 @blueprint.response(200, GENERATION, description="The generation, or with `dry_run` what it would cost.")
 @blueprint.sends(Forbidden, *SUBMISSION_ERRORS)
 def new_workload() -> Response:

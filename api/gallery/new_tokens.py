@@ -21,6 +21,7 @@ from api.http.context import caller, stores
 from api.http.request_bodies import read_body, require_json
 from api.http.route_policy import Access, RoutePolicy
 from api.jobs.job_bodies import is_form
+from api.openapi.paths import REQUEST_ID
 from schemas.accounts.caller import Scope
 from schemas.errors import Gone, Invalid, ServiceError
 from schemas.gallery.assets import Asset
@@ -47,7 +48,7 @@ blueprint = Blueprint("gallery_new_tokens", __name__, access=Access.KEY, descrip
 
 
 @blueprint.route("/<slug>/tokens", methods=["POST"], policy=RoutePolicy(scope=Scope.GALLERY, streams_body=True))
-@blueprint.doc(requestBody=BODY)
+@blueprint.doc(requestBody=BODY, parameters=[REQUEST_ID])
 @blueprint.response(
     201, NewTokenView, description="The token; without a picture also `uploadUrl`, to which to PUT one."
 )

@@ -31,9 +31,10 @@ FORM_SCHEMA = {
         "inputs": {"type": "string", "description": "Further inputs as a JSON object.", "example": '{"seed": 7}'},
     },
     "required": ["prompt"],
+    # The text or the file: a choice of both is more than generators of clients understand.
     "additionalProperties": {
+        "type": "string",
         "description": "An input of the site by its name; for an image input a file: JPEG, PNG, WebP, GIF or AVIF.",
-        "anyOf": [{"type": "string"}, {"type": "string", "format": "binary"}],
     },
 }
 REQUEST_BODY = {

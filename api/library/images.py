@@ -17,6 +17,7 @@ from api.library.models import parse_id
 from api.library.resource_links import match_resources
 from api.library.responses import ModelImage, ModelImageDetail, Success
 from api.library.serializers import image_view, params_view
+from api.openapi.paths import REQUEST_ID
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Forbidden, Gone, Invalid, NotFound, RangeNotSatisfiable
 from schemas.images.inspected_image import StoredImage
@@ -66,7 +67,7 @@ def list_images(model_id: str) -> Response:
 
 
 @blueprint.route("", methods=["POST"], policy=UPLOAD, endpoint="add")
-@blueprint.doc(requestBody=BODY)
+@blueprint.doc(requestBody=BODY, parameters=[REQUEST_ID])
 @blueprint.sends(Conflict, Gone)
 @blueprint.response(201, ModelImageDetail, description="The image. A JSON body with `jobId` keeps an image of a job.")
 def add_image(model_id: str) -> Response:

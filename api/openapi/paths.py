@@ -16,6 +16,15 @@ TOKEN_ID = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
 SEGMENT = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[0-9A-Za-z_\-]+$"}
 
 
+REQUEST_ID = {
+    "in": "header",
+    "name": "X-Request-ID",
+    "schema": {"type": "string"},
+    "description": "An id for the log, of up to 64 letters, digits, `_`, `.` and `-`; another one is replaced.",
+    "example": "import-4711",
+}
+
+
 def _parameter(schema: dict[str, Any], description: str, example: Any) -> dict[str, Any]:
     return {"schema": schema, "description": description, "example": example}
 

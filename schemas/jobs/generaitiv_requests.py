@@ -100,6 +100,15 @@ class GenerationRequest(Schema):
     )
 
 
+class AnonymousGenerationRequest(GenerationRequest):
+    """The body of a generation without a key, for the API description only."""
+
+    class Meta(GenerationRequest.Meta):
+        """A webhook needs a key."""
+
+        exclude = ("webhook",)
+
+
 def translate_inputs(recipe: Recipe, raw_inputs: Mapping[str, Any], model: str = "") -> TranslatedInputs:
     """Rename inputs to the recipe's names and drop what the recipe does not accept, except pictures: Invalid.
 
