@@ -91,8 +91,7 @@ def open_app(settings: Settings) -> AppClient:
 
 def described_client(application: Flask) -> FlaskClient:
     """Return a client that compares every response with the API's description."""
-    if os.environ.get("CHECK_DESCRIPTION"):
-        application.test_client_class = DescribedClient
+    application.test_client_class = DescribedClient
     return application.test_client()
 
 
