@@ -282,7 +282,7 @@ def test_metadata_and_workload_outlive_the_job(library: LibraryApp) -> None:
     stores.redis.flushdb()
     after = call(library, workload).json
     assert after == {**before, "link": document.json["image"]}
-    assert call(library, workload, key=bob).status_code == 404
+    assert call(library, workload, key=bob).status_code == 410
 
 
 def test_a_token_without_a_job_has_no_provenance(library: LibraryApp) -> None:

@@ -227,7 +227,7 @@ def test_an_image_of_a_job_is_kept(library: LibraryApp, inspected: list[str]) ->
     assert len(inspected) == 1
 
     library.stores.redis.flushall()
-    assert library.request("GET", f"/api/v1/jobs/{job}").status_code == 404
+    assert library.request("GET", f"/api/v1/jobs/{job}").status_code == 410
     assert library.get(f"/{model_id}/images")[0]["jobId"] == job
     assert library.request("GET", f"/api/v1/images/{image['id']}").data == PNG
     assert eventually(lambda: len(media_objects(library)) == 2)
