@@ -68,7 +68,7 @@ WHITE_SPACE = re.compile(r"\s+")
 DATA_URL_PREFIX = "data:"
 # The media type is a formality: what the bytes are is found out when they are examined.
 ASSUMED_PREFIX = "data:image/png;base64,"
-URL = re.compile(r"[a-z]+://", re.IGNORECASE)
+URL = re.compile(r"[a-z]{1,20}://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
