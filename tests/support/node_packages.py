@@ -32,9 +32,12 @@ def install_node_packages(name: str) -> Path:
             "--no-audit",
             "--no-fund",
         ]
-        process = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
-        )
+        try:
+            process = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"npm had not installed {name} after {INSTALL_TIMEOUT_S} s")
         if process.returncode:
             raise RuntimeError(f"npm ci failed: {process.stderr.strip()[-2000:]}")
 

@@ -15,15 +15,18 @@ def npm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     if program is None:
         pytest.skip("npm is not installed")
     command = [program, *arguments, "--no-audit", "--no-fund", "--no-update-notifier"]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_TIMEOUT_S,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm does not answer within {INSTALL_TIMEOUT_S} s")
 
 
 def install_from_registry(folder: Path, *packages: str) -> None:

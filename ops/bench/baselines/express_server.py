@@ -13,7 +13,7 @@ from ops.processes.web_command import free_port
 
 # The version that was current when the first servers of the Weights API were written.
 PACKAGE = "express@4.21.2"
-INSTALL_TIMEOUT_S = 120
+INSTALL_TIMEOUT_S = 60
 APPLICATION = ROOT / "ops" / "bench" / "baselines" / "express_status.js"
 JOB_ID = "0" * 32
 
@@ -27,14 +27,29 @@ def run_express(key: str) -> Iterator[str | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="dr-express-") as folder:
-        command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, PACKAGE]
-        installed = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-        if installed.returncode:
-            sys.stderr.write(f"no baseline in Express: {installed.stderr.strip()[-200:]}\n")
+        if problem := _install(npm, folder):
+            sys.stderr.write(f"no baseline in Express: {problem}\n")
             yield None
             return
         with _run(node, Path(folder), key) as url:
             yield url
+
+
+def _install(npm: str, folder: str) -> str:
+    """Install Express below ``folder``; return what went wrong, or an empty text."""
+    options = ["--no-audit", "--no-fund", "--no-update-notifier", "--prefer-offline", "--silent", "--prefix", folder]
+    try:
+        installed = subprocess.run(
+            [npm, "install", *options, PACKAGE],
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"npm had not installed it after {INSTALL_TIMEOUT_S} s"
+    return installed.stderr.strip()[-200:] or "npm failed" if installed.returncode else ""
 
 
 @contextmanager
