@@ -1,9 +1,10 @@
 """The Darkroom that a command talks to over HTTP: that of the options, or the one that runs on this data folder."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,11 @@ from ops.processes.instance_file import read_instance
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
 
 TIMEOUT_S = 30
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+KEY_NEEDED = (
+    "{url} is not the Darkroom that runs on this data folder, so it does not get the owner's key; pass a key with "
+    "--key or DARKROOM_KEY."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,33 @@ class Target:
     key: str
 
 
-def find_target(settings: Settings, url: str | None, key: str | None) -> Target | None:
-    """Return the Darkroom at ``url``, or the one that runs on this data folder; None if there is none."""
+def find_target(settings: Settings, url: str | None, key: str | None, *, folders: Sequence[Path] = ()) -> Target | None:
+    """Return the Darkroom at ``url``, or the one that runs on this data folder; None if there is none.
+
+    ``folders`` are the data folders to look at instead of that of the settings. The owner's key is for the Darkroom
+    that runs on one of them: a server elsewhere would learn it.
+
+    Raises:
+        UsageError: there is no key for the Darkroom.
+    """
+    if url and key:
+        return Target(url.rstrip("/"), key)
+    for folder in folders or (settings.data_dir,):
+        instance = read_instance(folder)
+        if instance and (not url or _is_same_server(url, instance.url)):
+            return Target(instance.url, key or _owner_key(replace(settings, data_dir=folder)))
     if url:
-        return Target(url.rstrip("/"), key or _owner_key(settings))
-    instance = read_instance(settings.data_dir)
-    return Target(instance.url, key or _owner_key(settings)) if instance else None
+        raise click.UsageError(KEY_NEEDED.format(url=url))
+    return None
+
+
+def _is_same_server(url: str, own_url: str) -> bool:
+    try:
+        given, own = (httpx.URL(each.strip().rstrip("/")) for each in (url, own_url))
+    except httpx.InvalidURL:
+        return False
+    is_same_host = given.host == own.host or (given.host in LOOPBACK_HOSTS and own.host in LOOPBACK_HOSTS)
+    return is_same_host and (given.scheme, given.port, given.path) == (own.scheme, own.port, own.path)
 
 
 def _owner_key(settings: Settings) -> str:

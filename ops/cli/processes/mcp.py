@@ -8,7 +8,6 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -70,8 +69,7 @@ def mcp(url: str | None, key: str | None, data: Path | None) -> None:
     folders = [data.absolute()] if data else [settings.data_dir, ROOT / ".darkroom"]
 
     def find() -> Target | None:
-        targets = (find_target(replace(settings, data_dir=folder), url, key) for folder in folders)
-        return next((target for target in targets if target), None)
+        return find_target(settings, url, key, folders=folders)
 
     anyio.run(_forward_all, find)
 
