@@ -4,6 +4,7 @@ import functools
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
+from flask import g
 
 import api.jobs.completion
-from api.jobs.completion import UpdateKind, follow_jobs
-from schemas.errors import Gone
+from api.jobs.completion import UpdateKind, follow_jobs, wait_for_own_jobs
+from schemas.errors import Gone, WaitTimedOut
 from schemas.jobs.lifecycle import JobState
 from stores.accounts.key_revocation import Credential
 from stores.redis.keys import job_key
@@ -151,6 +153,22 @@ def test_a_wait_ends_in_time_and_with_the_process(
     assert [answer.headers["x-should-retry"] for answer in (late, stopped)] == ["false", "false"]
     assert "go on" in stopped.json()["error"]["message"]
     assert len(running_jobs(app)) == 2
+
+
+def test_a_wait_ends_before_the_packages_give_up(app: AppClient) -> None:
+    """It counts from the arrival of the request, as the packages do, and a job that has ended is no wait."""
+    assert isinstance(openai.DEFAULT_TIMEOUT, httpx.Timeout)
+    assert openai.DEFAULT_TIMEOUT.read
+    assert openai.DEFAULT_TIMEOUT.read - api.jobs.completion.MAX_SILENT_WAIT_S >= 30
+    job_id = app.submit()
+    with app.client.application.test_request_context(headers=KEY_HEADERS):
+        g.began = time.perf_counter() - api.jobs.completion.MAX_SILENT_WAIT_S
+        with pytest.raises(WaitTimedOut):
+            wait_for_own_jobs([app.stores.jobs.get(job_id)])
+        with AutomaticWorker(app.stores):
+            app.wait_for_end(job_id)
+        [ended] = wait_for_own_jobs([app.stores.jobs.get(job_id)])
+    assert ended.state is JobState.COMPLETED
 
 
 def test_streams_have_heartbeats_and_end_with_an_error(
