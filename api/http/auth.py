@@ -8,7 +8,7 @@ from flask import Flask, g, request
 
 from api.http.context import stores
 from api.http.rate_limits import count_anonymous, count_caller
-from api.http.route_policy import Access, changes_something, current_policy
+from api.http.route_policy import SAFE_METHODS, Access, changes_something, current_policy
 from api.http.session_cookie import require_same_origin, session_caller, session_token
 from schemas.accounts.caller import Caller, Scope
 from schemas.accounts.session_requests import MAX_KEY_LENGTH
@@ -17,6 +17,10 @@ from stores.accounts.key_revocation import Credential
 
 READ_METHODS = ("GET", "HEAD")
 BASIC = "basic"
+BASIC_CHANGES_NOTHING = (
+    "GET changes nothing with basic authentication, because browsers send kept passwords along (CSRF protection); send "
+    "the key as 'x-api-key' or 'Authorization: Bearer', or use POST."
+)
 
 
 def init_authorization(app: Flask) -> None:
@@ -100,9 +104,13 @@ def api_key_from_request() -> str:
 def _require_intent() -> None:
     """Refuse a key that a browser has stored as a password and sends along with requests of other sites' pages (CSRF).
 
-    No answer asks browsers for a password, so this concerns addresses that contain one.
+    No answer asks browsers for a password, so this concerns addresses that contain one. Safe methods change nothing
+    with it: neither addresses that a browser opens nor, without TLS, pictures in pages of other sites can be told from
+    requests of programs.
     """
     headers = request.headers
     is_stored = "x-api-key" not in headers and headers.get("Authorization", "").lower().startswith(f"{BASIC} ")
     if is_stored and changes_something() and headers.get("Origin") not in stores().settings.cors_origins:
+        if request.method in SAFE_METHODS:
+            raise Forbidden(BASIC_CHANGES_NOTHING)
         require_same_origin(allow_non_browser=True)

@@ -343,6 +343,10 @@ def test_a_password_that_a_browser_keeps_proves_no_intent(app: AppClient) -> Non
     assert app.client.get("/sdapi/v1/progress", headers=headers).status_code == 200
     own = headers | {"x-api-key": API_KEY}
     assert app.client.post("/sdapi/v1/interrupt", headers=own).status_code == 200
+    for sent in ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}):
+        opened = app.client.get("/generateImage?prompt=a+harbour", headers=basic(API_KEY) | sent)
+        assert (opened.status_code, "x-api-key" in opened.get_data(as_text=True)) == (403, True)
+    assert app.client.post("/sdapi/v1/interrupt", headers=basic(API_KEY)).status_code == 200
 
 
 def test_scopes_hold(app: AppClient) -> None:
