@@ -36,9 +36,9 @@ def count_caller(caller: Caller) -> None:
             _count(RateLimit.GENERAL, stores().rate_limits.defaults.general, caller.id)
 
 
-def count_submission(caller: Caller) -> None:
-    """Count a submission, for pages whose routes are counted as other requests; raises LimitReached."""
-    _count(RateLimit.SUBMIT, caller.limits.rate or stores().rate_limits.defaults.submit, caller.id)
+def count_submission(caller: Caller, jobs: int = 1) -> None:
+    """Count jobs that the policy of the current route does not count; raises LimitReached."""
+    _count(RateLimit.SUBMIT, caller.limits.rate or stores().rate_limits.defaults.submit, caller.id, jobs)
 
 
 def count_anonymous() -> None:
@@ -66,11 +66,11 @@ def _count_status(client_id: str) -> None:
         _enforce(stores().rate_limits.hit_local(RateLimit.STATUS, rate, client_id))
 
 
-def _count(policy: str, rate: Rate, client_id: str) -> None:
+def _count(policy: str, rate: Rate, client_id: str, number: int = 1) -> None:
     if rate.is_unlimited:
         return
     try:
-        window = stores().rate_limits.hit(policy, rate, client_id)
+        window = stores().rate_limits.hit(policy, rate, client_id, number)
     except Unavailable:
         log.warning("limits.not_counted", policy=policy)
         return

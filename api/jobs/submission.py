@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from flask import Response, g, request
 
 from api.http.context import stores
+from api.http.rate_limits import count_submission
 from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
-from schemas.errors import Gone, IdempotencyMismatch, NotFound, PaymentRequired, ServiceError
+from schemas.errors import Gone, IdempotencyMismatch, NotFound, PaymentRequired, ServiceError, Unavailable
 from schemas.jobs.idempotency import MAX_KEY_LENGTH
 from schemas.jobs.job import JobRequest
 from stores.jobs import submission
@@ -25,11 +27,16 @@ IDEMPOTENCY_KEY = {
     "example": "order-4711",
 }
 
+log = structlog.get_logger(__name__)
 
-def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1, key: str | None = None) -> AcceptedJob:
+
+def submit(
+    submitter: Caller, job_request: JobRequest, *, part: int = 1, key: str | None = None, room: int = 1
+) -> AcceptedJob:
     """Submit a job under the idempotency key ``key``, by default that of the current request's header.
 
-    ``part`` counts the jobs of one request: each has a key of its own, made from that of the request.
+    ``part`` counts the jobs of one request: each has a key of its own, made from that of the request. A new job is
+    accepted only if the limits have room for ``room`` jobs.
 
     Raises:
         Invalid: the webhook URL is not allowed.
@@ -37,27 +44,42 @@ def submit(submitter: Caller, job_request: JobRequest, *, part: int = 1, key: st
             ``stores.jobs.submission.submit``.
     """
     _check_webhook(submitter, job_request)
-    key = key or idempotency_key(submitter)
-    if key and part > 1:
-        key = f"{key}/{part}"
-    return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key)
+    key = _part_key(key or idempotency_key(submitter), part)
+    return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key, room=room)
 
 
 def submit_all(submitter: Caller, job_requests: Sequence[JobRequest], *, first_part: int = 1) -> list[AcceptedJob]:
     """Submit the jobs of one request: all or, if one is refused, none of them. Raises as ``submit``.
 
-    ``first_part`` is the number of the first one, for jobs that take the place of others.
+    The first one is created only if the limits have room for all. ``first_part`` is its number, for jobs that take the
+    place of others: only those that a client asks for count towards its rate.
     """
+    if first_part == 1 and len(job_requests) > 1:
+        # The request itself has been counted as the first one.
+        count_submission(submitter, len(job_requests) - 1)
     accepted: list[AcceptedJob] = []
     try:
-        for part, job_request in enumerate(job_requests, first_part):
-            accepted.append(submit(submitter, job_request, part=part))
+        for index, job_request in enumerate(job_requests):
+            room = len(job_requests) - index
+            accepted.append(submit(submitter, job_request, part=first_part + index, room=room))
     except ServiceError:
-        for each in accepted:
-            if not each.replayed:
-                stores().jobs.cancel(each.job.id)
+        _withdraw(submitter, accepted, first_part)
         raise
     return accepted
+
+
+def _withdraw(submitter: Caller, accepted: Sequence[AcceptedJob], first_part: int) -> None:
+    """Take back the jobs of a request that fails after all, as when another one has taken the room meanwhile."""
+    for part, each in enumerate(accepted, first_part):
+        if not each.replayed:
+            try:
+                stores().jobs.withdraw(each.job, _part_key(idempotency_key(submitter), part))
+            except Unavailable as error:
+                log.warning("submission.not_withdrawn", job_id=each.job.id, error=error.message)
+
+
+def _part_key(key: str | None, part: int) -> str | None:
+    return f"{key}/{part}" if key and part > 1 else key
 
 
 def idempotency_key(submitter: Caller) -> str | None:

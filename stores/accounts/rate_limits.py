@@ -53,8 +53,8 @@ class RateLimits:
         self._clock = clock
         self._local = _LocalCounters()
 
-    def hit(self, policy: str, rate: Rate, subject: str) -> RateWindow:
-        """Count one request of ``subject`` for all processes.
+    def hit(self, policy: str, rate: Rate, subject: str, number: int = 1) -> RateWindow:
+        """Count ``number`` requests of ``subject`` for all processes.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -63,7 +63,7 @@ class RateLimits:
         # The window's number is in the key, so it ends by our clock whenever Redis deletes the key.
         key = f"{RATE_PREFIX}:{policy}:{subject}:{_window_number(rate, now_ms)}"
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.incr(key)
+            pipe.incrby(key, number)
             pipe.expire(key, rate.window_s)
             count, _ = pipe.execute()
         return _window(policy, rate, now_ms, count)

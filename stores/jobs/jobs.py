@@ -88,15 +88,17 @@ class Jobs:
         idempotency: Idempotency | None = None,
         *,
         limits: CallerLimits = NO_LIMITS,
+        room: int = 1,
         ticket: Mapping[str, str | int] | None = None,
     ) -> AcceptedJob:
         """Accept a job, or return the one that the same request created before.
 
-        ``limits`` are those of the owner's key; where it has none, those of the settings hold. ``ticket`` is a wakeup
+        ``limits`` are those of the owner's key; where it has none, those of the settings hold. They must have room
+        for ``room`` jobs: this one, and those of the same request that are created next. ``ticket`` is a wakeup
         (``Wakeups.ticket``) that is sent if the job is new.
 
         Raises:
-            LimitReached: the queue is full, or the owner has reached a limit.
+            LimitReached: the queue is full, or the owner has reached a limit, or would with the jobs of the request.
             IdempotencyMismatch: the idempotency key was used for a different request.
             Gone: the job of the idempotency key has expired.
         """
@@ -111,6 +113,7 @@ class Jobs:
                 "priority": request.priority,
                 "retention_ms": self._retention_ms,
                 "limits": self._limit_arguments(owner, effective, now),
+                "room": room,
                 "max_running": _number(effective.concurrent),
                 "idempotency_key": idempotency_key(owner, idempotency.key) if idempotency else None,
                 "digest": idempotency.digest if idempotency else None,
@@ -146,15 +149,15 @@ class Jobs:
             raise Gone(EXPIRED) from error
 
     def dry_run(
-        self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS
+        self, owner: str, site: str, priority: int, limits: CallerLimits = NO_LIMITS, *, room: int = 1
     ) -> tuple[LimitReached | None, int]:
         """Return the limit that would forbid a job submitted now, and the job's position; nothing is written.
 
-        The position is about right, as ``QueueEstimate`` says.
+        ``room`` is as in ``create``. The position is about right, as ``QueueEstimate`` says.
         """
         now = self._clock.now_ms()
         effective = limits.with_defaults(self._default_limits)
-        arguments = {"site": site, "owner": owner, "priority": priority}
+        arguments = {"site": site, "owner": owner, "priority": priority, "room": room}
         limit, ahead, _ = self._scripts.run(
             "dry_run", {**arguments, "limits": self._limit_arguments(owner, effective, now)}
         )
@@ -182,6 +185,11 @@ class Jobs:
     def cancel(self, job_id: str) -> str:
         """Cancel a job: ``cancelled``, ``requested`` (it is running), ``ended`` (too late) or ``gone``."""
         return str(self._scripts.run("cancel", {"id": job_id, "ttl_s": self._ttl_s}).decode())
+
+    def withdraw(self, job: Job, key: str | None) -> None:
+        """Cancel a job whose request is refused, and release the idempotency key that its request has used for it."""
+        name = idempotency_key(job.owner, key) if key else None
+        self._scripts.run("cancel", {"id": job.id, "ttl_s": self._ttl_s, "idempotency_key": name})
 
     def cancel_all(self, owner: str) -> dict[str, int]:
         """Cancel all unfinished jobs of an owner; return how many were ``cancelled`` and how many ``requested``."""

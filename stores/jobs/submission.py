@@ -36,12 +36,19 @@ log = structlog.get_logger(__name__)
 
 
 def submit(
-    stores: Stores, caller: Caller, request: JobRequest, *, request_id: str, idempotency_key: str | None = None
+    stores: Stores,
+    caller: Caller,
+    request: JobRequest,
+    *,
+    request_id: str,
+    idempotency_key: str | None = None,
+    room: int = 1,
 ) -> AcceptedJob:
     """Create a job, or return the one that the same request with the same idempotency key created before.
 
     ``request.inputs`` are not validated yet, and an empty ``request.site`` means the default site. The address of
     ``request.webhook`` is not checked here: DNS lookups are left to callers, and the dispatcher checks it on delivery.
+    A new job is accepted only if the limits have room for ``room`` jobs.
 
     Raises:
         Invalid: unknown site, or an input, picture, LoRA or idempotency key that is not accepted.
@@ -59,7 +66,7 @@ def submit(
         # The pictures may have expired since the first request with this key, so they are not examined again.
         if idempotency and (earlier := stores.jobs.find_earlier(caller.id, idempotency)):
             return earlier
-        validated = _attach_images(stores, caller, job_id, validated)
+        validated = _attach_images(stores, caller, job_id, validated, room)
     try:
         accepted = stores.jobs.create(
             job_id,
@@ -68,6 +75,7 @@ def submit(
             request_id,
             idempotency,
             limits=caller.limits,
+            room=room,
             ticket=stores.wakeups.ticket(),
         )
     except (LimitReached, IdempotencyMismatch, Gone):
@@ -143,9 +151,9 @@ def _has_images(request: JobRequest) -> bool:
     return any(isinstance(value, ImageSource) for value in request.inputs.values())
 
 
-def _attach_images(stores: Stores, caller: Caller, job_id: str, request: JobRequest) -> JobRequest:
+def _attach_images(stores: Stores, caller: Caller, job_id: str, request: JobRequest, room: int) -> JobRequest:
     """Store the job's pictures, unless a limit forbids the job anyway: examining them takes a while."""
-    limit, _ = stores.jobs.dry_run(caller.id, request.site, request.priority, caller.limits)
+    limit, _ = stores.jobs.dry_run(caller.id, request.site, request.priority, caller.limits, room=room)
     if limit:
         raise limit
     recipe = stores.recipes.get(request.site)

@@ -1,5 +1,6 @@
 -- Accept a job: write its record, its first event and its index entries; or report the limit that forbids it.
--- args: id, owner, site, priority, limits (see limit_reached), retention_ms (of the lists of jobs); optional:
+-- args: id, owner, site, priority, limits (see limit_reached), room (how many jobs the limits have to allow:
+--       this one and those that its request creates next), retention_ms (of the lists of jobs); optional:
 --       max_running (jobs of the owner that may run at once), idempotency_key, digest (of the request), ticket (a
 --       wakeup: database, queue, messages, id, message, bell, max_bell)
 -- ARGV[2] and further: name, value, ... of the fields that hold the request
@@ -27,7 +28,7 @@ local state = get(id, 'state')
 if state then return created(state, get(id, 'startTime')) end
 local previous = args.idempotency_key and redis.call('GET', args.idempotency_key)
 if previous then return {previous:sub(33) == args.digest and 'replayed' or 'mismatch', previous:sub(1, 32)} end
-local limit = limit_reached(owner, limits)
+local limit = limit_reached(owner, limits, args.room)
 if limit then return {limit} end
 
 for counter, ttl_s in pairs({[limits.day_key] = DAY_COUNTER_TTL_S, [limits.week_key] = WEEK_COUNTER_TTL_S}) do

@@ -231,6 +231,35 @@ def test_a_refused_request_does_not_use_its_key(
     assert not small.create(OTHER_JOB_ID, OWNER, job_request, "r1", BODY).replayed
 
 
+def test_the_first_job_of_a_request_needs_room_for_all(
+    stores: RedisStores, job_request: JobRequest, settings: Settings, clock: FakeClock
+) -> None:
+    """Every limit counts the jobs that follow; a repeated request has its room already."""
+    for name in ("max_queue_size", "limit_queued_images", "limit_daily_images", "limit_weekly_images"):
+        stores.redis.flushdb()
+        small = build_stores(stores.redis, clock, replace(settings, **{name: 2})).jobs
+        with pytest.raises(LimitReached):
+            small.create(JOB_ID, OWNER, job_request, "r1", BODY, room=3)
+        assert small.dry_run(OWNER, "studio", 0, room=3)[0]
+        assert not small.dry_run(OWNER, "studio", 0, room=2)[0]
+        assert not small.create(JOB_ID, OWNER, job_request, "r1", BODY, room=2).replayed
+        assert not small.create(OTHER_JOB_ID, OWNER, job_request, "r1").replayed
+        assert small.create("c" * 32, OWNER, job_request, "r1", BODY, room=2).replayed
+
+
+def test_a_withdrawn_job_releases_its_own_key_only(stores: RedisStores, job_request: JobRequest) -> None:
+    """The key of another job stays, and so does that of a job that is only cancelled."""
+    first = stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY).job
+    other = stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r1").job
+    stores.jobs.withdraw(other, BODY.key)
+    stores.jobs.cancel(JOB_ID)
+    assert stores.jobs.create("c" * 32, OWNER, job_request, "r1", BODY).replayed
+
+    stores.jobs.withdraw(first, BODY.key)
+    assert not stores.jobs.create("c" * 32, OWNER, job_request, "r1", BODY).replayed
+    assert [stores.jobs.get(job.id).state for job in (first, other)] == [JobState.FAILED] * 2
+
+
 def test_an_expired_job_is_not_created_again(stores: RedisStores, job_request: JobRequest) -> None:
     """The key still refers to the expired job, so the error is 410."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1", BODY)

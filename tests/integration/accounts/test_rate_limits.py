@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
+from api.compat.sdapi import pictures
+from api.jobs import completion
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope, parse_limits
@@ -90,6 +92,24 @@ def test_submissions_have_their_own_limit(
         assert "at most 1/hour" in message
         assert '"submit"' in message
         assert app.client.get("/api/v1/jobs", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/images/generations", PROMPT | {"n": 3}), ("/sdapi/v1/txt2img", PROMPT | {"n_iter": 3})]
+)
+def test_each_job_of_a_request_counts(
+    settings: Settings, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    """A request for more jobs than the rate has left creates none of them."""
+    monkeypatch.setattr(completion, "MAX_SILENT_WAIT_S", 0.0)
+    monkeypatch.setattr(pictures, "WAIT_S_PER_JOB", 0.0)
+    with open_limited_app(settings, clock) as app:
+        headers = new_key(app, limits=parse_limits("rate=5/hour"))
+        first, second = (app.client.post(path, json=body, headers=headers) for _ in range(2))
+        assert (first.status_code, first.headers["X-RateLimit-Remaining"]) == (504, "2")
+        assert (second.status_code, second.headers["X-RateLimit-Remaining"]) == (429, "0")
+        assert '"submit"' in second.headers["RateLimit-Policy"]
+        assert len(app.client.get("/api/v1/jobs", headers=headers).json["jobs"]) == 3
 
 
 @pytest.mark.parametrize(("path", "body"), SUBMISSIONS)

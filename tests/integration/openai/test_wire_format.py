@@ -2,15 +2,20 @@
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import api.compat.openai.pictures
-from schemas.accounts.caller import CallerLimits, Scope
+import stores.jobs.submission
+from schemas.accounts.caller import Caller, CallerLimits, Scope
 from schemas.accounts.rate_limits import Rate
+from schemas.jobs.job import JobRequest
+from stores import Stores
 from stores.accounts.api_keys import KeyChange
-from tests.conftest import API_KEY
+from stores.jobs.jobs import AcceptedJob
+from tests.conftest import API_KEY, eventually
 from tests.integration.conftest import IMAGE, AppClient
 from tests.support.automatic_worker import AutomaticWorker
 
@@ -83,7 +88,7 @@ def test_several_pictures_are_several_jobs(served: AppClient) -> None:
 
 
 def test_a_request_gets_all_pictures_or_none(app: AppClient) -> None:
-    """Jobs before the one that a limit forbids are cancelled, and the error has the shape for quotas."""
+    """No job is created if a limit forbids one of them, and the error has the shape for quotas."""
     expected = {"queued": ("requests", "rate_limit_exceeded"), "daily": ("insufficient_quota", "insufficient_quota")}
     for limit, kind in expected.items():
         key = app.stores.api_keys.create(limit, KeyChange(limits=CallerLimits(**{limit: 2})))
@@ -92,7 +97,32 @@ def test_a_request_gets_all_pictures_or_none(app: AppClient) -> None:
         assert (refused.status_code, error["type"], error["code"]) == (429, *kind)
         assert int(refused.headers["Retry-After"]) > 0
         assert app.client.get("/quota", headers={"x-api-key": key}).json["usage"]["DAILY_IMAGE_CREATIONS"] == 0
-    assert open_jobs(app) == 0
+        assert app.client.get("/api/v1/jobs", headers={"x-api-key": key}).json["jobs"] == []
+
+
+def test_a_refused_request_can_be_sent_again(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key is not used up, also where another request has taken the room between its jobs."""
+    key = app.stores.api_keys.create("bob", KeyChange(limits=CallerLimits(queued=3)))
+    submit = stores.jobs.submission.submit
+
+    def submit_between(used: Stores, caller: Caller, *args: Any, **options: Any) -> AcceptedJob:
+        accepted = submit(used, caller, *args, **options)
+        other = replace(caller, limits=CallerLimits())
+        submit(used, other, JobRequest("studio", PROMPT), request_id="another")
+        return accepted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.jobs.submission, "submit", submit_between)
+        refused = generate(app, key, {"Idempotency-Key": "k"}, n=3)
+    again = generate(app, key, {"Idempotency-Key": "k"}, n=3)
+    assert [answer.status_code for answer in (refused, again)] == [429, 429]
+    assert open_jobs(app) == 1
+    with AutomaticWorker(app.stores):
+        eventually(lambda: open_jobs(app) == 0)
+        made = generate(app, key, {"Idempotency-Key": "k"}, n=3)
+
+    assert (made.status_code, len(made.json["data"])) == (200, 3)
+    assert "Idempotent-Replayed" not in made.headers
 
 
 def test_large_pictures_are_only_linked(served: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,13 @@ end
 -- Lua writes large numbers with an exponent; times and scores must be plain digits.
 local function digits(number) return string.format('%.0f', number) end
 
--- The limit that forbids one more job, or nil. limits: open (jobs of all owners), owner_open, day_key and week_key
+-- The limit that forbids so many more jobs, or nil. limits: open (jobs of all owners), owner_open, day_key and week_key
 -- (counters of the owner's images), daily, weekly. An absent limit allows any number.
-local function limit_reached(owner, limits)
-  if redis.call('ZCARD', 'dr:open') >= limits.open then return 'full' end
-  if limits.owner_open and redis.call('ZCARD', 'dr:open:' .. owner) >= limits.owner_open then return 'queued' end
-  if limits.weekly and (tonumber(redis.call('GET', limits.week_key)) or 0) >= limits.weekly then return 'weekly' end
-  if limits.daily and (tonumber(redis.call('GET', limits.day_key)) or 0) >= limits.daily then return 'daily' end
+local function limit_reached(owner, limits, jobs)
+  if redis.call('ZCARD', 'dr:open') + jobs > limits.open then return 'full' end
+  if limits.owner_open and redis.call('ZCARD', 'dr:open:' .. owner) + jobs > limits.owner_open then return 'queued' end
+  if limits.weekly and (tonumber(redis.call('GET', limits.week_key)) or 0) + jobs > limits.weekly then return 'weekly' end
+  if limits.daily and (tonumber(redis.call('GET', limits.day_key)) or 0) + jobs > limits.daily then return 'daily' end
 end
 
 -- Scores within one owner's ready set: lower is claimed first. Priority outweighs any age in ms (1e13 is the year
