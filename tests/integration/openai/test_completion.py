@@ -157,7 +157,7 @@ def test_a_wait_ends_in_time_and_with_the_process(
 
 def test_a_wait_ends_before_the_packages_give_up(app: AppClient) -> None:
     """It counts from the arrival of the request, as the packages do, and a job that has ended is no wait."""
-    assert isinstance(openai.DEFAULT_TIMEOUT, httpx.Timeout)
+    assert isinstance(openai.DEFAULT_TIMEOUT, openai.Timeout)
     assert openai.DEFAULT_TIMEOUT.read
     assert openai.DEFAULT_TIMEOUT.read - api.jobs.completion.MAX_SILENT_WAIT_S >= 30
     job_id = app.submit()
