@@ -1,20 +1,24 @@
 """The EXIF and XMP blocks of AVIF files, which are items of the file's ``meta`` box (HEIF, ISO 23008-12).
 
-Nothing here raises: a damaged box ends the reading.
+Nothing here raises: a damaged box ends the reading. Items name their bytes by offsets, so a small file can name the
+same bytes any number of times: what is read of all items together is limited.
 """
 
 import contextlib
+import itertools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.format_error import FormatError
-from schemas.images.containers.boxes import walk_boxes
+from schemas.images.containers.boxes import MAX_BOXES, walk_boxes
 
 META = b"meta"
 EXIF, MIME = b"Exif", b"mime"
 MAX_ITEMS = 1000
 MAX_EXTENTS = 100
+# Of all items together: an extent can take no bytes in the box that lists it.
+MAX_TOTAL_EXTENTS = 100_000
 IN_FILE, IN_META = 0, 1
 # Of each item: the version of its entry decides the size of its number.
 FULL_BOX_BYTES = 4
@@ -36,17 +40,38 @@ class _Reader:
         return value
 
 
-def read_metadata_items(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the items with metadata, each as its media type or ``EXIF`` and its content."""
-    items: list[tuple[bytes, bytes]] = []
+@dataclass(slots=True)
+class _Allowance:
+    """What may still be read of all items of a file."""
+
+    size_bytes: int
+    extents: int = MAX_TOTAL_EXTENTS
+
+
+def read_metadata_items(data: bytes, max_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the items with metadata, each as its media type or ``EXIF`` and its content.
+
+    The contents have ``max_bytes`` together; that of an item that does not fit is empty.
+    """
+    allowance = _Allowance(max_bytes)
     with contextlib.suppress(FormatError, struct.error):
-        for box in walk_boxes(data):
+        for box in itertools.islice(walk_boxes(data), MAX_BOXES):
             if box.kind == META:
                 inner = dict(_child_boxes(data[box.body + FULL_BOX_BYTES : box.end]))
                 kinds = dict(_item_kinds(inner.get(b"iinf", b"")))
-                for number, content in _item_contents(data, inner.get(b"iloc", b""), inner.get(b"idat", b""), kinds):
-                    items.append((kinds[number], _without_offset(content) if kinds[number] == EXIF else content))
-    return items
+                locations = _item_extents(inner.get(b"iloc", b""), allowance)
+                for number, is_in_meta, extents in locations:
+                    if number in kinds:
+                        content = _join(inner.get(b"idat", b"") if is_in_meta else data, extents, allowance)
+                        yield kinds[number], _without_offset(content) if kinds[number] == EXIF else content
+
+
+def _join(data: bytes, extents: list[tuple[int, int]], allowance: _Allowance) -> bytes:
+    size = sum(max(0, min(end, len(data)) - start) for start, end in extents)
+    if size > allowance.size_bytes:
+        return b""
+    allowance.size_bytes -= size
+    return b"".join(data[start:end] for start, end in extents)
 
 
 def _without_offset(exif: bytes) -> bytes:
@@ -85,8 +110,8 @@ def _item_kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, rest.split(b"\0")[1] if rest.count(b"\0") > 1 else b""
 
 
-def _item_contents(data: bytes, iloc: bytes, idat: bytes, kinds: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbers and the contents of the items of these kinds, by the box of their locations."""
+def _item_extents(iloc: bytes, allowance: _Allowance) -> Iterator[tuple[int, bool, list[tuple[int, int]]]]:
+    """Yield of each item its number, whether its bytes are in the ``meta`` box, and where those begin and end."""
     version = iloc[0] if iloc else 0
     reader = _Reader(iloc, FULL_BOX_BYTES)
     sizes = reader.uint(2)
@@ -97,10 +122,12 @@ def _item_contents(data: bytes, iloc: bytes, idat: bytes, kinds: Mapping[int, by
         # The number of another file, which no picture refers to.
         reader.uint(2)
         base, count = reader.uint(base_size), reader.uint(2)
-        parts = []
+        allowance.extents -= min(count, MAX_EXTENTS)
+        if allowance.extents < 0:
+            return
+        extents = []
         for _ in range(min(count, MAX_EXTENTS)):
             reader.uint(index_size if version else 0)
             start, length = base + reader.uint(offset_size), reader.uint(length_size)
-            parts.append((idat if place == IN_META else data)[start : start + length])
-        if number in kinds:
-            yield number, b"".join(parts)
+            extents.append((start, start + length))
+        yield number, place == IN_META, extents

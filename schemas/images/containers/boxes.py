@@ -68,8 +68,10 @@ def walk_boxes(data: bytes) -> Iterator[Segment]:
         position = box.end
 
 
-def walk_inner_boxes(data: bytes, box: Segment, kinds: Collection[bytes]) -> Iterator[Segment]:
+def walk_inner_boxes(data: bytes, box: Segment, kinds: Collection[bytes], depth: int = 0) -> Iterator[Segment]:
     """Yield the boxes within one that ``walk_boxes`` has yielded, and within those of the given kinds."""
+    if depth >= MAX_DEPTH:
+        raise broken(f"its boxes are nested more than {MAX_DEPTH} deep")
     position = box.body
     while position + HEADER_BYTES <= box.end:
         inner = _read_box(data, position, box.end)
@@ -77,7 +79,7 @@ def walk_inner_boxes(data: bytes, box: Segment, kinds: Collection[bytes]) -> Ite
             raise broken(f"box {inner.kind.decode('latin-1')!r} goes beyond the one around it")
         yield inner
         if inner.kind in kinds:
-            yield from walk_inner_boxes(data, inner, kinds)
+            yield from walk_inner_boxes(data, inner, kinds, depth + 1)
         position = inner.end
 
 

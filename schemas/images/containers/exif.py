@@ -4,7 +4,7 @@ Source: the Exif standard (CIPA DC-008) and TIFF 6.0. Torn directories and loops
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.images.containers import encodings
@@ -32,7 +32,10 @@ class _Entry(NamedTuple):
 
 
 def read_exif_texts(data: bytes) -> list[str]:
-    """Return the texts of the first directory and its Exif directory, by ascending tag; of each tag the first."""
+    """Return the texts of the first directory and its Exif directory, by ascending tag; of each tag the first.
+
+    In a directory only the first entry of a tag is read: all entries can name the same bytes of the block.
+    """
     data = data.removeprefix(EXIF_HEADER)
     order = BYTE_ORDERS.get(data[:4])
     if order is None or len(data) < 8:
@@ -41,10 +44,16 @@ def read_exif_texts(data: bytes) -> list[str]:
     nested = [_uint32(order, entry.value) for entry in main if entry.tag == EXIF_IFD][:1]
     exif = [entry for start in nested for entry in _read_directory(data, order, start)]
     texts: dict[int, str] = {}
-    for entry in main + exif:
-        if entry.tag in TEXT_TAGS and entry.tag not in texts and (text := _read_text(data, order, entry).strip()):
+    for entry in _first_texts(main) + _first_texts(exif):
+        if entry.tag not in texts and (text := _read_text(data, order, entry).strip()):
             texts[entry.tag] = text
     return [texts[tag] for tag in sorted(texts)]
+
+
+def _first_texts(entries: Sequence[_Entry]) -> list[_Entry]:
+    """Return the first entry of each tag with a text."""
+    first = {entry.tag: entry for entry in reversed(entries)}
+    return [first[tag] for tag in TEXT_TAGS if tag in first]
 
 
 def _read_directory(data: bytes, order: str, start: int) -> Iterator[_Entry]:

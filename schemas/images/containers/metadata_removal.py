@@ -134,8 +134,9 @@ def _webp(data: bytes) -> bytes:
 
 
 def _avif(data: bytes) -> bytes | None:
-    has_metadata = read_metadata_items(data) or any(box.kind in AVIF_METADATA for box in walk_boxes(data))
-    return None if has_metadata else data
+    # Whether there are any is enough.
+    has_items = any(True for _ in read_metadata_items(data, 0))
+    return None if has_items or any(box.kind in AVIF_METADATA for box in walk_boxes(data)) else data
 
 
 def _join(data: bytes, segments: Iterable[Segment]) -> bytes:

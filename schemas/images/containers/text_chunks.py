@@ -153,7 +153,7 @@ def _read_gif(data: bytes, block: Segment, texts: TextChunks) -> None:
 
 
 def _read_avif(data: bytes, texts: TextChunks) -> None:
-    for kind, content in read_metadata_items(data):
+    for kind, content in read_metadata_items(data, texts.remaining_bytes):
         if kind == EXIF_ITEM:
             texts.add_exif(content)
         elif kind == xmp.MEDIA_TYPE:

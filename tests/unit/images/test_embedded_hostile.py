@@ -3,6 +3,7 @@
 import json
 import string
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.images.containers import encodings
+from schemas.images.containers.exif import read_exif_texts
+from schemas.images.containers.text_chunks import read_text_chunks
 from schemas.images.embedded import READERS, read_generation_params, read_stealth_params
 from schemas.images.embedded.json_texts import find_json_end, parse_json, parse_object
 from schemas.images.generation_params import GenerationParams
@@ -197,3 +201,72 @@ def test_overlong_texts_are_dropped() -> None:
     packed = zlib.compress(b"x" * 3_000_000)
     body = b"parameters\0\0" + packed
     assert read_generation_params(PNG + struct.pack(">I", len(body)) + b"zTXt" + body) is None
+
+
+def box(kind: bytes, *contents: bytes) -> bytes:
+    """Return a box of an AVIF file."""
+    content = b"".join(contents)
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def tiff(*entries: tuple[int, int, int]) -> bytes:
+    """Return a directory whose entries are texts: tag, length, and offset from the beginning."""
+    listed = b"".join(struct.pack(">HHII", tag, 2, length, offset) for tag, length, offset in entries)
+    return b"MM\0*" + struct.pack(">IH", 8, len(entries)) + listed + bytes(4)
+
+
+DESCRIPTION, MODEL = 0x010E, 0x0110
+ITEM = bytes(4) + tiff((DESCRIPTION, 8, 26)) + b"harbour\0"
+KINDS = box(b"iinf", bytes(4), b"\0\1", box(b"infe", b"\2\0\0\0", b"\0\1", b"\0\0", b"Exif", b"\0"))
+FILE_TYPE = box(b"ftyp", b"avif\0\0\0\0avif")
+
+
+def avif(*extents: list[tuple[int, int]], before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return a file whose first item has several locations; each extent is a length and an offset from the end."""
+    head = FILE_TYPE + before
+    entries = b"".join(bytes([0, 1, 0, 0]) + struct.pack(">H", len(each)) + bytes(8 * len(each)) for each in extents)
+    size = len(head + box(b"meta", bytes(4), KINDS, box(b"iloc", bytes(8), entries)) + after)
+    entries = b"".join(
+        bytes([0, 1, 0, 0])
+        + struct.pack(">H", len(each))
+        + b"".join(struct.pack(">II", size - offset, length) for length, offset in each)
+        for each in extents
+    )
+    locations = box(b"iloc", bytes(4), b"\x44\0", struct.pack(">H", len(extents)), entries)
+    return head + box(b"meta", bytes(4), KINDS, locations) + after
+
+
+def test_a_small_avif_cannot_name_the_same_bytes_without_end() -> None:
+    """What does not fit is dropped before it is read; an item that fits is read all the same."""
+    after = box(b"free", bytes(200_000)) + ITEM
+    whole_file = [(10**9, len(after))] * 100
+    data = avif(*[whole_file] * 20, [(len(ITEM), len(ITEM))], after=after)
+    assert read_text_chunks(avif([(len(ITEM), len(ITEM))], after=ITEM)).unkeyed == ["harbour"]
+
+    tracemalloc.start()
+    texts = read_text_chunks(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert texts.unkeyed == ["harbour"]
+    assert peak < 2_000_000
+
+
+def test_extents_without_bytes_are_counted_over_all_boxes() -> None:
+    """A file may have many lists of items, each of which takes a few bytes and promises many extents."""
+    entries = bytes([0, 2, 0, 0, 0, 100]) * 1000
+    endless = box(b"meta", bytes(4), KINDS, box(b"iloc", bytes(4), b"\0\0", struct.pack(">H", 1000), entries))
+
+    assert read_text_chunks(avif([(len(ITEM), len(ITEM))], before=endless, after=ITEM)).unkeyed == []
+
+
+def test_entries_of_exif_cannot_name_the_same_bytes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each tag the first entry is read, also if it is blank."""
+    read: list[int] = []
+    decode = encodings.decode_utf8_or_latin1
+    monkeypatch.setattr(encodings, "decode_utf8_or_latin1", lambda data: read.append(len(data)) or decode(data))
+    offset = 8 + 2 + 12 * 501 + 4
+    block = tiff(*[(DESCRIPTION, 5000, offset)] * 500, (MODEL, 5, offset + 5000)) + b" " * 5000 + b"Leica"
+
+    assert read_exif_texts(block) == ["Leica"]
+    assert read == [5000, 5]

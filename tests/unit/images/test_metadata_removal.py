@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
+from schemas.format_error import FormatError
 from schemas.images import formats
 from schemas.images.containers.metadata_removal import blank_video_metadata, remove_metadata
 from schemas.images.structure import read_structure
@@ -139,3 +140,13 @@ def test_user_data_of_mp4_become_free_space() -> None:
     assert clean.index(b"mdat") == data.index(b"mdat")
     assert read_structure(clean, (formats.MP4,)) == read_structure(data, (formats.MP4,))
     assert (read_structure(clean, (formats.MP4,)).width, clean.count(b"free")) == (64, 8)
+
+
+def test_boxes_that_are_nested_without_end_are_broken() -> None:
+    """No container of a video has more than a few around it."""
+    nested = b""
+    for _ in range(2000):
+        nested = box(b"moov", nested)
+
+    with pytest.raises(FormatError, match="nested"):
+        blank_video_metadata(box(b"ftyp", b"isom\0\0\2\0") + nested, formats.MP4)
