@@ -1,5 +1,6 @@
 """Marshmallow field types and limits shared by several schemas, and the rendering of validation errors."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ MAX_LORA_NAME_LENGTH = 200
 MAX_INT64 = 2**63 - 1
 # A rejected value is quoted in error messages up to this length.
 MAX_QUOTED_LENGTH = 60
+# A body can have a mistake in each of its values; an answer names these.
+MAX_PROBLEMS = 20
 # Tab, line feed and carriage return are allowed.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # The same as a pattern of JSON Schema, and a text that has a visible character besides.
@@ -59,6 +62,15 @@ class WholeNumber(fields.Integer):
         return int(super()._validated(value))
 
 
+class BoundedList(fields.List[Any]):
+    """A list whose length is checked before its items, each of which can be a mistake with a message of its own."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self._validate(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class ResponseSchema(Schema):
     """Describes JSON that a serializer builds: every field is always there, but for those with metadata ``optional``.
 
@@ -87,11 +99,18 @@ def to_snake_case(name: str) -> str:
     return _CAMEL_HUMP.sub("_", name).lower()
 
 
-def flatten_errors(messages: Any, source: Any = None, path: str = "") -> Iterator[str]:
-    """Yield each of marshmallow's nested messages as one sentence: path, problem, and the value found in ``source``."""
+def flatten_errors(messages: Any, source: Any = None) -> Iterator[str]:
+    """Yield each of marshmallow's nested messages as one sentence: path, problem, and the value found in ``source``.
+
+    Those beyond ``MAX_PROBLEMS`` are left out.
+    """
+    return itertools.islice(_flatten(messages, source, ""), MAX_PROBLEMS)
+
+
+def _flatten(messages: Any, source: Any, path: str) -> Iterator[str]:
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
-            yield from flatten_errors(inner, _child(source, key), _join_path(path, key))
+            yield from _flatten(inner, _child(source, key), _join_path(path, key))
     elif isinstance(messages, list):
         quoted = f" (given: {_quote(source)})" if isinstance(source, str | int | float | bool) else ""
         for message in messages:

@@ -16,12 +16,17 @@ from api.http.route_policy import Access, current_policy
 from ops.processes.request_bodies import BodyTooSlowError
 from schemas.errors import BodyTooSlow, Invalid
 
+# Of a body: its text may be long, but a list of empty lists takes twenty times as much memory as its text.
+MAX_JSON_VALUES = 200_000
+
 
 class StrictJSONProvider(DefaultJSONProvider):
-    """Flask's JSON, with excessive nesting reported as invalid JSON."""
+    """Flask's JSON, with excessive nesting and numbers of values reported as invalid JSON."""
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Parse ``s``; raises ValueError."""
+        if (s.count(",") if isinstance(s, str) else s.count(b",")) > MAX_JSON_VALUES:
+            raise ValueError(f"it has more than {MAX_JSON_VALUES:,} values")
         try:
             return super().loads(s, **kwargs)
         except RecursionError as error:

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from schemas.errors import Invalid
-from schemas.fields import Text, WholeNumber, flatten_errors
+from schemas.fields import BoundedList, Text, WholeNumber, flatten_errors
 from schemas.library import content_rating
 from schemas.library.sanitize import strip_control_chars
 from schemas.library.search_query import MAX_QUERY_CHARS, SortKey
@@ -110,7 +110,7 @@ class ModelChange(Schema):
     notes = MultilineText(allow_none=True, validate=validate.Length(max=MAX_NOTES_CHARS))
     description = MultilineText(allow_none=True, validate=validate.Length(max=MAX_DESCRIPTION_CHARS))
     tags = StringList(allow_none=True)
-    trainedWords = fields.List(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
+    trainedWords = BoundedList(_line(1000, 1, allow_none=False), allow_none=True, validate=validate.Length(max=100))
     nsfwLevel = WholeNumber(allow_none=True, validate=NSFW_MASK_RANGE)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.errors import Invalid
-from schemas.fields import MAX_QUOTED_LENGTH, to_camel_case, to_snake_case
+from schemas.fields import MAX_PROBLEMS, MAX_QUOTED_LENGTH, to_camel_case, to_snake_case
 from schemas.sites.recipe import InputSpec, Recipe
 
 # What recipes call an input, in order of preference, by the name that stands for it here.
@@ -45,7 +45,6 @@ JOB_TARGETS: Mapping[str, str] = {
     "answer": "how the answer is made, not the picture",
     "ignored": "accepted without effect",
 }
-MAX_PROBLEMS = 20
 SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import Text, WholeNumber, flatten_errors, to_camel_case, to_snake_case
+from schemas.fields import MAX_PROBLEMS, Text, WholeNumber, flatten_errors, to_camel_case, to_snake_case
 from schemas.http.urls import bracket_host, host_and_port
 from schemas.images.input_images import ImageSourceField
 from schemas.sites.observe import ObserveSpec, Selectors
@@ -311,7 +311,9 @@ class Recipe:
         named = {to_snake_case(name): value for name, value in raw_inputs.items()}
         if unknown := sorted(set(named) - set(self.inputs)):
             accepted = ", ".join(to_camel_case(name) for name in self.inputs) or "none"
-            raise Invalid(problems=[f"{to_camel_case(name)}: {self.name} accepts {accepted}." for name in unknown])
+            raise Invalid(
+                problems=[f"{to_camel_case(name)}: {self.name} accepts {accepted}." for name in unknown[:MAX_PROBLEMS]]
+            )
         try:
             loaded: dict[str, Any] = self.inputs_schema.load(named)
         except ValidationError as error:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import MAX_INT64, MAX_URL_LENGTH, ResponseSchema, Text, WholeNumber
+from schemas.fields import MAX_INT64, MAX_URL_LENGTH, BoundedList, ResponseSchema, Text, WholeNumber
 from schemas.gallery.events import GalleryEvent
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
@@ -94,7 +94,7 @@ class DeliveryAttempt:
     excerpt: str
 
 
-_TYPES = fields.List(
+_TYPES = BoundedList(
     fields.String(validate=validate.OneOf(SUBSCRIBABLE_EVENTS)),
     validate=validate.Length(1, len(SUBSCRIBABLE_EVENTS)),
     metadata={"description": f"Events to send; if omitted: {', '.join(FINAL_EVENTS)}."},

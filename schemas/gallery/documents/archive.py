@@ -18,7 +18,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, Text, flatten_errors
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, BoundedList, Text, flatten_errors
 from schemas.gallery.collections import Collection, CollectionStatus, NewCollection
 from schemas.gallery.provenance import IN_LIBRARY, KEPT_INPUTS, MAX_GENERATION_CHARS, MAX_MODELS, OWNER_FIELDS
 from schemas.gallery.requests.attributes import Attributes
@@ -211,10 +211,10 @@ class _RecordSchema(Schema):
     lora = Text(required=True, allow_none=True, validate=validate.Length(max=MAX_LORA_NAME_LENGTH))
     inputs = fields.Dict(keys=fields.String(validate=validate.Length(1, 60)), required=True)
     seed = fields.Integer(required=True, allow_none=True, strict=True)
-    models = fields.List(fields.Nested(_ModelSchema), required=True, validate=validate.Length(max=MAX_MODELS))
+    models = BoundedList(fields.Nested(_ModelSchema), required=True, validate=validate.Length(max=MAX_MODELS))
     image = fields.Nested(_ImageSchema, required=True)
     generation = fields.Dict(required=True, allow_none=True)
-    inLibrary = fields.List(fields.Boolean(), load_default=list, validate=validate.Length(max=MAX_MODELS))
+    inLibrary = BoundedList(fields.Boolean(), load_default=list, validate=validate.Length(max=MAX_MODELS))
 
 
 def parse_manifest(text: str) -> ArchivedCollection:

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.fields import Text, WholeNumber
+from schemas.fields import BoundedList, Text, WholeNumber
 from schemas.gallery.collections import MAX_ROYALTY_FEE, CollectionStatus
 from schemas.gallery.encodings import is_address
 from schemas.gallery.pages import MAX_PAGE_SIZE, ExplicitFilter
@@ -185,7 +185,7 @@ class TokenMove(StrictSchema):
 class TokenOrder(StrictSchema):
     """An order of tokens among themselves; the other tokens of the collection keep their places."""
 
-    token_ids = fields.List(
+    token_ids = BoundedList(
         TokenId(metadata={"example": ONE}),
         required=True,
         data_key="tokenIds",

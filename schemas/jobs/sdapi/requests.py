@@ -9,13 +9,15 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from schemas.fields import MAX_PROMPT_LENGTH, Text, WholeNumber
+from schemas.fields import MAX_PROMPT_LENGTH, BoundedList, Text, WholeNumber
 from schemas.jobs.sdapi.validation_errors import BodyInvalid, error_details
 
 MAX_JOBS_PER_REQUEST = 16
 # Of one value and of a name in a request.
 MAX_NAME_LENGTH = 300
 MAX_BASE64_LENGTH = 24 * 1024 * 1024
+# Of lists without effect.
+MAX_IGNORED_ITEMS = 1000
 # What an absent field means to AUTOMATIC1111, for the field "parameters" of answers.
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
@@ -100,12 +102,14 @@ class GenerationBody(LenientSchema):
     batch_size = _whole("Pictures at a time.", 1, MAX_JOBS_PER_REQUEST)
     n_iter = _whole("How many times; each picture is a job.", 1, MAX_JOBS_PER_REQUEST)
     clip_skip = _whole("As `override_settings.CLIP_stop_at_last_layers`.")
-    styles = fields.List(_text(), allow_none=True)
+    styles = BoundedList(_text(), allow_none=True, validate=validate.Length(max=MAX_IGNORED_ITEMS))
     restore_faces = _flag()
     tiling = _flag()
     enable_hr = _flag()
     script_name = _text("No scripts are installed, so only an empty name is accepted.")
-    script_args = fields.List(fields.Raw(allow_none=True), allow_none=True)
+    script_args = BoundedList(
+        fields.Raw(allow_none=True), allow_none=True, validate=validate.Length(max=MAX_IGNORED_ITEMS)
+    )
     alwayson_scripts = fields.Dict(keys=fields.String(), allow_none=True)
     override_settings = fields.Dict(
         keys=fields.String(),
@@ -125,9 +129,10 @@ class TextToImageBody(GenerationBody):
 class ImageToImageBody(GenerationBody):
     """The body of ``img2img``."""
 
-    init_images = fields.List(
+    init_images = BoundedList(
         fields.String(validate=validate.Length(1, MAX_BASE64_LENGTH)),
         allow_none=True,
+        validate=validate.Length(max=MAX_JOBS_PER_REQUEST),
         metadata={"description": "Pictures in base64, or as `data:` URLs."},
     )
     mask = fields.String(

@@ -1,10 +1,12 @@
 """Errors of validation in FastAPI's form: ``{"detail": [{"loc": ["body", "steps"], "msg": …, "type": …}]}``."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.errors import Invalid, NotOffered
+from schemas.fields import MAX_PROBLEMS
 
 # How the sentences of other layers name a field: "steps: Must be …" or "inputs.steps: …".
 FIELD_PROBLEM = re.compile(r"([A-Za-z_][\w.\[\]-]{0,100}): (.*)", re.DOTALL)
@@ -29,8 +31,8 @@ class ScriptNotFound(NotOffered):
 
 
 def error_details(messages: Any, path: tuple[Any, ...] = ("body",)) -> list[dict[str, Any]]:
-    """Return marshmallow's nested messages as FastAPI's list."""
-    return list(_walk(messages, path))
+    """Return marshmallow's nested messages, up to ``MAX_PROBLEMS`` of them, as FastAPI's list."""
+    return list(itertools.islice(_walk(messages, path), MAX_PROBLEMS))
 
 
 def problem_details(problems: list[str]) -> list[dict[str, Any]]:

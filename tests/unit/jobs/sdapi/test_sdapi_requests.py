@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from schemas.fields import MAX_PROBLEMS
 from schemas.images.embedded.a1111.reader import read_a1111
 from schemas.jobs.sdapi.generation_info import PictureInfo, build_info, build_parameters
 from schemas.jobs.sdapi.prompt_loras import find_loras, remove_lora
 from schemas.jobs.sdapi.requests import ImageToImageBody, TextToImageBody, load_body
-from schemas.jobs.sdapi.validation_errors import BodyInvalid, problem_details
+from schemas.jobs.sdapi.validation_errors import BodyInvalid, error_details, problem_details
 from stores.sites.recipes import Recipes
 
 STUDIO = Recipes("studio").get("studio")
@@ -44,6 +45,21 @@ def test_wrong_types_are_reported_as_fastapi_does(body: dict[str, Any], location
     [detail] = caught.value.locations
     assert (detail["loc"], detail["type"]) == (location, kind)
     assert detail["msg"]
+
+
+@pytest.mark.parametrize("name", ["init_images", "styles", "script_args"])
+def test_a_long_list_is_one_mistake(name: str) -> None:
+    """Its items are not looked at."""
+    with pytest.raises(BodyInvalid) as caught:
+        load_body(ImageToImageBody(), {name: [object()] * 10_000})
+
+    [detail] = caught.value.locations
+    assert detail["loc"] == ["body", name]
+
+
+def test_an_answer_names_a_few_mistakes() -> None:
+    """However many there are."""
+    assert len(error_details({"styles": {key: ["Not a valid string."] for key in range(1000)}})) == MAX_PROBLEMS
 
 
 def test_sentences_of_other_layers_become_details() -> None:
