@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.errors import Invalid
+from schemas.fields import to_camel_case
 from schemas.sites.input_aliases import find_input
 from schemas.sites.recipe import InputSpec, Recipe
 
@@ -27,9 +29,14 @@ def split_batch(
     A site with an input for the number of pictures makes as many in one job as that allows, unless ``one_each``. Jobs
     of one request never have the same seed: each begins where the one before ends, as the programs do themselves, from
     the seed in ``inputs`` or from one of ``rng``.
+
+    Raises:
+        Invalid: ``inputs`` say how many pictures as well.
     """
     name = find_input(recipe, "count")
     if name is not None and name in inputs:
+        if count > 1:
+            raise Invalid(problems=[f"{to_camel_case(name)}: another field sets the number of pictures as well."])
         # The client has used the site's own name, so that is what each job gets.
         return [BatchPart(dict(inputs), max(1, int(inputs[name])))]
     largest = 1 if name is None or one_each else int(recipe.inputs[name].maximum or count)

@@ -143,6 +143,7 @@ def test_several_pictures_are_jobs_of_their_own_or_one_job() -> None:
     assert parts(many, {"seed": 7}, 2, one_each=True) == [(7, 1, 1), (8, 1, 1)]
     assert parts(many, {}, 1) == [(None, 1, 1)]
     assert parts(many, {"image_number": 2}, 1) == [(None, 2, 2)]
+    assert problems_of(parts, many, {"image_number": 2}, 3)[0].startswith("imageNumber: another field")
 
 
 def test_jobs_of_one_request_never_share_a_seed() -> None:
