@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response
 
 from api.compat.openai.blueprint import jobs_header, openai_blueprint, remember_jobs
-from api.compat.openai.pictures import Expected, answer_json, has_bytes, read_pictures
+from api.compat.openai.pictures import Expected, answer_json, read_together
 from api.compat.openai.streaming import stream_pictures
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
@@ -145,6 +145,5 @@ def _answer(kind: str, request: ImagesRequest, expected: list[Expected], headers
         return response
     ended = wait_for_own_jobs(jobs)
     completed = [Expected(job, each.pictures) for job, each in zip(ended, expected, strict=True)]
-    pictures = list(read_pictures(stores(), request, completed, with_bytes=has_bytes(request, completed)))
-    body = answer_json(request, int(time.time()), pictures)
+    body = answer_json(request, int(time.time()), read_together(stores(), request, completed))
     return Response(body, mimetype="application/json", headers=dict(headers))

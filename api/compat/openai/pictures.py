@@ -3,12 +3,13 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.jobs.images import image_in_format
 from schemas.errors import Gone, NoPicture, ResultRefused
 from schemas.images import formats
+from schemas.images.formats import ImageFormat
 from schemas.jobs.event_payloads import result_image_url
 from schemas.jobs.job import Job
 from schemas.jobs.openai_requests import B64_JSON, OUTPUT_FORMATS, URL, ImagesRequest
@@ -64,18 +65,33 @@ def read_pictures(
             yield _read(stores, request, each.job, number, with_bytes=with_bytes)
 
 
-def has_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> bool:
-    """Whether an answer in one piece has the bytes of its pictures, which are in memory together then.
+def read_together(stores: Stores, request: ImagesRequest, ended: Sequence[Expected]) -> list[Picture]:
+    """Return the pictures of an answer in one piece, without their bytes if these are too many in memory together.
 
     Raises:
-        ResultRefused: they were asked for and are too many.
+        ResultRefused: the bytes were asked for and are too many. Further errors as ``read_pictures``.
     """
-    if request.response_format == URL:
-        return False
-    size = sum(result.size_bytes for each in ended for result in each.job.results[: each.pictures])
+    pictures: list[Picture] = []
+    with_bytes = request.response_format != URL and _has_room(request, ended, _known_bytes(request, ended))
+    size = 0
+    for picture in read_pictures(stores, request, ended, with_bytes=with_bytes):
+        size += len(picture.data or b"")
+        pictures.append(picture)
+        if not _has_room(request, ended, size):
+            pictures = [replace(each, data=None) for each in pictures]
+    return pictures
+
+
+def _known_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> int:
+    """Return the size of those pictures that are sent as they are; that of others shows when they are converted."""
+    results = (result for each in ended for result in each.job.results[: each.pictures])
+    return sum(result.size_bytes for result in results if _is_sent_as_made(request, formats.BY_MEDIA_TYPE[result.type]))
+
+
+def _has_room(request: ImagesRequest, ended: Sequence[Expected], size: int) -> bool:
     if size > MAX_ANSWER_BYTES and request.response_format == B64_JSON:
-        limit = f"at most {MAX_ANSWER_BYTES:,} are sent in one answer"
-        message = f"The pictures have {size:,} bytes; {limit}. Ask for their URLs, or for a stream."
+        limit = f"{MAX_ANSWER_BYTES:,} bytes together, the most that one answer has"
+        message = f"The pictures have more than {limit}. Ask for their URLs, or for a stream."
         raise ResultRefused(message, jobId=ended[0].job.id)
     return size <= MAX_ANSWER_BYTES
 
@@ -124,7 +140,7 @@ def _read(stores: Stores, request: ImagesRequest, job: Job, number: int, *, with
     size, public_url = f"{result.width}x{result.height}", stores.settings.public_url
     wanted = OUTPUT_FORMATS.get(request.output_format, "")
     form = formats.BY_MEDIA_TYPE[result.type]
-    if not wanted or wanted == form.extension:
+    if _is_sent_as_made(request, form):
         data = stores.results.get_original(job.id, number) if with_bytes else None
         first_url = result_image_url(public_url, job.id, result.type)
         url = first_url if number == 1 else f"{public_url}/{job.id}/{number}"
@@ -134,4 +150,9 @@ def _read(stores: Stores, request: ImagesRequest, job: Job, number: int, *, with
         data = image_in_format(stores, job, wanted)
     if data is None and with_bytes:
         raise Gone("Image expired; it is no longer kept.", jobId=job.id)
-    return Picture(form.name.lower(), size, url, data)
+    return Picture(form.name.lower(), size, url, data if with_bytes else None)
+
+
+def _is_sent_as_made(request: ImagesRequest, form: ImageFormat) -> bool:
+    wanted = OUTPUT_FORMATS.get(request.output_format, "")
+    return not wanted or wanted == form.extension

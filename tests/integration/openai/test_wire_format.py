@@ -137,6 +137,20 @@ def test_large_pictures_are_only_linked(served: AppClient, monkeypatch: pytest.M
     assert streamed.text.count("event: image_generation.completed") == 2
 
 
+def test_the_bytes_that_are_sent_count(served: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of converted pictures, which may have more than the originals, or fewer."""
+    limit = len(IMAGE.data) // 2
+    monkeypatch.setattr(api.compat.openai.pictures, "MAX_ANSWER_BYTES", limit)
+    monkeypatch.setattr(api.compat.openai.pictures, "image_in_format", lambda *_: b"x" * limit)
+    webp = {"output_format": "webp"}
+    small, two = generate(served, **webp), generate(served, n=2, **webp)
+    refused = generate(served, n=2, **webp, **form("b64_json"))
+
+    assert set(small.json["data"][0]) == {"url", "b64_json"}
+    assert [set(picture) for picture in two.json["data"]] == [{"url"}, {"url"}]
+    assert (refused.status_code, refused.json["error"]["code"]) == (502, "result_not_accepted")
+
+
 @pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["answer", "stream"])
 def test_a_failed_job_is_an_error(served: AppClient, fields: dict[str, Any]) -> None:
     """It has the job's own code, is not sent again by the packages, and leaves no job behind."""
