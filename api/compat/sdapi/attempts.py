@@ -51,9 +51,8 @@ def make_pictures(recipe: Recipe, requests: Sequence[JobRequest], prompt: str, *
     ids = [job.id for job in outcome.jobs]
     for attempt in range(1, MAX_ATTEMPTS + 1):
         stores().request_groups.add(caller().id, ids)
-        new = collect([outcome.jobs[index] for index in pending], recipe, prompt, with_bytes=with_bytes)
-        outcome.found.pictures |= new.pictures
-        outcome.found.failed |= new.failed
+        open_jobs = [outcome.jobs[index] for index in pending]
+        collect(outcome.found, open_jobs, recipe, prompt, with_bytes=with_bytes)
         missing = {index: name for index in pending if (name := _missing_input(recipe, outcome, index))}
         if not missing or attempt == MAX_ATTEMPTS:
             break

@@ -10,7 +10,7 @@ import psutil
 from flask import Response, jsonify
 
 from api.compat.sdapi.model_choice import ModelChoice, find_model, list_models
-from api.compat.sdapi.options import current_options
+from api.compat.sdapi.options import shown_options
 from api.compat.sdapi.surface import sdapi_blueprint
 from api.sites.site_queries import search_loras, site_choices
 from ops.infra.version import VERSION
@@ -165,7 +165,7 @@ def load_model() -> Response:
 
 
 def _current_site() -> Recipe:
-    return find_model(current_options().get(OPTION_MODEL, "")).recipe
+    return find_model(shown_options().get(OPTION_MODEL, "")).recipe
 
 
 def _choices(target: str) -> list[str]:

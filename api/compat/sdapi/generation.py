@@ -4,18 +4,20 @@ Each picture is a job of its own with the next seed. Jobs that fail cost only th
 others, and names the failures under ``darkroom`` in ``info``. Without any picture the answer is the first failure.
 """
 
-import io
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response
+from flask.json import dumps
 from marshmallow import Schema
 
 from api.compat.sdapi.attempts import Outcome, client_fields, known_absent, make_pictures, without_inputs
 from api.compat.sdapi.model_choice import find_model, with_picture_input
-from api.compat.sdapi.options import HONOURED, change, current_options, parse_option
+from api.compat.sdapi.options import HONOURED, change, kept_options, parse_option
+from api.compat.sdapi.pictures import Picture
 from api.compat.sdapi.surface import json_object, sdapi_blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
@@ -24,7 +26,6 @@ from api.jobs.submission import idempotency_key
 from api.sites.site_queries import known_choices, site_choices
 from ops.infra.version import VERSION
 from schemas.errors import Cancelled, Invalid, NotFound
-from schemas.images.input_images import ImageSource
 from schemas.jobs.batches import MAX_SEED, split_batch
 from schemas.jobs.job import JobRequest, load_job_request
 from schemas.jobs.sdapi.generation_info import build_info, build_parameters
@@ -83,7 +84,7 @@ def _read_order(schema: Schema, *, needs_picture: bool = False) -> Order:
     if needs_picture and not body.get("init_images"):
         raise NotFound("Init image not found")
     overrides = {name: parse_option(name, value) for name, value in _honoured(body).items()}
-    options = {name: value for name, value in (current_options() | overrides).items() if value is not None}
+    options = {name: value for name, value in (kept_options() | overrides).items() if value is not None}
     choice = find_model(options.get(OPTION_MODEL, ""))
     if needs_picture:
         choice = with_picture_input(choice)
@@ -135,13 +136,10 @@ def _job_requests(order: Order) -> list[JobRequest]:
     # The same request with the same key is the same, also in what it leaves to chance.
     rng = random.Random(f"{caller().id} {key}" if key else None)
     inputs = _with_seed(recipe, translation.inputs, rng)
-    own_picture = find_input(recipe, "image")
+    pictures = _pictures(recipe, translation)
     requests = []
     for number, part in enumerate(split_batch(recipe, inputs, count, rng=rng, one_each=True)):
-        own = {name: _copy_source(value) for name, value in part.inputs.items()}
-        if own_picture and number and translation.pictures:
-            url = translation.pictures[number % len(translation.pictures)]
-            own[own_picture] = recipe.validate_inputs({own_picture: url})[own_picture]
+        own = part.inputs | (pictures[number % len(pictures)] if pictures else {})
         fields = {"prompt": translation.prompt, "site": recipe.name, "lora": translation.lora, "inputs": own}
         requests.append(without_inputs(load_job_request(fields), order.absent))
     return requests
@@ -157,12 +155,13 @@ def _with_seed(recipe: Recipe, inputs: Mapping[str, Any], rng: random.Random) ->
     return {**inputs, name: rng.randint(max(0, int(spec.minimum or 0)), largest)}
 
 
-def _copy_source(value: Any) -> Any:
-    """Return a picture that one job can read without using up that of another."""
-    if isinstance(value, ImageSource) and value.file:
-        value.file.seek(0)
-        return replace(value, file=io.BytesIO(value.file.read()))
-    return value
+def _pictures(recipe: Recipe, translation: Translation) -> list[dict[str, Any]]:
+    """Return the input of each picture of a request, which the jobs that begin with it share."""
+    name = find_input(recipe, "image")
+    if name is None or not translation.pictures:
+        return []
+    others = (recipe.validate_inputs({name: url})[name] for url in translation.pictures[1:])
+    return [{name: picture} for picture in (translation.inputs[name], *others)]
 
 
 def _answer(order: Order) -> Response:
@@ -175,11 +174,24 @@ def _answer(order: Order) -> Response:
     infos = [picture.info for picture in pictures]
     notes = _notes(order, outcome)
     info = build_info(recipe, infos, body, version=VERSION, notes=notes, now_ms=stores().clock.now_ms())
-    images = [picture.encode(recipe) for picture in pictures] if with_images else []
-    answer = jsonify({"images": images, "parameters": build_parameters(body), "info": info})
+    rest = {"parameters": build_parameters(body), "info": info}
+    parts = list(_answer_parts(recipe, pictures if with_images else (), rest))
+    answer = Response(parts, mimetype="application/json")
     if outcome.is_replayed:
         answer.headers["Idempotent-Replayed"] = "true"
     return answer
+
+
+def _answer_parts(recipe: Recipe, pictures: Sequence[Picture], rest: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield an answer as JSON. Base64 has nothing to be escaped, and looking for that would take the longest."""
+    yield b'{"images": ['
+    for number, picture in enumerate(pictures):
+        yield b', "' if number else b'"'
+        yield picture.encode(recipe)
+        yield b'"'
+        # Other requests of this process go on between two pictures.
+        time.sleep(0)
+    yield b"], " + dumps(rest).encode()[1:]
 
 
 def _notes(order: Order, outcome: Outcome) -> dict[str, Any]:

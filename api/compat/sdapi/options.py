@@ -49,7 +49,7 @@ blueprint = sdapi_blueprint("options")
 @blueprint.response(200, OptionsView, description="The caller's options, by AUTOMATIC1111's names.")
 def read_options() -> Response:
     """Your options; `sd_model_checkpoint` is the site, or `SITE:MODEL`."""
-    options = current_options()
+    options = shown_options()
     return jsonify(
         {
             OPTION_MODEL: find_model(options.get(OPTION_MODEL, "")).title,
@@ -70,9 +70,17 @@ def change_options() -> Response:
     return jsonify(None)
 
 
-def current_options() -> dict[str, str]:
-    """Return the caller's own options; a model that is no longer there is left out."""
-    options = stores().client_options.read(caller().id)
+def kept_options() -> dict[str, str]:
+    """Return the caller's own options as they were set; the model may no longer be there."""
+    return stores().client_options.read(caller().id)
+
+
+def shown_options() -> dict[str, str]:
+    """Return the caller's own options; a model that is no longer there is left out.
+
+    Pictures are made with ``kept_options``: those of another model are not what was asked for.
+    """
+    options = kept_options()
     try:
         find_model(options.get(OPTION_MODEL, ""))
     except Invalid:

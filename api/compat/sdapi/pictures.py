@@ -2,17 +2,17 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from api.http.context import stores
-from api.jobs.completion import UpdateKind, follow_own_jobs
+from api.jobs.completion import UpdateKind, cancel_jobs, follow_own_jobs
 from ops.infra.version import VERSION
-from schemas.errors import Cancelled, NotConvertible, Unavailable
+from schemas.errors import Cancelled, NotConvertible, ServiceError, Unavailable
 from schemas.images import formats
 from schemas.images.containers.png_text import add_png_text
 from schemas.images.containers.text_chunks import read_text_chunks
 from schemas.images.structure import read_structure
-from schemas.jobs.job import Job
+from schemas.jobs.job import Job, JobError, Result
 from schemas.jobs.sdapi.generation_info import PictureInfo
 from schemas.messages import CONVERT_IMAGE
 from schemas.sites.input_aliases import find_input
@@ -37,12 +37,12 @@ class Picture:
     data: bytes = field(repr=False)
     info: PictureInfo
 
-    def encode(self, recipe: Recipe) -> str:
+    def encode(self, recipe: Recipe) -> bytes:
         """Return the picture in base64, with its infotext if it is a PNG that has none."""
         data = self.data
         if formats.detect(data) is formats.PNG and not self.info.infotext:
             data = add_png_text(data, PARAMETERS, self.info.text(recipe, VERSION))
-        return base64.b64encode(data).decode()
+        return base64.b64encode(data)
 
 
 @dataclass(slots=True)
@@ -52,18 +52,26 @@ class Collected:
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
     failed: dict[str, Job] = field(default_factory=dict)
     previews: dict[str, bytes] = field(default_factory=dict, repr=False)
+    size_bytes: int = 0
+
+    def add(self, job: Job, picture: Picture) -> None:
+        """Add a picture of a job; raises NotConvertible if all are too large for one answer then."""
+        self.size_bytes += len(picture.data)
+        if self.size_bytes > MAX_ANSWER_BYTES:
+            raise NotConvertible(TOO_LARGE)
+        self.pictures.setdefault(job.id, []).append(picture)
 
 
-def collect(jobs: Sequence[Job], recipe: Recipe, prompt: str, *, with_bytes: bool) -> Collected:
-    """Wait for the end of jobs, and return their pictures; those of a job are read as soon as it has ended.
+def collect(found: Collected, jobs: Sequence[Job], recipe: Recipe, prompt: str, *, with_bytes: bool) -> None:
+    """Wait for the end of jobs, and add their pictures; those of a job are read as soon as it has ended.
 
-    A job that was cancelled has its last preview, as an interrupted program returns an unfinished picture.
+    A job that was cancelled has its last preview, as an interrupted program returns an unfinished picture. A picture
+    that cannot be read now is the failure of its job.
 
     Raises:
-        NotConvertible: the pictures are too large for one answer.
+        NotConvertible: the pictures are too large for one answer; jobs that have not ended are cancelled.
         WaitTimedOut, Unauthorized, Unavailable, Cancelled: as ``api.jobs.completion.follow_jobs``.
     """
-    found = Collected()
     for update in follow_own_jobs(jobs, timeout_s=WAIT_S_PER_JOB * len(jobs)):
         job = update.job
         if job is None:
@@ -71,34 +79,39 @@ def collect(jobs: Sequence[Job], recipe: Recipe, prompt: str, *, with_bytes: boo
         if update.kind is UpdateKind.PREVIEW and (preview := stores().results.get_preview(job.id)):
             found.previews[job.id] = preview
         elif update.kind is UpdateKind.END:
-            _add(found, job, recipe, prompt, with_bytes=with_bytes)
-    return found
+            try:
+                _add(found, job, recipe, prompt, with_bytes=with_bytes)
+            except NotConvertible:
+                cancel_jobs(stores(), jobs)
+                raise
 
 
 def _add(found: Collected, job: Job, recipe: Recipe, prompt: str, *, with_bytes: bool) -> None:
     preview = found.previews.pop(job.id, None)
     if job.error is None:
-        found.pictures[job.id] = _read_pictures(job, recipe, prompt, with_bytes=with_bytes)
-        total = sum(len(picture.data) for pictures in found.pictures.values() for picture in pictures)
-        if total > MAX_ANSWER_BYTES:
-            raise NotConvertible(TOO_LARGE)
+        for number, result in enumerate(job.results, 1):
+            try:
+                data = _read_png(job, number) if with_bytes else b""
+            except (NotConvertible, Unavailable) as error:
+                found.failed[job.id] = _with_error(job, error)
+                return
+            if data is not None:
+                found.add(job, Picture(data, _describe_result(job, recipe, prompt, result, data)))
         return
     found.failed[job.id] = job
     if preview and job.error.code == Cancelled.code:
         structure = read_structure(preview)
         size = structure.width, structure.height
-        found.pictures[job.id] = [Picture(preview, _describe(job, recipe, prompt, size, ""))]
+        found.add(job, Picture(preview, _describe(job, recipe, prompt, size, "")))
 
 
-def _read_pictures(job: Job, recipe: Recipe, prompt: str, *, with_bytes: bool) -> list[Picture]:
-    pictures = []
-    for number, result in enumerate(job.results, 1):
-        data = _read_png(job, number) if with_bytes else b""
-        infotext = read_text_chunks(data).by_keyword.get(PARAMETERS, "") if data else ""
-        info = _describe(job, recipe, prompt, (result.width, result.height), infotext)
-        if data is not None:
-            pictures.append(Picture(data, info))
-    return pictures
+def _with_error(job: Job, error: ServiceError) -> Job:
+    return replace(job, error=JobError(error.code, error.message, error.hint, error.retryable))
+
+
+def _describe_result(job: Job, recipe: Recipe, prompt: str, result: Result, data: bytes) -> PictureInfo:
+    infotext = read_text_chunks(data).by_keyword.get(PARAMETERS, "") if data else ""
+    return _describe(job, recipe, prompt, (result.width, result.height), infotext)
 
 
 def _read_png(job: Job, number: int) -> bytes | None:

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,18 +14,22 @@ from flask import Flask
 from marshmallow import INCLUDE, Schema
 from PIL import Image, PngImagePlugin
 
-from api.compat.sdapi import pictures
+from api.compat.sdapi import generation, pictures
+from api.compat.sdapi.attempts import Outcome, make_pictures
 from ops.infra.redis import connect
 from ops.infra.settings import Settings, next_database
 from schemas.accounts.caller import Scope
 from schemas.errors import InputNotOffered, SiteRefused, WorkerStopping
-from schemas.jobs.job import GeneratedImage, Job, Progress
+from schemas.images.input_images import ImageSource
+from schemas.jobs.job import GeneratedImage, Job, JobRequest, Progress
 from schemas.jobs.sdapi import views
 from schemas.sites.missing_fields import missing_field_message
+from schemas.sites.recipe import Recipe
 from stores.accounts.api_keys import KeyChange
 from tests.conftest import API_KEY, eventually
 from tests.integration.conftest import AppClient, close_app, open_app
 from tests.support.images import draw_image, encode
+from tests.support.library import run_image_inspector
 
 BODY = {"prompt": "a harbour", "negative_prompt": "fog", "steps": 12, "width": 512, "height": 384, "seed": 41}
 PREVIEW = encode(draw_image((32, 24)), "JPEG")
@@ -384,6 +388,18 @@ def test_options_are_the_callers_own(app: AppClient) -> None:
     assert app.get("/sdapi/v1/options").json["sd_model_checkpoint"] == "studio"
 
 
+def test_no_other_site_takes_the_place_of_one_that_has_gone(app: AppClient) -> None:
+    """Requests are refused until a site is chosen; the options that clients read have the default one."""
+    key = app.stores.api_keys.create("carol")
+    owner = next(each.id for each in app.stores.api_keys.list_active() if each.name == "carol")
+    app.stores.client_options.change(owner, {"sd_model_checkpoint": "vanished"})
+    refused = app.client.post("/sdapi/v1/txt2img", json={"prompt": "x"}, headers=basic(key))
+    options = app.client.get("/sdapi/v1/options", headers=basic(key)).json
+
+    assert (refused.status_code, "'vanished' not found" in refused.text) == (422, True)
+    assert options["sd_model_checkpoint"] == "studio"
+
+
 def test_the_lists_that_clients_read(app: AppClient) -> None:
     """Each has the web UI's form, and the empty ones are there."""
     titles = [model["title"] for model in app.get("/sdapi/v1/sd-models").json]
@@ -429,11 +445,54 @@ def test_answers_have_the_described_form(app: AppClient, path: str, schema: Sche
 def test_pictures_that_are_too_large_together(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says where they are."""
     monkeypatch.setattr(pictures, "MAX_ANSWER_BYTES", 100)
-    call = start(app, "/sdapi/v1/txt2img", BODY)
+    call = start(app, "/sdapi/v1/txt2img", BODY | {"n_iter": 2})
     complete(app, claim(app), png())
     response = call.wait()
 
     assert (response.status_code, "/api/v1/jobs" in response.json["detail"]) == (409, True)
+    assert app.stores.attempts.claim("w1") is None
+
+
+def test_a_picture_that_is_not_converted_in_time_costs_itself(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a failure of its job; the others are sent."""
+    monkeypatch.setattr(pictures, "CONVERSION_TIMEOUT_S", 0.1)
+    call = start(app, "/sdapi/v1/txt2img", BODY | {"n_iter": 2})
+    slow = claim(app)
+    image = GeneratedImage(encode(draw_image(), "WEBP"), "image/webp", 64, 48)
+    app.stores.attempts.store_images(slow, [image], b"jpeg bytes")
+    app.stores.attempts.complete(slow, [image])
+    complete(app, claim(app), png())
+    answer = call.wait().json
+
+    [failure] = json.loads(answer["info"])["darkroom"]["failures"]
+    assert (failure["job"], failure["code"]) == (slow.id, "unavailable")
+    assert [decode(text).format for text in answer["images"]] == ["PNG"]
+
+
+def test_jobs_share_the_pictures_of_their_request(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is in memory once, and every job has it whole."""
+    sent: list[JobRequest] = []
+
+    def make(recipe: Recipe, requests: Sequence[JobRequest], *args: Any, **kwargs: Any) -> Outcome:
+        sent.extend(requests)
+        return make_pictures(recipe, requests, *args, **kwargs)
+
+    monkeypatch.setattr(generation, "make_pictures", make)
+    photos = [encode(draw_image(size)) for size in ((64, 48), (32, 24))]
+    body = {"prompt": "a harbour", "init_images": [base64.b64encode(photo).decode() for photo in photos], "n_iter": 3}
+    body |= {"override_settings": {"sd_model_checkpoint": "automatic1111"}}
+    with run_image_inspector(app.stores):
+        call = start(app, "/sdapi/v1/img2img", body)
+        jobs = [claim(app) for _ in range(3)]
+    recipe = app.stores.recipes.get(jobs[0].request.site)
+    found = [file.data for job in jobs for file in app.stores.input_images.load(job, recipe).values()]
+    for job in jobs:
+        complete(app, job, png())
+
+    assert call.wait().status_code == 200
+    assert found == [photos[0], photos[1], photos[0]]
+    files = {id(value.file) for each in sent for value in each.inputs.values() if isinstance(value, ImageSource)}
+    assert len(files) == 2
 
 
 def test_png_info_reads_what_programs_embed(app: AppClient) -> None:
