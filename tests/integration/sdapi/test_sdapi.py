@@ -478,21 +478,22 @@ def test_jobs_share_the_pictures_of_their_request(app: AppClient, monkeypatch: p
         return make_pictures(recipe, requests, *args, **kwargs)
 
     monkeypatch.setattr(generation, "make_pictures", make)
-    photos = [encode(draw_image(size)) for size in ((64, 48), (32, 24))]
+    photos = [encode(draw_image(size), "PNG") for size in ((64, 48), (32, 24))]
     body = {"prompt": "a harbour", "init_images": [base64.b64encode(photo).decode() for photo in photos], "n_iter": 3}
     body |= {"override_settings": {"sd_model_checkpoint": "automatic1111"}}
+    found: list[bytes] = []
     with run_image_inspector(app.stores):
         call = start(app, "/sdapi/v1/img2img", body)
-        jobs = [claim(app) for _ in range(3)]
-    recipe = app.stores.recipes.get(jobs[0].request.site)
-    found = [file.data for job in jobs for file in app.stores.input_images.load(job, recipe).values()]
-    for job in jobs:
-        complete(app, job, png())
+        for _ in range(3):
+            job = claim(app)
+            files = app.stores.input_images.load(job, app.stores.recipes.get(job.request.site))
+            found += [file.data for file in files.values()]
+            complete(app, job, png())
 
     assert call.wait().status_code == 200
     assert found == [photos[0], photos[1], photos[0]]
-    files = {id(value.file) for each in sent for value in each.inputs.values() if isinstance(value, ImageSource)}
-    assert len(files) == 2
+    sources = [value for each in sent for value in each.inputs.values() if isinstance(value, ImageSource)]
+    assert (len(sources), len({id(source.file) for source in sources})) == (3, 2)
 
 
 def test_png_info_reads_what_programs_embed(app: AppClient) -> None:
