@@ -159,6 +159,7 @@ class JobNotifier:
         self._observers: list[ChangeObserver] = []
         self._lock = threading.Lock()
         self._started = False
+        self._is_live = False
         self._closing = False
         self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
 
@@ -192,6 +193,10 @@ class JobNotifier:
         with self._lock:
             self._observers.append(observer)
             self._start()
+        # Someone who waits may have begun the subscription long ago. If it is lost at this moment, no fence passes
+        # until it is back, and observers are told of the loss once more before that.
+        if self._is_live:
+            observer.on_live()
 
     def catch_up(self, timeout_s: float) -> bool:
         """Return True once observers know all changes from before this call; False if this is unknown."""
@@ -225,11 +230,14 @@ class JobNotifier:
             return [signal for signals in self._signals.values() for signal in signals]
 
     def _on_gap(self) -> None:
+        # Before the calls: whoever begins to observe meanwhile is told here or there.
+        self._is_live = True
         for observer in self._observers:
             observer.on_live()
         self.notify_all()
 
     def _on_loss(self) -> None:
+        self._is_live = False
         for observer in self._observers:
             observer.on_loss()
 

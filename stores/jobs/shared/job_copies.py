@@ -89,7 +89,8 @@ class JobCopies:
         if entry is not None and self._current_copy(entry) and self._notifier.catch_up(CATCH_UP_TIMEOUT_S):
             # Changes have arrived meanwhile, and perhaps a newer copy.
             copy = self._current_copy(entry)
-            if copy is not None:
+            # Evicted or forgotten meanwhile: it has not been told of changes.
+            if copy is not None and self._entries.get(job_id) is entry:
                 return copy
         return self._read_from_redis(job_id)
 
