@@ -74,6 +74,12 @@ class RateLimits:
         count = self._local.increment(policy, subject, _window_number(rate, now_ms))
         return _window(policy, rate, now_ms, count)
 
+    def is_used_up_locally(self, policy: str, rate: Rate, subject: str) -> bool:
+        """Whether ``hit_local`` would exceed the rate now; this counts nothing."""
+        if rate.is_unlimited:
+            return False
+        return self._local.count(policy, subject, _window_number(rate, self._clock.now_ms())) >= rate.limit
+
 
 class _LocalCounters:
     """Counters of the current window of each policy; those of earlier windows are dropped."""
@@ -91,6 +97,12 @@ class _LocalCounters:
                 self._windows[policy] = (window, counts)
             counts[subject] += 1
             return counts[subject]
+
+    def count(self, policy: str, subject: str, window: int) -> int:
+        """Return the number of requests in the window so far."""
+        with self._lock:
+            current, counts = self._windows.get(policy, (None, Counter()))
+            return counts[subject] if current == window else 0
 
 
 def _window_number(rate: Rate, now_ms: int) -> int:

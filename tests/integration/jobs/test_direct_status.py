@@ -3,15 +3,17 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from api import create_app
 from api.http.route_policy import RateLimit
+from api.jobs.direct_status import DirectStatus
 from ops.infra.database import migrate
 from ops.infra.settings import Settings
-from schemas.errors import BrowserLost, QueueWaitExceeded, SiteRefused
+from ops.processes.tracing import Tracer, use_tracer
+from schemas.errors import BrowserLost, QueueWaitExceeded, SiteRefused, Unavailable
 from schemas.jobs.job import Job, JobRequest, Progress
 from stores import open_stores
 from stores.accounts.api_keys import KeyChange
@@ -218,7 +220,7 @@ def test_a_revoked_key_is_refused_at_once(frozen: AppClient) -> None:
 
 
 def test_the_rate_limit_counts_both_ways(frozen: AppClient, clock: FakeClock) -> None:
-    """The counts go on from one to the other; the request above the limit is answered by Flask."""
+    """The counts go on from one to the other; the request above the limit is answered by Flask, without a read."""
     path, key = f"/status/{frozen.submit()}", {"x-api-key": API_KEY}
     answer = frozen.client.application.extensions["direct_answers"]
     limit = frozen.stores.rate_limits.defaults.status.limit
@@ -232,9 +234,44 @@ def test_the_rate_limit_counts_both_ways(frozen: AppClient, clock: FakeClock) ->
     for _ in range(FEW):
         directly = ask_directly(frozen, path, key)
     assert directly is None
+    reads = count_reads(frozen)
+    assert ask_directly(frozen, path, key) is None
     assert frozen.client.get(path, headers=key).status_code == 429
+    assert not reads
     clock.advance(3600)
     assert ask_directly(frozen, path, key)
+
+
+def test_redis_is_asked_once_if_it_does_not_answer(frozen: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The direct answer reports it as Flask does, which would wait for Redis again."""
+    job_id, reads = frozen.submit(), []
+
+    def fail(job_id: str) -> None:
+        reads.append(job_id)
+        raise Unavailable("Redis does not answer.", retry_after_s=2)
+
+    monkeypatch.setattr(frozen.stores.jobs, "get_with_estimate", fail)
+    key = {"x-api-key": API_KEY, "X-Request-ID": REQUEST_ID}
+    for path in (f"/status/{job_id}", f"/api/v1/jobs/{job_id}"):
+        reads.clear()
+        directly = ask_directly(frozen, path, key)
+        assert len(reads) == 1
+        assert directly
+        assert directly[0].startswith("503")
+        assert directly == ask_flask(frozen, path, key)
+
+
+def test_requests_that_have_spans_are_left_to_flask(frozen: AppClient) -> None:
+    """Traces have the requests that the log has."""
+    job_id, headers = frozen.submit(), [("X-API-KEY", API_KEY)]
+    use_tracer(cast(Tracer, object()))
+    try:
+        answer = DirectStatus(frozen.client.application).answer
+    finally:
+        use_tracer(None)
+
+    assert answer(f"/api/v1/jobs/{job_id}", headers) is None
+    assert answer(f"/status/{job_id}", headers)
 
 
 def test_direct_answers_are_counted_in_the_metrics(frozen: AppClient) -> None:
