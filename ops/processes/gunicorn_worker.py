@@ -27,6 +27,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from ops.processes.request_bodies import RequestBody, has_body
 
+NOTIFY_INTERVAL_S = 1.0
 STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -48,6 +49,19 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         super().patch()
         gevent.get_hub().print_exception = _log_exception
 
+    def load_wsgi(self) -> None:
+        """Load the application, which may wait for its supervisor longer than gunicorn lets a silent worker live."""
+        notifications = gevent.spawn(self._notify_repeatedly)
+        try:
+            super().load_wsgi()
+        finally:
+            notifications.kill()
+
+    def _notify_repeatedly(self) -> None:
+        while True:
+            self.notify()
+            gevent.sleep(NOTIFY_INTERVAL_S)
+
     def handle_exit(self, number: int, frame: FrameType | None) -> None:
         """Begin the shutdown: waiting clients get their response now and reconnect to another process."""
         # In a greenlet: a signal handler may have interrupted code that holds a lock.
@@ -65,8 +79,12 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         The application may have answers that take less than a call of it: they are asked for first.
         """
         if not has_body(request):
-            if answer := self._direct_answer(request):
-                return self._send_answer(request, client, answer)
+            try:
+                if answer := self._direct_answer(request):
+                    return self._send_answer(request, client, answer)
+            except gevent.GreenletExit:
+                # The forced stop: the connection is closed, which is no failure of the request.
+                raise StopIteration from None
             return super().handle_request(listener, request, client, address)
         body = RequestBody(request, client)
         try:
@@ -84,7 +102,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
     def _send_answer(self, request: Any, client: socket.socket, answer: Any) -> bool:
         """Send a response as gunicorn does it."""
         self.nr += 1
-        closes = not self.alive or request.should_close()
+        closes = not self.alive or not self.cfg.keepalive or request.should_close()
         head = [
             f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {http_date()}\r\n",
             f"Connection: {'close' if closes else 'keep-alive'}\r\n",

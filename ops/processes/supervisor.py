@@ -9,6 +9,7 @@ instead of one report from each process.
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -59,7 +60,8 @@ def await_start() -> None:
     descriptor = os.environ.pop(GATE_VARIABLE, "")
     # Without its supervisor this process is killed.
     with contextlib.suppress(OSError, ValueError):
-        os.read(int(descriptor), 1)
+        # Unlike a read of a pipe, this lets greenlets run, where there are some.
+        select.select([int(descriptor)], [], [])
         os.close(int(descriptor))
 
 

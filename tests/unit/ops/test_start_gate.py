@@ -15,12 +15,18 @@ print("loaded", is_gated(), flush=True)
 await_start()
 print("passed", is_gated(), flush=True)
 """
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+gevent.spawn(print, "meanwhile", flush=True)
+"""
 
 
-def start(gate: StartGate | None) -> "subprocess.Popen[str]":
+def start(gate: StartGate | None, program: str = PROGRAM) -> "subprocess.Popen[str]":
     """Start a process behind a gate, or without one."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, **(gate.environment if gate else {})},
         pass_fds=(gate.descriptor,) if gate else (),
@@ -45,6 +51,17 @@ def test_a_process_waits_until_the_gate_opens() -> None:
         "passed False\n",
         "loaded True\npassed False\n",
     ]
+
+
+def test_greenlets_run_while_a_process_waits() -> None:
+    """Those of gunicorn's worker tell gunicorn that it lives."""
+    gate = StartGate()
+    process = start(gate, GREENLETS + PROGRAM)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(2)] == ["loaded True\n", "meanwhile\n"]
+
+    gate.open()
+    assert process.communicate(timeout=30)[0] == "passed False\n"
 
 
 def test_without_a_gate_nothing_waits() -> None:
