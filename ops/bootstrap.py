@@ -4,23 +4,28 @@ For ``up`` a missing browser is installed beside the packages, because both take
 first then: it knows which browser it needs.
 """
 
+import contextlib
 import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
 
-from ops.infra.browser_install import BrowserNotFoundError, find_browser
+from ops.infra.browser_install import INSTALL_TIMEOUT_S, BrowserNotFoundError, find_browser
 from ops.infra.files.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
 SHOWN_LINES = 8
+# ./darkroom tells ``up``, which then does not try again.
+EXIT_WITHOUT_BROWSER = 3
+STOP_TIMEOUT_S = 5
 # A requirement with its hashes, which follow on indented lines.
 PLAYWRIGHT = re.compile(r"^playwright==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
 # With one of these set, the browser of this machine is not looked for.
@@ -30,7 +35,7 @@ BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 def main(lock: str, command: str = "") -> int:
     """Install exactly the packages of the lock file; return 0, or 2 after printing what went wrong.
 
-    ``command`` is the one that is to run afterwards.
+    ``command`` is the one that is to run afterwards. 3 means that only the browser for it could not be installed.
     """
     try:
         with (ROOT / ".venv.lock").open("w") as guard:
@@ -58,16 +63,18 @@ def _install(lock: str, command: str) -> int:
                 "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
     browser = _begin_browser_installation(lock) if command == "up" and _lacks_browser() else None
-    process = _run_pip("-r", str(ROOT / lock))
-    if process.returncode:
-        print("\n".join(process.stdout.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
-        return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
-    if browser:
-        # A failure is reported by ``up``, which looks for a browser too.
-        browser.wait()
-    # Written last: its presence states that the installation is complete.
+    try:
+        process = _run_pip("-r", str(ROOT / lock))
+        if process.returncode:
+            print("\n".join(process.stdout.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
+            return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
+        is_complete = browser is None or _succeeds(browser)
+    finally:
+        if browser:
+            _end_group(browser)
+    # Written last: its presence states that the installation of the packages is complete.
     write_atomically(VENV / lock, (ROOT / lock).read_bytes())
-    return 0
+    return 0 if is_complete else EXIT_WITHOUT_BROWSER
 
 
 def _run_pip(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -98,11 +105,28 @@ def _begin_browser_installation(lock: str) -> "subprocess.Popen[bytes] | None":
         file.flush()
         if _run_pip("--no-deps", "-r", file.name).returncode:
             return None
-    print("No browser found; installing one beside the packages.", flush=True)
-    command = [str(VENV / "bin" / "python"), "-m", "ops.infra.browser_install"]
+    # Unbuffered: it prints each step when that begins.
+    command = [str(VENV / "bin" / "python"), "-u", "-m", "ops.infra.browser_install"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    none = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=none, stdout=none, stderr=none)
+    # A group of its own, which can be ended with all that it has started.
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+
+
+def _succeeds(browser: "subprocess.Popen[bytes]") -> bool:
+    try:
+        return browser.wait(INSTALL_TIMEOUT_S) == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
 
 
 def _has_working_python() -> bool:

@@ -15,6 +15,8 @@ APT_PACKAGE = "chromium-headless-shell"
 SHELL = "headless"
 PROGRAM_NAMES = (APT_PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL_TIMEOUT_S = 600
+# Set by ./darkroom if an installation has just failed.
+FAILED_VARIABLE = "DARKROOM_BROWSER_INSTALLATION_FAILED"
 
 
 class BrowserNotFoundError(Exception):
@@ -78,13 +80,21 @@ def find_browser_with_windows(configured: str | None) -> Browser:
 def find_or_install_browser(configured: str | None, report: Callable[[str], None]) -> Browser:
     """Return a browser; if there is none, install one with Playwright or else with the system's package manager.
 
-    ``report`` is called with one line per step.
+    ``report`` is called with one line per step. An installation that has just failed is not tried again.
 
     Raises:
         BrowserNotFoundError: the installation failed too.
     """
     if browser := find_browser(configured):
         return browser
+    if FAILED_VARIABLE not in os.environ and (browser := _install_browser(configured, report)):
+        return browser
+    raise BrowserNotFoundError(
+        f"No browser: run 'sudo apt-get install {APT_PACKAGE}', or set BROWSER to a Chromium or Chrome."
+    )
+
+
+def _install_browser(configured: str | None, report: Callable[[str], None]) -> Browser | None:
     report("No browser found; installing one (this happens once).")
     for command in _install_commands():
         report("  " + " ".join(command))
@@ -94,9 +104,7 @@ def find_or_install_browser(configured: str | None, report: Callable[[str], None
             continue
         if browser := find_browser(configured):
             return browser
-    raise BrowserNotFoundError(
-        f"No browser: run 'sudo apt-get install {APT_PACKAGE}', or set BROWSER to a Chromium or Chrome."
-    )
+    return None
 
 
 def can_sandbox() -> bool:
@@ -148,5 +156,6 @@ def _has_passwordless_sudo() -> bool:
 if __name__ == "__main__":
     try:
         find_or_install_browser(None, print)
-    except BrowserNotFoundError as error:
-        sys.exit(str(error))
+    except BrowserNotFoundError:
+        # The command ``up``, which needs a browser, says what to do.
+        sys.exit(1)
