@@ -89,8 +89,8 @@ class JobCopies:
         if entry is not None and self._current_copy(entry) and self._notifier.catch_up(CATCH_UP_TIMEOUT_S):
             # Changes have arrived meanwhile, and perhaps a newer copy.
             copy = self._current_copy(entry)
-            # Evicted or forgotten meanwhile: it has not been told of changes.
-            if copy is not None and self._entries.get(job_id) is entry:
+            # If it was evicted or forgotten meanwhile, it has not been told of changes.
+            if copy is not None and self._touch(job_id, entry):
                 return copy
         return self._read_from_redis(job_id)
 
@@ -132,6 +132,14 @@ class JobCopies:
             else:
                 self._entries.move_to_end(job_id)
             return entry
+
+    def _touch(self, job_id: str, entry: _Entry) -> bool:
+        """Make the entry the last to be evicted; return False if it is no longer there."""
+        with self._lock:
+            if self._entries.get(job_id) is not entry:
+                return False
+            self._entries.move_to_end(job_id)
+            return True
 
     def _keep(self, job_id: str, entry: _Entry, copy: JobCopy) -> None:
         request = copy.job.request

@@ -31,8 +31,13 @@ def notifier(client: Redis) -> Iterator[JobNotifier]:
 
 @pytest.fixture
 def make_copies(stores: RedisStores, notifier: JobNotifier, clock: FakeClock) -> MakeCopies:
-    """Make copies that do not age."""
-    return lambda **bounds: JobCopies(stores.jobs, notifier, clock, monotonic=lambda: 0.0, **bounds)
+    """Make copies that do not age, once all earlier changes have been announced."""
+
+    def make_copies(**bounds: int) -> JobCopies:
+        assert notifier.catch_up(TIMEOUT_S)
+        return JobCopies(stores.jobs, notifier, clock, monotonic=lambda: 0.0, **bounds)
+
+    return make_copies
 
 
 @pytest.fixture
