@@ -193,7 +193,7 @@ class JobNotifier:
         with self._lock:
             self._observers.append(observer)
             self._start()
-        # Someone who waits may have begun the subscription long ago. If it is lost at this moment, no fence passes
+        # A thread that waits may have begun the subscription long ago. If it is lost at this moment, no fence passes
         # until it is back, and observers are told of the loss once more before that.
         if self._is_live:
             observer.on_live()
@@ -230,7 +230,7 @@ class JobNotifier:
             return [signal for signals in self._signals.values() for signal in signals]
 
     def _on_gap(self) -> None:
-        # Before the calls: whoever begins to observe meanwhile is told here or there.
+        # Before the calls: an observer that is added meanwhile is told here or there.
         self._is_live = True
         for observer in self._observers:
             observer.on_live()
