@@ -22,6 +22,8 @@ REDIS, MEDIA, AUTOMATIC = "redis", "media", "auto"
 # Of all pictures of one job. A preview is smaller, and stays in Redis.
 MAX_BYTES_IN_REDIS = 32_000
 MAX_DELETED = 1000
+# When an object that cannot be deleted is tried again.
+POSTPONED_MS = 600_000
 DAY_MS = 86_400_000
 
 log = structlog.get_logger(__name__)
@@ -73,13 +75,19 @@ class StoredResults:
             return None
 
     def delete_expired(self) -> int:
-        """Delete objects whose time has come, at most MAX_DELETED; return their number."""
+        """Delete objects whose time has come, at most MAX_DELETED; return their number.
+
+        Those that cannot be deleted stay in the index for later, so that they do not keep the others waiting.
+        """
         now_ms = self._clock.now_ms()
         keys = cast(list[bytes], self._redis.zrangebyscore(STORED_RESULTS, "-inf", now_ms, 0, MAX_DELETED))
-        if keys:
-            self._media.delete_all([key.decode() for key in keys])
-            self._redis.zrem(STORED_RESULTS, *keys)
-        return len(keys)
+        deletion = self._media.delete_all([key.decode() for key in keys])
+        if deletion.gone:
+            self._redis.zrem(STORED_RESULTS, *deletion.gone)
+        if deletion.failed:
+            self._redis.zadd(STORED_RESULTS, dict.fromkeys(deletion.failed, now_ms + POSTPONED_MS), xx=True)
+            log.warning("results.not_deleted", objects=len(deletion.failed))
+        return len(deletion.gone)
 
     def delete_unlisted(self) -> int:
         """Delete objects that are older than a day, which an index that was lost has left; return their number."""
@@ -87,6 +95,5 @@ class StoredResults:
         for keys in self._media.list_older_than(RESULTS_PREFIX, self._clock.now_ms() - DAY_MS):
             listed = self._redis.zmscore(STORED_RESULTS, keys) if keys else []
             unlisted = [key for key, expiry in zip(keys, listed, strict=True) if expiry is None]
-            self._media.delete_all(unlisted)
-            deleted += len(unlisted)
+            deleted += len(self._media.delete_all(unlisted).gone)
         return deleted

@@ -13,7 +13,7 @@ import pytest
 
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
-from stores.media import CHUNK_BYTES, Media
+from stores.media import CHUNK_BYTES, MAX_FAILED_DELETIONS, Media
 
 KEY, OTHER = "library/0123abc.png", "uploads/0123abc"
 LATER = 2**45
@@ -113,6 +113,29 @@ def test_deleted_objects_are_gone(media: Media) -> None:
     media.delete(KEY)
 
     assert not media.exists(KEY)
+
+
+def test_many_objects_are_deleted_whichever_of_them_are_missing_or_stuck(media: Media, tmp_path: Path) -> None:
+    """One that is missing or cannot be deleted does not keep the others, and a store that is down ends the attempt."""
+    keys = [f"results/ab/{number}" for number in range(9)]
+    for key in keys:
+        media.put(key, b"x")
+    media.delete(keys[2])
+    assert media.delete_all([]).gone == []
+    assert media.delete_all(keys[:4]).gone == keys[:4]
+
+    def obstruct(key: str) -> None:
+        media.delete(key)
+        (tmp_path / "some media" / key / "folder").mkdir(parents=True)
+
+    obstruct(keys[5])
+    deletion = media.delete_all(keys[4:8])
+    assert (deletion.gone, deletion.failed) == ([keys[4], keys[6], keys[7]], [keys[5]])
+    stuck = [f"results/cd/{number}" for number in range(5)]
+    for key in stuck:
+        obstruct(key)
+    assert media.delete_all([*stuck, keys[8]]).failed == stuck[:MAX_FAILED_DELETIONS]
+    assert list(media.list_keys()) == [keys[8]]
 
 
 def test_objects_are_listed_by_folder_and_age(media: Media, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Large pictures of jobs are in the media store, until their jobs expire."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, SiteRefused, Unavailable
 from schemas.jobs.job import GeneratedImage, JobRequest
 from schemas.jobs.lifecycle import JobState
-from stores.images.stored_results import MAX_BYTES_IN_REDIS, StoredResults
+from stores.images.stored_results import MAX_BYTES_IN_REDIS, POSTPONED_MS, StoredResults
 from stores.media import Media
 from tests.conftest import FakeClock
 from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, build_stores, create_accepted_job
@@ -50,6 +52,26 @@ def test_large_pictures_are_read_as_small_ones_are(
     assert stores.stored_results.delete_expired() == 3
     assert (list(media.list_keys()), stores.stored_results.delete_expired()) == ([], 0)
     assert results.get_original(JOB_ID) is None
+
+
+def test_an_object_that_cannot_be_deleted_does_not_keep_the_others(
+    stores: RedisStores, job_request: JobRequest, media: Media, clock: FakeClock, tmp_path: Path
+) -> None:
+    """It is tried again later; one that is missing already is forgotten."""
+    complete(stores, job_request)
+    [missing, stuck, _] = sorted(media.list_keys())
+    media.delete(missing)
+    media.delete(stuck)
+    (tmp_path / "media" / stuck / "folder").mkdir(parents=True)
+    clock.advance(600)
+    assert stores.stored_results.delete_expired() == 2
+    assert (list(media.list_keys()), stores.redis.zrange("dr:results", 0, -1)) == ([], [stuck.encode()])
+
+    assert stores.stored_results.delete_expired() == 0
+    shutil.rmtree(tmp_path / "media" / stuck)
+    clock.advance(POSTPONED_MS / 1000)
+    assert stores.stored_results.delete_expired() == 1
+    assert not stores.redis.exists("dr:results")
 
 
 def test_small_pictures_stay_in_redis(stores: RedisStores, job_request: JobRequest, media: Media) -> None:
