@@ -24,8 +24,8 @@ class SchedulingRules:
     def __init__(self, scripts: Scripts, recipes: Recipes) -> None:
         self._scripts = scripts
         self._recipes = recipes
-        self._rows: dict[str, str] = {}
-        self._digest = ""
+        # One object, because threads share it: the digest is that of the rows.
+        self._known: tuple[dict[str, str], str] = ({}, "")
 
     def run(self, script: str, arguments: Mapping[str, Any]) -> Any:
         """Run a script that takes ``rules`` and ``jitter``, and publish the rules if Redis does not have them.
@@ -34,22 +34,24 @@ class SchedulingRules:
             Unavailable: Redis does not answer.
         """
         # Jittered, so that a site is not visited at a fixed beat.
-        arguments = {**arguments, "rules": self._find_digest(), "jitter": random.uniform(1.0, 1.2)}
+        rows, digest = self._find_rules()
+        arguments = {**arguments, "rules": digest, "jitter": random.uniform(1.0, 1.2)}
         answer = self._scripts.run(script, arguments)
         if answer == MISSING:
-            row = [part for pair in self._rows.items() for part in pair]
-            self._scripts.run("publish_rules", {"rules": self._digest, "ttl_s": TTL_S}, *row)
+            parts = [part for pair in rows.items() for part in pair]
+            self._scripts.run("publish_rules", {"rules": digest, "ttl_s": TTL_S}, *parts)
             answer = self._scripts.run(script, arguments)
         return answer
 
-    def _find_digest(self) -> str:
-        """Return the digest of the present limits; recipes may change at any time."""
+    def _find_rules(self) -> tuple[dict[str, str], str]:
+        """Return the present limits and their digest; recipes may change at any time."""
         rows = {
             recipe.name: f"{limits.concurrency} {round(limits.min_interval_s * 1000)} {limits.daily}"
             for recipe in self._recipes.list_all()
             if (limits := recipe.limits)
         }
-        if rows != self._rows:
+        known = self._known
+        if rows != known[0]:
             text = json.dumps(sorted(rows.items()))
-            self._rows, self._digest = rows, hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
-        return self._digest
+            known = self._known = rows, hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+        return known
