@@ -15,17 +15,23 @@ if previous and get(previous, 'claimToken') == token then return claimed(previou
 if previous then return {} end
 if redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 then return 'rules' end
 
--- The first job of the site's first owner in turn: {site, owner, position, score}, or nil.
+-- The first job of the site's first owner in turn: {site, owner, position, score}, or nil; and whether "dr:heads" was out
+-- of line and has changed.
 local function first_candidate(site)
+  local has_changed = false
   while true do
     local head = redis.call('ZRANGE', 'dr:turns:' .. site.name, 0, 0, 'WITHSCORES')
     local owner = head[1]
-    if not owner then return refresh_head(site.name) end
+    if not owner then
+      redis.call('ZREM', 'dr:heads', site.name)
+      return nil, true
+    end
     local ready = redis.call('ZRANGE', ready_key(site.name, owner), 0, 0, 'WITHSCORES')
     if ready[1] and remaining_concurrency(owner) > 0 then
-      return {site = site, owner = owner, position = tonumber(head[2]), score = tonumber(ready[2])}
+      return {site = site, owner = owner, position = tonumber(head[2]), score = tonumber(ready[2])}, has_changed
     end
     refresh_owner(owner, nil, site.name)
+    has_changed = true
   end
 end
 
@@ -33,6 +39,7 @@ local function next_in_turn()
   local best, kept = nil, 0
   while true do
     local heads = redis.call('ZRANGE', 'dr:heads', kept, kept + BATCH - 1, 'WITHSCORES')
+    local has_moved = false
     for i = 1, #heads, 2 do
       if best and tonumber(heads[i + 1]) > best.position then return best end
       local site = find_rule(heads[i])
@@ -41,7 +48,9 @@ local function next_in_turn()
         rest(site.name, now, blocked)
       else
         kept = kept + 1
-        local candidate = site and first_candidate(site)
+        local candidate, has_changed
+        if site then candidate, has_changed = first_candidate(site) end
+        has_moved = has_moved or has_changed
         if candidate and (not best or candidate.position < best.position
             or candidate.position == best.position and candidate.score < best.score) then
           best = candidate
@@ -49,6 +58,8 @@ local function next_in_turn()
       end
     end
     if #heads < 2 * BATCH then return best end
+    -- Others have taken the places of those that have moved.
+    if has_moved then kept = 0 end
   end
 end
 

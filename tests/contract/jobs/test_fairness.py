@@ -123,6 +123,20 @@ def test_a_site_runs_at_most_its_concurrency(queue: JobQueue) -> None:
     assert queue.claim() == "n0"
 
 
+def test_a_job_is_found_behind_sites_whose_jobs_have_gone(
+    stores: RedisStores, clock: FakeClock, settings: Settings
+) -> None:
+    """Another version of the program has taken the jobs of 20 sites, and told no index of it."""
+    recipes = tuple(replace(STUDIO, name=f"site-{number:02}") for number in range(23))
+    queue = JobQueue(build_stores(stores.redis, clock, settings, extra_recipes=recipes), clock)
+    for recipe in recipes:
+        queue.add(f"job of {recipe.name}", f"owner of {recipe.name}", site=recipe.name)
+    for recipe in recipes[:20]:
+        stores.redis.delete(f"dr:ready:{recipe.name}|owner of {recipe.name}")
+
+    assert [queue.claim() for _ in range(4)] == ["job of site-20", "job of site-21", "job of site-22", None]
+
+
 def test_wakeups_are_sent_for_jobs_that_may_start(queue: JobQueue) -> None:
     """Jobs beyond the site's concurrency get no wakeup."""
     for number in range(3):
