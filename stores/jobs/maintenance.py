@@ -27,6 +27,7 @@ from stores.redis.keys import (
     job_key,
     owner_jobs_key,
     owner_open_jobs_key,
+    owner_running_jobs_key,
     ready_key,
     site_leases_key,
 )
@@ -56,6 +57,7 @@ class Maintenance:
         self._clock = clock
         self._ttl_s = settings.result_ttl_s
         self._repair_step = FIRST_REPAIR_STEP
+        self._is_first_repair = True
 
     def publish_capacity(self, slots: int) -> None:
         """Store the number of jobs that all living workers can run at once, for estimates."""
@@ -86,11 +88,13 @@ class Maintenance:
         return SweptJobs(*([job_id.decode() for job_id in ids] for ids in answer))
 
     def repair(self) -> bool:
-        """Repair the indexes of some waiting jobs; True once all have been looked at since this Redis was first used.
+        """Repair the indexes of some waiting jobs; True once all have been looked at since the first call.
 
         The jobs that another version of this program has accepted can be claimed from then on.
         """
-        is_complete, orphans = self._scripts.run("repair", {"limit": self._repair_step})
+        arguments = {"limit": self._repair_step, "is_first": self._is_first_repair}
+        is_complete, orphans = self._scripts.run("repair", arguments)
+        self._is_first_repair = False
         for job_id in orphans:
             self.remove_orphan(job_id.decode())
         self._repair_step = REPAIR_STEP if is_complete else FIRST_REPAIR_STEP
@@ -131,6 +135,7 @@ class Maintenance:
                     pipe.zrem(index, job_id)
                 for owner in owners:
                     pipe.zrem(owner_open_jobs_key(owner), job_id)
+                    pipe.srem(owner_running_jobs_key(owner), job_id)
                     for site in sites:
                         pipe.zrem(ready_key(site, owner), job_id)
                 pipe.execute()

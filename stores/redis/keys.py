@@ -9,6 +9,7 @@ Names in capitals stand for parts of a key. Only the scripts use these keys:
   from next, described in ``lua/shared/turns.lua``
 - ``dr:rules:DIGEST``: hash, the limits of sites as the recipes of some processes have them
 - ``dr:repair``: hash, how far ``repair.lua`` has come
+- ``dr:expiry``: how many of the oldest unfinished jobs ``sweep.lua`` has found running
 - ``dr:started:SITE:DAY``: jobs started that day (UTC, days since 1970)
 - ``dr:holders``: set, workers that have held jobs; ``dr:held:WORKER``: set, the jobs that it holds
 - ``dr:claim:TOKEN``: the job that a claim got, in case its answer was lost

@@ -1,15 +1,18 @@
 -- Bring the indexes of waiting jobs into line with the records of the next so many unfinished jobs, in turn. That adopts
 -- the jobs that an earlier version of this program, or one that still runs beside this one, has accepted.
--- args: limit, dead_after_ms
--- Returns {1 if all have been looked at since the last time that this was returned, ids without a record}.
+-- args: limit, is_first (whether to begin with the oldest job)
+-- Returns {1 if all have been looked at since that was asked for, ids without a record}.
 local now, cursor = now_ms(), 'dr:repair'
+if args.is_first then redis.call('DEL', cursor) end
 local first = tonumber(redis.call('HGET', cursor, 'open') or 0)
 local ids = redis.call('ZRANGE', 'dr:open', first, first + args.limit - 1)
-local seen, orphans = {}, {}
+local seen_owners, seen_places, orphans = {}, {}, {}
 
+-- All places of the owner are brought into line at once, and the one at the site if it is none yet.
 local function repair_owner(owner, site)
-  if seen[owner .. '|' .. site] then return end
-  seen[owner .. '|' .. site] = true
+  local place = owner .. '|' .. site
+  if seen_places[place] or seen_owners[owner] and redis.call('ZSCORE', 'dr:places', place) then return end
+  seen_owners[owner], seen_places[place] = true, true
   refresh_owner(owner, nil, site)
 end
 

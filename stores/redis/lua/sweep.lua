@@ -34,7 +34,13 @@ if args.heartbeats then
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'dr:open', '-inf', now - args.max_wait_ms, 'LIMIT', 0, args.limit)) do
-  if expire_job(id, now) == -1 then orphans[#orphans + 1] = id end
+-- Running jobs stay where they are, in front of those that wait, so each sweep goes on where the last one has stopped.
+local first, kept = tonumber(redis.call('GET', 'dr:expiry') or 0), 0
+local old = redis.call('ZRANGEBYSCORE', 'dr:open', '-inf', now - args.max_wait_ms, 'LIMIT', first, args.limit)
+for _, id in ipairs(old) do
+  local result = expire_job(id, now)
+  if result == -1 then orphans[#orphans + 1] = id elseif result == 0 then kept = kept + 1 end
 end
+local following = #old < args.limit and 0 or first + kept
+if following ~= first then redis.call('SET', 'dr:expiry', following) end
 return {taken_back, orphans}
