@@ -157,7 +157,7 @@ def histogram_key(name: str) -> str:
 
 
 def site_key(site: str) -> str:
-    """hash: nextAt, runMs, and the circuit breaker: failures, openedAt, retryAt, delay, canary, code, error."""
+    """hash: nextAt, pausedUntil, runMs; of the circuit failures, openedAt, retryAt, delay, canary, code, error."""
     return f"dr:site:{site}"
 
 

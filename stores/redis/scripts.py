@@ -29,6 +29,7 @@ SIMPLE_SCRIPTS = (
     "record_heartbeat",
     "pause_site",
     "remaining_pause",
+    "reserve_visit",
     "publish_rules",
 )
 # Of a running job, which they leave running.

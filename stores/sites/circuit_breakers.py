@@ -51,7 +51,19 @@ class CircuitBreakers:
 
     def remaining_pause_ms(self, site: str) -> int:
         """Return how long it takes until the next visit of the site may begin."""
-        return int(self._scripts.run("remaining_pause", {"site": site}))
+        return int(self._scripts.run("remaining_pause", {"site": site})[0])
+
+    def is_paused(self, site: str) -> bool:
+        """Whether the site has asked for a pause that lasts still."""
+        return int(self._scripts.run("remaining_pause", {"site": site})[1]) > 0
+
+    def reserve_visit(self, site: str, interval_ms: int, max_wait_ms: int) -> int:
+        """Take the next turn to visit the site, and return how long it takes until the visit may begin.
+
+        If that is longer than ``max_wait_ms``, no turn was taken. The turn after it is ``interval_ms`` later.
+        """
+        arguments = {"site": site, "interval_ms": interval_ms, "max_wait_ms": max_wait_ms}
+        return int(self._scripts.run("reserve_visit", arguments))
 
     def pause(self, site: str, pause_ms: int) -> None:
         """Let no job of the site start for a while, because the site asked for it; never shortens a pause."""

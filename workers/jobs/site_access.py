@@ -86,13 +86,24 @@ class SiteVisits:
             interrupter.close()
 
     async def _wait_for_turn(self, site: str) -> None:
+        """Take turns until one begins while the site has not asked for a pause."""
         circuit_breakers = self._stores.circuit_breakers
-        circuit = (await asyncio.to_thread(circuit_breakers.read, [site]))[site]
-        wait_ms = await asyncio.to_thread(circuit_breakers.remaining_pause_ms, site)
-        if circuit.is_open or wait_ms > MAX_TURN_WAIT_MS:
-            pause = f"its next visit may begin in {math.ceil(wait_ms / 1000)} s"
-            reason = (circuit.error or "its circuit is open").rstrip(".") if circuit.is_open else pause
-            raise SiteBusy(f"{site} is not visited at present: {reason}.")
-        await asyncio.sleep(wait_ms / 1000)
         interval_ms = round(1000 * self._stores.recipes.get_limits(site).min_interval_s)
-        await asyncio.to_thread(circuit_breakers.pause, site, interval_ms)
+        left_ms = MAX_TURN_WAIT_MS
+        while True:
+            circuit = (await asyncio.to_thread(circuit_breakers.read, [site]))[site]
+            if circuit.is_open:
+                raise _busy(site, (circuit.error or "its circuit is open").rstrip("."))
+            wait_ms = await asyncio.to_thread(circuit_breakers.reserve_visit, site, interval_ms, left_ms)
+            if wait_ms > left_ms:
+                raise _busy(site, f"its next visit may begin in {math.ceil(wait_ms / 1000)} s")
+            if wait_ms == 0:
+                return
+            await asyncio.sleep(wait_ms / 1000)
+            left_ms -= wait_ms
+            if not await asyncio.to_thread(circuit_breakers.is_paused, site):
+                return
+
+
+def _busy(site: str, reason: str) -> SiteBusy:
+    return SiteBusy(f"{site} is not visited at present: {reason}.")

@@ -83,6 +83,23 @@ def test_a_pause_stops_all_workers(site_jobs: SiteJobs, clock: FakeClock) -> Non
     assert site_jobs.claim()
 
 
+def test_visits_reserve_their_turns(site_jobs: SiteJobs, clock: FakeClock) -> None:
+    """Each begins an interval after the one before, whoever asks, and one that would wait too long takes no turn."""
+    breakers = site_jobs.stores.circuit_breakers
+    assert [breakers.reserve_visit("studio", 2_000, 5_000) for _ in range(5)] == [0, 2_000, 4_000, 6_000, 6_000]
+    assert not breakers.is_paused("studio")
+    site_jobs.submit()
+    clock.advance(5.999)
+    assert site_jobs.claim() is None
+    clock.advance(0.001)
+    assert site_jobs.claim()
+
+    breakers.pause("studio", 1_000)
+    assert (breakers.is_paused("studio"), breakers.reserve_visit("studio", 0, 5_000)) == (True, 1_000)
+    clock.advance(1)
+    assert (breakers.is_paused("studio"), breakers.reserve_visit("studio", 0, 5_000)) == (False, 0)
+
+
 @pytest.mark.parametrize("error", BROKEN, ids=lambda error: error.code)
 def test_five_failures_in_a_row_open_it(site_jobs: SiteJobs, error: ServiceError, clock: FakeClock) -> None:
     """Four do not open it; waiting jobs then show the reason and the time of the next attempt."""

@@ -1,0 +1,9 @@
+-- Take the next turn to visit a site, unless that is too far away.
+-- args: site, interval_ms (between the begins of two visits), max_wait_ms
+-- Returns the milliseconds until the visit may begin; more than max_wait_ms if no turn was taken.
+local site, now = 'dr:site:' .. args.site, now_ms()
+local begin = math.max(now, tonumber(redis.call('HGET', site, 'nextAt') or 0))
+if begin - now <= args.max_wait_ms and args.interval_ms > 0 then
+  redis.call('HSET', site, 'nextAt', digits(begin + args.interval_ms))
+end
+return begin - now
