@@ -14,8 +14,12 @@ from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import load_settings
 from schemas.accounts.caller import Scope, parse_limits, parse_scopes
+from schemas.errors import Unavailable
 from stores.accounts.api_keys import ApiKeys, KeyChange
 from stores.accounts.owner_key import OwnerKey
+from stores.accounts.quotas import Quotas
+from stores.redis.client import open_client
+from stores.redis.scripts import Scripts
 
 MAX_NAME_CHARS = 100
 MAX_PLAN_CHARS = 40
@@ -89,7 +93,7 @@ def list_keys() -> None:
 @_grant_options(name_required=False)
 def change(key_id: str, **grant: Any) -> None:
     """Change the name, permissions, limits or plan of a key; options that are left out stay as they are."""
-    _open_api_keys().update(key_id, KeyChange(**grant))
+    _update(_open_api_keys(), key_id, KeyChange(**grant))
 
 
 @keys.command()
@@ -98,7 +102,7 @@ def change(key_id: str, **grant: Any) -> None:
 def rotate(key_id: str, **grant: Any) -> None:
     """Print a new key for an id; the old key expires within a second, jobs and limits stay."""
     api_keys = _open_api_keys()
-    api_keys.update(key_id, KeyChange(**grant))
+    _update(api_keys, key_id, KeyChange(**grant))
     click.echo(api_keys.rotate(key_id))
 
 
@@ -107,6 +111,21 @@ def rotate(key_id: str, **grant: Any) -> None:
 def revoke(key_id: str) -> None:
     """Revoke a key; it expires in every process within a second."""
     _open_api_keys().revoke(key_id)
+
+
+def _update(api_keys: ApiKeys, key_id: str, change: KeyChange) -> None:
+    api_keys.update(key_id, change)
+    if change.limits is None:
+        return
+    settings = load_settings()
+    client = open_client(settings.redis_url)
+    try:
+        Quotas(client, Scripts(client), SystemClock(), settings).limit_running(key_id, change.limits)
+    except Unavailable as error:
+        advice = "The key is changed. Jobs of it that wait already notice a new 'concurrent' with its next job."
+        click.echo(f"{advice} {error}", err=True)
+    finally:
+        client.close()
 
 
 def _open_api_keys() -> ApiKeys:

@@ -12,6 +12,7 @@ from ops.infra.settings import Settings
 from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
 from stores.accounts.quota_windows import DAY_MS, compute_reset_times
 from stores.redis.keys import daily_usage_key, owner_open_jobs_key, owner_running_jobs_key, weekly_usage_key
+from stores.redis.scripts import Scripts
 
 # JSON has no infinity; clients of the Weights API expect this word.
 UNLIMITED_WORD = "Infinity"
@@ -73,8 +74,9 @@ class UsageHistory:
 class Quotas:
     """The quotas in one Redis."""
 
-    def __init__(self, client: Redis, clock: Clock, settings: Settings) -> None:
+    def __init__(self, client: Redis, scripts: Scripts, clock: Clock, settings: Settings) -> None:
         self._redis = client
+        self._scripts = scripts
         self._clock = clock
         self._default_limits = default_limits(settings)
 
@@ -105,6 +107,16 @@ class Quotas:
     def get_limits(self, caller: Caller) -> CallerLimits:
         """Return a caller's limits: those of the key, else those of the settings."""
         return caller.limits.with_defaults(self._default_limits)
+
+    def limit_running(self, owner: str, limits: CallerLimits) -> None:
+        """Let waiting jobs of a caller start under limits that have changed; each new job does the same.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        concurrent = limits.with_defaults(self._default_limits).concurrent
+        max_running = None if concurrent == UNLIMITED else concurrent
+        self._scripts.run("limit_running", {"owner": owner, "max_running": max_running})
 
     def summarize(self, caller: Caller) -> dict[str, Any]:
         """Return ``usage``, ``limits`` and ``remaining`` by kind, with exactly the kinds of the Weights API.

@@ -83,7 +83,7 @@ def build_stores(
         Results(client, stored),
         stored,
         WorkerRegistry(client, scripts),
-        Quotas(client, clock, settings),
+        Quotas(client, scripts, clock, settings),
     )
 
 

@@ -78,6 +78,8 @@ def change(key_id: str) -> BaseResponse:
     except Invalid as error:
         return _detail_page(key, problem=error)
     stores().api_keys.update(key.id, KeyChange(name, grant.scopes, grant.limits, grant.plan or ""))
+    if grant.limits is not None:
+        stores().quotas.limit_running(key.id, grant.limits)
     return go_to(f"{KEYS.path}/{key.id}", done="changed")
 
 

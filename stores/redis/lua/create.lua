@@ -28,18 +28,13 @@ local state = get(id, 'state')
 if state then return created(state, get(id, 'startTime')) end
 local previous = args.idempotency_key and redis.call('GET', args.idempotency_key)
 if previous then return {previous:sub(33) == args.digest and 'replayed' or 'mismatch', previous:sub(1, 32)} end
+-- Also of a job that is refused: those that wait already may start under the present limit.
+limit_running(owner, args.max_running and tostring(args.max_running) or false)
 local limit = limit_reached(owner, limits, args.room)
 if limit then return {limit} end
 
 for counter, ttl_s in pairs({[limits.day_key] = DAY_COUNTER_TTL_S, [limits.week_key] = WEEK_COUNTER_TTL_S}) do
   if redis.call('INCR', counter) == 1 then redis.call('EXPIRE', counter, ttl_s) end
-end
-local most = args.max_running and tostring(args.max_running) or false
-local is_new_limit = redis.call('GET', 'dr:most:' .. owner) ~= most
-if is_new_limit and most then
-  redis.call('SET', 'dr:most:' .. owner, most)
-elseif is_new_limit then
-  redis.call('DEL', 'dr:most:' .. owner)
 end
 local job = {id = id, owner = owner, site = site, priority = args.priority, seq = 0, changed = {unpack(ARGV, 2)},
   dropped = {}}
@@ -59,7 +54,6 @@ count_state(site, 'QUEUED', 1)
 append_event(job, now, 'queued')
 save_job(job)
 make_claimable(job)
-if is_new_limit then refresh_owner(owner, nil, site) end
 local answer = created('QUEUED', job.startTime)
 if args.ticket then answer[3] = send_ticket(args.ticket) end
 return answer

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from ops.infra.settings import Settings
-from schemas.accounts.caller import Caller, CallerLimits
+from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
 from schemas.errors import LimitReached, SiteRefused
 from schemas.jobs.job import GeneratedImage, JobRequest
 from tests.conftest import FakeClock
@@ -45,6 +45,24 @@ def test_limits_of_a_key_override_the_settings(stores: RedisStores, job_request:
         submit(stores, job_request, 2, **{policy: 1})
     assert reached.value.details == {"policy": policy, "limit": 1}
     submit(stores, job_request, 2)
+
+
+def test_a_changed_number_of_running_jobs_holds_for_waiting_ones(stores: RedisStores, job_request: JobRequest) -> None:
+    """At the next submission, even if that is refused, and at once when a key is changed."""
+    for number in (1, 2, 3):
+        submit(stores, job_request, number, concurrent=0, queued=3)
+    assert stores.attempts.claim("w1") is None
+    with pytest.raises(LimitReached):
+        submit(stores, job_request, 4, concurrent=1, queued=3)
+    assert stores.wakeups.count_claimable() == 1
+    assert stores.attempts.claim("w1")
+    assert stores.attempts.claim("w1") is None
+
+    stores.quotas.limit_running(OWNER, CallerLimits(concurrent=2))
+    assert stores.attempts.claim("w1")
+    assert stores.attempts.claim("w1") is None
+    stores.quotas.limit_running(OWNER, CallerLimits(concurrent=UNLIMITED))
+    assert stores.attempts.claim("w1")
 
 
 def test_concurrent_submissions_get_exactly_the_quota(stores: RedisStores, job_request: JobRequest) -> None:

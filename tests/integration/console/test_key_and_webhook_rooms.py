@@ -80,6 +80,15 @@ def test_a_caller_without_admin_sees_and_replaces_only_their_own_key(app: AppCli
     assert eventually(lambda: status_of(app, key) == 401)
 
 
+def test_changed_limits_hold_for_waiting_jobs(app: AppClient) -> None:
+    """The queue is told of the number of jobs that may run."""
+    key_id = app.stores.api_keys.create("reader").split("_")[1]
+    form = {"name": "reader", "scope_generate": "on", "limit_concurrent": "0"}
+    changed = app.client.post(f"/console/keys/{key_id}", data=form, headers={**HTML, "x-api-key": API_KEY})
+
+    assert (changed.status_code, app.stores.redis.get(f"dr:most:{key_id}")) == (303, b"0")
+
+
 def test_replacing_ones_own_key_keeps_the_browser_signed_in(app: AppClient, app_url: str) -> None:
     """The new key stays on the page, whose stream opens with the new session."""
     key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))

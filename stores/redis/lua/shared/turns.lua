@@ -92,6 +92,13 @@ local function refresh_owner(owner, position, site)
   end
 end
 
+-- most: how many jobs of the owner may run at once from now on, as text; false if any number may.
+local function limit_running(owner, most)
+  if redis.call('GET', 'dr:most:' .. owner) == most then return end
+  if most then redis.call('SET', 'dr:most:' .. owner, most) else redis.call('DEL', 'dr:most:' .. owner) end
+  refresh_owner(owner)
+end
+
 -- One more (by = 1) or one less (-1) of the owner's jobs is claimable at the site.
 local function count_claimable_job(site, owner, by)
   if tonumber(redis.call('ZINCRBY', 'dr:weights', by, owner)) <= 0 then return refresh_owner(owner, nil, site) end
