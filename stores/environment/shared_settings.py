@@ -2,7 +2,7 @@
 
 A process that lacks SESSION_KEY generates its own, and signs webhooks with a key that no receiver knows. A fingerprint
 is a HMAC under SESSION_KEY with a salt of its own: it reveals nothing without that key. A process that finds no
-fingerprint records that of its own value.
+fingerprint records that of its own value, if it can read any of the logins and webhook secrets that are there.
 """
 
 import hmac
@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, Engine, Table, delete, insert, inspect, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, inspect, select, update
 
 from ops.infra.database import open_database
 from ops.infra.settings import Settings, SettingsError
@@ -81,6 +81,8 @@ class SharedSettings:
             if name in known and (shared.value is None or not self._is_same(known[name], shared)):
                 raise SettingsError(_refusal(shared))
         missing = [name for name in SHARED_SETTINGS if name not in known]
+        if SESSION_KEY in missing and not self._reads_some_of_what_is_stored():
+            raise SettingsError(_refusal(self._read_value(SESSION_KEY)))
         if missing:
             self._record(missing)
 
@@ -144,6 +146,16 @@ class SharedSettings:
         with self._database.read() as connection:
             rows = connection.execute(select(shared_settings)).all()
         return {row.name: (row.salt, row.fingerprint) for row in rows}
+
+    def _reads_some_of_what_is_stored(self) -> bool:
+        """Whether this process has the key of a login or webhook secret, or there is none yet.
+
+        A database may have them without any fingerprint: an earlier version has written them.
+        """
+        key = self._read_value(SESSION_KEY).value
+        with self._database.read() as connection:
+            stored = [value for *_, value in _list_encrypted(connection)]
+        return not stored or (key is not None and any(_can_read(key, value) for value in stored))
 
     def _record(self, names: Collection[str]) -> None:
         """Record values of this process; of several processes that start together, the first one counts."""
@@ -250,15 +262,30 @@ def _encrypt_again(connection: Connection, key: str, old_key: str | None) -> Acc
     except ValueError as error:
         raise Conflict("OLD_SESSION_KEY is not 32 bytes in URL-safe base64.") from error
     readable = lost = 0
-    for table, key_column, columns in ENCRYPTED_COLUMNS:
-        for row in connection.execute(select(table)).mappings().all():
-            for column in filter(row.get, columns):
-                try:
-                    text = keys.rotate(row[column].encode()).decode()
-                except InvalidToken:
-                    lost += 1
-                    continue
-                readable += 1
-                same_row = table.c[key_column] == row[key_column]
-                connection.execute(update(table).where(same_row).values({column: text}))
+    for table, same_row, column, value in _list_encrypted(connection):
+        try:
+            text = keys.rotate(value.encode()).decode()
+        except InvalidToken:
+            lost += 1
+            continue
+        readable += 1
+        connection.execute(update(table).where(same_row).values({column: text}))
     return AcceptedKey(readable, lost)
+
+
+def _list_encrypted(connection: Connection) -> list[tuple[Table, ColumnElement[bool], str, str]]:
+    """Return all logins and webhook secrets: the table, the condition that names the row, the column and its value."""
+    return [
+        (table, table.c[key_column] == row[key_column], column, row[column])
+        for table, key_column, columns in ENCRYPTED_COLUMNS
+        for row in connection.execute(select(table)).mappings().all()
+        for column in filter(row.get, columns)
+    ]
+
+
+def _can_read(key: str, value: str) -> bool:
+    try:
+        Fernet(key).decrypt(value.encode())
+    except (InvalidToken, ValueError):
+        return False
+    return True

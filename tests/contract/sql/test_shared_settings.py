@@ -92,6 +92,23 @@ def test_of_processes_that_start_together_one_is_the_measure(engine: Engine, fle
     assert all(line.startswith(SESSION_KEY) for line in lines if line)
 
 
+def test_the_first_process_must_be_able_to_read_what_is_stored(engine: Engine, fleet: Settings, tmp_path: Path) -> None:
+    """A database of an earlier version has logins, and no fingerprint that would refuse another key."""
+    key, lost = Fernet(str(fleet.session_key)), Fernet(Fernet.generate_key())
+    with engine.begin() as connection:
+        for site, by in (("a", key), ("b", lost)):
+            row = {"site": site, "state": by.encrypt(b"cookies").decode(), "kept_at": 0}
+            connection.execute(insert(site_credentials).values(**row))
+    other = replace(fleet, session_key=Fernet.generate_key().decode())
+    assert refusal(engine, other).startswith("SESSION_KEY: is not that of this installation.")
+    bare = replace(fleet, session_key=None, data_dir=tmp_path / "other")
+    assert refusal(engine, bare).startswith("SESSION_KEY: is not set")
+    assert not (tmp_path / "other").exists()
+
+    assert refusal(engine, fleet) == ""
+    assert refusal(engine, other).startswith("SESSION_KEY: is not that of this installation.")
+
+
 def test_a_key_of_a_file_is_followed_when_it_is_regenerated(engine: Engine, fleet: Settings) -> None:
     """Regenerating the owner's key is deliberate."""
     own = replace(fleet, api_key=None)
