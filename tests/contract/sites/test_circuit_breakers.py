@@ -84,7 +84,7 @@ def test_a_pause_stops_all_workers(site_jobs: SiteJobs, clock: FakeClock) -> Non
 
 
 def test_visits_reserve_their_turns(site_jobs: SiteJobs, clock: FakeClock) -> None:
-    """Each begins an interval after the one before, whoever asks, and one that would wait too long takes no turn."""
+    """Each begins an interval after the one before, and one that would wait too long takes no turn."""
     breakers = site_jobs.stores.circuit_breakers
     assert [breakers.reserve_visit("studio", 2_000, 5_000) for _ in range(5)] == [0, 2_000, 4_000, 6_000, 6_000]
     assert not breakers.is_paused("studio")
