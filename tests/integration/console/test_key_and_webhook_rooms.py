@@ -81,7 +81,7 @@ def test_a_caller_without_admin_sees_and_replaces_only_their_own_key(app: AppCli
 
 
 def test_changed_limits_hold_for_waiting_jobs(app: AppClient) -> None:
-    """The queue is told of the number of jobs that may run."""
+    """The queue counts with the new number of jobs that may run."""
     key_id = app.stores.api_keys.create("reader").split("_")[1]
     form = {"name": "reader", "scope_generate": "on", "limit_concurrent": "0"}
     changed = app.client.post(f"/console/keys/{key_id}", data=form, headers={**HTML, "x-api-key": API_KEY})
