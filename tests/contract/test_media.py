@@ -117,7 +117,7 @@ def test_deleted_objects_are_gone(media: Media) -> None:
 
 def test_many_objects_are_deleted_whichever_of_them_are_missing_or_stuck(media: Media, tmp_path: Path) -> None:
     """One that is missing or cannot be deleted does not keep the others, and a store that is down ends the attempt."""
-    keys = [f"results/ab/{number}" for number in range(9)]
+    keys = [f"results/ab/{number}" for number in range(8)]
     for key in keys:
         media.put(key, b"x")
     media.delete(keys[2])
@@ -134,8 +134,7 @@ def test_many_objects_are_deleted_whichever_of_them_are_missing_or_stuck(media: 
     stuck = [f"results/cd/{number}" for number in range(5)]
     for key in stuck:
         obstruct(key)
-    assert media.delete_all([*stuck, keys[8]]).failed == stuck[:MAX_FAILED_DELETIONS]
-    assert list(media.list_keys()) == [keys[8]]
+    assert media.delete_all(stuck).failed == stuck[:MAX_FAILED_DELETIONS]
 
 
 def test_objects_are_listed_by_folder_and_age(media: Media, tmp_path: Path) -> None:
