@@ -69,7 +69,8 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         super().handle_exit(number, frame)
 
     def _release_waiters(self) -> None:
-        stores = getattr(self.wsgi, "extensions", {}).get("stores")
+        # A process that still loads its application has none, and no client waits.
+        stores = getattr(getattr(self, "wsgi", None), "extensions", {}).get("stores")
         if stores:
             stores.notifier.announce_shutdown()
 
