@@ -150,17 +150,22 @@ def base_settings() -> Settings:
 @pytest.fixture
 def settings(base_settings: Settings, redis_url: str, tmp_path: Path) -> Settings:
     """Settings for one test: its own folder, an empty Redis."""
+    return isolated_settings(base_settings, redis_url, tmp_path)
+
+
+def isolated_settings(base_settings: Settings, redis_url: str, folder: Path) -> Settings:
+    """Empty Redis, and return settings with everything else in ``folder``."""
     client = connect(redis_url)
     client.flushall()
     client.close()
     return replace(
         base_settings,
-        data_dir=tmp_path,
+        data_dir=folder,
         api_key=API_KEY,
         redis_url=redis_url,
         broker_url=next_database(redis_url),
-        database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
-        media_url=(tmp_path / "media").as_uri(),
+        database_url=f"sqlite:///{folder / 'test.sqlite3'}",
+        media_url=(folder / "media").as_uri(),
     )
 
 

@@ -42,17 +42,7 @@ def find_browser(configured: str | None) -> Browser | None:
     Raises:
         BrowserNotFoundError: ``configured`` is not an executable program.
     """
-    if configured:
-        program = shutil.which(configured)
-        if program is None:
-            raise BrowserNotFoundError(f"BROWSER: {configured!r} is not an executable program.")
-        return Browser(Path(program), "setting BROWSER")
-    for path in _playwright_executables():
-        return Browser(path, "Playwright")
-    for name in PROGRAM_NAMES:
-        if program := shutil.which(name):
-            return Browser(Path(program), "PATH")
-    return None
+    return next(_candidates(configured), None)
 
 
 def find_browser_with_windows(configured: str | None) -> Browser:
@@ -61,13 +51,7 @@ def find_browser_with_windows(configured: str | None) -> Browser:
     Raises:
         BrowserNotFoundError: there is none, or ``configured`` cannot.
     """
-    if configured:
-        found = [browser] if (browser := find_browser(configured)) else []
-    else:
-        named = (shutil.which(name) for name in PROGRAM_NAMES)
-        found = [*(Browser(path, "Playwright") for path in _playwright_executables())]
-        found += [Browser(Path(program), "PATH") for program in named if program]
-    for browser in found:
+    for browser in _candidates(configured):
         # Commands on the PATH are often links to the program.
         if SHELL not in browser.path.name and SHELL not in browser.path.resolve().name:
             return browser
@@ -117,6 +101,20 @@ def can_sandbox() -> bool:
     if command is None:
         return False
     return subprocess.run([command, "--user", "true"], capture_output=True, timeout=5, check=False).returncode == 0
+
+
+def _candidates(configured: str | None) -> Iterator[Browser]:
+    if configured:
+        program = shutil.which(configured)
+        if program is None:
+            raise BrowserNotFoundError(f"BROWSER: {configured!r} is not an executable program.")
+        yield Browser(Path(program), "setting BROWSER")
+        return
+    for path in _playwright_executables():
+        yield Browser(path, "Playwright")
+    for name in PROGRAM_NAMES:
+        if program := shutil.which(name):
+            yield Browser(Path(program), "PATH")
 
 
 def _playwright_executables() -> Iterator[Path]:

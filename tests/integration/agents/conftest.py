@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ops.infra.redis import connect
-from ops.infra.settings import Settings, next_database
-from tests.conftest import API_KEY
+from ops.infra.settings import Settings
+from tests.conftest import API_KEY, isolated_settings
 from tests.integration.conftest import AppClient
 from tests.support.images import VALID_IMAGES
 from tests.support.library import LibraryApp, open_library_app
@@ -70,25 +69,13 @@ class McpClient:
 @pytest.fixture(scope="module")
 def library(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibraryApp]:
     """An app without workers, whose library has two LoRAs, one with a picture, and a checkpoint."""
-    client = connect(redis_url)
-    client.flushall()
-    client.close()
     folder = tmp_path_factory.mktemp("agents")
     models = folder / "models"
     write_safetensors(models / "loras" / "ink.safetensors", data=b"ink")
     (models / "loras" / "ink.preview.png").write_bytes(VALID_IMAGES["png"][0])
     write_safetensors(models / "loras" / "other.safetensors", data=b"other")
     write_safetensors(models / "checkpoints" / "base.safetensors", data=b"base")
-    settings = replace(
-        base_settings,
-        data_dir=folder,
-        api_key=API_KEY,
-        redis_url=redis_url,
-        broker_url=next_database(redis_url),
-        database_url=f"sqlite:///{folder / 'test.sqlite3'}",
-        media_url=(folder / "media").as_uri(),
-        public_url="http://darkroom.test",
-    )
+    settings = replace(isolated_settings(base_settings, redis_url, folder), public_url="http://darkroom.test")
     with open_library_app(settings, models) as opened:
         opened.scan()
         yield opened

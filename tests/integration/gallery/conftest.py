@@ -1,16 +1,15 @@
 """One app for all tests of a file, and people who use its gallery."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ops.infra.redis import connect
-from ops.infra.settings import Settings, next_database
+from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
 from stores.accounts.api_keys import KeyChange
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, isolated_settings
 from tests.integration.conftest import AppClient, close_app, open_app
 
 GALLERY = "/api/v1/gallery"
@@ -52,19 +51,8 @@ class Person:
 @pytest.fixture(scope="module")
 def gallery_settings(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings for one file: its own folder, an empty Redis."""
-    client = connect(redis_url)
-    client.flushall()
-    client.close()
     folder = tmp_path_factory.mktemp("gallery")
-    return replace(
-        base_settings,
-        data_dir=folder,
-        api_key=API_KEY,
-        redis_url=redis_url,
-        broker_url=next_database(redis_url),
-        database_url=f"sqlite:///{folder / 'test.sqlite3'}",
-        media_url=(folder / "media").as_uri(),
-    )
+    return isolated_settings(base_settings, redis_url, folder)
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,12 @@ from dramatiq import Worker
 from api import create_app
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.database import migrate
-from ops.infra.redis import connect
-from ops.infra.settings import Settings, next_database
+from ops.infra.settings import Settings
 from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
 from stores import open_stores
-from tests.conftest import API_KEY, FakeClock, eventually
+from tests.conftest import FakeClock, eventually, isolated_settings
 from tests.integration.conftest import AppClient, described_client
 from workers.actors import declare_background_actors
 from workers.clock.sweeper import Sweeper
@@ -110,18 +109,7 @@ def open_stack(settings: Settings, **changes: Any) -> Iterator[PictureStack]:
 @pytest.fixture(scope="module")
 def stack(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PictureStack]:
     """One stack for all tests of a file, in a folder of its own, on an empty Redis."""
-    client = connect(redis_url)
-    client.flushall()
-    client.close()
     folder = tmp_path_factory.mktemp("pictures")
-    settings = replace(
-        base_settings,
-        data_dir=folder,
-        api_key=API_KEY,
-        redis_url=redis_url,
-        broker_url=next_database(redis_url),
-        database_url=f"sqlite:///{folder / 'test.sqlite3'}",
-        media_url=(folder / "media").as_uri(),
-    )
+    settings = isolated_settings(base_settings, redis_url, folder)
     with open_stack(settings) as running:
         yield running

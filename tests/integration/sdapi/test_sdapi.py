@@ -16,8 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from api.compat.sdapi import generation, pictures
 from api.compat.sdapi.attempts import Outcome, make_pictures
-from ops.infra.redis import connect
-from ops.infra.settings import Settings, next_database
+from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
 from schemas.errors import InputNotOffered, SiteRefused, WorkerStopping
 from schemas.images.input_images import ImageSource
@@ -26,7 +25,7 @@ from schemas.jobs.sdapi import views
 from schemas.sites.missing_fields import missing_field_message
 from schemas.sites.recipe import Recipe
 from stores.accounts.api_keys import KeyChange
-from tests.conftest import API_KEY, eventually
+from tests.conftest import API_KEY, eventually, isolated_settings
 from tests.integration.conftest import AppClient, close_app, open_app
 from tests.support.images import draw_image, encode
 from tests.support.library import run_image_inspector
@@ -39,16 +38,7 @@ PREVIEW = encode(draw_image((32, 24)), "JPEG")
 def app(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
     """An app without workers, which the tests of this module share; each leaves no unfinished job."""
     folder = tmp_path_factory.mktemp("sdapi")
-    client = connect(redis_url)
-    client.flushall()
-    client.close()
-    urls = {
-        "redis_url": redis_url,
-        "broker_url": next_database(redis_url),
-        "database_url": f"sqlite:///{folder / 'test.sqlite3'}",
-        "media_url": (folder / "media").as_uri(),
-    }
-    opened = open_app(replace(base_settings, data_dir=folder, api_key=API_KEY, **urls))
+    opened = open_app(isolated_settings(base_settings, redis_url, folder))
     yield opened
     close_app(opened)
 
