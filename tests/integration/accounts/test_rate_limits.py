@@ -11,12 +11,11 @@ from flask.testing import FlaskClient
 from api import create_app
 from api.compat.sdapi import pictures
 from api.jobs import completion
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Scope, parse_limits
 from stores import open_stores
 from stores.accounts.api_keys import KeyChange
-from tests.conftest import API_KEY, FakeClock
+from tests.conftest import API_KEY, FakeClock, create_tables
 from tests.integration.conftest import AppClient, described_client
 
 PROMPT = {"prompt": "a quiet lake at dawn"}
@@ -29,7 +28,7 @@ SUBMISSIONS = (("/api/v1/jobs", PROMPT), ("/generateImage", PROMPT), ("/v1/consu
 def open_limited_app(settings: Settings, clock: FakeClock, **changes: Any) -> Iterator[AppClient]:
     """An app with other settings, and a clock that the test controls."""
     changed = replace(settings, **changes)
-    migrate(changed.database_url)
+    create_tables(changed.database_url)
     stores = open_stores(changed, clock=clock)
     yield AppClient(described_client(create_app(stores)), stores)
     stores.close()

@@ -9,7 +9,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.infra.broker import BlockingRedisBroker
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.errors import BrowserLost
 from schemas.jobs.job import Job, JobRequest
@@ -17,7 +16,7 @@ from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.jobs.attempts import LEASE_MS
 from stores.queue.worker_heartbeats import WorkerStatus
-from tests.conftest import FakeClock, eventually
+from tests.conftest import FakeClock, create_tables, eventually
 from workers.clock.sweeper import HEARTBEAT_GRACE_S, LEASE_GRACE_S, MAX_SWEEP_GAP_MS, Sweeper
 
 ID = "a" * 32
@@ -207,7 +206,7 @@ def test_a_media_store_that_hangs_delays_no_lease(
         variables = {"AWS_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_REGION": "us-east-1"}
         for name, value in (variables | {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).items():
             monkeypatch.setenv(name, value)
-        migrate(settings.database_url)
+        create_tables(settings.database_url)
         stores = open_stores(replace(settings, media_url="s3://bucket"), clock=clock)
         stop_event, seconds = threading.Event(), [0.0]
         sweeper = Sweeper(stores, monotonic=lambda: seconds[0])

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from ops.testbed.flooding_site import run_flooding_site, write_recipes
 from schemas.messages import CHECK_SITE, LEARN_SITE
 from stores import Stores, open_stores
+from tests.conftest import create_tables
 from workers.browsers.launchers import local_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 from workers.jobs.site_inspections import SiteInspector
@@ -29,7 +29,7 @@ def stores(settings: Settings, tmp_path: Path) -> Iterator[Stores]:
     """Stores with the flooding site among their recipes; its calm page has a minimum interval."""
     folder = tmp_path / "recipes"
     folder.mkdir()
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     with run_flooding_site() as url:
         write_recipes(folder, url)
         calm = folder / "calm.toml"

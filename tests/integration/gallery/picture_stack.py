@@ -13,13 +13,12 @@ from dramatiq import Worker
 
 from api import create_app
 from ops.infra.broker import BlockingRedisBroker
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
 from stores import open_stores
-from tests.conftest import FakeClock, eventually, isolated_settings
+from tests.conftest import FakeClock, create_tables, eventually, isolated_settings
 from tests.integration.conftest import AppClient, described_client
 from workers.actors import declare_background_actors
 from workers.clock.sweeper import Sweeper
@@ -91,7 +90,7 @@ class PictureStack:
 def open_stack(settings: Settings, **changes: Any) -> Iterator[PictureStack]:
     """Open an app and run its background actors; ``changes`` are settings."""
     settings = replace(settings, **changes)
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     # Files have real times.
     clock = FakeClock(time.time_ns() // 1_000_000)
     broker = BlockingRedisBroker(settings.broker_url, [])

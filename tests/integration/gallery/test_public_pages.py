@@ -15,7 +15,6 @@ from playwright.async_api import Browser, Page, Request
 
 from api.gallery.pages.listings import PICTURES_PER_PAGE
 from api.gallery.pages.responses import PAGE_POLICY
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.errors import Gone
 from schemas.gallery.asset_names import icon_name
@@ -24,7 +23,7 @@ from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.encodings import VIRTUAL_CONTRACT, format_uint256
 from schemas.gallery.tokens import Listing, MediaStatus, NewToken, Token, TokenMedia
 from stores import Stores
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, create_tables
 from tests.integration.conftest import AppClient, close_app, open_app, serve_app
 from tests.support.images import draw_image, encode
 from tests.support.shared_browser import shared_browser
@@ -149,7 +148,7 @@ def exhibition(
         media_url=(folder / "media").as_uri(),
         rate_limit_address="unlimited",
     )
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     app = open_app(settings)
     public = open_app(replace(settings, gallery_public=True, public_url=PUBLIC_URL))
     yield Exhibition(app, public, **fill(app.stores))

@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ops.infra.database import migrate
 from ops.infra.settings import ROOT, Settings
 from ops.processes.request_bodies import CONTINUE
 from ops.processes.web_command import gunicorn_command
-from tests.conftest import API_KEY, TIMEOUT_S, answers_http, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, create_tables, eventually, free_port
 from tests.integration.conftest import process_environment
 
 KEY = f"x-api-key: {API_KEY}\r\n"
@@ -57,7 +56,7 @@ def web_url(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("web")
     urls = {"redis_url": redis_url, "database_url": f"sqlite:///{folder / 'test.sqlite3'}"}
     settings = replace(base_settings, data_dir=folder, api_key=API_KEY, port=free_port(), **urls)
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     environment = process_environment(settings, {"port": settings.port})
     process = subprocess.Popen(gunicorn_command(settings, "tests.support.uploads:serve()"), cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{settings.port}"

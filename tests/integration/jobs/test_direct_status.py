@@ -10,14 +10,13 @@ import pytest
 from api import create_app
 from api.http.route_policy import RateLimit
 from api.jobs.direct_status import DirectStatus
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from ops.processes.tracing import Tracer, use_tracer
 from schemas.errors import BrowserLost, QueueWaitExceeded, SiteRefused, Unavailable
 from schemas.jobs.job import Job, JobRequest, Progress
 from stores import open_stores
 from stores.accounts.api_keys import KeyChange
-from tests.conftest import API_KEY, FakeClock, eventually
+from tests.conftest import API_KEY, FakeClock, create_tables, eventually
 from tests.integration.conftest import IMAGE, AppClient, close_app
 
 STEPS = 120
@@ -32,7 +31,7 @@ COUNTED = ("RateLimit", "X-RateLimit-Remaining")
 @pytest.fixture
 def frozen(settings: Settings, clock: FakeClock) -> Iterator[AppClient]:
     """An app whose time stands still."""
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     stores = open_stores(replace(settings, rate_limit_status=RATE), clock=clock)
     app = AppClient(create_app(stores).test_client(), stores)
     yield app

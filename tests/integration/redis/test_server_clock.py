@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from api import create_app
 from ops.infra.broker import HEARTBEAT_TIMEOUT_MS, BlockingRedisBroker
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Caller
 from schemas.accounts.rate_limits import Rate
@@ -26,7 +25,7 @@ from stores.queue.worker_heartbeats import WorkerStatus
 from stores.redis.client import open_client
 from stores.redis.errors import redis_errors
 from stores.redis.server_clock import RedisClock
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, create_tables
 from workers.clock.sweeper import Sweeper
 
 ID = "a" * 32
@@ -50,7 +49,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
 @pytest.fixture
 def open_machine(settings: Settings, set_clock: SetClock) -> Iterator[Callable[[float], Stores]]:
     """A function that opens the stores of a machine whose clock is wrong, and sets the clock of this process so."""
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     opened: list[Stores] = []
 
     def open_stores_at(seconds: float) -> Stores:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.messages import READ_QUOTA
 from stores import Stores, open_stores
+from tests.conftest import create_tables
 from workers.browsers.launchers import local_browser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig
 from workers.jobs.site_queries import SiteQueryRunner
@@ -28,7 +28,7 @@ quota = {{ used = ["#busy", "body"], limit = ["#progress", "body"] }}
 def stores_for(settings: Settings, folder: Path, url: str, interval_s: float = 0) -> Stores:
     """Open stores with one site, ``busy``, at ``url``."""
     (folder / "busy.toml").write_text(RECIPE.format(url=url, interval=interval_s))
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     return open_stores(replace(settings, recipes_dir=folder, site="busy"))
 
 

@@ -9,12 +9,13 @@ from sqlalchemy import select
 
 from ops.cli.main import main as darkroom
 from ops.infra.clock import SystemClock
-from ops.infra.database import migrate, open_database
+from ops.infra.database import open_database
 from schemas.library.model_views import ModelView
 from schemas.library.search_query import SortKey, SortOrder, parse_query
 from stores.library import Library, tables
 from stores.library.search import SearchFilter
 from stores.media import Media
+from tests.conftest import create_tables
 from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
 from workers.library.scanner.scan import Scan, ScanScope
 
@@ -35,7 +36,7 @@ class LibraryUnderTest:
         """Create the folders and an empty database."""
         self.folder.mkdir(parents=True)
         self.url = f"sqlite:///{self.data / 'darkroom.sqlite3'}"
-        migrate(self.url)
+        create_tables(self.url)
         self.engine = open_database(self.url)
         self.library = Library.from_engine(self.engine, SystemClock())
         self.media = Media((self.data / "media").as_uri())

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from ops.infra.database import migrate
 from ops.infra.settings import Settings
 from schemas.library.model_views import ModelView
 from schemas.library.search_query import SortKey, SortOrder, parse_query
 from stores import Stores, open_stores
 from stores.library.search import SearchFilter
-from tests.conftest import eventually
+from tests.conftest import create_tables, eventually
 from tests.support.model_files import write_safetensors
 from workers.library import indexer, leader_lock
 from workers.library.indexer import LibraryIndexer
@@ -81,7 +80,7 @@ def library(settings: Settings, tmp_path: Path) -> Iterator[IndexedLibrary]:
 @contextmanager
 def open_stores_with_database(settings: Settings) -> Iterator[Stores]:
     """Open stores on a migrated database."""
-    migrate(settings.database_url)
+    create_tables(settings.database_url)
     stores = open_stores(settings)
     try:
         yield stores
