@@ -1,6 +1,7 @@
 """The OpenAPI description of all registered blueprints, at ``/openapi.json``: flask-smorest with what it leaves out."""
 
 import json
+import threading
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def __init__(self, app: Flask) -> None:
+        self._described: list[tuple[Any, str, Any]] = []
+        self._lock = threading.Lock()
         super().__init__(app, spec_kwargs={"extra_plugins": [RouteDescriptions(app)]})
         self.register_field(fields.Url, "string", "uri")
         self.register_converter(JobIdConverter, lambda _: dict(HEX_ID))
@@ -36,9 +39,27 @@ class Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
             self.ma_plugin.converter.add_attribute_function(describe)
         self.ma_plugin.converter.add_parameter_attribute_function(describe_query_list)
 
-    @cached_property
+    def register_blueprint(self, blp: Any, *, parameters: Any = None, **options: Any) -> None:
+        """Register the routes of a blueprint at once, and their descriptions when the document is first asked for.
+
+        Descriptions take longer than all the rest of a start.
+        """
+        name = options.get("name", blp.name)
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][name] = self
+        self._app.register_blueprint(blp, **options)
+        self._described.append((blp, name, parameters))
+
+    @property
     def document(self) -> dict[str, Any]:
         """The whole document."""
+        with self._lock:
+            return self._document
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        for blueprint, name, parameters in self._described:
+            blueprint.register_views_in_doc(self, self._app, self.spec, name=name, parameters=parameters)
+            self.spec.tag({"name": name, "description": blueprint.description})
         document: dict[str, Any] = self.spec.to_dict()
         used = {tag for path in document["paths"].values() for tag in _tags(path)}
         others = [tag for tag in document.get("tags", []) if tag["name"] not in GROUPS_BY_BLUEPRINT]
