@@ -24,10 +24,12 @@ LINTS = (
 FAST_TESTS = ("tests/unit", "tests/contract")
 SLOW_TESTS = ("tests/integration",)
 # End-to-end tests of whole deployments run after all others, which would slow them down.
-ACCEPTANCE_TESTS = ("tests/acceptance",)
+ACCEPTANCE_TESTS = ROOT / "tests" / "acceptance"
+# Those that take longest begin first, so that all processes of the run end at about the same time.
+LONG_ACCEPTANCE_TESTS = ("test_chaos.py", "test_deaths.py", "test_deliveries.py", "test_benches.py")
 MAX_TEST_PROCESSES = 4
-# Tests of pages and processes wait about half of the time, so one process more than there are cores keeps these busy.
-MORE_TEST_PROCESSES = 1
+# Tests of pages and processes wait about half of the time; whole deployments have processes enough of their own.
+PROCESSES_PER_CORE, ACCEPTANCE_PROCESSES_PER_CORE = 2, 1.5
 
 
 @click.command()
@@ -44,10 +46,11 @@ def test(pytest_args: tuple[str, ...]) -> None:
     if pytest_args:
         _run_steps(("tests", ["pytest", *pytest_args]))
     else:
-        pytest = _parallel_pytest(more_processes=MORE_TEST_PROCESSES)
         # In this order the many short tests come last and are evenly distributed.
-        tests = [*pytest, "--no-loadscope-reorder", *SLOW_TESTS, *FAST_TESTS]
-        _run_steps(*LINTS, ("tests", tests), ("acceptance tests", [*pytest, *ACCEPTANCE_TESTS]))
+        tests = [*_parallel_pytest(PROCESSES_PER_CORE), "--no-loadscope-reorder", *SLOW_TESTS, *FAST_TESTS]
+        acceptance = _parallel_pytest(ACCEPTANCE_PROCESSES_PER_CORE, distribution="loadgroup")
+        acceptance += ["--no-loadscope-reorder", *_acceptance_files()]
+        _run_steps(*LINTS, ("tests", tests), ("acceptance tests", acceptance))
 
 
 @click.command()
@@ -72,10 +75,15 @@ def lock(upgrade: bool) -> None:
     )
 
 
-def _parallel_pytest(more_processes: int = 0) -> list[str]:
-    """Return a pytest command that distributes test files over a process for each core, and ``more_processes``."""
-    processes = min((os.cpu_count() or 1) + more_processes, MAX_TEST_PROCESSES)
-    return ["pytest", "-n", str(processes), "--dist", "loadfile"]
+def _parallel_pytest(per_core: float = 1, distribution: str = "loadfile") -> list[str]:
+    """Return a pytest command that distributes files, or else groups and single tests, over processes."""
+    processes = min(round(per_core * (os.cpu_count() or 1)), MAX_TEST_PROCESSES)
+    return ["pytest", "-n", str(processes), "--dist", distribution]
+
+
+def _acceptance_files() -> list[str]:
+    files = sorted(ACCEPTANCE_TESTS.glob("test_*.py"))
+    return [str(file) for file in sorted(files, key=lambda file: file.name not in LONG_ACCEPTANCE_TESTS)]
 
 
 def _run_steps(*steps: tuple[str, list[str]]) -> None:
@@ -99,4 +107,7 @@ def _program(name: str) -> str:
 def _environment() -> dict[str, str]:
     caches = {"RUFF_CACHE_DIR": "ruff", "MYPY_CACHE_DIR": "mypy"}
     folder = ROOT / ".cache" if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir()) / "darkroom-cache"
-    return {**os.environ, **{name: str(folder / part) for name, part in caches.items()}}
+    environment = {**os.environ, **{name: str(folder / part) for name, part in caches.items()}}
+    # Tests start Python hundreds of times: without bytecode each of these processes would compile all of our modules.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
