@@ -30,7 +30,8 @@ from api.http.routing import JobIdConverter, collect_methods, init_allowed_metho
 from api.http.session_cookie import init_cookie_renewal
 from api.jobs import event_streams, images, uploads, websockets
 from api.jobs import views as job_views
-from api.jobs.direct_status import DirectStatus
+from api.jobs.direct.status import DirectStatus
+from api.jobs.direct.submission import DirectSubmission
 from api.jobs.hang_up import CANCEL_HEADER
 from api.library import images as model_images
 from api.library import models, scans_and_report
@@ -115,7 +116,7 @@ def create_app(stores: Stores) -> Flask:
     _register_blueprints(app)
     collect_methods(app)
     # For the web server: see ops.processes.gunicorn_worker.
-    app.extensions["direct_answers"] = DirectStatus(app).answer
+    app.extensions["direct_answers"] = {"GET": DirectStatus(app).answer, "POST": DirectSubmission(app).answer}
     return app
 
 

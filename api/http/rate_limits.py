@@ -14,6 +14,7 @@ from api.http.route_policy import RateLimit, current_policy
 from schemas.accounts.caller import Caller
 from schemas.accounts.rate_limits import Rate, RateWindow
 from schemas.errors import LimitReached, Unavailable
+from stores import Stores
 
 ADDRESS_POLICY, LOGIN_POLICY = "address", "login"
 LOGIN_RATE = Rate(10, 60)
@@ -27,18 +28,23 @@ log = structlog.get_logger(__name__)
 
 def count_caller(caller: Caller) -> None:
     """Count a request with a valid key or session; raises LimitReached."""
-    match current_policy().rate_limit:
-        case RateLimit.STATUS:
-            _count_status(caller.id)
-        case RateLimit.SUBMIT:
-            count_submission(caller)
-        case RateLimit.GENERAL:
-            _count(RateLimit.GENERAL, stores().rate_limits.defaults.general, caller.id)
+    policy = current_policy().rate_limit
+    if policy is RateLimit.STATUS:
+        _count_status(caller.id)
+    else:
+        _enforce(count(stores(), policy, caller))
 
 
 def count_submission(caller: Caller, jobs: int = 1) -> None:
     """Count jobs that the policy of the current route does not count; raises LimitReached."""
-    _count(RateLimit.SUBMIT, caller.limits.rate or stores().rate_limits.defaults.submit, caller.id, jobs)
+    _enforce(count(stores(), RateLimit.SUBMIT, caller, jobs))
+
+
+def count(stores: Stores, policy: RateLimit, caller: Caller, number: int = 1) -> RateWindow | None:
+    """Count requests of a caller, or jobs; None if there is no limit, or if Redis does not answer."""
+    defaults = stores.rate_limits.defaults
+    rate = caller.limits.rate or defaults.submit if policy is RateLimit.SUBMIT else defaults.general
+    return _count(stores, policy, rate, caller.id, number)
 
 
 def count_anonymous() -> None:
@@ -46,7 +52,7 @@ def count_anonymous() -> None:
     if current_policy().rate_limit is RateLimit.STATUS:
         _count_status(_client_network())
     else:
-        _count(ADDRESS_POLICY, stores().rate_limits.defaults.address, _client_network())
+        _enforce(_count(stores(), ADDRESS_POLICY, stores().rate_limits.defaults.address, _client_network()))
 
 
 def count_login_attempt() -> None:
@@ -66,22 +72,28 @@ def _count_status(client_id: str) -> None:
         _enforce(stores().rate_limits.hit_local(RateLimit.STATUS, rate, client_id))
 
 
-def _count(policy: str, rate: Rate, client_id: str, number: int = 1) -> None:
+def _count(stores: Stores, policy: str, rate: Rate, client_id: str, number: int = 1) -> RateWindow | None:
     if rate.is_unlimited:
-        return
+        return None
     try:
-        window = stores().rate_limits.hit(policy, rate, client_id, number)
+        return stores.rate_limits.hit(policy, rate, client_id, number)
     except Unavailable:
         log.warning("limits.not_counted", policy=policy)
+        return None
+
+
+def _enforce(window: RateWindow | None) -> None:
+    if window is None:
         return
-    _enforce(window)
-
-
-def _enforce(window: RateWindow) -> None:
     g.window = window
     if window.is_exceeded:
-        message = f"Too many requests: at most {window.rate}. Try again in {window.reset_s} s."
-        raise LimitReached(message, retry_after_s=window.reset_s, policy=window.policy)
+        raise exceeded_error(window)
+
+
+def exceeded_error(window: RateWindow) -> LimitReached:
+    """Return the error of a request that exceeds its limit."""
+    message = f"Too many requests: at most {window.rate}. Try again in {window.reset_s} s."
+    return LimitReached(message, retry_after_s=window.reset_s, policy=window.policy)
 
 
 def report_limit(error: LimitReached) -> None:

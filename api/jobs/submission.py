@@ -26,6 +26,7 @@ IDEMPOTENCY_KEY = {
     "description": "A repeated request with the same key returns the job of the first one.",
     "example": "order-4711",
 }
+REPLAYED = ("Idempotent-Replayed", "true")
 
 log = structlog.get_logger(__name__)
 
@@ -94,10 +95,16 @@ def dry_run(submitter: Caller, job_request: JobRequest) -> dict[str, Any]:
     return submission.dry_run(stores(), submitter, job_request)
 
 
+def accepted_headers(accepted: AcceptedJob) -> list[tuple[str, str]]:
+    """Return the header fields of the native API's response to a submission."""
+    location = ("Location", f"/api/v1/jobs/{accepted.job.id}")
+    return [location, REPLAYED] if accepted.replayed else [location]
+
+
 def add_replay_header(response: Response, accepted: AcceptedJob) -> Response:
     """Add ``Idempotent-Replayed`` to ``response`` if the job existed before this request."""
     if accepted.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
+        response.headers.add(*REPLAYED)
     return response
 
 

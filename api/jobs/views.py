@@ -13,7 +13,7 @@ from api.jobs.job_bodies import REQUEST_BODY, is_form, job_body
 from api.jobs.long_poll import WAIT_PARAMETERS, read_job
 from api.jobs.responses import CancelledJobs, FailureReportView
 from api.jobs.serializers import json_with_etag, native_job
-from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, add_replay_header, submit
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, accepted_headers, submit
 from schemas.errors import Conflict, Gone, NotFound
 from schemas.jobs.job import Job, JobPage, JobView, load_job_request
 from schemas.jobs.lifecycle import JobState
@@ -45,8 +45,8 @@ def create() -> Response:
         accepted = submit(caller(), load_job_request(fields))
     response = jsonify(native_job(stores(), accepted.job, accepted.estimate))
     response.status_code = 202
-    response.headers["Location"] = f"/api/v1/jobs/{accepted.job.id}"
-    return add_replay_header(response, accepted)
+    response.headers.extend(accepted_headers(accepted))
+    return response
 
 
 @blueprint.route("", methods=["GET"])

@@ -28,6 +28,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from ops.processes.request_bodies import RequestBody, has_body
 
 NOTIFY_INTERVAL_S = 1.0
+DIRECT_METHODS = ("GET", "POST")
 STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -79,26 +80,29 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
 
         The application may have answers that take less than a call of it: they are asked for first.
         """
-        if not has_body(request):
-            try:
-                if answer := self._direct_answer(request):
-                    return self._send_answer(request, client, answer)
-            except gevent.GreenletExit:
-                # The forced stop: the connection is closed, which is no failure of the request.
-                raise StopIteration from None
-            return super().handle_request(listener, request, client, address)
-        body = RequestBody(request, client)
+        body = RequestBody(request, client) if has_body(request) else None
         try:
+            if answer := self._direct_answer(request, body):
+                return self._send_answer(request, client, answer)
             return super().handle_request(listener, request, client, address)
+        except gevent.GreenletExit:
+            # The forced stop: the connection is closed, which is no failure of the request.
+            raise StopIteration from None
         finally:
-            body.release()
+            if body:
+                body.release()
 
-    def _direct_answer(self, request: Any) -> Any:
-        is_plain = request.method == "GET" and not request.query and request.version == (1, 1)
-        if not is_plain or request._expected_100_continue:  # noqa: SLF001 - gunicorn answers it in the usual way
+    def _direct_answer(self, request: Any, body: RequestBody | None) -> Any:
+        if request.method not in DIRECT_METHODS or request.query or request.version != (1, 1):
             return None
-        give_answer = getattr(self.wsgi, "extensions", {}).get("direct_answers")
-        return give_answer(request.path, request.headers) if give_answer else None
+        give_answer = getattr(self.wsgi, "extensions", {}).get("direct_answers", {}).get(request.method)
+        if give_answer is None:
+            return None
+        if request.method == "POST":
+            return give_answer(request.path, request.headers, body.peek) if body else None
+        # gunicorn answers an expectation in the usual way.
+        is_plain = body is None and not request._expected_100_continue  # noqa: SLF001 - as above
+        return give_answer(request.path, request.headers) if is_plain else None
 
     def _send_answer(self, request: Any, client: socket.socket, answer: Any) -> bool:
         """Send a response as gunicorn does it."""

@@ -6,6 +6,7 @@ import ``ssl``, directly or indirectly: see ``gunicorn_worker``.
 """
 
 import contextlib
+import io
 import socket
 import time
 from typing import Any
@@ -71,6 +72,27 @@ class RequestBody:
             self._socket.settimeout(timeout_s)
         self._received += len(data)
         return data
+
+    def peek(self, max_bytes: int) -> bytes | None:
+        """Return the whole body, which can still be read; None if it is longer, of unknown length, or does not arrive.
+
+        Why it does not arrive is met again by whatever reads it next.
+        """
+        reader, buffer = self._request.body.reader, self._request.unreader.buf
+        if not isinstance(reader, LengthReader) or reader.length > max_bytes:
+            return None
+        data = bytes(buffer.getvalue())
+        buffer.seek(0, io.SEEK_END)
+        try:
+            while len(data) < reader.length:
+                received = self.recv(reader.length - len(data))
+                if not received:
+                    return None
+                buffer.write(received)
+                data += received
+        except (OSError, BodyTooSlowError):
+            return None
+        return data[: reader.length]
 
     def release(self) -> None:
         """Put the socket back. If the client may still be sending, close this side and let it read the answer."""

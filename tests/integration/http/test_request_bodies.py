@@ -192,6 +192,23 @@ def test_several_requests_with_bodies_share_a_connection(web_url: str) -> None:
             assert response.headers["Connection"] == "keep-alive"
 
 
+def test_submissions_arrive_in_parts_and_behind_each_other(web_url: str) -> None:
+    """Those that are left to Flask after their body has arrived are answered in their turn, with the whole body."""
+    bodies = (JOB, b'{"prompt": 7}', JOB, b"{", JOB)
+    requests = b"".join(head("/api/v1/jobs", f"{KEY}{JSON}Content-Length: {len(body)}\r\n") + body for body in bodies)
+    with connect(web_url) as connection:
+        for start in range(0, len(requests), 50):
+            connection.sendall(requests[start : start + 50])
+        connection.shutdown(socket.SHUT_WR)
+        received = read_to_end(connection)
+    answers = [answer.split(b" ", 1)[0] for answer in received.split(b"HTTP/1.1 ")[1:]]
+    assert answers == [b"202", b"400", b"202", b"400", b"202"]
+    with connect(web_url) as connection:
+        connection.sendall(head("/api/v1/jobs", f"{KEY}{JSON}Content-Length: {len(JOB)}\r\n") + JOB[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        assert read_to_end(connection).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -9,7 +9,7 @@ import pytest
 
 from api import create_app
 from api.http.route_policy import RateLimit
-from api.jobs.direct_status import DirectStatus
+from api.jobs.direct.status import DirectStatus
 from ops.infra.settings import Settings
 from ops.processes.tracing import Tracer, use_tracer
 from schemas.errors import BrowserLost, QueueWaitExceeded, SiteRefused, Unavailable
@@ -46,7 +46,7 @@ def ask_flask(app: AppClient, path: str, headers: dict[str, str]) -> tuple[str, 
 
 def ask_directly(app: AppClient, path: str, headers: dict[str, str]) -> tuple[str, dict[str, str], bytes] | None:
     """The same of the direct answer; None if the request is left to Flask."""
-    answer = app.client.application.extensions["direct_answers"](
+    answer = app.client.application.extensions["direct_answers"]["GET"](
         path, [(name.upper(), value) for name, value in headers.items()]
     )
     return answer and (answer.status, _uncounted(dict(answer.headers)), answer.body)
@@ -190,7 +190,7 @@ def test_what_is_not_the_plain_case_is_left_to_flask(frozen: AppClient) -> None:
     job_id = frozen.submit()
     path, key = f"/status/{job_id}", {"x-api-key": API_KEY}
     other = frozen.stores.api_keys.create("other")
-    answer = frozen.client.application.extensions["direct_answers"]
+    answer = frozen.client.application.extensions["direct_answers"]["GET"]
 
     assert ask_directly(frozen, path, key)
     assert ask_directly(frozen, path, {"Authorization": f"Bearer {API_KEY}"})
@@ -221,7 +221,7 @@ def test_a_revoked_key_is_refused_at_once(frozen: AppClient) -> None:
 def test_the_rate_limit_counts_both_ways(frozen: AppClient, clock: FakeClock) -> None:
     """The counts go on from one to the other; the request above the limit is answered by Flask, without a read."""
     path, key = f"/status/{frozen.submit()}", {"x-api-key": API_KEY}
-    answer = frozen.client.application.extensions["direct_answers"]
+    answer = frozen.client.application.extensions["direct_answers"]["GET"]
     limit = frozen.stores.rate_limits.defaults.status.limit
     for _ in range(limit - FEW):
         frozen.stores.rate_limits.hit_local(RateLimit.STATUS, frozen.stores.rate_limits.defaults.status, OWNERS[0])

@@ -30,7 +30,7 @@ def worker_with(answer: Callable[..., Any], *, keepalive: int = 75) -> Any:
     """A worker whose application gives this direct answer."""
     worker = WebWorker.__new__(WebWorker)
     worker.nr, worker.alive, worker.cfg = 0, True, SimpleNamespace(keepalive=keepalive)
-    worker.wsgi = SimpleNamespace(extensions={"direct_answers": answer})
+    worker.wsgi = SimpleNamespace(extensions={"direct_answers": {"GET": answer, "POST": answer}})
     return worker
 
 
