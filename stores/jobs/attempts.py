@@ -13,7 +13,6 @@ from redis import Redis
 
 from ops.infra.settings import Settings
 from schemas.errors import LeaseLost, ServiceError
-from schemas.jobs.events import EventType
 from schemas.jobs.job import GeneratedImage, Job, Progress, Result
 from stores.images.stored_results import StoredResults
 from stores.redis.job_decoding import decode_job
@@ -85,15 +84,22 @@ class Attempts:
         """Record that the page accepted the prompt; raises LeaseLost."""
         self._run("mark_accepted", job)
 
+    def record_updates(self, job: Job, progress: Progress | None, preview: bytes | None) -> None:
+        """Record what the page shows by now: its progress, a preview (JPEG), or both in one call; raises LeaseLost."""
+        arguments = {
+            "progress": progress and json.dumps(asdict(progress)),
+            "preview": None if preview is None else json.dumps({"sizeBytes": len(preview)}),
+            "ttl_s": self._unfinished_ttl_s,
+        }
+        self._run("record_progress", job, arguments, *(() if preview is None else (preview,)))
+
     def record_progress(self, job: Job, progress: Progress) -> None:
         """Record the page's progress; raises LeaseLost."""
-        self._run("record_progress", job, {"type": EventType.PROGRESS, "data": json.dumps(asdict(progress))})
+        self.record_updates(job, progress, None)
 
     def record_preview(self, job: Job, preview: bytes) -> None:
         """Store a preview (JPEG); raises LeaseLost."""
-        data = json.dumps({"sizeBytes": len(preview)})
-        arguments = {"type": EventType.PREVIEW, "data": data, "ttl_s": self._unfinished_ttl_s}
-        self._run("record_progress", job, arguments, preview)
+        self.record_updates(job, None, preview)
 
     def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> None:
         """Store the finished images, and the first one as JPEG too; raises LeaseLost."""

@@ -1,13 +1,16 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
-Every script gets its arguments by name, as one JSON object, and the shared functions that it needs put before its text:
-``shared/time.lua``, ``shared/reading.lua``, for scripts that change jobs also ``shared/records.lua`` with the tables of
-allowed transitions and of errors, made from ``schemas``, and for those that begin or end something the rest. What a
-script does not need is left out, because running through the definitions takes as long as ten commands.
+Every script gets its arguments by name, as one JSON object, and the shared definitions that it needs put before its
+text: those of ``shared/*.lua``, the fields of the job hash, and the tables of allowed transitions and of errors, made
+from ``schemas``. What a script does not need is left out, because running through all definitions takes as long as ten
+commands.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +24,11 @@ from stores.redis.errors import redis_errors
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
-# They change no job, and are spared the cost of the functions that do.
-SIMPLE_SCRIPTS = (
-    "read",
-    "dry_run",
-    "list_alive",
-    "record_heartbeat",
-    "pause_site",
-    "remaining_pause",
-    "reserve_visit",
-    "publish_rules",
-)
-# Of a running job, which they leave running.
-RUNNING_SCRIPTS = ("mark_accepted", "record_progress", "renew", "store_images")
-MORE_FUNCTIONS = {
-    "read": "estimates",
-    "dry_run": "estimates",
-    "create": "estimates",
-    "sweep": "upkeep",
-    "repair": "upkeep",
-    "expire": "upkeep",
-    "requeue_expired": "upkeep",
-}
+# In the order in which they use each other.
+SHARED_FILES = ("reading", "records", "turns", "endings", "estimates", "upkeep")
+# Everything in these files is local to the script: from one such line to the next is one definition.
+DEFINITION = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)")
+NAME = re.compile(r"[A-Za-z_]\w*")
 # Instead of shared/time.lua, for tests.
 TEST_TIME_LUA = "local function now_ms() return cjson.decode(ARGV[1]).now end\n"
 # Made once, because ``json.dumps`` with an option makes an encoder for every call, and a status is one call.
@@ -59,17 +45,11 @@ class Scripts:
         """
         self._client = client
         self._test_clock = test_clock
-        reading = (TEST_TIME_LUA if test_clock else _shared("time")) + _fields_table() + _shared("reading")
-        records = reading + _schema_tables() + _shared("records")
-        everything = records + _shared("turns") + _shared("endings")
-        self._scripts = {}
-        for path in LUA_FOLDER.glob("*.lua"):
-            shared = reading if path.stem in SIMPLE_SCRIPTS else everything
-            if path.stem in RUNNING_SCRIPTS:
-                shared = records
-            more = MORE_FUNCTIONS.get(path.stem)
-            text = shared + (_shared(more) if more else "") + path.read_text()
-            self._scripts[path.stem] = client.register_script(text)
+        definitions = _shared_definitions(TEST_TIME_LUA if test_clock else _shared("time"))
+        self._scripts = {
+            path.stem: client.register_script(_with_definitions(path.read_text(), definitions))
+            for path in LUA_FOLDER.glob("*.lua")
+        }
 
     def run(self, name: str, arguments: Mapping[str, Any], *values: str | int | bytes) -> Any:
         """Run a script and return its answer.
@@ -107,6 +87,48 @@ class Scripts:
 
 def _shared(name: str) -> str:
     return (LUA_FOLDER / "shared" / f"{name}.lua").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """A part of the shared text: the names that it defines, its text, and the names that occur in it."""
+
+    names: frozenset[str]
+    text: str
+    uses: frozenset[str]
+
+
+@cache
+def _shared_definitions(time: str) -> list[_Definition]:
+    """Return the shared definitions; each uses only earlier ones."""
+    parts = [time, _fields_table(), _schema_tables(), *map(_shared, SHARED_FILES)]
+    starts = [line for part in parts for line in _split_definitions(part)]
+    return [_Definition(frozenset(names.split(", ")), text, frozenset(NAME.findall(text))) for names, text in starts]
+
+
+def _split_definitions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the names and the text of each definition; comments between two of them are left out."""
+    names, lines = "", list[str]()
+    for line in text.splitlines():
+        start = DEFINITION.match(line)
+        if start:
+            if names:
+                yield names, "\n".join(lines)
+            names, lines = start[1], []
+        if not line.startswith("--"):
+            lines.append(line)
+    if names:
+        yield names, "\n".join(lines)
+
+
+def _with_definitions(script: str, definitions: Sequence[_Definition]) -> str:
+    """Return the script after those definitions that it uses, itself or through others."""
+    used, kept = set(NAME.findall(script)), list[str]()
+    for definition in reversed(definitions):
+        if definition.names & used:
+            used |= definition.uses
+            kept.append(definition.text)
+    return "\n".join([*reversed(kept), script])
 
 
 def _fields_table() -> str:

@@ -41,7 +41,7 @@ from workers.images.pixels import DECODE_ERRORS
 from workers.jobs.attempt import Attempt, Completed, Failed, Outcome
 from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.attempt_span import open_attempt_span
-from workers.jobs.progress_throttle import throttle
+from workers.jobs.progress_throttle import Updates, throttle
 from workers.jobs.site_access import authorize_visit
 from workers.jobs.tracing import TraceRecorder
 from workers.sites.driver.driver import Driver
@@ -185,13 +185,13 @@ class Runner:
             await self._retry_while_unavailable(self._stores.attempts.mark_accepted, job)
         progress: Progress | None = None
         with span("page.watch"):
-            async for update in throttle(driver.watch()):
-                progress = update if isinstance(update, Progress) else progress
-                await self._record_update(job, update)
+            async for updates in throttle(driver.watch()):
+                progress = updates.progress or progress
+                await self._record_updates(job, updates)
         images = await driver.collect_images()
         if progress and progress.percentage < 100:
             # Pages rarely report their last step.
-            await self._record_update(job, Progress(100.0, progress.steps, progress.steps))
+            await self._record_updates(job, Updates(Progress(100.0, progress.steps, progress.steps), None))
         with span("result.store", {"darkroom.result.count": len(images)}):
             jpeg = await self._make_jpeg(job, driver, images[0])
             await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
@@ -210,13 +210,15 @@ class Runner:
             return preview
         return await asyncio.to_thread(convert.make_blank_jpeg, image.width, image.height)
 
-    async def _record_update(self, job: Job, update: Progress | bytes) -> None:
-        """Store progress or a preview (JPEG); dropped if Redis is unavailable, because newer updates follow."""
+    async def _record_updates(self, job: Job, updates: Updates) -> None:
+        """Store progress and a preview (JPEG); dropped if Redis is unavailable, because newer updates follow."""
+        preview = updates.preview
+        if preview and not await asyncio.to_thread(convert.is_preview_jpeg, preview):
+            preview = None
+        if not (updates.progress or preview):
+            return
         try:
-            if isinstance(update, Progress):
-                await asyncio.to_thread(self._stores.attempts.record_progress, job, update)
-            elif await asyncio.to_thread(convert.is_preview_jpeg, update):
-                await asyncio.to_thread(self._stores.attempts.record_preview, job, update)
+            await asyncio.to_thread(self._stores.attempts.record_updates, job, updates.progress, preview)
         except Unavailable as error:
             log.warning("job.update_dropped", error=str(error))
 

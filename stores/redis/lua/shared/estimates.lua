@@ -16,13 +16,26 @@ local function find_open_circuits(job_site)
   return open
 end
 
-local function count_own_ahead(owner, score, open)
+-- The owner's jobs that are claimed before one with this score. id: of the job, unless it is only asked about.
+local function count_own_ahead(id, score, job_site, owner, own_weight, open)
+  local own_score = id and redis.call('ZSCORE', ready_key(job_site, owner), id)
+  -- The owner's only claimable job, as usual.
+  if own_score and own_weight == 1 then return 0 end
+  score = own_score or score
   local is_open, own = {}, 0
   for _, site in ipairs(open) do is_open[site] = true end
   for _, site in ipairs(owner_sites(owner)) do
     if not is_open[site] then own = own + redis.call('ZCOUNT', ready_key(site, owner), '-inf', '(' .. score) end
   end
   return own
+end
+
+-- The owner's turn, or nil, and the number of owners whose turn is earlier.
+local function find_turn(owner)
+  local position = tonumber(redis.call('ZSCORE', 'dr:positions', owner) or nil)
+  if not position then return nil, redis.call('ZCARD', 'dr:positions') end
+  -- Several may be next; every other turn is one owner's.
+  return position, position > 0 and redis.call('ZRANK', 'dr:positions', owner) or 0
 end
 
 -- others: names of owners; before: those of them alone whose turn is earlier are among them.
@@ -73,16 +86,15 @@ end
 
 -- The number of jobs that are claimed before one with this score, if every site keeps its pace, and 1 if it is an
 -- estimate, which only numbers above MAX_EXACT are while no other site's circuit is open.
-local function jobs_ahead(score, job_site, owner)
+local function jobs_ahead(id, score, job_site, owner)
   local open = find_open_circuits(job_site)
-  local own = count_own_ahead(owner, score, open)
   local own_weight = tonumber(redis.call('ZSCORE', 'dr:weights', owner) or 0)
+  local own = count_own_ahead(id, score, job_site, owner, own_weight, open)
+  local turn, before = find_turn(owner)
+  if own == 0 and #open == 0 then return before, 0 end
   local others = redis.call('ZCARD', 'dr:weights') - (own_weight > 0 and 1 or 0)
   if others <= 0 then return own, 0 end
-  local own_position = redis.call('ZSCORE', 'dr:positions', owner)
-  local before = own_position and redis.call('ZCOUNT', 'dr:positions', '-inf', '(' .. own_position) or others
-  if own == 0 and #open == 0 then return before, 0 end
-  local position = tonumber(own_position or 'inf')
+  local position = turn or math.huge
   if own == 0 and before <= MAX_EXACT then
     local earlier = before > 0 and redis.call('ZRANGE', 'dr:positions', 0, before - 1) or {}
     return count_others_one_by_one(earlier, owner, own, position, open), 0
@@ -102,7 +114,7 @@ local function queue_estimate(id, state, site_name, owner, score)
   local site = redis.call('HMGET', 'dr:site:' .. site_name, 'runMs', 'retryAt', 'error')
   local ahead, is_estimate = false, 0
   if state == 'QUEUED' then
-    ahead, is_estimate = jobs_ahead(redis.call('ZSCORE', ready_key(site_name, owner), id) or score, site_name, owner)
+    ahead, is_estimate = jobs_ahead(id, score, site_name, owner)
   end
   return {ahead, site[1], site[2], site[3], redis.call('ZCARD', 'dr:leases'), redis.call('GET', 'dr:slots'), is_estimate}
 end

@@ -54,9 +54,9 @@ local function publish_change(id, seq, owner, moves_queue)
 end
 
 -- Record a change that clients can see: next sequence number, strictly later modification time, an entry in the job's
--- log and in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers. Returns the
--- sequence number.
-local function append_event(job, now, kind, data)
+-- log and in its owner's feed, an outbox entry if a webhook may want it, and a message to watchers unless another event
+-- follows at once. Returns the sequence number.
+local function append_event(job, now, kind, data, is_followed)
   local id, owner, seq = job.id, job.owner, tonumber(job.seq) + 1
   local time = digits(math.max(now, (tonumber(job.lastModifiedDate) or 0) + 1))
   local is_end = kind == 'completed' or kind == 'failed'
@@ -75,7 +75,7 @@ local function append_event(job, now, kind, data)
     redis.call('XADD', 'dr:outbox', '*', 'job', id, 'owner', owner, 'seq', seq, 'type', kind, 'time', time,
       'data', data, 'webhook', job.webhook or '')
   end
-  publish_change(id, seq, owner, QUEUE_EVENTS[kind])
+  if not is_followed then publish_change(id, seq, owner, QUEUE_EVENTS[kind]) end
   return seq
 end
 
