@@ -30,6 +30,8 @@ WAKEUP_TIMEOUT_S = 2.5
 MAX_WAKEUP_TOKENS = 64
 HEARTBEAT_TIMEOUT_MS = 8_000
 HEARTBEAT_INTERVAL_S = 1.0
+# Of a process whose last heartbeat found the maintenance done by another one.
+RELAXED_HEARTBEAT_INTERVAL_S = 2.0
 
 # A little less than the interval of the heartbeats, so that each round of them does it once.
 MAINTENANCE_INTERVAL_MS = 900
@@ -48,6 +50,16 @@ elseif ARGV[1] == 'heartbeat' then
     ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'
 end
 """.encode()
+
+# Appended: whether this call did the maintenance. Messages of dead processes return to their queue without a token.
+APPENDED_LUA = b"""
+if command == 'heartbeat' and do_maintenance == '1' then
+    if redis.call('llen', queue_full_name) > 0 and redis.call('exists', 'bell:' .. queue_name) == 0 then
+        redis.call('rpush', 'bell:' .. queue_name, '')
+    end
+    return 1
+end
+"""
 
 DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
 
@@ -69,7 +81,7 @@ class BlockingRedisBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,
         )
-        self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA)
+        self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA)
 
     @property
     def consumer_class(self) -> type["BlockingRedisConsumer"]:
@@ -108,16 +120,17 @@ class BlockingRedisBroker(RedisBroker):
             "max_bell": MAX_WAKEUP_TOKENS,
         }
 
-    def wait_for_message(self, queue_name: str) -> None:
-        """Block until a message may be on the queue, for at most ``WAKEUP_TIMEOUT_S`` seconds."""
-        self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
+    def wait_for_message(self, queue_name: str) -> bool:
+        """Block until a message may be on the queue, for at most ``WAKEUP_TIMEOUT_S`` seconds; False if none is."""
+        token = self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
+        return token is not None or self.queue_length(queue_name) > 0
 
-    def send_heartbeat(self, queue_name: str) -> None:
+    def send_heartbeat(self, queue_name: str) -> bool:
         """Record that this process is alive, and requeue messages that dead ones had fetched from the queue.
 
-        At most one process of all does the latter in each MAINTENANCE_INTERVAL_MS.
+        At most one process of all does the latter in each MAINTENANCE_INTERVAL_MS. Returns whether it was this one.
         """
-        self._dispatch_script("heartbeat", queue_name)
+        return bool(self._dispatch_script("heartbeat", queue_name))
 
     def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes) -> Any:
         head = (command, 0, queue_name, self.broker_id)
@@ -144,6 +157,7 @@ class BlockingRedisConsumer(Consumer):
         self.cache: list[bytes] = []
         self.unacked: set[str] = set()
         self.acked = threading.Event()
+        self._may_have_messages = True
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None after a wait.
@@ -165,10 +179,12 @@ class BlockingRedisConsumer(Consumer):
             self.acked.wait(timeout=1.0)
             self.acked.clear()
             return
+        may_have_messages, self._may_have_messages = self._may_have_messages, True
         with _closed_connections():
-            self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
+            if may_have_messages:
+                self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
             if not self.cache:
-                self.broker.wait_for_message(self.queue_name)
+                self._may_have_messages = self.broker.wait_for_message(self.queue_name)
 
     def ack(self, message: MessageProxy) -> None:
         """Remove a processed message."""
@@ -200,7 +216,10 @@ class BlockingRedisConsumer(Consumer):
 
 
 class HeartbeatThread:
-    """Send a heartbeat once a second, for one queue after another, independent of what the consumers are doing."""
+    """Send heartbeats for one queue after another, independent of what the consumers are doing.
+
+    In a large fleet, where other processes do the maintenance, they are less frequent.
+    """
 
     def __init__(self, broker: BlockingRedisBroker, queues: frozenset[str]) -> None:
         self.broker = broker
@@ -219,10 +238,13 @@ class HeartbeatThread:
 
     def _run(self) -> None:
         queues = itertools.cycle(sorted(self.queues))
-        while not self.stopped.wait(HEARTBEAT_INTERVAL_S):
+        interval_s = HEARTBEAT_INTERVAL_S
+        while not self.stopped.wait(interval_s):
             try:
-                self.broker.send_heartbeat(next(queues))
+                is_needed = self.broker.send_heartbeat(next(queues))
+                interval_s = HEARTBEAT_INTERVAL_S if is_needed else RELAXED_HEARTBEAT_INTERVAL_S
             except redis.RedisError as error:
+                interval_s = HEARTBEAT_INTERVAL_S
                 log.warning("heartbeat.failed", error=str(error))
 
 

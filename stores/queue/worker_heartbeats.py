@@ -1,7 +1,8 @@
 """The registry of living workers: each sends heartbeats with its status."""
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 
 from redis import Redis
 
@@ -10,6 +11,8 @@ from stores.redis.scripts import Scripts
 
 DEAD_AFTER_MS = 8_000
 PURGE_AFTER_MS = 3_600_000
+# A status that has not changed is sent less often than one that has.
+SAME_STATUS_INTERVAL_S = 1.9
 KEYS = {"index": WORKER_HEARTBEATS, "details": WORKER_DETAILS}
 
 
@@ -40,6 +43,17 @@ class WorkerRegistry:
     def __init__(self, client: Redis, scripts: Scripts) -> None:
         self._redis = client
         self._scripts = scripts
+        self._sent: dict[str, tuple[WorkerStatus, float]] = {}
+
+    def keep_alive(self, status: WorkerStatus) -> None:
+        """Record a heartbeat, unless the last one is recent and said the same; memory and times need not be newest."""
+        known, sent_at = self._sent.get(status.id, (None, 0.0))
+        comparable = replace(status, memory_bytes=0, browser_started_at=0)
+        if comparable == known and time.monotonic() - sent_at < SAME_STATUS_INTERVAL_S:
+            return
+        self._sent.pop(status.id, None)
+        self.record_heartbeat(status)
+        self._sent[status.id] = comparable, time.monotonic()
 
     def record_heartbeat(self, status: WorkerStatus) -> None:
         """Record that a worker is alive, and its status; remove workers that have been dead for PURGE_AFTER_MS."""
@@ -48,6 +62,7 @@ class WorkerRegistry:
 
     def remove(self, worker_id: str) -> None:
         """Remove a worker that stops; it counts as dead at once."""
+        self._sent.pop(worker_id, None)
         with self._redis.pipeline() as pipe:
             pipe.zrem(WORKER_HEARTBEATS, worker_id)
             pipe.hdel(WORKER_DETAILS, worker_id)

@@ -62,7 +62,7 @@ class Heartbeat:
             browser_started_at=self._browser_started_at(),
         )
         try:
-            await asyncio.to_thread(self._stores.workers.record_heartbeat, status)
+            await asyncio.to_thread(self._stores.workers.keep_alive, status)
         except Unavailable as error:
             log.warning("heartbeat.failed", error=str(error))
 

@@ -6,14 +6,19 @@
 local BATCH = 20
 local now, token = now_ms(), args.claim_token
 
-local function claimed(id) return {id, redis.call('HMGET', key(id, 'job'), unpack(JOB_FIELDS))} end
+local function claimed(job)
+  local values = {}
+  for i, name in ipairs(JOB_FIELDS) do values[i] = job[name] or false end
+  return {job.id, values}
+end
 
 -- The caller repeats a call whose answer was lost. The job is still its own unless another attempt has claimed it
 -- since.
 local previous = redis.call('GET', 'dr:claim:' .. token)
-if previous and get(previous, 'claimToken') == token then return claimed(previous) end
-if previous then return {} end
-if redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 then return 'rules' end
+if previous then
+  local job = load_whole_job(previous)
+  return job.claimToken == token and claimed(job) or {}
+end
 
 -- The first job of the site's first owner in turn: {site, owner, position, score}, or nil; and whether "dr:heads" was out
 -- of line and has changed.
@@ -35,6 +40,7 @@ local function first_candidate(site)
   end
 end
 
+-- Returns the candidate, or nil, and whether rules are missing.
 local function next_in_turn()
   local best, kept = nil, 0
   while true do
@@ -43,6 +49,7 @@ local function next_in_turn()
     for i = 1, #heads, 2 do
       if best and tonumber(heads[i + 1]) > best.position then return best end
       local site = find_rule(heads[i])
+      if not site and lacks_rules() then return nil, true end
       local blocked = site and blocked_until(site, now)
       if blocked then
         rest(site.name, now, blocked)
@@ -74,7 +81,7 @@ local function start(job, site)
   set(job, 'startedAt', now)
   grant_lease(job, now + args.lease_ms)
   redis.call('SET', 'dr:claim:' .. token, job.id, 'PX', CLAIM_TTL_MS)
-  if redis.call('HEXISTS', site_key, 'retryAt') == 1 then redis.call('HSET', site_key, 'canary', job.id) end
+  if site.is_open then redis.call('HSET', site_key, 'canary', job.id) end
   if site.pause_ms > 0 then redis.call('HSET', site_key, 'nextAt', digits(now + site.pause_ms)) end
   if site.daily > 0 then
     redis.call('INCR', starts_key(site.name, now))
@@ -87,14 +94,14 @@ end
 
 wake_rested(now)
 while true do
-  local chosen = next_in_turn()
-  if not chosen then return {} end
+  local chosen, lacks = next_in_turn()
+  if not chosen then return lacks and 'rules' or {} end
   local site, owner = chosen.site, chosen.owner
   local id = redis.call('ZPOPMIN', ready_key(site.name, owner))[1]
-  local job = load_job(id)
+  local job = load_whole_job(id)
   local may_start = job.state == 'QUEUED' and tonumber(job.deliveries) < args.max_deliveries
   if may_start then start(job, site) end
-  refresh_owner(owner, redis.call('INCR', 'dr:turn'), site.name)
-  if may_start then return claimed(id) end
+  refresh_claimed(owner, redis.call('INCR', 'dr:turn'), site.name)
+  if may_start then return claimed(job) end
   if job.state == 'QUEUED' then fail_job(job, now, args.ttl_s, 'worker_lost', '') end
 end

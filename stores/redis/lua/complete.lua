@@ -5,7 +5,6 @@ local job, now = load_job(args.id), now_ms()
 if job.state == 'COMPLETED' and job.endedBy == args.claim_token then return 1 end
 if not holds_lease(job, args.claim_token) then return 0 end
 if not job.media and redis.call('EXISTS', key(job.id, 'image'), key(job.id, 'image.jpg')) < 2 then return 0 end
-record_site_result(job, 'works', now)
-update_mean_runtime(job, now)
+record_success(job, now)
 finish(job, now, 'COMPLETED', args.ttl_s, 'completed', args.event_data, {'results', args.results})
 return 1

@@ -3,7 +3,6 @@
 -- Returns the number of wakeups that should be in the queue, or 'rules' if they must be published first.
 local MAX_DUE, BATCH = 500, 50
 local now = now_ms()
-if redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 then return 'rules' end
 local due = redis.call('ZRANGEBYSCORE', 'dr:due', '-inf', now, 'LIMIT', 0, MAX_DUE)
 for _, id in ipairs(due) do
   redis.call('ZREM', 'dr:due', id)
@@ -19,7 +18,7 @@ local function count_claimable(site)
     jobs = math.min(jobs, site.concurrency - redis.call('ZCARD', 'dr:leases:' .. site.name))
   end
   -- With a pause between starts, or an open circuit that one job at a time may test, only one can start now.
-  if site.pause_ms > 0 or redis.call('HEXISTS', 'dr:site:' .. site.name, 'retryAt') == 1 then
+  if site.pause_ms > 0 or site.is_open then
     jobs = math.min(jobs, 1)
   end
   return jobs
@@ -30,6 +29,7 @@ repeat
   local heads = redis.call('ZRANGE', 'dr:heads', kept, kept + BATCH - 1)
   for _, name in ipairs(heads) do
     local site = find_rule(name)
+    if not site and lacks_rules() then return 'rules' end
     local blocked = site and blocked_until(site, now)
     if blocked then
       rest(name, now, blocked)

@@ -19,14 +19,17 @@ local function observe(name, seconds)
   redis.call('HINCRBYFLOAT', histogram, 'sum', tostring(seconds))
 end
 
+local function close_circuit(site)
+  redis.call('HDEL', 'dr:site:' .. site, 'failures', 'openedAt', 'retryAt', 'delay', 'canary', 'code', 'error')
+  redis.call('SREM', 'dr:circuits', site)
+end
+
 -- Circuit breaker: what the end of an attempt says about its site. Five failures ('broken') in a row open the circuit,
 -- one 'closed' (login, robots.txt, ...) does so at once, 'works' closes it.
 local function record_site_result(job, effect, now, code, message)
   local site = 'dr:site:' .. job.site
   if effect == 'works' then
-    if redis.call('HDEL', site, 'failures', 'openedAt', 'retryAt', 'delay', 'canary', 'code', 'error') > 0 then
-      redis.call('SREM', 'dr:circuits', job.site)
-    end
+    if redis.call('HEXISTS', site, 'failures') == 1 then close_circuit(job.site) end
   elseif effect == 'broken' or effect == 'closed' then
     local failures = redis.call('HINCRBY', site, 'failures', 1)
     local fields = redis.call('HMGET', site, 'retryAt', 'canary', 'delay')
@@ -47,9 +50,12 @@ local function site_effect(code)
   return class and class.site_effect
 end
 
-local function update_mean_runtime(job, now)
+-- A run that has ended with its pictures closes the circuit, and counts towards the mean.
+local function record_success(job, now)
   local site, run_ms = 'dr:site:' .. job.site, now - tonumber(job.startedAt)
-  local mean = tonumber(redis.call('HGET', site, 'runMs') or run_ms)
+  local known = redis.call('HMGET', site, 'failures', 'runMs')
+  if known[1] then close_circuit(job.site) end
+  local mean = tonumber(known[2] or run_ms)
   redis.call('HSET', site, 'runMs', digits(mean + NEWEST_RUN_WEIGHT * (run_ms - mean)))
 end
 
@@ -78,7 +84,7 @@ end
 
 -- The only way to a final state. data: the event's; fields: name, value, ... for the hash.
 local function finish(job, now, state, ttl_s, kind, data, fields)
-  local id, site, owner, code = job.id, job.site, job.owner, ''
+  local id, site, owner, code, was_waiting = job.id, job.site, job.owner, '', job.state == 'QUEUED'
   set(job, 'endedBy', job.claimToken or '')
   set_state(job, state)
   for i = 1, #fields, 2 do set(job, fields[i], fields[i + 1]) end
@@ -86,7 +92,7 @@ local function finish(job, now, state, ttl_s, kind, data, fields)
   if job.claimToken then drop_lease(job) end
   redis.call('ZREM', 'dr:open', id)
   redis.call('ZREM', 'dr:open:' .. owner, id)
-  make_unclaimable(job)
+  if was_waiting then make_unclaimable(job) end
   set(job, 'finishedAt', now)
   set(job, 'expiresAt', now + ttl_s * 1000)
   append_event(job, now, kind, data)
@@ -103,7 +109,9 @@ local function finish(job, now, state, ttl_s, kind, data, fields)
   redis.call('HINCRBY', 'dr:ended', site .. '|' .. state .. '|' .. code, 1)
   if started then observe('run', (now - started) / 1000) end
   set_media_expiry(job, now + ttl_s * 1000)
-  local parts = {'job', 'events', 'preview', 'failure', 'trace'}
+  local parts = {'job', 'events', 'preview'}
+  -- Reports belong to attempts that have failed.
+  if state == 'FAILED' or tonumber(job.attempt) > 1 then parts[4], parts[5] = 'failure', 'trace' end
   if job.pictures and not job.media then
     parts[#parts + 1] = 'image.jpg'
     for number = 1, tonumber(job.pictures) do parts[#parts + 1] = image_part(number) end

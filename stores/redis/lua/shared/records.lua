@@ -22,6 +22,13 @@ local function load_job(id, number)
   return job
 end
 
+-- The same with all fields.
+local function load_whole_job(id)
+  local job, values = {id = id, changed = {}, dropped = {}}, redis.call('HGETALL', key(id, 'job'))
+  for i = 1, #values, 2 do job[values[i]] = values[i + 1] end
+  return job
+end
+
 -- A field to be written; its value may be a number.
 local function set(job, name, value)
   value = type(value) == 'number' and digits(value) or value
@@ -107,7 +114,12 @@ local function image_part(number) return number == 1 and 'image' or 'image.' .. 
 
 -- When the objects that hold the job's images in the media store are deleted.
 local function set_media_expiry(job, at)
-  for name in (job.media or ''):gmatch('%S+') do redis.call('ZADD', 'dr:results', 'XX', digits(at), name) end
+  local members = {}
+  for name in (job.media or ''):gmatch('%S+') do
+    members[#members + 1] = digits(at)
+    members[#members + 1] = name
+  end
+  if members[1] then redis.call('ZADD', 'dr:results', 'XX', unpack(members)) end
 end
 
 local function delete_images(job, now)

@@ -72,6 +72,17 @@ local function find_position(owner, site)
     or redis.call('INCR', 'dr:turn')
 end
 
+-- total: the owner's claimable jobs at all sites.
+local function set_weight(owner, total, position)
+  if total > 0 then
+    redis.call('ZADD', 'dr:weights', total, owner)
+    redis.call('ZADD', 'dr:positions', position, owner)
+  else
+    redis.call('ZREM', 'dr:weights', owner)
+    redis.call('ZREM', 'dr:positions', owner)
+  end
+end
+
 -- position: a new one; site: one at which the owner's jobs may have become claimable, or all have gone.
 local function refresh_owner(owner, position, site)
   local at, total = owner_sites(owner), 0
@@ -83,13 +94,18 @@ local function refresh_owner(owner, position, site)
     local room = remaining_concurrency(owner)
     for _, each in ipairs(at) do total = total + refresh_place(each, owner, room, position) end
   end
-  if total > 0 then
-    redis.call('ZADD', 'dr:weights', total, owner)
-    redis.call('ZADD', 'dr:positions', position, owner)
-  else
-    redis.call('ZREM', 'dr:weights', owner)
-    redis.call('ZREM', 'dr:positions', owner)
+  set_weight(owner, total, position)
+end
+
+-- One of the owner's jobs at the site was claimed; position: its new one.
+local function refresh_claimed(owner, position, site)
+  local ready = redis.call('ZCARD', ready_key(site, owner))
+  -- With jobs at other sites too, its turn changes there as well.
+  if tonumber(redis.call('ZSCORE', 'dr:weights', owner) or 0) ~= ready + 1 then
+    return refresh_owner(owner, position, site)
   end
+  refresh_place(site, owner, remaining_concurrency(owner), position)
+  set_weight(owner, ready, position)
 end
 
 -- most: how many jobs of the owner may run at once from now on, as text; false if any number may.
@@ -126,8 +142,11 @@ end
 -- The counter of a site's starts on the day (UTC) of now.
 local function starts_key(site, now) return 'dr:started:' .. site .. ':' .. math.floor(now / 86400000) end
 
+-- Whether the limits of sites that the caller's recipes have must be published first.
+local function lacks_rules() return redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 end
+
 -- The limits of a site as the caller's recipes have them, or nil if it has no recipe for the site: name, concurrency,
--- pause_ms and daily; 0 means no limit.
+-- pause_ms and daily; 0 means no limit. blocked_until adds is_open, whether its circuit is.
 local function find_rule(site)
   local row = redis.call('HGET', 'dr:rules:' .. args.rules, site)
   if not row then return nil end
@@ -140,6 +159,7 @@ end
 local function blocked_until(site, now)
   local fields = redis.call('HMGET', 'dr:site:' .. site.name, 'retryAt', 'canary', 'nextAt')
   local retry_at, canary, next_at = fields[1], fields[2], fields[3]
+  site.is_open = retry_at
   if retry_at and now < tonumber(retry_at) then return tonumber(retry_at) end
   if retry_at and canary and redis.call('ZSCORE', 'dr:leases', canary) then return math.huge end
   if site.concurrency > 0 and redis.call('ZCARD', 'dr:leases:' .. site.name) >= site.concurrency then
