@@ -164,10 +164,9 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
-    # Not in the description of the API: its clients have that of the program that it stands for.
-    for blueprint in sdapi.blueprints:
-        app.register_blueprint(blueprint)
-    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in, agents):
+    for blueprint in (*sdapi.blueprints, agents.blueprint):
+        api.register_blueprint(blueprint)
+    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in):
         app.register_blueprint(page.blueprint)
     for page in (gallery_pages, comparison, oembed):
         app.register_blueprint(page.blueprint)

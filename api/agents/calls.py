@@ -11,16 +11,17 @@ from flask import request
 
 from api.http.context import caller, stores
 from schemas.errors import Invalid
+from schemas.jobs.agent_messages import SESSION_PATTERN
 from schemas.jobs.job import Job
 
 SESSION_HEADER = "Mcp-Session-Id"
-SESSION_PATTERN = re.compile(r"[!-~]{1,128}")
+_SESSION = re.compile(SESSION_PATTERN)
 
 
 def session_of_request() -> str:
     """Return the id of the client's session, or "" without one; raises Invalid."""
     session = request.headers.get(SESSION_HEADER)
-    if session is not None and not SESSION_PATTERN.fullmatch(session):
+    if session is not None and not _SESSION.fullmatch(session):
         raise Invalid(problems=[f"{SESSION_HEADER}: must be 1 to 128 printable ASCII characters."])
     return session or ""
 

@@ -5,12 +5,18 @@ from typing import Any
 
 from flask import Response, g
 
+from api.http.auth import api_key_from_request
+from api.http.route_policy import described_by
 from schemas.errors import Invalid, ServiceError, Unauthorized
+from schemas.http.error_bodies import JsonRpcError
 
 INVALID_REQUEST, INTERNAL_ERROR = -32600, -32603
-CHALLENGE = 'Bearer realm="Darkroom", error="invalid_token", error_description="An API key of this Darkroom is needed."'
+CHALLENGE = 'Bearer realm="Darkroom"'
+# RFC 6750 has no error for a request without a key.
+WRONG_KEY = 'error="invalid_token", error_description="This API key is not valid."'
 
 
+@described_by(JsonRpcError)
 def jsonrpc_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of an error that concerns the HTTP request and not one of its messages."""
     code = INTERNAL_ERROR if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else INVALID_REQUEST
@@ -32,7 +38,8 @@ def error_text(error: ServiceError) -> str:
 
 
 def add_challenge(response: Response) -> Response:
-    """Say on 401 how a client identifies itself (RFC 6750), without OAuth, which Darkroom has not."""
+    """Say on 401 how a client identifies itself (RFC 6750), without OAuth, which Darkroom does not have."""
     if response.status_code == Unauthorized.status:
-        response.headers["WWW-Authenticate"] = CHALLENGE
+        challenge = f"{CHALLENGE}, {WRONG_KEY}" if api_key_from_request() else CHALLENGE
+        response.headers["WWW-Authenticate"] = challenge
     return response

@@ -20,11 +20,22 @@ from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.accounts.caller import Scope
 from schemas.errors import Forbidden
 from schemas.http.request_origin import RequestOrigin, classify_origin
+from schemas.jobs.agent_messages import HEADERS, MESSAGE, REPLY, STREAM
 
 # Everything is a POST here; the tools check further scopes. The view reads the body, whose limit is that of a job.
 POLICY = RoutePolicy(scope=Scope.READ, streams_body=True)
 
-blueprint = Blueprint("mcp", __name__, access=Access.KEY, error_format=jsonrpc_body, url_prefix="/mcp")
+REPLIED = "The reply; where messages about the progress come before it, and the client accepts one, as a stream."
+REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": MESSAGE}}}
+
+blueprint = Blueprint(
+    "mcp",
+    __name__,
+    access=Access.KEY,
+    error_format=jsonrpc_body,
+    url_prefix="/mcp",
+    description="The Model Context Protocol, for agents.",
+)
 blueprint.after_request(add_challenge)
 
 
@@ -41,8 +52,14 @@ def check_origin() -> None:
 
 
 @blueprint.route("", methods=["POST"], policy=POLICY)
+@blueprint.doc(requestBody=REQUEST_BODY, parameters=HEADERS)
+@blueprint.response(200, REPLY, description=REPLIED)
+@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=REPLIED)
+@blueprint.alt_response(202, content_type=None, description="The message was a notification, which has no reply.")
+@blueprint.alt_response(404, description="There is no such method, in version 2026-07-28.")
+@blueprint.alt_response(406, description="The client does not accept JSON.")
 def exchange() -> Response:
-    """Answer one JSON-RPC message."""
+    """Answer one message of JSON-RPC. Agents need this address alone; `docs/agents.md` says what they can do."""
     read_body(MAX_JSON_BYTES)
     return _load_transport()(request.get_json())
 

@@ -23,10 +23,11 @@ from api.sites.site_queries import search_loras
 from schemas.errors import Forbidden, Invalid
 from schemas.fields import CONTROL_CHARACTERS, MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, PLAIN_TEXT, VISIBLE_TEXT
 from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY
-from schemas.jobs.weights_requests import MIN_WEIGHTS_PROMPT_LENGTH, is_absent, load_weights_request
+from schemas.jobs.weights_requests import ABSENT_PATTERN, MIN_WEIGHTS_PROMPT_LENGTH, is_absent, load_weights_request
 
 STATUS = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False, error_format=weights_status_body)
 
+ABSENT = {"type": "string", "pattern": ABSENT_PATTERN, "description": "No value."}
 PROMPT = {
     "type": "string",
     "minLength": MIN_WEIGHTS_PROMPT_LENGTH,
@@ -53,15 +54,25 @@ QUERY_PARAMETERS: list[dict[str, Any]] = [
     {
         "in": "query",
         "name": "priority",
-        "schema": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
+        "schema": {"anyOf": [{"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY}, ABSENT]},
         "description": "Order among your own jobs; the highest is started first.",
     },
 ]
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return (
+        {"anyOf": [*schema["anyOf"], {"type": "null"}]}
+        if "anyOf" in schema
+        else {**schema, "type": [schema["type"], "null"]}
+    )
+
+
 FIELDS = {
     "type": "object",
     "properties": {
         "prompt": PROMPT,
-        **{each["name"]: {**each["schema"], "type": [each["schema"]["type"], "null"]} for each in QUERY_PARAMETERS[1:]},
+        **{each["name"]: _or_null(each["schema"]) for each in QUERY_PARAMETERS[1:]},
     },
     "required": ["prompt"],
     "additionalProperties": {"description": "An input of the site, by its name."},

@@ -103,7 +103,7 @@ def _parse_body() -> None:
 
 def _read_body_before_view() -> None:
     policy = current_policy()
-    is_left_to_view = policy.streams_body or policy.access is Access.CHECKED_BY_VIEW
+    is_left_to_view = policy.streams_body or policy.access in (Access.CHECKED_BY_VIEW, Access.KEY_OR_SETTING)
     # Some clients send a JSON content type with requests that have no body.
     if request.method not in ("GET", "HEAD") and request.routing_exception is None and not is_left_to_view:
         read_body()

@@ -27,6 +27,8 @@ class Access(StrEnum):
     KEY = "key"
     # No key needed; requests are counted by address.
     ANONYMOUS = "anonymous"
+    # The same, unless a setting admits callers without a key; the blueprint identifies and counts the caller itself.
+    KEY_OR_SETTING = "key_or_setting"
     # The view authenticates and counts the request itself.
     CHECKED_BY_VIEW = "checked_by_view"
 
@@ -70,6 +72,8 @@ def described_by(schema: type[ResponseSchema]) -> Callable[[ErrorFormat], ErrorF
 
 # How OpenAPI names what a route of Access.KEY takes.
 KEY_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {"session": []}]
+# What a route of Access.KEY_OR_SETTING takes: its clients send keys as passwords, if they send any.
+OPTIONAL_KEY_SECURITY: list[dict[str, list[str]]] = [{}, {"basic": []}, *KEY_SECURITY]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CHANGING_SCOPES = (Scope.GENERATE, Scope.LIBRARY, Scope.GALLERY)
 DEFAULT = RoutePolicy()

@@ -10,7 +10,7 @@ from flask import request
 from api.http import multipart
 from api.http.request_bodies import read_body
 from schemas.errors import Invalid
-from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, PLAIN_TEXT, VISIBLE_TEXT
+from schemas.fields import MAX_LORA_NAME_LENGTH, MAX_PROMPT_LENGTH, MAX_URL_LENGTH, PLAIN_TEXT, VISIBLE_TEXT
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.images.input_images import ImageSource
 from schemas.jobs.job import MAX_PRIORITY, MIN_PRIORITY, JobRequestSchema
@@ -27,7 +27,7 @@ FORM_SCHEMA = {
         "site": {"type": "string", "pattern": PLAIN_TEXT},
         "lora": {"type": "string", "minLength": 1, "maxLength": MAX_LORA_NAME_LENGTH, "pattern": VISIBLE_TEXT},
         "priority": {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY},
-        "webhook": {"type": "string", "pattern": WebhookUrlField.pattern},
+        "webhook": {"type": "string", "maxLength": MAX_URL_LENGTH, "pattern": WebhookUrlField.pattern},
         "inputs": {"type": "string", "description": "Further inputs as a JSON object.", "example": '{"seed": 7}'},
     },
     "required": ["prompt"],

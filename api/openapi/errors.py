@@ -49,6 +49,9 @@ def _errors_of_policy(method: str, policy: RoutePolicy) -> list[type[ServiceErro
         errors.append(Unauthorized)
         if method not in SAFE_METHODS or policy.scope not in (None, Scope.READ):
             errors.append(Forbidden)
+    if policy.access is Access.KEY_OR_SETTING:
+        # Pages of other sites are refused, also where they read.
+        errors += [Unauthorized, Forbidden]
     return errors
 
 

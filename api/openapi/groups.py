@@ -38,9 +38,25 @@ GROUPS = (
         ("gallery_new_tokens", "gallery_tokens", "gallery_metadata", "gallery_files"),
     ),
     Group("Gallery: where pictures come from", "What made a picture, and making it again.", ("gallery_provenance",)),
+    Group("Agents", "The Model Context Protocol: tools that make pictures, for agents and chat programs.", ("mcp",)),
     Group("Health and metrics", "For monitoring.", ("health", "metrics")),
     Group("Weights API", "For existing clients of that API: generation at the root.", ("weights",)),
     Group("OpenAI's Images API", "For existing clients of that API.", ("openai_images", "openai_models")),
+    Group(
+        "AUTOMATIC1111's API",
+        "For existing clients of that API: most of them send every field with every request, so that one which the site"
+        " lacks has no effect.",
+        (
+            "sdapi_generation",
+            "sdapi_progress",
+            "sdapi_options",
+            "sdapi_catalogue",
+            "sdapi_png_info",
+            "sdapi_refusals",
+            "sdapi_queue",
+            "sdapi_liveness",
+        ),
+    ),
     Group("generaitiv API: generations", "For existing clients of that API.", ("generaitiv",)),
     Group(
         "generaitiv API: gallery",

@@ -8,7 +8,16 @@ from flask_smorest.spec.plugins import FlaskPlugin
 from werkzeug.routing import Rule
 
 from api.http.error_responses import error_format_of_path
-from api.http.route_policy import DEFAULT, ERROR_SCHEMAS, KEY_SECURITY, SAFE_METHODS, Access, ErrorFormat, RoutePolicy
+from api.http.route_policy import (
+    DEFAULT,
+    ERROR_SCHEMAS,
+    KEY_SECURITY,
+    OPTIONAL_KEY_SECURITY,
+    SAFE_METHODS,
+    Access,
+    ErrorFormat,
+    RoutePolicy,
+)
 from api.openapi.errors import describe_errors
 from api.openapi.groups import GROUPS_BY_BLUEPRINT
 from api.openapi.paths import PATH_PARAMETERS
@@ -72,13 +81,16 @@ def _complete(operation: dict[str, Any], method: str, rule: Rule, policy: RouteP
     elif policy.reads_gallery and method in SAFE_METHODS:
         # With GALLERY_PUBLIC readers need no key.
         operation.setdefault("security", [{}, *KEY_SECURITY])
+    elif policy.access is Access.KEY_OR_SETTING:
+        operation.setdefault("security", OPTIONAL_KEY_SECURITY)
     responses = operation.setdefault("responses", {})
     responses.pop("default", None)
     declared = {int(status) for status in responses}
     for status, response in describe_errors(operation, method, rule, policy, declared).items():
         responses.setdefault(status, response)
     operation["responses"] = {str(status): responses[status] for status in sorted(responses, key=int)}
-    if policy.access is Access.KEY and _required_scope(policy, method) is not Scope.READ:
+    needs_key = policy.access in (Access.KEY, Access.KEY_OR_SETTING)
+    if needs_key and _required_scope(policy, method) is not Scope.READ:
         operation["x-scope"] = str(_required_scope(policy, method))
 
 

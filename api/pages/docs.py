@@ -20,13 +20,15 @@ SPEC_OPTIONS: dict[str, Any] = {
     "info": {
         "description": "Submit a prompt, watch previews arrive, fetch the picture. "
         "The native API is below /api/v1; the routes at the root are the Weights API. Each API has errors of its own: "
-        "`NativeError`, `LibraryError`, `GeneraitivError` and `WeightsError`.",
+        "`NativeError`, `LibraryError`, `WeightsError`, `OpenAIError`, `GeneraitivError`, `SdapiError` and "
+        "`JsonRpcError`.",
         "license": {"name": "MIT", "identifier": "MIT"},
     },
     "components": {
         "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
             "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key."},
+            "basic": {"type": "http", "scheme": "basic", "description": "An API key as the password; any user name."},
             "session": {
                 "type": "apiKey",
                 "in": "cookie",

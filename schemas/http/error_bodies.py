@@ -97,3 +97,28 @@ class WeightsStatusError(WeightsError):
     """An error of the status route of the Weights API: a missing job has a status."""
 
     status = fields.String(metadata={"optional": True, "enum": ["NOT_FOUND"]})
+
+
+class JsonRpcErrorDetail(ResponseSchema):
+    """What is wrong, in the words of JSON-RPC."""
+
+    code = fields.Integer(metadata={"description": "A code of JSON-RPC.", "example": -32600})
+    message = fields.String(metadata=MESSAGE)
+    data = fields.Raw(
+        metadata={
+            "optional": True,
+            "description": "Of an error of the HTTP request: `code`, `retryable` and `requestId`.",
+            "example": {"code": "unauthorized", "retryable": False, "requestId": "5f0c2a9be1d47a36"},
+        }
+    )
+
+
+class JsonRpcError(ResponseSchema):
+    """An error as a message of JSON-RPC."""
+
+    jsonrpc = fields.String(metadata={"enum": ["2.0"]})
+    id = fields.Raw(
+        allow_none=True,
+        metadata={"type": ["string", "integer", "null"], "description": "The request's; null if it has none."},
+    )
+    error = fields.Nested(JsonRpcErrorDetail)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import ValidationError
+from marshmallow import ValidationError, validate
 
 from schemas.errors import Invalid
 from schemas.fields import MAX_URL_LENGTH, Text
@@ -29,13 +29,21 @@ class WebhookUrl:
 
 
 class WebhookUrlField(Text):
-    """A webhook URL, checked by syntax and port; empty where the schema allows that."""
+    """A webhook URL, checked by syntax and port; ``allow_empty`` accepts an empty text for none."""
 
-    pattern = r"^https?://[^\x00-\x20\x7f]+$"
+    # What of the rules of ``_parse`` a pattern can say.
+    pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\/?#@]+([/?#][^\x00-\x20\x7f\\]*)?$"
+
+    def __init__(self, *, allow_empty: bool = False, **kwargs: Any) -> None:
+        bounds = validate.Length(0 if allow_empty else 1, MAX_URL_LENGTH)
+        super().__init__(validate=bounds, **kwargs)
+        self._allows_empty = allow_empty
+        if allow_empty:
+            self.metadata = {"pattern": f"^({self.pattern[1:-1]})?$", **self.metadata}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         url = super()._deserialize(value, attr, data, **kwargs)
-        if url:
+        if url or not self._allows_empty:
             try:
                 _parse(url)
             except ValueError as error:

@@ -93,10 +93,8 @@ class GenerationRequest(Schema):
     )
     webhook = WebhookUrlField(
         allow_none=True,
-        metadata={
-            "description": "URL that receives the final event; empty for none.",
-            "pattern": r"^(https?://[^\x00-\x20\x7f]+)?$",
-        },
+        allow_empty=True,
+        metadata={"description": "URL that receives the final event; empty for none."},
     )
 
 

@@ -186,9 +186,7 @@ class JobRequestSchema(Schema):
     )
     priority = priority_field()
     webhook = WebhookUrlField(
-        allow_none=True,
-        validate=validate.Length(min=1),
-        metadata={"description": "URL that receives the final event of this job."},
+        allow_none=True, metadata={"description": "URL that receives the final event of this job."}
     )
 
     @post_load

@@ -19,6 +19,7 @@ from schemas.jobs.job import JobRequest, priority_field
 MIN_WEIGHTS_PROMPT_LENGTH = 10
 # What published clients send literally for an optional value that they do not have.
 ABSENT_VALUES = frozenset({"", "null", "undefined", "None", "NaN"})
+ABSENT_PATTERN = r"^ *(null|undefined|None|NaN)? *$"
 REQUIRED_FIELDS = frozenset({"prompt", "query"})
 # All other fields are inputs of the site.
 COMMON_FIELDS = frozenset({"prompt", "query", "loraName", "site", "priority"})

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from marshmallow import Schema, fields, validate
 
-from schemas.fields import MAX_INT64, MAX_URL_LENGTH, BoundedList, ResponseSchema, Text, WholeNumber
+from schemas.fields import MAX_INT64, BoundedList, ResponseSchema, Text, WholeNumber
 from schemas.gallery.events import GalleryEvent
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
@@ -107,7 +107,6 @@ class WebhookRequest(Schema):
 
     url = WebhookUrlField(
         required=True,
-        validate=validate.Length(1, MAX_URL_LENGTH),
         metadata={"description": "Receiver: an https URL of a public host.", "example": "https://example.com/hook"},
     )
     types = _TYPES
@@ -120,7 +119,7 @@ class WebhookRequest(Schema):
 class WebhookChange(Schema):
     """The body of ``PATCH /api/v1/webhooks/ID``; omitted fields keep their values."""
 
-    url = WebhookUrlField(validate=validate.Length(1, MAX_URL_LENGTH))
+    url = WebhookUrlField()
     types = _TYPES
     description = _DESCRIPTION
 

@@ -1,8 +1,11 @@
 """Schemathesis on an application in this process: requests that the description allows, and such that it forbids.
 
-All of its checks run, in all of its phases, with a seed, so that a run is the same each time.
+All of its checks run, in all of its phases, with a seed and with the same constants, so that a run is the same each
+time: Hypothesis draws constants from the modules of the project that are loaded, which in a run of all tests are others
+than in a run of one file.
 """
 
+import base64
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +14,7 @@ from unittest import mock
 import schemathesis
 import werkzeug
 from flask import Flask
+from hypothesis.internal.conjecture import providers
 from marshmallow import fields
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import AcceptedNegativeData
@@ -36,6 +40,7 @@ KNOWN_FIELDS: Mapping[str, Any] = {
     "startTime": "0x1",
     "endTime": "0x2",
     "page": 1,
+    "sd_model_checkpoint": "studio",
 }
 # What is left out of such requests: cursors, texts in a language of their own, and names of what is not there.
 OPAQUE_FIELDS = ("cursor", "search", "loras", "comfyWorkflow", "tokenId")
@@ -44,11 +49,24 @@ OPAQUE_FIELDS_BY_OPERATION: Mapping[str, tuple[str, ...]] = {
     "modelImagesAdd": ("versionId",),
     "modelImagesOfSessionAdd": ("versionId",),
 }
+GENERATION_FIELDS = ("prompt", "negative_prompt", "styles", "restore_faces", "send_images", "save_images")
 # Further fields are inputs of the site.
 FIELDS_BY_OPERATION: Mapping[str, tuple[str, ...]] = {
     "weightsGenerateImage": ("prompt", "loraName", "site", "priority"),
     "jobsCreate": ("prompt", "lora", "site", "priority", "inputs", "webhook"),
+    "sdapiGenerationTextToImage": GENERATION_FIELDS,
+    "sdapiGenerationImageToImage": GENERATION_FIELDS,
 }
+# What makes a request complete: a picture, and a site that takes one.
+VALUES_BY_OPERATION: Mapping[str, Mapping[str, Any]] = {
+    "sdapiGenerationImageToImage": {
+        "init_images": [base64.b64encode(PICTURE).decode()],
+        "override_settings": {"sd_model_checkpoint": "automatic1111"},
+    },
+    "sdapiPngInfoReadPngInfo": {"image": base64.b64encode(PICTURE).decode()},
+}
+REFUSED = ("ExtraSingleImage", "ExtraBatchImages", "Interrogate")
+REFUSED += ("CreateEmbedding", "CreateHypernetwork", "TrainEmbedding", "TrainHypernetwork")
 # Statuses that tell the state of the installation: it has no browser that answers, no page that takes pictures, and
 # looks like one that stops, so that streams end.
 STATES: Mapping[str, Mapping[str, list[str]]] = {
@@ -56,6 +74,11 @@ STATES: Mapping[str, Mapping[str, list[str]]] = {
     "weightsSearchLoras": {"not_a_server_error": ["503"]},
     "openaiImagesGenerateImages": {"not_a_server_error": ["503"]},
     "openaiImagesEditImages": {"not_a_server_error": ["503"], "positive_data_acceptance": ["400"]},
+    "sdapiGenerationTextToImage": {"not_a_server_error": ["503"]},
+    "sdapiGenerationImageToImage": {"not_a_server_error": ["503"]},
+    # What a message means is no matter of the description.
+    "mcpExchange": {"positive_data_acceptance": ["400"]},
+    **{f"sdapiRefusals{name}": {"not_a_server_error": ["501"]} for name in REFUSED},
 }
 EXPECTED: Mapping[str, list[str]] = {
     "not_a_server_error": ["2xx", "3xx", "4xx"],
@@ -70,7 +93,11 @@ def find_failures(app: Flask, key: str, archive: bytes, *, examples: int, steps:
     sequence of requests. ``archive`` is one of a collection.
     """
     ARCHIVES.append(archive)
-    with mock.patch.object(wsgi, "get_client", Client):
+    with (
+        mock.patch.object(wsgi, "get_client", Client),
+        mock.patch.object(providers, "_get_local_constants", providers.Constants),
+        mock.patch.object(providers, "CONSTANTS_CACHE", {}),
+    ):
         schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=_build_config(key, examples, steps))
         return _collect(from_schema(schema).execute())
 
@@ -135,6 +162,8 @@ def use_known_values(_context: Any, case: Any, _kwargs: Any) -> None:
     # Cases share the objects that were drawn for them.
     if isinstance(case.body, dict):
         case.body = _with_known_values(case.body, opaque, known)
+    if isinstance(case.body, dict):
+        case.body |= VALUES_BY_OPERATION.get(operation, {})
     if case.media_type == ARCHIVE_TYPE:
         case.body = ARCHIVES[-1]
     if IDEMPOTENCY_KEY in case.headers:
@@ -166,9 +195,9 @@ def is_no_leniency(_context: Any, failure: Any, case: Any, _response: Any) -> bo
 
 
 def _read_as_form(value: Any, schema: Mapping[str, Any]) -> Any:
-    if schema.get("type") == "boolean" and isinstance(value, str | int) and value in BOOLEANS:
+    if "boolean" in schema.get("type", ()) and isinstance(value, str | int) and value in BOOLEANS:
         return True
-    if isinstance(value, str) and value.strip().lstrip("+-").isdigit() and "integer" in str(schema.get("type")):
+    if isinstance(value, str) and value.strip().lstrip("+-").isdigit() and "integer" in str(schema):
         return int(value)
     if isinstance(value, str) and value.isdigit() and "anyOf" in schema:
         return value.lstrip("0") or "0"

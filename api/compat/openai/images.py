@@ -37,6 +37,7 @@ from schemas.sites.recipe import Recipe
 # Why a job may end without a picture, by status.
 JOB_ERRORS = (Conflict, SiteRefused, SiteSlow, SiteUnavailable)
 GENERATION, EDIT = "image_generation", "image_edit"
+ANSWERED = "The pictures; with `stream`, server-sent events."
 REPLAY_HEADER = {"Idempotent-Replayed": "true"}
 EDIT_FORM = {
     "type": "object",
@@ -58,8 +59,8 @@ blueprint = openai_blueprint("openai_images", "/v1/images", "OpenAI's Images API
 
 @blueprint.route("/generations", methods=["POST"], policy=SUBMISSION)
 @blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": ImagesRequestSchema}}})
-@blueprint.response(200, ImagesView, description="The pictures; with `stream`, server-sent events.")
-@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description="With `stream`.")
+@blueprint.response(200, ImagesView, description=ANSWERED)
+@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=ANSWERED)
 @blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def generate_images() -> Response:
     """Make pictures and return them. `model` is a site, or `SITE:MODEL`; further fields are inputs of the site.
@@ -82,8 +83,8 @@ def generate_images() -> Response:
         },
     }
 )
-@blueprint.response(200, ImagesView, description="The pictures; with `stream`, server-sent events.")
-@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description="With `stream`.")
+@blueprint.response(200, ImagesView, description=ANSWERED)
+@blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=ANSWERED)
 @blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def edit_images() -> Response:
     """Make pictures from pictures, on a site that takes them: `image` or `image[]`, and `mask`, as files of a form.

@@ -21,16 +21,16 @@ from schemas.jobs.sdapi.views import (
     EMPTY_LIST,
     EMPTY_OBJECT,
     NULL,
-    EmbeddingsView,
-    FlagsView,
-    LoraItem,
-    MemoryView,
-    ModelItem,
-    SamplerItem,
-    SchedulerItem,
-    ScriptsView,
-    UpscalerItem,
-    VaeItem,
+    SdapiEmbeddings,
+    SdapiFlags,
+    SdapiLora,
+    SdapiMemory,
+    SdapiModel,
+    SdapiSampler,
+    SdapiScheduler,
+    SdapiScripts,
+    SdapiUpscaler,
+    SdapiVae,
 )
 from schemas.sites.input_aliases import find_input
 from schemas.sites.recipe import Recipe
@@ -43,14 +43,14 @@ blueprint = sdapi_blueprint("catalogue")
 
 
 @blueprint.route("/sd-models")
-@blueprint.response(200, ModelItem(many=True))
+@blueprint.response(200, SdapiModel(many=True))
 def models() -> Response:
     """Every site, and `SITE:MODEL` for its checkpoints: each is a value of the option `sd_model_checkpoint`."""
     return jsonify([_model_view(choice) for choice in list_models()])
 
 
 @blueprint.route("/samplers")
-@blueprint.response(200, SamplerItem(many=True))
+@blueprint.response(200, SdapiSampler(many=True))
 def samplers() -> Response:
     """The samplers of your site; `Automatic` is its own choice."""
     names = [AUTOMATIC, *_choices("sampler")]
@@ -58,7 +58,7 @@ def samplers() -> Response:
 
 
 @blueprint.route("/schedulers")
-@blueprint.response(200, SchedulerItem(many=True))
+@blueprint.response(200, SdapiScheduler(many=True))
 def schedulers() -> Response:
     """The schedulers of your site; `automatic` is its own choice."""
     labels = [AUTOMATIC, *_choices("scheduler")]
@@ -72,14 +72,14 @@ def schedulers() -> Response:
 
 
 @blueprint.route("/sd-vae")
-@blueprint.response(200, VaeItem(many=True))
+@blueprint.response(200, SdapiVae(many=True))
 def vaes() -> Response:
     """The VAEs of your site."""
     return jsonify([{"model_name": name, "filename": name} for name in _choices("vae")])
 
 
 @blueprint.route("/loras")
-@blueprint.response(200, LoraItem(many=True))
+@blueprint.response(200, SdapiLora(many=True))
 def loras() -> Response:
     """The LoRAs of your site and of the model library, for `<lora:NAME:WEIGHT>` in a prompt."""
     try:
@@ -96,21 +96,21 @@ def loras() -> Response:
 
 
 @blueprint.route("/upscalers")
-@blueprint.response(200, UpscalerItem(many=True))
+@blueprint.response(200, SdapiUpscaler(many=True))
 def upscalers() -> Response:
     """The upscalers: `None` only."""
     return jsonify([NO_UPSCALER])
 
 
 @blueprint.route("/embeddings")
-@blueprint.response(200, EmbeddingsView)
+@blueprint.response(200, SdapiEmbeddings)
 def embeddings() -> Response:
     """The embeddings: none that are known here."""
     return jsonify({"loaded": {}, "skipped": {}})
 
 
 @blueprint.route("/scripts")
-@blueprint.response(200, ScriptsView)
+@blueprint.response(200, SdapiScripts)
 def scripts() -> Response:
     """The scripts: none."""
     return jsonify({"txt2img": [], "img2img": []})
@@ -130,14 +130,14 @@ def nothing() -> Response:
 
 
 @blueprint.route("/cmd-flags")
-@blueprint.response(200, FlagsView)
+@blueprint.response(200, SdapiFlags)
 def flags() -> Response:
     """How the program was started."""
     return jsonify({"api": True, "nowebui": True, "listen": False, "api_auth": None, "darkroom": VERSION})
 
 
 @blueprint.route("/memory")
-@blueprint.response(200, MemoryView)
+@blueprint.response(200, SdapiMemory)
 def memory() -> Response:
     """The memory of this machine."""
     ram = psutil.virtual_memory()

@@ -16,31 +16,35 @@ from marshmallow import Schema
 
 from api.compat.sdapi.attempts import Outcome, client_fields, known_absent, make_pictures, without_inputs
 from api.compat.sdapi.model_choice import find_model, with_picture_input
-from api.compat.sdapi.options import HONOURED, change, kept_options, parse_option
+from api.compat.sdapi.options import change, kept_options, parse_option
 from api.compat.sdapi.pictures import Picture
 from api.compat.sdapi.surface import json_object, sdapi_blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
 from api.jobs.completion import job_failure
-from api.jobs.submission import idempotency_key
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, idempotency_key
 from api.sites.site_queries import known_choices, site_choices
 from ops.infra.version import VERSION
-from schemas.errors import Cancelled, Invalid, NotFound
+from schemas.errors import Cancelled, Conflict, Invalid, NotFound, SiteSlow, SiteUnavailable
 from schemas.jobs.batches import MAX_SEED, split_batch
 from schemas.jobs.job import JobRequest, load_job_request
+from schemas.jobs.sdapi.client_options import HONOURED
 from schemas.jobs.sdapi.generation_info import build_info, build_parameters
-from schemas.jobs.sdapi.requests import MAX_JOBS_PER_REQUEST, ImageToImageBody, TextToImageBody, load_body
+from schemas.jobs.sdapi.requests import MAX_JOBS_PER_REQUEST, SdapiImageToImage, SdapiTextToImage, load_body
 from schemas.jobs.sdapi.sampler_names import is_unspecified
 from schemas.jobs.sdapi.translation import OPTION_MODEL, Translation, translate_generation
 from schemas.jobs.sdapi.validation_errors import ScriptNotFound
-from schemas.jobs.sdapi.views import GenerationView
+from schemas.jobs.sdapi.views import SdapiPictures
 from schemas.sites.input_aliases import find_input
 from schemas.sites.recipe import Recipe
 
 # Making an instance takes longer than a request may.
-TEXT_SCHEMA, IMAGE_SCHEMA = TextToImageBody(), ImageToImageBody()
-TEXT_BODY = {"required": True, "content": {"application/json": {"schema": TextToImageBody}}}
-IMAGE_BODY = {"required": True, "content": {"application/json": {"schema": ImageToImageBody}}}
+TEXT_SCHEMA, IMAGE_SCHEMA = SdapiTextToImage(), SdapiImageToImage()
+TEXT_BODY = {"required": True, "content": {"application/json": {"schema": SdapiTextToImage}}}
+IMAGE_BODY = {"required": True, "content": {"application/json": {"schema": SdapiImageToImage}}}
+# Why a job may end without a picture, by status; NOT_ACCEPTED is one more.
+JOB_ERRORS = (Conflict, SiteUnavailable, SiteSlow)
+NOT_ACCEPTED = "A field is not valid, the site does not accept a value, or it has refused the prompt."
 
 blueprint = sdapi_blueprint("generation")
 
@@ -56,16 +60,21 @@ class Order:
 
 
 @blueprint.route("/txt2img", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody=TEXT_BODY)
-@blueprint.response(200, GenerationView)
+@blueprint.doc(requestBody=TEXT_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(200, SdapiPictures)
+@blueprint.alt_response(422, description=NOT_ACCEPTED)
+@blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def text_to_image() -> Response:
     """Make pictures of a prompt, and wait for them."""
     return _answer(_read_order(TEXT_SCHEMA))
 
 
 @blueprint.route("/img2img", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody=IMAGE_BODY)
-@blueprint.response(200, GenerationView)
+@blueprint.doc(requestBody=IMAGE_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(200, SdapiPictures)
+@blueprint.alt_response(404, description="There is no picture in `init_images`, or no such LoRA.")
+@blueprint.alt_response(422, description=NOT_ACCEPTED)
+@blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
 def image_to_image() -> Response:
     """Make pictures of a prompt and of pictures, and wait for them."""
     return _answer(_read_order(IMAGE_SCHEMA, needs_picture=True))

@@ -9,7 +9,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import Access, RateLimit, RoutePolicy
 from ops.infra.version import VERSION
-from schemas.jobs.sdapi.views import EMPTY_OBJECT, AppIdView, QueueView
+from schemas.jobs.sdapi.views import EMPTY_OBJECT, SdapiAppId, SdapiQueue
 
 POLLED = RoutePolicy(access=Access.ANONYMOUS, rate_limit=RateLimit.STATUS, is_logged=False)
 # Pages of Gradio reload when this number changes.
@@ -27,7 +27,6 @@ queue_blueprint = sdapi_blueprint("queue", "/queue")
 
 
 @blueprint.route("/internal/ping", policy=POLLED)
-@blueprint.doc(security=[{}])
 @blueprint.response(200, EMPTY_OBJECT, description="`{}`.")
 def ping() -> Response:
     """Whether the program answers."""
@@ -35,15 +34,14 @@ def ping() -> Response:
 
 
 @blueprint.route("/app_id", policy=POLLED)
-@blueprint.doc(security=[{}])
-@blueprint.response(200, AppIdView, description="`app_id`, which changes with the version.")
+@blueprint.response(200, SdapiAppId, description="`app_id`, which changes with the version.")
 def read_app_id() -> Response:
     """The number of this version."""
     return jsonify({"app_id": APP_ID})
 
 
 @queue_blueprint.route("/status", policy=RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False))
-@queue_blueprint.response(200, QueueView)
+@queue_blueprint.response(200, SdapiQueue)
 def read_queue() -> Response:
     """Your queue, in Gradio's form."""
     group = stores().request_groups.find_current(caller().id)

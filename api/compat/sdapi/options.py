@@ -13,40 +13,24 @@ from api.compat.sdapi.model_choice import find_model
 from api.compat.sdapi.surface import json_object, sdapi_blueprint
 from api.http.context import caller, stores
 from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS
+from schemas.fields import CONTROL_CHARACTERS, is_valid_unicode
+from schemas.jobs.sdapi.client_options import (
+    CHANGES,
+    FIXED_OPTIONS,
+    HONOURED,
+    MAX_CLIP_SKIP,
+    MAX_VALUE_LENGTH,
+    SdapiOptions,
+)
 from schemas.jobs.sdapi.sampler_names import AUTOMATIC, is_unspecified
 from schemas.jobs.sdapi.translation import OPTION_CLIP_SKIP, OPTION_MODEL, OPTION_VAE
-from schemas.jobs.sdapi.views import NULL, OptionsView
-
-MAX_VALUE_LENGTH = 400
-OPTIONS_BODY = {"type": "object", "description": "Options by AUTOMATIC1111's names."}
-MAX_CLIP_SKIP = 12
-HONOURED = (OPTION_MODEL, OPTION_VAE, OPTION_CLIP_SKIP)
-# What clients look for besides, with the values that describe what happens here.
-FIXED_OPTIONS: Mapping[str, Any] = {
-    "sd_checkpoint_hash": "",
-    "samples_format": "png",
-    "samples_save": False,
-    "grid_save": False,
-    "return_grid": False,
-    "save_txt": False,
-    "enable_pnginfo": True,
-    "face_restoration": False,
-    "face_restoration_model": None,
-    "img2img_color_correction": False,
-    "img2img_fix_steps": False,
-    "eta_noise_seed_delta": 0,
-    "live_previews_enable": True,
-    "live_previews_image_format": "jpeg",
-    "show_progress_every_n_steps": 1,
-    "sd_lora": "None",
-}
+from schemas.jobs.sdapi.views import NULL
 
 blueprint = sdapi_blueprint("options")
 
 
 @blueprint.route("/options")
-@blueprint.response(200, OptionsView, description="The caller's options, by AUTOMATIC1111's names.")
+@blueprint.response(200, SdapiOptions, description="The caller's options, by AUTOMATIC1111's names.")
 def read_options() -> Response:
     """Your options; `sd_model_checkpoint` is the site, or `SITE:MODEL`."""
     options = shown_options()
@@ -61,9 +45,9 @@ def read_options() -> Response:
 
 
 @blueprint.route("/options", methods=["POST"])
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": OPTIONS_BODY}}})
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": CHANGES}}})
 @blueprint.response(200, NULL, description="`null`.")
-@blueprint.alt_response(422, description="There is no such model.")
+@blueprint.alt_response(422, description="There is no such model, or a value is not valid.")
 def change_options() -> Response:
     """Set options for your later requests; those that have no meaning here are accepted without effect."""
     change(json_object())
@@ -107,7 +91,8 @@ def parse_option(name: str, value: Any) -> str | None:
         return None if value == 1 else str(int(value))
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > MAX_VALUE_LENGTH or CONTROL_CHARACTERS.search(value):
+    is_text = isinstance(value, str) and is_valid_unicode(value) and not CONTROL_CHARACTERS.search(value)
+    if not is_text or len(value) > MAX_VALUE_LENGTH:
         raise Invalid(problems=[f"{name}: must be a text of up to {MAX_VALUE_LENGTH} characters."])
     if name == OPTION_MODEL:
         choice = find_model(value.strip())

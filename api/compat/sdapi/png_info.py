@@ -14,9 +14,9 @@ from schemas.errors import Invalid
 from schemas.images import formats
 from schemas.images.containers.text_chunks import read_text_chunks
 from schemas.images.embedded.a1111.infotext import read_infotext
-from schemas.jobs.sdapi.requests import PictureBody, load_body
+from schemas.jobs.sdapi.requests import SdapiPicture, load_body
 from schemas.jobs.sdapi.translation import picture_url
-from schemas.jobs.sdapi.views import PictureInfoView
+from schemas.jobs.sdapi.views import SdapiPictureTexts
 
 PARAMETERS = "parameters"
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})", re.ASCII)
@@ -28,12 +28,12 @@ blueprint = sdapi_blueprint("png_info")
 
 
 @blueprint.route("/png-info", methods=["POST"], policy=READ)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": PictureBody}}})
-@blueprint.response(200, PictureInfoView)
-@blueprint.alt_response(422, description="It is no picture.")
+@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": SdapiPicture}}})
+@blueprint.response(200, SdapiPictureTexts)
+@blueprint.alt_response(422, description="It is no picture, or the body is not valid.")
 def read_png_info() -> Response:
     """The parameters that programs have embedded in a picture."""
-    texts = read_text_chunks(_decode(load_body(PictureBody(), json_object())["image"]))
+    texts = read_text_chunks(_decode(load_body(SdapiPicture(), json_object())["image"]))
     items = dict(texts.by_keyword)
     info = items.pop(PARAMETERS, "")
     if not info and texts.unkeyed:

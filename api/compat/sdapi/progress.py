@@ -12,10 +12,10 @@ from schemas.accounts.caller import Scope
 from schemas.errors import Invalid
 from schemas.jobs.job import Job, QueueEstimate
 from schemas.jobs.sdapi.generation_info import timestamp
-from schemas.jobs.sdapi.views import EMPTY_OBJECT, NULL, ProgressView
+from schemas.jobs.sdapi.views import EMPTY_OBJECT, NULL, SdapiProgress
 from stores.compat.request_groups import RequestGroup
 
-TRUE_VALUES, FALSE_VALUES = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+TRUE_VALUES, FALSE_VALUES = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 # What clients see of a job that has begun and shows no progress yet.
 BEGUN = 0.01
 POLLED = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False)
@@ -35,7 +35,8 @@ blueprint = sdapi_blueprint("progress")
         }
     ]
 )
-@blueprint.response(200, ProgressView)
+@blueprint.response(200, SdapiProgress)
+@blueprint.alt_response(422, description="`skip_current_image` is no truth value.")
 def read_progress() -> Response:
     """The progress of your request of `txt2img` or `img2img`; without one, 0 and a `job_count` of 0."""
     skips_image = _flag("skip_current_image")
@@ -124,7 +125,7 @@ def _text(estimate: QueueEstimate) -> str | None:
 
 
 def _flag(name: str) -> bool:
-    text = request.args.get(name, "").lower()
+    text = request.args.get(name, "false").lower()
     if text not in TRUE_VALUES + FALSE_VALUES:
         raise Invalid(problems=[f"{name}: Not a valid boolean."])
     return text in TRUE_VALUES

@@ -9,6 +9,8 @@ from api.http.request_bodies import read_body
 from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.errors import NotOffered
 
+ANY_BODY = {"content": {"application/json": {"schema": {"description": "Whatever it is."}}}}
+
 EXTRAS = "Upscaling and restoring faces are not offered: Darkroom drives pages that make pictures of words."
 INTERROGATION = "Describing pictures is not offered: Darkroom drives pages that make pictures of words."
 TRAINING = "Training is not offered: Darkroom drives pages that make pictures of words."
@@ -16,15 +18,17 @@ TRAINING = "Training is not offered: Darkroom drives pages that make pictures of
 blueprint = sdapi_blueprint("refusals")
 
 
-@blueprint.route("/extra-single-image", methods=["POST"])
+@blueprint.route("/extra-single-image", methods=["POST"], endpoint="extra_single_image")
 @blueprint.route("/extra-batch-images", methods=["POST"], endpoint="extra_batch_images")
+@blueprint.doc(requestBody=ANY_BODY)
 @blueprint.response(501, description="Not offered.")
 def refuse_extras() -> Response:
     """Upscaling and restoring faces, which is not offered."""
     _refuse(EXTRAS)
 
 
-@blueprint.route("/interrogate", methods=["POST"])
+@blueprint.route("/interrogate", methods=["POST"], endpoint="interrogate")
+@blueprint.doc(requestBody=ANY_BODY)
 @blueprint.response(501, description="Not offered.")
 def refuse_interrogation() -> Response:
     """Words for a picture, which is not offered."""
@@ -35,6 +39,7 @@ def refuse_interrogation() -> Response:
 @blueprint.route("/create/hypernetwork", methods=["POST"], endpoint="create_hypernetwork")
 @blueprint.route("/train/embedding", methods=["POST"], endpoint="train_embedding")
 @blueprint.route("/train/hypernetwork", methods=["POST"], endpoint="train_hypernetwork")
+@blueprint.doc(requestBody=ANY_BODY)
 @blueprint.response(501, description="Not offered.")
 def refuse_training() -> Response:
     """Training, which is not offered."""

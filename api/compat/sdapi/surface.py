@@ -12,12 +12,13 @@ from api.http.context import stores
 from api.http.error_responses import error_response
 from api.http.rate_limits import count_anonymous
 from api.http.request_bodies import read_body
-from api.http.route_policy import Access, current_policy
+from api.http.route_policy import Access, current_policy, described_by
 from api.http.session_cookie import require_same_origin, session_token
 from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.accounts.caller import ANONYMOUS, Caller, Scope
 from schemas.errors import Forbidden, Invalid, ServiceError
 from schemas.jobs.sdapi.validation_errors import BodyInvalid, problem_details
+from schemas.jobs.sdapi.views import SdapiError
 
 PREFIX = "/sdapi/v1"
 DESCRIPTION = "The API of AUTOMATIC1111's web UI, for its existing clients."
@@ -27,6 +28,7 @@ ERROR_CLASS = "HTTPException"
 ANONYMOUS_SCOPES = frozenset({Scope.READ, Scope.GENERATE})
 
 
+@described_by(SdapiError)
 def sdapi_body(error: ServiceError) -> dict[str, Any]:
     """Return the body of an error: FastAPI's list of mistakes, or AUTOMATIC1111's four fields."""
     if isinstance(error, BodyInvalid):
@@ -41,7 +43,7 @@ def sdapi_blueprint(name: str, url_prefix: str = PREFIX) -> Blueprint:
     blueprint = Blueprint(
         f"sdapi_{name}",
         __name__,
-        access=Access.CHECKED_BY_VIEW,
+        access=Access.KEY_OR_SETTING,
         error_format=sdapi_body,
         url_prefix=url_prefix,
         description=DESCRIPTION,

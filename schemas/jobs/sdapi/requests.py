@@ -81,12 +81,12 @@ def _flag(description: str = "") -> fields.Boolean:
     return fields.Boolean(allow_none=True, metadata={"description": description})
 
 
-class GenerationBody(LenientSchema):
+class SdapiGeneration(LenientSchema):
     """What ``txt2img`` and ``img2img`` have in common."""
 
     prompt = Text(
-        load_default="",
-        validate=validate.Length(max=MAX_PROMPT_LENGTH),
+        required=True,
+        validate=validate.Length(1, MAX_PROMPT_LENGTH),
         metadata={"description": "The prompt; `<lora:NAME:WEIGHT>` calls a LoRA.", "example": "a lighthouse at dusk"},
     )
     negative_prompt = _text("What to leave out.", MAX_PROMPT_LENGTH)
@@ -122,11 +122,11 @@ class GenerationBody(LenientSchema):
     force_task_id = _text()
 
 
-class TextToImageBody(GenerationBody):
+class SdapiTextToImage(SdapiGeneration):
     """The body of ``txt2img``."""
 
 
-class ImageToImageBody(GenerationBody):
+class SdapiImageToImage(SdapiGeneration):
     """The body of ``img2img``."""
 
     init_images = BoundedList(
@@ -149,7 +149,7 @@ class ImageToImageBody(GenerationBody):
     include_init_images = _flag("Repeat the pictures in `parameters`.")
 
 
-class PictureBody(LenientSchema):
+class SdapiPicture(LenientSchema):
     """The body of ``png-info``."""
 
     image = fields.String(

@@ -2,70 +2,68 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from schemas.jobs.sdapi.translation import OPTION_CLIP_SKIP, OPTION_MODEL, OPTION_VAE
+from schemas.fields import ResponseSchema
 
 EMPTY_OBJECT = {"type": "object", "maxProperties": 0}
-EMPTY_LIST = {"type": "array", "maxItems": 0, "items": {}}
+EMPTY_LIST = {"type": "array", "maxItems": 0, "items": {}, "example": []}
 NULL = {"type": "null"}
+MISTAKE = {
+    "type": "object",
+    "properties": {
+        "loc": {"type": "array", "items": {"type": ["string", "integer"]}, "description": "The path to the field."},
+        "msg": {"type": "string"},
+        "type": {"type": "string", "enum": ["type_error", "value_error", "value_error.missing"]},
+    },
+    "required": ["loc", "msg", "type"],
+}
 
 
 def _text(description: str = "", *, can_be_null: bool = False, **metadata: Any) -> fields.String:
     return fields.String(
-        required=True,
         allow_none=can_be_null,
         metadata={"description": description, **metadata} if description else metadata,
     )
 
 
 def _null() -> fields.Raw:
-    return fields.Raw(required=True, allow_none=True, metadata={"type": "null"})
+    return fields.Raw(metadata={"type": "null"})
 
 
-class GenerationView(Schema):
+class SdapiPictures(ResponseSchema):
     """The pictures of a request."""
 
-    images = fields.List(fields.String(), required=True, metadata={"description": "PNG in base64."})
-    parameters = fields.Dict(required=True, metadata={"description": "The request with the program's defaults."})
+    images = fields.List(fields.String(), metadata={"description": "PNG in base64."})
+    parameters = fields.Dict(metadata={"description": "The request with the program's defaults."})
     info = _text("A JSON text with seeds, infotexts and sizes.", example='{"seed": 7}')
 
 
-class StateView(Schema):
+class SdapiState(ResponseSchema):
     """What the program does."""
 
-    skipped = fields.Boolean(required=True)
-    interrupted = fields.Boolean(required=True)
-    stopping_generation = fields.Boolean(required=True)
+    skipped = fields.Boolean()
+    interrupted = fields.Boolean()
+    stopping_generation = fields.Boolean()
     job = _text("Empty if there is nothing to do.")
-    job_count = fields.Integer(required=True, metadata={"description": "Jobs of the request; 0 without one."})
+    job_count = fields.Integer(metadata={"description": "Jobs of the request; 0 without one."})
     job_timestamp = _text("When it began.", example="20250517145541")
-    job_no = fields.Integer(required=True, metadata={"description": "How many of them have ended."})
-    sampling_step = fields.Integer(required=True)
-    sampling_steps = fields.Integer(required=True)
+    job_no = fields.Integer(metadata={"description": "How many of them have ended."})
+    sampling_step = fields.Integer()
+    sampling_steps = fields.Integer()
 
 
-class ProgressView(Schema):
+class SdapiProgress(ResponseSchema):
     """The progress of a request."""
 
-    progress = fields.Float(required=True, metadata={"minimum": 0, "maximum": 1})
-    eta_relative = fields.Float(required=True, metadata={"description": "Estimated seconds until it ends."})
-    state = fields.Nested(StateView, required=True)
+    progress = fields.Float(metadata={"minimum": 0, "maximum": 1})
+    eta_relative = fields.Float(metadata={"description": "Estimated seconds until it ends."})
+    state = fields.Nested(SdapiState)
     current_image = _text("The newest preview, a JPEG in base64.", can_be_null=True)
     textinfo = _text("The place in the queue.", can_be_null=True)
 
 
-OptionsView = Schema.from_dict(
-    {
-        OPTION_MODEL: _text("The site, or `SITE:MODEL`.", example="studio"),
-        OPTION_VAE: _text("`Automatic` is the site's own choice.", example="Automatic"),
-        OPTION_CLIP_SKIP: fields.Integer(required=True, metadata={"example": 1}),
-    },
-    name="OptionsView",
-)
-
-
-class ModelItem(Schema):
+class SdapiModel(ResponseSchema):
     """A site, or one of its models."""
 
     title = _text("A value of the option `sd_model_checkpoint`.", example="studio")
@@ -76,125 +74,127 @@ class ModelItem(Schema):
     config = _null()
 
 
-class SamplerItem(Schema):
+class SdapiSampler(ResponseSchema):
     """A sampler."""
 
     name = _text(example="Euler a")
-    aliases = fields.List(fields.String(), required=True)
-    options = fields.Dict(required=True)
+    aliases = fields.List(fields.String())
+    options = fields.Dict()
 
 
-class SchedulerItem(Schema):
+class SdapiScheduler(ResponseSchema):
     """A scheduler."""
 
     name = _text(example="karras")
     label = _text(example="Karras")
     aliases = _null()
-    default_rho = fields.Float(required=True)
-    need_inner_model = fields.Boolean(required=True)
+    default_rho = fields.Float()
+    need_inner_model = fields.Boolean()
 
 
-class VaeItem(Schema):
+class SdapiVae(ResponseSchema):
     """A VAE."""
 
     model_name = _text()
     filename = _text()
 
 
-class LoraItem(Schema):
+class SdapiLora(ResponseSchema):
     """A LoRA of the site or of the model library."""
 
     name = _text("For `<lora:NAME:WEIGHT>`.", example="Oil Impasto")
     alias = _text()
     path = _text()
-    metadata = fields.Dict(required=True)
+    metadata = fields.Dict()
 
 
-class UpscalerItem(Schema):
+class SdapiUpscaler(ResponseSchema):
     """An upscaler."""
 
     name = _text(example="None")
     model_name = _null()
     model_path = _null()
     model_url = _null()
-    scale = fields.Float(required=True)
+    scale = fields.Float()
 
 
-class EmbeddingsView(Schema):
+class SdapiEmbeddings(ResponseSchema):
     """The embeddings."""
 
-    loaded = fields.Dict(required=True)
-    skipped = fields.Dict(required=True)
+    loaded = fields.Dict()
+    skipped = fields.Dict()
 
 
-class ScriptsView(Schema):
+class SdapiScripts(ResponseSchema):
     """The scripts."""
 
-    txt2img = fields.List(fields.String(), required=True)
-    img2img = fields.List(fields.String(), required=True)
+    txt2img = fields.List(fields.String())
+    img2img = fields.List(fields.String())
 
 
-class FlagsView(Schema):
+class SdapiFlags(ResponseSchema):
     """How the program was started."""
 
-    api = fields.Boolean(required=True)
-    nowebui = fields.Boolean(required=True)
-    listen = fields.Boolean(required=True)
+    api = fields.Boolean()
+    nowebui = fields.Boolean()
+    listen = fields.Boolean()
     api_auth = _null()
     darkroom = _text("The version of Darkroom.")
 
 
-class RamView(Schema):
+class SdapiRam(ResponseSchema):
     """Memory in bytes."""
 
-    free = fields.Integer(required=True)
-    used = fields.Integer(required=True)
-    total = fields.Integer(required=True)
+    free = fields.Integer()
+    used = fields.Integer()
+    total = fields.Integer()
 
 
-class MemoryView(Schema):
+class SdapiMemory(ResponseSchema):
     """The memory of the machine; the graphics card belongs to the page."""
 
-    ram = fields.Nested(RamView, required=True)
-    cuda = fields.Dict(required=True)
+    ram = fields.Nested(SdapiRam)
+    cuda = fields.Dict()
 
 
-class PictureInfoView(Schema):
+class SdapiPictureTexts(ResponseSchema):
     """The texts of a picture."""
 
     info = _text("The infotext; empty if there is none.")
-    items = fields.Dict(required=True, metadata={"description": "Further texts by their keywords."})
-    parameters = fields.Dict(required=True, metadata={"description": "The infotext's parameters by their names."})
+    items = fields.Dict(metadata={"description": "Further texts by their keywords."})
+    parameters = fields.Dict(metadata={"description": "The infotext's parameters by their names."})
 
 
-class AppIdView(Schema):
+class SdapiAppId(ResponseSchema):
     """The number of this version."""
 
-    app_id = fields.Integer(required=True)
+    app_id = fields.Integer()
 
 
-class QueueView(Schema):
+class SdapiQueue(ResponseSchema):
     """The caller's queue, in Gradio's form."""
 
     msg = _text(example="estimation")
     rank = _null()
-    queue_size = fields.Integer(required=True, metadata={"description": "Your unfinished jobs."})
+    queue_size = fields.Integer(metadata={"description": "Your unfinished jobs."})
     avg_event_process_time = _null()
     avg_event_concurrent_process_time = _null()
     rank_eta = _null()
-    queue_eta = fields.Integer(required=True)
+    queue_eta = fields.Integer()
 
 
-class ErrorBody(Schema):
-    """An error: AUTOMATIC1111's four fields, or FastAPI's list of mistakes in ``detail`` alone."""
+class SdapiError(ResponseSchema):
+    """An error: the program's four fields, or FastAPI's list of mistakes in ``detail`` alone."""
 
-    error = fields.String(metadata={"description": "The class of the error."})
+    error = fields.String(
+        metadata={"optional": True, "description": "The class of the error.", "example": "HTTPException"}
+    )
     detail = fields.Raw(
-        required=True,
         metadata={
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}],
-            "description": "The words, or with 422 a list of mistakes with `loc`, `msg` and `type`.",
+            "anyOf": [{"type": "string"}, {"type": "array", "items": MISTAKE}],
+            "description": "The words, or for a request that is not valid a list of its mistakes.",
+            "example": [{"loc": ["body", "steps"], "msg": "Not a valid integer.", "type": "type_error"}],
         },
     )
-    body = fields.String()
-    errors = fields.String()
+    body = fields.String(metadata={"optional": True, "description": "Always empty."})
+    errors = fields.String(metadata={"optional": True, "description": "The words again."})

@@ -29,11 +29,31 @@ def initialize(mcp: McpClient, version: str) -> Any:
 
 @pytest.mark.parametrize("key", ["", "wrong" * 8, "x" * 5000])
 def test_a_client_without_a_valid_key_is_challenged(mcp: McpClient, key: str) -> None:
-    """The answer is 401 with the challenge of RFC 6750, and its body is a JSON-RPC error."""
+    """The answer is 401 with the challenge of RFC 6750, and its body is a JSON-RPC error that says what to send."""
     response = McpClient(mcp.app, key).post(PING)
 
-    assert (401, True) == (response.status_code, response.headers["WWW-Authenticate"].startswith("Bearer "))
+    challenge = response.headers["WWW-Authenticate"]
+    assert (401, True) == (response.status_code, challenge.startswith('Bearer realm="Darkroom"'))
+    assert ("invalid_token" in challenge) == bool(key)
+    assert "resource_metadata" not in challenge
     assert (None, "unauthorized") == (response.json["id"], response.json["error"]["data"]["code"])
+    assert "Authorization: Bearer KEY" in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/.well-known/{name}" for name in ("oauth-protected-resource", "oauth-authorization-server")),
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/openid-configuration",
+        "/register",
+    ],
+)
+def test_clients_that_look_for_oauth_find_none(mcp: McpClient, path: str) -> None:
+    """The addresses at which they look are 404 in JSON, so that they report a missing key and open no browser."""
+    response = mcp.app.client.open(path, method="POST" if path == "/register" else "GET")
+
+    assert (404, "application/json") == (response.status_code, response.mimetype)
 
 
 def test_pages_of_other_origins_are_refused(mcp: McpClient) -> None:

@@ -214,11 +214,8 @@ def test_the_openapi_description_is_complete(app: AppClient) -> None:
     assert {"/health", "/generateImage", "/status/{image_id}", "/search-loras", "/quota"} <= set(spec["paths"])
     paths = {re.sub(r"<(?:[^<>]+:)?(\w+)>", r"{\1}", rule): rule for rule in rules}
     pages = ("/studio", "/docs", "/console/", "/design/", "/gallery", "/c/", "/u/", "/oembed")
-    # The API of AUTOMATIC1111 has that program's description (docs/decisions/0032).
-    foreign = ("/sdapi/", "/internal/", "/app_id", "/queue/")
-    undocumented = {path for path in paths if path not in spec["paths"] and not path.startswith((*pages, *foreign))}
-    # What "/mcp" takes describes itself, in its own protocol.
-    assert undocumented == {"/", "/openapi.json", "/client.js", "/mcp"}
+    undocumented = {path for path in paths if path not in spec["paths"] and not path.startswith(pages)}
+    assert undocumented == {"/", "/openapi.json", "/client.js"}
     html = page.get_data(as_text=True)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert "http://" not in html

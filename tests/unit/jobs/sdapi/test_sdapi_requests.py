@@ -9,7 +9,7 @@ from schemas.fields import MAX_PROBLEMS
 from schemas.images.embedded.a1111.reader import read_a1111
 from schemas.jobs.sdapi.generation_info import PictureInfo, build_info, build_parameters
 from schemas.jobs.sdapi.prompt_loras import find_loras, remove_lora
-from schemas.jobs.sdapi.requests import ImageToImageBody, TextToImageBody, load_body
+from schemas.jobs.sdapi.requests import SdapiImageToImage, SdapiTextToImage, load_body
 from schemas.jobs.sdapi.validation_errors import BodyInvalid, error_details, problem_details
 from stores.sites.recipes import Recipes
 
@@ -18,7 +18,7 @@ STUDIO = Recipes("studio").get("studio")
 
 def test_unknown_and_empty_fields_are_ignored() -> None:
     """Null is the same as absent."""
-    assert load_body(TextToImageBody(), {"prompt": "x", "steps": None, "firstphase_width": 0, "hr_scale": "?"}) == {
+    assert load_body(SdapiTextToImage(), {"prompt": "x", "steps": None, "firstphase_width": 0, "hr_scale": "?"}) == {
         "prompt": "x"
     }
 
@@ -26,21 +26,21 @@ def test_unknown_and_empty_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("body", "location", "kind"),
     [
-        ({"steps": "many"}, ["body", "steps"], "type_error"),
-        ({"width": 3.5}, ["body", "width"], "type_error"),
+        ({"prompt": "x", "steps": "many"}, ["body", "steps"], "type_error"),
+        ({"prompt": "x", "width": 3.5}, ["body", "width"], "type_error"),
         ({"prompt": ["a"]}, ["body", "prompt"], "type_error"),
-        ({"n_iter": 0}, ["body", "n_iter"], "value_error"),
-        ({"n_iter": 10**9}, ["body", "n_iter"], "value_error"),
-        ({"init_images": "abc"}, ["body", "init_images"], "type_error"),
-        ({"init_images": [7]}, ["body", "init_images", 0], "type_error"),
-        ({"override_settings": []}, ["body", "override_settings"], "type_error"),
+        ({"prompt": "x", "n_iter": 0}, ["body", "n_iter"], "value_error"),
+        ({"prompt": "x", "n_iter": 10**9}, ["body", "n_iter"], "value_error"),
+        ({"prompt": "x", "init_images": "abc"}, ["body", "init_images"], "type_error"),
+        ({"prompt": "x", "init_images": [7]}, ["body", "init_images", 0], "type_error"),
+        ({"prompt": "x", "override_settings": []}, ["body", "override_settings"], "type_error"),
         ({"prompt": "a\u0000b"}, ["body", "prompt"], "value_error"),
     ],
 )
 def test_wrong_types_are_reported_as_fastapi_does(body: dict[str, Any], location: list[Any], kind: str) -> None:
     """Each mistake has its place, a sentence and a type."""
     with pytest.raises(BodyInvalid) as caught:
-        load_body(ImageToImageBody(), body)
+        load_body(SdapiImageToImage(), body)
 
     [detail] = caught.value.locations
     assert (detail["loc"], detail["type"]) == (location, kind)
@@ -51,7 +51,7 @@ def test_wrong_types_are_reported_as_fastapi_does(body: dict[str, Any], location
 def test_a_long_list_is_one_mistake(name: str) -> None:
     """Its items are not looked at."""
     with pytest.raises(BodyInvalid) as caught:
-        load_body(ImageToImageBody(), {name: [object()] * 10_000})
+        load_body(SdapiImageToImage(), {"prompt": "x", name: [object()] * 10_000})
 
     [detail] = caught.value.locations
     assert detail["loc"] == ["body", name]

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.errors import Invalid
 from schemas.images.input_images import ImageSource
-from schemas.jobs.sdapi.requests import ImageToImageBody, load_body
+from schemas.jobs.sdapi.requests import SdapiImageToImage, load_body
 from schemas.jobs.sdapi.translation import Translation, picture_url, translate_generation
 from schemas.sites.recipe import InputSpec, Recipe
 from stores.sites.recipes import Recipes
@@ -22,7 +22,7 @@ def translate(site: str | Recipe, choices: dict[str, list[str]] | None = None, *
     """Translate a request."""
     recipe = RECIPES.get(site) if isinstance(site, str) else site
     raw = {"prompt": "a harbour", **body}
-    loaded = load_body(ImageToImageBody(), raw)
+    loaded = load_body(SdapiImageToImage(), raw)
     options = loaded.get("override_settings", {})
     return translate_generation(recipe, loaded, raw=raw, options=options, model=None, choices=choices or {})
 
