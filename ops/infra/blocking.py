@@ -1,8 +1,11 @@
-"""Blocking native calls that do not stall gevent's event loop."""
+"""Blocking native calls that do not stall gevent's event loop, and those that get a limited time."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar, cast
 
+import gevent
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
@@ -17,6 +20,41 @@ def run_blocking(call: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return cast(T, result)
+
+
+def run_within(limit_s: float, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns; after ``limit_s`` it goes on in a thread that nothing waits for.
+
+    Under gevent, native calls inside ``call`` must use ``run_blocking``.
+
+    Raises:
+        TimeoutError: the time is over.
+    """
+    if is_module_patched("threading"):
+        timer = gevent.Timeout(limit_s)
+        try:
+            with timer:
+                return call()
+        except gevent.Timeout as reached:
+            if reached is not timer:
+                raise
+            raise TimeoutError(f"No answer in {limit_s:.3g} s") from None
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread of the caller
+            future.set_exception(error)
+
+    # Of an executor the interpreter would wait for the thread at its end.
+    threading.Thread(target=run, name="run_within", daemon=True).start()
+    try:
+        return future.result(limit_s)
+    except TimeoutError:
+        if future.done():
+            raise
+        raise TimeoutError(f"No answer in {limit_s:.3g} s") from None
 
 
 def _capture(call: Callable[[], T]) -> tuple[T | None, Exception | None]:

@@ -3,10 +3,8 @@
 import io
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound, Unavailable
 from stores.media import CHUNK_BYTES, MAX_FAILED_DELETIONS, Media
+from tests.support.fake_s3 import FakeS3, connect_s3, serve_fake_s3
 
 KEY, OTHER = "library/0123abc.png", "uploads/0123abc"
 LATER = 2**45
@@ -179,62 +178,11 @@ def test_an_impossible_folder_is_a_settings_error(tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-class FakeS3(BaseHTTPRequestHandler):
-    """The part of S3's protocol that one object needs; ``library/forbidden.png`` may not be read."""
-
-    objects: dict[str, bytes]
-
-    def do_PUT(self) -> None:
-        """Store an object."""
-        self.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(200)
-
-    def do_GET(self) -> None:
-        """Return an object."""
-        if self.path.endswith("forbidden.png"):
-            self._answer(403)
-        elif self.path in self.objects:
-            self._answer(200, self.objects[self.path])
-        else:
-            self._answer(404)
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, body: bytes = b"") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        self.send_header("ETag", '"1"')
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """Log nothing."""
-
-
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Media]:
     """A store behind S3's protocol."""
-    FakeS3.objects = {}
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakeS3) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield connect_s3(monkeypatch, server.server_port)
-        server.shutdown()
-        thread.join()
-
-
-def connect_s3(monkeypatch: pytest.MonkeyPatch, port: int) -> Media:
-    """Return a store that uses a port of this machine."""
-    places = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-    }
-    for name, value in places.items():
-        monkeypatch.setenv(name, value)
-    return Media("s3://pictures/here")
+    with serve_fake_s3() as port:
+        yield connect_s3(monkeypatch, port)
 
 
 def test_s3_objects_have_the_prefix(s3: Media) -> None:

@@ -1,20 +1,31 @@
 """Large pictures of jobs are in the media store, until their jobs expire."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ops.infra.settings import Settings
+from ops.infra.settings import ROOT, Settings
 from schemas.errors import LeaseLost, SiteRefused, Unavailable
 from schemas.jobs.job import GeneratedImage, JobRequest
 from schemas.jobs.lifecycle import JobState
-from stores.images.stored_results import MAX_BYTES_IN_REDIS, POSTPONED_MS, StoredResults
+from stores.images.stored_results import (
+    ABANDONED_MS,
+    MAX_BYTES_IN_REDIS,
+    MEDIA,
+    PAUSE_MS,
+    POSTPONED_MS,
+    StoredResults,
+)
 from stores.media import Media
-from tests.conftest import FakeClock
+from tests.conftest import TIMEOUT_S, FakeClock, eventually
 from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, build_stores, create_accepted_job
+from tests.support.fake_s3 import FakeS3, connect_s3, s3_environment, serve_fake_s3
 
 LARGE = [GeneratedImage(bytes([number]) * MAX_BYTES_IN_REDIS, "image/png", 8, 8) for number in (1, 2)]
 
@@ -144,7 +155,7 @@ def test_a_folder_is_not_used_with_a_redis_of_other_machines(settings: Settings,
 
 
 def test_pictures_go_to_redis_while_the_media_store_is_down(
-    stores: RedisStores, job_request: JobRequest, monkeypatch: pytest.MonkeyPatch
+    stores: RedisStores, clock: FakeClock, job_request: JobRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished job is not lost, and what was stored of it is deleted."""
     stored: list[str] = []
@@ -159,4 +170,69 @@ def test_pictures_go_to_redis_while_the_media_store_is_down(
 
     assert stores.results.get_original(JOB_ID) == LARGE[0].data
     assert stores.jobs.get(JOB_ID).state is JobState.COMPLETED
-    assert stores.redis.zscore("dr:results", stored[0]) == 0
+    assert stores.redis.zscore("dr:results", stored[0]) == clock.now_ms() + ABANDONED_MS
+
+
+@pytest.mark.parametrize("client", ["real"], indirect=True)
+def test_a_media_store_that_stalls_is_left_alone_for_a_while(
+    stores: RedisStores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures go to Redis meanwhile, and those in the media store cannot be read; then one call tries again."""
+    with serve_fake_s3() as port:
+        media = connect_s3(monkeypatch, port)
+        stored = StoredResults(stores.redis, media, clock, where=MEDIA, time_limit_s=1)
+        pictures = [b"first", b"second"]
+        FakeS3.answers.clear()
+        assert [stored.put(job, pictures, 60) for job in ("aa1", "aa2")] == [[], []]
+        clock.advance(PAUSE_MS / 1000)
+        assert [stored.put(job, pictures, 60) for job in ("aa3", "aa4")] == [[], []]
+        eventually(lambda: len(FakeS3.requests) == 2)
+        listed = dict(stores.redis.zrange("dr:results", 0, -1, withscores=True))
+        assert sorted(key[11:14] for key in listed) == [b"aa1", b"aa1", b"aa3", b"aa3"]
+        assert max(listed.values()) == clock.now_ms() + ABANDONED_MS
+
+        FakeS3.answers.set()
+        clock.advance(PAUSE_MS / 1000)
+        keys = stored.put("aa5", pictures, 60)
+        assert [stored.get(key) for key in keys] == pictures
+        FakeS3.answers.clear()
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="Try again in 30 s") as raised:
+                stored.get(keys[0])
+            assert raised.value.retry_after_s == 30
+        FakeS3.answers.set()
+        clock.advance(PAUSE_MS / 1000)
+        assert stored.get(keys[1]) == b"second"
+        jobs = [(line.split()[0], line.split("/")[-1][:3]) for line in FakeS3.requests]
+        assert jobs == [("PUT", "aa1"), ("PUT", "aa3"), *2 * [("PUT", "aa5")], *4 * [("GET", "aa5")]]
+
+
+WEB_PROCESS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, sys
+from redis import Redis
+from ops.infra.clock import SystemClock
+from schemas.errors import Unavailable
+from stores.images.stored_results import StoredResults
+from stores.media import Media
+stored = StoredResults(Redis(), Media("s3://pictures/here"), SystemClock(), where="media", time_limit_s=0.5)
+meanwhile = gevent.spawn(print, "another request is answered", flush=True)
+for _ in range(2):
+    try:
+        stored.get("results/aa/aa1-0-0")
+    except Unavailable as error:
+        print(error.retry_after_s)
+"""
+
+
+def test_a_stalled_media_store_does_not_hold_up_a_web_process() -> None:
+    """Its greenlets go on, each read ends with an error, and the process can end."""
+    with serve_fake_s3() as port:
+        FakeS3.answers.clear()
+        environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **s3_environment(port)}
+        command = [sys.executable, "-c", WEB_PROCESS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+
+    lines = [line for line in done.stdout.splitlines() if "results.not_read" not in line]
+    assert lines == ["another request is answered", "30", "30"]
