@@ -151,6 +151,8 @@ class Media:
         def copy() -> None:
             obstore.copy(self._store, source, target)
             if self._folder:
+                # A copy is a link to its source, and would be as old.
+                os.utime(self._folder / target)
                 _fsync(self._folder / target)
 
         _call_store(copy)

@@ -39,7 +39,7 @@ def create() -> Response:
     """Submit a job. The response means that it is accepted; its `status` says when it is done.
 
     Pictures for image inputs come as files of a form, or in JSON as a `data:` URL, `{"jobId": ID, "number": 1}` for a
-    picture of one of your jobs, or `{"uploadId": ID}`.
+    picture of one of your jobs, `{"jobId": ID, "input": NAME}` for that of one of its inputs, or `{"uploadId": ID}`.
     """
     with job_body() as fields:
         accepted = submit(caller(), load_job_request(fields))

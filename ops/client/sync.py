@@ -61,7 +61,8 @@ class Darkroom:
         """Submit a job and return it; an idempotency key that was used before returns the earlier job.
 
         ``images`` has pictures by the names of the site's image inputs: bytes, paths of files, ``{"uploadId": ID}``, or
-        ``{"jobId": ID, "number": 1}`` for a picture of one of your jobs.
+        ``{"jobId": ID, "number": 1}`` for a picture of one of your jobs, or ``{"jobId": ID, "input": NAME}`` for the
+        picture of one of its inputs.
 
         If the connection breaks, the request is retried with the same key, so it never creates a second job.
 

@@ -167,14 +167,16 @@ export type JobFields = {
     lora?: string | undefined;
     inputs?: Record<string, unknown> | undefined;
     /**
-     * Pictures by the names
-     * of the site's image inputs.
+     * Pictures by the names of the site's image inputs.
      */
     images?: Record<string, Blob | {
         uploadId: string;
     } | {
         jobId: string;
         number?: number;
+    } | {
+        jobId: string;
+        input: string;
     }> | undefined;
     priority?: number | undefined;
     webhook?: string | undefined;

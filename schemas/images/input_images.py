@@ -22,19 +22,21 @@ MAX_DATA_URL_BYTES = 8 * 1024 * 1024
 MAX_NUMBER = 64
 DATA_URL = re.compile(r"data:([a-z0-9.+/-]*)((?:;[^,;]*)*),", re.IGNORECASE)
 ID_PATTERN = re.compile(r"[0-9a-f]{32}")
+INPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 REFERENCE = re.compile(r"(?:job:([0-9a-f]{32})(?:/([1-9][0-9]?))?|upload:([0-9a-f]{32}))")
 NOT_A_SOURCE = (
     "Not a picture: send a file of a form, a data: URL, "
-    '{"jobId": ID, "number": 1} (or "job:ID/1"), or {"uploadId": ID} (or "upload:ID").'
+    '{"jobId": ID, "number": 1} (or "job:ID/1"), {"jobId": ID, "input": NAME}, or {"uploadId": ID} (or "upload:ID").'
 )
 NOT_FETCHED = "URLs are not fetched: send the picture itself, as a file of a form or a data: URL, or upload it first."
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """Where the picture of an input comes from: a file with its SHA-256, an image of a job, or an upload.
+    """Where the picture of an input comes from: a file with its SHA-256, a job, or an upload.
 
-    An ``is_alpha_mask`` marks by transparency what is to be painted anew; sites get white there, and black elsewhere.
+    Of a job it is a result, or with ``input_name`` the picture of that input. An ``is_alpha_mask`` marks by
+    transparency what is to be painted anew; sites get white there, and black elsewhere.
     """
 
     file: IO[bytes] | None = field(default=None, repr=False)
@@ -42,6 +44,7 @@ class ImageSource:
     job_id: str = ""
     number: int = 1
     upload_id: str = ""
+    input_name: str = ""
     is_alpha_mask: bool = False
 
     @classmethod
@@ -52,8 +55,12 @@ class ImageSource:
     def to_json(self) -> dict[str, Any]:
         """Return what tells this source from others, without the bytes."""
         described = {"sha256": self.sha256, "jobId": self.job_id, "number": self.number, "uploadId": self.upload_id}
-        # Stored digests outlive an upgrade: the field is absent where it always was.
-        return described | ({"isAlphaMask": True} if self.is_alpha_mask else {})
+        # Stored digests outlive an upgrade: the fields are absent where they always were.
+        return (
+            described
+            | ({"isAlphaMask": True} if self.is_alpha_mask else {})
+            | ({"input": self.input_name} if self.input_name else {})
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,10 @@ def _parse_object(value: Mapping[str, Any]) -> ImageSource:
         if type(number) is int and 1 <= number <= MAX_NUMBER:
             return ImageSource(job_id=job_id, number=number)
         raise ValidationError(f"'number' must be a whole number from 1 to {MAX_NUMBER}.")
+    if set(value) == {"jobId", "input"} and isinstance(job_id, str) and ID_PATTERN.fullmatch(job_id):
+        if isinstance(value["input"], str) and INPUT_NAME.fullmatch(value["input"]):
+            return ImageSource(job_id=job_id, input_name=to_snake_case(value["input"]))
+        raise ValidationError("'input' must be the name of an input of that job.")
     if set(value) == {"uploadId"} and isinstance(upload_id, str) and ID_PATTERN.fullmatch(upload_id):
         return ImageSource(upload_id=upload_id)
     raise ValidationError(NOT_A_SOURCE)

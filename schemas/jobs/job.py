@@ -180,7 +180,8 @@ class JobRequestSchema(Schema):
         keys=fields.String(),
         metadata={
             "description": "Further inputs that the site declares; see GET /api/v1/sites/NAME. An image input takes"
-            ' a `data:` URL of up to 8 MiB, {"jobId": ID, "number": 1} or {"uploadId": ID}.',
+            ' a `data:` URL of up to 8 MiB, {"uploadId": ID}, {"jobId": ID, "number": 1} for a result of a job or'
+            ' {"jobId": ID, "input": NAME} for the picture of one of its inputs.',
             "example": {"seed": 7},
         },
     )

@@ -171,6 +171,17 @@ class InputImages:
                 raise InputMissing(f"The picture of the input {name!r} is not in the media store.") from error
         return files
 
+    def get_picture(self, job: Job, name: str) -> InputFile:
+        """Return the picture of one input of a job.
+
+        Raises:
+            NotFound: the job has no picture at that input.
+            Gone: it is no longer kept.
+        """
+        image = find_picture(job, name)
+        with _gone_if_missing():
+            return InputFile.of(image, self._media.get(image.media_key(job.id, name)))
+
     def delete_orphans(self) -> int:
         """Delete the pictures of jobs and uploads that have expired; return their number."""
         deleted = 0
@@ -185,14 +196,15 @@ class InputImages:
         return deleted
 
     def _attach_one(self, job_id: str, owner: str, name: str, source: ImageSource, spec: InputSpec) -> InputImage:
-        if source.upload_id:
-            upload = self.get_upload(owner, source.upload_id)
-            uploaded_key = upload.image.media_key(upload.id, UPLOAD_NAME)
+        if source.upload_id or source.input_name:
+            image, key = self._find_examined(owner, source)
             if not source.is_alpha_mask:
-                _require_accepted(upload.image, spec)
-                self._media.copy(uploaded_key, upload.image.media_key(job_id, name))
-                return upload.image
-            data = self._media.get(uploaded_key)
+                _require_accepted(image, spec)
+                with _gone_if_missing():
+                    self._media.copy(key, image.media_key(job_id, name))
+                return image
+            with _gone_if_missing():
+                data = self._media.get(key)
         elif source.job_id:
             data = self._result_of_own_job(owner, source)
         elif source.file is not None:
@@ -202,10 +214,23 @@ class InputImages:
         put = functools.partial(self._media.put, data=data)
         return self._store(put, job_id, name, spec, is_alpha_mask=source.is_alpha_mask)
 
-    def _result_of_own_job(self, owner: str, source: ImageSource) -> bytes:
-        job = self._jobs.get(source.job_id)
+    def _find_examined(self, owner: str, source: ImageSource) -> tuple[InputImage, str]:
+        """Return the record and the media key of an upload, or of the picture of an input."""
+        if source.upload_id:
+            upload = self.get_upload(owner, source.upload_id)
+            return upload.image, upload.image.media_key(upload.id, UPLOAD_NAME)
+        job = self._own_job(owner, source.job_id)
+        image = find_picture(job, source.input_name)
+        return image, image.media_key(job.id, source.input_name)
+
+    def _own_job(self, owner: str, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
         if job.owner != owner:
             raise NotFound(NO_SUCH_JOB)
+        return job
+
+    def _result_of_own_job(self, owner: str, source: ImageSource) -> bytes:
+        job = self._own_job(owner, source.job_id)
         if job.state is not JobState.COMPLETED:
             raise Invalid(f"The job {job.id} is {job.state} and has no picture.")
         if source.number > len(job.results):
@@ -257,6 +282,23 @@ class InputImages:
         for owner_id in ordered:
             pipeline.exists(job_key(owner_id, "job"), upload_key(owner_id))
         return {owner_id for owner_id, found in zip(ordered, pipeline.execute(), strict=True) if found}
+
+
+def find_picture(job: Job, name: str) -> InputImage:
+    """Return the record of the picture of an input; raises NotFound if the job has none there."""
+    value = job.request.inputs.get(name)
+    if not isinstance(value, Mapping):
+        raise NotFound(f"The job {job.id} has no picture at the input {to_camel_case(name)!r}.")
+    return InputImage.from_json(value)
+
+
+@contextmanager
+def _gone_if_missing() -> Iterator[None]:
+    """Report a missing object as a picture that the client has to send again."""
+    try:
+        yield
+    except NotFound as error:
+        raise Gone("This picture is no longer kept: send it again.") from error
 
 
 @contextmanager

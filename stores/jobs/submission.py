@@ -94,9 +94,17 @@ def submit(
 
 
 def resubmit(
-    stores: Stores, caller: Caller, job: Job, *, request_id: str, changes: Mapping[str, Any] | None = None
+    stores: Stores,
+    caller: Caller,
+    job: Job,
+    *,
+    request_id: str,
+    changes: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
 ) -> AcceptedJob:
     """Create a job with the same request as an earlier one, pictures and seed included, but for ``changes`` of inputs.
+
+    Or return the one that the same call with the same idempotency key created before.
 
     Raises:
         Gone: a picture of the earlier job is no longer kept.
@@ -109,7 +117,7 @@ def resubmit(
         raise Gone(error.message) from error
     images = {name: ImageSource.from_bytes(file.data) for name, file in files.items()}
     request = replace(job.request, inputs={**job.request.inputs, **images, **(changes or {})})
-    return submit(stores, caller, request, request_id=request_id)
+    return submit(stores, caller, request, request_id=request_id, idempotency_key=idempotency_key)
 
 
 def dry_run(stores: Stores, caller: Caller, request: JobRequest) -> dict[str, Any]:

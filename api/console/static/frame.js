@@ -1,6 +1,8 @@
-// What every page has: the event stream, the bar that says that the server does not answer, and ages that grow.
+// What every page has: the event stream, the bar that says that the server does not answer, ages that grow, and forms
+// that are sent once.
 
 import { describeAge } from "./ages.js";
+import { newKey } from "./http.js";
 import { live, onEvent } from "./live.js";
 
 // A stream that is renewed must not be reported.
@@ -40,3 +42,26 @@ function showAges() {
 
 setInterval(showAges, AGES_MS);
 document.addEventListener("visibilitychange", showAges);
+
+// A form is sent once, however often its button is pressed; a field `intent` is the key of that press. The button keeps
+// the focus, so it is not disabled for the browser.
+addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
+  if ("sent" in form.dataset) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "";
+  event.submitter?.setAttribute("aria-disabled", "true");
+  const intent = form.querySelector("input[name=intent]");
+  if (intent) intent.value = newKey();
+});
+// Whoever comes back to the page presses anew.
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    form.querySelectorAll("[aria-disabled]").forEach((button) => button.removeAttribute("aria-disabled"));
+  }
+});

@@ -15,6 +15,11 @@ export class ApiError extends Error {
   }
 }
 
+// A key for one press of a button: requests that are repeated with it have one effect. Without TLS there is no randomUUID.
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 function describe(error) {
   const details = Array.isArray(error?.details) ? error.details.join(" ") : "";
   return details || error?.message || (typeof error?.error === "string" ? error.error : "");

@@ -6,7 +6,7 @@ from flask import Response, g, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import go_back, go_to, require_scope, sees_everything
-from api.console.page import render, room_blueprint
+from api.console.page import HEADERS, render, room_blueprint
 from api.console.rooms import JOBS
 from api.console.text_filters import add_text_filters
 from api.console.views.failure_view import failure_view
@@ -19,6 +19,7 @@ from api.jobs.serializers import native_job
 from api.library.images import keep_job_image
 from schemas.accounts.caller import Scope
 from schemas.errors import NotFound
+from schemas.fields import to_snake_case
 from schemas.gallery.collections import Collection
 from schemas.gallery.pages import Page
 from schemas.jobs.job import Job, QueueEstimate
@@ -105,6 +106,14 @@ def trace(job_id: str) -> Response:
     return Response(recorded, headers=headers, mimetype="application/zip")
 
 
+@blueprint.route(f"{JOBS.path}/<job_id:job_id>/inputs/<name>")
+def input_picture(job_id: str, name: str) -> Response:
+    """Send the picture of an input of a job."""
+    job, _ = _visible_job(job_id)
+    file = stores().input_images.get_picture(job, to_snake_case(name))
+    return Response(file.data, headers={**HEADERS, "X-Content-Type-Options": "nosniff"}, mimetype=file.media_type)
+
+
 @blueprint.route(f"{JOBS.path}/<job_id:job_id>/cancel", methods=["POST"])
 def cancel(job_id: str) -> BaseResponse:
     """Cancel a job."""
@@ -115,12 +124,16 @@ def cancel(job_id: str) -> BaseResponse:
 
 @blueprint.route(f"{JOBS.path}/<job_id:job_id>/retry", methods=["POST"])
 def retry(job_id: str) -> BaseResponse:
-    """Submit the same request again, as the caller's own job. ``seed`` takes the place of the job's seed."""
+    """Submit the same request again, as the caller's own job.
+
+    ``seed`` takes the place of the job's seed. ``intent`` is the idempotency key of one press of the button.
+    """
     require_scope(Scope.GENERATE)
     job, _ = _visible_job(job_id)
     count_submission(caller())
     changes = {SEED: request.form[SEED]} if SEED in request.form else {}
-    accepted = resubmit(stores(), caller(), job, request_id=g.request_id, changes=changes)
+    intent = request.form.get("intent") or None
+    accepted = resubmit(stores(), caller(), job, request_id=g.request_id, changes=changes, idempotency_key=intent)
     return go_to(f"{JOBS.path}/{accepted.job.id}")
 
 

@@ -71,7 +71,7 @@ def make_page() -> Response:
         sites=stores().recipes.list_all(),
         site=recipe,
         terms_accepted=stores().accepted_terms.is_accepted(recipe),
-        inputs=_inputs(recipe, _values(source, request.args)),
+        inputs=_inputs(recipe, _values(source, request.args), (source or {}).get("id", "")),
         prompt=request.args.get("prompt", (source or {}).get("prompt", "")),
         lora=request.args.get("lora", (source or {}).get("lora") or ""),
         max_prompt_length=MAX_PROMPT_LENGTH,
@@ -122,8 +122,11 @@ def _values(source: Mapping[str, Any] | None, query: MultiDict[str, str]) -> dic
     return {**(source["inputs"] if source else {}), **query.to_dict()}
 
 
-def _inputs(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return each input of a site as the template shows it; choices that the page lists are those last read from it."""
+def _inputs(recipe: Recipe, values: Mapping[str, Any], job_id: str) -> list[dict[str, Any]]:
+    """Return each input of a site as the template shows it; choices that the page lists are those last read from it.
+
+    ``job_id`` is the job whose pictures are in the values.
+    """
     live = known_choices(recipe)
     inputs = []
     for name, spec in recipe.inputs.items():
@@ -140,6 +143,7 @@ def _inputs(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "choices": choices,
                 "is_live": spec.choices_from is not None,
                 "value": None if spec.type == "image" else value,
+                "job": job_id if spec.type == "image" and isinstance(value, Mapping) else "",
                 "random": spec.random,
             }
         )

@@ -31,8 +31,8 @@
  * @property {string} [site]
  * @property {string} [lora]
  * @property {Record<string, unknown>} [inputs]
- * @property {Record<string, Blob | {uploadId: string} | {jobId: string, number?: number}>} [images] Pictures by the names
- *   of the site's image inputs.
+ * @property {Record<string, Blob | {uploadId: string} | {jobId: string, number?: number} | {jobId: string, input: string}>}
+ *   [images] Pictures by the names of the site's image inputs.
  * @property {number} [priority]
  * @property {string} [webhook]
  * @property {string} [idempotencyKey] A key that was used before returns the earlier job.

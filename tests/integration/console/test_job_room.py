@@ -100,8 +100,9 @@ def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str)
         await expect(report.locator("svg .mark")).to_have_attribute("x", "120")
         await require_accessible(page)
 
-        await page.get_by_role("button", name="Try again").click()
+        await page.get_by_role("button", name="Try again").dblclick()
         await expect(page.locator("#live")).to_contain_text("Waiting")
+        assert len(app.get("/api/v1/jobs").json["jobs"]) == 3
         assert failed not in page.url
         cancel = page.get_by_role("button", name="Cancel")
         await cancel.focus()

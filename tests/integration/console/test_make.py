@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.conftest import answers_http, eventually
 from tests.integration.console.conftest import Console
@@ -290,7 +290,10 @@ def test_everything_can_be_done_by_keyboard(console: Console) -> None:
 
 
 def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
-    """Each way fills the input, shows the picture, and sends it with the job."""
+    """Each way fills the input, shows the picture, and sends it with the job.
+
+    Another job takes the picture from the first one while it is kept; who clicks twice gets one job.
+    """
     picture = encode(draw_image(), "PNG")
 
     async def work(page: Page) -> None:
@@ -310,18 +313,33 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
         await expect(page.locator("#caption")).to_have_text("a fox, as a woodcut", timeout=30_000)
         await cancel(page)
         address = page.url
-        await page.get_by_role("button", name="Another seed").click()
+        await page.get_by_role("button", name="Another seed").dblclick()
         await page.wait_for_url(lambda url: url != address)
         await cancel(page)
+        await require_kept_pictures(page, drop)
+
+    async def require_kept_pictures(page: Page, drop: Locator) -> None:
+        job = jobs(console)[0]
+        await page.goto(f"{console.url}/console/make?from={job['id']}")
+        assert await drop.locator("img").evaluate("async (image) => { await image.decode(); return image.alt; }")
+        await page.get_by_label("Prompt", exact=True).fill("the same fox, in ink")
+        await page.get_by_role("button", name="Make").dblclick()
+        await expect(page.locator("#caption")).to_have_text("the same fox, in ink", timeout=30_000)
+        await cancel(page)
+        console.stack.stores.input_images.discard(jobs(console)[0]["id"], jobs(console)[0]["inputs"])
+        await page.get_by_role("button", name="Change and run").click()
+        await expect(page.locator("[data-field='init'] .error")).to_contain_text("no longer kept")
+        await expect(drop.locator("img")).to_be_hidden()
 
     async def cancel(page: Page) -> None:
         with console.stack.client() as client:
             client.post("/api/v1/jobs/cancel")
         await expect(page.locator("#state")).to_have_text("Cancelled", timeout=30_000)
 
+    before = len(jobs(console))
     console.run(work)
-    again, first = jobs(console)[:2]
-    assert again["inputs"]["init"] == first["inputs"]["init"]
+    changed, again, first = jobs(console)[: len(jobs(console)) - before]
+    assert changed["inputs"]["init"] == again["inputs"]["init"] == first["inputs"]["init"]
     assert first["inputs"]["init"]["width"] == 64
     assert again["inputs"]["seed"] != first["inputs"].get("seed")
 

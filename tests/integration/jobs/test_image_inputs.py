@@ -166,6 +166,29 @@ def test_json_takes_data_urls_uploads_and_results(pictures: AppClient) -> None:
     assert pictures_of(pictures, submit(pictures, init={"jobId": first["id"]}).json["id"]) == {"init": MASK}
 
 
+def test_the_picture_of_another_jobs_input_is_used_again(pictures: AppClient) -> None:
+    """It is copied by its name, not examined again, and outlives the first job; one that is gone is a problem."""
+    photo = encode(draw_image((96, 64)), "JPEG")
+    first = submit_form(pictures, init=photo, mask=MASK).json["id"]
+    source = {"jobId": first, "input": "init"}
+    shown = pictures.get(f"/console/jobs/{first}/inputs/init")
+    assert (shown.data, shown.mimetype, shown.headers["X-Content-Type-Options"]) == (photo, "image/jpeg", "nosniff")
+    answer = submit(pictures, init=source, mask={"jobId": first, "input": "mask"})
+    assert answer.status_code == 202, answer.text
+    assert pictures.get_job(answer.json["id"])["inputs"] == pictures.get_job(first)["inputs"]
+    refused = pictures.post(
+        "/api/v1/jobs", json={"prompt": PROMPT, "site": "strict", "inputs": {"init": source | {"input": "mask"}}}
+    )
+    assert "the page takes image/jpeg" in refused.text
+
+    pictures.stores.input_images.discard(first, pictures.get_job(first)["inputs"])
+    assert pictures_of(pictures, answer.json["id"]) == {"init": photo, "mask": MASK}
+    gone = submit(pictures, init=source)
+    assert gone.json["error"]["details"] == ["init: This picture is no longer kept: send it again."]
+    assert pictures.get(f"/console/jobs/{first}/inputs/init").status_code == 410
+    assert pictures.get(f"/console/jobs/{first}/inputs/seed").status_code == 404
+
+
 def test_the_weights_api_takes_pictures(pictures: AppClient) -> None:
     """As a file of a form, in JSON, and as a reference in a query."""
     by_form = submit_form(pictures, "/generateImage", init=PHOTO).json
@@ -225,6 +248,9 @@ def test_a_polyglot_reaches_the_page_as_a_plain_picture(pictures: AppClient, tai
         ({"jobId": "0" * 32, "number": True}, "init: 'number' must be"),
         ({"jobId": "0" * 32}, "init: There is no job with this id."),
         ({"jobId": "../../etc/passwd"}, "init: Not a picture"),
+        ({"jobId": "0" * 32, "input": "init"}, "init: There is no job with this id."),
+        ({"jobId": "0" * 32, "input": "../init"}, "init: 'input' must be the name"),
+        ({"jobId": "0" * 32, "input": "init", "number": 1}, "init: Not a picture"),
         ({"uploadId": "0" * 32}, "init: There is no upload with this id"),
         ("data:image/png;base64,", "init: The file is not a picture"),
         ("data:image/png;base64,!!!", "init: The base64 of the data: URL is malformed."),
@@ -251,7 +277,11 @@ def test_pictures_of_others_look_like_missing_ones(pictures: AppClient) -> None:
     upload_id = pictures.post("/api/v1/uploads", data={"file": (io.BytesIO(PHOTO), "p")}).json["id"]
     bob = {"x-api-key": str(pictures.stores.api_keys.create("bob"))}
 
-    for own, missing in (({"jobId": job_id}, {"jobId": "0" * 32}), ({"uploadId": upload_id}, {"uploadId": "0" * 32})):
+    for own, missing in (
+        ({"jobId": job_id}, {"jobId": "0" * 32}),
+        ({"jobId": job_id, "input": "init"}, {"jobId": "0" * 32, "input": "init"}),
+        ({"uploadId": upload_id}, {"uploadId": "0" * 32}),
+    ):
         answers = [
             pictures.client.post("/api/v1/jobs", json={"prompt": PROMPT, "inputs": {"init": source}}, headers=bob)
             for source in (own, missing)
@@ -259,6 +289,7 @@ def test_pictures_of_others_look_like_missing_ones(pictures: AppClient) -> None:
         assert [answer.status_code for answer in answers] == [400, 400]
         assert answers[0].json["error"] == answers[1].json["error"]
     assert pictures.client.get(f"/api/v1/uploads/{upload_id}", headers=bob).status_code == 404
+    assert pictures.client.get(f"/console/jobs/{job_id}/inputs/init", headers=bob).status_code == 404
     assert pictures.client.delete(f"/api/v1/uploads/{upload_id}", headers=bob).status_code == 404
 
 
@@ -350,14 +381,16 @@ def test_a_picture_lives_as_long_as_its_job(pictures: AppClient, monkeypatch: py
 
 
 def test_a_job_is_made_again_with_its_pictures(pictures: AppClient) -> None:
-    """The new job has its own copy; another seed takes the place of the first, if it is a number."""
+    """The new job has its own copy; a seed that is a number takes the place of the first. One press is one job."""
     photo = encode(draw_image((96, 64)), "JPEG")
     job_id = submit_form(pictures, site="strict", init=photo, seed="1").json["id"]
     path = f"/console/jobs/{job_id}/retry"
-    again = [pictures.post(path), pictures.post(path, data={"seed": "5"}), pictures.post(path, data={"seed": "x"})]
+    forms = ({}, {"seed": "5"}, {"seed": "5", "intent": "press"}, {"seed": "5", "intent": "press"}, {"seed": "x"})
+    again = [pictures.post(path, data=form) for form in forms]
 
-    assert [answer.status_code for answer in again] == [303, 303, 400]
-    made = [answer.headers["Location"].rsplit("/", 1)[1] for answer in again[:2]]
+    assert [answer.status_code for answer in again] == [303, 303, 303, 303, 400]
+    made = [answer.headers["Location"].rsplit("/", 1)[1] for answer in again[:4]]
+    assert (made.pop() == made[2], len(set(made)), made.pop() in made) == (True, 3, False)
     assert [pictures.get_job(each)["inputs"]["seed"] for each in made] == [1, 5]
     assert [pictures_of(pictures, each) for each in made] == [pictures_of(pictures, job_id)] * 2
 

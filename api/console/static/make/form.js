@@ -1,7 +1,7 @@
 // The form: reading its values, filling it from a job, and showing what is wrong with a field.
 
 import { call } from "../http.js";
-import { clearPicture } from "./pictures.js";
+import { clearPicture, usePicture } from "./pictures.js";
 
 export const form = document.getElementById("make");
 export const site = form.dataset.site;
@@ -18,13 +18,17 @@ export function readForm() {
     const { input, type } = control.dataset;
     if (type === "image") {
       if (control.files[0]) files[input] = control.files[0];
-      else if (control.dataset.job) inputs[input] = { jobId: control.dataset.job, number: Number(control.dataset.number) };
+      else if (control.dataset.job) inputs[input] = pictureOf(control.dataset.job, control.dataset.of);
     } else if (control.value.trim() !== "") {
       inputs[input] = parseValue(type, control.value);
     }
   }
   return { request: { prompt: prompt.value.trim(), site, ...(lora?.value ? { lora: lora.value } : {}), inputs }, files };
 }
+
+// The picture of an input of one of the caller's jobs, as the API names it.
+export const pictureOf = (jobId, input) => ({ jobId, input });
+export const isPicture = (value) => value !== null && typeof value === "object";
 
 export function parseValue(type, text) {
   if (type === "integer" || type === "number") return Number(text);
@@ -39,8 +43,10 @@ export function fillForm(job) {
   setLora(job.lora || "");
   for (const control of fields()) {
     const value = job.inputs[control.dataset.input];
-    if (control.dataset.type === "image") clearPicture(control);
-    else setValue(control, value === undefined || value === null ? "" : String(value));
+    if (control.dataset.type === "image") {
+      if (isPicture(value)) usePicture(control, job.id, control.dataset.input);
+      else clearPicture(control);
+    } else setValue(control, value === undefined || value === null ? "" : String(value));
   }
   clearErrors();
   prompt.focus();
@@ -84,6 +90,10 @@ export function showError(field, text) {
   control?.setAttribute("aria-invalid", "true");
   control?.setAttribute("aria-errormessage", error.id);
 }
+
+form.addEventListener("gone", (event) => {
+  showError(event.target.closest(".field"), "The picture of that job is no longer kept: choose it again.");
+});
 
 export function clearErrors() {
   for (const error of form.querySelectorAll(".error")) error.hidden = true;

@@ -7,7 +7,7 @@ function show(control) {
   const image = drop.querySelector("img");
   URL.revokeObjectURL(urls.get(control));
   const file = control.files[0];
-  const url = file ? URL.createObjectURL(file) : control.dataset.job ? `/${control.dataset.job}.jpg` : "";
+  const url = file ? URL.createObjectURL(file) : addressOf(control.dataset);
   urls.set(control, file ? url : "");
   image.hidden = !url;
   if (url) image.src = url;
@@ -16,18 +16,37 @@ function show(control) {
   drop.querySelector("[data-clear]").hidden = !url;
 }
 
+const addressOf = ({ job, of }) => (job ? `/console/jobs/${job}/inputs/${of}` : "");
+
 export function clearPicture(control) {
   control.value = "";
-  delete control.dataset.job;
+  forgetJob(control);
   show(control);
 }
 
-// Take a picture of one of the caller's jobs.
-export function usePicture(control, jobId, number) {
+function forgetJob(control) {
+  delete control.dataset.job;
+  delete control.dataset.of;
+}
+
+// Take the picture that an input of one of the caller's jobs has.
+export function usePicture(control, job, of) {
   control.value = "";
-  control.dataset.job = jobId;
-  control.dataset.number = number;
+  Object.assign(control.dataset, { job, of });
   show(control);
+}
+
+// Whether the picture of a job is still kept is known once it has been loaded; if not, the input fires "gone".
+function watchLoading(control) {
+  const image = control.closest(".drop").querySelector("img");
+  image.addEventListener("error", async () => {
+    const { job, of } = control.dataset;
+    if (!job || image.hidden) return;
+    const answer = await fetch(addressOf({ job, of })).catch(() => null);
+    if (control.dataset.job !== job || ![404, 410].includes(answer?.status)) return;
+    clearPicture(control);
+    control.dispatchEvent(new CustomEvent("gone", { bubbles: true }));
+  });
 }
 
 function accept(control, files) {
@@ -36,7 +55,7 @@ function accept(control, files) {
   const transfer = new DataTransfer();
   transfer.items.add(file);
   control.files = transfer.files;
-  delete control.dataset.job;
+  forgetJob(control);
   show(control);
   return true;
 }
@@ -44,8 +63,10 @@ function accept(control, files) {
 const controls = [...document.querySelectorAll(".drop input")];
 for (const control of controls) {
   const drop = control.closest(".drop");
+  watchLoading(control);
+  if (control.dataset.job) show(control);
   control.addEventListener("change", () => {
-    delete control.dataset.job;
+    forgetJob(control);
     show(control);
   });
   drop.querySelector("[data-clear]").addEventListener("click", () => {

@@ -1,8 +1,8 @@
 // The room Make: submitting the form, showing a job, and the address that names it.
 
-import { ApiError, call, callUntilAnswered } from "../http.js";
+import { ApiError, callUntilAnswered, newKey } from "../http.js";
 import { notify, reportError } from "../notices.js";
-import { checkForm, clearErrors, drawSeed, fillForm, form, readForm, rememberPrompt, showErrors, site } from "./form.js";
+import { checkForm, clearErrors, drawSeed, fillForm, form, isPicture, pictureOf, readForm, rememberPrompt, showErrors, site } from "./form.js";
 import { cancelAll, cancelJob, fetchJob, getJob, listJobs, onChange, putJob } from "./jobs.js";
 import "./loras.js";
 import { expand, replacesPrompt, valueOf } from "./many.js";
@@ -12,6 +12,7 @@ import { canCompare, openCompare, openZoom } from "./viewer.js";
 
 const table = document.getElementById("table");
 const submitButton = document.getElementById("submit");
+const tools = document.getElementById("tools");
 const help = document.getElementById("submit-help");
 // A server that says that it is not available is asked for so long.
 const PATIENCE_MS = 60_000;
@@ -88,25 +89,29 @@ function buildHeader(value) {
 
 let isSubmitting = false;
 
-// One submission at a time: whoever presses twice wants one job. The button keeps the focus, so it is not disabled.
+// One submission at a time. The buttons keep the focus, so they are not disabled for the browser.
 async function submitOnce(work) {
   if (isSubmitting) return;
   isSubmitting = true;
-  submitButton.setAttribute("aria-disabled", "true");
+  const buttons = [submitButton, ...tools.querySelectorAll("[data-tool=again], [data-tool=reseed]")];
+  buttons.forEach((button) => button.setAttribute("aria-disabled", "true"));
   try {
     await work();
   } finally {
     isSubmitting = false;
-    submitButton.removeAttribute("aria-disabled");
+    buttons.forEach((button) => button.removeAttribute("aria-disabled"));
   }
 }
+
+// Whoever clicks twice, or holds a key down, wants one job: the first may be accepted before the second press.
+const isRepetition = (event) => event.detail > 1 || event.repeat;
 
 function showWaiting() {
   help.textContent = "Waiting for Darkroom…";
 }
 
 async function submit({ request, files }) {
-  const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()).slice(2) + Date.now() };
+  const headers = { "Idempotency-Key": newKey() };
   let body = request;
   if (Object.keys(files).length) {
     body = new FormData();
@@ -167,34 +172,31 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   submitOnce(submitForm);
 });
+submitButton.addEventListener("click", (event) => isRepetition(event) && event.preventDefault());
 form.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  if (event.key !== "Enter") return;
+  const isCommand = event.ctrlKey || event.metaKey;
+  if (isRepetition(event)) {
+    if (isCommand || !event.target.matches("textarea")) event.preventDefault();
+  } else if (isCommand) form.requestSubmit();
 });
 
 // What can be done with the job on the stage
 
 async function repeat(job, changes = {}) {
   try {
-    const again = await (hasPictures(job) ? resubmit(job, changes) : submit(requestOf(job, changes)));
+    const again = await submit(requestOf(job, changes));
     visit(new URLSearchParams({ job: again.id }));
   } finally {
     help.textContent = "";
   }
 }
 
-const hasPictures = (job) => Object.values(job.inputs).some((value) => value && typeof value === "object");
-
+// Pictures are named by the job that has them: the server keeps them as long as the job.
 function requestOf(job, changes) {
-  const inputs = Object.fromEntries(Object.entries({ ...job.inputs, ...changes }).filter(([, value]) => value !== null));
+  const known = Object.entries({ ...job.inputs, ...changes }).filter(([, value]) => value !== null);
+  const inputs = Object.fromEntries(known.map(([name, value]) => [name, isPicture(value) ? pictureOf(job.id, name) : value]));
   return { request: { prompt: job.prompt, site: job.site, ...(job.lora ? { lora: job.lora } : {}), inputs }, files: {} };
-}
-
-// The server has the pictures of the job's inputs, and this page has not.
-async function resubmit(job, changes) {
-  const body = Object.keys(changes).length ? new FormData() : undefined;
-  for (const [name, value] of Object.entries(changes)) body.set(name, value);
-  const answer = await call("POST", `/console/jobs/${job.id}/retry`, { body, response: "raw" });
-  return fetchJob(answer.url.split("/").pop());
 }
 
 const TOOLS = {
@@ -209,8 +211,9 @@ const TOOLS = {
   },
 };
 
-document.getElementById("tools").addEventListener("click", async (event) => {
+tools.addEventListener("click", async (event) => {
   const tool = TOOLS[event.target.closest("[data-tool]")?.dataset.tool];
+  if (isRepetition(event)) return;
   try {
     await tool?.(shownJob());
   } catch (error) {
