@@ -69,6 +69,57 @@ OPENAI_HEADERS = [
     "x-ratelimit-reset-requests",
 ]
 
+API_PARTS = (
+    health,
+    weights,
+    images,
+    job_views,
+    uploads,
+    event_streams,
+    webhook_views,
+    deliveries,
+    quota,
+    generaitiv,
+    generaitiv_gallery,
+    metadata,
+    site_views,
+    metrics,
+    keys,
+    sessions,
+    scans_and_report,
+    gallery_uploads,
+    openai_images,
+    openai_models,
+    asset_files,
+)
+GALLERY_BLUEPRINTS = (
+    (profiles.blueprint, "gallery"),
+    (collections.blueprint, "gallery/collections"),
+    (new_tokens.blueprint, "gallery/collections"),
+    (tokens.blueprint, "gallery/tokens"),
+    (provenance.blueprint, "gallery/tokens"),
+    (archives.blueprint, "gallery"),
+)
+LIBRARY_BLUEPRINTS = (
+    (models.blueprint, "models"),
+    (model_images.blueprint, "models/<model_id>/images"),
+    (model_images.image_blueprint, "images"),
+)
+PAGES = (
+    docs,
+    studio,
+    design,
+    websockets,
+    client_js,
+    assets,
+    events,
+    home,
+    sign_in,
+    gallery_pages,
+    comparison,
+    oembed,
+)
+
 
 class App(Flask):
     """Flask without support for async views."""
@@ -121,54 +172,20 @@ def create_app(stores: Stores) -> Flask:
 
 
 def _register_blueprints(app: Flask) -> None:
+    """Register the described routes, then those that the description of the API leaves out."""
     api = app.extensions["openapi"] = Api(app)
-    for part in (
-        health,
-        weights,
-        images,
-        job_views,
-        uploads,
-        event_streams,
-        webhook_views,
-        deliveries,
-        quota,
-        generaitiv,
-        generaitiv_gallery,
-        metadata,
-        site_views,
-        metrics,
-        keys,
-        sessions,
-        scans_and_report,
-        gallery_uploads,
-        openai_images,
-        openai_models,
-        asset_files,
-    ):
+    for part in API_PARTS:
         api.register_blueprint(part.blueprint)
-    for blueprint, path in (
-        (profiles.blueprint, "gallery"),
-        (collections.blueprint, "gallery/collections"),
-        (new_tokens.blueprint, "gallery/collections"),
-        (tokens.blueprint, "gallery/tokens"),
-        (provenance.blueprint, "gallery/tokens"),
-        (archives.blueprint, "gallery"),
-    ):
+    for blueprint, path in GALLERY_BLUEPRINTS:
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
-    for blueprint, path in (
-        (models.blueprint, "models"),
-        (model_images.blueprint, "models/<model_id>/images"),
-        (model_images.image_blueprint, "images"),
-    ):
+    for blueprint, path in LIBRARY_BLUEPRINTS:
         # The second prefix is that of the library's original web UI.
         api.register_blueprint(blueprint, url_prefix=f"/api/v1/{path}")
         api.register_blueprint(blueprint, name=f"{blueprint.name}_of_session", url_prefix=f"/api/{path}")
     api.register_blueprint(webhook_views.public)
     for blueprint in (*sdapi.blueprints, agents.blueprint):
         api.register_blueprint(blueprint)
-    for page in (docs, studio, design, websockets, client_js, assets, events, home, sign_in):
-        app.register_blueprint(page.blueprint)
-    for page in (gallery_pages, comparison, oembed):
+    for page in PAGES:
         app.register_blueprint(page.blueprint)
     for room in ROOM_BLUEPRINTS:
         app.register_blueprint(room)

@@ -116,64 +116,98 @@ def load_settings() -> Settings:
 
 
 def _read(env: Env) -> Settings:
+    return Settings(
+        **_read_addresses(env),
+        **_read_stores(env),
+        **_read_sites_and_library(env),
+        **_read_jobs(env),
+        **_read_browsers(env),
+        **_read_access(env),
+        **_read_limits(env),
+        **_read_logs(env),
+    )
+
+
+def _read_addresses(env: Env) -> dict[str, Any]:
     host = env.str("HOST", "127.0.0.1")
     port = env.int("PORT", 3000, validate=validate.Range(min=1, max=65535))
+    return {
+        "host": host,
+        "port": port,
+        "public_url": setting_parsers.public_url(env, host, port),
+        "web_concurrency": env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
+        "trusted_proxies": env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
+        "cors_origins": setting_parsers.comma_separated(env, "CORS_ORIGINS"),
+        "socket_origins": setting_parsers.comma_separated(env, "SOCKET_ORIGINS"),
+    }
+
+
+def _read_stores(env: Env) -> dict[str, Any]:
     data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
     redis_url = setting_parsers.redis_url(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
-    return Settings(
-        host=host,
-        port=port,
-        public_url=setting_parsers.public_url(env, host, port),
-        data_dir=data_dir,
-        api_key=setting_parsers.api_key(env),
-        session_key=setting_parsers.session_key(env),
-        redis_url=redis_url,
-        broker_url=setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
-        redis_ssl_cert_reqs=setting_parsers.redis_ssl_cert_reqs(env),
-        database_url=setting_parsers.database_url(env, data_dir),
-        media_url=setting_parsers.media_url(env, data_dir),
-        result_store=env.str("RESULT_STORE", "auto", validate=validate.OneOf(["auto", "redis", "media"])),
-        media_public_endpoint=setting_parsers.optional_url(env, "MEDIA_PUBLIC_ENDPOINT"),
-        site=env.str("SITE", "studio"),
-        site_url=setting_parsers.optional_url(env, "SITE_URL"),
-        site_urls=setting_parsers.site_urls(),
-        recipes_dir=setting_parsers.folder(env, "RECIPES_DIR"),
-        models_dir=setting_parsers.folders(env, "MODELS_DIR"),
-        expose_paths=env.bool("EXPOSE_PATHS", False),
-        rescan_every_s=setting_parsers.positive_int(env, "RESCAN_EVERY_S", 3600),
-        hash_rate_mb_s=env.int("HASH_RATE_MB_S", 200, validate=validate.Range(min=0)),
-        downloads_by=env.str("DOWNLOADS_BY", DOWNLOADS_DIRECT, validate=validate.OneOf(DOWNLOAD_MODES)),
-        x_accel_prefix=setting_parsers.url_path(env, "X_ACCEL_PREFIX", "/darkroom-models"),
-        worker_concurrency=env.int("WORKER_CONCURRENCY", 2 * (os.cpu_count() or 1), validate=validate.Range(1, 256)),
-        max_queue_size=setting_parsers.positive_int(env, "MAX_QUEUE_SIZE", 1000),
-        result_ttl_s=setting_parsers.positive_int(env, "RESULT_TTL_S", 600),
-        job_deadline_s=setting_parsers.positive_int(env, "JOB_DEADLINE_S", 300),
-        max_wait_s=setting_parsers.positive_int(env, "MAX_WAIT_S", 3600),
-        drain_grace_s=env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
-        stop_timeout_s=env.int("STOP_TIMEOUT_S", 0, validate=validate.Range(min=0)),
-        contact=setting_parsers.contact(env),
-        browser=env.str("BROWSER", "") or None,
-        browser_endpoint=setting_parsers.browser_endpoint(env),
-        browser_max_contexts=setting_parsers.positive_int(env, "BROWSER_MAX_CONTEXTS", 100),
-        browser_max_age_s=setting_parsers.positive_int(env, "BROWSER_MAX_AGE_S", 3600),
-        browser_max_memory_mb=setting_parsers.positive_int(env, "BROWSER_MAX_MEMORY_MB", 2048),
-        web_concurrency=env.int("WEB_CONCURRENCY", 1, validate=validate.Range(1, 64)),
-        cors_origins=setting_parsers.comma_separated(env, "CORS_ORIGINS"),
-        socket_origins=setting_parsers.comma_separated(env, "SOCKET_ORIGINS"),
-        allow_anonymous_workloads=env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
-        allow_anonymous_sdapi=env.bool("ALLOW_ANONYMOUS_SDAPI", False),
-        gallery_public=env.bool("GALLERY_PUBLIC", False),
-        egress_allow=setting_parsers.comma_separated(env, "EGRESS_ALLOW"),
-        egress_allow_private=env.bool("EGRESS_ALLOW_PRIVATE", False),
-        **_read_limits(env),
-        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10)),
-        require_subscription=env.bool("REQUIRE_SUBSCRIPTION", False),
-        upgrade_url=setting_parsers.optional_url(env, "UPGRADE_URL"),
-        log_level=env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
-        log_format=env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
-        liveness_file=setting_parsers.file_in_folder(env, "LIVENESS_FILE"),
-        log_requests=env.bool("LOG_REQUESTS", True),
-    )
+    return {
+        "data_dir": data_dir,
+        "redis_url": redis_url,
+        "broker_url": setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
+        "redis_ssl_cert_reqs": setting_parsers.redis_ssl_cert_reqs(env),
+        "database_url": setting_parsers.database_url(env, data_dir),
+        "media_url": setting_parsers.media_url(env, data_dir),
+        "media_public_endpoint": setting_parsers.optional_url(env, "MEDIA_PUBLIC_ENDPOINT"),
+        "result_store": env.str("RESULT_STORE", "auto", validate=validate.OneOf(["auto", "redis", "media"])),
+    }
+
+
+def _read_sites_and_library(env: Env) -> dict[str, Any]:
+    return {
+        "site": env.str("SITE", "studio"),
+        "site_url": setting_parsers.optional_url(env, "SITE_URL"),
+        "site_urls": setting_parsers.site_urls(),
+        "recipes_dir": setting_parsers.folder(env, "RECIPES_DIR"),
+        "contact": setting_parsers.contact(env),
+        "models_dir": setting_parsers.folders(env, "MODELS_DIR"),
+        "expose_paths": env.bool("EXPOSE_PATHS", False),
+        "rescan_every_s": setting_parsers.positive_int(env, "RESCAN_EVERY_S", 3600),
+        "hash_rate_mb_s": env.int("HASH_RATE_MB_S", 200, validate=validate.Range(min=0)),
+        "downloads_by": env.str("DOWNLOADS_BY", DOWNLOADS_DIRECT, validate=validate.OneOf(DOWNLOAD_MODES)),
+        "x_accel_prefix": setting_parsers.url_path(env, "X_ACCEL_PREFIX", "/darkroom-models"),
+    }
+
+
+def _read_jobs(env: Env) -> dict[str, Any]:
+    concurrency = 2 * (os.cpu_count() or 1)
+    return {
+        "worker_concurrency": env.int("WORKER_CONCURRENCY", concurrency, validate=validate.Range(1, 256)),
+        "max_queue_size": setting_parsers.positive_int(env, "MAX_QUEUE_SIZE", 1000),
+        "result_ttl_s": setting_parsers.positive_int(env, "RESULT_TTL_S", 600),
+        "job_deadline_s": setting_parsers.positive_int(env, "JOB_DEADLINE_S", 300),
+        "max_wait_s": setting_parsers.positive_int(env, "MAX_WAIT_S", 3600),
+        "drain_grace_s": env.int("DRAIN_GRACE_S", 60, validate=validate.Range(min=0)),
+        "stop_timeout_s": env.int("STOP_TIMEOUT_S", 0, validate=validate.Range(min=0)),
+    }
+
+
+def _read_browsers(env: Env) -> dict[str, Any]:
+    return {
+        "browser": env.str("BROWSER", "") or None,
+        "browser_endpoint": setting_parsers.browser_endpoint(env),
+        "browser_max_contexts": setting_parsers.positive_int(env, "BROWSER_MAX_CONTEXTS", 100),
+        "browser_max_age_s": setting_parsers.positive_int(env, "BROWSER_MAX_AGE_S", 3600),
+        "browser_max_memory_mb": setting_parsers.positive_int(env, "BROWSER_MAX_MEMORY_MB", 2048),
+    }
+
+
+def _read_access(env: Env) -> dict[str, Any]:
+    return {
+        "api_key": setting_parsers.api_key(env),
+        "session_key": setting_parsers.session_key(env),
+        "allow_anonymous_workloads": env.bool("ALLOW_ANONYMOUS_WORKLOADS", False),
+        "allow_anonymous_sdapi": env.bool("ALLOW_ANONYMOUS_SDAPI", False),
+        "gallery_public": env.bool("GALLERY_PUBLIC", False),
+        "egress_allow": setting_parsers.comma_separated(env, "EGRESS_ALLOW"),
+        "egress_allow_private": env.bool("EGRESS_ALLOW_PRIVATE", False),
+        "require_subscription": env.bool("REQUIRE_SUBSCRIPTION", False),
+        "upgrade_url": setting_parsers.optional_url(env, "UPGRADE_URL"),
+    }
 
 
 def _read_limits(env: Env) -> dict[str, Any]:
@@ -187,4 +221,13 @@ def _read_limits(env: Env) -> dict[str, Any]:
         "rate_limit": env.str("RATE_LIMIT", "6000/minute"),
         "rate_limit_status": env.str("RATE_LIMIT_STATUS", "60000/minute"),
         "rate_limit_address": env.str("RATE_LIMIT_ADDRESS", "600/minute"),
+    }
+
+
+def _read_logs(env: Env) -> dict[str, Any]:
+    return {
+        "log_level": env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
+        "log_format": env.str("LOG_FORMAT", "auto", validate=validate.OneOf(["auto", "json", "pretty"])),
+        "log_requests": env.bool("LOG_REQUESTS", True),
+        "liveness_file": setting_parsers.file_in_folder(env, "LIVENESS_FILE"),
     }

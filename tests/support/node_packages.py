@@ -1,7 +1,8 @@
-"""Packages from the npm registry: each set has a folder with a lock in ``programs/locks``, and is installed once.
+"""Packages from the npm registry, in locked sets that are installed once or by name; and programs that use them.
 
-The lock, ``package-lock.json``, has versions and integrity hashes and names no registry. To make it again, run
-``npm install --package-lock-only --omit-lockfile-registry-resolved`` in the folder of its ``package.json``.
+Each set has a folder with a lock in ``programs/locks``. The lock, ``package-lock.json``, has versions and integrity
+hashes and names no registry. To make it again, run ``npm install --package-lock-only
+--omit-lockfile-registry-resolved`` in the folder of its ``package.json``.
 """
 
 import shutil
@@ -16,32 +17,47 @@ from tests.support.programs.environments import INSTALL_TIMEOUT_S, LOCKS, create
 # A package of the Python index that has npm, for machines without.
 NPM_ENVIRONMENT = "nodejs-24.19.0"
 FILES = "package.json", "package-lock.json"
+QUIETLY = "--no-audit", "--no-fund", "--no-update-notifier"
+# Of commands for one test; sets are installed once, and may be large.
+COMMAND_TIMEOUT_S = 90
+
+
+def npm(folder: Path, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+    """Run npm in a folder; skip the test if npm cannot be had or does not end in time."""
+    command = [_find_npm(), *arguments, *QUIETLY]
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm {arguments[0]} did not end within {timeout_s:g} s")
 
 
 def install_node_packages(name: str) -> Path:
-    """Return a folder whose ``node_modules`` has exactly the packages of ``locks/NAME``; skip if npm cannot be had."""
+    """Return a folder whose ``node_modules`` has exactly the packages of ``locks/NAME``; skips as ``npm``."""
 
     def install(folder: Path) -> None:
         folder.mkdir(parents=True)
         for file in FILES:
             shutil.copy(LOCKS / name / file, folder)
-        command = [
-            _find_npm(),
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ]
-        try:
-            process = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm had not installed {name} after {INSTALL_TIMEOUT_S} s")
-        if process.returncode:
-            raise RuntimeError(f"npm ci failed: {process.stderr.strip()[-2000:]}")
+        done = npm(folder, "ci", "--ignore-scripts", timeout_s=INSTALL_TIMEOUT_S)
+        if done.returncode:
+            raise RuntimeError(f"npm ci failed: {done.stderr.strip()[-2000:]}")
 
     return make_once(name, LOCKS / name / "package-lock.json", install)
+
+
+def install_from_registry(folder: Path, *packages: str) -> None:
+    """Install packages below ``folder``; skip the test if the registry does not answer."""
+    done = npm(folder, "install", "--no-save", "--prefer-offline", "--ignore-scripts", *packages)
+    if done.returncode:
+        pytest.skip(f"npm cannot install {', '.join(packages)}: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def run_node(script: Path, *arguments: str, timeout_s: float = 60) -> str:

@@ -22,6 +22,24 @@ INFOTEXT_TARGETS: Mapping[str, str] = {
     "Seed": "seed",
 }
 
+# Of features that Darkroom does not have; clients expect the fields.
+NOT_OFFERED: dict[str, Any] = {
+    "subseed": -1,
+    "subseed_strength": 0,
+    "restore_faces": False,
+    "face_restoration_model": None,
+    "sd_model_hash": None,
+    "sd_vae_name": None,
+    "sd_vae_hash": None,
+    "seed_resize_from_w": -1,
+    "seed_resize_from_h": -1,
+    "extra_generation_params": {},
+    "index_of_first_image": 0,
+    "styles": [],
+    "clip_skip": 1,
+    "is_using_inpainting_conditioning": False,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
@@ -81,7 +99,6 @@ def build_info(
     seeds = [picture.seed(recipe) for picture in pictures]
     first = pictures[0] if pictures else None
     prompt, negative = body["prompt"], body.get("negative_prompt", "")
-    width, height = (first.width, first.height) if first else (body.get("width"), body.get("height"))
     count = max(1, len(pictures))
     document = {
         "prompt": prompt,
@@ -90,31 +107,12 @@ def build_info(
         "all_negative_prompts": [negative] * count,
         "seed": seeds[0] if seeds else body.get("seed", -1),
         "all_seeds": seeds,
-        "subseed": -1,
         "all_subseeds": [-1] * len(seeds),
-        "subseed_strength": 0,
-        "width": width,
-        "height": height,
-        "sampler_name": (first and first.value(recipe, "sampler")) or AUTOMATIC,
-        "cfg_scale": _first_value(recipe, first, "guidance", body, "cfg_scale"),
-        "steps": _first_value(recipe, first, "steps", body, "steps"),
+        **_describe_settings(recipe, first, body),
         "batch_size": body.get("batch_size", 1),
-        "restore_faces": False,
-        "face_restoration_model": None,
-        "sd_model_name": first.model if first else recipe.name,
-        "sd_model_hash": None,
-        "sd_vae_name": None,
-        "sd_vae_hash": None,
-        "seed_resize_from_w": -1,
-        "seed_resize_from_h": -1,
-        "denoising_strength": (first and first.value(recipe, "strength")) or body.get("denoising_strength"),
-        "extra_generation_params": {},
-        "index_of_first_image": 0,
         "infotexts": [picture.text(recipe, version) for picture in pictures],
-        "styles": [],
         "job_timestamp": timestamp(now_ms),
-        "clip_skip": 1,
-        "is_using_inpainting_conditioning": False,
+        **NOT_OFFERED,
         "version": f"Darkroom {version}",
         "darkroom": notes,
     }
@@ -130,6 +128,20 @@ def build_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
 def timestamp(now_ms: int) -> str:
     """Return a time as ``job_timestamp``."""
     return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d%H%M%S")
+
+
+def _describe_settings(recipe: Recipe, first: PictureInfo | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the first picture was made with, as far as it is known, and else what the request asks for."""
+    width, height = (first.width, first.height) if first else (body.get("width"), body.get("height"))
+    return {
+        "width": width,
+        "height": height,
+        "sampler_name": (first and first.value(recipe, "sampler")) or AUTOMATIC,
+        "cfg_scale": _first_value(recipe, first, "guidance", body, "cfg_scale"),
+        "steps": _first_value(recipe, first, "steps", body, "steps"),
+        "sd_model_name": first.model if first else recipe.name,
+        "denoising_strength": (first and first.value(recipe, "strength")) or body.get("denoising_strength"),
+    }
 
 
 def _first_value(recipe: Recipe, first: PictureInfo | None, target: str, body: Mapping[str, Any], name: str) -> Any:

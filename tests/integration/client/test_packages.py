@@ -16,7 +16,7 @@ from ops.infra.settings import ROOT
 from tests.conftest import API_KEY
 from tests.integration.conftest import IMAGE, AppClient
 from tests.support.automatic_worker import AutomaticWorker
-from tests.support.npm_packages import install_from_registry, npm
+from tests.support.node_packages import install_from_registry, npm
 
 PYTHON_PROGRAM = """
 import asyncio, sys

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ops.infra.settings import ROOT
-from tests.support.npm_packages import install_from_registry
+from tests.support.node_packages import install_from_registry
 
 DEPLOY = ROOT / "ops" / "deploy"
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
