@@ -9,6 +9,7 @@ from typing import Any
 from ops.bench.report import Row
 from ops.bench.tools.baseline_process import run_baseline
 from ops.bench.tools.clock_page import CLOCK_SITE, run_clock_page
+from ops.bench.tools.page_memory import measure_pages
 from ops.testbed.stack import Stack, run_stack, tree_memory_bytes, wait_until
 
 SETTLE_S_PER_JOB = 1.0
@@ -49,6 +50,17 @@ def measure(size: Size) -> Iterator[Row]:
     yield Row("light page, times less", light_script / light, "x", 1.0, min_value=4)
     yield Row("studio, per additional job", heavy, "MB", heavy_script)
     yield Row("studio, times less", heavy_script / heavy, "x", 1.0)
+    yield from _describe_studio(size.steps)
+
+
+def _describe_studio(steps: int) -> Iterator[Row]:
+    """Say what the memory of the studio's page is, when it has painted a picture, beside an empty page's."""
+    pages = measure_pages(steps)
+    for name, megabytes in pages["painted"].parts.items():
+        yield Row(f"studio's page, {name}", megabytes, "MB", pages["empty"].parts.get(name))
+    for name, megabytes in pages["collected"].parts.items():
+        yield Row(f"collected, {name}", megabytes, "MB", pages["empty"].parts.get(name))
+    yield Row("studio's page, DOM nodes", pages["painted"].nodes, "", pages["empty"].nodes)
 
 
 def _darkroom_mb_per_job(stack: Stack, size: Size, body: dict[str, Any]) -> float:

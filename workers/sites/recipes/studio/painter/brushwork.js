@@ -2,7 +2,7 @@
 // Used by media.js for every painted medium.
 
 import { clampByte } from "./colour.js";
-import { flowField, readPixels, soften } from "./rasters.js";
+import { flowField, readPixels, release, soften } from "./rasters.js";
 
 /** A stage painted in few steps still goes from coarse to fine: no pass covers more of it than this. */
 const LONGEST_PASS = 0.125;
@@ -69,17 +69,23 @@ function layStrokes(job, easel, from, to) {
     cell = Math.max(2, radius * 1.15);
   const share = (w * h * brush.density * (to - from) * job.effort) / 12;
   const budget = Math.round(share / (0.8 + (radius * 0.055) / Math.max(u, 0.5)));
-  const spots = chooseSpots(job, easel, current, layer, cell, budget, middle);
-  for (const spot of spots) layStroke(job, easel, spot, radius, layer);
+  const { chosen, xs, ys } = chooseSpots(job, easel, current, layer, cell, budget, middle);
+  release(current);
+  for (const spot of chosen) layStroke(job, easel, xs[spot], ys[spot], radius, layer);
 }
 
-/** One candidate per cell at its worst pixel; the cells that are most wrong win, in a scattered order. */
+/**
+ * One candidate per cell at its worst pixel; the cells that are most wrong win, in a scattered order. Numbers in arrays
+ * of their own: as objects they would fill the young heap, which then stays as large as it has grown.
+ */
 function chooseSpots({ w, h }, { luck, brush }, current, target, cell, budget, progress) {
   const columns = Math.ceil(w / cell),
     rows = Math.ceil(h / cell),
-    spots = [];
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
+    xs = new Uint16Array(columns * rows),
+    ys = new Uint16Array(columns * rows),
+    ranks = new Float64Array(columns * rows);
+  for (let row = 0, spot = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, spot++) {
       const x = Math.min(w - 1, Math.floor((column + luck.next()) * cell)),
         y = Math.min(h - 1, Math.floor((row + luck.next()) * cell)),
         i = (y * w + x) * 4;
@@ -87,19 +93,24 @@ function chooseSpots({ w, h }, { luck, brush }, current, target, cell, budget, p
         Math.abs(current[i] - target[i]) +
         Math.abs(current[i + 1] - target[i + 1]) +
         Math.abs(current[i + 2] - target[i + 2]);
-      spots.push({ x, y, rank: error + luck.next() * (progress < 0.3 ? 160 : 26) * brush.seedDots });
+      xs[spot] = x;
+      ys[spot] = y;
+      ranks[spot] = error + luck.next() * (progress < 0.3 ? 160 : 26) * brush.seedDots;
     }
   }
-  spots.sort((a, b) => b.rank - a.rank);
-  spots.length = Math.min(spots.length, budget);
-  for (let i = spots.length - 1; i > 0; i--) {
-    const j = Math.floor(luck.next() * (i + 1));
-    [spots[i], spots[j]] = [spots[j], spots[i]];
+  const chosen = Uint32Array.from(ranks, (_, spot) => spot)
+    .sort((a, b) => ranks[b] - ranks[a])
+    .subarray(0, budget);
+  for (let i = chosen.length - 1; i > 0; i--) {
+    const j = Math.floor(luck.next() * (i + 1)),
+      moved = chosen[i];
+    chosen[i] = chosen[j];
+    chosen[j] = moved;
   }
-  return spots;
+  return { chosen, xs, ys };
 }
 
-function layStroke(job, easel, { x, y }, radius, layer) {
+function layStroke(job, easel, x, y, radius, layer) {
   const { brush, luck } = easel,
     at = (Math.floor(y) * job.w + Math.floor(x)) * 4,
     shift = luck.bell() * brush.vary;

@@ -2,7 +2,7 @@
 // Used by media.js. Each step adds pieces or settles them towards the forms.
 
 import { clampByte, smooth } from "./colour.js";
-import { edgesOf, readPixels, soften, tones } from "./rasters.js";
+import { edgesOf, readPixels, release, soften, tones } from "./rasters.js";
 
 /** Scatter seeds, more of them where the study has edges, none crowding another. */
 function scatterSeeds(count, w, h, edges, luck) {
@@ -134,6 +134,7 @@ export function createPieces(
       out[p + 3] = 255;
     }
     ctx.putImageData(image, 0, 0);
+    for (const used of [owner, border, out]) release(used);
   };
 }
 

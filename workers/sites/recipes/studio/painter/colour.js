@@ -30,8 +30,15 @@ export const darken = (colour, amount) => mix(colour, [12, 10, 24], amount);
 
 /** Pull towards or push away from grey. 1 keeps the colour. */
 export function saturate(colour, amount) {
+  const changed = [...colour];
+  saturateInto(changed, amount);
+  return changed;
+}
+
+/** The same in place. */
+export function saturateInto(colour, amount) {
   const grey = luminance(colour) * 255;
-  return colour.map((channel) => clampByte(grey + (channel - grey) * amount));
+  for (let c = 0; c < 3; c++) colour[c] = clampByte(grey + (colour[c] - grey) * amount);
 }
 
 /** Turn the hue by degrees with a luminance-keeping rotation. */

@@ -1,43 +1,65 @@
 // Owns what is done to a whole picture: colour grades before painting, surface and frame after it.
 // Used by painter.js, as named by the styles.
 
-import { clamp, clampByte, hex, luminance, mix, ramp, saturate, smooth } from "./colour.js";
-import { readPixels } from "./rasters.js";
+import { clamp, clampByte, hex, luminance, ramp, saturateInto, smooth } from "./colour.js";
+import { readPixels, release } from "./rasters.js";
 
+const WORN = [228, 214, 190];
+const CRACK = [96, 76, 60];
+
+/** Call change(colour, x, y) for each pixel, which changes the colour in place: an array for each would be much. */
 function eachPixel(canvas, change) {
   const ctx = canvas.getContext("2d", { willReadFrequently: true }),
     w = canvas.width,
     image = ctx.getImageData(0, 0, w, canvas.height),
     data = image.data,
-    colour = [0, 0, 0];
+    colour = [0.5, 0.5, 0.5];
   for (let p = 0, i = 0; p < data.length; p += 4, i++) {
     colour[0] = data[p];
     colour[1] = data[p + 1];
     colour[2] = data[p + 2];
-    const seen = change(colour, i % w, (i / w) | 0);
-    data[p] = seen[0];
-    data[p + 1] = seen[1];
-    data[p + 2] = seen[2];
+    change(colour, i % w, (i / w) | 0);
+    data[p] = colour[0];
+    data[p + 1] = colour[1];
+    data[p + 2] = colour[2];
   }
   ctx.putImageData(image, 0, 0);
+  release(data);
+}
+
+function add(colour, value) {
+  colour[0] += value;
+  colour[1] += value;
+  colour[2] += value;
+}
+
+function dim(colour, by) {
+  colour[0] *= by;
+  colour[1] *= by;
+  colour[2] *= by;
+}
+
+/** The colour becomes what `mix` returns for it as the first of the two. */
+function mixInto(colour, to, amount) {
+  for (let c = 0; c < 3; c++) colour[c] += (to[c] - colour[c]) * amount;
 }
 
 /** Recolour the study: a ramp by tone, and how vivid and contrasty it stays. */
 export function gradeStudy(canvas, { stops = null, blend = 1, vivid = 1, contrast = 1, lift = 0 }) {
   const table = stops && ramp(stops.map(([at, colour]) => [at, hex(colour)]));
   eachPixel(canvas, (colour) => {
-    let seen = vivid === 1 ? [...colour] : saturate(colour, vivid);
+    if (vivid !== 1) saturateInto(colour, vivid);
     if (table) {
-      const at = Math.round(clamp(luminance(seen)) * 255) * 3;
-      seen = mix(seen, [table[at], table[at + 1], table[at + 2]], blend);
+      const at = Math.round(clamp(luminance(colour)) * 255) * 3;
+      for (let c = 0; c < 3; c++) colour[c] += (table[at + c] - colour[c]) * blend;
     }
-    return seen.map((value) => clampByte((value - 128) * contrast + 128 + lift));
+    for (let c = 0; c < 3; c++) colour[c] = clampByte((colour[c] - 128) * contrast + 128 + lift);
   });
 }
 
 /** Light raking over thick paint: differences in tone become ridges. */
 function relief(canvas, strength) {
-  const source = readPixels(canvas).slice(),
+  const source = readPixels(canvas),
     w = canvas.width,
     h = canvas.height,
     tone = (p) => source[p] * 0.3 + source[p + 1] * 0.59 + source[p + 2] * 0.11;
@@ -45,8 +67,9 @@ function relief(canvas, strength) {
     const back = (Math.max(0, y - 1) * w + Math.max(0, x - 1)) * 4,
       ahead = (Math.min(h - 1, y + 1) * w + Math.min(w - 1, x + 1)) * 4,
       ridge = clamp((tone(ahead) - tone(back)) / 60, -1, 1) * strength;
-    return [colour[0] + ridge, colour[1] + ridge, colour[2] + ridge];
+    add(colour, ridge);
   });
+  release(source);
 }
 
 function weave(canvas, job, strength) {
@@ -54,7 +77,7 @@ function weave(canvas, job, strength) {
   eachPixel(canvas, (colour, x, y) => {
     const thread =
       (Math.sin((x / pitch) * Math.PI) * Math.sin((y / pitch) * Math.PI) + job.noise.at(x / 3, y / 3) * 0.6) * strength;
-    return [colour[0] + thread, colour[1] + thread, colour[2] + thread];
+    add(colour, thread);
   });
 }
 
@@ -62,7 +85,7 @@ function paperTooth(canvas, job, strength) {
   const { noise, u } = job;
   eachPixel(canvas, (colour, x, y) => {
     const tooth = (noise.at(x / (1.9 * u), y / (1.9 * u)) + noise.layered(x / (40 * u), y / (40 * u), 3)) * strength;
-    return [colour[0] + tooth, colour[1] + tooth, colour[2] + tooth];
+    add(colour, tooth);
   });
 }
 
@@ -70,7 +93,7 @@ function grain(canvas, job, strength) {
   const luck = job.rng.fork("grain");
   eachPixel(canvas, (colour) => {
     const speck = luck.bell() * strength;
-    return [colour[0] + speck, colour[1] + speck, colour[2] + speck];
+    add(colour, speck);
   });
 }
 
@@ -81,11 +104,12 @@ function deckle(canvas, job, { width, colour, rough = 1 }) {
     h = canvas.height,
     paper = hex(colour),
     reach = width * Math.min(w, h);
-  eachPixel(canvas, (seen, x, y) => {
+  eachPixel(canvas, (colour, x, y) => {
     const wander =
         (noise.layered(x / (30 * u), y / (30 * u), 3) * 14 + noise.at(x / (4 * u), y / (4 * u)) * 4) * u * rough,
       inside = Math.min(x, y, w - 1 - x, h - 1 - y) + wander - reach;
-    return mix(paper, seen, smooth(-1.2 * u, 1.2 * u, inside));
+    const shown = smooth(-1.2 * u, 1.2 * u, inside);
+    for (let c = 0; c < 3; c++) colour[c] = paper[c] + (colour[c] - paper[c]) * shown;
   });
 }
 
@@ -95,7 +119,7 @@ function vignette(canvas, strength) {
   eachPixel(canvas, (colour, x, y) => {
     const away = Math.hypot(x / w - 0.5, y / h - 0.5),
       keep = 1 - smooth(0.32, 0.78, away) * strength;
-    return [colour[0] * keep, colour[1] * keep, colour[2] * keep];
+    dim(colour, keep);
   });
 }
 
@@ -103,7 +127,7 @@ function scanlines(canvas, job, strength) {
   const pitch = Math.max(2, Math.round(3 * job.u));
   eachPixel(canvas, (colour, x, y) => {
     const keep = y % pitch === 0 ? 1 - strength : 1;
-    return [colour[0] * keep, colour[1] * keep, colour[2] * keep];
+    dim(colour, keep);
   });
 }
 
@@ -114,7 +138,8 @@ function cracks(canvas, job, strength) {
     const vein = Math.abs(noise.layered(x / (62 * u), y / (62 * u), 5)),
       worn = smooth(0.12, 0.45, noise.layered(x / (90 * u) + 40, y / (90 * u), 5)),
       crack = smooth(0.014, 0, vein) * strength;
-    return mix(mix(colour, [228, 214, 190], worn * 0.4 * strength), [96, 76, 60], crack);
+    mixInto(colour, WORN, worn * 0.4 * strength);
+    mixInto(colour, CRACK, crack);
   });
 }
 

@@ -2,7 +2,7 @@
 // Used by media.js. Each step adds levels or tightens the drawing.
 
 import { clamp, hex, mix, ramp, smooth } from "./colour.js";
-import { edgesOf, readPixels, soften, stretchTones, tones } from "./rasters.js";
+import { edgesOf, readPixels, release, soften, stretchTones, tones } from "./rasters.js";
 
 /** Lines of equal tone, as heights on a map, over softly layered paper. */
 export function createContours(job, { levels = 22, stops, ink = "#2c2430" }) {
@@ -11,7 +11,9 @@ export function createContours(job, { levels = 22, stops, ink = "#2c2430" }) {
     table = ramp(stops.map(([at, colour]) => [at, hex(colour)])),
     line = hex(ink);
   return (from, to) => {
-    const smoothTone = stretchTones(tones(soften(source, w, h, (2.4 + 11 * (1 - to)) * u))),
+    const pixels = soften(source, w, h, (2.4 + 11 * (1 - to)) * u),
+      tone = tones(pixels),
+      smoothTone = stretchTones(tone),
       image = ctx.createImageData(w, h),
       count = Math.max(3, Math.round(levels * (0.25 + 0.75 * to)));
     for (let i = 0, p = 0; i < smoothTone.length; i++, p += 4) {
@@ -28,6 +30,7 @@ export function createContours(job, { levels = 22, stops, ink = "#2c2430" }) {
       image.data[p + 3] = 255;
     }
     ctx.putImageData(image, 0, 0);
+    for (const used of [pixels, tone, smoothTone, image.data]) release(used);
   };
 }
 
@@ -39,7 +42,8 @@ export function createBlueprint(job, { paper = "#153f7c", chalk = "#e6f0fb" } = 
     white = hex(chalk);
   return (from, to) => {
     const pixels = soften(source, w, h, (0.8 + 5 * (1 - to)) * u),
-      tone = stretchTones(tones(pixels)),
+      flat = tones(pixels),
+      tone = stretchTones(flat),
       edges = edgesOf(tone, w, h),
       image = ctx.createImageData(w, h),
       grid = Math.max(8, Math.round(16 * u));
@@ -55,5 +59,6 @@ export function createBlueprint(job, { paper = "#153f7c", chalk = "#e6f0fb" } = 
       image.data[p + 3] = 255;
     }
     ctx.putImageData(image, 0, 0);
+    for (const used of [pixels, flat, tone, edges, image.data]) release(used);
   };
 }

@@ -2,7 +2,7 @@
 // Used by media.js. Each step sharpens the image, as a print gains passes or a plate develops.
 
 import { clamp, clampByte, hex, mix, ramp, smooth } from "./colour.js";
-import { combedGrain, edgesOf, flowField, readPixels, soften, stretchTones, tones } from "./rasters.js";
+import { combedGrain, edgesOf, flowField, readPixels, release, soften, stretchTones, tones } from "./rasters.js";
 
 /** Run `shade` every step on a study that comes into focus; shade(frame, out) fills RGBA bytes. */
 function evolving(job, prepare) {
@@ -13,8 +13,12 @@ function evolving(job, prepare) {
     const blur = 15 * u * (1 - to) ** 1.6,
       pixels = blur < 0.6 ? source : soften(source, w, h, blur),
       image = ctx.createImageData(w, h);
-    kit.shade({ pixels, tone: stretchTones(tones(pixels)), ready: to }, image.data);
+    const flat = tones(pixels),
+      tone = stretchTones(flat);
+    kit.shade({ pixels, tone, ready: to }, image.data);
     ctx.putImageData(image, 0, 0);
+    for (const used of [flat, tone, image.data]) release(used);
+    if (pixels !== source) release(pixels);
   };
 }
 

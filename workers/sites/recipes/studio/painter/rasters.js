@@ -4,6 +4,15 @@
 export const readPixels = (canvas) =>
   canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data;
 
+const { port1: drain, port2: outlet } = new MessageChannel();
+outlet.close();
+
+/**
+ * Give the memory of pixels that are no longer needed back at once; they are empty then. The collector would wait until
+ * dozens of megabytes have gathered. A message to a port that is closed is dropped with the bytes that it has taken.
+ */
+export const release = ({ buffer }) => drain.postMessage(null, [buffer]);
+
 /** Box blur of RGBA bytes, twice each way, close to a gaussian. */
 export function soften(pixels, w, h, radius) {
   const reach = Math.max(1, Math.round(radius));
@@ -13,6 +22,8 @@ export function soften(pixels, w, h, radius) {
       down = new Uint8ClampedArray(pixels.length);
     for (let row = 0; row < h; row++) slide(source, across, row * w * 4, 4, w, reach);
     for (let column = 0; column < w; column++) slide(across, down, column * 4, w * 4, h, reach);
+    release(across);
+    if (source !== pixels) release(source);
     source = down;
   }
   return source;

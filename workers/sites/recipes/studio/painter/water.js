@@ -3,6 +3,7 @@
 
 import { clamp, css, hex, lighten, mix, smooth } from "./colour.js";
 import { lit } from "./light.js";
+import { release } from "./rasters.js";
 
 const DEEP = {
   sea: "#1f5a74",
@@ -53,6 +54,8 @@ export function paintWater(scene, { top, bottom, kind = "sea", rough = scene.lig
     }
   }
   ctx.putImageData(image, 0, start);
+  release(above);
+  release(out);
   hazeLine(scene, start);
 }
 
