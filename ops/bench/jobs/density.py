@@ -8,8 +8,8 @@ from typing import Any
 
 from ops.bench.report import Row
 from ops.bench.tools.baseline_process import run_baseline
-from ops.bench.tools.clock_page import CLOCK_SITE, run_clock_page
-from ops.bench.tools.page_memory import measure_pages
+from ops.bench.tools.pages.clock_page import CLOCK_SITE, run_clock_page
+from ops.bench.tools.pages.page_memory import measure_pages
 from ops.testbed.stack import Stack, run_stack, tree_memory_bytes, wait_until
 
 SETTLE_S_PER_JOB = 1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from ops.bench.report import Row
-from ops.bench.tools.clock_page import CLOCK_SITE, read_time_ms, run_clock_page
+from ops.bench.tools.pages.clock_page import CLOCK_SITE, read_time_ms, run_clock_page
 from ops.testbed.stack import Stack, run_stack
 from ops.testbed.statistics import percentile
 

@@ -1,0 +1,1 @@
+"""Pages that benchmarks drive, and what their memory is."""
