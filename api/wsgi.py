@@ -1,6 +1,5 @@
 """The WSGI application that gunicorn loads in each of its workers."""
 
-import gc
 import sys
 
 import structlog
@@ -30,8 +29,4 @@ except SettingsError as error:
     sys.exit(EXIT_CODES["web"])
 app = create_app(stores)
 ProcessMonitor(stores, "web", check_later).start()
-# Everything loaded so far lives as long as the process. Freezing it keeps full collections short; they would be the
-# longest pauses of the process.
-gc.collect()
-gc.freeze()
 structlog.get_logger(__name__).info("process.ready")

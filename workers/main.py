@@ -14,6 +14,7 @@ from ops.infra.files.private_files import set_private_umask
 from ops.infra.logging import configure_logging, log_uncaught_exceptions
 from ops.infra.redis_check import check_redis
 from ops.infra.settings import SettingsError, load_settings
+from ops.processes.code_loading import paused_collections
 from ops.processes.init_process import run_below_init
 from ops.processes.stopping.stop_limit import warn_of_stop_limit
 from ops.processes.supervisor import await_start
@@ -34,7 +35,8 @@ def main(role: str) -> int:
     """Run one of the roles. Return exit code 2 on an invalid setting or a missing browser."""
     set_private_umask()
     module, function = ROLES[role]
-    run = getattr(importlib.import_module(module), function)
+    with paused_collections():
+        run = getattr(importlib.import_module(module), function)
     await_start()
     try:
         settings = load_settings()

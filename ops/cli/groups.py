@@ -12,6 +12,7 @@ import click
 from ops.infra.browser_install import BrowserNotFoundError
 from ops.infra.setting_parsers import UnreachableError
 from ops.infra.settings import ROOT, SettingsError
+from ops.processes.code_loading import paused_collections
 from ops.processes.instance_file import AlreadyRunningError
 from schemas.errors import Invalid, ServiceError
 
@@ -79,7 +80,8 @@ class LazyGroup(CommandGroup):
         if target is None:
             return None
         module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with paused_collections():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:

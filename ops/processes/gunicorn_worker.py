@@ -25,6 +25,7 @@ from gunicorn.http.errors import (
 from gunicorn.util import http_date
 from gunicorn.workers.ggevent import GeventWorker
 
+from ops.processes.code_loading import paused_collections
 from ops.processes.request_bodies import RequestBody, has_body
 
 NOTIFY_INTERVAL_S = 1.0
@@ -54,7 +55,8 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         """Load the application, which may wait for its supervisor longer than gunicorn lets a silent worker live."""
         notifications = gevent.spawn(self._notify_repeatedly)
         try:
-            super().load_wsgi()
+            with paused_collections():
+                super().load_wsgi()
         finally:
             notifications.kill()
 

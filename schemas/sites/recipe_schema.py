@@ -1,6 +1,7 @@
 """The schema of a whole recipe file, with the checks across its sections."""
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -41,7 +42,7 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
         Invalid: a key is missing or wrong; each problem names the key, the value and what is allowed.
     """
     try:
-        recipe: Recipe = RecipeSchema().load({"name": name, **raw})
+        recipe: Recipe = _recipe_schema().load({"name": name, **raw})
     except ValidationError as error:
         problems = [f"{name}.toml: {problem}" for problem in flatten_errors(error.normalized_messages(), raw)]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
@@ -53,6 +54,12 @@ def load_recipe(name: str, raw: Mapping[str, Any]) -> Recipe:
         problems = [f"{name}.toml: canary.inputs: {problem}" for problem in error.problems]
         raise Invalid(f"The recipe {name!r} is not valid.", problems=problems) from error
     return recipe
+
+
+@cache
+def _recipe_schema() -> "RecipeSchema":
+    # Made once: making it, with the schemas inside of it, takes longer than reading a recipe.
+    return RecipeSchema()
 
 
 class Tables(fields.Dict):

@@ -26,6 +26,7 @@ from ops.infra.files.private_files import prepare_data_folder, restrict_stored_f
 from ops.infra.logging import configure_logging
 from ops.infra.setting_sources import remember_given_variables
 from ops.infra.settings import ROOT, Settings, load_settings, next_database
+from ops.processes.code_loading import paused_collections
 from ops.processes.embedded_redis import fsync_append_only_file, server_command, socket_path
 from ops.processes.instance_file import Instance, single_instance, write_instance
 from ops.processes.supervisor import Program, StartGate, Supervisor
@@ -76,7 +77,8 @@ def up(port: int | None, data: Path | None, workers: int, *, share_link: bool, s
 
 
 def _start_checks() -> Any:
-    return importlib.import_module("ops.cli.processes.start_checks")
+    with paused_collections():
+        return importlib.import_module("ops.cli.processes.start_checks")
 
 
 def _browser_program(settings: Settings) -> str | None:

@@ -1,5 +1,6 @@
 """The command ``web`` of the Procfile."""
 
+import importlib
 import os
 import sys
 import tempfile
@@ -7,7 +8,6 @@ import tempfile
 import click
 
 from ops.infra.files.private_files import set_private_umask
-from ops.infra.redis_check import check_redis
 from ops.infra.settings import load_settings
 from ops.processes.supervisor import is_gated
 from ops.processes.web_command import gunicorn_command, raise_open_files_limit
@@ -21,7 +21,7 @@ def web() -> None:
     if settings.web_concurrency > 1:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="darkroom-metrics-"))
     if not is_gated():
-        check_redis(settings)
+        importlib.import_module("ops.infra.redis_check").check_redis(settings)
     raise_open_files_limit()
     # gunicorn takes this process's place: gevent must patch the standard library before any other import, which is too
     # late here. The process id stays the same.
