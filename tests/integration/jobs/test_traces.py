@@ -15,7 +15,7 @@ from opentelemetry.trace import StatusCode
 
 from ops.infra.settings import ROOT, Settings
 from ops.processes.tracing import use_tracer
-from ops.processes.tracing_sdk import SdkTracer
+from ops.processes.tracing.sdk import SdkTracer
 from stores import Stores
 from tests.conftest import eventually
 from tests.integration.conftest import QUICK_INPUTS, AppClient, close_app, open_app

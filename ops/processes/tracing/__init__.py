@@ -1,6 +1,6 @@
 """Traces of OpenTelemetry: spans around the parts of a job's way, off unless its own variables ask for them.
 
-The SDK is imported only if traces are on (``ops.processes.tracing_sdk``). Otherwise ``span`` returns one object that
+The SDK is imported only if traces are on (``ops.processes.tracing.sdk``). Otherwise ``span`` returns one object that
 does nothing, and ``current_traceparent`` returns None.
 """
 
@@ -15,7 +15,7 @@ from ops.infra.setting_parsers import SettingsError
 
 EXPORTER_VARIABLE = "OTEL_TRACES_EXPORTER"
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-SDK_MODULE = "ops.processes.tracing_sdk"
+SDK_MODULE = "ops.processes.tracing.sdk"
 
 
 class Span(Protocol):
