@@ -143,11 +143,11 @@ class LimitReached(ServiceError):
 
 
 class NotOffered(ServiceError):
-    """Darkroom does not do that."""
+    """Darkroom does not offer this."""
 
     code = "not_offered"
     status = 501
-    hint = "Use the program itself for that."
+    hint = "Use the program itself."
 
 
 class Unavailable(ServiceError):
@@ -171,7 +171,7 @@ class Unavailable(ServiceError):
 
 
 class WaitTimedOut(ServiceError):
-    """The job has not ended within the time for which this request waits."""
+    """The job has not ended within the wait time of this request."""
 
     # Not the end of a job: the request that waits for it ends.
     code = "wait_timed_out"
@@ -246,7 +246,7 @@ class ResultRefused(ServiceError):
     # The page did what its recipe says, so this says nothing about the site.
     code = "result_not_accepted"
     status = 502
-    hint = "The message says what is delivered; ask the page for another size or format."
+    hint = "The message says what Darkroom can deliver; request another size or format."
 
 
 class NeedsHuman(ServiceError):
@@ -255,7 +255,9 @@ class NeedsHuman(ServiceError):
     code = "needs_human"
     status = 502
     site_effect = "closed"
-    hint = "Sign in with './darkroom sites login NAME', then close the circuit; Darkroom does not solve CAPTCHAs."
+    hint = (
+        "Sign in with './darkroom sites login NAME', then close the circuit breaker; Darkroom does not solve CAPTCHAs."
+    )
 
 
 class LoraNotFound(ServiceError):
@@ -286,12 +288,12 @@ class InputNotOffered(ServiceError):
 
 
 class InputNotTaken(ServiceError):
-    """The page took another value for one of the job's inputs than the one asked for."""
+    """The page changed the value of one of the job's inputs."""
 
     code = "input_not_taken"
     status = 422
     site_effect = "works"
-    hint = "Ask for a value that the page accepts: the details have the one that it took instead."
+    hint = "Request a value that the page accepts; the details have the value that it used instead."
 
 
 class SiteBusy(ServiceError):
@@ -329,12 +331,12 @@ class BrowserLost(ServiceError):
 
 
 class PageFloods(ServiceError):
-    """The page demands more of the browser than one page may."""
+    """The page uses more resources of the browser than one page may."""
 
     code = "page_floods"
     status = 502
     site_effect = "broken"
-    hint = "See what the page does in a browser's developer tools: requests, sockets and windows without end."
+    hint = "Look for endless requests, sockets or windows of the page in a browser's developer tools."
 
 
 class DeadlineExceeded(ServiceError):
@@ -359,7 +361,7 @@ class WorkerLost(ServiceError):
     # Raised by the Lua scripts only, from the table generated from these classes.
     code = "worker_lost"
     status = 500
-    hint = "Its page may take workers down: check their logs and memory before submitting it again."
+    hint = "The page may crash workers: check their logs and memory before you submit the job again."
 
 
 class WorkerStopping(ServiceError):

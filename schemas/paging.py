@@ -61,7 +61,7 @@ class PageQuery(Schema):
     """The query parameters of a paged list."""
 
     cursor = fields.String(
-        validate=validate.Length(min=1), metadata={"description": "The `nextCursor` of the page before."}
+        validate=validate.Length(min=1), metadata={"description": "The `nextCursor` of the previous page."}
     )
     limit = fields.Integer(
         load_default=20, validate=validate.Range(1, 100), metadata={"description": "How many items a page has."}

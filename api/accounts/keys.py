@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @blueprint.route("/regenerate", methods=["POST"], policy=RoutePolicy(scope=Scope.READ))
 @blueprint.response(200, NewKey)
-@blueprint.alt_response(409, description="It is the owner's key and set by API_KEY.")
+@blueprint.alt_response(409, description="The key is set by API_KEY and cannot be regenerated.")
 def regenerate() -> Response:
     """Replace the key of this request or session by a new one; the old key and its sessions end within a second."""
     keys, current_key = stores().api_keys, api_key_from_request()

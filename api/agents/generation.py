@@ -61,7 +61,7 @@ async def cancel_job(_: Context, arguments: dict[str, Any]) -> CallToolResult:
     outcome = {
         "cancelled": "The job is cancelled.",
         "requested": "The job is running and ends within a second.",
-    }.get(stores().jobs.cancel(job.id), "The job has ended before; nothing changes.")
+    }.get(stores().jobs.cancel(job.id), "The job had already ended; nothing changes.")
     return CallToolResult(content=[TextContent(type="text", text=outcome)])
 
 
@@ -113,7 +113,7 @@ def _describe_job(job_id: str) -> CallToolResult:
 
 def _sentences(job: Job) -> list[str]:
     if job.error:
-        hint = "It may work at another try." if job.error.retryable else job.error.hint
+        hint = "Another try may succeed." if job.error.retryable else job.error.hint
         return [f"The job failed: {job.error.message} (code: {job.error.code}) {hint}"]
     if job.state is not JobState.COMPLETED:
         call = json.dumps({"job_id": job.id, "wait_seconds": DEFAULT_WAIT_S})

@@ -98,7 +98,7 @@ def read_resource(uri: str) -> Content:
     for pattern, read in READERS:
         if match := pattern.fullmatch(uri):
             return read(*match.groups())
-    raise NotFound(f"There is no resource {uri[:100]!r}; resources/templates/list names the forms of their URIs.")
+    raise NotFound(f"There is no resource {uri[:100]!r}; resources/templates/list has the URI templates.")
 
 
 def _list_results(cursor: Cursor | None) -> tuple[list[Resource], str | None]:

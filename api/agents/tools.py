@@ -120,7 +120,7 @@ async def call_tool(context: Context, name: str, arguments: Mapping[str, Any] | 
     """
     entry = TOOLS.get(name)
     if entry is None:
-        raise MCPError(INVALID_PARAMS, f"There is no tool {name[:60]!r}; tools/list names those that there are.")
+        raise MCPError(INVALID_PARAMS, f"There is no tool {name[:60]!r}; tools/list names all tools.")
     try:
         _require_scope(caller(), entry)
         return await entry.handler(context, load_arguments(entry.arguments, arguments))

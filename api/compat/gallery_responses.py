@@ -151,7 +151,7 @@ class SeedPage(ResponseSchema):
     """The rest of a page of a list."""
 
     next = fields.String(allow_none=True, metadata={"description": "The `cursor` of the next page."})
-    hidden = fields.Integer(metadata={"description": "How many `explicit` hides.", "example": 0})
+    hidden = fields.Integer(metadata={"description": "Number of items that `explicit` hides.", "example": 0})
 
 
 class LatestTokens(SeedPage):

@@ -37,7 +37,7 @@ blueprint = Blueprint(
 @blueprint.route("/upload/token/<token_id>", policy=RoutePolicy(scope=Scope.GALLERY), endpoint="url_without_name")
 @blueprint.route("/upload/token/<token_id>/<path:file_name>", policy=RoutePolicy(scope=Scope.GALLERY), endpoint="url")
 @blueprint.response(200, UploadUrl, description="PUT the bytes of the picture there, once, within ten minutes.")
-@blueprint.alt_response(429, description="Too many requests, or too many uploads of yours that have not ended.")
+@blueprint.alt_response(429, description="Too many requests, or too many unfinished uploads.")
 @blueprint.sends(Forbidden)
 def get_url(token_id: str, file_name: str = "") -> Response:  # noqa: ARG001 - a name says nothing about the bytes
     """A signed URL for the picture of a token of yours; the file name is ignored."""

@@ -48,7 +48,7 @@ DRY_RUN = {
     "in": "query",
     "name": "dry_run",
     "schema": {"type": "string"},
-    "description": "`1`: return what the generation would cost, and create none.",
+    "description": "`1`: create nothing, and return the cost.",
     "example": "1",
 }
 TYPE = {
@@ -71,7 +71,7 @@ blueprint = Blueprint(
 
 @blueprint.route("/consumer/gen", methods=["POST"], policy=SUBMISSION)
 @blueprint.doc(requestBody=REQUEST_BODY, parameters=[DRY_RUN, IDEMPOTENCY_KEY])
-@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` what it would cost.")
+@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` its cost.")
 @blueprint.sends(*SUBMISSION_ERRORS)
 def generate() -> Response:
     """Submit a generation; `?dry_run=1` returns its cost and position without creating it.
@@ -84,7 +84,7 @@ def generate() -> Response:
 
 @blueprint.route("/workload/ai/new", methods=["POST"], policy=RoutePolicy(access=Access.CHECKED_BY_VIEW))
 @blueprint.doc(security=[], requestBody=ANONYMOUS_BODY, parameters=[TYPE, DRY_RUN])
-@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` what it would cost.")
+@blueprint.response(200, GENERATION, description="The generation, or with `dry_run` its cost.")
 @blueprint.sends(Forbidden, *SUBMISSION_ERRORS)
 def new_workload() -> Response:
     """Submit a generation without a key; off unless ALLOW_ANONYMOUS_WORKLOADS is set."""
@@ -140,7 +140,7 @@ def _job_request(body: dict[str, Any], raw_inputs: dict[str, Any]) -> tuple[JobR
         translated.warnings.append(f"model: there is no {slug!r} here; {recipe.name} is used instead.")
     prompt, lora = body["input"]["prompt"], body["input"].get("lora") or trained_lora
     if lora and recipe.loras is None:
-        translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was dropped.")
+        translated.warnings.append(f"lora: {recipe.name} takes no LoRA; it was ignored.")
         lora = None
     return JobRequest(recipe.name, prompt, lora, translated.inputs, webhook=body.get("webhook") or ""), translated
 

@@ -9,7 +9,7 @@ WORKLOAD = {"pattern": "^0x[0-9a-f]{32}$", "example": "0x9f86d081884c7d659a2feaa
 ADDRESS = {"pattern": "^0x[0-9a-fA-F]{40}$", "example": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}
 OPTIONAL = {"optional": True}
 JWT = {"optional": True, "description": "A token for watching, until the generation ends."}
-WARNINGS = {"description": "What was dropped or replaced, a sentence each."}
+WARNINGS = {"description": "One sentence for each field that was ignored or replaced."}
 
 
 class GenerationCreated(ResponseSchema):

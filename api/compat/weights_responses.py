@@ -38,7 +38,7 @@ class WeightsStatus(ResponseSchema):
     retryable = fields.Boolean(allow_none=True)
     loraName = fields.String(allow_none=True)
     position = fields.Integer(allow_none=True, metadata={"description": "1 is next; null once a worker has it."})
-    positionIsEstimate = fields.Boolean(metadata={"description": "True if the position is about right."})
+    positionIsEstimate = fields.Boolean(metadata={"description": "True if the position is an estimate."})
     etaSeconds = fields.Float(allow_none=True, metadata={"description": "Estimated seconds until it completes."})
     waitingFor = fields.Nested(WaitView, allow_none=True)
     progress = fields.Nested(ProgressView, allow_none=True)

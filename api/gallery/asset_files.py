@@ -46,7 +46,7 @@ def send_asset(name: str) -> Response:
 
 @blueprint.route("/profile/64x64/<stem>.png", policy=POLICY, endpoint="profile_icon")
 @blueprint.route("/collection_thumbnail/64x64/<stem>.png", policy=POLICY, endpoint="collection_icon")
-@blueprint.response(200, BINARY, description="A PNG of 64 by 64 pixels, which does not move.", content_type="image/png")
+@blueprint.response(200, BINARY, description="A still PNG of 64 by 64 pixels.", content_type="image/png")
 @blueprint.sends(206, 304, PreconditionFailed, RangeNotSatisfiable)
 def send_icon(stem: str) -> Response:
     """The icon of a profile's or a collection's picture."""

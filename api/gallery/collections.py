@@ -65,7 +65,7 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.route("/<slug>", methods=["GET"], policy=READ, endpoint="read")
 @blueprint.response(200, CollectionView, description="The collection.")
 @blueprint.sends(304)
-@blueprint.alt_response(308, description="It was renamed: Location has its present slug.")
+@blueprint.alt_response(308, description="The collection was renamed; Location has its current slug.")
 def read(slug: str) -> Response:
     """A collection, by its slug or its virtual address."""
     found = stores().gallery.collections.find(slug)
@@ -91,8 +91,8 @@ def change(body: dict[str, Any], slug: str) -> Response:
 
 
 @blueprint.route("/<slug>", methods=["DELETE"], policy=EDIT, endpoint="delete")
-@blueprint.response(204, description="It is gone, and its slugs are free.")
-@blueprint.alt_response(409, description="It has tokens: move or delete them, or set `status` to ARCHIVED.")
+@blueprint.response(204, description="The collection is deleted, and its slugs are free.")
+@blueprint.alt_response(409, description="The collection has tokens: move or delete them, or set `status` to ARCHIVED.")
 def delete(slug: str) -> Response:
     """Delete a collection of yours that is empty."""
     stores().gallery.collections.delete(caller().id, own_collection(slug).id)
@@ -103,7 +103,7 @@ def delete(slug: str) -> Response:
 @blueprint.arguments(ListQuery, location="query")
 @blueprint.response(200, TokenPage)
 @blueprint.sends(304)
-@blueprint.alt_response(308, description="It was renamed: Location has its present slug.")
+@blueprint.alt_response(308, description="The collection was renamed; Location has its current slug.")
 def list_tokens(query: dict[str, Any], slug: str) -> Response:
     """The tokens of a collection, in its order."""
     found = stores().gallery.collections.find(slug)
@@ -115,8 +115,8 @@ def list_tokens(query: dict[str, Any], slug: str) -> Response:
 
 @blueprint.route("/<slug>/order", methods=["PUT"], policy=EDIT, endpoint="order")
 @blueprint.arguments(TokenOrder)
-@blueprint.response(204, description="They have this order.")
-@blueprint.alt_response(409, description="One of them is not in the collection; none has moved.")
+@blueprint.response(204, description="The tokens have this order.")
+@blueprint.alt_response(409, description="One of the tokens is not in the collection; no token was moved.")
 def reorder(body: dict[str, Any], slug: str) -> Response:
     """Put tokens of a collection of yours into an order among themselves; the others keep their places."""
     require_json()

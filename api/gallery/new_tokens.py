@@ -50,7 +50,7 @@ blueprint = Blueprint("gallery_new_tokens", __name__, access=Access.KEY, descrip
 @blueprint.route("/<slug>/tokens", methods=["POST"], policy=RoutePolicy(scope=Scope.GALLERY, streams_body=True))
 @blueprint.doc(requestBody=BODY, parameters=[REQUEST_ID])
 @blueprint.response(
-    201, NewTokenView, description="The token; without a picture also `uploadUrl`, to which to PUT one."
+    201, NewTokenView, description="The token; if it has no picture, also `uploadUrl` for the PUT of one."
 )
 @blueprint.alt_response(409, description="The job has not been completed.")
 @blueprint.alt_response(410, description="The job's pictures have expired.")

@@ -26,7 +26,7 @@ def own_picture(token_id: str | None) -> Iterator[str | None]:
         return
     token, assets = own_token(token_id), stores().gallery.assets
     if token.media.status is not MediaStatus.READY or token.media.thumb is None:
-        raise Conflict(f"picture: the token has none: its media is {token.media.status}.")
+        raise Conflict(f"picture: the token has no picture; its media is {token.media.status}.")
     name = name_like(token.media.thumb)
     # Where 64 by 64 pixels are shown, the icon has the name of the thumbnail.
     names = {token.media.thumb: name, icon_name(token.media.thumb): icon_name(name)}

@@ -55,7 +55,7 @@ def change(body: dict[str, Any], token_id: str) -> Response:
 
 
 @blueprint.route("/<token_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")
-@blueprint.response(204, description="It is gone, with its picture.")
+@blueprint.response(204, description="The token and its picture are deleted.")
 def delete(token_id: str) -> Response:
     """Delete a token of yours for good."""
     stores().gallery.tokens.delete(caller().id, own_token(token_id).token_id)

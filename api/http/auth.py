@@ -18,7 +18,7 @@ from stores.accounts.key_revocation import Credential
 READ_METHODS = ("GET", "HEAD")
 BASIC = "basic"
 BASIC_CHANGES_NOTHING = (
-    "GET changes nothing with basic authentication, because browsers send kept passwords along (CSRF protection); send "
+    "GET requests with basic authentication may not change anything (CSRF protection); send "
     "the key as 'x-api-key' or 'Authorization: Bearer', or use POST."
 )
 

@@ -273,7 +273,7 @@ def _decode(decoder: MultipartDecoder, data: bytes | None) -> list[Event]:
         while decoder.state is not State.EPILOGUE and not isinstance(event := decoder.next_event(), NeedData):
             events.append(event)
     except (ValueError, RequestEntityTooLarge) as error:
-        raise _invalid("The form ended early or is badly framed.") from error
+        raise _invalid("The form ended early or is malformed.") from error
     return events
 
 

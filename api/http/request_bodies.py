@@ -67,7 +67,7 @@ def body_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, ParseException) as error:
-        raise Invalid(problems=["The body ended early or is badly framed."]) from error
+        raise Invalid(problems=["The body ended early or is malformed."]) from error
     except BodyTooSlowError as error:
         raise BodyTooSlow from error
 

@@ -49,7 +49,7 @@ def _refuse_navigation() -> None:
     if request.method not in SAFE_METHODS:
         return
     if request.headers.get("Sec-Fetch-Site") == "none" or request.headers.get("Sec-Fetch-Mode") == "navigate":
-        raise Forbidden("An address that a browser opens changes nothing here (CSRF protection); use the console.")
+        raise Forbidden("Opening a URL in a browser may not change anything (CSRF protection); use the console.")
 
 
 def require_same_origin(*, allow_non_browser: bool = False) -> None:

@@ -32,7 +32,7 @@ HEARTBEAT_S = 15.0
 # request again, which makes other jobs; the answer that forbids that has to be there earlier.
 MAX_SILENT_WAIT_S = 570.0
 RETRY_AFTER_S = 1
-CANCELLED_BY_DISCONNECT = "The client has disconnected, and had asked to cancel its jobs then."
+CANCELLED_BY_DISCONNECT = "The client disconnected, and had asked to cancel its jobs in that case."
 
 log = structlog.get_logger(__name__)
 
@@ -168,7 +168,7 @@ def _check(signal: ChangeSignal, hang_up: HangUp | None, ends_at: float) -> None
     if hang_up and hang_up.has_happened:
         raise Cancelled(CANCELLED_BY_DISCONNECT)
     if signal.closing:
-        raise Unavailable("This process stops; the jobs of this request go on.", retry_after_s=RETRY_AFTER_S)
+        raise Unavailable("This process is stopping; the jobs of this request go on.", retry_after_s=RETRY_AFTER_S)
     if time.monotonic() >= ends_at:
         raise WaitTimedOut
 

@@ -82,7 +82,7 @@ def cancel_all() -> Response:
 
 
 @blueprint.route("/<job_id>", methods=["DELETE"])
-@blueprint.response(200, JobView, description="The job has ended, now or before: cancelling twice changes nothing.")
+@blueprint.response(200, JobView, description="The job has ended; cancelling again changes nothing.")
 @blueprint.alt_response(202, schema=JobView, description="The job is running and ends within a second.")
 @blueprint.sends(Gone)
 def delete(job_id: str) -> Response:

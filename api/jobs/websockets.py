@@ -134,7 +134,7 @@ def _stream_updates(stores: Stores, socket: WebSocket, job_id: str, previews: st
             if socket.closed:
                 return None
             if signal.closing:
-                return socket.close(CLOSE_SERVICE_RESTART, "this process stops; connect again")
+                return socket.close(CLOSE_SERVICE_RESTART, "this process is stopping; connect again")
             was_notified = signal.wait(ping_at - time.monotonic())
             if not signal.newest_seq or not was_notified:
                 # Notifications may have been lost, so what was read before them must not be reused.

@@ -93,7 +93,7 @@ def _find_page(query: dict[str, Any]) -> dict[str, Any]:
     limit = min(query["limit"], MAX_PAGE_SIZE)
     offset = (query["page"] - 1) * limit
     if offset > MAX_OFFSET:
-        raise Invalid(problems=["page: too far; use 'cursor' with the 'nextCursor' of the page before."])
+        raise Invalid(problems=["page: too far; use 'cursor' with the 'nextCursor' of the previous page."])
     cursor = KeysetCursor.decode(query["cursor"]) if query.get("cursor") else None
     page = stores().library.search.find_page(search_filter(query), limit=limit, offset=offset, cursor=cursor)
     with_versions = "versions" in query["include"]

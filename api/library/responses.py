@@ -84,7 +84,7 @@ class ModelPage(ResponseSchema):
 
     items = fields.List(fields.Nested(ListedModel))
     total = fields.Integer(metadata={"example": 1})
-    totalIsEstimate = fields.Boolean(metadata={"description": "True if the total is about right."})
+    totalIsEstimate = fields.Boolean(metadata={"description": "True if the total is an estimate."})
     page = fields.Integer(metadata={"example": 1})
     limit = fields.Integer(metadata={"example": 40})
     hasMore = fields.Boolean()

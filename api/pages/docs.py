@@ -33,8 +33,8 @@ SPEC_OPTIONS: dict[str, Any] = {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": COOKIE_NAME,
-                "description": "Of a browser that has signed in. What changes something must come from a page of this"
-                " server: `Sec-Fetch-Site` or `Origin` says so.",
+                "description": "The cookie of a signed-in browser. Requests that change something must come from a page"
+                " of this server: `Sec-Fetch-Site` or `Origin` says so.",
             },
         }
     },

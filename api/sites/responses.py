@@ -12,7 +12,7 @@ class CircuitView(ResponseSchema):
     """The circuit breaker of a site: while it is open, jobs of the site wait."""
 
     state = fields.String(metadata={"enum": ["closed", "open"]})
-    failures = fields.Integer(metadata={"description": "Failures one after the other.", "example": 0})
+    failures = fields.Integer(metadata={"description": "Consecutive failures.", "example": 0})
     openedAt = fields.Integer(metadata=OPTIONAL | TIME)
     retryAt = fields.Integer(metadata=OPTIONAL | {"description": "When the site is tried again, Unix milliseconds."})
     code = fields.String(metadata=OPTIONAL | {"description": "The code of the error that opened it."})
@@ -34,7 +34,9 @@ class TestedProgramView(ResponseSchema):
 
     name = fields.String(metadata={"example": "AUTOMATIC1111"})
     versions = fields.List(fields.String(metadata={"example": "1.10.1"}))
-    standIn = fields.String(allow_none=True, metadata={"description": "What took the program's place, if it did."})
+    standIn = fields.String(
+        allow_none=True, metadata={"description": "The stand-in for the program, if the program itself was not run."}
+    )
 
 
 class TestedView(ResponseSchema):

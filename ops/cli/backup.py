@@ -32,9 +32,9 @@ def backup(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--check", is_flag=True, help="Only compare the backup with its checksums; restore nothing.")
 def restore(file: Path, *, check: bool) -> None:
-    """Restore the backup FILE into an empty place: DATA_DIR, DATABASE_URL and MEDIA_URL name it.
+    """Restore the backup FILE into the empty installation that DATA_DIR, DATABASE_URL and MEDIA_URL name.
 
-    The database may be another one than that of the backup: SQLite or PostgreSQL. Nothing is overwritten.
+    The database may be SQLite or PostgreSQL, whichever the backup comes from. Nothing is overwritten.
     """
     with open_backup(file) as reader:
         if check:

@@ -56,7 +56,7 @@ class CheckResult:
 
 @click.command()
 def doctor() -> None:
-    """Check what this machine has of what Darkroom needs; exit code 1 if something is missing."""
+    """Check this machine for everything that Darkroom needs; exit code 1 if something is missing."""
     settings = load_settings()
     results = [result for check in CHECKS for result in check(settings)]
     table = Table("Part", "Found", "", box=None, pad_edge=False)

@@ -102,7 +102,7 @@ def create(name: str, url: str | None, key: str | None, **fields: Any) -> None:
 @click.option("--image", "image_id", type=click.IntRange(1), help="Id of an image of the library.")
 @click.option("--name", help="Name of the token; default: from the prompt or the file.")
 @click.option("--description", help="What the picture shows.")
-@click.option("--private-prompt", "prompt_private", is_flag=True, help="Keep the prompt to yourself.")
+@click.option("--private-prompt", "prompt_private", is_flag=True, help="Hide the prompt from others.")
 @_target_options
 def add(slug: str, file: Path | None, url: str | None, key: str | None, **fields: Any) -> None:
     """Add a picture to the collection SLUG and print its token: from a job, from the library, or from FILE."""

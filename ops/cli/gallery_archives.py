@@ -52,7 +52,7 @@ def _count_pictures(file: IO[bytes]) -> int:
         with zipfile.ZipFile(file) as archive:
             return sum(name.startswith("pictures/") for name in archive.namelist())
     except zipfile.BadZipFile as error:
-        raise click.ClickException("The export ended before its end; try again.") from error
+        raise click.ClickException("The export is incomplete; try again.") from error
 
 
 @click.command(name="import")

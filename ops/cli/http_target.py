@@ -89,7 +89,7 @@ def read_response(response: httpx.Response) -> dict[str, Any]:
         body: dict[str, Any] = response.json()
     except ValueError as error:
         raise click.ClickException(
-            f"{response.url} does not answer as a Darkroom does (status {response.status_code})."
+            f"{response.url} does not answer like Darkroom (status {response.status_code})."
         ) from error
     if response.is_error:
         problem = body.get("error", {})

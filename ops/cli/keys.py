@@ -122,7 +122,7 @@ def _update(api_keys: ApiKeys, key_id: str, change: KeyChange) -> None:
     try:
         Quotas(client, Scripts(client), SystemClock(), settings).limit_running(key_id, change.limits)
     except Unavailable as error:
-        advice = "The key is changed. Jobs of it that wait already notice a new 'concurrent' with its next job."
+        advice = "The key is changed. Its waiting jobs use a new 'concurrent' limit from its next submission on."
         click.echo(f"{advice} {error}", err=True)
     finally:
         client.close()

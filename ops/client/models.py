@@ -120,7 +120,7 @@ def read_json(response: httpx.Response) -> Any:
     try:
         body = json.loads(response.content)
     except ValueError as error:
-        message = f"{response.url} does not answer as a Darkroom does (status {response.status_code})."
+        message = f"{response.url} does not answer like Darkroom (status {response.status_code})."
         raise DarkroomError(message, status=response.status_code) from error
     if response.is_error:
         raise _error(response, body)

@@ -180,7 +180,7 @@ def _make_sqlite_file(url: str) -> None:
         make_private_file(path)
     except OSError as error:
         raise SettingsError(
-            f"DATABASE_URL: the file {str(path)!r} cannot be made: {error.strerror}. Name another one, or another "
+            f"DATABASE_URL: the file {str(path)!r} cannot be created: {error.strerror}. Name another one, or another "
             "DATA_DIR."
         ) from error
 

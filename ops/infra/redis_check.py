@@ -91,7 +91,7 @@ def _setting_problem(setting: str, client: Redis, error: RedisError) -> str | No
     if isinstance(error.__context__, ssl.SSLCertVerificationError) or CERTIFICATE_ERROR in text:
         return (
             f"the server's certificate is not accepted: {_certificate_reason(error)}. Name the certificate of its "
-            "authority with ssl_ca_certs=FILE in the URL, or do without verification with REDIS_SSL_CERT_REQS=none "
+            "authority with ssl_ca_certs=FILE in the URL, or turn verification off with REDIS_SSL_CERT_REQS=none "
             "(in the URL: ssl_cert_reqs=none)."
         )
     if not isinstance(error, ResponseError):
@@ -99,7 +99,7 @@ def _setting_problem(setting: str, client: Redis, error: RedisError) -> str | No
     if is_refusal(error, NO_DATABASE):
         return _missing_database(setting, client)
     if is_refusal(error, NO_PERMISSION):
-        return f"the server forbids its user something that Darkroom needs ({text.rstrip('.')})."
+        return f"the server denies its user a permission that Darkroom needs ({text.rstrip('.')})."
     return None
 
 

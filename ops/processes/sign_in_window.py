@@ -23,7 +23,7 @@ def await_sign_in(site: str) -> str:
             command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"Nobody had signed in after {TIMEOUT_S // 60} minutes."
+        return f"The sign-in timed out after {TIMEOUT_S // 60} minutes."
     if process.returncode == 0:
         return ""
     lines = process.stderr.decode(errors="replace").strip().splitlines()

@@ -46,5 +46,5 @@ def _system_temp_dir() -> Path:
         return Path(tempfile.mkdtemp(prefix="darkroom-"))
     except OSError as error:
         raise SettingsError(
-            f"TMPDIR: neither it nor DATA_DIR can be written ({error.strerror}); a browser and pictures need one."
+            f"TMPDIR: neither it nor DATA_DIR is writable ({error.strerror}); browsers and pictures need a folder."
         ) from error

@@ -59,7 +59,7 @@ class GeneraitivError(ResponseSchema):
         metadata={"optional": True, "description": "The names of the exceeded limits.", "example": ["submit"]},
     )
     upgrade_url = fields.String(
-        allow_none=True, metadata={"optional": True, "description": "Where a plan is to be had, with status 402."}
+        allow_none=True, metadata={"optional": True, "description": "With status 402: where to get a plan."}
     )
 
 
@@ -89,7 +89,7 @@ class WeightsError(ResponseSchema):
     policy = fields.String(metadata={"optional": True, "description": "The limit that was reached."})
     limit = fields.Integer(metadata={"optional": True, "description": "What the limit allows.", "example": 60})
     upgradeUrl = fields.String(
-        allow_none=True, metadata={"optional": True, "description": "Where a plan is to be had, with status 402."}
+        allow_none=True, metadata={"optional": True, "description": "With status 402: where to get a plan."}
     )
 
 

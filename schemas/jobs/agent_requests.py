@@ -80,7 +80,7 @@ def _name(description: str) -> Text:
 def _cursor() -> fields.String:
     return fields.String(
         validate=validate.Length(max=MAX_CURSOR_CHARS),
-        metadata={"description": "`nextCursor` of the answer before, for the next page."},
+        metadata={"description": "`nextCursor` of the previous answer, for the next page."},
     )
 
 

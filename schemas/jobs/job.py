@@ -293,7 +293,7 @@ class JobView(ResponseSchema):
         allow_none=True, metadata={"description": "1 is next; null once a worker has it, and in lists.", "example": 1}
     )
     positionIsEstimate = fields.Boolean(
-        metadata={"description": "True if the position is about right; up to 100 it is exact."}
+        metadata={"description": "True if the position is an estimate; positions up to 100 are exact."}
     )
     etaSeconds = fields.Float(allow_none=True, metadata={"description": "Estimated seconds until it completes."})
     waitingFor = fields.Nested(WaitView, allow_none=True)

@@ -85,7 +85,7 @@ class ImagesRequestSchema(Schema):
         allow_none=True,
         validate=validate.Length(max=MAX_MODEL_LENGTH),
         metadata={
-            "description": "A site, or `SITE:MODEL` for one of its models. Without it, and with the name of a model of"
+            "description": "A site, or `SITE:MODEL` for one of its models. Without it, or with the name of a model of"
             " OpenAI, the default site.",
             "example": "studio",
         },
@@ -98,7 +98,7 @@ class ImagesRequestSchema(Schema):
     response_format = fields.String(
         allow_none=True,
         validate=validate.OneOf([URL, B64_JSON]),
-        metadata={"description": "What each picture has; without it both.", "example": "b64_json"},
+        metadata={"description": "What each picture has; without it, both.", "example": "b64_json"},
     )
     output_format = fields.String(
         allow_none=True,

@@ -86,7 +86,7 @@ class ModelListQuery(Schema):
     page = PositiveInteger(load_default=1)
     limit = PositiveInteger(load_default=DEFAULT_PAGE_SIZE)
     cursor = fields.String(
-        validate=validate.Length(max=2000), metadata={"description": "The `nextCursor` of the page before."}
+        validate=validate.Length(max=2000), metadata={"description": "The `nextCursor` of the previous page."}
     )
     include = StringList(load_default=(), metadata={"description": "`versions`: with the versions of each model."})
 

@@ -42,7 +42,7 @@ JOB_TARGETS: Mapping[str, str] = {
     "lora": "the LoRA",
     "priority": "the order among the caller's own jobs",
     "webhook": "the URL that gets the final event",
-    "answer": "how the answer is made, not the picture",
+    "answer": "options of the answer, not of the picture",
     "ignored": "accepted without effect",
 }
 SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
@@ -220,7 +220,7 @@ class _Translation:
         if self._api.refuses_unknown:
             self._problems.append(problem)
         else:
-            self._warnings.append(f"{problem.removesuffix('.')}; it was dropped.")
+            self._warnings.append(f"{problem.removesuffix('.')}; it was ignored.")
 
 
 def _has_effect(each: ClientField, recipe: Recipe) -> bool:

@@ -299,9 +299,9 @@ class TestedProgramSchema(DataclassSchema):
 
     name = fields.String(required=True, metadata=doc("The program."))
     versions = fields.List(
-        fields.String(), required=True, validate=validate.Length(min=1), metadata=doc("The versions of it.")
+        fields.String(), required=True, validate=validate.Length(min=1), metadata=doc("Its versions.")
     )
-    stand_in = fields.String(metadata=doc("What took the place of the program, if it was not run itself."))
+    stand_in = fields.String(metadata=doc("The stand-in for the program, if the program itself was not run."))
 
 
 class TestedSchema(DataclassSchema):

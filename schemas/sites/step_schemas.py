@@ -96,7 +96,7 @@ class StepSchema(DataclassSchema):
         validate=validate.OneOf(REQUIRED_CUSTOM_KEYS),
         metadata=doc(
             "`addLora`, `removeLoras`, `choose` (from a list that opens), `upload` (a document or a picture) or "
-            "`open` (a tab, an accordion or the like, unless what it holds is visible."
+            "`open` (a tab, an accordion or the like, unless its content is already visible)."
         ),
     )
     document = fields.String(metadata=doc("The document that `upload` sends."))

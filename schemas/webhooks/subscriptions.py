@@ -136,7 +136,7 @@ class WebhookView(ResponseSchema):
     disabledBecause = fields.String(
         allow_none=True,
         metadata={
-            "description": "`you`, `gone` (it answered 410 or asked for it) or `failing` (for 120 hours on end)."
+            "description": "`you`, `gone` (it answered 410 or asked for it) or `failing` (for 120 consecutive hours)."
         },
     )
     failingSince = fields.Integer(allow_none=True)
@@ -171,9 +171,10 @@ class DeliveryView(ResponseSchema):
     createdAt = fields.Integer()
     nextAt = fields.Integer(allow_none=True)
     finishedAt = fields.Integer(allow_none=True)
-    reason = fields.String(allow_none=True, metadata={"description": "Why it failed for good."})
+    reason = fields.String(allow_none=True, metadata={"description": "Why it finally failed."})
     attempts = fields.List(
-        fields.Nested(AttemptView), metadata={"optional": True, "description": "Only where one delivery is read."}
+        fields.Nested(AttemptView),
+        metadata={"optional": True, "description": "Only in the answer for a single delivery."},
     )
 
 

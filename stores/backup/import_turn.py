@@ -42,7 +42,7 @@ def take_import_turn(
     """
     key, value = gallery_import_key(caller_id), secrets.token_hex(16).encode()
     if not client.set(key, value, nx=True, ex=TTL_S):
-        raise LimitReached("Another import of yours is running: wait until it has ended.", retry_after_s=RETRY_AFTER_S)
+        raise LimitReached("Another of your imports is running: wait until it has ended.", retry_after_s=RETRY_AFTER_S)
     try:
         yield ImportTurn(client, key, monotonic)
     finally:

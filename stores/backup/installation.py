@@ -166,7 +166,7 @@ def require_empty(installation: Installation) -> None:
         found.append(f"the object {key} in the media store")
     if found:
         listed = ", ".join(found[:5]) + (" and more" if len(found) > 5 else "")
-        raise Conflict(f"A backup is restored into an empty place only; here is {listed}.")
+        raise Conflict(f"A backup can be restored into an empty installation only; this one has {listed}.")
 
 
 def _restore_files(reader: BackupReader, folder: Path, written: _Written) -> None:
@@ -181,7 +181,7 @@ def _restore_media(reader: BackupReader, media: Media, written: _Written) -> Non
     for key in reader.manifest.names(MEDIA):
         if media.exists(key):
             # Another Darkroom has written it meanwhile: it is neither overwritten nor, after an error, deleted.
-            raise Conflict(f"The object {key} came into the empty media store while the backup was being restored.")
+            raise Conflict(f"The object {key} appeared in the empty media store while the backup was being restored.")
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
             for chunk in reader.read(f"{MEDIA}/{key}"):
                 file.write(chunk)
@@ -203,4 +203,4 @@ def _translate_disk_errors() -> Iterator[None]:
     except FileExistsError as error:
         raise Conflict(f"{error.filename2 or error.filename} exists.") from error
     except OSError as error:
-        raise Unavailable(f"The disk does not take the files: {error.strerror}.") from error
+        raise Unavailable(f"The files cannot be written: {error.strerror}.") from error

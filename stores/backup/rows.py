@@ -84,7 +84,7 @@ def require_no_rows(connection: Connection) -> None:
     """Raise Conflict, naming the tables, if one has a row."""
     if filled := _filled_tables(connection):
         raise Conflict(
-            f"Rows came into the empty database while the backup was being restored, into {', '.join(filled[:5])}: "
+            f"Rows appeared in the empty database while the backup was being restored, into {', '.join(filled[:5])}: "
             "another Darkroom uses the same DATABASE_URL. Stop it, and restore into an empty database."
         )
 
@@ -201,7 +201,7 @@ def _encode(value: Any) -> Any:
         return value
     if isinstance(value, bytes | memoryview):
         return {BYTES_KEY: base64.b64encode(value).decode()}
-    raise TypeError(f"{type(value).__name__} has no form in a backup")
+    raise TypeError(f"{type(value).__name__} cannot be stored in a backup")
 
 
 def _decode(value: Any) -> Any:

@@ -70,7 +70,9 @@ class DiskSpace:
     def _find_problem(self) -> str:
         for name, folder in self._folders.items():
             if reason := _refusal(folder):
-                return f"The disk of the {name} folder is full: {reason}. Make room; work continues by itself."
+                return (
+                    f"The disk of the {name} folder is full: {reason}. Free some space; work continues automatically."
+                )
         return ""
 
 
@@ -86,8 +88,8 @@ def prepare_folders(settings: Settings) -> None:
         return
     if uses := list(_uses_of_data_folder(settings)):
         raise SettingsError(
-            f"DATA_DIR: {str(folder)!r} cannot be written: {reason}. Name another folder, or do without it by setting "
-            f"{', '.join(uses)}."
+            f"DATA_DIR: {str(folder)!r} cannot be written: {reason}. Name another folder, or make it unnecessary by "
+            f"setting {', '.join(uses)}."
         )
     log.info("data_folder.not_used", folder=str(folder), reason=reason)
 

@@ -247,11 +247,13 @@ READERS: Mapping[str, Callable[[Settings], SharedValue]] = {
 
 def _refusal(shared: SharedValue) -> str:
     if shared.value is None:
-        problem = "is not set, and the other processes of this installation have one. Set it to theirs."
+        problem = "is not set, but the other processes of this installation have a value. Set it to theirs."
     elif shared.place == "the setting":
-        problem = "is not that of this installation. Set it to that of the other processes."
+        problem = "differs from the value of this installation. Set it to the value of the other processes."
     else:
-        problem = f"is not set, and {shared.place} has not that of this installation. Set it to that of the others."
+        problem = (
+            f"is not set, and the value in {shared.place} differs from that of the other processes. Set it to theirs."
+        )
     return f"{shared.name}: {problem} {ADVICE.format(name=shared.name)}"
 
 

@@ -75,6 +75,6 @@ def _offset(page: Page) -> int:
     if page.cursor not in FIRST_CURSORS:
         return 0
     if offset > MAX_OFFSET:
-        message = f"page: reaches {MAX_OFFSET} items deep; beyond, send 'cursor', which is 'next' of the previous page."
+        message = f"page: reaches only {MAX_OFFSET} items; after them, send 'cursor' with 'next' of the previous page."
         raise Invalid(problems=[message])
     return offset

@@ -99,7 +99,5 @@ def profile_from_row(row: Any) -> Profile:
 def check_names(changes: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise Invalid for changes of fields that are not ``known``."""
     if unknown := sorted(set(changes) - known):
-        problems = [
-            f"{name}: is not a field that can be changed; these can: {', '.join(sorted(known))}." for name in unknown
-        ]
+        problems = [f"{name}: cannot be changed; these fields can: {', '.join(sorted(known))}." for name in unknown]
         raise Invalid(problems=problems)

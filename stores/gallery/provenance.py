@@ -104,7 +104,7 @@ def list_obstacles(stores: Stores, record: Mapping[str, Any], models: Sequence[F
         if was_present and found.presence is Presence.MISSING:
             obstacles.append(f"models: {found.used.kind} {found.used.name!r} is no longer in the library.")
         elif was_present and found.presence is Presence.CHANGED:
-            obstacles.append(f"models: the file of {found.used.kind} {found.used.name!r} has another content now.")
+            obstacles.append(f"models: the file of {found.used.kind} {found.used.name!r} has different content now.")
     kept = record.get(KEPT_INPUTS, {})
     obstacles += [
         f"{name}: the picture of this input was not kept." for name in input_pictures(record) if name not in kept

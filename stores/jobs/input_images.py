@@ -106,7 +106,7 @@ class InputImages:
             self._redis.zrem(key, upload_id)
             retry_after_s = max(1, math.ceil((first_expiry - now_ms) / 1000))
             raise LimitReached(
-                f"You have {MAX_UPLOADS} uploads, the most that are kept for one key. Delete those that you no longer "
+                f"You have {MAX_UPLOADS} uploads, the maximum for one key. Delete those that you no longer "
                 "need; each expires after an hour.",
                 retry_after_s=retry_after_s,
                 policy="uploads",

@@ -251,7 +251,7 @@ class BrowserPool:
             if self._current is not old and self.is_ready and self._current is not None:
                 return self._current
             if self._is_stopping:
-                raise BrowserLost("The worker stops and starts no further browser.")
+                raise BrowserLost("The worker is stopping and starts no more browsers.")
             log.info("browser.replaced", reason=reason, served=old.contexts_served if old else 0)
             self._current = await self._launch()
         if old is not None:

@@ -26,7 +26,7 @@ class CanaryScheduler:
     def update_all(self) -> None:
         """Record finished canaries and submit due ones.
 
-        A site gets none while its terms are not accepted or its circuit is open.
+        A site gets none while its terms are not accepted or its circuit breaker is open.
         """
         for recipe in self._stores.recipes.list_all():
             if recipe.canary:

@@ -52,7 +52,7 @@ class PosterRunner:
     async def _draw(self, data: bytes) -> bytes:
         form = formats.detect(data, formats.DELIVERED)
         if form is None:
-            raise NotFound("This is no video any more.")
+            raise NotFound("This is not a video any more.")
         lost = asyncio.Event()
         async with self._browsers.lease(lost.set, (), None) as context:
             # The size matters only to a picture's poster.

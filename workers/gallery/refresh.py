@@ -55,7 +55,7 @@ def clean(stores: Stores, token_id: str) -> RefreshOutcome:
 def _describe_upload(token: Token) -> tuple[str, str]:
     if token.media.status is MediaStatus.READY:
         return "finished_upload", "The uploaded picture has been examined, and is the token's picture now."
-    return "refused_upload", f"What was uploaded is not accepted: {token.media.reason}."
+    return "refused_upload", f"The uploaded picture is not accepted: {token.media.reason}."
 
 
 def _derive_again(stores: Stores, token_id: str, *, only_clean: bool = False) -> RefreshOutcome:
@@ -71,7 +71,7 @@ def _derive_again(stores: Stores, token_id: str, *, only_clean: bool = False) ->
             before, token = token, stores.gallery.tokens.find(token_id)
             if token.media.asset == before.media.asset:
                 raise
-    raise Conflict("The picture changes again and again; refresh the token later.")
+    raise Conflict("The picture keeps changing; refresh the token later.")
 
 
 def _replace_files(stores: Stores, token: Token, asset_name: str, mode: KeepMode) -> RefreshOutcome:

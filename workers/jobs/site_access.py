@@ -93,7 +93,7 @@ class SiteVisits:
         while True:
             circuit = (await asyncio.to_thread(circuit_breakers.read, [site]))[site]
             if circuit.is_open:
-                raise _busy(site, (circuit.error or "its circuit is open").rstrip("."))
+                raise _busy(site, (circuit.error or "its circuit breaker is open").rstrip("."))
             wait_ms = await asyncio.to_thread(circuit_breakers.reserve_visit, site, interval_ms, left_ms)
             if wait_ms > left_ms:
                 raise _busy(site, f"its next visit may begin in {math.ceil(wait_ms / 1000)} s")
@@ -106,4 +106,4 @@ class SiteVisits:
 
 
 def _busy(site: str, reason: str) -> SiteBusy:
-    return SiteBusy(f"{site} is not visited at present: {reason}.")
+    return SiteBusy(f"{site} cannot be visited now: {reason}.")

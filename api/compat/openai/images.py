@@ -133,7 +133,7 @@ def _parts(request: ImagesRequest, recipe: Recipe, inputs: Mapping[str, Any]) ->
     # Only the first picture of a job is converted.
     parts = split_batch(recipe, inputs, request.count, rng=rng, one_each=bool(request.output_format))
     if request.output_format and any(part.pictures > 1 for part in parts):
-        raise Invalid(problems=["output_format: not for several pictures of one job; ask for them with 'n'."])
+        raise Invalid(problems=["output_format: cannot convert several pictures of one job; request them with 'n'."])
     return parts
 
 

@@ -90,7 +90,7 @@ def _known_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> int:
 
 def _has_room(request: ImagesRequest, ended: Sequence[Expected], size: int) -> bool:
     if size > MAX_ANSWER_BYTES and request.response_format == B64_JSON:
-        limit = f"{MAX_ANSWER_BYTES:,} bytes together, the most that one answer has"
+        limit = f"{MAX_ANSWER_BYTES:,} bytes together, the limit of one answer"
         message = f"The pictures have more than {limit}. Ask for their URLs, or for a stream."
         raise ResultRefused(message, jobId=ended[0].job.id)
     return size <= MAX_ANSWER_BYTES

@@ -9,11 +9,11 @@ from api.http.request_bodies import read_body
 from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.errors import NotOffered
 
-ANY_BODY = {"content": {"application/json": {"schema": {"description": "Whatever it is."}}}}
+ANY_BODY = {"content": {"application/json": {"schema": {"description": "Any JSON value."}}}}
 
-EXTRAS = "Upscaling and restoring faces are not offered: Darkroom drives pages that make pictures of words."
-INTERROGATION = "Describing pictures is not offered: Darkroom drives pages that make pictures of words."
-TRAINING = "Training is not offered: Darkroom drives pages that make pictures of words."
+EXTRAS = "Upscaling and restoring faces are not offered: Darkroom drives pages that make pictures from prompts."
+INTERROGATION = "Describing pictures is not offered: Darkroom drives pages that make pictures from prompts."
+TRAINING = "Training is not offered: Darkroom drives pages that make pictures from prompts."
 
 blueprint = sdapi_blueprint("refusals")
 

@@ -113,7 +113,7 @@ def _find_job(views: list[dict[str, Any]], job_id: str | None) -> tuple[dict[str
     except Gone:
         return None, "That picture has expired: it is no longer kept."
     except NotFound:
-        return None, "There is no such picture among yours."
+        return None, "You have no such picture."
     return native_job(stores(), *stores().jobs.get_with_estimate(job.id)), None
 
 

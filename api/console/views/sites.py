@@ -28,7 +28,7 @@ MIN_CHECK_AGE_S = 3
 CHECK_TIMEOUT_S, LEARN_TIMEOUT_S = 60.0, 180.0
 # Instead of the words of the page, for people who may not see what the operator's login shows.
 WORDS_BY_STATE = {"good": "found", "warning": "found, with a problem", "bad": "missing or not usable"}
-NO_WORKER = "No worker has answered in time. Is one running, and is its browser ready? System says."
+NO_WORKER = "No worker has answered in time. The System page shows whether one is running and its browser is ready."
 
 blueprint = room_blueprint("sites")
 add_text_filters(blueprint)
@@ -64,7 +64,7 @@ def act(name: str, action: str) -> BaseResponse:
     elif action == "accept":
         stores().accepted_terms.accept(recipe)
     else:
-        raise NotFound(f"Nothing is called {action[:40]!r} here.")
+        raise NotFound(f"There is no action {action[:40]!r}.")
     return go_to(f"{SITES.path}/{recipe.name}", done=action)
 
 
@@ -216,7 +216,7 @@ def _visible_check(check: dict[str, Any] | None) -> dict[str, Any] | None:
     if check is None or sees_everything() or not check.get("with_login", True):
         return check
     if "error" in check:
-        return {"error": "The page could not be checked.", "hint": "An admin sees why."}
+        return {"error": "The page could not be checked.", "hint": "Admins can see the reason."}
     results = [{**each, "words": WORDS_BY_STATE.get(each["state"], "")} for each in check["results"]]
     return {"results": results, "remarks": [], "screenshot": ""}
 
@@ -243,5 +243,5 @@ def _page_url() -> str:
     if not is_url:
         raise Invalid(problems=["url: An address that begins with http:// or https://."])
     if not request.form.get("own"):
-        raise Invalid(problems=["own: Only pages of your own can be learned; say that this one is."])
+        raise Invalid(problems=["own: Only your own pages can be learned; confirm that this one is yours."])
     return url

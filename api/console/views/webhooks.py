@@ -83,7 +83,7 @@ def act(webhook_id: str, action: str) -> BaseResponse:
     owner = caller().id
     subscription = stores().subscriptions.get(owner, webhook_id)
     if action not in ACTIONS:
-        raise NotFound(f"Nothing is called {action[:40]!r} here.")
+        raise NotFound(f"There is no action {action[:40]!r}.")
     if action == "rotate":
         return _secret_page(stores().subscriptions.rotate_secret(owner, webhook_id))
     if action == "delete":
@@ -97,8 +97,8 @@ def act(webhook_id: str, action: str) -> BaseResponse:
     elif subscription.disabled_at is None:
         stores().subscriptions.disable(owner, webhook_id, "you")
         stores().deliveries.fail_pending(webhook_id, "The webhook was disabled.")
-    words = {"test": "A test is on its way.", "enable": "It gets events again, from now on."}
-    return go_to(f"{WEBHOOKS.path}/{webhook_id}", done=words.get(action, "It gets nothing from now on."))
+    words = {"test": "A test delivery is being sent.", "enable": "The webhook receives events from now on."}
+    return go_to(f"{WEBHOOKS.path}/{webhook_id}", done=words.get(action, "The webhook receives no more events."))
 
 
 @blueprint.route(f"{WEBHOOKS.path}/deliveries/<delivery_id>")

@@ -59,7 +59,7 @@ def export(slug: str) -> Response:
 @blueprint.route("/import", methods=["POST"], policy=RoutePolicy(scope=EDIT.scope, streams_body=True))
 @blueprint.doc(requestBody={"required": True, "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}})
 @blueprint.response(201, ImportedCollection)
-@blueprint.alt_response(429, description="Too many requests, or another import of yours is running.")
+@blueprint.alt_response(429, description="Too many requests, or another of your imports is running.")
 def import_() -> Response:
     """Make a collection of yours from an exported one. Its tokens get new ids, and its slug may be another.
 
@@ -81,7 +81,7 @@ def _received_archive(turn: ImportTurn) -> Iterator[IO[bytes]]:
     if (request.content_length or 0) > MAX_ARCHIVE_BYTES:
         raise RequestEntityTooLarge(f"The archive is larger than {MAX_ARCHIVE_BYTES // 1024**3} GiB.")
     if stores().disk.free_bytes() < (request.content_length or 0) + MIN_FREE_BYTES:
-        raise Unavailable("The disk has no room for the archive; make room first.", retry_after_s=RETRY_AFTER_S)
+        raise Unavailable("The disk has no space for the archive; free some space first.", retry_after_s=RETRY_AFTER_S)
     with tempfile.TemporaryFile(dir=stores().settings.data_dir) as file:
         while chunk := _read_chunk():
             turn.keep()

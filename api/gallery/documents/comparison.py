@@ -23,7 +23,7 @@ from stores.gallery import provenance
 
 NO_PROVENANCE = "Nothing is known about how this token was made: its picture was uploaded."
 RELOAD_S = 3
-_WAITING = "The new job is not done: there is nothing to compare yet."
+_WAITING = "The new job has not ended: there is nothing to compare yet."
 
 blueprint = Blueprint("gallery_comparison", __name__, access=Access.KEY)
 init_page_errors(blueprint)
@@ -107,7 +107,7 @@ def _verdict(comparison: dict[str, Any], job: Job) -> str:
     reasons = (
         (comparison["sameInputs"] is None, "The inputs of the first one are private, so they may differ as well."),
         (not comparison["sameInputs"], "The inputs of both jobs differ as well."),
-        (not comparison["deterministic"], "This site does not make the same picture of the same inputs twice."),
+        (not comparison["deterministic"], "This site makes different pictures from the same inputs."),
         (comparison["recipeChanged"], "The recipe of the site has changed since the first one was made."),
         (True, "The site is deterministic, so the program or its settings have changed."),
     )

@@ -19,7 +19,7 @@ FILE_NAME = {
     "in": "path",
     "name": "file_name",
     "schema": {"type": "string", "pattern": r"^[0-9a-fA-F]{64}\.json$"},
-    "description": "The token's id without `0x`, with `.json` behind it.",
+    "description": "The token's id without `0x`, followed by `.json`.",
     "example": f"5aaeb6053f3e94c9b9a09f33669435e7ef1beaed{1:024x}.json",
 }
 

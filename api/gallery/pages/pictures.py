@@ -85,6 +85,6 @@ def _describe_state(media: TokenMedia, *, is_owner: bool) -> tuple[str, str, str
             advice = "Upload another file, or the same one in another format." if is_owner else ""
             return "The picture could not be used.", media.reason or "", advice
         case MediaStatus.NONE:
-            advice = "Ask for an upload address and PUT a file to it: see docs/gallery.md." if is_owner else ""
+            advice = "Request an upload URL and PUT a file to it: see docs/gallery.md." if is_owner else ""
             return "No picture yet.", "", advice
     return "", "", ""

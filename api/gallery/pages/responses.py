@@ -35,11 +35,11 @@ TITLES = {
     429: "Too many requests",
     503: "Not available at the moment",
 }
-SIGN_IN_TEXT = "The gallery of this server is not public. Sign in with a key to look at it."
+SIGN_IN_TEXT = "The gallery of this server is not public. Sign in with a key to see it."
 ADVICE = {
     400: "Start again from the gallery.",
-    404: "Check the address. What was here may have been deleted.",
-    410: "What was here has been deleted.",
+    404: "Check the address. The page may have been deleted.",
+    410: "This page has been deleted.",
     429: "Wait a moment, then reload the page.",
     500: "Try again. If it happens again, tell the operator the request number below.",
     503: "Try again in a moment.",

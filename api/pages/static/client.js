@@ -496,7 +496,7 @@ async function readJson(response) {
   try {
     body = await response.json();
   } catch {
-    throw new DarkroomError(`${response.url} does not answer as a Darkroom does (status ${status}).`, { status });
+    throw new DarkroomError(`${response.url} does not answer like Darkroom (status ${status}).`, { status });
   }
   if (response.ok) return body;
   // The original APIs send "error" as a string, the native API as an object.

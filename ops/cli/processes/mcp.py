@@ -153,7 +153,7 @@ class _Forwarder:
         try:
             message = jsonrpc_message_adapter.validate_json(data, by_name=False)
         except ValidationError:
-            text = f"What is at the URL does not answer as a Darkroom does (status {status})."
+            text = f"The server at the URL does not answer like Darkroom (status {status})."
             await self._report(request_id, text)
             return True
         if isinstance(message, JSONRPCError) and message.id is None:

@@ -221,7 +221,7 @@ def parse_manifest(text: str) -> ArchivedCollection:
     """Read and check ``collection.json``; raises Invalid."""
     document = _parse(READER, text)
     if not isinstance(document, dict) or document.get("format") != FORMAT or document.get("version") != VERSION:
-        raise Invalid(f"{MANIFEST_NAME} is not that of an exported collection of version {VERSION}.")
+        raise Invalid(f"{MANIFEST_NAME} is not the manifest of an exported collection of version {VERSION}.")
     entries, stored = document.get("tokens"), document.get("collection")
     if not isinstance(stored, dict) or not isinstance(entries, list) or len(entries) > MAX_TOKENS:
         raise Invalid(f"{MANIFEST_NAME} needs 'collection' and 'tokens', a list of at most {MAX_TOKENS} entries.")
@@ -232,7 +232,7 @@ def parse_manifest(text: str) -> ArchivedCollection:
     tokens = tuple(_archived_token(entry, f"tokens[{number}]") for number, entry in enumerate(entries))
     named = Counter(name for token in tokens for name in (token.picture, token.poster, token.provenance) if name)
     if twice := next((name for name, count in named.items() if count > 1), None):
-        raise Invalid(f"{MANIFEST_NAME} names {twice!r} twice; each token has a picture and a provenance of its own.")
+        raise Invalid(f"{MANIFEST_NAME} names {twice!r} twice; each token has its own picture and provenance.")
     return ArchivedCollection(NewCollection(**loaded), status, tokens)
 
 

@@ -54,10 +54,11 @@ class TokenId(Text):
 
 
 class ListQuery(LenientSchema):
-    """The query of a list: ``cursor`` is the ``nextCursor`` of the page before."""
+    """The query of a list: ``cursor`` is the ``nextCursor`` of the previous page."""
 
     cursor = fields.String(
-        validate=validate.Length(max=MAX_CURSOR_CHARS), metadata={"description": "The `nextCursor` of the page before."}
+        validate=validate.Length(max=MAX_CURSOR_CHARS),
+        metadata={"description": "The `nextCursor` of the previous page."},
     )
     limit = WholeNumber(load_default=DEFAULT_PAGE_SIZE, validate=validate.Range(1, MAX_PAGE_SIZE))
     explicit = fields.Enum(ExplicitFilter, by_value=True, load_default=ExplicitFilter.INCLUDE)
@@ -81,7 +82,7 @@ class SeedListQuery(LenientSchema):
     page = WholeNumber(load_default=0, validate=validate.Range(0, MAX_PAGE_NUMBER))
     page_size = WholeNumber(load_default=DEFAULT_PAGE_SIZE, validate=validate.Range(1))
     cursor = fields.String(
-        validate=validate.Length(max=MAX_CURSOR_CHARS), metadata={"description": "The `next` of the page before."}
+        validate=validate.Length(max=MAX_CURSOR_CHARS), metadata={"description": "The `next` of the previous page."}
     )
     explicit = fields.Enum(ExplicitFilter, by_value=True, load_default=ExplicitFilter.INCLUDE)
 

@@ -90,15 +90,15 @@ class SdapiGeneration(LenientSchema):
         metadata={"description": "The prompt; `<lora:NAME:WEIGHT>` calls a LoRA.", "example": "a lighthouse at dusk"},
     )
     negative_prompt = _text("What to leave out.", MAX_PROMPT_LENGTH)
-    seed = _whole("-1 draws one; each further picture has the next number.")
+    seed = _whole("-1 draws a random number; each further picture gets the next number.")
     steps = _whole("Number of steps.")
     cfg_scale = _number("Guidance scale.")
     width = _whole("In pixels.")
     height = _whole("In pixels.")
     denoising_strength = _number("How far the result may be from the picture.")
-    sampler_name = _text("One of `/sdapi/v1/samplers`; one that the site does not offer is left out.")
+    sampler_name = _text("One of `/sdapi/v1/samplers`; a name that the site does not offer is ignored.")
     sampler_index = _text("The older name of `sampler_name`.")
-    scheduler = _text("One of `/sdapi/v1/schedulers`; one that the site does not offer is left out.")
+    scheduler = _text("One of `/sdapi/v1/schedulers`; a name that the site does not offer is ignored.")
     batch_size = _whole("Pictures at a time.", 1, MAX_JOBS_PER_REQUEST)
     n_iter = _whole("How many times; each picture is a job.", 1, MAX_JOBS_PER_REQUEST)
     clip_skip = _whole("As `override_settings.CLIP_stop_at_last_layers`.")
@@ -138,9 +138,9 @@ class SdapiImageToImage(SdapiGeneration):
     mask = fields.String(
         allow_none=True,
         validate=validate.Length(max=MAX_BASE64_LENGTH),
-        metadata={"description": "White where the picture is to be painted anew."},
+        metadata={"description": "White where the picture is repainted."},
     )
-    inpainting_mask_invert = _whole("1 paints anew where the mask is black; a site must have an input for it.", 0, 1)
+    inpainting_mask_invert = _whole("1 repaints where the mask is black; a site must have an input for it.", 0, 1)
     mask_blur = _whole()
     inpainting_fill = _whole()
     inpaint_full_res = fields.Raw(allow_none=True)

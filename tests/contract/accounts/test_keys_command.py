@@ -25,5 +25,5 @@ def test_new_limits_hold_for_waiting_jobs(settings: Settings) -> None:
     client.close()
 
     apart = run(settings, "change", key_id, "--limits", "concurrent=4", redis_url="redis://127.0.0.1:1/0")
-    assert (apart.exit_code, "with its next job" in apart.stderr) == (0, True)
+    assert (apart.exit_code, "from its next submission on" in apart.stderr) == (0, True)
     assert "concurrent=4" in run(settings, "list").stdout

@@ -47,7 +47,7 @@ def test_the_first_process_is_the_measure(engine: Engine, fleet: Settings) -> No
     }
     for name, other in others.items():
         line = refusal(engine, other)
-        assert line.startswith(f"{name}: is not that of this installation.")
+        assert line.startswith(f"{name}: differs from the value of this installation.")
         assert "\n" not in line
         assert not any(secret in line for secret in (OTHER_KEY, OWN_KEY, str(other.session_key), "bucket"))
         assert SharedSettings(engine, other).compare()[name] is False
@@ -59,11 +59,11 @@ def test_a_machine_without_keys_does_not_make_its_own(engine: Engine, fleet: Set
     """The sentence says that the setting is missing, or that the file of this machine is another."""
     assert refusal(engine, fleet) == ""
     bare = replace(fleet, session_key=None, data_dir=tmp_path / "other")
-    assert refusal(engine, bare).startswith("SESSION_KEY: is not set, and the other processes")
+    assert refusal(engine, bare).startswith("SESSION_KEY: is not set, but the other processes")
     assert not (tmp_path / "other").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / KEY_FILE).write_text(Fernet.generate_key().decode())
-    assert f"{tmp_path / 'other' / KEY_FILE} has not that of this installation" in refusal(engine, bare)
+    assert f"{tmp_path / 'other' / KEY_FILE} differs from that of the other processes" in refusal(engine, bare)
     bare = replace(fleet, api_key=None, data_dir=tmp_path / "third")
     assert refusal(engine, bare).startswith("API_KEY: is not set")
 
@@ -100,13 +100,13 @@ def test_the_first_process_must_be_able_to_read_what_is_stored(engine: Engine, f
             row = {"site": site, "state": by.encrypt(b"cookies").decode(), "kept_at": 0}
             connection.execute(insert(site_credentials).values(**row))
     other = replace(fleet, session_key=Fernet.generate_key().decode())
-    assert refusal(engine, other).startswith("SESSION_KEY: is not that of this installation.")
+    assert refusal(engine, other).startswith("SESSION_KEY: differs from the value of this installation.")
     bare = replace(fleet, session_key=None, data_dir=tmp_path / "other")
     assert refusal(engine, bare).startswith("SESSION_KEY: is not set")
     assert not (tmp_path / "other").exists()
 
     assert refusal(engine, fleet) == ""
-    assert refusal(engine, other).startswith("SESSION_KEY: is not that of this installation.")
+    assert refusal(engine, other).startswith("SESSION_KEY: differs from the value of this installation.")
 
 
 def test_a_key_of_a_file_is_followed_when_it_is_regenerated(engine: Engine, fleet: Settings) -> None:

@@ -249,7 +249,7 @@ def test_errors_carry_status_code_and_problems(call: Call) -> None:
 def test_a_response_that_is_not_json_is_an_error(call: Call) -> None:
     """Another program at the address raises a DarkroomError, not a parser's exception."""
     transport = FaultyTransport(lambda request, _number: httpx.Response(200, html="<p>hello</p>", request=request))
-    with pytest.raises(DarkroomError, match="does not answer as a Darkroom does"):
+    with pytest.raises(DarkroomError, match="does not answer like Darkroom"):
         call("job", "f" * 32, transport=transport)
 
 

@@ -175,7 +175,7 @@ def test_hostile_text_is_shown_as_text(console: Console) -> None:
         query = "prompt=%3C/textarea%3E%3Cscript%3Ealert(3)%3C/script%3E&job=%3Cb%3E"
         await page.goto(f"{console.url}/console/make?{query}")
         await expect(page.get_by_label("Prompt", exact=True)).to_have_value("</textarea><script>alert(3)</script>")
-        await expect(page.get_by_text("There is no such picture among yours.")).to_be_visible()
+        await expect(page.get_by_text("You have no such picture.")).to_be_visible()
         assert await page.locator("img[src='x'], b, script:not([src]):not([type='application/json'])").count() == 0
 
     console.run(work)

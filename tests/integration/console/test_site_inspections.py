@@ -93,9 +93,9 @@ def test_inspections_visit_a_site_under_the_rules_of_its_jobs(stores: Stores) ->
         await inspector.learn("", url)
 
     inspect(stores, work)
-    assert answer(stores, CHECK_SITE, "studio", "")["error"] == "studio is not visited at present: It is gone."
+    assert answer(stores, CHECK_SITE, "studio", "")["error"] == "studio cannot be visited now: It is gone."
     assert "screenshot" in answer(stores, CHECK_SITE, "calm", "first")
     assert INTERVAL_S - 60 < stores.circuit_breakers.remaining_pause_ms("calm") / 1000 <= INTERVAL_S
     refused = [answer(stores, CHECK_SITE, "calm", "second"), answer(stores, LEARN_SITE, "", url)]
-    assert all("calm is not visited at present: its next visit may begin in" in each["error"] for each in refused)
+    assert all("calm cannot be visited now: its next visit may begin in" in each["error"] for each in refused)
     assert "messages a second" in answer(stores, CHECK_SITE, "sockets", "")["error"]

@@ -213,7 +213,7 @@ def test_one_import_of_a_caller_runs_at_a_time(stack: PictureStack) -> None:
 def test_an_import_needs_room_for_its_archive(stack: PictureStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive that would fill the disk is refused before it is received, or as soon as the disk is full."""
     data = export(stack, fill(stack).slug)
-    for name, value, words in (("problem", "The disk is full.", "is full"), ("free_bytes", len(data), "no room")):
+    for name, value, words in (("problem", "The disk is full.", "is full"), ("free_bytes", len(data), "no space")):
         monkeypatch.setattr(stack.app.stores.disk, name, lambda value=value: value)
         response = send(stack, data)
         assert (response.status_code, response.json["error"]["code"]) == (503, "unavailable")

@@ -195,7 +195,7 @@ def test_everything_comes_back_in_an_empty_place(
             assert connection.execute(query).scalars().all() == [7]
     engine.dispose()
     again = run(new, "restore", str(file))
-    assert (again.exit_code, "empty place" in again.output) == (1, True)
+    assert (again.exit_code, "empty installation" in again.output) == (1, True)
     assert run(old, "backup", str(file)).exit_code == 1, "an existing file is not overwritten"
 
 

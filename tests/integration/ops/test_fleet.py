@@ -131,7 +131,7 @@ def test_another_session_key_is_refused(fleet: Deployment, role: str, code: int)
     process = fleet.start(role, SESSION_KEY=Fernet.generate_key().decode())
     assert process.wait(STOP_TIMEOUT_S) == code
     text = (fleet.logs / f"{role}.log").read_text()
-    assert f"darkroom {role}: SESSION_KEY: is not that of this installation." in text
+    assert f"darkroom {role}: SESSION_KEY: differs from the value of this installation." in text
     assert "Traceback" not in text
 
 

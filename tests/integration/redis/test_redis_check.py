@@ -25,7 +25,7 @@ from tests.integration.conftest import close_app, open_app
 from tests.integration.redis.test_redis import Server, run_server
 
 NO_QUEUE = "BROKER_URL: the server has no database 1 for the queue."
-FORBIDDEN = "the server forbids its user something that Darkroom needs"
+FORBIDDEN = "the server denies its user a permission that Darkroom needs"
 
 
 @contextmanager

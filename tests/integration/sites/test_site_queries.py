@@ -48,7 +48,7 @@ def query_quota(stores: Stores) -> object:
 
 
 def test_a_paused_site_is_not_visited(settings: Settings, tmp_path: Path, fake_site: str) -> None:
-    """It is not visited while it is paused or its circuit is open."""
+    """It is not visited while it is paused or its circuit breaker is open."""
     stores = stores_for(settings, tmp_path, fake_site)
     try:
         stores.circuit_breakers.pause("busy", 60_000)

@@ -14,7 +14,7 @@ def list_roots(remove: str | None) -> None:
             if remove in map(str, settings.models_dir):
                 raise click.UsageError(f"MODELS_DIR names {printable(remove)}: remove it there first.")
             library.roots.remove(remove)
-            click.echo(f"Removed {printable(remove)}; its models are there again if a machine names it again.")
+            click.echo(f"Removed {printable(remove)}; its models reappear if a machine names it in MODELS_DIR again.")
             return
         for root in library.roots.list_all():
             click.echo(f"{printable(root.path)}  {', '.join(map(printable, root.machines))}")

@@ -207,7 +207,7 @@ def _read_safetensors(context: FileContext, file: BinaryIO) -> None:
     context.add_metadata(Source.HEADER, SourcePriority.HEADER, _header_metadata(header, training))
     if header.has_other_values:
         raise FormatError(
-            "bad_metadata", f"{METADATA_KEY} has values that are no strings: most loaders refuse the file."
+            "bad_metadata", f"{METADATA_KEY} has values that are not strings: most loaders refuse the file."
         )
 
 

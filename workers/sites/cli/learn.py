@@ -89,7 +89,7 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
     reasons = "".join(f"\n  {printable(failure)}" for failure in failures)
     raise click.ClickException(
         f"No recipe was kept, because no trial made a picture:{reasons}\n"
-        "To keep the most likely recipe and mend it by hand, run this command with --no-try."
+        "To keep the most likely recipe and correct it by hand, run this command with --no-try."
     )
 
 

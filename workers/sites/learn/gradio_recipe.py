@@ -65,7 +65,7 @@ class GradioRecipeWriter:
         }
         if stops := self._stop_buttons():
             recipe["cancel"] = self._cancel(stops[0])
-        summary = self._summary() + (" It gets a picture to begin with." if needs_images else "")
+        summary = self._summary() + (" It gets a source picture." if needs_images else "")
         return RecipeDraft(recipe, f"Gradio {self._layout.version}", summary, tuple(self._doubts()))
 
     @staticmethod
@@ -209,7 +209,7 @@ class GradioRecipeWriter:
         candidate, selectors = self._candidate, self._selectors
         doubts = list(self._learned.doubts)
         if self._stop_buttons() and not candidate.event.is_generator:
-            doubts.append("The app's function is no generator, so its stop button ends only what waits in the queue.")
+            doubts.append("The app's function is not a generator, so its stop button only removes requests that wait.")
         fields = [candidate.prompt, *(learned.component for learned in self._learned.inputs)]
         doubts += [
             f"{describe(component)} is found only by its position, because its label is missing or not unique; an id "
