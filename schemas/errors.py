@@ -255,9 +255,7 @@ class NeedsHuman(ServiceError):
     code = "needs_human"
     status = 502
     site_effect = "closed"
-    hint = (
-        "Sign in with './darkroom sites login NAME', then close the circuit breaker; Darkroom does not solve CAPTCHAs."
-    )
+    hint = "Sign in with './darkroom sites login NAME', then close the circuit breaker; CAPTCHAs are not solved."
 
 
 class LoraNotFound(ServiceError):
