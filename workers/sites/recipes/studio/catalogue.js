@@ -1,5 +1,4 @@
-// Owns the style catalogue dialog and the chips of active styles.
-// Used by studio.js; the styles themselves live in styles.js.
+// The style catalogue dialog and the chips of active styles. The styles themselves are in styles.js.
 
 import { STYLES, slugOf, styleNamed } from "./styles.js";
 

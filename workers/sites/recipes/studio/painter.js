@@ -1,5 +1,4 @@
-// Owns the course of a painting: read the words, compose a study, then paint from it step by step.
-// Used by studio.js; knows nothing of the page.
+// The course of a painting: reads the prompt, composes a study, then paints from it step by step. Does not access the page.
 
 import { createNoise, createRandom, hashText } from "./painter/random.js";
 import { readBrief } from "./painter/reading.js";

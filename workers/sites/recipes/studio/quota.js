@@ -1,5 +1,4 @@
-// Owns the count of pictures painted today (UTC), kept in this browser.
-// Used by studio.js.
+// The number of pictures painted today (UTC), kept in this browser.
 
 const KEY = "darkroom-studio-day";
 const LIMIT = 1500;

@@ -1,5 +1,4 @@
-// Owns the request form: reading it, checking it, refusing what the studio does not paint, prefilling it.
-// Used by studio.js.
+// The request form: reading it, checking it, refusing requests that the studio does not paint, filling it in.
 
 const REFUSED = [
   "gore gory bloody bloodbath massacre murder corpse torture beheading decapitated mutilated suicide",

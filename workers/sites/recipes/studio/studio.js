@@ -1,5 +1,4 @@
-// Owns the page: buttons, progress, proofs, the finished print and its messages.
-// Used by index.html; painting itself is done by painter.js.
+// The page: buttons, progress, proofs, the finished print and its messages. painter.js does the painting.
 
 import { activeStyles, openCatalogue } from "./catalogue.js";
 import { Refusal, prefill, readRequest } from "./request.js";

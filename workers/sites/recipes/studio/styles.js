@@ -1,5 +1,4 @@
-// Owns the catalogue of styles: name, description, tags, and how the painter works in each.
-// Used by catalogue.js to show them and by painter.js to paint with them.
+// The catalogue of styles: name, description, tags, and how the painter works in each.
 
 /** medium and settings choose the process; grade recolours the study; scene steers the composition; finish treats the surface. */
 export const STYLES = [

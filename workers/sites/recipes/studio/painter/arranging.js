@@ -1,5 +1,4 @@
-// Owns lining up subjects in scenes that are not open land.
-// Used by room.js and settings.js.
+// Lines up subjects in scenes that are not open land.
 
 import { clamp } from "./colour.js";
 import { paintSubject, placeOf, sizeOf } from "./subjects.js";

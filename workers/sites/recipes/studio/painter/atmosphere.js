@@ -1,5 +1,4 @@
-// Owns what hangs in the air in front of the scene: fog, rain, snow, petals, bloom, contrast, vignette.
-// Used by scene.js.
+// Effects in the air in front of the scene: fog, rain, snow, petals, bloom, contrast, vignette.
 
 import { css, hex, mix } from "./colour.js";
 

@@ -1,5 +1,4 @@
-// Owns the brush engine: strokes laid where the picture differs most from the study, coarse to fine.
-// Used by media.js for every painted medium.
+// The brush engine: strokes laid where the picture differs most from the study, coarse to fine.
 
 import { clampByte } from "./colour.js";
 import { flowField, readPixels, release, soften } from "./rasters.js";

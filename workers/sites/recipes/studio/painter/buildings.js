@@ -1,5 +1,4 @@
-// Owns single buildings: houses, villages, churches, lighthouses, castles, towers, windmills.
-// Used by settlements.js and subjects.js.
+// Single buildings: houses, villages, churches, lighthouses, castles, towers, windmills.
 
 import { css, darken, hex } from "./colour.js";
 import { lit } from "./light.js";

@@ -1,5 +1,4 @@
-// Owns media made of pieces: stained glass, mosaic, low poly.
-// Used by media.js. Each step adds pieces or settles them towards the forms.
+// Media made of pieces: stained glass, mosaic, low poly. Each step adds pieces or settles them towards the forms.
 
 import { clampByte, smooth } from "./colour.js";
 import { edgesOf, readPixels, release, soften, tones } from "./rasters.js";

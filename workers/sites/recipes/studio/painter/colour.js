@@ -1,5 +1,4 @@
-// Owns colour arithmetic: [red, green, blue] triples from 0 to 255, mixing, toning, CSS text.
-// Used by every module that chooses or changes a colour.
+// Colour arithmetic: [red, green, blue] triples from 0 to 255, mixing, toning, CSS text.
 
 /** Parse "#rrggbb". */
 export function hex(text) {

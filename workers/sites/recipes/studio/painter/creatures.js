@@ -1,5 +1,4 @@
-// Owns animals, people and the silhouettes they are cut from (100-unit boxes standing on y = 100).
-// Used by subjects.js, smallthings.js, placing.js and settings.js.
+// Animals, people and the silhouettes they are cut from (100-unit boxes standing on y = 100).
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

@@ -1,5 +1,4 @@
-// Owns what is done to a whole picture: colour grades before painting, surface and frame after it.
-// Used by painter.js, as named by the styles.
+// Effects on a whole picture: colour grades before painting, surface and frame after it. Styles name them.
 
 import { clamp, clampByte, hex, luminance, ramp, saturateInto, smooth } from "./colour.js";
 import { readPixels, release } from "./rasters.js";

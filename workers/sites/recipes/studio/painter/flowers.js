@@ -1,5 +1,4 @@
-// Owns flowers, flower fields and planted rows.
-// Used by landscape.js, room.js and subjects.js.
+// Flowers, flower fields and planted rows.
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

@@ -1,5 +1,4 @@
-// Owns the ground seen from afar: mountains, hills, dunes, cliffs, meadows, snow, and their foregrounds.
-// Used by landscape.js, shores.js, room.js and settings.js.
+// The ground seen from afar: mountains, hills, dunes, cliffs, meadows, snow, and their foregrounds.
 
 import { clamp, css, darken, hex, lighten, mix, smooth } from "./colour.js";
 import { lit } from "./light.js";

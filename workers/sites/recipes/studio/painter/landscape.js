@@ -1,5 +1,4 @@
-// Owns open-air scenes: which land lies far and which lies near.
-// Used by scene.js.
+// Open-air scenes: the land far away and the land nearby.
 
 import { hex, mix } from "./colour.js";
 import { paintFlowerField, paintRows } from "./flowers.js";

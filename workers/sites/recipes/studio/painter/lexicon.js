@@ -1,5 +1,4 @@
-// Owns the vocabulary: which words name which place, subject, hour, weather, colour, mood or medium.
-// Used by reading.js to understand a prompt.
+// The vocabulary: the words that name each place, subject, hour, weather, colour, mood or medium.
 
 /** concept: the words that mean it (two-word phrases are joined by "_"). */
 const PLACES = {

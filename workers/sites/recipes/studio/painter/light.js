@@ -1,5 +1,4 @@
-// Owns the light of a picture: hour, weather, season and mood become one table of colours and strengths.
-// Used by scene.js and every scene piece, through `scene.light`.
+// The light of a picture: hour, weather, season and mood become one table of colours and strengths, `scene.light`.
 
 import { clamp, hex, mix, multiply, saturate, tintTowards, turnHue } from "./colour.js";
 

@@ -1,5 +1,4 @@
-// Owns media made only of lines: contour maps and blueprints.
-// Used by media.js. Each step adds levels or tightens the drawing.
+// Media made only of lines: contour maps and blueprints. Each step adds levels or tightens the drawing.
 
 import { clamp, hex, mix, ramp, smooth } from "./colour.js";
 import { edgesOf, readPixels, release, soften, stretchTones, tones } from "./rasters.js";

@@ -1,5 +1,4 @@
-// Owns the parts every building is made of: flat shapes, lit blocks, window panes.
-// Used by buildings.js, skyline.js and monuments.js.
+// Parts that all buildings share: flat shapes, lit blocks, window panes.
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

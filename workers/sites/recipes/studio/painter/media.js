@@ -1,5 +1,4 @@
-// Owns the list of media: a name leads to the maker of its painting process.
-// Used by painter.js; styles name a medium and its settings.
+// The media: each name with the function that starts its painting process. Styles name a medium and its settings.
 
 import { createBrushwork } from "./brushwork.js";
 import { createLowPoly, createPieces } from "./cells.js";

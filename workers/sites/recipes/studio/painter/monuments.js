@@ -1,5 +1,4 @@
-// Owns bridges, temples, gates, ruins, pyramids, street fronts and street lamps.
-// Used by settlements.js, settings.js, landscape.js, shores.js and subjects.js.
+// Bridges, temples, gates, ruins, pyramids, street fronts and street lamps.
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

@@ -1,5 +1,4 @@
-// Owns made things that are not buildings: boats, balloons, vehicles, camp, space craft, planets.
-// Used by subjects.js.
+// Objects that are not buildings: boats, balloons, vehicles, camps, spacecraft, planets.
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

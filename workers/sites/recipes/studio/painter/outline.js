@@ -1,5 +1,4 @@
-// Owns filling a small drawing given as path data in a 100-unit box standing on y = 100.
-// Used by objects.js and stilllife.js.
+// Fills a small drawing that is given as path data in a 100-unit box standing on y = 100.
 
 export function outline(ctx, fill, data, x, y, size, flip = false) {
   ctx.save();

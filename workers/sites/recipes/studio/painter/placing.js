@@ -1,5 +1,4 @@
-// Owns where subjects stand in the open: on the skyline, near the viewer, in the air, in the grass.
-// Used by landscape.js and shores.js.
+// Places subjects in open land: on the skyline, near the viewer, in the air, in the grass.
 
 import { paintBirds } from "./creatures.js";
 import { paintFlowerField } from "./flowers.js";

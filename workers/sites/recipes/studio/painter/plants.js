@@ -1,5 +1,4 @@
-// Owns trees, woods and the soft shadows things stand on.
-// Used by landscape.js, shores.js, creatures.js and subjects.js.
+// Trees, woods and the soft shadows things stand on.
 
 import { css, darken, hex, lighten, mix } from "./colour.js";
 import { lit } from "./light.js";

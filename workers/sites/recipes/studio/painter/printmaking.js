@@ -1,5 +1,5 @@
-// Owns printed and drawn media worked out per pixel: linocut, woodblock, risograph, halftone, charcoal, photographs.
-// Used by media.js. Each step sharpens the image, as a print gains passes or a plate develops.
+// Printed and drawn media computed per pixel: linocut, woodblock, risograph, halftone, charcoal, photographs.
+// Each step sharpens the image, as a print gains passes or a plate develops.
 
 import { clamp, clampByte, hex, mix, ramp, smooth } from "./colour.js";
 import { combedGrain, edgesOf, flowField, readPixels, release, soften, stretchTones, tones } from "./rasters.js";

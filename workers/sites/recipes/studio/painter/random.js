@@ -1,5 +1,4 @@
-// Owns every source of chance: text hashing, the seeded generator and gradient noise.
-// Used by painter.js and every module that needs variation.
+// All sources of randomness: text hashing, the seeded generator and gradient noise.
 
 /** Hash any text to an unsigned 32-bit integer. */
 export function hashText(text) {

@@ -1,5 +1,4 @@
-// Owns pixel arithmetic shared by the media: reading, blurring, tone, edges, the flow of forms.
-// Used by brushwork.js, printmaking.js, cells.js, linework.js and finishes.js.
+// Pixel arithmetic shared by the media: reading, blurring, tone, edges, the flow of forms.
 
 export const readPixels = (canvas) =>
   canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data;

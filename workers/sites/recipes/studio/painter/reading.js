@@ -1,5 +1,4 @@
-// Owns the understanding of a request: prompt and negative prompt become a brief of things to paint.
-// Used by painter.js; the words themselves live in lexicon.js.
+// Turns the prompt and the negative prompt into a brief: the things to paint.
 
 import { hex } from "./colour.js";
 import { lookUp } from "./lexicon.js";

@@ -1,5 +1,4 @@
-// Owns the room: a window on the weather, a wall, a table and what stands on it.
-// Used by scene.js.
+// A room: a window with the weather, a wall, a table and the things on it.
 
 import { arrange, stands } from "./arranging.js";
 import { clamp, css, darken, hex, lighten, mix, smooth } from "./colour.js";

@@ -1,5 +1,4 @@
-// Owns the composition: from a brief to a finished study (a smooth picture the media then paint from).
-// Used by painter.js.
+// The composition: makes a finished study from a brief, a smooth picture that the media paint from.
 
 import { paintWeather } from "./atmosphere.js";
 import { paintLandscape } from "./landscape.js";

@@ -1,5 +1,4 @@
-// Owns scenes outdoors that are not open land: a street, the sea floor, outer space.
-// Used by scene.js.
+// Scenes outdoors that are not open land: a street, the sea floor, outer space.
 
 import { arrange, stands } from "./arranging.js";
 import { css, darken, hex, lighten, mix, smooth } from "./colour.js";

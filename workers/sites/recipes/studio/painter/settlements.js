@@ -1,5 +1,4 @@
-// Owns which towns, castles and ruins stand in a landscape.
-// Used by landscape.js and shores.js.
+// Chooses the towns, castles and ruins of a landscape.
 
 import { paintCastle, paintVillage } from "./buildings.js";
 import { paintRuins } from "./monuments.js";

@@ -1,5 +1,4 @@
-// Owns open-air scenes with water before the viewer: seas, lakes, harbours, islands, beaches.
-// Used by landscape.js.
+// Open-air scenes with water before the viewer: seas, lakes, harbours, islands, beaches.
 
 import { hex, mix } from "./colour.js";
 import { paintGrass, paintHeadland, paintRolling } from "./land.js";

@@ -1,5 +1,4 @@
-// Owns the sky: gradient, glow, clouds, sun, moon, stars, aurora, rainbow, lightning.
-// Used by landscape.js, room.js and settings.js; `glow` and `paintPixels` by many others.
+// The sky: gradient, glow, clouds, sun, moon, stars, aurora, rainbow, lightning.
 
 import { clamp, css, lighten, mix, multiply, ramp, smooth } from "./colour.js";
 

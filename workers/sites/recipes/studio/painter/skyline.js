@@ -1,5 +1,4 @@
-// Owns the city seen from afar: ranks of towers, their windows, the light they throw on the air.
-// Used by landscape.js.
+// The city seen from afar: ranks of towers, their windows, the light they throw on the air.
 
 import { css, darken, hex } from "./colour.js";
 import { lit } from "./light.js";

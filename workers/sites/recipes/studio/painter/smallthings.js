@@ -1,5 +1,4 @@
-// Owns small things of nature and the edges of scenes: comets, cacti, mushrooms, rocks, fences, lotus, leaping sea animals.
-// Used by subjects.js.
+// Small things of nature and the edges of scenes: comets, cacti, mushrooms, rocks, fences, lotus, leaping sea animals.
 
 import * as creatures from "./creatures.js";
 import { css, darken, hex, lighten } from "./colour.js";

@@ -1,5 +1,4 @@
-// Owns what stands on a table: vases, teapots, bottles, candles, books, fruit.
-// Used by subjects.js.
+// Things on a table: vases, teapots, bottles, candles, books, fruit.
 
 import { css, darken, hex, lighten } from "./colour.js";
 import { lit } from "./light.js";

@@ -1,5 +1,4 @@
-// Owns which hand paints which subject, where it likes to be and how large it stands.
-// Used by scene.js, placing.js, arranging.js, room.js, settings.js and shores.js.
+// The subjects: the function that paints each, the places where it may be, and its size.
 
 import * as creatures from "./creatures.js";
 import * as objects from "./objects.js";

@@ -1,5 +1,4 @@
-// Owns water: reflections of what stands above, waves, foam, glints, rivers and falls.
-// Used by landscape.js and shores.js.
+// Water: reflections of what stands above, waves, foam, glints, rivers and falls.
 
 import { clamp, css, hex, lighten, mix, smooth } from "./colour.js";
 import { lit } from "./light.js";
