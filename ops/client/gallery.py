@@ -175,7 +175,7 @@ class Gallery(Generic[R_co]):
         return self._send("POST", "/import", content=content, headers=headers, timeout=ARCHIVE_TIMEOUT_S)
 
     def delete_token(self, token_id: str) -> R_co:
-        """Delete a token for good."""
+        """Delete a token permanently."""
         return self._send("DELETE", f"/tokens/{_part(token_id)}")
 
 

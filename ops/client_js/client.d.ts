@@ -311,7 +311,7 @@ declare class Gallery {
      * @param {Blob} archive
      */
     importCollection(archive: Blob): Promise<any>;
-    /** Delete a token for good. @param {string} tokenId */
+    /** Delete a token permanently. @param {string} tokenId */
     deleteToken(tokenId: string): Promise<any>;
     #private;
 }

@@ -1,4 +1,4 @@
-// How long ago something happened, in words, as `format_age` of the server says it.
+// Describes how long ago something happened, in the same words as `format_age` on the server.
 
 const MINUTE_S = 60;
 const HOUR_S = 3600;

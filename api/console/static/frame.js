@@ -26,10 +26,10 @@ onEvent("open", () => {
 onEvent("lost", watch);
 watch();
 
-// In a narrow window the bar of the rooms scrolls: the present one is in sight.
+// In a narrow window the navigation scrolls: show its current entry.
 document.querySelector(".rail nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-// How far this machine's clock is ahead of the server's, whose words the page has come with.
+// How far this machine's clock is ahead of the server's, which rendered the ages on the page.
 const aheadMs = Date.now() - Number(document.documentElement.dataset.now);
 
 function showAges() {
@@ -43,7 +43,7 @@ function showAges() {
 setInterval(showAges, AGES_MS);
 document.addEventListener("visibilitychange", showAges);
 
-// A form is sent once, however often its button is pressed; a field `intent` is the key of that press. The button keeps
+// A form is sent once, however often its button is pressed; a field `intent` is the key of that submission. The button keeps
 // the focus, so it is not disabled for the browser.
 addEventListener("submit", (event) => {
   const form = event.target;
@@ -57,7 +57,7 @@ addEventListener("submit", (event) => {
   const intent = form.querySelector("input[name=intent]");
   if (intent) intent.value = newKey();
 });
-// Whoever comes back to the page presses anew.
+// After a return to the page, the form may be sent again.
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
   for (const form of document.querySelectorAll("form[data-sent]")) {

@@ -42,10 +42,10 @@ export async function call(method, path, { body, headers = {}, signal, response 
 }
 
 // The same for a request that may be repeated (GET, or with an idempotency key): go on until the server answers.
-// `onWait` is called after each failure. A server that answers, but only that it is not available, is asked for
-// `patienceMs`; one that is gone is waited for, and the page says so by itself.
-export async function callUntilAnswered(method, path, { onWait = () => {}, patienceMs = Infinity, ...options } = {}) {
-  const deadline = performance.now() + patienceMs;
+// `onWait` is called after each failure. If the server answers that it is not available, requests are repeated for
+// `timeoutMs`; one that is gone is waited for, and the page says so by itself.
+export async function callUntilAnswered(method, path, { onWait = () => {}, timeoutMs = Infinity, ...options } = {}) {
+  const deadline = performance.now() + timeoutMs;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await call(method, path, options);

@@ -1,4 +1,4 @@
-// The one event stream of this tab. It resumes after the last event that arrived, so none is lost while the server is
+// The event stream of this tab. It resumes after the last event that arrived, so none is lost while the server is
 // gone or the tab is hidden.
 
 import { leaveForSignIn } from "./http.js";

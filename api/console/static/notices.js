@@ -3,7 +3,7 @@
 const SHOWN_MS = 6000;
 const WITH_ACTION_MS = 12_000;
 
-// Show a message; `action` is {label, run}, for instance to undo what has just been done.
+// Show a message; `action` is {label, run}, for instance to undo the last change.
 export function notify(message, { kind = "", action = null } = {}) {
   const notice = document.createElement("div");
   notice.className = `notice ${kind && `is-${kind}`}`;

@@ -4,13 +4,13 @@ import { onEvent } from "./live.js";
 
 const MIN_INTERVAL_MS = 1000;
 const RETRY_MS = 2000;
-// Nothing is fetched while an answer is awaited, so one that never comes is given up.
+// Nothing is fetched while a request is pending, so a request without an answer times out.
 const TIMEOUT_MS = 30_000;
 const TOO_MANY_REQUESTS = 429;
 
 // `part` is the parameter by which the server sends only this part; `apply` gets it as an element. `wants` says whether
-// an event concerns the page. With `everyMs` the part is fetched at that pace as well, for what this tab has no events of.
-// Returns the function that has it fetched.
+// an event concerns the page. With `everyMs` the part is also fetched at that interval, for changes without events.
+// Returns the function that requests a fetch.
 export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) {
   let timer = 0;
   let isFetching = false;
@@ -28,7 +28,7 @@ export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) 
       notBefore = performance.now() + Math.max(RETRY_MS, 1000 * answer?.retryAfterS || 0);
       isStale = true;
     }
-    // What happened while the answer was under way may not be in it.
+    // The answer may lack changes that happened while it was sent.
     if (isStale) schedule();
     const fresh = answer?.html && new DOMParser().parseFromString(answer.html, "text/html").getElementById(id);
     if (fresh) apply(fresh);
@@ -41,7 +41,7 @@ export function keepFresh({ part, id, apply, wants = () => true, everyMs = 0 }) 
 
   onEvent("*", (payload) => wants(payload) && schedule());
   onEvent("reset", schedule);
-  // What happened while the server was gone.
+  // Catch up on changes that happened while the server was gone.
   onEvent("open", schedule);
   if (everyMs) setInterval(() => document.hidden || schedule(), everyMs);
   return schedule;
@@ -61,7 +61,7 @@ async function fetchPart(part) {
 
 const isTemporary = (status) => status === TOO_MANY_REQUESTS || status >= 500;
 
-// Whether two elements are the same but for the words of relative times, which change all the time.
+// Whether two elements are equal except for the texts of relative times, which change all the time.
 export function isSame(first, second) {
   return normalized(first) === normalized(second);
 }
@@ -70,7 +70,7 @@ function normalized(element) {
   return element.outerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1");
 }
 
-// Make `present` like `fresh`. Elements that stand for the same thing stay, and with them the focus and a press that has
+// Make `present` equal to `fresh`. Elements for the same thing are kept, and with them the focus and a press that has
 // begun; what differs in them changes.
 export function merge(present, fresh) {
   if (!(present instanceof Element)) {
@@ -93,7 +93,7 @@ export function merge(present, fresh) {
   while (place) place = removeAndNext(place);
 }
 
-// Return what stands for the same as `node`: the child `place` or, for an element, one that follows it.
+// Return the element for the same thing as `node`: the child `place` or, for an element, one that follows it.
 function findMatch(place, node) {
   let match = place;
   while (match && node instanceof Element && !standsForSame(match, node)) match = match.nextSibling;
@@ -102,7 +102,7 @@ function findMatch(place, node) {
 
 function mergeAttributes(present, fresh) {
   for (const { name } of [...present.attributes]) {
-    // What a reader has opened stays open.
+    // Elements that the reader has opened stay open.
     if (!fresh.hasAttribute(name) && name !== "open") present.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
@@ -110,7 +110,7 @@ function mergeAttributes(present, fresh) {
   }
 }
 
-// A button must not do something else than it said when the press began, nor a link lead elsewhere.
+// A button or a link must not change its action while it is being pressed.
 const IDENTIFYING = ["id", "action", "href"];
 
 function standsForSame(first, second) {

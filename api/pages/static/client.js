@@ -416,7 +416,7 @@ class Gallery {
     return this.#send("/import", { method: "POST", body: archive, headers: { "Content-Type": "application/zip" } });
   }
 
-  /** Delete a token for good. @param {string} tokenId */
+  /** Delete a token permanently. @param {string} tokenId */
   deleteToken(tokenId) {
     return this.#send(`/tokens/${part(tokenId)}`, { method: "DELETE" });
   }

@@ -27,11 +27,11 @@ def test_a_key_is_created_changed_and_revoked(app: AppClient, app_url: str) -> N
 
     async def work(page: Page) -> None:
         await page.goto(f"{app_url}/console/keys")
-        await page.get_by_label("Whose key it is").fill(HOSTILE)
+        await page.get_by_label("Holder of the key").fill(HOSTILE)
         await page.get_by_label("Pictures a day").fill("many")
         await page.get_by_role("button", name="Create the key").click()
         await expect(page.get_by_role("alert")).to_contain_text("daily=many")
-        await expect(page.get_by_label("Whose key it is")).to_have_value(HOSTILE)
+        await expect(page.get_by_label("Holder of the key")).to_have_value(HOSTILE)
         await page.get_by_label("Pictures a day").fill("7")
         await page.get_by_role("button", name="Create the key").click()
         key = await page.locator("#secret").inner_text()

@@ -1,4 +1,4 @@
-// The list of jobs stays up to date: what has changed in a row is replaced, new rows are added, others are left alone.
+// Keeps the list of jobs up to date: replaces the changed parts of rows and adds new rows.
 
 import { onEvent } from "../live.js";
 import { keepFresh, merge } from "../refresh.js";
@@ -10,7 +10,7 @@ const PROGRESS_MS = 3000;
 function apply(fresh) {
   const focused = document.activeElement?.closest(".job-row")?.id;
   merge(document.getElementById("board"), fresh);
-  // If the button that was pressed is gone, the next thing to use there is the job itself.
+  // If the pressed button has disappeared, the focus moves to the job itself.
   if (focused && document.activeElement === document.body) document.getElementById(focused)?.querySelector(".job-prompt")?.focus();
 }
 

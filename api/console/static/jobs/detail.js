@@ -1,4 +1,4 @@
-// The page of a job follows the job until it has ended; then it is loaded once more, with all that is known.
+// The page of a job follows the job until its end; then it is loaded once more, with all details.
 
 import { keepFresh, merge } from "../refresh.js";
 

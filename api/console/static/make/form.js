@@ -37,7 +37,7 @@ export function parseValue(type, text) {
 
 export const typeOf = (name) => form.querySelector(`[data-input="${CSS.escape(name)}"]`)?.dataset.type || "string";
 
-// Fill the form from a job of this site; what the job does not name is emptied.
+// Fill the form from a job of this site; fields that the job does not set are emptied.
 export function fillForm(job) {
   prompt.value = job.prompt;
   setLora(job.lora || "");
@@ -103,7 +103,7 @@ export function clearErrors() {
   }
 }
 
-// Report what the browser can tell without the server; return whether the form may be sent.
+// Report the problems that the browser can find without the server; return whether the form may be sent.
 export function checkForm() {
   clearErrors();
   if (!prompt.value.trim()) showError(prompt.closest(".field"), "Write what you want to see.");
@@ -119,7 +119,7 @@ export function checkForm() {
   return !first;
 }
 
-// Sliders follow their numbers and the other way round; dice draw a seed.
+// Keep sliders and their number fields equal; the dice button draws a seed.
 form.addEventListener("input", (event) => {
   const { range, input } = event.target.dataset;
   if (range) document.getElementById(`input-${range}`).value = event.target.value;

@@ -4,13 +4,13 @@ import { call, callUntilAnswered } from "../http.js";
 import { live, onEvent } from "../live.js";
 
 const MAX_JOBS = 200;
-// Positions change when other people's jobs end, of which no event tells.
+// Positions change when other callers' jobs end, and there is no event for that.
 const QUEUE_POLL_MS = 3000;
 const FINAL = ["COMPLETED", "FAILED"];
 
 const jobs = new Map();
 const listeners = new Set();
-// job id -> the request for it that is under way
+// job id -> the pending request for it
 const pending = new Map();
 let timer = 0;
 
@@ -34,7 +34,7 @@ export function putJob(job, { quiet = false } = {}) {
   return kept;
 }
 
-// Those that have not ended are kept: of a job that is not known each event has it fetched.
+// Unfinished jobs are kept: each event of an unknown job would fetch that job.
 function forgetOld(newest) {
   const old = listJobs().filter((job) => isFinal(job) && job.id !== newest.id);
   while (jobs.size > MAX_JOBS && old.length) jobs.delete(old.pop().id);

@@ -23,7 +23,7 @@ async function search() {
     show(found);
   } catch (error) {
     if (error.name === "AbortError") return;
-    status.textContent = error.status === 503 ? `${error.message} It is asked again.` : [error.message, error.hint].filter(Boolean).join(" ");
+    status.textContent = error.status === 503 ? `${error.message} Trying again.` : [error.message, error.hint].filter(Boolean).join(" ");
     if (error.status === 503 && dialog.open) timer = setTimeout(search, AGAIN_MS);
   }
 }
@@ -32,7 +32,7 @@ function show({ loras, isComplete }) {
   grid.replaceChildren(...loras.map(buildCard));
   const count = loras.length === 1 ? "1 style" : `${loras.length} styles`;
   status.textContent = loras.length
-    ? `${count}${isComplete ? "" : "; the site has not answered, so its own may be missing"}.`
+    ? `${count}${isComplete ? "" : "; the site has not answered, so its own LoRAs may be missing"}.`
     : query.value.trim() ? "Nothing found. Try other words, or fewer." : "Type a word, such as oil, to search.";
 }
 

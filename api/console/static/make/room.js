@@ -14,8 +14,8 @@ const table = document.getElementById("table");
 const submitButton = document.getElementById("submit");
 const tools = document.getElementById("tools");
 const help = document.getElementById("submit-help");
-// A server that says that it is not available is asked for so long.
-const PATIENCE_MS = 60_000;
+// How long requests are repeated while the server answers that it is not available.
+const UNAVAILABLE_TIMEOUT_MS = 60_000;
 
 // The address
 
@@ -103,7 +103,7 @@ async function submitOnce(work) {
   }
 }
 
-// Whoever clicks twice, or holds a key down, wants one job: the first may be accepted before the second press.
+// A double click, or a key held down, must create one job: the first may be accepted before the second press.
 const isRepetition = (event) => event.detail > 1 || event.repeat;
 
 function showWaiting() {
@@ -122,7 +122,7 @@ async function submit({ request, files }) {
     for (const [name, file] of Object.entries(files)) body.set(name, file);
   }
   // The same key: a repeated request makes no second job.
-  return putJob(await callUntilAnswered("POST", "/api/v1/jobs", { body, headers, onWait: showWaiting, patienceMs: PATIENCE_MS }));
+  return putJob(await callUntilAnswered("POST", "/api/v1/jobs", { body, headers, onWait: showWaiting, timeoutMs: UNAVAILABLE_TIMEOUT_MS }));
 }
 
 async function submitForm() {
@@ -181,7 +181,7 @@ form.addEventListener("keydown", (event) => {
   } else if (isCommand) form.requestSubmit();
 });
 
-// What can be done with the job on the stage
+// Actions for the job on the stage
 
 async function repeat(job, changes = {}) {
   try {

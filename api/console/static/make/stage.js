@@ -1,4 +1,4 @@
-// The stage: the picture of one job, its state, and what can be done with it.
+// The stage: the picture of one job, its state, and its actions.
 
 import { isFinal, onChange, pathOf, previewOf } from "./jobs.js";
 import { describe, markCurrent } from "./reel.js";
@@ -16,7 +16,7 @@ const TOOLS_OF_PICTURE = ["zoom", "compare"];
 
 let current = null;
 let number = 1;
-// The address of the newest picture that is wanted; one that loads later than a newer one is dropped.
+// The URL of the newest picture to show; an older one that loads later is dropped.
 let wanted = "";
 
 export const shownJob = () => current;
@@ -73,7 +73,7 @@ function showPicture(job, isOther) {
   if (isOther || isFinal(job) || !frame.querySelector("img")) showWaiting(job);
 }
 
-// The picture replaces the one before only once it is decoded, in a frame of fixed size: nothing moves or flickers.
+// The picture replaces the previous one only once it is decoded, in a frame of fixed size: nothing moves or flickers.
 async function load(url, job, kind) {
   if (wanted === url) return;
   wanted = url;

@@ -7,7 +7,7 @@ const id = document.getElementById("model").dataset.id;
 
 const WHOLE_NUMBER = /^[+-]?\d+$/;
 
-// What a form means, as `parse_change` of the server has it; throws an Error that says what is wrong.
+// Parse a form as `parse_change` on the server does; throws an Error that says what is wrong.
 function parse(form, text) {
   if (form.dataset.kind === "items") return text.split("\n").map((line) => line.trim()).filter(Boolean);
   if (form.dataset.kind !== "number") return text;
@@ -19,13 +19,13 @@ async function change(body) {
   await call("PATCH", `/api/v1/models/${id}`, { body });
 }
 
-// What a field was before: a person's earlier edit, or null for the word of the files.
+// The previous value of a field: a person's earlier edit, or null for the value from the files.
 function previous(form) {
   const control = form.querySelector("[name=value]");
   return form.dataset.edited === "true" ? parse(form, control.defaultValue) : null;
 }
 
-// One field with its new source, as the server shows it. In the others there may be text that is not saved yet.
+// Show one field with its new source, as the server renders it. The other fields may have text that is not saved yet.
 async function showField(field) {
   const answer = await fetch(location.pathname);
   if (!answer.ok) return;

@@ -13,7 +13,7 @@ const grid = document.getElementById("grid");
 const template = document.getElementById("card");
 
 class ModelPages {
-  // The models by position. Pages that were not looked at for the longest time are forgotten.
+  // The models by position. The least recently shown pages are dropped.
   constructor(query, onArrival) {
     this.query = query;
     this.onArrival = onArrival;
@@ -110,7 +110,7 @@ class WindowedGrid {
     const first = Math.min(firstRow * this.columns, this.total);
     const last = Math.min(this.total, lastRow * this.columns) - 1;
     const focused = document.activeElement?.closest?.(".model-cell");
-    // The card that has the focus stays, so that the keyboard goes on from it.
+    // The card with the focus stays, so that keyboard navigation continues from it.
     const leaving = [...this.cells].filter(([position, cell]) => (position < first || position > last) && cell !== focused);
     for (const [position] of leaving) this.cells.delete(position);
     // After a jump no card stays: all are used again where they stand in the document, which is in their order.

@@ -1,4 +1,4 @@
-// Says what is wrong with a recipe while it is typed.
+// Shows the problems of a recipe while it is edited.
 
 import { call } from "../http.js";
 
@@ -33,7 +33,7 @@ async function validate() {
   const body = new FormData();
   body.append("text", text.value);
   const answer = await call("POST", form.dataset.validate, { body }).catch((error) => ({ problems: [error.message] }));
-  // An answer to an earlier text says nothing about this one.
+  // Ignore the answer to an earlier text.
   if (number === latest) show(answer.problems);
 }
 

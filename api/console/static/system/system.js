@@ -7,7 +7,7 @@ const INTERVAL_MS = 5000;
 function apply(fresh) {
   for (const section of fresh.querySelectorAll(":scope > section")) {
     const present = document.querySelector(`#live > section[aria-labelledby="${section.getAttribute("aria-labelledby")}"]`);
-    // A reader who is in it, with the keyboard, is not disturbed.
+    // Do not replace a part that has the keyboard focus.
     if (present && !isSame(present, section) && !present.contains(document.activeElement)) present.replaceWith(document.adoptNode(section));
   }
 }

@@ -1,4 +1,4 @@
-// Makes every operation of the page a form: its request goes with the reader's session, or with the key above.
+// Makes every operation of the page a form: its request goes with the reader's session or the entered key.
 
 import { buildForm, readRequest } from "./request_form.js";
 import { showResult } from "./result.js";
@@ -35,7 +35,7 @@ async function reportSession() {
   const link = document.createElement("a");
   link.href = new URL(`console/sign-in?next=${encodeURIComponent(location.pathname)}`, base);
   link.textContent = "Sign in";
-  line.replaceChildren("Not signed in. ", link, ", or give a key, to try what needs one.");
+  line.replaceChildren("Not signed in. ", link, ", or enter a key, to try operations that need one.");
 }
 
 async function open(details) {
@@ -67,7 +67,7 @@ async function send(form, { method, path }, operation) {
   }
   const key = keyField.value.trim();
   const headers = key ? { ...request.headers, "x-api-key": key } : request.headers;
-  // With a key, the session of the browser must not decide who asks.
+  // With a key, do not send the session cookie, so that the key decides the caller.
   const options = { method, headers, body: request.body, credentials: key ? "omit" : "same-origin", cache: "no-store" };
   form.setAttribute("aria-busy", "true");
   try {

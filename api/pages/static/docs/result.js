@@ -1,4 +1,4 @@
-// Shows an answer: its status, the headers that say something, and its body as text, picture, stream or download.
+// Shows a response: its status, the useful headers, and its body as text, picture, stream or download.
 
 const SHOWN_HEADERS = ["location", "retry-after", "ratelimit", "etag", "content-type", "content-length", "x-request-id", "allow"];
 const MAX_SHOWN_CHARACTERS = 100_000;
