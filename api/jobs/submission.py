@@ -11,7 +11,7 @@ from api.http.rate_limits import count_submission
 from api.webhooks.target_check import require_allowed_url
 from schemas.accounts.caller import ANONYMOUS, Caller
 from schemas.errors import Gone, IdempotencyMismatch, NotFound, PaymentRequired, ServiceError, Unavailable
-from schemas.jobs.idempotency import MAX_KEY_LENGTH
+from schemas.jobs.idempotency import MAX_KEY_LENGTH, part_key
 from schemas.jobs.job import JobRequest
 from stores.jobs import submission
 from stores.jobs.jobs import AcceptedJob
@@ -45,7 +45,7 @@ def submit(
             ``stores.jobs.submission.submit``.
     """
     _check_webhook(submitter, job_request)
-    key = _part_key(key or idempotency_key(submitter), part)
+    key = part_key(key or idempotency_key(submitter), part)
     return submission.submit(stores(), submitter, job_request, request_id=g.request_id, idempotency_key=key, room=room)
 
 
@@ -74,13 +74,9 @@ def _withdraw(submitter: Caller, accepted: Sequence[AcceptedJob], first_part: in
     for part, each in enumerate(accepted, first_part):
         if not each.replayed:
             try:
-                stores().jobs.withdraw(each.job, _part_key(idempotency_key(submitter), part))
+                stores().jobs.withdraw(each.job, part_key(idempotency_key(submitter), part))
             except Unavailable as error:
                 log.warning("submission.not_withdrawn", job_id=each.job.id, error=error.message)
-
-
-def _part_key(key: str | None, part: int) -> str | None:
-    return f"{key}/{part}" if key and part > 1 else key
 
 
 def idempotency_key(submitter: Caller) -> str | None:

@@ -41,3 +41,14 @@ class Idempotency:
         }
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return cls(key, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def part_key(key: str | None, part: int) -> str | None:
+    """Return the idempotency key of one of the jobs of a request.
+
+    One that would be too long is a hash: those of stored jobs outlive an upgrade, so shorter ones stay as they are.
+    """
+    if not key or part == 1:
+        return key
+    name = f"{key}/{part}"
+    return name if len(name) <= MAX_KEY_LENGTH else f"{hashlib.sha256(key.encode()).hexdigest()}/{part}"

@@ -1,7 +1,8 @@
 """What popular programs send to AUTOMATIC1111's API, in their order, with what they read of the answers.
 
 Sources: the public code of SillyTavern (its server's routes for the Stable Diffusion web UI), of Open WebUI (its
-router for images) and of Cyanic SD Krita (its client of the API). Nothing here is theirs but the names of fields.
+router for images), of Cyanic SD Krita (its client of the API) and of Auto-Photoshop-StableDiffusion-Plugin (version
+1.4.1: its settings, modes, progress and lists). Nothing here is theirs but the names of fields.
 """
 
 import base64
@@ -33,6 +34,16 @@ class RecordedProgram:
     def post(self, path: str, body: Any = None) -> Any:
         """Send JSON, or nothing."""
         return self._answer("POST", path, json=body) if body is not None else self._answer("POST", path)
+
+    def post_empty(self, path: str) -> Any:
+        """Send nothing, with the media type of JSON."""
+        return self._answer("POST", path, headers={"Content-Type": "application/json"})
+
+    def find(self, path: str) -> Any:
+        """Read a route of an extension; None if the extension is not there."""
+        self.calls.append(f"GET {path}")
+        response = self._client.get(path)
+        return None if response.status_code == httpx.codes.NOT_FOUND else response.json()
 
     def _answer(self, method: str, path: str, **content: Any) -> Any:
         self.calls.append(f"{method} {path}")
@@ -164,3 +175,83 @@ def play_krita(program: RecordedProgram, model: str, prompt: str, picture: str) 
     layers = program.post("/sdapi/v1/img2img", body | layer)
     json.loads(words["info"])
     return open_picture(words["images"][0]), open_picture(layers["images"][0])
+
+
+def play_photoshop(
+    program: RecordedProgram, model: str, prompt: str, picture: str, mask: str
+) -> tuple[list[Image.Image], list[Image.Image], str]:
+    """Connect, choose a model, make two pictures of words and one of a selection with a mask, and interrupt.
+
+    Return the pictures of both requests, and the seed that the plugin shows after the first one.
+    """
+    program.get("/sdapi/v1/options")
+    if program.find("/sdapi/auto-photoshop-sd/heartbeat") is not None:
+        raise ProgramError("An extension answers that is not there.")
+    sampler = program.get("/sdapi/v1/samplers")[0]["name"]
+    models = [each["title"] for each in program.get("/sdapi/v1/sd-models")]
+    program.get("/sdapi/v1/loras")
+    if "loaded" not in program.get("/sdapi/v1/embeddings") or not program.get("/sdapi/v1/upscalers"):
+        raise ProgramError("The lists lack something.")
+    program.post("/sdapi/v1/options", {"inpainting_mask_weight": 1.0})
+    if program.get("/sdapi/v1/options")["sd_model_checkpoint"] not in models:
+        raise ProgramError("The model that is set is not listed.")
+    scripts = program.get("/sdapi/v1/scripts")
+    if "ADetailer" in scripts["txt2img"] or program.find("/controlnet/model_list") is not None:
+        raise ProgramError("Scripts are listed that are not there.")
+    program.post("/sdapi/v1/options", {"sd_model_checkpoint": model})
+    program.post("/sdapi/v1/options", {"CLIP_stop_at_last_layers": 1})
+    settings = _photoshop_settings(prompt, sampler) | {"mode": "txt2img", "batch_size": 2}
+    words = program.post("/sdapi/v1/txt2img", settings)["images"]
+    seeds = [_seed_that_photoshop_shows(program, text) for text in words]
+    if program.get("/sdapi/v1/progress?skip_current_image=false")["progress"] != 0.0:
+        raise ProgramError("The progress does not end.")
+    selection = {
+        "mode": "inpaint",
+        "init_images": [picture],
+        "mask": mask,
+        "expanded_mask": mask,
+        "mask_expansion": 0,
+        "denoising_strength": 0.7,
+        "inpaint_full_res": False,
+        "inpaint_full_res_padding": 32,
+        "inpainting_fill": 1,
+        "batch_size": 1,
+    }
+    repainted = program.post("/sdapi/v1/img2img", settings | selection)["images"]
+    if program.post_empty("/sdapi/v1/interrupt") is None:
+        raise ProgramError("The plugin reads an object.")
+    return [open_picture(text) for text in words], [open_picture(text) for text in repainted], seeds[0]
+
+
+def _photoshop_settings(prompt: str, sampler: str) -> dict[str, Any]:
+    """Return what the plugin sends with every request, its own fields included; the seed is a text."""
+    return {
+        "selection_info": {"left": 0, "top": 0, "right": 512, "bottom": 512, "width": 512, "height": 512},
+        "alwayson_scripts": {},
+        "prompt": prompt,
+        "negative_prompt": "",
+        "original_prompt": prompt,
+        "original_negative_prompt": "",
+        "clip_skip": 1,
+        "steps": 8,
+        "sampler_index": sampler,
+        "width": 512,
+        "height": 512,
+        "denoising_strength": 0.5,
+        "cfg_scale": 7,
+        "seed": "7",
+        "mask_blur": 4,
+        "use_sharp_mask": "none",
+        "use_prompt_shortcut": False,
+        "prompt_shortcut_ui_dict": {},
+        "uniqueDocumentId": "5f0c2a9b",
+        "restore_faces": False,
+        "tiling": False,
+    }
+
+
+def _seed_that_photoshop_shows(program: RecordedProgram, text: str) -> str:
+    """Return the seed in the last line of the infotext, which the plugin takes apart at commas and colons."""
+    info = program.post("/sdapi/v1/png-info", {"image": f"data:image/png;base64,{text}"})["info"]
+    pairs = (part.split(":", 1) for part in info.rpartition("\n")[2].split(","))
+    return {name.strip(): value.strip() for name, value in pairs}["Seed"]

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response
 
 from api.compat.openai.blueprint import jobs_header, openai_blueprint, remember_jobs
+from api.compat.openai.forms import EDIT_FORM
 from api.compat.openai.pictures import Expected, answer_json, read_together
 from api.compat.openai.streaming import stream_pictures
 from api.http.context import caller, stores
@@ -39,20 +40,6 @@ JOB_ERRORS = (Conflict, SiteRefused, SiteSlow, SiteUnavailable)
 GENERATION, EDIT = "image_generation", "image_edit"
 ANSWERED = "The pictures; with `stream`, server-sent events."
 REPLAY_HEADER = {"Idempotent-Replayed": "true"}
-EDIT_FORM = {
-    "type": "object",
-    "properties": {
-        "prompt": {"type": "string"},
-        "model": {"type": "string"},
-        "image": {"type": "string", "format": "binary"},
-        "image[]": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "mask": {"type": "string", "format": "binary"},
-        "n": {"type": "integer"},
-        "size": {"type": "string"},
-    },
-    "required": ["prompt"],
-    "additionalProperties": {"type": "string", "description": "An input of the site, or a field of a generation."},
-}
 
 blueprint = openai_blueprint("openai_images", "/v1/images", "OpenAI's Images API, for its existing clients.")
 

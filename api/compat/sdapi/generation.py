@@ -25,7 +25,7 @@ from api.jobs.completion import job_failure
 from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, idempotency_key
 from api.sites.site_queries import known_choices, site_choices
 from ops.infra.version import VERSION
-from schemas.errors import Cancelled, Conflict, Invalid, NotFound, SiteSlow, SiteUnavailable
+from schemas.errors import Cancelled, Conflict, Gone, Invalid, NotFound, SiteSlow, SiteUnavailable
 from schemas.jobs.batches import MAX_SEED, split_batch
 from schemas.jobs.job import JobRequest, load_job_request
 from schemas.jobs.sdapi.client_options import HONOURED
@@ -217,5 +217,8 @@ def _notes(order: Order, outcome: Outcome) -> dict[str, Any]:
 def _raise_failure(outcome: Outcome) -> None:
     """Raise the error of the first job that has failed by itself; after an interruption there need be no picture."""
     for job in outcome.failed:
+        if job.error and job.error.code == Gone.code and job.results:
+            # Jobs that have waited too long have the same code.
+            raise Gone(job.error.message, jobId=job.id)
         if job.error and job.error.code != Cancelled.code:
             raise job_failure(job)

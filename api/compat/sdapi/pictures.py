@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from api.http.context import stores
 from api.jobs.completion import UpdateKind, cancel_jobs, follow_own_jobs
 from ops.infra.version import VERSION
-from schemas.errors import Cancelled, NotConvertible, ServiceError, Unavailable
+from schemas.errors import Cancelled, Gone, NotConvertible, ServiceError, Unavailable
 from schemas.images import formats
 from schemas.images.containers.png_text import add_png_text
 from schemas.images.containers.text_chunks import read_text_chunks
@@ -24,6 +24,7 @@ CONVERSION_TIMEOUT_S = 20.0
 WAIT_S_PER_JOB = 600.0
 # An answer is in memory several times, as bytes, as base64 and as JSON.
 MAX_ANSWER_BYTES = 96 * 1024 * 1024
+EXPIRED = "Picture {} of this job has expired; send the request again without its idempotency key to make new ones."
 TOO_LARGE = (
     f"The pictures have more than {MAX_ANSWER_BYTES // 2**20} MiB together; ask for fewer at a time. "
     "GET /api/v1/jobs has these."
@@ -66,7 +67,7 @@ def collect(found: Collected, jobs: Sequence[Job], recipe: Recipe, prompt: str, 
     """Wait for the end of jobs, and add their pictures; those of a job are read as soon as it has ended.
 
     A job that was cancelled has its last preview, as an interrupted program returns an unfinished picture. A picture
-    that cannot be read now is the failure of its job.
+    that cannot be read now, or has expired, is the failure of its job.
 
     Raises:
         NotConvertible: the pictures are too large for one answer; jobs that have not ended are cancelled.
@@ -95,7 +96,9 @@ def _add(found: Collected, job: Job, recipe: Recipe, prompt: str, *, with_bytes:
             except (NotConvertible, Unavailable) as error:
                 found.failed[job.id] = _with_error(job, error)
                 return
-            if data is not None:
+            if data is None:
+                found.failed[job.id] = _with_error(job, Gone(EXPIRED.format(number)))
+            else:
                 found.add(job, Picture(data, _describe_result(job, recipe, prompt, result, data)))
         return
     found.failed[job.id] = job

@@ -107,9 +107,6 @@ class SdapiGeneration(LenientSchema):
     tiling = _flag()
     enable_hr = _flag()
     script_name = _text("No scripts are installed, so only an empty name is accepted.")
-    script_args = BoundedList(
-        fields.Raw(allow_none=True), allow_none=True, validate=validate.Length(max=MAX_IGNORED_ITEMS)
-    )
     alwayson_scripts = fields.Dict(keys=fields.String(), allow_none=True)
     override_settings = fields.Dict(
         keys=fields.String(),

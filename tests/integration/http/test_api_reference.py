@@ -10,8 +10,10 @@ from tests.conftest import API_KEY
 from tests.integration.conftest import AppClient
 from tests.support.automatic_worker import AutomaticWorker
 from tests.support.console_browser import require_accessible, visit
+from tests.support.images import VALID_IMAGES
 
 WAIT_MS = 15_000
+PNG = VALID_IMAGES["png"][0]
 
 
 async def open_operation(page: Page, operation_id: str) -> Locator:
@@ -57,6 +59,21 @@ def test_operations_are_tried_with_the_session(app: AppClient, app_url: str) -> 
 
     with AutomaticWorker(app.stores):
         visit(app_url, work)
+
+
+def test_all_files_of_a_form_are_sent(app: AppClient, app_url: str) -> None:
+    """A field with several files takes and sends them; the answer names the one that the site has no input for."""
+    files = [{"name": f"{name}.png", "mimeType": "image/png", "buffer": PNG} for name in ("first", "second")]
+
+    async def work(page: Page) -> None:
+        await page.goto(f"{app_url}/docs")
+        edit = await open_operation(page, "openaiImagesEditImages")
+        await edit.get_by_label("model", exact=True).fill("automatic1111_img2img")
+        await edit.get_by_label("image[]", exact=True).set_input_files(files)
+        refused = json.loads(await send(edit, 400))["error"]
+        assert "image[1]" in refused["message"]
+
+    visit(app_url, work)
 
 
 def test_operations_are_tried_with_a_key(app: AppClient, app_url: str) -> None:

@@ -75,16 +75,17 @@ def form(response_format: str) -> dict[str, str]:
     return {"response_format": response_format}
 
 
-def test_several_pictures_are_several_jobs(served: AppClient) -> None:
-    """Each has a seed of its own; the same idempotency key returns the same ones."""
-    first, again = (generate(served, n=3, headers={"Idempotency-Key": "k"}) for _ in range(2))
+@pytest.mark.parametrize("key", ["k", "k" * 255])
+def test_several_pictures_are_several_jobs(served: AppClient, key: str) -> None:
+    """Each has a seed of its own; the same idempotency key, however long, returns the same ones."""
+    first, again = (generate(served, n=3, headers={"Idempotency-Key": key}) for _ in range(2))
     jobs = first.headers["X-Darkroom-Jobs"].split(",")
 
     assert len(first.json["data"]) == len(set(jobs)) == 3
     assert len({served.get_job(job_id)["inputs"]["seed"] for job_id in jobs}) == 3
     assert again.headers["X-Darkroom-Jobs"].split(",") == jobs
     assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
-    assert generate(served, n=2, seed=5, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert generate(served, n=2, seed=5, headers={"Idempotency-Key": key}).status_code == 422
 
 
 def test_a_request_gets_all_pictures_or_none(app: AppClient) -> None:

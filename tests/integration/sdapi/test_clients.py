@@ -237,3 +237,18 @@ def test_krita(stack: Stack) -> None:
     assert "Seed: 7" in words.info["parameters"]
     assert repainted.convert("RGB").tobytes() == layer.convert("RGB").tobytes()
     program.close()
+
+
+def test_photoshop(stack: Stack) -> None:
+    """A plugin that sends no key and fields of its own: its lists, two pictures of words, and a repainted selection."""
+    program = RecordedProgram(stack.url, None)
+    selection, mask = draw_image((96, 64)), draw_image((96, 64), "L")
+    encoded = [base64.b64encode(encode(image, "PNG")).decode() for image in (selection, mask)]
+
+    words, repainted, seed = sdapi_clients.play_photoshop(program, "studio", PROMPT, *encoded)
+
+    assert ([picture.size for picture in words], seed) == ([(512, 512)] * 2, "7")
+    assert words[0].tobytes() != words[1].tobytes()
+    assert repainted[0].convert("RGB").tobytes() == selection.convert("RGB").tobytes()
+    assert "POST /sdapi/v1/png-info" in program.calls
+    program.close()

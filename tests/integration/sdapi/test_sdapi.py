@@ -432,6 +432,27 @@ def test_a_picture_that_is_not_converted_in_time_costs_itself(app: AppClient, mo
     assert [decode(text).format for text in answer["images"]] == ["PNG"]
 
 
+def test_a_picture_that_has_expired_is_named(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a failure of its job; without any other picture it is the answer."""
+    body, headers = BODY | {"n_iter": 2}, {"Idempotency-Key": "expired"}
+    call = start(app, "/sdapi/v1/txt2img", body, **headers)
+    jobs = [claim(app), claim(app)]
+    for job in jobs:
+        complete(app, job, png())
+    assert len(call.wait().json["images"]) == 2
+    read, expired = app.stores.results.get_original, {jobs[0].id}
+    monkeypatch.setattr(
+        app.stores.results, "get_original", lambda job_id, number: None if job_id in expired else read(job_id, number)
+    )
+    one = start(app, "/sdapi/v1/txt2img", body, **headers).wait()
+    expired.add(jobs[1].id)
+    none = start(app, "/sdapi/v1/txt2img", body, **headers).wait()
+
+    [failure] = json.loads(one.json["info"])["darkroom"]["failures"]
+    assert (len(one.json["images"]), failure["job"], failure["code"]) == (1, jobs[0].id, "expired")
+    assert (none.status_code, "has expired" in none.json["detail"]) == (410, True)
+
+
 def test_jobs_share_the_pictures_of_their_request(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is in memory once, and every job has it whole."""
     sent: list[JobRequest] = []

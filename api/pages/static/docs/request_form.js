@@ -56,8 +56,8 @@ function readBody(form, headers) {
   }
   const data = type === FORM_TYPES[0] ? new FormData() : new URLSearchParams();
   for (const field of fields) {
-    const value = field.type === "file" ? field.files[0] : field.value;
-    if (value) data.append(field.dataset.field, value);
+    const values = field.type === "file" ? [...field.files] : [field.value];
+    for (const value of values) if (value) data.append(field.dataset.field, value);
   }
   return { headers, body: data };
 }
@@ -92,7 +92,8 @@ function bodyFields(type, content, document_) {
 }
 
 function valueField(schema) {
-  if (schema.format === "binary") return element("input", { type: "file" });
+  const isFileList = schema.type === "array" && schema.items?.format === "binary";
+  if (isFileList || schema.format === "binary") return element("input", { type: "file", multiple: isFileList });
   if (!schema.enum && schema.type !== "boolean") return element("input", { type: "text", spellcheck: false });
   const field = element("select");
   const choices = ["", ...(schema.enum ?? ["true", "false"]).filter((value) => value !== null)];
