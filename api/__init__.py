@@ -16,7 +16,7 @@ from api.compat.openai import models as openai_models
 from api.compat.openai.blueprint import JOBS_HEADER
 from api.console import assets, events, home, sign_in
 from api.console.page import fallback
-from api.console.views import ROOM_BLUEPRINTS
+from api.console.views import SECTION_BLUEPRINTS
 from api.gallery import asset_files, collections, new_tokens, profiles, tokens
 from api.gallery.documents import archives, comparison, metadata, provenance
 from api.gallery.pages import oembed
@@ -189,8 +189,8 @@ def _register_blueprints(app: Flask) -> None:
         api.register_blueprint(blueprint)
     for page in PAGES:
         app.register_blueprint(page.blueprint)
-    for room in ROOM_BLUEPRINTS:
-        app.register_blueprint(room)
+    for section in SECTION_BLUEPRINTS:
+        app.register_blueprint(section)
     app.register_blueprint(fallback)
 
 

@@ -1,4 +1,4 @@
-"""Forms of the rooms: permission checks, and what happens after a form was sent."""
+"""Forms of the sections: permission checks, and what happens after a form was sent."""
 
 from urllib.parse import urlencode, urlsplit
 
@@ -29,11 +29,11 @@ def go_to(path: str, **query: str) -> BaseResponse:
 
 
 def go_back(default: str) -> BaseResponse:
-    """Return the redirect to the page of this room that has sent the form."""
+    """Return the redirect to the page of this section that has sent the form."""
     target = request.form.get("back", "")
     parts = urlsplit(target)
-    is_of_room = not parts.scheme and not parts.netloc and parts.path.startswith(default)
-    return redirect(target if is_of_room else default, 303)
+    is_of_section = not parts.scheme and not parts.netloc and parts.path.startswith(default)
+    return redirect(target if is_of_section else default, 303)
 
 
 def field_text(name: str, *, required: bool = False, max_chars: int = MAX_TEXT_CHARS) -> str:

@@ -1,4 +1,4 @@
-"""The root: the room Make for browsers, and for programs a JSON document with name, version and links."""
+"""The root: the Make section for browsers, and for programs a JSON document with name, version and links."""
 
 from flask import Response, jsonify
 

@@ -1,4 +1,4 @@
-"""What all pages of the console have in common: sign-in, security headers, the frame around a room, and error pages."""
+"""Common parts of all console pages: sign-in, security headers, the frame around a section, and error pages."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.assets import asset_url
-from api.console.rooms import ROOMS, Room
+from api.console.sections import SECTIONS, Section
 from api.http.auth import admit
 from api.http.context import caller, prefers_html, stores
 from api.http.error_responses import error_response, service_error
@@ -45,7 +45,7 @@ HTML = "text/html"
 ERROR_TITLES = {403: "Not allowed", 404: "Nothing here", 410: "Expired", 429: "Too many requests", 503: "Not available"}
 
 
-def room_blueprint(name: str) -> Blueprint:
+def section_blueprint(name: str) -> Blueprint:
     """Return a blueprint for pages of people who have signed in; others are sent to the sign-in page.
 
     Errors of its views become pages.
@@ -63,13 +63,13 @@ def page_blueprint(name: str) -> Blueprint:
     return blueprint
 
 
-def render(template: str, *, room: Room | None = None, status: int = 200, **context: Any) -> Response:
-    """Return a page; ``room`` is the one that the navigation marks."""
+def render(template: str, *, section: Section | None = None, status: int = 200, **context: Any) -> Response:
+    """Return a page; ``section`` is the one that the navigation marks."""
     signed_in = "caller" in g
     page = render_template(
         f"console/{template}",
-        room=room,
-        rooms=ROOMS,
+        section=section,
+        sections=SECTIONS,
         asset_url=asset_url,
         version=VERSION,
         signed_in=caller() if signed_in else None,
@@ -118,7 +118,7 @@ def _stream_position() -> str:
     return str(g.stream_position)
 
 
-fallback = room_blueprint("fallback")
+fallback = section_blueprint("fallback")
 
 
 @fallback.route("/console/<path:_name>")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 160
-# Room for the numbers of the axes.
+# Space for the numbers of the axes.
 LEFT, BOTTOM, TOP = 44, 20, 8
 STEPS = (1, 2, 5, 10)
 

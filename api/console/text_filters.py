@@ -1,4 +1,4 @@
-"""Jinja filters of the rooms: times, sizes and durations in words."""
+"""Jinja filters of the sections: times, sizes and durations in words."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The room Gallery: the caller's collections, the pictures in them, and their order."""
+"""The Gallery section: the caller's collections, the pictures in them, and their order."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import go_to, require_scope
-from api.console.page import render, room_blueprint
-from api.console.rooms import GALLERY
+from api.console.page import render, section_blueprint
+from api.console.sections import GALLERY
 from api.console.text_filters import add_text_filters
 from api.gallery.lookups import own_collection, own_token
 from api.gallery.new_tokens import add_job_picture
@@ -27,7 +27,7 @@ COLLECTIONS_PER_PAGE = 48
 TOKENS_PER_PAGE = 100
 MAX_JOBS = 48
 
-blueprint = room_blueprint("gallery")
+blueprint = section_blueprint("gallery")
 add_text_filters(blueprint)
 
 
@@ -141,8 +141,8 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
     profile = stores().gallery.profiles.get_or_create(caller().id)
     listed = stores().gallery.collections.list_of_owner(profile.address, page, with_archived=True)
     return render(
-        "gallery/room.html",
-        room=GALLERY,
+        "gallery/index.html",
+        section=GALLERY,
         title=GALLERY.title,
         status=problem.status if problem else 200,
         collections=collection_entries(listed.items),
@@ -159,7 +159,7 @@ def _collection_page(collection: Collection, problem: ServiceError | None = None
     listed = stores().gallery.tokens.list_of_collection(collection, page)
     return render(
         "gallery/collection.html",
-        room=GALLERY,
+        section=GALLERY,
         title=collection.name,
         status=problem.status if problem else 200,
         collection=collection,

@@ -1,4 +1,4 @@
-"""The room Jobs: all jobs of the caller as they run, the details of one, and why it failed."""
+"""The Jobs section: all jobs of the caller as they run, the details of one, and why it failed."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from flask import Response, g, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import go_back, go_to, require_scope, sees_everything
-from api.console.page import HEADERS, render, room_blueprint
-from api.console.rooms import JOBS
+from api.console.page import HEADERS, render, section_blueprint
+from api.console.sections import JOBS
 from api.console.text_filters import add_text_filters
 from api.console.views.failure_view import failure_view
 from api.console.views.gallery import redirect_to_token
@@ -42,7 +42,7 @@ STATES = {
     "failed": frozenset({JobState.FAILED}),
 }
 
-blueprint = room_blueprint("jobs")
+blueprint = section_blueprint("jobs")
 add_text_filters(blueprint)
 
 
@@ -63,8 +63,8 @@ def board() -> Response:
     if request.args.get("part") == "board":
         return render("jobs/board.html", **context)
     return render(
-        "jobs/room.html",
-        room=JOBS,
+        "jobs/index.html",
+        section=JOBS,
         title=JOBS.title,
         sites=[recipe.name for recipe in stores().recipes.list_all()],
         can_see_everybody=sees_everything(),
@@ -81,7 +81,7 @@ def detail(job_id: str) -> Response:
     search = request.args.get("models", "")[:MAX_TEXT_CHARS]
     return render(
         "jobs/detail.html" if request.args.get("part") != "live" else "jobs/live.html",
-        room=JOBS,
+        section=JOBS,
         title=job.request.prompt[:60],
         job=_row(job, estimate),
         events=stores().event_log.read_job(job, 0),

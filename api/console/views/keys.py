@@ -1,4 +1,4 @@
-"""The room Keys: API keys with their scopes, limits and plan, and what each has used.
+"""The Keys section: API keys with their scopes, limits and plan, and what each has used.
 
 Callers without the scope ``admin`` see their own key only, and may replace it.
 """
@@ -11,9 +11,9 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import field_text, go_to, require_scope
-from api.console.page import render, room_blueprint
+from api.console.page import render, section_blueprint
 from api.console.plots import plot_bars
-from api.console.rooms import KEYS
+from api.console.sections import KEYS
 from api.console.text_filters import add_text_filters
 from api.http import session_cookie
 from api.http.auth import current_credential
@@ -40,7 +40,7 @@ LIMIT_HELP = {
     "rate": "Submissions, such as 60/minute",
 }
 
-blueprint = room_blueprint("keys")
+blueprint = section_blueprint("keys")
 add_text_filters(blueprint)
 
 
@@ -116,8 +116,8 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
     keys = [OWNER_CALLER, *stores().api_keys.list_active()] if is_admin else [caller()]
     usage = stores().quotas.list_history([key.id for key in keys])
     return render(
-        "keys/room.html",
-        room=KEYS,
+        "keys/index.html",
+        section=KEYS,
         title=KEYS.title,
         status=problem.status if problem else 200,
         keys=[_card(key, usage[key.id]) for key in keys],
@@ -134,7 +134,7 @@ def _detail_page(key: Caller, problem: ServiceError | None = None) -> Response:
     usage = stores().quotas.list_history([key.id])[key.id]
     return render(
         "keys/detail.html",
-        room=KEYS,
+        section=KEYS,
         title=key.name,
         status=problem.status if problem else 200,
         key=_card(key, usage),
@@ -153,7 +153,7 @@ def _detail_page(key: Caller, problem: ServiceError | None = None) -> Response:
 
 
 def _secret_page(key: str, name: str, *, is_new: bool) -> Response:
-    return render("keys/secret.html", room=KEYS, title="The new key", key=key, name=name, is_new=is_new)
+    return render("keys/secret.html", section=KEYS, title="The new key", key=key, name=name, is_new=is_new)
 
 
 def _card(key: Caller, usage: UsageHistory) -> dict[str, Any]:

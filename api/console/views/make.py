@@ -1,4 +1,4 @@
-"""The room Make: a form from a site's inputs, the picture that is being made, and the latest pictures."""
+"""The Make section: a form from a site's inputs, the picture that is being made, and the latest pictures."""
 
 import re
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 from flask import Response, jsonify, request
 from werkzeug.datastructures import MultiDict
 
-from api.console.page import render, room_blueprint
-from api.console.rooms import MAKE
+from api.console.page import render, section_blueprint
+from api.console.sections import MAKE
 from api.http.context import caller, own_job, stores
 from api.jobs.serializers import native_job
 from api.sites.serializers import input_view
@@ -22,12 +22,12 @@ MAX_JOBS = 48
 MAX_RECENT_PROMPTS = 20
 SEED = "seed"
 
-blueprint = room_blueprint("make")
+blueprint = section_blueprint("make")
 
 
 @blueprint.route(MAKE.path)
 def make() -> Response:
-    """Show the room. ``site``, ``prompt``, ``lora`` and inputs fill the form.
+    """Show the section. ``site``, ``prompt``, ``lora`` and inputs fill the form.
 
     So does ``from``, the id of a job, or ``token``, the id of a token of the gallery.
     ``job`` is the job whose picture is shown.
@@ -57,7 +57,7 @@ def _own_image(recipe: Recipe, url: str | None) -> str | None:
 
 
 def make_page() -> Response:
-    """Return the page of the room."""
+    """Return the page of the section."""
     jobs, next_cursor = stores().jobs.list_page(caller().id, None, MAX_JOBS)
     views = [native_job(stores(), job, estimate) for job, estimate in jobs]
     shown, notice = _find_job(views, request.args.get("job"))
@@ -65,8 +65,8 @@ def make_page() -> Response:
     wanted = request.args.get("site") or (source or {}).get("site")
     recipe = next((each for each in stores().recipes.list_all() if each.name == wanted), stores().recipes.default)
     return render(
-        "make/room.html",
-        room=MAKE,
+        "make/index.html",
+        section=MAKE,
         title=MAKE.title,
         sites=stores().recipes.list_all(),
         site=recipe,

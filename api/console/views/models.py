@@ -1,4 +1,4 @@
-"""The room Models: the library as a grid, one model with all that is known of it, and the state of the library."""
+"""The Models section: the library as a grid, one model with all that is known of it, and the state of the library."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -7,8 +7,8 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import go_to, require_scope
-from api.console.page import render, room_blueprint
-from api.console.rooms import MODELS
+from api.console.page import render, section_blueprint
+from api.console.sections import MODELS
 from api.console.text_filters import add_text_filters
 from api.console.views.model_fields import field_rows, parse_change
 from api.http.context import caller, stores
@@ -46,7 +46,7 @@ SEARCH_HELP = (
     ("sort:-size", "order; + and - give the direction"),
 )
 
-blueprint = room_blueprint("models")
+blueprint = section_blueprint("models")
 add_text_filters(blueprint)
 
 
@@ -62,8 +62,8 @@ def grid() -> Response:
     search = stores().library.search
     page = search.find_page(criteria, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
     return render(
-        "models/room.html",
-        room=MODELS,
+        "models/index.html",
+        section=MODELS,
         title=MODELS.title,
         models=[_card(model) for model in stores().library.models.get_many(page.ids)],
         total=page.total,
@@ -97,7 +97,7 @@ def state() -> Response:
     problems, next_after = maintenance.list_problems(MAX_PROBLEMS, after)
     return render(
         "models/state.html",
-        room=MODELS,
+        section=MODELS,
         title="State of the library",
         counts=maintenance.get_counts(),
         problems=[_problem(problem) for problem in problems],
@@ -158,7 +158,7 @@ def _detail_page(model: ModelView, problem: ServiceError | None = None) -> Respo
     view = model_detail(model)
     return render(
         "models/detail.html",
-        room=MODELS,
+        section=MODELS,
         title=model.name,
         status=problem.status if problem else 200,
         model=view,

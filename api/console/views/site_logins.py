@@ -6,15 +6,15 @@ from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import go_to, require_scope
-from api.console.page import room_blueprint
-from api.console.rooms import SITES
+from api.console.page import section_blueprint
+from api.console.sections import SITES
 from api.console.views.sites import detail_page, find_recipe
 from api.http.context import stores
 from api.sites.login_windows import open_window
 from schemas.accounts.caller import Scope
 from schemas.errors import Conflict, Invalid
 
-blueprint = room_blueprint("site_logins")
+blueprint = section_blueprint("site_logins")
 
 
 @blueprint.route(f"{SITES.path}/<name>/login/window", methods=["POST"])

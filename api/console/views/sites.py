@@ -1,4 +1,4 @@
-"""The room Sites: what is installed and how well it works, checks with a screenshot, recipes to learn and to edit."""
+"""The Sites section: installed sites and their state, checks with a screenshot, recipes to learn and to edit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import field_text, go_to, require_scope, sees_everything
-from api.console.page import render, room_blueprint
-from api.console.rooms import SITES
+from api.console.page import render, section_blueprint
+from api.console.sections import SITES
 from api.console.text_filters import add_text_filters
 from api.http.context import caller, stores
 from api.sites.login_windows import read_window
@@ -30,7 +30,7 @@ CHECK_TIMEOUT_S, LEARN_TIMEOUT_S = 60.0, 180.0
 WORDS_BY_STATE = {"good": "found", "warning": "found, with a problem", "bad": "missing or not usable"}
 NO_WORKER = "No worker has answered in time. The System page shows whether one is running and its browser is ready."
 
-blueprint = room_blueprint("sites")
+blueprint = section_blueprint("sites")
 add_text_filters(blueprint)
 
 
@@ -124,7 +124,7 @@ def detail_page(recipe: Recipe, problem: ServiceError | None = None) -> Response
     check, _ = stores().site_queries.ask(CHECK_SITE, recipe.name, "", max_age_s=MIN_CHECK_AGE_S, timeout_s=0)
     return render(
         "sites/detail.html",
-        room=SITES,
+        section=SITES,
         title=recipe.title,
         status=problem.status if problem else 200,
         site=recipe,
@@ -170,8 +170,8 @@ def _overview_page(problem: ServiceError | None = None) -> Response:
         for recipe in recipes
     ]
     return render(
-        "sites/room.html",
-        room=SITES,
+        "sites/index.html",
+        section=SITES,
         title=SITES.title,
         status=problem.status if problem else 200,
         sites=sites,
@@ -188,7 +188,7 @@ def _editor_page(
 ) -> Response:
     return render(
         "sites/editor.html",
-        room=SITES,
+        section=SITES,
         title=f"Recipe {name}",
         status=problem.status if problem else 200,
         name=name,

@@ -1,4 +1,4 @@
-"""The room System: health, workers, plots of the last hours, storage, versions, and the settings in force."""
+"""The System section: health, workers, plots of the last hours, storage, versions, and the settings in force."""
 
 import platform
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import Any
 from flask import Response, request
 
 from api.console.forms import sees_everything
-from api.console.page import render, room_blueprint
+from api.console.page import render, section_blueprint
 from api.console.plots import LinePlot, plot_lines
-from api.console.rooms import SYSTEM
+from api.console.sections import SYSTEM
 from api.console.text_filters import add_text_filters, format_duration
 from api.http.context import stores
 from api.pages.health import current_parts
@@ -33,19 +33,19 @@ PART_TITLES = {
     "sites": "Sites",
 }
 
-blueprint = room_blueprint("system")
+blueprint = section_blueprint("system")
 add_text_filters(blueprint)
 
 
 @blueprint.route(SYSTEM.path)
 def overview() -> Response:
-    """Show the room; ``hours`` is the time that the plots span. With ``part=live`` only what changes is sent."""
+    """Show the section; ``hours`` is the time that the plots span. With ``part=live`` only what changes is sent."""
     hours = request.args.get("hours", DEFAULT_HOURS, type=int)
     hours = hours if hours in HOURS else DEFAULT_HOURS
     is_part = request.args.get("part") == "live"
     return render(
-        "system/live.html" if is_part else "system/room.html",
-        room=SYSTEM,
+        "system/live.html" if is_part else "system/index.html",
+        section=SYSTEM,
         title=SYSTEM.title,
         parts=[(PART_TITLES[name], part, _remark(name, part)) for name, part in current_parts(stores()).items()],
         workers=_attempt(stores().workers.list_alive, []),
@@ -66,7 +66,7 @@ def _remark(name: str, part: dict[str, Any]) -> str:
     if name == "disk":
         return " ".join(part["problems"].values()) if sees_everything() else ""
     if name == "queue":
-        return f"{part['waiting']} waiting, {part['running']} running, room for {part['maximum']}"
+        return f"{part['waiting']} waiting, {part['running']} running, at most {part['maximum']}"
     if name == "workers":
         return f"{part['ready']} of {part['alive']} ready" if part["alive"] else "No worker is running."
     if name == "sites":

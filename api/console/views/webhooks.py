@@ -1,4 +1,4 @@
-"""The room Webhooks: subscriptions, their deliveries with attempts, and whether an address may be called."""
+"""The Webhooks section: subscriptions, their deliveries with attempts, and whether an address may be called."""
 
 import json
 import secrets
@@ -8,8 +8,8 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.console.forms import field_text, go_back, go_to, require_scope
-from api.console.page import render, room_blueprint
-from api.console.rooms import WEBHOOKS
+from api.console.page import render, section_blueprint
+from api.console.sections import WEBHOOKS
 from api.console.text_filters import add_text_filters
 from api.http.context import caller, stores
 from api.webhooks.target_check import TargetReport, examine_target, require_allowed_url
@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 FAILED_SINCE_DAYS = 30
 ACTIONS = ("test", "rotate", "enable", "disable", "delete")
 
-blueprint = room_blueprint("webhooks")
+blueprint = section_blueprint("webhooks")
 add_text_filters(blueprint)
 
 
@@ -111,7 +111,7 @@ def delivery(delivery_id: str) -> Response:
         body = found.body
     return render(
         "webhooks/delivery.html",
-        room=WEBHOOKS,
+        section=WEBHOOKS,
         title=f"{found.type} delivery",
         delivery=found,
         attempts=stores().deliveries.list_attempts(found.id),
@@ -155,8 +155,8 @@ def _send_test(subscription: Subscription) -> None:
 def _overview_page(problem: ServiceError | None = None) -> Response:
     checked = request.args.get("check", "").strip()[:MAX_URL_CHARS]
     return render(
-        "webhooks/room.html",
-        room=WEBHOOKS,
+        "webhooks/index.html",
+        section=WEBHOOKS,
         title=WEBHOOKS.title,
         status=problem.status if problem else 200,
         webhooks=stores().subscriptions.list_by_owner(caller().id),
@@ -174,7 +174,7 @@ def _detail_page(subscription: Subscription, problem: ServiceError | None = None
     shown = {"url": subscription.url, "description": subscription.description, "types": subscription.types}
     return render(
         "webhooks/detail.html",
-        room=WEBHOOKS,
+        section=WEBHOOKS,
         title=subscription.description or subscription.url,
         status=problem.status if problem else 200,
         webhook=subscription,
@@ -187,7 +187,7 @@ def _detail_page(subscription: Subscription, problem: ServiceError | None = None
 
 
 def _secret_page(subscription: Subscription) -> Response:
-    return render("webhooks/secret.html", room=WEBHOOKS, title="The secret", webhook=subscription)
+    return render("webhooks/secret.html", section=WEBHOOKS, title="The secret", webhook=subscription)
 
 
 def _deliveries(filters: dict[str, str]) -> dict[str, Any]:

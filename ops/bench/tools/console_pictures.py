@@ -1,6 +1,6 @@
 """Draw the pictures of the console in the README again: ``python -m ops.bench.tools.console_pictures``.
 
-It starts a temporary Darkroom, makes pictures in the room Make, and photographs the page.
+It starts a temporary Darkroom, makes pictures in the Make section, and photographs the page.
 """
 
 import io

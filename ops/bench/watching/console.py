@@ -1,4 +1,4 @@
-"""The benchmark ``console``: the room Make in a real browser; the baseline of its first view is a page of Gradio."""
+"""The benchmark ``console``: the Make section in a real browser; the baseline of its first view is a page of Gradio."""
 
 import contextlib
 import io
@@ -114,7 +114,7 @@ def _measure_previews(browser: Browser, stack: Stack, count: int) -> list[float]
     with stack.client() as http:
         job_id = http.post("/api/v1/jobs", json={"prompt": "watched in the console"}).json()["id"]
     job = claim(stack, job_id)
-    page = _open_room(browser, stack, f"?job={job_id}")
+    page = _open_section(browser, stack, f"?job={job_id}")
     page.evaluate(RECORD_PREVIEWS)
     delays = []
     for number in range(count):
@@ -139,12 +139,12 @@ def _measure_board(browser: Browser, stack: Stack, size: Size) -> float:
     with stack.client() as http:
         for number in range(size.jobs):
             http.post("/api/v1/jobs", json={"prompt": f"waiting number {number}"}).raise_for_status()
-    page = _open_room(browser, stack, "")
+    page = _open_section(browser, stack, "")
     page.wait_for_timeout(1000)
     return measure_tab(page, size.idle_s)
 
 
-def _open_room(browser: Browser, stack: Stack, query: str) -> Page:
+def _open_section(browser: Browser, stack: Stack, query: str) -> Page:
     page = open_page(browser, stack)
     page.goto(f"{stack.settings.public_url}/console/make{query}")
     page.wait_for_selector(READY, state="attached")

@@ -31,7 +31,7 @@ class Console:
         return self.stack.settings.public_url
 
     async def sign_in(self, page: Page, key: str = KEY) -> None:
-        """Sign in by the form and wait for the room."""
+        """Sign in by the form and wait for the section."""
         await page.goto(f"{self.url}/")
         await page.get_by_label("API key").fill(key)
         await page.keyboard.press("Enter")

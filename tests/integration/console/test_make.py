@@ -1,4 +1,4 @@
-"""The room Make, in a real browser."""
+"""The Make section, in a real browser."""
 
 import asyncio
 import base64
@@ -234,7 +234,7 @@ def test_a_revoked_key_signs_its_browsers_out(console: Console) -> None:
 
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])
 def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
-    """On the sign-in page and in the room, with its dialogs open; nothing is wider than the window."""
+    """On the sign-in page and in the section, with its dialogs open; nothing is wider than the window."""
     width, height = SIZES[size]
 
     async def check(page: Page, state: str) -> None:
@@ -243,7 +243,7 @@ def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
 
     async def work(page: Page) -> None:
-        await check(page, "room")
+        await check(page, "section")
         await page.locator("#many summary").click()
         await page.get_by_label("Vary").select_option("table")
         await check(page, "table")

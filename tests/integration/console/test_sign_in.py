@@ -46,7 +46,7 @@ def use(app: AppClient, token: str, **options: Any) -> int:
 
 
 def test_the_root_is_a_page_for_browsers_and_json_for_programs(app: AppClient) -> None:
-    """A browser gets the sign-in page, then the room Make; a program the same document as ever."""
+    """A browser gets the sign-in page, then the Make section; a program the same document as ever."""
     before = app.client.get("/", headers=HTML)
     assert (before.status_code, 'name="key"' in before.text) == (200, True)
     assert sign_in(app).headers["Location"] == "/"

@@ -1,4 +1,4 @@
-"""The login of a site in the room Sites: imported, forgotten, and made in a window on a real screen."""
+"""The login of a site in the Sites section: imported, forgotten, and made in a window on a real screen."""
 
 import contextlib
 import json

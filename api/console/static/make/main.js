@@ -1,4 +1,4 @@
-// The room Make: submitting the form, showing a job, and the address that names it.
+// The Make section: submitting the form, showing a job, and the address that names it.
 
 import { ApiError, callUntilAnswered, newKey } from "../http.js";
 import { notify, reportError } from "../notices.js";

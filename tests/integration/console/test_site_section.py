@@ -1,4 +1,4 @@
-"""The room Sites in a real browser: state, the check of a page, learning a page, and editing a recipe."""
+"""The Sites section in a real browser: state, the check of a page, learning a page, and editing a recipe."""
 
 from collections.abc import Iterator
 from dataclasses import replace

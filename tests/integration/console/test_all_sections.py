@@ -61,12 +61,12 @@ def test_every_page_works_by_keyboard_and_zoomed(app: AppClient, app_url: str) -
     assert owner.status_code == 200
     created = app.client.post("/api/v1/gallery/collections", json={"name": "Lakes"}, headers=OWNER_HEADERS)
     assert created.status_code == 201, created.text
-    rooms = ("make", "jobs", "models", "models/state", "gallery", "sites", "webhooks", "keys", "system")
+    sections = ("make", "jobs", "models", "models/state", "gallery", "sites", "webhooks", "keys", "system")
     details = (f"jobs/{job_id}", "gallery/lakes", "sites/gradio", f"webhooks/{hook.id}", f"keys/{key_id}")
 
     async def work(page: Page) -> None:
         await page.set_viewport_size(ZOOMED)
-        for path in (*rooms, *details, "sites/edit/studio"):
+        for path in (*sections, *details, "sites/edit/studio"):
             answer = await page.goto(f"{app_url}/console/{path}")
             assert answer
             assert answer.ok, path

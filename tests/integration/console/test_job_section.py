@@ -1,4 +1,4 @@
-"""The room Jobs in a real browser: live rows, search, the report of a failure, and what may be done about it."""
+"""The Jobs section in a real browser: live rows, search, the report of a failure, and what may be done about it."""
 
 import base64
 import re

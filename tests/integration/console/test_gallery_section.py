@@ -1,4 +1,4 @@
-"""The room Gallery in a real browser: collections are made, filled from jobs, arranged, changed and deleted."""
+"""The Gallery section in a real browser: collections are made, filled from jobs, arranged, changed and deleted."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from tests.integration.gallery.picture_stack import open_stack
 from tests.support.console_browser import HOSTILE, require_accessible, visit
 from tests.support.images import draw_image, encode
 
-ROOM = "/console/gallery"
+SECTION = "/console/gallery"
 RENAMED = f"Renamed: {HOSTILE}"
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 
@@ -99,8 +99,8 @@ async def rename_and_delete(page: Page) -> None:
 def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
     """Everything works by pointer; the page for others shows the same order; hostile texts stay texts."""
 
-    async def use_room(page: Page) -> None:
-        await page.goto(f"{url}{ROOM}")
+    async def use_section(page: Page) -> None:
+        await page.goto(f"{url}{SECTION}")
         await expect(page.get_by_role("heading", name="No collections yet")).to_be_visible()
         await require_accessible(page)
         await page.get_by_label("Name").fill("Quiet lakes")
@@ -116,42 +116,42 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         await page.get_by_role("link", name="Open the page").click()
         await expect(page.locator(".caption-name").first).to_have_text(RENAMED)
         await expect(page.locator(".tile")).to_have_count(3)
-        await page.goto(f"{url}{ROOM}/quiet-lakes")
+        await page.goto(f"{url}{SECTION}/quiet-lakes")
         await page.get_by_label("Name", exact=True).last.fill("Louder lakes")
         await page.get_by_label("Archived").check()
         await page.get_by_role("button", name="Save").last.click()
-        await expect(page).to_have_url(f"{url}{ROOM}/louder-lakes?done=changed")
-        await page.goto(f"{url}{ROOM}")
+        await expect(page).to_have_url(f"{url}{SECTION}/louder-lakes?done=changed")
+        await page.goto(f"{url}{SECTION}")
         await expect(page.locator(".collection-card")).to_contain_text("3 pictures · archived")
         await require_accessible(page)
 
     with open_stack(settings) as stack, serve_app(stack.app.client.application) as url:
         job_ids = [complete_job(stack.app, f"{number} {HOSTILE}", 64 + number) for number in range(3)]
-        visit(url, use_room)
+        visit(url, use_section)
         collection = stack.app.stores.gallery.collections.find("louder-lakes").collection
         assert (collection.token_count, collection.name) == (3, "Louder lakes")
 
 
-def test_the_room_refuses_what_is_not_allowed(app: AppClient) -> None:
+def test_the_section_refuses_what_is_not_allowed(app: AppClient) -> None:
     """Other callers' collections, keys without the scope, wrong input: each with a page that says why."""
     key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
     reader = HTML | {"x-api-key": key}
-    created = app.post(ROOM, data={"name": "Mine"}, headers=HTML)
-    assert (created.status_code, created.headers["Location"]) == (303, f"{ROOM}/mine")
+    created = app.post(SECTION, data={"name": "Mine"}, headers=HTML)
+    assert (created.status_code, created.headers["Location"]) == (303, f"{SECTION}/mine")
 
-    assert app.client.get(ROOM).status_code == 401
-    assert app.client.get(ROOM, headers=reader).status_code == 200
-    assert app.client.post(ROOM, data={"name": "x"}, headers=reader).status_code == 403
-    assert app.client.get(f"{ROOM}/mine", headers=reader).status_code == 403
+    assert app.client.get(SECTION).status_code == 401
+    assert app.client.get(SECTION, headers=reader).status_code == 200
+    assert app.client.post(SECTION, data={"name": "x"}, headers=reader).status_code == 403
+    assert app.client.get(f"{SECTION}/mine", headers=reader).status_code == 403
     for path, form, status in (
-        (ROOM, {"name": ""}, 400),
-        (ROOM, {"name": "x" * 5000}, 400),
-        (f"{ROOM}/mine", {"name": ""}, 400),
-        (f"{ROOM}/mine/pictures", {"job": "f" * 32}, 404),
-        (f"{ROOM}/mine/pictures", {"job": HOSTILE}, 404),
-        (f"{ROOM}/mine/pictures/0x12", {"name": "x"}, 404),
-        (f"{ROOM}/nothing", {"name": "x"}, 404),
-        (f"{ROOM}/mine/delete", {}, 303),
+        (SECTION, {"name": ""}, 400),
+        (SECTION, {"name": "x" * 5000}, 400),
+        (f"{SECTION}/mine", {"name": ""}, 400),
+        (f"{SECTION}/mine/pictures", {"job": "f" * 32}, 404),
+        (f"{SECTION}/mine/pictures", {"job": HOSTILE}, 404),
+        (f"{SECTION}/mine/pictures/0x12", {"name": "x"}, 404),
+        (f"{SECTION}/nothing", {"name": "x"}, 404),
+        (f"{SECTION}/mine/delete", {}, 303),
     ):
         answer = app.post(path, data=form, headers=HTML)
         assert answer.status_code == status, (path, answer.text)

@@ -1,4 +1,4 @@
-"""The room Models in a real browser: thousands of models, edits with undo, pictures, the state of the library."""
+"""The Models section in a real browser: thousands of models, edits with undo, pictures, the state of the library."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rooms Keys and Webhooks in a real browser."""
+"""The Keys and Webhooks sections in a real browser."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The room System: health, plots, settings without secrets, and what others may see of it."""
+"""The System section: health, plots, settings without secrets, and what others may see of it."""
 
 from playwright.async_api import Page, expect
 
@@ -63,7 +63,7 @@ def test_only_admins_see_settings_and_never_secrets(app: AppClient) -> None:
     assert ("MAX_QUEUE_SIZE" in others, "Free disk" in others, "Redis" in others) == (False, False, True)
 
 
-def test_the_room_teaches_while_there_is_nothing_to_show(app: AppClient) -> None:
+def test_the_section_teaches_while_there_is_nothing_to_show(app: AppClient) -> None:
     """Without samples the plots say so; an unknown time span is the usual one."""
     answer = app.get("/console/system?hours=999&part=live", headers=HTML)
 
