@@ -1,8 +1,8 @@
 """Simulated workers: everything that a worker says to Redis, and no browser.
 
-Run as ``python -m gevent.monkey --module ops.bench.tools.fleet_workers WORKERS RUN_S``: each worker is a few greenlets
-and has its own connections, as a worker process has. A job is claimed by a wakeup, accepted, shows previews and
-progress for RUN_S, and ends with a picture.
+Run as ``python -m gevent.monkey --module ops.bench.tools.fleet_workers FIRST WORKERS RUN_S``: each worker is a few
+greenlets and has its own connections, as a worker process has. A job is claimed by a wakeup, accepted, shows previews
+with progress for RUN_S, and ends with a picture.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from ops.infra.logging import configure_logging
@@ -19,13 +18,16 @@ from schemas.errors import LeaseLost, Unavailable
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from schemas.messages import GENERATE_QUEUE, WORKER_QUEUES
 from stores import Stores, open_stores
+from stores.images.stored_results import MAX_BYTES_IN_REDIS
 from stores.queue.worker_heartbeats import WorkerStatus
 from workers.jobs.attempt_registry import LEASE_RENEWAL_INTERVAL_S
 from workers.jobs.heartbeat import HEARTBEAT_INTERVAL_S
 
-# What a job of 512 x 512 pixels sends: its picture, the same as JPEG, and what is shown meanwhile.
-ORIGINAL_BYTES, JPEG_BYTES, PREVIEW_BYTES = 480_000, 60_000, 18_000
-PREVIEWS, REPORTS = 6, 6
+# What a job of 512 x 512 pixels shows meanwhile. As the page is looked at four times a second, a new preview and new
+# progress are seen together.
+PREVIEW, PREVIEWS = random.randbytes(18_000), 6
+# It goes to the media store, of which Redis gets the keys alone, so it need not be larger than that takes.
+ORIGINAL = random.randbytes(MAX_BYTES_IN_REDIS + 8_000)
 START_INTERVAL_S = 0.005
 
 
@@ -62,7 +64,7 @@ class FleetWorker:
                 memory_bytes=300_000_000,
             )
             with contextlib.suppress(Unavailable):
-                self._stores.workers.record_heartbeat(status)
+                self._stores.workers.keep_alive(status)
             time.sleep(HEARTBEAT_INTERVAL_S)
 
     def _consume(self, queue: str) -> None:
@@ -88,23 +90,15 @@ class FleetWorker:
         attempts = self._stores.attempts
         attempts.mark_accepted(job)
         renewed_at = time.monotonic()
-        for preview in self._pace():
+        for _ in range(PREVIEWS):
+            time.sleep(self._run_s / PREVIEWS)
             if time.monotonic() - renewed_at >= LEASE_RENEWAL_INTERVAL_S:
                 renewed_at = time.monotonic()
                 attempts.renew(job)
-            if preview is None:
-                attempts.record_progress(job, Progress(50.0, 10, 20))
-            else:
-                attempts.record_preview(job, preview)
-        image = GeneratedImage(random.randbytes(ORIGINAL_BYTES), "image/png", 512, 512)
-        attempts.store_images(job, [image], random.randbytes(JPEG_BYTES))
+            attempts.record_updates(job, Progress(50.0, 10, 20), PREVIEW)
+        image = GeneratedImage(ORIGINAL, "image/png", 512, 512)
+        attempts.store_images(job, [image], ORIGINAL)
         attempts.complete(job, [image])
-
-    def _pace(self) -> Iterator[bytes | None]:
-        """Yield previews, and None for reports of progress, evenly over the run."""
-        for number in range(PREVIEWS + REPORTS):
-            time.sleep(self._run_s / (PREVIEWS + REPORTS))
-            yield random.randbytes(PREVIEW_BYTES) if number % 2 else None
 
 
 def main(first: int, workers: int, run_s: float) -> None:
