@@ -2,9 +2,9 @@
 
 The baseline is a walk over these callers (``ops/bench/baselines/queue_walks.lua``), without the rest of the call. Each
 number of callers has a server of its own, and equally many jobs, because a server with many jobs finds less of each
-call in its processor's caches, be they of one caller or of many. A further server, with a single job, shows how much that is.
-The same calls go to all of them in turn, a few at a time, so that what else the machine does meanwhile concerns all
-alike; the median of these turns counts.
+call in its processor's caches, be they of one caller or of many. A further server, with a single job, shows how much
+that is. The same calls go to all of them in turn, a few at a time, so that what else the machine does meanwhile
+concerns all alike; the median of these turns counts.
 """
 
 import secrets
