@@ -22,6 +22,8 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 PLAIN_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 _INVISIBLE = r"\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 VISIBLE_TEXT = rf"{PLAIN_TEXT[:-1]}[^{_INVISIBLE}]{PLAIN_TEXT[1:]}"
+# JSON has one type of number, so that clients may write a whole one like this in a query as well.
+WHOLE_DECIMAL = re.compile(r"[+-]?[0-9]{1,30}\.0{1,30}", re.ASCII)
 _CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -53,12 +55,14 @@ class Text(fields.String):
 
 
 class WholeNumber(fields.Integer):
-    """An integer, also written as a string; a fraction is rejected instead of truncated."""
+    """An integer, also written as a string, and as 7.0; a fraction is rejected instead of truncated."""
 
     # fields.Integer(strict=True) would also reject strings, and query parameters are strings.
     def _validated(self, value: Any) -> int:
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
+        if isinstance(value, str) and WHOLE_DECIMAL.fullmatch(value):
+            value = value.partition(".")[0]
         return int(super()._validated(value))
 
 

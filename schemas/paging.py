@@ -8,7 +8,7 @@ from typing import Self
 from marshmallow import Schema, fields, validate
 
 from schemas.errors import Invalid
-from schemas.fields import CONTROL_CHARACTERS
+from schemas.fields import CONTROL_CHARACTERS, WholeNumber
 
 INVALID_CURSOR = "cursor: not a cursor of this server; start again without it."
 # A number of this many digits fits into the 64-bit integers of SQL and Redis.
@@ -63,7 +63,7 @@ class PageQuery(Schema):
     cursor = fields.String(
         validate=validate.Length(min=1), metadata={"description": "The `nextCursor` of the previous page."}
     )
-    limit = fields.Integer(
+    limit = WholeNumber(
         load_default=20, validate=validate.Range(1, 100), metadata={"description": "How many items a page has."}
     )
 

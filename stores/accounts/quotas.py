@@ -1,17 +1,23 @@
 """Quotas: usage and limits of callers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
-from schemas.accounts.caller import UNLIMITED, Caller, CallerLimits
+from schemas.accounts.caller import NO_LIMITS, UNLIMITED, Caller, CallerLimits
 from stores.accounts.quota_windows import DAY_MS, compute_reset_times
-from stores.redis.keys import daily_usage_key, owner_open_jobs_key, owner_running_jobs_key, weekly_usage_key
+from stores.redis.keys import (
+    WAITING_OWNERS,
+    daily_usage_key,
+    owner_open_jobs_key,
+    owner_running_jobs_key,
+    weekly_usage_key,
+)
 from stores.redis.scripts import Scripts
 
 # JSON has no infinity; clients of the Weights API expect this word.
@@ -117,6 +123,20 @@ class Quotas:
         concurrent = limits.with_defaults(self._default_limits).concurrent
         max_running = None if concurrent == UNLIMITED else concurrent
         self._scripts.run("limit_running", {"owner": owner, "max_running": max_running})
+
+    def limit_running_by_default(self, own_limits: Mapping[str, CallerLimits]) -> None:
+        """Let waiting jobs start under the limit of the settings, which may have changed since they were submitted.
+
+        ``own_limits`` are those of the keys by their ids; keys with a number of their own are left alone.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        waiting = cast(list[bytes], self._redis.zrange(WAITING_OWNERS, 0, -1))
+        for owner in map(bytes.decode, waiting):
+            limits = own_limits.get(owner, NO_LIMITS)
+            if limits.concurrent is None:
+                self.limit_running(owner, limits)
 
     def summarize(self, caller: Caller) -> dict[str, Any]:
         """Return ``usage``, ``limits`` and ``remaining`` by kind, with exactly the kinds of the Weights API.

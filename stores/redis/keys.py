@@ -41,6 +41,8 @@ ALL_JOBS = "dr:jobs"
 SITES = "dr:sites"
 # zset: owners by the time of their newest submission, until their jobs have left the lists.
 OWNERS = "dr:owners"
+# zset: owners by the number of their jobs that wait.
+WAITING_OWNERS = "dr:weights"
 # zset: objects of the media store that hold pictures of jobs, by the time at which they are deleted.
 STORED_RESULTS = "dr:results"
 # set: sites whose circuit is open.

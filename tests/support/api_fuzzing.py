@@ -21,6 +21,7 @@ from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.engine import events, from_schema
 from schemathesis.python import wsgi
 
+from schemas.jobs.openai_requests import REQUEST_FIELDS
 from tests.support.images import VALID_IMAGES
 
 SEED = 20_250_517
@@ -53,6 +54,8 @@ GENERATION_FIELDS = ("prompt", "negative_prompt", "styles", "restore_faces", "se
 # Further fields are inputs of the site.
 FIELDS_BY_OPERATION: Mapping[str, tuple[str, ...]] = {
     "weightsGenerateImage": ("prompt", "loraName", "site", "priority"),
+    "weightsGenerateImageByQuery": ("prompt", "loraName", "site", "priority"),
+    "openaiImagesGenerateImages": tuple(REQUEST_FIELDS),
     "jobsCreate": ("prompt", "lora", "site", "priority", "inputs", "webhook"),
     "sdapiGenerationTextToImage": GENERATION_FIELDS,
     "sdapiGenerationImageToImage": GENERATION_FIELDS,
@@ -159,6 +162,9 @@ def use_known_values(_context: Any, case: Any, _kwargs: Any) -> None:
     opaque = (*OPAQUE_FIELDS, *OPAQUE_FIELDS_BY_OPERATION.get(operation, ()))
     known = FIELDS_BY_OPERATION.get(operation)
     case.query = _with_known_values(case.query, opaque, known)
+    # Names of sites are taken for ids of models, because there are models at other addresses, which have names.
+    if not str(case.path_parameters.get("model_id", 1)).isdigit():
+        case.path_parameters = case.path_parameters | {"model_id": 1}
     # Cases share the objects that were drawn for them.
     if isinstance(case.body, dict):
         case.body = _with_known_values(case.body, opaque, known)

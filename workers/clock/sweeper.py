@@ -48,6 +48,7 @@ class Sweeper:
         self._next_listing_ms = self._clock.now_ms() + LISTING_INTERVAL_MS
         self._open_circuits: set[str] = set()
         self._is_repaired = False
+        self._are_limits_applied = False
         self._canaries = CanaryScheduler(stores)
 
     def run(self, stop_event: threading.Event) -> None:
@@ -68,6 +69,7 @@ class Sweeper:
                     self.request_upload_checks()
                 if ticks % round(PURGE_INTERVAL_S / TICK_S) == 0:
                     self.purge()
+                    self.apply_default_limits()
             except Unavailable as error:
                 self.reset_grace_periods()
                 log.warning("sweep.failed", error=str(error))
@@ -93,6 +95,19 @@ class Sweeper:
                     # The next round tries again, rather than leaving objects behind until the process is restarted.
                     log.exception("storage.not_swept")
             stop_event.wait(SWEEP_INTERVAL_S)
+
+    def apply_default_limits(self) -> None:
+        """Let jobs that wait already start under the settings of this process, once: it is restarted with new ones."""
+        if self._are_limits_applied:
+            return
+        try:
+            own_limits = {caller.id: caller.limits for caller in self._stores.api_keys.list_active()}
+            self._stores.quotas.limit_running_by_default(own_limits)
+        except Unavailable as error:
+            # Sweeps of leases must not depend on the database.
+            log.warning("sweep.limits_not_applied", error=str(error))
+        else:
+            self._are_limits_applied = True
 
     def reset_grace_periods(self) -> None:
         """Ignore overdue heartbeats and leases for a while, after an outage of Redis or a suspend."""

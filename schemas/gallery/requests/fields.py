@@ -18,6 +18,9 @@ ONE_LINE = (
     .replace(r"\x7f]*", r"\x7f\x85\u2028\u2029]*")
 )
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# The last label has two characters at least.
+_DOMAIN = rf"({_LABEL}\.)+[A-Za-z0-9][A-Za-z0-9-]{{0,61}}[A-Za-z0-9]"
+_IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
 
 
 class Uint256(fields.Field[str]):
@@ -76,7 +79,7 @@ class Uint256(fields.Field[str]):
 class WebLink(Text):
     """An ``http`` or ``https`` URL; null and an empty text remove it."""
 
-    pattern = rf"^(https?://{_LABEL}(\.{_LABEL})*(:[0-9]{{2,4}})?(/[!-~]*)?)?$"
+    pattern = rf"^([Hh][Tt][Tt][Pp][Ss]?://({_LABEL}|{_DOMAIN}|{_IPV4})(:[0-9]{{2,4}})?(/[!-~]*)?)?$"
 
     def __init__(self, **kwargs: Any) -> None:
         """``kwargs`` are those of a marshmallow field."""

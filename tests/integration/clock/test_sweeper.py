@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 
 from ops.infra.broker import BlockingRedisBroker
 from ops.infra.settings import Settings
+from schemas.accounts.caller import CallerLimits
 from schemas.errors import BrowserLost
 from schemas.jobs.job import Job, JobRequest
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
+from stores.accounts.api_keys import KeyChange
 from stores.jobs.attempts import LEASE_MS
 from stores.queue.worker_heartbeats import WorkerStatus
 from tests.conftest import FakeClock, create_tables, eventually
@@ -66,6 +68,23 @@ def test_a_job_with_an_expired_lease_is_requeued(
         sweeper.sweep()
     assert JobState.QUEUED is stores.jobs.get(ID).state
     assert stores.queue.depth() == 1
+
+
+def test_jobs_that_wait_start_under_changed_settings(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
+    """When the clock starts; the number of a key that has one of its own stays."""
+    create_tables(stores.settings.database_url)
+    none = CallerLimits(concurrent=0)
+    bob = stores.api_keys.create("bob", KeyChange(limits=none)).split("_")[1]
+    stores.jobs.create(ID, "owner", job_request, "r", limits=none)
+    stores.jobs.create("b" * 32, bob, job_request, "r", limits=none)
+    stores.workers.record_heartbeat(HEARTBEAT)
+    assert stores.attempts.claim("w1") is None
+
+    sweeper.apply_default_limits()
+
+    job = stores.attempts.claim("w1")
+    assert job
+    assert (job.id, stores.attempts.claim("w1")) == (ID, None)
 
 
 def test_jobs_of_a_dead_worker_are_requeued_at_once(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
