@@ -145,11 +145,12 @@ def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading) -> Iter
     job_ms = 1000 * (spent.cpu_s - idle_share * spent.at_s) / jobs
     of = f"{callers:,} caller{'s' if callers > 1 else ''}"
     yield Row(f"{of}: jobs ended", jobs / spent.at_s, "per s")
+    yield Row(f"{of}: Redis core meanwhile", 100 * spent.cpu_s / spent.at_s, "%")
     yield Row(f"{of}: Redis CPU of a job", job_ms, "ms", max_value=MAX_JOB_MS)
     yield Row(f"{of}: jobs in half a core", (BUDGET - idle_share) * 1000 / job_ms, "per s", min_value=MIN_JOBS_PER_S)
-    idle_commands = idle.commands / idle.at_s * spent.at_s
-    yield Row(f"{of}: commands of a job", (spent.commands - idle_commands) / jobs, "")
-    yield Row(f"{of}: calls of a job", (spent.calls - idle.calls / idle.at_s * spent.at_s) / jobs, "")
+    # Not less those of idle workers, because a worker with a job waits for no other.
+    yield Row(f"{of}: commands of a job, workers included", spent.commands / jobs, "")
+    yield Row(f"{of}: calls of a job, workers included", spent.calls / jobs, "")
     yield Row(f"{of}: sent to Redis for a job", spent.bytes_in / jobs / 1000, "kB")
     yield Row(f"{of}: kept in Redis of a job", grown / jobs / 1000, "kB", max_value=60)
 

@@ -40,38 +40,44 @@ end
 
 local function split_place(place) return place:match('^(.*)|([^|]*)$') end
 
--- The owners of these places, which are in order, of which the indexes say something else than their ready sets. The
--- first and the last owner may have more places than these, and are always returned.
-local function find_stale(places)
-  local owners, numbers, at_site, fields, limits = {}, {}, {}, {}, {}
-  local rows = {}
+-- Of places in order: a row for each (owner, site, the turn there), and the owners; each row knows its owner's number.
+local function list_places(places)
+  local rows, owners, numbers, at_site = {}, {}, {}, {}
   for i, place in ipairs(places) do
     local owner, site = split_place(place)
     if not numbers[owner] then
       owners[#owners + 1] = owner
-      numbers[owner], limits[#owners] = #owners, 'dr:most:' .. owner
+      numbers[owner] = #owners
     end
-    rows[i], fields[i] = {owner = owner, site = site}, site .. '|' .. owner
+    rows[i] = {owner = owner, number = numbers[owner], site = site}
     at_site[site] = at_site[site] or {}
     table.insert(at_site[site], rows[i])
   end
-  local positions = redis.call('ZMSCORE', 'dr:positions', unpack(owners))
-  local weights = redis.call('ZMSCORE', 'dr:weights', unpack(owners))
-  local shares, rooms = redis.call('HMGET', 'dr:shares', unpack(fields)), redis.call('MGET', unpack(limits))
   for site, there in pairs(at_site) do
     local names = {}
     for i, row in ipairs(there) do names[i] = row.owner end
     for i, turn in ipairs(redis.call('ZMSCORE', 'dr:turns:' .. site, unpack(names))) do there[i].turn = turn end
   end
-  local stale, counted = {[owners[1]] = true, [owners[#owners]] = true}, {}
+  return rows, owners
+end
+
+-- The owners of these places of which the indexes say something else than their ready sets. The first and the last owner
+-- may have more places than these, and are always returned.
+local function find_stale(places)
+  local rows, owners = list_places(places)
+  local fields, limits, counted = {}, {}, {}
+  for i, row in ipairs(rows) do fields[i] = row.site .. '|' .. row.owner end
+  for i, owner in ipairs(owners) do limits[i] = 'dr:most:' .. owner end
+  local positions = redis.call('ZMSCORE', 'dr:positions', unpack(owners))
+  local weights = redis.call('ZMSCORE', 'dr:weights', unpack(owners))
+  local shares, rooms = redis.call('HMGET', 'dr:shares', unpack(fields)), redis.call('MGET', unpack(limits))
+  local stale = {[owners[1]] = true, [owners[#owners]] = true}
   for i, row in ipairs(rows) do
-    local owner, number = row.owner, numbers[row.owner]
-    local ready = redis.call('ZCARD', ready_key(row.site, owner))
-    local share = math.min(ready, rooms[number] and remaining_concurrency(owner) or math.huge)
+    local number, ready = row.number, redis.call('ZCARD', ready_key(row.site, row.owner))
+    local share = math.min(ready, rooms[number] and remaining_concurrency(row.owner) or math.huge)
     counted[number] = (counted[number] or 0) + ready
-    if ready == 0 or tonumber(shares[i] or 0) ~= share or row.turn ~= (share > 0 and positions[number]) then
-      stale[owner] = true
-    end
+    local is_right = ready > 0 and tonumber(shares[i] or 0) == share
+    if not is_right or row.turn ~= (share > 0 and positions[number]) then stale[row.owner] = true end
   end
   for number, owner in ipairs(owners) do
     if tonumber(weights[number] or 0) ~= counted[number] then stale[owner] = true end

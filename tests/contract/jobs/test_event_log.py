@@ -1,9 +1,11 @@
 """Events of one job are numbered without gaps; an owner's feed is in chronological order."""
 
+from dataclasses import replace
+
 import pytest
 from redis import Redis
 
-from schemas.errors import SiteRefused
+from schemas.errors import LeaseLost, SiteRefused
 from schemas.jobs.events import Event
 from schemas.jobs.job import JobRequest, Progress
 from stores.jobs.event_log import STREAM_START, EventLog
@@ -52,6 +54,27 @@ def test_events_are_numbered_without_gaps(stores: RedisStores, event_log: EventL
     assert (events[2].data, events[3].data["percentage"], events[5].data["code"]) == ({}, 60.0, "site_refused")
     assert [event.is_final for event in events] == [False] * 5 + [True]
     assert events[4:] == event_log.read_job(job, 4)
+
+
+def test_progress_and_a_preview_of_one_moment_are_two_events(
+    stores: RedisStores, event_log: EventLog, job_request: JobRequest
+) -> None:
+    """They are stored by one call, and an attempt that has lost its lease stores neither."""
+    job = create_accepted_job(stores, job_request)
+    stores.attempts.record_updates(job, Progress(60.0, 12, 20), b"jpeg")
+    stores.attempts.record_updates(job, Progress(80.0), None)
+
+    events = event_log.read_job(job, 3)
+    assert summarize(events) == [(4, "in_progress"), (5, "preview"), (6, "in_progress")]
+    assert (events[0].data["step"], events[1].data) == (12, {"sizeBytes": 4})
+    assert events[0].time_ms < events[1].time_ms < events[2].time_ms
+    read = stores.jobs.get(JOB_ID)
+    assert (read.seq, read.preview_version, read.progress) == (6, 5, Progress(80.0))
+    assert stores.results.get_preview(JOB_ID) == b"jpeg"
+
+    with pytest.raises(LeaseLost):
+        stores.attempts.record_updates(replace(job, claim_token="other"), Progress(90.0), b"other")
+    assert stores.results.get_preview(JOB_ID) == b"jpeg"
 
 
 def test_readers_that_know_of_an_event_share_one_read(

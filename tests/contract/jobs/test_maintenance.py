@@ -99,3 +99,40 @@ def test_jobs_of_one_caller_at_several_sites_are_adopted(
     claimed = [stores.attempts.claim("w") for _ in range(10)]
     assert len({job.id for job in claimed if job}) == 9
     assert claimed[-1] is None
+
+
+def test_a_later_repair_mends_what_another_version_has_left(
+    stores: RedisStores, clock: FakeClock, settings: Settings
+) -> None:
+    """Whatever an index says else than the jobs do, of any caller, and without a new look at each."""
+    stores = build_stores(stores.redis, clock, settings, extra_recipes=SITES)
+    redis = stores.redis
+    owners = [f"owner-{number}" for number in range(7)]
+    for number in range(28):
+        request = JobRequest(SITES[number % 2].name, "x")
+        limits = CallerLimits(concurrent=1) if number % 7 == 6 else NO_LIMITS
+        stores.jobs.create(job_id(number), owners[number % 7], request, "r", limits=limits)
+    assert stores.maintenance.repair()
+
+    def read_indexes() -> list[object]:
+        sorted_sets = [f"dr:{name}" for name in ("places", "weights", "positions", "heads")]
+        sorted_sets += [f"dr:turns:{site.name}" for site in SITES]
+        hashes = [redis.hgetall(f"dr:{name}") for name in ("shares", "claimable")]
+        return [*hashes, *(redis.zrange(key, 0, -1, withscores=True) for key in sorted_sets)]
+
+    before = read_indexes()
+    redis.hset("dr:shares", "one|owner-1", 1)
+    redis.hincrby("dr:claimable", "one", -1)
+    redis.zrem("dr:turns:two", "owner-2")
+    redis.zadd("dr:turns:one", {"owner-3": 99})
+    redis.zadd("dr:weights", {"owner-4": 9})
+    redis.zrem("dr:places", "owner-5|one")
+    redis.delete("dr:heads")
+    assert stores.maintenance.repair()
+    assert stores.maintenance.repair()
+    assert read_indexes() == before
+
+    redis.delete("dr:ready:two|owner-3")
+    assert stores.maintenance.repair()
+    assert redis.zcard("dr:ready:two|owner-3") == 2
+    assert read_indexes() == before

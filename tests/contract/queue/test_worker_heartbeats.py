@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from schemas.jobs.job import JobRequest
+from stores.queue import worker_heartbeats
 from stores.queue.worker_heartbeats import DEAD_AFTER_MS, WorkerStatus
 from tests.conftest import FakeClock
 from tests.contract.conftest import JOB_ID, RedisStores, create_accepted_job, sweep
@@ -43,3 +46,24 @@ def test_dead_workers_are_purged(stores: RedisStores, clock: FakeClock) -> None:
 
     assert stores.redis.zrange("dr:workers", 0, -1) == [b"w2"]
     assert stores.redis.hkeys("dr:workers:details") == [b"w2"]
+
+
+def test_an_unchanged_status_is_sent_less_often(
+    stores: RedisStores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change is sent at once, and every status again long before its worker counts as dead."""
+    assert 3 * worker_heartbeats.SAME_STATUS_INTERVAL_S < DEAD_AFTER_MS / 1000
+
+    def sent_at(status: WorkerStatus) -> float | None:
+        clock.advance(1)
+        stores.workers.keep_alive(status)
+        return stores.redis.zscore("dr:workers", "w1")
+
+    first = sent_at(STATUS)
+    assert sent_at(replace(STATUS, memory_bytes=10, browser_started_at=1)) == first
+    assert sent_at(replace(STATUS, jobs=2)) == clock.now_ms()
+    monkeypatch.setattr(worker_heartbeats, "SAME_STATUS_INTERVAL_S", 0)
+    assert sent_at(replace(STATUS, jobs=2)) == clock.now_ms()
+    stores.workers.remove("w1")
+    monkeypatch.undo()
+    assert sent_at(replace(STATUS, jobs=2)) == clock.now_ms()
