@@ -174,7 +174,7 @@ def create_app(stores: Stores) -> Flask:
 
 
 def _register_blueprints(app: Flask) -> None:
-    """Register the described routes, then those that the description of the API leaves out."""
+    """Register the routes of the API description, then the routes that are not part of it."""
     api = app.extensions["openapi"] = Api(app)
     for part in API_PARTS:
         api.register_blueprint(part.blueprint)

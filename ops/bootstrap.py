@@ -35,7 +35,7 @@ BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 def main(lock: str, command: str = "") -> int:
     """Install exactly the packages of the lock file; return 0, or 2 after printing what went wrong.
 
-    ``command`` is the one that is to run afterwards. 3 means that only the browser for it could not be installed.
+    ``command`` runs afterwards. 3 means that only the browser for it could not be installed.
     """
     try:
         with (ROOT / ".venv.lock").open("w") as guard:

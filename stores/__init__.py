@@ -248,7 +248,7 @@ def _open_process_records(client: StoreClient, scripts: Scripts, settings: Setti
 
 
 def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str, Any]:
-    """Return the stores, by field, that only find jobs, or read what they have left."""
+    """Return the stores, by field, that find jobs and read their results."""
     notifier = JobNotifier(client)
     return {
         "notifier": notifier,
@@ -264,7 +264,7 @@ def _open_job_readers(client: StoreClient, clock: Clock, jobs: Jobs) -> dict[str
 
 
 def _open_site_records(client: StoreClient, engine: Engine, clock: Clock, encryption_key: str) -> dict[str, Any]:
-    """Return the stores, by field, of what is known about sites."""
+    """Return the stores, by field, of records about sites."""
     return {
         "selector_drift": SelectorDrift(client, clock),
         "canaries": Canaries(client, clock),

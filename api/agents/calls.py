@@ -1,4 +1,4 @@
-"""The calls of an agent: which job each has submitted, so that cancelling the call cancels the job.
+"""The calls of agents and the job that each has submitted, so that cancelling a call cancels its job.
 
 A client that disconnects cancels nothing. One that cancels sends ``notifications/cancelled`` with the same session.
 """

@@ -60,7 +60,7 @@ async def send_heartbeat() -> None:
 
 @dataclass
 class _RequestContext:
-    """What the SDK asks of a transport about one request (``mcp.shared.dispatcher.DispatchContext``)."""
+    """The SDK's interface to a transport for one request (``mcp.shared.dispatcher.DispatchContext``)."""
 
     request_id: RequestId
     progress_token: ProgressToken | None
@@ -81,7 +81,7 @@ class _RequestContext:
         await Emission(format_message(JSONRPCNotification(jsonrpc="2.0", method=method, params=params)))
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Send a progress notification, if the client has asked for them."""
+        """Send a progress notification if the client wants them."""
         if self.progress_token is not None:
             known = {"progress": progress, "total": total, "message": message}
             params = {name: value for name, value in known.items() if value is not None}

@@ -46,7 +46,7 @@ async def generate_image(context: Context, arguments: dict[str, Any]) -> CallToo
 
 
 async def get_job(context: Context, arguments: dict[str, Any]) -> CallToolResult:
-    """Return a job of the caller, after a wait for its end if one is asked for, with its pictures if it has some."""
+    """Return a job of the caller with its pictures, after waiting for its end if the arguments say so."""
     job = own_job(arguments["job_id"])
     if arguments["wait_seconds"] and not job.state.is_final:
         # Who only looks at a job does not cancel it by looking away.
@@ -131,7 +131,7 @@ def _links(job: Job) -> list[str]:
 
 
 def _view(job: Job, estimate: QueueEstimate) -> dict[str, Any]:
-    """Return the job for a program, or a model that reads JSON: its native view without what is said elsewhere."""
+    """Return the job for a program, or a model that reads JSON: its native view without fields of other views."""
     view = native_job(stores(), job, estimate)
     results = result_payloads(job.results, job.id, stores().settings.public_url)
     shown = {name: value for name, value in view.items() if name not in UNSHOWN_FIELDS and value is not None}

@@ -31,7 +31,7 @@ def error_data(error: ServiceError) -> dict[str, Any]:
 
 
 def error_text(error: ServiceError) -> str:
-    """Return what is wrong and what to do, in sentences."""
+    """Return the message and the hint of an error as sentences."""
     problems = error.problems if isinstance(error, Invalid) else [error.message]
     sentences = [sentence if sentence.endswith((".", "!", "?")) else f"{sentence}." for sentence in problems]
     return " ".join([*sentences, error.hint])

@@ -75,7 +75,7 @@ def _is_shown_as_it_is(result: Result, max_bytes: int) -> bool:
 
 
 def _scaled_copy(job: Job, number: int, result: Result) -> bytes | None:
-    """Return a JPEG that a background process makes; of a video, or what is too large to be decoded, its poster."""
+    """Return a JPEG that a background process makes; the poster for a video or a picture too large to decode."""
     if formats.BY_MEDIA_TYPE[result.type].is_video or result.width * result.height > formats.MAX_PIXELS:
         return stores().results.get_converted(job.id, "jpg") if number == 1 else None
     name = view_name(number)

@@ -46,7 +46,7 @@ async def list_sites(_: Context, arguments: dict[str, Any]) -> CallToolResult:
 
 
 def describe_site(recipe: Recipe, choices: Mapping[str, list[str]], max_choices: int) -> dict[str, Any]:
-    """Return a site for a model: what it takes, and why it makes no pictures now if it does not."""
+    """Return a site for a model: its inputs, and why it makes no pictures now if it cannot."""
     circuit = stores().circuit_breakers.read([recipe.name])[recipe.name]
     view = site_view(recipe, circuit, terms_accepted=stores().accepted_terms.is_accepted(recipe))
     shown = {name: view[name] for name in SHOWN_SITE_FIELDS}

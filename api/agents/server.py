@@ -1,4 +1,4 @@
-"""The server of the Model Context Protocol: what it is called, and which handlers the SDK dispatches requests to."""
+"""The server of the Model Context Protocol: its name, and the handlers to which the SDK dispatches requests."""
 
 import base64
 from typing import Any

@@ -43,7 +43,7 @@ OK, ACCEPTED = 200, 202
 
 
 def respond(body: Any) -> Response:
-    """Answer a message of a client: with JSON, with a stream that ends with the reply, or with 202 if none is due."""
+    """Answer a message of a client with JSON, with a stream that ends with the reply, or with 202 without a reply."""
     accepted = request.accept_mimetypes
     if accepted and not accepted.quality(JSON):
         raise NotAcceptable(f"Send 'Accept: {JSON}, {SSE}'.")

@@ -16,7 +16,7 @@ STATUS = {"description": "The status of the token.", "example": "ACTIVE"}
 
 
 class TokenText(ResponseSchema):
-    """What a token shows."""
+    """The texts of a token."""
 
     name = fields.String(metadata={"example": "Dusk"})
     description = fields.String()
@@ -24,13 +24,13 @@ class TokenText(ResponseSchema):
 
 
 class TokenDetailText(TokenText):
-    """What a token shows, with its attributes."""
+    """The texts of a token, with its attributes."""
 
     attributes = fields.List(fields.Nested(AttributeView))
 
 
 class MediaView(ResponseSchema):
-    """What is known of a token's picture."""
+    """The state and the files of a token's picture."""
 
     status = fields.Enum(MediaStatus, by_value=True)
     reason = fields.String(allow_none=True, metadata={"description": "Why there is no picture."})

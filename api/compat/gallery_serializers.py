@@ -1,8 +1,8 @@
 """JSON of the gallery in the generaitiv API: each endpoint has a field set of its own, as its clients know it.
 
 The same thing has different names in different views (``created_at`` and ``created``, ``creator`` and
-``creator_address``). ``media`` is the one field that is new. What a token does not have is null. Shared caches may keep
-these answers, so they never have what tells a private prompt.
+``creator_address``). ``media`` is the one field that is new. Fields that a token does not have are null. Shared caches
+may keep these answers, so they never have what tells a private prompt.
 """
 
 from typing import Any
@@ -145,7 +145,7 @@ def listing(offer: Listing) -> dict[str, str]:
 
 
 def media(picture: TokenMedia) -> dict[str, Any]:
-    """Return what is known of a token's picture: ``status`` says whether it is there, ``reason`` why not."""
+    """Return the state and the files of a token's picture; ``reason`` says why it is missing."""
     return {
         "status": picture.status,
         "reason": picture.reason,

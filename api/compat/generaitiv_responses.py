@@ -33,7 +33,7 @@ class BlockedBy(ResponseSchema):
 
 
 class DryRun(ResponseSchema):
-    """What a generation would cost."""
+    """The cost of a generation."""
 
     dry_run = fields.Boolean(metadata={"enum": [True]})
     cost = fields.Integer(metadata={"description": "In pictures.", "example": 1})

@@ -1,6 +1,6 @@
 """Style sheets and scripts of the console.
 
-Their address contains a digest of all of them, so browsers keep them for good, and imports between modules stay
+Their URL contains a digest of all of them, so browsers cache them without limit, and imports between modules stay
 relative.
 """
 

@@ -64,7 +64,7 @@ def page_blueprint(name: str) -> Blueprint:
 
 
 def render(template: str, *, section: Section | None = None, status: int = 200, **context: Any) -> Response:
-    """Return a page; ``section`` is the one that the navigation marks."""
+    """Return a page; the navigation marks ``section``."""
     signed_in = "caller" in g
     page = render_template(
         f"console/{template}",

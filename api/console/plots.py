@@ -15,7 +15,7 @@ STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, with what it stands for."""
+    """One bar with its label."""
 
     x: float
     y: float

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 @blueprint.route(SIGN_IN_PATH)
 def form() -> BaseResponse:
-    """Show the form; a browser that has signed in already goes on."""
+    """Show the form; redirect a browser that has already signed in."""
     if session_cookie.session_caller():
         return redirect(_target())
     return sign_in_page(_target())
@@ -42,7 +42,7 @@ def form() -> BaseResponse:
 
 @blueprint.route(SIGN_IN_PATH, methods=["POST"])
 def sign_in() -> BaseResponse:
-    """Sign in with a key and go on to the page that was asked for."""
+    """Sign in with a key and redirect to the requested page."""
     session_cookie.require_same_origin()
     count_login_attempt()
     read_body()

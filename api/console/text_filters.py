@@ -32,7 +32,7 @@ def format_time(time_ms: int | None) -> Markup:
 
 
 def format_age(seconds: float) -> str:
-    """Return how long ago something happened; a negative age lies in the future."""
+    """Return how long ago something happened; a negative age is in the future."""
     if abs(seconds) < 1:
         return "now"
     words = format_duration(round(abs(seconds)))

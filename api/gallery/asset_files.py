@@ -1,4 +1,4 @@
-"""The files of the gallery's pictures, by public names that cannot be guessed and always stand for the same bytes."""
+"""The files of the gallery's pictures, by public names that cannot be guessed and whose bytes never change."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Finding what a request of the gallery names: a page of a list, a collection, a token."""
+"""Finds the page of a list, the collection or the token that a gallery request names."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ PERMANENT_REDIRECT = 308
 
 
 def read_page(query: dict[str, Any]) -> Page:
-    """Return the page that a ListQuery asks for."""
+    """Return the page of a ListQuery."""
     return Page(query.get("cursor"), 0, query["limit"], query["explicit"])
 
 

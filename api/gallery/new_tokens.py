@@ -57,7 +57,7 @@ blueprint = Blueprint("gallery_new_tokens", __name__, access=Access.KEY, descrip
 def add(slug: str) -> Response:
     """Add a token to a collection of yours: JSON with `jobId` or `imageId`, or a form with `file`.
 
-    The exact bytes of a job's picture are kept for good, with what made it; without metadata if `promptPrivate`.
+    The exact bytes of a job's picture are kept permanently, with its provenance; without metadata if `promptPrivate`.
     """
     collection = own_collection(slug)
     if is_form():

@@ -1,4 +1,4 @@
-"""Where the pictures of tokens come from: a job, the library, or a file of the request. The bytes are kept for good."""
+"""Stores the pictures of new tokens permanently: from a job, from the library, or from a file of the request."""
 
 import os
 import re

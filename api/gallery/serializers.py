@@ -101,7 +101,7 @@ def token_view(token: Token) -> dict[str, Any]:
 
 
 def media_view(media: TokenMedia) -> dict[str, Any]:
-    """Return the picture of a token; ``reason`` says why there is none."""
+    """Return the picture of a token; ``reason`` says why it is missing."""
     return {
         "status": media.status,
         "reason": media.reason,

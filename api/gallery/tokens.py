@@ -57,7 +57,7 @@ def change(body: dict[str, Any], token_id: str) -> Response:
 @blueprint.route("/<token_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")
 @blueprint.response(204, description="The token and its picture are deleted.")
 def delete(token_id: str) -> Response:
-    """Delete a token of yours for good."""
+    """Delete one of your tokens permanently."""
     stores().gallery.tokens.delete(caller().id, own_token(token_id).token_id)
     return Response(status=204)
 
@@ -79,7 +79,7 @@ def move(body: dict[str, Any], token_id: str) -> Response:
 @blueprint.route("/<token_id>/refresh", methods=["POST"], policy=EDIT, endpoint="refresh")
 @blueprint.response(200, RefreshedToken)
 def refresh(token_id: str) -> Response:
-    """Look at what was uploaded for a token of yours, or make the derived files of its picture again."""
+    """Check the upload of one of your tokens, or make the derived files of its picture again."""
     tokens = stores().gallery.tokens
     requested = tokens.request_refresh(caller().id, own_token(token_id).token_id)
     outcome = stores().gallery_media.pictures.refresh(requested.token_id)

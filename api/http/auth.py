@@ -63,7 +63,7 @@ def admit(scope: Scope) -> None:
 
 
 def current_credential() -> Credential:
-    """Return what the current request was authenticated with."""
+    """Return the credential of the current request."""
     key = api_key_from_request()
     return Credential(key=key) if key else Credential(session=session_token())
 

@@ -1,4 +1,4 @@
-"""Blueprint whose routes have policies (``api.http.route_policy``), and declare what they send."""
+"""Blueprint whose routes have policies (``api.http.route_policy``) and declare their responses."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -61,7 +61,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
     @staticmethod
     def sends(*others: int | type[ServiceError]) -> Callable[[Any], Any]:
-        """Return a decorator that describes what a view sends besides its ``response``: statuses and errors.
+        """Return a decorator that describes further statuses and errors of a view, besides its ``response``.
 
         The errors that follow from the policy, the path and the body of a route are described without it
         (``api.openapi.errors``).

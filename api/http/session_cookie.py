@@ -45,7 +45,7 @@ def session_caller() -> Caller | None:
 
 
 def _refuse_navigation() -> None:
-    """Refuse a safe method that changes something unless a script asks: addresses and redirects come from anywhere."""
+    """Refuse a safe method that changes something unless a script sent it: links and redirects come from anywhere."""
     if request.method not in SAFE_METHODS:
         return
     if request.headers.get("Sec-Fetch-Site") == "none" or request.headers.get("Sec-Fetch-Mode") == "navigate":

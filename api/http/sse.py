@@ -83,8 +83,8 @@ def follow(
 ) -> Iterator[str]:
     """Yield the messages that ``read`` returns, then wait for changes and read again.
 
-    ``is_over`` is asked on every heartbeat, in case the event that ends the stream was lost. After ``max_s`` the client
-    has to reconnect, which authenticates it again.
+    ``is_over`` is called on every heartbeat, in case the event that ends the stream was lost. After ``max_s`` the
+    client has to reconnect, which authenticates it again.
     """
     ends_at = time.monotonic() + max_s
     with changes as signal, stores.key_revocation.watch(credential, signal):

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 class UpdateKind(StrEnum):
-    """What a waiting client can be shown."""
+    """The kinds of updates for a waiting client."""
 
     PROGRESS = "progress"
     PREVIEW = "preview"
@@ -186,7 +186,7 @@ class _Progress:
         return list(self._open.values())
 
     def read(self, signal: ChangeSignal) -> Iterator[Update]:
-        """Yield what has happened since the last read."""
+        """Yield the events since the last read."""
         # The signal's number is that of an event of the only job.
         known_seq = signal.newest_seq if len(self._read_until) == 1 else 0
         for job in self.open_jobs():

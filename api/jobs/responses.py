@@ -13,7 +13,7 @@ class CancelledJobs(ResponseSchema):
 
 
 class Deleted(ResponseSchema):
-    """It is gone."""
+    """The result of a deletion."""
 
     deleted = fields.Boolean(metadata={"enum": [True]})
 
@@ -26,7 +26,7 @@ class ViewportView(ResponseSchema):
 
 
 class FailureReportView(ResponseSchema):
-    """What the page was like when the attempt failed, with secrets redacted."""
+    """The state of the page when the attempt failed, with secrets redacted."""
 
     url = fields.String(metadata={"description": "The page's address.", "example": "http://127.0.0.1:7860/"})
     screenshot = fields.String(allow_none=True, metadata={"description": "A JPEG as a `data:` URL."})

@@ -1,4 +1,4 @@
-"""Responses with files of the library: whole or in part, sent by this process or by the reverse proxy before it."""
+"""Responses with files of the library, whole or in part, sent by this process or by the reverse proxy."""
 
 import base64
 import re

@@ -25,7 +25,7 @@ HEADERS = {"Content-Security-Policy": "sandbox; default-src 'none'", "Content-Di
 
 
 def send_image(image: ImageView) -> Response:
-    """Return a response with the original bytes; raises NotFound if they are gone or no image that is served."""
+    """Return a response with the original bytes; raises NotFound if they are missing or have an unsupported type."""
     if image.media_key:
         media = stores().media.open(image.media_key)
         response = Response(media.chunks, mimetype=image.media_type, headers=HEADERS)

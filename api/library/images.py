@@ -100,7 +100,7 @@ def edit_image(body: dict[str, Any], model_id: str, image_id: str) -> Response:
 @blueprint.route("/<image_id>", methods=["DELETE"], policy=EDIT, endpoint="delete")
 @blueprint.response(200, Success)
 def delete_image(model_id: str, image_id: str) -> Response:
-    """Delete a user image for good."""
+    """Delete a user image permanently."""
     image = _image_of_model(model_id, image_id)
     deleted = stores().library.images.delete(image.model_id, image.id)
     for key in filter(None, (deleted.media_key, deleted.thumb_key)):
@@ -151,7 +151,7 @@ def _image_detail(image: ImageView) -> dict[str, Any]:
 
 
 def _store_upload(model_id: int) -> ImageView:
-    """Add the image of the request's form. Fields of the form override what the file says; empty ones do not."""
+    """Add the image of the request's form. Fields of the form override the file's metadata, unless they are empty."""
     with multipart.receive_upload() as upload:
         fields = load_body(ImageForm(), upload.fields)
         # Everything is validated before the file is inspected, which takes longest.

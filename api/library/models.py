@@ -110,7 +110,7 @@ def _find_page(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def search_filter(query: dict[str, Any]) -> SearchFilter:
-    """Return the filter that a ModelListQuery asks for; raises Invalid."""
+    """Return the filter of a ModelListQuery; raises Invalid."""
     search = parse_query(query["search"])
     order = parse_sort_order(query["sort"]) if query.get("sort") else search.order
     return SearchFilter(

@@ -12,7 +12,7 @@ ID = {"minimum": 1, "example": 1}
 
 
 class HeroImage(ResponseSchema):
-    """The image that stands for a model."""
+    """The image that represents a model in lists."""
 
     id = fields.Integer(metadata=ID)
     thumbPath = fields.Url()
@@ -191,14 +191,14 @@ class LibraryCounts(ResponseSchema):
 
 
 class PendingHashes(ResponseSchema):
-    """What is still to be hashed."""
+    """The files that are not hashed yet."""
 
     files = fields.Integer()
     sizeBytes = fields.Integer()
 
 
 class ProblemView(ResponseSchema):
-    """What is wrong with a file."""
+    """A problem with a file."""
 
     path = fields.String()
     subject = fields.String()
@@ -208,7 +208,7 @@ class ProblemView(ResponseSchema):
 
 
 class LibraryReport(ResponseSchema):
-    """The size of the library, and what is wrong with its files."""
+    """The size of the library, and the problems with its files."""
 
     counts = fields.Nested(LibraryCounts)
     hashing = fields.Nested(PendingHashes)

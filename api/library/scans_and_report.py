@@ -86,7 +86,7 @@ def stream_scan_events() -> Response:
 @blueprint.arguments(ReportQuery, location="query")
 @blueprint.response(200, LibraryReport)
 def get_report(query: dict[str, Any]) -> Response:
-    """Get the size of the library, and what is wrong with its files."""
+    """Get the size of the library, and the problems with its files."""
     maintenance = stores().library.maintenance
     problems, next_after = maintenance.list_problems(min(query["limit"], MAX_PROBLEMS_PER_PAGE), query["after"])
     count, size_bytes = stores().library.file_hashes.count_pending()

@@ -59,7 +59,7 @@ class FileBody:
         _active.add(self)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Send the bytes to the socket, or yield them where the socket is not at hand.
+        """Send the bytes to the socket, or yield them if the socket is not accessible.
 
         Raises:
             ConnectionError: the file has changed, or the client has stalled.

@@ -1,4 +1,4 @@
-"""The OpenAPI description of all registered blueprints, at ``/openapi.json``: flask-smorest with what it leaves out."""
+"""The OpenAPI description of all registered blueprints, at ``/openapi.json``: flask-smorest with extensions."""
 
 import json
 import threading

@@ -1,7 +1,7 @@
 """The errors that a route can send because of its policy, its path, its parameters and its body.
 
-What only the view can tell is declared there: ``@blueprint.sends(Conflict, Gone)``, or ``@blueprint.alt_response`` with
-a description.
+A view declares the errors that only it can raise: ``@blueprint.sends(Conflict, Gone)``, or ``@blueprint.alt_response``
+with a description.
 """
 
 from typing import Any

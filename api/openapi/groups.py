@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A heading, a sentence about what it has, and the names of the blueprints."""
+    """A heading, a sentence about its contents, and the names of its blueprints."""
 
     title: str
     description: str

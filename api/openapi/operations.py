@@ -99,7 +99,7 @@ def _required_scope(policy: RoutePolicy, method: str) -> Scope:
 
 
 def _describe_bodies(operation: dict[str, Any], error_format: ErrorFormat) -> None:
-    """Give each error the body of the API, and a part of a file the content of the whole."""
+    """Give each error the error body of its API, and each partial response the content of the full one."""
     responses = operation["responses"]
     for status, response in responses.items():
         if int(status) >= 400 and "content" not in response:

@@ -40,7 +40,7 @@ class TestedProgramView(ResponseSchema):
 
 
 class TestedView(ResponseSchema):
-    """What the recipe was tested with."""
+    """The tests of a recipe."""
 
     with_ = fields.String(data_key="with")
     real = fields.Boolean(metadata={"description": "Whether that was the program or site itself."})

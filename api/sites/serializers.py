@@ -56,7 +56,7 @@ def canary_view(outcome: CanaryOutcome | None) -> dict[str, Any] | None:
 
 
 def _tested_view(tested: TestedSpec) -> dict[str, Any]:
-    """Return what a recipe was tested with; ``standIn`` is None for a program that was run itself."""
+    """Return the tests of a recipe; ``standIn`` is None for a program that was run itself."""
     programs = [
         {"name": program.name, "versions": list(program.versions), "standIn": program.stand_in or None}
         for program in tested.programs

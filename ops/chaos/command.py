@@ -142,7 +142,7 @@ def _tick(stack: Stack, recoveries: Recoveries) -> None:
 
 
 def _await_quiet(stack: Stack, recoveries: Recoveries) -> None:
-    """Wait until every job has ended and every worker is idle; after the timeout, what is left counts as stuck."""
+    """Wait until every job has ended and every worker is idle; after the timeout, the remaining jobs count as stuck."""
     deadline = time.monotonic() + QUIET_TIMEOUT_S
     while time.monotonic() < deadline:
         _tick(stack, recoveries)

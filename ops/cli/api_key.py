@@ -33,7 +33,7 @@ def regenerate() -> None:
 
 
 def _record(settings: Settings) -> str:
-    """Record the new key as that of the installation, if there is one; returns what is to be done if that fails."""
+    """Record the new key as that of the installation, if there is one; returns advice if that fails."""
     file = sqlite_file(settings.database_url)
     if file is not None and not file.exists():
         return ""

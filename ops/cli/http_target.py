@@ -1,4 +1,4 @@
-"""The Darkroom that a command talks to over HTTP: that of the options, or the one that runs on this data folder."""
+"""The Darkroom that a command calls over HTTP: that of the options, or the one that runs on this data folder."""
 
 import re
 from collections.abc import Iterator, Sequence

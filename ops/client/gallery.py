@@ -54,7 +54,7 @@ class Gallery(Generic[R_co]):
     ) -> R_co:
         """Return a page of the latest collections; with ``owner`` those of an address, with ``"me"`` your own.
 
-        ``explicit`` is ``include``, ``exclude`` or ``only``; ``hidden`` counts what it hides.
+        ``explicit`` is ``include``, ``exclude`` or ``only``; ``hidden`` is the number of items that it hides.
         """
         return self._send(
             "GET", "/collections", params=_given(owner=owner, cursor=cursor, limit=limit, explicit=explicit)

@@ -1,4 +1,4 @@
-"""What the synchronous and the asynchronous client send, and how their HTTP clients are configured. No I/O."""
+"""Requests and HTTP settings of the synchronous and the asynchronous client. No I/O."""
 
 import json
 import os
@@ -25,7 +25,7 @@ Image = bytes | os.PathLike[str] | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """What a submission sends: the content as options of httpx, and the headers.
+    """A submission: the content as options of httpx, and the headers.
 
     Its idempotency key makes one job however often it is sent.
     """

@@ -23,7 +23,7 @@ def run_blocking(call: Callable[[], T]) -> T:
 
 
 def run_within(limit_s: float, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns; after ``limit_s`` it goes on in a thread that nothing waits for.
+    """Return what ``call`` returns; after ``limit_s`` it continues in a thread that is not waited for.
 
     Under gevent, native calls inside ``call`` must use ``run_blocking``.
 

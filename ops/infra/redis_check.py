@@ -84,7 +84,7 @@ def _checked_client(setting: str, url: str) -> Iterator[Redis]:
 
 
 def _setting_problem(setting: str, client: Redis, error: RedisError) -> str | None:
-    """Return what is wrong with the URL; None if the server may answer later."""
+    """Return the problem of the URL; None if the server may answer later."""
     text = str(error)
     if isinstance(error, AuthenticationError):
         return "the server refuses the user name or the password."

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collections() -> Iterator[None]:
-    """Load code in this block. Later collections spare what was loaded in it."""
+    """Load code in this block. Later collections skip the objects that were loaded in it."""
     gc.disable()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The file in the data folder that tells other commands where the running Darkroom is, and the lock beside it."""
+"""The file in the data folder with the address of the running Darkroom for other commands, and its lock."""
 
 import fcntl
 import json

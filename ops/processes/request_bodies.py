@@ -76,7 +76,7 @@ class RequestBody:
     def peek(self, max_bytes: int) -> bytes | None:
         """Return the whole body, which can still be read; None if it is longer, of unknown length, or does not arrive.
 
-        Why it does not arrive is met again by whatever reads it next.
+        The next reader of the body gets the error.
         """
         reader, buffer = self._request.body.reader, self._request.unreader.buf
         if not isinstance(reader, LengthReader) or reader.length > max_bytes:

@@ -40,11 +40,11 @@ class StartGate:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to find the gate, besides the descriptor."""
+        """The environment variables by which a process finds the gate, besides the descriptor."""
         return {GATE_VARIABLE: str(self.descriptor)}
 
     def open(self) -> None:
-        """Let every process pass, now and later."""
+        """Open the gate for every process, now and later."""
         if not self.is_open:
             self.is_open = True
             os.close(self._closed_end)

@@ -77,7 +77,7 @@ class SiteState:
             return len(self.generations) - 1
 
     def flood_later(self) -> None:
-        """Let the page of one more generation flood its browser."""
+        """Make the page of one more generation flood its browser."""
         with self.lock:
             self.floods += 1
 

@@ -24,7 +24,7 @@ def write_offset(path: Path, seconds: float) -> None:
 
 
 def skew_clock(path: Path) -> None:
-    """Make the clock of this process, and of those that it forks, wrong by what ``path`` holds."""
+    """Skew the clock of this process, and of processes that it forks, by the offset in the file ``path``."""
     with path.open("rb") as file:
         offset = mmap.mmap(file.fileno(), SECONDS.size, access=mmap.ACCESS_READ)
     real_time, real_time_ns = time.time, time.time_ns

@@ -16,7 +16,7 @@ class Asset:
 
 
 class UploadTarget(StrEnum):
-    """What an upload becomes the picture of."""
+    """The object whose picture an upload becomes."""
 
     TOKEN = "token"  # noqa: S105 - a token of the gallery
     COLLECTION = "collection"

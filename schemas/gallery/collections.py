@@ -40,7 +40,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class NewCollection:
-    """What a collection is created with. Without ``slug``, the slug is made from the name."""
+    """The fields of a new collection. Without ``slug``, the slug is made from the name."""
 
     name: str
     slug: str | None = None

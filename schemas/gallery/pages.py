@@ -31,7 +31,7 @@ class ExplicitFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list: what follows ``cursor``, or else page ``number``, counted from 0, of ``size`` items."""
+    """A part of a list: the ``size`` items after ``cursor``, or else page ``number``, counted from 0."""
 
     cursor: str | None = None
     number: int = 0
@@ -41,7 +41,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """The items of a page. ``next_cursor`` is None at the end; ``hidden`` counts what the filter hides in the list."""
+    """The items of a page. ``next_cursor`` is None at the end; ``hidden`` counts the items that the filter hides."""
 
     items: tuple[T, ...]
     next_cursor: str | None

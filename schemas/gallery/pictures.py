@@ -42,7 +42,7 @@ class KeptPicture:
 
 @dataclass(frozen=True, slots=True)
 class RefreshOutcome:
-    """What a refresh did: ``done`` is a code, ``message`` a sentence for people."""
+    """The outcome of a refresh: ``done`` is a code, ``message`` a sentence for people."""
 
     done: str
     message: str

@@ -1,4 +1,4 @@
-"""The profile of a caller: the wallet address and what the caller says about himself."""
+"""The profile of a caller: the wallet address and the caller's own description."""
 
 import unicodedata
 from dataclasses import dataclass

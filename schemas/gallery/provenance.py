@@ -179,7 +179,7 @@ def build_provenance(
 
 
 def _bounded(generation: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the parameters without what is too large to be kept with every token."""
+    """Return the parameters without values that are too large to store with every token."""
     parts = dict(generation)
     for name in ("comfyWorkflow", "other", "resources"):
         if len(json.dumps(parts)) <= MAX_GENERATION_CHARS:

@@ -54,7 +54,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRef:
-    """What a token says about its collection."""
+    """The reference of a token to its collection."""
 
     id: int
     slug: str

@@ -11,7 +11,7 @@ PROBLEMS = {"description": "One sentence for each mistake.", "example": ["prompt
 
 
 class NativeErrorDetail(ResponseSchema):
-    """What is wrong, and what to do."""
+    """An error and its hint."""
 
     code = fields.String(metadata=CODE)
     message = fields.String(metadata=MESSAGE)
@@ -64,7 +64,7 @@ class GeneraitivError(ResponseSchema):
 
 
 class OpenAIErrorDetail(ResponseSchema):
-    """What is wrong, in the words of OpenAI's API."""
+    """An error in the format of OpenAI's API."""
 
     message = fields.String(metadata=MESSAGE)
     type = fields.String(metadata={"example": "invalid_request_error"})
@@ -100,7 +100,7 @@ class WeightsStatusError(WeightsError):
 
 
 class JsonRpcErrorDetail(ResponseSchema):
-    """What is wrong, in the words of JSON-RPC."""
+    """An error in the format of JSON-RPC."""
 
     code = fields.Integer(metadata={"description": "A code of JSON-RPC.", "example": -32600})
     message = fields.String(metadata=MESSAGE)

@@ -17,7 +17,7 @@ BLURHASH_PATTERN = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """What an inspection found out about an image.
+    """The result of an image inspection.
 
     ``type`` is the media type. ``width`` and ``height`` are in pixels after the EXIF orientation is applied.
     ``sha256`` and ``size_bytes`` leave out whatever follows the image's end. ``generation`` holds the embedded

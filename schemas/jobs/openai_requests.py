@@ -194,7 +194,7 @@ def split_model(model: str, sites: Sequence[str]) -> tuple[str | None, str]:
     """Split ``SITE:MODEL`` into site and model; None means the default site.
 
     Raises:
-        NotFound: no site has that name; ``details["model"]`` is what was asked for.
+        NotFound: no site has that name; ``details["model"]`` is the requested name.
     """
     site, _, rest = model.partition(MODEL_SEPARATOR)
     if site in sites:
@@ -227,7 +227,7 @@ def _reference(value: Any) -> Any:
 
 
 def _mask(value: Any) -> ImageSource:
-    """Return a mask whose transparent parts are to be painted anew."""
+    """Return a mask whose transparent parts are repainted."""
     try:
         source: ImageSource = ImageSourceField().deserialize(_reference(value))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Categories of models: by what they are, and where nothing tells that by the folders of programs."""
+"""Categories of models: from their content, or else from the folder names of programs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Metadata of model files: its sources, their priority, and the merging of what they say."""
+"""Metadata of model files: its sources, their priority, and merging."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,7 +9,7 @@ from schemas.fields import to_camel_case, to_snake_case
 
 
 class Source(StrEnum):
-    """Where metadata comes from."""
+    """The kinds of metadata sources."""
 
     FILE_NAME = "file_name"
     HEADER = "header"
@@ -81,7 +81,7 @@ class CivitaiVersion:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What is known of a file, its version and its model; None and empty where nothing is.
+    """The metadata of a file, its version and its model; None and empty for missing fields.
 
     Texts are unsanitized: descriptions may be untrusted HTML or Markdown. ``published_at`` is ISO 8601. ``hashes`` are
     claims, by algorithm as in ``schemas.library.formats.hashes``. ``stats`` and ``licensing`` use Civitai's names.

@@ -1,4 +1,4 @@
-"""What the name of a model file says about it: epoch and title."""
+"""Reads epoch and title from the name of a model file."""
 
 import re
 

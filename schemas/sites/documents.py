@@ -40,7 +40,7 @@ class Node:
 
 
 def find_problems(content: Any, paths: Sequence[str]) -> list[str]:
-    """Return a sentence for each path that does not lead to one place, and then what the document has, if any."""
+    """Return a sentence for each path that does not match exactly one place, then a list of the document's nodes."""
     problems = []
     for path in paths:
         try:
@@ -138,7 +138,7 @@ def _describe_place(content: Any, key: str, rest: str) -> str:
 
 
 def _describe(content: Any) -> Iterator[str]:
-    """Yield what a document has, or that it is no workflow in API format."""
+    """Yield the nodes of a document, or the message that it is not a workflow in API format."""
     nodes = list_nodes(content)
     if isinstance(get_path(content, "nodes"), list) and get_path(content, "links") is not MISSING:
         yield EXPORT_HINT

@@ -1,4 +1,4 @@
-"""The fields of other APIs that clients already speak, and the inputs of recipes that they set.
+"""The fields of other programs' APIs, and the inputs of recipes that they set.
 
 An API lists its fields as a ``ClientApi``; ``translate`` turns what a client has sent into inputs that a recipe
 declares. ``TARGETS`` are the same for all of these APIs, so that one table can compare them.
@@ -50,7 +50,7 @@ SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ClientField:
-    """A field of an API: its name there, and what it is for, as keys of ``INPUT_NAMES`` or ``JOB_TARGETS``.
+    """A field of an API: its name, and the targets that it sets, as keys of ``INPUT_NAMES`` or ``JOB_TARGETS``.
 
     Of several inputs the first that a recipe declares is set; with ``sets_all``, every one of them. ``neutral`` values
     ask for nothing special, so they are accepted on every site and set nothing.
@@ -74,10 +74,10 @@ class ClientField:
 
 @dataclass(frozen=True, slots=True)
 class ClientApi:
-    """An API that clients already speak.
+    """An API of another program.
 
-    With ``refuses_unknown``, what a site does not take is an error that lists what it takes; otherwise it is dropped
-    with a warning.
+    With ``refuses_unknown``, a field that a site does not accept is an error that lists the accepted ones; otherwise it
+    is dropped with a warning.
     """
 
     title: str
@@ -117,8 +117,8 @@ def find_input(recipe: Recipe, *targets: str) -> str | None:
 def translate(api: ClientApi, recipe: Recipe, sent: Iterable[SentField]) -> TranslatedInputs:
     """Return the fields that set inputs under the recipe's names, with the recipe's types.
 
-    A field with the name of an input of the recipe is that input, whatever the API says of it. Fields whose value is
-    None or neutral are left out.
+    A field with the name of an input of the recipe sets that input, whatever the API's table says. Fields whose value
+    is None or neutral are left out.
 
     Raises:
         Invalid: the API refuses unknown fields and there are some, or a value is not accepted; or the value of an image

@@ -1,4 +1,4 @@
-"""Inputs of a recipe for which its page has no field: what the error of a job says, and what can be read from it."""
+"""Inputs of a recipe for which its page has no field: writing and parsing the error message of a job."""
 
 import re
 

@@ -53,7 +53,7 @@ class WatchSpec:
 class ErrorSpec(WatchSpec):
     """A place where the page shows errors.
 
-    ``kind`` says what they mean; if it is empty, their words decide. The page has ``wait_ms`` to recover from a lost
+    ``kind`` is their meaning; if it is empty, their text decides. The page has ``wait_ms`` to recover from a lost
     connection before the attempt ends; None stands for the default of the words. ``message`` replaces missing words.
     """
 

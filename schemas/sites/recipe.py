@@ -136,7 +136,7 @@ class LorasSpec:
 
 @dataclass(frozen=True, slots=True)
 class QuotaSpec:
-    """Where the page shows the use of its own quota."""
+    """The elements that show the use of the page's own quota."""
 
     used: Selectors
     limit: Selectors
@@ -164,7 +164,7 @@ class CancelRequest:
 class CancelSpec:
     """How the program behind the page is stopped when an attempt ends without a result.
 
-    ``steps`` and ``requests`` stop what the program works on, so they are used only in this job's own turn.
+    ``steps`` and ``requests`` stop what the program works on, so they are used only while it works on this job.
     ``waiting_steps`` and ``waiting_requests`` remove a job that still waits in the program's queue. ``{{id}}`` in a
     request is the value at the path ``id`` of the answer to the page's own request whose path ends with ``id_url``.
     """
@@ -262,7 +262,7 @@ class Recipe:
 
     @cached_property
     def version(self) -> str:
-        """A digest of the recipe: two recipes of one version ask a page for the same picture in the same way.
+        """A digest of the recipe: two recipes with the same version request pictures from a page in the same way.
 
         The URL is not part of it: the same program may answer elsewhere.
         """

@@ -44,7 +44,7 @@ class SelectorsField(fields.Field[Selectors]):
     """A list of alternatives, each a selector or a chain of selectors (frame or shadow host first)."""
 
     def __init__(self, description: str, *, required: bool = False) -> None:
-        """Describe what the selectors find."""
+        """``description`` describes the elements that the selectors match."""
         super().__init__(required=required, metadata=doc(description))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Selectors:

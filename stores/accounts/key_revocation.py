@@ -17,7 +17,7 @@ POLL_INTERVAL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request was authenticated with: an API key, or else the token of a session.
+    """The credential of a request: an API key or the token of a session.
 
     With neither, the caller is the anonymous one, whose access is not revoked.
     """

@@ -115,7 +115,7 @@ class Quotas:
         return caller.limits.with_defaults(self._default_limits)
 
     def limit_running(self, owner: str, limits: CallerLimits) -> None:
-        """Let waiting jobs of a caller start under limits that have changed; each new job does the same.
+        """Apply changed limits to waiting jobs of a caller; each new job of the caller does the same.
 
         Raises:
             Unavailable: Redis does not answer.

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Pipe(io.RawIOBase):
-    """What the zip is written to; ``take`` returns what was written since."""
+    """The file that the zip is written to; ``take`` returns the bytes written since the last call."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -82,7 +82,7 @@ class CollectionExport:
         """Yield the zip.
 
         Raises:
-            Unavailable: the database or the media store does not answer; what was yielded is no valid zip.
+            Unavailable: the database or the media store does not answer; the bytes yielded so far are not a valid zip.
         """
         explicit, folder = self._collection.explicit, self._stores.settings.data_dir
         with (
@@ -181,7 +181,7 @@ class CollectionExport:
         return token.provenance if token.provenance and self._shows_all(token) else None
 
     def _page_fields(self, token: Token) -> dict[str, Any]:
-        """Return what the page shows: never a private prompt, because pages are shown to others."""
+        """Return the texts for the page: never a private prompt, because other people see pages."""
         hidden = {"is_owner": False, "is_prompt_private": token.is_prompt_private}
         record = hide_private(token.provenance, **hidden) if token.provenance else {}
         media, public = token.media, without_private_prompt(token)

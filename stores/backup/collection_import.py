@@ -1,7 +1,7 @@
 """Import of an exported collection: a new collection of the caller with new tokens, pictures and provenance.
 
 Every text of the archive is checked before anything is stored, and every picture is examined like an upload. The
-collection is a draft until all of it is there. If the import fails, what it has stored is taken back.
+collection is a draft until all of it is there. If the import fails, everything that it has stored is deleted.
 """
 
 from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ class _Importer:
         return result
 
     def _create_draft(self, fields: NewCollection) -> Collection:
-        """Create the collection; if its slug is taken or reserved, under the one that is suggested."""
+        """Create the collection; if its slug is taken or reserved, use the suggested one."""
         for _ in range(MAX_SLUG_ATTEMPTS):
             try:
                 return self._stores.gallery.collections.create(self._caller_id, fields, is_draft=True)

@@ -55,7 +55,7 @@ class Installation:
 
 @dataclass(slots=True)
 class _Written:
-    """What a restore has written so far outside of the database."""
+    """The files and objects that a restore has written so far."""
 
     files: list[Path] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -125,10 +125,10 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def restore_backup(reader: BackupReader, installation: Installation) -> None:
-    """Write a backup into an empty place; the tables are then migrated to the newest revision.
+    """Restore a backup into an empty installation; the tables are then migrated to the newest revision.
 
-    Everything is checked before anything is written, and an error takes back what was written. What others write into
-    the place meanwhile is an error; none of it is lost.
+    Everything is checked before anything is written, and after an error everything written is removed. What others
+    write into the place meanwhile is an error; none of it is lost.
 
     Raises:
         Invalid: the backup is damaged.
@@ -159,7 +159,7 @@ def restore_backup(reader: BackupReader, installation: Installation) -> None:
 
 
 def require_empty(installation: Installation) -> None:
-    """Raise Conflict, naming what is there, unless the place has no rows, no objects, no keys and no recipes."""
+    """Raise Conflict, with a list of the contents, if the installation has rows, objects, keys or recipes."""
     found = [f"the table {name}" for name in list_filled_tables(installation.engine)]
     found += [f"the file {path}" for path in _list_files(installation.settings.data_dir)]
     if (key := next(installation.media.list_keys(), None)) is not None:

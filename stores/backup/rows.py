@@ -27,7 +27,7 @@ FULL_TEXT_PREFIX = "library_search"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """What a backup knows about a database besides its rows.
+    """The revision, columns and id sequences of a database in a backup.
 
     ``columns`` has the columns of each table; parents precede children. ``sequences`` has, by table, the largest id
     that was ever given: ids are not given again after a restore.

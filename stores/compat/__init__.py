@@ -1,1 +1,1 @@
-"""What the APIs of other programs keep: options of callers, and the jobs of one request."""
+"""State of the APIs of other programs: options of callers, and the jobs of each request."""

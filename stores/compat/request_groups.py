@@ -1,4 +1,4 @@
-"""Which jobs one request of a client has submitted together, for clients that ask for "what runs now" without an id.
+"""The jobs that one request has submitted together, for clients that ask "what runs now" without an id.
 
 Each caller has a sorted set with a member for each job, ``GROUP:ID``, where the group is the id of its first job. A
 group is left out once all of its jobs have ended or expired.

@@ -1,1 +1,1 @@
-"""What a process finds where it runs: the folders that it needs, and settings that it shares with all others."""
+"""Checks of a process's environment: the folders that it needs, and the settings that all processes share."""

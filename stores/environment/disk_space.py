@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class DiskSpace:
-    """The room in some folders, by what they are for. Folders that do not exist are not written to."""
+    """Checks whether folders, named by their purpose, take more data. Folders that do not exist are skipped."""
 
     def __init__(self, folders: Mapping[str, Path], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._folders = folders
@@ -104,7 +104,7 @@ def _prepare(folder: Path) -> str:
 
 
 def _uses_of_data_folder(settings: Settings) -> Iterator[str]:
-    """Yield the settings because of which this process would write into the data folder."""
+    """Yield the settings whose absence makes this process write into the data folder."""
     folder = settings.data_dir
     if not (settings.api_key or _exists(folder / API_KEY_FILE)):
         yield "API_KEY"

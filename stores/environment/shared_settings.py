@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SharedValue:
-    """What this process has for a shared setting; ``value`` is None if it would generate one now."""
+    """The value that this process has for a shared setting; ``value`` is None if it would generate one now."""
 
     name: str
     value: str | None = field(repr=False)
@@ -101,7 +101,7 @@ class SharedSettings:
             log.warning("shared_settings.not_recorded", setting=API_KEY, advice=advice)
 
     def record_api_key(self) -> str:
-        """Record the owner's key after it has been replaced; returns what is to be done if that is not possible."""
+        """Record the owner's key after its replacement; returns advice for the operator if that is not possible."""
         try:
             if not self._has_table() or API_KEY not in self._read():
                 return ""

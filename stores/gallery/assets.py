@@ -1,6 +1,6 @@
 """Assets: public names of content-addressed objects in the media store.
 
-Several names may stand for one object. Each name belongs to one token, collection or profile, which releases it when
+Several names may refer to one object. Each name belongs to one token, collection or profile, which releases it when
 its picture changes; give another user of the same picture a name of its own. An object is deleted some time after its
 last name has gone (``sweep``). To store an object: ``hold`` its key, put it, then add its names.
 """

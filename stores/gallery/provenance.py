@@ -58,7 +58,7 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model of a record and what the library knows about it now."""
+    """A model of a record with the library's current information about it."""
 
     used: UsedModel
     presence: Presence
@@ -87,7 +87,7 @@ def record_result(stores: Stores, job: Job, image: MadeImage, data: bytes) -> tu
 
 
 def find_models(stores: Stores, record: Mapping[str, Any]) -> list[FoundModel]:
-    """Return the models of a record with what the library has of them now."""
+    """Return the models of a record with the library's current information about them."""
     return _find_models(stores, used_models(record))
 
 

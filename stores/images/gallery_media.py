@@ -1,4 +1,4 @@
-"""What the gallery's pictures need beside SQL: requests to background processes, checks and URLs of uploads."""
+"""State of the gallery's pictures outside of SQL: requests to background processes, upload checks and upload URLs."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -56,7 +56,7 @@ class StoredResults:
 
     @classmethod
     def from_settings(cls, settings: Settings, client: Redis, media: Media, clock: Clock) -> "StoredResults":
-        """Return the store that RESULT_STORE asks for."""
+        """Return the store that RESULT_STORE selects."""
         where = settings.result_store
         # A folder serves only the processes of its machine; a Redis behind a socket file has no others.
         is_shared = not settings.media_url.startswith("file:") or settings.redis_url.startswith("unix:")

@@ -85,7 +85,7 @@ class Attempts:
         self._run("mark_accepted", job)
 
     def record_updates(self, job: Job, progress: Progress | None, preview: bytes | None) -> None:
-        """Record what the page shows by now: its progress, a preview (JPEG), or both in one call; raises LeaseLost."""
+        """Record the page's current progress, a preview (JPEG), or both in one call; raises LeaseLost."""
         arguments = {
             "progress": progress and json.dumps(asdict(progress)),
             "preview": None if preview is None else json.dumps({"sizeBytes": len(preview)}),

@@ -42,7 +42,7 @@ OWNERS_STEP = 500
 
 @dataclass(frozen=True, slots=True)
 class SweptJobs:
-    """What a sweep found: jobs that were taken back from lost workers, and ids of unfinished jobs without a record."""
+    """The result of a sweep: jobs that were requeued from lost workers, and ids of unfinished jobs without a record."""
 
     taken_back: list[str]
     orphans: list[str]

@@ -1,4 +1,4 @@
-"""Wakeups: messages of which each lets one worker claim whichever job is next; none names a job.
+"""Wakeups: messages that each let one worker claim the next job, without naming it.
 
 Jobs are claimed from Redis in fair order, so the message queue only needs to hold as many messages as jobs may start.
 """

@@ -1,4 +1,4 @@
-"""Images of models: previews that lie beside model files, and user images, which are in the media store."""
+"""Images of models: previews next to model files, and user images, which are in the media store."""
 
 import json
 from collections.abc import Mapping

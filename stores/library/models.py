@@ -230,7 +230,7 @@ def _newest_first(version: VersionView) -> tuple[bool, int, int]:
 
 
 def _version_metadata(stored: dict[str, Any], listed: CivitaiVersion | None) -> Metadata:
-    """Return the metadata of a version; if it has none of its own, what Civitai's list of versions has."""
+    """Return the metadata of a version, or by default those from Civitai's list of versions."""
     metadata = Metadata.from_json(stored)
     if listed is None or not metadata.is_empty:
         return metadata

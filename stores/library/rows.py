@@ -67,7 +67,7 @@ def source_metadata_from_row(row: Any) -> SourceMetadata:
 
 
 def to_signed64(number: int) -> int:
-    """Convert an inode, which is an unsigned 64-bit number, to what a BIGINT column holds."""
+    """Convert an inode, which is an unsigned 64-bit number, to the signed number that a BIGINT column can hold."""
     return number - 2**64 if number >= 2**63 else number
 
 

@@ -210,7 +210,7 @@ def _order_name(order: SortOrder) -> str:
 
 
 def _after(key: Any, cursor: KeysetCursor, order: SortOrder) -> ColumnElement[bool]:
-    """Match what comes after a cursor; raises Invalid for a cursor of another order or one that was made up."""
+    """Match the rows after a cursor; raises Invalid for a cursor of another order or a forged one."""
     digits = cursor.key.removeprefix("-")
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
     is_storable = 0 <= cursor.id <= MAX_ID and "\0" not in cursor.key

@@ -23,7 +23,7 @@ class UserEdits:
         self._clock = clock
 
     def write(self, model_id: int, values: Mapping[str, Any]) -> None:
-        """Set fields of a model, by their JSON names; None reverts a field to what the sources say.
+        """Set fields of a model, by their JSON names; None reverts a field to the value from its sources.
 
         Raises:
             NotFound: there is no such model.

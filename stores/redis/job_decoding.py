@@ -1,4 +1,4 @@
-"""Decoding of what the Lua scripts return: jobs, events and queue estimates."""
+"""Decodes the answers of the Lua scripts: jobs, events and queue estimates."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@
 
 The Lua scripts spell the same names, because building them in every call would cost time; the test
 ``tests/contract/redis/test_keys.py`` compares them with this module. Braces keep the keys of one job in one hash slot.
-Names in capitals stand for parts of a key. Only the scripts use these keys:
+Names in capitals are placeholders for parts of a key. Only the scripts use these keys:
 
 - ``dr:turn``: the newest round-robin position
 - ``dr:places``, ``dr:weights``, ``dr:positions``, ``dr:shares``, ``dr:claimable``, ``dr:heads``: who may be claimed

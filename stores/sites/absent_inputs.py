@@ -18,7 +18,7 @@ TTL_S = 86_400
 
 
 class AbsentInputs:
-    """What is known of all sites in one Redis."""
+    """The absent inputs of all sites in one Redis."""
 
     def __init__(self, client: Redis) -> None:
         self._redis = client

@@ -54,7 +54,7 @@ class CircuitBreakers:
         return int(self._scripts.run("remaining_pause", {"site": site})[0])
 
     def is_paused(self, site: str) -> bool:
-        """Whether the site has asked for a pause that lasts still."""
+        """Whether the site has asked for a pause that has not ended yet."""
         return int(self._scripts.run("remaining_pause", {"site": site})[1]) > 0
 
     def reserve_visit(self, site: str, interval_ms: int, max_wait_ms: int) -> int:
@@ -66,7 +66,7 @@ class CircuitBreakers:
         return int(self._scripts.run("reserve_visit", arguments))
 
     def pause(self, site: str, pause_ms: int) -> None:
-        """Let no job of the site start for a while, because the site asked for it; never shortens a pause."""
+        """Start no job of the site for a while, because the site asked for a pause; never shortens a pause."""
         self._scripts.run("pause_site", {"site": site, "pause_ms": pause_ms})
 
     def close(self, site: str) -> None:

@@ -35,7 +35,7 @@ class SelectorDrift:
         self._clock = clock
 
     def record(self, site: str, matched: Mapping[str, str]) -> list[SelectorChange]:
-        """Store the matches of a good run (first alternative -> matching one); return what has changed."""
+        """Store the matches of a successful run (first alternative -> matching one); return the changes."""
         before = self.get_matches(site)
         at = self._clock.now_ms()
         changes = [

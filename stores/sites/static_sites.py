@@ -23,7 +23,7 @@ def get_bundle_folder(recipe: Recipe) -> Path | None:
 
 
 def resolve_file(folder: Path, path: str) -> Path | None:
-    """Return the file of a URL path if it lies in the folder."""
+    """Return the file of a URL path if it is inside the folder."""
     name = unquote(path.partition("?")[0].partition("#")[0]) or "index.html"
     if "\0" in name:
         return None

@@ -72,7 +72,7 @@ class GalleryEventPublisher:
             pipe.execute()
 
     def _data(self, event: QueuedEvent) -> dict[str, Any]:
-        """Return what the event says, with the URL of its page, and of the picture if there is one."""
+        """Return the data of the event, with the URL of its page, and of the picture if there is one."""
         path = event.data["collection"] if "collection" in event.data else event.data["slug"]
         data = event.data | {"url": f"{self._public_url}/c/{path}"}
         if event.type != GalleryEvent.COLLECTION_CREATED:

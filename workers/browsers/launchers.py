@@ -105,7 +105,7 @@ def browser_source(settings: Settings) -> BrowserSource:
 
 
 def local_browser(settings: Settings, *, headed: bool = False, slow_ms: int = 0) -> LocalBrowser:
-    """Return the browser of this machine; raises BrowserNotFoundError if there is none that can do that."""
+    """Return the browser of this machine; raises BrowserNotFoundError if there is no suitable one."""
     browser = find_browser_with_windows(settings.browser) if headed else find_browser(settings.browser)
     if browser is None:
         raise BrowserNotFoundError("No browser found; run './darkroom doctor' for instructions.")

@@ -308,7 +308,7 @@ class BrowserPool:
     async def ping(self) -> None:
         """Kill the browser and the driver process if the browser does not answer in time.
 
-        Both are started anew, and the running attempts end as lost. Without this a page that floods the connection
+        Both are restarted, and the running attempts end as lost. Without this a page that floods the connection
         would hold up all others for as long as its messages are on their way.
         """
         instance = self._current

@@ -1,4 +1,4 @@
-"""Canaries: small jobs submitted periodically to each site whose recipe asks for them, to notice when it breaks."""
+"""Canaries: small jobs submitted periodically to each site whose recipe has a canary, to notice when it breaks."""
 
 import secrets
 

@@ -200,7 +200,7 @@ class Sweeper:
             log.warning("inputs.not_swept", error=str(error))
 
     def purge(self) -> None:
-        """Delete what has outlived its retention: job list entries, deliveries."""
+        """Delete entries of job lists and deliveries after their retention."""
         settings = self._stores.settings
         self._maintenance.trim_job_lists(list_retention_s(settings))
         try:

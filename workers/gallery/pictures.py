@@ -96,7 +96,7 @@ def keep(stores: Stores, file: IO[bytes], mode: KeepMode, poster: bytes | None =
 
 
 def _name_files(picture: Picture) -> dict[str, _File]:
-    """Return the files by what they are for; the icon has the name of the thumbnail, with its own extension."""
+    """Return the files by their purpose; the icon has the name of the thumbnail, with its own extension."""
     asset = new_asset_name(formats.BY_MEDIA_TYPE[picture.type].extension)
     thumb = new_asset_name("webp")
     files = {
@@ -124,7 +124,7 @@ def _key(file: _File) -> str:
 
 
 def _store(stores: Stores, files: list[_File]) -> None:
-    """Store what is not there yet. Held objects are not swept, so what is there stays."""
+    """Store the objects that are missing. Referenced objects are not swept, so existing ones stay."""
     stores.gallery.assets.hold([_key(file) for file in files])
     for file in files:
         if not stores.media.exists(_key(file)):

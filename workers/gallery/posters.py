@@ -28,7 +28,7 @@ class PosterRunner:
         self._browsers = browsers
 
     async def draw(self, media_key: str, nonce: str) -> None:
-        """Store the poster of an uploaded video, a grey one if the browser cannot play it, and go on with the upload.
+        """Store the poster of an uploaded video, a grey one if the browser cannot play it, and continue the upload.
 
         If the browser or the storage is lost, a later check of the upload asks again.
         """

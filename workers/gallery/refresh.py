@@ -59,7 +59,7 @@ def _describe_upload(token: Token) -> tuple[str, str]:
 
 
 def _derive_again(stores: Stores, token_id: str, *, only_clean: bool = False) -> RefreshOutcome:
-    """Keep the picture once more, and that which takes its place meanwhile."""
+    """Derive the files of the picture again; if the picture changes meanwhile, those of the new one."""
     token = stores.gallery.tokens.find(token_id)
     for _ in range(MAX_ATTEMPTS):
         if token.media.status is not MediaStatus.READY or token.media.asset is None:

@@ -46,7 +46,7 @@ def check_upload(stores: Stores, nonce: str) -> bool:
 
 
 def sweep_uploads(stores: Stores) -> None:
-    """Have expired uploads ended, and delete what is left of ended ones and of released pictures."""
+    """End expired uploads, and delete the objects of ended uploads and of released pictures."""
     for upload in stores.gallery.uploads.list_due(MAX_SWEPT_UPLOADS):
         stores.queue.send(CHECK_UPLOAD, upload.nonce)
     now_ms = stores.clock.now_ms()
@@ -145,7 +145,7 @@ def _set_status(stores: Stores, upload: Upload, status: MediaStatus, reason: str
 
 
 def _clear(stores: Stores, upload: Upload) -> None:
-    """Delete the uploaded bytes; what a storage that is away keeps, the sweep deletes."""
+    """Delete the uploaded bytes; if the storage is unavailable, the sweep deletes them later."""
     stores.gallery_media.checks.cancel(upload.nonce)
     try:
         stores.media.delete(upload.media_key)

@@ -111,7 +111,7 @@ def decode_image(data: bytes, limits: DecodeLimits) -> DecodedImage:
 
 
 def inspect(data: bytes, limits: DecodeLimits) -> tuple[InspectedImage, bytes]:
-    """Return what the image is, and its thumbnail as WebP; raises as ``decode_image``."""
+    """Return the inspection result of the image, and its thumbnail as WebP; raises as ``decode_image``."""
     decoded = decode_image(data, limits)
     thumbnail = make_thumbnail(decoded.frame, decoded.orientation, THUMBNAIL_BOX)
     image = InspectedImage(

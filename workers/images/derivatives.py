@@ -1,4 +1,4 @@
-"""What the gallery keeps and shows of a picture: the picture itself, an icon, a thumbnail, and a preview if it moves.
+"""The files that the gallery derives from a picture: the picture itself, an icon, a thumbnail, a preview of animations.
 
 The work is done in a sandboxed child process, and everything that the child writes is checked here.
 """

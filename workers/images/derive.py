@@ -1,4 +1,4 @@
-"""Makes what the gallery shows of a picture. Runs in the sandbox: see ``workers.images.decode``.
+"""Makes the derived files of a gallery picture. Runs in the sandbox: see ``workers.images.decode``.
 
 Started by ``workers.images.derivatives`` as ``python -m workers.images.derive FOLDER LIMITS MODE`` with the picture on
 stdin. Writes ``result.json`` and the files of the derivatives to FOLDER.
@@ -65,7 +65,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What the picture is, and files by their names; without ``CLEAN_FILE`` the picture is clean as it is."""
+    """The inspection result and the derived files by name; without ``CLEAN_FILE``, the picture has no metadata."""
 
     type: str
     width: int
@@ -81,7 +81,7 @@ class Derived:
 
 
 def derive(data: bytes, mode: Mode, limits: DecodeLimits) -> Derived:
-    """Return the derivatives of a picture, or only what a video is.
+    """Return the derivatives of a picture; for a video, only the inspection result.
 
     Raises:
         FormatError: the picture is not accepted; its code is the reason.

@@ -58,7 +58,7 @@ def decode_pixels(data: bytes, structure: ImageStructure) -> Image.Image:
 
 
 def _require_complete_jpeg(data: bytes, decoded: Image.Image) -> None:
-    """Raise OSError if the pixels depend on what follows the data: then some of them are missing."""
+    """Raise OSError if the data ends before the last pixel."""
     # Half an end mark would begin a marker together with the junk.
     with Image.open(io.BytesIO(data.rstrip(b"\xff") + JUNK + END_MARKS[formats.JPEG]), formats=["JPEG"]) as image:
         followed_by_junk = hashlib.sha256(image.tobytes()).digest()

@@ -84,7 +84,7 @@ class AttemptRegistry:
         return self._draining.is_set()
 
     def release_all(self) -> None:
-        """Give all jobs back because the worker stops, including those that are being claimed at this moment."""
+        """Release all jobs because the worker is stopping, including jobs that are being claimed at this moment."""
         self._is_stopping = True
         for attempt in tuple(self._attempts.values()):
             attempt.interrupt(WorkerStopping())

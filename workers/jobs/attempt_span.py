@@ -11,7 +11,7 @@ from stores import Stores
 
 @asynccontextmanager
 async def open_attempt_span(stores: Stores, job: Job, asked_at_ms: int) -> AsyncIterator[Span]:
-    """Make the span of an attempt, and record the wait in the queue and the claim, which was asked for at a time."""
+    """Create the span of an attempt, and record the wait in the queue and the claim as spans."""
     parent = await asyncio.to_thread(stores.jobs.find_traceparent, job.id) if is_tracing() else None
     attributes = {
         "darkroom.job.id": job.id,

@@ -1,4 +1,4 @@
-"""Limits how many progress reports and previews of a page are stored and published, and brings both together.
+"""Limits how many progress reports and previews of a page are stored and published, and combines both.
 
 Each window allows ``MAX_UPDATES``, of which at most ``MAX_PROGRESS_UPDATES`` are progress reports. Faster updates
 are coalesced: only the newest of each kind is kept until it may pass.
@@ -26,7 +26,7 @@ Update = Progress | bytes
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """What a page shows by now; at least one of both."""
+    """The current progress and preview of a page; at least one of them."""
 
     progress: Progress | None
     preview: bytes | None

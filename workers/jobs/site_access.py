@@ -86,7 +86,7 @@ class SiteVisits:
             interrupter.close()
 
     async def _wait_for_turn(self, site: str) -> None:
-        """Take turns until one begins while the site has not asked for a pause."""
+        """Wait for a turn at the site that does not fall into a pause that the site asked for."""
         circuit_breakers = self._stores.circuit_breakers
         interval_ms = round(1000 * self._stores.recipes.get_limits(site).min_interval_s)
         left_ms = MAX_TURN_WAIT_MS

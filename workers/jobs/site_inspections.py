@@ -1,4 +1,4 @@
-"""Looks at sites for people: checks a recipe's selectors on its page, and drafts a recipe for a page that has none.
+"""Inspects sites on request: checks a recipe's selectors on its page, and drafts a recipe for a page without one.
 
 An inspection visits the site under the same rules as a job and takes its turn. The answers, failures included, are
 published through ``stores.site_queries``.

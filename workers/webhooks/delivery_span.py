@@ -11,7 +11,7 @@ from stores import Stores
 
 @asynccontextmanager
 async def open_delivery_span(stores: Stores, delivery: Delivery) -> AsyncIterator[Span]:
-    """Make the span of an attempt; it begins a trace of its own once the job has expired."""
+    """Create the span of an attempt; it begins a new trace once the job has expired."""
     parent = (
         await asyncio.to_thread(stores.jobs.find_traceparent, delivery.job_id)
         if is_tracing() and delivery.job_id

@@ -231,7 +231,7 @@ class WebhookDispatcher:
         return PreparedDelivery(delivery, webhook, webhook.secrets if webhook else ())
 
     def _update_health(self, results: Sequence[AttemptResult]) -> None:
-        """Record which webhooks began or ceased to fail, and disable those that are gone or have failed too long."""
+        """Record which webhooks began or ceased to fail; disable those that answered 410 or failed for too long."""
         outcomes = [(result.prepared.webhook, result.outcome) for result in results if result.prepared.webhook]
         recovered = {webhook.id for webhook, outcome in outcomes if outcome.is_delivered and webhook.failing_since}
         failing = {webhook.id for webhook, outcome in outcomes if not outcome.is_delivered} - recovered

@@ -76,7 +76,7 @@ def generate_images() -> Response:
 def edit_images() -> Response:
     """Make pictures from pictures, on a site that takes them: `image` or `image[]`, and `mask`, as files of a form.
 
-    Transparent parts of the mask are painted anew. With `stream`, the events are `image_edit.partial_image` and
+    Transparent parts of the mask are repainted. With `stream`, the events are `image_edit.partial_image` and
     `image_edit.completed`.
     """
     with _body_fields() as fields:

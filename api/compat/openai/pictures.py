@@ -53,9 +53,9 @@ def read_pictures(
     """Yield the pictures of completed jobs, in their order.
 
     Raises:
-        NoPicture: a page has made fewer than were asked for.
+        NoPicture: a page has made fewer than the request needs.
         Gone: a picture has expired.
-        NotFound, NotConvertible, Unavailable: a picture cannot be had in the format that was asked for.
+        NotFound, NotConvertible, Unavailable: a picture is not available in the requested format.
     """
     for each in ended:
         if len(each.job.results) < each.pictures:
@@ -66,10 +66,10 @@ def read_pictures(
 
 
 def read_together(stores: Stores, request: ImagesRequest, ended: Sequence[Expected]) -> list[Picture]:
-    """Return the pictures of an answer in one piece, without their bytes if these are too many in memory together.
+    """Return the pictures of an answer that is not streamed; without bytes if they would need too much memory.
 
     Raises:
-        ResultRefused: the bytes were asked for and are too many. Further errors as ``read_pictures``.
+        ResultRefused: the bytes were requested and are too many. Further errors as ``read_pictures``.
     """
     pictures: list[Picture] = []
     with_bytes = request.response_format != URL and _has_room(request, ended, _known_bytes(request, ended))

@@ -102,6 +102,6 @@ def _is_optional(recipe: Recipe, name: str) -> bool:
 
 
 def _with_partners(recipe: Recipe, names: set[str]) -> set[str]:
-    """Return the names with width for height and height for width: half a size is none."""
+    """Return the names, with the height for each width and the reverse: a page has both or neither."""
     size = {name for target in ("width", "height") if (name := find_input(recipe, target))}
     return names | size if names & size else names

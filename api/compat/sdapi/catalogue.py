@@ -151,7 +151,7 @@ def memory() -> Response:
 @blueprint.route("/refresh-loras", methods=["POST"], endpoint="refresh_loras")
 @blueprint.response(200, NULL, description="`null`.")
 def refresh() -> Response:
-    """Ask the site for its choices again, if what is known of them is older than five minutes."""
+    """Read the site's choices again if the known ones are older than five minutes."""
     site_choices(_current_site())
     return jsonify(None)
 

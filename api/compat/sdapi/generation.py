@@ -51,7 +51,7 @@ blueprint = sdapi_blueprint("generation")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request that has been understood: its body, its site, what it asks of that, and what the page lacks."""
+    """A parsed request: its body, its site, the translated generation, and the inputs that the page lacks."""
 
     body: Mapping[str, Any]
     recipe: Recipe
@@ -81,7 +81,7 @@ def image_to_image() -> Response:
 
 
 def _read_order(schema: Schema, *, needs_picture: bool = False) -> Order:
-    """Return what the body of the current request asks for.
+    """Parse the body of the current request.
 
     Raises:
         Invalid: a field is malformed, or the site does not accept it.
@@ -121,7 +121,7 @@ def _refuse_scripts(body: Mapping[str, Any]) -> None:
 
 
 def _choices(recipe: Recipe, body: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Return the choices of the recipe's inputs; the page is asked for those that the request needs and are unknown."""
+    """Return the choices of the recipe's inputs; read those from the page that the request needs and are unknown."""
     declared = {name: spec.choices for name, spec in recipe.inputs.items() if spec.choices}
     known = known_choices(recipe)
     fields = {"sampler": body.get("sampler_name") or body.get("sampler_index"), "scheduler": body.get("scheduler")}
@@ -215,7 +215,7 @@ def _notes(order: Order, outcome: Outcome) -> dict[str, Any]:
 
 
 def _raise_failure(outcome: Outcome) -> None:
-    """Raise the error of the first job that has failed by itself; after an interruption there need be no picture."""
+    """Raise the error of the first job that failed without an interruption."""
     for job in outcome.failed:
         if job.error and job.error.code == Gone.code and job.results:
             # Jobs that have waited too long have the same code.

@@ -49,7 +49,7 @@ def read_options() -> Response:
 @blueprint.response(200, NULL, description="`null`.")
 @blueprint.alt_response(422, description="There is no such model, or a value is not valid.")
 def change_options() -> Response:
-    """Set options for your later requests; those that have no meaning here are accepted without effect."""
+    """Set options for your later requests; options that Darkroom does not know are accepted without effect."""
     change(json_object())
     return jsonify(None)
 

@@ -122,7 +122,7 @@ def move_picture(slug: str, token_id: str) -> BaseResponse:
 
 @blueprint.route(f"{GALLERY.path}/<slug>/pictures/<token_id>/delete", methods=["POST"])
 def delete_picture(slug: str, token_id: str) -> BaseResponse:
-    """Delete a picture for good."""
+    """Delete a picture permanently."""
     require_scope(Scope.GALLERY)
     collection, token = _own_picture(slug, token_id)
     stores().gallery.tokens.delete(caller().id, token.token_id)

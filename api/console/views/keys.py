@@ -199,7 +199,7 @@ def _grant() -> KeyChange:
 
 
 def _form_values(form: Any) -> dict[str, Any]:
-    """Return what was sent, so that the form keeps it beside the error."""
+    """Return the submitted values, so that the form keeps them next to the error."""
     return {
         "name": form.get("name", ""),
         "plan": form.get("plan", ""),

@@ -1,4 +1,4 @@
-"""The fields of a model as the console edits them: value, source, and what a form means."""
+"""The fields of a model as the console edits them: value, source, and how a form is parsed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ VIEW_NAMES = {"creator": "creatorName"}
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One field: its value as the form has it, whose word it is, and when a person edited it."""
+    """One field: its value in the form, its source, and when a person edited it."""
 
     name: str
     title: str

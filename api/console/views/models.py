@@ -132,7 +132,7 @@ def detail(model_id: str) -> Response:
 
 @blueprint.route(f"{MODELS.path}/<model_id>", methods=["POST"])
 def edit(model_id: str) -> BaseResponse:
-    """Set one field of a model, or revert it to what the sources say."""
+    """Set one field of a model, or revert it to the value from its sources."""
     require_scope(Scope.LIBRARY)
     model = stores().library.models.get(parse_id(model_id))
     try:

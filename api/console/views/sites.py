@@ -48,7 +48,7 @@ def detail(name: str) -> Response:
 
 @blueprint.route(f"{SITES.path}/<name>/<action>", methods=["POST"])
 def act(name: str, action: str) -> BaseResponse:
-    """Check a site now, let its waiting jobs start, or accept its terms."""
+    """Check a site now, close its circuit breaker, or accept its terms."""
     require_scope(Scope.ADMIN)
     recipe = find_recipe(name)
     if action == "check":

@@ -60,7 +60,7 @@ def overview() -> Response:
 
 
 def _remark(name: str, part: dict[str, Any]) -> str:
-    """Return what a reader should know about a part, in words."""
+    """Return a remark about a part for the reader."""
     if part.get("error"):
         return str(part["error"])
     if name == "disk":

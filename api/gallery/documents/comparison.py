@@ -1,4 +1,4 @@
-"""The picture of a token beside the one that a new job has made with the same inputs: as JSON, and as a page."""
+"""Compares the picture of a token with that of a new job with the same inputs, as JSON and as a page."""
 
 import hashlib
 from typing import Any

@@ -62,7 +62,7 @@ class AttributeView(ResponseSchema):
 
 
 class TokenMediaView(ResponseSchema):
-    """The picture of a token; ``reason`` says why there is none."""
+    """The picture of a token; ``reason`` says why it is missing."""
 
     status = fields.Enum(MediaStatus, by_value=True)
     reason = fields.String(allow_none=True)
@@ -127,7 +127,7 @@ class NewTokenView(TokenView):
 
 
 class RefreshView(ResponseSchema):
-    """What a refresh did."""
+    """The outcome of a refresh."""
 
     done = fields.String(metadata={"description": "A code.", "example": "derived"})
     message = fields.String()

@@ -65,7 +65,7 @@ def format_price(wei: int) -> str:
 
 
 def format_edition(amount: str) -> str:
-    """Return what an amount in hexadecimal means; nothing for a single piece."""
+    """Describe an amount in hexadecimal; empty for a single piece."""
     number = int(amount, 16)
     if number == MAX_UINT256:
         return OPEN_EDITION_TEXT

@@ -1,4 +1,4 @@
-"""Pages of lists: the query that asks for one, and the links to the next."""
+"""Pages of lists: parsing the query, and the links to the next page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Listing:
 
 
 def requested_page(size: int) -> Page:
-    """Return the page that the query asks for; raise Invalid if it asks wrongly."""
+    """Return the page that the query selects; raises Invalid for an invalid query."""
     explicit = request.args.get("explicit", ExplicitFilter.INCLUDE)
     if explicit not in list(ExplicitFilter):
         raise Invalid(f"explicit: must be one of {', '.join(ExplicitFilter)}.")

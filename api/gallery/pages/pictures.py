@@ -1,4 +1,4 @@
-"""A token's picture as the pages show it: which file where, in which proportions, or why there is none."""
+"""A token's picture as the pages show it: its files, its aspect ratio, or why it is missing."""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ def _path(name: str | None) -> str | None:
 
 
 def _describe_state(media: TokenMedia, *, is_owner: bool) -> tuple[str, str, str]:
-    """Return what is shown instead of the picture, the reason, and what the owner can do."""
+    """Return the text shown instead of the picture, the reason, and advice for the owner."""
     match media.status:
         case MediaStatus.PENDING:
             return PREPARING_TEXT, "", "Reload the page in a few seconds."

@@ -1,4 +1,4 @@
-"""What the pages read from the stores, converted for the templates."""
+"""Reads records from the stores and converts them for the templates."""
 
 from collections.abc import Sequence
 

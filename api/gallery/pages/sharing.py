@@ -1,4 +1,4 @@
-"""What chats and search engines are told about a page: OpenGraph fields, and where its oEmbed description is.
+"""The description of a page for chats and search engines: OpenGraph fields, and the URL of its oEmbed document.
 
 Explicit pictures are never part of it: a chat would show them without a click.
 """
@@ -32,7 +32,7 @@ class SharedFile:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """The description of a page. ``is_large`` asks for the picture above the text instead of beside it."""
+    """The description of a page. ``is_large`` places the picture above the text instead of next to it."""
 
     title: str
     description: str

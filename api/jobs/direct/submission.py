@@ -68,7 +68,7 @@ class DirectSubmission(DirectAnswers):
         return answer
 
     def _read_request(self, read_body: ReadBody) -> JobRequest | None:
-        """Return the valid request of the body; None if there is none. Raises Invalid."""
+        """Return the request of the body, or None if the body is not a small JSON request. Raises Invalid."""
         body = read_body(MAX_BODY_BYTES)
         try:
             fields = self._loads(body) if body else None

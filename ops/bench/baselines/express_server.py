@@ -1,4 +1,4 @@
-"""An Express application as a baseline; Express comes from npm, and Node.js has to be on this machine."""
+"""An Express application as a baseline; npm installs Express, and Node.js must be installed."""
 
 import shutil
 import subprocess

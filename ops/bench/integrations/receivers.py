@@ -1,4 +1,4 @@
-"""The benchmark ``receivers``: how late a good webhook receiver gets its deliveries beside each hostile one.
+"""The benchmark ``receivers``: the delay of deliveries to a good webhook receiver next to each hostile one.
 
 Both get the same deliveries in two bursts: during the second one, calls of the first to the hostile receiver still
 run, on the same event loop as those to the good one.

@@ -1,4 +1,4 @@
-"""The benchmark ``backlog``: what a long queue costs submissions and status requests, and Redis memory per job."""
+"""The benchmark ``backlog``: the effect of a long queue on submissions and status requests, and Redis memory."""
 
 import secrets
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ MAX_BYTES_PER_JOB = 3000.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The lengths of the queue (the first is 0), requests per round, and rounds, of which the best counts."""
+    """The lengths of the queue (the first is 0), requests per round, and rounds; the best round counts."""
 
     backlogs: tuple[int, ...]
     requests: int

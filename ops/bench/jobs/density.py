@@ -54,7 +54,7 @@ def measure(size: Size) -> Iterator[Row]:
 
 
 def _describe_studio(steps: int) -> Iterator[Row]:
-    """Say what the memory of the studio's page is, when it has painted a picture, beside an empty page's."""
+    """Describe the memory of the studio's page after a picture, compared with an empty page."""
     pages = measure_pages(steps)
     for name, megabytes in pages["painted"].parts.items():
         yield Row(f"studio's page, {name}", megabytes, "MB", pages["empty"].parts.get(name))

@@ -1,4 +1,4 @@
-"""The benchmark ``fleet``: what many workers and many callers cost one Redis, in its CPU time.
+"""The benchmark ``fleet``: the CPU time that one Redis needs for many workers and many callers.
 
 The workers are simulated (``ops.bench.tools.fleet_workers``): real claims, heartbeats, events and pictures, no browser.
 A clock process sweeps, and a subscriber reads every change, as a web process does. The CPU time is the server's own

@@ -22,7 +22,7 @@ FINAL = ("COMPLETED", "FAILED")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The kinds of hostile pages, and the jobs beside each of them, of which the median counts."""
+    """The kinds of hostile pages, and the number of jobs next to each; their median counts."""
 
     kinds: tuple[str, ...]
     jobs: int

@@ -14,7 +14,7 @@ CONNECTIONS = 32
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Requests per round, and rounds, of which the best counts."""
+    """Requests per round, and rounds; the best round counts."""
 
     requests: int
     rounds: int

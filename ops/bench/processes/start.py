@@ -31,7 +31,7 @@ PICTURE = {"prompt": "a lighthouse at dusk", "inputs": {"width": 256, "height": 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Starts of each checkout, of which the first ones are not measured: they create the data folder."""
+    """Starts of each checkout; the first ones are not measured, because they create the data folder."""
 
     starts: int
     first: int

@@ -54,7 +54,7 @@ def open_page(browser: Browser, stack: Stack, **options: Any) -> Page:
 
 
 def measure_first_view(page: Page, url: str, *, ready: str = READY) -> FirstView:
-    """Open ``url`` with an empty cache and measure until ``ready`` matches, and what has been loaded by then."""
+    """Open ``url`` with an empty cache; measure the time until ``ready`` matches, and the bytes loaded by then."""
     sizes: list[float] = []
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")

@@ -87,7 +87,7 @@ TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class GalleryFixture:
-    """How many collections and tokens there are, and the names by which benchmarks ask for them."""
+    """The numbers of collections and tokens, and their names for benchmarks."""
 
     collections: int
     tokens: int

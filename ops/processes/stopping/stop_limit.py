@@ -1,4 +1,4 @@
-"""How long the platform lets a process stop before it kills it, compared with how long Darkroom wants to."""
+"""The time that the platform gives a process to stop, compared with the time that Darkroom needs."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def stop_advice(drain_grace_s: int, limit: StopLimit) -> str:
 
 
 def find_stop_limit(stop_timeout_s: int, environment: Mapping[str, str] = os.environ) -> StopLimit | None:
-    """Return the platform's limit: as told by STOP_TIMEOUT_S, that of Heroku, or that of the systemd unit."""
+    """Return the platform's limit: STOP_TIMEOUT_S, or that of Heroku, or that of the systemd unit."""
     if stop_timeout_s:
         return StopLimit(stop_timeout_s, "STOP_TIMEOUT_S")
     if "DYNO" in environment:

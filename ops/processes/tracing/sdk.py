@@ -124,7 +124,7 @@ def _make_exporter(name: str) -> SpanExporter:
 
 
 def _shut_down(provider: TracerProvider) -> None:
-    """Export what is left, for a limited time."""
+    """Export the remaining spans, for a limited time."""
     thread = threading.Thread(target=provider.shutdown, name="traces", daemon=True)
     thread.start()
     thread.join(SHUTDOWN_TIMEOUT_S)

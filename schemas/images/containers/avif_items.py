@@ -92,7 +92,7 @@ def _child_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _item_kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each item with metadata, and what it is."""
+    """Yield the number of each item with metadata, and its kind."""
     counted = 2 if iinf[:1] == b"\0" else 4
     for kind, entry in _child_boxes(iinf[FULL_BOX_BYTES + counted :]):
         version = entry[0] if entry else 0

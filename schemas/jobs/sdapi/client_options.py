@@ -1,4 +1,4 @@
-"""The options of a caller: those that have an effect, and those that clients look for besides."""
+"""The options of a caller: those with an effect, and others that clients expect."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an answer says about its pictures: infotexts, and the JSON text ``info``, in AUTOMATIC1111's format."""
+"""The description of pictures in an answer: infotexts, and the JSON text ``info``, in AUTOMATIC1111's format."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ class PictureInfo:
         return -1 if value is None else int(value)
 
     def text(self, recipe: Recipe, version: str) -> str:
-        """Return the infotext: the picture's own, or else one of what the job asked for."""
+        """Return the infotext: the picture's own, or else one made from the job's request."""
         if self.infotext:
             return self.infotext
         parameters = {name: self.value(recipe, target) for name, target in INFOTEXT_TARGETS.items()}
@@ -131,7 +131,7 @@ def timestamp(now_ms: int) -> str:
 
 
 def _describe_settings(recipe: Recipe, first: PictureInfo | None, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the first picture was made with, as far as it is known, and else what the request asks for."""
+    """Return the known parameters of the first picture, and the request's for the rest."""
     width, height = (first.width, first.height) if first else (body.get("width"), body.get("height"))
     return {
         "width": width,

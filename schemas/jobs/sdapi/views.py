@@ -40,7 +40,7 @@ class SdapiPictures(ResponseSchema):
 
 
 class SdapiState(ResponseSchema):
-    """What the program does."""
+    """The state of the program."""
 
     skipped = fields.Boolean()
     interrupted = fields.Boolean()

@@ -1,7 +1,7 @@
 """Base models by the names that trainers write, from an explicit table.
 
-Only a spelling of the table stands for a base model: a successor whose name begins like that of its predecessor
-(FLUX.2, SD 3.5, Wan 2.2) is never taken for it. What the table does not have is shown as it names itself. Case and
+Only a spelling in the table counts as a base model: a successor whose name begins like that of its predecessor
+(FLUX.2, SD 3.5, Wan 2.2) is never taken for it. A name that is not in the table is shown unchanged. Case and
 punctuation do not count, so "Flux.1-dev", "flux-1-dev" and "flux_1_dev" are one spelling. Base models have Civitai's
 names as far as Civitai has one.
 """

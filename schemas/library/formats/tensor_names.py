@@ -1,7 +1,7 @@
-"""What the names and shapes of a file's tensors say about it: its type and its base model.
+"""Determines the type and the base model of a file from the names and shapes of its tensors.
 
-Used where no header and no sidecar says so. Only what a network cannot lack is compared, and only what distinguishes
-it from its relatives: networks that share their tensors (Wan 2.1 and 2.2) have the name of their family.
+Used if neither the header nor a sidecar states them. Only what a network cannot lack is compared, and only what
+distinguishes it from its relatives: networks that share their tensors (Wan 2.1 and 2.2) have the name of their family.
 """
 
 import re

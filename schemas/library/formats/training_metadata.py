@@ -40,7 +40,7 @@ PEFT_KEY = "lora_adapter_metadata"
 
 @dataclass(frozen=True, slots=True)
 class TrainingMetadata:
-    """What a header says; None and empty where it says nothing.
+    """The metadata of a header; None and empty for missing fields.
 
     ``type`` is Civitai's; ``hashes`` are claims, by algorithm.
     """
@@ -95,7 +95,7 @@ def _find_type(values: Mapping[str, str]) -> str | None:
 def _trigger_words(values: Mapping[str, str]) -> Iterator[str]:
     """Yield the author's trigger phrase, or else the trainer's class tokens.
 
-    Frequent tags are none: those that caption most images ("1girl", "solo") are the commonest of every training.
+    Frequent tags do not count: those that caption most images ("1girl", "solo") are the commonest of every training.
     """
     if phrase := _first_line(values, "modelspec.trigger_phrase", "ssmd_keywords"):
         yield phrase

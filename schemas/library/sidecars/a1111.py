@@ -1,4 +1,4 @@
-"""``<stem>.json`` of AUTOMATIC1111 and Forge: what a person wrote about a model.
+"""``<stem>.json`` of AUTOMATIC1111 and Forge: a person's notes about a model.
 
 Its "sd version" is one of a few families, coarser than what Civitai says, so it ranks with file headers. Other programs
 add Civitai ids to the file, or keep Civitai's whole response under its name.
@@ -70,7 +70,7 @@ _OPENING, _CLOSING = "([{<", ")]}>"
 
 
 def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """Read what a person wrote, the family of base models, and what other programs added from Civitai.
+    """Read a person's notes, the family of base models, and Civitai's metadata that other programs added.
 
     Raises:
         FormatError: the file cannot be read at all.

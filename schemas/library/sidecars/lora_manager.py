@@ -1,4 +1,4 @@
-"""``<stem>.metadata.json`` of ComfyUI's LoRA Manager: Civitai's response and what a person wrote.
+"""``<stem>.metadata.json`` of ComfyUI's LoRA Manager: Civitai's response and a person's edits.
 
 Source: the program's ``docs/metadata-json-schema.md``. A name, tags, base model and description count as a person's
 where they differ from those of Civitai's response in the same file, and a name also if it is not the file's. Trained
@@ -31,7 +31,7 @@ UNKNOWN_BASE_MODEL = "Unknown"
 
 
 def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[SourceMetadata]:
-    """Read what Civitai said and, separately, what a person wrote.
+    """Read Civitai's metadata and, separately, a person's edits.
 
     Raises:
         FormatError: the file cannot be read at all.
@@ -71,7 +71,7 @@ def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
 
 
 def _split(document: Mapping[str, Any], from_response: Metadata) -> tuple[Metadata, Metadata]:
-    """Return what Civitai said, in the response and in fields of the document, and what a person wrote."""
+    """Return Civitai's metadata, from the response and from fields of the document, and a person's edits."""
     civitai = {name: getattr(from_response, name) for name in VERSION_FIELDS | MODEL_FIELDS if name in FIELDS}
     civitai["hashes"] = dict(from_response.hashes) | drop_empty(
         SHA256=normalize_hash(SHA256, document.get("sha256")),

@@ -31,7 +31,7 @@ COPY_BYTES, BYTES_PER_CHARACTER = 6_000, 16
 
 @dataclass(frozen=True, slots=True)
 class JobCopy:
-    """A job and its estimate, as Redis had them; ``responses`` is a place for what was made of them, by name."""
+    """A job and its estimate, as Redis had them; ``responses`` caches responses made from them, by name."""
 
     job: Job
     estimate: QueueEstimate
@@ -43,7 +43,7 @@ class JobCopy:
 
 
 class _Entry:
-    """What is known of one job; ``version`` counts its changes."""
+    """The copy of one job and its state; ``version`` counts its changes."""
 
     __slots__ = ("copy", "size", "version")
 

@@ -156,7 +156,7 @@ def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content
 def _move_parts_to_lost_model(transaction: IndexTransaction, row: Any, content: str | None) -> None:
     """Move all files of a model of several files to the model that had its main file and whose files are gone.
 
-    Two such models on disk stay two, whatever they have in common.
+    Two such models that are both on disk stay separate, whatever they have in common.
     """
     if content is None:
         return

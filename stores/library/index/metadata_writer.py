@@ -31,7 +31,7 @@ _DELETE_PROBLEMS = delete(problems).where(problems.c.root == bindparam("r"), pro
 def write_source_metadata(
     transaction: IndexTransaction, version_id: int, records: Sequence[SourceMetadata], file_id: int | None = None
 ) -> None:
-    """Replace the metadata of each source that says something now; keep that of sources that are silent.
+    """Replace the metadata of each source that has some now; keep the metadata of sources that have none.
 
     Only a header that was read and says nothing deletes what it said before. If the version has other files besides
     ``file_id``, the newer metadata of each source wins, so that the order in which files are scanned does not matter.
@@ -64,7 +64,7 @@ def _delete_source_metadata(transaction: IndexTransaction, version_id: int, keys
 
 
 def write_previews(transaction: IndexTransaction, version_id: int, scanned: ScannedFile) -> None:
-    """Write the images beside a model file. An image keeps its id while its slot is the same."""
+    """Write the images next to a model file. An image keeps its id while its slot is the same."""
     stored = {row.slot: row for row in transaction.execute(_STORED_PREVIEWS, {"v": version_id})}
     if not stored and not scanned.images:
         return
@@ -88,7 +88,7 @@ def write_previews(transaction: IndexTransaction, version_id: int, scanned: Scan
 
 
 def _delete_previews(transaction: IndexTransaction, version_id: int, scanned: ScannedFile, rows: Sequence[Any]) -> None:
-    """Delete previews that no longer lie beside this file, unless they lie beside another file of the version."""
+    """Delete previews that are no longer next to this file, unless they are next to another file of the version."""
     query = select(files.c.root, files.c.path).where(files.c.version_id == version_id, files.c.missing_since.is_(None))
     this = (scanned.file.root, scanned.file.path)
     rows_of_files = transaction.execute(query).all()

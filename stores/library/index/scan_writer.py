@@ -54,7 +54,7 @@ class ScanCounts:
 
 
 class IndexedLocation(NamedTuple):
-    """Where the index has a file; ``path`` is None for a tombstone whose path another file has taken."""
+    """The location of a file in the index; ``path`` is None for a tombstone whose path another file has taken."""
 
     id: int
     root: str
@@ -108,7 +108,7 @@ class ScanWriter:
             transaction.mark_changed(transaction.model_of(version_id))
 
     def mark_missing(self, ids: Iterable[int]) -> None:
-        """Mark files as gone. Their rows stay, so that edits and images are there again if they come back."""
+        """Mark files as missing. Their rows stay, so that edits and images reappear if the files come back."""
         self._set_missing(ids, self._clock.now_ms())
 
     def mark_present(self, ids: Iterable[int]) -> None:
@@ -190,7 +190,7 @@ def _write_file(transaction: IndexTransaction, scanned: ScannedFile, counts: Sca
 
 
 def _part_from_equal_files(transaction: IndexTransaction, row: Any, scanned: ScannedFile) -> int:
-    """Take a file that is no whole model away from those that it was joined with as equal; return its version."""
+    """Separate an incomplete file from the files that it was merged with as equal; return its version."""
     others = select(files.c.id).where(files.c.version_id == row.version_id, files.c.id != row.id).limit(1)
     version_id = int(row.version_id)
     if transaction.execute(others).first() is not None:

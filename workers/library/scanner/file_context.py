@@ -1,4 +1,4 @@
-"""State collected while one model file is read, and safe access to the files beside it."""
+"""State collected while one model file is read, and safe access to the files next to it."""
 
 import contextlib
 import io

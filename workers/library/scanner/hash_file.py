@@ -71,7 +71,7 @@ class ByteRateLimiter:
 def hash_file(
     pending: PendingFile, roots: tuple[Path, ...], rate_limiter: ByteRateLimiter, may_continue: Callable[[], bool]
 ) -> FileHashes:
-    """Hash a file, in chunks of CHUNK_BYTES between which ``may_continue`` is asked.
+    """Hash a file in chunks of CHUNK_BYTES; ``may_continue`` is called between them.
 
     Raises:
         HashingStoppedError: ``may_continue`` returned False.

@@ -146,7 +146,7 @@ def _name_of_model(file: FileOnDisk, stem: str) -> str:
 
 
 def _read_part(context: FileContext, part: ModelPart) -> None:
-    """Note what the file is a part of. Only the main file's header tells something about the whole model."""
+    """Record the model that the file is a part of. Only the main file's header has metadata of the whole model."""
     if context.header:
         context.header |= part.to_header()
     if not is_main_file(part.to_header()):

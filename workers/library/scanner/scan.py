@@ -65,7 +65,7 @@ class Scan:
         on_progress: Callable[[ScanProgress], None] = lambda _progress: None,
         may_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``may_continue`` is asked between files; it returns whether this process still holds the leader lock."""
+        """``may_continue`` is called between files; it returns whether this process still holds the leader lock."""
         self._writer = writer
         self._roots = roots
         self._on_progress = on_progress
@@ -76,7 +76,7 @@ class Scan:
         """Scan the scopes and return the final progress.
 
         Raises:
-            Conflict: ``may_continue`` returned False; what has been written stays.
+            Conflict: ``may_continue`` returned False; results that have been written stay.
             Unavailable: the database does not answer.
         """
         has_scanned_root = False

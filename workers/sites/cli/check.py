@@ -67,7 +67,7 @@ async def check_with_driver(
 
 
 async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
-    """Look at the elements of the steps, up to the step that submits."""
+    """Check the elements of the steps, up to the step that submits."""
     results: list[SelectorResult] = []
     deadline = time.monotonic() + COVERED_TIMEOUT_S
     for number, step in enumerate(recipe.steps):

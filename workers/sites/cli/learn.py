@@ -94,7 +94,7 @@ def _learn(settings: Settings, program: DetectedProgram, name: str, *, with_tria
 
 
 def _drafts(settings: Settings, program: DetectedProgram) -> list[RecipeDraft]:
-    """Return drafts from a Gradio app's layout, or one from a look at the page; raises DraftError."""
+    """Return drafts from a Gradio app's layout, or one from a survey of the page; raises DraftError."""
     if program.config is not None:
         return learn_from_layout(program)
     _report("The page publishes no layout, so one generation is run to see where its picture appears.")

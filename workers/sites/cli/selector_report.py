@@ -1,4 +1,4 @@
-"""Looks at the elements that a recipe's selectors name, as a person does, and marks them on a screenshot."""
+"""Checks that the elements of a recipe's selectors are usable for a person, and marks them on a screenshot."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -83,7 +83,7 @@ class SelectorResult:
 
 
 def step_target(number: int, step: Step) -> SelectorTarget:
-    """Return the target of a step; of one that opens something, what it makes visible."""
+    """Return the target of a step; for a step that opens something, the element that it makes visible."""
     name = f"steps[{number}] {step.name or step.type}"
     if step.when or step.image:
         requirement = Requirement.OPTIONAL
@@ -93,7 +93,7 @@ def step_target(number: int, step: Step) -> SelectorTarget:
 
 
 def page_targets(recipe: Recipe) -> Iterator[SelectorTarget]:
-    """Yield the targets on the page besides those of its steps, without those that something has to open."""
+    """Yield the targets besides those of the steps, except targets that must be opened first."""
     yield from _later_targets(recipe)
     if recipe.loras and recipe.loras.open:
         first_step = recipe.loras.open[0]

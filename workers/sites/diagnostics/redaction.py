@@ -1,4 +1,4 @@
-"""Removes from texts of a page what looks like a password, a cookie or a token.
+"""Removes text that looks like a password, a cookie or a token from texts of a page.
 
 Texts come from the page and are untrusted. Every pattern takes linear time, because Python's ``re`` holds the GIL: a
 slow pattern would stall all jobs of the worker. Long texts are redacted in a process of their own, with a time limit:

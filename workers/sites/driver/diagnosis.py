@@ -26,7 +26,7 @@ EMPTY_PAGE_SCRIPT = """() => {
 
 
 class Diagnosis:
-    """Diagnoses failures on one page; ``human`` is what the page shows if it asks for a person."""
+    """Diagnoses failures on one page; ``human`` names the elements by which the page asks for a person."""
 
     def __init__(
         self, page: Page, human: WatchSpec | None, politeness: PolitenessPolicy, failure_report: FailureReport

@@ -17,7 +17,7 @@ def translate_playwright_errors() -> Iterator[None]:
     """Raise service errors for the errors of Playwright calls in the block.
 
     Raises:
-        SiteSlow: the page did not react in time. The element is there, so that is no change of the page.
+        SiteSlow: the page did not react in time. The element exists, so the page has not changed.
         SiteChanged: the page did not behave as the recipe expects.
         BrowserLost: the page or the browser is gone.
     """

@@ -22,7 +22,7 @@ LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".localhost")
 
 
 class SiteNotRecognizedError(Exception):
-    """The program at a URL is unknown or cannot be asked; the message is one line that says why and what to do."""
+    """The program at a URL is unknown or does not answer; the message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

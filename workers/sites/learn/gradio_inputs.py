@@ -27,7 +27,7 @@ class LearnedInput:
 
 @dataclass(frozen=True, slots=True)
 class LearnedInputs:
-    """The inputs, the checkbox that must be off for a seed to count, and sentences about what was left out."""
+    """The inputs, the checkbox that must be off for a seed to count, and sentences about omitted fields."""
 
     inputs: tuple[LearnedInput, ...]
     random_seed: Component | None

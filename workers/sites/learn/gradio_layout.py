@@ -75,9 +75,9 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens at a trigger: a function with its inputs and outputs. ``after`` is the event that it follows.
+    """The function that a trigger runs, with its inputs and outputs. ``after`` is the event that it follows.
 
-    Gradio ends a running function at its next ``yield``, so it cannot stop one that is no generator.
+    Gradio ends a running function at its next ``yield``, so it cannot stop a function that is not a generator.
     """
 
     id: int

@@ -53,7 +53,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a person can see on the page at one moment."""
+    """The elements that a person can see on the page at one moment."""
 
     fields: tuple[Element, ...]
     buttons: tuple[Element, ...]
@@ -68,7 +68,7 @@ class Survey:
 
 @dataclass(slots=True)
 class _Generation:
-    """What was seen after the button was pressed."""
+    """The observations after the button was pressed."""
 
     pictures: tuple[Element, ...] = ()
     busy: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ async def learn_from_page(
     """Return the recipe of the page at ``url``, after one generation on it that takes at most ``timeout_s``.
 
     Raises:
-        DraftError: an element cannot be told, or no new picture appeared.
+        DraftError: an element cannot be identified, or no new picture appeared.
     """
     try:
         page = await context.new_page()
@@ -102,7 +102,7 @@ async def learn_from_page(
 
 
 async def survey_page(page: Page) -> Survey:
-    """Return what the page shows now."""
+    """Return the elements that the page shows now."""
     raw: dict[str, list[Any]] = await page.evaluate(f"({SCRIPT})()")
     elements = {
         kind: tuple(Element.from_page(item) for item in raw[kind])

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RecipeDraft:
-    """The content of a recipe file, a sentence that tells it from other drafts, and sentences about what is uncertain.
+    """The content of a recipe file, a sentence to tell it from other drafts, and sentences about uncertainties.
 
     ``page`` says what the recipe was made for, such as ``Gradio 5.50.0``.
     """

@@ -121,9 +121,9 @@ class Observer:
         self._frame_listener.listen(page)
 
     async def arm(self, page: Page) -> list[str]:
-        """Begin to report changes; what the page shows already is the baseline. Returns the addresses of its pictures.
+        """Begin to report changes; the current state of the page is the baseline.
 
-        The page's answer is untrusted.
+        Returns the URLs of the page's pictures. The page's answer is untrusted.
         """
         # Messages carry the number of their run, so late ones of an earlier run can be dropped.
         self._run += 1
@@ -133,7 +133,7 @@ class Observer:
         return [url for url in urls[:MAX_KNOWN_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
 
     async def _rejoin(self, page: Page) -> None:
-        """Continue after a navigation: what the new page shows belongs to the current run."""
+        """Continue after a navigation: the new page belongs to the current run."""
         with contextlib.suppress(Error):
             await page.evaluate("run => window.__darkroom.join(run)", self._run)
 
@@ -142,7 +142,7 @@ class Observer:
         self._frame_listener.set_submission_id(value)
 
     def read_missed(self, text: str) -> None:
-        """Read the answer to a request for what the page has missed."""
+        """Read the answer to a request for missed messages."""
         self._frame_listener.read_missed(text)
 
     @property

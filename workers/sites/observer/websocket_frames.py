@@ -156,7 +156,7 @@ class FrameListener:
                 return
 
     def _read(self, message: Any, rule: FramesSpec) -> FrameData | None:
-        """Return the content of a message that matches; None if what the rule names is not in it."""
+        """Return the content of a message that matches; None if the message lacks it."""
         if rule.pictures:
             urls = self._read_urls([*find_values(message, rule.pictures)], rule)
             return FrameData(urls=urls) if urls else None

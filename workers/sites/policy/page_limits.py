@@ -1,4 +1,4 @@
-"""Limits what one page may demand of the browser and of this process, so that it holds up no other page.
+"""Limits the resources of the browser and of this process that one page may use, so that it blocks no other page.
 
 All pages of a worker share one browser, one connection to it and one event loop. A script in the page drops what is
 too much at its source. What reaches this process is counted:

@@ -1,4 +1,4 @@
-"""What the memory of the studio's page consists of, beside that of an empty page in the same browser.
+"""The parts of the memory of the studio's page, compared with an empty page in the same browser.
 
 The parts are what the kernel says about the page's renderer process (proportional set size), and what Chromium's own
 memory dump says about the process. The dump's parts overlap the kernel's, and count memory that is not resident too.

@@ -1,1 +1,1 @@
-"""Takes the original bytes of pictures from a page: from what it shows, has loaded, or downloads."""
+"""Fetches the original bytes of pictures from a page: from its elements, its responses or its downloads."""

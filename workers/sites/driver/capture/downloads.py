@@ -1,4 +1,4 @@
-"""Downloads of a page: only the one that the recipe asks for is accepted, up to a maximum size while it arrives."""
+"""Downloads of a page: only the download of the recipe is accepted, up to a maximum size while it arrives."""
 
 import asyncio
 import contextlib

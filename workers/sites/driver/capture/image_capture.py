@@ -124,7 +124,7 @@ class ImageCapture:
         raise SiteChanged("The page has finished, but the elements with its pictures are not there.")
 
     def _is_known(self, url: str, image: GeneratedImage) -> bool:
-        """Whether the picture was on the page before; one that could not be compared counts as known by its address."""
+        """Whether the picture was on the page before; a picture that could not be compared is recognised by its URL."""
         if url in self._known and self._known[url] is None:
             return True
         return _digest(image.data) in self._known.values()

@@ -116,7 +116,7 @@ class FormField:
         return shown
 
     async def difference(self, value: str) -> str | None:
-        """Return None once the page shows the value, else what it shows after ``READ_TIMEOUT_S``."""
+        """Return None once the page shows the value, else the value that it shows after ``READ_TIMEOUT_S``."""
         give_up_at = time.monotonic() + READ_TIMEOUT_S
         while True:
             readings = await self.read()
@@ -194,7 +194,7 @@ async def _group_kind(element: ElementHandle) -> str:
 
 
 def is_same_value(asked: str, shown: str) -> bool:
-    """Return whether a page shows the value asked for: white space, number formats and a model's hash do not count."""
+    """Return whether a page shows the requested value, ignoring white space, number formats and a model's hash."""
     if squeeze(asked) == squeeze(shown) or squeeze(asked) == squeeze(CHECKPOINT_HASH.sub("", shown)):
         return True
     number = SHOWN_NUMBER.match(THOUSANDS.sub("", shown.strip()))

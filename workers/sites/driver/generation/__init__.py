@@ -1,1 +1,1 @@
-"""One generation on a page: what the page shows from the submission of the prompt to the pictures."""
+"""One generation on a page, from the submission of the prompt to the pictures."""

@@ -1,4 +1,4 @@
-"""Asks the program what a page has missed while its connection was lost.
+"""Requests the messages that a page has missed while its connection was lost.
 
 A program may finish a picture while the page is not connected, and then never says so again. So from the first loss on,
 the recipe's ``observe.missed`` is requested until the generation ends, and each answer is read as a message.
@@ -30,12 +30,12 @@ class MissedMessages:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to ask, if the recipe says where and this has not begun yet."""
+        """Start the requests, if the recipe has a URL for them and they have not started yet."""
         if self._recipe.observe.missed and self._task is None:
             self._task = asyncio.ensure_future(self._ask_repeatedly(self._recipe.observe.missed))
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop the requests."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

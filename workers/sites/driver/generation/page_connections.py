@@ -25,14 +25,14 @@ class PageConnections:
         self._work_ended_at: float | None = None
 
     def listen(self, page: Page) -> None:
-        """Note what the page opens from now on."""
+        """Record the connections that the page opens from now on."""
         page.on("websocket", self._on_socket)
         page.on("request", self._on_open)
         page.on("requestfinished", self._on_end)
         page.on("requestfailed", self._on_end)
 
     def start(self) -> None:
-        """Tell what is opened from now on from what was open before."""
+        """Mark the start of the generation: connections that are open now count as earlier ones."""
         self._before = set(self._open)
         self._changed_at = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What the errors that a page shows mean for the job: their kind, and their words without decoration."""
+"""The meaning of a page's errors for the job: their kind, and their text without decoration."""
 
 import re
 

@@ -29,7 +29,7 @@ STOPPED = "The site's program was stopped."
 
 
 class ProgramStop:
-    """What an attempt has to stop: nothing, a job in the program's queue, or one that the program works on."""
+    """The work that an attempt must stop: none, a job in the program's queue, or the running job."""
 
     def __init__(
         self, page: Page, recipe: Recipe, observer: Observer, run_step: Callable[[Step], Awaitable[None]]
@@ -52,7 +52,7 @@ class ProgramStop:
         self._is_started = not (observe.started or observe.progress or observe.preview)
 
     def note(self, observation: Observation) -> None:
-        """Take what the page shows as evidence of the program's state."""
+        """Update the state of the program from an observation of the page."""
         observe = self._recipe.observe
         if observation.kind in ("done", "until", "empty", "error"):
             self._is_started = True
