@@ -9,6 +9,8 @@ import json
 import logging
 import secrets
 import socket
+import time
+from functools import lru_cache
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
@@ -45,6 +47,12 @@ MESSAGES = {
 
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untyped
     """A gevent worker that ends long polls and streams on shutdown and reports bad HTTP as JSON."""
+
+    def init_process(self) -> None:
+        """Start serving. Settings become plain attributes: gunicorn looks fifteen of them up for each request."""
+        names = self.cfg.settings.keys() - vars(type(self.cfg)).keys()
+        vars(self.cfg).update({name: self.cfg.settings[name].get() for name in names})
+        super().init_process()
 
     def patch(self) -> None:
         """Patch the standard library, and log what ends a greenlet instead of printing it."""
@@ -110,13 +118,16 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         """Send a response as gunicorn does it."""
         self.nr += 1
         closes = not self.alive or not self.cfg.keepalive or request.should_close()
-        head = [
-            f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {http_date()}\r\n",
-            f"Connection: {'close' if closes else 'keep-alive'}\r\n",
-            *(f"{name}: {value}\r\n" for name, value in answer.headers),
-            "\r\n",
-        ]
-        client.sendall("".join(head).encode("latin-1") + answer.body)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
+        head = (
+            f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {_format_date(int(time.time()))}\r\n"
+            f"Connection: {'close' if closes else 'keep-alive'}\r\n{fields}\r\n"
+        )
+        data = head.encode("latin-1") + answer.body
+        # gevent's ``sendall`` asks for the size of the socket's buffer first, and most answers fit.
+        sent = client.send(data)
+        if sent < len(data):
+            client.sendall(data[sent:])
         if closes:
             # As gunicorn's own workers end a connection.
             raise StopIteration
@@ -131,6 +142,11 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
         # The client may have disconnected.
         with contextlib.suppress(OSError):
             client.sendall(_error_response(status, error, request_id))
+
+
+@lru_cache(maxsize=2)
+def _format_date(second: int) -> str:
+    return str(http_date(second))
 
 
 def _log_exception(_context: object, kind: Any, error: Any, traceback: Any) -> None:

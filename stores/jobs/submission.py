@@ -152,7 +152,8 @@ def _validate(stores: Stores, request: JobRequest) -> JobRequest:
     recipe.require_lora_support(request.lora)
     inputs = recipe.validate_inputs(request.inputs)
     recipe.require_inputs(inputs)
-    return replace(request, site=recipe.name, lora=_resolve_lora(stores, recipe, request.lora or None), inputs=inputs)
+    lora = _resolve_lora(stores, recipe, request.lora or None)
+    return JobRequest(recipe.name, request.prompt, lora, inputs, request.priority, request.webhook)
 
 
 def _has_images(request: JobRequest) -> bool:

@@ -16,7 +16,11 @@ Names in capitals are placeholders for parts of a key. Only the scripts use thes
 - ``dr:most:OWNER``: how many jobs of the owner may run at once; absent if any number may
 """
 
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
+
+DAY_MS = 86_400_000
+EPOCH = date(1970, 1, 1)
 
 # Jobs
 
@@ -144,13 +148,23 @@ def agent_call_key(owner: str, call: str) -> str:
 
 def daily_usage_key(owner: str, now_ms: int) -> str:
     """The number of an owner's jobs of that day (UTC), without failed ones; kept for five weeks."""
-    return f"dr:usage:{owner}:{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
+    return f"dr:usage:{owner}:{_day_name(now_ms // DAY_MS)}"
 
 
 def weekly_usage_key(owner: str, now_ms: int) -> str:
     """The number of an owner's jobs of that ISO week (UTC, from Monday on), without failed ones; kept for 14 weeks."""
-    year, week, _ = datetime.fromtimestamp(now_ms / 1000, UTC).isocalendar()
-    return f"dr:usage:{owner}:{year}-W{week:02}"
+    return f"dr:usage:{owner}:{_week_name(now_ms // DAY_MS)}"
+
+
+@lru_cache
+def _day_name(day: int) -> str:
+    return f"{EPOCH + timedelta(days=day):%Y-%m-%d}"
+
+
+@lru_cache
+def _week_name(day: int) -> str:
+    year, week, _ = (EPOCH + timedelta(days=day)).isocalendar()
+    return f"{year}-W{week:02}"
 
 
 def histogram_key(name: str) -> str:

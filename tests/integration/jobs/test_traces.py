@@ -152,7 +152,7 @@ def test_without_its_variables_no_exporter_is_loaded() -> None:
     script = (
         "import sys, api, workers.main\nfrom ops.processes.tracing import configure_tracing, span\n"
         "configure_tracing('web')\nassert span('a') is span('b')\n"
-        "print([name for name in sys.modules if 'tracing_sdk' in name or 'opentelemetry.exporter' in name])"
+        "print([name for name in sys.modules if 'tracing.sdk' in name or 'opentelemetry.exporter' in name])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
