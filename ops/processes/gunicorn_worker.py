@@ -51,7 +51,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn leaves it untype
     def init_process(self) -> None:
         """Start serving. Settings become plain attributes: gunicorn looks fifteen of them up for each request."""
         names = self.cfg.settings.keys() - vars(type(self.cfg)).keys()
-        vars(self.cfg).update({name: self.cfg.settings[name].get() for name in names})
+        self.cfg.__dict__.update({name: self.cfg.settings[name].get() for name in names})
         super().init_process()
 
     def patch(self) -> None:
