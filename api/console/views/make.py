@@ -134,6 +134,7 @@ def _inputs(recipe: Recipe, values: Mapping[str, Any], job_id: str) -> list[dict
         choices = live.get(name) or list(spec.choices)
         value = values.get(to_camel_case(name), spec.default)
         label, help_ = _split_label(name, spec.label)
+        other = spec.same_size_as
         inputs.append(
             view
             | {
@@ -145,6 +146,7 @@ def _inputs(recipe: Recipe, values: Mapping[str, Any], job_id: str) -> list[dict
                 "value": None if spec.type == "image" else value,
                 "job": job_id if spec.type == "image" and isinstance(value, Mapping) else "",
                 "random": spec.random,
+                "same_size_label": _split_label(other, recipe.inputs[other].label)[0] if other else "",
             }
         )
     return inputs
