@@ -16,6 +16,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.request_bodies import read_body
 from api.http.route_policy import Access, RoutePolicy
+from api.jobs.hang_up import CANCEL_PARAMETER
 from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.accounts.caller import Scope
 from schemas.errors import Forbidden
@@ -52,7 +53,7 @@ def check_origin() -> None:
 
 
 @blueprint.route("", methods=["POST"], policy=POLICY)
-@blueprint.doc(requestBody=REQUEST_BODY, parameters=HEADERS)
+@blueprint.doc(requestBody=REQUEST_BODY, parameters=[*HEADERS, CANCEL_PARAMETER])
 @blueprint.response(200, REPLY, description=REPLIED)
 @blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=REPLIED)
 @blueprint.alt_response(202, content_type=None, description="The message was a notification, which has no reply.")

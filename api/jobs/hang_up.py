@@ -12,6 +12,13 @@ from stores.redis.pubsub import ChangeSignal
 
 CANCEL_HEADER = "X-Darkroom-Cancel-On-Disconnect"
 TRUE_VALUES = ("1", "true", "yes")
+CANCEL_PARAMETER = {
+    "in": "header",
+    "name": CANCEL_HEADER,
+    "schema": {"type": "string"},
+    "description": "`true`: jobs of this request are cancelled if the client disconnects. Otherwise they go on.",
+    "example": "true",
+}
 
 
 def wants_cancellation() -> bool:

@@ -19,8 +19,9 @@ from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
 from api.http.sse import STREAM, sse_response
 from api.jobs.completion import follow_own_jobs, wait_for_own_jobs
+from api.jobs.hang_up import CANCEL_PARAMETER
 from api.jobs.job_bodies import form_fields, is_form, json_body
-from api.jobs.submission import SUBMISSION_ERRORS, idempotency_key, submit_all
+from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, idempotency_key, submit_all
 from schemas.errors import Conflict, Invalid, SiteRefused, SiteSlow, SiteUnavailable
 from schemas.jobs.batches import BatchPart, split_batch
 from schemas.jobs.job import JobRequest
@@ -38,6 +39,7 @@ from schemas.sites.recipe import Recipe
 # Why a job may end without a picture, by status.
 JOB_ERRORS = (Conflict, SiteRefused, SiteSlow, SiteUnavailable)
 GENERATION, EDIT = "image_generation", "image_edit"
+HEADERS = [IDEMPOTENCY_KEY, CANCEL_PARAMETER]
 ANSWERED = "The pictures; with `stream`, server-sent events."
 REPLAY_HEADER = {"Idempotent-Replayed": "true"}
 
@@ -45,7 +47,10 @@ blueprint = openai_blueprint("openai_images", "/v1/images", "OpenAI's Images API
 
 
 @blueprint.route("/generations", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": ImagesRequestSchema}}})
+@blueprint.doc(
+    requestBody={"required": True, "content": {"application/json": {"schema": ImagesRequestSchema}}},
+    parameters=HEADERS,
+)
 @blueprint.response(200, ImagesView, description=ANSWERED)
 @blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=ANSWERED)
 @blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
@@ -68,7 +73,8 @@ def generate_images() -> Response:
             "multipart/form-data": {"schema": EDIT_FORM},
             "application/json": {"schema": ImagesRequestSchema},
         },
-    }
+    },
+    parameters=HEADERS,
 )
 @blueprint.response(200, ImagesView, description=ANSWERED)
 @blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=ANSWERED)

@@ -22,6 +22,7 @@ from api.compat.sdapi.surface import json_object, sdapi_blueprint
 from api.http.context import caller, stores
 from api.http.route_policy import SUBMISSION
 from api.jobs.completion import job_failure
+from api.jobs.hang_up import CANCEL_PARAMETER
 from api.jobs.submission import IDEMPOTENCY_KEY, SUBMISSION_ERRORS, idempotency_key
 from api.sites.site_queries import known_choices, site_choices
 from ops.infra.version import VERSION
@@ -60,7 +61,7 @@ class Order:
 
 
 @blueprint.route("/txt2img", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody=TEXT_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.doc(requestBody=TEXT_BODY, parameters=[IDEMPOTENCY_KEY, CANCEL_PARAMETER])
 @blueprint.response(200, SdapiPictures)
 @blueprint.alt_response(422, description=NOT_ACCEPTED)
 @blueprint.sends(*SUBMISSION_ERRORS, *JOB_ERRORS)
@@ -70,7 +71,7 @@ def text_to_image() -> Response:
 
 
 @blueprint.route("/img2img", methods=["POST"], policy=SUBMISSION)
-@blueprint.doc(requestBody=IMAGE_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.doc(requestBody=IMAGE_BODY, parameters=[IDEMPOTENCY_KEY, CANCEL_PARAMETER])
 @blueprint.response(200, SdapiPictures)
 @blueprint.alt_response(404, description="There is no picture in `init_images`, or no such LoRA.")
 @blueprint.alt_response(422, description=NOT_ACCEPTED)
