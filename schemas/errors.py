@@ -173,7 +173,7 @@ class Unavailable(ServiceError):
 class WaitTimedOut(ServiceError):
     """The job has not ended within the wait time of this request."""
 
-    # Not the end of a job: the request that waits for it ends.
+    # Only the request ends, not the job that it waits for.
     code = "wait_timed_out"
     status = 504
     hint = "The job goes on: read it at GET /api/v1/jobs/ID, or ask for a stream where the API has one."

@@ -18,7 +18,7 @@ from schemas.messages import CONVERT_IMAGE
 # Of all pictures of an answer together, before base64 adds a third.
 MAX_ANSWER_BYTES = 600_000
 MAX_PICTURES = 4
-# Hardly any copy is smaller, so none is made for less room.
+# Scaled-down copies are rarely smaller, so none is made if fewer bytes are left.
 MIN_ROOM_BYTES = 20_000
 # Models see no more than this; larger pictures are scaled down for them anyway.
 MAX_ORIGINAL_PX = 1568

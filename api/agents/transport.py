@@ -47,7 +47,7 @@ def respond(body: Any) -> Response:
     accepted = request.accept_mimetypes
     if accepted and not accepted.quality(JSON):
         raise NotAcceptable(f"Send 'Accept: {JSON}, {SSE}'.")
-    # Raises for one that is none, also where nothing else looks at it.
+    # Raises for an invalid header, even if nothing else reads it.
     session_of_request()
     if not isinstance(body, dict):
         return _reject(None, InboundLadderRejection(INVALID_REQUEST, NOT_ONE_MESSAGE))
@@ -55,7 +55,7 @@ def respond(body: Any) -> Response:
         if "id" not in body:
             return _take_notification(JSONRPCNotification.model_validate(body))
         if _is_handshake_era() and "method" not in body and ("result" in body or "error" in body):
-            # An answer to a request of the server, which sends none.
+            # A reply to a request of the server; the server sends no requests.
             return Response(status=ACCEPTED)
         message = JSONRPCRequest.model_validate(body)
     except ValidationError:

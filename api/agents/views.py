@@ -23,7 +23,7 @@ from schemas.errors import Forbidden
 from schemas.http.request_origin import RequestOrigin, classify_origin
 from schemas.jobs.agent_messages import HEADERS, MESSAGE, REPLY, STREAM
 
-# Everything is a POST here; the tools check further scopes. The view reads the body, whose limit is that of a job.
+# All messages are POST requests; the tools check further scopes. The view reads the body, whose limit is that of a job.
 POLICY = RoutePolicy(scope=Scope.READ, streams_body=True)
 
 REPLIED = "The reply; where messages about the progress come before it, and the client accepts one, as a stream."

@@ -30,7 +30,7 @@ def keep_job_picture(job_id: str, number: int = 1, *, is_prompt_private: bool = 
     data = results.get_original(job.id, number) if number <= len(job.results) else None
     if data is None:
         raise Gone("The job has no picture with this number, or the picture has expired.")
-    # Stands for a video, or a picture that is too large to be decoded.
+    # Represents a video, or a picture that is too large to be decoded.
     poster = results.get_converted(job.id, "jpg") if number == 1 else results.get_preview(job.id)
     mode = KeepMode.CLEAN if is_prompt_private else KeepMode.EXACT
     return job, stores().gallery_media.pictures.keep_bytes(data, mode, poster)

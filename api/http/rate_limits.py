@@ -1,7 +1,7 @@
 """Rate limiting of HTTP requests, and the RateLimit headers of responses.
 
 Requests with a key are counted by caller, others by network address. If Redis is down, requests pass uncounted:
-whatever needs Redis fails by itself, and the rest must not fail because of a counter.
+requests that need Redis fail anyway, and others must not fail because of a counter.
 """
 
 import ipaddress

@@ -16,7 +16,7 @@ from schemas.errors import ServiceError
 from schemas.fields import ResponseSchema
 
 ErrorFormat = Callable[[ServiceError], dict[str, Any]]
-# What describes the bodies of each format in OpenAPI.
+# The schema of the error bodies of each format in OpenAPI.
 ERROR_SCHEMAS: dict[ErrorFormat, type[ResponseSchema]] = {}
 
 
@@ -70,7 +70,7 @@ def described_by(schema: type[ResponseSchema]) -> Callable[[ErrorFormat], ErrorF
     return register
 
 
-# How OpenAPI names what a route of Access.KEY takes.
+# The OpenAPI security of a route with Access.KEY.
 KEY_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {"session": []}]
 # What a route of Access.KEY_OR_SETTING takes: its clients send keys as passwords, if they send any.
 OPTIONAL_KEY_SECURITY: list[dict[str, list[str]]] = [{}, {"basic": []}, *KEY_SECURITY]

@@ -60,7 +60,7 @@ def options_response() -> Response:
 
 
 def _refuse_method_of_other_route() -> None:
-    # A path without parameters is a rule by itself; any other path is no key.
+    # A path without parameters equals its rule; any other path is not a key.
     methods = _methods_by_rule().get(request.path) or _methods_by_rule().get(request.path.rstrip("/"))
     is_websocket = request.url_rule is not None and request.url_rule.websocket
     if methods and request.method not in methods and not is_websocket:

@@ -16,7 +16,7 @@ from schemas.jobs.job import JobRequest
 from stores.jobs import submission
 from stores.jobs.jobs import AcceptedJob
 
-# What a route that submits jobs sends besides the errors of every route.
+# The responses of a route that submits jobs, besides the errors of every route.
 SUBMISSION_ERRORS = (PaymentRequired, NotFound, Gone, IdempotencyMismatch)
 
 IDEMPOTENCY_KEY = {

@@ -137,7 +137,7 @@ def _stream_updates(stores: Stores, socket: WebSocket, job_id: str, previews: st
                 return socket.close(CLOSE_SERVICE_RESTART, "this process is stopping; connect again")
             was_notified = signal.wait(ping_at - time.monotonic())
             if not signal.newest_seq or not was_notified:
-                # Notifications may have been lost, so what was read before them must not be reused.
+                # Notifications may have been lost, so earlier reads must not be reused.
                 since = stores.shared_reads.timestamp() - (0 if was_notified else SHARED_READ_TTL_S)
             if time.monotonic() >= ping_at:
                 ping_at = time.monotonic() + PING_INTERVAL_S

@@ -26,7 +26,7 @@ UNUSED_SCHEMAS = ("Error", "PaginationMetadata")
 class Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest has no types
     """The description; ``document`` is complete once all blueprints are registered."""
 
-    # Each API has an error format of its own: ``api.openapi.operations``.
+    # Each API has its own error format: ``api.openapi.operations``.
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def __init__(self, app: Flask) -> None:

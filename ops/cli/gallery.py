@@ -23,7 +23,7 @@ UPLOAD_TIMEOUT_S = 300
 PIPE_WIDTH = 300
 TOKEN_ID = re.compile(r"0x[0-9a-f]{64}", re.ASCII | re.IGNORECASE)
 
-# A pipe gets whole lines, a terminal lines of its own width.
+# A pipe gets whole lines; on a terminal, lines wrap at its width.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 

@@ -25,7 +25,7 @@ MAX_NAME_CHARS = 100
 MAX_PLAN_CHARS = 40
 PIPE_WIDTH = 300
 
-# A pipe gets whole lines, a terminal lines of its own width.
+# A pipe gets whole lines; on a terminal, lines wrap at its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 

@@ -18,7 +18,7 @@ from stores import build_address_policy
 DENIED_EXIT_CODE = 1
 PIPE_WIDTH = 300
 
-# A pipe gets whole lines, a terminal lines of its own width.
+# A pipe gets whole lines; on a terminal, lines wrap at its width.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 

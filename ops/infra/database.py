@@ -25,14 +25,14 @@ MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 BUSY_TIMEOUT_MS = 5_000
 SQLITE_PREFIX = "sqlite:///"
-# Any number that nothing else locks in PostgreSQL.
+# An arbitrary number for PostgreSQL's advisory locks, unique to this purpose.
 MIGRATION_LOCK_ID = 7_118_104
 # Another process may be migrating: longer than any migration takes.
 MIGRATION_LOCK_TIMEOUT_S = 60
 # The driver would prepare statements that it runs often. Behind PgBouncer, which gives each transaction another
 # connection of the server, these do not exist or exist already.
 POSTGRESQL_OPTIONS: dict[str, Any] = {"prepare_threshold": None}
-# A server that is not reachable would otherwise hold up each request for minutes.
+# An unreachable server would otherwise delay each request for minutes.
 CONNECT_TIMEOUT_S = 10
 
 

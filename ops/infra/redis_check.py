@@ -18,11 +18,11 @@ from ops.infra.redis import connect, disconnect
 from ops.infra.setting_parsers import SettingsError, UnreachableError
 from ops.infra.settings import Settings
 
-# Beginnings and parts of error replies that do not pass by themselves. The first lacks "ERR", which redis-py removes.
+# Beginnings and parts of error replies for permanent errors. The first lacks "ERR", which redis-py removes.
 NO_DATABASE = ("DB index is out of range", "SELECT is not allowed", "invalid DB index", "value is out of range")
 NO_PERMISSION = ("no permissions", "No permissions", "ACL failure", "can't run this command", "can't access at least")
 CERTIFICATE_ERROR = "CERTIFICATE_VERIFY_FAILED"
-# What both databases need: scripts that write, and lists.
+# Both databases need these: scripts that write, and lists.
 PROBE_LUA = "redis.call('rpush', KEYS[1], '1') redis.call('del', KEYS[1]) return 1"
 JOBS_PROBE_KEY, QUEUE_PROBE_KEYS = "dr:probe", ("dramatiq:probe", "bell:probe")
 CHANNEL = "dr:probe"

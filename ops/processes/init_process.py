@@ -35,7 +35,7 @@ def start_child() -> None:
     if child == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
         return
-    # Before the first wait: what was adopted earlier sends no signal.
+    # Before the first wait, because children adopted earlier send no signal.
     while (exit_code := _reap_all(child)) is None:
         number = signal.sigwait(signals)
         if number != signal.SIGCHLD:

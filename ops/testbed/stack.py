@@ -190,7 +190,7 @@ def kill_tree(pid: int) -> None:
     """Send SIGKILL to a process and all its descendants."""
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
-        # Descendants end by themselves when their parent does.
+        # Descendants end when their parent does.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 

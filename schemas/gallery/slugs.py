@@ -9,12 +9,12 @@ from schemas.gallery.encodings import is_address
 
 MAX_SLUG_LENGTH = 80
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
-# Parts of paths of the API and of pages that stand where a slug can.
+# Path segments of the API and of pages in places where a slug can be.
 RESERVED = frozenset(
     {"virtual", "next", "token", "tokens", "slug-from-id", "collection", "collections", "new", "latest", "edit"}
     | {"api", "assets", "images", "static", "null", "undefined"}
 )
-# What the name of a collection becomes that has no letter or digit.
+# The slug of a collection whose name has no letter or digit.
 FALLBACK = "untitled"
 _SEPARATORS = re.compile(r"[^a-z0-9]+", re.ASCII)
 _APOSTROPHES = re.compile(r"['`\u2019\u02bc]")

@@ -49,7 +49,7 @@ def _rules(zone: Zone, **ranges: str) -> Iterator[AddressRule]:
             yield AddressRule(ipaddress.ip_network(network), zone, name.replace("_", " "))
 
 
-# The first match counts, so narrow ranges stand before the wide ones that contain them.
+# The first match counts, so narrow ranges precede the wide ones that contain them.
 RULES = (
     *_rules(
         Zone.FORBIDDEN,

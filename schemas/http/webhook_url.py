@@ -31,7 +31,7 @@ class WebhookUrl:
 class WebhookUrlField(Text):
     """A webhook URL, checked by syntax and port; ``allow_empty`` accepts an empty text for none."""
 
-    # What of the rules of ``_parse`` a pattern can say.
+    # The rules of ``_parse`` that a pattern can express.
     pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\/?#@]+([/?#][^\x00-\x20\x7f\\]*)?$"
 
     def __init__(self, *, allow_empty: bool = False, **kwargs: Any) -> None:

@@ -36,7 +36,7 @@ class ImageSource:
     """Where the picture of an input comes from: a file with its SHA-256, a job, or an upload.
 
     Of a job it is a result, or with ``input_name`` the picture of that input. An ``is_alpha_mask`` marks by
-    transparency what is to be painted anew; sites get white there, and black elsewhere.
+    transparency the parts to repaint; sites get white there, and black elsewhere.
     """
 
     file: IO[bytes] | None = field(default=None, repr=False)

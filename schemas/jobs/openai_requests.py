@@ -63,7 +63,7 @@ MAX_IMAGES = 8
 URL, B64_JSON = "url", "b64_json"
 # Extensions of the formats that a client may ask for.
 OUTPUT_FORMATS: Mapping[str, str] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-# Clients that cannot be told a model send one of these: they mean the default site.
+# Clients whose model cannot be configured send one of these; they mean the default site.
 OPENAI_MODELS = re.compile(r"(?:dall-e|gpt-image|chatgpt-image)-[a-z0-9.-]{1,60}", re.ASCII)
 IMAGE_FIELD = re.compile(r"image(?:\[([0-9]{1,3})\])?", re.ASCII)
 

@@ -17,7 +17,7 @@ from schemas.fields import (
 from schemas.jobs.job import JobRequest, priority_field
 
 MIN_WEIGHTS_PROMPT_LENGTH = 10
-# What published clients send literally for an optional value that they do not have.
+# The texts that published clients send for an absent optional value.
 ABSENT_VALUES = frozenset({"", "null", "undefined", "None", "NaN"})
 ABSENT_PATTERN = r"^ *(null|undefined|None|NaN)? *$"
 REQUIRED_FIELDS = frozenset({"prompt", "query"})

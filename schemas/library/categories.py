@@ -51,7 +51,7 @@ CATEGORY_BY_TYPE: Mapping[str, str] = {
 # Categories whose files a catalogue also lists with a checkpoint, under its type.
 PARTS_OF_CHECKPOINTS = (DIFFUSION, VAE, TEXT_ENCODER)
 MAX_FOLDERS = 40
-# Of a root, the last folders tell what it holds ("models/Lora", "loras/sdxl"), but not what its owner is called.
+# Only the last folders of a root describe its contents ("models/Lora", "loras/sdxl").
 ROOT_FOLDERS = 2
 MODELS_FOLDER = "model"
 

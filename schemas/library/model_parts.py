@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 INDEX_FILE = b"model_index.json"
-# The keys of a file's header summary for what it is a part of.
+# The keys of a file's header summary for the model that it is a part of.
 PART, SHARD = "part", "shard"
 DENOISER = re.compile(r"(?:unet|transformer)(?:_\d)?", re.ASCII)
 # Subfolders that only a diffusers folder has; "unet" and "vae" are also folders of other programs.

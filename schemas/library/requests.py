@@ -23,7 +23,7 @@ MAX_TAG_CHARS = 200
 MAX_ID = 2**31 - 1
 NSFW_MASK_RANGE = validate.Range(0, content_rating.ALL_LEVELS)
 
-# What ``content_rating.level_from_upload`` takes.
+# The values that ``content_rating.level_from_upload`` accepts.
 UPLOAD_LEVELS = {"enum": [0, 1, 2, 3, 4, 8, 16, 32], "description": "0 to 3, or one level of content ratings."}
 SORT_PATTERN = rf"^([+-]?({'|'.join(SortKey)}))?$"
 

@@ -11,8 +11,8 @@ from schemas.library.model_parts import ModelPart
 # How the slots of images begin: of one beside the model its suffix follows, of one in a civitdl folder its name.
 PREVIEW_SLOT, CIVITDL_SLOT = "preview", "civitdl/"
 UNREADABLE = "unreadable"
-# In the place of a stamp: what could not be opened is tried again at every scan, because neither size nor time changes
-# with access rights.
+# Used as the stamp of a file that could not be opened: it is tried again at every scan, because neither size nor time
+# changes with access rights.
 UNREAD_STAMP = "unread"
 
 

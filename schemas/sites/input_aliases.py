@@ -122,7 +122,7 @@ def translate(api: ClientApi, recipe: Recipe, sent: Iterable[SentField]) -> Tran
 
     Raises:
         Invalid: the API refuses unknown fields and there are some, or a value is not accepted; or the value of an image
-            input is not accepted, in any API, because a picture without it is not what was asked for.
+            input is not accepted, in any API, because a picture without it would not be the requested one.
     """
     translation = _Translation(api, recipe)
     for each in sent:

@@ -9,7 +9,7 @@ from schemas.errors import Invalid
 from schemas.gallery.pages import MAX_OFFSET, Page
 from schemas.paging import INVALID_CURSOR, Cursor
 
-# What clients of the seed send for the first page.
+# Existing clients send this for the first page.
 FIRST_CURSORS = (None, "", "0")
 
 

@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 class Presence(StrEnum):
     """Whether the library has a model now.
 
-    ``changed``: a file of that name has another content. ``unknown``: the library does not answer, or there is none.
+    ``changed``: a file of that name has different content. ``unknown``: the library does not answer, or there is none.
     """
 
     PRESENT = "present"

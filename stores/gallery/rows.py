@@ -11,7 +11,7 @@ from schemas.gallery.tokens import CollectionRef, Listing, MediaStatus, NewToken
 from stores.gallery.tables import collections, profiles, provenance, tokens
 from stores.library.rows import dump_json
 
-# Any number that nothing else locks in PostgreSQL.
+# An arbitrary number for PostgreSQL's advisory locks, unique to this purpose.
 GALLERY_LOCK_ID = 7_118_108
 _COLLECTION_FIELDS = tuple(Collection.__dataclass_fields__)
 _SAME_NAME = (

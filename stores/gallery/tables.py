@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from stores.sql.tables import metadata
 
-# A person: the wallet address of a caller and what the caller says about himself. ``last_number`` is the counter part
+# A person: the wallet address of a caller and the caller's own description. ``last_number`` is the counter part
 # of the last token id that was reserved.
 profiles = Table(
     "gallery_profiles",
@@ -158,7 +158,7 @@ assets = Table(
     Index("gallery_assets_object", "media_key"),
 )
 
-# Signed upload URLs. They outlive the token that they are for: what was uploaded must still be deleted.
+# Signed upload URLs. They outlive their token, because uploaded bytes must still be deleted.
 uploads = Table(
     "gallery_uploads",
     metadata,

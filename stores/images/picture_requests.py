@@ -92,7 +92,7 @@ class PictureRequests:
                 self._ask(key, lambda: self._queue.send(KEEP_PICTURE, key, mode.value, poster_key))
             )
         finally:
-            # What a storage that is away keeps, the sweep deletes.
+            # If the storage is unavailable, the sweep deletes the object later.
             self._discard(key, poster_key)
 
     def _discard(self, *keys: str) -> None:

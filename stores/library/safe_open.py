@@ -20,7 +20,7 @@ OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe would otherwise wait for a writer.
 OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NOT_FOUND_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-# What opening fails with where a link or a pipe has taken the place of a file or folder.
+# The errors of opening if a link or a pipe has replaced a file or folder.
 REPLACED_ERRNOS = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 DENIED_ERRNOS = (errno.EACCES, errno.EPERM)
 RETRY_AFTER_S = 5

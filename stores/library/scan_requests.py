@@ -11,7 +11,7 @@ from redis import Redis
 from ops.infra.clock import Clock
 from stores.redis.keys import CHANGES_CHANNEL, SCAN_EVENTS, SCAN_REQUESTS, SCAN_STATUS
 
-# What watchers of scans subscribe to in ``stores.redis.pubsub``, in place of a job id.
+# The topic of scans in ``stores.redis.pubsub``, in place of a job id.
 TOPIC = "library"
 MAX_REQUESTS = 100
 MAX_EVENTS = 500

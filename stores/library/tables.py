@@ -97,7 +97,7 @@ versions = Table(
     sqlite_autoincrement=True,
 )
 
-# What each source says about a version: at most one row for each source and priority.
+# The metadata of a version from each source: at most one row for each source and priority.
 source_metadata = Table(
     "library_claims",
     metadata,

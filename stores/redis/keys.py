@@ -51,7 +51,7 @@ WAITING_OWNERS = "dr:weights"
 STORED_RESULTS = "dr:results"
 # set: sites whose circuit is open.
 OPEN_CIRCUITS = "dr:circuits"
-# zset: sites at which no job may start now, by the time at which they are looked at again.
+# zset: sites at which no job may start now, by the time of their next check.
 RESTING_SITES = "dr:resting"
 
 # Gallery
@@ -78,7 +78,7 @@ CANCELS_CHANNEL = "dr:cancels"
 WORKER_HEARTBEATS = "dr:workers"
 # hash: worker -> its status, JSON.
 WORKER_DETAILS = "dr:workers:details"
-# The same for all processes and what they report about their machines.
+# The same for all processes and their reports about their machines.
 PROCESS_HEARTBEATS = "dr:processes"
 PROCESS_DETAILS = "dr:processes:details"
 # list: requested library scans, JSON.

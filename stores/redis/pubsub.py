@@ -42,7 +42,7 @@ class RedisListener:
         self._on_gap = on_gap
         self._on_loss = on_loss
         self._subscription: PubSub | None = None
-        # The socket on which the subscription is confirmed. redis-py replaces a lost one by itself.
+        # The socket on which the subscription is confirmed. redis-py replaces a lost socket automatically.
         self._socket: socket.socket | None = None
         self._fences = Fences(self._send_ping)
         self._stopped = threading.Event()
@@ -230,7 +230,7 @@ class JobNotifier:
             return [signal for signals in self._signals.values() for signal in signals]
 
     def _on_gap(self) -> None:
-        # Before the calls: an observer that is added meanwhile is told here or there.
+        # Before the calls: an observer that is added meanwhile is notified here or there.
         self._is_live = True
         for observer in self._observers:
             observer.on_live()

@@ -13,7 +13,7 @@ from redis import Redis
 from schemas.errors import Unavailable
 
 NS_PER_MS = 1_000_000
-# An answer that took longer says little about the time; another one is asked for.
+# A slow answer is an inaccurate time, so the request is repeated.
 GOOD_ROUND_TRIP_NS = 20 * NS_PER_MS
 MAX_READINGS = 3
 RETRY_INTERVAL_NS = 1_000 * NS_PER_MS

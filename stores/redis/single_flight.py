@@ -45,7 +45,7 @@ class SingleFlight(Generic[K, V]):
     @contextmanager
     def _locked(self, key: K) -> Iterator[None]:
         stripe = self._stripes[hash(key) % LOCK_STRIPES]
-        # Without the timeout, threads behind a hanging read would each wait for it in turn.
+        # Without the timeout, threads behind a hanging read would wait for it one after another.
         if not stripe.acquire(timeout=LOCK_TIMEOUT_S):
             raise Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S)
         try:

@@ -1,4 +1,4 @@
-"""Schemathesis on an application in this process: requests that the description allows, and such that it forbids.
+"""Schemathesis on an application in this process: requests that the description allows, and requests that it forbids.
 
 All of its checks run, in all of its phases, with a seed and with the same constants, so that a run is the same each
 time: Hypothesis draws constants from the modules of the project that are loaded, which in a run of all tests are others
@@ -188,7 +188,7 @@ def _with_known_values(
 
 @schemathesis.hook("filter_failure")
 def is_no_leniency(_context: Any, failure: Any, case: Any, _response: Any) -> bool:
-    """Whether a failure is none of those that docs/decisions names: JSON that is read as forms are."""
+    """Whether a failure is not a known exception of docs/decisions: JSON that is parsed like a form."""
     if not isinstance(failure, AcceptedNegativeData) or not isinstance(case.body, dict):
         return True
     if case.media_type == "multipart/form-data":

@@ -25,7 +25,7 @@ def visit(
 ) -> None:
     """Sign in at the console and run ``work`` with a page; no page may report an error or run hostile text.
 
-    ``expected`` are the statuses of errors that are none of the page.
+    ``expected`` are the statuses of error responses that are not faults of the page.
     """
     cookies = httpx.post(f"{url}/api/session", json={"key": key}, trust_env=False).cookies
     problems: list[str] = []

@@ -14,7 +14,7 @@ from workers.images.derivatives import detect_format
 
 NOT_UPLOADED, LOST, TOKEN_DELETED = "not_uploaded", "lost", "token_deleted"
 DAY_MS = 86_400_000
-# Uploads last for minutes; what is older belongs to none.
+# Uploads last for minutes; older objects belong to no upload.
 SCRATCH_AGE_MS = 3_600_000
 OBJECT_AGE_MS = DAY_MS
 HISTORY_MS = 7 * DAY_MS
@@ -81,7 +81,7 @@ def _finish(stores: Stores, upload: Upload) -> None:
     """Attach the picture.
 
     Raises:
-        NotFound: the token, or what was uploaded, has gone.
+        NotFound: the token or the uploaded object does not exist any more.
     """
     stores.gallery.tokens.find(upload.target_id)
     with fetch(stores, upload.media_key) as file:

@@ -50,7 +50,7 @@ SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
 MAX_GENERATION_BYTES = 16 * 1024 * 1024
 # Not part of the pixels. Removed before decoding, because Pillow rejects whole images for damaged text chunks.
 PNG_METADATA_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
-# Where the lowest bits of pixels are as they were written.
+# Formats in which the lowest bits of pixels are preserved.
 LOSSLESS_FORMATS = ("PNG", "WEBP")
 STEALTH_MODES = ("RGB", "RGBA", "P")
 HIGH_DEPTH_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")

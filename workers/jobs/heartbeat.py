@@ -46,7 +46,7 @@ class Heartbeat:
     async def send(self) -> None:
         """Send one heartbeat; a failure is logged and not raised."""
         touch_liveness_file(self._stores.settings.liveness_file)
-        # A browser on a full disk fails one job after another; without room the worker claims none.
+        # A browser on a full disk fails one job after another, so the worker claims none.
         disk_problem = await asyncio.to_thread(self._stores.disk.problem)
         status = WorkerStatus(
             id=self._worker_id,

@@ -18,7 +18,7 @@ MAX_TURN_WAIT_MS = 5_000
 
 T = TypeVar("T")
 OnFlood = Callable[[ServiceError], None]
-# What is done with the context; the second argument ends the visit of a page that floods the browser.
+# The work of a visit; its second argument ends the visit of a page that floods the browser.
 Work = Callable[[BrowserContext, OnFlood], Awaitable[T]]
 
 

@@ -85,7 +85,7 @@ class SiteInspector:
             answer = await self._visits.visit(recipe, storage_state, check, timeout_s=CHECK_TIMEOUT_S, turn=recipe.name)
         except ServiceError as error:
             answer = _failure(error)
-        # What the operator's login shows is not for all callers.
+        # Pages behind the operator's login are not for all callers.
         return answer | {"with_login": storage_state is not None}
 
     async def _learn(self, url: str) -> Answer:

@@ -44,7 +44,7 @@ class LeaderLock:
         """Release the lock, if it is held."""
         if self._is_held:
             self._is_held = False
-            # Without the database the lease expires by itself.
+            # Without the database the lease simply expires.
             with contextlib.suppress(Unavailable):
                 self._maintenance.release_lease(self._name, self._owner)
 

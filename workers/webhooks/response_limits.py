@@ -53,7 +53,7 @@ class LimitedResponseHandler(ResponseHandler):
             super().data_received(data)
             self._check_head()
         elif self._body.is_eof():
-            # The response is complete, so what follows answers nothing.
+            # The response is complete, so further bytes are ignored.
             self._close_now()
         else:
             self._body_bytes += len(data)

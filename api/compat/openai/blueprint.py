@@ -22,7 +22,7 @@ INVALID_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 # The site's or Darkroom's refusal of what a person wants, which the same request meets again.
 USER_ERROR = "image_generation_user_error"
 QUOTA = "insufficient_quota"
-# What their clients look for instead of Darkroom's own codes.
+# The codes that OpenAI's clients expect instead of Darkroom's.
 OWN_CODES: dict[type[ServiceError], str] = {
     Unauthorized: "invalid_api_key",
     PaymentRequired: QUOTA,
@@ -69,7 +69,7 @@ def _add_headers(response: Response) -> Response:
     if g.get("openai_jobs"):
         response.headers.setdefault(JOBS_HEADER, g.openai_jobs)
         if response.status_code >= 400 and "Idempotency-Key" not in request.headers:
-            # The packages send a failed request again by themselves, which would make the same jobs once more.
+            # The packages retry a failed request automatically, which would create the same jobs again.
             response.headers["x-should-retry"] = "false"
     return response
 

@@ -40,7 +40,7 @@ EDIT_FORM: dict[str, Any] = {
             "maxItems": MAX_IMAGES,
             "description": "Several pictures, for sites with inputs for them, instead of `image`.",
         },
-        "mask": {**FILE, "description": "Transparent where the picture is to be painted anew."},
+        "mask": {**FILE, "description": "Transparent where the picture is repainted."},
         "n": {"type": "integer", "minimum": 1, "maximum": MAX_PICTURES, "description": "Number of pictures."},
         "size": {
             "type": "string",

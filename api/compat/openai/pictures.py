@@ -83,7 +83,7 @@ def read_together(stores: Stores, request: ImagesRequest, ended: Sequence[Expect
 
 
 def _known_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> int:
-    """Return the size of those pictures that are sent as they are; that of others shows when they are converted."""
+    """Return the size of the pictures that are sent unchanged; the size of others is known after their conversion."""
     results = (result for each in ended for result in each.job.results[: each.pictures])
     return sum(result.size_bytes for result in results if _is_sent_as_made(request, formats.BY_MEDIA_TYPE[result.type]))
 

@@ -19,7 +19,7 @@ from schemas.sites.recipe import Recipe
 
 # Each attempt finds one missing field.
 MAX_ATTEMPTS = 8
-# Without these the picture is another one than was asked for.
+# Without these inputs, the picture would not be the requested one.
 NEEDED_TARGETS = ("image", "mask", "model")
 
 

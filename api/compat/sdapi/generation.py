@@ -104,7 +104,7 @@ def _read_order(schema: Schema, *, needs_picture: bool = False) -> Order:
     )
     if body.get("override_settings_restore_afterwards") is False:
         change(_honoured(body))
-    # A request with an idempotency key is repeated as it was, whatever has been found out since.
+    # A request with an idempotency key is repeated unchanged, even if the absent inputs are known by now.
     absent = frozenset() if idempotency_key(caller()) else known_absent(recipe)
     return Order(body, recipe, translation, absent)
 

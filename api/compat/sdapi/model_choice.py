@@ -13,7 +13,7 @@ from schemas.sites.recipe import Recipe
 
 SEPARATOR = ":"
 MAX_LISTED = 20
-# What programs add to the name of a checkpoint: "name.safetensors [879db523c3]".
+# The suffix that programs add to the name of a checkpoint: "name.safetensors [879db523c3]".
 DECORATION = re.compile(r"(\.(?:safetensors|ckpt|pt|gguf))?(?:\s*\[[0-9a-f]{6,64}\])?$", re.IGNORECASE)
 # A site of this name takes pictures for another one, which does not.
 PICTURE_SUFFIX = "_img2img"

@@ -62,7 +62,7 @@ def kept_options() -> dict[str, str]:
 def shown_options() -> dict[str, str]:
     """Return the caller's own options; a model that is no longer there is left out.
 
-    Pictures are made with ``kept_options``: those of another model are not what was asked for.
+    Pictures are made with ``kept_options``: those of another model would not be the requested ones.
     """
     options = kept_options()
     try:

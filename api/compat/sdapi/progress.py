@@ -16,7 +16,7 @@ from schemas.jobs.sdapi.views import EMPTY_OBJECT, NULL, SdapiProgress
 from stores.compat.request_groups import RequestGroup
 
 TRUE_VALUES, FALSE_VALUES = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-# What clients see of a job that has begun and shows no progress yet.
+# The progress that clients see of a running job without progress.
 BEGUN = 0.01
 POLLED = RoutePolicy(rate_limit=RateLimit.STATUS, is_logged=False)
 CONTROL = RoutePolicy(scope=Scope.GENERATE)

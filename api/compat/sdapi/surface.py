@@ -57,7 +57,7 @@ def json_object() -> dict[str, Any]:
     """Return the body as a JSON object.
 
     Raises:
-        Invalid: it is none.
+        Invalid: it is not a JSON object.
     """
     # Pages of other sites can send a body of another type without asking the browser (CSRF).
     if not request.is_json:

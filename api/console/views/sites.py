@@ -23,7 +23,7 @@ from schemas.sites.recipe import Recipe
 MAX_PICTURES = 4
 MAX_RECIPE_CHARS = 200_000
 MAX_URL_CHARS = 500
-# An answer that is younger is not asked for again, so pressing a button twice does nothing more.
+# A younger check is not repeated, so pressing a button twice has no further effect.
 MIN_CHECK_AGE_S = 3
 CHECK_TIMEOUT_S, LEARN_TIMEOUT_S = 60.0, 180.0
 # Instead of the words of the page, for people who may not see what the operator's login shows.

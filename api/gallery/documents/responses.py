@@ -134,7 +134,7 @@ class RefreshView(ResponseSchema):
 
 
 class RefreshedToken(TokenView):
-    """A token that was looked at again."""
+    """A token after a refresh."""
 
     refresh = fields.Nested(RefreshView)
 

@@ -15,7 +15,7 @@ from schemas.gallery.encodings import MAX_UINT256, iso_time
 WEI_DIGITS = 18
 MAX_LABEL_LENGTH = 60
 OPEN_EDITION_TEXT = "Open edition"
-# What the date type of attributes may hold: seconds up to the year 9999.
+# The maximum of the date type of attributes: seconds up to the year 9999.
 MAX_SECONDS = 253_402_300_799
 # Shorter numbers in hexadecimal text are written out; longer ones are not amounts that a person reads.
 MAX_READABLE_NUMBER = 10**15

@@ -61,7 +61,7 @@ class DirectSubmission(DirectAnswers):
         if caller is None or job_request is None or job_request.webhook:
             return None
         request_id = choose_request_id(used.get(REQUEST_ID, ""))
-        # For the log lines of what is called from here.
+        # For the log lines of the functions that are called from here.
         with bound_contextvars(request_id=request_id):
             answer = self._submit(caller, job_request, used.get(IDEMPOTENCY_KEY), request_id)
         self._record(ENDPOINT, "POST", path, answer, began)

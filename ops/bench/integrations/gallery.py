@@ -161,7 +161,7 @@ def _upload(stack: Stack, fixture: GalleryFixture, size: Size) -> float:
             target = client.get(f"/v1/upload/token/{token_id}/a.png").raise_for_status().json()["url"]
             uploader.put(target, content=picture.getvalue()).raise_for_status()
             peaks.append(stack.memory_bytes("web") / BYTES_PER_MB)
-    # The first upload loads what all of them need.
+    # The first upload loads modules that all uploads need.
     return max(peaks[1:]) - peaks[0]
 
 

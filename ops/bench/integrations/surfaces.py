@@ -117,7 +117,7 @@ def _finish_jobs(stack: Stack) -> Iterator[None]:
     def run() -> None:
         queue = stack.stores.queue
         while not stopped.is_set():
-            # The wakeups are messages to workers, of which there are none.
+            # The wakeups are messages to workers, and there are no workers.
             queue.client.blpop([queue.wakeups_key], timeout=WAIT_S)
             while job := stack.stores.attempts.claim("bench"):
                 _complete(stack, job)

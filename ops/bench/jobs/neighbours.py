@@ -37,7 +37,7 @@ def measure(size: Size) -> Iterator[Row]:
     with run_flooding_site() as url, tempfile.TemporaryDirectory() as folder:
         write_recipes(Path(folder), url)
         for kind in size.kinds:
-            # A new worker for each kind: what one flood leaves behind must not be measured with the next.
+            # A new worker for each kind: effects of one flood must not be measured with the next.
             with run_stack(*ROLES, RECIPES_DIR=folder, WORKER_CONCURRENCY=str(SLOTS)) as stack:
                 _run_calm_job(stack)
                 alone = statistics.median(_run_calm_job(stack) for _ in range(size.jobs))

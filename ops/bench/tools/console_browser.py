@@ -63,7 +63,7 @@ def measure_first_view(page: Page, url: str, *, ready: str = READY) -> FirstView
     page.goto(url)
     page.wait_for_selector(ready, state="attached")
     ready_ms = float(page.evaluate("window.readyAt ?? performance.now()"))
-    # What the page still loads belongs to its first view.
+    # Resources that the page is still loading belong to its first view.
     page.wait_for_timeout(1000)
     return FirstView(round(sum(sizes)), len(sizes), ready_ms)
 

@@ -27,7 +27,7 @@ from ops.processes.tracing import EXPORTER_VARIABLE, Span
 EXPORTER_GROUP = "opentelemetry_traces_exporter"
 # The specification's name stands for this package's.
 EXPORTER_ALIASES = {"otlp": "otlp_proto_http"}
-# A collector that does not answer must not hold up the end of a process.
+# A collector that does not answer must not delay the end of a process.
 SHUTDOWN_TIMEOUT_S = 3.0
 NS_PER_MS = 1_000_000
 

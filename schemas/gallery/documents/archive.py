@@ -37,7 +37,7 @@ MAX_MANIFEST_BYTES, MAX_MANIFEST_CONTAINERS = 32 * 1024 * 1024, 500_000
 MAX_RECORD_BYTES, MAX_RECORD_CONTAINERS = 1024 * 1024, 50_000
 MAX_RECORDS_BYTES = 512 * 1024 * 1024
 MAX_ARCHIVE_BYTES = 4 * 1024**3
-# A model is looked up by each of its hashes; these are the ones that tell most.
+# A model is looked up by each of its hashes; these are the most distinctive ones.
 MAX_HASHES = 4
 HASHES_BY_WORTH = (*(name.lower() for name in (SHA256, BLAKE3, AUTOV3, AUTOV2)), "hash")
 # The last day that dates reach, and more than any clock, counter or side of a picture has.

@@ -17,7 +17,7 @@ NUMERIC_DISPLAY_TYPES = ("number", "boost_number", "boost_percentage", "date")
 MAX_EXACT_INTEGER = 2**53 - 1
 # Dates beyond the year 5138 in seconds are milliseconds.
 MAX_DATE_S = 100_000_000_000
-# A shorter part of a prompt, such as the name of a style, tells nothing about the rest.
+# A shorter part of a prompt, such as the name of a style, reveals nothing about the rest.
 MIN_LEAK_CHARS = 16
 _PROMPT_TRAITS = ("prompt", "negative prompt", "negativeprompt", "positive prompt")
 

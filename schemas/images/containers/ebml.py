@@ -11,7 +11,7 @@ TRACKS, TRACK_ENTRY, VIDEO = 0x1654AE6B, 0xAE, 0xE0
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xB0, 0xBA
 SIMPLE_BLOCK, BLOCK_GROUP = 0xA3, 0xA0
 TAGS, ATTACHMENTS, VOID = 0x1254C367, 0x1941A469, 0xEC
-# Elements whose content is read as well; all others are skipped.
+# Elements whose content is read; all others are skipped.
 ENTERED = frozenset({SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY, VIDEO})
 MAX_ID_BYTES, MAX_SIZE_BYTES = 4, 8
 MAX_NUMBER_BYTES = 8

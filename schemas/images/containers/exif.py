@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from schemas.images.containers import encodings
 
-# Stands before the TIFF header in JPEG, and by mistake of some writers in other formats.
+# Precedes the TIFF header in JPEG, and, because of faulty writers, in other formats.
 EXIF_HEADER = b"Exif\0\0"
 EXIF_IFD = 0x8769
 USER_COMMENT, XP_COMMENT = 0x9286, 0x9C9C

@@ -125,7 +125,7 @@ def walk_gif(data: bytes) -> Iterator[Segment]:
         if kind == GIF_IMAGE and body + GIF_DESCRIPTOR_BYTES <= len(data):
             frames += 1
             flags = data[body + GIF_DESCRIPTOR_BYTES - 1]
-            # One byte, the minimum LZW code size, stands before the sub-blocks.
+            # One byte, the minimum LZW code size, precedes the sub-blocks.
             blocks = body + GIF_DESCRIPTOR_BYTES + _color_table_bytes(flags) + 1
         elif kind == GIF_EXTENSION and start + 2 <= len(data):
             kind = data[start : start + 2]

@@ -77,7 +77,7 @@ class GenerationBuilder:
         identity = resource.name or resource.hash or resource.civitai_version_id
         if identity is None:
             return
-        # Prompts and hash lists do not tell LyCORIS from LoRA.
+        # Prompts and hash lists do not distinguish LyCORIS from LoRA.
         key = ("lora" if resource.kind in LORA_KINDS else resource.kind, normalize_model_name(str(identity)))
         known = self.resources.get(key)
         if known is not None:

@@ -46,7 +46,7 @@ def texts_by_keyword(by_keyword: Mapping[str, str], unkeyed: Iterable[str]) -> d
         for keyword, text in _assign(value).items():
             texts.setdefault(keyword, text)
     if DRAW_THINGS in texts and "parameters" not in by_keyword:
-        # The description that Draw Things writes beside its comment says the same with less.
+        # The description that Draw Things writes next to its comment has the same data with less detail.
         texts.pop("parameters", None)
     return texts
 

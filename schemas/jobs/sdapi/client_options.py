@@ -11,7 +11,7 @@ from schemas.jobs.sdapi.translation import OPTION_CLIP_SKIP, OPTION_MODEL, OPTIO
 MAX_VALUE_LENGTH = 400
 MAX_CLIP_SKIP = 12
 HONOURED = (OPTION_MODEL, OPTION_VAE, OPTION_CLIP_SKIP)
-# What clients look for besides, with the values that describe what happens here.
+# Further options that clients expect, with values that describe Darkroom's behaviour.
 FIXED_OPTIONS: Mapping[str, Any] = {
     "sd_checkpoint_hash": "",
     "samples_format": "png",

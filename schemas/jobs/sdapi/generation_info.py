@@ -13,7 +13,7 @@ from schemas.jobs.sdapi.sampler_names import AUTOMATIC
 from schemas.sites.input_aliases import find_input
 from schemas.sites.recipe import Recipe
 
-# By the names of an infotext: what stands for the inputs of a recipe.
+# The names in an infotext that correspond to the inputs of a recipe.
 INFOTEXT_TARGETS: Mapping[str, str] = {
     "Steps": "steps",
     "Sampler": "sampler",

@@ -18,7 +18,7 @@ MAX_NAME_LENGTH = 300
 MAX_BASE64_LENGTH = 24 * 1024 * 1024
 # Of lists without effect.
 MAX_IGNORED_ITEMS = 1000
-# What an absent field means to AUTOMATIC1111, for the field "parameters" of answers.
+# AUTOMATIC1111's defaults for absent fields, for the field "parameters" of answers.
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
     "negative_prompt": "",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from schemas.images.embedded.samplers import split_sampler
 
-# What clients send for "the program's own choice".
+# The values that clients send for "the program's own choice".
 AUTOMATIC = "Automatic"
 UNSPECIFIED = frozenset({"", "automatic", "use same sampler", "use same scheduler", "none"})
 # Names of AUTOMATIC1111 without marks, with the names that ComfyUI and other programs based on k-diffusion use.

@@ -45,7 +45,7 @@ AUTOMATIC1111 = ClientApi(
         ClientField("enable_hr", ("ignored",)),
     ),
 )
-# What a site does not take is reported by this module; a value that it does not accept is an error.
+# This module reports fields that a site does not take; a value that it does not accept is an error.
 STRICT = replace(AUTOMATIC1111, refuses_unknown=True)
 PLAIN_FIELDS = ("negative_prompt", "steps", "cfg_scale", "width", "height")
 # Fields that this module treats one by one, or that are about the answer.
@@ -60,13 +60,13 @@ HANDLED = frozenset({each.name for each in AUTOMATIC1111.fields} - {"restore_fac
     "do_not_save_samples",
     "do_not_save_grid",
 }
-# What changes a picture, for which few sites have an input.
+# Fields that would change a picture, but for which few sites have an input.
 FEATURES = ("restore_faces", "tiling", "enable_hr", "styles")
 # Names of recipes for inputs that other fields set.
 COVERED = frozenset(name for each in AUTOMATIC1111.fields for name in each.own_names())
 WHITE_SPACE = re.compile(r"\s+")
 DATA_URL_PREFIX = "data:"
-# The media type is a formality: what the bytes are is found out when they are examined.
+# The media type is a formality: the examination determines the real type.
 ASSUMED_PREFIX = "data:image/png;base64,"
 URL = re.compile(r"[a-z]{1,20}://", re.IGNORECASE)
 

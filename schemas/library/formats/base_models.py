@@ -130,7 +130,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "SVD XT": ("svd_xt", "stable-video-diffusion-img2vid-xt"),
     "Playground v2": ("playground_v2", "playground-v2.5", "playgroundv2.5"),
 }
-# What the file names of checkpoints say about a file that was trained on one of a family.
+# The words in file names of checkpoints that tell the base model of a fine-tuned file.
 _SDXL_CHECKPOINTS = (
     (re.compile(r"noob[-_ ]?(?:ai|xl)", re.IGNORECASE), NOOBAI),
     (re.compile(r"illustrious|(?<![a-z])il[-_ ]?xl", re.IGNORECASE), ILLUSTRIOUS),

@@ -99,7 +99,7 @@ def parse_header(raw: bytes, file_bytes: int) -> SafetensorsHeader:
     except FormatError as error:
         # Reports have one code for both.
         raise FormatError("not_json" if error.code == "too_deep" else error.code, str(error)) from error
-    # Null is what the format calls no metadata.
+    # In this format, null means no metadata.
     listed = entries.pop(METADATA_KEY, None)
     items = listed.items() if isinstance(listed, dict) else ()
     metadata = {name: value for name, value in items if isinstance(value, str)}

@@ -43,7 +43,7 @@ PERMISSIONS = ("allowNoCredit", "allowDerivatives", "allowDifferentLicense")
 COMMERCIAL_USE = "allowCommercialUse"
 # Types of files that are not the model itself.
 NON_MODEL_TYPES = ("Training Data", "Config", "Archive", "Negative", "VAE", "Text Encoder")
-# In responses about a version, these keys of the model stand beside it.
+# In responses about a version, these keys of the model are next to it.
 KEYS_BESIDE_MODEL = ("creator", "tags")
 # The fields that formats in Civitai's shape support, of a version and of its model.
 VERSION_FIELDS = frozenset(

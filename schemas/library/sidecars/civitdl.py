@@ -17,7 +17,7 @@ FIELDS = VERSION_FIELDS | MODEL_FIELDS
 FOLDER_PREFIX = "extra_data-"
 # The types that civitdl downloads.
 IMAGE_EXTENSIONS = frozenset({"jpeg", "jpg", "png", "webp", "gif"})
-# What follows an image's stem in the name of its JSON file, today and in older versions.
+# The suffixes after an image's stem in the name of its JSON file, today and in older versions.
 ENTRY_SUFFIXES = (".json", "-prompt.json", ".image.json")
 
 

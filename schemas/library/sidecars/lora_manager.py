@@ -47,7 +47,7 @@ def read(raw: bytes, time_ms: int, local: LocalFile = UNKNOWN_FILE) -> list[Sour
 
 
 def write(metadata: Metadata, local: LocalFile = UNKNOWN_FILE) -> bytes:
-    """Write a file that ``read`` and LoRA Manager read; the latter corrects the path by itself."""
+    """Write a file that ``read`` and LoRA Manager read; the latter corrects the path."""
     hashes = merge_hashes(metadata, local)
     tips = {"strength": metadata.preferred_weight} if metadata.preferred_weight is not None else {}
     document = {

@@ -89,7 +89,7 @@ class JobCopies:
         if entry is not None and self._current_copy(entry) and self._notifier.catch_up(CATCH_UP_TIMEOUT_S):
             # Changes have arrived meanwhile, and perhaps a newer copy.
             copy = self._current_copy(entry)
-            # If it was evicted or forgotten meanwhile, it has not been told of changes.
+            # If it was evicted or dropped meanwhile, it has missed changes.
             if copy is not None and self._touch(job_id, entry):
                 return copy
         return self._read_from_redis(job_id)
@@ -106,7 +106,7 @@ class JobCopies:
 
     def _read_from_redis(self, job_id: str) -> JobCopy:
         entry = self._get_entry(job_id)
-        # Before the read: a change during it may be missing in what is read.
+        # Before the read: the result may lack a change that happens during it.
         versions = entry.version, self._queue_version, self._subscription
         is_live, read_at = self._is_live, self._monotonic()
         try:
@@ -145,7 +145,7 @@ class JobCopies:
         request = copy.job.request
         size = COPY_BYTES + BYTES_PER_CHARACTER * (len(request.prompt) + len(str(request.inputs)))
         with self._lock:
-            # Evicted or forgotten meanwhile: nothing tells it of changes any more.
+            # Evicted or dropped meanwhile: it receives no changes any more.
             if self._entries.get(job_id) is not entry:
                 return
             self._bytes += size - entry.size

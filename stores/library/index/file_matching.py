@@ -72,13 +72,13 @@ def version_of_parts(transaction: IndexTransaction, row: Any, scanned: ScannedFi
         transaction.execute(update(models).where(own).values(group_key=key))
         target = current
     if not has_others:
-        # Of the time when the part was a model of its own; what it says now is written after this.
+        # From the time when the part was a separate model; its current metadata are written after this.
         read_before = (source_metadata.c.version_id == current) & source_metadata.c.source.in_(_OF_ONE_FILE)
         transaction.execute(delete(source_metadata).where(read_before))
     if target is None:
         target = find_or_create_version(transaction, scanned.source_metadata, TrainingEpoch(None, key))
     if has_others and target != current:
-        # What is known about the others, and edits of their model, stay there.
+        # The metadata of the others, and edits of their model, stay there.
         transaction.execute(update(files).where(files.c.id == row.id).values(version_id=target))
         transaction.mark_changed(transaction.model_of(target))
     elif target != current:

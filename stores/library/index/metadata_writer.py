@@ -13,7 +13,7 @@ from stores.library.index.transaction import IndexTransaction
 from stores.library.rows import dump_json, insert_row, insert_rows, source_metadata_to_row
 from stores.library.tables import files, images, problems, source_metadata
 
-# What inspecting an image finds out; it stays true while the bytes are the same.
+# The columns of an image's inspection; they are valid while the bytes are the same.
 _INSPECTED_COLUMNS = ("width", "height", "blurhash")
 # Compiled once: each runs for every file of a scan.
 _SAME_SOURCE = (
@@ -104,7 +104,7 @@ def _is_beside(row: Any, root: str, stem: bytes) -> bool:
     folder = row.path.rpartition(b"/")[0]
     if row.slot.startswith(CIVITDL_SLOT):
         return bool(folder.rpartition(b"/")[0] == stem.rpartition(b"/")[0])
-    # A name that only begins with the stem is that of another model: "ink2.png" is none of "ink".
+    # A name that only begins with the stem belongs to another model: "ink2.png" does not belong to "ink".
     suffix = row.slot.removeprefix(PREVIEW_SLOT)
     return bool(fold_file_name(os.fsdecode(row.path)) == fold_file_name(os.fsdecode(stem)) + suffix)
 

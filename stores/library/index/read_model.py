@@ -184,7 +184,7 @@ def _category(rows: ModelRows, type_: str | None) -> Category:
         return categorize("", type_)
     path: bytes = row.path
     if PART in json.loads(row.header):
-        # The folder that a part lies in says what the part is, not what the model is.
+        # The folder of a part describes the part, not the model.
         path = b"%s/%s" % (path.rpartition(b"/")[0].rpartition(b"/")[0], path.rpartition(b"/")[2])
     return categorize(path.decode(errors="replace"), type_, row.root)
 

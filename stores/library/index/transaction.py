@@ -11,7 +11,7 @@ from stores.library.index.read_model import rebuild_read_model
 from stores.library.tables import versions
 from stores.sql.database import Database
 
-# Any number that nothing else locks in PostgreSQL.
+# An arbitrary number for PostgreSQL's advisory locks, unique to this purpose.
 LIBRARY_LOCK_ID = 7_118_105
 # Compiled once: it runs several times for each file.
 _MODEL_OF_VERSION = select(versions.c.model_id).where(versions.c.id == bindparam("version_id"))

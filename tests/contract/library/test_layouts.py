@@ -125,7 +125,7 @@ def test_categories_are_right_in_the_folders_of_a_program(
 
 
 def test_a_lora_is_one_wherever_it_lies(library: IndexedFolder) -> None:
-    """By its tensors, its header or its sidecar; a sidecar may say which kind it is, but not that it is none."""
+    """Tensors, header or sidecar identify it; a sidecar can name the kind, but not exclude it."""
     write_tensors(library.folder / "ink.safetensors", LORA, seed="ink")
     write_tensors(library.folder / "style/wash.safetensors", LORA, seed="wash")
     write_tensors(library.folder / "kind.safetensors", LORA, seed="kind")

@@ -65,7 +65,7 @@ async def arrange(page: Page) -> None:
 
 
 async def add_from_computer(page: Page) -> None:
-    """Add a picture and a file that is none; an edit that is not saved yet stays."""
+    """Add a picture and a file that is not a picture; an unsaved edit stays."""
     edit = page.locator(".arranged").nth(0)
     await edit.get_by_text("Edit").click()
     await edit.get_by_label("Description").fill("not saved")

@@ -62,7 +62,7 @@ def complete(app: AppClient, job: Job) -> None:
 
 
 def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str) -> None:
-    """Rows change by themselves; a failure shows what was looked for, what is there, and a way to try again."""
+    """Rows update automatically; a failure shows the selectors, the similar elements, and a way to try again."""
     failed = submit(app, HOSTILE, 1)
     app.stores.attempts.fail(start(app), SiteChanged("Enter the prompt: no element matches."), REPORT)
 

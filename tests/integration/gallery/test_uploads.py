@@ -51,7 +51,7 @@ def issue(stack: PictureStack, token: Token) -> Upload:
 
 
 def test_an_upload_becomes_the_picture_of_its_token(stack: PictureStack) -> None:
-    """Whatever its name and type are said to be; without metadata, upright, with an icon and a thumbnail."""
+    """Its declared name and type do not matter; it loses its metadata, and gets an icon and a thumbnail."""
     token = stack.create_token()
     url = stack.upload_url(token, "my cat.gif")
     preflight = stack.app.client.options(f"{urlsplit(url).path}?{urlsplit(url).query}")
@@ -77,7 +77,7 @@ def test_an_upload_becomes_the_picture_of_its_token(stack: PictureStack) -> None
 
 
 def test_files_are_immutable_and_run_nothing(stack: PictureStack) -> None:
-    """They are cached for good, served in parts, and by names that nothing else has."""
+    """They are cached without limit, support ranges, and have unique names."""
     token = stack.create_token()
     stack.put(stack.upload_url(token), draw_animation("GIF"))
     media = stack.wait_for(token, MediaStatus.READY).media

@@ -27,7 +27,7 @@ PHOTO, OTHER = encode(draw_image((96, 64)), "PNG"), encode(draw_image((64, 96)),
 
 
 def draw_alpha_mask() -> bytes:
-    """Return a picture whose left half is transparent: what is to be painted anew."""
+    """Return a picture whose left half is transparent: the part to repaint."""
     image = Image.new("RGBA", (96, 64), (9, 9, 9, 255))
     image.paste((9, 9, 9, 0), (0, 0, 48, 64))
     return encode(image, "PNG")

@@ -1,4 +1,4 @@
-"""A deployment whose disk is full: it says so, loses nothing, and continues by itself."""
+"""A deployment whose disk is full: it says so, loses nothing, and continues automatically."""
 
 import subprocess
 import sys

@@ -37,7 +37,7 @@ def create_webhook(app: AppClient, **fields: Any) -> dict[str, Any]:
 
 
 def create_failed_delivery(app: AppClient, webhook_id: str) -> dict[str, Any]:
-    """Send a test delivery that fails for good."""
+    """Send a test delivery that fails permanently."""
     sent: dict[str, Any] = app.post(f"/api/v1/webhooks/{webhook_id}/test").json
     [claimed] = app.stores.deliveries.claim(destination_key(OWNER, HOOK, webhook_id), 1)
     attempt = DeliveryAttempt(1, 12, 500, None, EXCERPT)

@@ -158,7 +158,7 @@ class Scan:
                 self.progress.counts.add(self._writer.write_batch([minimal_record(scanned[0])]))
 
     def _read_file(self, file: FileOnDisk) -> ScannedFile | None:
-        # Asked before each file, because a slow disk may take longer for a batch than the lock's lease lasts.
+        # Checked before each file, because a slow disk may take longer for a batch than the lock's lease lasts.
         self._require_may_continue()
         return read_model_file(file, self._roots)
 

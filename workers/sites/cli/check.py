@@ -27,7 +27,7 @@ from workers.sites.cli.selector_report import (
 from workers.sites.driver.driver import Driver
 
 SETTLE_MS = 1_000
-# For what covers the page while it is loading.
+# Time for overlays of a loading page to disappear.
 COVERED_TIMEOUT_S = 5.0
 POLL_MS = 200
 CHECK_PROMPT = "a lighthouse at dusk"

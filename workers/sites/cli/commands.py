@@ -214,7 +214,7 @@ async def _sign_in(settings: Settings, recipe: Recipe) -> dict[str, Any]:
     async with open_browser_context(settings, recipe, None, DisplayOptions(headed=True)) as context:
         page = await context.new_page()
         await page.goto(recipe.session.login_url or recipe.url)
-        _report("Sign in in the browser window. It closes by itself afterwards.")
+        _report("Sign in in the browser window. It closes automatically afterwards.")
         finder = ElementFinder()
         signed_in = recipe.session.signed_in or recipe.steps[-1].selectors
         async with asyncio.timeout(SIGN_IN_TIMEOUT_S):

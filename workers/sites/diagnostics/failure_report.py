@@ -19,7 +19,7 @@ MAX_DOM_CHARS = 256 * 1024
 STEP_TIMEOUT_S = 3.0
 # Cut in the page: a hostile one may be larger than the worker's memory.
 DOM_SCRIPT = "length => document.documentElement.outerHTML.slice(0, length)"
-# Pages of other schemes, such as file:, are none of the site's.
+# Pages with other schemes, such as file:, do not belong to the site.
 REPORTED_SCHEMES = frozenset({"http", "https", "about", "chrome-error"})
 
 

@@ -14,7 +14,7 @@ from workers.sites.learn.detection import DetectedProgram
 from workers.sites.learn.recipe_draft import RecipeDraft, printable
 
 MAX_NAME_CHARS = 40
-# Titles that every app has whose author chose none.
+# Default titles of apps whose author chose none.
 DEFAULT_TITLES = frozenset({"", "gradio"})
 
 

@@ -40,7 +40,7 @@ EVENT_KIND = "event"
 MAX_EVENT_CHARS = 64 * 1024
 MAX_ERROR_CHARS = 2000
 MAX_KNOWN_URLS = 256
-# What the recipe says is watched, and what the script in the page reports.
+# The elements that the recipe watches, and the reports of the script in the page.
 WATCH_KINDS = ("busy", "done", "human", "preview", "progress", "started", "until")
 OBSERVATION_KINDS = frozenset({"done", "empty", "still", "preview", "progress", "started", "error", "human"})
 DEFAULT_ATTRIBUTES = (

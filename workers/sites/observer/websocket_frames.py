@@ -25,7 +25,7 @@ JSON_READER = JsonReader("The message")
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_IMAGES = 64
 PREVIEW_INTERVAL_S = 0.25
-# Stands in a rule for the id that the program gave to the prompt.
+# The placeholder in a rule for the id that the program gave to the prompt.
 ID_PLACEHOLDER = "{{id}}"
 # Messages that arrive before the id is known.
 MAX_EARLY_BYTES = 16 * 1024 * 1024

@@ -10,7 +10,7 @@
 -- dr:claimable      hash: SITE -> the sum of these
 -- dr:heads          zset: site by the position of its first owner in "dr:turns:SITE"
 -- dr:resting        zset: site at which no job may start now, and which is therefore not in "dr:heads", by the time at
---                   which it is looked at again
+--                   which it is checked again
 
 local MAX_REST_MS, MAX_WOKEN = 1000, 100
 

@@ -12,7 +12,7 @@ PAGE = Path("comfyui_frontend_package") / "static" / "index.html"
 
 
 def test_a_folder_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two that ask at once get the same folder; one that was left half made by a killed process is made anew."""
+    """Two concurrent callers get the same folder; a folder that a killed process left incomplete is made again."""
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
     with ThreadPoolExecutor(2) as executor:
         first, second = executor.map(environments.unpack_packages, [NAME, NAME])

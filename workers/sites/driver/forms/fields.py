@@ -53,7 +53,7 @@ LEAVE_SCRIPT = """element => {
   element.focus({ preventScroll: true });
 }"""
 CHOICES_IN_GROUP = "input[type=radio], [role=radio], input[type=checkbox], [role=checkbox]"
-# What lies on a checkbox and belongs to its label: many pages draw a switch there and hide the checkbox itself.
+# The element on top of a checkbox, if it belongs to its label: many pages draw a switch and hide the checkbox.
 COVER_SCRIPT = """element => {
   element.scrollIntoView({ block: "nearest" });
   const box = element.getBoundingClientRect();
@@ -100,7 +100,7 @@ class FormField:
         """Set the value; returns None if the page took it, else the value that it shows instead.
 
         Raises:
-            ChoiceNotFound: the field offers choices, and the value is none of them.
+            ChoiceNotFound: the value is not one of the choices that the field offers.
         """
         shown: str | None = ""
         for _ in range(SET_ATTEMPTS):

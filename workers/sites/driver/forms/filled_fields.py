@@ -17,7 +17,7 @@ from workers.sites.driver.selectors import ElementFinder, Match
 
 MAX_VALUE_CHARS = 200
 PIN_ATTEMPTS = 2
-# Frameworks draw elements anew; Playwright has no error class for an element that is gone.
+# Frameworks redraw elements; Playwright has no error class for a removed element.
 REPLACED = re.compile(r"not attached|detached|Execution context was destroyed")
 
 

@@ -23,7 +23,7 @@ async def open_for(page: Page, openers: Selectors, hidden: Selectors, timeout_ms
     Raises:
         SiteChanged: no opener is on the page, or none makes an element visible.
     """
-    # A finder of its own: what it tries says nothing about which selectors of the recipe match.
+    # A separate finder: its attempts must not count as matches of the recipe's selectors.
     finder = ElementFinder()
     if await finder.find_present(page, hidden, visible=True):
         return

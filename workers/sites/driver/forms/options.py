@@ -139,7 +139,7 @@ async def choose_from_list(field: ElementHandle, value: str, timeout_ms: int) ->
 
 
 async def _click_option(field: ElementHandle, name: str, before: JSHandle, timeout_ms: int) -> None:
-    # The list may be drawn anew after each click, or close when the page scrolls it into view.
+    # The list may be redrawn after each click, or close when the page scrolls it into view.
     options = await _wait_for_options(field, before, reopens=True)
     names = await read_option_names(options)
     if name not in names:

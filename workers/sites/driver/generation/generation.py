@@ -246,7 +246,7 @@ class Generation:
                 "text => window.__darkroom.showsError(text)", self._lost_words
             ):
                 return False
-        # The words may have disappeared by themselves.
+        # The text may have disappeared in the meantime.
         return await self._site_answers()
 
     async def _site_answers(self) -> bool:
@@ -260,7 +260,7 @@ class Generation:
         self._program_stop.note_end()
         words = " ".join(words.split())[:MAX_WORDS_CHARS]
         if classify(ErrorSpec(), words) == "unavailable":
-            # The words of a lost connection may stand where the recipe expects no errors.
+            # The text of a lost connection may be in a place where the recipe expects no errors.
             raise SiteUnavailable(f"The page finished without a new picture. The page says: {words}")
         reasons = [f"The page says: {words}" if words else "", self._capture.describe_failed_images()]
         raise NoPicture(" ".join(["The page finished without a new picture.", *filter(None, reasons)]))

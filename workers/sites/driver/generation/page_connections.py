@@ -7,7 +7,7 @@ import time
 
 from playwright.async_api import Page, Request, WebSocket
 
-# Requests that only load what the page shows.
+# Requests that only load resources of the page.
 LOADING_TYPES = frozenset({"image", "media", "font", "stylesheet", "script", "document", "manifest", "texttrack"})
 STREAM_TYPE = "eventsource"
 # Shorter requests submit or poll; a longer one may carry the generation.
