@@ -12,7 +12,7 @@ from ops.processes.supervisor import await_start
 from ops.processes.tracing import configure_tracing
 from stores import open_stores
 from stores.environment.shared_settings import check_now_or_later
-from stores.queue.process_monitor import EXIT_CODES, ProcessMonitor
+from stores.queue.process_monitor import EXIT_CODES, make_monitors
 
 await_start()
 try:
@@ -28,5 +28,6 @@ except SettingsError as error:
     # gunicorn would print a traceback of any other exception, and start the next worker.
     sys.exit(EXIT_CODES["web"])
 app = create_app(stores)
-ProcessMonitor(stores, "web", check_later).start()
+for monitor in make_monitors(stores, "web", check_later):
+    monitor.start()
 structlog.get_logger(__name__).info("process.ready")

@@ -12,8 +12,15 @@ from stores.jobs.jobs import NO_SUCH_JOB
 
 
 def stores() -> Stores:
-    """Return the stores of the current application."""
-    return cast(Stores, current_app.extensions["stores"])
+    """Return the stores of the current application: those of the caller's Redis server.
+
+    Without a caller they are those of the first server that answers.
+    """
+    every = cast(Stores, current_app.extensions["stores"])
+    if len(every.servers) == 1:
+        return every
+    known: Caller | None = g.get("caller")
+    return every.servers.of(known.id) if known else every.servers.first_that_answers()
 
 
 def caller() -> Caller:

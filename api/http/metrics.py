@@ -79,7 +79,11 @@ class _SharedMetricsCollector:
         yield ended
         for name, text, value in (
             ("queue_depth", "Jobs that wait.", metrics.waiting),
-            ("queue_messages", "Messages not yet fetched by a worker.", self._stores.queue.depth()),
+            (
+                "queue_messages",
+                "Messages not yet fetched by a worker.",
+                sum(self._stores.servers.try_each(lambda each: each.queue.depth())),
+            ),
             ("queue_oldest_seconds", "Age of the oldest unfinished job.", metrics.oldest_age_s),
         ):
             yield GaugeMetricFamily(f"darkroom_{name}", text, value=value)

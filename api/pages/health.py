@@ -126,8 +126,25 @@ def _run_check(check: Callable[[Stores], dict[str, Any]], stores: Stores) -> dic
 
 
 def _redis(stores: Stores) -> dict[str, Any]:
-    stores.ping_redis()
-    return {}
+    """Report the Redis servers; several work as long as one of them does, for its callers."""
+    if len(stores.servers) == 1:
+        stores.ping_redis()
+        return {}
+    servers = [_redis_server(each) for each in stores.servers.members]
+    silent = [server["name"] for server in servers if not server["ok"]]
+    warning = f"Redis does not answer at {', '.join(silent)}: its callers get 503." if silent else ""
+    return {"ok": len(silent) < len(servers), "warning": warning, "servers": servers}
+
+
+def _redis_server(stores: Stores) -> dict[str, Any]:
+    # A server that has just let a call wait in vain would do so with this report as well.
+    if stores.redis.availability.is_down:
+        return {"name": stores.name, "ok": False}
+    try:
+        stores.ping_redis()
+    except Unavailable:
+        return {"name": stores.name, "ok": False}
+    return {"name": stores.name, "ok": True}
 
 
 def _database(stores: Stores) -> dict[str, Any]:
@@ -167,7 +184,7 @@ def _clocks(stores: Stores) -> dict[str, Any]:
 def _queue(stores: Stores) -> dict[str, Any]:
     metrics = stores.metrics.read()
     return {
-        "messages": stores.queue.depth(),
+        "messages": sum(stores.servers.try_each(lambda each: each.queue.depth())),
         "waiting": metrics.waiting,
         "running": metrics.running,
         "oldestSeconds": round(metrics.oldest_age_s, 1),

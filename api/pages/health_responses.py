@@ -16,6 +16,20 @@ class PartView(ResponseSchema):
     error = fields.String(metadata={"optional": True})
 
 
+class RedisServerView(ResponseSchema):
+    """One of several Redis servers."""
+
+    name = fields.String(metadata={"example": "redis-1:6379/0"})
+    ok = fields.Boolean()
+
+
+class RedisView(PartView):
+    """Redis; with several servers, `warning` names those that do not answer."""
+
+    warning = fields.String(metadata={"optional": True})
+    servers = fields.List(fields.Nested(RedisServerView), metadata={"optional": True})
+
+
 class DiskView(PartView):
     """The disks of web and background processes."""
 
@@ -85,7 +99,7 @@ class HealthView(ResponseSchema):
     failing = fields.List(fields.String(), metadata={"optional": True, "description": "Parts that do not work."})
     warnings = fields.List(fields.String(), metadata={"optional": True, "description": "Parts that need attention."})
     version = fields.String(metadata=DETAIL)
-    redis = fields.Nested(PartView, metadata=DETAIL)
+    redis = fields.Nested(RedisView, metadata=DETAIL)
     database = fields.Nested(PartView, metadata=DETAIL)
     disk = fields.Nested(DiskView, metadata=DETAIL)
     queue = fields.Nested(QueueView, metadata=DETAIL)

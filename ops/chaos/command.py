@@ -87,7 +87,13 @@ def _darkroom(token: str) -> Iterator[tuple[Stack, Disk, str]]:
         }
         data_dir = disk.folder if disk else None
         with run_stack(
-            *OTHER_ROLES, *WORKERS, use_relay=True, data_dir=data_dir, settable_clocks=True, **environment
+            *OTHER_ROLES,
+            *WORKERS,
+            use_relay=True,
+            redis_servers=1,
+            data_dir=data_dir,
+            settable_clocks=True,
+            **environment,
         ) as stack:
             yield stack, disk or FileSizeLimits(partial(_find_limited_processes, stack)), url
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, can_sandbox, find_browser
 from ops.infra.database import check_connection, open_database
 from ops.infra.redis_check import check_jobs_database, check_queue_database, server_version
-from ops.infra.setting_parsers import UnreachableError
+from ops.infra.setting_parsers import RedisServer, UnreachableError, pair_redis_urls
 from ops.infra.settings import Settings, SettingsError, load_settings, next_database
 from ops.infra.version import VERSION
 from ops.processes.embedded_redis import server_command
@@ -118,30 +118,39 @@ def _check_browser_launch(browser: Browser) -> CheckResult:
 def _check_redis(settings: Settings) -> Iterator[CheckResult]:
     instance = read_instance(settings.data_dir)
     redis_url = instance.redis_url if instance else settings.redis_url
+    broker_url = settings.broker_url if "BROKER_URL" in os.environ else next_database(redis_url)
+    servers = pair_redis_urls(redis_url, broker_url)
+    for server in servers:
+        yield from _check_server(settings, server, f" {server.name}" if len(servers) > 1 else "")
+
+
+def _check_server(settings: Settings, server: RedisServer, suffix: str) -> Iterator[CheckResult]:
+    """Check one server; ``suffix`` says which of several it is."""
+    part = f"redis{suffix}"
     try:
-        version_text = server_version(redis_url)
-        check_jobs_database(redis_url)
-        yield CheckResult("redis", f"{version_text}, answers")
+        version_text = server_version(server.url)
+        check_jobs_database(server.url)
+        yield CheckResult(part, f"{version_text}, answers")
     except SettingsError as error:
-        yield CheckResult("redis", "cannot be used", ok=False, advice=str(error))
+        yield CheckResult(part, "cannot be used", ok=False, advice=str(error))
         return
     except UnreachableError as error:
-        if settings.redis_url.startswith("unix://"):
+        if settings.redis_url.startswith("unix://") and not suffix:
             yield from _check_embedded_redis(settings)
         else:
-            yield CheckResult("redis", "does not answer", ok=False, advice=f"check REDIS_URL: {error}")
+            yield CheckResult(part, "does not answer", ok=False, advice=f"check REDIS_URL: {error}")
         return
-    yield _check_queue(settings.broker_url if "BROKER_URL" in os.environ else next_database(redis_url))
+    yield _check_queue(server.broker_url, f"queue{suffix}")
 
 
-def _check_queue(broker_url: str) -> CheckResult:
+def _check_queue(broker_url: str, part: str) -> CheckResult:
     try:
         check_queue_database(broker_url)
     except SettingsError as error:
-        return CheckResult("queue", "cannot be used", ok=False, advice=str(error))
+        return CheckResult(part, "cannot be used", ok=False, advice=str(error))
     except UnreachableError as error:
-        return CheckResult("queue", "does not answer", ok=False, advice=f"check BROKER_URL: {error}")
-    return CheckResult("queue", "its database answers")
+        return CheckResult(part, "does not answer", ok=False, advice=f"check BROKER_URL: {error}")
+    return CheckResult(part, "its database answers")
 
 
 def _check_embedded_redis(settings: Settings) -> Iterator[CheckResult]:

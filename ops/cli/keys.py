@@ -118,14 +118,15 @@ def _update(api_keys: ApiKeys, key_id: str, change: KeyChange) -> None:
     if change.limits is None:
         return
     settings = load_settings()
-    client = open_client(settings.redis_url)
-    try:
-        Quotas(client, Scripts(client), SystemClock(), settings).limit_running(key_id, change.limits)
-    except Unavailable as error:
-        advice = "The key is changed. Its waiting jobs use a new 'concurrent' limit from its next submission on."
-        click.echo(f"{advice} {error}", err=True)
-    finally:
-        client.close()
+    for server in settings.redis_servers:
+        client = open_client(server.url)
+        try:
+            Quotas(client, Scripts(client), SystemClock(), settings).limit_running(key_id, change.limits)
+        except Unavailable as error:
+            advice = "The key is changed. Its waiting jobs use a new 'concurrent' limit from its next submission on."
+            click.echo(f"{advice} {error}", err=True)
+        finally:
+            client.close()
 
 
 def _open_api_keys() -> ApiKeys:

@@ -10,7 +10,7 @@ A message's id is also its key in Redis, so that its existence can be checked.
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ops.infra.redis import connect, refuses_writes, run_script
 
 WAKEUP_TIMEOUT_S = 2.5
 MAX_WAKEUP_TOKENS = 64
+FETCH_LIMIT_TIMEOUT_S = 1.0
 HEARTBEAT_TIMEOUT_MS = 8_000
 HEARTBEAT_INTERVAL_S = 1.0
 # Of a process whose last heartbeat found the maintenance done by another one.
@@ -82,6 +83,8 @@ class BlockingRedisBroker(RedisBroker):
             maintenance_chance=0,
         )
         self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA)
+        # By queue: waits for so many seconds until a message may be fetched, and returns how many may.
+        self.fetch_limits: dict[str, Callable[[float], int]] = {}
 
     @property
     def consumer_class(self) -> type["BlockingRedisConsumer"]:
@@ -125,6 +128,13 @@ class BlockingRedisBroker(RedisBroker):
         token = self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
         return token is not None or self.queue_length(queue_name) > 0
 
+    def ring(self, queue_name: str) -> None:
+        """Wake a consumer that waits for a message."""
+        with self.client.pipeline() as pipe:
+            pipe.rpush(_wakeup_key(queue_name), "")
+            pipe.ltrim(_wakeup_key(queue_name), -MAX_WAKEUP_TOKENS, -1)
+            pipe.execute()
+
     def send_heartbeat(self, queue_name: str) -> bool:
         """Record that this process is alive, and requeue messages that dead ones had fetched from the queue.
 
@@ -158,6 +168,7 @@ class BlockingRedisConsumer(Consumer):
         self.unacked: set[str] = set()
         self.acked = threading.Event()
         self._may_have_messages = True
+        self._has_passed_on = False
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None after a wait.
@@ -179,12 +190,25 @@ class BlockingRedisConsumer(Consumer):
             self.acked.wait(timeout=1.0)
             self.acked.clear()
             return
+        if limit := self.broker.fetch_limits.get(self.queue_name):
+            free = min(free, limit(0) or self._await_limit(limit))
+            if free <= 0:
+                return
+            self._has_passed_on = False
         may_have_messages, self._may_have_messages = self._may_have_messages, True
         with _closed_connections():
             if may_have_messages:
                 self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
             if not self.cache:
                 self._may_have_messages = self.broker.wait_for_message(self.queue_name)
+
+    def _await_limit(self, limit: Callable[[float], int]) -> int:
+        # This process may have taken the token of a message that it cannot fetch now, and another one can.
+        if self._may_have_messages and not self._has_passed_on:
+            self._has_passed_on = True
+            with _closed_connections():
+                self.broker.ring(self.queue_name)
+        return limit(FETCH_LIMIT_TIMEOUT_S)
 
     def ack(self, message: MessageProxy) -> None:
         """Remove a processed message."""

@@ -36,11 +36,15 @@ def check_redis(settings: Settings) -> None:
     Raises:
         SettingsError: a URL cannot be used; the message names the setting and what to do.
     """
-    for check, url in ((check_jobs_database, settings.redis_url), (check_queue_database, settings.broker_url)):
-        try:
-            check(url)
-        except UnreachableError as error:
-            log.warning("redis.unreachable", setting=error.setting, error=str(error))
+    servers = settings.redis_servers
+    for server in servers:
+        for check, url in ((check_jobs_database, server.url), (check_queue_database, server.broker_url)):
+            try:
+                check(url)
+            except UnreachableError as error:
+                log.warning("redis.unreachable", setting=error.setting, server=server.name, error=str(error))
+            except SettingsError as error:
+                raise SettingsError(f"{error} (server {server.name})" if len(servers) > 1 else str(error)) from error
 
 
 def check_jobs_database(url: str) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -19,6 +20,9 @@ URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 SQLITE_URL = re.compile(r"sqlite:///[^?]+(\?.*)?", re.DOTALL)
 POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
+# Sentinel's URLs contain commas themselves.
+BETWEEN_REDIS_URLS = re.compile(r"[,\s]+(?=[a-z+]+://)")
+MAX_REDIS_SERVERS = 16
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
 
@@ -32,6 +36,19 @@ class UnreachableError(Exception):
     def __init__(self, setting: str, message: str) -> None:
         super().__init__(message)
         self.setting = setting
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """The URLs of one server's database of jobs and of its queue."""
+
+    url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Where the jobs are, without anything secret: what people read, and what callers are distributed by."""
+        return redis_name(self.url)
 
 
 def comma_separated(env: Env, name: str) -> tuple[str, ...]:
@@ -103,9 +120,64 @@ def redis_ssl_cert_reqs(env: Env) -> str:
     return env.str("REDIS_SSL_CERT_REQS", "required", validate=validate.OneOf(["required", "optional", "none"]))
 
 
-def redis_url(env: Env, name: str, default: str) -> str:
+def redis_urls(env: Env, name: str, default: str) -> str:
+    """Return the URLs of Redis servers, with a comma between them; those with TLS say how certificates are verified."""
+    text = env.str(name, default)
+    return ",".join(_redis_url(env, name, url) for url in split_redis_urls(text) or [text])
+
+
+def split_redis_urls(text: str) -> list[str]:
+    """Return the URLs between commas and white space."""
+    return [url for url in BETWEEN_REDIS_URLS.split(text.strip().rstrip(", ")) if url]
+
+
+def pair_redis_urls(redis_urls: str, broker_urls: str) -> tuple[RedisServer, ...]:
+    """Return the servers that REDIS_URL and BROKER_URL name.
+
+    Raises:
+        SettingsError: the lists do not belong together, or servers would write into each other's databases.
+    """
+    jobs, queues = split_redis_urls(redis_urls), split_redis_urls(broker_urls)
+    if len(jobs) != len(queues):
+        raise SettingsError(
+            f"BROKER_URL: names {len(queues)} databases and REDIS_URL {len(jobs)}; name one for each, in their order."
+        )
+    servers = tuple(map(RedisServer, jobs, queues))
+    if len(servers) > 1:
+        _check_servers(servers)
+    return servers
+
+
+def _check_servers(servers: tuple[RedisServer, ...]) -> None:
+    if len(servers) > MAX_REDIS_SERVERS:
+        raise SettingsError(f"REDIS_URL: names {len(servers)} servers; at most {MAX_REDIS_SERVERS} are used.")
+    if len({server.url.startswith("unix:") for server in servers}) > 1:
+        raise SettingsError("REDIS_URL: names sockets (unix://) and servers of the network; name one kind only.")
+    owners: dict[str, int] = {}
+    for number, server in enumerate(servers):
+        # One server's jobs and queue may share a database.
+        for database in {server.name, redis_name(server.broker_url)}:
+            if owners.setdefault(database, number) != number:
+                raise SettingsError(
+                    f"REDIS_URL: {database} is used twice. Each server needs a database of its own for jobs and one "
+                    "for the queue (BROKER_URL; by default the next one)."
+                )
+
+
+def redis_name(url: str) -> str:
+    """Return ``HOST:PORT/DATABASE``, or the path of a socket: a URL without user, password and query."""
+    server, database = _split_database(url)
+    parts = urlsplit(server)
+    if parts.scheme == "unix":
+        return f"/{parts.path.lstrip('/')}/{database}"
+    hosts = parts.netloc.rpartition("@")[2].lower()
+    if parts.scheme not in SENTINEL_SCHEMES and parts.port is None:
+        hosts = f"{hosts}:6379"
+    return "/".join(filter(None, [hosts, parts.path.strip("/"), str(database)]))
+
+
+def _redis_url(env: Env, name: str, url: str) -> str:
     """Return the URL of a Redis server; with TLS it says how the server's certificate is verified."""
-    url = env.str(name, default)
     try:
         parts = urlsplit(url)
         is_valid = _is_redis_database(parts) and (parts.scheme in SENTINEL_SCHEMES or parts.port != 0)
@@ -267,10 +339,14 @@ def _is_redis_database(parts: SplitResult) -> bool:
 
 
 def next_database(redis_url: str) -> str:
-    """Return the URL of the same server's next database.
+    """Return the URL of the same server's next database; of several URLs, that of each.
 
     The queue needs a database of its own, because Dramatiq's clean-up after dead workers scans all keys.
     """
+    return ",".join(_next_database(url) for url in split_redis_urls(redis_url))
+
+
+def _next_database(redis_url: str) -> str:
     parts = urlsplit(redis_url)
     if parts.scheme == "unix":
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}

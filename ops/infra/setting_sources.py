@@ -7,11 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ops.infra.setting_parsers import split_redis_urls
 from ops.infra.settings import UNLIMITED, Settings
 
 # Passed on by ``./darkroom up``: the variables that were set before it added its own.
 GIVEN_VARIABLES = "DARKROOM_GIVEN_VARIABLES"
 SECRETS = frozenset({"api_key", "session_key"})
+REDIS_SETTINGS = frozenset({"redis_url", "broker_url"})
 # Other names of variables.
 ALIASES = {"public_url": ("PUBLIC_URL", "API_URL")}
 HIDDEN = "set, not shown"
@@ -53,7 +55,8 @@ def describe_settings(settings: Settings, environment: Mapping[str, str] = os.en
         else:
             is_given = given is None or variable in given
             source = SettingSource.ENVIRONMENT if is_given else SettingSource.UP
-        text = _describe(field.name, getattr(settings, field.name))
+        value = getattr(settings, field.name)
+        text = _describe(field.name, tuple(split_redis_urls(value)) if field.name in REDIS_SETTINGS else value)
         described.append(SettingInForce(variable or names[0], text, source))
     return sorted(described, key=lambda setting: setting.variable)
 

@@ -10,7 +10,14 @@ from urllib.parse import quote
 from environs import Env, EnvError, validate
 
 from ops.infra import setting_parsers
-from ops.infra.setting_parsers import SENTINEL_SCHEMES, UNLIMITED, SettingsError, next_database
+from ops.infra.setting_parsers import (
+    SENTINEL_SCHEMES,
+    UNLIMITED,
+    RedisServer,
+    SettingsError,
+    next_database,
+    pair_redis_urls,
+)
 
 __all__ = [
     "DOWNLOADS_DIRECT",
@@ -100,6 +107,11 @@ class Settings:
     liveness_file: Path | None
     log_requests: bool
 
+    @property
+    def redis_servers(self) -> tuple[RedisServer, ...]:
+        """The servers that REDIS_URL and BROKER_URL name, at least one; raises SettingsError."""
+        return pair_redis_urls(self.redis_url, self.broker_url)
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment.
@@ -108,11 +120,13 @@ def load_settings() -> Settings:
         SettingsError: a value is invalid; the message names the variable.
     """
     try:
-        return _read(Env())
+        settings = _read(Env())
     except EnvError as error:
         # environs quotes marshmallow's list of problems; the message must be one line.
         message = str(error).replace("['", "").replace("']", "")
         raise SettingsError(" ".join(message.split())) from error
+    pair_redis_urls(settings.redis_url, settings.broker_url)
+    return settings
 
 
 def _read(env: Env) -> Settings:
@@ -144,11 +158,11 @@ def _read_addresses(env: Env) -> dict[str, Any]:
 
 def _read_stores(env: Env) -> dict[str, Any]:
     data_dir = Path(env.str("DATA_DIR", ".darkroom")).expanduser().absolute()
-    redis_url = setting_parsers.redis_url(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
+    redis_url = setting_parsers.redis_urls(env, "REDIS_URL", f"unix://{quote(str(data_dir / 'redis.sock'))}?db=0")
     return {
         "data_dir": data_dir,
         "redis_url": redis_url,
-        "broker_url": setting_parsers.redis_url(env, "BROKER_URL", next_database(redis_url)),
+        "broker_url": setting_parsers.redis_urls(env, "BROKER_URL", next_database(redis_url)),
         "redis_ssl_cert_reqs": setting_parsers.redis_ssl_cert_reqs(env),
         "database_url": setting_parsers.database_url(env, data_dir),
         "media_url": setting_parsers.media_url(env, data_dir),

@@ -65,6 +65,7 @@ class Stack:
 def run_stack(
     *roles: str,
     use_relay: bool = False,
+    redis_servers: int = 1,
     data_dir: Path | None = None,
     settable_clocks: bool = False,
     **environment: str,
@@ -73,6 +74,7 @@ def run_stack(
 
     ``empty`` is the web server with an empty Flask application. Several processes of one role are numbered:
     ``worker.1``, ``worker.2``. With ``use_relay`` all connections to Redis go through a relay that can cut them.
+    With several ``redis_servers`` callers are distributed among them.
     The data goes to ``data_dir``, by default a temporary one. With ``settable_clocks`` each process has a clock of its
     own, see ``Stack.set_clock``.
     ``environment`` holds settings; the environment of this process is changed until the block ends.
@@ -80,13 +82,19 @@ def run_stack(
     before = dict(os.environ)
     with _open_folder(data_dir) as folder, _open_relay(folder, use_relay) as relay:
         redis = {"REDIS_URL": f"redis://127.0.0.1:{relay.port}/0"} if relay else {}
+        redis_folders = [folder / f"redis.{number}" if number else folder for number in range(redis_servers)]
+        if redis_servers > 1:
+            redis = {"REDIS_URL": ",".join(f"unix://{each / SOCKET_NAME}?db=0" for each in redis_folders)}
         os.environ.update(_environment(folder) | redis | environment)
         settings = load_settings()
         supervisor = Supervisor(os.environ, max_restart_delay_s=MAX_RESTART_DELAY_S)
         stores = open_stores(settings)
         try:
-            supervisor.start(Program("redis", server_command(folder, folder / SOCKET_NAME), stop_last=True))
-            wait_until(lambda: _is_redis_ready(stores))
+            for each in redis_folders:
+                each.mkdir(exist_ok=True)
+                name = "redis" if each == folder else each.name
+                supervisor.start(Program(name, server_command(each, each / SOCKET_NAME), stop_last=True))
+            wait_until(lambda: all(map(_is_redis_ready, stores.servers.members)))
             migrate(settings.database_url)
             for role in roles:
                 command = _command(role.partition(".")[0], settings)

@@ -71,9 +71,12 @@ class Sessions:
         """
         return self.create_for_version(caller.id, compute_key_version(key))
 
-    def create_for_version(self, caller_id: str, key_version: str) -> str:
-        """Return the token of a new session that is valid as long as the caller's key has this version."""
-        token, now_ms = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now_ms()
+    def create_for_version(self, caller_id: str, key_version: str, token: str | None = None) -> str:
+        """Return the token of a new session that is valid as long as the caller's key has this version.
+
+        A ``token`` that is given must be random and new.
+        """
+        token, now_ms = token or secrets.token_urlsafe(TOKEN_BYTES), self._clock.now_ms()
         record = SessionRecord(caller_id, key_version, now_ms + SESSION_TTL_S * 1000)
         name, index = _session_key(token), caller_sessions_key(caller_id)
         with self._redis.pipeline() as pipe:

@@ -44,9 +44,20 @@ class StoredResults:
     """The pictures of jobs in one media store."""
 
     def __init__(
-        self, client: Redis, media: Media, clock: Clock, *, where: str, time_limit_s: float = TIME_LIMIT_S
+        self,
+        client: Redis,
+        media: Media,
+        clock: Clock,
+        *,
+        where: str,
+        time_limit_s: float = TIME_LIMIT_S,
+        indexes: Sequence[Redis] = (),
     ) -> None:
-        """``where`` is REDIS, MEDIA or AUTOMATIC: in the media store if they are more than MAX_BYTES_IN_REDIS."""
+        """``where`` is REDIS, MEDIA or AUTOMATIC: in the media store if they are more than MAX_BYTES_IN_REDIS.
+
+        ``indexes`` are all servers that have pictures in this media store, if there are more than one.
+        """
+        self._indexes = indexes or (client,)
         self._redis = client
         self._media = media
         self._clock = clock
@@ -55,12 +66,15 @@ class StoredResults:
         self._puts, self._gets = CircuitBreaker(clock, PAUSE_MS), CircuitBreaker(clock, PAUSE_MS)
 
     @classmethod
-    def from_settings(cls, settings: Settings, client: Redis, media: Media, clock: Clock) -> "StoredResults":
+    def from_settings(
+        cls, settings: Settings, client: Redis, media: Media, clock: Clock, indexes: Sequence[Redis] = ()
+    ) -> "StoredResults":
         """Return the store that RESULT_STORE selects."""
         where = settings.result_store
         # A folder serves only the processes of its machine; a Redis behind a socket file has no others.
         is_shared = not settings.media_url.startswith("file:") or settings.redis_url.startswith("unix:")
-        return cls(client, media, clock, where=REDIS if where == AUTOMATIC and not is_shared else where)
+        where = REDIS if where == AUTOMATIC and not is_shared else where
+        return cls(client, media, clock, where=where, indexes=indexes)
 
     def put(self, job_id: str, pictures: Sequence[bytes], ttl_s: int) -> list[str]:
         """Store pictures for ``ttl_s`` and return their keys; none if they belong into Redis.
@@ -122,8 +136,10 @@ class StoredResults:
         """Delete objects that are older than a day, which an index that was lost has left; return their number."""
         deleted = 0
         for keys in self._media.list_older_than(RESULTS_PREFIX, self._clock.now_ms() - DAY_MS):
-            listed = self._redis.zmscore(STORED_RESULTS, keys) if keys else []
-            unlisted = [key for key, expiry in zip(keys, listed, strict=True) if expiry is None]
+            unlisted = list(keys)
+            for index in self._indexes:
+                listed = index.zmscore(STORED_RESULTS, unlisted) if unlisted else []
+                unlisted = [key for key, expiry in zip(unlisted, listed, strict=True) if expiry is None]
             deleted += len(self._media.delete_all(unlisted).gone)
         return deleted
 

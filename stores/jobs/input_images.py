@@ -8,7 +8,7 @@ import functools
 import json
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, Any, cast
@@ -62,8 +62,11 @@ class InputImages:
         inspections: ImageInspections,
         jobs: Jobs,
         results: Results,
+        records: Sequence[Redis] = (),
     ) -> None:
+        """``records`` are all servers whose jobs have pictures in this media store, if there are more than one."""
         self._redis = client
+        self._records = records or (client,)
         self._media = media
         self._inspections = inspections
         self._jobs = jobs
@@ -277,11 +280,13 @@ class InputImages:
         return image
 
     def _existing_owners(self, ids: Iterable[str]) -> set[str]:
-        ordered = sorted(ids)
-        pipeline = self._redis.pipeline(transaction=False)
-        for owner_id in ordered:
-            pipeline.exists(job_key(owner_id, "job"), upload_key(owner_id))
-        return {owner_id for owner_id, found in zip(ordered, pipeline.execute(), strict=True) if found}
+        ordered, existing = sorted(ids), set[str]()
+        for client in self._records:
+            pipeline = client.pipeline(transaction=False)
+            for owner_id in ordered:
+                pipeline.exists(job_key(owner_id, "job"), upload_key(owner_id))
+            existing |= {owner_id for owner_id, found in zip(ordered, pipeline.execute(), strict=True) if found}
+        return existing
 
 
 def find_picture(job: Job, name: str) -> InputImage:

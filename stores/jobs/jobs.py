@@ -71,6 +71,7 @@ class Jobs:
         self._ttl_s = settings.result_ttl_s
         self._retention_ms = list_retention_s(settings) * 1000
         self._max_queue_size = settings.max_queue_size
+        self._shared_limits = {"shared": 1} if len(settings.redis_servers) > 1 else {}
         self._default_limits = default_limits(settings)
 
     # JobRequest
@@ -172,6 +173,7 @@ class Jobs:
         }
         return {
             "open": self._max_queue_size,
+            **self._shared_limits,
             "day_key": daily_usage_key(owner, now_ms),
             "week_key": weekly_usage_key(owner, now_ms),
             **{name: number for name, number in numbers.items() if number is not None},

@@ -22,6 +22,12 @@ EXIT_CODES = {"web": 4}
 log = structlog.get_logger(__name__)
 
 
+def make_monitors(stores: Stores, role: str, check_later: Callable[[], bool] | None = None) -> "list[ProcessMonitor]":
+    """Return a monitor for each Redis server; ``check_later`` is as in ``ProcessMonitor``."""
+    first, *others = stores.servers.members
+    return [ProcessMonitor(first, role, check_later), *(ProcessMonitor(each, role) for each in others)]
+
+
 class ProcessMonitor:
     """Reports on one process every REPORT_INTERVAL_S until it is stopped."""
 
@@ -73,7 +79,7 @@ class ProcessMonitor:
         """Read the time of Redis again and store a report; raises Unavailable."""
         # First, so that the log names a full disk even if Redis, on the same disk, refuses the report.
         problem = self._stores.disk.problem()
-        clock = self._stores.clock
+        clock = self._stores.plain.clock
         offset_ms = 0
         if isinstance(clock, RedisClock):
             clock.measure()

@@ -13,6 +13,8 @@ Names in capitals are placeholders for parts of a key. Only the scripts use thes
 - ``dr:started:SITE:DAY``: jobs started that day (UTC, days since 1970)
 - ``dr:holders``: set, workers that have held jobs; ``dr:held:WORKER``: set, the jobs that it holds
 - ``dr:claim:TOKEN``: the job that a claim got, in case its answer was lost
+- ``dr:allotments``: hash, SITE -> "JOBS STARTS": this server's part of the site's limits, if several share them: how
+  many jobs may run, and 1 if jobs may start; ``dr:room``: its part of MAX_QUEUE_SIZE
 - ``dr:most:OWNER``: how many jobs of the owner may run at once; absent if any number may
 """
 
@@ -53,6 +55,9 @@ STORED_RESULTS = "dr:results"
 OPEN_CIRCUITS = "dr:circuits"
 # zset: sites at which no job may start now, by the time of their next check.
 RESTING_SITES = "dr:resting"
+
+# The process that divides limits among several servers.
+ALLOTTER = "dr:allotter"
 
 # Gallery
 
@@ -173,7 +178,10 @@ def histogram_key(name: str) -> str:
 
 
 def site_key(site: str) -> str:
-    """hash: nextAt, pausedUntil, runMs; of the circuit failures, openedAt, retryAt, delay, canary, code, error."""
+    """hash: nextAt, pausedUntil, wantedAt (when a visit besides jobs has last asked for this server's turn), runMs.
+
+    Of the circuit: failures, openedAt, retryAt, delay, canary, code, error.
+    """
     return f"dr:site:{site}"
 
 

@@ -150,35 +150,25 @@ class ChangeObserver(Protocol):
         """Changes may be missed from now on."""
 
 
-class JobNotifier:
-    """Lets threads or greenlets wait until jobs change."""
+class WaitingThreads:
+    """The threads that wait for changes, by what they wait for; shared by the notifiers of several servers."""
 
-    def __init__(self, client: Redis) -> None:
-        """The subscription begins with the first watch, so processes that never wait never subscribe."""
-        self._listener = RedisListener(client, CHANGES_CHANNEL, self._dispatch, self._on_gap, self._on_loss)
-        self._observers: list[ChangeObserver] = []
+    def __init__(self) -> None:
+        self.sources: list[JobNotifier] = []
         self._lock = threading.Lock()
-        self._started = False
-        self._is_live = False
         self._closing = False
         self._signals: defaultdict[str, set[ChangeSignal]] = defaultdict(set)
 
-    def watch(self, *job_ids: str) -> AbstractContextManager[ChangeSignal]:
-        """Return a context manager with a signal for changes of one job, or of any of several."""
-        return self._watch(*job_ids)
-
-    def watch_owner(self, owner: str) -> AbstractContextManager[ChangeSignal]:
-        """Return a context manager with a signal for changes of all jobs of one owner."""
-        return self._watch(_owner_topic(owner))
-
     @contextmanager
-    def _watch(self, *topics: str) -> Iterator[ChangeSignal]:
+    def watch(self, *topics: str) -> Iterator[ChangeSignal]:
+        """Yield a signal for changes of any of these, from any source."""
         signal = ChangeSignal()
         with self._lock:
             signal.closing = self._closing
-            self._start()
             for topic in topics:
                 self._signals[topic].add(signal)
+        for source in self.sources:
+            source.start()
         try:
             yield signal
         finally:
@@ -188,11 +178,60 @@ class JobNotifier:
                     if not self._signals[topic]:
                         del self._signals[topic]
 
+    def notify(self, seq: int, *topics: str) -> None:
+        """Wake those who wait for one of these."""
+        with self._lock:
+            signals = [signal for topic in topics for signal in self._signals.get(topic, ())]
+        for signal in signals:
+            signal.notify(seq)
+
+    def notify_all(self) -> None:
+        """Wake all threads: a change may have been missed."""
+        for signal in self._all():
+            signal.notify()
+
+    def close(self) -> None:
+        """Mark all present and future signals as closing, and wake the present ones."""
+        with self._lock:
+            self._closing = True
+        for signal in self._all():
+            signal.closing = True
+            signal.notify()
+
+    def _all(self) -> list[ChangeSignal]:
+        with self._lock:
+            return [signal for signals in self._signals.values() for signal in signals]
+
+
+class JobNotifier:
+    """Lets threads or greenlets wait until jobs change."""
+
+    def __init__(self, client: Redis, waiting: WaitingThreads | None = None) -> None:
+        """The subscription begins with the first watch, so processes that never wait never subscribe.
+
+        Threads wait for changes on all servers whose notifiers share ``waiting``.
+        """
+        self._listener = RedisListener(client, CHANGES_CHANNEL, self._dispatch, self._on_gap, self._on_loss)
+        self._observers: list[ChangeObserver] = []
+        self._lock = threading.Lock()
+        self._started = False
+        self._is_live = False
+        self._waiting = waiting or WaitingThreads()
+        self._waiting.sources.append(self)
+
+    def watch(self, *job_ids: str) -> AbstractContextManager[ChangeSignal]:
+        """Return a context manager with a signal for changes of one job, or of any of several."""
+        return self._waiting.watch(*job_ids)
+
+    def watch_owner(self, owner: str) -> AbstractContextManager[ChangeSignal]:
+        """Return a context manager with a signal for changes of all jobs of one owner."""
+        return self._waiting.watch(_owner_topic(owner))
+
     def observe(self, observer: ChangeObserver) -> None:
         """Call ``observer`` for every change from now on."""
         with self._lock:
             self._observers.append(observer)
-            self._start()
+        self.start()
         # A thread that waits may have begun the subscription long ago. If it is lost at this moment, no fence passes
         # until it is back, and observers are told of the loss once more before that.
         if self._is_live:
@@ -202,9 +241,11 @@ class JobNotifier:
         """Return True once observers know all changes from before this call; False if this is unknown."""
         return self._listener.catch_up(timeout_s)
 
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
+    def start(self) -> None:
+        """Begin the subscription, if it has not begun."""
+        with self._lock:
+            is_first, self._started = not self._started, True
+        if is_first:
             self._listener.start()
 
     def stop(self) -> None:
@@ -214,20 +255,11 @@ class JobNotifier:
 
     def announce_shutdown(self) -> None:
         """Mark all present and future signals as closing, and wake the present ones."""
-        with self._lock:
-            self._closing = True
-        for signal in self._all_signals():
-            signal.closing = True
-            signal.notify()
+        self._waiting.close()
 
     def notify_all(self) -> None:
         """Wake all threads: a change may have been missed."""
-        for signal in self._all_signals():
-            signal.notify()
-
-    def _all_signals(self) -> list[ChangeSignal]:
-        with self._lock:
-            return [signal for signals in self._signals.values() for signal in signals]
+        self._waiting.notify_all()
 
     def _on_gap(self) -> None:
         # Before the calls: an observer that is added meanwhile is notified here or there.
@@ -245,10 +277,7 @@ class JobNotifier:
         job_id, seq, owner = message.split(" ", 2)
         for observer in self._observers:
             observer.on_change(job_id, moves_queue=seq.startswith("+"))
-        with self._lock:
-            signals = (*self._signals.get(job_id, ()), *self._signals.get(_owner_topic(owner), ()))
-        for signal in signals:
-            signal.notify(int(seq))
+        self._waiting.notify(int(seq), job_id, _owner_topic(owner))
 
 
 def _owner_topic(owner: str) -> str:

@@ -20,7 +20,7 @@ from ops.infra.clock import Clock
 from ops.infra.redis import run_script
 from schemas.errors import errors_by_code
 from schemas.jobs.lifecycle import TRANSITIONS
-from stores.redis.errors import redis_errors
+from stores.redis.client import Availability, StoreClient
 from stores.redis.job_decoding import JOB_FIELDS
 
 LUA_FOLDER = Path(__file__).parent / "lua"
@@ -44,6 +44,7 @@ class Scripts:
         The scripts take Redis' own time. Tests pass a clock that they turn instead.
         """
         self._client = client
+        self._availability = client.availability if isinstance(client, StoreClient) else Availability()
         self._test_clock = test_clock
         definitions = _shared_definitions(TEST_TIME_LUA if test_clock else _shared("time"))
         self._scripts = {
@@ -61,7 +62,7 @@ class Scripts:
         Raises:
             Unavailable: Redis does not answer, or has no memory left.
         """
-        with redis_errors():
+        with self._availability.observed():
             return run_script(self._client, self._scripts[name], (), (self._encode(arguments), *values))
 
     def run_many(self, name: str, arguments: Iterable[Mapping[str, Any]]) -> list[Any]:
@@ -70,7 +71,7 @@ class Scripts:
         with self._client.pipeline(transaction=False) as pipe:
             for each in arguments:
                 script(args=(self._encode(each),), client=pipe)
-            with redis_errors():
+            with self._availability.observed():
                 return pipe.execute()
 
     def _encode(self, arguments: Mapping[str, Any]) -> bytes:

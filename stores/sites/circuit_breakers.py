@@ -3,8 +3,9 @@
 The Lua script behind each end of an attempt opens and closes them (``record_site_result`` in ``endings.lua``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -37,7 +38,9 @@ class CircuitBreaker:
 class CircuitBreakers:
     """The circuit breakers of one Redis."""
 
-    def __init__(self, client: Redis, scripts: Scripts) -> None:
+    def __init__(self, client: Redis, scripts: Scripts, *, is_shared: bool = False) -> None:
+        """``is_shared`` if other servers have jobs of the same sites."""
+        self._is_shared = is_shared or None
         self._redis = client
         self._scripts = scripts
 
@@ -60,14 +63,23 @@ class CircuitBreakers:
     def reserve_visit(self, site: str, interval_ms: int, max_wait_ms: int) -> int:
         """Take the next turn to visit the site, and return how long it takes until the visit may begin.
 
-        If that is longer than ``max_wait_ms``, no turn was taken. The turn after it is ``interval_ms`` later.
+        If that is longer than ``max_wait_ms``, no turn was taken. The turn after it is ``interval_ms`` later. It is -1
+        while another of several servers may visit the site; this one gets its turn if it asks again.
         """
-        arguments = {"site": site, "interval_ms": interval_ms, "max_wait_ms": max_wait_ms}
+        arguments = {"site": site, "interval_ms": interval_ms, "max_wait_ms": max_wait_ms, "shared": self._is_shared}
         return int(self._scripts.run("reserve_visit", arguments))
 
     def pause(self, site: str, pause_ms: int) -> None:
         """Start no job of the site for a while, because the site asked for a pause; never shortens a pause."""
         self._scripts.run("pause_site", {"site": site, "pause_ms": pause_ms})
+
+    def open_as(self, site: str, circuit: Mapping[str, str]) -> None:
+        """Open the circuit, or change it, as it is on another server: fields of ``keys.site_key``."""
+        with self._redis.pipeline() as pipe:
+            pipe.hset(site_key(site), mapping=dict[Any, Any](circuit))
+            pipe.sadd(OPEN_CIRCUITS, site)
+            pipe.publish(CHANGES_CHANNEL, QUEUE_MOVED)
+            pipe.execute()
 
     def close(self, site: str) -> None:
         """Close the circuit and reset its count of failures."""

@@ -21,7 +21,9 @@ MISSING = b"rules"
 class SchedulingRules:
     """The limits of the sites in ``recipes``."""
 
-    def __init__(self, scripts: Scripts, recipes: Recipes) -> None:
+    def __init__(self, scripts: Scripts, recipes: Recipes, *, is_shared: bool = False) -> None:
+        """``is_shared`` if other servers have jobs of the same sites, so that the limits hold for all together."""
+        self._is_shared = is_shared or None
         self._scripts = scripts
         self._recipes = recipes
         # One object, because threads share it: the digest is that of the rows.
@@ -35,7 +37,8 @@ class SchedulingRules:
         """
         # Jittered, so that a site is not visited at a fixed beat.
         rows, digest = self._find_rules()
-        arguments = {**arguments, "rules": digest, "jitter": random.uniform(1.0, 1.2)}
+        jitter = random.uniform(1.0, 1.2)
+        arguments = {**arguments, "rules": digest, "jitter": jitter, "shared": self._is_shared}
         answer = self._scripts.run(script, arguments)
         if answer == MISSING:
             parts = [part for pair in rows.items() for part in pair]

@@ -61,7 +61,10 @@ class GalleryEventPublisher:
                     yield webhook_delivery(webhook, event.type, body, f"gallery {event.id} {event.time_ms}")
 
     def _append_to_feeds(self, events: Sequence[QueuedEvent], data: Sequence[dict[str, Any]]) -> None:
-        with self._redis.pipeline(transaction=False) as pipe:
+        self._append_to_feeds_on(self._redis, events, data)
+
+    def _append_to_feeds_on(self, client: Redis, events: Sequence[QueuedEvent], data: Sequence[dict[str, Any]]) -> None:
+        with client.pipeline(transaction=False) as pipe:
             for event, values in zip(events, data, strict=True):
                 key = owner_feed_key(event.owner)
                 fields: dict[Any, Any] = {"job": "", "seq": 0, "type": event.type, "time": event.time_ms}

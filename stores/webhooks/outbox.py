@@ -82,8 +82,11 @@ class Outbox:
             ]
         )
         fields: dict[Any, Any] = {"job": "", "seq": 0, "type": EventType.WEBHOOK_DISABLED, "time": now_ms}
-        self._redis.xadd(owner_feed_key(webhook.owner), fields | {"data": json.dumps(data)})
-        self._redis.publish(CHANGES_CHANNEL, f" 0 {webhook.owner}")
+        self._append_to_feed(webhook.owner, fields | {"data": json.dumps(data)})
+
+    def _append_to_feed(self, owner: str, fields: dict[Any, Any]) -> None:
+        self._redis.xadd(owner_feed_key(owner), fields)
+        self._redis.publish(CHANGES_CHANNEL, f" 0 {owner}")
 
     def _deliveries_of(self, entries: Sequence[dict[bytes, bytes]]) -> Iterator[NewDelivery]:
         events = [fields for fields in entries if fields[b"job"]]

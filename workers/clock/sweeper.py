@@ -17,6 +17,7 @@ from schemas.messages import CHECK_UPLOAD
 from stores import Stores
 from stores.jobs.attempts import list_retention_s
 from stores.jobs.metrics_history import SAMPLE_INTERVAL_S
+from stores.sites.canaries import CANARY_OWNER
 from workers.clock.canaries import CanaryScheduler
 from workers.gallery.uploads import sweep_uploads
 
@@ -33,12 +34,32 @@ STORAGE_STOP_TIMEOUT_S = 3.0
 log = structlog.get_logger(__name__)
 
 
+class BusyServers:
+    """Which of several servers have unfinished jobs, as their sweepers say."""
+
+    def __init__(self) -> None:
+        self._busy: dict[int, bool] = {}
+
+    def share(self, slots: int, sweeper: object, *, is_busy: bool) -> int:
+        """Return the part of the slots that the jobs of a server can count on; at least one, if there is any."""
+        self._busy[id(sweeper)] = is_busy
+        others = sum(each for number, each in self._busy.items() if number != id(sweeper))
+        return max(min(slots, 1), slots // (1 + others))
+
+
 class Sweeper:
     """The sweeps of one Redis. One process runs them; a second one does no harm."""
 
-    def __init__(self, stores: Stores, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """``monotonic`` returns seconds."""
-        self._stores = stores
+    def __init__(
+        self, of_server: Stores, monotonic: Callable[[], float] = time.monotonic, busy: BusyServers | None = None
+    ) -> None:
+        """``of_server`` are the stores of that Redis; ``busy`` is shared with the sweepers of other ones.
+
+        ``monotonic`` returns seconds.
+        """
+        self._of_all = of_server
+        self._stores = stores = of_server.plain
+        self._busy = busy or BusyServers()
         self._maintenance = stores.maintenance
         self._clock = stores.clock
         self._monotonic = monotonic
@@ -50,6 +71,13 @@ class Sweeper:
         self._is_repaired = False
         self._are_limits_applied = False
         self._canaries = CanaryScheduler(stores)
+        has_canaries = of_server.servers.of(CANARY_OWNER) is of_server
+        self._update_canaries = self._canaries.update_all if has_canaries else lambda: None
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether this is the sweeper that does what is done once for all servers: the first one that gets answers."""
+        return self._of_all.servers.first_that_answers() is self._of_all
 
     def run(self, stop_event: threading.Event) -> None:
         """Sweep until ``stop_event`` is set."""
@@ -79,14 +107,14 @@ class Sweeper:
     def _sweep_storage(self, stop_event: threading.Event) -> None:
         """Run the sweeps that use the media store, until ``stop_event`` is set."""
         sweeps = (
-            (SWEEP_INTERVAL_S, self.delete_expired_results),
-            (UPLOAD_SWEEP_INTERVAL_S, self.sweep_uploads),
-            (PURGE_INTERVAL_S, self.delete_orphaned_inputs),
+            (SWEEP_INTERVAL_S, self.delete_expired_results, False),
+            (UPLOAD_SWEEP_INTERVAL_S, self.sweep_uploads, True),
+            (PURGE_INTERVAL_S, self.delete_orphaned_inputs, True),
         )
         due_at = [-math.inf] * len(sweeps)
         while not stop_event.is_set():
-            for number, (interval_s, sweep) in enumerate(sweeps):
-                if self._monotonic() < due_at[number]:
+            for number, (interval_s, sweep, is_of_all) in enumerate(sweeps):
+                if self._monotonic() < due_at[number] or (is_of_all and not self._is_first):
                     continue
                 due_at[number] = self._monotonic() + interval_s
                 try:
@@ -123,9 +151,10 @@ class Sweeper:
         self._last_sweep_ms = now_ms
         self.sweep_jobs()
         self.log_circuit_changes()
-        self._canaries.update_all()
+        self._update_canaries()
         slots = sum(worker.slots for worker in self._stores.workers.list_alive() if worker.ready)
-        self._maintenance.publish_capacity(slots)
+        # Servers that all have jobs share the slots, so each counts on its part.
+        self._maintenance.publish_capacity(self._busy.share(slots, self, is_busy=bool(self._maintenance.list_open())))
         self.sample_metrics(now_ms)
 
     def sample_metrics(self, now_ms: int) -> None:
@@ -179,7 +208,7 @@ class Sweeper:
         try:
             self._stores.stored_results.delete_expired()
             now_ms = self._clock.now_ms()
-            if now_ms >= self._next_listing_ms:
+            if now_ms >= self._next_listing_ms and self._is_first:
                 self._next_listing_ms = now_ms + LISTING_INTERVAL_MS
                 self._stores.stored_results.delete_unlisted()
         except Unavailable as error:
@@ -188,14 +217,14 @@ class Sweeper:
     def sweep_uploads(self) -> None:
         """End abandoned uploads of the gallery, and delete the objects that no picture uses any more."""
         try:
-            sweep_uploads(self._stores)
+            sweep_uploads(self._of_all)
         except Unavailable as error:
             log.warning("uploads.not_swept", error=str(error))
 
     def delete_orphaned_inputs(self) -> None:
         """Delete the pictures of inputs that no job uses any more."""
         try:
-            self._stores.input_images.delete_orphans()
+            self._of_all.input_images.delete_orphans()
         except Unavailable as error:
             log.warning("inputs.not_swept", error=str(error))
 
@@ -204,7 +233,8 @@ class Sweeper:
         settings = self._stores.settings
         self._maintenance.trim_job_lists(list_retention_s(settings))
         try:
-            self._stores.deliveries.purge()
+            if self._is_first:
+                self._stores.deliveries.purge()
             # Restores the filter in case Redis has lost it.
             self._stores.subscriptions.sync_event_filter()
         except Unavailable as error:

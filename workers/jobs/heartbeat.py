@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import Sized
 
 import structlog
 
@@ -12,7 +13,6 @@ from schemas.errors import Unavailable
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
 from workers.browsers.pool import BrowserPool
-from workers.jobs.attempt_registry import AttemptRegistry
 
 HEARTBEAT_INTERVAL_S = 1.0
 
@@ -27,9 +27,7 @@ def create_worker_id() -> str:
 class Heartbeat:
     """Sends the heartbeats of one worker, which may execute ``slots`` jobs at a time."""
 
-    def __init__(
-        self, stores: Stores, browsers: BrowserPool, attempts: AttemptRegistry, worker_id: str, slots: int
-    ) -> None:
+    def __init__(self, stores: Stores, browsers: BrowserPool, attempts: Sized, worker_id: str, slots: int) -> None:
         self._stores = stores
         self._browsers = browsers
         self._attempts = attempts

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -43,13 +44,18 @@ from workers.jobs.attempt_registry import AttemptRegistry
 from workers.jobs.attempt_span import open_attempt_span
 from workers.jobs.progress_throttle import Updates, throttle
 from workers.jobs.site_access import authorize_visit
+from workers.jobs.slot_pool import SlotPool
 from workers.jobs.tracing import TraceRecorder
 from workers.sites.driver.driver import Driver
 
 OUTAGE_RETRY_INTERVAL_S = 0.5
 OUTAGE_TIMEOUT_S = 60.0
+# While other Redis servers have jobs for the same slots.
+SHARED_CLAIM_TIMEOUT_S = 2.0
 P = ParamSpec("P")
 T = TypeVar("T")
+# What gives back what a job holds that cannot be ended.
+_on_outage: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("on_outage", default=None)
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +63,17 @@ log = structlog.get_logger(__name__)
 class Runner:
     """Executes the jobs of one worker, which holds its leases under ``worker_id``."""
 
-    def __init__(self, stores: Stores, browsers: BrowserPool, attempts: AttemptRegistry, worker_id: str) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        browsers: BrowserPool,
+        attempts: AttemptRegistry,
+        worker_id: str,
+        slots: SlotPool | None = None,
+    ) -> None:
+        """``slots`` are shared with the runners of other Redis servers; an outage of this one must not hold them."""
+        self._slots = slots
+        self._claim_timeout_s = SHARED_CLAIM_TIMEOUT_S if slots else OUTAGE_TIMEOUT_S
         self._stores = stores
         self._browsers = browsers
         self._attempts = attempts
@@ -67,6 +83,14 @@ class Runner:
 
     async def run(self) -> None:
         """Execute one attempt at the next job, if there is one, and write its outcome."""
+        if self._slots is None:
+            await self._run(lambda: None)
+        else:
+            async with self._slots.take() as slot:
+                with self._freeing_on_outage(slot.release):
+                    await self._run(slot.release)
+
+    async def _run(self, release_slot: Callable[[], None]) -> None:
         asked_at_ms = self._stores.clock.now_ms()
         job = None if self._attempts.is_draining else await self._claim()
         if job is None:
@@ -82,7 +106,8 @@ class Runner:
                     # result.
                     async with AsyncExitStack() as open_page:
                         outcome = await self._run_with_deadline(attempt, open_page)
-                        await self._write_outcome(job, outcome)
+                        with self._freeing_on_outage(release_slot, open_page):
+                            await self._write_outcome(job, outcome)
                     if isinstance(outcome, Completed):
                         await self._record_drift(site, outcome.matched_selectors)
                 if isinstance(outcome, Failed):
@@ -98,7 +123,7 @@ class Runner:
         try:
             # Without this check a worker whose browser does not start would fail one job after another.
             await self._browsers.ensure_browser()
-            async with asyncio.timeout(OUTAGE_TIMEOUT_S):
+            async with asyncio.timeout(self._claim_timeout_s):
                 # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
                 return await self._retry_while_unavailable(
                     self._stores.attempts.claim, self._worker_id, secrets.token_hex(8)
@@ -272,6 +297,23 @@ class Runner:
             for change in await asyncio.to_thread(self._stores.selector_drift.record, site, matched):
                 log.warning("site.drift", place=change.place, before=change.before, now=change.now)
 
+    @contextmanager
+    def _freeing_on_outage(
+        self, release_slot: Callable[[], None], open_page: AsyncExitStack | None = None
+    ) -> Iterator[None]:
+        """Give the slot back if Redis does not answer in the block, for jobs of other servers, and close the page."""
+
+        async def free() -> None:
+            if open_page:
+                await open_page.aclose()
+            release_slot()
+
+        token = _on_outage.set(free if self._slots else None)
+        try:
+            yield
+        finally:
+            _on_outage.reset(token)
+
     async def _retry_while_unavailable(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Repeat a blocking call while Redis is unavailable, so that an outage does not discard finished work."""
         while True:
@@ -279,4 +321,6 @@ class Runner:
                 return await asyncio.to_thread(call, *args, **kwargs)
             except Unavailable as error:
                 log.warning("redis.retrying", error=str(error))
+                if free := _on_outage.get():
+                    await free()
                 await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)

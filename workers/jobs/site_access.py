@@ -15,6 +15,7 @@ from workers.browsers.pool import BrowserPool
 from workers.jobs.attempt import TaskInterrupter
 
 MAX_TURN_WAIT_MS = 5_000
+TURN_POLL_MS = 250
 
 T = TypeVar("T")
 OnFlood = Callable[[ServiceError], None]
@@ -99,6 +100,13 @@ class SiteVisits:
                 raise _busy(site, f"its next visit may begin in {math.ceil(wait_ms / 1000)} s")
             if wait_ms == 0:
                 return
+            if wait_ms < 0:
+                # Another Redis server has the turn.
+                if left_ms < TURN_POLL_MS:
+                    raise _busy(site, "other visits go first")
+                await asyncio.sleep(TURN_POLL_MS / 1000)
+                left_ms -= TURN_POLL_MS
+                continue
             await asyncio.sleep(wait_ms / 1000)
             left_ms -= wait_ms
             if not await asyncio.to_thread(circuit_breakers.is_paused, site):

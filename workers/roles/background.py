@@ -12,13 +12,15 @@ from ops.processes.temp_dirs import use_private_temp_dir
 from schemas.messages import BACKGROUND_QUEUES
 from stores import open_stores
 from stores.environment.shared_settings import check_now_or_later
-from stores.queue.process_monitor import ProcessMonitor
+from stores.queue.process_monitor import ProcessMonitor, make_monitors
 from workers.actors import declare_background_actors
 from workers.library.indexer import LibraryIndexer
 from workers.roles.serving import serve
 from workers.webhooks.dispatcher import WebhookDispatcher
 
 BACKGROUND_THREADS = 8
+# For each of several Redis servers.
+MIN_THREADS = 3
 
 log = structlog.get_logger(__name__)
 
@@ -26,16 +28,22 @@ log = structlog.get_logger(__name__)
 def run_background(settings: Settings) -> None:
     """Convert and inspect images, deliver webhooks and index the library until a stop signal."""
     check_later = check_now_or_later(settings)
-    broker = BlockingRedisBroker(settings.broker_url, [])
-    stores = open_stores(settings, broker=broker)
+    brokers = [BlockingRedisBroker(server.broker_url, []) for server in settings.redis_servers]
+    stores = open_stores(settings, brokers=brokers)
     use_private_temp_dir(settings.data_dir)
-    declare_background_actors(broker, stores)
-    worker = Worker(broker, worker_threads=BACKGROUND_THREADS)
+    consumers = []
+    for broker, of_server in zip(brokers, stores.servers.members, strict=True):
+        declare_background_actors(broker, of_server)
+        consumers.append((broker, Worker(broker, worker_threads=max(MIN_THREADS, BACKGROUND_THREADS // len(brokers)))))
     threading.excepthook = _exit_on_thread_error
-    parts = (LibraryIndexer(stores), WebhookDispatcher(stores), ProcessMonitor(stores, "background", check_later))
+    parts: tuple[LibraryIndexer | WebhookDispatcher | ProcessMonitor, ...] = (
+        LibraryIndexer(stores),
+        WebhookDispatcher(stores),
+        *make_monitors(stores, "background", check_later),
+    )
     for part in parts:
         part.start()
-    serve(broker, worker, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s)
+    serve(consumers, BACKGROUND_QUEUES, grace_s=settings.drain_grace_s)
     for part in parts:
         part.stop()
 

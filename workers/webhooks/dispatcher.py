@@ -24,7 +24,6 @@ from schemas.webhooks.retry_policy import DISABLE_AFTER_S, AttemptOutcome, next_
 from schemas.webhooks.subscriptions import EPHEMERAL_EVENTS, Delivery, DeliveryAttempt, DeliveryState, Subscription
 from stores import Stores
 from stores.webhooks.deliveries import DeliveryOutcome
-from stores.webhooks.gallery_events import GalleryEventPublisher
 from workers.webhooks.client import WebhookClient
 from workers.webhooks.delivery_span import open_delivery_span, trace_headers
 from workers.webhooks.destinations import DestinationQueue, PreparedDelivery
@@ -53,16 +52,20 @@ class WebhookDispatcher:
         """``make_client`` is called on the dispatcher's event loop."""
         self._stores = stores
         self._make_client = make_client or (lambda: WebhookClient(stores.address_policy))
-        self._gallery_events = GalleryEventPublisher(
-            stores.redis, stores.engine, stores.subscriptions, stores.deliveries, stores.settings.public_url
-        )
+        self._gallery_events = stores.gallery_events
         self._signer = stores.subscriptions.signer
         self._sql_executor = ThreadPoolExecutor(1, thread_name_prefix="deliveries")
         self._stop_event = threading.Event()
         self._threads = [
             threading.Thread(target=lambda: asyncio.run(self._run()), name="webhooks"),
-            threading.Thread(target=self._drain_outbox, name="outbox"),
+            *(
+                threading.Thread(target=self._drain_outbox, args=(each,), name="outbox")
+                for each in stores.servers.members
+            ),
         ]
+        if len(stores.servers) > 1:
+            # Their owners are on all servers, of which one may be down.
+            self._threads.append(threading.Thread(target=self._publish_gallery_events, name="gallery events"))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work_available = asyncio.Event()
         self._queues: defaultdict[str, DestinationQueue] = defaultdict(DestinationQueue)
@@ -79,26 +82,35 @@ class WebhookDispatcher:
         """Claim no more deliveries, record the running ones, and wait for the threads to end."""
         self._stop_event.set()
         self._wake()
-        with contextlib.suppress(Unavailable):
-            # Ends the blocking read of the outbox thread.
-            self._stores.outbox.wake_dispatchers()
+        for each in self._stores.servers.members:
+            with contextlib.suppress(Unavailable):
+                # Ends the blocking read of the outbox thread.
+                each.outbox.wake_dispatchers()
         for thread in self._threads:
             thread.join()
         self._sql_executor.shutdown()
 
-    # On the outbox thread
+    # On the outbox threads
 
-    def _drain_outbox(self) -> None:
+    def _drain_outbox(self, stores: Stores) -> None:
         while not self._stop_event.is_set():
             try:
-                if self._stores.outbox.wait():
-                    while self._stores.outbox.drain():
+                if stores.outbox.wait():
+                    while stores.outbox.drain():
                         self._wake()
-                while self._gallery_events.publish():
+                while len(stores.servers) == 1 and self._gallery_events.publish():
                     self._wake()
             except Unavailable as error:
                 log.warning("outbox.unavailable", error=str(error))
                 self._stop_event.wait(OUTAGE_RETRY_S)
+
+    def _publish_gallery_events(self) -> None:
+        while not self._stop_event.wait(POLL_INTERVAL_S):
+            try:
+                while self._gallery_events.publish():
+                    self._wake()
+            except Unavailable as error:
+                log.warning("outbox.unavailable", error=str(error))
 
     def _wake(self) -> None:
         if self._loop and not self._loop.is_closed():

@@ -78,11 +78,12 @@ class DirectSubmission(DirectAnswers):
 
     def _submit(self, caller: Caller, job_request: JobRequest, key: str | None, request_id: str) -> DirectAnswer:
         window: RateWindow | None = None
+        stores = self._stores.servers.of(caller.id)
         try:
-            window = count(self._stores, RateLimit.SUBMIT, caller)
+            window = count(stores, RateLimit.SUBMIT, caller)
             if window is not None and window.is_exceeded:
                 return self._build_error("POST", PATH, exceeded_error(window), request_id, window)
-            accepted = submit(self._stores, caller, job_request, request_id=request_id, idempotency_key=key)
+            accepted = submit(stores, caller, job_request, request_id=request_id, idempotency_key=key)
             return self._build(accepted, request_id, window)
         except Exception as error:  # noqa: BLE001 - as Flask, which makes a response of every exception
             return self._build_error("POST", PATH, error, request_id, window)

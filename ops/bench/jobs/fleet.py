@@ -1,4 +1,4 @@
-"""The benchmark ``fleet``: the CPU time that one Redis needs for many workers and many callers.
+"""The benchmark ``fleet``: the CPU time that one Redis, and then two, need for many workers and many callers.
 
 The workers are simulated (``ops.bench.tools.fleet_workers``): real claims, heartbeats, events and pictures, no browser.
 A clock process sweeps, and a subscriber reads every change, as a web process does. The CPU time is the server's own
@@ -13,7 +13,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ops.bench.report import Row
 from ops.processes.supervisor import Program
 from ops.testbed.stack import Stack, run_stack, wait_until
 from schemas.jobs.job import JobRequest
+from stores.redis.client import StoreClient
 from stores.redis.keys import ENDED_COUNTS
 
 PROCESSES = 2
@@ -29,6 +30,7 @@ JOB = JobRequest("studio", "a lighthouse at dusk, oil painting", inputs={"seed":
 # Half a core, of which the workers' own commands leave the rest to jobs.
 BUDGET = 0.5
 MAX_JOB_MS, MIN_JOBS_PER_S = 2.0, 250
+CAPACITY, MIN_RATIO = "jobs in half a core of each Redis", 1.8
 # Commands that a client sends; the others run inside a script.
 CLIENT_COMMANDS = ("evalsha", "blpop")
 
@@ -62,11 +64,17 @@ class Reading:
 
     @classmethod
     def take(cls, stack: Stack) -> "Reading":
-        """Read the counters."""
-        cpu, stats = stack.redis.info("cpu"), stack.redis.info("stats")
-        by_command = stack.redis.info("commandstats")
+        """Read the counters: the sums of all servers."""
+        each = [_values(cls._take(client)) for client in stack.stores.servers.clients]
+        _, cpu_s, calls, commands, bytes_in, ended = map(sum, zip(*each, strict=True))
+        return cls(time.monotonic(), cpu_s, int(calls), int(commands), int(bytes_in), int(ended))
+
+    @classmethod
+    def _take(cls, client: StoreClient) -> "Reading":
+        cpu, stats = client.info("cpu"), client.info("stats")
+        by_command = client.info("commandstats")
         calls = sum(int(by_command.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in CLIENT_COMMANDS)
-        ended = sum(map(int, stack.redis.hvals(ENDED_COUNTS)))
+        ended = sum(map(int, client.hvals(ENDED_COUNTS)))
         return cls(
             time.monotonic(),
             float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"]),
@@ -78,33 +86,46 @@ class Reading:
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """Measure the workers idle, then with jobs, once for each number of waiting callers."""
-    with (
-        run_stack("clock") as stack,
-        _give_core(stack.supervisor.pid("redis"), stack.supervisor.pid("clock")),
-        stack.stores.notifier.watch("everything"),
-    ):
-        _start_workers(stack, size)
-        before = Reading.take(stack)
-        time.sleep(size.idle_s)
-        idle = _difference(before, Reading.take(stack))
-        idle_share = idle.cpu_s / idle.at_s
-        yield Row(f"Redis core of {size.workers:,} idle workers", 100 * idle_share, "%")
-        yield Row("commands of an idle worker", idle.commands / idle.at_s / size.workers, "per s")
-        for callers in size.callers:
-            yield from _measure_jobs(stack, size, callers, idle)
+    """Measure the workers idle, then with jobs, once for each number of waiting callers; then with two servers."""
+    capacity: dict[int, float] = {}
+    for servers in (1, 2):
+        with (
+            run_stack("clock", redis_servers=servers) as stack,
+            _give_core(_server_pids(stack), os.getpid(), stack.supervisor.pid("clock")),
+            stack.stores.notifier.watch("everything"),
+        ):
+            _start_workers(stack, size)
+            before = Reading.take(stack)
+            time.sleep(size.idle_s)
+            idle = _difference(before, Reading.take(stack))
+            idle_share = idle.cpu_s / idle.at_s
+            of = "" if servers == 1 else f"{servers} servers, "
+            yield Row(f"{of}Redis core of {size.workers:,} idle workers", 100 * idle_share, "%")
+            yield Row(f"{of}commands of an idle worker", idle.commands / idle.at_s / size.workers, "per s")
+            # With one caller all jobs are on one server.
+            for callers in size.callers if servers == 1 else size.callers[-1:]:
+                for row in _measure_jobs(stack, size, callers, idle, of):
+                    if CAPACITY in row.name:
+                        capacity[servers] = row.ours
+                    yield row
+    yield Row("jobs with two servers, beside one", capacity[2] / capacity[1], "x", min_value=MIN_RATIO)
+
+
+def _server_pids(stack: Stack) -> list[int]:
+    return [stack.supervisor.pid(name) for name in ("redis", "redis.1")[: len(stack.stores.servers)]]
 
 
 @contextmanager
-def _give_core(server: int, *others: int) -> Iterator[None]:
-    """Let one process have a core that the others and this one, with what it starts, do not use."""
+def _give_core(servers: Sequence[int], *others: int) -> Iterator[None]:
+    """Let servers have a core that the others, with what they start, do not use."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set[int]()
     if len(cores) < 2:
         yield
         return
     own = max(cores)
-    _use_cores(server, {own})
-    for process in (os.getpid(), *others):
+    for process in servers:
+        _use_cores(process, {own})
+    for process in others:
         _use_cores(process, cores - {own})
     try:
         yield
@@ -127,11 +148,14 @@ def _start_workers(stack: Stack, size: Size) -> None:
     wait_until(lambda: len(stack.stores.workers.list_alive()) >= PROCESSES * each)
 
 
-def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading) -> Iterator[Row]:
+def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading, prefix: str) -> Iterator[Row]:
     names = [f"caller-{number}" for number in range(callers)]
+    # The clock has given each server its part of MAX_QUEUE_SIZE.
+    if len(stack.stores.servers) > 1:
+        wait_until(lambda: all(client.exists("dr:room") for client in stack.stores.servers.clients))
     # They wait all the time: the queue shrinks by little while it is measured. The clock sends the wakeups.
     for name in names:
-        stack.stores.jobs.create(secrets.token_hex(16), name, JOB, "bench")
+        _create(stack, name)
     with _submit_all_the_time(stack, size.rate, names):
         ended = Reading.take(stack).ended
         wait_until(lambda: Reading.take(stack).ended >= ended + size.rate)
@@ -143,11 +167,12 @@ def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading) -> Iter
     jobs = max(1, spent.ended)
     idle_share = idle.cpu_s / idle.at_s
     job_ms = 1000 * (spent.cpu_s - idle_share * spent.at_s) / jobs
-    of = f"{callers:,} caller{'s' if callers > 1 else ''}"
+    of = f"{prefix}{callers:,} caller{'s' if callers > 1 else ''}"
+    budget = BUDGET * len(stack.stores.servers)
     yield Row(f"{of}: jobs ended", jobs / spent.at_s, "per s")
     yield Row(f"{of}: Redis core meanwhile", 100 * spent.cpu_s / spent.at_s, "%")
     yield Row(f"{of}: Redis CPU of a job", job_ms, "ms", max_value=MAX_JOB_MS)
-    yield Row(f"{of}: jobs in half a core", (BUDGET - idle_share) * 1000 / job_ms, "per s", min_value=MIN_JOBS_PER_S)
+    yield Row(f"{of}: {CAPACITY}", (budget - idle_share) * 1000 / job_ms, "per s", min_value=MIN_JOBS_PER_S)
     # Not less those of idle workers, because a worker with a job waits for no other.
     yield Row(f"{of}: commands of a job, workers included", spent.commands / jobs, "")
     yield Row(f"{of}: calls of a job, workers included", spent.calls / jobs, "")
@@ -155,8 +180,14 @@ def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading) -> Iter
     yield Row(f"{of}: kept in Redis of a job", grown / jobs / 1000, "kB", max_value=60)
 
 
+def _create(stack: Stack, owner: str, *, with_wakeup: bool = False) -> None:
+    stores = stack.stores.servers.of(owner)
+    ticket = stores.wakeups.ticket() if with_wakeup else None
+    stores.jobs.create(secrets.token_hex(16), owner, JOB, "bench", ticket=ticket)
+
+
 def _submit(stack: Stack, owner: str) -> None:
-    stack.stores.jobs.create(secrets.token_hex(16), owner, JOB, "bench", ticket=stack.stores.wakeups.ticket())
+    _create(stack, owner, with_wakeup=True)
 
 
 @contextmanager
@@ -191,4 +222,4 @@ def _values(reading: Reading) -> tuple[float, ...]:
 
 
 def _memory_bytes(stack: Stack) -> int:
-    return int(stack.redis.info("memory")["used_memory"])
+    return sum(int(client.info("memory")["used_memory"]) for client in stack.stores.servers.clients)

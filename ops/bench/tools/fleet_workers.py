@@ -32,14 +32,23 @@ START_INTERVAL_S = 0.005
 
 
 class FleetWorker:
-    """One worker with one slot."""
+    """One worker with one slot, and what it has for one Redis server; those of other servers share ``slot``."""
 
-    def __init__(self, stores: Stores, broker_url: str, number: int, run_s: float) -> None:
+    def __init__(self, stores: Stores, broker_url: str, number: int, run_s: float, slot: threading.Lock) -> None:
         self._stores = stores
+        self._slot = slot
         self._broker = BlockingRedisBroker(broker_url, [])
         self._id = f"fleet:{number}"
         self._run_s = run_s
         self._has_job = False
+        if len(stores.servers) > 1:
+            self._broker.fetch_limits[GENERATE_QUEUE] = self._await_slot
+
+    def _await_slot(self, timeout_s: float) -> int:
+        if not self._slot.acquire(timeout=timeout_s or -1, blocking=timeout_s > 0):
+            return 0
+        self._slot.release()
+        return 1
 
     def start(self) -> None:
         """Start its threads."""
@@ -76,15 +85,20 @@ class FleetWorker:
                 consumer.ack(message)
 
     def _run_next_job(self) -> None:
+        # In the order of arrival.
+        with self._slot:
+            self._has_job = True
+            self._run_claimed()
+            self._has_job = False
+
+    def _run_claimed(self) -> None:
         job = self._stores.attempts.claim(self._id)
         if job is None:
             return
-        self._has_job = True
         try:
             self._run(job)
         except (LeaseLost, Unavailable) as error:
             sys.stderr.write(f"{job.id}: {error!r}\n")
-        self._has_job = False
 
     def _run(self, job: Job) -> None:
         attempts = self._stores.attempts
@@ -107,7 +121,10 @@ def main(first: int, workers: int, run_s: float) -> None:
     settings = load_settings()
     stores = open_stores(settings)
     for number in range(first, first + workers):
-        FleetWorker(stores, settings.broker_url, number, run_s).start()
+        slot = threading.Lock()
+        for of_server, server in zip(stores.servers.members, settings.redis_servers, strict=True):
+            worker = FleetWorker(of_server, server.broker_url, number, run_s, slot)
+            worker.start()
         # So many new connections at once would overflow the server's queue of them.
         time.sleep(START_INTERVAL_S)
     threading.Event().wait()

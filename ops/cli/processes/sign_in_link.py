@@ -9,7 +9,7 @@ from schemas.accounts.caller import OWNER
 from stores.accounts.api_keys import compute_key_version
 from stores.accounts.owner_key import OwnerKey
 from stores.accounts.sign_in_links import SignInLink, store_sign_in_link
-from stores.redis.client import open_client
+from stores.redis.client import open_any_client
 
 LINK_PATH = "/console/sign-in/link"
 
@@ -19,7 +19,7 @@ def create_sign_in_link(settings: Settings, redis_url: str, *, is_shared: bool) 
     local_url = f"http://{url_host(connectable_host(settings.host))}:{settings.port}"
     url = settings.public_url if is_shared else local_url
     version = compute_key_version(OwnerKey.from_settings(settings).read())
-    client = open_client(redis_url)
+    client = open_any_client(redis_url)
     try:
         token = store_sign_in_link(client, SignInLink(OWNER, version, urlsplit(url).netloc, is_shared))
     finally:

@@ -15,7 +15,7 @@ from ops.cli.processes.sign_in_link import create_sign_in_link
 from ops.infra.database import is_migrated
 from ops.infra.redis import disconnect
 from ops.infra.redis_check import check_jobs_database, check_queue_database
-from ops.infra.setting_parsers import UnreachableError, connectable_host
+from ops.infra.setting_parsers import RedisServer, UnreachableError, connectable_host, pair_redis_urls
 from ops.infra.settings import ROOT, Settings
 from ops.processes.supervisor import Supervisor
 from schemas.errors import Unavailable
@@ -24,7 +24,7 @@ from stores.accounts.owner_key import KEY_FILE, OwnerKey
 from stores.accounts.rate_limits import parse_default_rates
 from stores.environment.shared_settings import check_shared_settings
 from stores.queue.worker_heartbeats import WorkerRegistry
-from stores.redis.client import open_client
+from stores.redis.client import open_any_client
 from stores.redis.scripts import Scripts
 from stores.sites.recipes import Recipes
 
@@ -69,28 +69,42 @@ def _without_password(url: str) -> str:
 
 
 def await_redis(supervisor: Supervisor, redis_url: str, broker_url: str) -> None:
-    """Wait until both databases can be used; raises StartError and SettingsError."""
+    """Wait until all databases can be used, or at least those of one server; raises StartError and SettingsError."""
     deadline = time.monotonic() + REDIS_TIMEOUT_S
+    servers = pair_redis_urls(redis_url, broker_url)
     silent = "REDIS_URL"
     while time.monotonic() < deadline and "redis" not in supervisor.exit_codes():
         try:
-            check_jobs_database(redis_url)
-            check_queue_database(broker_url)
+            for server in servers:
+                check_jobs_database(server.url)
+                check_queue_database(server.broker_url)
         except UnreachableError as error:
             silent = error.setting
             log.debug("redis.not_yet", setting=silent)
             time.sleep(POLL_INTERVAL_S)
         else:
             return
+    if any(map(_answers, servers)):
+        log.warning("redis.unreachable", setting=silent, advice="./darkroom doctor says which server")
+        return
     if silent in os.environ:
         raise StartError(f"{silent}: the server does not answer.")
     raise StartError("The embedded Redis server did not start; see redis.log in the data folder.")
 
 
+def _answers(server: RedisServer) -> bool:
+    try:
+        check_jobs_database(server.url)
+        check_queue_database(server.broker_url)
+    except UnreachableError:
+        return False
+    return True
+
+
 def await_ready(supervisor: Supervisor, settings: Settings, redis_url: str) -> None:
     """Wait until a worker and the web process are ready; raises StartError."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    client = open_client(redis_url)
+    client = open_any_client(redis_url)
     workers = WorkerRegistry(client, Scripts(client))
     is_worker_ready = False
     while time.monotonic() < deadline:

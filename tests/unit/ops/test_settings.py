@@ -43,6 +43,12 @@ from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_dat
         ("REDIS_URL", "redis://127.0.0.1/first"),
         ("REDIS_URL", "redis://[::1/0"),
         ("REDIS_URL", "unix:///run/redis.sock?db=first"),
+        ("REDIS_URL", "redis://:secret@a/0,redis://other:secret@A:6379/0"),
+        ("REDIS_URL", "redis://a/0 redis://a/1"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=0,redis://a/0"),
+        ("REDIS_URL", ",".join(f"redis://host-{number}/0" for number in range(17))),
+        ("REDIS_URL", "redis://a/0,http://b/0"),
+        ("BROKER_URL", "redis://:secret@a/1,redis://:secret@b/1"),
         ("BROKER_URL", "redis://:secret/word@127.0.0.1/1"),
         ("PUBLIC_URL", "http://[::1"),
         ("DATABASE_URL", "nonsense"),
@@ -65,6 +71,21 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
 
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_several_redis_servers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a queue of its own; commas within Sentinel's URLs separate nothing, and names have no password."""
+    monkeypatch.setenv("REDIS_URL", "redis://:p,w@a/0, rediss://me:pw@B:6380/2\nredis+sentinel://:pw@s1,s2:1/main/3")
+    servers = load_settings().redis_servers
+
+    assert [server.name for server in servers] == ["a:6379/0", "b:6380/2", "s1,s2:1/main/3"]
+    assert [server.broker_url.partition("?")[0][-2:] for server in servers] == ["/1", "/3", "/4"]
+    monkeypatch.setenv("BROKER_URL", "redis://q/0,redis://q/1,redis://q/2")
+    assert [server.broker_url for server in load_settings().redis_servers] == [
+        "redis://q/0",
+        "redis://q/1",
+        "redis://q/2",
+    ]
 
 
 def test_a_model_folder_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from stores.library import Library
 from stores.library.index.file_hashes import PendingFile
 from stores.library.maintenance import SCANNING
 from stores.library.scan_requests import ScanRequests
-from stores.redis.client import open_client
+from stores.redis.client import open_any_client
 from workers.library.cli.import_export import backup, export, import_, restore
 from workers.library.cli.roots import list_roots
 from workers.library.cli.session import (
@@ -181,7 +181,7 @@ def _request_scan(
 
     Returns None if that process gives up the lock first; the lock is then held here.
     """
-    client = open_client(settings.redis_url)
+    client = open_any_client(settings.redis_url)
     try:
         requests = ScanRequests(client, SystemClock())
         after, scan_id = requests.last_event_id(), requests.request(full=full)

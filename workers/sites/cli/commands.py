@@ -25,7 +25,7 @@ from schemas.images import formats
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import JobRequest, Progress
 from schemas.sites.recipe import Recipe
-from stores.redis.client import open_client
+from stores.redis.client import open_any_client
 from stores.sites.accepted_terms import AcceptedTerms
 from stores.sites.recipes import Recipes
 from stores.sites.selector_drift import SelectorDrift
@@ -119,7 +119,7 @@ def _has_drifted(result: SelectorResult, matched_before: dict[str, str]) -> bool
 def _last_matched(settings: Settings, name: str) -> dict[str, str]:
     """Return the selectors that matched in the last good job; empty if Redis is not running."""
     try:
-        return SelectorDrift(open_client(settings.redis_url), SystemClock()).get_matches(name)
+        return SelectorDrift(open_any_client(settings.redis_url), SystemClock()).get_matches(name)
     except Unavailable:
         return {}
 

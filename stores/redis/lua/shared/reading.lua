@@ -27,9 +27,11 @@ end
 local function digits(number) return string.format('%.0f', number) end
 
 -- The limit that forbids so many more jobs, or nil. limits: open (jobs of all owners), owner_open, day_key and week_key
--- (counters of the owner's images), daily, weekly. An absent limit allows any number.
+-- (counters of the owner's images), daily, weekly. An absent limit allows any number. shared: several servers share
+-- "open", and "dr:room" is this one's part.
 local function limit_reached(owner, limits, jobs)
-  if redis.call('ZCARD', 'dr:open') + jobs > limits.open then return 'full' end
+  local room = limits.shared and tonumber(redis.call('GET', 'dr:room') or 0) or limits.open
+  if redis.call('ZCARD', 'dr:open') + jobs > math.min(room, limits.open) then return 'full' end
   if limits.owner_open and redis.call('ZCARD', 'dr:open:' .. owner) + jobs > limits.owner_open then return 'queued' end
   if limits.weekly and (tonumber(redis.call('GET', limits.week_key)) or 0) + jobs > limits.weekly then return 'weekly' end
   if limits.daily and (tonumber(redis.call('GET', limits.day_key)) or 0) + jobs > limits.daily then return 'daily' end

@@ -145,18 +145,35 @@ local function starts_key(site, now) return 'dr:started:' .. site .. ':' .. math
 -- Whether the limits of sites that the caller's recipes have must be published first.
 local function lacks_rules() return redis.call('EXISTS', 'dr:rules:' .. args.rules) == 0 end
 
+-- Several servers share the limits of a site: this one may start jobs only within its part, which ends by itself unless
+-- it is renewed. A site without limits has a part only while its circuit is open.
+local function apply_allotment(rule)
+  local permits, starts = (redis.call('HGET', 'dr:allotments', rule.name) or ''):match('^(%d+) (%d)$')
+  if permits then
+    permits = tonumber(permits)
+    rule.concurrency = rule.concurrency > 0 and math.min(rule.concurrency, permits) or permits
+    rule.is_closed = permits == 0 or starts == '0'
+  else
+    rule.is_closed = rule.concurrency > 0 or rule.pause_ms > 0 or rule.daily > 0
+  end
+end
+
 -- The limits of a site as the caller's recipes have them, or nil if it has no recipe for the site: name, concurrency,
 -- pause_ms and daily; 0 means no limit. blocked_until adds is_open, whether its circuit is.
+-- is_closed: none of its jobs may start on this server now.
 local function find_rule(site)
   local row = redis.call('HGET', 'dr:rules:' .. args.rules, site)
   if not row then return nil end
   local concurrency, interval_ms, daily = row:match('^(%d+) (%d+) (%d+)$')
-  return {name = site, concurrency = tonumber(concurrency), pause_ms = math.floor(interval_ms * args.jitter),
+  local rule = {name = site, concurrency = tonumber(concurrency), pause_ms = math.floor(interval_ms * args.jitter),
     daily = tonumber(daily)}
+  if args.shared then apply_allotment(rule) end
+  return rule
 end
 
 -- Until when no job of the site may start, as far as that is known; nil if one may start now.
 local function blocked_until(site, now)
+  if site.is_closed then return math.huge end
   local fields = redis.call('HMGET', 'dr:site:' .. site.name, 'retryAt', 'canary', 'nextAt')
   local retry_at, canary, next_at = fields[1], fields[2], fields[3]
   site.is_open = retry_at
