@@ -20,7 +20,8 @@ from schemas.library.requests import MAX_ID, MAX_OFFSET, MAX_PAGE_SIZE, ModelCha
 from schemas.library.search_query import SortKey, SortOrder, parse_query, parse_sort_order
 from schemas.paging import KeysetCursor
 from stores.library.safe_open import OpenFile, open_indexed
-from stores.library.search import EQUALITY_COLUMNS, SearchFilter
+from stores.library.search import SearchFilter
+from stores.library.search.conditions import EQUALITY_COLUMNS
 
 MAX_ID_DIGITS = 16
 BINARY = {"type": "string", "format": "binary"}

@@ -30,7 +30,7 @@ BENCHES = {
         "footprint",
     ),
     "processes": ("start",),
-    "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "surfaces"),
+    "integrations": ("sites", "webhooks", "receivers", "library", "gallery", "tables", "surfaces"),
     "watching": ("sockets", "fanout", "wait", "console"),
 }
 PACKAGES = {name: package for package, names in BENCHES.items() for name in names}
@@ -38,7 +38,9 @@ PACKAGES = {name: package for package, names in BENCHES.items() for name in name
 
 @click.command()
 @click.argument("name", type=click.Choice([*PACKAGES, "all"]))
-@click.option("--models", type=click.IntRange(min=1000), help="Number of models in the benchmark 'library'.")
+@click.option(
+    "--models", type=click.IntRange(min=1000), help="Number of models in the benchmarks 'library' and 'tables'."
+)
 @click.option("--smoke", is_flag=True, help="Run the smallest form in seconds and do not check the targets.")
 def bench(name: str, models: int | None, smoke: bool) -> None:
     """Measure Darkroom and a baseline side by side; exit code 1 if a target is missed."""
@@ -47,7 +49,7 @@ def bench(name: str, models: int | None, smoke: bool) -> None:
     for bench_name in PACKAGES if name == "all" else (name,):
         module = importlib.import_module(f"ops.bench.{PACKAGES[bench_name]}.{bench_name}")
         size = module.SMOKE if smoke else module.FULL
-        if models and bench_name == "library":
+        if models and bench_name in ("library", "tables"):
             size = replace(size, models=models)
         all_met &= show(bench_name, module.measure(size), check_targets=not smoke)
     sys.exit(0 if all_met else 1)

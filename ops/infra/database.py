@@ -6,12 +6,14 @@ Alembic is imported only where it is used: that takes a tenth of a second, and e
 import contextlib
 import importlib
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError, SQLAlchemyError
 
 from ops.infra.files.private_files import make_private_file, make_private_folder
 from ops.infra.logging import describe_error
@@ -34,6 +36,13 @@ MIGRATION_LOCK_TIMEOUT_S = 60
 POSTGRESQL_OPTIONS: dict[str, Any] = {"prepare_threshold": None}
 # An unreachable server would otherwise delay each request for minutes.
 CONNECT_TIMEOUT_S = 10
+# A connection that was used a moment ago is not tested before it is used again.
+TEST_IDLE_AFTER_S = 1.0
+# While a migration waits for a table that others use, all who come after it wait too: it waits for short times only.
+TABLE_LOCK_TIMEOUT_MS, TABLE_LOCK_ATTEMPTS, TABLE_LOCK_RETRY_S = 3_000, 20, 3.0
+LOCK_NOT_AVAILABLE = "55P03"
+
+log = structlog.get_logger(__name__)
 
 
 def open_database(url: str) -> Engine:
@@ -47,7 +56,9 @@ def open_database(url: str) -> Engine:
         engine = _create_engine(url, {})
         event.listen(engine, "connect", _configure_sqlite)
         return engine
-    return _create_engine(url, _postgresql_options(url), pool_pre_ping=True)
+    engine = _create_engine(url, _postgresql_options(url))
+    _test_idle_connections(engine)
+    return engine
 
 
 def check_connection(url: str) -> None:
@@ -65,17 +76,40 @@ def check_connection(url: str) -> None:
 def migrate(url: str) -> None:
     """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date.
 
+    If others use a table for long, the migration begins again, TABLE_LOCK_ATTEMPTS times.
+
     Raises:
-        UnreachableError: the database does not respond.
+        UnreachableError: the database does not respond, or a table was in use all the time.
         SettingsError: the URL cannot be used, or a newer version has made the tables.
     """
     _make_sqlite_file(url)
+    for attempt in range(1, TABLE_LOCK_ATTEMPTS + 1):
+        try:
+            return _upgrade(url)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise UnreachableError("DATABASE_URL", describe_error(error)) from error
+            log.warning("migration.table_in_use", attempt=attempt, attempts=TABLE_LOCK_ATTEMPTS)
+            if attempt < TABLE_LOCK_ATTEMPTS:
+                time.sleep(TABLE_LOCK_RETRY_S)
+    raise UnreachableError(
+        "DATABASE_URL",
+        "other transactions use a table that a migration changes, and did not end in time. Nothing was changed. End "
+        "them (pg_stat_activity lists them, the longest are backups and reports), and migrate again",
+    )
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Upgrade the tables to a revision, as an earlier version had them."""
+    _make_sqlite_file(url)
+    _upgrade(url, revision)
+
+
+def _upgrade(url: str, revision: str = "head") -> None:
     config = _alembic_config()
     config.attributes["url"] = url
     try:
-        _alembic("command").upgrade(config, "head")
-    except OperationalError as error:
-        raise UnreachableError("DATABASE_URL", describe_error(error)) from error
+        _alembic("command").upgrade(config, revision)
     except _alembic("util").CommandError as error:
         raise SettingsError(f"DATABASE_URL: a newer version of Darkroom has made its tables ({error}).") from error
 
@@ -105,6 +139,9 @@ def open_migration(url: str) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql(begin)
+            if not is_sqlite:
+                # Not for the lock above: another migration may take long.
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {TABLE_LOCK_TIMEOUT_MS}")
             yield connection
     finally:
         engine.dispose()
@@ -140,6 +177,25 @@ def list_revisions() -> list[str]:
     """Return the revisions of the tables that this version knows."""
     scripts = _alembic("script").ScriptDirectory.from_config(_alembic_config())
     return [script.revision for script in scripts.walk_revisions()]
+
+
+def _test_idle_connections(engine: Engine) -> None:
+    """Test connections that were idle before they are used: the server, or a proxy, may have closed them."""
+
+    def note_use(_connection: Any, record: Any) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def test(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used_at", float("inf")) < TEST_IDLE_AFTER_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # Makes the pool connect again, and test its other connections.
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "checkout", test)
 
 
 def _postgresql_options(url: str) -> dict[str, Any]:

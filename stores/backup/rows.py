@@ -6,6 +6,7 @@ restored into tables of that revision, which are then migrated.
 
 import base64
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,7 +121,10 @@ def reflect_tables(connection: Connection) -> list[Table]:
     """Return the tables whose rows are data, parents before children."""
     metadata = MetaData()
     names = [name for name in inspect(connection).get_table_names() if not name.startswith(FULL_TEXT_PREFIX)]
-    metadata.reflect(connection, only=names)
+    with warnings.catch_warnings():
+        # Rows are read without it.
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
+        metadata.reflect(connection, only=names)
     return [table for table in metadata.sorted_tables if table.name != REVISION_TABLE]
 
 

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, select, update
 
-from schemas.library.scan_records import FileFormat
-from stores.library.index.read_model import ModelFlag
 from stores.library.index.transaction import LIBRARY_LOCK_ID
-from stores.library.tables import files, leases, models, problems
+from stores.library.search_tables import counts
+from stores.library.tables import files, leases, problems
 from stores.sql.database import Database
 
 LEASE_TTL_MS = 30_000
 SCANNING, HASHING, SWEEPING = "scanning", "hashing", "sweeping"
+_COUNT_COLUMNS = {
+    **{name: name for name in ("models", "files", "missing", "unhashed", "pickles", "duplicates", "problems")},
+    "sizeBytes": "size_bytes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +68,10 @@ class LibraryMaintenance:
         return listed, page[-1].id if len(rows) > limit else None
 
     def get_counts(self) -> dict[str, int]:
-        """Return the figures of the report, by their JSON names."""
-        present = files.c.missing_since.is_(None)
-        count, total_size = func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)
-        is_duplicate = models.c.flags.op("&")(int(ModelFlag.DUPLICATE)) != 0
-        queries = {
-            "models": select(count).select_from(models).where(models.c.files > 0),
-            "files": select(count).select_from(files).where(present),
-            "missing": select(count).select_from(files).where(~present, files.c.path.is_not(None)),
-            "sizeBytes": select(total_size).where(present),
-            "unhashed": select(count).select_from(files).where(present, files.c.hashed_at.is_(None)),
-            "pickles": select(count).select_from(files).where(present, files.c.kind == FileFormat.PICKLE),
-            "duplicates": select(count).select_from(models).where(is_duplicate),
-            "problems": select(count).select_from(problems).where(_is_current()),
-        }
+        """Return the figures of the report, by their JSON names. Triggers keep them, so they are exact."""
         with self._database.read() as connection:
-            return {name: int(connection.execute(query).scalar_one()) for name, query in queries.items()}
+            row = connection.execute(select(counts)).one()
+        return {name: int(getattr(row, column)) for name, column in _COUNT_COLUMNS.items()}
 
 
 def _is_current() -> Any:

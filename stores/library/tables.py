@@ -61,6 +61,7 @@ models = Table(
     Index("library_models_files", "files", "base_model_key", "dim"),
     Index("library_models_civitai", "civitai_id"),
     Index("library_models_group", "group_key"),
+    Index("library_models_dim", "dim", "id"),
     sqlite_autoincrement=True,
 )
 

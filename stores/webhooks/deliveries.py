@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Select, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Engine, Select, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from ops.infra.clock import Clock
 from schemas.errors import Conflict, NotFound
@@ -189,8 +189,8 @@ class Deliveries:
         for name, value in filters.items():
             query = query.where(deliveries.c[name] == value)
         if cursor:
-            same = (deliveries.c.created_at == cursor.time_ms) & (deliveries.c.id < cursor.id)
-            query = query.where((deliveries.c.created_at < cursor.time_ms) | same)
+            # As one comparison, which is a place in the index.
+            query = query.where(tuple_(deliveries.c.created_at, deliveries.c.id) < (cursor.time_ms, cursor.id))
         query = query.order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc()).limit(limit + 1)
         with self._database.read() as connection:
             rows = [_delivery_from_row(row) for row in connection.execute(query)]

@@ -61,17 +61,20 @@ def grid() -> Response:
     number = min(max(request.args.get("page", 1, type=int), 1), MAX_OFFSET // PAGE_SIZE)
     search = stores().library.search
     page = search.find_page(criteria, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
+    facets = search.count_facets(criteria, MAX_FACET_VALUES)
     return render(
         "models/index.html",
         section=MODELS,
         title=MODELS.title,
         models=[_card(model) for model in stores().library.models.get_many(page.ids)],
         total=page.total,
+        total_is_estimate=page.total_is_estimate,
         number=number,
         has_more=page.next_cursor is not None,
         query=query,
         api_query=_api_query(query),
-        facets=search.count_facets(criteria, MAX_FACET_VALUES),
+        facets=facets.values,
+        facets_are_estimates=facets.are_estimates,
         facet_titles=FACETS,
         sorts=SORTS,
         search_help=SEARCH_HELP,

