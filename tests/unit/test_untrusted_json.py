@@ -42,7 +42,7 @@ def test_json_is_parsed(text: str, expected: Any) -> None:
     ],
 )
 def test_errors_have_a_code_and_name_the_subject(options: dict[str, Any], text: str, code: str) -> None:
-    """The message begins with what was read."""
+    """The message begins with the subject."""
     with pytest.raises(FormatError, match=r"^The sidecar ") as error:
         JsonReader("The sidecar", **options).parse(text)
     assert error.value.code == code

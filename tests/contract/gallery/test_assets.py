@@ -25,7 +25,7 @@ def sweep(gallery: Gallery, clock: FakeClock) -> list[str]:
     return deleted
 
 
-def test_objects_are_swept_some_time_after_their_last_name_has_gone(gallery: Gallery, clock: FakeClock) -> None:
+def test_objects_are_swept_some_time_after_their_last_name_is_released(gallery: Gallery, clock: FakeClock) -> None:
     """A held object is kept although it has no name yet; one that was never named is swept too."""
     gallery.assets.hold(["gallery/one.png", "gallery/two.png"])
     assert sweep(gallery, clock) == []
@@ -67,7 +67,7 @@ def test_an_object_that_cannot_be_deleted_is_swept_again(gallery: Gallery, clock
     assert sweep(gallery, clock) == ["gallery/one.png"]
 
 
-def test_while_the_media_store_deletes_an_object_everything_else_goes_on(gallery: Gallery, clock: FakeClock) -> None:
+def test_other_writes_continue_while_the_media_store_deletes_an_object(gallery: Gallery, clock: FakeClock) -> None:
     """Others write meanwhile; only that object cannot be held, and a holder that comes later keeps what it puts."""
     gallery.assets.hold(["gallery/one.png"])
     clock.advance(1)

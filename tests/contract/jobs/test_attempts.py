@@ -261,7 +261,7 @@ def test_repeated_writes_change_nothing(stores: RedisStores, job_request: JobReq
 def test_a_claim_lost_by_redis_cannot_write(
     stores: RedisStores, job_request: JobRequest, image: GeneratedImage
 ) -> None:
-    """A server that lost its newest writes counts attempts anew; claim tokens still tell them apart."""
+    """A server that lost its newest writes repeats attempt numbers; claim tokens still distinguish them."""
     stores.jobs.create(JOB_ID, OWNER, job_request, "r1")
     snapshot = {key: stores.redis.dump(key) for key in stores.redis.keys("dr:*")}
     forgotten = stores.attempts.claim("w1")

@@ -123,10 +123,8 @@ def test_a_site_runs_at_most_its_concurrency(queue: JobQueue) -> None:
     assert queue.claim() == "n0"
 
 
-def test_a_job_is_found_behind_sites_whose_jobs_have_gone(
-    stores: RedisStores, clock: FakeClock, settings: Settings
-) -> None:
-    """Another version of the program has taken the jobs of 20 sites, and told no index of it."""
+def test_a_job_is_found_behind_sites_without_jobs(stores: RedisStores, clock: FakeClock, settings: Settings) -> None:
+    """Another version of the program has taken the jobs of 20 sites without updating the indexes."""
     recipes = tuple(replace(STUDIO, name=f"site-{number:02}") for number in range(23))
     queue = JobQueue(build_stores(stores.redis, clock, settings, extra_recipes=recipes), clock)
     for recipe in recipes:

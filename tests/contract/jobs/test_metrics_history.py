@@ -112,7 +112,7 @@ def test_points_are_grouped_when_there_are_more_than_a_plot_shows(history: Recor
     assert [point.at_ms for point in points] == sorted(point.at_ms for point in points)
 
 
-def test_a_part_of_the_history_is_read_by_itself_and_rarely(
+def test_a_part_of_the_history_is_read_alone_and_rarely(
     history: Recorder, clock: FakeClock, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The samples of the span and the one before it are read, and again only when there can be a new one."""

@@ -157,7 +157,7 @@ def test_a_folder_is_not_used_with_a_redis_of_other_machines(settings: Settings,
 def test_pictures_go_to_redis_while_the_media_store_is_down(
     stores: RedisStores, clock: FakeClock, job_request: JobRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A finished job is not lost, and what was stored of it is deleted."""
+    """A finished job is not lost, and its partly stored objects are deleted."""
     stored: list[str] = []
 
     def put_one(_self: Media, key: str, _data: bytes) -> None:

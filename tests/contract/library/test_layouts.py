@@ -124,7 +124,7 @@ def test_categories_are_right_in_the_folders_of_a_program(
     assert found == {path: category for path, (_, category) in LAYOUTS[program].items()}
 
 
-def test_a_lora_is_one_wherever_it_lies(library: IndexedFolder) -> None:
+def test_a_lora_is_recognized_in_any_folder(library: IndexedFolder) -> None:
     """Tensors, header or sidecar identify it; a sidecar can name the kind, but not exclude it."""
     write_tensors(library.folder / "ink.safetensors", LORA, seed="ink")
     write_tensors(library.folder / "style/wash.safetensors", LORA, seed="wash")

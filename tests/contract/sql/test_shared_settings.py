@@ -92,7 +92,9 @@ def test_of_processes_that_start_together_one_is_the_measure(engine: Engine, fle
     assert all(line.startswith(SESSION_KEY) for line in lines if line)
 
 
-def test_the_first_process_must_be_able_to_read_what_is_stored(engine: Engine, fleet: Settings, tmp_path: Path) -> None:
+def test_the_first_process_must_be_able_to_decrypt_stored_secrets(
+    engine: Engine, fleet: Settings, tmp_path: Path
+) -> None:
     """A database of an earlier version has logins, and no fingerprint that would refuse another key."""
     key, lost = Fernet(str(fleet.session_key)), Fernet(Fernet.generate_key())
     with engine.begin() as connection:

@@ -167,7 +167,7 @@ def test_an_answer_that_takes_too_long_names_the_job(stack: Stack) -> None:
         assert ("JPEG", (1024, 1024)) == (image.format, image.size)
 
 
-def test_stdio_says_in_words_that_no_darkroom_runs(tmp_path: Path) -> None:
+def test_stdio_reports_that_no_darkroom_runs(tmp_path: Path) -> None:
     """Stdout has one JSON-RPC error for each request and nothing else, whatever arrives."""
     ask, tell = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}', '{"jsonrpc":"2.0","method":"x/y"}'
     # Nothing listens on the second address.

@@ -124,7 +124,7 @@ def test_the_version_without_a_handshake_is_spoken(mcp: McpClient) -> None:
         {"jsonrpc": "2.0", "id": 1, "method": 5},
     ],
 )
-def test_what_is_not_one_message_is_rejected(mcp: McpClient, body: Any) -> None:
+def test_bodies_other_than_one_message_are_rejected(mcp: McpClient, body: Any) -> None:
     """Batches, broken messages and other JSON get 400."""
     response = mcp.post(body)
 
@@ -210,9 +210,7 @@ def test_quotas_are_reported_in_words(mcp: McpClient) -> None:
         ("search_gallery", {"collection": "nothing-there"}, "ollection"),
     ],
 )
-def test_what_is_wrong_with_a_call_is_said_in_words(
-    mcp: McpClient, tool: str, arguments: dict[str, Any], expected: str
-) -> None:
+def test_errors_of_a_call_are_texts(mcp: McpClient, tool: str, arguments: dict[str, Any], expected: str) -> None:
     """A model reads the text of a result and corrects its call."""
     result = mcp.call(tool, arguments)
 

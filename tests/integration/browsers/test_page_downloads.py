@@ -34,7 +34,7 @@ def test_an_endless_download_ends_at_the_maximum_size() -> None:
 
 @pytest.mark.parametrize("accepts_downloads", [True, False])
 def test_downloads_that_no_recipe_asks_for_are_refused(*, accepts_downloads: bool) -> None:
-    """A page that downloads by itself writes nothing, whether or not its recipe takes pictures from downloads."""
+    """A page that starts downloads writes nothing, whether or not its recipe takes pictures from downloads."""
 
     async def count_refused(url: str) -> int:
         recipe = download_recipe(url, "downloads")

@@ -107,7 +107,7 @@ def is_ready(stores: Stores) -> bool:
 
 @in_namespace
 @pytest.mark.parametrize("role", ["clock", "background", "web"])
-def test_every_process_reaps_what_it_adopts(settings: Settings, tmp_path: Path, role: str) -> None:
+def test_every_process_reaps_orphans(settings: Settings, tmp_path: Path, role: str) -> None:
     """An orphan that is left to it disappears."""
     environment = process_environment(settings, {}) | {"PORT": str(free_port())}
     command = ["sh", "-c", f"sh -c 'sleep 0.3 & exit 0'; exec {sys.executable} -m ops {role}"]

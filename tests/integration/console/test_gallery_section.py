@@ -132,7 +132,7 @@ def test_collections_are_made_filled_and_arranged(settings: Settings) -> None:
         assert (collection.token_count, collection.name) == (3, "Louder lakes")
 
 
-def test_the_section_refuses_what_is_not_allowed(app: AppClient) -> None:
+def test_the_section_refuses_invalid_and_forbidden_requests(app: AppClient) -> None:
     """Other callers' collections, keys without the scope, wrong input: each with a page that says why."""
     key = app.stores.api_keys.create("reader", KeyChange(scopes=frozenset({Scope.READ})))
     reader = HTML | {"x-api-key": key}

@@ -181,7 +181,7 @@ def test_hostile_text_is_shown_as_text(console: Console) -> None:
     console.run(work)
 
 
-def test_problems_of_a_field_stand_at_the_field(console: Console) -> None:
+def test_problems_of_a_field_are_shown_at_the_field(console: Console) -> None:
     """Those that the browser finds and those that the server finds; the field gets the focus.
 
     A server that is not available is asked for a minute; then its reason is shown.
@@ -344,7 +344,7 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
     assert again["inputs"]["seed"] != first["inputs"].get("seed")
 
 
-def test_everything_goes_on_when_the_server_is_back(console: Console) -> None:
+def test_the_page_continues_when_the_server_is_back(console: Console) -> None:
     """A bar says that it is gone. A job that ends meanwhile is shown, and one that was sent meanwhile is made once."""
     supervisor = console.stack.supervisor
 

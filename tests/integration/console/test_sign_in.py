@@ -102,7 +102,7 @@ def test_a_link_signs_in_one_browser_once(app: AppClient) -> None:
 
 
 def test_a_link_is_kept_as_a_hash_for_ten_minutes(app: AppClient) -> None:
-    """Whoever reads Redis cannot sign in with what is there."""
+    """A reader of Redis cannot sign in with its contents."""
     token = create_link(app)
     (name,) = app.stores.redis.keys("dr:signin:*")
 

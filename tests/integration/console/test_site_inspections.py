@@ -60,7 +60,7 @@ def answer(stores: Stores, actor: str, site: str, query: str) -> Any:
     return stores.site_queries.ask(actor, site, query, max_age_s=60, timeout_s=0)[0]
 
 
-def test_inspections_answer_with_what_they_have_seen(stores: Stores) -> None:
+def test_inspections_answer_with_their_findings(stores: Stores) -> None:
     """A check has the state of every element and a picture; a failure is an answer with its reason."""
 
     async def work(inspector: SiteInspector) -> None:

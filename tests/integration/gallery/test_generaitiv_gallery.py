@@ -232,7 +232,7 @@ def test_every_error_has_a_message(  # noqa: PLR0917 - a row of the table
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_the_collections_of_an_unknown_user_are_none(owner: Person) -> None:
+def test_an_unknown_user_has_an_empty_list_of_collections(owner: Person) -> None:
     """Clients take the length of the list whatever the status."""
     for address in ("undefined", "0x" + "0" * 40):
         response = call(owner, "GET", f"/u/{address}/collections/")

@@ -248,7 +248,7 @@ def test_pictures_of_tokens_become_profile_pictures_and_thumbnails(owner: Person
         assert owner.app.client.get(urlsplit(url).path).status_code == 404
 
 
-def test_what_is_no_picture_leaves_no_token(owner: Person, bob: Person) -> None:
+def test_a_file_that_is_not_a_picture_leaves_no_token(owner: Person, bob: Person) -> None:
     """Neither do jobs of others or without a picture, unknown images, or mistakes in a form."""
     queued = owner.app.submit("a job without a picture yet")
     before = owner.call("GET", "/collections/pictures").json["tokenCount"]

@@ -194,7 +194,7 @@ def test_a_poster_that_is_there_is_not_drawn_again(stack: PictureStack) -> None:
     assert media.get(poster_key("tests/video")) == b"its poster"
 
 
-def test_a_refresh_says_what_it_did(stack: PictureStack) -> None:
+def test_a_refresh_reports_its_outcome(stack: PictureStack) -> None:
     """It derives again under new names, takes metadata away once a prompt is private, or finishes an upload."""
     pictures, tokens = stack.app.stores.gallery_media.pictures, stack.app.stores.gallery.tokens
     data = VALID_IMAGES["a bad turn"][0]

@@ -143,7 +143,7 @@ def test_a_token_knows_its_models_and_is_made_again(library: LibraryApp) -> None
         stores.gallery.assets.find(kept)
 
 
-def test_what_is_gone_is_named(library: LibraryApp) -> None:
+def test_a_rerun_names_everything_that_is_missing(library: LibraryApp) -> None:
     """A model that was deleted or overwritten, a site and a picture that are gone: one conflict with all reasons."""
     stores = library.stores
     job, picture = start_img2img(library)

@@ -289,7 +289,7 @@ def test_errors_are_pages_for_browsers_and_json_for_programs(exhibition: Exhibit
     assert body.json["error"]["message"]
 
 
-def test_what_is_gone_has_a_page_of_its_own(exhibition: Exhibition) -> None:
+def test_deleted_objects_have_their_own_page(exhibition: Exhibition) -> None:
     """Its status is 410, and a failure of the server is a page, too."""
     application = exhibition.app.client.application
     for error, status, title in ((Gone("It was deleted."), 410, "No longer here"), (ValueError(), 500, "went wrong")):
@@ -354,7 +354,7 @@ def test_make_again_fills_the_form_of_the_console(exhibition: Exhibition) -> Non
 
 
 def test_a_picture_that_cannot_be_made_again_says_why(exhibition: Exhibition) -> None:
-    """A model that was there is missing, or the site is; readers without a key are not told."""
+    """A model or the site is missing; readers without a key do not see the reason."""
     record = provenance("a lost style") | {"site": {"name": "lost", "title": "Lost", "recipe": None}}
     token = add_token(exhibition.app.stores, "empty", "Lost", provenance=record)
 

@@ -103,7 +103,7 @@ def test_files_are_immutable_and_run_nothing(stack: PictureStack) -> None:
     assert get("/images/asset/..%2f..%2ftest.sqlite3").status_code == 404
 
 
-def test_what_is_no_picture_is_refused(stack: PictureStack) -> None:
+def test_uploads_that_are_not_pictures_are_refused(stack: PictureStack) -> None:
     """The token says why, nothing of it is kept, and another upload can follow."""
     bodies = {SVG: "not_a_picture", b"\xff": "not_a_picture", VALID_IMAGES["png"][0][:-30]: "broken"}
     tokens = {reason + str(len(body)): stack.create_token() for body, reason in bodies.items()}
@@ -147,7 +147,7 @@ def test_only_the_owner_gets_urls_and_only_signed_ones_work(stack: PictureStack)
     assert stack.scratch_keys() == []
 
 
-def test_abandoned_uploads_end_by_themselves(stack: PictureStack) -> None:
+def test_abandoned_uploads_end_automatically(stack: PictureStack) -> None:
     """A caller may have a hundred open at once; they end after twenty minutes, and leave nothing."""
     stack.clock.advance(1201)
     stack.sweeper.sweep_uploads()
@@ -225,7 +225,7 @@ def test_a_check_in_the_middle_of_a_put_does_not_undo_it(stack: PictureStack, mo
 
 
 def test_bytes_that_get_lost_are_not_a_deleted_token(stack: PictureStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason says what has gone."""
+    """The reason names the missing object."""
     token, stores = stack.create_token(), stack.app.stores
     upload = issue(stack, token)
     stores.media.put(upload.media_key, VALID_IMAGES["png"][0])

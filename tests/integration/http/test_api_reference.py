@@ -96,7 +96,7 @@ def test_operations_are_tried_with_a_key(app: AppClient, app_url: str) -> None:
 
 
 def test_the_reference_needs_no_script_to_be_read(app_url: str) -> None:
-    """The page states every operation, every field and every error by itself, and its policy allows no other host."""
+    """The page states every operation, every field and every error in HTML, and its policy allows no other host."""
     page = httpx.get(f"{app_url}/docs", trust_env=False)
 
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]

@@ -320,7 +320,7 @@ def test_a_mask_must_fit_its_picture(pictures: AppClient) -> None:
     eventually(lambda: stored_objects(pictures) == [])
 
 
-def test_a_recipe_states_what_it_takes(pictures: AppClient) -> None:
+def test_a_recipe_states_the_pictures_that_it_takes(pictures: AppClient) -> None:
     """Required pictures and media types are checked, and the description of the site has them with all limits."""
     missing = pictures.post("/api/v1/jobs", json={"prompt": PROMPT, "site": "strict"})
     wrong = submit_form(pictures, site="strict", init=PHOTO)

@@ -158,7 +158,7 @@ def test_a_name_that_several_loras_have_is_refused(library: AppClient, path: str
         assert library.post(path, json=body | {field: name}).status_code in (200, 202)
 
 
-def test_loras_are_found_wherever_they_lie(library: AppClient) -> None:
+def test_loras_are_found_in_any_folder(library: AppClient) -> None:
     """By tensors, header or sidecar: they are search results, names of jobs and trainings."""
     [folder] = library.stores.settings.models_dir
     write_tensors(folder / "9f583d2f-deab" / "free.safetensors", {"lora_unet_x.lora_up.weight": (1, 1)}, seed="free")

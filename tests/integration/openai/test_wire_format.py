@@ -196,7 +196,7 @@ def test_the_generaitiv_api_keeps_its_prefix(app: AppClient) -> None:
     assert app.post("/v1/images", json={}).json["error"]["type"] == "invalid_request_error"
 
 
-def test_limits_are_told_in_the_headers_of_openai(app: AppClient) -> None:
+def test_limits_are_reported_in_the_headers_of_openai(app: AppClient) -> None:
     """Keys are wrong with the code that clients look for, and rate limits have their own type."""
     wrong = generate(app, "not a key")
     assert (wrong.status_code, wrong.json["error"]["code"]) == (401, "invalid_api_key")

@@ -74,7 +74,7 @@ def test_processes_name_the_data_folder(role: str, settings: Settings) -> None:
     assert "by setting SESSION_KEY, DATABASE_URL, MEDIA_URL." in output
 
 
-def test_only_what_is_kept_in_the_data_folder_needs_it(settings: Settings, tmp_path: Path) -> None:
+def test_the_data_folder_is_needed_only_for_settings_that_use_it(settings: Settings, tmp_path: Path) -> None:
     """Each setting that would keep something there is named, and none without a need."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -57,7 +57,7 @@ def test_a_small_disk_is_full_for_a_while() -> None:
     assert not folder.exists()
 
 
-def test_limits_of_processes_stand_in_for_a_full_disk(tmp_path: Path) -> None:
+def test_limits_of_processes_simulate_a_full_disk(tmp_path: Path) -> None:
     """Writes of a running process fail while they are set, and the process goes on."""
     script = f"""
 import pathlib, sys

@@ -211,7 +211,7 @@ def test_a_server_with_a_full_disk_is_unavailable(message: str) -> None:
         raise ResponseError(message)
 
 
-def test_the_time_goes_on_without_redis(settings: Settings) -> None:
+def test_the_clock_continues_without_redis(settings: Settings) -> None:
     """Before the first answer the system clock counts; after an outage the last measurement does."""
     nowhere = open_client("unix:///nowhere.sock?db=0")
     clock = RedisClock(nowhere)

@@ -141,7 +141,7 @@ def test_an_answer_without_pictures(app: AppClient) -> None:
     assert json.loads(answer["info"])["all_seeds"] == [41]
 
 
-def test_a_picture_of_the_web_ui_stays_as_it_is(app: AppClient) -> None:
+def test_a_picture_of_the_web_ui_is_unchanged(app: AppClient) -> None:
     """Its own infotext says more than Darkroom knows."""
     own = "a harbour\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 99, Size: 64x48, Model hash: abc"
     call = start(app, "/sdapi/v1/txt2img", BODY)
@@ -376,7 +376,7 @@ def test_options_are_the_callers_own(app: AppClient) -> None:
     assert app.get("/sdapi/v1/options").json["sd_model_checkpoint"] == "studio"
 
 
-def test_no_other_site_takes_the_place_of_one_that_has_gone(app: AppClient) -> None:
+def test_no_other_site_replaces_one_that_is_missing(app: AppClient) -> None:
     """Requests are refused until a site is chosen; the options that clients read have the default one."""
     key = app.stores.api_keys.create("carol")
     owner = next(each.id for each in app.stores.api_keys.list_active() if each.name == "carol")

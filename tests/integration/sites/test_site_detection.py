@@ -91,7 +91,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"/system_stats": (200, [1])}, "a page that is not made with a known program", None),
     ],
 )  # fmt: skip
-def test_programs_are_told_by_what_they_publish(answers: Answers, label: str, recipe: str | None) -> None:
+def test_programs_are_recognized_by_their_published_documents(answers: Answers, label: str, recipe: str | None) -> None:
     """Each with its version and the recipe for it."""
     with serve(answers) as url:
         program = detect_program(url)
@@ -233,7 +233,7 @@ def test_the_variable_must_be_a_url() -> None:
         load_settings()
 
 
-def test_what_cannot_be_used_is_said() -> None:
+def test_unusable_pages_get_a_reason() -> None:
     """A page of unknown make, an app without a picture, and silence."""
     with serve_plain_pages() as url, pytest.raises(StartError, match="sites learn"):
         select_site(load_settings(), f"{url}/working")

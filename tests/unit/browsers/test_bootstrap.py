@@ -91,7 +91,7 @@ def test_the_steps_of_a_failing_installation_are_shown(
 @pytest.mark.parametrize(
     ("exit_code", "expected"), [(0, (0, "")), (2, (2, None)), (bootstrap.EXIT_WITHOUT_BROWSER, (0, "1"))]
 )
-def test_the_script_tells_the_command_of_a_failed_installation(
+def test_the_script_reports_a_failed_installation_to_the_command(
     tmp_path: Path, exit_code: int, expected: tuple[int, str | None]
 ) -> None:
     """It goes on without a browser, but not without the packages."""

@@ -56,7 +56,7 @@ def record_of(request: JobRequest = REQUEST, generation: dict[str, Any] | None =
     return build_provenance(completed(request), recipe, IMAGE, models=models, generation=generation)
 
 
-def test_models_are_named_once_whoever_names_them() -> None:
+def test_each_model_is_listed_once() -> None:
     """Inputs, tags of the prompt and the picture name the same models; hashes and weights come together."""
     models = list_used_models(REQUEST, Recipes("studio").get("automatic1111"), GENERATION)
 
@@ -127,7 +127,7 @@ def test_facts_name_each_thing_once() -> None:
     assert [label for label, _ in facts].count("Seed") == 1
 
 
-def test_the_version_of_a_recipe_is_that_of_what_it_does() -> None:
+def test_the_version_of_a_recipe_depends_on_its_effect_only() -> None:
     """Another URL or title is the same version, another step is not."""
     recipe = Recipes("studio").get("automatic1111")
 

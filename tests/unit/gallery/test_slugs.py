@@ -30,7 +30,7 @@ def test_a_name_becomes_kebab_case_in_ascii(name: str, slug: str) -> None:
 
 @given(st.text(max_size=300))
 def test_every_name_makes_a_valid_slug(name: str) -> None:
-    """The same holds for what is suggested instead of it."""
+    """The same holds for suggested slugs."""
     slug = make_slug(name)
     assert check_slug(slug) == slug
     for suggestion in suggest_slugs(slug, 3):
@@ -48,7 +48,7 @@ def test_given_slugs_must_be_kebab_case(slug: str) -> None:
     assert check_slug(caught.value.details["suggestion"])
 
 
-def test_what_stands_in_paths_is_forbidden() -> None:
+def test_slugs_that_collide_with_paths_are_forbidden() -> None:
     """An address of any case is too; its suggestion is not one."""
     address = "0x" + "ab" * 20
 

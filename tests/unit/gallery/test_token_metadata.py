@@ -81,7 +81,7 @@ def test_the_document_has_the_types_of_both_standards() -> None:
         ({"trait_type": "a"}, None),
     ],
 )
-def test_attributes_have_values_that_every_reader_takes(
+def test_attributes_have_values_that_every_reader_accepts(
     attribute: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
     """Booleans and huge numbers become texts, milliseconds seconds; what has no form is left out."""

@@ -54,7 +54,7 @@ def test_a_whole_number_is_read_however_it_is_written(sent: object, number: int)
 
 
 @pytest.mark.parametrize("sent", [7.5, "7.5", "7.", ".0", "1e3", "", True, "7.0.0", "9" * 5000])
-def test_what_is_no_whole_number_is_refused(sent: object) -> None:
+def test_only_whole_numbers_are_accepted(sent: object) -> None:
     """Nothing is truncated."""
     with pytest.raises(ValidationError):
         WholeNumber().deserialize(sent)

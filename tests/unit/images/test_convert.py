@@ -33,7 +33,7 @@ def test_non_images_are_rejected(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", VALID_IMAGES)
-def test_whatever_the_library_keeps_a_job_may_deliver(name: str) -> None:
+def test_a_job_may_deliver_every_picture_that_the_library_accepts(name: str) -> None:
     """The bytes are those of the site, also if the end mark is missing, and conversions exist."""
     data, media_type = VALID_IMAGES[name]
     picture = convert.identify(data)
@@ -45,7 +45,7 @@ def test_whatever_the_library_keeps_a_job_may_deliver(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, (_, reason) in REJECTED_IMAGES.items() if reason != "too_many_frames"])
-def test_whatever_the_library_refuses_as_broken_a_job_refuses_too(name: str) -> None:
+def test_a_job_refuses_every_picture_that_the_library_refuses_as_broken(name: str) -> None:
     """Only pictures that are merely too large to decode are delivered."""
     data, reason = REJECTED_IMAGES[name]
     if reason == "too_many_pixels":

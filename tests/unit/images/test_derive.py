@@ -90,7 +90,7 @@ def test_avif_with_metadata_is_encoded_again(form: str) -> None:
 
 
 def test_exact_pictures_have_no_clean_copy() -> None:
-    """Their sizes are still those that a viewer shows."""
+    """Their sizes are those that a viewer shows."""
     derived = derive(rotated_jpeg(6), Mode.EXACT, LIMITS)
 
     assert (derived.width, derived.height) == (600, 800)

@@ -21,7 +21,7 @@ def draw_transparent(mode: str, form: str) -> bytes:
 
 @pytest.mark.parametrize(("mode", "form"), [("RGBA", "PNG"), ("RGBA", "WEBP"), ("LA", "PNG")])
 def test_transparent_places_become_white(mode: str, form: str) -> None:
-    """What is only partly transparent stays as it is."""
+    """Partly transparent pixels are unchanged."""
     mask = draw_mask(draw_transparent(mode, form), LIMITS)
 
     assert mask

@@ -134,7 +134,7 @@ def test_the_first_interruption_wins_and_late_ones_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("first_ends", [True, False])
-def test_two_attempts_at_one_job_are_told_apart(first_ends: bool) -> None:
+def test_two_attempts_at_one_job_are_distinguished(first_ends: bool) -> None:
     """A worker claims a job again while its first attempt, whose lease is lost, still ends; either may end first."""
 
     async def run() -> None:

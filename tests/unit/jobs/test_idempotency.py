@@ -6,7 +6,7 @@ from schemas.jobs.idempotency import KEY_PATTERN, MAX_KEY_LENGTH, part_key
 
 
 @pytest.mark.parametrize("length", [1, 252, 253, 254, MAX_KEY_LENGTH])
-def test_each_job_of_a_request_has_a_valid_key_of_its_own(length: int) -> None:
+def test_each_job_of_a_request_has_its_own_valid_key(length: int) -> None:
     """The first one has that of the request; keys that differ at their end only have different ones."""
     keys = [part_key("k" * (length - 1) + end, part) for end in "ab" for part in (1, 2, 16)]
 

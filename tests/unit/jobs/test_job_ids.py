@@ -22,7 +22,7 @@ def test_ids_are_known_to_their_own_installation_only(clock: FakeClock) -> None:
 
 
 def test_other_ids_are_unknown(clock: FakeClock) -> None:
-    """Random ones, changed ones, and what is no id at all."""
+    """Random ids, changed ids, and texts that are not ids."""
     ids = JobIds("a secret", clock)
     made = ids.create()
 

@@ -38,8 +38,8 @@ def test_heroku_kills_after_half_a_minute(base_settings: Settings, monkeypatch: 
     assert "set it to 22 at most" in line["advice"]
 
 
-def test_other_platforms_tell_by_a_setting(base_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kubernetes does not tell its processes; the setting takes precedence over what is found."""
+def test_other_platforms_need_a_setting(base_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes does not report its limit to processes; the setting takes precedence over a detected limit."""
     assert find_stop_limit(0, {}) is None
     monkeypatch.setenv("DYNO", "worker.1")
     limit = find_stop_limit(90)

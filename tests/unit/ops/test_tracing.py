@@ -40,7 +40,7 @@ def test_traces_are_on_if_an_exporter_or_an_endpoint_is_named(environment: dict[
 
 
 def test_an_unknown_exporter_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the variable and what is installed."""
+    """The message names the variable and the installed exporters."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "pigeon")
     try:
         with pytest.raises(SettingsError, match=r"OTEL_TRACES_EXPORTER: there is no exporter 'pigeon'.*console.*otlp"):

@@ -36,7 +36,7 @@ def test_redaction_takes_linear_time(text: str) -> None:
     assert growth(lambda length: redact((text * length)[:length])) <= MAX_RATIO
 
 
-def test_a_long_text_is_redacted_in_a_process_of_its_own() -> None:
+def test_a_long_text_is_redacted_in_a_separate_process() -> None:
     """The result is the same, with characters of all kinds."""
     text = "password=hunter2 \U0001f600 \ud800 " * 10_000
     expected = redact(text.encode(errors="replace").decode())

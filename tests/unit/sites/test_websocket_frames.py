@@ -131,7 +131,7 @@ def test_messages_about_other_jobs_are_ignored() -> None:
     assert seen == ["early", "late"]
 
 
-def test_what_was_missed_is_read_as_a_message() -> None:
+def test_missed_events_are_read_as_a_message() -> None:
     """Pictures below any key are found; entries of another kind do not count."""
     rule = FramesSpec(
         match={"missed.*.status.completed": True},

@@ -185,7 +185,7 @@ def count_reads(app: AppClient) -> list[str]:
     return reads
 
 
-def test_what_is_not_the_plain_case_is_left_to_flask(frozen: AppClient) -> None:
+def test_unusual_requests_are_left_to_flask(frozen: AppClient) -> None:
     """No key, a wrong one, one of another caller, a session, a repeated header, another path."""
     job_id = frozen.submit()
     path, key = f"/status/{job_id}", {"x-api-key": API_KEY}

@@ -194,7 +194,7 @@ def test_both_ways_give_the_same_responses_and_have_the_same_effects(
     assert {"202", "400", "402", "422", "429"} <= set(statuses)
 
 
-def test_what_is_not_the_plain_case_is_left_to_flask(sides: tuple[Side, Side]) -> None:
+def test_unusual_requests_are_left_to_flask(sides: tuple[Side, Side]) -> None:
     """Pictures and other large bodies, webhooks, forms, sessions, repeated headers, other paths."""
     side, key = sides[0], ("X-API-KEY", API_KEY)
     answer = side.app.client.application.extensions["direct_answers"]["POST"]

@@ -27,7 +27,7 @@ def test_scan_prints_a_summary(lib: LibraryUnderTest) -> None:
 
 
 def test_scan_asks_the_running_indexer(settings: Settings, lib: LibraryUnderTest) -> None:
-    """Other commands work meanwhile; without a running indexer the command scans by itself."""
+    """Other commands work meanwhile; without a running indexer the command itself scans."""
     write_safetensors(lib.folder / "a.safetensors")
     stores = open_stores(replace(settings, models_dir=(lib.folder,), database_url=lib.url))
     indexer = LibraryIndexer(stores)

@@ -62,8 +62,8 @@ def test_a_missing_root_does_not_affect_the_others(library: IndexedLibrary, tmp_
     assert [entry["root"] for entry in logs if entry["event"] == "library.root_missing"] == [str(away)]
 
 
-def test_a_process_without_roots_leaves_the_library_as_it_is(library: IndexedLibrary) -> None:
-    """Also as the only one: which folders the library has is its own record."""
+def test_a_process_without_roots_does_not_change_the_library(library: IndexedLibrary) -> None:
+    """Even if it is the only process: the database records the folders of the library."""
     library.write_model("a.safetensors")
     none = replace(library.stores.settings, models_dir=())
     with running_indexer(library.stores):

@@ -58,7 +58,7 @@ def test_a_job_that_waits_in_the_programs_queue_is_removed(program: SharedOutput
     program.stop("slow work of another person")
 
 
-def test_a_program_that_cannot_be_stopped_is_said_to_go_on(program: SharedOutputs) -> None:
+def test_the_end_of_a_job_says_that_a_program_cannot_be_stopped(program: SharedOutputs) -> None:
     """The recipe says so; without any statement, the end of the job says that it is unknown."""
     recipe = shipped_recipe("fooocus", program.url)
 

@@ -60,13 +60,13 @@ def test_samplers_are_spelled_as_the_site_does(sent: str, offered: list[str], ex
     assert result.ignored == (() if expected or sent == "Automatic" else ("sampler_name",))
 
 
-def test_a_program_with_names_of_its_own_gets_those() -> None:
+def test_a_program_with_its_own_names_gets_those() -> None:
     """ComfyUI's sampler is a text without choices."""
     assert translate("comfyui", sampler_name="Euler a").inputs["sampler"] == "euler_ancestral"
 
 
 def test_values_that_a_site_does_not_accept_are_errors() -> None:
-    """Another size or number of steps is not what was asked for; the message names the client's own field."""
+    """A picture with another size or number of steps would be wrong; the message names the client's own field."""
     with pytest.raises(Invalid) as caught:
         translate("automatic1111", width=513, cfg_scale=99.0)
 
@@ -153,7 +153,7 @@ def test_pictures_go_to_sites_that_take_them() -> None:
     ],
 )
 def test_pictures_that_cannot_be_used_are_refused(site: str, body: dict[str, Any], field: str) -> None:
-    """A picture made without them is not what was asked for."""
+    """A picture made without them would be wrong."""
     with pytest.raises(Invalid) as caught:
         translate(site, **body)
 

@@ -143,7 +143,7 @@ def test_no_spelling_stands_for_two_base_models() -> None:
         ("sd_v1", "ponyDiffusion.safetensors", "SD 1.5"),
     ],
 )
-def test_the_checkpoint_tells_descendants_apart(architecture: str, checkpoint: str, base_model: str) -> None:
+def test_the_checkpoint_distinguishes_descendants(architecture: str, checkpoint: str, base_model: str) -> None:
     """Trainers write only the family."""
     metadata = {"ss_base_model_version": architecture, "ss_sd_model_name": checkpoint}
     assert parse_training_metadata(metadata).base_model == base_model

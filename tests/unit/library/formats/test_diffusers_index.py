@@ -33,7 +33,7 @@ def test_the_repository_or_the_class_names_the_base_model(document: dict[str, ob
     ("raw", "code"),
     [(b"", "not_json"), (b"[]", "wrong_shape"), (b"\xff", "not_text"), (b" " * 1_000_001, "too_large")],
 )
-def test_what_is_no_list_of_parts_is_a_problem(raw: bytes, code: str) -> None:
+def test_an_invalid_list_of_parts_is_a_problem(raw: bytes, code: str) -> None:
     """The parts are indexed all the same."""
     with pytest.raises(FormatError) as caught:
         read_diffusers_index(raw)

@@ -59,6 +59,6 @@ def test_impossible_numbers_are_refused(tensors: int, dimensions: int, code: str
         ("", None),
     ],
 )
-def test_the_architecture_tells_the_type(architecture: str, type_: str | None) -> None:
+def test_the_architecture_determines_the_type(architecture: str, type_: str | None) -> None:
     """Of language models, that of text encoders."""
     assert find_gguf_type(architecture) == type_
