@@ -8,6 +8,8 @@ import { live, onEvent } from "./live.js";
 // A stream that is renewed must not be reported.
 const PATIENCE_MS = 1500;
 const AGES_MS = 30_000;
+// The browser has long left the page by then, unless its request was stopped.
+const RESEND_MS = 10_000;
 
 const bar = document.getElementById("connection");
 let timer = 0;
@@ -43,25 +45,27 @@ function showAges() {
 setInterval(showAges, AGES_MS);
 document.addEventListener("visibilitychange", showAges);
 
-// A form is sent once, however often its button is pressed; a field `intent` is the key of that submission. The button keeps
-// the focus, so it is not disabled for the browser.
+// A form is sent once, however often its button is pressed; a field `intent` is the key of that press. The button keeps
+// the focus, so it is not disabled for the browser. If the browser was told to stop, the form is sent again with its key.
 addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
-  if ("sent" in form.dataset) {
+  if (performance.now() - Number(form.dataset.sent ?? -RESEND_MS) < RESEND_MS) {
     event.preventDefault();
     return;
   }
-  form.dataset.sent = "";
+  form.dataset.sent = performance.now();
   event.submitter?.setAttribute("aria-disabled", "true");
   const intent = form.querySelector("input[name=intent]");
-  if (intent) intent.value = newKey();
+  if (intent) intent.value ||= newKey();
 });
-// After a return to the page, the form may be sent again.
-addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
+// Whoever comes back to the page presses anew.
+addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) {
     delete form.dataset.sent;
     form.querySelectorAll("[aria-disabled]").forEach((button) => button.removeAttribute("aria-disabled"));
   }
+  document.querySelectorAll("input[name=intent]").forEach((intent) => {
+    intent.value = "";
+  });
 });
