@@ -1,7 +1,8 @@
 """Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed.
 
-For ``up`` a missing browser is installed beside the packages, because both take a while. Playwright's package comes
-first then: it knows which browser it needs.
+Everything that takes a while runs side by side: Playwright's package, which is the largest, the
+others, the compilation of this project's code and, for ``up``, the installation of a missing browser, which begins once
+Playwright is there: it knows which browser it needs.
 """
 
 import contextlib
@@ -21,10 +22,12 @@ from ops.infra.files.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
+PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps")
+OUTPUT_SUFFIX = ".out"
+PACKAGES = ("api", "ops", "schemas", "stores", "workers")
 SHOWN_LINES = 8
 # ./darkroom tells ``up``, which then does not try again.
-EXIT_WITHOUT_BROWSER = 3
+EXIT_FAILURE, EXIT_WITHOUT_BROWSER = 2, 3
 STOP_TIMEOUT_S = 5
 # A requirement with its hashes, which follow on indented lines.
 PLAYWRIGHT = re.compile(r"^playwright==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
@@ -62,28 +65,64 @@ def _install(lock: str, command: str) -> int:
             return _fail(
                 "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
-    browser = _begin_browser_installation(lock) if command == "up" and _lacks_browser() else None
-    try:
-        process = _run_pip("-r", str(ROOT / lock))
-        if process.returncode:
-            print("\n".join(process.stdout.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
-            return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
-        is_complete = browser is None or _succeeds(browser)
-    finally:
-        if browser:
-            _end_group(browser)
+    with tempfile.TemporaryDirectory() as folder:
+        problem = _install_side_by_side(lock, Path(folder), needs_browser=command == "up" and _lacks_browser())
+    if problem == EXIT_FAILURE:
+        return problem
     # Written last: its presence states that the installation of the packages is complete.
     write_atomically(VENV / lock, (ROOT / lock).read_bytes())
+    return problem
+
+
+def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> int:
+    """Install the packages, and a browser if one is needed; return 0 or an exit code. ``folder`` is for files."""
+    text = (ROOT / lock).read_text()
+    playwright = PLAYWRIGHT.search(text)
+    compilation = _compile_code()
+    browser, pips, processes = None, [], [compilation]
+    try:
+        for name, part in (("playwright", playwright[0] if playwright else ""), ("others", PLAYWRIGHT.sub("", text))):
+            if part.strip():
+                pips.append(_begin_pip(folder / name, part))
+                processes.append(pips[-1])
+        if playwright and needs_browser and pips[0].wait() == 0:
+            browser = _begin_browser_installation()
+            processes.append(browser)
+        for pip in pips:
+            if pip.wait():
+                return _fail_with_output(folder)
+        is_complete = browser is None or _succeeds(browser)
+        # Otherwise the first processes do the same, each for itself.
+        _succeeds(compilation)
+    finally:
+        for process in processes:
+            _end_group(process)
     return 0 if is_complete else EXIT_WITHOUT_BROWSER
 
 
-def _run_pip(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, *arguments]
+def _begin_pip(file: Path, requirements: str) -> "subprocess.Popen[bytes]":
+    """Begin to install packages; what pip says goes to a file beside ``file``."""
+    file.write_text(requirements)
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(file)]
     # PYTHONPATH names this folder; builds of packages must not see it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    with file.with_suffix(OUTPUT_SUFFIX).open("w") as output:
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+        )
+
+
+def _fail_with_output(folder: Path) -> int:
+    for output in sorted(folder.glob(f"*{OUTPUT_SUFFIX}")):
+        print("\n".join(output.read_text(errors="replace").splitlines()[-SHOWN_LINES:]), file=sys.stderr)
+    return _fail("The packages could not be installed; see pip's output above. Is a package index reachable?")
+
+
+def _compile_code() -> "subprocess.Popen[bytes]":
+    """Compile this project's own code; where that is not wanted or not possible, nothing happens."""
+    folders = [] if sys.dont_write_bytecode else [str(ROOT / name) for name in PACKAGES]
+    command = [sys.executable, "-m", "compileall", "-qq", *folders] if folders else ["true"]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
 
 
 def _lacks_browser() -> bool:
@@ -95,16 +134,7 @@ def _lacks_browser() -> bool:
         return True
 
 
-def _begin_browser_installation(lock: str) -> "subprocess.Popen[bytes] | None":
-    """Install Playwright's package, and return the process that installs a browser; None if that is left to ``up``."""
-    requirement = PLAYWRIGHT.search((ROOT / lock).read_text())
-    if requirement is None:
-        return None
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(requirement[0])
-        file.flush()
-        if _run_pip("--no-deps", "-r", file.name).returncode:
-            return None
+def _begin_browser_installation() -> "subprocess.Popen[bytes]":
     # Unbuffered: it prints each step when that begins.
     command = [str(VENV / "bin" / "python"), "-u", "-m", "ops.infra.browser_install"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -112,9 +142,9 @@ def _begin_browser_installation(lock: str) -> "subprocess.Popen[bytes] | None":
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, process_group=0)
 
 
-def _succeeds(browser: "subprocess.Popen[bytes]") -> bool:
+def _succeeds(process: "subprocess.Popen[bytes]") -> bool:
     try:
-        return browser.wait(INSTALL_TIMEOUT_S) == 0
+        return process.wait(INSTALL_TIMEOUT_S) == 0
     except subprocess.TimeoutExpired:
         return False
 
@@ -140,7 +170,7 @@ def _has_working_python() -> bool:
 
 def _fail(message: str) -> int:
     print(f"darkroom: {message}", file=sys.stderr)
-    return 2
+    return EXIT_FAILURE
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from ops.infra.settings import ROOT
 from tests.conftest import eventually
 
 LOCK = "requirements.txt"
-# Each of its processes holds a pipe open; pip ends once the other one has started.
+# The installation of the browser holds a pipe open; pip ends with the other packages once that has started.
 PYTHON = """#!/bin/sh
+for last; do :; done
 case "$*" in
-    *--version* | *--no-deps*) ;;
+    *--version*) ;;
     *browser_install*) exec 3> "$PIPES/alive"; sleep 600 & echo > "$PIPES/started"; {browser} ;;
-    *install*) read _ < "$PIPES/started"; exit {pip_exit_code} ;;
+    *install*) grep -q ^playwright "$last" && exit; read _ < "$PIPES/started"; echo broken; exit {pip_exit_code} ;;
 esac
 """
 
@@ -32,7 +33,7 @@ def alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     for name in bootstrap.BROWSER_SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIPES", str(tmp_path))
-    (tmp_path / LOCK).write_text("playwright==1.0 \\\n    --hash=sha256:00\n")
+    (tmp_path / LOCK).write_text("other==1.0 \\\n    --hash=sha256:00\nplaywright==1.0 \\\n    --hash=sha256:00\n")
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "alive")
     descriptor = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
@@ -56,11 +57,14 @@ def is_over(descriptor: int) -> bool:
         return False
 
 
-def test_a_failure_of_pip_ends_the_installation_of_the_browser(alive: int, tmp_path: Path) -> None:
-    """With everything that it has started."""
+def test_a_failure_of_pip_ends_the_installation_of_the_browser(
+    alive: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With everything that it has started, and shows what pip has said."""
     write_python(tmp_path, browser="wait", pip_exit_code=1)
 
     assert bootstrap.main(LOCK, "up") == 2
+    assert "broken\n" in capfd.readouterr().err
     eventually(lambda: is_over(alive))
     assert not (tmp_path / ".venv" / LOCK).exists()
 
