@@ -1,8 +1,8 @@
 """Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed.
 
-Everything that takes a while runs side by side: Playwright's package, which is the largest, the
-others, the compilation of this project's code and, for ``up``, the installation of a missing browser, which begins once
-Playwright is there: it knows which browser it needs.
+Everything that takes a while runs side by side: Playwright's package, which is the largest, the others, the compilation
+of this project's code and, for ``up``, the installation of a missing browser, which begins once Playwright is there: it
+knows which browser it needs.
 """
 
 import contextlib
@@ -30,7 +30,10 @@ SHOWN_LINES = 8
 EXIT_FAILURE, EXIT_WITHOUT_BROWSER = 2, 3
 STOP_TIMEOUT_S = 5
 # A requirement with its hashes, which follow on indented lines.
-PLAYWRIGHT = re.compile(r"^playwright==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+REQUIREMENT = re.compile(r"^[A-Za-z0-9].*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+PLAYWRIGHT = "playwright=="
+# Installing a package is work for one core, and asking for it is waiting.
+PARTS_OF_OTHERS = 2
 # With one of these set, the browser of this machine is not looked for.
 BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 
@@ -76,15 +79,16 @@ def _install(lock: str, command: str) -> int:
 
 def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> int:
     """Install the packages, and a browser if one is needed; return 0 or an exit code. ``folder`` is for files."""
-    text = (ROOT / lock).read_text()
-    playwright = PLAYWRIGHT.search(text)
+    requirements = REQUIREMENT.findall((ROOT / lock).read_text())
+    playwright = [each for each in requirements if each.startswith(PLAYWRIGHT)]
+    others = [each for each in requirements if not each.startswith(PLAYWRIGHT)]
+    parts = [playwright, *(others[number::PARTS_OF_OTHERS] for number in range(PARTS_OF_OTHERS))]
     compilation = _compile_code()
     browser, pips, processes = None, [], [compilation]
     try:
-        for name, part in (("playwright", playwright[0] if playwright else ""), ("others", PLAYWRIGHT.sub("", text))):
-            if part.strip():
-                pips.append(_begin_pip(folder / name, part))
-                processes.append(pips[-1])
+        for number, part in enumerate(filter(None, parts)):
+            pips.append(_begin_pip(folder / str(number), part))
+            processes.append(pips[-1])
         if playwright and needs_browser and pips[0].wait() == 0:
             browser = _begin_browser_installation()
             processes.append(browser)
@@ -100,9 +104,9 @@ def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> in
     return 0 if is_complete else EXIT_WITHOUT_BROWSER
 
 
-def _begin_pip(file: Path, requirements: str) -> "subprocess.Popen[bytes]":
+def _begin_pip(file: Path, requirements: list[str]) -> "subprocess.Popen[bytes]":
     """Begin to install packages; what pip says goes to a file beside ``file``."""
-    file.write_text(requirements)
+    file.write_text("".join(requirements))
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(file)]
     # PYTHONPATH names this folder; builds of packages must not see it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
