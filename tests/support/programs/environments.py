@@ -42,8 +42,7 @@ def create_environment(name: str) -> Path:
 
     def create(folder: Path) -> None:
         _run("venv", "--python", PROGRAM_PYTHON, folder)
-        # Without bytecode, each start of a program would compile hundreds of modules.
-        _install(name, "--compile-bytecode", "--python", folder / "bin" / "python")
+        _install(name, "--python", folder / "bin" / "python")
 
     return make_once(name, LOCKS / f"{name}.txt", create) / "bin" / "python"
 

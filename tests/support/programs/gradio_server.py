@@ -82,6 +82,8 @@ def run_gradio_server(version: str, folder: Path, port: int | None = None) -> It
         "MPLCONFIGDIR": str(folder),
         "HF_HUB_OFFLINE": "1",
         "NO_PROXY": "127.0.0.1,localhost",
+        # The first start keeps the bytecode of what it imports; empty means no.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
     log = folder / "log"
     with log.open("wb") as out:

@@ -25,11 +25,14 @@ from workers.sites.cli.selector_report import (
     step_target,
 )
 from workers.sites.driver.driver import Driver
+from workers.sites.driver.selectors import ElementFinder
 
 SETTLE_MS = 1_000
 # Time for overlays of a loading page to disappear.
 COVERED_TIMEOUT_S = 5.0
 POLL_MS = 200
+# The page has loaded by the time at which fields are looked at that only some pages have.
+LOADED_TIMEOUT_MS = 2_000
 CHECK_PROMPT = "a lighthouse at dusk"
 
 
@@ -76,6 +79,10 @@ async def _check_steps(driver: Driver, recipe: Recipe) -> list[SelectorResult]:
         target = step_target(number, step)
         try:
             if step.name == "open":
+                if step.when:
+                    await ElementFinder().find(
+                        driver.page, (*step.reveals, *step.selectors), timeout_ms=LOADED_TIMEOUT_MS
+                    )
                 await driver.run_steps((replace(step, when=None),))
         except ServiceError as error:
             results.append(SelectorResult(target, None, None, error.message))
