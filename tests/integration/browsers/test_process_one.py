@@ -95,7 +95,7 @@ def test_a_worker_as_process_one_leaves_no_zombies(settings: Settings, tmp_path:
         eventually(lambda: not find_zombies(init))
 
         init.send_signal(signal.SIGTERM)
-        eventually(lambda: not init.is_running() or init.status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: not is_running(init, ""))
     stores.close()
     assert '"process.stopped"' in log.read_text()
 

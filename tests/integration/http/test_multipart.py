@@ -169,7 +169,7 @@ def serve_uploads(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
         yield url, psutil.Process(process.pid).children()[0]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def upload_form(size_bytes: int) -> Iterator[bytes]:

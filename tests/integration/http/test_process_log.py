@@ -47,7 +47,7 @@ def web(app: AppClient, settings: Settings, tmp_path: Path) -> Iterator[WebLog]:
         yield WebLog(url, log)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def post(web: WebLog, path: str) -> httpx.Response:

@@ -65,7 +65,7 @@ def web_url(base_settings: Settings, redis_url: str, tmp_path_factory: pytest.Te
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def connect(url: str) -> socket.socket:

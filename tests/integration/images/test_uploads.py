@@ -25,6 +25,7 @@ from stores import Stores, open_stores
 from tests.conftest import FakeClock, eventually
 from tests.support.images import REJECTED_IMAGES, TRAILING_DATA, VALID_IMAGES, decode, encode, repeat_gif_frame
 from workers.actors import declare_background_actors
+from workers.browsers.os_processes import cmdline
 from workers.images import sandbox, uploads
 from workers.images.sandbox import DEFAULT_LIMITS, InspectionResult, inspect_in_sandbox
 from workers.library.media_gc import DAY_S, delete_orphans
@@ -117,7 +118,7 @@ def test_an_image_that_takes_too_long_is_rejected() -> None:
 
     assert rejection_reason(slow, wall_s=0.3) == "took_too_long"
     assert rejection_reason(slow, cpu_s=1, wall_s=60) == "took_too_long"
-    assert not [child for child in psutil.Process().children() if "workers.images.decode" in child.cmdline()]
+    assert not [child for child in psutil.Process().children() if "workers.images.decode" in cmdline(child)]
 
 
 def test_an_image_that_needs_too_much_memory_is_rejected() -> None:

@@ -74,7 +74,7 @@ def test_a_process_creates_private_files(settings: Settings, tmp_path: Path, rol
         assert loose_entries(folder) == {}
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert {"darkroom.sqlite3", "session-key"} <= {path.name for path in folder.iterdir()}
 
 

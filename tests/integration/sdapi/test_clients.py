@@ -17,7 +17,7 @@ from PIL import Image
 from webuiapi import WebUIApi
 
 from ops.infra.settings import SHIPPED_RECIPES, Settings
-from tests.conftest import API_KEY, eventually
+from tests.conftest import API_KEY, TIMEOUT_S, eventually
 from tests.integration.conftest import Deployment, serve_app, start_deployment
 from tests.support import sdapi_clients
 from tests.support.image_pages import image_page_recipe, serve_image_page
@@ -162,12 +162,16 @@ def test_a_client_that_hangs_up_keeps_its_job(stack: Stack) -> None:
             f"{stack.url}/sdapi/v1/txt2img",
             json={"prompt": "a lost line", **SMALL},
             auth=KEY,
-            timeout=0.3,
+            timeout=httpx.Timeout(TIMEOUT_S, read=0.3),
             trust_env=False,
         )
 
-    jobs = stack.deployment.app.get("/api/v1/jobs").json["jobs"]
-    job_id = next(job["id"] for job in jobs if job["prompt"] == "a lost line")
+    def find_job() -> str:
+        """The job may be made after its client has gone."""
+        jobs = stack.deployment.app.get("/api/v1/jobs").json["jobs"]
+        return next((job["id"] for job in jobs if job["prompt"] == "a lost line"), "")
+
+    job_id = eventually(find_job)
     assert stack.deployment.app.wait_for_end(job_id)["status"] == "COMPLETED"
 
 

@@ -63,7 +63,7 @@ def test_check_reports_missing_elements(tmp_path: Path, programs: str) -> None:
     """The exit code is 1; the page belongs to another program."""
     shipped = (SHIPPED_RECIPES / "automatic1111.toml").read_text()
     hasty = re.sub(r"(?m)^timeout = \d+", "timeout = 2000", shipped)
-    (tmp_path / "hasty.toml").write_text(hasty.replace('open = [{', 'open = [{ timeout = 1000,'))
+    (tmp_path / "hasty.toml").write_text(hasty.replace("open = [{", "open = [{ timeout = 1000,"))
     code, printed = run_sites_command(tmp_path, "check", "hasty", "--url", f"{programs}/fooocus/")
 
     assert code == 1

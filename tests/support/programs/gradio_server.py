@@ -105,7 +105,7 @@ def run_gradio_server(version: str, folder: Path, port: int | None = None) -> It
     finally:
         assert process.stdin
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def serve_files(base: Settings, root: Path, folder: Path, **environment: str) ->
         yield Server(settings.port, workers[0], root)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _is_listening(port: int) -> bool:

@@ -77,7 +77,7 @@ def run_server(module: str, log: Path, names: tuple[str, ...], ports: tuple[int,
         yield urls
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 def _answers(url: str) -> bool:
