@@ -18,6 +18,12 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets
 PUBLIC_PREFIX = "whpk_"
 SECRET_BYTES = 32
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
+_CHARACTER = "[A-Za-z0-9+/]"
+# Base64 of 24 to 63 bytes, or of 64.
+SECRET_PATTERN = (
+    rf"^{SECRET_PREFIX}(({_CHARACTER}{{4}}){{8,20}}({_CHARACTER}{{4}}|{_CHARACTER}{{3}}=|{_CHARACTER}{{2}}==)?"
+    rf"|({_CHARACTER}{{4}}){{21}}{_CHARACTER}{{2}}==)$"
+)
 
 
 def generate_secret() -> str:

@@ -9,6 +9,7 @@ from schemas.fields import MAX_INT64, BoundedList, ResponseSchema, Text, WholeNu
 from schemas.gallery.events import GalleryEvent
 from schemas.http.webhook_url import WebhookUrlField
 from schemas.jobs.events import JOB_EVENT_NAMES, EventType
+from schemas.webhooks.signing import SECRET_PATTERN
 
 FINAL_EVENTS = (JOB_EVENT_NAMES[EventType.COMPLETED], JOB_EVENT_NAMES[EventType.FAILED])
 # Progress is worthless once it is old, so these events are delivered at most once and never retried.
@@ -112,7 +113,10 @@ class WebhookRequest(Schema):
     types = _TYPES
     description = _DESCRIPTION
     secret = Text(
-        metadata={"description": "`whsec_` and base64 of 24 to 64 bytes; if omitted, a random secret is created."}
+        metadata={
+            "description": "`whsec_` and base64 of 24 to 64 bytes; if omitted, a random secret is created.",
+            "pattern": SECRET_PATTERN,
+        }
     )
 
 

@@ -33,12 +33,13 @@ EDIT_FORM: dict[str, Any] = {
             "pattern": PLAIN_TEXT,
             "description": "A site that takes pictures, or `SITE:MODEL`.",
         },
-        "image": {**FILE, "description": "The picture to begin with."},
+        # Generators of clients make one name of "image" and "image[]", and leave out an operation that has both.
         "image[]": {
             "type": "array",
             "items": FILE,
             "maxItems": MAX_IMAGES,
-            "description": "Several pictures, for sites with inputs for them, instead of `image`.",
+            "description": "The picture to begin with, or several for a site that has inputs for them. One alone may"
+            " be called `image`.",
         },
         "mask": {**FILE, "description": "Transparent where the picture is repainted."},
         "n": {"type": "integer", "minimum": 1, "maximum": MAX_PICTURES, "description": "Number of pictures."},
@@ -56,5 +57,5 @@ EDIT_FORM: dict[str, Any] = {
         "webhook": {"type": "string", "maxLength": MAX_URL_LENGTH, "pattern": WebhookUrlField.pattern},
     },
     "required": ["prompt"],
-    "additionalProperties": {"type": "string", "description": "An input of the site."},
+    "additionalProperties": {"type": "string", "description": "An input of the site, or `image`."},
 }

@@ -1,13 +1,16 @@
 """Fields accept exactly what their patterns describe, as far as a pattern can say it."""
 
+import base64
 import re
 
 import pytest
 from marshmallow import ValidationError
 
+from schemas.errors import Invalid
 from schemas.fields import Text, WholeNumber
 from schemas.gallery.requests.fields import WebLink
 from schemas.http.webhook_url import WebhookUrlField
+from schemas.webhooks.signing import SECRET_PATTERN, validate_secret
 
 URLS = (
     "",
@@ -58,3 +61,15 @@ def test_only_whole_numbers_are_accepted(sent: object) -> None:
     """Nothing is truncated."""
     with pytest.raises(ValidationError):
         WholeNumber().deserialize(sent)
+
+
+@pytest.mark.parametrize("size", [*range(20, 70), 0, 1])
+def test_a_secret_is_accepted_as_described(size: int) -> None:
+    """By its number of bytes."""
+    secret = f"whsec_{base64.b64encode(bytes(size)).decode()}"
+    try:
+        is_accepted = validate_secret(secret) == secret
+    except Invalid:
+        is_accepted = False
+
+    assert is_accepted == bool(re.search(SECRET_PATTERN, secret)) == (24 <= size <= 64)
