@@ -42,7 +42,7 @@ def _seconds(route: str, method: str, status: int) -> Histogram:
 def metrics() -> Response:
     """Jobs by state and site, queue depth and age, pick-up and run times, browsers, HTTP latencies."""
     shared = CollectorRegistry()
-    shared.register(_SharedMetricsCollector(stores()))
+    shared.register(_SharedMetricsCollector(stores().servers.first_that_answers()))
     return Response(generate_latest(_http_registry()) + generate_latest(shared), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -63,6 +63,7 @@ class _SharedMetricsCollector:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
+        yield self._redis()
         yield self._canaries()
         yield from self._workers()
         yield from self._processes()
@@ -92,6 +93,13 @@ class _SharedMetricsCollector:
             ("run", "Time from claimed by a worker to finished.", metrics.run),
         ):
             yield HistogramMetricFamily(f"darkroom_job_{name}_seconds", text, histogram.buckets, histogram.sum)
+
+    def _redis(self) -> Metric:
+        family = GaugeMetricFamily("darkroom_redis_up", "Whether the Redis server answers.", labels=["server"])
+        servers = self._stores.servers
+        for server, each in zip(self._stores.settings.redis_servers, servers.members, strict=True):
+            family.add_metric([server.name], float(each.redis.is_up()))
+        return family
 
     def _canaries(self) -> Metric:
         canaries = GaugeMetricFamily(

@@ -57,6 +57,16 @@ class StoreClient(Redis):
         with self.availability.observed():
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
 
+    def is_up(self) -> bool:
+        """Whether the server answers; one that has just let a call wait in vain is not asked again."""
+        if self.availability.is_down:
+            return False
+        try:
+            self.ping()
+        except Unavailable:
+            return False
+        return True
+
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT002 - redis-py's signature
         """Return a pipeline whose ``execute`` raises Unavailable."""
         pipeline = _StorePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -84,10 +84,14 @@ class Allotter:
         self._pending: dict[int, Future[Any]] = {}
         self._paused_until_s = 0.0
         self._is_leading = False
+        self._is_closed = False
 
     def close(self) -> None:
         """Let another process take over at once."""
+        if self._is_closed:
+            return
         self._give_up()
+        self._is_closed = True
         for executor in self._executors:
             executor.shutdown(wait=False)
 
