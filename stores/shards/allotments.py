@@ -47,6 +47,7 @@ from stores.shards.site_turns import SiteTurns
 
 LOCK_MS = 5_000
 ANSWER_TIMEOUT_S = 1.5
+RENEW_INTERVAL_S = 5.0
 MAX_PAUSE_S = 2.0
 R = TypeVar("R")
 
@@ -370,7 +371,7 @@ class Allotter:
     ) -> None:
         def is_due(number: int) -> bool:
             has_changed = parts[number] != lowered[number] or rooms[number] is not None
-            return has_changed or self._monotonic() - self._lost.sent[number].at_s > PART_TTL_S / 3
+            return has_changed or self._monotonic() - self._lost.sent[number].at_s > RENEW_INTERVAL_S
 
         def send(number: int) -> Any:
             gains = {name for name, part in parts[number].items() if part != lowered[number][name]}

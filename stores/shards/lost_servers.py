@@ -7,7 +7,8 @@ from schemas.sites.recipe import SiteLimits
 from stores.shards.division import NO_PART
 from stores.shards.looks import SentParts, ServerLook
 
-PART_TTL_S = 15.0
+# Longer than it takes another clock to get the lease of one that has died.
+PART_TTL_S = 45.0
 # For clocks that differ, and calls that take long.
 MARGIN_S = 5.0
 DAY_MS = 86_400_000
