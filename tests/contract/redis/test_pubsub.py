@@ -49,7 +49,7 @@ def test_one_signal_may_watch_several_jobs(stores: RedisStores, notifier: JobNot
             stores.jobs.create(job_id, OWNER, job_request, "r")
             assert both.wait(TIMEOUT_S)
 
-    assert not notifier._signals
+    assert not notifier._waiting._signals
 
 
 def test_a_reconnect_makes_earlier_reads_stale(
@@ -76,7 +76,7 @@ def test_signals_are_removed_with_their_watchers(notifier: JobNotifier) -> None:
         with notifier.watch(JOB_ID):
             pass
 
-    assert not notifier._signals
+    assert not notifier._waiting._signals
 
 
 def test_metrics_follow_every_job(stores: RedisStores, job_request: JobRequest, clock: FakeClock) -> None:
