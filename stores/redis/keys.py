@@ -70,8 +70,8 @@ UPLOAD_CHECKS = "dr:gallery:checks"
 OUTBOX = "dr:outbox"
 # set: "OWNER TYPE" of the events, other than final ones, that some webhook wants.
 SUBSCRIBED = "dr:subscribed"
-# channel: "ID SEQ OWNER" after each event. SEQ is 0 after other changes, which may have no ID and OWNER. A plus sign
-# before SEQ says that positions and estimates of other jobs may have changed.
+# channel: "ID SEQ OWNER" after new events of a job; SEQ is the newest. SEQ is 0 after other changes, which may have no
+# ID and OWNER. A plus sign before SEQ says that positions and estimates of other jobs may have changed.
 CHANGES_CHANNEL = "dr:changes"
 QUEUE_MOVED = " +0 "
 # channel: ids of running jobs whose cancellation was requested.
