@@ -93,6 +93,7 @@ deliveries = Table(
     Index("deliveries_of_owner_by_state", "owner", "state", "created_at", "id"),
     Index("deliveries_of_webhook_by_time", "webhook", "created_at", "id"),
     Index("deliveries_ended", "state", "finished_at"),
+    Index("deliveries_of_webhook_by_state", "webhook", "state", "created_at", "id"),
 )
 
 delivery_attempts = Table(

@@ -27,6 +27,8 @@ REQUEST_POLL_S = 1.0
 PROGRESS_INTERVAL_S = 0.5
 WATCH_READY_TIMEOUT_S = 5.0
 HASH_BATCH = 100
+# Much shorter than the time after which the library forgets a machine.
+RECORD_INTERVAL_S = 6 * 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class LibraryIndexer:
         self._on_scan_done = on_scan_done
         # Without MODELS_DIR the library keeps its folders; see ``stores.library.index.roots``.
         self._roots = stores.settings.models_dir
+        self._record_at = 0.0
         self._stop_event = threading.Event()
         self._scan_finished = threading.Event()
         self._watcher = FolderWatcher(self._roots)
@@ -74,6 +77,8 @@ class LibraryIndexer:
         lock = LeaderLock(self._stores.library.maintenance, name)
         while not self._stop_event.is_set():
             try:
+                if name == SCANNING:
+                    self._record_roots()
                 if lock.acquire():
                     task(lock)
                     continue
@@ -91,11 +96,11 @@ class LibraryIndexer:
     # Scanning
 
     def _scan_loop(self, lock: LeaderLock) -> None:
-        self._stores.library.roots.record(machine_name(), [str(root) for root in self._roots])
         self._watcher.wait_until_ready(WATCH_READY_TIMEOUT_S)
         self._scan(lock, ["boot"], self._all_roots())
         rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
         while self._may_continue(lock):
+            self._record_roots()
             requests = self._take_requests()
             if requests:
                 self._scan_requested(lock, requests)
@@ -104,6 +109,12 @@ class LibraryIndexer:
             elif time.monotonic() >= rescan_at:
                 self._scan(lock, ["periodic"], self._all_roots())
                 rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
+
+    def _record_roots(self) -> None:
+        """Record the folders of this machine, which need not be the one that scans, and renew the record."""
+        if time.monotonic() >= self._record_at:
+            self._stores.library.roots.record(machine_name(), [str(root) for root in self._roots])
+            self._record_at = time.monotonic() + RECORD_INTERVAL_S
 
     def _take_requests(self) -> list[ScanRequest]:
         """Wait up to REQUEST_POLL_S for requests."""

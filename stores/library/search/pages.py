@@ -24,9 +24,9 @@ from stores.sql.database import Database
 
 # In a library with more models, more matches than these are estimated.
 MAX_COUNTED = 10_000
-SAMPLE_SIZE = 3_000
+SAMPLE_SIZE = 2_000
 # So many models of the sample must match for the page to be read along the index of its order.
-MIN_SAMPLED = 30
+MIN_SAMPLED = 20
 # A page is looked for among so many times the models that should have it, and at most among MAX_WALKED.
 WALK_MARGIN = 5
 MAX_WALKED = 30_000

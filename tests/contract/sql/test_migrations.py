@@ -34,6 +34,7 @@ LANDED = {
     "0012_shared_settings.py": "29241ba43ab8a72d79cd48469bddf9917b9f4f346184a2f3c9da4f0d374173c6",
     "0013_library_roots.py": "298084300afab9212a31c111185a36bece71987a61ec9bf98060731eff8b61f9",
     "0014_library_counts.py": "f6a5adeb71ae0e6e7c6da824b2cf7fede16f02dcb318bf43a2bf1a03f2cd0d1b",
+    "0015_failed_deliveries.py": "c93f5f60c00947b91d59b678b5419172231dbfa95fddd2cc3636376a92b19903",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {

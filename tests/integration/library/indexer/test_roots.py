@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from schemas.errors import NotFound
-from stores.library.maintenance import SWEEPING
+from stores.library import tables
+from stores.library.maintenance import SCANNING, SWEEPING
 from tests.conftest import eventually
 from tests.integration.library.indexer.conftest import IndexedLibrary, open_stores_with_database, running_indexer
 from tests.support.model_files import write_safetensors
+from workers.library import indexer
 from workers.library.indexer import LibraryIndexer
 from workers.library.leader_lock import machine_name
 from workers.library.scanner.scan import Scan, ScanScope
@@ -75,6 +78,23 @@ def test_a_process_without_roots_does_not_change_the_library(library: IndexedLib
         idle.stop()
         assert library.names() == ["a"]
         assert [root.path for root in stores.library.roots.list_all()] == [str(library.folder)]
+
+
+def test_a_machine_that_does_not_scan_renews_its_record(
+    library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folders are in the library while it runs, however long another machine leads."""
+    monkeypatch.setattr(indexer, "RECORD_INTERVAL_S", 0.0)
+    assert library.stores.library.maintenance.acquire_lease(SCANNING, "another machine")
+
+    def named_at() -> int:
+        with library.stores.engine.connect() as connection:
+            return connection.execute(select(func.max(tables.roots.c.named_at))).scalar_one() or 0
+
+    with running_indexer(library.stores):
+        first = eventually(named_at)
+        eventually(lambda: named_at() > first)
+    assert [root.machines for root in library.stores.library.roots.list_all()] == [(machine_name(),)]
 
 
 def test_another_machine_adds_its_folders(library: IndexedLibrary, tmp_path: Path) -> None:
