@@ -14,7 +14,7 @@ from api.gallery.documents.responses import NewTokenView
 from api.gallery.lookups import own_collection
 from api.gallery.pictures import keep_file, keep_job_picture, keep_library_image
 from api.gallery.serializers import token_view
-from api.gallery.upload_urls import issue_url, require_room
+from api.gallery.upload_urls import issue_url, require_capacity
 from api.http import multipart
 from api.http.blueprint import Blueprint
 from api.http.context import caller, stores
@@ -106,7 +106,7 @@ def _without_picture(collection: Collection, fields: dict[str, Any]) -> dict[str
     tokens, caller_id = stores().gallery.tokens, caller().id
     new = _new_token({"name": UNTITLED, **fields})
     # A token that is deleted again would have sent its event.
-    require_room(caller_id)
+    require_capacity(caller_id)
     token = tokens.create(caller_id, collection, tokens.reserve_id(caller_id), new)
     try:
         url = issue_url(caller_id, token.token_id)

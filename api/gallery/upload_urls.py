@@ -31,9 +31,9 @@ NOT_RECEIVED = (UploadState.ISSUED, UploadState.EXPIRED)
 log = structlog.get_logger(__name__)
 
 
-def require_room(caller_id: str) -> None:
+def require_capacity(caller_id: str) -> None:
     """Raise LimitReached if the caller has too many uploads that have not ended for another one."""
-    stores().gallery.uploads.require_room(caller_id, MAX_UPLOAD_BYTES, _limits())
+    stores().gallery.uploads.require_capacity(caller_id, MAX_UPLOAD_BYTES, _limits())
 
 
 def issue_url(caller_id: str, token_id: str) -> str:

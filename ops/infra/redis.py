@@ -93,10 +93,10 @@ def disconnect(client: Redis) -> None:
 
 def refuses_writes(error: ResponseError) -> bool:
     """Whether the server is there and stores nothing at present; any other error is a bug in a command."""
-    return isinstance(error, OutOfMemoryError) or server_words(error).startswith(WRITE_REFUSALS)
+    return isinstance(error, OutOfMemoryError) or server_message(error).startswith(WRITE_REFUSALS)
 
 
-def server_words(error: ResponseError) -> str:
+def server_message(error: ResponseError) -> str:
     """Return the server's own message; in a pipeline, redis-py puts the command before it."""
     return str(error).rpartition(PIPELINE_SEPARATOR)[2]
 

@@ -81,7 +81,7 @@ class SharedSettings:
             if name in known and (shared.value is None or not self._is_same(known[name], shared)):
                 raise SettingsError(_refusal(shared))
         missing = [name for name in SHARED_SETTINGS if name not in known]
-        if SESSION_KEY in missing and not self._reads_some_of_what_is_stored():
+        if SESSION_KEY in missing and not self._can_decrypt_stored_secrets():
             raise SettingsError(_refusal(self._read_value(SESSION_KEY)))
         if missing:
             self._record(missing)
@@ -147,7 +147,7 @@ class SharedSettings:
             rows = connection.execute(select(shared_settings)).all()
         return {row.name: (row.salt, row.fingerprint) for row in rows}
 
-    def _reads_some_of_what_is_stored(self) -> bool:
+    def _can_decrypt_stored_secrets(self) -> bool:
         """Whether this process has the key of a login or webhook secret, or there is none yet.
 
         A database may have them without any fingerprint: an earlier version has written them.

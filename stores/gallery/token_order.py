@@ -49,7 +49,7 @@ class TokenOrder(TokenLists):
             elif before.lower() == token.token_id:
                 position = token.position
             else:
-                position = _place_before(connection, target, before, token.id)
+                position = _find_position_before(connection, target, before, token.id)
             values = {"collection_id": target, "position": position, "modified_at": self._clock.now_ms()}
             values["visibility"] = int(Visibility.of_collection(collection.status, explicit=collection.explicit))
             connection.execute(update(tokens).where(tokens.c.id == token.id).values(values))
@@ -120,7 +120,7 @@ def _end(connection: Connection, collection_id: int) -> int:
     return int(connection.execute(statement.returning(collections.c.last_position)).scalar_one())
 
 
-def _place_before(connection: Connection, collection_id: int, before: str, moved: int) -> int:
+def _find_position_before(connection: Connection, collection_id: int, before: str, moved: int) -> int:
     """Return a free position before a token, numbering the collection again if there is none."""
     for _ in range(2):
         in_collection = tokens.c.collection_id == collection_id

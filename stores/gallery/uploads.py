@@ -69,14 +69,14 @@ class Uploads:
             changed_at=now_ms,
         )
         with self._database.write_exclusively(GALLERY_LOCK_ID) as connection:
-            _require_room(connection, owner, max_bytes, limits, now_ms)
+            _require_capacity(connection, owner, max_bytes, limits, now_ms)
             connection.execute(insert(uploads), {field: getattr(upload, field) for field in _FIELDS})
         return upload
 
-    def require_room(self, owner: str, max_bytes: int, limits: UploadLimits) -> None:
+    def require_capacity(self, owner: str, max_bytes: int, limits: UploadLimits) -> None:
         """Raise LimitReached where ``issue`` would."""
         with self._database.read() as connection:
-            _require_room(connection, owner, max_bytes, limits, self._clock.now_ms())
+            _require_capacity(connection, owner, max_bytes, limits, self._clock.now_ms())
 
     def find(self, nonce: str) -> Upload:
         """Return an upload; raises NotFound."""
@@ -130,7 +130,7 @@ class Uploads:
             return connection.execute(statement.values(**values)).rowcount == 1
 
 
-def _require_room(connection: Connection, owner: str, max_bytes: int, limits: UploadLimits, now_ms: int) -> None:
+def _require_capacity(connection: Connection, owner: str, max_bytes: int, limits: UploadLimits, now_ms: int) -> None:
     size = func.coalesce(uploads.c.size_bytes, uploads.c.max_bytes)
     query = select(func.count(), func.coalesce(func.sum(size), 0), func.min(uploads.c.expires_at))
     count, used, first = connection.execute(query.where(uploads.c.owner == owner, _IS_OPEN)).one()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import redis
 
 from ops.infra.logging import describe_error
-from ops.infra.redis import refuses_writes, server_words
+from ops.infra.redis import refuses_writes, server_message
 from ops.infra.redis_check import is_refusal
 from schemas.errors import Unavailable
 
@@ -29,11 +29,11 @@ def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
         raise _unavailable("Redis does not answer.", error) from error
     except redis.ResponseError as error:
         if is_refusal(error):
-            reply = server_words(error)
+            reply = server_message(error)
             raise Unavailable(f"{setting}: the server refuses the database or a command: {reply}") from error
         if not refuses_writes(error):
             raise
-        raise Unavailable(f"Redis refuses writes: {server_words(error)}", retry_after_s=RETRY_AFTER_S) from error
+        raise Unavailable(f"Redis refuses writes: {server_message(error)}", retry_after_s=RETRY_AFTER_S) from error
 
 
 def _unavailable(message: str, error: redis.RedisError) -> Unavailable:

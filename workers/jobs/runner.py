@@ -157,12 +157,12 @@ class Runner:
             error = ServiceError()
         finally:
             attempt.close()
-        if await self._is_lost_by_stopping(error):
+        if await self._is_caused_by_stop(error):
             return Failed(WorkerStopping())
         error.message = f"{error.message} {attempt.stop_note}".strip()
         return Failed(error, attempt.failure_report, attempt.trace)
 
-    async def _is_lost_by_stopping(self, error: ServiceError) -> bool:
+    async def _is_caused_by_stop(self, error: ServiceError) -> bool:
         """Whether the browser ended together with this worker, by a signal to all of its processes."""
         if isinstance(error, BrowserLost):
             return await self._attempts.wait_for_draining()

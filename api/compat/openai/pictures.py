@@ -72,12 +72,12 @@ def read_together(stores: Stores, request: ImagesRequest, ended: Sequence[Expect
         ResultRefused: the bytes were requested and are too many. Further errors as ``read_pictures``.
     """
     pictures: list[Picture] = []
-    with_bytes = request.response_format != URL and _has_room(request, ended, _known_bytes(request, ended))
+    with_bytes = request.response_format != URL and _fits_answer(request, ended, _known_bytes(request, ended))
     size = 0
     for picture in read_pictures(stores, request, ended, with_bytes=with_bytes):
         size += len(picture.data or b"")
         pictures.append(picture)
-        if not _has_room(request, ended, size):
+        if not _fits_answer(request, ended, size):
             pictures = [replace(each, data=None) for each in pictures]
     return pictures
 
@@ -88,7 +88,7 @@ def _known_bytes(request: ImagesRequest, ended: Sequence[Expected]) -> int:
     return sum(result.size_bytes for result in results if _is_sent_as_made(request, formats.BY_MEDIA_TYPE[result.type]))
 
 
-def _has_room(request: ImagesRequest, ended: Sequence[Expected], size: int) -> bool:
+def _fits_answer(request: ImagesRequest, ended: Sequence[Expected], size: int) -> bool:
     if size > MAX_ANSWER_BYTES and request.response_format == B64_JSON:
         limit = f"{MAX_ANSWER_BYTES:,} bytes together, the limit of one answer"
         message = f"The pictures have more than {limit}. Ask for their URLs, or for a stream."

@@ -33,7 +33,7 @@ from schemas.library.sidecars.json_values import (
     as_line,
     as_number,
     as_text,
-    as_words,
+    as_word_list,
     drop_empty,
     load_sidecar,
 )
@@ -136,7 +136,7 @@ def _read_ids(document: Mapping[str, Any]) -> Metadata:
 def _read_words(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the words as they were written beside the text, if the text is still theirs; otherwise split the text."""
     text = as_text(document.get("activation text")) or ""
-    listed = as_words(document.get(WORDS_KEY)) if WORDS_KEY in document else ()
+    listed = as_word_list(document.get(WORDS_KEY)) if WORDS_KEY in document else ()
     is_same = " ".join(", ".join(listed).split()) == " ".join(text.split())
     return listed if listed and is_same else _split_words(text)
 

@@ -21,7 +21,7 @@ from schemas.library.sidecars.json_values import (
     as_text,
     as_url,
     as_utc_time,
-    as_words,
+    as_word_list,
     drop_empty,
 )
 from schemas.library.sidecars.local_file import LocalFile
@@ -114,7 +114,7 @@ def _model_values(model: Mapping[str, Any]) -> dict[str, Any]:
         name=as_line(model.get("name")),
         type=as_line(model.get("type")),
         description=as_text(model.get("description")),
-        tags=as_words(model.get("tags")),
+        tags=as_word_list(model.get("tags")),
         creator=as_line(creator.get("username")),
         creator_avatar=as_url(creator.get("image")),
         licensing=_parse_licensing(model),
@@ -129,7 +129,7 @@ def _version_values(version: Mapping[str, Any], local: LocalFile) -> dict[str, A
         version_description=as_text(version.get("description")),
         version_stats=parse_stats(version.get("stats")),
         published_at=_published_at(version),
-        trained_words=as_words(version.get("trainedWords")),
+        trained_words=as_word_list(version.get("trainedWords")),
         civitai_version_id=as_id(version.get("id")),
         hashes=normalize_hashes(as_object(file.get("hashes"))) if file else None,
     )
@@ -146,7 +146,7 @@ def _parse_version(version: Mapping[str, Any]) -> CivitaiVersion | None:
         base_model=as_line(version.get("baseModel")),
         description=as_text(version.get("description")),
         published_at=_published_at(version),
-        trained_words=as_words(version.get("trainedWords")),
+        trained_words=as_word_list(version.get("trainedWords")),
         stats=parse_stats(version.get("stats")),
         files=tuple(_parse_file(file) for file in files if as_line(file.get("name"))),
         nsfw_level=_version_level(version),

@@ -70,7 +70,7 @@ def as_text(value: Any) -> str | None:
     return clean_multiline(value) or None if isinstance(value, str) else None
 
 
-def as_words(value: Any) -> tuple[str, ...]:
+def as_word_list(value: Any) -> tuple[str, ...]:
     """Return a list of unique lines. A single text is accepted, and so are objects with a name, as in old responses."""
     items = value if isinstance(value, list) else [value]
     names = (item.get("name") if isinstance(item, dict) else item for item in items[:MAX_WORDS])

@@ -19,7 +19,7 @@ from schemas.library.sidecars.json_values import (
     as_number,
     as_object,
     as_text,
-    as_words,
+    as_word_list,
     drop_empty,
     load_sidecar,
     parse_json,
@@ -107,7 +107,7 @@ def _person_name(document: Mapping[str, Any], from_response: Metadata) -> str | 
 
 
 def _person_tags(document: Mapping[str, Any], from_response: Metadata) -> tuple[str, ...]:
-    tags = as_words(document.get("tags"))
+    tags = as_word_list(document.get("tags"))
     civitai_tags = {tag.casefold() for tag in from_response.tags}
     return () if {tag.casefold() for tag in tags} <= civitai_tags else tags
 

@@ -10,7 +10,15 @@ from schemas.library.formats.hashes import BLAKE3, CRC32, SHA256, normalize_hash
 from schemas.library.metadata import Metadata, Source, SourceMetadata, SourcePriority
 from schemas.library.sidecars.civitai_reader import parse_stats
 from schemas.library.sidecars.civitai_writer import encode_sidecar, merge_hashes
-from schemas.library.sidecars.json_values import as_id, as_line, as_object, as_text, as_words, drop_empty, load_sidecar
+from schemas.library.sidecars.json_values import (
+    as_id,
+    as_line,
+    as_object,
+    as_text,
+    as_word_list,
+    drop_empty,
+    load_sidecar,
+)
 from schemas.library.sidecars.local_file import UNKNOWN_FILE, LocalFile
 
 FIELDS = frozenset(
@@ -82,7 +90,7 @@ def _read_civitai(document: dict[str, Any]) -> Metadata:
         name=as_line(document.get("modelname")),
         type=as_line(document.get("modeltype")),
         description=as_text(document.get("modeldescription")),
-        tags=as_words(document.get("tags")),
+        tags=as_word_list(document.get("tags")),
         creator=as_line(document.get("authorusername")),
         nsfw_level=int(content_rating.NsfwLevel.X) if document.get("nsfw") is True else None,
         stats=parse_stats(stats),
@@ -90,7 +98,7 @@ def _read_civitai(document: dict[str, Any]) -> Metadata:
         version_name=as_line(document.get("versionname")),
         version_description=as_text(document.get("versiondescription")),
         base_model=as_line(document.get("basemodel")),
-        trained_words=as_words(document.get("trainedwords")),
+        trained_words=as_word_list(document.get("trainedwords")),
         civitai_version_id=as_id(document.get("versionid")),
         hashes=normalize_hashes(as_object(document.get("hashes"))),
     )

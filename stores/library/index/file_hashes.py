@@ -90,7 +90,7 @@ class HashIndex:
                 # The same text encoder is in many models.
                 content = None
             if is_part(header):
-                _move_parts_to_lost_model(transaction, row, content)
+                _move_parts_to_missing_model(transaction, row, content)
             else:
                 _move_to_version_of_content(transaction, row, content)
             values = {"content": content, "hashes": dump_json(dict(digests)), "hashed_at": transaction.now_ms}
@@ -153,7 +153,7 @@ def _move_to_version_of_content(transaction: IndexTransaction, row: Any, content
         model_merge.move_file(transaction, row, version_id)
 
 
-def _move_parts_to_lost_model(transaction: IndexTransaction, row: Any, content: str | None) -> None:
+def _move_parts_to_missing_model(transaction: IndexTransaction, row: Any, content: str | None) -> None:
     """Move all files of a model of several files to the model that had its main file and whose files are gone.
 
     Two such models that are both on disk stay separate, whatever they have in common.

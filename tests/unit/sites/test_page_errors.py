@@ -4,7 +4,7 @@ import pytest
 
 from schemas.errors import ServiceError, SiteBusy, SiteFailed, SiteRefused, SiteUnavailable
 from schemas.sites.observe import ErrorSpec
-from workers.sites.driver.generation.page_errors import build_error, classify, read_words, recovery_s
+from workers.sites.driver.generation.page_errors import build_error, classify, read_error_text, recovery_s
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from workers.sites.driver.generation.page_errors import build_error, classify, r
 )
 def test_the_words_of_an_error_tell_its_kind(text: str, error: type[ServiceError], message: str) -> None:
     """Passing faults are retried, words of moderation are not; the message has no heading and no cross."""
-    words = read_words(ErrorSpec(), text)
+    words = read_error_text(ErrorSpec(), text)
     assert words is not None
     raised = build_error(classify(ErrorSpec(), words), words)
 
@@ -39,10 +39,10 @@ def test_the_recipe_decides_before_the_words() -> None:
     """An entry with a pattern ignores other texts, and its kind counts whatever the words are."""
     spec = ErrorSpec(pattern=r"(?i)no credits: (.+)", kind="refused", message="unused")
 
-    assert read_words(spec, "queue is full") is None
-    assert read_words(spec, "No credits: connection lost") == "connection lost"
+    assert read_error_text(spec, "queue is full") is None
+    assert read_error_text(spec, "No credits: connection lost") == "connection lost"
     assert classify(spec, "connection lost") == "refused"
-    assert read_words(ErrorSpec(message="Somebody stopped it."), "") == "Somebody stopped it."
+    assert read_error_text(ErrorSpec(message="Somebody stopped it."), "") == "Somebody stopped it."
 
 
 @pytest.mark.parametrize(

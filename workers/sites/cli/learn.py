@@ -98,10 +98,10 @@ def _drafts(settings: Settings, program: DetectedProgram) -> list[RecipeDraft]:
     if program.config is not None:
         return learn_from_layout(program)
     _report("The page publishes no layout, so one generation is run to see where its picture appears.")
-    return [asyncio.run(_look(settings, program.url))]
+    return [asyncio.run(_survey(settings, program.url))]
 
 
-async def _look(settings: Settings, url: str) -> RecipeDraft:
+async def _survey(settings: Settings, url: str) -> RecipeDraft:
     # Only the address of this recipe is used: the browser may reach no other private one.
     visitor = load_recipe("learned", {**EMPTY_RECIPE, "url": url})
     async with open_browser_context(settings, visitor, None, DisplayOptions()) as context:

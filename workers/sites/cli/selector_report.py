@@ -147,13 +147,13 @@ async def _find(page: Page, target: SelectorTarget) -> SelectorResult:
         visible = elements.filter(visible=True)
         if await visible.count():
             box = await visible.first.bounding_box()
-            return SelectorResult(target, format_chain(chain), box, await _look(visible.first, target))
+            return SelectorResult(target, format_chain(chain), box, await _find_obstacle(visible.first, target))
         if hidden is None and await elements.count():
             hidden = SelectorResult(target, format_chain(chain), None, "" if _may_be_hidden(target) else HIDDEN)
     return hidden or SelectorResult(target, None, None)
 
 
-async def _look(element: Locator, target: SelectorTarget) -> str:
+async def _find_obstacle(element: Locator, target: SelectorTarget) -> str:
     if _may_be_hidden(target):
         return ""
     problem: str = await element.evaluate(LOOK_SCRIPT, target.is_filled)

@@ -120,7 +120,7 @@ class GradioRecipeWriter:
         steps: list[Step] = []
         # The picture of a result is not there yet.
         is_result = component in self._candidate.outputs
-        reveals = [] if is_result else self._selectors.certain_place(component)
+        reveals = [] if is_result else self._selectors.unique_selectors(component)
         for container in reversed(containers):
             opener = self._opener(container)
             # The fields of a closed sidebar are outside the window, and count as visible.
@@ -174,7 +174,7 @@ class GradioRecipeWriter:
 
     def _cancel(self, button: Component) -> dict[str, Any]:
         """Return the section that stops the app: its button ends an event that waits, and a generator that runs."""
-        containers = [*button.tabs, *button.closed_accordions] if self._selectors.certain_place(button) else []
+        containers = [*button.tabs, *button.closed_accordions] if self._selectors.unique_selectors(button) else []
         steps = [step | {"timeout": STOP_TIMEOUT_MS} for step in self._open_steps(containers, button)]
         click = {"type": "click", "selectors": self._selectors.button(button), "timeout": STOP_TIMEOUT_MS}
         running = {"steps": [*steps, click]} if self._candidate.event.is_generator else {}

@@ -52,7 +52,7 @@ class GradioSelectors:
         is_hidden = component.type in PICTURES and component.props.get("show_label") is False
         return component.label in self._unique and not is_hidden
 
-    def certain_place(self, component: Component) -> SelectorList:
+    def unique_selectors(self, component: Component) -> SelectorList:
         """Return selectors of a component that match no other one while it is hidden; empty if there are none."""
         if component.type == "button":
             is_named = component.element_id or component.label in self._unique or self._layout.has_component_ids

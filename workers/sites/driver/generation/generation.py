@@ -24,7 +24,7 @@ from workers.sites.driver.generation.page_errors import (
     build_error,
     classify,
     is_bare,
-    read_words,
+    read_error_text,
     recovery_s,
 )
 from workers.sites.driver.generation.program_stop import ProgramStop
@@ -92,7 +92,7 @@ class Generation:
         for data in given:
             self._capture.remember_bytes(data)
         self._connections.start()
-        self._program_stop.note_submission()
+        self._program_stop.record_submission()
 
     async def watch(self) -> AsyncIterator[Progress | bytes]:
         """Yield progress and previews (JPEG) until the pictures are captured.
@@ -111,7 +111,7 @@ class Generation:
                 if observation is None:
                     continue
                 self._record_match(observation)
-                self._program_stop.note(observation)
+                self._program_stop.record_observation(observation)
                 if observation.kind in ("progress", "preview"):
                     if time.monotonic() >= self._lost_at + LATE_NEWS_S:
                         self._recover()
@@ -200,13 +200,13 @@ class Generation:
         if observation.entry >= len(errors):
             return
         spec = errors[observation.entry]
-        words = read_words(spec, observation.text)
+        words = read_error_text(spec, observation.text)
         if words is None:
             return
         kind = classify(spec, words)
         error, wait_s = build_error(kind, words), recovery_s(spec, kind, words)
         if not wait_s:
-            self._program_stop.note_end()
+            self._program_stop.record_end()
             if is_bare(words) and not await self._site_answers():
                 # Pages show the same bare word for an exception and for a program that has died.
                 raise SiteUnavailable("The page shows an error without words, and its site does not answer any more.")
@@ -257,7 +257,7 @@ class Generation:
             return False
 
     def _raise_no_picture(self, words: str) -> None:
-        self._program_stop.note_end()
+        self._program_stop.record_end()
         words = " ".join(words.split())[:MAX_WORDS_CHARS]
         if classify(ErrorSpec(), words) == "unavailable":
             # The text of a lost connection may be in a place where the recipe expects no errors.
@@ -271,7 +271,7 @@ class Generation:
             with span("page.capture"):
                 self.images = await self._collect()
             if self.images:
-                self._program_stop.note_end()
+                self._program_stop.record_end()
                 return
             if not (self._recipe.observe.done.selectors or self._recipe.capture.selectors):
                 self._raise_no_picture("")

@@ -35,7 +35,7 @@ KINDS_BY_WORDS = {
 KIND_PATTERNS = tuple((kind, re.compile(f"(?i){words}")) for kind, words in KINDS_BY_WORDS.items())
 
 
-def read_words(spec: ErrorSpec, text: str) -> str | None:
+def read_error_text(spec: ErrorSpec, text: str) -> str | None:
     """Return the message in the ``text`` of an error; None if the recipe's pattern does not match it."""
     if spec.pattern:
         found = find_text(spec.pattern, text)

@@ -43,7 +43,7 @@ class ProgramStop:
         self._has_ended = False
         self._id = SubmissionId(recipe.cancel, observer.set_submission_id)
 
-    def note_submission(self) -> None:
+    def record_submission(self) -> None:
         """The next step submits the prompt."""
         self._is_submitted = True
         self._id.listen(self._page)
@@ -51,7 +51,7 @@ class ProgramStop:
         # Without any evidence to wait for, the submission is the evidence.
         self._is_started = not (observe.started or observe.progress or observe.preview)
 
-    def note(self, observation: Observation) -> None:
+    def record_observation(self, observation: Observation) -> None:
         """Update the state of the program from an observation of the page."""
         observe = self._recipe.observe
         if observation.kind in ("done", "until", "empty", "error"):
@@ -64,7 +64,7 @@ class ProgramStop:
         elif observation.kind == "preview":
             self._is_started = True
 
-    def note_end(self) -> None:
+    def record_end(self) -> None:
         """The program has finished this job, with or without a result."""
         self._has_ended = True
 
@@ -110,7 +110,7 @@ class ProgramStop:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TURN_TIMEOUT_S):
                 while not self._is_started:
-                    self.note(await self._observer.next_observation())
+                    self.record_observation(await self._observer.next_observation())
         return self._is_started
 
     async def _run(self, steps: Sequence[Step], requests: Sequence[CancelRequest]) -> bool:
