@@ -48,8 +48,7 @@ def test(pytest_args: tuple[str, ...]) -> None:
     else:
         # In this order the many short tests come last and are evenly distributed.
         tests = [*_parallel_pytest(PROCESSES_PER_CORE), "--no-loadscope-reorder", *SLOW_TESTS, *FAST_TESTS]
-        acceptance = _parallel_pytest(ACCEPTANCE_PROCESSES_PER_CORE, distribution="loadgroup")
-        acceptance += ["--no-loadscope-reorder", *_acceptance_files()]
+        acceptance = [*_parallel_pytest(ACCEPTANCE_PROCESSES_PER_CORE), "--no-loadscope-reorder", *_acceptance_files()]
         _run_steps(*LINTS, ("tests", tests), ("acceptance tests", acceptance))
 
 
@@ -75,15 +74,15 @@ def lock(upgrade: bool) -> None:
     )
 
 
-def _parallel_pytest(per_core: float = 1, distribution: str = "loadfile") -> list[str]:
-    """Return a pytest command that distributes files, or else groups and single tests, over processes."""
+def _parallel_pytest(per_core: float = 1) -> list[str]:
+    """Return a pytest command that distributes test files over so many processes for each core."""
     processes = min(round(per_core * (os.cpu_count() or 1)), MAX_TEST_PROCESSES)
-    return ["pytest", "-n", str(processes), "--dist", distribution]
+    return ["pytest", "-n", str(processes), "--dist", "loadfile"]
 
 
 def _acceptance_files() -> list[str]:
-    files = sorted(ACCEPTANCE_TESTS.glob("test_*.py"))
-    return [str(file) for file in sorted(files, key=lambda file: file.name not in LONG_ACCEPTANCE_TESTS)]
+    others = {file.name for file in ACCEPTANCE_TESTS.glob("test_*.py")}.difference(LONG_ACCEPTANCE_TESTS)
+    return [str(ACCEPTANCE_TESTS / name) for name in (*LONG_ACCEPTANCE_TESTS, *sorted(others))]
 
 
 def _run_steps(*steps: tuple[str, list[str]]) -> None:

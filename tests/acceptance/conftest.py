@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from ops.infra.settings import ROOT
 from stores.accounts.owner_key import OwnerKey
@@ -22,6 +23,22 @@ from workers.browsers.os_processes import cmdline
 SCRIPT = ROOT / "darkroom"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
+# Each of these files starts Darkrooms for several tests; all other tests are distributed one by one.
+SHARING_FILES = ("test_deaths.py", "test_deliveries.py")
+
+
+class AcceptanceScheduling(LoadFileScheduling):
+    """Distributes tests over processes: files whose tests share a Darkroom as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return file if file.endswith(SHARING_FILES) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AcceptanceScheduling:
+    """Use it for runs of these tests alone."""
+    return AcceptanceScheduling(config, log)
 
 
 def environment(**more: str) -> dict[str, str]:

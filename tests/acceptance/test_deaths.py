@@ -32,10 +32,6 @@ from tests.support.killing import (
     submit,
 )
 
-# Tests of one group run in one process, which starts their Darkroom once.
-one_worker_group = pytest.mark.xdist_group("one worker")
-two_workers_group = pytest.mark.xdist_group("two workers")
-
 
 @pytest.fixture(scope="module")
 def one_worker() -> Iterator[Stack]:
@@ -57,7 +53,6 @@ def connect_without_relay(stack: Stack) -> Redis:
     return connect(f"unix://{stack.settings.data_dir / SOCKET_NAME}?db=0")
 
 
-@one_worker_group
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "script",
@@ -87,7 +82,6 @@ def test_a_worker_killed_at_a_transition_loses_no_job(one_worker: Stack, script:
     assert "retried" in event_types(one_worker, job_id)
 
 
-@one_worker_group
 @pytest.mark.timeout(180)
 def test_a_worker_killed_before_its_ack_repeats_nothing(one_worker: Stack) -> None:
     """The redelivered message of a finished job is dropped."""
@@ -113,7 +107,6 @@ def count_ended(direct: Redis) -> int:
     return sum(int(number) for number in counts)
 
 
-@one_worker_group
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_web_process_killed_at_a_submission_loses_no_job(one_worker: Stack, arrives: bool) -> None:
@@ -158,7 +151,6 @@ def state(stack: Stack, job_id: str) -> JobState:
     return stack.stores.jobs.get(job_id).state
 
 
-@two_workers_group
 @pytest.mark.timeout(180)
 def test_a_resumed_worker_writes_nothing_without_its_lease(two_workers: Stack) -> None:
     """A worker is paused, the other one completes its job; once resumed it changes nothing and closes its context."""
@@ -209,7 +201,6 @@ def is_pending(stack: Stack, job_id: str, attempt: int) -> bool:
     return (job.state, job.attempt) == (JobState.PENDING, attempt)
 
 
-@two_workers_group
 @pytest.mark.timeout(240)
 def test_a_rolling_restart_under_load_loses_no_job(two_workers: Stack) -> None:
     """Draining workers finish their jobs, queued jobs go to the other worker, and no attempt is wasted."""

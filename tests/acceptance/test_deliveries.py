@@ -13,8 +13,6 @@ from tests.conftest import eventually
 from tests.support.killing import KillOnCommand, await_end, eventually_with_restarts, run_hostile_darkroom, submit
 from tests.support.webhook_receiver import CannedResponse, ReceivedRequest, WebhookReceiver, run_receiver
 
-pytestmark = pytest.mark.xdist_group("deliveries")
-
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
