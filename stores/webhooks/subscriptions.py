@@ -57,7 +57,7 @@ class Subscriptions:
             Invalid: the secret is malformed.
             Conflict: the owner has MAX_SUBSCRIPTIONS webhooks.
         """
-        secret = validate_secret(fields["secret"]) if fields.get("secret") else generate_secret()
+        secret = validate_secret(fields["secret"]) if "secret" in fields else generate_secret()
         subscription = Subscription(
             id=f"wh_{secrets.token_hex(12)}",
             owner=owner,
