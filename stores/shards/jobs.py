@@ -1,23 +1,28 @@
 """Jobs on several servers: a new one is on its caller's server, and its id tells which that was."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
+from schemas.accounts.caller import CallerLimits
 from schemas.errors import Gone, NotFound, ServiceError, Unavailable
-from schemas.jobs.job import Job
+from schemas.jobs.idempotency import Idempotency
+from schemas.jobs.job import Job, JobRequest
 from schemas.jobs.lifecycle import JobState
 from schemas.paging import Cursor
 from stores.jobs.job_ids import JobIds
 from stores.jobs.job_search import JobFilter, JobSearch, JobSearchPage
-from stores.jobs.jobs import Jobs, JobWithEstimate
+from stores.jobs.jobs import NO_LIMITS, AcceptedJob, Jobs, JobWithEstimate
 from stores.redis.client import StoreClient
+from stores.redis.keys import daily_usage_key, weekly_usage_key
 from stores.redis.scripts import Scripts
 from stores.shards.placement import Shards, server_mark
 
 MAX_REMEMBERED = 20_000
+# As in ``lua/shared/endings.lua``.
+DAY_TTL_S, WEEK_TTL_S = 35 * 86_400, 14 * 604_800
 R = TypeVar("R")
 
 
@@ -94,6 +99,46 @@ class RoutedJobs(Jobs):
         """All but ``places`` are those of the server for new jobs."""
         super().__init__(client, scripts, clock, settings, ids)
         self._places = places
+        self._counted: set[str] = set()
+
+    def create(
+        self,
+        job_id: str,
+        owner: str,
+        request: JobRequest,
+        request_id: str,
+        idempotency: Idempotency | None = None,
+        *,
+        limits: CallerLimits = NO_LIMITS,
+        room: int = 1,
+        ticket: Mapping[str, str | int] | None = None,
+    ) -> AcceptedJob:
+        """Accept a job on the owner's server, as ``Jobs`` does."""
+        if owner not in self._counted:
+            self._carry_usage(owner)
+        return super().create(job_id, owner, request, request_id, idempotency, limits=limits, room=room, ticket=ticket)
+
+    def _carry_usage(self, owner: str) -> None:
+        """Begin the counters of an owner who is new on this server with those that other servers have."""
+        now_ms = self._clock.now_ms()
+        counters = {daily_usage_key(owner, now_ms): DAY_TTL_S, weekly_usage_key(owner, now_ms): WEEK_TTL_S}
+        clients = [
+            client
+            for number, client in enumerate(self._places.jobs.clients)
+            if client is not self._redis and not self._places.jobs.is_down(number)
+        ]
+        totals = dict.fromkeys(counters, 0)
+        for client in clients:
+            with contextlib.suppress(Unavailable):
+                for name, count in zip(counters, cast(list[bytes | None], client.mget(list(counters))), strict=True):
+                    totals[name] += int(count or 0)
+        for name, total in totals.items():
+            if total:
+                # Only if there is none: a caller that was counted here has brought the rest along.
+                self._redis.set(name, total, nx=True, ex=counters[name])
+        if len(self._counted) >= MAX_REMEMBERED:
+            self._counted.clear()
+        self._counted.add(owner)
 
     def _of(self, job_id: str) -> Jobs:
         return self._places.jobs.members[self._places.locate(job_id)]

@@ -96,3 +96,16 @@ def test_a_job_from_before_is_found(installation: Installation) -> None:
     response = installation.client.delete(f"/api/v1/jobs/{'a' * 32}", headers={"x-api-key": installation.keys[1]})
     assert response.status_code == 200
     assert old.get("a" * 32).state.is_final
+
+
+def test_quotas_hold_for_a_caller_that_has_moved(installation: Installation) -> None:
+    """What its earlier server has counted today counts on the new one, once."""
+    caller = installation.callers[1]
+    for number in range(3):
+        installation.of(0).jobs.create(f"{number:032x}", caller, JobRequest("free", "a quiet lake at dawn"), "r")
+
+    for _ in range(2):
+        installation.create(1)
+
+    assert installation.stores.quotas.get_usage(caller).daily == 5
+    assert installation.stores.quotas.get_usage(caller).weekly == 5
