@@ -19,7 +19,12 @@ for last; do :; done
 case "$*" in
     *--version*) ;;
     *browser_install*) exec 3> "$PIPES/alive"; sleep 600 & echo > "$PIPES/started"; {browser} ;;
-    *install*) grep -q ^playwright "$last" && exit; read _ < "$PIPES/started"; echo broken; exit {pip_exit_code} ;;
+    *install*)
+        cat "$last" >> "$PIPES/installed"
+        grep -q ^playwright "$last" && exit
+        read _ < "$PIPES/started"
+        echo broken
+        exit {pip_exit_code} ;;
 esac
 """
 
@@ -55,6 +60,26 @@ def is_over(descriptor: int) -> bool:
         return os.read(descriptor, 1) == b""
     except BlockingIOError:
         return False
+
+
+def test_the_parts_are_the_whole_lock_and_code_is_compiled(
+    alive: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each package is installed once, with its hashes."""
+    monkeypatch.setattr(bootstrap.sys, "dont_write_bytecode", False)
+    names = ("a", "b", "c", "d", "playwright")
+    requirements = [f"{name}==1.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n" for name in names]
+    (tmp_path / LOCK).write_text("".join(requirements))
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "module.py").write_text("")
+    (tmp_path / "started").unlink()
+    (tmp_path / "started").write_text("")
+    write_python(tmp_path, browser="kill $!; exit 0")
+
+    assert bootstrap.main(LOCK, "up") == 0
+    installed = bootstrap.REQUIREMENT.findall((tmp_path / "installed").read_text())
+    assert sorted(installed) == requirements
+    assert list((tmp_path / "api" / "__pycache__").glob("module.*.pyc"))
 
 
 def test_a_failure_of_pip_ends_the_installation_of_the_browser(
