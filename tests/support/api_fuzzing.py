@@ -85,7 +85,7 @@ STATES: Mapping[str, Mapping[str, list[str]]] = {
 }
 EXPECTED: Mapping[str, list[str]] = {
     "not_a_server_error": ["2xx", "3xx", "4xx"],
-    "positive_data_acceptance": ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx"],
+    "positive_data_acceptance": ["2xx", "3xx", "401", "403", "404", "409", "410", "429", "5xx"],
 }
 
 
