@@ -39,6 +39,17 @@ def run_within(limit_s: float, call: Callable[[], T]) -> T:
             if reached is not timer:
                 raise
             raise TimeoutError(f"No answer in {limit_s:.3g} s") from None
+    future = start_thread(call)
+    try:
+        return future.result(limit_s)
+    except TimeoutError:
+        if future.done():
+            raise
+        raise TimeoutError(f"No answer in {limit_s:.3g} s") from None
+
+
+def start_thread(call: Callable[[], T]) -> Future[T]:
+    """Run ``call`` in a thread of its own, which the end of the process does not wait for."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -48,13 +59,8 @@ def run_within(limit_s: float, call: Callable[[], T]) -> T:
             future.set_exception(error)
 
     # Of an executor the interpreter would wait for the thread at its end.
-    threading.Thread(target=run, name="run_within", daemon=True).start()
-    try:
-        return future.result(limit_s)
-    except TimeoutError:
-        if future.done():
-            raise
-        raise TimeoutError(f"No answer in {limit_s:.3g} s") from None
+    threading.Thread(target=run, name=start_thread.__name__, daemon=True).start()
+    return future
 
 
 def _capture(call: Callable[[], T]) -> tuple[T | None, Exception | None]:

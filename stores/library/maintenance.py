@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import delete, exists, select, update
 
-from stores.library.index.transaction import LIBRARY_LOCK_ID
 from stores.library.search_tables import counts
 from stores.library.tables import files, leases, problems
 from stores.sql.database import Database
@@ -41,21 +40,20 @@ class LibraryMaintenance:
 
         The times are the database's own: commands hold leases too, and do not know the time of Redis.
         """
-        with self._database.write_exclusively(LIBRARY_LOCK_ID) as connection:
+        # Without the lock of the library: who renews a lease must not wait for those who write the index.
+        with self._database.write() as connection:
             now = self._database.now_ms(connection)
-            row = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
-            if row is None:
-                connection.execute(leases.insert().values(name=name, owner=owner, until=now + LEASE_TTL_MS))
+            lease = {"name": name, "owner": owner, "until": now + LEASE_TTL_MS}
+            is_free = (leases.c.owner == owner) | (leases.c.until <= now)
+            renewed = connection.execute(update(leases).where(leases.c.name == name, is_free).values(lease))
+            if renewed.rowcount:
                 return True
-            if row.owner != owner and row.until > now:
-                return False
-            renewed = update(leases).where(leases.c.name == name).values(owner=owner, until=now + LEASE_TTL_MS)
-            connection.execute(renewed)
-            return True
+            taken = self._database.insert_or_ignore(leases).values(lease).returning(leases.c.name)
+            return connection.execute(taken).first() is not None
 
     def release_lease(self, name: str, owner: str) -> None:
         """End a lease before its time, so that another process can take it at once."""
-        with self._database.write_exclusively(LIBRARY_LOCK_ID) as connection:
+        with self._database.write() as connection:
             connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
     def list_problems(self, limit: int, after_id: int = 0) -> tuple[list[ReportedProblem], int | None]:

@@ -6,6 +6,7 @@ import structlog
 
 from stores import Stores
 from stores.shards.allotments import Allotter
+from workers.clock.timed_lease import TimedLease
 from workers.library.leader_lock import LeaderLock
 
 LEASE = "allotments"
@@ -16,7 +17,8 @@ log = structlog.get_logger(__name__)
 
 def divide_limits(stores: Stores, stop_event: threading.Event) -> None:
     """Divide the limits until ``stop_event`` is set; another clock may do so instead."""
-    lease = LeaderLock(stores.library.maintenance, LEASE)
+    # A database that hangs must not keep the servers from getting their parts again.
+    lease = TimedLease(LeaderLock(stores.library.maintenance, LEASE))
     servers = stores.servers.of_each([each.plain for each in stores.servers.members])
     allotter = Allotter(servers, stores.settings, acquire=lease.acquire)
     while not stop_event.wait(INTERVAL_S):

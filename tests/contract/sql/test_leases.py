@@ -5,10 +5,15 @@ import time
 import pytest
 from sqlalchemy import Engine, update
 
+from ops.infra.blocking import start_thread
 from ops.infra.clock import SystemClock
+from ops.infra.database import open_database
 from stores.library import Library
+from stores.library.index.transaction import LIBRARY_LOCK_ID
 from stores.library.maintenance import LEASE_TTL_MS, SCANNING
 from stores.library.tables import leases
+from stores.sql.database import Database
+from tests.conftest import TIMEOUT_S
 
 
 @pytest.mark.parametrize("wrong_s", [90, -90])
@@ -28,3 +33,16 @@ def test_a_wrong_clock_takes_no_lease_from_its_holder(
     assert maintenance.acquire_lease(SCANNING, "command")
     monkeypatch.undo()
     assert not maintenance.acquire_lease(SCANNING, "indexer")
+
+
+def test_a_lease_does_not_wait_for_the_index(postgresql: str) -> None:
+    """Transactions on the index may be long; a lease can be renewed meanwhile."""
+    engine = open_database(postgresql)
+    maintenance = Library.from_engine(engine, SystemClock()).maintenance
+    with Database(engine).write_exclusively(LIBRARY_LOCK_ID):
+        assert start_thread(lambda: maintenance.acquire_lease("test", "first")).result(TIMEOUT_S)
+        assert not start_thread(lambda: maintenance.acquire_lease("test", "second")).result(TIMEOUT_S)
+        start_thread(lambda: maintenance.release_lease("test", "first")).result(TIMEOUT_S)
+    assert maintenance.acquire_lease("test", "second")
+    maintenance.release_lease("test", "second")
+    engine.dispose()
