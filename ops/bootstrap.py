@@ -16,12 +16,21 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from types import FrameType
 
 from ops.infra.browser_install import INSTALL_TIMEOUT_S, BrowserNotFoundError, find_browser
 from ops.infra.files.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# Locked by each process that installs something, and so until the last of them has ended.
+GUARD = ".venv.lock"
+# Exists while packages are being installed. Left over, it states that some may be there in part: pip does not see that.
+UNFINISHED = ".venv.unfinished"
+# A copy of one in .venv states that its packages are installed.
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+# Import nothing from the current folder or the user's packages.
+ISOLATED = ("-P", "-s")
 PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps")
 OUTPUT_SUFFIX = ".out"
 PACKAGES = ("api", "ops", "schemas", "stores", "workers")
@@ -44,10 +53,10 @@ def main(lock: str, command: str = "") -> int:
     ``command`` runs afterwards. 3 means that only the browser for it could not be installed.
     """
     try:
-        with (ROOT / ".venv.lock").open("w") as guard:
+        with (ROOT / GUARD).open("w") as guard:
             # Of two commands started together, the second one waits here and finds the packages installed.
             fcntl.flock(guard, fcntl.LOCK_EX)
-            return 0 if _is_installed(lock) else _install(lock, command)
+            return 0 if _is_installed(lock) else _install(lock, command, guard.fileno())
     except OSError as error:
         return _fail(f"{ROOT} cannot be written: {error.strerror}.")
 
@@ -57,9 +66,13 @@ def _is_installed(lock: str) -> bool:
     return copy.exists() and copy.read_bytes() == (ROOT / lock).read_bytes()
 
 
-def _install(lock: str, command: str) -> int:
+def _install(lock: str, command: str, guard: int) -> int:
     print(f"Installing the packages of {lock} into .venv (this happens once).", flush=True)
-    if not _has_working_python():
+    is_usable = not (ROOT / UNFINISHED).exists() and _has_working_python()
+    write_atomically(ROOT / UNFINISHED, b"")
+    for each in LOCKS:
+        (VENV / each).unlink(missing_ok=True)
+    if not is_usable:
         shutil.rmtree(VENV, ignore_errors=True)
         try:
             venv.create(VENV, with_pip=True)
@@ -69,15 +82,14 @@ def _install(lock: str, command: str) -> int:
                 "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
     with tempfile.TemporaryDirectory() as folder:
-        problem = _install_side_by_side(lock, Path(folder), needs_browser=command == "up" and _lacks_browser())
-    if problem == EXIT_FAILURE:
-        return problem
-    # Written last: its presence states that the installation of the packages is complete.
-    write_atomically(VENV / lock, (ROOT / lock).read_bytes())
+        needs_browser = command == "up" and _lacks_browser()
+        problem = _install_side_by_side(lock, Path(folder), guard, needs_browser=needs_browser)
+    if problem != EXIT_FAILURE:
+        write_atomically(VENV / lock, (ROOT / lock).read_bytes())
     return problem
 
 
-def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> int:
+def _install_side_by_side(lock: str, folder: Path, guard: int, *, needs_browser: bool) -> int:
     """Install the packages, and a browser if one is needed; return 0 or an exit code. ``folder`` is for files."""
     requirements = REQUIREMENT.findall((ROOT / lock).read_text())
     playwright = [each for each in requirements if each.startswith(PLAYWRIGHT)]
@@ -87,14 +99,18 @@ def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> in
     browser, pips, processes = None, [], [compilation]
     try:
         for number, part in enumerate(filter(None, parts)):
-            pips.append(_begin_pip(folder / str(number), part))
+            pips.append(_begin_pip(folder / str(number), part, guard))
             processes.append(pips[-1])
         if playwright and needs_browser and pips[0].wait() == 0:
-            browser = _begin_browser_installation()
+            browser = _begin_browser_installation(guard)
             processes.append(browser)
-        for pip in pips:
-            if pip.wait():
-                return _fail_with_output(folder)
+        # Of a pip that was ended, a package could be there in part: the others finish what they have begun.
+        exit_codes = [pip.wait() for pip in pips]
+        if all(code >= 0 for code in exit_codes):
+            # None was killed: pip takes back what it cannot complete.
+            (ROOT / UNFINISHED).unlink()
+        if any(exit_codes):
+            return _fail_with_output(folder)
         is_complete = browser is None or _succeeds(browser)
         # Otherwise the first processes do the same, each for itself.
         _succeeds(compilation)
@@ -104,15 +120,22 @@ def _install_side_by_side(lock: str, folder: Path, *, needs_browser: bool) -> in
     return 0 if is_complete else EXIT_WITHOUT_BROWSER
 
 
-def _begin_pip(file: Path, requirements: list[str]) -> "subprocess.Popen[bytes]":
+def _begin_pip(file: Path, requirements: list[str], guard: int) -> "subprocess.Popen[bytes]":
     """Begin to install packages; what pip says goes to a file beside ``file``."""
     file.write_text("".join(requirements))
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(file)]
+    command = [str(VENV / "bin" / "python"), *ISOLATED, "-m", "pip", "install", *PIP_OPTIONS, "-r", str(file)]
     # PYTHONPATH names this folder; builds of packages must not see it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["TMPDIR"] = str(file.parent)
     with file.with_suffix(OUTPUT_SUFFIX).open("w") as output:
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(guard,),
+            process_group=0,
         )
 
 
@@ -125,7 +148,7 @@ def _fail_with_output(folder: Path) -> int:
 def _compile_code() -> "subprocess.Popen[bytes]":
     """Compile this project's own code; where that is not wanted or not possible, nothing happens."""
     folders = [] if sys.dont_write_bytecode else [str(ROOT / name) for name in PACKAGES]
-    command = [sys.executable, "-m", "compileall", "-qq", *folders] if folders else ["true"]
+    command = [sys.executable, *ISOLATED, "-m", "compileall", "-qq", *folders] if folders else ["true"]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
 
 
@@ -138,12 +161,14 @@ def _lacks_browser() -> bool:
         return True
 
 
-def _begin_browser_installation() -> "subprocess.Popen[bytes]":
+def _begin_browser_installation(guard: int) -> "subprocess.Popen[bytes]":
     # Unbuffered: it prints each step when that begins.
-    command = [str(VENV / "bin" / "python"), "-u", "-m", "ops.infra.browser_install"]
+    command = [str(VENV / "bin" / "python"), *ISOLATED, "-u", "-m", "ops.infra.browser_install"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     # A group of its own, which can be ended with all that it has started.
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, pass_fds=(guard,), process_group=0
+    )
 
 
 def _succeeds(process: "subprocess.Popen[bytes]") -> bool:
@@ -165,7 +190,7 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 
 def _has_working_python() -> bool:
     """Return whether .venv can run pip; the Python that created it may have been removed since."""
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "--version"]
+    command = [str(VENV / "bin" / "python"), *ISOLATED, "-m", "pip", "--version"]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -177,5 +202,19 @@ def _fail(message: str) -> int:
     return EXIT_FAILURE
 
 
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the program with all that it has started; what is ignored stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main(*sys.argv[1:3]))

@@ -1,7 +1,10 @@
-"""The installation of a browser beside the packages."""
+"""The installation of the packages, and of a browser beside them."""
 
+import fcntl
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +57,12 @@ def write_python(folder: Path, *, browser: str, pip_exit_code: int = 0) -> None:
     path.chmod(0o755)
 
 
+def release_pips(folder: Path) -> None:
+    """Let pip not wait for the installation of the browser."""
+    (folder / "started").unlink()
+    (folder / "started").write_text("")
+
+
 def is_over(descriptor: int) -> bool:
     """Whether no process holds the pipe open."""
     try:
@@ -72,11 +81,11 @@ def test_the_parts_are_the_whole_lock_and_code_is_compiled(
     (tmp_path / LOCK).write_text("".join(requirements))
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "module.py").write_text("")
-    (tmp_path / "started").unlink()
-    (tmp_path / "started").write_text("")
+    release_pips(tmp_path)
     write_python(tmp_path, browser="kill $!; exit 0")
 
     assert bootstrap.main(LOCK, "up") == 0
+    assert not (tmp_path / bootstrap.UNFINISHED).exists()
     installed = bootstrap.REQUIREMENT.findall((tmp_path / "installed").read_text())
     assert sorted(installed) == requirements
     assert list((tmp_path / "api" / "__pycache__").glob("module.*.pyc"))
@@ -129,7 +138,7 @@ def test_the_script_reports_a_failed_installation_to_the_command(
     (tmp_path / LOCK).touch()
     for path, lines in (
         (tmp_path / "bin" / "python3", f'case "$1" in -c) ;; *) exit {exit_code} ;; esac'),
-        (tmp_path / ".venv" / "bin" / "python", f'printf %s "${FAILED_VARIABLE}"'),
+        (tmp_path / ".venv" / "bin" / "python", f'[ "$1" = -P ] && printf %s "${FAILED_VARIABLE}"'),
     ):
         path.parent.mkdir(parents=True)
         path.write_text(f"#!/bin/sh\n{lines}\n")
@@ -154,3 +163,103 @@ def test_an_installation_that_has_just_failed_is_not_tried_again(
     with pytest.raises(BrowserNotFoundError, match=f"apt-get install {APT_PACKAGE}"):
         find_or_install_browser(None, steps.append)
     assert not steps
+
+
+# Ends the first pip while the second one is at work, and then lets that go on.
+SLOW_PYTHON = """#!/bin/sh
+for last; do :; done
+case "$*" in
+    *--version*) exit ;;
+    *compileall*) exit ;;
+esac
+echo "$TMPDIR $*" >> "$PIPES/calls"
+if grep -q ^playwright "$last"; then echo $$ > "$PIPES/first"; read _ < "$PIPES/started"; {first}; fi
+exec 9> "$PIPES/alive"; echo > "$PIPES/started"; {second}
+"""
+
+
+FIRST_IS_REAPED = 'while kill -0 $(cat "$PIPES/first") 2> /dev/null; do sleep 0.05; done'
+
+
+def write_slow_python(folder: Path, *, first: str, second: str) -> None:
+    """Put a program in the place of .venv's Python that is pip twice, side by side."""
+    path = folder / ".venv" / "bin" / "python"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(SLOW_PYTHON.format(first=first, second=second))
+    path.chmod(0o755)
+
+
+def test_an_installation_that_fails_leaves_no_other_lock_as_installed(alive: int, tmp_path: Path) -> None:
+    """Packages of both may be there then, so going back to the other version installs as well."""
+    release_pips(tmp_path)
+    write_python(tmp_path, browser="exit 0", pip_exit_code=1)
+    for name in bootstrap.LOCKS:
+        (tmp_path / ".venv" / name).write_text("other==0.9\n")
+
+    assert bootstrap.main(LOCK) == 2
+    assert not [name for name in bootstrap.LOCKS if (tmp_path / ".venv" / name).exists()]
+
+
+def test_a_pip_that_fails_lets_the_others_finish(alive: int, tmp_path: Path) -> None:
+    """Then no package is there in part, and the environment is kept."""
+    write_slow_python(tmp_path, first="exit 1", second=f'{FIRST_IS_REAPED}; echo > "$PIPES/finished"')
+
+    assert bootstrap.main(LOCK) == 2
+    assert (tmp_path / "finished").exists()
+    assert not (tmp_path / bootstrap.UNFINISHED).exists()
+    calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
+    assert [call[1:5] for call in calls] == [["-P", "-s", "-m", "pip"]] * 2
+    folders = {call[0] for call in calls}
+    assert [Path(folder).exists() for folder in folders] == [False]
+
+
+def test_an_environment_of_killed_pips_is_made_anew(
+    alive: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pip was writing may be there in part, which the next pip would take as installed."""
+    write_slow_python(tmp_path, first="kill -9 $$", second="exit 0")
+    made: list[Path] = []
+    monkeypatch.setattr(bootstrap.venv, "create", lambda path, **_options: made.append(path))
+
+    assert bootstrap.main(LOCK) == 2
+    assert not made
+    torn = tmp_path / ".venv" / "torn"
+    torn.touch()
+    # Nothing makes a Python here.
+    with pytest.raises(FileNotFoundError):
+        bootstrap._install(LOCK, "", 0)
+    assert made == [tmp_path / ".venv"]
+    assert not torn.exists()
+
+
+BOOTSTRAP = """
+import pathlib, sys
+from ops import bootstrap
+bootstrap.ROOT = pathlib.Path(sys.argv[1])
+bootstrap.VENV = bootstrap.ROOT / ".venv"
+bootstrap.end_on_signals()
+sys.exit(bootstrap.main("requirements.txt"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_pips_do_not_outlive_the_guard(alive: int, tmp_path: Path, number: int, code: int) -> None:
+    """They end with the installation; where that is killed, the next one waits for them."""
+    write_slow_python(
+        tmp_path, first="exit 0", second='echo $$ > "$PIPES/pid.new"; mv "$PIPES/pid.new" "$PIPES/pid"; exec sleep 60'
+    )
+    process = subprocess.Popen([sys.executable, "-c", BOOTSTRAP, str(tmp_path)], cwd=ROOT)
+    pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    process.send_signal(number)
+
+    assert process.wait(20) == code
+    with (tmp_path / bootstrap.GUARD).open() as guard:
+        if number == signal.SIGKILL:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.killpg(pid, signal.SIGKILL)
+        fcntl.flock(guard, fcntl.LOCK_EX)
+    eventually(lambda: is_over(alive))
+    assert (tmp_path / bootstrap.UNFINISHED).exists()
