@@ -17,6 +17,7 @@ import structlog
 from redis import Redis
 
 from ops.infra.clock import Clock
+from schemas.accounts.caller import ANONYMOUS
 from schemas.errors import Gone, InputMissing, Invalid, LimitReached, NotFound, ServiceError
 from schemas.fields import to_camel_case
 from schemas.images.input_images import INPUTS_PREFIX, ImageSource, InputFile, InputImage
@@ -222,6 +223,9 @@ class InputImages:
         if source.upload_id:
             upload = self.get_upload(owner, source.upload_id)
             return upload.image, upload.image.media_key(upload.id, UPLOAD_NAME)
+        if owner == ANONYMOUS:
+            # Callers without a key are not told apart, and ids of jobs are in the addresses of their pictures.
+            raise NotFound(NO_SUCH_JOB)
         job = self._own_job(owner, source.job_id)
         image = find_picture(job, source.input_name)
         return image, image.media_key(job.id, source.input_name)

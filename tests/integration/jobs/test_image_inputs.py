@@ -189,6 +189,24 @@ def test_the_picture_of_another_jobs_input_is_used_again(pictures: AppClient) ->
     assert pictures.get(f"/console/jobs/{first}/inputs/seed").status_code == 404
 
 
+def test_callers_without_a_key_do_not_get_each_others_input_pictures(pictures: AppClient) -> None:
+    """The id of a job, which is in the addresses of its pictures, does not open them; its results are shared by it."""
+    keyless = open_app(replace(pictures.stores.settings, allow_anonymous_workloads=True))
+
+    def generate(picture: Any) -> Any:
+        body = {"input": {"prompt": PROMPT, "image": picture}}
+        return keyless.client.post("/v1/workload/ai/new/?type=IMAGE_GENERATION_PROMPT", json=body)
+
+    try:
+        first = generate(data_url(PHOTO)).json["id"].removeprefix("0x")
+        refused = generate({"jobId": first, "input": "init"})
+        assert (refused.status_code, "There is no job with this id." in refused.text) == (400, True), refused.text
+        finish(keyless, first, GeneratedImage(MASK, "image/png", 96, 64))
+        assert generate({"jobId": first}).status_code == 200
+    finally:
+        close_app(keyless)
+
+
 def test_the_weights_api_takes_pictures(pictures: AppClient) -> None:
     """As a file of a form, in JSON, and as a reference in a query."""
     by_form = submit_form(pictures, "/generateImage", init=PHOTO).json
