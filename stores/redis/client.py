@@ -4,24 +4,23 @@ Subscriptions (``pubsub()``) and scripts run by ``ops.infra.redis.run_script`` s
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
-from redis import Redis
+from redis import Redis, RedisError
 from redis.client import Pipeline
 
 from ops.infra.redis import connect, disconnect
 from ops.infra.setting_parsers import split_redis_urls
 from schemas.errors import Unavailable
-from stores.redis.errors import redis_errors
+from stores.redis.errors import translate
 
 # Longer than a call that times out and the pause before the next one (``ops.infra.redis``).
 DOWN_S = 8.0
 
 
 class Availability:
-    """Whether the last call of a client was answered."""
+    """Whether the last call of a client was answered. As a context manager it observes one call, in any thread."""
 
     def __init__(self) -> None:
         self._failed_at: float | None = None
@@ -31,17 +30,21 @@ class Availability:
         """Whether a call has failed a moment ago, and none has been answered since."""
         return self._failed_at is not None and time.monotonic() - self._failed_at < DOWN_S
 
-    @contextmanager
-    def observed(self) -> Iterator[None]:
-        """Translate errors of a call, as ``redis_errors`` does, and remember whether it was answered."""
-        try:
-            with redis_errors():
-                yield
-        except Unavailable:
-            self._failed_at = time.monotonic()
-            raise
-        if self._failed_at is not None:
+    def __enter__(self) -> None:
+        """Begin a call."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """End a call: remember whether it was answered, and translate its error as ``redis_errors`` does."""
+        if error is None:
             self._failed_at = None
+            return
+        if isinstance(error, Unavailable):
+            self._failed_at = time.monotonic()
+        elif isinstance(error, RedisError) and (unavailable := translate(error)):
+            self._failed_at = time.monotonic()
+            raise unavailable from error
 
 
 class StoreClient(Redis):
@@ -54,7 +57,7 @@ class StoreClient(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; raises Unavailable."""
-        with self.availability.observed():
+        with self.availability:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
 
     def is_up(self) -> bool:
@@ -78,7 +81,7 @@ class _StorePipeline(Pipeline):
     availability: Availability
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT002 - redis-py's signature
-        with self.availability.observed():
+        with self.availability:
             return super().execute(raise_on_error)
 
 

@@ -21,19 +21,29 @@ def redis_errors(setting: str = "REDIS_URL") -> Iterator[None]:
     """
     try:
         yield
-    except redis.exceptions.OutOfMemoryError as error:
-        raise _unavailable("Redis is full and stores nothing more.", error) from error
-    except redis.AuthenticationError as error:
-        raise _unavailable("Redis refuses the user name or password in its URL.", error) from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise _unavailable("Redis does not answer.", error) from error
-    except redis.ResponseError as error:
-        if is_refusal(error):
-            reply = server_message(error)
-            raise Unavailable(f"{setting}: the server refuses the database or a command: {reply}") from error
-        if not refuses_writes(error):
-            raise
-        raise Unavailable(f"Redis refuses writes: {server_message(error)}", retry_after_s=RETRY_AFTER_S) from error
+    except redis.RedisError as error:
+        if unavailable := translate(error, setting):
+            raise unavailable from error
+        raise
+
+
+def translate(error: redis.RedisError, setting: str = "REDIS_URL") -> Unavailable | None:
+    """Return what an error means to callers; None if it is a bug. ``setting`` is as in ``redis_errors``."""
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return _unavailable("Redis is full and stores nothing more.", error)
+    if isinstance(error, redis.AuthenticationError):
+        return _unavailable("Redis refuses the user name or password in its URL.", error)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return _unavailable("Redis does not answer.", error)
+    return _translate_reply(error, setting) if isinstance(error, redis.ResponseError) else None
+
+
+def _translate_reply(error: redis.ResponseError, setting: str) -> Unavailable | None:
+    if is_refusal(error):
+        return Unavailable(f"{setting}: the server refuses the database or a command: {server_message(error)}")
+    if refuses_writes(error):
+        return Unavailable(f"Redis refuses writes: {server_message(error)}", retry_after_s=RETRY_AFTER_S)
+    return None
 
 
 def _unavailable(message: str, error: redis.RedisError) -> Unavailable:

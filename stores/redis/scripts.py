@@ -62,7 +62,7 @@ class Scripts:
         Raises:
             Unavailable: Redis does not answer, or has no memory left.
         """
-        with self._availability.observed():
+        with self._availability:
             return run_script(self._client, self._scripts[name], (), (self._encode(arguments), *values))
 
     def run_many(self, name: str, arguments: Iterable[Mapping[str, Any]]) -> list[Any]:
@@ -71,7 +71,7 @@ class Scripts:
         with self._client.pipeline(transaction=False) as pipe:
             for each in arguments:
                 script(args=(self._encode(each),), client=pipe)
-            with self._availability.observed():
+            with self._availability:
                 return pipe.execute()
 
     def _encode(self, arguments: Mapping[str, Any]) -> bytes:
