@@ -50,7 +50,7 @@ from workers.sites.driver.driver import Driver
 
 OUTAGE_RETRY_INTERVAL_S = 0.5
 OUTAGE_TIMEOUT_S = 60.0
-# While other Redis servers have jobs for the same slots.
+# So long a claim keeps a slot for which other Redis servers may have jobs.
 SHARED_CLAIM_TIMEOUT_S = 2.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,7 +73,6 @@ class Runner:
     ) -> None:
         """``slots`` are shared with the runners of other Redis servers; an outage of this one must not hold them."""
         self._slots = slots
-        self._claim_timeout_s = SHARED_CLAIM_TIMEOUT_S if slots else OUTAGE_TIMEOUT_S
         self._stores = stores
         self._browsers = browsers
         self._attempts = attempts
@@ -92,7 +91,7 @@ class Runner:
 
     async def _run(self, release_slot: Callable[[], None]) -> None:
         asked_at_ms = self._stores.clock.now_ms()
-        job = None if self._attempts.is_draining else await self._claim()
+        job = None if self._attempts.is_draining else await self._claim(release_slot)
         if job is None:
             return
         site = job.request.site
@@ -114,7 +113,7 @@ class Runner:
                     attempt_span.fail(outcome.error.code)
             await self._top_up_wakeups(site)
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, release_slot: Callable[[], None]) -> Job | None:
         """Claim the next job; None if there is no job, no browser, no Redis or no room on the disk."""
         if problem := self._stores.disk.last_problem:
             log.warning("claim.failed", error=problem)
@@ -123,11 +122,13 @@ class Runner:
         try:
             # Without this check a worker whose browser does not start would fail one job after another.
             await self._browsers.ensure_browser()
-            async with asyncio.timeout(self._claim_timeout_s):
-                # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
-                return await self._retry_while_unavailable(
-                    self._stores.attempts.claim, self._worker_id, secrets.token_hex(8)
-                )
+            async with asyncio.timeout(OUTAGE_TIMEOUT_S):
+                # A server that hangs executes the claim later: the slot is given up, but not the job that comes of it.
+                with _calling_later(SHARED_CLAIM_TIMEOUT_S, release_slot):
+                    # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
+                    return await self._retry_while_unavailable(
+                        self._stores.attempts.claim, self._worker_id, secrets.token_hex(8)
+                    )
         except (BrowserLost, TimeoutError) as error:
             log.warning("claim.failed", error=str(error))
             await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)
@@ -324,3 +325,13 @@ class Runner:
                 if free := _on_outage.get():
                     await free()
                 await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)
+
+
+@contextmanager
+def _calling_later(delay_s: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call a function if the block takes longer than ``delay_s``."""
+    timer = asyncio.get_running_loop().call_later(delay_s, call)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,18 +1,21 @@
 """A worker and a clock of several Redis servers: the real queue, claims and sweeps, and no browser."""
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from functools import partial
 from typing import Any, cast
 
+import pytest
 from dramatiq import Worker, actor
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import AsyncIO
 
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
 from schemas.jobs.job import GeneratedImage
+from schemas.jobs.lifecycle import JobState
 from schemas.messages import GENERATE, GENERATE_QUEUE
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
@@ -147,6 +150,30 @@ def test_a_worker_runs_the_jobs_of_every_server(installation: Installation) -> N
         after = submit(installation, 0, 2)
         eventually(lambda: are_done(installation, 0, after))
     assert get_event_loop_thread() is None
+
+
+def test_a_claim_of_a_server_that_stalls_is_kept(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its slot serves others meanwhile; the job that the server has claimed in the end is run."""
+    monkeypatch.setattr("workers.jobs.runner.SHARED_CLAIM_TIMEOUT_S", 0.05)
+    stores, pool, go_on = installation.stores.servers.members[0], SlotPool(1), threading.Event()
+    go_on.set()
+    job_id = installation.create(0)
+    process = installation.processes[0].process
+    assert process
+
+    async def stall() -> None:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            run = asyncio.create_task(QuickRunner(stores, pool, [], go_on).run())
+            await asyncio.sleep(0)
+            assert pool.await_free(0) == 0
+            assert await asyncio.to_thread(pool.await_free, 10) == 1
+        finally:
+            process.send_signal(signal.SIGCONT)
+        await run
+
+    asyncio.run(stall())
+    assert installation.of(0).jobs.get(job_id).state is JobState.COMPLETED
 
 
 def test_slots_are_taken_in_turn() -> None:
