@@ -203,8 +203,8 @@ class Allotter:
         states = {name: (row[0], int(row[1] or 0), int(row[2] or 0)) for name, row in zip(parts, found, strict=True)}
         return open_jobs, states
 
-    def _attempt(self, number: int, call: Callable[[], None]) -> None:
-        self._call_each(lambda _: call(), [number])
+    def _attempt(self, number: int, call: Callable[[], None]) -> bool:
+        return number in self._call_each(lambda _: call(), [number])
 
     # Parts
 

@@ -7,16 +7,17 @@ from typing import Any
 from stores.shards.looks import ServerLook, SiteLook
 from stores.shards.placement import Shards
 
-Attempt = Callable[[int, Callable[[], None]], None]
+Attempt = Callable[[int, Callable[[], None]], bool]
 
 
 class SiteStates:
-    """The circuits and pauses of all sites. ``attempt`` makes a call to a server and ignores that it is down."""
+    """The circuits and pauses of all sites. ``attempt`` makes a call to a server and returns whether it answered."""
 
     def __init__(self, servers: Shards[Any], attempt: Attempt) -> None:
         self._servers = servers
         self._attempt = attempt
-        self._known_open: set[str] = set()
+        # By site, the servers on which the circuit is known to have been open in the last round.
+        self._known_open: dict[str, set[int]] = {}
 
     def synchronise(self, looks: Mapping[int, ServerLook]) -> None:
         """Open and close circuits, and pause sites, on all servers as on the one where that has happened."""
@@ -31,19 +32,20 @@ class SiteStates:
 
     def _synchronise_circuit(self, name: str, views: Mapping[int, SiteLook]) -> None:
         opened = {number: view for number, view in views.items() if view.is_open}
-        if not opened:
-            self._known_open.discard(name)
-        elif name in self._known_open and len(opened) < len(views):
-            # It was open on all: a job has succeeded, or it was closed by hand.
-            for number in opened:
-                self._attempt(number, partial(self._breakers(number).close, name))
-            self._known_open.discard(name)
-        else:
+        known = self._known_open.pop(name, set())
+        if known & (views.keys() - opened.keys()):
+            # A job has succeeded there, or it was closed by hand.
+            are_closed = [self._attempt(number, partial(self._breakers(number).close, name)) for number in opened]
+            if not all(are_closed) or known - views.keys():
+                # It is to be closed on the others once they answer.
+                self._known_open[name] = known
+        elif opened:
             newest = max(opened.values(), key=lambda view: int(view.circuit["retryAt"])).circuit
             for number, view in views.items():
-                if view.circuit.get("retryAt") != newest["retryAt"]:
-                    self._attempt(number, partial(self._breakers(number).open_as, name, newest))
-            self._known_open.add(name)
+                open_as = partial(self._breakers(number).open_as, name, newest)
+                if view.circuit.get("retryAt") != newest["retryAt"] and self._attempt(number, open_as):
+                    known.add(number)
+            self._known_open[name] = known & views.keys() | opened.keys()
 
     def _breakers(self, number: int) -> Any:
         return self._servers.members[number].circuit_breakers

@@ -122,3 +122,18 @@ def test_a_circuit_that_opens_opens_everywhere(installation: Installation) -> No
     breakers[1].pause("free", 60_000)
     installation.divide(2)
     assert breakers[0].remaining_pause_ms("free") > 50_000
+
+
+def test_a_circuit_stays_open_when_a_server_comes_back(installation: Installation) -> None:
+    """One that did not know of it opens it; only a server on which it was open can close it."""
+    breakers = [installation.of(number).circuit_breakers for number in (0, 1)]
+    now_ms = installation.stores.clock.now_ms()
+    breakers[0].open_as("free", {"openedAt": str(now_ms), "retryAt": str(now_ms + 60_000), "delay": "30000"})
+    installation.divide(2)
+    installation.processes[1].kill()
+    installation.divide(1)
+    installation.processes[1].start()
+    installation.of(1).redis.delete("dr:site:free")
+
+    eventually(lambda: installation.allotter.divide() and breakers[1].read(["free"])["free"].is_open)
+    assert breakers[0].read(["free"])["free"].is_open
