@@ -16,6 +16,7 @@ from stores.jobs.job_ids import JobIds
 from stores.jobs.job_search import JobFilter, JobSearch, JobSearchPage
 from stores.jobs.jobs import NO_LIMITS, AcceptedJob, Jobs, JobWithEstimate
 from stores.redis.client import StoreClient
+from stores.redis.errors import RETRY_AFTER_S
 from stores.redis.keys import daily_usage_key, weekly_usage_key
 from stores.redis.scripts import Scripts
 from stores.shards.placement import Shards, server_mark
@@ -43,6 +44,9 @@ class JobPlaces:
         missing: ServiceError | None = None
         hidden: Unavailable | None = None
         for number, is_likely in self._order(job_id):
+            if not is_likely and self.jobs.is_down(number):
+                hidden = Unavailable("Redis does not answer.", retry_after_s=RETRY_AFTER_S)
+                continue
             try:
                 found = read(self.jobs.members[number])
             except (NotFound, Gone) as error:
@@ -127,15 +131,16 @@ class RoutedJobs(Jobs):
             for number, client in enumerate(self._places.jobs.clients)
             if client is not self._redis and not self._places.jobs.is_down(number)
         ]
-        totals = dict.fromkeys(counters, 0)
+        largest = dict.fromkeys(counters, 0)
         for client in clients:
             with contextlib.suppress(Unavailable):
                 for name, count in zip(counters, cast(list[bytes | None], client.mget(list(counters))), strict=True):
-                    totals[name] += int(count or 0)
-        for name, total in totals.items():
-            if total:
+                    # The counter of a server to which the owner moved contains what it had counted before.
+                    largest[name] = max(largest[name], int(count or 0))
+        for name, count in largest.items():
+            if count:
                 # Only if there is none: a caller that was counted here has brought the rest along.
-                self._redis.set(name, total, nx=True, ex=counters[name])
+                self._redis.set(name, count, nx=True, ex=counters[name])
         if len(self._counted) >= MAX_REMEMBERED:
             self._counted.clear()
         self._counted.add(owner)
@@ -154,10 +159,11 @@ class RoutedJobs(Jobs):
             by_number.setdefault(self._places.likely(job_id), []).append(job_id)
         found: dict[str, JobWithEstimate] = {}
         for number, some in by_number.items():
-            servers = self._places.jobs.members if number is None else [self._places.jobs.members[number]]
-            for jobs in servers:
+            jobs = self._places.jobs
+            numbers = [each for each in range(len(jobs)) if not jobs.is_down(each)] if number is None else [number]
+            for each in numbers:
                 with contextlib.suppress(Unavailable):
-                    found |= {entry[0].id: entry for entry in jobs.get_existing(some)}
+                    found |= {entry[0].id: entry for entry in jobs.members[each].get_existing(some)}
         return [found[job_id] for job_id in ids if job_id in found]
 
     def cancel(self, job_id: str) -> str:

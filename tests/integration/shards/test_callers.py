@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli.doctor import doctor
+from schemas.errors import Unavailable
 from schemas.jobs.job import JobRequest
 from stores.jobs.job_search import JobFilter
 from tests.conftest import API_KEY, eventually
@@ -58,6 +59,20 @@ def test_a_server_that_is_down_concerns_its_own_callers_only(installation: Insta
         eventually(installation.allotter.divide)
 
 
+def test_an_unknown_id_waits_for_no_server_that_is_down(installation: Installation) -> None:
+    """The servers that answer are asked; only if the job may be on the other one is the answer 503."""
+    server = installation.stores.servers.members[1]
+    with pytest.raises(Unavailable), server.redis.availability:
+        raise Unavailable
+    marked = installation.stores.servers.members[0].jobs.create_id()
+
+    assert installation.get(0, f"/api/v1/jobs/{'a' * 32}").status_code == 503
+    assert installation.get(0, f"/api/v1/jobs/{marked}").status_code == 410
+    assert installation.stores.jobs.get_existing(["a" * 32]) == []
+    # It has not been asked: any answer would have ended this.
+    assert server.redis.availability.is_down
+
+
 def test_doctor_names_the_server_that_is_down(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each server has its row, without its password."""
     settings = installation.stores.settings
@@ -86,6 +101,8 @@ def test_a_job_from_before_is_found(installation: Installation) -> None:
     caller = installation.callers[1]
     old = installation.of(0).jobs
     old.create("a" * 32, caller, JobRequest("free", "a quiet lake at dawn"), "r")
+    created_at = old.get("a" * 32).start_time
+    eventually(lambda: installation.stores.clock.now_ms() > created_at + 1)
     new = installation.create(1)
 
     assert installation.get(1, f"/api/v1/jobs/{'a' * 32}").json["status"] == "QUEUED"
