@@ -137,10 +137,10 @@ class RoutedJobs(Jobs):
                 for name, count in zip(counters, cast(list[bytes | None], client.mget(list(counters))), strict=True):
                     # The counter of a server to which the owner moved contains what it had counted before.
                     largest[name] = max(largest[name], int(count or 0))
-        for name, count in largest.items():
-            if count:
+        for name, total in largest.items():
+            if total:
                 # Only if there is none: a caller that was counted here has brought the rest along.
-                self._redis.set(name, count, nx=True, ex=counters[name])
+                self._redis.set(name, total, nx=True, ex=counters[name])
         if len(self._counted) >= MAX_REMEMBERED:
             self._counted.clear()
         self._counted.add(owner)

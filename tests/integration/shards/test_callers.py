@@ -7,6 +7,10 @@ from ops.cli.doctor import doctor
 from schemas.errors import Unavailable
 from schemas.jobs.job import JobRequest
 from stores.jobs.job_search import JobFilter
+from stores.redis.client import open_client
+from stores.redis.keys import daily_usage_key
+from stores.shards.jobs import JobPlaces
+from stores.shards.placement import Shards
 from tests.conftest import API_KEY, eventually
 from tests.integration.shards.conftest import Installation
 
@@ -126,3 +130,21 @@ def test_quotas_hold_for_a_caller_that_has_moved(installation: Installation) -> 
 
     assert installation.stores.quotas.get_usage(caller).daily == 5
     assert installation.stores.quotas.get_usage(caller).weekly == 5
+
+
+def test_quotas_hold_for_a_caller_that_has_moved_twice(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has made on the first server is in the second one's counter already."""
+    first, new, caller = installation.of(0), installation.stores.servers.members[1].jobs, installation.callers[1]
+    second = open_client(installation.processes[0].url.replace("db=0", "db=5"))
+    key = daily_usage_key(caller, installation.stores.clock.now_ms())
+    first.redis.set(key, 3)
+    second.set(key, 5)
+    clients, members = (first.redis, installation.of(1).redis, second), [first.jobs, new, first.jobs]
+    monkeypatch.setattr(new, "_places", JobPlaces(Shards("abc", clients, members), new._ids))
+
+    installation.create(1)
+
+    assert installation.stores.quotas.get_usage(caller).daily == 6
+    second.close()
