@@ -27,8 +27,9 @@ MIGRATIONS = ROOT / "stores" / "sql" / "migrations"
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 BUSY_TIMEOUT_MS = 5_000
 SQLITE_PREFIX = "sqlite:///"
-# An arbitrary number for PostgreSQL's advisory locks, unique to this purpose.
-MIGRATION_LOCK_ID = 7_118_104
+# Arbitrary numbers for PostgreSQL's advisory locks, each unique to its purpose: migrations, and all that write the
+# index of the library.
+MIGRATION_LOCK_ID, LIBRARY_LOCK_ID = 7_118_104, 7_118_105
 # Another process may be migrating: longer than any migration takes.
 MIGRATION_LOCK_TIMEOUT_S = 60
 # The driver would prepare statements that it runs often. Behind PgBouncer, which gives each transaction another
@@ -40,7 +41,7 @@ CONNECT_TIMEOUT_S = 10
 TEST_IDLE_AFTER_S = 1.0
 # While a migration waits for a table that others use, all who come after it wait too: it waits for short times only.
 TABLE_LOCK_TIMEOUT_MS, TABLE_LOCK_ATTEMPTS, TABLE_LOCK_RETRY_S = 3_000, 20, 3.0
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ def migrate(url: str) -> None:
         try:
             return _upgrade(url)
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            if getattr(error.orig, "sqlstate", None) not in (LOCK_NOT_AVAILABLE, DEADLOCK):
                 raise UnreachableError("DATABASE_URL", describe_error(error)) from error
             log.warning("migration.table_in_use", attempt=attempt, attempts=TABLE_LOCK_ATTEMPTS)
             if attempt < TABLE_LOCK_ATTEMPTS:
@@ -168,9 +169,18 @@ def recreate_tables(url: str, revision: str, check: Callable[[Connection], None]
 def lock_tables(connection: Connection, names: Iterable[str]) -> None:
     """Exclude all other transactions of PostgreSQL from tables; waits for those that use them, for a limited time."""
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
+    wait_for_library(connection)
     for name in sorted(names):
         quoted = connection.dialect.identifier_preparer.quote(name)
         connection.exec_driver_sql(f"LOCK TABLE {quoted} IN ACCESS EXCLUSIVE MODE")
+
+
+def wait_for_library(connection: Connection) -> None:
+    """Exclude those who write the index of the library, until the transaction of PostgreSQL ends.
+
+    They lock its tables in another order: before the first lock on a table, this prevents deadlocks with them.
+    """
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LIBRARY_LOCK_ID})")
 
 
 def list_revisions() -> list[str]:

@@ -22,8 +22,13 @@ from stores.sql.errors import sql_errors
 REVISION_TABLE = "alembic_version"
 BATCH_ROWS = 1000
 BYTES_KEY = "base64"
-# The full-text index of SQLite consists of tables; triggers fill it again.
-FULL_TEXT_PREFIX = "library_search"
+# Tables that the database derives from others: a restore fills them again by their triggers, or by RECOUNT.
+DERIVED_PREFIX = "library_search"
+RECOUNT = "library_search_recount()"
+COUNTING_TRIGGERS = (
+    "SELECT tgrelid::regclass::text, quote_ident(tgname) FROM pg_trigger "  # noqa: S608 - a name of this module
+    f"WHERE NOT tgisinternal AND starts_with(tgname, '{DERIVED_PREFIX}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,10 @@ def load_rows(engine: Engine, state: DatabaseState, lines_of: Callable[[str], It
             name: set(columns) for name, columns in state.columns.items()
         }:
             raise Conflict(f"The tables of the backup are not those of its revision {state.revision}.")
-        for name, columns in state.columns.items():
-            rows = (dict(zip(columns, map(_decode, json.loads(line)), strict=True)) for line in lines_of(name))
-            counts[name] = _insert(connection, tables[name], rows)
+        with _counting_at_the_end(connection):
+            for name, columns in state.columns.items():
+                rows = (dict(zip(columns, map(_decode, json.loads(line)), strict=True)) for line in lines_of(name))
+                counts[name] = _insert(connection, tables[name], rows)
         for name, value in state.sequences.items():
             _write_sequence(connection, tables[name], value)
     return counts
@@ -120,7 +126,7 @@ def load_rows(engine: Engine, state: DatabaseState, lines_of: Callable[[str], It
 def reflect_tables(connection: Connection) -> list[Table]:
     """Return the tables whose rows are data, parents before children."""
     metadata = MetaData()
-    names = [name for name in inspect(connection).get_table_names() if not name.startswith(FULL_TEXT_PREFIX)]
+    names = [name for name in inspect(connection).get_table_names() if not name.startswith(DERIVED_PREFIX)]
     with warnings.catch_warnings():
         # Rows are read without it.
         warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
@@ -139,6 +145,29 @@ def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]
         connection.execute(table.insert(), batch)
         count += len(batch)
     return count
+
+
+@contextmanager
+def _counting_at_the_end(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL count the library once, not by a trigger for each row.
+
+    The versions of a changed row are kept until the transaction ends, and each further change would read all of them.
+    """
+    if connection.dialect.name != "postgresql" or not _has_function(connection, RECOUNT):
+        yield
+        return
+    triggers = connection.exec_driver_sql(COUNTING_TRIGGERS).all()
+    for table, trigger in triggers:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+    yield
+    connection.exec_driver_sql(f"SELECT {RECOUNT}")
+    for table, trigger in triggers:
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
+
+
+def _has_function(connection: Connection, signature: str) -> bool:
+    found = connection.execute(text("SELECT to_regprocedure(:signature)::text"), {"signature": signature})
+    return found.scalar() is not None
 
 
 def _read_revision(connection: Connection) -> str:

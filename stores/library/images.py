@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 
 from ops.infra.clock import Clock
+from ops.infra.database import LIBRARY_LOCK_ID
 from schemas.errors import NotFound
 from schemas.library.model_views import ImageView
 from schemas.library.sanitize import strip_control_chars
-from stores.library.index.transaction import LIBRARY_LOCK_ID, index_transaction
+from stores.library.index.transaction import index_transaction
 from stores.library.rows import dump_json, insert_row
 from stores.library.tables import images, models
 from stores.sql.database import Database

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
+from ops.infra.database import LIBRARY_LOCK_ID
 from schemas.errors import NotFound, Unavailable
 from stores.library.index.scan_writer import ScanWriter
-from stores.library.index.transaction import LIBRARY_LOCK_ID
 from stores.library.tables import roots
 from stores.sql.database import Database
 

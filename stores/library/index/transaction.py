@@ -7,12 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable, bindparam, select
 
 from ops.infra.clock import Clock
+from ops.infra.database import LIBRARY_LOCK_ID
 from stores.library.index.read_model import rebuild_read_model
 from stores.library.tables import versions
 from stores.sql.database import Database
 
-# An arbitrary number for PostgreSQL's advisory locks, unique to this purpose.
-LIBRARY_LOCK_ID = 7_118_105
 # Compiled once: it runs several times for each file.
 _MODEL_OF_VERSION = select(versions.c.model_id).where(versions.c.id == bindparam("version_id"))
 

@@ -7,9 +7,8 @@ from sqlalchemy import Engine, update
 
 from ops.infra.blocking import start_thread
 from ops.infra.clock import SystemClock
-from ops.infra.database import open_database
+from ops.infra.database import LIBRARY_LOCK_ID, open_database
 from stores.library import Library
-from stores.library.index.transaction import LIBRARY_LOCK_ID
 from stores.library.maintenance import LEASE_TTL_MS, SCANNING
 from stores.library.tables import leases
 from stores.sql.database import Database

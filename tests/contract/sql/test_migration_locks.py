@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
+from structlog.testing import capture_logs
 
 from ops.infra import database
 from ops.infra.database import is_migrated, migrate, migrate_to
 from ops.infra.setting_parsers import UnreachableError
+from tests.conftest import eventually
 
 IN_USE = "BEGIN; LOCK TABLE library_models IN ROW EXCLUSIVE MODE"
 
@@ -48,3 +51,82 @@ def test_a_migration_waits_for_others_in_short_turns(url: str, monkeypatch: pyte
     migration.join(30)
     assert is_migrated(url)
     other.dispose()
+
+
+def begin(connection: Connection, *statements: str) -> None:
+    """Begin a transaction with locks."""
+    for statement in ("BEGIN", *statements):
+        connection.exec_driver_sql(statement)
+
+
+def lock(table: str) -> str:
+    """The lock that writing a table takes."""
+    return f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE"
+
+
+def is_waiting(connection: Connection) -> bool:
+    """Whether another transaction of this database waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(connection.exec_driver_sql(query).scalar_one())
+
+
+def test_a_migration_waits_for_the_index(url: str) -> None:
+    """A transaction on the index locks files before models: it goes on, and the migration begins afterwards."""
+    other = create_engine(url, isolation_level="AUTOCOMMIT")
+    migration = threading.Thread(target=migrate, args=[url])
+    with other.connect() as indexer, other.connect() as observer:
+        begin(indexer, f"SELECT pg_advisory_xact_lock({database.LIBRARY_LOCK_ID})", lock("library_files"))
+        migration.start()
+        eventually(lambda: is_waiting(observer))
+        indexer.exec_driver_sql(lock("library_models"))
+        indexer.exec_driver_sql("COMMIT")
+    migration.join(30)
+    assert is_migrated(url)
+    other.dispose()
+
+
+def test_a_migration_begins_again_after_a_deadlock(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may lock tables in any order."""
+    monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 20_000)
+    monkeypatch.setattr(database, "TABLE_LOCK_RETRY_S", 0.05)
+    other = create_engine(url, isolation_level="AUTOCOMMIT")
+    migration = threading.Thread(target=migrate, args=[url])
+    with other.connect() as user, other.connect() as observer, capture_logs() as logs:
+        # The migration is the one that notices.
+        user.exec_driver_sql("SET deadlock_timeout = '1min'")
+        begin(user, lock("library_tags"))
+        migration.start()
+        eventually(lambda: is_waiting(observer))
+        user.exec_driver_sql(lock("deliveries"))
+        eventually(lambda: logs)
+        user.exec_driver_sql("COMMIT")
+    migration.join(30)
+    assert is_migrated(url)
+    assert logs[0]["event"] == "migration.table_in_use"
+    other.dispose()
+
+
+def test_a_table_in_use_throws_no_work_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of all revisions are locked before the first one does anything."""
+    monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(database, "TABLE_LOCK_ATTEMPTS", 1)
+    statements: list[str] = []
+    listener = partial(_record, statements)
+    event.listen(Engine, "before_cursor_execute", listener)
+    other = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with other.connect() as user:
+            begin(user, lock("deliveries"))
+            with pytest.raises(UnreachableError):
+                migrate(url)
+            assert [each for each in statements if "CREATE" in each.upper()] == []
+            user.exec_driver_sql("COMMIT")
+            migrate(url)
+        assert [each for each in statements if "CREATE TABLE library_search_counts" in each]
+    finally:
+        event.remove(Engine, "before_cursor_execute", listener)
+        other.dispose()
+
+
+def _record(statements: list[str], _connection: object, _cursor: object, statement: str, *_: object) -> None:
+    statements.append(statement)

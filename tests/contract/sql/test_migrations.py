@@ -35,6 +35,7 @@ LANDED = {
     "0013_library_roots.py": "298084300afab9212a31c111185a36bece71987a61ec9bf98060731eff8b61f9",
     "0014_library_counts.py": "f6a5adeb71ae0e6e7c6da824b2cf7fede16f02dcb318bf43a2bf1a03f2cd0d1b",
     "0015_failed_deliveries.py": "c93f5f60c00947b91d59b678b5419172231dbfa95fddd2cc3636376a92b19903",
+    "0016_library_recount.py": "48518a59b6169fae8410c93c8422830c8434f798e195bb08dcbd94a9964116ba",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {
