@@ -21,7 +21,7 @@ from api.jobs.job_bodies import MAX_JSON_BYTES
 from schemas.accounts.caller import Scope
 from schemas.errors import Forbidden
 from schemas.http.request_origin import RequestOrigin, classify_origin
-from schemas.jobs.agent_messages import HEADERS, MESSAGE, REPLY, STREAM
+from schemas.jobs.agent_messages import HEADERS, MESSAGE, REPLY, REPLY_HEADERS, STREAM
 
 # All messages are POST requests; the tools check further scopes. The view reads the body, whose limit is that of a job.
 POLICY = RoutePolicy(scope=Scope.READ, streams_body=True)
@@ -54,7 +54,7 @@ def check_origin() -> None:
 
 @blueprint.route("", methods=["POST"], policy=POLICY)
 @blueprint.doc(requestBody=REQUEST_BODY, parameters=[*HEADERS, CANCEL_PARAMETER])
-@blueprint.response(200, REPLY, description=REPLIED)
+@blueprint.response(200, REPLY, description=REPLIED, headers=REPLY_HEADERS)
 @blueprint.alt_response(200, schema=STREAM, content_type="text/event-stream", description=REPLIED)
 @blueprint.alt_response(202, content_type=None, description="The message was a notification, which has no reply.")
 @blueprint.alt_response(404, description="There is no such method, in version 2026-07-28.")

@@ -17,6 +17,7 @@ RETRY_AFTER = {
 }
 NOT_FOUND = "There is nothing at this address, or it belongs to another caller."
 TOO_LARGE = "The body is larger than this route accepts."
+HTTP_UNPROCESSABLE = 422
 WRONG_TYPE = "The body has another media type than this route accepts."
 
 
@@ -28,15 +29,19 @@ def describe_errors(
     ``declared`` are the statuses that the view has declared, whose descriptions are kept.
     """
     errors: dict[int, dict[str, Any]] = {error.status: _describe(error) for error in _errors_of_policy(method, policy)}
+    # These routes are those of another program: whatever is wrong with a request is 422, and its view reads the body.
+    is_foreign = policy.access is Access.KEY_OR_SETTING
+    invalid = {HTTP_UNPROCESSABLE if is_foreign else Invalid.status: _describe(Invalid)}
+    has_body = bool(operation.get("requestBody"))
     if rule.arguments:
         # A text that no store can look up, such as one with a NUL, is not valid.
-        errors |= {400: _describe(Invalid), 404: {"description": NOT_FOUND}}
-    if method not in SAFE_METHODS:
-        errors |= {400: _describe(Invalid), 408: _describe(BodyTooSlow), 413: {"description": TOO_LARGE}}
-    if operation.get("requestBody"):
+        errors |= invalid | {404: {"description": NOT_FOUND}}
+    if has_body if is_foreign else method not in SAFE_METHODS:
+        errors |= invalid | {408: _describe(BodyTooSlow), 413: {"description": TOO_LARGE}}
+    if has_body and not is_foreign:
         errors[415] = {"description": WRONG_TYPE}
     if any(parameter.get("in") == "query" for parameter in operation.get("parameters", ())):
-        errors[400] = _describe(Invalid)
+        errors |= invalid
     for status in (429, 503):
         if status in errors or status in declared:
             errors.setdefault(status, {})["headers"] = RETRY_AFTER

@@ -54,4 +54,26 @@ HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "pattern": f"^{SESSION_PATTERN}$"},
         "description": "Of the answer to `initialize`; tells clients with the same key apart.",
     },
+    {
+        "in": "header",
+        "name": "Mcp-Method",
+        "schema": {"type": "string"},
+        "description": "`method` of the message; required from version 2026-07-28 on.",
+        "example": "tools/list",
+    },
+    {
+        "in": "header",
+        "name": "Mcp-Name",
+        "schema": {"type": "string"},
+        "description": "`params.name` of `tools/call` and `prompts/get`, `params.uri` of `resources/read`; required "
+        "with these from version 2026-07-28 on.",
+        "example": "generate_image",
+    },
 ]
+REPLY_HEADERS: dict[str, Any] = {
+    "Mcp-Session-Id": {
+        "description": "With the reply to `initialize`: sent with later requests, it tells clients with the same key "
+        "apart.",
+        "schema": {"type": "string", "pattern": f"^{SESSION_PATTERN}$"},
+    }
+}

@@ -62,6 +62,31 @@ def test_each_api_describes_its_own_errors(app: AppClient, path: str, schema: st
         assert jsonschema_rs.is_valid(root, app.client.get(path).json)
 
 
+def test_the_api_of_another_program_describes_its_own_statuses(app: AppClient) -> None:
+    """What is wrong with a request is 422 there, and routes that read no body describe no errors of bodies."""
+    paths = app.client.get("/openapi.json").json["paths"]
+    found = {path: item["post"] for path, item in paths.items() if path.startswith("/sdapi/v1/") and "post" in item}
+
+    assert len(found) > 10
+    for path, operation in found.items():
+        statuses, of_bodies = set(operation["responses"]), {"408", "413", "422"}
+        assert not statuses & {"400", "415"}, path
+        assert statuses & of_bodies == (of_bodies if "requestBody" in operation else set()), path
+    for path in (path for path, operation in found.items() if "requestBody" in operation):
+        for content_type in ("application/json", "text/plain"):
+            answer = app.post(path, data=b"{", content_type=content_type)
+            assert str(answer.status_code) in found[path]["responses"], (path, content_type, answer.text)
+
+
+def test_the_newest_version_of_the_protocol_of_agents_can_be_called_as_described(app: AppClient) -> None:
+    """All header fields that it requires are described, and the one that a client has to keep."""
+    document = app.client.get("/openapi.json").json["paths"]["/mcp"]["post"]
+    names = {parameter["name"] for parameter in document["parameters"]}
+
+    assert {"MCP-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name"} <= names
+    assert "Mcp-Session-Id" in document["responses"]["200"]["headers"]
+
+
 def test_examples_are_valid(app: AppClient) -> None:
     """Every example of a body is one that its schema allows."""
     document = app.client.get("/openapi.json").json
