@@ -42,6 +42,8 @@ class DirectSubmission(DirectAnswers):
         self._loads = app.json.loads
         self._dumps = app.json.dumps
         self._has_answers = self._is_answered(ENDPOINT)
+        # By caller, in Unix seconds: until then Flask refuses its requests, without asking for a body.
+        self._exceeded_until: dict[str, int] = {}
 
     def answer(self, path: str, headers: Iterable[tuple[str, str]], read_body: ReadBody) -> DirectAnswer | None:
         """Return the response to a POST request without query; None if Flask has to give it.
@@ -54,11 +56,14 @@ class DirectSubmission(DirectAnswers):
             return None
         try:
             caller = self._authenticate(used, Scope.GENERATE)
-            job_request = self._read_request(read_body) if caller else None
+            # Before the read, which a caller above its limit would send its body for.
+            if caller is None or self._is_limit_reached(caller):
+                return None
+            job_request = self._read_request(read_body)
         except ServiceError:
             # Flask meets the same error, and reports it.
             return None
-        if caller is None or job_request is None or job_request.webhook:
+        if job_request is None or job_request.webhook:
             return None
         request_id = choose_request_id(used.get(REQUEST_ID, ""))
         # For the log lines of the functions that are called from here.
@@ -66,6 +71,13 @@ class DirectSubmission(DirectAnswers):
             answer = self._submit(caller, job_request, used.get(IDEMPOTENCY_KEY), request_id)
         self._record(ENDPOINT, "POST", path, answer, began)
         return answer
+
+    def _is_limit_reached(self, caller: Caller) -> bool:
+        until = self._exceeded_until.get(caller.id)
+        if until is not None and self._stores.clock.now_ms() >= until * 1000:
+            self._exceeded_until.pop(caller.id, None)
+            return False
+        return until is not None
 
     def _read_request(self, read_body: ReadBody) -> JobRequest | None:
         """Return the request of the body, or None if the body is not a small JSON request. Raises Invalid."""
@@ -82,6 +94,7 @@ class DirectSubmission(DirectAnswers):
         try:
             window = count(stores, RateLimit.SUBMIT, caller)
             if window is not None and window.is_exceeded:
+                self._exceeded_until[caller.id] = window.reset_at
                 return self._build_error("POST", PATH, exceeded_error(window), request_id, window)
             accepted = submit(stores, caller, job_request, request_id=request_id, idempotency_key=key)
             return self._build(accepted, request_id, window)

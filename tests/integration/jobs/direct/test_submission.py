@@ -225,6 +225,24 @@ def test_the_body_is_read_once_the_key_is_known(sides: tuple[Side, Side]) -> Non
     assert not reads
 
 
+def test_a_caller_above_its_limit_is_not_asked_for_the_body(sides: tuple[Side, Side], clock: FakeClock) -> None:
+    """From its first refusal to the end of the window its requests are left to Flask, which refuses them as well."""
+    body = json.dumps({"prompt": "a quiet lake"}).encode()
+    directly, by_flask = ({"x-api-key": side.keys["limited"], **JSON, **REQUEST_ID} for side in sides)
+    answers = [sides[0].ask_directly(directly, body) for _ in range(31)]
+    assert [b"Too many requests" in answer[2] for answer in answers if answer] == [False] * 30 + [True]
+    for _ in range(31):
+        sides[1].ask_flask(by_flask, body)
+
+    reads: list[int] = []
+    headers = [(name.upper(), value) for name, value in directly.items()]
+    assert sides[0].app.client.application.extensions["direct_answers"]["POST"](PATH, headers, reads.append) is None
+    assert not reads
+    assert sides[0].ask_flask(directly, body) == sides[1].ask_flask(by_flask, body)
+    clock.advance(60)
+    assert sides[0].ask_directly(directly, body) == sides[1].ask_flask(by_flask, body)
+
+
 def test_an_error_after_the_count_is_answered_once(sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis that does not answer, and a fault of the program: nothing is counted or created a second time."""
     body = json.dumps({"prompt": "a quiet lake"}).encode()
