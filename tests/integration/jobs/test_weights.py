@@ -169,7 +169,7 @@ def test_a_long_poll_ends_when_its_key_is_revoked(app: AppClient, path: str) -> 
 
     thread = threading.Thread(target=wait)
     thread.start()
-    eventually(lambda: app.stores.notifier._signals)
+    eventually(lambda: app.stores.notifier._waiting._signals)
     ApiKeys(app.stores.engine, app.stores.clock, app.stores.owner_key).revoke(caller.id)
     thread.join(30)
 

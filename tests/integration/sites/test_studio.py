@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page, Request, async_playwright
 
 from ops.infra.browser_install import find_browser
 from schemas.jobs.job import JobRequest
@@ -42,6 +42,12 @@ class StudioPage:
     page: Page
     problems: list[str] = field(default_factory=list)
 
+    def add_failed_request(self, request: Request) -> None:
+        """Add the request, unless the next preview took the place of one that was still loading."""
+        is_replaced = request.url.startswith("blob:") and request.failure == "net::ERR_ABORTED"
+        if not is_replaced:
+            self.problems.append(f"{request.url}: {request.failure}")
+
     async def generate(self, prompt: str, **inputs: object) -> None:
         """Fill in the form and click Generate; the image is small by default."""
         for name, value in {"width": 256, "height": 256, "steps": 4, **inputs}.items():
@@ -72,7 +78,7 @@ async def open_studio() -> AsyncIterator[StudioPage]:
         studio = StudioPage(await context.new_page())
         studio.page.on("console", lambda message: studio.problems.append(message.text))
         studio.page.on("pageerror", lambda error: studio.problems.append(str(error)))
-        studio.page.on("requestfailed", lambda request: studio.problems.append(request.url))
+        studio.page.on("requestfailed", studio.add_failed_request)
         await studio.page.goto(RECIPE.url)
         yield studio
         await launched.close()
