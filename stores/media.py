@@ -266,7 +266,7 @@ def _open_public(url: str, endpoint: str, options: dict[str, Any]) -> ObjectStor
 
 def _call_store(call: Callable[[], T]) -> T:
     with _translate_errors():
-        return run_blocking(call)
+        return run_blocking(call, "media")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from redis import Redis
 
-from ops.infra.blocking import run_within
+from ops.infra.blocking import TimedCalls
 from ops.infra.clock import Clock
 from ops.infra.settings import Settings
 from schemas.errors import NotFound, Unavailable
@@ -63,7 +63,12 @@ class StoredResults:
         self._clock = clock
         self._where = where
         self._time_limit_s = time_limit_s
-        self._puts, self._gets = CircuitBreaker(clock, PAUSE_MS), CircuitBreaker(clock, PAUSE_MS)
+        self._put_calls, self._get_calls = TimedCalls(), TimedCalls()
+        # Calls that hang keep their threads: no further one joins them.
+        self._puts, self._gets = (
+            CircuitBreaker(clock, PAUSE_MS, lambda: not self._put_calls.are_stuck()),
+            CircuitBreaker(clock, PAUSE_MS, lambda: not self._get_calls.are_stuck()),
+        )
 
     @classmethod
     def from_settings(
@@ -85,18 +90,8 @@ class StoredResults:
         is_large = sum(map(len, pictures)) > MAX_BYTES_IN_REDIS
         if self._where == REDIS or (self._where == AUTOMATIC and not is_large) or self._puts.wait_ms():
             return []
-        attempt = secrets.token_hex(4)
-        keys = [f"{RESULTS_PREFIX}/{job_id[:2]}/{job_id}-{attempt}-{number}" for number in range(len(pictures))]
-        self._expire_at(keys, self._clock.now_ms() + ttl_s * 1000)
-        try:
-            self._put_all(keys, pictures)
-        except (Unavailable, TimeoutError) as error:
-            self._puts.fail()
-            log.warning("results.kept_in_redis", job_id=job_id, error=str(error), pause_s=PAUSE_MS // 1000)
-            self._expire_at(keys, self._clock.now_ms() + ABANDONED_MS)
-            return []
-        self._puts.succeed()
-        return keys
+        with self._puts.call():
+            return self._put_or_fail(job_id, pictures, ttl_s)
 
     def get(self, key: str) -> bytes | None:
         """Return a picture; None if it has expired.
@@ -106,16 +101,8 @@ class StoredResults:
         """
         if wait_ms := self._gets.wait_ms():
             raise _stalled(wait_ms)
-        try:
-            found = run_within(self._time_limit_s, lambda: self._media.get(key))
-        except NotFound:
-            found = None
-        except TimeoutError as error:
-            self._gets.fail()
-            log.warning("results.not_read", error=str(error), pause_s=PAUSE_MS // 1000)
-            raise _stalled(PAUSE_MS) from error
-        self._gets.succeed()
-        return found
+        with self._gets.call():
+            return self._get_or_fail(key)
 
     def delete_expired(self) -> int:
         """Delete objects whose time has come, at most MAX_DELETED; return their number.
@@ -143,11 +130,41 @@ class StoredResults:
             deleted += len(self._media.delete_all(unlisted).gone)
         return deleted
 
+    def _put_or_fail(self, job_id: str, pictures: Sequence[bytes], ttl_s: int) -> list[str]:
+        attempt = secrets.token_hex(4)
+        keys = [f"{RESULTS_PREFIX}/{job_id[:2]}/{job_id}-{attempt}-{number}" for number in range(len(pictures))]
+        self._expire_at(keys, self._clock.now_ms() + ttl_s * 1000)
+        try:
+            self._put_all(keys, pictures)
+        except (Unavailable, TimeoutError) as error:
+            self._puts.fail()
+            log.warning("results.kept_in_redis", job_id=job_id, error=str(error), pause_s=PAUSE_MS // 1000)
+            self._expire_at(keys, self._clock.now_ms() + ABANDONED_MS)
+            return []
+        self._puts.succeed()
+        return keys
+
+    def _get_or_fail(self, key: str) -> bytes | None:
+        try:
+            found = self._get_calls.run(self._time_limit_s, lambda: self._media.get(key))
+        except NotFound:
+            found = None
+        except Unavailable:
+            # It has answered.
+            self._gets.succeed()
+            raise
+        except TimeoutError as error:
+            self._gets.fail()
+            log.warning("results.not_read", error=str(error), pause_s=PAUSE_MS // 1000)
+            raise _stalled(PAUSE_MS) from error
+        self._gets.succeed()
+        return found
+
     def _put_all(self, keys: Sequence[str], pictures: Sequence[bytes]) -> None:
         ends_at_s = time.monotonic() + self._time_limit_s
         for key, picture in zip(keys, pictures, strict=True):
             put = functools.partial(self._media.put, key, picture)
-            run_within(max(0.0, ends_at_s - time.monotonic()), put)
+            self._put_calls.run(max(0.0, ends_at_s - time.monotonic()), put)
 
     def _expire_at(self, keys: Sequence[str], time_ms: int) -> None:
         self._redis.zadd(STORED_RESULTS, dict.fromkeys(keys, time_ms))
