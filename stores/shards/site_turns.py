@@ -48,7 +48,9 @@ class SiteTurns:
             if view.waiting or looks[number].now_ms - view.wanted_at < WANTED_MS
         ]
         is_kept = holder in wanting and now_s - self.since_s < TURN_S and self.holder == holder
-        if not is_kept and wanting:
+        # A test visit is the only one until it has shown whether the site works.
+        is_tested = holder in views and views[holder].is_open and views[holder].running > 0
+        if not (is_kept or is_tested) and wanting:
             holder = min(wanting, key=self.use.__getitem__)
         if holder is None or holder not in views:
             holder = min(views)
