@@ -77,10 +77,8 @@ class Allotter:
         self._monotonic = monotonic
         self._scripts = [Scripts(client, test_clock=test_clock) for client in servers.clients]
         self._id = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._lost = self._forget()
+        self._forget()
         self._has_turns: set[str] = set()
-        self._turns: dict[str, SiteTurns] = {}
-        self._states = SiteStates(servers, self._attempt)
         self._executors = [ThreadPoolExecutor(1, thread_name_prefix="allotments") for _ in servers.members]
         self._pending: dict[int, Future[Any]] = {}
         self._paused_until_s = 0.0
@@ -98,10 +96,13 @@ class Allotter:
 
     def divide(self) -> bool:
         """Look at all servers and move parts; return whether this process does so at present."""
-        if self._monotonic() < self._paused_until_s or not self._has_lease():
+        if self._monotonic() < self._paused_until_s:
+            return False
+        if not self._has_lease():
+            self._is_leading = False
             return False
         if not self._is_leading:
-            self._lost = self._forget()
+            self._forget()
         looks = self._call_each(self._look, range(len(self._servers)))
         if not looks or not all(look.may_divide for look in looks.values()):
             if looks:
@@ -114,8 +115,11 @@ class Allotter:
         self._divide(looks)
         return True
 
-    def _forget(self) -> LostServers:
-        return LostServers(len(self._servers), self._deadline_s, self._monotonic)
+    def _forget(self) -> None:
+        """Begin without what another process may have changed since."""
+        self._lost = LostServers(len(self._servers), self._deadline_s, self._monotonic)
+        self._states = SiteStates(self._servers, self._attempt)
+        self._turns: dict[str, SiteTurns] = {}
 
     def _has_lease(self) -> bool:
         try:
@@ -214,6 +218,7 @@ class Allotter:
             for recipe in self._servers.members[0].recipes.list_all()
             if any(recipe.name in look.sites for look in looks.values())
         }
+        self._lost.conclude(limits, looks)
         current = {number: {name: look.sites[name].part for name in look.sites} for number, look in looks.items()}
         targets: dict[int, dict[str, Part]] = {number: {} for number in looks}
         for name, site_limits in limits.items():

@@ -42,13 +42,17 @@ class ServerLook:
 
 @dataclass(slots=True)
 class SentParts:
-    """The most that a server may have, when that was sent (monotonic), and what ran there when it was seen."""
+    """The most that a server may have, when that was sent (monotonic), and what ran there when it was seen.
+
+    ``is_concluded``: another process has sent it, and what it can be follows from what the other servers have.
+    """
 
     parts: dict[str, Part] | None
     room: int | None
     at_s: float
     day: int = 0
     running: dict[str, int] = field(default_factory=dict)
+    is_concluded: bool = False
 
 
 def decode_site(row: list[Any]) -> SiteLook:

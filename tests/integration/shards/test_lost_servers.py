@@ -3,12 +3,14 @@
 import contextlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.errors import LimitReached
 from stores.redis.keys import ALLOTTER
 from stores.shards.allotments import Allotter
 from tests.conftest import eventually
 from tests.integration.shards.conftest import MAX_QUEUE_SIZE, Installation
+from tests.integration.shards.test_limits import claim_all
 
 
 @pytest.fixture
@@ -46,6 +48,27 @@ def test_the_others_get_a_site_when_no_job_of_the_lost_server_can_run(
     installation.processes[0].start()
     assert allotter.divide()
     assert first.attempts.claim("w") is None
+
+
+def test_sites_go_on_when_the_clock_is_restarted_in_an_outage(installation: Installation, seconds: list[float]) -> None:
+    """The servers that answer keep what they have, and no more than that is left; the log names sites that wait."""
+    for number, site in ((0, "single"), (0, "triple"), *[(1, "triple")] * 3):
+        installation.create(number, site)
+    installation.divide()
+    assert len(claim_all(installation, 0)) == 2
+    installation.processes[0].kill()
+    installation.allotter.close()
+    servers = installation.stores.servers.of_each([each.plain for each in installation.stores.servers.members])
+    with capture_logs() as lines:
+        restarted = Allotter(servers, installation.stores.settings, monotonic=lambda: seconds[0])
+        for seconds[0] in (0.0, 1.0, 2.0, 30.0):
+            assert restarted.divide()
+
+    assert len(claim_all(installation, 1)) == 2
+    [waiting] = [line["sites"] for line in lines if line["event"] == "allotments.sites_wait"]
+    assert "single" in waiting
+    assert "triple" not in waiting
+    restarted.close()
 
 
 def test_a_lost_server_keeps_its_part_of_the_queue(installation: Installation, allotter: Allotter) -> None:
@@ -89,6 +112,10 @@ def test_without_a_lease_nothing_is_divided(installation: Installation) -> None:
     allotter = Allotter(servers, installation.stores.settings, acquire=lambda: held[0])
 
     assert not allotter.divide()
-    held[0] = True
-    assert allotter.divide()
+    with capture_logs() as lines:
+        for is_held in (True, False, True):
+            held[0] = is_held
+            assert allotter.divide() is is_held
+    # With the lease it begins anew: another process may have changed everything since.
+    assert [line["event"] for line in lines] == ["allotments.divided_here"] * 2
     allotter.close()
