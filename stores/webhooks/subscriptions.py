@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from cryptography.fernet import Fernet, InvalidToken
 from redis import Redis
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from ops.infra.clock import Clock
-from schemas.errors import Conflict, NotFound
+from schemas.errors import Conflict, NotFound, Unavailable
 from schemas.webhooks.signing import SECRET_PREFIX, Signer, generate_secret, validate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS, Subscription
 from stores.redis.keys import SUBSCRIBED
@@ -27,6 +28,8 @@ OLD_SECRET_TTL_MS = 24 * 3_600_000
 # Labels that derive independent keys from the one secret key. Changing them invalidates signatures.
 SIGNING_KEY_LABEL = b"darkroom: signing webhooks"
 OWNER_SECRET_LABEL = b"darkroom: secret of "
+
+log = structlog.get_logger(__name__)
 
 
 class Subscriptions:
@@ -125,7 +128,9 @@ class Subscriptions:
         if self.get(owner, webhook_id).disabled_at is not None:
             raise Conflict("The webhook is already disabled.")
         values = {"disabled_at": self._clock.now_ms(), "disabled_because": reason}
-        return self._update_row(owner, webhook_id, values)
+        self._write_row(owner, webhook_id, values)
+        self._narrow_event_filter()
+        return self.get(owner, webhook_id)
 
     def enable(self, owner: str, webhook_id: str) -> Subscription:
         """Resume deliveries, for events from now on; raise NotFound."""
@@ -137,7 +142,7 @@ class Subscriptions:
         self.get(owner, webhook_id)
         with self._database.write() as connection:
             connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
-        self.sync_event_filter()
+        self._narrow_event_filter()
 
     def record_health(self, recovered: Collection[str], failing: Collection[str]) -> None:
         """Clear ``failing_since`` of the recovered webhooks, and set it for failing ones that do not have it yet."""
@@ -165,13 +170,23 @@ class Subscriptions:
                 pipe.sadd(SUBSCRIBED, *entries)
             pipe.execute()
 
+    def _narrow_event_filter(self) -> None:
+        """Copy the types to Redis if it answers. Otherwise it adds unwanted events until the sweeper copies them."""
+        try:
+            self.sync_event_filter()
+        except Unavailable as error:
+            log.warning("webhooks.filter_not_updated", error=str(error))
+
     def _update_row(self, owner: str, webhook_id: str, values: Mapping[str, Any]) -> Subscription:
-        condition = (webhooks.c.id == webhook_id) & (webhooks.c.owner == owner)
         if values:
-            with self._database.write() as connection:
-                connection.execute(update(webhooks).where(condition).values(values))
+            self._write_row(owner, webhook_id, values)
             self.sync_event_filter()
         return self.get(owner, webhook_id)
+
+    def _write_row(self, owner: str, webhook_id: str, values: Mapping[str, Any]) -> None:
+        condition = (webhooks.c.id == webhook_id) & (webhooks.c.owner == owner)
+        with self._database.write() as connection:
+            connection.execute(update(webhooks).where(condition).values(values))
 
     def _row_values(self, subscription: Subscription) -> dict[str, Any]:
         row = asdict(subscription) | {

@@ -260,14 +260,15 @@ class WebhookDispatcher:
         failing_s = (now_ms - (webhook.failing_since or now_ms)) / 1000
         if webhook.disabled_at is not None or not (is_gone or failing_s > DISABLE_AFTER_S):
             return
+        stores = self._stores.servers.of(webhook.owner)
         try:
-            disabled = self._stores.subscriptions.disable(webhook.owner, webhook.id, "gone" if is_gone else "failing")
+            disabled = stores.subscriptions.disable(webhook.owner, webhook.id, "gone" if is_gone else "failing")
         except (Conflict, NotFound):
             # Disabled or deleted by its owner in the meantime.
             return
         log.warning("webhook.disabled", webhook=webhook.id, because=disabled.disabled_because)
         self._stores.deliveries.fail_pending(webhook.id, "The webhook was disabled.")
-        self._stores.outbox.notify_disabled(disabled)
+        stores.outbox.notify_disabled(disabled)
 
 
 def _is_finished(task: "asyncio.Task[None]") -> bool:

@@ -7,9 +7,10 @@ from sqlalchemy import Engine, select
 
 from ops.infra.redis import connect
 from ops.infra.settings import Settings
-from schemas.errors import Conflict, Invalid, NotFound
+from schemas.errors import Conflict, Invalid, NotFound, Unavailable
 from schemas.webhooks.signing import generate_secret
 from schemas.webhooks.subscriptions import FINAL_EVENTS, MAX_SUBSCRIPTIONS
+from stores.redis.client import open_client
 from stores.redis.keys import SUBSCRIBED
 from stores.sql import tables
 from stores.webhooks.subscriptions import Subscriptions
@@ -134,3 +135,15 @@ def test_owner_secrets_are_stable_and_distinct(webhooks: Subscriptions) -> None:
     assert webhooks.owner_secret("bob") == webhooks.owner_secret("bob")
     assert webhooks.owner_secret("bob") != webhooks.owner_secret("eve")
     assert webhooks.signer.public_key == webhooks.signer.public_key
+
+
+def test_a_webhook_is_disabled_while_redis_is_down(webhooks: Subscriptions) -> None:
+    """What Redis adds to the outbox meanwhile concerns nobody; the sweeper corrects the filter later."""
+    webhook, other = (webhooks.create("bob", URL, {"types": ["job.progress"]}) for _ in range(2))
+    webhooks._redis = open_client("redis://127.0.0.1:1/0", retries=0)
+
+    assert webhooks.disable("bob", webhook.id, "gone").disabled_because == "gone"
+    webhooks.delete("bob", other.id)
+    assert webhooks.list_by_owner("bob") == [webhooks.get("bob", webhook.id)]
+    with pytest.raises(Unavailable):
+        webhooks.enable("bob", webhook.id)
