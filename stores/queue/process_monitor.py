@@ -13,6 +13,9 @@ from stores import Stores
 from stores.queue.process_reports import REPORT_INTERVAL_S, ProcessReport, process_name
 from stores.redis.server_clock import RedisClock
 
+# While Redis does not answer. The pause and a call that times out are shorter together than the time for which the
+# server counts as down (``stores.redis.client.DOWN_S``), so no other call of this process has to wait for it.
+RETRY_INTERVAL_S = 1.0
 # While a clock stays wrong, every so many reports.
 WARNING_INTERVAL = 60
 SETTINGS_EXIT_CODE = 2
@@ -29,7 +32,7 @@ def make_monitors(stores: Stores, role: str, check_later: Callable[[], bool] | N
 
 
 class ProcessMonitor:
-    """Reports on one process every REPORT_INTERVAL_S until it is stopped."""
+    """Reports on one process every REPORT_INTERVAL_S until it is stopped, and tries again soon if it cannot."""
 
     def __init__(self, stores: Stores, role: str, check_later: Callable[[], bool] | None = None) -> None:
         """``check_later`` is the result of ``stores.environment.shared_settings.check_now_or_later``."""
@@ -55,14 +58,16 @@ class ProcessMonitor:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._check_shared_settings()
+            pause_s = REPORT_INTERVAL_S
             try:
                 self.report()
             except Unavailable as error:
+                pause_s = RETRY_INTERVAL_S
                 log.debug("report.failed", error=str(error))
             except Exception:
                 # The process goes on without reports rather than with a thread that has died unnoticed.
                 log.exception("report.failed")
-            self._stopped.wait(REPORT_INTERVAL_S)
+            self._stopped.wait(pause_s)
 
     def _check_shared_settings(self) -> None:
         """End the process if the database, which did not answer at the start, now tells that a setting is another."""

@@ -15,7 +15,8 @@ from ops.infra.setting_parsers import split_redis_urls
 from schemas.errors import Unavailable
 from stores.redis.errors import translate
 
-# Longer than a call that times out and the pause before the next one (``ops.infra.redis``).
+# Longer than a call that times out (``ops.infra.redis``) and the pause before the next one
+# (``stores.queue.process_monitor``).
 DOWN_S = 8.0
 
 

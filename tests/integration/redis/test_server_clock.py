@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from api import create_app
 from ops.infra.broker import HEARTBEAT_TIMEOUT_MS, BlockingRedisBroker
+from ops.infra.redis import SOCKET_TIMEOUT_S
 from ops.infra.settings import Settings
 from schemas.accounts.caller import Caller
 from schemas.accounts.rate_limits import Rate
@@ -22,7 +23,7 @@ from schemas.webhooks.subscriptions import NewDelivery
 from stores import Stores, open_stores
 from stores.queue.process_monitor import ProcessMonitor
 from stores.queue.worker_heartbeats import WorkerStatus
-from stores.redis.client import open_client
+from stores.redis.client import DOWN_S, open_client
 from stores.redis.errors import redis_errors
 from stores.redis.server_clock import RedisClock
 from tests.conftest import API_KEY, create_tables
@@ -199,6 +200,22 @@ def test_a_process_whose_clock_is_off_says_so(open_machine: Callable[[float], St
     monitor.start()
     monitor.stop()
     assert other.process_reports.list_recent() == []
+
+
+def test_a_process_asks_a_server_that_is_down_again_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time for which it counts as down, so that no request has to find out again."""
+    stores = open_stores(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+    monitor, pauses = ProcessMonitor(stores, "web"), list[float]()
+
+    def stop(pause_s: float) -> None:
+        pauses.append(pause_s)
+        monitor._stopped.set()
+
+    monkeypatch.setattr(monitor._stopped, "wait", stop)
+    monitor._run()
+    stores.close()
+
+    assert pauses[0] + SOCKET_TIMEOUT_S < DOWN_S
 
 
 @pytest.mark.parametrize(
