@@ -13,6 +13,7 @@ from api.http.blueprint import Blueprint
 from api.http.context import stores
 from api.http.route_policy import Access, RoutePolicy
 from stores import Stores
+from stores.jobs.metrics import JobMetrics
 from stores.queue.process_reports import ProcessReport
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
@@ -74,10 +75,6 @@ class _SharedMetricsCollector:
         for (site, state), count in metrics.open_jobs.items():
             jobs.add_metric([site, state], count)
         yield jobs
-        ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["site", "state", "code"])
-        for labels, count in metrics.ended_jobs.items():
-            ended.add_metric(list(labels), count)
-        yield ended
         for name, text, value in (
             ("queue_depth", "Jobs that wait.", metrics.waiting),
             (
@@ -88,6 +85,15 @@ class _SharedMetricsCollector:
             ("queue_oldest_seconds", "Age of the oldest unfinished job.", metrics.oldest_age_s),
         ):
             yield GaugeMetricFamily(f"darkroom_{name}", text, value=value)
+        # Prometheus takes a sum that falls, because a server is down, for a restart, and its rise for new events.
+        if metrics.is_complete:
+            yield from self._ended_jobs(metrics)
+
+    def _ended_jobs(self, metrics: JobMetrics) -> Iterator[Metric]:
+        ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["site", "state", "code"])
+        for labels, count in metrics.ended_jobs.items():
+            ended.add_metric(list(labels), count)
+        yield ended
         for name, text, histogram in (
             ("pickup", "Time from queued to claimed by a worker.", metrics.pickup),
             ("run", "Time from claimed by a worker to finished.", metrics.run),

@@ -147,6 +147,7 @@ class JoinedMetrics(JobMetricsReader):
             oldest_age_s=max(part.oldest_age_s for part in parts),
             pickup=_join_histograms([part.pickup for part in parts]),
             run=_join_histograms([part.run for part in parts]),
+            is_complete=len(parts) == len(self._readers),
         )
 
 

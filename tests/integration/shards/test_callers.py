@@ -42,6 +42,7 @@ def reported_servers(installation: Installation) -> list[bool]:
 def test_a_server_that_is_down_concerns_its_own_callers_only(installation: Installation) -> None:
     """They get 503 with Retry-After, also if it is the first one; the others go on, and all do when it is back."""
     ids = [installation.submit(number).json["id"] for number in (0, 1)]
+    assert "darkroom_jobs_ended" in installation.client.get("/metrics", headers={"x-api-key": API_KEY}).text
     for down in (0, 1):
         up = 1 - down
         installation.processes[down].kill()
@@ -56,6 +57,9 @@ def test_a_server_that_is_down_concerns_its_own_callers_only(installation: Insta
         assert installation.client.get(f"/{ids[up]}.jpg").status_code == 404
         assert installation.client.get(f"/{ids[down]}.jpg").status_code == 503
         eventually(lambda down=down: reported_servers(installation) == [number != down for number in (0, 1)])
+
+        metrics = installation.client.get("/metrics", headers={"x-api-key": API_KEY}).text
+        assert ("darkroom_jobs_ended" in metrics, "darkroom_queue_depth" in metrics) == (False, True)
 
         installation.processes[down].start()
         assert installation.get(down, f"/api/v1/jobs/{ids[down]}").json["status"] == "QUEUED"
