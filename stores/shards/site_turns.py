@@ -49,7 +49,7 @@ class SiteTurns:
         ]
         is_kept = holder in wanting and now_s - self.since_s < TURN_S and self.holder == holder
         # A test visit is the only one until it has shown whether the site works.
-        is_tested = holder in views and views[holder].is_open and views[holder].running > 0
+        is_tested = holder is not None and holder in views and views[holder].is_open and views[holder].running > 0
         if not (is_kept or is_tested) and wanting:
             holder = min(wanting, key=self.use.__getitem__)
         if holder is None or holder not in views:
