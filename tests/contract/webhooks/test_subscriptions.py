@@ -138,7 +138,7 @@ def test_owner_secrets_are_stable_and_distinct(webhooks: Subscriptions) -> None:
 
 
 def test_a_webhook_is_disabled_while_redis_is_down(webhooks: Subscriptions) -> None:
-    """What Redis adds to the outbox meanwhile concerns nobody; the sweeper corrects the filter later."""
+    """No webhook wants what Redis adds to the outbox meanwhile; the sweeper corrects the filter later."""
     webhook, other = (webhooks.create("bob", URL, {"types": ["job.progress"]}) for _ in range(2))
     webhooks._redis = open_client("redis://127.0.0.1:1/0", retries=0)
 
