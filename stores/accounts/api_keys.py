@@ -143,6 +143,13 @@ class ApiKeys:
         with self._database.read() as connection:
             return [_to_caller(row) for row in connection.execute(query)]
 
+    def list_limits(self) -> dict[str, CallerLimits]:
+        """Return the limits of all keys that have any, by key id; jobs of revoked keys keep theirs."""
+        table = tables.api_keys
+        query = select(table.c.id, table.c.limits).where(table.c.limits != "")
+        with self._database.read() as connection:
+            return {row.id: parse_limits(row.limits) for row in connection.execute(query)}
+
     def update(self, key_id: str, change: KeyChange) -> None:
         """Change a key.
 

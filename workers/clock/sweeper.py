@@ -129,8 +129,7 @@ class Sweeper:
         if self._are_limits_applied:
             return
         try:
-            own_limits = {caller.id: caller.limits for caller in self._stores.api_keys.list_active()}
-            self._stores.quotas.limit_running_by_default(own_limits)
+            self._stores.quotas.limit_running_by_default(self._stores.api_keys.list_limits())
         except Unavailable as error:
             # Sweeps of leases must not depend on the database.
             log.warning("sweep.limits_not_applied", error=str(error))

@@ -71,12 +71,13 @@ def test_a_job_with_an_expired_lease_is_requeued(
 
 
 def test_jobs_that_wait_start_under_changed_settings(stores: Stores, sweeper: Sweeper, job_request: JobRequest) -> None:
-    """When the clock starts; the number of a key that has one of its own stays."""
+    """When the clock starts; the number of a key that has one of its own stays, also once the key is revoked."""
     create_tables(stores.settings.database_url)
     none = CallerLimits(concurrent=0)
     bob = stores.api_keys.create("bob", KeyChange(limits=none)).split("_")[1]
     stores.jobs.create(ID, "owner", job_request, "r", limits=none)
     stores.jobs.create("b" * 32, bob, job_request, "r", limits=none)
+    stores.api_keys.revoke(bob)
     stores.workers.record_heartbeat(HEARTBEAT)
     assert stores.attempts.claim("w1") is None
 
