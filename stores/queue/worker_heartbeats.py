@@ -9,7 +9,8 @@ from redis import Redis
 from stores.redis.keys import WORKER_DETAILS, WORKER_HEARTBEATS
 from stores.redis.scripts import Scripts
 
-DEAD_AFTER_MS = 8_000
+# Longer than one call that hangs until its timeout, with the time before and after it.
+DEAD_AFTER_MS = 10_000
 PURGE_AFTER_MS = 3_600_000
 # A status that has not changed is sent less often than one that has.
 SAME_STATUS_INTERVAL_S = 1.9
