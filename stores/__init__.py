@@ -140,14 +140,14 @@ class Stores:
     gallery: Gallery
     gallery_media: GalleryMedia
     scan_requests: ScanRequests
-    # Filled once the stores of all servers are there; empty if there is one server.
+    # One entry, added once the stores of all servers are there.
     _servers: "list[Shards[Stores]]" = field(default_factory=list, compare=False, repr=False)
     _plain: "Stores | None" = None
 
     @property
     def servers(self) -> "Shards[Stores]":
         """The stores of each server."""
-        return self._servers[0] if self._servers else Shards([""], [self.redis], [self])
+        return self._servers[0]
 
     @property
     def plain(self) -> "Stores":
@@ -226,6 +226,8 @@ def open_stores(
         ticket_database = database_on_server(server.url, server.broker_url)
         opened.append((_open_server(settings, parts, connections, ticket_database), ids, scripts))
     plain = [stores for stores, _, _ in opened]
+    for stores in plain:
+        stores._servers.append(Shards([""], [stores.redis], [stores]))  # noqa: SLF001 - of the same module
     if len(plain) == 1:
         return plain[0]
     names = [server.name for server in servers]

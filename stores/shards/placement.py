@@ -40,6 +40,8 @@ class Shards(Generic[S]):
         A server that is added takes its part of the subjects from each of the others, and no subject changes between
         those.
         """
+        if len(self.names) == 1:
+            return (0,)
         weights = [hashlib.sha256(f"{name} {subject}".encode()).digest() for name in self.names]
         return tuple(sorted(range(len(weights)), key=weights.__getitem__, reverse=True))
 

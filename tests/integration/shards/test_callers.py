@@ -4,8 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli.doctor import doctor
+from ops.infra.settings import Settings
 from schemas.errors import Unavailable
 from schemas.jobs.job import JobRequest
+from stores import open_stores
 from stores.jobs.job_search import JobFilter
 from stores.redis.client import open_client
 from stores.redis.keys import daily_usage_key
@@ -28,6 +30,16 @@ def test_each_caller_has_one_server(installation: Installation) -> None:
     page = installation.stores.job_search.find_page(JobFilter(None))
     assert {job.id for job, _ in page.jobs} == set(ids)
     assert installation.stores.metrics.read().waiting == 2
+
+
+def test_one_server_alone_is_all_servers(settings: Settings) -> None:
+    """It is the home of every caller, has no name, and is not put together anew for each request."""
+    stores = open_stores(settings)
+
+    assert stores.servers.of("a caller") is stores.servers.of("another one") is stores
+    assert stores.servers is stores.servers
+    assert stores.name == ""
+    stores.close()
 
 
 def reported_servers(installation: Installation) -> list[bool]:
