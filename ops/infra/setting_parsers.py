@@ -22,6 +22,8 @@ POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
 # Sentinel's URLs contain commas themselves.
 BETWEEN_REDIS_URLS = re.compile(r"[,\s]+(?=[a-z+]+://)")
+# A server has at least half of its even share of the free room, and a request may be for 16 pictures.
+MIN_QUEUE_SIZE_OF_SERVER = 32
 MAX_REDIS_SERVERS = 16
 MEDIA_URL = re.compile(r"file:///[^/].*|(s3|gs|az)://[^/?#@]+(/.*)?")
 
@@ -146,6 +148,14 @@ def pair_redis_urls(redis_urls: str, broker_urls: str) -> tuple[RedisServer, ...
     if len(servers) > 1:
         _check_servers(servers)
     return servers
+
+
+def check_queue_size(max_queue_size: int, servers: int) -> None:
+    """Raise SettingsError if an idle server could refuse a request for several pictures."""
+    if servers > 1 and max_queue_size < servers * MIN_QUEUE_SIZE_OF_SERVER:
+        raise SettingsError(
+            f"MAX_QUEUE_SIZE: {servers} Redis servers share it; set it to {servers * MIN_QUEUE_SIZE_OF_SERVER} or more."
+        )
 
 
 def _check_servers(servers: tuple[RedisServer, ...]) -> None:

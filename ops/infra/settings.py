@@ -15,6 +15,7 @@ from ops.infra.setting_parsers import (
     UNLIMITED,
     RedisServer,
     SettingsError,
+    check_queue_size,
     next_database,
     pair_redis_urls,
 )
@@ -125,7 +126,7 @@ def load_settings() -> Settings:
         # environs quotes marshmallow's list of problems; the message must be one line.
         message = str(error).replace("['", "").replace("']", "")
         raise SettingsError(" ".join(message.split())) from error
-    pair_redis_urls(settings.redis_url, settings.broker_url)
+    check_queue_size(settings.max_queue_size, len(settings.redis_servers))
     return settings
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.infra.setting_parsers import MIN_QUEUE_SIZE_OF_SERVER
 from ops.infra.settings import UNLIMITED, SettingsError, load_settings, next_database
+from schemas.jobs.sdapi.requests import MAX_JOBS_PER_REQUEST
 
 
 @pytest.mark.parametrize(
@@ -165,3 +167,17 @@ def test_site_urls_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_MY_FORGE_URL", "http://127.0.0.1:7860/sd")
 
     assert load_settings().site_urls == {"my_forge": "http://127.0.0.1:7860/sd"}
+
+
+def test_each_redis_server_has_room_for_the_largest_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is divided among the servers; with one server it may be as small as one."""
+    assert MIN_QUEUE_SIZE_OF_SERVER >= 2 * MAX_JOBS_PER_REQUEST
+    monkeypatch.setenv("MAX_QUEUE_SIZE", "1")
+    assert load_settings().max_queue_size == 1
+    monkeypatch.setenv("REDIS_URL", "redis://a/0,redis://b/0")
+    for size in (1, 63):
+        monkeypatch.setenv("MAX_QUEUE_SIZE", str(size))
+        with pytest.raises(SettingsError, match="MAX_QUEUE_SIZE: 2 Redis servers share it; set it to 64 or more"):
+            load_settings()
+    monkeypatch.setenv("MAX_QUEUE_SIZE", "64")
+    assert len(load_settings().redis_servers) == 2
