@@ -140,13 +140,12 @@ class Stores:
     gallery: Gallery
     gallery_media: GalleryMedia
     scan_requests: ScanRequests
-    # One entry, added once the stores of all servers are there.
     _servers: "list[Shards[Stores]]" = field(default_factory=list, compare=False, repr=False)
     _plain: "Stores | None" = None
 
     @property
     def servers(self) -> "Shards[Stores]":
-        """The stores of each server."""
+        """The stores of each server; set once all are there."""
         return self._servers[0]
 
     @property
