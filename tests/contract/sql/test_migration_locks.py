@@ -70,18 +70,19 @@ def is_waiting(connection: Connection) -> bool:
     return bool(connection.exec_driver_sql(query).scalar_one())
 
 
-def test_a_migration_waits_for_the_index(url: str) -> None:
-    """A transaction on the index locks files before models: it goes on, and the migration begins afterwards."""
+def test_a_migration_waits_for_the_index(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction on the index locks files before models: there is no deadlock, and the migration goes on."""
+    monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 20_000)
     other = create_engine(url, isolation_level="AUTOCOMMIT")
     migration = threading.Thread(target=migrate, args=[url])
-    with other.connect() as indexer, other.connect() as observer:
+    with other.connect() as indexer, other.connect() as observer, capture_logs() as logs:
         begin(indexer, f"SELECT pg_advisory_xact_lock({database.LIBRARY_LOCK_ID})", lock("library_files"))
         migration.start()
         eventually(lambda: is_waiting(observer))
         indexer.exec_driver_sql(lock("library_models"))
         indexer.exec_driver_sql("COMMIT")
-    migration.join(30)
-    assert is_migrated(url)
+        migration.join(30)
+    assert (is_migrated(url), logs) == (True, [])
     other.dispose()
 
 
