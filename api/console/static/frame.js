@@ -47,25 +47,29 @@ document.addEventListener("visibilitychange", showAges);
 
 // A form is sent once, however often its button is pressed; a field `intent` is the key of that press. The button keeps
 // the focus, so it is not disabled for the browser. If the browser was told to stop, the form is sent again with its key.
+// Kept here and not in the page, parts of which are replaced (refresh.js) while a slow request is pending.
+let presses = new WeakMap();
+
 addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
-  if (performance.now() - Number(form.dataset.sent ?? -RESEND_MS) < RESEND_MS) {
+  const now = performance.now();
+  const press = presses.get(form) ?? { key: newKey(), sent: -RESEND_MS };
+  if (now - press.sent < RESEND_MS) {
     event.preventDefault();
     return;
   }
-  form.dataset.sent = performance.now();
+  press.sent = now;
+  presses.set(form, press);
   event.submitter?.setAttribute("aria-disabled", "true");
   const intent = form.querySelector("input[name=intent]");
-  if (intent) intent.value ||= newKey();
+  if (intent) intent.value = press.key;
 });
-// Whoever comes back to the page presses anew.
-addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form[data-sent]")) {
-    delete form.dataset.sent;
-    form.querySelectorAll("[aria-disabled]").forEach((button) => button.removeAttribute("aria-disabled"));
+// Whoever comes back to a page that the browser has kept presses anew.
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const form of document.forms) {
+    if (presses.has(form)) form.querySelectorAll("[aria-disabled]").forEach((button) => button.removeAttribute("aria-disabled"));
   }
-  document.querySelectorAll("input[name=intent]").forEach((intent) => {
-    intent.value = "";
-  });
+  presses = new WeakMap();
 });

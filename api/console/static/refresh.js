@@ -100,10 +100,12 @@ function findMatch(place, node) {
   return match && standsForSame(match, node) ? match : null;
 }
 
+// Elements that the reader has opened stay open, and buttons that were pressed stay so (frame.js).
+const KEPT = ["open", "aria-disabled"];
+
 function mergeAttributes(present, fresh) {
   for (const { name } of [...present.attributes]) {
-    // Elements that the reader has opened stay open.
-    if (!fresh.hasAttribute(name) && name !== "open") present.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !KEPT.includes(name)) present.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (present.getAttribute(name) !== value) present.setAttribute(name, value);

@@ -61,6 +61,22 @@ def complete(app: AppClient, job: Job) -> None:
     app.stores.attempts.complete(job, [image])
 
 
+# Two presses of a button, and a third one once its form has been brought up to date and the page has been shown.
+PRESS_THREE_TIMES = """async button => {
+  const script = document.querySelector("script[src*='jobs/detail.js']").src;
+  const { merge } = await import(new URL("../refresh.js", script));
+  const fresh = button.form.cloneNode(true);
+  const refused = [];
+  addEventListener("submit", (event) => refused.push(event.defaultPrevented));
+  button.click();
+  button.click();
+  merge(button.form, fresh);
+  dispatchEvent(new PageTransitionEvent("pageshow"));
+  button.click();
+  return [refused, button.getAttribute("aria-disabled")];
+}"""
+
+
 def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str) -> None:
     """Rows update automatically; a failure shows the selectors, the similar elements, and a way to try again."""
     failed = submit(app, HOSTILE, 1)
@@ -100,7 +116,8 @@ def test_jobs_are_followed_searched_and_understood(app: AppClient, app_url: str)
         await expect(report.locator("svg .mark")).to_have_attribute("x", "120")
         await require_accessible(page)
 
-        await page.get_by_role("button", name="Try again").dblclick()
+        again = page.get_by_role("button", name="Try again")
+        assert await again.evaluate(PRESS_THREE_TIMES) == [[False, True, True], "true"]
         await expect(page.locator("#live")).to_contain_text("Waiting")
         assert len(app.get("/api/v1/jobs").json["jobs"]) == 3
         assert failed not in page.url
