@@ -27,8 +27,9 @@ VENV = ROOT / ".venv"
 GUARD = ".venv.lock"
 # Exists while packages are being installed. Left over, it states that some may be there in part: pip does not see that.
 UNFINISHED = ".venv.unfinished"
-# A copy of one in .venv states that its packages are installed.
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+# A copy of one in .venv states that its packages are installed. The development lock contains the other one.
+DEVELOPMENT = "requirements-dev.txt"
+LOCKS = ("requirements.txt", DEVELOPMENT)
 # Import nothing from the current folder or the user's packages.
 ISOLATED = ("-P", "-s")
 PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps")
@@ -56,7 +57,8 @@ def main(lock: str, command: str = "") -> int:
         with (ROOT / GUARD).open("w") as guard:
             # Of two commands started together, the second one waits here and finds the packages installed.
             fcntl.flock(guard, fcntl.LOCK_EX)
-            return 0 if _is_installed(lock) else _install(lock, command, guard.fileno())
+            is_installed = _is_installed(lock) or _is_installed(DEVELOPMENT)
+            return 0 if is_installed else _install(lock, command, guard.fileno())
     except OSError as error:
         return _fail(f"{ROOT} cannot be written: {error.strerror}.")
 
@@ -71,7 +73,9 @@ def _install(lock: str, command: str, guard: int) -> int:
     is_usable = not (ROOT / UNFINISHED).exists() and _has_working_python()
     write_atomically(ROOT / UNFINISHED, b"")
     for each in LOCKS:
-        (VENV / each).unlink(missing_ok=True)
+        # Packages that are there already stay as they are.
+        if not _is_installed(each):
+            (VENV / each).unlink(missing_ok=True)
     if not is_usable:
         shutil.rmtree(VENV, ignore_errors=True)
         try:

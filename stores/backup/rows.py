@@ -27,7 +27,7 @@ DERIVED_PREFIX = "library_search"
 RECOUNT = "library_search_recount()"
 COUNTING_TRIGGERS = (
     "SELECT tgrelid::regclass::text, quote_ident(tgname) FROM pg_trigger "  # noqa: S608 - a name of this module
-    f"WHERE NOT tgisinternal AND starts_with(tgname, '{DERIVED_PREFIX}')"
+    f"WHERE NOT tgisinternal AND starts_with(tgname, '{DERIVED_PREFIX}') AND pg_table_is_visible(tgrelid)"
 )
 
 

@@ -36,9 +36,8 @@ def lock_pending(connection: Connection) -> None:
     for revision, tables in LONG_LOCKS.items():
         if present < revision <= newest:
             locks |= tables
-    if not locks:
-        return
-    wait_for_library(connection)
+    if any(table.startswith("library_") for table in locks):
+        wait_for_library(connection)
     for table in sorted(locks.keys() & set(inspect(connection).get_table_names())):
         connection.exec_driver_sql(f"LOCK TABLE {table} IN {locks[table]} MODE")
 

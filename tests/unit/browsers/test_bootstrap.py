@@ -42,6 +42,9 @@ def alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIPES", str(tmp_path))
     (tmp_path / LOCK).write_text("other==1.0 \\\n    --hash=sha256:00\nplaywright==1.0 \\\n    --hash=sha256:00\n")
+    (tmp_path / bootstrap.DEVELOPMENT).write_text(
+        (tmp_path / LOCK).read_text() + "linter==1.0 \\\n    --hash=sha256:00\n"
+    )
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "alive")
     descriptor = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
@@ -198,6 +201,21 @@ def test_an_installation_that_fails_leaves_no_other_lock_as_installed(alive: int
 
     assert bootstrap.main(LOCK) == 2
     assert not [name for name in bootstrap.LOCKS if (tmp_path / ".venv" / name).exists()]
+
+
+def test_the_development_packages_contain_the_others(alive: int, tmp_path: Path) -> None:
+    """With them nothing is to be installed, and their installation makes an installed version no worse."""
+    release_pips(tmp_path)
+    write_python(tmp_path, browser="exit 0", pip_exit_code=1)
+    installed = tmp_path / ".venv" / LOCK
+    installed.write_bytes((tmp_path / LOCK).read_bytes())
+
+    assert bootstrap.main(bootstrap.DEVELOPMENT) == 2
+    assert installed.exists()
+    installed.unlink()
+    (tmp_path / ".venv" / bootstrap.DEVELOPMENT).write_bytes((tmp_path / bootstrap.DEVELOPMENT).read_bytes())
+    assert bootstrap.main(LOCK) == 0
+    assert not installed.exists()
 
 
 def test_a_pip_that_fails_lets_the_others_finish(alive: int, tmp_path: Path) -> None:
