@@ -24,6 +24,10 @@ from tests.support.programs.weights import SIGNED_IN
 
 CANARY = '[canary]\nevery_s = 60\nprompt = "a canary"\n\n[consent]'
 
+WAIT = '[[steps]]\ntype = "waitForElement"\n'
+# On a busy machine the page shows its fields late.
+MOUNTED = f'{WAIT}selectors = ["aria/Prompt"]\ntimeout = 60000\n\n'
+
 
 @pytest.fixture(scope="module")
 def deployment(base_settings: Settings, programs: str) -> Iterator[Deployment]:
@@ -34,7 +38,9 @@ def deployment(base_settings: Settings, programs: str) -> Iterator[Deployment]:
         recipes.mkdir()
         gradio = (SHIPPED_RECIPES / "gradio.toml").read_text()
         (recipes / "watched.toml").write_text(gradio.replace("[consent]", CANARY))
-        (recipes / "changed.toml").write_text(gradio.replace("aria/Prompt", "#prompt-box").replace("60000", "1500"))
+        before, wait, after = gradio.partition(WAIT)
+        changed = (wait + after).replace("aria/Prompt", "#prompt-box").replace("60000", "1500")
+        (recipes / "changed.toml").write_text(f"{before}{MOUNTED}{changed}")
         (recipes / "busy.toml").write_text(gradio)
         (recipes / "down.toml").write_text(gradio)
         urls = {name: f"{programs}/{name}/" for name in ("gradio", "weights")}
@@ -154,7 +160,7 @@ def test_a_changed_page_yields_an_explanation(deployment: Deployment) -> None:
     job = run_job(deployment, "changed")
 
     assert job["error"]["code"] == "site_changed"
-    assert "steps[1]" in job["error"]["message"]
+    assert "steps[2]" in job["error"]["message"]
     explanation = deployment.app.get(f"/api/v1/jobs/{job['id']}/failure").json["explanation"]
     assert explanation["selectors"][0] == "#prompt-box"
     assert "aria/Prompt" in [element["selector"] for element in explanation["similar"]]
