@@ -201,6 +201,11 @@ def isolated_settings(base_settings: Settings, redis_url: str, folder: Path) -> 
     client = connect(redis_url)
     client.flushall()
     client.close()
+    return settings_in(folder, base_settings, redis_url)
+
+
+def settings_in(folder: Path, base_settings: Settings, redis_url: str) -> Settings:
+    """Return settings with one or several Redis servers, and everything else in ``folder``."""
     return replace(
         base_settings,
         data_dir=folder,

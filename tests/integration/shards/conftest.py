@@ -12,12 +12,12 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from ops.infra.redis import connect
-from ops.infra.settings import Settings, next_database
+from ops.infra.settings import Settings
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.jobs.job import JobRequest
 from stores import Stores, open_stores
 from stores.shards.allotments import Allotter
-from tests.conftest import API_KEY, answers_ping, create_tables, eventually
+from tests.conftest import answers_ping, create_tables, eventually, settings_in
 from tests.integration.conftest import described_client
 
 RECIPE = """
@@ -131,13 +131,7 @@ def installation(
         (recipes / f"{name}.toml").write_text(text)
     urls = ",".join(process.url for process in processes)
     settings = replace(
-        base_settings,
-        data_dir=tmp_path,
-        api_key=API_KEY,
-        redis_url=urls,
-        broker_url=next_database(urls),
-        database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
-        media_url=(tmp_path / "media").as_uri(),
+        settings_in(tmp_path, base_settings, urls),
         recipes_dir=recipes,
         site="free",
         max_queue_size=MAX_QUEUE_SIZE,
