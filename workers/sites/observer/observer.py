@@ -21,8 +21,9 @@ from schemas.jobs.job import Progress
 from schemas.sites.observe import FramesSpec, ObserveSpec, Selectors, WatchSpec
 from schemas.sites.page_patterns import compile_pattern
 from workers.images.convert import MAX_IMAGE_BYTES
+from workers.sites.observer.frames import FrameData, FrameReader
+from workers.sites.observer.message_channels import MessageChannels
 from workers.sites.observer.page_scripts import load_function
-from workers.sites.observer.websocket_frames import FrameData, FrameListener
 
 SCRIPT = load_function(Path(__file__).with_name("observer.js"))
 BINDING = "__darkroomReport"
@@ -58,7 +59,7 @@ PERCENT = re.compile(r"(?<![\d.])(\d{1,9}(?:\.\d{1,9})?)\s{0,4}%")
 class Observation:
     """A change on the page.
 
-    ``kind`` is one of OBSERVATION_KINDS, ``until`` or ``disconnected`` from the page's WebSockets, or ``busy`` or
+    ``kind`` is one of OBSERVATION_KINDS, ``until`` or ``disconnected`` from the page's connections, or ``busy`` or
     ``closed`` from the driver. ``text`` belongs to progress, errors and requests for a person; ``url`` or ``data`` to
     images, where ``data`` is a preview that the page may have shrunk already; ``urls`` to results announced through a
     WebSocket. ``selector`` is the alternative that matched on the page. ``entry`` is the number of the recipe's entry
@@ -81,7 +82,8 @@ class Observer:
         """``results`` are the elements with the finished pictures, if they are not those of ``observe.done``."""
         self._observe = observe
         self._results = results
-        self._frame_listener = FrameListener(_frames_by_kind(observe), url, self._on_frame, self._on_disconnected)
+        self._frame_reader = FrameReader(_frames_by_kind(observe), url, self._on_frame)
+        self._channels = MessageChannels(self._frame_reader.receive, self._on_disconnected)
         self._pending: asyncio.Queue[Observation] = asyncio.Queue(MAX_PENDING)
         self._run = 0
 
@@ -117,8 +119,9 @@ class Observer:
         await context.add_init_script(f"({SCRIPT})({json.dumps(config)});")
 
     def listen(self, page: Page) -> None:
-        """Listen to the page's WebSockets; must be called before the page opens any."""
-        self._frame_listener.listen(page)
+        """Listen to the page's connections; must be called before the page opens any."""
+        if _frames_by_kind(self._observe):
+            self._channels.listen(page)
 
     async def arm(self, page: Page) -> list[str]:
         """Begin to report changes; the current state of the page is the baseline.
@@ -127,7 +130,7 @@ class Observer:
         """
         # Messages carry the number of their run, so late ones of an earlier run can be dropped.
         self._run += 1
-        self._frame_listener.forget_early()
+        self._frame_reader.forget_early()
         urls = await page.evaluate("run => window.__darkroom.arm(run)", self._run)
         page.on("domcontentloaded", self._rejoin)
         return [url for url in urls[:MAX_KNOWN_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
@@ -139,16 +142,16 @@ class Observer:
 
     def set_submission_id(self, value: str) -> None:
         """Take the id that the program gave to the prompt; messages that name it are read from now on."""
-        self._frame_listener.set_submission_id(value)
+        self._frame_reader.set_submission_id(value)
 
     def read_missed(self, text: str) -> None:
         """Read the answer to a request for missed messages."""
-        self._frame_listener.read_missed(text)
+        self._frame_reader.read_missed(text)
 
     @property
     def is_connected(self) -> bool:
-        """Whether a WebSocket of the page is open."""
-        return self._frame_listener.is_connected
+        """Whether the page has a connection through which it receives messages."""
+        return self._channels.is_connected
 
     async def next_observation(self) -> Observation:
         """Wait for the next observation."""
@@ -174,7 +177,7 @@ class Observer:
         if isinstance(message, dict) and (message.get("run"), message.get("kind")) == (self._run, EVENT_KIND):
             text = message.get("text")
             if isinstance(text, str) and len(text) <= MAX_EVENT_CHARS:
-                self._frame_listener.receive(text)
+                self._frame_reader.receive(text)
         elif observation := _parse_message(message, self._run):
             self.push(observation)
 

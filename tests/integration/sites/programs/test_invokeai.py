@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 from schemas.errors import ChoiceNotFound, SiteFailed, SiteRefused, SiteUnavailable
 from schemas.jobs.job import JobRequest
 from tests.conftest import free_port
-from tests.integration.sites.conftest import drive, shipped_recipe
+from tests.integration.sites.conftest import AttemptResult, drive, shipped_recipe
 from tests.integration.sites.programs.attempts import (
     attempt,
     cancel,
@@ -150,23 +150,43 @@ def test_a_cancelled_job_is_stopped_and_the_next_one_starts_at_once(server: Prog
     assert events[7:] == [("queued", 3), ("started", 3), ("queued", 4), ("cancel", 4)]
 
 
-def test_pictures_of_other_pages_are_not_taken(server: ProgramServer) -> None:
-    """The server tells every page about every job; another one's picture is finished while this one waits."""
+def test_a_page_without_websockets_is_watched_through_its_polls(server: ProgramServer) -> None:
+    """Behind a proxy that refuses WebSockets, and for the first moments of every visit."""
+    server.post("test/refuse_websockets")
+    recipe = shipped_recipe("invokeai", server.url)
+
+    async def work(browser: Browser) -> list[AttemptResult]:
+        first = await attempt(browser, recipe, PROMPT, seed=6)
+        with pytest.raises(SiteRefused, match=r"^The sampler has refused\.$"):
+            await attempt(browser, recipe, "forbidden")
+        return [first, await attempt(browser, recipe, "a boat", seed=7)]
+
+    first, second = run_attempts(work)
+
+    assert first.shows_images_of(described(PROMPT, "", 6), 0)
+    assert len(set(first.previews)) >= 2
+    percentages = [update.percentage for update in first.progress]
+    assert percentages[0] < 50 < percentages[-1] == 100
+    assert second.shows_images_of(described("a boat", "", 7), 0)
+
+
+def test_pictures_and_errors_of_other_pages_are_not_taken(server: ProgramServer) -> None:
+    """The server tells every page about every job; others fail and have their pictures while this one waits."""
     recipe = shipped_recipe("invokeai", server.url)
 
     async def work(browser: Browser) -> Any:
-        for prompt in ("endless", "a cat"):
+        for prompt in ("endless", "forbidden", "a cat"):
             batch = batch_of_another_page(prompt)
             await asyncio.to_thread(server.post, "api/v1/queue/default/enqueue_batch", batch=batch)
         watching = asyncio.ensure_future(collect(await submit(browser, recipe, PROMPT, seed=4)))
-        await until(lambda: server.events().count("queued") == 3)
+        await until(lambda: server.events().count("queued") == 4)
         await asyncio.to_thread(httpx.put, f"{server.url}api/v1/queue/default/i/1/cancel", trust_env=False)
         return await watching
 
     result = run_attempts(work)
 
     assert result.shows_images_of(described(PROMPT, "", 4), 0)
-    assert [line["item_id"] for line in server.log if line["event"] == "completed"] == [2, 3]
+    assert [line["item_id"] for line in server.log if line["event"] == "completed"] == [3, 4]
 
 
 def test_a_job_that_a_person_cancels_fails_at_once(server: ProgramServer) -> None:

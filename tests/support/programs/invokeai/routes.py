@@ -11,6 +11,7 @@ import socketio
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, UploadFile
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.programs.invokeai.queue import Queue
 
@@ -34,7 +35,7 @@ def create_app(page: Path) -> FastAPI:
 
     @asynccontextmanager
     async def run_queue(app: FastAPI) -> AsyncIterator[None]:
-        app.state.queue, app.state.sockets = Queue(emit), sockets
+        app.state.queue, app.state.sockets, app.state.refuses_websockets = Queue(emit), sockets, False
         task = asyncio.create_task(app.state.queue.run_forever())
         yield
         task.cancel()
@@ -42,9 +43,21 @@ def create_app(page: Path) -> FastAPI:
     app = FastAPI(lifespan=run_queue, openapi_url=None)
     app.include_router(api)
     app.include_router(other)
-    app.mount("/ws", socketio.ASGIApp(sockets, socketio_path="/ws/socket.io"))
+    app.mount("/ws", _refuse_websockets(app, socketio.ASGIApp(sockets, socketio_path="/ws/socket.io")))
     app.mount("/", StaticFiles(directory=page, html=True))
     return app
+
+
+def _refuse_websockets(app: FastAPI, sockets: ASGIApp) -> ASGIApp:
+    """Refuse WebSockets when a test asks for it, as a proxy does that was not set up for them."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and app.state.refuses_websockets:
+            await send({"type": "websocket.close"})
+        else:
+            await sockets(scope, receive, send)
+
+    return serve
 
 
 def _queue(request: Request) -> Queue:
@@ -302,7 +315,14 @@ def show_log(request: Request) -> list[dict[str, Any]]:
 @other.post("/test/reset")
 async def reset(request: Request) -> None:
     """Become as new."""
+    request.app.state.refuses_websockets = False
     await _queue(request).reset()
+
+
+@other.post("/test/refuse_websockets")
+def refuse_websockets(request: Request) -> None:
+    """Refuse all WebSockets from now on; polls are answered."""
+    request.app.state.refuses_websockets = True
 
 
 @other.post("/test/drop_sockets")

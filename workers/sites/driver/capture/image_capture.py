@@ -20,7 +20,7 @@ from workers.images import convert
 from workers.sites.diagnostics.redaction import redact_url
 from workers.sites.driver.capture.browser_fetch import fetch_url
 from workers.sites.driver.capture.downloads import Downloads
-from workers.sites.observer.websocket_frames import decode_data_url
+from workers.sites.observer.frames import decode_data_url
 
 MAX_RESPONSES = 32
 STEP_TIMEOUT_S = 15.0

@@ -105,6 +105,8 @@ class Generation:
             SiteChanged: a picture of the page cannot be fetched.
             BrowserLost: the page was closed.
         """
+        if self._recipe.observe.done.frames and not self._observer.is_connected:
+            self._missed.start()
         try:
             while not self.images:
                 observation = await self._next_observation()
@@ -223,7 +225,7 @@ class Generation:
         raise PageFloods(observation.text)
 
     async def _on_disconnected(self, _observation: Observation) -> None:
-        """The page's last WebSocket has closed."""
+        """The page has lost its last connection."""
         self._missed.start()
         if self._recipe.observe.done.frames:
             self._lose(SiteUnavailable("The page has lost the connection to its server."), "", RECONNECT_WAIT_S)

@@ -1,7 +1,8 @@
 """Requests the messages that a page has missed while its connection was lost.
 
 A program may finish a picture while the page is not connected, and then never says so again. So from the first loss on,
-the recipe's ``observe.missed`` is requested until the generation ends, and each answer is read as a message.
+or from the submission if the page is not connected by then, the recipe's ``observe.missed`` is requested until the
+generation ends, and each answer is read as a message.
 """
 
 import asyncio

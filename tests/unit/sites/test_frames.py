@@ -9,7 +9,7 @@ import pytest
 
 from schemas.sites.documents import find_values
 from schemas.sites.observe import FramesSpec
-from workers.sites.observer.websocket_frames import FrameData, FrameListener, find_image, strip_envelope
+from workers.sites.observer.frames import FrameData, FrameReader, find_image, strip_envelope
 
 JPEG = b"\xff\xd8\xff\xe0" + b"picture"
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
@@ -55,7 +55,7 @@ def test_the_envelope_of_socket_io_is_removed(payload: str, text: str) -> None:
 def listen(*rules: tuple[str, int, FramesSpec]) -> tuple[Any, list[tuple[str, FrameData]]]:
     """Return the function that receives a message, and the list of what was read."""
     seen: list[tuple[str, FrameData]] = []
-    listener = FrameListener(rules, "http://site/", lambda kind, data: seen.append((kind, data)))
+    listener = FrameReader(rules, "http://site/", lambda kind, data: seen.append((kind, data)))
     return listener.receive, seen
 
 
@@ -114,7 +114,7 @@ def test_messages_about_other_jobs_are_ignored() -> None:
     """A server that tells every page about every job is understood by the id of the prompt, whenever it is known."""
     rule = FramesSpec(match={"0": "done", "1.job": "{{id}}"}, text="1.text")
     seen: list[str] = []
-    listener = FrameListener([("error", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.text))
+    listener = FrameReader([("error", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.text))
 
     def receive(job: str | int, text: str) -> None:
         listener.receive(f"42{json.dumps(['done', {'job': job, 'text': text}])}")
@@ -140,7 +140,7 @@ def test_missed_events_are_read_as_a_message() -> None:
         url="{{url}}view?filename={{filename}}",
     )
     seen: list[tuple[str, ...]] = []
-    listener = FrameListener([("done", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.urls))
+    listener = FrameReader([("done", 0, rule)], "http://site/", lambda _kind, data: seen.append(data.urls))
 
     def images(*names: str, kind: str = "output") -> dict[str, Any]:
         return {"images": [{"filename": name, "type": kind} for name in names]}

@@ -1,7 +1,7 @@
 """Reads progress, previews, errors and results from the messages that a page receives through its own connections.
 
-These are WebSockets and event streams. Which messages matter, and where their values are, is in the recipe
-(``observe.*.frames``).
+These are WebSockets, long polling and event streams. Which messages matter, and where their values are, is in the
+recipe (``observe.*.frames``).
 """
 
 import base64
@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from playwright.async_api import Page, WebSocket
 
 from schemas.format_error import FormatError
 from schemas.sites.documents import MISSING, find_values, get_path
@@ -51,25 +49,18 @@ class FrameData:
     entry: int = 0
 
 
-class FrameListener:
-    """Listens to the WebSockets of a page.
-
-    ``rules`` are the recipe's; ``site_url`` is the base of image URLs. ``on_disconnected`` is called when the last open
-    WebSocket has closed.
-    """
+class FrameReader:
+    """Reads messages by the rules of a recipe; ``site_url`` is the base of image URLs."""
 
     def __init__(
         self,
         rules: Sequence[NumberedRule],
         site_url: str,
         on_data: Callable[[str, FrameData], None],
-        on_disconnected: Callable[[], None] = lambda: None,
     ) -> None:
         self._rules = rules
         self._site_url = site_url
         self._on_data = on_data
-        self._on_disconnected = on_disconnected
-        self._open: set[WebSocket] = set()
         self._last_preview_at = 0.0
         self._needs_id = any(ID_PLACEHOLDER in rule.match.values() for _, _, rule in rules)
         self._id = ""
@@ -86,26 +77,6 @@ class FrameListener:
         self.forget_early()
         for payload in early:
             self._on_text(payload)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a WebSocket of the page is open."""
-        return bool(self._open)
-
-    def listen(self, page: Page) -> None:
-        """Listen to all WebSockets that the page opens from now on."""
-        if self._rules:
-            page.on("websocket", self._on_socket)
-
-    def _on_socket(self, socket: WebSocket) -> None:
-        self._open.add(socket)
-        socket.on("framereceived", self.receive)
-        socket.on("close", self._on_close)
-
-    def _on_close(self, socket: WebSocket) -> None:
-        self._open.discard(socket)
-        if not self._open:
-            self._on_disconnected()
 
     def receive(self, payload: str | bytes) -> None:
         """Read one message."""
