@@ -29,6 +29,8 @@ from ops.infra.redis import connect, refuses_writes, run_script
 WAKEUP_TIMEOUT_S = 2.5
 MAX_WAKEUP_TOKENS = 64
 FETCH_LIMIT_TIMEOUT_S = 1.0
+FINISH_RETRY_INTERVAL_S = 1.0
+STOP_TIMEOUT_S = 1.0
 # Longer than one call that hangs until its timeout, with the time before and after it.
 HEARTBEAT_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_S = 1.0
@@ -84,6 +86,8 @@ class BlockingRedisBroker(RedisBroker):
             maintenance_chance=0,
         )
         self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA)
+        # Set when this process is to stop: what Redis cannot be told then is not told later.
+        self.stopping = threading.Event()
         # By queue: waits for so many seconds until a message may be fetched, and returns how many may.
         self.fetch_limits: dict[str, Callable[[float], int]] = {}
 
@@ -220,9 +224,22 @@ class BlockingRedisConsumer(Consumer):
         self._finish("nack", message)
 
     def _finish(self, command: str, message: MessageProxy) -> None:
+        """Tell Redis that a message is done, again while it does not respond; a process that stops does not wait.
+
+        Dramatiq's worker would repeat this for as long as an outage lasts, and so not stop.
+        """
         try:
-            with _closed_connections():
-                getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
+            while True:
+                try:
+                    with _closed_connections():
+                        getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
+                except ConnectionClosed as error:
+                    if self.broker.stopping.wait(FINISH_RETRY_INTERVAL_S):
+                        # Other processes requeue the message once this process's heartbeat has expired.
+                        log.warning("message.not_finished", command=command, error=str(error))
+                        return
+                else:
+                    return
         finally:
             self.unacked.discard(message.message_id)
             self.acked.set()
@@ -257,9 +274,9 @@ class HeartbeatThread:
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and wait for the current heartbeat to finish."""
+        """Stop the thread and wait for the current heartbeat to finish, unless Redis does not answer."""
         self.stopped.set()
-        self.thread.join(timeout=HEARTBEAT_INTERVAL_S + 5)
+        self.thread.join(timeout=STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         queues = itertools.cycle(sorted(self.queues))

@@ -49,8 +49,10 @@ class ProcessMonitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and withdraw the last report."""
+        """Stop the thread and withdraw the last report, unless Redis is down: then the report expires."""
         self._stopped.set()
+        if self._stores.redis.availability.is_down:
+            return
         self._thread.join(timeout=REPORT_INTERVAL_S)
         with contextlib.suppress(Unavailable):
             self._stores.process_reports.remove(self._name)

@@ -66,13 +66,15 @@ class Shards(Generic[S]):
         """Return the member of the first server that is not known to be down."""
         return next((self.members[n] for n in range(len(self)) if not self.is_down(n)), self.members[0])
 
-    def try_each(self, call: Callable[[S], R], *, subject: str | None = None) -> list[R]:
+    def try_each(self, call: Callable[[S], R], *, subject: str | None = None, home: int | None = None) -> list[R]:
         """Return the results of the servers that answer, in their order.
 
+        ``home`` is the number of a server that has to answer, by default that of the subject, if there is one.
+
         Raises:
-            Unavailable: that of the subject does not answer; or, without a subject, none does.
+            Unavailable: that server does not answer; or, if none has to, none does.
         """
-        home = None if subject is None else self.home(subject)
+        home = home if subject is None else self.home(subject)
         results: list[R] = []
         failure: Unavailable | None = None
         numbers = range(len(self))

@@ -16,15 +16,15 @@ class RoutedCircuitBreakers(CircuitBreakers):
     def __init__(self, client: StoreClient, scripts: Scripts, breakers: Shards[CircuitBreakers]) -> None:
         super().__init__(client, scripts, is_shared=True)
         self._breakers = breakers
+        self._number = breakers.clients.index(client)
 
     def close(self, site: str) -> None:
         """Close the circuit on every server that answers."""
         self._breakers.try_each(lambda breakers: breakers.close(site))
 
     def pause(self, site: str, pause_ms: int) -> None:
-        """Let no job of the site start for a while, on every server that answers."""
-        super().pause(site, pause_ms)
-        self._breakers.try_each(lambda breakers: breakers.pause(site, pause_ms))
+        """Let no job of the site start for a while, on this server and every other one that answers."""
+        self._breakers.try_each(lambda breakers: breakers.pause(site, pause_ms), home=self._number)
 
 
 class RoutedCanaries(Canaries):

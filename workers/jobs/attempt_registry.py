@@ -72,14 +72,14 @@ class AttemptRegistry:
         """Record that this worker has been told to stop."""
         self._draining.set()
 
-    async def wait_for_draining(self) -> bool:
-        """Whether this worker has been told to stop, or is told so within ``STOP_NOTICE_S``.
+    async def wait_for_draining(self, timeout_s: float = STOP_NOTICE_S) -> bool:
+        """Whether this worker has been told to stop, or is told so within ``timeout_s``.
 
         Platforms send SIGTERM to all processes of a worker at once, and its browser may die before this process has
         handled the signal.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_NOTICE_S):
+            async with asyncio.timeout(timeout_s):
                 await self._draining.wait()
         return self._draining.is_set()
 

@@ -125,14 +125,23 @@ class Runner:
             async with asyncio.timeout(OUTAGE_TIMEOUT_S):
                 # A server that hangs executes the claim later: the slot is given up, but not the job that comes of it.
                 with _calling_later(SHARED_CLAIM_TIMEOUT_S, release_slot):
-                    # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
-                    return await self._retry_while_unavailable(
-                        self._stores.attempts.claim, self._worker_id, secrets.token_hex(8)
-                    )
+                    return await self._claim_once_available()
         except (BrowserLost, TimeoutError) as error:
             log.warning("claim.failed", error=str(error))
             await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)
             return None
+
+    async def _claim_once_available(self) -> Job | None:
+        """Claim the next job, again while Redis is unavailable; a worker that stops does not wait for it."""
+        # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
+        token = secrets.token_hex(8)
+        while not self._attempts.is_draining:
+            try:
+                return await asyncio.to_thread(self._stores.attempts.claim, self._worker_id, token)
+            except Unavailable as error:
+                await _report_outage(error)
+                await self._attempts.wait_for_draining(OUTAGE_RETRY_INTERVAL_S)
+        return None
 
     async def _top_up_wakeups(self, site: str) -> None:
         """Replace wakeups that workers consumed while the site had reached its concurrency limit."""
@@ -321,10 +330,15 @@ class Runner:
             try:
                 return await asyncio.to_thread(call, *args, **kwargs)
             except Unavailable as error:
-                log.warning("redis.retrying", error=str(error))
-                if free := _on_outage.get():
-                    await free()
+                await _report_outage(error)
                 await asyncio.sleep(OUTAGE_RETRY_INTERVAL_S)
+
+
+async def _report_outage(error: Unavailable) -> None:
+    """Log that a call has found Redis unavailable, and give back what others can use meanwhile."""
+    log.warning("redis.retrying", error=str(error))
+    if free := _on_outage.get():
+        await free()
 
 
 @contextmanager

@@ -33,6 +33,8 @@ def serve(
         heartbeat.start()
     log.info("process.ready")
     stop_event.wait()
+    for broker, _ in consumers:
+        broker.stopping.set()
     on_stop()
     log.info("process.draining", grace_s=grace_s)
     timer = threading.Timer(grace_s, on_grace_expired)

@@ -69,6 +69,8 @@ class BrowserMiddleware(Middleware):
             part.cancels.stop()
         _run_on_loop(self._stop())
         for part in self._parts:
+            if part.stores.redis.availability.is_down:
+                continue
             try:
                 part.stores.workers.remove(self._worker_id)
             except Unavailable as error:

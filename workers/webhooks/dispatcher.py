@@ -83,9 +83,11 @@ class WebhookDispatcher:
         self._stop_event.set()
         self._wake()
         for each in self._stores.servers.members:
-            with contextlib.suppress(Unavailable):
-                # Ends the blocking read of the outbox thread.
-                each.outbox.wake_dispatchers()
+            # One that is down has ended the blocking read of its outbox thread, or does so without being asked.
+            if not each.redis.availability.is_down:
+                with contextlib.suppress(Unavailable):
+                    # Ends the blocking read of the outbox thread.
+                    each.outbox.wake_dispatchers()
         for thread in self._threads:
             thread.join()
         self._sql_executor.shutdown()

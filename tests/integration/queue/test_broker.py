@@ -198,3 +198,22 @@ def test_an_ack_is_repeated_while_the_server_stores_nothing(settings: Settings, 
         eventually(lambda: not client.exists(f"{queue.wakeups_key}.msgs"))
         queue.send(GENERATE, "2")
         eventually(lambda: receiver.received == ["1", "2"])
+
+
+def test_a_process_that_stops_gives_up_an_ack(settings: Settings, queue: Queue) -> None:
+    """It ends although the server refuses the ack; the message stays, for a process that notices the death."""
+    client = queue.client
+    with run_receiver(settings) as receiver:
+        receiver.go_on.clear()
+        queue.send(GENERATE, "1")
+        eventually(lambda: receiver.received == ["1"])
+        client.config_set("maxmemory", 1)
+        try:
+            receiver.go_on.set()
+            receiver.broker.stopping.set()
+            for thread in receiver.worker.workers:
+                thread.stop()
+            eventually(lambda: not any(thread.is_alive() for thread in receiver.worker.workers))
+            assert client.exists(f"{queue.wakeups_key}.msgs")
+        finally:
+            client.config_set("maxmemory", 0)

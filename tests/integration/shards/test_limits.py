@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from schemas.errors import LimitReached
+from schemas.errors import LimitReached, Unavailable
 from tests.conftest import eventually
 from tests.integration.shards.conftest import MAX_QUEUE_SIZE, Installation
 
@@ -122,6 +122,23 @@ def test_a_circuit_that_opens_opens_everywhere(installation: Installation) -> No
     breakers[1].pause("free", 60_000)
     installation.divide(2)
     assert breakers[0].remaining_pause_ms("free") > 50_000
+
+
+def test_a_pause_is_written_once_on_each_server(installation: Installation) -> None:
+    """The worker's own server has to take it; another one that is down learns of it later."""
+    breakers = installation.stores.servers.members[1].circuit_breakers
+    scripts = [installation.of(number).redis for number in (0, 1)]
+    breakers.pause("free", 1)
+    before = [client.info("commandstats")["cmdstat_evalsha"]["calls"] for client in scripts]
+
+    breakers.pause("free", 60_000)
+    after = [client.info("commandstats")["cmdstat_evalsha"]["calls"] for client in scripts]
+    assert after == [calls + 1 for calls in before]
+    installation.processes[0].kill()
+    breakers.pause("free", 60_000)
+    installation.processes[1].kill()
+    with pytest.raises(Unavailable):
+        breakers.pause("free", 60_000)
 
 
 def test_a_circuit_stays_open_when_a_server_comes_back(installation: Installation) -> None:

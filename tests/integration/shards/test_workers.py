@@ -19,14 +19,14 @@ from schemas.jobs.lifecycle import JobState
 from schemas.messages import GENERATE, GENERATE_QUEUE
 from stores import Stores
 from stores.queue.worker_heartbeats import WorkerStatus
-from tests.conftest import eventually
+from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.shards.conftest import Installation
 from workers.browsers.pool import BrowserPool
 from workers.clock.allotting import INTERVAL_S
 from workers.clock.sweeper import BusyServers, Sweeper
 from workers.jobs.attempt import Attempt, Completed, Outcome
 from workers.jobs.attempt_registry import AttemptRegistry
-from workers.jobs.runner import Runner
+from workers.jobs.runner import OUTAGE_TIMEOUT_S, Runner
 from workers.jobs.slot_pool import SlotPool
 
 SLOTS = 2
@@ -46,7 +46,8 @@ class QuickRunner(Runner):
     """Claims and ends jobs as a worker does; its page makes every picture at once, unless it is held."""
 
     def __init__(self, stores: Stores, slots: SlotPool, running: list[str], held: threading.Event) -> None:
-        super().__init__(stores, cast(BrowserPool, NoBrowser()), AttemptRegistry(stores.attempts), "w", slots)
+        self.attempts = AttemptRegistry(stores.attempts)
+        super().__init__(stores, cast(BrowserPool, NoBrowser()), self.attempts, "w", slots)
         self._running, self._held = running, held
 
     async def _run_with_deadline(self, attempt: Attempt, _open_page: AsyncExitStack) -> Outcome:
@@ -174,6 +175,24 @@ def test_a_claim_of_a_server_that_stalls_is_kept(installation: Installation, mon
 
     asyncio.run(stall())
     assert installation.of(0).jobs.get(job_id).state is JobState.COMPLETED
+
+
+def test_a_worker_that_stops_waits_for_no_server(installation: Installation) -> None:
+    """A claim that a server has not answered ends with the stop, as far as it has claimed nothing."""
+    stores, pool = installation.stores.servers.members[0], SlotPool(1)
+    runner = QuickRunner(stores, pool, [], threading.Event())
+    installation.processes[0].kill()
+
+    async def stop() -> None:
+        run = asyncio.create_task(runner.run())
+        await asyncio.sleep(0)
+        # The slot comes back when the first call has failed.
+        assert await asyncio.to_thread(pool.await_free, TIMEOUT_S) == 1
+        runner.attempts.begin_draining()
+        # Much less than the time for which a claim is repeated.
+        await asyncio.wait_for(run, OUTAGE_TIMEOUT_S / 2)
+
+    asyncio.run(stop())
 
 
 def test_slots_are_taken_in_turn() -> None:
