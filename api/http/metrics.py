@@ -1,7 +1,7 @@
 """``/metrics`` for Prometheus: HTTP latencies of the web processes, and jobs, queue and browsers from Redis."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 from flask import Response
@@ -15,6 +15,8 @@ from api.http.route_policy import Access, RoutePolicy
 from stores import Stores
 from stores.jobs.metrics import JobMetrics
 from stores.queue.process_reports import ProcessReport
+from stores.redis.client import StoreClient
+from stores.shards.results import align_histograms, join_metrics
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60)
 MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -70,7 +72,8 @@ class _SharedMetricsCollector:
         yield from self._processes()
 
     def _jobs(self) -> Iterator[Metric]:
-        metrics = self._stores.metrics.read()
+        by_server = dict(self._stores.servers.try_each(lambda each: (each.redis, each.plain.metrics.read())))
+        metrics = join_metrics(list(by_server.values()))
         jobs = GaugeMetricFamily("darkroom_jobs", "Unfinished jobs.", labels=["site", "state"])
         for (site, state), count in metrics.open_jobs.items():
             jobs.add_metric([site, state], count)
@@ -85,26 +88,17 @@ class _SharedMetricsCollector:
             ("queue_oldest_seconds", "Age of the oldest unfinished job.", metrics.oldest_age_s),
         ):
             yield GaugeMetricFamily(f"darkroom_{name}", text, value=value)
-        # Prometheus takes a sum that falls, because a server is down, for a restart, and its rise for new events.
-        if metrics.is_complete:
-            yield from self._ended_jobs(metrics)
+        yield from _ended_jobs({name: by_server[client] for name, client in self._clients() if client in by_server})
 
-    def _ended_jobs(self, metrics: JobMetrics) -> Iterator[Metric]:
-        ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["site", "state", "code"])
-        for labels, count in metrics.ended_jobs.items():
-            ended.add_metric(list(labels), count)
-        yield ended
-        for name, text, histogram in (
-            ("pickup", "Time from queued to claimed by a worker.", metrics.pickup),
-            ("run", "Time from claimed by a worker to finished.", metrics.run),
-        ):
-            yield HistogramMetricFamily(f"darkroom_job_{name}_seconds", text, histogram.buckets, histogram.sum)
+    def _clients(self) -> Iterator[tuple[str, StoreClient]]:
+        """Yield the name of each Redis server and its client."""
+        for server, each in zip(self._stores.settings.redis_servers, self._stores.servers.members, strict=True):
+            yield server.name, each.redis
 
     def _redis(self) -> Metric:
         family = GaugeMetricFamily("darkroom_redis_up", "Whether the Redis server answers.", labels=["server"])
-        servers = self._stores.servers
-        for server, each in zip(self._stores.settings.redis_servers, servers.members, strict=True):
-            family.add_metric([server.name], float(each.redis.is_up()))
+        for name, client in self._clients():
+            family.add_metric([name], float(client.is_up()))
         return family
 
     def _canaries(self) -> Metric:
@@ -152,3 +146,23 @@ class _SharedMetricsCollector:
             for report in reports:
                 family.add_metric([report.process], float(read(report)))
             yield family
+
+
+def _ended_jobs(by_server: Mapping[str, JobMetrics]) -> Iterator[Metric]:
+    """Yield what only grows, for each server by itself.
+
+    Prometheus takes a sum that falls, because a server is down, for a restart, and its rise for new events.
+    """
+    ended = CounterMetricFamily("darkroom_jobs_ended", "Finished jobs.", labels=["server", "site", "state", "code"])
+    for server, metrics in by_server.items():
+        for labels, count in metrics.ended_jobs.items():
+            ended.add_metric([server, *labels], count)
+    yield ended
+    for name, text, histograms in (
+        ("pickup", "Time from queued to claimed by a worker.", [each.pickup for each in by_server.values()]),
+        ("run", "Time from claimed by a worker to finished.", [each.run for each in by_server.values()]),
+    ):
+        family = HistogramMetricFamily(f"darkroom_job_{name}_seconds", text, labels=["server"])
+        for server, histogram in zip(by_server, align_histograms(histograms), strict=True):
+            family.add_metric([server], histogram.buckets, histogram.sum)
+        yield family

@@ -22,8 +22,7 @@ class JobMetrics:
     """Figures of one moment.
 
     ``open_jobs`` are counted by (site, state), ``ended_jobs`` by (site, state, error code). ``pickup`` observes the
-    time from being claimable to the claim, ``run`` the time from the claim to the end. Unless ``is_complete``, they are
-    those of some of several servers.
+    time from being claimable to the claim, ``run`` the time from the claim to the end.
     """
 
     open_jobs: dict[tuple[str, str], int]
@@ -33,7 +32,6 @@ class JobMetrics:
     oldest_age_s: float
     pickup: Histogram
     run: Histogram
-    is_complete: bool = True
 
 
 class JobMetricsReader:

@@ -138,17 +138,20 @@ class JoinedMetrics(JobMetricsReader):
 
     def read(self) -> JobMetrics:
         """Return the present figures."""
-        parts = self._readers.try_each(lambda reader: reader.read())
-        return JobMetrics(
-            open_jobs=_add([part.open_jobs for part in parts]),
-            ended_jobs=_add([part.ended_jobs for part in parts]),
-            waiting=sum(part.waiting for part in parts),
-            running=sum(part.running for part in parts),
-            oldest_age_s=max(part.oldest_age_s for part in parts),
-            pickup=_join_histograms([part.pickup for part in parts]),
-            run=_join_histograms([part.run for part in parts]),
-            is_complete=len(parts) == len(self._readers),
-        )
+        return join_metrics(self._readers.try_each(lambda reader: reader.read()))
+
+
+def join_metrics(parts: list[JobMetrics]) -> JobMetrics:
+    """Return the figures of several servers together."""
+    return JobMetrics(
+        open_jobs=_add([part.open_jobs for part in parts]),
+        ended_jobs=_add([part.ended_jobs for part in parts]),
+        waiting=sum(part.waiting for part in parts),
+        running=sum(part.running for part in parts),
+        oldest_age_s=max(part.oldest_age_s for part in parts),
+        pickup=_join_histograms([part.pickup for part in parts]),
+        run=_join_histograms([part.run for part in parts]),
+    )
 
 
 def _add(parts: list[dict[K, int]]) -> dict[K, int]:
@@ -159,13 +162,22 @@ def _add(parts: list[dict[K, int]]) -> dict[K, int]:
     return total
 
 
-def _join_histograms(parts: list[Histogram]) -> Histogram:
+def align_histograms(parts: list[Histogram]) -> list[Histogram]:
+    """Return histograms of several servers with the same bounds, so that they can be added."""
     bounds = sorted({bound for part in parts for bound, _ in part.buckets}, key=float)
     # Cumulative: a bound that a server has not seen counts what it has below it.
-    counts = [
-        (bound, sum(max((n for b, n in part.buckets if float(b) <= float(bound)), default=0.0) for part in parts))
-        for bound in bounds
+    return [
+        Histogram(
+            [(bound, max((n for b, n in part.buckets if float(b) <= float(bound)), default=0.0)) for bound in bounds],
+            part.sum,
+        )
+        for part in parts
     ]
+
+
+def _join_histograms(parts: list[Histogram]) -> Histogram:
+    columns = zip(*(part.buckets for part in align_histograms(parts)), strict=True)
+    counts = [(column[0][0], sum(count for _, count in column)) for column in columns]
     return Histogram(counts, sum(part.sum for part in parts))
 
 

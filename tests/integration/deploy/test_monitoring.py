@@ -117,6 +117,12 @@ def promtool(*arguments: str) -> str:
     return done.stdout
 
 
+def changed_site(a: str, b: str) -> dict[str, str]:
+    """Counts of jobs that ended because a page has changed, of two Redis servers."""
+    name = 'darkroom_jobs_ended_total{code="site_changed",site="s",state="FAILED",server="%s",instance="%s"}'
+    return {name % ("a", "1"): a, name % ("a", "2"): a, name % ("b", "1"): b}
+
+
 def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
     """Promtool checks the rules, and that the alerts fire when they should and not before."""
     assert "SUCCESS" in promtool("check", "rules", str(RULES))
@@ -126,6 +132,10 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
         ("DarkroomNoWorkers", {"darkroom_queue_depth": "5x10", 'darkroom_browser_up{worker="a"}': "1x10"}, False),
         ("DarkroomNotScraped", {"up": "1x10"}, True),
         ("DarkroomNotScraped", {"darkroom_queue_depth": "0x10"}, False),
+        ("DarkroomRedisDown", {'darkroom_redis_up{server="a"}': "0x10", 'darkroom_redis_up{server="b"}': "1x10"}, True),
+        # Two web processes report the counts of server a; server b is away for a while, and nothing was added there.
+        ("DarkroomSiteChanged", changed_site(a="0+1x10", b="5 5 _ _ _ 5 5 5 5"), True),
+        ("DarkroomSiteChanged", changed_site(a="7x10", b="5 5 _ _ _ 5 5 5 5"), False),
     ]
     tests = [
         {

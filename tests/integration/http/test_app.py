@@ -197,7 +197,9 @@ def test_metrics_count_jobs_and_requests(app: AppClient) -> None:
     text = app.get("/metrics").get_data(as_text=True)
 
     assert 'darkroom_jobs{site="studio",state="QUEUED"} 1.0' in text
-    assert 'darkroom_jobs_ended_total{code="cancelled",site="studio",state="FAILED"} 1.0' in text
+    server = app.stores.settings.redis_servers[0].name
+    labels = f'code="cancelled",server="{server}",site="studio",state="FAILED"'
+    assert f"darkroom_jobs_ended_total{{{labels}}} 1.0" in text
     assert "darkroom_queue_depth 1.0" in text
     for name in ("queue_oldest_seconds", "job_pickup_seconds_bucket", "job_run_seconds_bucket", "browser_contexts"):
         assert f"darkroom_{name}" in text

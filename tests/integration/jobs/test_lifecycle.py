@@ -208,7 +208,8 @@ def test_pickup_and_run_times_are_measured(app: AppClient) -> None:
     app.wait_for_end(app.submit())
     text = app.get("/metrics").get_data(as_text=True)
 
-    assert 'darkroom_jobs_ended_total{code="",site="studio",state="COMPLETED"}' in text
+    server = app.stores.settings.redis_servers[0].name
+    assert f'darkroom_jobs_ended_total{{code="",server="{server}",site="studio",state="COMPLETED"}}' in text
     for name in ("pickup", "run"):
         count = next(line for line in text.splitlines() if line.startswith(f"darkroom_job_{name}_seconds_count"))
         assert float(count.split()[-1]) >= 1
