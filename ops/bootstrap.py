@@ -20,6 +20,7 @@ from types import FrameType
 
 from ops.infra.browser_install import INSTALL_TIMEOUT_S, BrowserNotFoundError, find_browser
 from ops.infra.files.atomic_write import write_atomically
+from ops.infra.files.environment_lock import describe_users, lock_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -71,6 +72,11 @@ def _is_installed(lock: str) -> bool:
 def _install(lock: str, command: str, guard: int) -> int:
     print(f"Installing the packages of {lock} into .venv (this happens once).", flush=True)
     is_usable = not (ROOT / UNFINISHED).exists() and _has_working_python()
+    if not is_usable and not lock_environment(VENV):
+        return _fail(
+            "The packages in .venv have to be installed anew, because an installation was killed or their Python was "
+            f"removed, but they are in use by processes: {describe_users(VENV)}. End these, and run this again."
+        )
     write_atomically(ROOT / UNFINISHED, b"")
     for each in LOCKS:
         # Packages that are there already stay as they are.

@@ -15,6 +15,8 @@ APT_PACKAGE = "chromium-headless-shell"
 SHELL = "headless"
 PROGRAM_NAMES = (APT_PACKAGE, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL_TIMEOUT_S = 600
+# Playwright writes it into the folder of a browser at the end of an installation.
+COMPLETE_FILE = "INSTALLATION_COMPLETE"
 # Set by ./darkroom if an installation has just failed.
 FAILED_VARIABLE = "DARKROOM_BROWSER_INSTALLATION_FAILED"
 
@@ -131,6 +133,9 @@ def _playwright_executables() -> Iterator[Path]:
     cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or default)
     for name in ("chromium-headless-shell", "chromium"):
         folder = cache / f"{name.replace('-', '_')}-{revisions.get(name)}"
+        # Of an installation that was killed, some files may be missing or cut off.
+        if not (folder / COMPLETE_FILE).exists():
+            continue
         for program in ("chrome-headless-shell", "headless_shell", "chrome"):
             yield from (path for path in folder.glob(f"*/{program}") if os.access(path, os.X_OK))
 

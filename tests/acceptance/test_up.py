@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from ops.infra.files import environment_lock
 from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, await_end, darkroom_up, environment, free_port, submit
 from tests.conftest import eventually
 from workers.browsers.os_processes import cmdline
@@ -48,6 +50,11 @@ def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) ->
         assert str(file) in up.output
         processes = up.descendants()
         assert 8 <= len(processes)
+        # The lock that keeps an installation from removing the packages under a running Darkroom.
+        lock = str((Path(sys.prefix) / environment_lock.FILE).resolve())
+        web = next(process for process in processes if any("gunicorn" in part for part in cmdline(process)))
+        for process in (psutil.Process(up.process.pid), web, up.find_role("worker")):
+            assert lock in {file.path for file in process.open_files()}, process
 
         up.process.send_signal(signal.SIGTERM)
         assert 0 == up.process.wait(STOP_TIMEOUT_S)

@@ -250,6 +250,39 @@ def test_an_environment_of_killed_pips_is_made_anew(
     assert not torn.exists()
 
 
+USER = """
+import os, sys
+from ops.infra.files.environment_lock import share_environment
+share_environment()
+os.write(1, b"ready\\n")
+os.execvp("sh", ["sh", "-c", "read line", *sys.argv[1:]])
+"""
+
+
+def test_an_environment_in_use_is_not_removed(
+    alive: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the process, also if that executes another program; after its end a new one is made."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    (tmp_path / bootstrap.UNFINISHED).touch()
+    command = [tmp_path / ".venv" / "bin" / "python", "-c", USER, "ops", "up"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout
+        assert user.stdout.readline() == b"ready\n"
+
+        assert bootstrap.main(LOCK) == 2
+        assert f"{user.pid} (up)" in capfd.readouterr().err
+        assert (tmp_path / ".venv" / "pyvenv.cfg").exists()
+        user.kill()
+    made: list[Path] = []
+    monkeypatch.setattr(bootstrap.venv, "create", lambda path, **_options: made.append(path))
+    # Nothing makes a Python here.
+    assert bootstrap.main(LOCK) == 2
+    assert made == [tmp_path / ".venv"]
+    assert not (tmp_path / ".venv").exists()
+
+
 BOOTSTRAP = """
 import pathlib, sys
 from ops import bootstrap

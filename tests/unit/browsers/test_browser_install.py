@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from ops.infra import browser_install
-from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, find_browser, find_or_install_browser
+from ops.infra.browser_install import (
+    APT_PACKAGE,
+    COMPLETE_FILE,
+    Browser,
+    BrowserNotFoundError,
+    find_browser,
+    find_or_install_browser,
+)
 
 
 def write_program(folder: Path, name: str, script: str = "echo Chromium 1") -> Path:
@@ -42,7 +49,7 @@ def test_headless_shell_comes_first(machine: Path) -> None:
 
 
 def test_playwrights_browser_takes_precedence_over_path(machine: Path, tmp_path: Path) -> None:
-    """Only the revision that the installed Playwright expects is used."""
+    """Only the revision that the installed Playwright expects is used, and only if its installation was completed."""
     write_program(machine, APT_PACKAGE)
     listing = (
         Path(browser_install.importlib.util.find_spec("playwright").origin).parent / "driver/package/browsers.json"
@@ -54,6 +61,8 @@ def test_playwrights_browser_takes_precedence_over_path(machine: Path, tmp_path:
         place.mkdir(parents=True)
         own = write_program(place, "headless_shell")
 
+    assert find_browser(None) == Browser(machine / APT_PACKAGE, "PATH")
+    (place.parent / COMPLETE_FILE).touch()
     assert find_browser(None) == Browser(own, "Playwright")
 
 
