@@ -1,8 +1,8 @@
 """Create ``.venv`` from a lock file. Standard library only: this runs before any package is installed.
 
 Everything that takes a while runs side by side: Playwright's package, which is the largest, the others, the compilation
-of this project's code and, for ``up``, the installation of a missing browser, which begins once Playwright is there: it
-knows which browser it needs.
+of this project's code and, for some commands, the installation of what a browser and Playwright lack on this machine,
+which begins once Playwright is there: it knows which browser it needs.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 from types import FrameType
 
-from ops.infra.browser_install import INSTALL_TIMEOUT_S, BrowserNotFoundError, find_browser
+from ops.infra.browser_install import INSTALL_TIMEOUT_S
 from ops.infra.files.atomic_write import write_atomically
 from ops.infra.files.environment_lock import describe_users, lock_environment
 
@@ -40,13 +40,13 @@ SHOWN_LINES = 8
 # ./darkroom tells ``up``, which then does not try again.
 EXIT_FAILURE, EXIT_WITHOUT_BROWSER = 2, 3
 STOP_TIMEOUT_S = 5
+# The commands for which a missing browser is installed beside the packages.
+WITH_BROWSER = ("up", "test")
 # A requirement with its hashes, which follow on indented lines.
 REQUIREMENT = re.compile(r"^[A-Za-z0-9].*\n(?:[ \t]+.*\n)*", re.MULTILINE)
 PLAYWRIGHT = "playwright=="
 # Installing a package is work for one core, and asking for it is waiting.
 PARTS_OF_OTHERS = 2
-# With one of these set, the browser of this machine is not looked for.
-BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 
 
 def main(lock: str, command: str = "") -> int:
@@ -92,15 +92,17 @@ def _install(lock: str, command: str, guard: int) -> int:
                 "Python's venv module does not work; on Debian or Ubuntu run: sudo apt-get install python3-venv"
             )
     with tempfile.TemporaryDirectory() as folder:
-        needs_browser = command == "up" and _lacks_browser()
-        problem = _install_side_by_side(lock, Path(folder), guard, needs_browser=needs_browser)
+        problem = _install_side_by_side(lock, Path(folder), guard, needs_browser=command in WITH_BROWSER)
     if problem != EXIT_FAILURE:
         write_atomically(VENV / lock, (ROOT / lock).read_bytes())
     return problem
 
 
 def _install_side_by_side(lock: str, folder: Path, guard: int, *, needs_browser: bool) -> int:
-    """Install the packages, and a browser if one is needed; return 0 or an exit code. ``folder`` is for files."""
+    """Install the packages, and a browser if it is needed and missing; return 0 or an exit code.
+
+    ``folder`` is for files.
+    """
     requirements = REQUIREMENT.findall((ROOT / lock).read_text())
     playwright = [each for each in requirements if each.startswith(PLAYWRIGHT)]
     others = [each for each in requirements if not each.startswith(PLAYWRIGHT)]
@@ -160,15 +162,6 @@ def _compile_code() -> "subprocess.Popen[bytes]":
     folders = [] if sys.dont_write_bytecode else [str(ROOT / name) for name in PACKAGES]
     command = [sys.executable, *ISOLATED, "-m", "compileall", "-qq", *folders] if folders else ["true"]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
-
-
-def _lacks_browser() -> bool:
-    if any(os.environ.get(name) for name in BROWSER_SETTINGS):
-        return False
-    try:
-        return find_browser(None) is None
-    except BrowserNotFoundError:
-        return True
 
 
 def _begin_browser_installation(guard: int) -> "subprocess.Popen[bytes]":

@@ -15,7 +15,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.infra.browser_install import APT_PACKAGE, Browser, BrowserNotFoundError, can_sandbox, find_browser
+from ops.infra.browser_install import (
+    APT_PACKAGE,
+    Browser,
+    BrowserNotFoundError,
+    can_sandbox,
+    find_browser,
+    find_driver_problem,
+)
 from ops.infra.database import check_connection, open_database
 from ops.infra.redis_check import check_jobs_database, check_queue_database, server_version
 from ops.infra.setting_parsers import RedisServer, UnreachableError, pair_redis_urls
@@ -74,6 +81,8 @@ def _check_versions(_settings: Settings) -> Iterator[CheckResult]:
 
 
 def _check_browser(settings: Settings) -> Iterator[CheckResult]:
+    if problem := find_driver_problem():
+        yield CheckResult("browser driver", "does not start", ok=False, advice=problem)
     if settings.browser_endpoint:
         yield CheckResult("browser", "remote, by BROWSER_ENDPOINT; /health shows whether it answers")
         return

@@ -1,4 +1,7 @@
-"""Find a Chromium on this machine, install one if there is none, and check whether its sandbox can be used."""
+"""Find a Chromium on this machine, install one if there is none, and check whether its sandbox can be used.
+
+As a program: install what Playwright and a browser lack on this machine.
+"""
 
 import importlib.util
 import json
@@ -17,6 +20,11 @@ PROGRAM_NAMES = (APT_PACKAGE, "chromium", "chromium-browser", "google-chrome", "
 INSTALL_TIMEOUT_S = 600
 # Playwright writes it into the folder of a browser at the end of an installation.
 COMPLETE_FILE = "INSTALLATION_COMPLETE"
+# With one of these set, no browser is installed.
+BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
+# Libraries that Playwright's driver needs and small installations of Debian and Ubuntu lack, with their packages.
+DRIVER_LIBRARIES = {"libatomic.so.1": "libatomic1"}
+VERSION_TIMEOUT_S = 30
 # Set by ./darkroom if an installation has just failed.
 FAILED_VARIABLE = "DARKROOM_BROWSER_INSTALLATION_FAILED"
 
@@ -34,8 +42,11 @@ class Browser:
 
     def version(self) -> str:
         """Return what the program prints for ``--version``."""
-        process = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        return process.stdout.strip() or "unknown version"
+        return _ask_version(self.path).stdout.strip() or "unknown version"
+
+    def starts(self) -> bool:
+        """Return whether the program runs here; without the libraries that it needs, it does not."""
+        return _ask_version(self.path).returncode == 0
 
 
 def find_browser(configured: str | None) -> Browser | None:
@@ -73,24 +84,73 @@ def find_or_install_browser(configured: str | None, report: Callable[[str], None
     """
     if browser := find_browser(configured):
         return browser
-    if FAILED_VARIABLE not in os.environ and (browser := _install_browser(configured, report)):
-        return browser
+    if FAILED_VARIABLE not in os.environ:
+        install_missing_parts(report)
+        if browser := find_browser(configured):
+            return browser
     raise BrowserNotFoundError(
         f"No browser: run 'sudo apt-get install {APT_PACKAGE}', or set BROWSER to a Chromium or Chrome."
     )
 
 
-def _install_browser(configured: str | None, report: Callable[[str], None]) -> Browser | None:
-    report("No browser found; installing one (this happens once).")
-    for command in _install_commands():
+def find_driver_problem() -> str | None:
+    """Return why Playwright's driver does not start and what to do, in one line; None if it starts."""
+    folder = _playwright_folder()
+    driver = folder / "driver" / "node" if folder else None
+    if driver is None or not driver.exists():
+        return None
+    process = _ask_version(driver)
+    if process.returncode == 0:
+        return None
+    problem = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[0]
+    packages = " ".join(_missing_driver_packages(problem))
+    advice = f" Run 'sudo apt-get install {packages}'." if packages else ""
+    return f"Playwright does not start: {problem.removeprefix(f'{driver}: ')}.{advice}"
+
+
+def install_missing_parts(report: Callable[[str], None], *, with_browser: bool = True) -> bool:
+    """Install a browser if none starts, and what Playwright's driver lacks; return whether nothing is missing any more.
+
+    ``report`` is called with one line per step.
+    """
+    if _lacks_nothing(with_browser=with_browser):
+        return True
+    lacks_browser = with_browser and not _has_working_browser()
+    report(
+        "No browser found; installing one (this happens once)."
+        if lacks_browser
+        else "Playwright does not start; installing what it lacks (this happens once)."
+    )
+    for command in _install_commands(find_driver_problem() or "", lacks_browser=lacks_browser):
         report("  " + " ".join(command))
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
         except (subprocess.SubprocessError, OSError):
             continue
-        if browser := find_browser(configured):
-            return browser
-    return None
+        if _lacks_nothing(with_browser=with_browser):
+            return True
+    return False
+
+
+def _lacks_nothing(*, with_browser: bool) -> bool:
+    return (not with_browser or _has_working_browser()) and find_driver_problem() is None
+
+
+def _has_working_browser() -> bool:
+    browser = find_browser(None)
+    return browser is not None and browser.starts()
+
+
+def _missing_driver_packages(problem: str) -> list[str]:
+    return [package for library, package in DRIVER_LIBRARIES.items() if library in problem]
+
+
+def _ask_version(program: Path) -> "subprocess.CompletedProcess[str]":
+    command = [str(program), "--version"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
 def can_sandbox() -> bool:
@@ -120,14 +180,11 @@ def _candidates(configured: str | None) -> Iterator[Browser]:
 
 
 def _playwright_executables() -> Iterator[Path]:
-    """Yield the executables that Playwright has downloaded for its installed version.
-
-    Playwright is not imported for this, because only ``workers`` may import it.
-    """
-    spec = importlib.util.find_spec("playwright")
-    if spec is None or spec.origin is None:
+    """Yield the executables that Playwright has downloaded for its installed version."""
+    folder = _playwright_folder()
+    if folder is None:
         return
-    listing = Path(spec.origin).parent / "driver" / "package" / "browsers.json"
+    listing = folder / "driver" / "package" / "browsers.json"
     revisions = {row["name"]: row["revision"] for row in json.loads(listing.read_text())["browsers"]}
     default = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ms-playwright"
     cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or default)
@@ -140,14 +197,28 @@ def _playwright_executables() -> Iterator[Path]:
             yield from (path for path in folder.glob(f"*/{program}") if os.access(path, os.X_OK))
 
 
-def _install_commands() -> Iterator[list[str]]:
-    yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
+def _playwright_folder() -> Path | None:
+    """Return the folder of the package; it is not imported for this, because only ``workers`` may import it."""
+    spec = importlib.util.find_spec("playwright")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _install_commands(driver_problem: str, *, lacks_browser: bool) -> Iterator[list[str]]:
+    """Yield the commands, of which each is tried until nothing is missing.
+
+    The driver downloads Playwright's own browser, so that needs a driver that starts.
+    """
+    if not driver_problem:
+        yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
     if shutil.which("apt-get"):
         sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         if not sudo or _has_passwordless_sudo():
             yield [*sudo, "apt-get", "update", "-qq"]
-            for package in (APT_PACKAGE, "chromium"):
-                yield [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", package]
+            # Recommended packages are twice as large as the browser, and only for windows.
+            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+            for browser in (APT_PACKAGE, "chromium") if lacks_browser else ("",):
+                packages = [*_missing_driver_packages(driver_problem), *filter(None, [browser])]
+                yield [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *install, *packages]
 
 
 def _has_passwordless_sudo() -> bool:
@@ -157,8 +228,5 @@ def _has_passwordless_sudo() -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        find_or_install_browser(None, print)
-    except BrowserNotFoundError:
-        # The command ``up``, which needs a browser, says what to do.
-        sys.exit(1)
+    # The command ``up``, which needs a browser, says what to do.
+    sys.exit(not install_missing_parts(print, with_browser=not any(map(os.environ.get, BROWSER_SETTINGS))))

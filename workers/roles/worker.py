@@ -12,6 +12,7 @@ from dramatiq.asyncio import EventLoopThread, get_event_loop_thread
 from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 
 from ops.infra.broker import BlockingRedisBroker
+from ops.infra.browser_install import find_driver_problem
 from ops.infra.settings import Settings
 from ops.processes.temp_dirs import use_private_temp_dir
 from schemas.errors import Unavailable
@@ -36,6 +37,8 @@ from workers.roles.worker_actors import declare_worker_actors
 SITE_QUERY_SLOTS = 2
 STORE_THREADS = 32
 START_TIMEOUT_S = 60
+# As for an invalid setting.
+MACHINE_EXIT_CODE = 2
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +63,10 @@ class BrowserMiddleware(Middleware):
             for part in self._parts:
                 part.cancels.start()
         except BaseException as error:  # noqa: BLE001 - Dramatiq logs any exception here and goes on without a browser
-            log.critical("worker.not_started", error=str(error))
-            os._exit(1)
+            problem = find_driver_problem()
+            log.critical("worker.not_started", error=problem or str(error))
+            # A new start of the process does not help if this machine lacks something.
+            os._exit(MACHINE_EXIT_CODE if problem else 1)
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
         """Stop the browser and deregister the worker, once no job is running."""

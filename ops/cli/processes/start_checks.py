@@ -109,7 +109,7 @@ def await_ready(supervisor: Supervisor, settings: Settings, redis_url: str) -> N
     is_worker_ready = False
     while time.monotonic() < deadline:
         if ConfigurationError.exit_code in supervisor.exit_codes().values():
-            raise StartError("A setting is invalid; the line above names it.")
+            raise StartError("A setting or this machine prevents the start; the line above says what is wrong.")
         # /health repeats its answer for a second, so it is not asked before a worker is ready.
         is_worker_ready = is_worker_ready or _has_ready_worker(workers)
         if is_worker_ready and _is_healthy(settings):

@@ -37,9 +37,6 @@ def alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A machine without a browser; reading from the pipe finds its end once no process of an installation is left."""
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(bootstrap, "find_browser", lambda _configured: None)
-    for name in bootstrap.BROWSER_SETTINGS:
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIPES", str(tmp_path))
     (tmp_path / LOCK).write_text("other==1.0 \\\n    --hash=sha256:00\nplaywright==1.0 \\\n    --hash=sha256:00\n")
     (tmp_path / bootstrap.DEVELOPMENT).write_text(

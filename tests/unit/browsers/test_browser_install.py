@@ -13,7 +13,9 @@ from ops.infra.browser_install import (
     Browser,
     BrowserNotFoundError,
     find_browser,
+    find_driver_problem,
     find_or_install_browser,
+    install_missing_parts,
 )
 
 
@@ -78,6 +80,82 @@ def test_a_missing_browser_is_installed_as_a_package(machine: Path) -> None:
 
     assert find_or_install_browser(None, lines.append) == Browser(installed, "PATH")
     assert any("apt-get install" in line for line in lines)
+
+
+# What the loader prints on a small Debian.
+LACKS_LIBRARY = (
+    'echo "$0: error while loading shared libraries: libatomic.so.1: cannot open shared object file" >&2; exit 127'
+)
+
+
+@pytest.fixture
+def driver(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The driver of a Playwright of this machine."""
+    folder = tmp_path / "playwright" / "driver"
+    (folder / "package").mkdir(parents=True)
+    (folder / "package" / "browsers.json").write_text('{"browsers": []}')
+    monkeypatch.setattr(browser_install, "_playwright_folder", lambda: folder.parent)
+    return write_program(folder, "node", LACKS_LIBRARY)
+
+
+def test_a_driver_that_lacks_a_library_gets_it_with_the_browser(machine: Path, driver: Path) -> None:
+    """By one command, without the packages that are only recommended; the driver cannot download a browser before."""
+    write_program(machine, "sudo", 'shift; exec "$@"')
+    write_program(machine, "env", 'shift; exec "$@"')
+    installed = machine / APT_PACKAGE
+    write_program(
+        machine,
+        "apt-get",
+        f'[ "$1" = update ] && exit; echo "$@" >> {machine}/installed; '
+        f'for file in {driver} {installed}; do echo "#!/bin/sh" > $file; /bin/chmod +x $file; done',
+    )
+    lines: list[str] = []
+
+    assert install_missing_parts(lines.append)
+    assert (machine / "installed").read_text() == f"install -y -qq --no-install-recommends libatomic1 {APT_PACKAGE}\n"
+    assert not any("playwright" in line for line in lines)
+    assert install_missing_parts(lambda _line: pytest.fail("nothing is missing"))
+
+
+def test_a_driver_that_lacks_a_library_gets_it_alone(machine: Path, driver: Path) -> None:
+    """If there is a browser, or a setting names another one."""
+    write_program(machine, "sudo", 'shift; exec "$@"')
+    write_program(machine, "env", 'shift; exec "$@"')
+    write_program(machine, "apt-get", f'echo "$@" >> {machine}/installed')
+
+    assert not install_missing_parts(lambda _line: None, with_browser=False)
+    write_program(machine, APT_PACKAGE)
+    assert not install_missing_parts(lambda _line: None)
+    calls = (machine / "installed").read_text().splitlines()
+    assert calls == ["update -qq", "install -y -qq --no-install-recommends libatomic1"] * 2
+
+
+def test_the_message_about_a_driver_names_the_library_and_the_package(driver: Path) -> None:
+    """One line that says what to do; nothing if the driver starts."""
+    assert find_driver_problem() == (
+        "Playwright does not start: error while loading shared libraries: libatomic.so.1: "
+        "cannot open shared object file. Run 'sudo apt-get install libatomic1'."
+    )
+    driver.write_text("#!/bin/sh\nexit 3\n")
+    assert find_driver_problem() == "Playwright does not start: exit code 3."
+    driver.write_text("#!/bin/sh\necho v24\n")
+    assert find_driver_problem() is None
+
+
+def test_a_browser_that_lacks_a_library_is_not_taken_as_installed(machine: Path) -> None:
+    """Playwright's own comes without the libraries that it needs; those of the system's package are enough."""
+    write_program(machine, "sudo", 'shift; exec "$@"')
+    write_program(machine, "env", 'shift; exec "$@"')
+    broken = write_program(machine, "chromium", LACKS_LIBRARY)
+    write_program(
+        machine,
+        "apt-get",
+        f'[ "$1" = update ] || echo "#!/bin/sh" > {broken}',
+    )
+    lines: list[str] = []
+
+    assert install_missing_parts(lines.append)
+    assert [line for line in lines if "apt-get install" in line]
 
 
 def test_a_failed_installation_reports_what_to_do_in_one_line(machine: Path) -> None:
